@@ -1,0 +1,6 @@
+"""What the verbs, the Ansible plugins and the tests of Stackhand share."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: the folder that holds docker-compose.yml, .env and .stackhand."""

@@ -1,0 +1,66 @@
+"""How anything here stops on purpose: one paragraph, one exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every verb: a contract, documented in docs/output.md."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    PREFLIGHT = 3
+    UNHEALTHY = 4
+    PORT_TAKEN = 5
+    INTERRUPTED = 130
+
+
+class Failure(Exception):  # noqa: N818 - it is the noun of the product, printed as such
+    """What failed, the evidence, and the one next command.
+
+    Args:
+        what: one sentence, naming the thing that failed.
+        evidence: lines that show it (a log's end, a health answer), oldest first.
+        next: the command or act that mends it or shows more.
+        code: the exit code of the verb.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        evidence: Sequence[str] = (),
+        next: str = "",  # noqa: A002 - as it is printed
+        code: ExitCode = ExitCode.FAILED,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.evidence = tuple(evidence)
+        self.next = next
+        self.code = code
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the failure as the `error` object of docs/output.md."""
+        return {
+            "code": int(self.code),
+            "kind": self.code.name.lower(),
+            "what": self.what,
+            "evidence": list(self.evidence),
+            "next": self.next,
+        }
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Failure:
+        """Rebuild a failure that crossed a process boundary as `to_dict`."""
+        return cls(found["what"], evidence=found["evidence"], next=found["next"], code=ExitCode(found["code"]))
+
+    def text(self) -> str:
+        """Return the failure as people read it, without colour."""
+        lines = [self.what, *(f"  {line}" for line in self.evidence)]
+        if self.next:
+            lines.append(f"next: {self.next}")
+        return "\n".join(lines)

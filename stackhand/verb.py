@@ -1,0 +1,79 @@
+"""The kind of Invoke task our verbs are: a failure becomes its paragraph and its exit code, never a traceback."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from datetime import UTC, datetime
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from invoke.exceptions import Exit
+from invoke.tasks import Task
+from invoke.tasks import task as invoke_task
+
+from stackhand import ROOT, console
+from stackhand.failure import ExitCode, Failure
+
+
+class Verb(Task):  # type: ignore[type-arg]
+    """A task whose failures people can read; with `--json` they are a document on stdout instead."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the verb.
+
+        Raises:
+            Exit: the verb failed; what there is to say has been said.
+        """
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exit:
+            raise
+        except Failure as failure:
+            self._tell(failure, as_json=bool(kwargs.get("json")))
+            raise Exit(code=int(failure.code)) from failure
+        except KeyboardInterrupt:
+            raise Exit(code=int(ExitCode.INTERRUPTED)) from None
+        except BrokenPipeError:  # the reader of our output has gone: `./inv logs | head`
+            sys.stdout = None
+            raise Exit(code=int(ExitCode.DONE)) from None
+        except Exception as error:
+            self._tell(_bug(self.name, error), as_json=bool(kwargs.get("json")))
+            raise Exit(code=int(ExitCode.FAILED)) from error
+
+    def _tell(self, failure: Failure, *, as_json: bool) -> None:
+        if not failure.what:  # an exit code and no more: what there is to say has been said
+            return
+        if as_json:
+            console.document({"error": failure.to_dict()})
+        else:
+            sys.stdout.flush()
+            console.Reporter(sys.stderr).failure(failure)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+task = partial(invoke_task, klass=Verb)
+"""The decorator that makes a function a verb."""
+
+
+def _bug(verb: str, error: Exception) -> Failure:
+    """Keep the traceback of an error nobody foresaw, and say where."""
+    path = ROOT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
+    where = "its traceback could not be written"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        where = f"traceback: {path.relative_to(ROOT)}"
+    except OSError:
+        pass
+    return Failure(
+        f"This is a mistake in Stackhand: {verb} met {type(error).__name__}: {error}",
+        evidence=[where],
+        next="./inv support, and attach the file it writes to an issue",
+    )

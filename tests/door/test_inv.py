@@ -1,0 +1,214 @@
+"""`./inv`, the sh wrapper: on machines that lack something, and on those that do not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import ROOT, Checkout, Said, clean_environment
+from tests.leaks import Leaks
+
+TOOLS = (
+    "sh",
+    "dash",
+    "awk",
+    "cat",
+    "cmp",
+    "cp",
+    "dirname",
+    "env",
+    "grep",
+    "id",
+    "ln",
+    "mkdir",
+    "rm",
+    "sed",
+    "sleep",
+    "tail",
+)
+
+
+@pytest.fixture
+def bare(folder: Path) -> Checkout:
+    """A copy of the checkout without an environment."""
+    checkout = Checkout.make(folder / "bare checkout with ümlaut")
+    (checkout.path / ".venv").unlink()
+    return checkout
+
+
+@pytest.fixture
+def tools(folder: Path) -> Path:
+    """A PATH with the tools that every Unix has, and no Python."""
+    place = folder / "bin"
+    place.mkdir()
+    for name in TOOLS:
+        found = shutil.which(name)
+        assert found, name
+        (place / name).symlink_to(found)
+    return place
+
+
+def run(checkout: Checkout, *words: str, shell: str = "dash", **env: str) -> Said:
+    said = subprocess.run(
+        [shutil.which(shell) or shell, "./inv", *words],
+        cwd=checkout.path,
+        env=clean_environment(**env),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Said(said.returncode, said.stdout, said.stderr)
+
+
+def stub(place: Path, name: str, script: str) -> Path:
+    path = place / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def real_python() -> str:
+    """The Python that made our own environment."""
+    return os.path.realpath(ROOT / ".venv" / "bin" / "python")
+
+
+def test_a_machine_without_python_is_told_how_to_get_one(bare: Checkout, tools: Path) -> None:
+    said = run(bare, "up", PATH=str(tools))
+    assert said.code == 3
+    assert "needs Python 3.11 or newer, and found none: there is no python3 on PATH" in said.err
+    assert "STACKHAND_PYTHON=" in said.err
+
+
+def test_a_python_that_is_too_old_is_named_with_its_version(bare: Checkout, tools: Path) -> None:
+    old = stub(tools, "python3", 'case "$2" in *version_info\\[:3\\]*) echo 3.9.2 ;; *) exit 1 ;; esac')
+    said = run(bare, "up", PATH=str(tools))
+    assert said.code == 3
+    assert f"found none: {old} is 3.9.2;" in said.err
+
+
+def test_a_python_without_the_venv_module_is_told_with_the_package_to_install(bare: Checkout, tools: Path) -> None:
+    stub(tools, "python3", f'case "$2" in *ensurepip*) exit 1 ;; *) exec {real_python()} "$@" ;; esac')
+    said = run(bare, "up", PATH=str(tools))
+    assert said.code == 3
+    assert "has no venv module (or no ensurepip), and uv is not on PATH" in said.err
+    assert "apt install python3-venv" in said.err
+
+
+def test_a_broken_venv_module_is_told_and_leaves_nothing_half_made(bare: Checkout, tools: Path) -> None:
+    broken = 'echo "Error: Command [python, -m, ensurepip] returned non-zero exit status 1." >&2; exit 1'
+    stub(tools, "python3", f'case "$*" in *"-m venv"*) {broken} ;; *) exec {real_python()} "$@" ;; esac')
+    said = run(bare, "up", PATH=str(tools))
+    assert said.code == 3
+    assert "is broken or incomplete" in said.err
+    assert not (bare.path / ".venv").exists()
+
+
+def test_no_network_is_told_with_what_to_set(bare: Checkout, folder: Path) -> None:
+    nowhere = "http://127.0.0.1:9"
+    said = run(
+        bare,
+        "up",
+        HOME=str(folder),
+        HTTPS_PROXY=nowhere,
+        HTTP_PROXY=nowhere,
+        PIP_INDEX_URL=f"{nowhere}/simple",
+        UV_DEFAULT_INDEX=f"{nowhere}/simple",
+        PIP_RETRIES="0",
+        UV_HTTP_RETRIES="0",
+        PIP_NO_CACHE_DIR="1",
+        UV_NO_CACHE="1",
+        PIP_CONFIG_FILE="/dev/null",
+    )
+    assert said.code == 3
+    assert "the package index could not be reached" in said.err
+    assert "HTTPS_PROXY" in said.err
+    assert "the whole log:" in said.err
+
+
+def test_a_named_python_is_taken(bare: Checkout, tools: Path) -> None:
+    mine = stub(tools, "mine", 'echo "$@" >>"$0.log"; exit 1')
+    run(bare, "up", PATH=str(tools), STACKHAND_PYTHON=str(mine))
+    assert "sys.version_info" in (tools / "mine.log").read_text()
+
+
+@pytest.mark.slow
+def test_the_environment_is_made_once_and_again_only_when_the_lock_changes(bare: Checkout) -> None:
+    first = run(bare, "--version")
+    assert first.code == 0, first.err
+    assert "installing requirements.lock into .venv" in first.err
+    assert run(bare, "--version").err == ""
+    with (bare.path / "requirements.lock").open("a") as lock:
+        lock.write("# changed\n")
+    assert "installing requirements.lock" in run(bare, "--version").err
+    assert run(bare, "--version").err == ""
+
+
+@pytest.mark.slow
+def test_a_checkout_with_its_own_environment_works_by_hand_too(bare: Checkout) -> None:
+    leaks = Leaks(bare)
+    assert run(bare, "up", "--engine", "embedded").code == 0
+
+    def by_hand(program: str, *words: str) -> str:
+        argv = [str(bare.path / ".venv" / "bin" / program), *words]
+        env = clean_environment()
+        return subprocess.run(argv, cwd=bare.path, env=env, capture_output=True, text=True, check=True).stdout
+
+    assert "api" in by_hand("ansible-playbook", "playbooks/up.yml")
+    assert "healthy" in by_hand("invoke", "status")
+    assert "stopped: api, postgres, redis, web" in by_hand("ansible-playbook", "playbooks/down.yml")
+    leaks.check()
+
+
+@pytest.mark.slow
+def test_an_editable_installation_and_plain_invoke_work(bare: Checkout, folder: Path) -> None:
+    uv = [str(ROOT / ".venv" / "bin" / "uv")]
+    environment = folder / "mine"
+    subprocess.run([*uv, "venv", "-q", "--python", real_python(), str(environment)], check=True)
+    python = str(environment / "bin" / "python")
+    subprocess.run([*uv, "pip", "install", "-q", "--python", python, "-e", str(bare.path)], check=True)
+    invoke = str(environment / "bin" / "invoke")
+    for words in (["up", "--engine", "embedded"], ["status"], ["down"]):
+        subprocess.run([invoke, *words], cwd=bare.path, env=clean_environment(), capture_output=True, check=True)
+
+
+@pytest.mark.slow
+def test_two_first_calls_make_one_environment(bare: Checkout) -> None:
+    words = ["sh", "./inv", "--version"]
+    children = [
+        subprocess.Popen(words, cwd=bare.path, env=clean_environment(), stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [child.communicate(timeout=300)[1] for child in children]
+    assert [child.returncode for child in children] == [0, 0], said
+    assert sum("installing requirements.lock" in err for err in said) == 1
+    assert sum("is making .venv; waiting for it" in err for err in said) == 1
+    assert not (bare.path / ".venv.lock").exists()
+
+
+def test_a_lock_whose_owner_is_gone_is_void(bare: Checkout, tools: Path) -> None:
+    (bare.path / ".venv.lock").mkdir()
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    (bare.path / ".venv.lock" / "pid").write_text(f"{gone.pid}\n")
+    assert "needs Python 3.11" in run(bare, "up", PATH=str(tools)).err
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_it_runs_from_anywhere_under_any_posix_shell(checkout: Checkout, shell: str, folder: Path) -> None:
+    said = subprocess.run(
+        [shell, str(checkout.path / "inv"), "--version"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.startswith("inv ")
+
+
+def test_the_locks_hold_hashes_for_every_package_and_no_index_address() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "://" not in text
+        assert "--index" not in text
+        for entry in text.replace("\\\n", " ").splitlines():
+            assert entry.startswith("#") or "--hash=sha256:" in entry, entry
