@@ -1,0 +1,234 @@
+"""`docker-compose.yml` as types: the stack and its services, with what the `x-` fields say about them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stackhand import xfields
+from stackhand.composefile import FILE, filled, mapping, read, wrong
+from stackhand.failure import ExitCode, Failure
+from stackhand.xfields import Embedded, Fargate, Managed
+
+
+class Port(msgspec.Struct, frozen=True):
+    """One entry of `ports`: the container's `target`, reached at `address:published` of this machine.
+
+    Args:
+        variable: the setting that `published` comes from, such as API_PORT; None when it is written out.
+    """
+
+    target: int
+    published: int
+    address: str
+    variable: str | None
+
+
+class Build(msgspec.Struct, frozen=True):
+    """Where an image is built from, relative to the checkout."""
+
+    context: str
+    dockerfile: str = "Dockerfile"
+
+    @property
+    def sources(self) -> str:
+        """The folder whose files make the service: that of the Dockerfile, where it has one of its own."""
+        folder = Path(self.dockerfile).parent
+        return self.context if str(folder) == "." else str(Path(self.context) / folder)
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One entry of `services`."""
+
+    name: str
+    image: str | None
+    build: Build | None
+    command: list[str]
+    environment: dict[str, str]
+    ports: tuple[Port, ...]
+    depends_on: tuple[str, ...]
+    one_shot: bool
+    health: str | None
+    embedded: Embedded | None
+    aws: Fargate | Managed | None
+
+    @property
+    def port(self) -> int | None:
+        """The port of this machine at which the service is reached, if there is one."""
+        return self.ports[0].published if self.ports else None
+
+    @property
+    def migrate(self) -> list[str]:
+        """The command that brings its database up to date; empty when it has none."""
+        return shlex.split(self.aws.migrate or "") if isinstance(self.aws, Fargate) else []
+
+
+class Stack(msgspec.Struct, frozen=True):
+    """The services of one checkout.
+
+    Args:
+        name: prefix of everything the stack makes on this machine.
+        root: the checkout.
+        services: by name, in the order in which they start.
+    """
+
+    name: str
+    root: Path
+    services: dict[str, Service]
+
+    def service(self, name: str) -> Service:
+        """Return the service of that name.
+
+        Raises:
+            Failure: there is none; the known ones are listed.
+        """
+        if name not in self.services:
+            raise Failure(
+                f"There is no service {name!r} in {FILE}.",
+                evidence=[f"known: {', '.join(self.services)}"],
+                code=ExitCode.USAGE,
+            )
+        return self.services[name]
+
+    def health_targets(self, asking: str, host: Callable[[Service], str]) -> str:
+        """Return the `HEALTH_TARGETS` of one service: all other services that can be asked for their health.
+
+        Args:
+            asking: the service that will ask; it does not ask itself.
+            host: gives `host:port` of a service as the asking one reaches it.
+        """
+        others = (service for service in self.services.values() if service.health and service.name != asking)
+        return ",".join(f"{service.name}=http://{host(service)}{service.health}" for service in others)
+
+
+def load(root: Path, variables: Mapping[str, str]) -> Stack:
+    """Read the checkout's `docker-compose.yml`.
+
+    Args:
+        root: the checkout.
+        variables: what `${NAME}` stands for: the values of `.env`.
+
+    Raises:
+        Failure: the file is missing or wrong; file, key and what was expected are named.
+    """
+    written = read(root / FILE)
+    document = filled(written, {**os.environ, **variables})
+    services = {
+        name: _service(name, mapping(entry or {}, f"services.{name}"), written["services"][name] or {})
+        for name, entry in mapping(document.get("services"), "services").items()
+    }
+    for service in services.values():
+        if unknown := [name for name in service.depends_on if name not in services]:
+            raise wrong(f"services.{service.name}.depends_on", "services of this file", unknown[0])
+        if isinstance(service.aws, Fargate) and (
+            unknown := [name for name in service.aws.needs if name not in services]
+        ):
+            raise wrong(f"services.{service.name}.x-aws.needs", "services of this file", unknown[0])
+    ordered = {name: services[name] for name in _start_order(services)}
+    return Stack(str(document.get("name") or root.name), root, ordered)
+
+
+def _service(name: str, entry: dict[str, Any], written: dict[str, Any]) -> Service:
+    at = f"services.{name}"
+    xfields.refuse_unknown(entry, at)
+    health = xfields.health(entry, at)
+    lasting = any(entry.get(key) for key in ("ports", "healthcheck", "x-health"))
+    return Service(
+        name=name,
+        image=entry.get("image"),
+        build=_build(entry.get("build"), at),
+        command=_words(entry.get("command"), at),
+        environment=_environment(entry.get("environment"), at),
+        ports=tuple(
+            _port(port, raw, f"{at}.ports")
+            for port, raw in zip(entry.get("ports") or [], written.get("ports") or [], strict=True)
+        ),
+        depends_on=tuple(entry.get("depends_on") or ()),
+        one_shot=str(entry.get("restart", "no")) == "no" and not lasting,
+        health=health,
+        embedded=xfields.embedded(entry, at),
+        aws=xfields.aws(entry, at),
+    )
+
+
+def _build(entry: Any, at: str) -> Build | None:
+    match entry:
+        case None:
+            return None
+        case str():
+            return Build(entry)
+        case {"context": str(context)}:
+            return Build(context, entry.get("dockerfile", "Dockerfile"))
+    raise wrong(f"{at}.build", "a folder, or a mapping with a context", entry)
+
+
+def _words(entry: Any, at: str) -> list[str]:
+    match entry:
+        case None:
+            return []
+        case str():
+            return shlex.split(entry)
+        case list():
+            return [str(word) for word in entry]
+    raise wrong(f"{at}.command", "a string or a list", entry)
+
+
+def _environment(entry: Any, at: str) -> dict[str, str]:
+    match entry:
+        case None:
+            return {}
+        case dict():
+            pairs = list(entry.items())
+        case list():
+            split = (str(each).partition("=") for each in entry)
+            pairs = [(key, value if equals else None) for key, equals, value in split]
+        case _:
+            raise wrong(f"{at}.environment", "a mapping or a list of KEY=value", entry)
+    given = {key: os.environ.get(key) if value is None else value for key, value in pairs}
+    return {key: _text(value) for key, value in given.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what Compose does with a port that names no address
+PORT = re.compile(r"(?:(?P<address>\[[^]]+\]|[0-9.]+):)?(?:(?P<published>\d+):)?(?P<target>\d+)(?:/tcp)?")
+
+
+def _port(entry: Any, written: Any, at: str) -> Port:
+    expected = "a mapping such as 127.0.0.1:8000:80, one port to one port"
+    if isinstance(entry, dict):
+        entry = f"{entry.get('host_ip', EVERYWHERE)}:{entry.get('published', '')}:{entry.get('target')}"
+        written = written.get("published")
+    found = PORT.fullmatch(str(entry))
+    if found is None or found["published"] is None:
+        raise wrong(at, expected, entry)
+    variable = re.search(r"\$\{?([A-Za-z_]\w*)", str(written))
+    return Port(
+        target=int(found["target"]),
+        published=int(found["published"]),
+        address=found["address"] or EVERYWHERE,
+        variable=variable[1] if variable else None,
+    )
+
+
+def _start_order(services: Mapping[str, Service]) -> list[str]:
+    ordered: list[str] = []
+    while len(ordered) < len(services):
+        free = [
+            name
+            for name, service in services.items()
+            if name not in ordered and all(needed in ordered for needed in service.depends_on)
+        ]
+        if not free:
+            circle = [name for name in services if name not in ordered]
+            raise wrong("services", "free of circles in depends_on", " -> ".join(circle))
+        ordered += free
+    return ordered

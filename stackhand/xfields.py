@@ -1,0 +1,118 @@
+"""The fields of ours in `docker-compose.yml`: what `x-health`, `x-embedded` and `x-aws` may say."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from stackhand.composefile import FILE, wrong
+from stackhand.failure import ExitCode, Failure
+
+KNOWN = ("x-health", "x-embedded", "x-aws")
+
+
+class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-embedded`: how a service runs with no container engine.
+
+    Args:
+        engine: one of the servers that Stackhand installs; or else `command`.
+        command: the program to run, from the checkout; `$$PORT` in it becomes the port to listen on.
+        environment: variables that replace or complete those of `environment`.
+        ready: a path that answers 200 once the service may be used; without it, `x-health` is asked.
+        template: the configuration of an nginx, with `${VARIABLE}` filled in from `environment`.
+    """
+
+    engine: Literal["postgres", "redis", "nginx"] | None = None
+    command: str | list[str] | None = None
+    environment: dict[str, str | int | float | bool] = {}
+    ready: str | None = None
+    template: str | None = None
+
+
+class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many tasks run, and at which average CPU and memory use (percent) another one starts."""
+
+    min: int
+    max: int
+    cpu: int
+    memory: int
+
+
+class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-aws` of a service that runs on ECS Fargate: sizes in CPU units and MiB."""
+
+    port: int
+    cpu: int
+    memory: int
+    scale: Scale
+    paths: list[str] = []
+    needs: list[str] = []
+    migrate: str | None = None
+
+
+class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"instance_class": "class"}):
+    """`x-aws` of a service for which a managed one stands in: storage in GiB."""
+
+    managed: Literal["rds", "elasticache"]
+    instance_class: str
+    storage: int | None = None
+
+
+def refuse_unknown(entry: dict[str, Any], at: str) -> None:
+    """Refuse `x-` keys that are none of ours: a misspelt one would be silently without effect."""
+    for key in entry:
+        if key.startswith("x-") and key not in KNOWN:
+            raise wrong(f"{at}.{key}", f"one of the known x- keys ({', '.join(KNOWN)})")
+
+
+def health(entry: dict[str, Any], at: str) -> str | None:
+    """Return `x-health`: the path that answers 200 while the service lives."""
+    path = entry.get("x-health")
+    if path is not None and not (isinstance(path, str) and path.startswith("/")):
+        raise wrong(f"{at}.x-health", "a path that begins with /", path)
+    return path
+
+
+def embedded(entry: dict[str, Any], at: str) -> Embedded | None:
+    """Return `x-embedded`."""
+    if entry.get("x-embedded") is None:
+        return None
+    at, entry = f"{at}.x-embedded", entry["x-embedded"]
+    found = _convert(entry, Embedded, at)
+    if (found.engine is None) == (found.command is None):
+        raise wrong(at, "either engine or command", entry)
+    if (found.engine == "nginx") != (found.template is not None):
+        raise wrong(f"{at}.template", "the path of a configuration template, for engine: nginx only", entry)
+    if found.ready is not None and not found.ready.startswith("/"):
+        raise wrong(f"{at}.ready", "a path that begins with /", found.ready)
+    return found
+
+
+def aws(entry: dict[str, Any], at: str) -> Fargate | Managed | None:
+    """Return `x-aws`."""
+    if entry.get("x-aws") is None:
+        return None
+    at, entry = f"{at}.x-aws", entry["x-aws"]
+    if isinstance(entry, dict) and "managed" in entry:
+        return _convert(entry, Managed, at)
+    return _convert(entry, Fargate, at)
+
+
+XField = TypeVar("XField", bound=msgspec.Struct)
+
+
+def _convert(entry: Any, kind: type[XField], at: str) -> XField:
+    try:
+        return msgspec.convert(entry, kind)
+    except msgspec.ValidationError as error:
+        path = re.search(r" - at `\$(.*)`$", str(error))
+        expected = re.sub(r" - at `.*`$", "", str(error)).replace("`", "")
+        known = ", ".join(kind.__struct_encode_fields__)
+        raise Failure(
+            f"{FILE}: {at}{path[1] if path else ''}: {expected}.",
+            evidence=[f"known keys: {known}"],
+            next=f"mend {FILE}, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        ) from error
