@@ -1,0 +1,296 @@
+"""The settings of one checkout: `.env`, made from `.env.example`, which is also the schema it is checked against."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackhand import dotenv
+from stackhand.failure import ExitCode, Failure
+from stackhand.state import State
+
+SECRET_BYTES = 24
+SHORTEST_SECRET = 8
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One entry of `.env.example`.
+
+    Args:
+        key: the variable's name.
+        kind: its type: name, port, choice, seconds, size, secret, url or text.
+        words: the type's arguments, such as the choices.
+        default: the example's value.
+        block: the comment lines above it and the line itself, as they stand in the example.
+    """
+
+    key: str
+    kind: str
+    words: tuple[str, ...]
+    default: str
+    block: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in force and how they came about.
+
+    Args:
+        values: every key of `.env` with the value Compose would use: the process environment wins over the file.
+        notes: what was done to the file, or deserves to be known, one sentence each.
+        changed: whether the file was written (or, in check mode, would be).
+    """
+
+    values: dict[str, str]
+    notes: tuple[str, ...] = ()
+    changed: bool = False
+
+
+def schema(example: Path) -> dict[str, Setting]:
+    """Return the entries of `.env.example` by key.
+
+    Raises:
+        Failure: an entry has no `# type:` line, or one of an unknown type.
+    """
+    found: dict[str, Setting] = {}
+    for block in re.split(r"\n\s*\n", example.read_text(encoding="utf-8")):
+        values, problems = dotenv.parse(block)
+        if not values:
+            continue
+        kind = re.search(r"^# type: *(\w+)(.*)$", block, re.MULTILINE)
+        key, default = next(iter(values.items()))
+        if problems or len(values) > 1 or kind is None or kind[1] not in CHECKS:
+            raise Failure(
+                f"{example.name}: {key} needs one line '# type: T' above it and a blank line below it.",
+                evidence=[f"T is one of: {', '.join(CHECKS)}"],
+                code=ExitCode.PREFLIGHT,
+            )
+        found[key] = Setting(key, kind[1], tuple(kind[2].split()), default, block.strip("\n"))
+    return found
+
+
+def ensure(root: Path, *, check: bool = False) -> Settings:
+    """Create or complete `.env`, and return the valid settings.
+
+    An existing value is never overwritten. Keys that appeared in the example since are appended.
+
+    Args:
+        root: the checkout.
+        check: change nothing, but say what would be changed.
+
+    Raises:
+        Failure: values are wrong (all of them are named), or the file cannot be read or written.
+    """
+    entries = schema(root / ".env.example")
+    path = root / ".env"
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f".env cannot be read: {error}.", code=ExitCode.PREFLIGHT) from error
+    wanted, notes = _complete(text, entries, root)
+    if wanted is not None and not check:
+        _write(path, wanted)
+    settings = _read(wanted if wanted is not None else text or "", entries)
+    return Settings(settings, (*notes, *_overrides(entries)), wanted is not None)
+
+
+def load(root: Path) -> Settings:
+    """Return the valid settings of a checkout that has a `.env`, without writing anything.
+
+    Raises:
+        Failure: there is none, or values are wrong.
+    """
+    path = root / ".env"
+    if not path.exists():
+        raise Failure("There is no .env in this checkout yet.", next="./inv up", code=ExitCode.PREFLIGHT)
+    entries = schema(root / ".env.example")
+    values = _read(path.read_text(encoding="utf-8"), entries)
+    return Settings(values, tuple(_overrides(entries)))
+
+
+def move_ports(root: Path, ports: Mapping[str, int]) -> None:
+    """Write other port numbers into `.env`; everything else in it stays as it is."""
+    path = root / ".env"
+    text = path.read_text(encoding="utf-8")
+    present, _ = dotenv.parse(text)
+    text = dotenv.replace(text, {key: str(port) for key, port in ports.items()})
+    for key in (key for key in ports if key not in present):
+        text = f"{text.rstrip()}\n\n# Chosen by ./inv up --free-ports.\n{key}={ports[key]}\n"
+    _write(path, text)
+
+
+def secret_keys(root: Path) -> set[str]:
+    """Return the keys whose values must never be shown."""
+    return {key for key, entry in schema(root / ".env.example").items() if entry.kind == "secret"}
+
+
+def stack_name(root: Path) -> str:
+    """Return the name a new checkout gets: its folder's, and four digits that tell it from its namesakes."""
+    folder = re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-") or "stack"
+    return f"{folder[:40]}-{hashlib.sha256(str(root).encode()).hexdigest()[:4]}"
+
+
+def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> tuple[str | None, list[str]]:
+    """Return the text `.env` should have (None: as it is) and a sentence on each kind of change."""
+    if text is None:
+        example = (root / ".env.example").read_text(encoding="utf-8")
+        filled = {key: _fresh(entry, root) for key, entry in entries.items() if not entry.default}
+        generated = sum(entries[key].kind == "secret" for key in filled)
+        note = f".env created with {generated} generated secrets"
+        kept = {key: str(port) for key, port in State(root).read().get("ports", {}).items() if key in entries}
+        return dotenv.replace(example, filled | kept), [note + (" and the ports of before" if kept else "")]
+    present, _ = dotenv.parse(text)
+    missing = [entry for key, entry in entries.items() if key not in present]
+    empty = {
+        key: _fresh(entry, root) for key, entry in entries.items() if present.get(key) == "" and _fresh(entry, root)
+    }
+    if not missing and not empty:
+        return None, []
+    text = dotenv.replace(text, empty)
+    for entry in missing:
+        block = dotenv.replace(entry.block, {entry.key: entry.default or _fresh(entry, root)})
+        text = f"{text.rstrip()}\n\n{block}\n"
+    notes = []
+    if missing:
+        notes.append(f".env: appended from .env.example: {', '.join(entry.key for entry in missing)}")
+    if empty:
+        notes.append(f".env: filled in: {', '.join(empty)}")
+    return text, notes
+
+
+def _fresh(entry: Setting, root: Path) -> str:
+    if entry.kind == "secret":
+        return secrets.token_urlsafe(SECRET_BYTES)
+    return stack_name(root) if entry.key == "COMPOSE_PROJECT_NAME" else ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file at once, readable by its owner only, whatever the umask."""
+    draft = path.with_name(f".env.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise Failure(
+            f".env cannot be written in {path.parent}: {error.strerror}.",
+            next="make the checkout writable for you, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+
+
+def _read(text: str, entries: Mapping[str, Setting]) -> dict[str, str]:
+    values, problems = dotenv.parse(text)
+    values.update({key: os.environ[key] for key in entries if key in os.environ})
+    wrong = [f"line {problem.line}: {problem.key} {problem.message}" for problem in problems]
+    unreadable = {problem.key for problem in problems}
+    for key, entry in entries.items():
+        if key in unreadable:
+            continue
+        expected = CHECKS[entry.kind](values.get(key, ""), entry.words)
+        if expected:
+            shown = "" if entry.kind == "secret" else f", but it is {values.get(key, '')!r}"
+            wrong.append(f"{key} must be {expected}{shown}")
+    wrong += _twins(entries, values)
+    if wrong:
+        raise Failure(
+            f".env has {len(wrong)} wrong {'value' if len(wrong) == 1 else 'values'}.",
+            evidence=wrong,
+            next="edit .env (each key is explained in .env.example), then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    return values
+
+
+def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:
+    seen: dict[str, str] = {}
+    twins = []
+    for key in (key for key, entry in entries.items() if entry.kind == "port"):
+        port = values.get(key, "")
+        if port and port in seen:
+            twins.append(f"{key} must differ from {seen[port]}, but both are {port}")
+        seen.setdefault(port, key)
+    return twins
+
+
+def _overrides(entries: Mapping[str, Setting]) -> list[str]:
+    found = sorted(key for key in entries if key in os.environ)
+    return [f"from the environment, not .env: {', '.join(found)}"] if found else []
+
+
+def _port(value: str, _: tuple[str, ...]) -> str:
+    good = value.isascii() and value.isdigit() and 1 <= int(value) <= 65535  # noqa: PLR2004 - the TCP range
+    return "" if good else "a port, 1 to 65535"
+
+
+def _choice(value: str, words: tuple[str, ...]) -> str:
+    return "" if value in words else f"one of {', '.join(words)}"
+
+
+def _seconds(value: str, words: tuple[str, ...]) -> str:
+    low, high = float(words[0]), float(words[1])
+    good = re.fullmatch(r"\d+(\.\d+)?", value) is not None and low <= float(value) <= high
+    return "" if good else f"a number of seconds, {words[0]} to {words[1]}"
+
+
+def _size(value: str, _: tuple[str, ...]) -> str:
+    good = re.fullmatch(r"[1-9]\d*(kb|mb|gb)", value) is not None
+    return "" if good else "a size such as 64mb (kb, mb or gb)"
+
+
+def _name(value: str, _: tuple[str, ...]) -> str:
+    good = re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", value) is not None
+    return "" if good else "a name: a small letter, then up to 62 small letters, digits, - or _"
+
+
+def _secret(value: str, words: tuple[str, ...]) -> str:
+    if len(value) < SHORTEST_SECRET or "\0" in value:
+        return f"a secret of {SHORTEST_SECRET} characters or more"
+    if "login" in words and not _is_for_login(value):
+        return (
+            "a secret that PostgreSQL's login takes: no control characters, and none newer than Unicode 3.2 (RFC 4013)"
+        )
+    return ""
+
+
+def _is_for_login(value: str) -> bool:
+    """Whether the driver can log in with a password; it follows RFC 4013 (SASLprep), where psql is lenient."""
+    if value.isascii():
+        return value.isprintable()
+    from scramp.utils import ScramException, saslprep
+
+    try:
+        return bool(saslprep(value))
+    except ScramException:
+        return False
+
+
+def _url(value: str, _: tuple[str, ...]) -> str:
+    good = re.fullmatch(r"https?://[^\s/?#]+[^\s]*", value) is not None
+    return "" if good else "a URL that begins with http:// or https://"
+
+
+def _text(_value: str, _: tuple[str, ...]) -> str:
+    return ""
+
+
+Check = Callable[[str, tuple[str, ...]], str]
+CHECKS: dict[str, Check] = {
+    "name": _name,
+    "port": _port,
+    "choice": _choice,
+    "seconds": _seconds,
+    "size": _size,
+    "secret": _secret,
+    "url": _url,
+    "text": _text,
+}
+"""By type: a function that returns what was expected, or nothing when the value is good."""
