@@ -1,0 +1,86 @@
+"""Before the start: every port the stack wants is free, or ours already."""
+
+from __future__ import annotations
+
+from stackhand import engines, settings
+from stackhand import ports as machine_ports
+from stackhand.engines.engine import Engine
+from stackhand.failure import ExitCode, Failure
+from stackhand.model import Port
+from stackhand.state import State
+
+
+def ports(engine: Engine, *, free: bool, check: bool) -> dict[str, int]:
+    """Make sure that the ports can be had.
+
+    Args:
+        engine: knows the ports its services want, and those at which they listen already.
+        free: move all of them to a free block when one is taken.
+        check: change nothing.
+
+    Returns:
+        The new ports by setting, when they were moved.
+
+    Raises:
+        Failure: a port is taken; who holds it and the two ways out are named.
+    """
+    stack = engine.stack
+    wanted = {port: service.name for service in stack.services.values() for port in service.ports}
+    ours = engine.own_ports()
+    taken = {port: name for port, name in wanted.items() if port.published not in ours and not _free(port)}
+    if not taken:
+        return {}
+    if not free:
+        raise _taken(engine, taken)
+    fixed = [port for port in taken if port.variable is None]
+    if fixed:
+        raise Failure(
+            f"Port {fixed[0].published} of {taken[fixed[0]]} is taken, and docker-compose.yml fixes it.",
+            next=f"write it there as ${{{taken[fixed[0]].upper()}_PORT:-{fixed[0].published}}}",
+            code=ExitCode.PORT_TAKEN,
+        )
+    movable = {port.variable: port.published for port in wanted if port.variable}
+    moved = machine_ports.free_block(movable, {port.published for port in wanted if port.variable is None})
+    if not check:
+        settings.move_ports(stack.root, moved)
+        engine.state.remember(ports=moved)
+    return moved
+
+
+def _free(port: Port) -> bool:
+    return machine_ports.is_free(port.published)
+
+
+def _taken(engine: Engine, taken: dict[Port, str]) -> Failure:
+    lines = [
+        f"{port.published} ({name}{', ' + port.variable if port.variable else ''}): {engine.holder(port.published)}"
+        for port, name in taken.items()
+    ]
+    numbers = ", ".join(str(port.published) for port in taken)
+    return Failure(
+        f"{'Ports' if len(taken) > 1 else 'Port'} {numbers} {'are' if len(taken) > 1 else 'is'} taken.",
+        evidence=lines,
+        next="./inv up --free-ports (moves this checkout to a free block), or end that process",
+        code=ExitCode.PORT_TAKEN,
+    )
+
+
+def no_other_engine(chosen: str, state: State) -> None:
+    """Refuse to start a second stack of this checkout beside the one that runs on the other engine.
+
+    Raises:
+        Failure: it does.
+    """
+    known = str(state.read().get("engine", chosen))
+    if known == chosen:
+        return
+    try:
+        running = engines.remembered(state).runs()
+    except Failure:  # an engine that is gone runs nothing
+        return
+    if running:
+        raise Failure(
+            f"This checkout runs on {known}, whose data {chosen} does not see.",
+            next=f"./inv down, then ./inv up --engine {chosen}",
+            code=ExitCode.PREFLIGHT,
+        )
