@@ -1,0 +1,1 @@
+"""The engine for machines with no container engine: supervised processes."""

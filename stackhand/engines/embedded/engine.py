@@ -1,0 +1,313 @@
+"""The embedded engine: the stack as plain processes under supervisord, for machines with no container engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+from stackhand import loglines
+from stackhand.engines import health
+from stackhand.engines.embedded import gate, processes
+from stackhand.engines.embedded.servers import Program, Server, server_for
+from stackhand.engines.embedded.servers.postgres import Postgres
+from stackhand.engines.embedded.supervisor import Supervisor
+from stackhand.engines.engine import Engine, Started
+from stackhand.engines.status import ServiceStatus
+from stackhand.failure import ExitCode, Failure
+from stackhand.loglines import Line
+from stackhand.model import Service, Stack
+from stackhand.state import State
+
+FOLLOW_POLL = 0.2
+STOP_WITHIN = 10.0
+
+
+class Embedded(Engine):
+    """One checkout's stack as processes of this machine; see `Engine` for the surface."""
+
+    name = "embedded"
+
+    def __init__(self, state: State, stack: Stack | None = None) -> None:
+        super().__init__(state, stack)
+        self.supervisor = Supervisor(state)
+
+    # --- what should run -----------------------------------------------------------------------------------
+
+    def servers(self) -> dict[str, Server]:
+        """Return what runs each service that can run here, in the order of their start."""
+        services = self.stack.services.values()
+        return {each.name: server_for(each, self.stack, self.state) for each in services if each.embedded}
+
+    def services(self) -> list[str]:
+        """Return the services that have an `x-embedded`."""
+        return list(self.servers())
+
+    def programs(self) -> dict[str, Program]:
+        """Return the programs that were started last, as they were written down, in the order of their start."""
+        found = {}
+        for name in self.state.read().get("services", []):
+            try:
+                text = (self.state.services / f"{name}.json").read_bytes()
+                found[name] = msgspec.json.decode(text, type=Program)
+            except (OSError, msgspec.MsgspecError):
+                continue
+        return found
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def status(self) -> list[ServiceStatus]:
+        """Return how each service is now, in the order of their start."""
+        known = self.supervisor.processes()
+        return [self._status(program, known.get(name, {})) for name, program in self.programs().items()]
+
+    def runs(self) -> bool:
+        """Whether any process of this checkout lives, supervised or not."""
+        return any(record.alive for record in processes.records(self.state.run).values())
+
+    def unchanged(self) -> bool:
+        """Whether exactly the wanted programs run, supervised and healthy, each from what it would be started from."""
+        wanted = {name: server.program().fingerprint for name, server in self.servers().items()}
+        found = processes.records(self.state.run)
+        found.pop(processes.SUPERVISOR, None)
+        if not wanted or wanted != {name: record.fingerprint for name, record in found.items()}:
+            return False
+        return bool(self.supervisor.processes()) and all(each.healthy for each in self.status())
+
+    def log(self, name: str) -> Path:
+        """Return the file a service's output goes to."""
+        return self.state.logs / f"{name}.log"
+
+    def lines(self, name: str, count: int) -> list[Line]:
+        """Return the last lines of a service's log."""
+        return loglines.dated(name, loglines.tail(self.log(name), count))
+
+    def follow(self, names: Sequence[str]) -> Iterator[Line]:
+        """Yield what the services say from now on, until interrupted."""
+        files = {name: loglines.Follower(self.log(name)) for name in names}
+
+        def new_lines() -> Iterator[Line]:
+            while True:
+                for name, file in files.items():
+                    yield from loglines.dated(name, list(file.new_lines()))
+                time.sleep(FOLLOW_POLL)
+
+        return new_lines()
+
+    def question(self, name: str) -> dict[str, Any] | None:
+        """Return how a service that was started last is asked for its health."""
+        program = self.programs().get(name)
+        return program.question if program else None
+
+    def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs against a service, and with which environment."""
+        server = self.servers()[service.name]
+        assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
+        return [server.tool(tool)], {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(server.port),
+            "PGUSER": service.environment.get("POSTGRES_USER", "postgres"),
+            "PGPASSWORD": service.environment.get("POSTGRES_PASSWORD", ""),
+            "PGDATABASE": database,
+            "PGCLIENTENCODING": "UTF8",
+        }
+
+    def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command as a service would run it, and return what it said."""
+        program = self.servers()[service.name].program()
+        return subprocess.run(
+            words,
+            env=program.environment,
+            cwd=program.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
+        """Return a shell of this machine with the service's environment, where it was started.
+
+        Raises:
+            Failure: the service does not run on this engine.
+        """
+        if service.embedded is None:
+            raise Failure(f"{service.name} does not run on this engine: it has no x-embedded.", code=ExitCode.USAGE)
+        program = self.servers()[service.name].program()
+        passed_on = {key: os.environ[key] for key in ("TERM", "HOME", "USER", "PATH") if key in os.environ}
+        chosen = os.environ.get("SHELL") or "/bin/sh"
+        return [chosen], passed_on | program.environment, program.directory
+
+    # --- acting --------------------------------------------------------------------------------------------
+
+    def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:  # noqa: ARG002 - takes no time
+        """Write down the programs and have a supervisor that knows them; see `Engine.prepare`."""
+        programs = {name: server.program() for name, server in self.servers().items()}
+        self.state.make()
+        changed = False
+        for path in self.state.services.glob("*.json"):
+            if path.stem not in programs:
+                path.unlink()
+        for name, program in programs.items():
+            changed |= _write(self.state.services / f"{name}.json", msgspec.json.encode(program))
+        options = {
+            name: {
+                "stopsignal": program.stop_signal,
+                "stopwaitsecs": str(int(STOP_WITHIN)),
+                **({"autorestart": "unexpected", "exitcodes": "0", "startsecs": "0"} if program.one_shot else {}),
+            }
+            for name, program in programs.items()
+        }
+        changed |= self.supervisor.configure(options)
+        self.state.remember(engine=self.name, name=self.stack.name, services=list(programs))
+        return self.supervisor.ensure("") or changed, []
+
+    def start(self, name: str, timeout: float) -> Started:
+        """Start a service, and those that can start with it, and wait until this one can be used.
+
+        Args:
+            name: a service whose dependencies are up.
+            timeout: seconds it may take.
+
+        Raises:
+            Failure: it stopped or did not become healthy in time; its log's end is the evidence.
+        """
+        began = time.monotonic()
+        server = self.servers()[name]
+        program = self.programs()[name]
+        offset = _size(self.log(name))
+        changed = self.would_start(name)
+        notes: list[str] = []
+        if changed:
+            self._stop([name])
+            notes = server.prepare()
+            self._write_files(program)
+            self.supervisor.call("startProcess", name, False)
+        answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
+        notes += server.settle()
+        seconds = time.monotonic() - began
+        after = list(server.service.depends_on)
+        return Started(name, changed or bool(notes), answer.words, seconds, program.address, after, notes)
+
+    def would_start(self, name: str) -> bool:
+        """Whether `start` would do anything: the service does not run, not from the program of now, or unsupervised."""
+        record = processes.read(self.state.run, name)
+        fingerprint = self.servers()[name].program().fingerprint
+        if record is None or not record.alive or record.fingerprint != fingerprint:
+            return True
+        return not self.supervisor.processes()
+
+    def would_prepare(self) -> bool:
+        """Whether `prepare` would do anything."""
+        wanted = {name: server.program() for name, server in self.servers().items()}
+        return wanted != self.programs() or not self.supervisor.processes()
+
+    def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
+        """Restart services with the settings of now, and yield each once it can be used."""
+        self._stop(reversed(list(names)))
+        self.prepare(lambda _: None)
+        for name in names:
+            yield self.start(name, timeout)
+
+    def down(self, *, volumes: bool) -> list[str]:
+        """Stop everything; see `Engine.down`."""
+        ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
+        if volumes:
+            shutil.rmtree(self.state.data, ignore_errors=True)
+            shutil.rmtree(self.state.services, ignore_errors=True)
+            self.state.file.unlink(missing_ok=True)
+        shutil.rmtree(self.state.run, ignore_errors=True)
+        return sorted(ran)
+
+    def has_data(self) -> bool:
+        """Whether any service has left something in its folder."""
+        return self.state.data.exists() and any(self.state.data.iterdir())
+
+    def listeners(self) -> dict[str, set[int]]:
+        """Return the ports at which the services' own processes listen, by service."""
+        return {name: self._listeners(name) for name in self.started()}
+
+    def _listeners(self, name: str) -> set[int]:
+        record = processes.read(self.state.run, name)
+        if record is None or not record.alive:
+            return set()
+        leader = psutil.Process(record.pid)
+        return processes.listening((leader, *leader.children(recursive=True)))
+
+    def own_ports(self) -> set[int]:
+        """Return the ports at which any process of this checkout listens, be it one that nobody supervises."""
+        return processes.listening(processes.living(processes.records(self.state.run)))
+
+    # --- details -------------------------------------------------------------------------------------------
+
+    def _status(self, program: Program, known: dict[str, object]) -> ServiceStatus:
+        record = processes.read(self.state.run, program.name)
+        alive = record is not None and record.alive
+        word = str(known.get("statename", ""))
+        common = {"name": program.name, "address": program.address, "ports": program.ports}
+        if record is None or not alive:
+            done = program.one_shot and word == "EXITED" and known.get("exitstatus") == 0
+            state = "done" if done else "starting" if word == "BACKOFF" else "failed" if record else "stopped"
+            words = {"done": "exited with 0", "starting": "stopped, and will be started again"}
+            return ServiceStatus(**common, state=state, answer=words.get(state, "not running"))  # type: ignore[arg-type]
+        answer = health.ask(program.question)
+        since = psutil.Process(record.pid).create_time()
+        return ServiceStatus(
+            **common,  # type: ignore[arg-type]
+            state="healthy" if answer.healthy else "unhealthy",
+            answer=answer.words,
+            milliseconds=answer.milliseconds,
+            pid=record.pid,
+            since=since,
+        )
+
+    def _write_files(self, program: Program) -> None:
+        for name, content in program.files.items():
+            path = Path(name)
+            _write(path, content.encode())
+            if program.account:
+                shutil.chown(path, program.account["uid"], program.account["gid"])
+
+    def _stop(self, names: Iterable[str]) -> list[str]:
+        known = self.supervisor.processes()
+        stopped = []
+        for name in names:
+            record = processes.read(self.state.run, name)
+            if known.get(name, {}).get("statename") not in {"RUNNING", "STARTING", "BACKOFF"}:
+                continue
+            self.supervisor.call("stopProcess", name, False)
+            stopped.append(name)
+            self._await_end(name, record, STOP_WITHIN + 2)
+            # A record that is left is one of a process that ended against our will.
+            (self.state.run / f"{name}.json").unlink(missing_ok=True)
+        return stopped
+
+    def _await_end(self, name: str, record: processes.Record | None, patience: float) -> None:
+        """Wait until a process has ended and supervisord knows: it would take a start before that for one too many."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            known = self.supervisor.processes()  # makes supervisord look after its children now
+            if not (record and record.alive) and known.get(name, {}).get("statename") != "STOPPING":
+                return
+            time.sleep(gate.POLL)
+
+
+def _write(path: Path, content: bytes) -> bool:
+    """Write a file for its owner's eyes; return whether its content changed."""
+    if path.exists() and path.read_bytes() == content:
+        return False
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    return True
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

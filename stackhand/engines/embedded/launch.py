@@ -1,0 +1,99 @@
+"""Become a service: note who we are, take the service's environment and account, run its program.
+
+supervisord starts this file instead of the program itself, and `exec` puts the program in its place. So the
+record names the process that runs whoever restarted it, values with quotes and newlines need no escaping, and
+secrets stand in no configuration. Only the standard library, for it runs with `python -I -S` (10 ms).
+
+    python -I -S launch.py services/NAME.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+RUNS_KEPT = 20
+
+
+def birth(pid: int) -> str | None:
+    """Return what tells this process from a later one with the same number; None when there is no such process.
+
+    On Linux that is the boot and the clock tick at which it started (proc(5): field 22 of /proc/PID/stat);
+    elsewhere the time of its start, to the second, as ps(1) tells it.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
+        said = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return said.stdout.strip() or None
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in {"Z", "X"} else f"{boot}:{fields[18]}"
+
+
+def end_remains(groups: list[int]) -> None:
+    """Kill what is left of earlier runs of this service: the workers of an nginx outlive a killed master.
+
+    A process in our own session and in one of those process groups can be no one else's.
+    """
+    ours = os.getsid(0)
+    for pid in _all_processes():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == ours and os.getpgid(pid) in groups and pid != os.getpid():
+                os.kill(pid, signal.SIGKILL)
+
+
+def main(path: str) -> None:
+    """Run the service described in the JSON file at `path`; does not return."""
+    spec = json.loads(Path(path).read_text(encoding="utf-8"))
+    groups = _note_down(Path(spec["record"]), spec["fingerprint"])
+    end_remains(groups)
+    os.chdir(spec["directory"])
+    os.umask(spec["umask"])
+    argv = spec["argv"]
+    account = spec["account"]
+    if account:
+        for output in (1, 2):  # so that the program may open /dev/stdout once it is not root any more
+            os.fchown(output, account["uid"], account["gid"])
+        if account["prefix"]:
+            argv = account["prefix"] + argv
+        else:
+            os.setgroups([])
+            os.setgid(account["gid"])
+            os.setuid(account["uid"])
+    try:
+        os.execvpe(argv[0], argv, spec["environment"])  # noqa: S606 - the very purpose
+    except OSError as error:
+        sys.exit(f"cannot run {argv[0]}: {error.strerror}")
+
+
+def _note_down(record: Path, fingerprint: str) -> list[int]:
+    """Write the record of this process, and return the process groups of the runs before it."""
+    earlier: list[int] = []
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        before = json.loads(record.read_text(encoding="utf-8"))
+        earlier = [before["pid"], *before["earlier"]][:RUNS_KEPT]
+    pid = os.getpid()
+    found = {"pid": pid, "birth": birth(pid), "fingerprint": fingerprint, "earlier": earlier}
+    draft = record.with_suffix(".tmp")
+    draft.write_text(json.dumps(found), encoding="utf-8")
+    draft.replace(record)
+    return earlier
+
+
+def _all_processes() -> list[int]:
+    if Path("/proc/self").exists():
+        return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
+    said = subprocess.run(["/bin/ps", "-axo", "pid="], capture_output=True, text=True, check=False)
+    return [int(word) for word in said.stdout.split()]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,146 @@
+"""The processes this checkout started: which of them live, and how to end those that nobody supervises."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from stackhand.engines.embedded.launch import birth
+
+SUPERVISOR = "supervisord"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A process as it noted itself down when it started.
+
+    Args:
+        name: the service, or `supervisord`.
+        pid: its number, which may be somebody else's by now.
+        birth: what tells it from a later process of that number.
+        fingerprint: what it was started from.
+        earlier: the numbers of the runs before it, whose children may be left.
+    """
+
+    name: str
+    pid: int
+    birth: str
+    fingerprint: str
+    earlier: tuple[int, ...] = ()
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return birth(self.pid) == self.birth
+
+
+def read(run: Path, name: str) -> Record | None:
+    """Return the record of a service, dead or alive; None when there is none that can be read."""
+    try:
+        found = json.loads((run / f"{name}.json").read_text(encoding="utf-8"))
+        earlier = tuple(int(pid) for pid in found["earlier"])
+        return Record(name, int(found["pid"]), str(found["birth"]), str(found["fingerprint"]), earlier)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def records(run: Path) -> dict[str, Record]:
+    """Return all records of a run folder by name."""
+    found = (read(run, path.stem) for path in sorted(run.glob("*.json")))
+    return {record.name: record for record in found if record}
+
+
+def forget(run: Path) -> None:
+    """Remove all records; for when none of their processes lives."""
+    for path in run.glob("*.json"):
+        path.unlink(missing_ok=True)
+
+
+def living(found: dict[str, Record]) -> list[psutil.Process]:
+    """Return the processes of the records that live, with what they started in their process groups.
+
+    supervisord is the leader of a session and each service that of a process group in it. A session's number
+    stays taken while it has members, so such a session whose leader is either dead or the recorded one, and in
+    it one of the recorded groups, cannot be anybody else's.
+    """
+    session = found.get(SUPERVISOR)
+    groups = {pid for record in found.values() for pid in (record.pid, *record.earlier)}
+    alive = {record.pid for record in found.values() if record.alive}
+    members = []
+    for process in psutil.process_iter():
+        try:
+            ours = process.pid in alive or (
+                session is not None
+                and os.getsid(process.pid) == session.pid
+                and (session.alive or birth(session.pid) is None)
+                and os.getpgid(process.pid) in groups
+            )
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+        except (ProcessLookupError, PermissionError, psutil.Error):
+            continue
+    return members
+
+
+def end(processes: Iterable[psutil.Process], patience: float, polite: Mapping[int, int] | None = None) -> None:
+    """End processes: politely, and after `patience` seconds not.
+
+    psutil compares the start time before it signals, so a number that was reused meanwhile is left alone.
+    SIGCONT follows each signal, for a stopped process acts on none.
+
+    Args:
+        processes: what to end.
+        patience: seconds until SIGKILL.
+        polite: the first signal by process number, where it is not SIGTERM.
+    """
+    waiting = list(processes)
+    for last_resort, wait in ((False, patience), (True, 2.0)):
+        for process in waiting:
+            try:
+                asked = (polite or {}).get(process.pid, signal.SIGTERM)
+                process.send_signal(signal.SIGKILL if last_resort else asked)
+                process.send_signal(signal.SIGCONT)
+            except psutil.NoSuchProcess:
+                continue
+        waiting = _still_running(waiting, wait)
+        if not waiting:
+            return
+
+
+def wait_gone(pids: Iterable[int], patience: float) -> bool:
+    """Wait until none of the processes runs; a zombie does not."""
+    deadline = time.monotonic() + patience
+    left = set(pids)
+    while left and time.monotonic() < deadline:
+        left = {pid for pid in left if birth(pid) is not None}
+        if left:
+            time.sleep(0.02)
+    return not left
+
+
+def _still_running(processes: list[psutil.Process], patience: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + patience
+    while True:
+        processes = [process for process in processes if birth(process.pid) is not None and process.is_running()]
+        if not processes or time.monotonic() > deadline:
+            return processes
+        time.sleep(0.02)
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[int]:
+    """Return the TCP ports at which any of the processes listens."""
+    ports: set[int] = set()
+    for process in processes:
+        try:
+            found = process.net_connections("tcp")
+        except psutil.Error:
+            continue
+        ports |= {each.laddr.port for each in found if each.status == psutil.CONN_LISTEN}
+    return ports

@@ -1,0 +1,195 @@
+"""What all servers of the embedded engine have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stackhand.engines.embedded.accounts import Account, choose
+from stackhand.failure import ExitCode, Failure
+from stackhand.model import Service, Stack
+from stackhand.state import State
+
+
+class Program(msgspec.Struct, kw_only=True):
+    """A service as launch.py runs it and as the reading verbs find it: services/NAME.json.
+
+    Args:
+        name: the service.
+        argv: the program and its arguments.
+        environment: all variables it gets; nothing is inherited.
+        directory: where it starts.
+        question: how `health.ask` asks whether it lives.
+        ready: how `up` asks whether it can be used.
+        address: where people reach it: a URL, or host:port.
+        ports: the ports it must listen at.
+        stop_signal: what ends it in peace, without SIG.
+        umask: of the files it makes.
+        account: see launch.py; None is ours.
+        files: configuration it reads, by path; written before it starts.
+        one_shot: whether it is done when it exits with 0.
+        fingerprint: changes when any of this does, or its source code.
+        record: where it notes down its process.
+    """
+
+    name: str
+    argv: list[str]
+    environment: dict[str, str]
+    directory: str
+    question: dict[str, Any]
+    ready: dict[str, Any]
+    address: str
+    ports: list[int]
+    stop_signal: str = "TERM"
+    umask: int = 0o022
+    account: dict[str, Any] | None = None
+    files: dict[str, str] = {}
+    one_shot: bool = False
+    fingerprint: str = ""
+    record: str = ""
+
+
+class Server:
+    """One service on the embedded engine.
+
+    Args:
+        service: its entry in docker-compose.yml.
+        stack: all of them.
+        state: the checkout's `.stackhand`.
+    """
+
+    def __init__(self, service: Service, stack: Stack, state: State) -> None:
+        self.service = service
+        self.stack = stack
+        self.state = state
+        self.data = state.data / service.name
+
+    def program(self) -> Program:
+        """Return the program that is the service; changes nothing."""
+        raise NotImplementedError
+
+    def prepare(self) -> list[str]:
+        """Make what the program needs before it starts; return a sentence on each thing worth knowing."""
+        return []
+
+    def settle(self) -> list[str]:
+        """Bring the running service in line with the settings; return a sentence on each thing changed."""
+        return []
+
+    def will_pass(self, lines: Sequence[str]) -> bool:  # noqa: ARG002 - for those who know their server better
+        """Whether the next try may succeed, going by what the program said before it exited."""
+        return False
+
+    def mend(self, lines: Sequence[str]) -> str:
+        """Return what to do about a program that stopped, going by what it said."""
+        if any("No space left on device" in line for line in lines):
+            return f"make room on the disk of {self.state.data}, then ./inv up"
+        return f"mend it, then ./inv up (the whole log: ./inv logs {self.service.name})"
+
+    @property
+    def port(self) -> int:
+        """The port it listens at.
+
+        Raises:
+            Failure: docker-compose.yml publishes none.
+        """
+        if self.service.port is None:
+            raise Failure(
+                f"docker-compose.yml: services.{self.service.name} needs a port under ports.", code=ExitCode.PREFLIGHT
+            )
+        return self.service.port
+
+    def account(self, *needed: Path) -> Account | None:
+        """Return the account for this server's program and data; None is ours."""
+        return choose(self.data, (self.state.root, self.state.data, self.state.run, *needed))
+
+    def make_data(self, account: Account | None) -> None:
+        """Create the server's folder, for its account alone."""
+        self.data.mkdir(exist_ok=True, mode=0o700)
+        if account and self.data.stat().st_uid != account.uid:
+            _hand_over(self.data, account)
+
+    def variables(self) -> dict[str, str]:
+        """Return the service's environment with the addresses of its neighbours as they are on this machine."""
+        found = dict(self.service.environment)
+        if "HEALTH_TARGETS" in found:
+            found["HEALTH_TARGETS"] = self.stack.health_targets(
+                self.service.name, lambda other: f"127.0.0.1:{other.port}"
+            )
+        found = {key: self.localised(value) for key, value in found.items()}
+        given = self.service.embedded.environment if self.service.embedded else {}
+        return found | {key: str(value) for key, value in given.items()}
+
+    def localised(self, value: str) -> str:
+        """Return a value with `neighbour:port` replaced by where that neighbour listens on this machine."""
+        for other in self.stack.services.values():
+            for port in other.ports:
+                address = re.compile(rf"(?<![\w.-]){re.escape(other.name)}:{port.target}(?!\d)")
+                value = address.sub(f"127.0.0.1:{port.published}", value)
+        return value
+
+    def finished(self, program: Program) -> Program:
+        """Return the program with its fingerprint and the place of its record."""
+        content = msgspec.to_builtins(program)
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        digest.update(self.sources().encode())
+        program.fingerprint = digest.hexdigest()[:16]
+        program.record = str(self.state.run / f"{program.name}.json")
+        return program
+
+    def sources(self) -> str:
+        """Return a digest of the source code that a running program would not notice to have changed."""
+        return ""
+
+
+def account_fields(account: Account | None) -> dict[str, Any] | None:
+    """Return an account as launch.py wants it."""
+    return {"uid": account.uid, "gid": account.gid, "prefix": list(account.prefix)} if account else None
+
+
+def packaged(package: str, pattern: str, *fallbacks: str) -> Path:
+    """Return a program that a wheel brought along, or else one of those on PATH.
+
+    Args:
+        package: the wheel's Python package, which is not imported.
+        pattern: where the program is in it.
+        fallbacks: names to look for on PATH, for platforms without a wheel.
+
+    Raises:
+        Failure: there is neither.
+    """
+    found = importlib.util.find_spec(package)
+    for folder in found.submodule_search_locations or [] if found else []:
+        for path in sorted(Path(folder).glob(pattern)):
+            return path
+    for name in fallbacks:
+        path_found = shutil.which(name)
+        if path_found:
+            return Path(path_found)
+    raise Failure(
+        f"The package {package} has no program for this platform, and PATH has none of: {', '.join(fallbacks)}.",
+        next=f"install {fallbacks[0] if fallbacks else package}, or start a container engine and use --engine compose",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Return a digest of names, sizes and times of change: quick, and good enough to see an edit."""
+    lines = []
+    for path in sorted(files):
+        found = path.stat()
+        lines.append(f"{path}:{found.st_size}:{found.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _hand_over(folder: Path, account: Account) -> None:
+    for path in (folder, *folder.rglob("*")):
+        shutil.chown(path, account.uid, account.gid)

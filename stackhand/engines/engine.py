@@ -1,0 +1,170 @@
+"""The one surface of both engines: what the verbs may ask of whatever runs the stack."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from subprocess import CompletedProcess
+from typing import Any, ClassVar
+
+from stackhand import ports
+from stackhand.engines.status import ServiceStatus
+from stackhand.loglines import Line
+from stackhand.model import Service, Stack
+from stackhand.state import State
+
+
+@dataclass
+class Started:
+    """How the start of one service went.
+
+    Args:
+        name: the service.
+        changed: whether anything was done; False when it ran already, as it would be started now.
+        words: its last health answer.
+        seconds: from the moment it was told to start.
+        address: where it can be reached.
+        after: the services it waited for.
+        notes: sentences on what is worth knowing.
+    """
+
+    name: str
+    changed: bool
+    words: str
+    seconds: float
+    address: str
+    after: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    def to_step(self) -> dict[str, Any]:
+        """Return the line that the console shows."""
+        words = f"{self.words} at {self.address}" if self.address else self.words
+        return {
+            "name": self.name,
+            "words": words,
+            "seconds": self.seconds,
+            "notes": self.notes,
+            "after": self.after,
+        }
+
+
+class Engine(ABC):
+    """One checkout's stack on one engine.
+
+    Args:
+        state: the checkout's `.stackhand`.
+        stack: the services; the reading verbs do without and take what was started last.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, state: State, stack: Stack | None = None) -> None:
+        self.state = state
+        self._stack = stack
+
+    @property
+    def stack(self) -> Stack:
+        """The services of now.
+
+        Raises:
+            LookupError: this engine was made without them.
+        """
+        if self._stack is None:
+            raise LookupError("this engine only knows what was started last")
+        return self._stack
+
+    @abstractmethod
+    def services(self) -> list[str]:
+        """Return the services of now that can run on this engine, in the order of their start."""
+
+    def left_out(self) -> list[str]:
+        """Return the services of now that cannot run on this engine."""
+        return [name for name in self.stack.services if name not in self.services()]
+
+    def started(self) -> list[str]:
+        """Return the services that were started last, in that order."""
+        return list(self.state.read().get("services", []))
+
+    @abstractmethod
+    def status(self) -> list[ServiceStatus]:
+        """Return how each service that was started last is now, in that order."""
+
+    @abstractmethod
+    def runs(self) -> bool:
+        """Whether anything of this checkout runs, healthy or not."""
+
+    @abstractmethod
+    def unchanged(self) -> bool:
+        """Whether exactly what would be started now runs already, and is healthy."""
+
+    @abstractmethod
+    def own_ports(self) -> set[int]:
+        """Return the ports at which anything of this checkout listens."""
+
+    @abstractmethod
+    def listeners(self) -> dict[str, set[int]]:
+        """Return the ports at which the services of this checkout listen, by service."""
+
+    @abstractmethod
+    def question(self, name: str) -> dict[str, Any] | None:
+        """Return how a service that was started last is asked for its health (see `health.ask`)."""
+
+    def holder(self, port: int) -> str:
+        """Return in words who holds a port that is not ours."""
+        return str(ports.holder(port))
+
+    @abstractmethod
+    def lines(self, name: str, count: int) -> list[Line]:
+        """Return the last lines of a service's log."""
+
+    @abstractmethod
+    def follow(self, names: Sequence[str]) -> Iterator[Line]:
+        """Yield what the services say from now on, until interrupted."""
+
+    @abstractmethod
+    def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
+        """Restart services with the settings of now, and yield each once it can be used."""
+
+    @abstractmethod
+    def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:
+        """Have what the services need before they start, and stop what is no longer wanted.
+
+        Args:
+            progress: told how far it is.
+
+        Returns:
+            Whether anything was done, and a sentence on each thing worth knowing.
+        """
+
+    @abstractmethod
+    def would_prepare(self) -> bool:
+        """Whether `prepare` would do anything."""
+
+    @abstractmethod
+    def down(self, *, volumes: bool) -> list[str]:
+        """Stop everything of this checkout, and return the services that ran.
+
+        Args:
+            volumes: remove the data as well.
+        """
+
+    @abstractmethod
+    def has_data(self) -> bool:
+        """Whether there is data that `down` with `volumes` would remove."""
+
+    def environment(self) -> dict[str, str]:
+        """Return what Compose needs to know beyond `.env`; no secret."""
+        return {}
+
+    @abstractmethod
+    def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs against a service, and with which environment."""
+
+    @abstractmethod
+    def run(self, service: Service, words: Sequence[str]) -> CompletedProcess[str]:
+        """Run a command as a service would run it, and return what it said."""
+
+    @abstractmethod
+    def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
+        """Return the command, environment and folder of a shell that stands where a service does."""

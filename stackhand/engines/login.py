@@ -1,0 +1,82 @@
+"""Can the service log in to PostgreSQL with the settings of now?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from stackhand.model import Service
+
+NO_DATABASE = "3D000"  # https://www.postgresql.org/docs/16/errcodes-appendix.html
+
+
+def wanted(service: Service) -> tuple[str, str, str]:
+    """Return role, password and database that a service's environment asks for, as the postgres image reads it."""
+    variables = service.environment
+    user = variables.get("POSTGRES_USER", "postgres")
+    return user, variables.get("POSTGRES_PASSWORD", ""), variables.get("POSTGRES_DB", user)
+
+
+def refused(service: Service) -> str | None:
+    """Log in at the published port as the stack's services will.
+
+    Returns:
+        The SQLSTATE of the refusal; None when there is none.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    import pg8000.native
+
+    user, password, database = wanted(service)
+    try:
+        pg8000.native.Connection(
+            user,
+            host="127.0.0.1",
+            port=service.port or 0,
+            database=database,
+            password=password,
+            timeout=5,
+            ssl_context=False,
+        ).close()
+    except pg8000.DatabaseError as error:
+        details = error.args[0] if error.args else {}
+        return str(details.get("C", "?")) if isinstance(details, dict) else "?"
+    return None
+
+
+def follow(service: Service, why: str, query: Callable[[str], Any]) -> list[str]:
+    """Make role, password and database those of the settings.
+
+    The postgres image reads them when its volume is new and never again; "password authentication failed" after a
+    change in `.env` is what that costs its users since 2016 (docker-library/postgres issues 203 and 665).
+
+    Args:
+        service: whose environment names them.
+        why: the SQLSTATE with which the login was refused.
+        query: runs a statement as a superuser; what it returns is false when there are no rows.
+
+    Returns:
+        A sentence on each thing that was changed.
+    """
+    from pg8000.native import identifier, literal
+
+    user, password, database = wanted(service)
+    done = []
+    if not query(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)}"):
+        query(f"CREATE ROLE {identifier(user)} LOGIN SUPERUSER PASSWORD {literal(password)}")
+        done.append(f"role {user} created, as .env names it")
+    elif why != NO_DATABASE:
+        query(f"ALTER ROLE {identifier(user)} LOGIN SUPERUSER PASSWORD {literal(password)}")
+        done.append(f"the password of {user} was not that of .env; changed in the database")
+    if not query(f"SELECT 1 FROM pg_database WHERE datname = {literal(database)}"):
+        query(f"CREATE DATABASE {identifier(database)} OWNER {identifier(user)}")
+        done.append(f"database {database} created, as .env names it")
+    return [f"{service.name}: {each}" for each in done]
+
+
+def fingerprint(service: Service) -> str:
+    """Return a digest that changes when role, password or database do, and tells none of them."""
+    return hashlib.sha256(json.dumps(wanted(service)).encode()).hexdigest()[:16]

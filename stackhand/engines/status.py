@@ -1,0 +1,52 @@
+"""How a service is, in the words that both engines, `status` and the page use."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+HEALTHY = {"healthy", "done"}
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One service at one moment.
+
+    Args:
+        name: the service.
+        state: healthy, unhealthy, starting, failed, stopped, or done (a one-shot service that exited with 0).
+        answer: its last health answer in words.
+        address: where people reach it; empty when nowhere.
+        ports: the ports it listens at.
+        milliseconds: how long the answer took.
+        pid: its process, where it runs on this machine.
+        since: when that started, seconds since the epoch.
+    """
+
+    name: str
+    state: str
+    answer: str
+    address: str = ""
+    ports: list[int] = field(default_factory=list)
+    milliseconds: int = 0
+    pid: int | None = None
+    since: float | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing needs to be done about it."""
+        return self.state in HEALTHY
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the service as docs/output.md describes it."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "answer": self.answer,
+            "milliseconds": self.milliseconds,
+            "address": self.address,
+            "ports": self.ports,
+            "pid": self.pid,
+            "uptime_seconds": None if self.since is None else max(0, round(time.time() - self.since)),
+        }
