@@ -1,0 +1,1 @@
+"""The engine for machines with Docker: the same services in containers."""

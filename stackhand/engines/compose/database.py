@@ -1,0 +1,142 @@
+"""The volume of PostgreSQL: it keeps role, password and database of the day it was made, whatever `.env` says since."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from stackhand.engines import login
+from stackhand.engines.compose import containers, docker, gate
+from stackhand.failure import ExitCode, Failure
+from stackhand.model import Service
+
+if TYPE_CHECKING:
+    from stackhand.engines.compose.engine import Compose
+
+HEALTHY_WITHIN = 60.0
+NOT_LET_IN = "28000"  # https://www.postgresql.org/docs/16/errcodes-appendix.html
+RULE = "host all all all scram-sha-256"
+RULES = "SELECT count(*) FROM pg_hba_file_rules WHERE type LIKE 'host%' AND address = 'all'"
+SERVED = "postmaster.opts"
+"""A file that a server writes into its data folder when it starts, and initdb does not."""
+
+
+class Database:
+    """The database of a stack in containers, to be brought in line with the settings.
+
+    Args:
+        engine: the stack.
+    """
+
+    def __init__(self, engine: Compose) -> None:
+        self._engine = engine
+        services = engine.stack.services.values()
+        self._service = next((each for each in services if each.embedded and each.embedded.engine == "postgres"), None)
+
+    def login(self) -> str | None:
+        """Return a digest of what the settings log in with; None without a database."""
+        return login.fingerprint(self._service) if self._service else None
+
+    def remember(self) -> None:
+        """Remember that the volume has the login of the settings, as a start that came to its end has shown."""
+        known = self._engine.state.read().get("superuser") or (
+            login.wanted(self._service)[0] if self._service else None
+        )
+        self._engine.state.remember(login=self.login(), superuser=known)
+
+    def may_be_refused(self) -> bool:
+        """Whether there is a volume that may know another role, password or database than the settings."""
+        return self._engine.state.read().get("login") != self.login() and bool(self._engine.volumes())
+
+    def reconcile(self, progress: Callable[[str], None]) -> list[str]:
+        """Bring an old volume in line with the settings, before anything else starts and waits for it in vain.
+
+        Returns:
+            A sentence on each thing that was done.
+
+        Raises:
+            Failure: PostgreSQL does not start, or the volume knows no role that we know.
+        """
+        service = self._service
+        if service is None or not self.may_be_refused():
+            return []
+        if self._remove_half_made(service):
+            return [f"the first start was interrupted while {service.name} made its data folder; it is made anew"]
+        progress(f"starting {service.name} to compare its password with .env")
+        self._engine.compose("up", "--detach", "--no-deps", service.name)
+        self._await(service)
+        why = login.refused(service)
+        if why is None:
+            return []
+        superuser = self._superuser(service)
+        notes = []
+        if why == NOT_LET_IN and self._sql(service, superuser, RULES) == "0":
+            self._let_in(service, superuser)
+            notes.append(f"the first start was interrupted before {service.name} let the network in; it does now")
+            why = login.refused(service)
+        if why is None:
+            return notes
+        return [*notes, *login.follow(service, why, lambda statement: self._sql(service, superuser, statement))]
+
+    def _await(self, service: Service) -> None:
+        """Wait for the server itself; whether it lets anybody in is another question."""
+        deadline = time.monotonic() + HEALTHY_WITHIN
+        while True:
+            container = self._engine.containers().get(service.name)
+            if container and containers.healthy(container):
+                return
+            if container and (containers.exited(container) or container["RestartCount"] >= gate.CRASHES):
+                what = f"stopped while it started: {containers.words(container)}"
+                raise containers.failure(service.name, container, what)
+            if time.monotonic() > deadline:
+                if container is None:
+                    raise Failure(f"{service.name} has no container.", next="./inv up", code=ExitCode.UNHEALTHY)
+                raise containers.failure(service.name, container, "did not become healthy in time")
+            time.sleep(gate.POLL)
+
+    def _let_in(self, service: Service, superuser: str) -> None:
+        """Write the rule that the image writes last into a new volume, and have it read."""
+        append = f'echo "{RULE}" >>"$PGDATA/pg_hba.conf"'
+        subprocess.run([*self._engine.execute(service), "sh", "-c", append], capture_output=True, check=True)
+        self._sql(service, superuser, "SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 5.0
+        while login.refused(service) == NOT_LET_IN and time.monotonic() < deadline:
+            time.sleep(gate.POLL)
+
+    def _remove_half_made(self, service: Service) -> bool:
+        """Remove a volume on which no server has ever run, which its own files show; return whether there was one."""
+        for volume in self._engine.volumes():
+            look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", str(service.image)]
+            script = f"[ -e /data/PG_VERSION ] && [ ! -e /data/{SERVED} ] && echo never"
+            if docker.run("run", *look, "-c", script).stdout.strip() == "never":
+                if container := self._engine.containers().get(service.name):
+                    docker.run("rm", "--force", container["Id"])
+                docker.run("volume", "rm", volume)
+                return True
+        return False
+
+    def _superuser(self, service: Service) -> str:
+        """Return a role that the volume knows, for the local socket asks for no password."""
+        remembered = str(self._engine.state.read().get("superuser", ""))
+        candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
+        for name in candidates:
+            if self._psql(service, name, "SELECT 1").returncode == 0:
+                return name
+        raise Failure(
+            f"The volume of {service.name} knows none of the roles {', '.join(candidates)}.",
+            next="POSTGRES_USER in .env as it was when the volume was made, or ./inv down --volumes",
+            code=ExitCode.UNHEALTHY,
+        )
+
+    def _sql(self, service: Service, user: str, statement: str) -> str:
+        said = self._psql(service, user, statement)
+        if said.returncode != 0:
+            raise Failure(f"{service.name} refused to follow .env.", evidence=said.stderr.splitlines()[-5:])
+        return said.stdout.strip()
+
+    def _psql(self, service: Service, user: str, statement: str) -> subprocess.CompletedProcess[str]:
+        words = self._engine.execute(service, "--env", "PGHOST=/var/run/postgresql")
+        argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", "postgres", "-f", "-"]
+        return subprocess.run(argv, input=statement, capture_output=True, text=True, check=False)

@@ -1,0 +1,323 @@
+"""The compose engine: the stack as containers. Compose starts and stops them, by way of the role `stack`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stackhand.engines import health, login
+from stackhand.engines.compose import containers, docker, gate, images, preflight
+from stackhand.engines.compose.containers import Container
+from stackhand.engines.compose.database import Database
+from stackhand.engines.engine import Engine, Started
+from stackhand.engines.status import ServiceStatus
+from stackhand.failure import ExitCode, Failure
+from stackhand.loglines import Line
+from stackhand.model import Service
+
+WORDS = {"created": "stopped", "restarting": "starting"}
+"""Our words for a container's states, where they are not `failed`."""
+
+
+class Compose(Engine):
+    """One checkout's stack in containers; see `Engine` for the surface."""
+
+    name = "compose"
+
+    @property
+    def project(self) -> str:
+        """The name of the Compose project: the stack's."""
+        return self._stack.name if self._stack else str(self.state.read().get("name", ""))
+
+    @property
+    def database(self) -> Database:
+        """PostgreSQL's volume, and the login of the settings."""
+        return Database(self)
+
+    def environment(self) -> dict[str, str]:
+        """Return what Compose needs to know beyond `.env`."""
+        found = {
+            "COMPOSE_PROJECT_NAME": self.project,
+            "HEALTH_TARGETS": self.stack.health_targets("api", lambda other: f"{other.name}:{other.ports[0].target}"),
+        }
+        if bundle := images.certificates():
+            found["CA_BUNDLE"] = bundle
+        return found
+
+    def services(self) -> list[str]:
+        """Return all services: every one has an image or can be built."""
+        return list(self.stack.services)
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def containers(self) -> dict[str, Container]:
+        """Return the containers of this stack by service.
+
+        Raises:
+            Failure: the container engine cannot be reached; why is told.
+        """
+        try:
+            return docker.containers(self.project)
+        except docker.Gone as error:
+            raise self._gone(error) from error
+
+    def _gone(self, error: Exception) -> Failure:
+        """Return why the container engine does not answer, as told by asking it once more."""
+        try:
+            docker.reach()
+        except Failure as failure:
+            return failure
+        return Failure(f"The container engine did not answer: {error}.", code=ExitCode.PREFLIGHT)
+
+    def status(self) -> list[ServiceStatus]:
+        """Return how each container is, and what the service in it answers at its published port."""
+        found = self.containers()
+        return [self._status(name, found.get(name)) for name in self.started()]
+
+    def runs(self) -> bool:
+        """Whether there is any container of this stack, running or not."""
+        try:
+            return bool(docker.listed(self.project))
+        except docker.Gone as error:
+            raise self._gone(error) from error
+
+    def unchanged(self) -> bool:
+        """Whether the containers are those that Compose would make now, and healthy."""
+        found = self.containers()
+        remembered = self.state.read()
+        if set(found) != set(self.services()) or remembered.get("login") != self.database.login():
+            return False
+        if remembered.get("images") != self._image_fingerprints():
+            return False
+        said = docker.run(
+            "compose", "config", "--hash", "*", environment={**os.environ, **self.environment()}, folder=self.state.root
+        )
+        hashes = dict(line.split() for line in said.stdout.splitlines())
+        labels = {name: each["Config"]["Labels"].get("com.docker.compose.config-hash") for name, each in found.items()}
+        if hashes != labels:
+            return False
+        ids = images.present(images.image_of(each, self.stack) for each in self.stack.services.values())
+        if any(each["Image"] not in ids.values() for each in found.values()):
+            return False
+        return all(each.healthy for each in self.status())
+
+    def own_ports(self) -> set[int]:
+        """Return the ports that the running containers publish."""
+        return set().union(*self.listeners().values())
+
+    def listeners(self) -> dict[str, set[int]]:
+        """Return the ports that the containers publish, by service."""
+        return {name: set(containers.published(container)) for name, container in self.containers().items()}
+
+    def holder(self, port: int) -> str:
+        """Return in words who holds a port: a container, by name, or a process."""
+        return docker.publisher(port) or super().holder(port)
+
+    def question(self, name: str) -> dict[str, Any] | None:
+        """Return how a service that was started last is asked for its health."""
+        found = self.state.read().get("served", {}).get(name)
+        return dict(found["question"]) if found else None
+
+    def lines(self, name: str, count: int) -> list[Line]:
+        """Return the last lines of a container's log, with the times the engine noted."""
+        container = self.containers().get(name)
+        return containers.log(containers.name_of(container), name, count) if container else []
+
+    def follow(self, names: Sequence[str]) -> Iterator[Line]:
+        """Yield what the containers say from now on, until interrupted."""
+        found = self.containers()
+        return containers.follow({name: containers.name_of(found[name]) for name in names if name in found})
+
+    # --- acting --------------------------------------------------------------------------------------------
+
+    def prepare(self, progress: images.Progress) -> tuple[bool, list[str]]:
+        """Have every image, and a database that the settings open; see `Engine.prepare`.
+
+        Raises:
+            Failure: an image cannot be pulled or built, or the database cannot be opened.
+        """
+        self.state.make()
+        done = self._have_images(progress)
+        self.state.remember(
+            engine=self.name,
+            name=self.stack.name,
+            services=self.services(),
+            served={name: self._served(service) for name, service in self.stack.services.items()},
+        )
+        self.state.remember(images=self._image_fingerprints())
+        notes = self.database.reconcile(progress)
+        return bool(done or notes), [*done, *notes]
+
+    def would_prepare(self) -> bool:
+        """Whether `prepare` would do anything."""
+        names = [images.image_of(each, self.stack) for each in self.stack.services.values()]
+        return (
+            len(images.present(names)) < len(set(names))
+            or self.state.read().get("images") != self._image_fingerprints()
+            or self.database.may_be_refused()
+        )
+
+    def gate(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
+        """Yield services as soon as they can be used, until all can; see `gate.watch`."""
+        return gate.watch([self.stack.services[name] for name in names], self.containers, timeout)
+
+    def explain(self, message: str, out: Sequence[str]) -> Failure:
+        """Return the failure of a start that Compose gave up, from what it said and how the containers are."""
+        try:
+            found = docker.containers(self.project)
+        except docker.Gone as error:
+            return containers.up_failed(f"Cannot connect to the Docker daemon: {error}", {}, out)
+        return containers.up_failed(message, found, out)
+
+    def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
+        """Make the containers of some services anew, and yield each service once it can be used."""
+        self.compose("up", "--detach", "--no-deps", "--force-recreate", *names)
+        for name in names:
+            yield from self.gate([name], timeout)
+
+    def down(self, *, volumes: bool) -> list[str]:
+        """Remove the containers, those that depend on others first; see `Engine.down`.
+
+        Compose is asked away from its file: it knows the containers by their labels then, and a file or settings
+        that are wrong by now cannot keep anything running.
+        """
+        found = self.containers()
+        self._stop()
+        if volumes:
+            for volume in self.volumes():
+                docker.run("volume", "rm", volume)
+            self.state.file.unlink(missing_ok=True)
+        return sorted(name for name, each in found.items() if not containers.exited(each))
+
+    def _stop(self) -> None:
+        words = ("compose", "--project-name", self.project, "down", "--remove-orphans")
+        environment = {name: value for name, value in os.environ.items() if name != "COMPOSE_FILE"}
+        said = docker.run(*words, environment=environment, folder=Path("/"), timeout=None)
+        if said.returncode != 0:
+            raise Failure(
+                f"{self.project} could not be stopped.",
+                evidence=said.stderr.strip().splitlines()[-5:],
+                next="./inv doctor",
+            )
+
+    def has_data(self) -> bool:
+        """Whether there is a volume of this stack."""
+        return bool(self.volumes())
+
+    def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs in the container, and with which environment."""
+        user, password, _ = login.wanted(service)
+        settings = ("PGHOST=127.0.0.1", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD")
+        words = [word for setting in settings for word in ("--env", setting)]
+        return [*self.execute(service, *_terminal(), *words), tool], {**os.environ, "PGPASSWORD": password}
+
+    def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command in a service's container, and return what it said."""
+        return subprocess.run(
+            [*self.execute(service), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+
+    def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
+        """Return a shell in the service's container."""
+        return [*self.execute(service, *_terminal()), "sh"], dict(os.environ), str(self.state.root)
+
+    # --- details -------------------------------------------------------------------------------------------
+
+    def _served(self, service: Service) -> dict[str, Any]:
+        return {
+            "question": health.question(service),
+            "address": health.address(service),
+            "ports": [port.published for port in service.ports],
+            "one_shot": service.one_shot,
+        }
+
+    def _status(self, name: str, container: Container | None) -> ServiceStatus:
+        served = self.state.read().get("served", {}).get(name, {})
+        address, ports = str(served.get("address", "")), list(served.get("ports", []))
+        if container is None:
+            return ServiceStatus(name, "stopped", "not running", address, ports)
+        state = container["State"]
+        if state["Status"] != "running" and state["Status"] != "paused":
+            done = served.get("one_shot") and state["Status"] == "exited" and state["ExitCode"] == 0
+            word = "done" if done else WORDS.get(state["Status"], "failed")
+            if container["RestartCount"] >= gate.CRASHES:
+                word = "failed"
+            return ServiceStatus(name, word, containers.words(container), address, ports)
+        answer = health.ask(served.get("question", {"kind": "process"}))
+        ill = not answer.healthy or state.get("Health", {}).get("Status") == "unhealthy"
+        said = answer.words if not answer.healthy or not ill else containers.words(container)
+        return ServiceStatus(
+            name,
+            "unhealthy" if ill else "healthy",
+            said,
+            address,
+            ports,
+            milliseconds=answer.milliseconds,
+            pid=state["Pid"] or None,
+            since=containers.since(container),
+        )
+
+    def _have_images(self, progress: images.Progress) -> list[str]:
+        """Pull what is missing and build what has changed; return what was done."""
+        services = self.stack.services.values()
+        known = images.present(images.image_of(each, self.stack) for each in services)
+        built = self.state.read().get("images", {})
+        missing = sorted({str(each.image) for each in services if each.build is None and each.image not in known})
+        stale = [
+            each
+            for each in services
+            if each.build and (images.image_of(each, self.stack) not in known or not self._is_built(each, built))
+        ]
+        if missing or stale:
+            preflight.require_disk()
+        for image in missing:
+            images.pull(image, progress)
+        for service in stale:
+            images.build(service, self.stack, {**os.environ, **self.environment()}, progress)
+        return [*(f"pulled {image}" for image in missing), *(f"built {each.name}" for each in stale)]
+
+    def _is_built(self, service: Service, built: Mapping[str, str]) -> bool:
+        current = images.fingerprint(service, self.stack)
+        return bool(current) and built.get(service.name) == current
+
+    def _image_fingerprints(self) -> dict[str, str]:
+        services = self.stack.services.values()
+        return {each.name: images.fingerprint(each, self.stack) for each in services if each.build}
+
+    def volumes(self) -> list[str]:
+        """Return the names of this stack's volumes."""
+        label = f"label=com.docker.compose.project={self.project}"
+        return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
+
+    def execute(self, service: Service, *flags: str) -> list[str]:
+        """Return the beginning of a command that runs in a service's container.
+
+        Raises:
+            Failure: the container does not run.
+        """
+        container = self.containers().get(service.name)
+        if container is None or container["State"]["Status"] != "running":
+            raise Failure(f"{service.name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
+        return ["docker", "exec", "--interactive", *flags, containers.name_of(container)]
+
+    def compose(self, *words: str) -> None:
+        """Run a command of Compose on this stack.
+
+        Raises:
+            Failure: it failed; why is told as for a start.
+        """
+        environment = {**os.environ, **self.environment()}
+        said = docker.run(
+            "compose", "--progress", "plain", *words, environment=environment, folder=self.state.root, timeout=None
+        )
+        if said.returncode != 0:
+            raise self.explain(said.stderr.strip().splitlines()[-1] if said.stderr else "", said.stderr.splitlines())
+
+
+def _terminal() -> list[str]:
+    """Return the flag for a command that a person types into."""
+    return ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []

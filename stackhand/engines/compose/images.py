@@ -1,0 +1,141 @@
+"""The images of a stack: pulled when they are missing, built when what they are made of changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from stackhand.engines.compose import docker
+from stackhand.failure import ExitCode, Failure
+from stackhand.model import Service, Stack
+
+TAIL = 20
+STEP = re.compile(r"^#\d+ (\[[^\]]+\] .*)$")
+PARTS = re.compile(r"^-{6}\n(.*?)^-{6}$", re.MULTILINE | re.DOTALL)
+CERTIFICATES = ("CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
+NOT_PULLABLE = re.compile(r"(?:failed to resolve source metadata for|pull access denied for|manifest for) (\S+?)[:,]? ")
+
+Progress = Callable[[str], None]
+
+
+def certificates() -> str:
+    """Return this machine's bundle of certificates, for builds behind a proxy that re-signs TLS; or nothing."""
+    found = (os.environ.get(name, "") for name in CERTIFICATES)
+    return next((path for path in found if path and Path(path).is_file()), "")
+
+
+def image_of(service: Service, stack: Stack) -> str:
+    """Return the name of a service's image, as Compose names it."""
+    return service.image or f"{stack.name}-{service.name}"
+
+
+def present(names: Iterable[str]) -> dict[str, str]:
+    """Return the ids of the images that this machine has, by name."""
+    wanted = sorted(set(names))
+    found = {}
+    for line in docker.run("image", "inspect", "--format", "{{.Id}} {{json .RepoTags}}", *wanted).stdout.splitlines():
+        number, _, tags = line.partition(" ")
+        for tag in json.loads(tags) or []:
+            found[tag.removesuffix(":latest")] = number
+    return {name: found[name.removesuffix(":latest")] for name in wanted if name.removesuffix(":latest") in found}
+
+
+def fingerprint(service: Service, stack: Stack) -> str:
+    """Return a digest of what a service's image is built from; empty when that cannot be told from its files.
+
+    The folder of the Dockerfile, or the context when the Dockerfile has no folder of its own; a whole checkout
+    has too many files that are no part of it.
+    """
+    if service.build is None or Path(service.build.sources) == Path():
+        return ""
+    folder = stack.root / service.build.sources
+    lines = [service.build.context, service.build.dockerfile]
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            found = path.stat()
+            lines.append(f"{path.relative_to(folder)}:{found.st_size}:{found.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def pull(image: str, progress: Progress) -> None:
+    """Pull an image.
+
+    Raises:
+        Failure: it cannot be had; the ways out are named.
+    """
+    progress(f"pulling {image}")
+    code, lines = _stream(["docker", "pull", image], None, None, lambda line: progress(f"{image}: {line[:80]}"))
+    if code != 0:
+        raise not_pullable(image, lines[-3:])
+
+
+def build(service: Service, stack: Stack, environment: Mapping[str, str], progress: Progress) -> None:
+    """Build the image of a service with BuildKit, as docker-compose.yml says.
+
+    Raises:
+        Failure: the build fails; the output of the step that failed is the evidence.
+    """
+    progress(f"building {service.name}")
+
+    def step(line: str) -> None:
+        found = STEP.match(line)
+        if found and "internal]" not in found[1]:
+            progress(f"building {service.name}: {found[1][:90]}")
+
+    words = ["docker", "compose", "--progress", "plain", "--project-directory", str(stack.root), "build", service.name]
+    code, lines = _stream(words, environment, stack.root, step)
+    if code != 0:
+        raise _build_failed(service, lines)
+
+
+def not_pullable(image: str, evidence: list[str]) -> Failure:
+    """Return the failure of an image that is neither here nor anywhere we may get it."""
+    return Failure(
+        f"The image {image} is not on this machine and cannot be pulled.",
+        evidence=evidence,
+        next="docker login, if it is private; a registry mirror (registry-mirrors in the engine's daemon.json), if its "
+        "registry cannot be reached; or without containers: ./inv up --engine embedded",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _build_failed(service: Service, lines: list[str]) -> Failure:
+    text = "\n".join(lines)
+    missing = NOT_PULLABLE.search(text)
+    if missing:
+        return not_pullable(missing[1], [line for line in lines if "failed to" in line][-1:])
+    parts = PARTS.findall(text)
+    evidence = parts[0].rstrip().splitlines() if parts else lines
+    return Failure(
+        f"The image of {service.name} could not be built.",
+        evidence=[re.sub(r"^\d+\.\d+ ", "", line) for line in evidence[-TAIL:]],
+        next=f"mend {service.build.dockerfile if service.build else 'it'}, then ./inv up",
+        code=ExitCode.FAILED,
+    )
+
+
+def _stream(
+    words: list[str], environment: Mapping[str, str] | None, folder: Path | None, tell: Progress
+) -> tuple[int, list[str]]:
+    """Run a command, tell each of its lines as it comes, and return its exit code and all of them."""
+    lines = []
+    with subprocess.Popen(
+        words,
+        env=environment,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as child:
+        assert child.stdout is not None  # noqa: S101 - asked for above
+        for line in child.stdout:
+            lines.append(line.rstrip())
+            tell(lines[-1])
+    return child.returncode, lines
