@@ -1,0 +1,103 @@
+"""The console's eyes on a play."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+from stackhand.console import Reporter
+from stackhand.failure import Failure
+from stackhand.playbook import EVENTS
+
+DOCUMENTATION = """
+name: stackhand
+type: stdout
+short_description: one line per step, with its time
+description:
+  - Shows the C(step) or C(steps) of each result, its C(report) and its C(failure).
+  - Under C(./inv), which shows them itself, it passes them on as JSON lines.
+options: {}
+"""
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Turns Ansible's events into ours."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "stackhand"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._task = ""
+        self._waiting: list[str] = []  # services to be started, in their order
+        descriptor = os.environ.get(EVENTS)
+        self._events = os.fdopen(int(descriptor), "w", encoding="utf-8") if descriptor else None
+        self._reporter = Reporter(sys.stdout)
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 - Ansible's signature
+        """A task begins."""
+        self._task = task.get_name().partition(" : ")[2] or task.get_name()
+        if "validate_argument_spec" not in task.action:  # a task that Ansible adds to each role
+            self._tell_task(in_loop=task.loop is not None)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """A task is done; one with a loop has told its items already."""
+        if "results" not in result.result:
+            self._done(result.result)
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        """An item of a task's loop is done."""
+        self._done(result.result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """A task failed; one with a loop has told its items already."""
+        if not ignore_errors and "results" not in result.result:
+            self._failed(result.result)
+
+    def v2_runner_item_on_failed(self, result: Any) -> None:
+        """An item of a task's loop failed."""
+        self._failed(result.result)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """This machine cannot be reached from itself."""
+        self._failed(result.result)
+
+    def _done(self, found: dict[str, Any]) -> None:
+        self._waiting = list(found.get("services", self._waiting))
+        if "step" in found:
+            self._emit({"event": "step", "step": found["step"], "changed": bool(found.get("changed"))})
+            if found["step"]["name"] in self._waiting:
+                self._waiting.remove(found["step"]["name"])
+                self._tell_task(in_loop=bool(self._waiting))
+        for step in found.get("steps", []):
+            self._emit({"event": "step", "step": step, "changed": step["changed"]})
+        if "report" in found:
+            self._emit({"event": "report", "report": found["report"]})
+
+    def _failed(self, found: dict[str, Any]) -> None:
+        failure = (
+            found.get("failure")
+            or Failure(
+                f"The task {self._task!r} failed: {found.get('msg', 'it says nothing')}.",
+                evidence=str(found.get("stderr") or "").splitlines()[-10:],
+            ).to_dict()
+        )
+        self._emit({"event": "failure", "failure": failure})
+
+    def _tell_task(self, *, in_loop: bool) -> None:
+        name = f"{self._task}: {self._waiting[0]}" if in_loop and self._waiting else self._task
+        self._emit({"event": "task", "name": name})
+
+    def _emit(self, event: dict[str, Any]) -> None:
+        if self._events:
+            self._events.write(json.dumps(event) + "\n")
+            self._events.flush()
+        elif event["event"] == "step":
+            self._reporter.step(event["step"], changed=event["changed"])
+        elif event["event"] == "failure":
+            self._reporter.failure(Failure.from_dict(event["failure"]))

@@ -1,0 +1,18 @@
+"""See library/environment_settings.py for what this does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand import ROOT, settings
+from stackhand.action import Action, step
+
+
+class ActionModule(Action):
+    """Makes or completes .env."""
+
+    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - has no options
+        """Have valid settings."""
+        found = settings.ensure(ROOT, check=check)
+        words = f"{len(found.values)} values in .env" if not found.notes else found.notes[0]
+        return {"changed": found.changed, "step": step("settings", words, notes=list(found.notes[1:]))}

@@ -1,0 +1,38 @@
+"""See library/stack_engine.py for what this does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand import collections, engines, preflight
+from stackhand.action import Action, step
+
+
+class ActionModule(Action):
+    """Chooses the engine and has the ports free."""
+
+    options = frozenset({"engine", "free_ports"})
+
+    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+        """Return the engine's name and the services it will start."""
+        chosen = engines.choose(str(arguments.get("engine", "auto")), self.state)
+        if chosen.name == "compose":
+            collections.require()
+        preflight.no_other_engine(chosen.name, self.state)
+        engine = self.engine(chosen.name, check=check)
+        notes = [f"left out, for it has no x-embedded: {name}" for name in engine.left_out()]
+        moved = preflight.ports(engine, free=bool(arguments.get("free_ports")), check=check)
+        if moved:
+            numbers = ", ".join(f"{key} {port}" for key, port in moved.items())
+            notes.append(f"ports moved, and kept in .env: {numbers}")
+            engine = self.engine(chosen.name, check=check)
+        return {
+            "changed": bool(moved),
+            "engine": chosen.name,
+            "docker_host": chosen.host,
+            "environment": engine.environment(),
+            "root": str(engine.state.root),
+            "stack": engine.stack.name,
+            "services": engine.services(),
+            "step": step("engine", f"{chosen.name}: {chosen.reason}", notes=notes),
+        }

@@ -1,0 +1,29 @@
+"""See library/stack_stopped.py for what this does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand import engines
+from stackhand.action import Action, step
+
+
+class ActionModule(Action):
+    """Stops everything of this checkout, and says what that was."""
+
+    options = frozenset({"volumes"})
+
+    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+        """Return what was stopped."""
+        volumes = bool(arguments.get("volumes"))
+        engine = engines.remembered(self.state)
+        changed = engine.runs() or (volumes and engine.has_data())
+        if check:
+            return {"changed": changed}
+        stopped = engine.down(volumes=volumes)
+        words = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
+        return {
+            "changed": changed or bool(stopped),
+            "step": step("down", words + ("; data removed" if volumes else "")),
+            "report": {"stopped": stopped, "volumes_removed": volumes},
+        }

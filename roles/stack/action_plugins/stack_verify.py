@@ -1,0 +1,26 @@
+"""See library/stack_verify.py for what this does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand import verification
+from stackhand.action import Action, step
+
+
+class ActionModule(Action):
+    """Checks that what answers is this stack, and reports."""
+
+    options = frozenset({"engine", "started"})
+
+    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+        """Return the report of the whole start."""
+        if check:
+            return {"changed": False}
+        engine = self.engine(str(arguments["engine"]))
+        found = verification.verify(engine)
+        return {
+            "changed": False,
+            "step": step("verified", f"{len(found)} services answer as {engine.stack.name}"),
+            "report": verification.report(engine, found, list(arguments["started"])),
+        }

@@ -1,0 +1,16 @@
+"""Documentation of the action stack_verify; its work is in ../action_plugins/stack_verify.py."""
+
+DOCUMENTATION = """
+module: stack_verify
+short_description: Check that what answers at the addresses is this stack
+description:
+  - Reads only. Returns the report of C(./inv up --json).
+options:
+  engine:
+    description: The engine.
+    type: str
+  started:
+    description: The steps of M(stack_service), for their times.
+    type: list
+    elements: dict
+"""
