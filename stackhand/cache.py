@@ -1,0 +1,74 @@
+"""`./inv cache.shell`: talk to the Redis-protocol server."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from typing import Any
+
+from stackhand import ROOT, console, engines, model, settings
+from stackhand.failure import Failure
+from stackhand.local import not_running
+from stackhand.state import State
+
+CLIENTS = ("valkey-cli", "redis-cli")
+
+
+def shell() -> None:
+    """Become redis-cli where there is one; else read commands from standard input and print the answers.
+
+    Raises:
+        Failure: the stack does not run, or has no such server.
+    """
+    state = State(ROOT)
+    stack = model.load(ROOT, settings.load(ROOT).values)
+    found = [each for each in stack.services.values() if each.embedded and each.embedded.engine == "redis"]
+    if not found:
+        raise Failure("docker-compose.yml has no Redis (x-embedded: {engine: redis}).")
+    engine = engines.remembered(state, stack)
+    if not any(status.name == found[0].name and status.healthy for status in engine.status()):
+        raise not_running(state)
+    port, password = found[0].port or 0, found[0].environment.get("REDIS_PASSWORD", "")
+    client = next(filter(None, map(shutil.which, CLIENTS)), None)
+    if client:
+        sys.stdout.flush()
+        argv = [client, "-h", "127.0.0.1", "-p", str(port), "--no-auth-warning"]
+        os.execve(client, argv, {**os.environ, "REDISCLI_AUTH": password})  # noqa: S606 - the very purpose
+    _converse(port, password)
+
+
+def _converse(port: int, password: str) -> None:
+    import redis
+
+    connection = redis.Redis(host="127.0.0.1", port=port, password=password or None, decode_responses=True)
+    connection.response_callbacks.clear()  # the server's own answers, not what redis-py makes of them
+    interactive = sys.stdin.isatty()
+    while True:
+        try:
+            line = input(f"127.0.0.1:{port}> " if interactive else "")
+        except EOFError:
+            return
+        try:
+            words = shlex.split(line)
+            if words in (["exit"], ["quit"]):
+                return
+            if words:
+                console.say(_shown(connection.execute_command(*words)))  # type: ignore[no-untyped-call]
+        except (redis.RedisError, ValueError) as error:
+            console.say(f"(error) {error}")
+
+
+def _shown(answer: Any, depth: int = 0) -> str:
+    """Return an answer as redis-cli shows it."""
+    if answer is None:
+        return "(nil)"
+    if isinstance(answer, int):
+        return f"(integer) {answer}"
+    if isinstance(answer, dict):
+        answer = [item for pair in answer.items() for item in pair]
+    if isinstance(answer, (list, tuple, set)):
+        lines = [f"{number}) {_shown(item, depth + 1)}" for number, item in enumerate(answer, 1)]
+        return ("\n" + "   " * depth).join(lines) or "(empty)"
+    return str(answer)

@@ -1,0 +1,136 @@
+"""Lines of logs: their times, their order, and what is added to a file."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO
+
+TAIL_BYTES = 1024 * 1024
+
+TIMES = (
+    (re.compile(r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?)"), "%Y-%m-%d %H:%M:%S"),  # PostgreSQL, ISO 8601
+    (re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)"), "%Y/%m/%d %H:%M:%S"),  # nginx
+    (re.compile(r"^\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d(?:\.\d+)?)"), "%d %b %Y %H:%M:%S"),  # Redis
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a log.
+
+    Args:
+        service: who said it.
+        text: what.
+        at: when; a line without a time has that of the line before it.
+    """
+
+    service: str
+    text: str
+    at: datetime | None
+
+
+def dated(service: str, texts: Sequence[str]) -> list[Line]:
+    """Return a log's lines with the times they tell."""
+    at = None
+    found = []
+    for text in texts:
+        at = time_of(text) or at
+        found.append(Line(service, text, at))
+    return found
+
+
+def since(lines: Sequence[Line], start: datetime | None) -> list[Line]:
+    """Return the lines from a time on; all, without one."""
+    return [line for line in lines if start is None or (line.at is not None and line.at >= start)]
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """Return the last lines of a file; nothing when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return text.splitlines()[-lines:]
+
+
+def merged(logs: Sequence[Sequence[Line]]) -> list[Line]:
+    """Return the lines of several logs in the order of their times."""
+    earliest = datetime.min.replace(tzinfo=UTC)
+    return sorted(itertools.chain(*logs), key=lambda line: line.at or earliest)
+
+
+def time_of(text: str) -> datetime | None:
+    """Return the time a log line begins with, in UTC; None when it has none that we know."""
+    if text.startswith("{"):
+        with suppress(ValueError, KeyError, TypeError):
+            found = datetime.fromisoformat(json.loads(text)["time"])
+            return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return None
+    for pattern, form in TIMES:
+        match = pattern.match(text)
+        if match:
+            whole, _, fraction = match[1].replace("T", " ").partition(".")
+            with suppress(ValueError):
+                parsed = datetime.strptime(whole, form).replace(tzinfo=UTC)
+                return parsed + timedelta(seconds=float(f"0.{fraction or 0}"))
+    return None
+
+
+class Follower:
+    """Reads what is added to a file, also when it is rotated away or made only later.
+
+    Args:
+        path: the file; what it holds now is not read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file: IO[str] | None = None
+        self.rest = ""
+        self._open(at_end=True)
+
+    def new_lines(self) -> Iterator[str]:
+        """Yield the whole lines that were added since the last call."""
+        if self.file is None:
+            self._open(at_end=False)
+        while self.file is not None:
+            text = self.rest + self.file.read()
+            *whole, self.rest = text.split("\n")
+            yield from whole
+            if not self._rotated():
+                return
+            self._open(at_end=False)
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self.file is not None:
+            self.file.close()
+
+    def _rotated(self) -> bool:
+        assert self.file is not None  # noqa: S101 - called while it is open
+        opened = os.fstat(self.file.fileno())
+        try:
+            named = self.path.stat()
+        except OSError:
+            return False
+        return named.st_ino != opened.st_ino or named.st_size < self.file.tell()
+
+    def _open(self, *, at_end: bool) -> None:
+        self.close()
+        try:
+            self.file = self.path.open(encoding="utf-8", errors="replace")
+        except OSError:
+            self.file = None
+            return
+        if at_end:
+            self.file.seek(0, 2)

@@ -1,0 +1,90 @@
+"""`./inv support`: one file that says everything somebody needs to help, and no secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+
+from stackhand import ROOT, console, doctor, dotenv, engines, settings, status
+from stackhand.loglines import tail
+from stackhand.program import VERSION
+from stackhand.state import State
+
+LINES_OF_A_LOG = 2_000
+MASK = "********"
+
+
+def support() -> None:
+    """Write the file, and say where it is."""
+    state = State(ROOT)
+    state.make()
+    path = state.directory / f"support-{datetime.now(UTC):%Y%m%dT%H%M%S}.zip"
+    secrets = _secrets()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, text in _parts(state):
+            for secret in secrets:
+                text = text.replace(secret, MASK)  # noqa: PLW2901 - the same text without it
+            file.writestr(name, text)
+    path.chmod(0o600)
+    console.say(
+        f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB, no secrets; look into it, then attach it"
+    )
+
+
+def _parts(state: State) -> Iterator[tuple[str, str]]:
+    yield "versions.json", json.dumps(_versions(), indent=2)
+    yield "doctor.json", json.dumps([asdict(check) for check in doctor.examine()], indent=2)
+    yield "status.json", json.dumps(status.snapshot(), indent=2)
+    yield "settings.env", _settings()
+    for path in (ROOT / "docker-compose.yml", state.directory / "supervisord.conf", state.file):
+        if path.exists():
+            yield path.name, path.read_text(encoding="utf-8", errors="replace")
+    for path in sorted(state.logs.glob("*.log")):
+        yield f"logs/{path.name}", "\n".join(tail(path, LINES_OF_A_LOG))
+    engine = engines.remembered(state)
+    for name in engine.started():
+        if not (state.logs / f"{name}.log").exists():  # a container's log is with the container engine
+            yield f"logs/{name}.log", "\n".join(line.text for line in engine.lines(name, LINES_OF_A_LOG))
+
+
+def _versions() -> dict[str, object]:
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return {
+        "stackhand": VERSION,
+        "commit": commit.stdout.strip() or "unknown",
+        "python": sys.version,
+        "platform": platform.platform(),
+        "uid": os.getuid(),
+        "locale": {name: os.environ.get(name) for name in ("LANG", "LC_ALL", "TERM")},
+        "packages": dict(sorted((each.name, each.version) for each in distributions())),
+    }
+
+
+def _settings() -> str:
+    path = ROOT / ".env"
+    if not path.exists():
+        return "# there is no .env\n"
+    hidden = settings.secret_keys(ROOT)
+    values, problems = dotenv.parse(path.read_text(encoding="utf-8", errors="replace"))
+    lines = [f"{key}={MASK if key in hidden else value}" for key, value in values.items()]
+    return "\n".join([*lines, *(f"# line {each.line}: {each.key} {each.message}" for each in problems)]) + "\n"
+
+
+def _secrets() -> list[str]:
+    """Return the secrets' values, to be found wherever they may stand, as they are and as JSON escapes them."""
+    path = ROOT / ".env"
+    if not path.exists():
+        return []
+    values, _ = dotenv.parse(path.read_text(encoding="utf-8", errors="replace"))
+    found = {values[key] for key in settings.secret_keys(ROOT) if values.get(key)}
+    return sorted({form for value in found for form in (value, json.dumps(value)[1:-1])}, key=len, reverse=True)

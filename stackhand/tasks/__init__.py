@@ -1,0 +1,1 @@
+"""The namespaces of verbs: db, cache, bench."""

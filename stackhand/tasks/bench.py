@@ -1,0 +1,39 @@
+"""The measurements."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+
+from stackhand.verb import task
+
+
+@task
+def local(c: Context) -> None:
+    """Measure the verbs on this machine, beside the bare programs."""
+    from stackhand import development
+
+    development.bench("local")
+
+
+@task
+def compose(c: Context) -> None:
+    """Measure the verbs on containers, beside the bare docker compose."""
+    from stackhand import development
+
+    development.bench("compose")
+
+
+@task
+def service(c: Context) -> None:
+    """Measure the service beside FastAPI, Flask and Express."""
+    from stackhand import development
+
+    development.bench("service")
+
+
+@task
+def soak(c: Context) -> None:
+    """Ask the service 500 times a second for a minute, and restart PostgreSQL meanwhile."""
+    from stackhand import development
+
+    development.bench("service_soak")

@@ -1,0 +1,63 @@
+"""The verbs on the database."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+
+from stackhand.verb import task
+
+
+@task
+def migrate(c: Context) -> None:
+    """Apply the pending migrations."""
+    from stackhand import database
+
+    database.migrate()
+
+
+@task
+def status(c: Context) -> None:
+    """Show migrations, size and snapshots."""
+    from stackhand import database
+
+    database.status()
+
+
+@task
+def plan(c: Context) -> None:
+    """Show what db.migrate would do."""
+    from stackhand import database
+
+    database.plan()
+
+
+@task
+def shell(c: Context) -> None:
+    """Open psql; SQL on standard input works too."""
+    from stackhand import database
+
+    database.shell()
+
+
+@task(help={"name": "letters, digits, and . _ - inside it"})
+def snapshot(c: Context, name: str) -> None:
+    """Keep the database as it is now, under a name."""
+    from stackhand import database
+
+    database.snapshot(name)
+
+
+@task(help={"name": "of the snapshot", "yes": "do not ask for the database's name"})
+def restore(c: Context, name: str, yes: bool = False) -> None:
+    """Put a snapshot in the place of the database (a snapshot is taken first)."""
+    from stackhand import database
+
+    database.restore(name, yes=yes)
+
+
+@task(help={"yes": "do not ask for the database's name"})
+def reset(c: Context, yes: bool = False) -> None:
+    """Empty the database and migrate it anew (a snapshot is taken first)."""
+    from stackhand import database
+
+    database.reset(yes=yes)

@@ -1,0 +1,128 @@
+"""The verbs. Each body is one call: what happens is in stackhand/, playbooks/ and roles/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from invoke.collection import Collection
+from invoke.context import Context
+
+from stackhand.tasks import bench, cache, db
+from stackhand.verb import task
+
+
+@task(
+    help={
+        "engine": "auto or embedded",
+        "free-ports": "move all ports to a free block when one is taken, and keep it",
+        "timeout": "seconds each service has to become healthy",
+        "json": "one JSON document on stdout",
+    }
+)
+def up(c: Context, engine: str = "auto", free_ports: bool = False, timeout: float = 120.0, json: bool = False) -> None:
+    """Start the stack and wait until every service is healthy."""
+    from stackhand import local
+
+    local.up(engine=engine, free_ports=free_ports, timeout=timeout, json=json)
+
+
+@task(help={"volumes": "remove the data as well", "yes": "do not ask for the stack's name"})
+def down(c: Context, volumes: bool = False, yes: bool = False) -> None:
+    """Stop the stack; its data stays."""
+    from stackhand import local
+
+    local.down(volumes=volumes, yes=yes)
+
+
+@task(help={"json": "one JSON document on stdout", "watch": "again every second; with --json, one document a line"})
+def status(c: Context, json: bool = False, watch: bool = False) -> None:
+    """Show how each service is."""
+    from stackhand import status as module
+
+    module.status(json=json, watch=watch)
+
+
+@task(
+    iterable=["service"],
+    help={
+        "service": "names; without any, all services",
+        "follow": "go on until Ctrl-C",
+        "since": "only what is younger: 10m, 2h, 1d or a time",
+        "lines": "of each service, at most",
+    },
+)
+def logs(c: Context, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100) -> None:
+    """Show what the services say."""
+    from stackhand import logs as module
+
+    module.logs(service, follow=follow, since=since, lines=lines)
+
+
+@task(iterable=["service"], help={"service": "names; without any, all services"})
+def restart(c: Context, service: Sequence[str]) -> None:
+    """Restart services with the settings of now."""
+    from stackhand import local
+
+    local.restart(services=service)
+
+
+@task(help={"service": "whose environment the shell gets"})
+def shell(c: Context, service: str) -> None:
+    """Open a shell with a service's environment."""
+    from stackhand import shell as module
+
+    module.shell(service)
+
+
+@task(iterable=["service"], help={"service": "a name; without any, the page"})
+def open(c: Context, service: Sequence[str]) -> None:
+    """Open the page in the browser."""
+    from stackhand import shell as module
+
+    module.open_page(service)
+
+
+@task(help={"json": "one JSON document on stdout"})
+def doctor(c: Context, json: bool = False) -> None:
+    """Look for what could keep the stack from running."""
+    from stackhand import doctor as module
+
+    module.doctor(json=json)
+
+
+@task
+def support(c: Context) -> None:
+    """Write one file with all that a helper needs, without secrets."""
+    from stackhand import support as module
+
+    module.support()
+
+
+@task(help={"fast": "without the tests that start a whole stack", "only": "an expression for pytest's -k"})
+def test(c: Context, fast: bool = False, only: str = "") -> None:
+    """Run the tests."""
+    from stackhand import development
+
+    development.test(fast=fast, only=only)
+
+
+@task(help={"mutation": "instead: change the code, and look whether the tests notice (minutes)"})
+def check(c: Context, mutation: bool = False) -> None:
+    """Run the linters."""
+    from stackhand import development
+
+    development.check_mutation() if mutation else development.check()
+
+
+@task(help={"upgrade": "take the newest versions that pyproject.toml allows"})
+def lock(c: Context, upgrade: bool = False) -> None:
+    """Compile pyproject.toml into the lock files."""
+    from stackhand import development
+
+    development.lock(upgrade=upgrade)
+
+
+ns = Collection(up, down, status, logs, restart, shell, open, doctor, support, test, check, lock)
+ns.add_collection(db)
+ns.add_collection(cache)
+ns.add_collection(bench)
