@@ -1,0 +1,1 @@
+"""Between waitress and the application: limits, the lane that never waits, ids, headers, errors, the log."""

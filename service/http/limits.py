@@ -1,0 +1,84 @@
+"""Stricter reading of requests than waitress's own: what two servers could read in two ways is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from waitress.adjustments import Adjustments
+from waitress.parser import HTTPRequestParser, ParsingError
+
+HEADER_BYTES = 16 * 1024
+BODY_BYTES = 64 * 1024
+CONNECTIONS = 1000
+HEADER_WITHIN, BODY_WITHIN = 10.0, 30.0
+"""Seconds from the first byte of a request to the end of its header, and to the end of its body."""
+IDLE = 120
+"""Seconds a connection may be idle: longer than a load balancer's 60, which would see it closed under a request."""
+
+CANONICAL = re.compile(r"/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)?")
+"""Paths that have one way to be written. Segments that begin with a dot, escapes and empty segments have more."""
+ONCE = (b"\r\nhost:", b"\r\ncontent-type:", b"\r\ntransfer-encoding:", b"\r\ncontent-length:")
+
+
+def adjustments(**more: Any) -> Adjustments:
+    """Return waitress's settings, with `more` of them."""
+    return Adjustments(
+        ident=None,
+        max_request_header_size=HEADER_BYTES,
+        max_request_body_size=BODY_BYTES,
+        connection_limit=CONNECTIONS,
+        channel_timeout=IDLE,
+        cleanup_interval=1,
+        channel_request_lookahead=0,
+        clear_untrusted_proxy_headers=True,
+        asyncore_use_poll=True,  # select() has no room for more than 1024 connections
+        expose_tracebacks=False,
+        log_socket_errors=False,
+        **more,
+    )
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
+    """Reads one request.
+
+    Refused, beside what waitress refuses: Transfer-Encoding twice, with Content-Length, in HTTP/1.0 or other than
+    chunked; Host missing or twice; folded lines; paths that are not canonical (RFC 9112, sections 3.2, 5.2, 6.1).
+    """
+
+    problem = ""
+    """A code for the error that says more than its status does."""
+
+    def received(self, data: bytes) -> int:
+        """See waitress; who sends too much is not told to go on first."""
+        consumed: int = super().received(data)
+        if self.error is not None:
+            self.expect_continue = False
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """See waitress.
+
+        Raises:
+            ParsingError: the header is not to be trusted.
+        """
+        start, _, fields = header_plus.partition(b"\r\n")
+        lines = b"\r\n" + fields.lower()
+        if any(lines.count(name) > 1 for name in ONCE):
+            raise ParsingError("a header stands twice that may stand once")
+        if b"\r\n " in lines or b"\r\n\t" in lines:
+            raise ParsingError("a header line is folded")
+        encoded = b"\r\ntransfer-encoding:" in lines
+        if encoded and (b"\r\ncontent-length:" in lines or not start.endswith(b"HTTP/1.1")):
+            raise ParsingError("Transfer-Encoding is ambiguous")
+        super().parse_header(header_plus)
+        if encoded and not re.search(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*(\r\n|$)", lines):
+            raise ParsingError("Transfer-Encoding is not chunked")
+        if self.version not in {"1.0", "1.1"}:
+            raise ParsingError("no such version of HTTP")
+        if self.version == "1.1" and not self.headers.get("HOST"):
+            raise ParsingError("Host is missing")
+        asterisk = self.command == "OPTIONS" and self.request_uri == "*"
+        if not asterisk and not CANONICAL.fullmatch(self.request_uri.partition("?")[0]):
+            self.problem = "path_not_canonical"
+            raise ParsingError(self.problem)

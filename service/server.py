@@ -1,0 +1,214 @@
+"""The process: probes, migrations, history and waitress, from the first request to SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from service import __version__, logs, migrate, redis_client
+from service.app import Parts, answers, at_once, create_app, health_headers
+from service.cache import Cache
+from service.database import DatabaseUnavailable
+from service.emf import run_emf
+from service.health import probes
+from service.health.component import Component, Probe
+from service.health.report import Phase, Report
+from service.history.api import HistoryApi
+from service.history.sampler import Recorder
+from service.history.samples import Reading
+from service.http.lane import Lane
+from service.http.middleware import Middleware, common_headers
+from service.http.server import Server
+from service.metrics import Metrics, Sources
+from service.pool import Pool
+from service.settings import Settings
+
+log = structlog.get_logger()
+FAILED = 1
+CANNOT_LISTEN = 3
+EXHAUSTED_FOR = 10.0
+"""Seconds for which the database has a warning after its pool had no connection left."""
+THREADS_END_WITHIN = 1.0
+HISTORY_ENDS_WITHIN = 1.5
+"""Seconds that the samples that wait have to reach the database."""
+CACHE_WITHIN = 0.25
+"""Seconds that each read from Redis may take in a request."""
+
+
+def serve(settings: Settings) -> int:
+    """Answer requests until SIGTERM or SIGINT and return the exit code.
+
+    `/health` answers at once; the migrations run meanwhile, and a failed one ends the process, for a service on
+    a schema it does not know does more harm than none.
+    """
+    return Process(settings, logs.configure(settings.log_level)).run()
+
+
+class Process:
+    """All parts of the running service, and the order in which they begin and end."""
+
+    def __init__(self, settings: Settings, out: logs.Writer) -> None:
+        self.settings = settings
+        self._out = out
+        self.phase = Phase()
+        self.pool = Pool(
+            settings.database,
+            size=settings.pool_size,
+            statement_timeout=settings.statement_timeout,
+            down=lambda: self.components["db"].status == "fail",
+        )
+        self.components = _components(settings, self.pool)
+        self.report = Report(self.components, self.phase, settings.details_token)
+        self.cache = Cache(
+            redis_client.client(settings.cache, timeout=CACHE_WITHIN),
+            prefix=f"stackhand:{settings.stack}:answer",
+            ttl=settings.cache_ttl,
+            down=lambda: self.components["cache"].status == "fail",
+        )
+        self.history = HistoryApi(settings, self.report, self.pool, self.cache, self._has_schema)
+        self.recorder = Recorder(settings, self._readings, ready=self._has_schema, needed=settings.incident_samples)
+        self.app = create_app(Parts(settings, self.report, self.history, self._metrics_text))
+        routes = {route.rule for route in self.app.routes}
+        self.metrics = Metrics(version=__version__, commit=settings.commit, routes=routes)
+        self.leaving = threading.Event()
+        self.failed = False
+
+    def run(self) -> int:
+        """See `serve`."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._asked_to_leave)
+        try:
+            self.server = self._server()
+        except OSError as error:
+            log.error("cannot listen", host=self.settings.host, port=self.settings.port, what=str(error))  # noqa: TRY400
+            return CANNOT_LISTEN
+        sources = Sources(self.components.values(), self.pool, self.cache, self.server.task_dispatcher, self.recorder)
+        self.metrics.set_sources(sources)
+        log.info("listening", host=self.settings.host, port=self.settings.port, version=__version__)
+        for component in self.components.values():
+            component.start()
+        self.recorder.start()
+        threading.Thread(target=self._migrate, name="migrate", daemon=True).start()
+        threading.Thread(target=self._leave, name="leave", daemon=True).start()
+        if self.settings.metrics_emf:
+            words = (self.metrics, self.settings, self.leaving, self._write_emf)
+            threading.Thread(target=run_emf, args=words, name="metrics", daemon=True).start()
+        with contextlib.suppress(SystemExit):
+            self.server.run()
+        self._close()
+        return FAILED if self.failed else 0
+
+    def _server(self) -> Server:
+        common = common_headers(self.settings.stack)
+        lane = Lane(answers(self.report), lambda status: common | health_headers(status), self.metrics.observe)
+        wrapped = Middleware(
+            self.app, stack=self.settings.stack, origins=self.settings.cors_origins, observe=self.metrics.observe
+        )
+        return Server(
+            wrapped,
+            host=self.settings.host,
+            port=self.settings.port,
+            threads=self.settings.threads,
+            at_once=at_once,
+            lane=lane,
+            refused=self._refused,
+        )
+
+    def _refused(self, status: int, code: str, request_id: str, client: str) -> None:
+        self.metrics.observe("other", "", status, 0.0)
+        log.info("request refused", status=status, code=code, request_id=request_id, client=client)
+
+    def _migrate(self) -> None:
+        self.phase.name = "migrating"
+        try:
+            migrations = migrate.read()
+            applied = migrate.apply(self.settings, migrations, stop=self.leaving)
+        except (migrate.MigrationError, DatabaseUnavailable) as error:
+            if self.leaving.is_set():
+                return
+            log.error("migration failed", code=getattr(error, "code", "unavailable"), what=str(error))  # noqa: TRY400 - it says all
+            self.failed = True
+            self.leaving.set()
+            return
+        if self.leaving.is_set():
+            return
+        self.phase.schema_version = migrations[-1].number if migrations else 0
+        self.phase.name = "ready"
+        log.info("ready", applied=applied, schema_version=self.phase.schema_version)
+
+    def _asked_to_leave(self, _number: int, _frame: FrameType | None) -> None:
+        if self.leaving.is_set():
+            raise SystemExit  # asked twice: at once
+        self.leaving.set()
+
+    def _leave(self) -> None:
+        """Wait for the wish to end, then let load balancers notice, finish what was begun, and end the loop."""
+        self.leaving.wait()
+        deadline = time.monotonic() + self.settings.stop_within - THREADS_END_WITHIN - HISTORY_ENDS_WITHIN
+        self.phase.name = "draining"
+        log.info("stopping", grace_s=self.settings.grace)
+        time.sleep(0.0 if self.failed else min(self.settings.grace, self.settings.stop_within / 2))
+        self.server.stop_accepting()
+        if not self.server.wait_until_done(deadline):
+            log.warning("requests cut off", after_s=self.settings.stop_within)
+        self.server.end()
+
+    def _readings(self) -> dict[str, Reading]:
+        found = {}
+        for name, component in self.components.items():
+            last = component.state.last
+            latency = last.latency_ms if last and last.status != "fail" else None
+            found[name] = Reading(name, component.status, latency, last.code if last else "")
+        return found
+
+    def _has_schema(self) -> bool:
+        return self.phase.schema_version > 0
+
+    def _metrics_text(self) -> bytes:
+        return self.metrics.render()
+
+    def _write_emf(self, document: dict[str, Any]) -> None:
+        # as it is: CloudWatch reads a line only when nothing else is around the document
+        self._out.write(json.dumps(document) + "\n")
+
+    def _close(self) -> None:
+        self.recorder.stop(HISTORY_ENDS_WITHIN)
+        for component in self.components.values():
+            component.stop()
+        self.pool.close()
+        with contextlib.suppress(OSError):
+            self.server.close()
+        log.info("stopped")
+
+
+def _components(settings: Settings, pool: Pool) -> dict[str, Component]:
+    deadline = settings.probe_deadline
+
+    def pool_warning() -> str:
+        return "pool_exhausted" if time.monotonic() - pool.exhausted_at < EXHAUSTED_FOR else ""
+
+    def component(name: str, kind: str, probe: Probe, *, critical: bool = False) -> Component:
+        return Component(
+            name,
+            kind,
+            probe,
+            interval=settings.probe_interval,
+            deadline=deadline,
+            rise=settings.health_rise,
+            fall=settings.health_fall,
+            critical=critical,
+        )
+
+    found = [
+        component("db", "datastore", probes.Postgres(settings.database, deadline, pool_warning), critical=True),
+        component("cache", "datastore", probes.Redis(settings.cache, deadline)),
+    ]
+    found += [component(name, "component", probes.Http(url, deadline)) for name, url in settings.health_targets]
+    return {each.name: each for each in found}
