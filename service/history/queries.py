@@ -1,0 +1,190 @@
+"""What pages and programs read of the history: figures of a window, cut into buckets, and uptime."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.health.state import FAIL, PASS, WARN
+from service.history.figures import percentile
+from service.history.store import HISTOGRAM_SUM
+from service.history.windows import MINUTE, Window, iso
+
+Query = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
+"""`service.database.Pool.query`, or what is like it."""
+
+NO_DATA = "no_data"
+FAILED_SAMPLES = 3
+"""Failed samples that make a bucket fail, however many passed: fewer of them are a slip, and make it warn."""
+DECIMALS = 1000
+UPTIME = (
+    "Uptime is the share of samples that passed or passed with a warning, among all samples with a known result."
+    " Times without data count neither as up nor as down; coverage is the share of minutes of the window so far"
+    " that have data."
+)
+
+_TOTALS = "sum(passed), sum(warned), sum(failed), sum(minutes), max(latency_max_ms)"
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over a part of a window; `minutes` is how many minutes of it have data."""
+
+    passed: int = 0
+    warned: int = 0
+    failed: int = 0
+    minutes: int = 0
+    latency_max_ms: float | None = None
+    histogram: tuple[int, ...] = ()
+
+    @property
+    def known(self) -> int:
+        """How many samples have a known result."""
+        return self.passed + self.warned + self.failed
+
+    @property
+    def state(self) -> str:
+        """Pass, warn, fail or no_data: a failed sample is never shown as pass, nor a bucket without samples."""
+        if self.known == 0:
+            return NO_DATA
+        if self.failed >= FAILED_SAMPLES or 2 * self.failed >= self.known:
+            return FAIL
+        return WARN if self.failed or self.warned else PASS
+
+
+def components(query: Query) -> list[dict[str, Any]]:
+    """Return the components that the history knows, each with its first hour and its last minute of samples.
+
+    The names are found by jumping from one to the next in the index, not by reading all rows.
+    """
+    sql = """
+WITH RECURSIVE known (component) AS (
+    (SELECT component FROM history_hour ORDER BY component LIMIT 1)
+    UNION ALL
+    SELECT (SELECT hour.component FROM history_hour AS hour
+            WHERE hour.component > known.component ORDER BY hour.component LIMIT 1)
+    FROM known WHERE known.component IS NOT NULL
+)
+SELECT
+    component,
+    (SELECT extract(epoch FROM min(hour)) FROM history_hour WHERE history_hour.component = known.component),
+    (SELECT extract(epoch FROM max(minute)) FROM history_minute WHERE history_minute.component = known.component)
+FROM known WHERE component IS NOT NULL
+"""
+    return [
+        {"name": name, "since": iso(float(first)), "last_sample": None if last is None else iso(float(last))}
+        for name, first, last in query(sql, ())
+    ]
+
+
+def history(query: Query, component: str, window: Window, now: float) -> dict[str, Any]:
+    """Return the figures of a component in a window, ready for JSON.
+
+    Args:
+        query: runs SQL.
+        component: its name.
+        window: of `windows.WINDOWS`.
+        now: in seconds since the epoch; the last bucket is the one it is in.
+    """
+    start, end = window.bounds(now)
+    sql = f"""
+SELECT
+    CAST(floor((extract(epoch FROM {window.column}) - %s) / %s) AS integer), {_TOTALS},
+    array_to_string({HISTOGRAM_SUM}, ',')
+FROM {window.table}
+WHERE component = %s AND {window.column} >= to_timestamp(%s) AND {window.column} < to_timestamp(%s)
+GROUP BY 1
+"""  # noqa: S608 - table and column are our own words
+    found = {
+        row[0]: Totals(row[1], row[2], row[3], row[4], row[5], _counts(row[6]))
+        for row in query(sql, (start, window.bucket, component, start, end))
+    }
+    whole = _sum(found.values())
+    return {
+        "component": component,
+        "window": window.name,
+        "start": iso(start),
+        "end": iso(end),
+        "now": iso(now),
+        "bucket_seconds": window.bucket,
+        "uptime": _uptime(whole, start, now),
+        **_latency(whole),
+        "buckets": [
+            _bucket(start + number * window.bucket, window.bucket, found.get(number, Totals()), now)
+            for number in range(window.count)
+        ],
+    }
+
+
+def uptime(query: Query, window: Window, now: float) -> dict[str, dict[str, Any]]:
+    """Return the uptime of every component that has samples in a window, by name; see `UPTIME` for what it is."""
+    start, end = window.bounds(now)
+    sql = f"""
+SELECT component, {_TOTALS} FROM {window.table}
+WHERE {window.column} >= to_timestamp(%s) AND {window.column} < to_timestamp(%s)
+GROUP BY component
+"""  # noqa: S608 - table and column are our own words
+    return {row[0]: _uptime(Totals(*row[1:6]), start, now) for row in query(sql, (start, end))}
+
+
+def no_uptime() -> dict[str, Any]:
+    """Return the uptime of a component that has no samples."""
+    return _uptime(Totals(), 0, MINUTE)
+
+
+def _uptime(totals: Totals, start: float, now: float) -> dict[str, Any]:
+    up = totals.passed + totals.warned
+    # Rounded down: what failed once was not up for 100 %.
+    percent = math.floor(100 * DECIMALS * up / totals.known) / DECIMALS if totals.known else None
+    return {
+        "percent": percent,
+        "samples": totals.known,
+        "failed": totals.failed,
+        "coverage": _coverage(totals.minutes, now - start),
+        "definition": UPTIME,
+    }
+
+
+def _bucket(start: int, length: int, totals: Totals, now: float) -> dict[str, Any]:
+    return {
+        "start": iso(start),
+        "end": iso(start + length),
+        "state": totals.state,
+        "samples": totals.known,
+        "failed": totals.failed,
+        "coverage": _coverage(totals.minutes, min(length, now - start)),
+        **_latency(totals),
+    }
+
+
+def _latency(totals: Totals) -> dict[str, float | None]:
+    return {
+        "p50_ms": percentile(totals.histogram, 0.5, totals.latency_max_ms),
+        "p95_ms": percentile(totals.histogram, 0.95, totals.latency_max_ms),
+    }
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """Return the counts of a histogram; pg8000 would read an array letter by letter."""
+    return tuple(map(int, text.split(",")))
+
+
+def _coverage(minutes: int, seconds: float) -> float:
+    """Return the share of minutes that have data, among those that have begun; rounded down, and never above 1."""
+    begun = max(1, math.floor(seconds / MINUTE) + 1 if seconds % MINUTE else round(seconds / MINUTE))
+    return math.floor(DECIMALS * min(minutes, begun) / begun) / DECIMALS
+
+
+def _sum(parts: Any) -> Totals:
+    parts = list(parts)
+    largest = [part.latency_max_ms for part in parts if part.latency_max_ms is not None]
+    return Totals(
+        sum(part.passed for part in parts),
+        sum(part.warned for part in parts),
+        sum(part.failed for part in parts),
+        sum(part.minutes for part in parts),
+        max(largest, default=None),
+        tuple(map(sum, zip(*(part.histogram for part in parts), strict=True))),
+    )
