@@ -1,0 +1,176 @@
+"""Bad days that only containers have."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from tests.checkout import Checkout, docker, eventually
+
+pytestmark = pytest.mark.slow
+
+
+def test_an_image_that_cannot_be_pulled_is_named_with_the_ways_out(checkout: Checkout) -> None:
+    image = "127.0.0.1:9/nobody/nothing:1"
+    checkout.edit("docker-compose.yml", "image: redis:7-alpine", f"image: {image}")
+    said = checkout.inv("up", check=False)
+    assert said.code == 3
+    assert f"The image {image} is not on this machine and cannot be pulled." in said.err
+    for way in ("docker login", "mirror", "./inv up --engine embedded"):
+        assert way in said.err
+
+
+def test_a_base_image_that_cannot_be_pulled_is_told_alike(checkout: Checkout) -> None:
+    checkout.edit("web/Dockerfile", "ARG BASE=nginx:1.29-alpine", "ARG BASE=127.0.0.1:9/nobody/base:1")
+    said = checkout.inv("up", check=False)
+    assert said.code == 3
+    assert "The image 127.0.0.1:9/nobody/base:1 is not on this machine and cannot be pulled." in said.err
+
+
+def test_a_build_that_fails_shows_the_last_lines_of_the_step_that_failed(checkout: Checkout) -> None:
+    broken = 'RUN ["sh", "-c", "echo looking for flour; echo there is none >&2; exit 7"]\nUSER 101:101\n'
+    checkout.edit("web/Dockerfile", "USER 101:101\n", broken)
+    said = checkout.inv("up", check=False)
+    assert said.code == 1
+    assert "The image of web could not be built." in said.err
+    assert said.err.index("looking for flour") < said.err.index("there is none")
+    assert "next: mend web/Dockerfile, then ./inv up" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_name_taken_by_a_container_of_somebody_else_is_told_and_left_alone(checkout: Checkout) -> None:
+    name = f"{checkout.name}-redis"
+    labels = {"project": "their-shop", "project.working_dir": "/srv/their-shop"}
+    flags = [f"--label=com.docker.compose.{key}={value}" for key, value in labels.items()]
+    docker("run", "--detach", *flags, "--name", name, "redis:7-alpine")
+    try:
+        said = checkout.inv("up", check=False)
+        assert said.code == 3
+        assert f"The container name {name} is taken by the Compose project their-shop in /srv/their-shop." in said.err
+        assert f"docker rm --force {name}" in said.err
+        assert docker("ps", "--quiet", "--filter", f"name=^{name}$").strip()
+    finally:
+        docker("rm", "--force", name)
+
+
+def test_a_port_taken_by_a_container_is_told_with_its_name(checkout: Checkout) -> None:
+    port = checkout.ports["REDIS_PORT"]
+    name = f"{checkout.name}-guest"
+    docker("run", "--detach", "--name", name, "--publish", f"127.0.0.1:{port}:6379", "redis:7-alpine")
+    try:
+        said = checkout.inv("up", check=False)
+    finally:
+        docker("rm", "--force", name)
+    assert said.code == 5
+    assert f"Port {port} is taken." in said.err
+    assert f"container {name}" in said.err
+    assert "next: ./inv up --free-ports" in said.err
+
+
+def test_a_volume_of_another_postgresql_is_told_and_not_touched(checkout: Checkout) -> None:
+    volume = f"{checkout.name}_postgres"
+    checkout.inv("up")
+    checkout.inv("down")
+    _in_volume(volume, "echo 15 > /data/PG_VERSION")
+    said = checkout.inv("up", check=False)
+    assert said.code == 4
+    assert "postgres stopped while it started" in said.err
+    assert "initialized by PostgreSQL version 15" in said.err
+    assert "./inv down --volumes" in said.err
+    assert _in_volume(volume, "cat /data/PG_VERSION").strip() == "15"
+
+
+def test_a_volume_that_no_server_ever_ran_on_is_made_anew(checkout: Checkout) -> None:
+    """An engine that stops while the volume is new leaves one that PostgreSQL cannot start on."""
+    volume = f"{checkout.name}_postgres"
+    labels = {"project": checkout.name, "volume": "postgres"}
+    flags = [f"--label=com.docker.compose.{key}={value}" for key, value in labels.items()]
+    docker("volume", "create", *flags, volume)
+    _in_volume(volume, "echo 16 > /data/PG_VERSION")
+    said = checkout.inv("up")
+    assert "the first start was interrupted while postgres made its data folder; it is made anew" in said.out
+    assert checkout.ask("/health/ready")[0] == 200
+
+
+def test_a_damaged_volume_of_a_clone_without_memory_is_never_removed(checkout: Checkout) -> None:
+    volume = f"{checkout.name}_postgres"
+    checkout.inv("up")
+    checkout.inv("down")
+    (checkout.state / "state.json").unlink()
+    _in_volume(volume, "echo torn > /data/global/pg_control; echo mine > /data/kept")
+    said = checkout.inv("up", check=False)
+    assert said.code == 4
+    assert "postgres stopped while it started" in said.err
+    assert _in_volume(volume, "cat /data/kept").strip() == "mine"
+
+
+def test_a_container_without_memory_enough_is_told_with_what_to_raise(checkout: Checkout) -> None:
+    hungry = """
+  hungry:
+    image: python:3.13-alpine
+    command: python -c "bytearray(200_000_000)"
+    mem_limit: 32m
+    restart: on-failure:3
+
+volumes:
+"""
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", hungry)
+    said = checkout.inv("up", check=False)
+    assert said.code == 4
+    assert "hungry" in said.err
+    assert "out of memory: raise its mem_limit" in said.err
+
+
+def test_a_health_check_that_hangs_is_ended_and_told(checkout: Checkout) -> None:
+    checkout.edit("docker-compose.yml", "test: [CMD, redis-cli, -e, ping]", "test: [CMD, sleep, '60']")
+    checkout.edit("docker-compose.yml", "start_period: 60s", "start_period: 1s")
+    checkout.edit("docker-compose.yml", "  interval: 10s", "  interval: 1s")
+    checkout.edit("docker-compose.yml", "  timeout: 3s", "  timeout: 1s")
+    said = checkout.inv("up", check=False)
+    assert said.code == 4
+    assert "redis did not get healthy" in said.err
+    assert "last health check: Health check exceeded timeout (1s)" in said.err
+
+
+def test_a_paused_container_is_told(stack: Checkout) -> None:
+    name = stack.container("redis")["Name"]
+    docker("pause", name)
+    try:
+        service = stack.services()["redis"]
+        assert service["state"] == "unhealthy"
+        assert "no answer within 1 s" in service["answer"]
+    finally:
+        docker("unpause", name)
+    eventually(lambda: stack.services()["redis"]["state"] == "healthy", "redis is healthy again")
+
+
+def test_the_other_engine_is_refused_while_containers_run(stack: Checkout) -> None:
+    said = stack.inv("up", "--engine", "embedded", check=False)
+    assert said.code == 3
+    assert "This checkout runs on compose, whose data embedded does not see." in said.err
+    assert "next: ./inv down, then ./inv up --engine embedded" in said.err
+
+
+def test_down_removes_containers_of_a_file_that_is_broken_by_now(checkout: Checkout) -> None:
+    checkout.inv("up")
+    (checkout.path / "docker-compose.yml").write_text("services: [not, a, map\n")
+    assert "stopped: api, postgres, redis, web" in checkout.inv("down").out
+
+
+def _in_volume(volume: str, command: str) -> str:
+    mount = ["--volume", f"{volume}:/data", "--user", "0", "--entrypoint", "sh"]
+    return docker("run", "--rm", *mount, "postgres:16-alpine", "-c", command)
+
+
+def test_compose_sees_the_settings_as_we_do(checkout: Checkout) -> None:
+    """Whatever letters a value has, `docker compose` by hand reads the same one."""
+    from stackhand import settings
+
+    checkout.env(POSTGRES_PASSWORD="'a\"b$c#d e{f}%g;h'", REDIS_PASSWORD="\"it's a $$ \\\\ '#' \\n line\"")
+    ours = settings.ensure(checkout.path).values
+    words = ["docker", "compose", "config", "--format", "json"]
+    said = subprocess.run(words, cwd=checkout.path, capture_output=True, text=True, check=True)
+    seen = json.loads(said.stdout)["services"]["redis"]["environment"]
+    assert seen["REDIS_PASSWORD"].replace("$$", "$") == ours["REDIS_PASSWORD"]

@@ -1,0 +1,104 @@
+"""Why a container engine cannot be used: each reason has its own sentence and its own mend."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import Checkout
+
+pytestmark = pytest.mark.slow
+
+
+def test_without_a_docker_command_the_embedded_engine_is_taken_and_it_is_said(checkout: Checkout, folder: Path) -> None:
+    said = checkout.inv("up", "--engine", "compose", check=False, PATH=_tools(folder))
+    assert said.code == 3
+    assert "There is no docker command on PATH." in said.err
+    assert "./inv up --engine embedded needs none" in said.err
+    said = checkout.inv("up", "--engine", "auto", PATH=_tools(folder))
+    assert "embedded: real servers from packages. There is no docker command on PATH." in said.out
+    checkout.engine = "embedded"
+
+
+def test_an_engine_that_does_not_run_is_told_with_its_address(checkout: Checkout, folder: Path) -> None:
+    said = checkout.inv("up", check=False, DOCKER_HOST=f"unix://{folder}/nobody.sock")
+    assert said.code == 3
+    assert f"DOCKER_HOST says unix://{folder}/nobody.sock, and no container engine answers there." in said.err
+
+
+def test_a_context_that_leads_nowhere_is_named(checkout: Checkout, folder: Path) -> None:
+    configuration = {"DOCKER_CONFIG": str(folder / "docker")}
+    words = ["docker", "context", "create", "far-away", "--docker", f"host=unix://{folder}/far.sock"]
+    subprocess.run(words, env={**os.environ, **configuration}, check=True, capture_output=True)
+    said = checkout.inv("up", check=False, DOCKER_CONTEXT="far-away", **configuration)
+    assert said.code == 3
+    assert f"The docker context 'far-away' says unix://{folder}/far.sock" in said.err
+    assert "docker context use default" in said.err
+
+
+def test_an_account_that_may_not_use_the_engine_is_told_so(checkout: Checkout, folder: Path) -> None:
+    shim = _shim(folder, 'case "$*" in version*) echo "permission denied while trying to connect" >&2; exit 1 ;; esac')
+    said = checkout.inv("up", check=False, PATH=f"{shim}:{os.environ['PATH']}")
+    assert said.code == 3
+    assert "This account may not use the container engine" in said.err
+    assert "usermod -aG docker" in said.err
+
+
+def test_an_engine_that_hangs_is_given_up_after_two_seconds(checkout: Checkout, folder: Path) -> None:
+    path = folder / "hangs.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        said = checkout.inv("up", check=False, DOCKER_HOST=f"unix://{path}")
+    assert said.code == 3
+    assert f"The container engine at unix://{path} did not answer within 2 s." in said.err
+
+
+def test_a_compose_that_is_too_old_is_told_with_both_versions(checkout: Checkout, folder: Path) -> None:
+    shim = _shim(folder, 'case "$*" in "compose version --short") echo 2.17.3; exit ;; esac')
+    said = checkout.inv("up", check=False, PATH=f"{shim}:{os.environ['PATH']}")
+    assert said.code == 3
+    assert "Compose 2.17.3 is too old: 2.20 or newer is needed." in said.err
+    document = checkout.inv("doctor", "--json", check=False, PATH=f"{shim}:{os.environ['PATH']}").json
+    words = [check["words"] for check in document["checks"] if check["category"] == "engine"]
+    assert any("Compose 2.17.3 is too old" in each for each in words)
+
+
+def test_doctor_tells_of_certificates_that_are_not_there_and_of_a_proxy_that_builds_do_not_know(
+    checkout: Checkout, folder: Path
+) -> None:
+    checkout.inv("up")
+    said = checkout.inv(
+        "doctor",
+        check=False,
+        SSL_CERT_FILE=f"{folder}/gone.pem",
+        HTTPS_PROXY="http://127.0.0.1:9",
+        DOCKER_CONFIG=str(folder / "docker"),
+    )
+    assert f"SSL_CERT_FILE names {folder}/gone.pem, which is no file" in said.out
+    assert "HTTPS_PROXY is set here, and builds do not know of it" in said.out
+
+
+def _tools(folder: Path) -> str:
+    """A PATH that has what ./inv needs, and no docker."""
+    place = folder / "tools"
+    if not place.exists():
+        place.mkdir()
+        for name in ("sh", "cmp", "dirname", "setpriv", "uname"):
+            if found := shutil.which(name):
+                (place / name).symlink_to(found)
+    return str(place)
+
+
+def _shim(folder: Path, first: str) -> Path:
+    """A docker command that does something of its own first."""
+    place = folder / "shim"
+    place.mkdir()
+    (place / "docker").write_text(f'#!/bin/sh\n{first}\nexec {shutil.which("docker")} "$@"\n')
+    (place / "docker").chmod(0o755)
+    return place

@@ -1,0 +1,111 @@
+"""What all tests share: copies of the checkout to break, and a look for what they left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.checkout import Checkout
+from tests.leaks import Leaks
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker a temporary folder of its own, so that what one leaves is not taken for another's."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        # short, for a socket's path has room for a hundred letters
+        place = tempfile.mkdtemp(prefix="sh-")
+        Path(place).chmod(0o755)
+        os.environ["TMPDIR"] = tempfile.tempdir = place
+        config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share a running stack on one worker, and have those that stop the container engine last."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            engine = item.callspec.params.get("engine", "") if hasattr(item, "callspec") else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{item.path.stem}-{engine}"))
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI nothing may be skipped: there everything is installed that a test needs."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A temporary folder that every account may pass through, unlike tmp_path's."""
+    path = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def engine() -> str:
+    """The engine that a test's stack runs on; tests of both engines have a fixture of their own in its place."""
+    return "embedded"
+
+
+@pytest.fixture
+def checkout(folder: Path, engine: str) -> Iterator[Checkout]:
+    """A copy of the checkout on a free block of ports; what a test started there must be gone after it."""
+    found = Checkout.make(folder / "shop", engine=engine)
+    leaks = Leaks(found)
+    yield found
+    found.inv("down", "--volumes", "--yes", check=False)
+    leaks.check()
+    found.remove_images()
+
+
+@pytest.fixture(scope="module")
+def stack(engine: str) -> Iterator[Checkout]:
+    """A running stack, for tests that leave it as it is."""
+    path = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    path.chmod(0o755)
+    found = Checkout.make(path / "shop", engine=engine)
+    leaks = Leaks(found)
+    try:
+        found.inv("up")
+        yield found
+    finally:
+        found.inv("down", "--volumes", "--yes", check=False)
+        leaks.check()
+        found.remove_images()
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no chromium on PATH, and CHROMIUM names none")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, chromium_sandbox=os.getuid() != 0, args=CHROMIUM)
+        yield found
+        found.close()

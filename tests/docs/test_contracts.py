@@ -1,0 +1,109 @@
+"""What is written down agrees with what is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stackhand import settings
+from stackhand.failure import ExitCode
+from tests.checkout import ROOT
+
+OUTPUT = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
+
+
+def verbs() -> list[str]:
+    words = [sys.executable, "-m", "stackhand", "--list", "--list-format", "json"]
+    import json
+
+    found = json.loads(subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    names = [task["name"] for task in found["tasks"]]
+    return names + [f"{each['name']}.{task['name']}" for each in found["collections"] for task in each["tasks"]]
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_verb_is_in_the_readme(verb: str) -> None:
+    assert re.search(rf"[`/ ]{re.escape(verb)}`", README), f"{verb} is not in README.md"
+
+
+@pytest.mark.parametrize("code", list(ExitCode))
+def test_every_exit_code_is_documented(code: ExitCode) -> None:
+    assert f"| {int(code)} | {code.name.lower().replace('_', ' ')} |" in OUTPUT
+
+
+@pytest.mark.parametrize("key", sorted(settings.schema(ROOT / ".env.example")))
+def test_every_setting_has_a_sentence_and_a_reader(key: str) -> None:
+    setting = settings.schema(ROOT / ".env.example")[key]
+    prose = [line for line in setting.block.splitlines() if line.startswith("# ") and "type:" not in line]
+    assert any(line.rstrip().endswith(".") for line in prose)
+    assert f"${{{key}" in (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
+def test_the_defaults_of_a_role_are_those_of_its_specification(role: Path) -> None:
+    spec = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    file = role / "defaults" / "main.yml"
+    defaults = yaml.safe_load(file.read_text()) if file.exists() else {}
+    assert defaults == {name: option["default"] for name, option in spec.items()}
+    assert all(name.startswith(f"{role.name}_") for name in spec)
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
+def test_every_action_is_documented_with_the_options_it_takes(role: Path) -> None:
+    for action in (role / "action_plugins").glob("*.py"):
+        text = (role / "library" / action.name).read_text(encoding="utf-8")
+        documented = yaml.safe_load(text.split('"""')[3])
+        accepted = re.search(r"options = frozenset\(\{(.*)\}\)", action.read_text(encoding="utf-8"))
+        names = set(re.findall(r'"(\w+)"', accepted[1])) if accepted else set()
+        assert documented["module"] == action.stem
+        assert set(documented["options"]) == names
+
+
+def test_every_module_stands_in_the_map() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = [path for path in (ROOT / "stackhand").rglob("*.py") if not path.name.startswith("__")]
+    small = {"__init__.py", "program.py", "verb.py", "development.py", "status.py", "base.py", "db.py"}
+    missing = [
+        path.name
+        for path in modules
+        if path.name not in small and path.name not in text and path.parent.name not in {"servers", "tasks"}
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted((ROOT / "docs" / "decisions").glob("*.md"))])
+def test_every_decision_is_numbered_and_short(name: str) -> None:
+    text = (ROOT / "docs" / "decisions" / name).read_text(encoding="utf-8")
+    assert text.startswith(f"# {name[:3]} ")
+    assert len(text.split()) <= 350
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_setting_of_the_service_is_documented() -> None:
+    code = (ROOT / "service" / "settings.py").read_text(encoding="utf-8")
+    read = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', code))
+    table = (ROOT / "docs" / "service.md").read_text(encoding="utf-8").partition("## Settings")[2].partition("##")[0]
+    assert read - set(re.findall(r"`([A-Z0-9_]+)`", table)) == set()
+    assert set(re.findall(r"`([A-Z0-9_]+)`", table)) - read == set()
+
+
+def test_everything_the_service_withstands_has_its_test() -> None:
+    text = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \| `(\w+)` \|$", text, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 38))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "service").glob("test_*.py"))
+    missing = [name for _, name in rows if f"def test_{name}(" not in tests]
+    assert missing == []

@@ -1,0 +1,70 @@
+"""The README is the path, and this walks it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from tests.checkout import ROOT, Checkout, clean_environment
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line[2:]
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+TEST = "./inv test"
+
+
+def test_the_readme_has_the_two_commands_first() -> None:
+    assert [command for command in COMMANDS if command.startswith("./inv")][:2] == ["./inv up", TEST]
+
+
+def test_ci_runs_exactly_the_test_command_of_the_readme() -> None:
+    assert re.search(rf"^exec {re.escape(TEST)}$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_works_in_its_order(checkout: Checkout) -> None:
+    for command in COMMANDS:
+        if command == TEST:  # we are in it
+            continue
+        said = subprocess.run(
+            command.replace(":4000", f":{checkout.ports['API_PORT']}"),
+            shell=True,
+            cwd=checkout.path,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert said.returncode == 0, f"{command}\n{said.stdout}\n{said.stderr}"
+
+
+@pytest.mark.slow
+def test_the_capture_in_the_readme_has_the_lines_that_up_prints(checkout: Checkout) -> None:
+    def shape(text: str) -> list[str]:
+        """The steps of an up, without what differs from run to run."""
+        steps = re.findall(r"^  ([✓=·]) (\w+)", text, re.MULTILINE)
+        return [f"{mark} {name}" for mark, name in steps if name not in {"settings", "postgres"} or mark != "·"]
+
+    capture = re.search(r"\$ ./inv up\n(.*?)```", README, re.DOTALL)
+    assert capture is not None
+    assert shape(checkout.inv("up").out) == shape(capture[1])
+
+
+@pytest.mark.slow
+def test_the_readmes_own_service_starts_as_it_stands_there(checkout: Checkout) -> None:
+    block = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    assert len(block[1].splitlines()) <= 10
+    assert list(yaml.safe_load(block[1])) == ["docs"]
+    text = block[1].replace("8000}", f"{checkout.spare}}}")
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"\n{text}\nvolumes:\n")
+    checkout.inv("up")
+    assert checkout.services()["docs"]["state"] == "healthy"

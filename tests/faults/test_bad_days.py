@@ -1,0 +1,221 @@
+"""Bad days of the embedded engine: disks, data folders, supervisors and accounts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.checkout import Checkout, eventually
+
+pytestmark = pytest.mark.slow
+SERVICES = ("postgres", "redis", "api", "web")
+
+
+@contextmanager
+def small_disk(place: Path, options: str) -> Iterator[None]:
+    """Mount a tmpfs at a folder; only root may."""
+    if os.getuid() != 0:
+        pytest.skip("mounting a small disk takes root")
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_too_small_is_refused_before_any_work(checkout: Checkout) -> None:
+    with small_disk(checkout.state / "data", "size=50m"):
+        said = checkout.inv("up", check=False)
+    assert said.code == 3
+    assert "MB free, and the stack needs 200 MB" in said.err
+
+
+def test_a_disk_that_fills_while_the_database_is_made_is_told(checkout: Checkout) -> None:
+    with small_disk(checkout.state / "data", "size=500m,nr_inodes=300"):
+        said = checkout.inv("up", check=False)
+        assert not (checkout.state / "data" / "postgres").exists()
+    assert said.code == 4
+    assert "PostgreSQL could not make its data folder" in said.err
+    assert "No space left on device" in said.err
+
+
+def test_a_disk_that_fills_later_is_told_with_what_to_do(checkout: Checkout) -> None:
+    data = checkout.state / "data"
+    with small_disk(data, "size=400m"):
+        checkout.inv("up")
+        fill = data / "fill"
+        subprocess.run(["fallocate", "-l", str(os.statvfs(data).f_bavail * 4096), str(fill)], check=False)
+        said = checkout.inv("restart", "postgres", check=False)
+        assert said.code == 4
+        assert "No space left on device" in said.err
+        assert "next: make room on the disk of" in said.err
+        fill.unlink()
+        checkout.inv("up")
+        assert checkout.ask("/health/ready")[0] == 200
+        checkout.inv("down")
+
+
+def test_a_damaged_data_folder_is_told_and_not_touched(checkout: Checkout) -> None:
+    checkout.inv("up")
+    checkout.inv("down")
+    control = checkout.state / "data" / "postgres" / "global" / "pg_control"
+    control.write_bytes(control.read_bytes()[:100])
+    said = checkout.inv("up", check=False)
+    assert said.code == 4
+    assert "postgres stopped while it started" in said.err
+    assert "pg_control" in said.err
+    assert f"next: mv {checkout.state}/data/postgres {checkout.state}/data/postgres.damaged" in said.err
+    assert control.stat().st_size == 100
+    assert checkout.services()["postgres"]["state"] == "failed"
+
+
+def test_a_data_folder_of_another_version_is_told_and_not_touched(checkout: Checkout) -> None:
+    checkout.inv("up")
+    checkout.inv("down")
+    (checkout.state / "data" / "postgres" / "PG_VERSION").write_text("15\n")
+    said = checkout.inv("up", check=False)
+    assert said.code == 4
+    assert "a data folder of PostgreSQL 15, and this engine runs PostgreSQL 16" in said.err
+
+
+def test_moved_ports_are_kept_when_the_settings_are_deleted(checkout: Checkout) -> None:
+    from stackhand import settings
+    from stackhand.state import State
+
+    State(checkout.path).make()
+    State(checkout.path).remember(ports={"WEB_PORT": 3450})
+    (checkout.path / ".env").unlink()
+    assert settings.ensure(checkout.path).values["WEB_PORT"] == "3450"
+
+
+def test_interrupt_while_the_database_is_made_leaves_no_half_of_it(checkout: Checkout) -> None:
+    child = checkout.start("up")
+    eventually((checkout.state / "data" / "postgres.new").exists, "initdb is at work")
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert not (checkout.state / "data" / "postgres").exists()
+    checkout.inv("up")
+    assert checkout.ask("/health")[0] == 200
+
+
+def test_up_that_would_wait_too_long_says_who_is_at_work(checkout: Checkout) -> None:
+    first = checkout.start("up")
+    eventually(lambda: (checkout.state / "turn").exists() and (checkout.state / "turn").read_text(), "up has its turn")
+    said = checkout.inv("down", check=False) if first.poll() is None else None
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert said is not None
+    assert said.code == 0
+
+
+def test_killed_up_is_finished_by_its_playbook_and_the_next_up_waits(checkout: Checkout) -> None:
+    child = checkout.start("up")
+    eventually((checkout.state / "run" / "supervisord.json").exists, "the supervisor is started")
+    child.kill()
+    child.communicate()
+    assert "is up" in checkout.inv("up").out
+    assert len(_supervisors(checkout)) == 1
+
+
+def test_killed_supervisor_is_told_by_doctor_and_mended_by_up(checkout: Checkout) -> None:
+    checkout.inv("up")
+    checkout.kill("supervisord")
+    before = {name: checkout.pid(name) for name in SERVICES}
+    assert "nobody supervises: api, postgres, redis, web" in checkout.inv("doctor").out
+    checkout.inv("up")
+    assert {name for name in SERVICES if psutil.pid_exists(before[name]) and _runs(before[name])} == set()
+    assert checkout.ask("/health")[0] == 200
+
+
+def test_down_ends_what_a_killed_supervisor_left(checkout: Checkout) -> None:
+    checkout.inv("up")
+    checkout.kill("supervisord")
+    checkout.kill("web")  # whose worker is then nobody's child
+    assert "stopped: api, postgres, redis" in checkout.inv("down").out
+
+
+def test_stopped_supervisor_does_not_stop_the_verbs(checkout: Checkout) -> None:
+    checkout.inv("up")
+    checkout.kill("supervisord", signal.SIGSTOP)
+    assert checkout.inv("status").code == 0
+    assert "stopped: api, postgres, redis, web" in checkout.inv("down").out
+
+
+def test_a_number_that_was_reused_is_never_killed(checkout: Checkout) -> None:
+    """The record of a dead service names a process of somebody else, of the same number."""
+    import json
+
+    checkout.inv("up")
+    bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        path = checkout.state / "run" / "api.json"
+        record = json.loads(path.read_text())
+        checkout.kill("supervisord")
+        os.kill(record["pid"], signal.SIGKILL)
+        path.write_text(json.dumps({**record, "pid": bystander.pid}))
+        checkout.inv("down")
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_as_root_the_servers_run_as_an_account_of_their_own(checkout: Checkout) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root hands its servers to another account")
+    checkout.inv("up")
+    users = {name: psutil.Process(checkout.pid(name)).uids().effective for name in SERVICES}
+    assert users["postgres"] == users["redis"] == users["web"] != 0
+    assert "you are root: servers run as" in checkout.inv("doctor").out
+
+
+def test_as_root_in_a_folder_closed_to_others_the_account_is_let_through_and_it_is_said(checkout: Checkout) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root hands its servers to another account")
+    checkout.path.parent.chmod(0o700)
+    said = checkout.inv("up")
+    assert f"with the right to pass through {checkout.path.parent}" in said.out
+    assert checkout.ask("/", "WEB_PORT")[0] == 200
+    assert f"chmod o+x {checkout.path.parent} would do without it" in checkout.inv("doctor").out
+
+
+def test_as_root_without_setpriv_the_blocked_folder_and_the_ways_out_are_named(checkout: Checkout) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root hands its servers to another account")
+    checkout.path.parent.chmod(0o700)
+    tools = checkout.path / "tools"
+    tools.mkdir()
+    for name in ("sh", "cmp", "dirname"):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
+    said = checkout.inv("up", check=False, PATH=str(tools))
+    checkout.path.parent.chmod(0o755)
+    assert said.code == 3
+    assert f"who cannot enter {checkout.path.parent} (mode 700)" in said.err
+    assert f"next: chmod o+x {checkout.path.parent}" in said.err
+
+
+def _supervisors(checkout: Checkout) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "supervisor.supervisord" in words and any(str(checkout.path) in word for word in words):
+            found.append(process)
+    return found
+
+
+def _runs(pid: int) -> bool:
+    time.sleep(0)
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,64 @@
+"""Did a test leave anything behind? Processes, sockets, ports, temporary folders."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from tests.checkout import Checkout, docker, eventually
+
+
+class Leaks:
+    """Looks for what belongs to a checkout, or appeared in the temporary folder since this was made."""
+
+    def __init__(self, checkout: Checkout) -> None:
+        self.checkout = checkout
+        self.before = _temporary()
+
+    def check(self) -> None:
+        """Fail when something is left."""
+        with contextlib.suppress(AssertionError):  # what has been told to end may need a moment
+            eventually(lambda: not self.found(), "nothing left", patience=5)
+        left = self.found()
+        assert not left, left
+
+    def found(self) -> list[str]:
+        """Return what is left, in words."""
+        left = [f"process {each.pid}: {' '.join(each.cmdline())}" for each in self._processes()]
+        left += self._containers()
+        left += [f"temporary folder {path}" for path in sorted(_temporary() - self.before)]
+        left += [f"socket {path}" for path in self.checkout.path.rglob("*") if path.is_socket()]
+        return left + [f"port {port}" for port in self.checkout.ports.values() if _listens(port)]
+
+    def _containers(self) -> list[str]:
+        if self.checkout.engine != "compose":
+            return []
+        mine = f"label=com.docker.compose.project={self.checkout.name}"
+        kinds = (("container", "--all"), ("network",), ("volume",))
+        return [
+            f"{kind} {each}"
+            for kind, *flags in kinds
+            for each in docker(kind, "ls", *flags, "--quiet", "--filter", mine).split()
+        ]
+
+    def _processes(self) -> list[psutil.Process]:
+        place = str(self.checkout.path)
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                words = [*process.cmdline(), process.cwd()]
+                if process.status() != psutil.STATUS_ZOMBIE and any(place in word for word in words):
+                    found.append(process)
+        return found
+
+
+def _temporary() -> set[Path]:
+    return {path for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(("stackhand-", "sh-"))}
+
+
+def _listens(port: int) -> bool:
+    found = psutil.net_connections("tcp")
+    return any(each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port for each in found)

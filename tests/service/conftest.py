@@ -1,0 +1,100 @@
+"""A real PostgreSQL and a real Redis-protocol server, without the rest of the stack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.database import connect_patiently
+from service.settings import Address, Settings
+from stackhand.engines.embedded import accounts
+from stackhand.engines.embedded.servers import postgres, redis
+from tests.checkout import eventually, free_ports
+from tests.service.process import Service
+
+
+class Server:
+    """A server process that a test may stop and start."""
+
+    def __init__(self, argv: list[str], account: accounts.Account | None) -> None:
+        self.argv = [*account.prefix, *argv] if account else argv
+        self.account = {"user": account.uid, "group": account.gid} if account and not account.prefix else {}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(self.argv, stdout=quiet, stderr=quiet, cwd="/", **self.account)
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.send_signal(2)  # SIGINT: PostgreSQL's fast shutdown, and an end for valkey
+            self.process.wait(timeout=20)
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, tuple[Server, Address]]]:
+    """Both servers by name, each with its address."""
+    folder = Path(tempfile.mkdtemp(prefix="sh-service-"))
+    folder.chmod(0o755)
+    ports = free_ports()
+    account = accounts.choose(folder / "pg", (folder, postgres.binary()))
+    if account:
+        shutil.chown(folder, account.uid, account.gid)
+    data = folder / "pg"
+    initdb = str(postgres.binary().with_name("initdb"))
+    said = accounts.run(account, [initdb, "-D", str(data), "-U", "service", "-A", "trust", "--no-sync"])
+    assert said.returncode == 0, said.stdout
+    port = ports["POSTGRES_PORT"]
+    database = Server(
+        [str(postgres.binary()), "-D", str(data), "-p", str(port), "-k", str(folder), "-c", "fsync=off"], account
+    )
+    cache = Server(
+        [str(redis.binary()), "--port", str(ports["REDIS_PORT"]), "--save", "", "--dir", str(folder)], account
+    )
+    found = {
+        "postgres": (database, Address("127.0.0.1", port, "service", "", "service")),
+        "redis": (cache, Address("127.0.0.1", ports["REDIS_PORT"], "", "", "0")),
+    }
+    for server, _ in found.values():
+        server.start()
+    yield found
+    for server, _ in found.values():
+        server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def settings(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
+    """Settings for an empty database of the test's own."""
+    at = servers["postgres"][1]
+    name = f"test_{os.getpid()}_{time.monotonic_ns()}"
+    _as_root(at, f"CREATE DATABASE {name}")
+    yield Settings("127.0.0.1", 0, replace(at, name=name), servers["redis"][1], database_wait=5, probe_interval=0.2)
+    _as_root(at, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def service(settings: Settings) -> Iterator[Service]:
+    """The service, ready, all components passing."""
+    found = Service(settings)
+    try:
+        found.await_status("/health/ready")
+        eventually(lambda: found.ask("/health/all")[1]["status"] == "pass", "all components pass")
+        yield found
+    finally:
+        found.kill()
+
+
+def _as_root(address: Address, sql: str) -> None:
+    connection = connect_patiently(replace(address, name="postgres"), 20)
+    connection.run(sql)
+    connection.close()

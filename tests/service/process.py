@@ -1,0 +1,100 @@
+"""The service as a process, for tests: asked over real connections."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+from typing import Any
+
+from service.settings import Address, Settings
+from tests.checkout import eventually, free_ports
+
+SLOW = [sys.executable, "-m", "tests.service.slow_service"]
+"""The service with one more path, /slow?seconds=N, which a thread answers after that time."""
+
+
+class Answer:
+    """What came back."""
+
+    def __init__(self, status: int, headers: http.client.HTTPMessage, body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Service:
+    """The service as a process."""
+
+    def __init__(self, settings: Settings, *, words: list[str] | None = None, **environment: str) -> None:
+        self.port = free_ports()["API_PORT"]
+        self.environment = {
+            "PORT": str(self.port),
+            "DATABASE_URL": database_url(settings.database),
+            "REDIS_URL": f"redis://{settings.cache.host}:{settings.cache.port}/0",
+            "PROBE_INTERVAL": "0.2",
+            "STACK": "shop",
+            **environment,
+        }
+        words = words or [sys.executable, "-m", "service", "serve"]
+        self.process = subprocess.Popen(
+            words, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def request(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def ask(self, path: str, method: str = "GET") -> tuple[int, Any, http.client.HTTPMessage]:
+        answer = self.request(path, method)
+        return answer.status, answer.json if answer.body else None, answer.headers
+
+    def status(self, path: str) -> int:
+        try:
+            return self.request(path).status
+        except OSError:
+            return 0
+
+    def raw(self, request: bytes, seconds: float = 5.0) -> bytes:
+        """Send bytes as they are and return all that comes back until the server closes, or `seconds` of silence."""
+        with socket.create_connection(("127.0.0.1", self.port), seconds) as sock:
+            sock.sendall(request)
+            found = b""
+            try:
+                while part := sock.recv(65536):
+                    found += part
+            except TimeoutError:
+                pass
+            return found
+
+    def await_status(self, path: str, status: int = 200) -> None:
+        def answered() -> bool:
+            assert self.process.poll() is None, self.process.communicate()[0]
+            return self.status(path) == status
+
+        eventually(answered, f"{path} answers {status}")
+
+    def end(self) -> str:
+        self.process.terminate()
+        out, _ = self.process.communicate(timeout=30)
+        return out
+
+    def kill(self) -> None:
+        """End it whatever it does; for tests' own ends."""
+        if self.process.poll() is None:
+            self.process.kill()
+        if self.process.stdout and not self.process.stdout.closed:
+            self.process.communicate()
+
+
+def database_url(address: Address) -> str:
+    return f"postgresql://{address.user}@{address.host}:{address.port}/{address.name}"

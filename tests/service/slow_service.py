@@ -1,0 +1,37 @@
+"""`python -m service serve` with one more path: /slow?seconds=N takes N seconds of one thread."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import bottle
+
+from service import server
+from service.settings import Settings
+
+make = server.create_app
+
+
+def with_slow(parts: server.Parts) -> bottle.Bottle:
+    app = make(parts)
+
+    @app.get("/slow")
+    def slow() -> str:
+        time.sleep(float(bottle.request.query["seconds"]))
+        return "done"
+
+    @app.get("/broken")
+    def broken() -> str:
+        raise RuntimeError("postgresql://secret@host/name")
+
+    @app.get("/half")
+    def half() -> object:
+        yield "half"
+        raise RuntimeError("in the middle")
+
+    return app
+
+
+server.create_app = with_slow
+sys.exit(server.serve(Settings.from_environment()))

@@ -1,0 +1,244 @@
+"""The whole service while its servers are stopped, paused, restarted or busy: what callers see meanwhile, and after."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from service.database import connect
+from service.settings import Address, Settings
+from tests.checkout import eventually
+from tests.service.conftest import Server
+from tests.service.process import Service
+
+Servers = dict[str, tuple[Server, Address]]
+QUICK = {"SAMPLE_INTERVAL": "0.2", "CACHE_TTL": "0.2", "INCIDENT_SAMPLES": "5"}
+
+
+@pytest.fixture
+def quick(settings: Settings) -> Iterator[Service]:
+    """The service with a history that is written several times a second."""
+    found = Service(settings, STACK=settings.database.name, **QUICK)
+    try:
+        found.await_status("/health/ready")
+        eventually(lambda: found.ask("/health/all")[1]["status"] == "pass", "all components pass")
+        yield found
+    finally:
+        found.kill()
+
+
+@contextmanager
+def paused(*servers: Server) -> Iterator[None]:
+    """Servers that accept and never answer, as behind a network that swallows everything."""
+    processes = [psutil.Process(server.process.pid) for server in servers if server.process]
+    every = [each for process in processes for each in (process, *process.children(recursive=True))]
+    for each in every:
+        each.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in every:
+            if each.is_running():
+                each.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def locked(settings: Settings, table: str) -> Iterator[None]:
+    """A table that nobody can read."""
+    connection = connect(settings.database, 20)
+    connection.run("BEGIN")
+    connection.run(f"LOCK TABLE {table}")
+    try:
+        yield
+    finally:
+        connection.run("ROLLBACK")
+        connection.close()
+
+
+def together(count: int, service: Service, path: str) -> list[tuple[int, float]]:
+    """Ask the same from many threads at once; return status and seconds of each."""
+    found: list[tuple[int, float]] = []
+    barrier = threading.Barrier(count)
+
+    def ask() -> None:
+        barrier.wait()
+        began = time.monotonic()
+        found.append((service.status(path), time.monotonic() - began))
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def component(service: Service, name: str) -> dict[str, Any]:
+    return service.ask(f"/health/{name}")[1]["checks"][name][0]
+
+
+def test_forty_callers_while_everything_hangs_get_their_answers_and_health_too(
+    quick: Service, servers: Servers
+) -> None:
+    with paused(servers["redis"][0], servers["postgres"][0]):
+        eventually(lambda: quick.status("/health/db") == quick.status("/health/cache") == 503, "both fail")
+        assert component(quick, "db")["output"] == component(quick, "cache")["output"] == "timeout"
+        assert {status for status, _ in together(40, quick, "/health/cache")} == {503}
+        assert {status for status, _ in together(40, quick, "/health")} == {200}
+        answers = together(20, quick, "/api/incidents")
+        assert {status for status, _ in answers} <= {200, 503}
+        assert quick.request("/api/status").json["history"]["stale"] is True
+        assert len(psutil.Process(quick.process.pid).threads()) < 40
+    eventually(lambda: quick.ask("/health/all")[1]["status"] == "pass", "all components pass again", 15)
+
+
+def test_what_is_known_of_the_past_is_given_as_stale_while_the_database_is_down(
+    quick: Service, servers: Servers
+) -> None:
+    path = "/api/history?component=db"
+    assert quick.request(path).json["stale"] is False
+    servers["postgres"][0].stop()
+    try:
+        eventually(lambda: quick.status("/health/db") == 503, "the database fails")
+        eventually(lambda: quick.request(path).json["stale"] is True, "the last known answer")
+        answer = quick.request("/api/history?component=cache&window=90d")
+        assert (answer.status, answer.json["code"]) == (503, "database_unavailable")
+        assert answer.headers["Retry-After"]
+        assert "127.0.0.1" not in answer.body.decode()
+    finally:
+        servers["postgres"][0].start()
+    eventually(lambda: quick.status("/health/db") == 200, "the database passes again", 20)
+    eventually(lambda: quick.request(path).json["stale"] is False, "a new answer")
+
+
+@pytest.mark.parametrize("with_redis", [True, False], ids=["redis is there", "redis is down too"])
+def test_an_outage_of_the_database_is_in_the_history_after_it_has_ended(
+    quick: Service, servers: Servers, with_redis: bool
+) -> None:
+    eventually(lambda: quick.ask("/api/history?component=db")[1]["uptime"]["samples"] > 3, "there are samples")
+    began = time.time()
+    servers["postgres"][0].stop()
+    if not with_redis:
+        servers["redis"][0].stop()
+    try:
+        eventually(lambda: quick.status("/health/db") == 503, "the database fails")
+        failing = time.time()
+        eventually(lambda: time.time() - failing > 4, "the outage lasts")
+    finally:
+        servers["postgres"][0].start()
+        if not with_redis:
+            servers["redis"][0].start()
+    eventually(lambda: quick.status("/health/db") == 200, "the database passes again", 20)
+    eventually(lambda: quick.ask("/api/history?component=db")[1]["uptime"]["failed"] > 5, "its samples arrive")
+
+    def ended() -> dict[str, Any] | None:
+        found = [each for each in quick.ask("/api/incidents")[1]["incidents"] if each["component"] == "db"]
+        assert len(found) <= 1
+        return found[0] if found and found[0]["ended_at"] else None
+
+    incident = eventually(ended, "the incident is known, and over")
+    assert incident["state"] == "fail"
+    assert 3 < incident["duration_s"] < time.time() - began
+
+
+def test_queries_that_take_all_connections_are_told_as_that(quick: Service, settings: Settings) -> None:
+    eventually(lambda: quick.status("/api/incidents") == 200, "there is a history")
+    with locked(settings, "history_minute, history_hour, history_incident"):
+        paths = [f"/api/incidents?before=1-{number}" for number in range(20)]
+        found: list[tuple[int, str]] = []
+
+        def ask(path: str) -> None:
+            answer = quick.request(path)
+            found.append((answer.status, answer.json["code"]))
+
+        callers = [threading.Thread(target=ask, args=(path,)) for path in paths]
+        for caller in callers:
+            caller.start()
+        eventually(lambda: component(quick, "db")["status"] == "warn", "the database has a warning", 20)
+        assert component(quick, "db")["output"] == "pool_exhausted"
+        assert quick.status("/health/db") == 200
+        for caller in callers:
+            caller.join()
+    assert {status for status, _ in found} == {503}
+    assert {code for _, code in found} <= {"pool_exhausted", "query_timeout", "answer_delayed", "overloaded"}
+    assert "pool_exhausted" in {code for _, code in found}
+    eventually(lambda: quick.status("/api/incidents?before=1-1") == 200, "the pool has connections again")
+
+
+def test_connections_that_broke_while_nobody_used_them_fail_no_request(quick: Service, settings: Settings) -> None:
+    assert quick.status("/api/incidents?before=1-1") == 200
+    admin = connect(settings.database, 10)
+    for number in range(5):
+        admin.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()",
+            name=settings.database.name,
+        )
+        assert quick.status(f"/api/incidents?before=1-{number}") == 200
+    admin.close()
+
+
+def test_it_is_alive_and_says_migrating_while_another_one_migrates(settings: Settings) -> None:
+    holder = connect(settings.database, 10)
+    from service.migration_lock import LOCK
+
+    holder.run("SELECT pg_advisory_lock(:key)", key=LOCK)
+    service = Service(settings, STACK=settings.database.name)
+    try:
+        service.await_status("/health")
+        eventually(lambda: service.ask("/health/ready")[1]["phase"] == "migrating", "it says migrating")
+        assert service.status("/health/ready") == 503
+        assert service.status("/api/history?component=db") == 503
+        assert service.request("/api/status").json["history"]["known"] is False
+        holder.run("SELECT pg_advisory_unlock_all()")
+        service.await_status("/health/ready")
+        eventually(lambda: service.status("/api/history?component=db") == 200, "there is a history")
+    finally:
+        service.kill()
+        holder.close()
+
+
+def test_of_many_callers_of_one_answer_one_asks_the_database(quick: Service, settings: Settings) -> None:
+    path = "/api/history?component=db&window=7d"  # nobody has asked for that before
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND application_name = 'stackhand'"
+    with locked(settings, "history_hour"):
+        found: list[list[tuple[int, float]]] = []
+        asking = threading.Thread(target=lambda: found.append(together(30, quick, path)))
+        asking.start()
+        admin = connect(settings.database, 10)
+        most = 0
+        while asking.is_alive():
+            now = admin.run(f"{waiting} AND wait_event_type = 'Lock'", name=settings.database.name)
+            most = max(most, now[0][0])
+        admin.close()
+        asking.join()
+    assert most == 1
+    assert {status for status, _ in found[0]} == {503}
+    eventually(lambda: quick.status(path) == 200, "it is answered again")
+
+
+def test_two_services_of_one_stack_write_one_history(settings: Settings) -> None:
+    services = [Service(settings, STACK=settings.database.name, **QUICK) for _ in range(2)]
+    try:
+        for service in services:
+            service.await_status("/health/ready")
+        path = "/api/history?component=cache"
+        eventually(lambda: services[0].ask(path)[1]["uptime"]["samples"] > 20, "there are samples of both")
+        assert services[0].ask(path)[1]["uptime"]["percent"] == 100.0
+        connection = connect(settings.database, 10)
+        rows = connection.run("SELECT count(DISTINCT instance), count(*) FROM history_sample WHERE component = 'cache'")
+        minutes = connection.run(
+            "SELECT sum(passed), count(*), count(DISTINCT minute) FROM history_minute WHERE component = 'cache'"
+        )
+        connection.close()
+        assert rows[0][0] == 2
+        assert minutes[0][1] == minutes[0][2]
+    finally:
+        for service in services:
+            service.kill()

@@ -1,0 +1,148 @@
+"""The service's answers while its dependencies come and go: a real process, real servers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from service import migrate
+from service.settings import Address, Settings
+from tests.checkout import eventually, free_ports
+from tests.service.conftest import Server
+from tests.service.process import Service
+
+Servers = dict[str, tuple[Server, Address]]
+
+
+def test_everything_passes_when_everything_is_there(service: Service) -> None:
+    code, body, headers = service.ask("/health/all")
+    assert code == 200
+    assert headers["Content-Type"] == "application/health+json"
+    assert headers["Cache-Control"] == "no-store"
+    assert body["status"] == "pass"
+    assert set(body["checks"]) == {"db", "cache"}
+    check = body["checks"]["db"][0]
+    assert check["componentType"] == "datastore"
+    assert 0 <= check["age"] < 5
+    assert check["observedUnit"] == "ms"
+
+
+def test_without_the_cache_there_is_a_warning_and_with_it_again_none(service: Service, servers: Servers) -> None:
+    servers["redis"][0].stop()
+    try:
+        eventually(lambda: service.status("/health/cache") == 503, "the cache fails")
+        refused = "refused"
+        eventually(lambda: service.ask("/health/cache")[1]["checks"]["cache"][0]["output"] == refused, refused)
+        code, body, _ = service.ask("/health/all")
+        assert (code, body["status"]) == (200, "warn")
+        assert service.status("/health") == 200
+    finally:
+        servers["redis"][0].start()
+    eventually(lambda: service.ask("/health/all")[1]["status"] == "pass", "the cache passes again", 5)
+
+
+def test_it_starts_without_the_cache(settings: Settings, servers: Servers) -> None:
+    servers["redis"][0].stop()
+    try:
+        service = Service(settings)
+        eventually(lambda: service.status("/health/ready") == 200, "the service is ready")
+        service.end()
+    finally:
+        servers["redis"][0].start()
+
+
+def test_without_the_database_it_fails_and_the_process_is_still_alive(service: Service, servers: Servers) -> None:
+    servers["postgres"][0].stop()
+    try:
+        eventually(lambda: service.status("/health/db") == 503, "the database fails")
+        code, body, headers = service.ask("/health/all")
+        assert (code, body["status"]) == (503, "fail")
+        assert headers["Retry-After"] == "5"
+        assert service.status("/health") == 200
+    finally:
+        servers["postgres"][0].start()
+    eventually(lambda: service.ask("/health/all")[1]["status"] == "pass", "the database passes again", 10)
+
+
+def test_a_paused_cache_is_seen_within_its_deadline_and_costs_health_nothing(
+    service: Service, servers: Servers
+) -> None:
+    process = servers["redis"][0].process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: service.status("/health/cache") == 503, "the cache fails", 5)
+        assert service.ask("/health/cache")[1]["checks"]["cache"][0]["output"] == "timeout"
+        began = time.monotonic()
+        assert service.status("/health") == 200
+        assert time.monotonic() - began < 1
+    finally:
+        process.send_signal(signal.SIGCONT)
+    eventually(lambda: service.status("/health/cache") == 200, "the cache passes again", 5)
+
+
+def test_version_says_what_runs(service: Service) -> None:
+    body = service.ask("/version")[1]
+    assert body["stack"] == "shop"
+    assert body["schema_version"] == migrate.read()[-1].number
+    assert set(body) == {"version", "commit", "built_at", "schema_version", "environment", "stack"}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "code"), [("/nothing", "GET", 404), ("/health/nothing", "GET", 404), ("/health", "POST", 405)]
+)
+def test_an_error_is_a_problem_document(service: Service, path: str, method: str, code: int) -> None:
+    status, body, headers = service.ask(path, method)
+    assert status == code
+    assert headers["Content-Type"] == "application/problem+json"
+    assert body["status"] == code
+    assert body["instance"] == path
+
+
+def test_each_line_of_the_log_is_a_json_object(service: Service) -> None:
+    lines = [json.loads(line) for line in service.end().splitlines()]
+    assert next(line["event"] for line in lines) == "listening"
+    assert "ready" in [line["event"] for line in lines]
+    assert lines[-1]["event"] == "stopped"
+    assert all({"time", "level", "event"} <= set(line) for line in lines)
+
+
+def test_sigterm_ends_the_process_with_0(service: Service) -> None:
+    service.process.terminate()
+    out, _ = service.process.communicate(timeout=15)
+    assert out
+    assert service.process.returncode == 0
+
+
+def test_a_database_that_is_not_there_ends_the_process_after_its_patience(settings: Settings) -> None:
+    words = [sys.executable, "-m", "service", "serve"]
+    environment = {
+        "PORT": str(free_ports()["API_PORT"]),
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "DATABASE_WAIT": "0.5",
+    }
+    said = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=20)
+    assert said.returncode == 1
+    failed = next(line for line in map(json.loads, said.stdout.splitlines()) if line["event"] == "migration failed")
+    assert failed["code"] == "database_unavailable"
+
+
+def test_missing_and_wrong_settings_are_all_named_before_the_start() -> None:
+    words = [sys.executable, "-m", "service", "serve"]
+    environment = {"DATABASE_URL": "mysql://x/y", "PORT": "x", "LOG_LEVEL": "loud", "HEALTH_TARGETS": "web"}
+    said = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert said.stderr.splitlines() == [
+        "the service cannot start:",
+        "  PORT must be a port, 1 to 65535, but it is 'x'",
+        "  DATABASE_URL must be a URL such as postgresql://host:port/name",
+        "  REDIS_URL is missing",
+        "  LOG_LEVEL must be one of debug, info, warning, error, but it is 'loud'",
+        "  HEALTH_TARGETS must be a list of name=http://host/path, but it has 'web'",
+    ]

@@ -1,0 +1,326 @@
+"""Samples on their way into the database, while servers come and go: real servers, a clock that the test sets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pg8000.exceptions
+import pytest
+import redis
+
+from service import redis_client
+from service.history import writer
+from service.history.sampler import Recorder
+from service.history.samples import Reading
+from service.history.spool import key
+from service.settings import Address, Settings
+from tests.checkout import eventually
+from tests.service.conftest import Server
+from tests.service.history_kit import NOON, World, make
+
+Servers = dict[str, tuple[Server, Address]]
+
+
+@pytest.fixture
+def world(settings: Settings) -> Iterator[World]:
+    """A world with a stream of its own."""
+    found = make(replace(settings, stack=settings.database.name))
+    yield found
+    found.close()
+
+
+def stream(world: World) -> redis.Redis:
+    return redis_client.client(world.settings.cache, timeout=5)
+
+
+def _accepts(world: World) -> bool:
+    try:
+        return bool(world.query("SELECT 1"))
+    except (OSError, pg8000.exceptions.Error):
+        return False
+
+
+def queued(world: World) -> int:
+    with stream(world) as client:
+        return int(client.xlen(key(world.settings.stack)))
+
+
+def test_a_round_of_samples_is_stored_with_its_time(world: World) -> None:
+    recorder = world.recorder()
+    world.rounds(recorder, 2, "pass")
+    world.rounds(recorder, 1, "fail")
+    assert recorder.flush()
+    assert world.stored() == [(0, "pass"), (10, "pass"), (20, "fail")]
+    assert world.stored("cache") == [(0, "pass"), (10, "pass"), (20, "pass")]
+    assert (recorder.waiting, recorder.dropped, queued(world)) == (0, 0, 0)
+    assert recorder.written_at == NOON + 30
+
+
+def test_an_outage_of_postgresql_is_in_the_history_afterwards(world: World, servers: Servers) -> None:
+    recorder = world.recorder()
+    world.rounds(recorder, 6, "pass")
+    assert recorder.flush()
+    servers["postgres"][0].stop()
+    try:
+        world.rounds(recorder, 60, "fail")
+        assert not recorder.flush_now()
+        assert (recorder.waiting, queued(world)) == (60, 60)
+    finally:
+        servers["postgres"][0].start()
+    world.rounds(recorder, 6, "pass")
+    eventually(recorder.flush_now, "the samples are written")
+    expected = [(10 * n, "fail" if 6 <= n < 66 else "pass") for n in range(72)]
+    assert world.stored() == expected
+    assert world.incidents() == [(60, 660, "fail", "refused")]
+    assert queued(world) == 0
+
+
+def test_a_restart_between_two_writes_goes_unnoticed(world: World, servers: Servers) -> None:
+    recorder = world.recorder()
+    world.rounds(recorder, 1)
+    assert recorder.flush()
+    server = servers["postgres"][0]
+    server.stop()
+    server.start()
+    eventually(lambda: _accepts(world), "PostgreSQL takes connections")
+    world.rounds(recorder, 1)
+    assert recorder.flush()
+    assert len(world.stored()) == 2
+
+
+def test_both_servers_may_be_down(world: World, servers: Servers) -> None:
+    recorder = world.recorder()
+    for server, _ in servers.values():
+        server.stop()
+    try:
+        world.rounds(recorder, 30, "fail")
+        assert not recorder.flush_now()
+        servers["postgres"][0].start()
+        eventually(recorder.flush_now, "the samples are written without Redis")
+        assert len(world.stored()) == 30
+    finally:
+        for server, _ in servers.values():
+            if server.process is None:
+                server.start()
+    world.rounds(recorder, 1)
+    eventually(recorder.flush_now, "the next samples are written")
+    assert [at for at, _ in world.stored()] == [10 * n for n in range(31)]
+    assert recorder.dropped == 0
+
+
+def test_what_a_dead_process_left_in_redis_is_written_by_another_one(world: World) -> None:
+    dead, other = world.recorder(), world.recorder()
+    world.rounds(dead, 5, "fail")
+    dead._spool.push()
+    world.rounds(other, 1, "pass")
+    assert other.flush()
+    assert [status for _, status in world.stored()] == ["fail"] * 5 + ["pass"]
+    assert queued(world) == 0
+
+
+def test_redis_losing_its_data_in_an_outage_loses_no_samples(world: World, servers: Servers) -> None:
+    recorder = world.recorder()
+    servers["postgres"][0].stop()
+    try:
+        world.rounds(recorder, 5, "fail")
+        assert not recorder.flush_now()
+        with stream(world) as client:
+            client.delete(key(world.settings.stack))
+        assert not recorder.flush_now()
+        assert queued(world) == 5
+    finally:
+        servers["postgres"][0].start()
+    eventually(recorder.flush_now, "the samples are written")
+    assert len(world.stored()) == 5
+
+
+def test_dying_between_the_commit_and_the_clearing_of_the_queue_counts_nothing_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> bool:
+        raise Killed
+
+    dying, other = world.recorder(), world.recorder()
+    world.rounds(dying, 7, "fail")
+    monkeypatch.setattr(dying._spool, "done", killed)
+    with pytest.raises(Killed):
+        dying.flush()
+    assert len(world.stored()) == queued(world) == 7
+    before = world.query("SELECT * FROM history_minute ORDER BY 1, 2"), world.query("SELECT * FROM history_incident")
+    assert other.flush()
+    assert before == (
+        world.query("SELECT * FROM history_minute ORDER BY 1, 2"),
+        world.query("SELECT * FROM history_incident"),
+    )
+    assert queued(world) == 0
+    monkeypatch.undo()
+    assert dying.flush()
+    assert len(world.stored()) == 7
+
+
+def test_two_replicas_that_write_at_once_make_one_incident_and_whole_figures(world: World) -> None:
+    replicas = [world.recorder(), world.recorder()]
+    for status, count in (("pass", 12), ("fail", 12), ("pass", 12)):
+        world.set("db", status, code="refused")
+        for _ in range(count):
+            for replica in replicas:
+                replica.sample()
+                world.clock.at += 5
+        threads = [threading.Thread(target=replica.flush_now) for replica in replicas]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for replica in replicas:
+        eventually(replica.flush_now, "the rest is written")
+    assert world.incidents() == [(120, 240, "fail", "refused")]
+    sums = world.query("SELECT sum(passed), sum(failed), sum(minutes) FROM history_minute WHERE component = 'db'")
+    assert sums == [(48, 24, 6)]
+
+
+def test_memory_is_bounded_and_the_oldest_rounds_go_first(world: World, servers: Servers) -> None:
+    servers["redis"][0].stop()
+    try:
+        recorder = world.recorder(memory_rounds=10)
+        world.rounds(recorder, 25)
+        assert (recorder.waiting, recorder.dropped) == (10, 15)
+        recorder.flush()
+    finally:
+        servers["redis"][0].start()
+    assert [at for at, _ in world.stored()] == [10 * n for n in range(15, 25)]
+
+
+def test_a_round_that_leaves_memory_but_is_in_redis_is_not_lost(world: World) -> None:
+    recorder = world.recorder(memory_rounds=3)
+    for _ in range(4):
+        world.rounds(recorder, 2)
+        recorder._spool.push()
+    assert (recorder.waiting, recorder.dropped) == (3, 0)
+    assert recorder.flush()
+    assert len(world.stored()) == 8
+
+
+def test_the_stream_is_bounded_and_what_it_loses_is_counted(world: World) -> None:
+    recorder = world.recorder(memory_rounds=1, stream_rounds=100)
+    for _ in range(400):
+        world.rounds(recorder, 1)
+        recorder._spool.push()
+    assert queued(world) < 400
+    assert recorder.dropped == 400 - queued(world)
+
+
+def test_entries_of_the_stream_that_are_no_rounds_are_removed(world: World) -> None:
+    with stream(world) as client:
+        for value in ("", "[", "[]", "{}", '{"instance":"x","sequence":0,"at":0,"readings":[]}', "1e999"):
+            client.xadd(key(world.settings.stack), {"round": value})
+        client.xadd(key(world.settings.stack), {"other": "1"})
+    recorder = world.recorder()
+    world.rounds(recorder, 1)
+    assert recorder.flush()
+    assert (len(world.stored()), queued(world), recorder.dropped) == (1, 0, 7)
+
+
+def test_a_round_that_the_database_refuses_holds_up_no_other(world: World) -> None:
+    recorder = world.recorder()
+    world.rounds(recorder, 4)
+    broken = recorder._spool._memory[recorder.instance, 2]
+    unusable = replace(broken, readings=(Reading("db", "pass", 1.0, "\0"), *broken.readings[1:]))
+    recorder._spool._memory[recorder.instance, 2] = unusable
+    assert recorder.flush()
+    assert [at for at, _ in world.stored()] == [0, 10, 30]
+    assert (recorder.dropped, recorder.waiting) == (1, 0)
+
+
+def test_a_key_of_another_kind_in_redis_stops_nothing(world: World) -> None:
+    with stream(world) as client:
+        client.set(key(world.settings.stack), "something else")
+    recorder = world.recorder()
+    world.rounds(recorder, 3)
+    recorder.flush_now()
+    assert len(world.stored()) == 3
+
+
+def test_a_clock_that_steps_back_keeps_every_sample(world: World) -> None:
+    recorder = world.recorder()
+    world.rounds(recorder, 6, "pass")
+    world.clock.at = NOON
+    world.rounds(recorder, 6, "pass")
+    assert recorder.flush()
+    assert [at for at, _ in world.stored()] == [0, 0, 10, 10, 20, 20, 30, 30, 40, 40, 50, 50]
+    assert world.query("SELECT passed, minutes FROM history_minute WHERE component = 'db'") == [(12, 1)]
+
+
+def test_a_missing_schema_is_waited_for(settings: Settings) -> None:
+    world = World(replace(settings, stack=settings.database.name))
+    recorder = world.recorder()
+    world.rounds(recorder, 2)
+    assert not recorder.flush_now()
+    make(world.settings)
+    assert recorder.flush_now()
+    assert len(world.stored()) == 2
+    recorder.close()
+
+
+def test_nonsense_from_a_component_is_stored_as_far_as_it_makes_sense(world: World) -> None:
+    recorder = world.recorder()
+    world.set("db", "melting\0", float("nan"), "x\0" * 500 + "\ud800")
+    world.set("cache", "pass", -1.0)
+    world.rounds(recorder, 1)
+    assert recorder.flush()
+    found = world.query("SELECT component, status, latency_ms, length(code) FROM history_sample ORDER BY 1")
+    assert found == [("cache", "pass", None, 0), ("db", "unknown", None, 100)]
+
+
+def test_the_threads_take_samples_and_write_them(world: World) -> None:
+    recorder = Recorder(replace(world.settings, sample_interval=0.02), lambda: world.readings)
+    recorder.start()
+    eventually(lambda: len(world.stored()) >= 5, "samples are stored")
+    assert recorder.stop(20)
+    count = len(world.stored())
+    assert count == len({at for at, _ in world.stored()}) >= 5
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("history")]
+
+
+def test_a_reading_that_raises_does_not_end_the_samples(world: World) -> None:
+    calls = iter(range(1000))
+
+    def read() -> dict[str, object]:
+        if next(calls) < 3:
+            raise RuntimeError("not now")
+        return dict(world.readings)
+
+    recorder = Recorder(replace(world.settings, sample_interval=0.02), read)  # type: ignore[arg-type]
+    recorder.start()
+    eventually(world.stored, "samples are stored")
+    recorder.stop(20)
+
+
+def test_a_database_that_hangs_delays_neither_samples_nor_the_stop(
+    world: World, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "TRANSACTION_WITHIN", 300.0)  # so that only the stop can end it
+    recorder = Recorder(replace(world.settings, sample_interval=0.05), lambda: world.readings)
+    recorder.start()
+    eventually(world.stored, "samples are stored")
+    process = servers["postgres"][0].process
+    assert process is not None
+    backends = world.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'stackhand-history'")
+    hung = [process.pid, *(pid for (pid,) in backends)]
+    for pid in hung:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: recorder.waiting > 30, "samples go on")
+        assert not recorder.stop(1.0)
+        eventually(lambda: not any(thread.is_alive() for thread in recorder._threads), "the threads end", 10)
+    finally:
+        for pid in hung:
+            os.kill(pid, signal.SIGCONT)
+    heir = world.recorder()
+    assert eventually(heir.flush_now, "what was left in Redis is written")

@@ -1,0 +1,72 @@
+"""The contract and the service say the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import __version__
+from service.app import Parts, create_app
+from service.database import connect
+from service.settings import Settings
+from tests.service.process import Service
+
+CONTRACT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "service" / "openapi.json").read_text())
+TOKEN = "a-token-of-the-tests"
+
+
+@pytest.fixture
+def known(settings: Settings) -> Iterator[Service]:
+    """The service with a token."""
+    found = Service(settings, HEALTH_DETAILS_TOKEN=TOKEN, LOG_LEVEL="warning", SAMPLE_INTERVAL="0.5")
+    try:
+        found.await_status("/health/ready")
+        found.await_status("/health/all")
+        yield found
+    finally:
+        found.kill()
+
+
+def test_every_route_is_in_the_contract_and_every_path_of_it_is_a_route(settings: Settings) -> None:
+    app = create_app(Parts(settings, None, None, None))  # type: ignore[arg-type] # no route is called
+    routes = {(re.sub(r"<(\w+)(:[^>]*)?>", r"{\1}", route.rule), route.method) for route in app.routes}
+    ours = {(re.sub("{name}", "{component}", rule), method) for rule, method in routes if method != "OPTIONS"}
+    contract = {(path, method.upper()) for path, methods in CONTRACT["paths"].items() for method in methods}
+    # two names below /health/ have answers of their own shape, and one route
+    assert contract - ours == {("/health/ready", "GET"), ("/health/all", "GET")}
+    assert ours - contract == set()
+
+
+def test_the_contract_has_the_version_of_the_service() -> None:
+    assert CONTRACT["info"]["version"] == __version__
+
+
+def test_the_service_gives_its_contract(known: Service) -> None:
+    assert known.request("/openapi.json").json == CONTRACT
+
+
+def test_nothing_that_clients_may_send_is_answered_otherwise_than_the_contract_says(
+    known: Service, settings: Settings, tmp_path: Path
+) -> None:
+    connection = connect(settings.database, 10)
+    connection.run(
+        "INSERT INTO history_incident (component, started_at, worst, code) VALUES ('db', now(), 'fail', 'x')"
+    )
+    connection.close()
+    words = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{known.port}/openapi.json"]
+    words += ["--checks", "all", "--max-examples", "25", "--workers", "1", "--seed", "1", "--no-color"]
+    words += ["--header", f"Authorization: Bearer {TOKEN}"]
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    said = subprocess.run(
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=170
+    )
+    assert said.returncode == 0, said.stdout[-6000:] + said.stderr[-2000:]
+    assert known.status("/health") == 200

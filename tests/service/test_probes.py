@@ -1,0 +1,349 @@
+"""What a look finds out, against real servers that are well, slow, silent, full, or not what they should be."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis as redis_library
+import structlog
+
+from service.database import connect
+from service.health import probes
+from service.health.component import Component, Probe, ProbeError
+from service.settings import Address, Settings
+from tests.checkout import eventually
+from tests.proxy import Proxy
+from tests.service.conftest import Server
+
+Servers = dict[str, tuple[Server, Address]]
+MAKERS: dict[str, Callable[[Address, float], Probe]] = {"postgres": probes.Postgres, "redis": probes.Redis}
+IS_THREADS = "probe-", "deadline-"
+
+
+def component(probe: Probe, **more: Any) -> Component:
+    return Component("it", "datastore", probe, **{"interval": 0.1, "deadline": 20.0, "rise": 1, "fall": 1, **more})
+
+
+def code(found: Component) -> str:
+    return str(found.to_dict().get("output", ""))
+
+
+def looked(found: Component) -> tuple[str, str]:
+    found.look()
+    return found.status, code(found)
+
+
+def address_of(kind: str, settings: Settings) -> Address:
+    return settings.database if kind == "postgres" else settings.cache
+
+
+@contextmanager
+def http_server(answer: bytes) -> Iterator[str]:
+    """A server that gives every connection the same bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    return
+                with sock:
+                    sock.recv(4096)
+                    sock.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/healthz?deep=1"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_server_that_is_well_passes_again_and_again(kind: str, settings: Settings) -> None:
+    found = component(MAKERS[kind](address_of(kind, settings), 5.0))
+    assert [looked(found) for _ in range(3)] == [("pass", "")] * 3
+    found.stop()
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_server_that_is_not_there_refuses(kind: str, settings: Settings) -> None:
+    nowhere = replace(address_of(kind, settings), port=1)
+    assert looked(component(MAKERS[kind](nowhere, 5.0))) == ("fail", "refused")
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_host_that_no_name_server_knows_fails(kind: str, settings: Settings) -> None:
+    nowhere = replace(address_of(kind, settings), host="no-such-host.invalid")
+    found = component(MAKERS[kind](nowhere, 5.0))
+    assert looked(found)[0] == "fail"
+
+
+@pytest.mark.parametrize("mode", ["black-hole", "drip"])
+@pytest.mark.parametrize("fresh", [True, False], ids=["while connecting", "while asking"])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_look_ends_at_its_deadline_however_the_server_hangs(
+    kind: str, fresh: bool, mode: str, settings: Settings
+) -> None:
+    at = address_of(kind, settings)
+    with Proxy(at.host, at.port) as proxy:
+        found = component(MAKERS[kind](replace(at, port=proxy.port), 0.5), deadline=0.5)
+        if not fresh:
+            eventually(lambda: looked(found) == ("pass", ""), "it passes")
+        proxy.mode = mode
+        began = time.monotonic()
+        assert looked(found) == ("fail", "timeout")
+        assert time.monotonic() - began < 10
+        proxy.mode = "pass"
+        eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+        found.stop()
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_connection_that_was_reset_is_made_anew(kind: str, settings: Settings) -> None:
+    at = address_of(kind, settings)
+    with Proxy(at.host, at.port) as proxy:
+        found = component(MAKERS[kind](replace(at, port=proxy.port), 5.0))
+        assert looked(found) == ("pass", "")
+        proxy.mode = "cut"
+        assert looked(found)[0] == "fail"
+        proxy.mode = "pass"
+        eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+        found.stop()
+
+
+def test_a_database_that_takes_no_writes_fails(settings: Settings) -> None:
+    admin = connect(settings.database, 10)
+    found = component(probes.Postgres(settings.database, 5.0))
+    try:
+        assert looked(found) == ("pass", "")
+        admin.run(f"ALTER DATABASE {settings.database.name} SET default_transaction_read_only = on")
+        fresh = component(probes.Postgres(settings.database, 5.0))
+        assert looked(fresh) == ("fail", "read_only")
+        admin.run("SET default_transaction_read_only = off")
+        admin.run(f"ALTER DATABASE {settings.database.name} RESET default_transaction_read_only")
+        # a new connection for each look, for it may lead elsewhere by now
+        assert looked(fresh) == ("pass", "")
+        fresh.stop()
+    finally:
+        admin.close()
+        found.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"), [({"name": "nothing"}, "no_such_database"), ({"user": "nobody"}, "authentication")]
+)
+def test_what_postgresql_refuses_us_for_has_a_word(settings: Settings, change: dict[str, str], word: str) -> None:
+    found = component(probes.Postgres(replace(settings.database, **change), 5.0))
+    assert looked(found) == ("fail", word)
+
+
+def test_a_connection_that_the_server_ended_is_made_anew(settings: Settings) -> None:
+    found = component(probes.Postgres(settings.database, 5.0))
+    assert looked(found) == ("pass", "")
+    admin = connect(settings.database, 10)
+    admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stackhand-probe'")
+    admin.close()
+    eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+    found.stop()
+
+
+def test_a_pool_without_a_connection_left_is_a_warning_and_no_failure(settings: Settings) -> None:
+    words = ["pool_exhausted", "", ""]
+    found = component(probes.Postgres(settings.database, 5.0, lambda: words.pop(0)))
+    assert looked(found) == ("warn", "pool_exhausted")
+    assert looked(found) == ("pass", "")
+    found.stop()
+
+
+@pytest.mark.parametrize(
+    ("configure", "restore", "word"),
+    [
+        (("CONFIG", "SET", "requirepass", "x"), ("CONFIG", "SET", "requirepass", ""), "authentication"),
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "out_of_memory"),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "read_only"),
+    ],
+)
+def test_a_cache_that_takes_no_writes_fails_with_a_word(
+    settings: Settings, configure: tuple[str, ...], restore: tuple[str, ...], word: str
+) -> None:
+    admin = redis_library.Redis(port=settings.cache.port, single_connection_client=True)
+    found = component(probes.Redis(settings.cache, 5.0))
+    admin.execute_command(*configure)
+    try:
+        assert looked(found) == ("fail", word)
+    finally:
+        admin.execute_command(*restore)
+        admin.close()
+    eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+    found.stop()
+
+
+def test_a_password_that_is_wrong_is_told(settings: Settings) -> None:
+    found = component(probes.Redis(replace(settings.cache, password="wrong", user="nobody"), 5.0))
+    assert looked(found) == ("fail", "authentication")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ("pass", "")),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", ("pass", "")),
+        (b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", ("pass", "")),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", ("fail", "http_404")),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", ("fail", "http_503")),
+        (b"220 mail ESMTP\r\n", ("fail", "invalid")),
+        (b"", ("fail", "invalid")),
+        (b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 200 + b"\r\n", ("fail", "invalid")),
+    ],
+)
+def test_what_a_web_service_answers_decides(answer: bytes, told: tuple[str, str]) -> None:
+    with http_server(answer) as url:
+        assert looked(component(probes.Http(url, 5.0))) == told
+
+
+def test_a_web_service_that_drips_is_too_slow() -> None:
+    class Drip(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * 200:
+                try:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.1)
+                except OSError:
+                    return
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Drip) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        found = component(probes.Http(f"http://127.0.0.1:{server.server_port}/", 5.0), deadline=0.5)
+        began = time.monotonic()
+        assert looked(found) == ("fail", "timeout")
+        assert time.monotonic() - began < 10
+        server.shutdown()
+
+
+class Odd:
+    """A probe that does what it is told."""
+
+    address = "odd"
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+    def look(self) -> Any:
+        return self.act()
+
+    def abort(self) -> None:
+        pass
+
+
+def raises(error: BaseException) -> Callable[[], object]:
+    def act() -> object:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "word"),
+    [
+        (raises(ValueError("x")), "error"),
+        (raises(RecursionError()), "error"),
+        (raises(MemoryError()), "error"),
+        (raises(ProbeError("its_own", "y")), "its_own"),
+        (lambda: None, "invalid"),
+        (lambda: 7, "invalid"),
+        (lambda: {"status": "pass"}, "invalid"),
+    ],
+)
+def test_a_probe_that_raises_or_returns_nonsense_has_failed(act: Callable[[], object], word: str) -> None:
+    assert looked(component(Odd(act))) == ("fail", word)
+
+
+def test_a_probe_that_hangs_for_ever_fails_once_and_harms_no_other() -> None:
+    released = threading.Event()
+    hanging = component(Odd(lambda: str(released.wait(60) or "")), deadline=0.1)
+    well = component(Odd(lambda: ""))
+    for each in (hanging, well):
+        each.start()
+    try:
+        eventually(lambda: hanging.status == "fail", "it fails")
+        assert code(hanging) == "timeout"
+        before = well.state.last
+        eventually(lambda: well.state.last != before, "the other one is looked at")
+        assert well.status == "pass"
+        ours = [thread.name for thread in threading.enumerate() if thread.name.startswith(IS_THREADS)]
+        assert ours.count("probe-it") == 2
+        assert ours.count("deadline-it") <= 2
+    finally:
+        released.set()
+        for each in (hanging, well):
+            each.stop()
+
+
+def test_what_a_look_says_after_its_deadline_counts_no_more() -> None:
+    hold = threading.Event()
+    found = component(Odd(lambda: str(hold.wait(60) or "")), deadline=0.1)
+    looking = threading.Thread(target=found.look)
+    looking.start()
+    eventually(lambda: found.status == "fail", "it fails")
+    hold.set()
+    looking.join()
+    assert (found.status, code(found), found.state.failures) == ("fail", "timeout", 1)
+
+
+def test_a_flapping_component_has_one_line_in_the_log() -> None:
+    answers = iter([*"p", *"fp" * 20])
+    found = component(Odd(lambda: "" if next(answers) == "p" else raises(ValueError("x"))()), rise=2, fall=2)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(41):
+            found.look()
+    assert [(line["before"], line["now"]) for line in lines] == [("unknown", "pass")]
+
+
+def test_each_change_has_one_line_in_the_log() -> None:
+    answers = iter("ppfffpp")
+    found = component(Odd(lambda: "" if next(answers) == "p" else raises(ValueError("x"))()), rise=2, fall=2)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(7):
+            found.look()
+    assert [(line["before"], line["now"], line["log_level"]) for line in lines] == [
+        ("unknown", "pass", "info"),
+        ("pass", "fail", "warning"),
+        ("fail", "pass", "info"),
+    ]
+
+
+def test_ages_do_not_change_with_the_clock_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = component(Odd(lambda: ""))
+    found.look()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 100_000)
+    assert found.age is not None
+    assert found.age < 50
+    assert found.status == "pass"
+
+
+def test_a_component_that_nobody_looks_at_any_more_is_unknown() -> None:
+    found = component(Odd(lambda: ""), interval=0.01, deadline=1.0)
+    found.look()
+    eventually(lambda: found.status == "unknown", "its result is too old")
+    assert code(found) == "stale"
+
+
+def test_addresses_and_errors_are_told_only_with_the_details() -> None:
+    found = component(Odd(raises(ProbeError("broken", "postgresql://secret@host"))))
+    found.look()
+    assert "secret" not in str(found.to_dict())
+    assert found.to_dict(details=True)["detail"] == "postgresql://secret@host"
+    assert found.to_dict(details=True)["address"] == "odd"

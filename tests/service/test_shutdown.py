@@ -1,0 +1,172 @@
+"""How the process ends: nothing that was begun is lost, and nobody waits for it longer than was said."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.checkout import eventually
+from tests.service.process import SLOW, Service
+from tests.service.test_http import NOWHERE
+
+
+@contextmanager
+def running(**environment: str) -> Iterator[Service]:
+    """The service without any dependency, and with a path that takes long."""
+    found = Service(NOWHERE, words=SLOW, **{"DATABASE_WAIT": "3600", **environment})
+    try:
+        found.await_status("/health")
+        yield found
+    finally:
+        found.kill()
+
+
+class Caller(threading.Thread):
+    """Asks for something that takes long."""
+
+    def __init__(self, service: Service, seconds: float) -> None:
+        super().__init__()
+        self.path = f"/slow?seconds={seconds}"
+        self.service = service
+        self.sent = threading.Event()
+        self.answer: tuple[int, bytes, str] | None = None
+        self.start()
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=60)
+        connection.request("GET", self.path)
+        self.sent.set()
+        try:
+            response = connection.getresponse()
+            self.answer = response.status, response.read(), response.headers.get("Connection", "")
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+
+def refused(service: Service) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", service.port), 5):
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
+def events(out: str) -> list[str]:
+    return [json.loads(line)["event"] for line in out.splitlines()]
+
+
+def test_a_request_that_takes_eight_seconds_is_finished_and_new_ones_are_refused() -> None:
+    with running() as service:
+        caller = Caller(service, 8.0)
+        caller.sent.wait()
+        assert service.status("/slow?seconds=0") == 200  # so the other one has its thread by now
+        service.process.terminate()
+        eventually(lambda: refused(service), "new connections are refused", 7)
+        assert service.process.poll() is None
+        out, _ = service.process.communicate(timeout=30)
+        caller.join()
+        assert caller.answer is not None
+        assert caller.answer[:2] == (200, b"done")
+        assert service.process.returncode == 0
+        assert [event for event in events(out) if event.startswith("stop")] == ["stopping", "stopped"]
+        assert "requests cut off" not in events(out)
+
+
+def test_load_balancers_have_the_time_to_notice() -> None:
+    with running(SHUTDOWN_GRACE="3") as service:
+        began = time.monotonic()
+        service.process.terminate()
+        eventually(lambda: service.ask("/health/ready")[1]["phase"] == "draining", "it says that it leaves", 2.5)
+        assert service.status("/health/ready") == 503
+        assert service.status("/health") == 200
+        assert service.status("/slow?seconds=0") == 200
+        service.process.communicate(timeout=30)
+        assert time.monotonic() - began >= 3
+        assert service.process.returncode == 0
+
+
+def test_a_second_sigterm_ends_it_at_once() -> None:
+    with running(SHUTDOWN_GRACE="60", SHUTDOWN_WITHIN="120") as service:
+        service.process.terminate()
+        eventually(lambda: service.ask("/health/ready")[1]["phase"] == "draining", "it says that it leaves")
+        service.process.send_signal(signal.SIGTERM)
+        service.process.communicate(timeout=20)
+        assert service.process.returncode == 0
+
+
+def test_a_request_without_end_is_cut_off_in_time() -> None:
+    with running(SHUTDOWN_WITHIN="2") as service:
+        caller = Caller(service, 40.0)
+        caller.sent.wait()
+        assert service.status("/slow?seconds=0") == 200
+        began = time.monotonic()
+        service.process.terminate()
+        out, _ = service.process.communicate(timeout=30)
+        assert time.monotonic() - began < 20
+        assert "requests cut off" in events(out)
+        assert service.process.returncode == 0
+        caller.join()
+        assert caller.answer is None
+
+
+def test_idle_connections_do_not_keep_it_from_ending() -> None:
+    with running() as service, socket.create_connection(("127.0.0.1", service.port), 20) as idle:
+        idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in idle.recv(4096)
+        began = time.monotonic()
+        service.process.terminate()
+        service.process.communicate(timeout=30)
+        assert time.monotonic() - began < 10
+        assert idle.recv(100) == b""
+
+
+def test_sigterm_while_it_waits_for_the_database_ends_it_with_0() -> None:
+    with running() as service:
+        assert service.ask("/health/ready")[1]["phase"] in {"starting", "migrating"}
+        service.process.terminate()
+        out, _ = service.process.communicate(timeout=30)
+        assert service.process.returncode == 0
+        assert "migration failed" not in events(out)
+
+
+def test_sigterm_before_it_listens_ends_it() -> None:
+    for wait in (0.0, 0.05, 0.15, 0.3):
+        service = Service(NOWHERE, DATABASE_WAIT="3600")
+        time.sleep(wait)
+        service.process.terminate()
+        service.process.communicate(timeout=30)
+        assert service.process.returncode in {0, -signal.SIGTERM}
+
+
+def test_a_port_that_is_taken_is_told_in_one_line() -> None:
+    with running() as service:
+        other = Service(NOWHERE, PORT=str(service.port), DATABASE_WAIT="3600")
+        out, _ = other.process.communicate(timeout=30)
+        assert other.process.returncode == 3
+        said = json.loads(out.splitlines()[-1])
+        assert (said["event"], said["port"]) == ("cannot listen", service.port)
+
+
+def test_a_log_that_nobody_reads_holds_up_no_answer() -> None:
+    with running(LOG_LEVEL="debug") as service:
+        for _ in range(1500):  # more than fits into a pipe
+            assert service.status("/health") == 200
+        assert service.status("/version") == 200
+
+
+def test_the_health_check_of_the_container_says_what_it_heard() -> None:
+    with running() as service:
+        words = [sys.executable, "-m", "service", "check"]
+        said = subprocess.run(words, env=service.environment, capture_output=True, text=True, check=False, timeout=30)
+        assert said.returncode == 1
+        assert json.loads(said.stdout)["phase"] in {"starting", "migrating"}

@@ -1,0 +1,49 @@
+"""What Ansible's check mode tells is what the run then does, task by task."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.checkout import Checkout, clean_environment, docker
+
+pytestmark = pytest.mark.slow
+
+
+def changed(checkout: Checkout, playbook: str, *words: str) -> list[str]:
+    """Run a playbook and return its changed tasks, with the items of loops."""
+    argv = [".venv/bin/python", "-m", "ansible.cli.playbook", f"playbooks/{playbook}.yml", *words]
+    argv += ["--extra-vars", f"stack_engine={checkout.engine}"]
+    env = clean_environment(ANSIBLE_STDOUT_CALLBACK="default", ANSIBLE_NOCOLOR="1")
+    said = subprocess.run(argv, cwd=checkout.path, env=env, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout + said.stderr
+    found, task = [], ""
+    for line in said.stdout.splitlines():
+        if name := re.match(r"TASK \[(.+)\] \**$", line):
+            task = name[1]
+        elif line.startswith("changed: "):
+            found.append(task + line.removeprefix("changed: [localhost]"))
+    return found
+
+
+def stop_all(checkout: Checkout) -> None:
+    docker("stop", *docker("ps", "--quiet", "--filter", f"name={checkout.name}-").split())
+
+
+def test_check_mode_tells_what_the_run_does(checkout: Checkout) -> None:
+    embedded = checkout.engine == "embedded"
+    situations: dict[str, tuple[Callable[[], object], str]] = {
+        "first start": (lambda: None, "up"),
+        "new password": (lambda: checkout.env(POSTGRES_PASSWORD="another-one-altogether"), "up"),
+        "supervisor killed": (lambda: checkout.kill("supervisord"), "up"),
+        "containers stopped": (lambda: stop_all(checkout), "down"),
+    }
+    del situations["containers stopped" if embedded else "supervisor killed"]
+    for name, (happens, playbook) in situations.items():
+        happens()
+        told = changed(checkout, playbook, "--check")
+        assert told, name
+        assert told == changed(checkout, playbook), name

@@ -1,0 +1,63 @@
+"""A service of the user's own: few lines in docker-compose.yml, and every verb and the page know it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.checkout import Checkout
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+SERVICE = """
+  hello:
+    build: {{context: hello}}
+    init: true
+    ports: ["127.0.0.1:{port}:8000"]
+    x-health: /
+    x-embedded: {{command: python -m http.server $$PORT --bind 127.0.0.1 --directory hello}}
+"""
+DOCKERFILE = """
+FROM node:24-alpine
+COPY server.js /server.js
+CMD ["node", "/server.js"]
+"""
+SERVER = """
+require("node:http").createServer((request, response) => {
+  console.log(`GET ${request.url} HTTP`);
+  response.end("hello from node");
+}).listen(8000);
+"""
+
+
+def test_a_third_service_is_seen_everywhere(checkout: Checkout, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    lines = SERVICE.format(port=checkout.spare)
+    assert len(lines.strip().splitlines()) <= 10
+    folder = checkout.path / "hello"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "server.js").write_text(SERVER)
+    (folder / "index.html").write_text("hello from python")
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{lines}\nvolumes:\n")
+
+    said = checkout.inv("up")
+    assert any(line.split()[1:2] == ["hello"] for line in said.out.splitlines())
+    assert f"http://127.0.0.1:{checkout.spare}" in said.out
+    service = checkout.services()["hello"]
+    assert (service["state"], service["answer"]) == ("healthy", "200 OK")
+    assert "hello" in checkout.ask("/health/all")[1]["checks"]
+    assert "GET / HTTP" in checkout.inv("logs", "hello").out
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/")
+    expect(page.locator("#components li", has_text="hello")).to_contain_text("Operational", timeout=15_000)
+    context.close()
+
+    checkout.edit("docker-compose.yml", lines, "")
+    checkout.inv("up")
+    assert "hello" not in checkout.services()

@@ -1,0 +1,245 @@
+"""The verbs on a running stack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import zipfile
+
+import pytest
+
+from tests.checkout import Checkout, eventually
+
+pytestmark = pytest.mark.slow
+
+
+def test_status_shows_each_service_with_its_address(stack: Checkout) -> None:
+    said = stack.inv("status")
+    assert "healthy" in said.out.splitlines()[0]
+    assert f"http://127.0.0.1:{stack.ports['API_PORT']}" in said.out
+
+
+def test_status_json_has_the_documented_shape(stack: Checkout) -> None:
+    document = stack.inv("status", "--json").json
+    assert document["status"] == "healthy"
+    assert set(document) == {"stack", "engine", "status", "services"}
+    assert set(document["services"][0]) == {
+        "name",
+        "state",
+        "answer",
+        "milliseconds",
+        "address",
+        "ports",
+        "pid",
+        "uptime_seconds",
+    }
+
+
+def test_status_watch_with_json_prints_a_document_a_line(stack: Checkout) -> None:
+    with stack.running("status", "--watch", "--json") as out:
+        lines = [out.readline() for _ in range(2)]
+    assert [json.loads(line)["status"] for line in lines] == ["healthy", "healthy"]
+
+
+def test_logs_show_the_services_in_the_order_of_time(stack: Checkout) -> None:
+    stack.ask("/version", "WEB_PORT")
+    said = eventually(lambda: '"/version"' in stack.inv("logs").out and stack.inv("logs"), "the request is logged")
+    assert {line.partition("|")[0].strip() for line in said.out.splitlines()} == {"postgres", "redis", "api", "web"}
+    assert said.out.index("database system is ready") < said.out.index('"event": "ready"')
+
+
+def test_logs_of_one_service_are_its_own_lines_unchanged(stack: Checkout) -> None:
+    lines = stack.inv("logs", "api", "--lines", "3").out.splitlines()
+    assert len(lines) == 3
+    assert all(json.loads(line)["event"] for line in lines)
+
+
+def test_logs_since_leaves_out_what_is_older(stack: Checkout) -> None:
+    assert stack.inv("logs", "postgres", "--since", "1h").out
+    time.sleep(1.1)
+    assert stack.inv("logs", "postgres", "--since", "1s").out == ""
+
+
+def test_logs_follow_shows_what_is_said_next(stack: Checkout) -> None:
+    stack.ask("/before", "WEB_PORT")
+    eventually(lambda: "/before" in stack.inv("logs", "web").out, "the first request is logged")
+    with stack.running("logs", "web", "--follow", "--lines", "1") as out:
+        assert '"/before"' in out.readline()
+        stack.ask("/followed", "WEB_PORT")
+        assert '"/followed"' in out.readline()
+
+
+def test_unknown_service_lists_the_known_ones(stack: Checkout) -> None:
+    for verb in ("logs", "restart", "shell"):
+        said = stack.inv(verb, "nginx", check=False)
+        assert said.code == 2
+        assert "There is no service 'nginx'" in said.err
+        assert "known: postgres, redis, api, web" in said.err
+
+
+def test_unknown_verb_says_what_was_probably_meant(stack: Checkout) -> None:
+    said = stack.inv("statsu", check=False)
+    assert said.code == 2
+    assert said.err.strip() == "inv: No idea what 'statsu' is!\nnext: ./inv status"
+
+
+def test_restart_gives_the_service_a_new_process(stack: Checkout) -> None:
+    before = {name: stack.pid(name) for name in ("api", "web")}
+    stack.inv("restart", "api")
+    assert stack.pid("api") != before["api"]
+    assert stack.pid("web") == before["web"]
+
+
+def test_shell_has_the_environment_of_the_service(stack: Checkout) -> None:
+    said = stack.inv("shell", "api", stdin="echo $PORT $HOST; pwd", SHELL="/bin/sh")
+    here = [str(stack.ports["API_PORT"]), "127.0.0.1", str(stack.path)]
+    assert said.out.split() == (here if stack.engine == "embedded" else ["4000", "0.0.0.0", "/app"])
+
+
+def test_open_says_the_address_where_no_browser_is(stack: Checkout) -> None:
+    assert stack.inv("open", DISPLAY="").out.strip() == f"http://127.0.0.1:{stack.ports['WEB_PORT']}"
+    assert stack.inv("open", "api", DISPLAY="").out.strip() == f"http://127.0.0.1:{stack.ports['API_PORT']}"
+
+
+def test_doctor_finds_nothing_wrong_with_a_healthy_stack(stack: Checkout) -> None:
+    document = stack.inv("doctor", "--json").json
+    assert {check["category"] for check in document["checks"]} == {
+        "machine",
+        "engine",
+        "settings",
+        "services",
+        "ports",
+        "stack",
+    }
+    assert [check for check in document["checks"] if check["status"] == "fail"] == []
+
+
+def test_doctor_hints_at_a_misspelt_setting(stack: Checkout) -> None:
+    text = (stack.path / ".env").read_text()
+    stack.env(LOG_LEVLE="debug")
+    said = stack.inv("doctor")
+    (stack.path / ".env").write_text(text)
+    assert "LOG_LEVLE" in said.out
+    assert "did you mean LOG_LEVEL?" in said.out
+
+
+def test_database_verbs_show_and_query(stack: Checkout) -> None:
+    assert "001_sample.sql  applied" in stack.inv("db.status").out
+    assert "001_sample.sql  applied" in stack.inv("db.migrate").out
+    assert stack.inv("db.shell", stdin="SELECT current_database()").out.split()[2] == "stackhand"
+
+
+def test_snapshot_restore_and_reset_lose_nothing(stack: Checkout) -> None:
+    stack.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 1 AS one")
+    stack.inv("db.snapshot", "good")
+    assert stack.inv("db.snapshot", "good", check=False).code == 1
+    assert "before-reset-" in stack.inv("db.reset", "--yes").out
+    assert "does not exist" in stack.inv("db.shell", stdin="SELECT * FROM kept", check=False).err
+    assert "before-restore-" in stack.inv("db.restore", "good", "--yes").out
+    assert stack.inv("db.shell", stdin="SELECT * FROM kept").out.split()[2] == "1"
+    said = stack.inv("db.restore", "bad", "--yes", check=False)
+    assert said.code == 2
+    assert "known: before-restore-" in said.err
+    eventually(lambda: stack.ask("/health/db")[0] == 200, "the service has its database again")
+
+
+def test_a_snapshot_that_cannot_be_read_leaves_the_database_as_it_was(stack: Checkout) -> None:
+    stack.inv("db.shell", stdin="CREATE TABLE whole AS SELECT 1 AS one")
+    (stack.state / "snapshots" / "broken.dump").write_text("this is no dump")
+    said = stack.inv("db.restore", "broken", "--yes", check=False)
+    assert said.code == 1
+    assert "pg_restore failed" in said.err
+    assert stack.inv("db.shell", stdin="SELECT * FROM whole").out.split()[2] == "1"
+
+
+def test_losing_data_wants_the_name_typed_or_yes(stack: Checkout) -> None:
+    for words in (("db.reset",), ("down", "--volumes")):
+        said = stack.inv(*words, check=False)
+        assert said.code == 2
+        assert "--yes" in said.err
+    assert stack.ask("/health")[0] == 200
+
+
+def test_cache_shell_answers_commands(stack: Checkout) -> None:
+    said = stack.inv("cache.shell", stdin='SET greeting "hello there"\nGET greeting\nINCR n\nNOPE\n')
+    lines = said.out.splitlines()
+    assert lines[0] == "OK"
+    assert "hello there" in lines[1]
+    assert "1" in lines[2]
+    assert "unknown command" in lines[3]
+
+
+def test_support_writes_one_file_without_secrets(stack: Checkout) -> None:
+    said = stack.inv("support")
+    path = stack.path / said.out.split(":")[0]
+    with zipfile.ZipFile(path) as file:
+        texts = {name: file.read(name).decode() for name in file.namelist()}
+    assert {"versions.json", "doctor.json", "status.json", "settings.env", "logs/api.log"} <= set(texts)
+    for key in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEALTH_DETAILS_TOKEN"):
+        assert not any(stack.setting(key) in text for text in texts.values())
+    assert "POSTGRES_PASSWORD=********" in texts["settings.env"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+
+
+def test_plain_invoke_does_the_same(stack: Checkout) -> None:
+    said = subprocess.run([".venv/bin/invoke", "status"], cwd=stack.path, capture_output=True, text=True, check=True)
+    assert "healthy" in said.stdout
+
+
+def test_completion_script_completes_the_verbs(stack: Checkout) -> None:
+    script = stack.inv("--print-completion-script", "bash").out
+    path = stack.path / "completion.bash"
+    path.write_text(script)
+    typed = 'source completion.bash; COMP_WORDS=(./inv db.s); _complete_inv ./inv db.s; echo "${COMPREPLY[@]}"'
+    said = subprocess.run(
+        ["bash", "-c", typed],
+        cwd=stack.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split() == ["db.shell", "db.snapshot", "db.status"]
+
+
+def test_secrets_are_for_their_owner_only(stack: Checkout) -> None:
+    secret = stack.setting("POSTGRES_PASSWORD")
+    for path in (path for path in stack.path.rglob("*") if path.is_file() and not path.is_symlink()):
+        if ".venv" not in path.parts and secret.encode() in path.read_bytes():
+            closed = [folder for folder in (path, *path.parents) if folder.is_relative_to(stack.path)]
+            assert any(not folder.stat().st_mode & 0o077 for folder in closed), path
+
+
+def test_down_keeps_the_data_and_up_has_it_again(checkout: Checkout) -> None:
+    checkout.inv("up")
+    checkout.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
+    checkout.inv("cache.shell", stdin="SET kept seven")
+    assert "its data is kept" in checkout.inv("down").out
+    checkout.inv("up")
+    assert checkout.inv("db.shell", stdin="SELECT * FROM kept").out.split()[2] == "7"
+    assert "seven" in checkout.inv("cache.shell", stdin="GET kept").out
+
+
+def test_down_volumes_removes_the_data(checkout: Checkout) -> None:
+    checkout.inv("up")
+    checkout.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
+    checkout.inv("down", "--volumes", "--yes")
+    assert not list(checkout.state.glob("data/*"))
+    checkout.inv("up")
+    assert "does not exist" in checkout.inv("db.shell", stdin="SELECT * FROM kept", check=False).err
+
+
+def test_down_says_so_when_nothing_runs(checkout: Checkout) -> None:
+    said = checkout.inv("down")
+    assert said.code == 0
+    assert "is not running" in said.out
+
+
+def test_verbs_that_need_a_running_stack_say_how_to_start_it(checkout: Checkout) -> None:
+    checkout.inv("up")
+    checkout.inv("down")
+    for words in (("status",), ("restart",), ("open",), ("db.status",), ("db.shell",), ("cache.shell",)):
+        said = checkout.inv(*words, check=False)
+        assert said.code == 4, words
+        assert "./inv up" in said.err + said.out

@@ -1,0 +1,111 @@
+"""docker-compose.yml becomes a Stack; what is wrong in it is told by file, key and what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stackhand import ROOT, model
+from stackhand.failure import Failure
+from stackhand.xfields import Embedded, Fargate, Scale
+
+VARIABLES = {"POSTGRES_PASSWORD": "secret-p", "REDIS_PASSWORD": "secret-r", "COMPOSE_PROJECT_NAME": "shop"}
+
+
+def load(folder: Path, services: str) -> model.Stack:
+    (folder / "docker-compose.yml").write_text(services)
+    return model.load(folder, VARIABLES)
+
+
+def test_the_stack_of_this_checkout_starts_what_is_needed_first() -> None:
+    stack = model.load(ROOT, VARIABLES)
+    assert stack.name == "shop"
+    assert list(stack.services) == ["postgres", "redis", "api", "web"]
+    assert [stack.services[name].port for name in stack.services] == [5432, 6379, 4000, 3000]
+
+
+def test_a_service_is_read_with_all_its_fields(tmp_path: Path) -> None:
+    stack = load(
+        tmp_path,
+        """
+services:
+  shop:
+    build: {context: ., dockerfile: shop/Dockerfile}
+    command: run --now "two words"
+    environment: [LEVEL=high, "PASSWORD=${POSTGRES_PASSWORD}"]
+    ports: ["127.0.0.1:${SHOP_PORT:-8000}:80"]
+    x-health: /up
+    x-embedded: {command: run $$PORT, environment: {EXTRA: 1}, ready: /ready}
+    x-aws: {port: 80, cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}, migrate: run migrate}
+""",
+    )
+    assert stack.services["shop"] == model.Service(
+        name="shop",
+        image=None,
+        build=model.Build(".", "shop/Dockerfile"),
+        command=["run", "--now", "two words"],
+        environment={"LEVEL": "high", "PASSWORD": "secret-p"},
+        ports=(model.Port(80, 8000, "127.0.0.1", "SHOP_PORT"),),
+        depends_on=(),
+        one_shot=False,
+        health="/up",
+        embedded=Embedded(command="run $PORT", environment={"EXTRA": 1}, ready="/ready"),
+        aws=Fargate(port=80, cpu=256, memory=512, scale=Scale(1, 2, 60, 70), migrate="run migrate"),
+    )
+    assert stack.services["shop"].migrate == ["run", "migrate"]
+    assert stack.services["shop"].build == model.Build(".", "shop/Dockerfile")
+
+
+def test_anchors_and_merges_are_followed(tmp_path: Path) -> None:
+    text = "x-base: &base {environment: {A: '1'}}\nservices:\n  one:\n    <<: *base\n    image: x\n"
+    assert load(tmp_path, text).services["one"].environment == {"A": "1"}
+
+
+def test_yaml_is_read_as_compose_does_and_not_as_its_first_version(tmp_path: Path) -> None:
+    text = "services: {one: {environment: {A: yes, B: true, C: 22:22, D: 2026-01-01, E: 10m, F: 0.5}}}"
+    environment = load(tmp_path, text).services["one"].environment
+    assert environment == {"A": "yes", "B": "true", "C": "22:22", "D": "2026-01-01", "E": "10m", "F": "0.5"}
+
+
+def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
+    stack = model.load(ROOT, VARIABLES)
+    assert stack.health_targets("api", lambda service: f"host:{service.port}") == "web=http://host:3000/healthz"
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("x-helth: /up", r"services\.one\.x-helth must be one of the known x- keys"),
+        ("x-health: up", r"services\.one\.x-health must be a path that begins with /, but it is 'up'"),
+        ("x-embedded: {}", r"services\.one\.x-embedded must be either engine or command"),
+        ("x-embedded: {engine: mysql}", r"services\.one\.x-embedded\.engine: Invalid enum value 'mysql'"),
+        ("x-embedded: {engine: redis, command: x}", r"services\.one\.x-embedded must be either engine or command"),
+        ("x-embedded: {comand: x}", r"services\.one\.x-embedded: Object contains unknown field comand"),
+        ("x-embedded: {engine: nginx}", r"services\.one\.x-embedded\.template must be the path"),
+        ("x-embedded: {command: x, ready: no}", r"services\.one\.x-embedded\.ready must be a path"),
+        ("x-aws: {port: '80'}", r"services\.one\.x-aws\.port: Expected int, got str"),
+        ("x-aws: {managed: aurora, class: x}", r"services\.one\.x-aws\.managed: Invalid enum value 'aurora'"),
+        ("ports: ['80']", r"services\.one\.ports must be a mapping such as"),
+        ("ports: ['8000-8010:80']", r"services\.one\.ports must be a mapping such as"),
+        ("depends_on: [two]", r"services\.one\.depends_on must be services of this file, but it is 'two'"),
+        ("depends_on: [one]", r"services must be free of circles in depends_on"),
+        ("environment: 3", r"services\.one\.environment must be a mapping or a list"),
+        ("build: 3", r"services\.one\.build must be a folder"),
+        ("image: ${IMAGE:?set it}", r"services\.one\.image: IMAGE is not set: set it"),
+    ],
+)
+def test_a_wrong_field_is_told_by_its_place(tmp_path: Path, field: str, message: str) -> None:
+    with pytest.raises(Failure, match=rf"docker-compose\.yml: {message}"):
+        load(tmp_path, f"services:\n  one:\n    {field}\n")
+
+
+def test_broken_yaml_is_told_by_line_and_column(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match=r"docker-compose\.yml, line 3, column 1"):
+        load(tmp_path, "services:\n  one: [\n")
+
+
+def test_an_unknown_service_lists_the_known_ones() -> None:
+    with pytest.raises(Failure) as caught:
+        model.load(ROOT, VARIABLES).service("nginx")
+    assert caught.value.evidence == ("known: postgres, redis, api, web",)

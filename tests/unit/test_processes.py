@@ -1,0 +1,70 @@
+"""A process is told from a later one of the same number."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from stackhand.engines.embedded import processes
+from stackhand.engines.embedded.launch import birth
+from tests.checkout import eventually
+
+
+def test_a_process_has_one_birth_and_another_process_another() -> None:
+    with subprocess.Popen(["sleep", "30"]) as child:
+        assert birth(child.pid) == birth(child.pid) != birth(os.getpid())
+        child.kill()
+
+
+def test_a_dead_process_and_a_zombie_have_none() -> None:
+    child = subprocess.Popen(["true"])
+    eventually(lambda: birth(child.pid) is None, "the child is a zombie")
+    child.wait()
+    assert birth(child.pid) is None
+
+
+def test_a_name_with_blanks_and_brackets_does_not_confuse(tmp_path: Path) -> None:
+    odd = tmp_path / "a) R (b"
+    odd.symlink_to("/bin/sleep")
+    with subprocess.Popen([str(odd), "30"]) as child:
+        assert birth(child.pid) is not None
+        child.kill()
+
+
+def test_a_record_of_a_reused_number_is_not_alive(tmp_path: Path) -> None:
+    record = {"pid": os.getpid(), "birth": "another boot:1", "fingerprint": "", "earlier": []}
+    (tmp_path / "api.json").write_text(json.dumps(record))
+    found = processes.read(tmp_path, "api")
+    assert found is not None
+    assert not found.alive
+    assert processes.living({"api": found}) == []
+
+
+def test_damaged_records_are_as_good_as_none(tmp_path: Path) -> None:
+    (tmp_path / "api.json").write_text("{")
+    (tmp_path / "web.json").write_text('{"pid": 1}')
+    assert processes.records(tmp_path) == {}
+
+
+def test_a_process_that_ignores_the_polite_signal_is_killed() -> None:
+    import psutil
+
+    script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
+    child = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    child.stdout.readline()
+    processes.end([psutil.Process(child.pid)], patience=0.3)
+    assert child.wait(timeout=5) == -signal.SIGKILL
+    child.stdout.close()
+
+
+def test_a_stopped_process_is_ended_politely() -> None:
+    import psutil
+
+    child = subprocess.Popen(["sleep", "30"])
+    child.send_signal(signal.SIGSTOP)
+    processes.end([psutil.Process(child.pid)], patience=5)
+    assert child.wait(timeout=5) == -signal.SIGTERM

@@ -1,0 +1,109 @@
+"""`.env` is made from its example, completed, never overwritten, and checked against it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stackhand import ROOT, settings
+from stackhand.failure import Failure
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / ".env.example", tmp_path)
+    return tmp_path
+
+
+def test_a_new_file_has_secrets_of_its_own_and_is_for_its_owner_only(root: Path) -> None:
+    found = settings.ensure(root)
+    assert (root / ".env").stat().st_mode & 0o777 == 0o600
+    assert found.notes == (".env created with 3 generated secrets",)
+    secrets = {found.values[key] for key in settings.secret_keys(root)}
+    assert len(secrets) == 3
+    assert all(len(secret) >= 32 for secret in secrets)
+
+
+def test_a_second_look_changes_nothing(root: Path) -> None:
+    settings.ensure(root)
+    before = (root / ".env").read_bytes()
+    assert settings.ensure(root).changed is False
+    assert (root / ".env").read_bytes() == before
+
+
+def test_a_look_in_check_mode_writes_nothing(root: Path) -> None:
+    assert settings.ensure(root, check=True).changed is True
+    assert not (root / ".env").exists()
+
+
+def test_own_values_and_comments_are_kept_and_new_keys_are_appended_with_theirs(root: Path) -> None:
+    (root / ".env").write_text("# mine\nWEB_PORT=3456\nMY_OWN=thing\n")
+    found = settings.ensure(root)
+    text = (root / ".env").read_text()
+    assert text.startswith("# mine\nWEB_PORT=3456\nMY_OWN=thing\n")
+    assert "# The service's HTTP API.\n# type: port\nAPI_PORT=4000\n" in text
+    assert found.notes[0].startswith(".env: appended from .env.example: COMPOSE_PROJECT_NAME, ENVIRONMENT, API_PORT")
+    assert (found.values["WEB_PORT"], found.values["MY_OWN"]) == ("3456", "thing")
+
+
+def test_an_empty_secret_is_filled_in_and_said(root: Path) -> None:
+    settings.ensure(root)
+    text = (root / ".env").read_text()
+    password = settings.load(root).values["REDIS_PASSWORD"]
+    (root / ".env").write_text(text.replace(password, ""))
+    assert settings.ensure(root).notes == (".env: filled in: REDIS_PASSWORD",)
+
+
+def test_the_environment_wins_as_in_compose_and_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.ensure(root)
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    found = settings.load(root)
+    assert found.values["LOG_LEVEL"] == "debug"
+    assert found.notes == ("from the environment, not .env: LOG_LEVEL",)
+
+
+def test_two_ports_of_one_number_are_refused(root: Path) -> None:
+    (root / ".env").write_text("WEB_PORT=4000\n")
+    with pytest.raises(Failure) as caught:
+        settings.ensure(root)
+    assert caught.value.evidence == ("API_PORT must differ from WEB_PORT, but both are 4000",)
+
+
+def test_a_secret_is_never_shown_in_a_complaint(root: Path) -> None:
+    (root / ".env").write_text("POSTGRES_PASSWORD=hunter2\n")
+    with pytest.raises(Failure) as caught:
+        settings.ensure(root)
+    assert "hunter2" not in caught.value.text()
+
+
+def test_a_file_that_is_no_text_is_told(root: Path) -> None:
+    (root / ".env").write_bytes(b"A=\xff\xfe\n")
+    with pytest.raises(Failure, match=r"\.env cannot be read"):
+        settings.ensure(root)
+
+
+def test_an_example_without_types_is_refused(root: Path) -> None:
+    (root / ".env.example").write_text("A=1\n")
+    with pytest.raises(Failure, match="A needs one line '# type: T' above it"):
+        settings.ensure(root)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("Shop", "shop-"), ("My Shop!", "my-shop-"), ("ümlaut", "mlaut-"), ("___", "stack-")]
+)
+def test_the_name_comes_from_the_folder_and_tells_namesakes_apart(tmp_path: Path, folder: str, name: str) -> None:
+    found = settings.stack_name(tmp_path / folder)
+    assert found.startswith(name)
+    assert found != settings.stack_name(tmp_path / "elsewhere" / folder)
+    assert not settings.CHECKS["name"](found, ())
+
+
+def test_moved_ports_replace_the_old_ones_and_nothing_else(root: Path) -> None:
+    settings.ensure(root)
+    before = (root / ".env").read_text()
+    settings.move_ports(root, {"WEB_PORT": 3010, "DOCS_PORT": 8010})
+    after = (root / ".env").read_text()
+    assert after.startswith(before.replace("WEB_PORT=3000", "WEB_PORT=3010"))
+    assert after.endswith("\n# Chosen by ./inv up --free-ports.\nDOCS_PORT=8010\n")

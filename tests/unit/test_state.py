@@ -1,0 +1,66 @@
+"""What a checkout remembers, and whose turn it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stackhand.failure import Failure
+from stackhand.state import SOCKET_PATH_LIMIT, TURN_HELD, State
+
+
+def test_facts_are_remembered_and_forgotten(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.make()
+    state.remember(engine="embedded", name="shop")
+    state.remember(name=None)
+    assert State(tmp_path).read() == {"engine": "embedded"}
+
+
+def test_a_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.make()
+    state.file.write_text("{broken")
+    assert state.read() == {}
+
+
+@pytest.mark.parametrize("length", [10, 60, 200])
+def test_sockets_lie_where_their_path_is_short_enough(tmp_path: Path, length: int) -> None:
+    root = tmp_path / ("x" * (length // 2)) / ("y" * (length // 2))
+    socket = State(root).run / "postgres" / ".s.PGSQL.65535"
+    assert len(str(socket)) <= SOCKET_PATH_LIMIT or len(str(tmp_path)) > 80
+
+
+def test_a_turn_that_does_not_come_says_who_has_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from stackhand.state import State\n"
+        "with State(pathlib.Path(sys.argv[1])).turn('./inv up', 1, print):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    told: list[str] = []
+    with (
+        pytest.raises(Failure, match=rf"\./inv up \(pid {holder.pid}, since .*\) is at work"),
+        State(tmp_path).turn("./inv down", 0.3, told.append),
+    ):
+        pass
+    assert told == [f"waiting for {State(tmp_path).holder()} to end ..."]
+    holder.kill()
+    holder.communicate()
+    with State(tmp_path).turn("./inv down", 5, told.append):
+        pass
+
+
+def test_a_playbook_shares_the_turn_of_the_verb_that_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = State(tmp_path)
+    with state.turn("./inv up", 1, print):
+        monkeypatch.setenv(TURN_HELD, str(state.directory))
+        with state.turn("the playbook", 0, print) as descriptor:
+            assert descriptor is None
