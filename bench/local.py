@@ -1,0 +1,120 @@
+"""How long the verbs take on this machine, beside the same four programs started bare.
+
+    ./inv bench.local
+
+Each figure is the median of its runs, in seconds, from the start of the command to its end. "bare" starts the
+very programs that `./inv up` starts, with nothing around them, and asks each until it is healthy: the rest is ours.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.clock import RUNS, clock, machine, table, times
+from stackhand import ROOT
+from stackhand.engines import health
+from tests.checkout import Checkout, clean_environment, free_ports
+
+GOALS = {
+    "fresh clone, warm package cache, to healthy": 30.0,
+    "up from stopped": 4.0,
+    "up when already healthy": 0.7,
+    "status --json": 0.4,
+    "down": 2.0,
+    "--list": 0.3,
+    "what ./inv adds to a second call": 0.05,
+}
+
+
+def main() -> None:
+    """Measure, and print a table in Markdown."""
+    place = Path(tempfile.mkdtemp(prefix="sh-bench-"))
+    place.chmod(0o755)
+    try:
+        figures = measure(place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    print(f"{machine()}\n\n{table(figures, {name: f'{seconds:g} s' for name, seconds in GOALS.items()})}")
+    ratio = statistics.median(figures["up from stopped"]) / statistics.median(figures["bare: the same programs"])
+    print(f"\nup from stopped takes {ratio:.1f} times as long as the bare programs.")
+
+
+def measure(place: Path) -> dict[str, list[float]]:
+    """Return the times by what was measured."""
+    found: dict[str, list[float]] = {}
+    found["fresh clone, warm package cache, to healthy"] = [fresh(place / f"clone{n}") for n in range(2)]
+    checkout = Checkout.make(place / "shop")
+    checkout.inv("up")
+    found["up when already healthy"] = times(lambda: checkout.inv("up"))
+    found["status --json"] = times(lambda: checkout.inv("status", "--json"))
+    found["--list"] = times(lambda: checkout.inv("--list"))
+    found["what ./inv adds to a second call"] = door(checkout)
+    found["down"], found["up from stopped"] = [], []
+    for _ in range(RUNS):
+        found["down"].append(clock(lambda: checkout.inv("down")))
+        found["up from stopped"].append(clock(lambda: checkout.inv("up")))
+    specs = [json.loads(path.read_text()) for path in (checkout.state / "services").glob("*.json")]
+    order = json.loads((checkout.state / "state.json").read_text())["services"]
+    checkout.inv("down")
+    (checkout.state / "run" / "postgres").mkdir(parents=True)
+    shutil.chown(checkout.state / "run" / "postgres", (checkout.state / "data" / "postgres").stat().st_uid)
+    specs.sort(key=lambda spec: order.index(spec["name"]))
+    found["bare: the same programs"] = [bare(specs) for _ in range(RUNS)]
+    return found
+
+
+def fresh(path: Path) -> float:
+    """Return the time from `git clone` to healthy."""
+    ports = "".join(f"{key}={port}\n" for key, port in free_ports().items())
+
+    def clone_and_up() -> None:
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(path)], check=True)
+        (path / ".env").write_text(ports)
+        subprocess.run(["./inv", "up"], cwd=path, env=clean_environment(), check=True, capture_output=True)
+
+    seconds = clock(clone_and_up)
+    words = ["./inv", "down", "--volumes", "--yes"]
+    subprocess.run(words, cwd=path, env=clean_environment(), check=True, capture_output=True)
+    return seconds
+
+
+def door(checkout: Checkout) -> list[float]:
+    """Return what a call costs beyond the Python that it becomes."""
+    python = [str(checkout.path / ".venv" / "bin" / "python"), "-m", "stackhand", "--version"]
+    direct = times(lambda: subprocess.run(python, cwd=checkout.path, check=True, capture_output=True), 15)
+    through = times(lambda: checkout.inv("--version"), 15)
+    return [max(0.0, after - before) for before, after in zip(sorted(direct), sorted(through), strict=True)]
+
+
+def bare(specs: list[dict[str, object]]) -> float:
+    """Start the programs one after the other, each when the one before is healthy, and return the time."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        for spec in specs:
+            account = spec["account"] or {}
+            user = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account else {}
+            quiet = subprocess.DEVNULL
+            directory, variables = str(spec["directory"]), spec["environment"]
+            argv = [str(word) for word in spec["argv"]]
+            children.append(subprocess.Popen(argv, cwd=directory, env=variables, stdout=quiet, stderr=quiet, **user))
+            while not health.ask(spec["ready"]).healthy:
+                time.sleep(0.01)
+
+    try:
+        return clock(start)
+    finally:
+        for child in reversed(children):
+            child.send_signal(2)
+            child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
