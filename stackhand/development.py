@@ -16,11 +16,15 @@ PYTHON = sys.executable
 COMPILE = [PYTHON, "-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-annotate", "--quiet"]
 COMPILE_AS = ["--custom-compile-command", "./inv lock"]
 TOOLKIT = ["--python-version", "3.11"]
+WITH_CLOUD = ["-c", "requirements.lock", "-c", "requirements-cloud.lock"]
 IMAGE = ["--python-version", "3.13", "-c", "requirements.lock"]
 LOCKS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "requirements.lock": ((), ["pyproject.toml", *TOOLKIT]),
-    "requirements-dev.lock": ((), ["pyproject.toml", "--group", "dev", "-c", "requirements.lock", *TOOLKIT]),
+    "requirements-cloud.lock": (("cloud",), ["-", "-c", "requirements.lock", *TOOLKIT]),
+    "requirements-dev.lock": ((), ["pyproject.toml", "--extra", "cloud", "--group", "dev", *WITH_CLOUD, *TOOLKIT]),
     "requirements-collections.lock": (("collections",), ["-", "--no-deps", *TOOLKIT]),
+    "requirements-ministack.lock": (("ministack",), ["-", *TOOLKIT]),
+    "requirements-checkov.lock": (("checkov",), ["-", *TOOLKIT]),
     "service/requirements.lock": (("service",), ["-", *IMAGE]),
     "service/requirements-development.lock": (("service", "reload"), ["-", *IMAGE]),
 }

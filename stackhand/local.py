@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from stackhand import ROOT, collections, console, engines, model, playbook, settings, verification
+from stackhand import ROOT, console, engines, model, packages, playbook, settings, verification
 from stackhand.failure import ExitCode, Failure
 from stackhand.state import State
 
@@ -28,8 +28,8 @@ def up(*, engine: str, free_ports: bool, timeout: float, json: bool) -> None:
         report = _already_up(state, engine)
         changed = report is None
         if report is None:
-            if not collections.current() and engines.choose(engine, state).name == "compose":
-                collections.ensure()
+            if not packages.COLLECTIONS.current() and engines.choose(engine, state).name == "compose":
+                packages.COLLECTIONS.ensure()
             variables = {"stack_engine": engine, "stack_free_ports": free_ports, "stack_timeout": timeout}
             stream = sys.stderr if json else sys.stdout
             report = playbook.run("up", variables, stream=stream, turn=turn).report

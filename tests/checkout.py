@@ -32,6 +32,7 @@ FILES = (
     "docker-compose.yml",
     "inv",
     "pyproject.toml",
+    "requirements-cloud.lock",
     "requirements-collections.lock",
     "requirements.lock",
     "tasks.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import collections, engines, preflight
+from stackhand import engines, packages, preflight
 from stackhand.action import Action, step
 
 
@@ -17,7 +17,7 @@ class ActionModule(Action):
         """Return the engine's name and the services it will start."""
         chosen = engines.choose(str(arguments.get("engine", "auto")), self.state)
         if chosen.name == "compose":
-            collections.require()
+            packages.COLLECTIONS.require()
         preflight.no_other_engine(chosen.name, self.state)
         engine = self.engine(chosen.name, check=check)
         notes = [f"left out, for it has no x-embedded: {name}" for name in engine.left_out()]
