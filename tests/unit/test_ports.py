@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,17 +41,27 @@ def test_a_port_without_a_listener_is_free() -> None:
     assert ports.is_free(port)
 
 
-def test_the_holder_is_told_by_number_command_owner_and_folder(listener: int) -> None:
-    found = ports.holder(listener)
-    assert found.pid == os.getpid()
-    assert "python" in found.command
-    assert found.folder == str(Path.cwd())
-    assert str(found).startswith(f"pid {os.getpid()} (")
+LISTENER = (
+    "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); s.accept()"
+)
+
+
+def test_the_holder_is_told_by_number_command_owner_and_folder(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", LISTENER]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = ports.holder(int(process.stdout.readline()))
+        finally:
+            process.kill()
+    assert found.pid == process.pid
+    assert found.command == f"{' '.join(words)[:57]}..."
+    assert found.owner == pwd.getpwuid(os.getuid()).pw_name
+    assert found.folder == str(tmp_path)
+    assert str(found) == f"pid {process.pid} ({found.command}) of {found.owner} in {tmp_path}"
 
 
 def test_the_kernel_tells_the_account_of_a_listener(listener: int) -> None:
-    import pwd
-
     assert ports._owner_by_kernel(listener) == pwd.getpwuid(os.getuid()).pw_name
 
 
