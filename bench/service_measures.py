@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import statistics
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
 from bench.service_candidates import Candidate
 from bench.service_load import Rate, expected, hey, parse_hey, wrk
-from bench.service_servers import Server, Servers, wait_until
+from bench.service_outage import ASK_EVERY, Outage, outages
+from bench.service_servers import Servers, wait_until
 
 STARTS = 5
 IDLE = 10.0
@@ -21,8 +21,6 @@ RATE, PATIENCE = 5, 1
 """Of the clients of /health in a black hole: requests a second of each, and the seconds after which it gives one up."""
 CHECKERS, CHECKER_PATIENCE = 4, 2
 """Who asks /health/all meanwhile: how many clients, and the seconds after which each gives up and asks again."""
-ASK_EVERY = 0.02
-NOTICED_WITHIN = 30.0
 BEAT = 5.0
 """Seconds between two looks of who looks by itself: outages end at different moments of it."""
 
@@ -128,17 +126,20 @@ def starts(everyone: Sequence[Candidate]) -> Figures:
 
 
 def recovery(everyone: Sequence[Candidate], servers: Servers, rounds: int) -> Figures:
-    """Return how long after a dependency has gone, and after its return, each says so, by what had happened to it."""
+    """Return how long after a dependency has gone, and after its return, each says so, by what had happened to it.
+
+    It hangs as under SIGSTOP, or was killed by SIGKILL and started anew.
+    """
     found: Figures = {each.name: {} for each in everyone}
     for turn in range(rounds):
         longer = BEAT * turn / rounds
         for name, server in (("PostgreSQL", servers.postgres), ("Redis", servers.cache)):
-            for what, gone, back in _outages(server):
-                outage = _Outage(everyone)
+            for what, gone, back in outages(server):
+                outage = Outage(everyone)
                 outage.run(gone, back, longer)
                 for each in everyone:
                     note(found, each, f"{name} {what}: noticed s", outage.noticed[each.name])
-                    note(found, each, "passes s" + " " * len(found[each.name]), outage.passed[each.name])
+                    note(found, each, f"{name} {what}: passes s", outage.passed[each.name])
     return found
 
 

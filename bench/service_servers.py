@@ -62,6 +62,17 @@ class Server:
             self._process.wait(timeout=PATIENCE)
             self._process = None
 
+    def kill(self) -> None:
+        """End it and its children as the kernel does that lacks memory: nobody says good-bye, nothing is tidied."""
+        tree = [self._parent(), *self._parent().children(recursive=True)]
+        for each in tree:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(tree[1:], PATIENCE)
+        assert self._process is not None
+        self._process.wait(timeout=PATIENCE)
+        self._process = None
+
     def freeze(self) -> None:
         """Have it answer nothing, though the kernel still accepts connections for it."""
         parent = self._parent()
