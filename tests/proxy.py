@@ -74,7 +74,8 @@ class Proxy:
         self._wake.send(b".")
         self._thread.join(10)
         assert not self._thread.is_alive(), "the proxy's thread hangs"
-        self._wake.close()
+        for end in (self._wake, self._woken):  # not earlier: the thread may end before it is woken
+            end.close()
 
     def _run(self) -> None:
         while not self._closing:
@@ -86,7 +87,6 @@ class Proxy:
             self._links = [link for link in self._links if link.open]
         self._reset_all()
         self._listener.close()
-        self._woken.close()
 
     def _wait(self) -> None:
         """Wait until something can be done, and accept who is there."""
