@@ -18,17 +18,23 @@ WANTED = 80.0
 """Percent of the changes of each module that the tests have to notice."""
 MODULES = (
     "service/health/state.py",
+    "service/health/component.py",
+    "service/health/report.py",
     "service/migration_files.py",
+    "service/migration_sql.py",
     "service/cache.py",
     "service/breaker.py",
     "service/answer.py",
 )
 TESTS = (
     "tests/service/test_state.py",
+    "tests/service/test_component.py",
+    "tests/service/test_report.py",
     "tests/service/test_migration_files.py",
+    "tests/service/test_migration_sql.py",
     "tests/service/test_breaker.py",
     "tests/service/test_answer.py",
-    "tests/service/test_cache.py",
+    "tests/service/cache",
 )
 """What is changed, and the tests that have to notice: quick ones, for each change runs those that reach it."""
 QUIET = tuple(f"-pno:{name}" for name in ("cacheprovider", "xdist", "unraisableexception", "threadexception"))

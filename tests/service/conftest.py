@@ -18,7 +18,8 @@ from service.settings import Address, Settings
 from stackhand.engines.embedded import accounts
 from stackhand.engines.embedded.servers import postgres, redis
 from tests.checkout import eventually, free_ports
-from tests.service.process import Service
+from tests.service.history_kit import World, shared
+from tests.service.process import NOWHERE, SLOW, Service
 
 
 class Server:
@@ -92,6 +93,33 @@ def service(settings: Settings) -> Iterator[Service]:
         yield found
     finally:
         found.kill()
+
+
+@pytest.fixture(scope="session")
+def lonely() -> Iterator[Service]:
+    """The service without any dependency, with a few more paths."""
+    found = Service(NOWHERE, words=SLOW, DATABASE_WAIT="3600", THREADS="4", CORS_ORIGINS="https://status.example.com")
+    try:
+        found.await_status("/health")
+        yield found
+    finally:
+        found.kill()
+
+
+@pytest.fixture(scope="session")
+def schema(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
+    """Settings for a database with the schema, which tests of the history share."""
+    with shared(servers["postgres"][1], servers["redis"][1]) as found:
+        yield found
+
+
+@pytest.fixture
+def world(schema: Settings) -> Iterator[World]:
+    """A world whose history is empty."""
+    found = World(schema)
+    found.clear()
+    yield found
+    found.close()
 
 
 def _as_root(address: Address, sql: str) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from service import migrate
+import redis
+
+from service import migrate, redis_client
 from service.database import connect, connect_patiently
+from service.history import store
 from service.history.sampler import Recorder
-from service.history.samples import Reading
+from service.history.samples import Reading, Round
+from service.history.spool import key
 from service.settings import Address, Settings
 
+INSTANCE = str(uuid.UUID(int=1))
 NOON = datetime(2025, 3, 11, 12, 0, tzinfo=UTC).timestamp()
 
 
@@ -125,3 +131,40 @@ def make(settings: Settings) -> World:
     """Return a world whose database has the schema."""
     migrate.apply(settings, migrate.read())
     return World(settings)
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[World]:
+    """Give a world with a database and a stream of its own."""
+    found = make(replace(settings, stack=settings.database.name))
+    yield found
+    found.close()
+
+
+def stream(world: World) -> redis.Redis:
+    return redis_client.client(world.settings.cache, timeout=5)
+
+
+def queued(world: World) -> int:
+    with stream(world) as client:
+        return int(client.xlen(key(world.settings.stack)))
+
+
+def write(world: World, samples: list[tuple[float, str, float | None]], component: str = "db") -> None:
+    """Store samples: seconds since noon, status, latency."""
+    made = [
+        Round(INSTANCE, n, NOON + at, (Reading(component, status, latency),))
+        for n, (at, status, latency) in enumerate(samples)
+    ]
+    connection = connect(world.settings.database, 10)
+    try:
+        connection.run("BEGIN")
+        store.write(connection, made, 3)
+        connection.run("COMMIT")
+    finally:
+        connection.close()
+
+
+def fails(start: float, count: int = 3, end: str = "pass") -> list[tuple[float, str, float | None]]:
+    """Return samples of which the first ones fail."""
+    return [(start + 10 * n, "fail" if n < count else end, 1.0) for n in range(count + 3)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from tests.checkout import eventually, free_ports
 
 SLOW = [sys.executable, "-m", "tests.service.slow_service"]
 """The service with one more path, /slow?seconds=N, which a thread answers after that time."""
+NOWHERE = Settings("127.0.0.1", 0, Address("127.0.0.1", 1, "x", "", "x"), Address("127.0.0.1", 1, "", "", "0"))
+GET = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+"""What a request begins with; a line break ends it."""
 
 
 class Answer:
@@ -98,3 +102,8 @@ class Service:
 
 def database_url(address: Address) -> str:
     return f"postgresql://{address.user}@{address.host}:{address.port}/{address.name}"
+
+
+def answers(raw: bytes) -> list[int]:
+    """Return the statuses of the answers that came over one connection."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", raw)]

@@ -10,31 +10,21 @@ from dataclasses import replace
 
 import pg8000.exceptions
 import pytest
-import redis
 
-from service import redis_client
 from service.history import writer
 from service.history.sampler import Recorder
-from service.history.samples import Reading
-from service.history.spool import key
 from service.settings import Address, Settings
 from tests.checkout import eventually
 from tests.service.conftest import Server
-from tests.service.history_kit import NOON, World, make
+from tests.service.history_kit import NOON, World, alone, make, queued
 
 Servers = dict[str, tuple[Server, Address]]
 
 
 @pytest.fixture
 def world(settings: Settings) -> Iterator[World]:
-    """A world with a stream of its own."""
-    found = make(replace(settings, stack=settings.database.name))
-    yield found
-    found.close()
-
-
-def stream(world: World) -> redis.Redis:
-    return redis_client.client(world.settings.cache, timeout=5)
+    with alone(settings) as found:
+        yield found
 
 
 def _accepts(world: World) -> bool:
@@ -42,11 +32,6 @@ def _accepts(world: World) -> bool:
         return bool(world.query("SELECT 1"))
     except (OSError, pg8000.exceptions.Error):
         return False
-
-
-def queued(world: World) -> int:
-    with stream(world) as client:
-        return int(client.xlen(key(world.settings.stack)))
 
 
 def test_a_round_of_samples_is_stored_with_its_time(world: World) -> None:
@@ -112,32 +97,6 @@ def test_both_servers_may_be_down(world: World, servers: Servers) -> None:
     assert recorder.dropped == 0
 
 
-def test_what_a_dead_process_left_in_redis_is_written_by_another_one(world: World) -> None:
-    dead, other = world.recorder(), world.recorder()
-    world.rounds(dead, 5, "fail")
-    dead._spool.push()
-    world.rounds(other, 1, "pass")
-    assert other.flush()
-    assert [status for _, status in world.stored()] == ["fail"] * 5 + ["pass"]
-    assert queued(world) == 0
-
-
-def test_redis_losing_its_data_in_an_outage_loses_no_samples(world: World, servers: Servers) -> None:
-    recorder = world.recorder()
-    servers["postgres"][0].stop()
-    try:
-        world.rounds(recorder, 5, "fail")
-        assert not recorder.flush_now()
-        with stream(world) as client:
-            client.delete(key(world.settings.stack))
-        assert not recorder.flush_now()
-        assert queued(world) == 5
-    finally:
-        servers["postgres"][0].start()
-    eventually(recorder.flush_now, "the samples are written")
-    assert len(world.stored()) == 5
-
-
 def test_dying_between_the_commit_and_the_clearing_of_the_queue_counts_nothing_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,68 +142,6 @@ def test_two_replicas_that_write_at_once_make_one_incident_and_whole_figures(wor
     assert world.incidents() == [(120, 240, "fail", "refused")]
     sums = world.query("SELECT sum(passed), sum(failed), sum(minutes) FROM history_minute WHERE component = 'db'")
     assert sums == [(48, 24, 6)]
-
-
-def test_memory_is_bounded_and_the_oldest_rounds_go_first(world: World, servers: Servers) -> None:
-    servers["redis"][0].stop()
-    try:
-        recorder = world.recorder(memory_rounds=10)
-        world.rounds(recorder, 25)
-        assert (recorder.waiting, recorder.dropped) == (10, 15)
-        recorder.flush()
-    finally:
-        servers["redis"][0].start()
-    assert [at for at, _ in world.stored()] == [10 * n for n in range(15, 25)]
-
-
-def test_a_round_that_leaves_memory_but_is_in_redis_is_not_lost(world: World) -> None:
-    recorder = world.recorder(memory_rounds=3)
-    for _ in range(4):
-        world.rounds(recorder, 2)
-        recorder._spool.push()
-    assert (recorder.waiting, recorder.dropped) == (3, 0)
-    assert recorder.flush()
-    assert len(world.stored()) == 8
-
-
-def test_the_stream_is_bounded_and_what_it_loses_is_counted(world: World) -> None:
-    recorder = world.recorder(memory_rounds=1, stream_rounds=100)
-    for _ in range(400):
-        world.rounds(recorder, 1)
-        recorder._spool.push()
-    assert queued(world) < 400
-    assert recorder.dropped == 400 - queued(world)
-
-
-def test_entries_of_the_stream_that_are_no_rounds_are_removed(world: World) -> None:
-    with stream(world) as client:
-        for value in ("", "[", "[]", "{}", '{"instance":"x","sequence":0,"at":0,"readings":[]}', "1e999"):
-            client.xadd(key(world.settings.stack), {"round": value})
-        client.xadd(key(world.settings.stack), {"other": "1"})
-    recorder = world.recorder()
-    world.rounds(recorder, 1)
-    assert recorder.flush()
-    assert (len(world.stored()), queued(world), recorder.dropped) == (1, 0, 7)
-
-
-def test_a_round_that_the_database_refuses_holds_up_no_other(world: World) -> None:
-    recorder = world.recorder()
-    world.rounds(recorder, 4)
-    broken = recorder._spool._memory[recorder.instance, 2]
-    unusable = replace(broken, readings=(Reading("db", "pass", 1.0, "\0"), *broken.readings[1:]))
-    recorder._spool._memory[recorder.instance, 2] = unusable
-    assert recorder.flush()
-    assert [at for at, _ in world.stored()] == [0, 10, 30]
-    assert (recorder.dropped, recorder.waiting) == (1, 0)
-
-
-def test_a_key_of_another_kind_in_redis_stops_nothing(world: World) -> None:
-    with stream(world) as client:
-        client.set(key(world.settings.stack), "something else")
-    recorder = world.recorder()
-    world.rounds(recorder, 3)
-    recorder.flush_now()
-    assert len(world.stored()) == 3
 
 
 def test_a_clock_that_steps_back_keeps_every_sample(world: World) -> None:

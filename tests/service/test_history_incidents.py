@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -18,10 +18,8 @@ from service.database import connect
 from service.history import store
 from service.history.incidents import GAP, Fold, Incident, Point, fold, pair, samples_needed, settled
 from service.history.samples import Reading, Round
-from service.settings import Address, Settings
 from tests.checkout import eventually
-from tests.service.conftest import Server
-from tests.service.history_kit import NOON, World, shared
+from tests.service.history_kit import NOON, World
 
 WORDS = {"p": "pass", "w": "warn", "f": "fail", "u": "unknown"}
 FAR = GAP + 1
@@ -114,20 +112,6 @@ def test_pairs_use_every_incident_once_and_in_order(before: str, after: str) -> 
     assert kept == sorted(kept)
     if before == after:
         assert pairs == list(enumerate(found))
-
-
-@pytest.fixture(scope="module")
-def schema(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
-    with shared(servers["postgres"][1], servers["redis"][1]) as found:
-        yield found
-
-
-@pytest.fixture
-def world(schema: Settings) -> Iterator[World]:
-    found = World(schema)
-    found.clear()
-    yield found
-    found.close()
 
 
 def rounds(pattern: str, instances: Sequence[str]) -> list[Round]:

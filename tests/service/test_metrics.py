@@ -2,100 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
-import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import redis_client
 from service.cache import Cache
-from service.emf import MOST_METRICS, emf_line, emf_lines, run_emf
 from service.health.component import Component
-from service.health.state import Result, State
 from service.metrics import Metrics, Sources
 from service.pool import Pool
-from service.settings import Address, Settings
-from tests.checkout import eventually
+from tests.service.measured import NOWHERE, ROUTES, make_metrics, make_sources
 from tests.service.pools import at_once
-
-LAST = Result("pass", 0.0, 0.0, 2.5)
-NOWHERE = Address("127.0.0.1", 1, "", "", "")
-ROUTES = ("/health", "/health/<name>", "/api/status")
-UNITS = ["Seconds", "Milliseconds", "Bytes", "Percent", "Count", "Count/Second", "None"]
-NAME = {"type": "string", "minLength": 1, "maxLength": 1024}
-EMF = {  # as the specification has it, and with nothing but strings and numbers at the root
-    "type": "object",
-    "required": ["_aws"],
-    "properties": {
-        "_aws": {
-            "type": "object",
-            "required": ["Timestamp", "CloudWatchMetrics"],
-            "properties": {
-                "Timestamp": {"type": "integer", "minimum": 1_500_000_000_000},
-                "CloudWatchMetrics": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {
-                        "type": "object",
-                        "required": ["Namespace", "Dimensions", "Metrics"],
-                        "properties": {
-                            "Namespace": NAME,
-                            "Dimensions": {
-                                "type": "array",
-                                "minItems": 1,
-                                "items": {
-                                    "type": "array",
-                                    "minItems": 1,
-                                    "maxItems": 30,
-                                    "items": {"type": "string", "minLength": 1, "maxLength": 250},
-                                },
-                            },
-                            "Metrics": {
-                                "type": "array",
-                                "minItems": 1,
-                                "maxItems": 100,
-                                "items": {
-                                    "type": "object",
-                                    "required": ["Name", "Unit"],
-                                    "properties": {"Name": NAME, "Unit": {"enum": UNITS}},
-                                },
-                            },
-                        },
-                    },
-                },
-            },
-        }
-    },
-    "additionalProperties": {"anyOf": [NAME, {"type": "number"}]},
-}
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(version="1.2.3", commit="abc", routes=ROUTES)
-
-
-@pytest.fixture
-def sources() -> Sources:
-    return Sources(
-        components=[
-            SimpleNamespace(name="db", status="pass", age=1.5, state=State("pass", 0.0, LAST)),
-            SimpleNamespace(name="cache", status="unknown", age=None, state=State("unknown", 0.0)),
-        ],
-        pool=SimpleNamespace(size=5, in_use=2, exhaustions=3),
-        cache=SimpleNamespace(counts={"hit": 7, "local": 1}, errors={"timeout": 4}, breaker="open"),
-        dispatcher=SimpleNamespace(queue=[1, 2, 3], threads=[1, 2], active_count=2),
-        history=SimpleNamespace(waiting=6, dropped=8),
-    )
-
-
-def settings(**given: Any) -> Settings:
-    return Settings("127.0.0.1", 0, NOWHERE, NOWHERE, **given)
 
 
 def read(metrics: Metrics) -> dict[str, float]:
@@ -111,6 +29,16 @@ def read(metrics: Metrics) -> dict[str, float]:
 def requests(metrics: Metrics) -> dict[str, float]:
     start = "stackhand_http_request_duration_seconds_count "
     return {name.removeprefix(start): value for name, value in read(metrics).items() if name.startswith(start)}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return make_metrics()
+
+
+@pytest.fixture
+def sources() -> Sources:
+    return make_sources()
 
 
 def test_requests_are_counted_by_method_route_and_class_of_status(metrics: Metrics) -> None:
@@ -214,104 +142,3 @@ def test_a_source_that_fails_leaves_the_others(metrics: Metrics, sources: Source
 def test_two_of_them_do_not_share_anything(metrics: Metrics) -> None:
     metrics.observe("GET", "/health", 200, 0.0)
     assert requests(Metrics(version="", commit="", routes=ROUTES)) == {}
-
-
-def test_a_line_for_cloudwatch_follows_the_specification() -> None:
-    line = emf_line({"Environment": "staging"}, {"Requests": (3, "Count")}, now=1_700_000_000.5)
-    jsonschema.validate(line, EMF)
-    assert line == {
-        "_aws": {
-            "Timestamp": 1_700_000_000_500,
-            "CloudWatchMetrics": [
-                {
-                    "Namespace": "Stackhand",
-                    "Dimensions": [["Environment"]],
-                    "Metrics": [{"Name": "Requests", "Unit": "Count"}],
-                }
-            ],
-        },
-        "Environment": "staging",
-        "Requests": 3,
-    }
-
-
-@pytest.mark.parametrize(
-    ("dimensions", "values"),
-    [
-        ({}, {"A": (1, "Count")}),
-        ({"D": "x"}, {}),
-        ({"D": ""}, {"A": (1, "Count")}),
-        ({"D": "x" * 1025}, {"A": (1, "Count")}),
-        ({f"D{number}": "x" for number in range(31)}, {"A": (1, "Count")}),
-        ({"D": "x"}, {f"A{number}": (1, "Count") for number in range(MOST_METRICS + 1)}),
-        ({"D": "x"}, {"A": (float("nan"), "Count")}),
-        ({"D": "x"}, {"D": (1, "Count")}),
-        ({"_aws": "x"}, {"A": (1, "Count")}),
-    ],
-)
-def test_what_cloudwatch_would_not_take_is_refused(
-    dimensions: dict[str, str], values: dict[str, tuple[float, str]]
-) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        emf_line(dimensions, values)
-
-
-def test_the_lines_of_a_minute_have_what_happened_in_it(metrics: Metrics, sources: Sources) -> None:
-    metrics.set_sources(sources)
-    metrics.observe("GET", "/health", 200, 0.01)
-    _, before = emf_lines(metrics, settings(), {})
-    for status in (200, 500):
-        metrics.observe("GET", "/api/status", status, 0.03)
-    lines, _ = emf_lines(metrics, settings(environment="staging", stack="shop"), before)
-    for line in lines:
-        jsonschema.validate(line, EMF)
-        directive = line["_aws"]["CloudWatchMetrics"][0]
-        named = [*directive["Dimensions"][0], *(metric["Name"] for metric in directive["Metrics"])]
-        assert sorted(named) == sorted(set(line) - {"_aws"})
-    process, database, cache = lines
-    assert (process["Environment"], process["Stack"]) == ("staging", "shop")
-    assert (process["Requests"], process["ServerErrors"], process["Duration"]) == (2, 1, 30.0)
-    assert (process["CacheHits"], process["PoolInUse"], process["HistoryWaiting"]) == (0, 2, 6)
-    assert (database["Component"], database["Passing"], database["ProbeLatency"]) == ("db", 1, 2.5)
-    assert (cache["Component"], cache["Passing"]) == ("cache", 0)
-
-
-def test_a_minute_without_requests_has_no_duration(metrics: Metrics) -> None:
-    lines, _ = emf_lines(metrics, settings(), {})
-    assert "Duration" not in lines[0]
-    assert lines[0]["Stack"] == "none"
-
-
-def running(metrics: Metrics, emit: Callable[[dict[str, Any]], None], every: float) -> Callable[[], None]:
-    """Start the thread, and return what ends it."""
-    stop = threading.Event()
-    thread = threading.Thread(target=run_emf, args=(metrics, settings(), stop, emit, every))
-    thread.start()
-
-    def end() -> None:
-        stop.set()
-        thread.join(20)
-        assert not thread.is_alive()
-
-    return end
-
-
-def test_lines_are_emitted_again_and_again_also_after_a_failure(metrics: Metrics) -> None:
-    emitted: list[dict[str, Any]] = []
-
-    def emit(line: dict[str, Any]) -> None:
-        emitted.append(json.loads(json.dumps(line)))
-        if len(emitted) == 1:
-            raise OSError("the log is full")
-
-    end = running(metrics, emit, 0.01)
-    eventually(lambda: len(emitted) >= 3, "it goes on", 20)
-    end()
-
-
-def test_what_is_left_is_emitted_at_the_end(metrics: Metrics) -> None:
-    emitted: list[dict[str, Any]] = []
-    end = running(metrics, emitted.append, 3600)
-    metrics.observe("GET", "/health", 200, 0.0)
-    end()
-    assert [line["Requests"] for line in emitted] == [1]

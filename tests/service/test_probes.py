@@ -9,36 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import redis as redis_library
-import structlog
 
 from service.database import connect
 from service.health import probes
-from service.health.component import Component, Probe, ProbeError
+from service.health.component import Probe
 from service.settings import Address, Settings
 from tests.checkout import eventually
 from tests.proxy import Proxy
 from tests.service.conftest import Server
+from tests.service.looking import component, looked
 
 Servers = dict[str, tuple[Server, Address]]
 MAKERS: dict[str, Callable[[Address, float], Probe]] = {"postgres": probes.Postgres, "redis": probes.Redis}
-IS_THREADS = "probe-", "deadline-"
-
-
-def component(probe: Probe, **more: Any) -> Component:
-    return Component("it", "datastore", probe, **{"interval": 0.1, "deadline": 20.0, "rise": 1, "fall": 1, **more})
-
-
-def code(found: Component) -> str:
-    return str(found.to_dict().get("output", ""))
-
-
-def looked(found: Component) -> tuple[str, str]:
-    found.look()
-    return found.status, code(found)
 
 
 def address_of(kind: str, settings: Settings) -> Address:
@@ -230,120 +215,3 @@ def test_a_web_service_that_drips_is_too_slow() -> None:
         assert looked(found) == ("fail", "timeout")
         assert time.monotonic() - began < 10
         server.shutdown()
-
-
-class Odd:
-    """A probe that does what it is told."""
-
-    address = "odd"
-
-    def __init__(self, act: Callable[[], object]) -> None:
-        self.act = act
-
-    def look(self) -> Any:
-        return self.act()
-
-    def abort(self) -> None:
-        pass
-
-
-def raises(error: BaseException) -> Callable[[], object]:
-    def act() -> object:
-        raise error
-
-    return act
-
-
-@pytest.mark.parametrize(
-    ("act", "word"),
-    [
-        (raises(ValueError("x")), "error"),
-        (raises(RecursionError()), "error"),
-        (raises(MemoryError()), "error"),
-        (raises(ProbeError("its_own", "y")), "its_own"),
-        (lambda: None, "invalid"),
-        (lambda: 7, "invalid"),
-        (lambda: {"status": "pass"}, "invalid"),
-    ],
-)
-def test_a_probe_that_raises_or_returns_nonsense_has_failed(act: Callable[[], object], word: str) -> None:
-    assert looked(component(Odd(act))) == ("fail", word)
-
-
-def test_a_probe_that_hangs_for_ever_fails_once_and_harms_no_other() -> None:
-    released = threading.Event()
-    hanging = component(Odd(lambda: str(released.wait(60) or "")), deadline=0.1)
-    well = component(Odd(lambda: ""))
-    for each in (hanging, well):
-        each.start()
-    try:
-        eventually(lambda: hanging.status == "fail", "it fails")
-        assert code(hanging) == "timeout"
-        before = well.state.last
-        eventually(lambda: well.state.last != before, "the other one is looked at")
-        assert well.status == "pass"
-        ours = [thread.name for thread in threading.enumerate() if thread.name.startswith(IS_THREADS)]
-        assert ours.count("probe-it") == 2
-        assert ours.count("deadline-it") <= 2
-    finally:
-        released.set()
-        for each in (hanging, well):
-            each.stop()
-
-
-def test_what_a_look_says_after_its_deadline_counts_no_more() -> None:
-    hold = threading.Event()
-    found = component(Odd(lambda: str(hold.wait(60) or "")), deadline=0.1)
-    looking = threading.Thread(target=found.look)
-    looking.start()
-    eventually(lambda: found.status == "fail", "it fails")
-    hold.set()
-    looking.join()
-    assert (found.status, code(found), found.state.failures) == ("fail", "timeout", 1)
-
-
-def test_a_flapping_component_has_one_line_in_the_log() -> None:
-    answers = iter([*"p", *"fp" * 20])
-    found = component(Odd(lambda: "" if next(answers) == "p" else raises(ValueError("x"))()), rise=2, fall=2)
-    with structlog.testing.capture_logs() as lines:
-        for _ in range(41):
-            found.look()
-    assert [(line["before"], line["now"]) for line in lines] == [("unknown", "pass")]
-
-
-def test_each_change_has_one_line_in_the_log() -> None:
-    answers = iter("ppfffpp")
-    found = component(Odd(lambda: "" if next(answers) == "p" else raises(ValueError("x"))()), rise=2, fall=2)
-    with structlog.testing.capture_logs() as lines:
-        for _ in range(7):
-            found.look()
-    assert [(line["before"], line["now"], line["log_level"]) for line in lines] == [
-        ("unknown", "pass", "info"),
-        ("pass", "fail", "warning"),
-        ("fail", "pass", "info"),
-    ]
-
-
-def test_ages_do_not_change_with_the_clock_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = component(Odd(lambda: ""))
-    found.look()
-    real = time.time
-    monkeypatch.setattr(time, "time", lambda: real() + 100_000)
-    assert found.age is not None
-    assert found.age < 50
-    assert found.status == "pass"
-
-
-def test_a_component_that_nobody_looks_at_any_more_is_unknown() -> None:
-    found = component(Odd(lambda: ""), interval=0.01, deadline=1.0)
-    found.look()
-    eventually(lambda: found.status == "unknown", "its result is too old")
-    assert code(found) == "stale"
-
-
-def test_addresses_and_errors_are_told_only_with_the_details() -> None:
-    found = component(Odd(raises(ProbeError("broken", "postgresql://secret@host"))))
-    found.look()
-    assert "secret" not in str(found.to_dict())
-    assert found.to_dict(details=True)["detail"] == "postgresql://secret@host"
-    assert found.to_dict(details=True)["address"] == "odd"

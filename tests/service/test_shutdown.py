@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.checkout import eventually
-from tests.service.process import SLOW, Service
-from tests.service.test_http import NOWHERE
+from tests.service.process import NOWHERE, SLOW, Service
 
 
 @contextmanager

@@ -1,0 +1,43 @@
+"""What the tests of probes and components share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from service.health.component import Component, Probe
+
+
+class Odd:
+    """A probe that does what it is told."""
+
+    address = "odd"
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+    def look(self) -> Any:
+        return self.act()
+
+    def abort(self) -> None:
+        pass
+
+
+def raises(error: BaseException) -> Callable[[], object]:
+    def act() -> object:
+        raise error
+
+    return act
+
+
+def component(probe: Probe, name: str = "it", **more: Any) -> Component:
+    return Component(name, "datastore", probe, **{"interval": 0.1, "deadline": 20.0, "rise": 1, "fall": 1, **more})
+
+
+def code(found: Component) -> str:
+    return str(found.to_dict().get("output", ""))
+
+
+def looked(found: Component) -> tuple[str, str]:
+    found.look()
+    return found.status, code(found)

@@ -1,0 +1,112 @@
+"""Slow, many, huge and vanishing clients: what one of them may cost the others."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from service.http import limits
+from tests.checkout import eventually
+from tests.service.process import GET, Service, answers
+
+
+def test_requests_in_a_pipeline_are_answered_in_their_order(lonely: Service) -> None:
+    slow = b"GET /slow?seconds=0.3 HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert answers(lonely.raw((GET + b"\r\n") * 2 + slow + (GET + b"\r\n") * 30 + last)) == [200] * 33 + [404]
+
+
+def test_a_thousand_questions_in_one_pipeline_are_all_answered(lonely: Service) -> None:
+    last = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert answers(lonely.raw((GET + b"\r\n") * 1000 + last)) == [200] * 1000 + [404]
+
+
+def test_health_is_answered_while_all_threads_are_busy(lonely: Service) -> None:
+    callers = [threading.Thread(target=lonely.status, args=("/slow?seconds=1.5",)) for _ in range(20)]
+    for caller in callers:
+        caller.start()
+    try:
+        eventually(lambda: lonely.status("/health") == 200, "the service answers")
+        times = []
+        while any(caller.is_alive() for caller in callers) and len(times) < 100:
+            began = time.monotonic()
+            assert lonely.request("/health").status == 200
+            assert lonely.request("/health/db").status == 503
+            assert lonely.request("/health", Origin="https://status.example.com").status == 200
+            times.append(time.monotonic() - began)
+        assert len(times) > 10  # twenty requests take four threads 7.5 s
+        assert min(times) < 1.0
+    finally:
+        for caller in callers:
+            caller.join()
+
+
+def test_a_header_that_comes_byte_by_byte_has_a_deadline(lonely: Service) -> None:
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", lonely.port), 30) as sock:
+        sock.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        sock.settimeout(0.5)
+        while time.monotonic() - began < 40:
+            try:
+                sock.sendall(b"a")
+                if sock.recv(100) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        else:
+            pytest.fail("the connection was still open after 40 s")
+    assert time.monotonic() - began > 9
+
+
+def test_two_hundred_connections_that_say_nothing_keep_nobody_out(lonely: Service) -> None:
+    idle = [socket.create_connection(("127.0.0.1", lonely.port), 5) for _ in range(200)]
+    try:
+        for sock in idle:
+            sock.sendall(b"GET /health HT")
+        assert lonely.request("/health").status == 200
+        assert lonely.request("/version").status == 200
+    finally:
+        for sock in idle:
+            sock.close()
+
+
+def test_more_requests_than_may_wait_are_refused_at_once(lonely: Service) -> None:
+    sockets = []
+    try:
+        for _ in range(160):
+            sock = socket.create_connection(("127.0.0.1", lonely.port), 30)
+            sock.sendall(b"GET /slow?seconds=0.2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            sockets.append(sock)
+        heads = [sock.makefile("rb").read() for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+    statuses = {status for head in heads for status in answers(head)}
+    assert statuses == {200, 503}
+    refused = next(head for head in heads if b" 503 " in head)
+    assert b"Retry-After: " in refused
+    assert b'"code": "overloaded"' in refused
+
+
+def test_idle_connections_outlive_those_of_a_load_balancer(lonely: Service) -> None:
+    load_balancer = 60  # seconds, AWS's default: whoever closes first loses a request to the other
+    assert load_balancer < limits.IDLE
+    with socket.create_connection(("127.0.0.1", lonely.port), 20) as sock:
+        for _ in range(3):
+            sock.sendall(GET + b"\r\n")
+            assert b"200 OK" in sock.recv(4096)
+            time.sleep(1.5)  # the server looks for idle connections each second
+
+
+def test_a_client_that_goes_away_in_the_middle_harms_nobody(lonely: Service) -> None:
+    for path in (b"/slow?seconds=0.1", b"/health", b"/broken"):
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", lonely.port), 5) as sock:
+                sock.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert lonely.request("/slow?seconds=0").status == 200
+    assert lonely.request("/health").status == 200
