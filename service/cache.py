@@ -17,6 +17,7 @@ from service import deadline
 from service.answer import Answer, decode, encode, make_answer
 from service.breaker import Breaker
 from service.database import DatabaseUnavailable
+from service.redis_errors import TAKES_NO_WRITES, reason_of
 
 LARGEST = 1_000_000
 """Bytes of an answer that is kept; a larger one is made again each time."""
@@ -24,21 +25,6 @@ KEPT_HERE = 64
 """Answers that this process keeps for when Redis is down."""
 REDIS_WITHIN = 0.25
 """Seconds that Redis has for each thing it is asked."""
-REASONS: dict[type[Exception], str] = {
-    redis.BusyLoadingError: "loading",
-    redis.AuthenticationError: "authentication",
-    redis.exceptions.NoPermissionError: "permission",
-    redis.ReadOnlyError: "read_only",
-    redis.OutOfMemoryError: "out_of_memory",
-    redis.TimeoutError: "timeout",
-    redis.ConnectionError: "unreachable",
-    TimeoutError: "timeout",
-    OSError: "unreachable",
-}
-"""Words for what Redis may answer; the first class that fits."""
-TAKES_NO_WRITES = frozenset({"read_only", "out_of_memory", "cannot_persist"})
-"""Reasons with which Redis still gives what it has, so that it is asked on."""
-STARTS = {"NOAUTH": "authentication", "NOPERM": "permission", "OOM": "out_of_memory", "MISCONF": "cannot_persist"}
 
 
 class AnswerDelayed(Exception):  # noqa: N818 - a state, not a fault of ours
@@ -256,7 +242,7 @@ class Cache:
             self._breaker.succeeded()  # not Redis's fault
             self._fail("busy")
         except (redis.RedisError, OSError) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             (self._breaker.succeeded if reason in TAKES_NO_WRITES else self._breaker.failed)()
             self._fail(reason)
         except BaseException:
@@ -294,10 +280,3 @@ class Cache:
     def _fail(self, reason: str) -> None:
         with self._lock:
             self._errors[reason] += 1
-
-
-def _reason(error: Exception) -> str:
-    for start, word in STARTS.items():
-        if str(error).startswith(start):
-            return word
-    return next((word for kind, word in REASONS.items() if isinstance(error, kind)), "other")

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
-TLS_MODES = {"disable": False, "require": True, "verify-ca": True, "verify-full": True}
-"""libpq's words for TLS, and whether we use it. Where we do, we verify: a secret told to anybody is none."""
-OUR_COMPONENTS = frozenset({"db", "cache", "all", "ready"})
-"""Names below /health/ that no other component may have."""
+from service import values
+
 DATABASE_PARTS = {"DB_HOST": "host", "DB_NAME": "name", "DB_USER": "user"}
 
 
@@ -122,30 +118,30 @@ class Settings:
         development = reader.get("ENVIRONMENT", str, "development") == "development"
         settings = cls(
             host=reader.get("HOST", str, "127.0.0.1"),
-            port=reader.get("PORT", _port, 4000),
+            port=reader.get("PORT", values.port, 4000),
             database=_database(reader),
             cache=_cache(reader),
             environment=reader.get("ENVIRONMENT", str, "development"),
-            log_level=reader.get("LOG_LEVEL", _level, "info"),
-            probe_interval=reader.get("PROBE_INTERVAL", _seconds, 5.0),
-            probe_deadline=reader.get("PROBE_DEADLINE", _seconds, 1.0),
-            health_rise=reader.get("HEALTH_RISE", _count, 2),
-            health_fall=reader.get("HEALTH_FALL", _count, 2),
-            database_wait=reader.get("DATABASE_WAIT", _seconds, 60.0),
-            pool_size=reader.get("POOL_SIZE", _count, 5),
-            statement_timeout=reader.get("STATEMENT_TIMEOUT", _seconds, 5.0),
-            threads=reader.get("THREADS", _count, 8),
-            grace=reader.get("SHUTDOWN_GRACE", _seconds_or_none, 0.0 if development else 2.0),
-            stop_within=reader.get("SHUTDOWN_WITHIN", _seconds, 14.0),
-            sample_interval=reader.get("SAMPLE_INTERVAL", _seconds, 10.0),
-            incident_samples=reader.get("INCIDENT_SAMPLES", _count, 0) or None,
-            retention_days=reader.get("RETENTION_DAYS", _count, 400),
-            retention_minutes_days=reader.get("RETENTION_MINUTES_DAYS", _count, 14),
-            cache_ttl=reader.get("CACHE_TTL", _seconds, 10.0),
-            health_targets=reader.get("HEALTH_TARGETS", _targets, ()),
+            log_level=reader.get("LOG_LEVEL", values.level, "info"),
+            probe_interval=reader.get("PROBE_INTERVAL", values.seconds, 5.0),
+            probe_deadline=reader.get("PROBE_DEADLINE", values.seconds, 1.0),
+            health_rise=reader.get("HEALTH_RISE", values.count, 2),
+            health_fall=reader.get("HEALTH_FALL", values.count, 2),
+            database_wait=reader.get("DATABASE_WAIT", values.seconds, 60.0),
+            pool_size=reader.get("POOL_SIZE", values.count, 5),
+            statement_timeout=reader.get("STATEMENT_TIMEOUT", values.seconds, 5.0),
+            threads=reader.get("THREADS", values.count, 8),
+            grace=reader.get("SHUTDOWN_GRACE", values.seconds_or_none, 0.0 if development else 2.0),
+            stop_within=reader.get("SHUTDOWN_WITHIN", values.seconds, 14.0),
+            sample_interval=reader.get("SAMPLE_INTERVAL", values.seconds, 10.0),
+            incident_samples=reader.get("INCIDENT_SAMPLES", values.count, 0) or None,
+            retention_days=reader.get("RETENTION_DAYS", values.count, 400),
+            retention_minutes_days=reader.get("RETENTION_MINUTES_DAYS", values.count, 14),
+            cache_ttl=reader.get("CACHE_TTL", values.seconds, 10.0),
+            health_targets=reader.get("HEALTH_TARGETS", values.targets, ()),
             details_token=reader.get("HEALTH_DETAILS_TOKEN", str, ""),
-            cors_origins=reader.get("CORS_ORIGINS", _origins, ()),
-            metrics_emf=reader.get("METRICS_EMF", _switch, False),
+            cors_origins=reader.get("CORS_ORIGINS", values.origins, ()),
+            metrics_emf=reader.get("METRICS_EMF", values.switch, False),
             stack=reader.get("STACK", str, ""),
             commit=reader.get("COMMIT", str, "unknown"),
             built_at=reader.get("BUILT_AT", str, "unknown"),
@@ -183,24 +179,24 @@ def _database(reader: _Reader) -> Address:
         found = {DATABASE_PARTS[name]: reader.get(name, str) or "" for name in DATABASE_PARTS}
         return Address(
             **found,
-            port=reader.get("DB_PORT", _port, 5432),
+            port=reader.get("DB_PORT", values.port, 5432),
             password=password,
-            tls=reader.get("DB_SSLMODE", _tls_mode, False),
-            ca=reader.get("DB_SSLROOTCERT", _file, ""),
+            tls=reader.get("DB_SSLMODE", values.tls_mode, False),
+            ca=reader.get("DB_SSLROOTCERT", values.file, ""),
         )
     address, options = _address(reader, "DATABASE_URL", {"postgresql": 5432, "postgres": 5432}, password)
-    values = _Reader(options)
-    tls, ca = values.get("sslmode", _tls_mode, False), values.get("sslrootcert", _file, "")
-    _no_others(reader, "DATABASE_URL", values, "sslmode", "sslrootcert")
+    read = _Reader(options)
+    tls, ca = read.get("sslmode", values.tls_mode, False), read.get("sslrootcert", values.file, "")
+    _no_others(reader, "DATABASE_URL", read, "sslmode", "sslrootcert")
     return Address(**address, tls=tls, ca=ca)
 
 
 def _cache(reader: _Reader) -> Address:
     password = reader.environment.get("REDIS_PASSWORD", "")
     address, options = _address(reader, "REDIS_URL", {"redis": 6379, "rediss": 6379}, password)
-    values = _Reader(options)
-    ca = values.get("ssl_ca_certs", _file, "")
-    _no_others(reader, "REDIS_URL", values, "ssl_ca_certs")
+    read = _Reader(options)
+    ca = read.get("ssl_ca_certs", values.file, "")
+    _no_others(reader, "REDIS_URL", read, "ssl_ca_certs")
     name = address["name"] or "0"
     if not (name.isascii() and name.isdigit()):
         reader.wrong.append(f"REDIS_URL must end in the number of a database, but it ends in {name!r}")
@@ -218,7 +214,7 @@ def _address(
     reader: _Reader, variable: str, schemes: Mapping[str, int], password: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the parts of a URL, and its options; a password of its own needs no escaping, whatever it has."""
-    parts = reader.get(variable, lambda value: _url(value, schemes))
+    parts = reader.get(variable, lambda value: values.url(value, schemes))
     if parts is None:
         return {"host": "", "port": 0, "user": "", "password": "", "name": ""}, {}
     return {
@@ -227,93 +223,4 @@ def _address(
         "user": unquote(parts.username or ""),
         "password": password or unquote(parts.password or ""),
         "name": unquote(parts.path.strip("/")),
-    }, {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-
-
-def _url(value: str, schemes: Mapping[str, int]) -> Any:
-    wanted = f"a URL such as {next(iter(schemes))}://host:port/name"
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise ValueError(wanted) from None
-    if parts.scheme not in schemes or not parts.hostname or port == 0:
-        raise ValueError(wanted)
-    return parts
-
-
-def _port(value: str) -> int:
-    if not (value.isascii() and value.isdigit()) or not 1 <= int(value) <= 65535:  # noqa: PLR2004 - the TCP range
-        raise ValueError(f"a port, 1 to 65535, but it is {value!r}")
-    return int(value)
-
-
-def _count(value: str) -> int:
-    if not (value.isascii() and value.isdigit()) or not 1 <= int(value) <= 10_000:  # noqa: PLR2004 - more is a slip
-        raise ValueError(f"a whole number, 1 to 10000, but it is {value!r}")
-    return int(value)
-
-
-def _seconds_or_none(value: str) -> float:
-    return 0.0 if value == "0" else _seconds(value)
-
-
-def _seconds(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 3600:  # noqa: PLR2004 - an hour
-        raise ValueError(f"seconds, more than 0 and at most 3600, but it is {value!r}")
-    return number
-
-
-def _level(value: str) -> str:
-    if value not in {"debug", "info", "warning", "error"}:
-        raise ValueError(f"one of debug, info, warning, error, but it is {value!r}")
-    return value
-
-
-def _switch(value: str) -> bool:
-    if value not in {"0", "1"}:
-        raise ValueError(f"0 or 1, but it is {value!r}")
-    return value == "1"
-
-
-def _tls_mode(value: str) -> bool:
-    if value not in TLS_MODES:
-        raise ValueError(f"one of {', '.join(TLS_MODES)}, but it is {value!r}")
-    return TLS_MODES[value]
-
-
-def _file(value: str) -> str:
-    if not Path(value).is_file():
-        raise ValueError(f"the path of a file, but it is {value!r}")
-    return value
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    found = tuple(entry.strip() for entry in value.split(","))
-    for entry in found:
-        if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", entry):
-            raise ValueError(f"a list of origins such as https://status.example.com, but it has {entry!r}")
-    return found
-
-
-def _targets(value: str) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str] = {}
-    for entry in value.split(","):
-        name, _, url = entry.strip().partition("=")
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name):
-            raise ValueError(f"a list of name=http://host/path, but it has {entry!r}")
-        if name in OUR_COMPONENTS:
-            name += "-service"  # nobody typed the name: it is that of an entry in docker-compose.yml
-        if name in found:
-            raise ValueError(f"a list of different names, but it has {name!r} twice")
-        found[name] = url
-    return tuple(found.items())
+    }, {name: texts[-1] for name, texts in parse_qs(parts.query, keep_blank_values=True).items()}

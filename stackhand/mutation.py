@@ -23,6 +23,7 @@ MODULES = (
     "service/migration_files.py",
     "service/migration_sql.py",
     "service/cache.py",
+    "service/redis_errors.py",
     "service/breaker.py",
     "service/answer.py",
 )
