@@ -34,7 +34,14 @@ class Answer:
 class Service:
     """The service as a process."""
 
-    def __init__(self, settings: Settings, *, words: list[str] | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        words: list[str] | None = None,
+        stdout: int = subprocess.PIPE,
+        **environment: str,
+    ) -> None:
         self.port = free_ports()["API_PORT"]
         self.environment = {
             "PORT": str(self.port),
@@ -45,9 +52,7 @@ class Service:
             **environment,
         }
         words = words or [sys.executable, "-m", "service", "serve"]
-        self.process = subprocess.Popen(
-            words, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        self.process = subprocess.Popen(words, env=self.environment, stdout=stdout, stderr=subprocess.STDOUT, text=True)
 
     def request(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -96,7 +101,7 @@ class Service:
         """End it whatever it does; for tests' own ends."""
         if self.process.poll() is None:
             self.process.kill()
-        if self.process.stdout and not self.process.stdout.closed:
+        if not self.process.stdout or not self.process.stdout.closed:
             self.process.communicate()
 
 

@@ -1,0 +1,108 @@
+"""What a process writes to stdout: lines that machines read, and text where a person sits."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.checkout import eventually
+from tests.service.process import NOWHERE, SLOW, Service
+
+TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+AMAZON = "Root=1-67891233-abcdef012345678912345678"
+
+
+@pytest.fixture(scope="module")
+def lines() -> Iterator[list[dict[str, Any]]]:
+    """What a process without any dependency wrote until its end, when it had been asked a few things."""
+    service = Service(NOWHERE, words=SLOW, DATABASE_WAIT="3600", METRICS_EMF="1", ENVIRONMENT="staging")
+    try:
+        service.await_status("/health")
+        headers = {"X_Request_ID": "an-id", "Traceparent": TRACE, "X_Amzn_Trace_Id": AMAZON}
+        service.request("/version", **headers, User_Agent='a "quoted" one \xff' + "x" * 300)
+        service.request("/nothing?password=secret", X_Request_ID="not there")
+        service.request("/broken", X_Request_ID="broken")
+        service.request("/health/db", X_Request_ID="quiet", Authorization="Bearer x")
+        service.raw(b"nonsense\r\n\r\n")
+        yield [json.loads(line) for line in service.end().splitlines()]
+    finally:
+        service.kill()
+
+
+def one(lines: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    (found,) = [line for line in lines if fields.items() <= line.items()]
+    return found
+
+
+def test_each_line_says_when_how_bad_and_what(lines: list[dict[str, Any]]) -> None:
+    told = [line for line in lines if "_aws" not in line]
+    assert [list(line)[:3] for line in told] == [["time", "level", "event"]] * len(told)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["time"]) for line in told)
+    assert told[-1]["event"] == "stopped"
+
+
+def test_a_request_is_a_line_with_the_ids_it_came_with(lines: list[dict[str, Any]]) -> None:
+    line = one(lines, event="request", request_id="an-id")
+    assert (line["method"], line["path"], line["status"], line["client"]) == ("GET", "/version", 200, "127.0.0.1")
+    assert (line["trace_id"], line["amzn_trace_id"]) == ("a" * 32, AMAZON)
+    assert line["ms"] >= 0
+    assert line["bytes"] > 0
+    assert len(line["agent"]) == 200
+    assert line["agent"].startswith('a "quoted" one')
+
+
+def test_the_ids_of_one_request_are_not_those_of_the_next(lines: list[dict[str, Any]]) -> None:
+    line = one(lines, event="request", path="/nothing")
+    assert (line["status"], line["level"]) == (404, "info")
+    assert re.fullmatch("[0-9a-f]{32}", line["request_id"])
+    assert {"trace_id", "amzn_trace_id"}.isdisjoint(line)
+    assert "secret" not in json.dumps(line)
+
+
+def test_an_exception_is_fields_of_one_line(lines: list[dict[str, Any]]) -> None:
+    line = one(lines, event="request failed")
+    assert (line["level"], line["request_id"], line["path"]) == ("error", "broken", "/broken")
+    assert line["exception"][0]["exc_type"] == "RuntimeError"
+    assert any(frame["name"] == "broken" for frame in line["exception"][0]["frames"])
+    assert one(lines, event="request", request_id="broken")["level"] == "error"
+
+
+def test_questions_for_health_are_no_lines_and_refusals_are(lines: list[dict[str, Any]]) -> None:
+    assert "quiet" not in {line.get("request_id") for line in lines}
+    assert one(lines, event="request refused")["status"] == 400
+
+
+def test_metrics_for_cloudwatch_are_lines_of_their_own(lines: list[dict[str, Any]]) -> None:
+    documents = [line for line in lines if "_aws" in line]
+    assert not [line for line in documents if {"time", "level", "event"} & line.keys()]
+    process = next(line for line in documents if "Requests" in line)
+    assert (process["Environment"], process["Stack"]) == ("staging", "shop")
+    assert (process["Requests"], process["ServerErrors"]) == (6, 2)  # /broken, and /health/db without a database
+    assert {line["Component"]: line["Passing"] for line in documents if "Component" in line} == {"db": 0, "cache": 0}
+
+
+def test_on_a_terminal_it_is_text() -> None:
+    leader, follower = pty.openpty()
+    service = Service(NOWHERE, words=SLOW, DATABASE_WAIT="3600", stdout=follower)
+    os.close(follower)
+    try:
+        service.await_status("/health")
+        assert service.status("/broken") == 500
+        said = ""
+
+        def heard() -> bool:
+            nonlocal said
+            said += os.read(leader, 65536).decode()
+            return "RuntimeError" in said and "request failed" in said
+
+        eventually(heard, "the exception is told")
+    finally:
+        service.kill()
+        os.close(leader)
+    assert "{" not in next(line for line in said.splitlines() if "listening" in line)
