@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import re
+import struct
+import termios
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.checkout import eventually
-from tests.service.process import NOWHERE, SLOW, Service
+from tests.service.process import NOWHERE, SLOW, Service, answers
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 AMAZON = "Root=1-67891233-abcdef012345678912345678"
@@ -106,3 +109,17 @@ def test_on_a_terminal_it_is_text() -> None:
         service.kill()
         os.close(leader)
     assert "{" not in next(line for line in said.splitlines() if "listening" in line)
+
+
+def test_a_log_that_nobody_reads_holds_up_no_answer() -> None:
+    service = Service(NOWHERE, words=SLOW, DATABASE_WAIT="3600")
+    try:
+        service.await_status("/health")
+        question = b"GET /version HTTP/1.1\r\nHost: x\r\nUser-Agent: " + b"x" * 200 + b"\r\n"
+        said = service.raw((question + b"\r\n") * 599 + question + b"Connection: close\r\n\r\n", 20)
+        assert answers(said) == [200] * 600
+        (size,) = struct.unpack("i", fcntl.ioctl(service.process.stdout, termios.FIONREAD, bytes(4)))
+        assert size > fcntl.fcntl(service.process.stdout, fcntl.F_GETPIPE_SZ) / 2, "the pipe never was full"
+        assert service.status("/health") == service.status("/version") == 200
+    finally:
+        service.kill()

@@ -156,13 +156,6 @@ def test_a_port_that_is_taken_is_told_in_one_line() -> None:
         assert (said["event"], said["port"]) == ("cannot listen", service.port)
 
 
-def test_a_log_that_nobody_reads_holds_up_no_answer() -> None:
-    with running(LOG_LEVEL="debug") as service:
-        for _ in range(1500):  # more than fits into a pipe
-            assert service.status("/health") == 200
-        assert service.status("/version") == 200
-
-
 def test_the_health_check_of_the_container_says_what_it_heard() -> None:
     with running() as service:
         words = [sys.executable, "-m", "service", "check"]
