@@ -10,6 +10,8 @@ from waitress.parser import HTTPRequestParser, ParsingError
 
 HEADER_BYTES = 16 * 1024
 BODY_BYTES = 64 * 1024
+UNREAD_BYTES = 256 * 1024
+"""Of answers that a client has not read: beyond them its next request in the pipeline is answered no more."""
 CONNECTIONS = 1000
 HEADER_WITHIN, BODY_WITHIN = 10.0, 30.0
 """Seconds from the first byte of a request to the end of its header, and to the end of its body."""

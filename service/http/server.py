@@ -60,6 +60,10 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
             # What came behind a request that was refused may be the second reading of the same bytes.
             task.requests.clear()
             return
+        if task.total_outbufs_len > limits.UNREAD_BYTES:
+            task.requests.clear()
+            task.close_when_flushed = True
+            return
         if threading.get_ident() == self.loop_thread:
             # Never in a thread of the pool: a hundred requests in a pipeline would be as many calls deep.
             request = task.requests[0]

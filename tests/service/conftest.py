@@ -19,7 +19,7 @@ from stackhand.engines.embedded import accounts
 from stackhand.engines.embedded.servers import postgres, redis
 from tests.checkout import eventually, free_ports
 from tests.service.history_kit import World, shared
-from tests.service.process import NOWHERE, SLOW, Service
+from tests.service.process import HEADER_WITHIN, NOWHERE, SLOW, TOKEN, Service
 
 
 class Server:
@@ -98,7 +98,8 @@ def service(settings: Settings) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def lonely() -> Iterator[Service]:
     """The service without any dependency, with a few more paths."""
-    found = Service(NOWHERE, words=SLOW, DATABASE_WAIT="3600", THREADS="4", CORS_ORIGINS="https://status.example.com")
+    settings = {"DATABASE_WAIT": "3600", "THREADS": "4", "CORS_ORIGINS": "https://status.example.com"}
+    found = Service(NOWHERE, words=SLOW, HEALTH_DETAILS_TOKEN=TOKEN, HEADER_WITHIN=str(HEADER_WITHIN), **settings)
     try:
         found.await_status("/health")
         yield found

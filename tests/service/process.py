@@ -8,6 +8,8 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+import time
 from typing import Any
 
 from service.settings import Address, Settings
@@ -15,6 +17,9 @@ from tests.checkout import eventually, free_ports
 
 SLOW = [sys.executable, "-m", "tests.service.slow_service"]
 """The service with one more path, /slow?seconds=N, which a thread answers after that time."""
+TOKEN = "a-token-of-the-tests"
+HEADER_WITHIN = 2.0
+"""Seconds that a request's header has in the process that tests of HTTP share, so that they do not wait for ten."""
 NOWHERE = Settings("127.0.0.1", 0, Address("127.0.0.1", 1, "x", "", "x"), Address("127.0.0.1", 1, "", "", "0"))
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n"
 """What a request begins with; a line break ends it."""
@@ -112,3 +117,21 @@ def database_url(address: Address) -> str:
 def answers(raw: bytes) -> list[int]:
     """Return the statuses of the answers that came over one connection."""
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", raw)]
+
+
+def together(count: int, service: Service, path: str) -> list[tuple[int, float]]:
+    """Ask the same from many threads at once; return status and seconds of each."""
+    found: list[tuple[int, float]] = []
+    barrier = threading.Barrier(count)
+
+    def ask() -> None:
+        barrier.wait()
+        began = time.monotonic()
+        found.append((service.status(path), time.monotonic() - began))
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found

@@ -1,13 +1,15 @@
-"""`python -m service serve` with one more path: /slow?seconds=N takes N seconds of one thread."""
+"""`python -m service serve` with more paths, such as /slow?seconds=N, which takes N seconds of one thread."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
 import bottle
 
 from service import server
+from service.http import limits
 from service.settings import Settings
 
 make = server.create_app
@@ -34,4 +36,5 @@ def with_slow(parts: server.Parts) -> bottle.Bottle:
 
 
 server.create_app = with_slow
+limits.HEADER_WITHIN = float(os.environ.get("HEADER_WITHIN", limits.HEADER_WITHIN))
 sys.exit(server.serve(Settings.from_environment()))

@@ -16,7 +16,7 @@ from service.database import connect
 from service.settings import Address, Settings
 from tests.checkout import eventually
 from tests.service.conftest import Server
-from tests.service.process import Service
+from tests.service.process import Service, together
 
 Servers = dict[str, tuple[Server, Address]]
 QUICK = {"SAMPLE_INTERVAL": "0.2", "CACHE_TTL": "0.2", "INCIDENT_SAMPLES": "5"}
@@ -60,24 +60,6 @@ def locked(settings: Settings, table: str) -> Iterator[None]:
     finally:
         connection.run("ROLLBACK")
         connection.close()
-
-
-def together(count: int, service: Service, path: str) -> list[tuple[int, float]]:
-    """Ask the same from many threads at once; return status and seconds of each."""
-    found: list[tuple[int, float]] = []
-    barrier = threading.Barrier(count)
-
-    def ask() -> None:
-        barrier.wait()
-        began = time.monotonic()
-        found.append((service.status(path), time.monotonic() - began))
-
-    threads = [threading.Thread(target=ask) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
 
 
 def component(service: Service, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.service.process import GET, Answer, Service, answers
+from tests.service.process import GET, TOKEN, Answer, Service, answers
 
 PROBLEM = "application/problem+json"
 
@@ -148,7 +148,17 @@ def test_pages_of_other_origins_may_read_only_where_the_settings_say_so(lonely: 
 
 
 def test_details_are_for_who_has_the_token_only(lonely: Service) -> None:
-    for given_ in ("Bearer ", "Bearer", "", "Bearer None"):
-        answer = lonely.request("/health/db", Authorization=given_)
+    for given in ("Bearer ", "Bearer", "", "Bearer None", f"Bearer {TOKEN}x", TOKEN):
+        answer = lonely.request("/health/db", Authorization=given)
         assert "address" not in answer.json["checks"]["db"][0]
         assert "127.0.0.1" not in answer.body.decode()
+    (told,) = lonely.request("/health/db", Authorization=f"Bearer {TOKEN}").json["checks"]["db"]
+    assert told["address"] == "127.0.0.1:1/x"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"note": 1}', b'{"note": "x", "more": 1}', b'{"note":' + b"[" * 60_000, b"\xff\xfe"]
+)
+def test_a_body_that_cannot_be_read_is_told(lonely: Service, body: bytes) -> None:
+    path = "/api/incidents/1/note"
+    assert problem(lonely.request(path, "PUT", body, Authorization=f"Bearer {TOKEN}")) == (400, "invalid_argument")

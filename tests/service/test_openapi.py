@@ -17,10 +17,9 @@ from service import __version__
 from service.app import Parts, create_app
 from service.database import connect
 from service.settings import Settings
-from tests.service.process import Service
+from tests.service.process import TOKEN, Service
 
 CONTRACT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "service" / "openapi.json").read_text())
-TOKEN = "a-token-of-the-tests"
 
 
 @pytest.fixture
