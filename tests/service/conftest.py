@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,9 +74,9 @@ def servers() -> Iterator[dict[str, tuple[Server, Address]]]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-def settings(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
-    """Settings for an empty database of the test's own."""
+@contextmanager
+def empty(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
+    """Give settings for an empty database."""
     at = servers["postgres"][1]
     name = f"test_{os.getpid()}_{time.monotonic_ns()}"
     _as_root(at, f"CREATE DATABASE {name}")
@@ -84,15 +85,29 @@ def settings(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def service(settings: Settings) -> Iterator[Service]:
-    """The service, ready, all components passing."""
-    found = Service(settings)
-    try:
-        found.await_status("/health/ready")
-        eventually(lambda: found.ask("/health/all")[1]["status"] == "pass", "all components pass")
+def settings(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
+    """Settings for an empty database of the test's own."""
+    with empty(servers) as found:
         yield found
-    finally:
-        found.kill()
+
+
+@pytest.fixture(scope="module")
+def known(servers: dict[str, tuple[Server, Address]]) -> Iterator[Service]:
+    """The service with a token, for the tests of a file."""
+    with empty(servers) as settings:
+        found = Service(settings, HEALTH_DETAILS_TOKEN=TOKEN, SAMPLE_INTERVAL="0.5")
+        try:
+            found.await_status("/health/ready")
+            yield found
+        finally:
+            found.kill()
+
+
+@pytest.fixture
+def service(known: Service) -> Service:
+    """The same, all components passing; a test that stops what it depends on starts it again."""
+    eventually(lambda: known.ask("/health/all")[1]["status"] == "pass", "all components pass")
+    return known
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ class Service:
         stdout: int = subprocess.PIPE,
         **environment: str,
     ) -> None:
+        self.settings = settings
         self.port = free_ports()["API_PORT"]
         self.environment = {
             "PORT": str(self.port),

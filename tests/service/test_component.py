@@ -97,7 +97,7 @@ def test_ages_do_not_change_with_the_clock_of_the_machine(monkeypatch: pytest.Mo
 
 
 def test_a_component_that_nobody_looks_at_any_more_is_unknown() -> None:
-    found = component(Odd(lambda: ""), interval=0.01, deadline=1.0)
+    found = component(Odd(lambda: ""), interval=0.01, deadline=0.3)
     found.look()
     eventually(lambda: found.status == "unknown", "its result is too old")
     assert code(found) == "stale"

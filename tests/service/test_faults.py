@@ -18,8 +18,10 @@ from tests.checkout import eventually
 from tests.service.conftest import Server
 from tests.service.process import Service, together
 
+SOON = 2.0
+"""Seconds for an answer from memory, to forty callers on a loaded machine."""
 Servers = dict[str, tuple[Server, Address]]
-QUICK = {"SAMPLE_INTERVAL": "0.2", "CACHE_TTL": "0.2", "INCIDENT_SAMPLES": "5"}
+QUICK = {"SAMPLE_INTERVAL": "0.2", "CACHE_TTL": "0.2", "INCIDENT_SAMPLES": "5", "THREADS": "32"}
 
 
 @pytest.fixture
@@ -69,15 +71,18 @@ def component(service: Service, name: str) -> dict[str, Any]:
 def test_forty_callers_while_everything_hangs_get_their_answers_and_health_too(
     quick: Service, servers: Servers
 ) -> None:
+    threads = len(psutil.Process(quick.process.pid).threads())
     with paused(servers["redis"][0], servers["postgres"][0]):
         eventually(lambda: quick.status("/health/db") == quick.status("/health/cache") == 503, "both fail")
         assert component(quick, "db")["output"] == component(quick, "cache")["output"] == "timeout"
-        assert {status for status, _ in together(40, quick, "/health/cache")} == {503}
-        assert {status for status, _ in together(40, quick, "/health")} == {200}
+        for path, expected in (("/health/cache", 503), ("/health", 200)):
+            answers = together(40, quick, path)
+            assert {status for status, _ in answers} == {expected}
+            assert max(seconds for _, seconds in answers) < SOON
         answers = together(20, quick, "/api/incidents")
         assert {status for status, _ in answers} <= {200, 503}
         assert quick.request("/api/status").json["history"]["stale"] is True
-        assert len(psutil.Process(quick.process.pid).threads()) < 40
+        assert len(psutil.Process(quick.process.pid).threads()) <= threads + 3  # the deadlines of looks come and go
     eventually(lambda: quick.ask("/health/all")[1]["status"] == "pass", "all components pass again", 15)
 
 
@@ -112,7 +117,7 @@ def test_an_outage_of_the_database_is_in_the_history_after_it_has_ended(
     try:
         eventually(lambda: quick.status("/health/db") == 503, "the database fails")
         failing = time.time()
-        eventually(lambda: time.time() - failing > 4, "the outage lasts")
+        eventually(lambda: time.time() - failing > 2, "the outage lasts")
     finally:
         servers["postgres"][0].start()
         if not with_redis:
@@ -127,7 +132,7 @@ def test_an_outage_of_the_database_is_in_the_history_after_it_has_ended(
 
     incident = eventually(ended, "the incident is known, and over")
     assert incident["state"] == "fail"
-    assert 3 < incident["duration_s"] < time.time() - began
+    assert 1.5 < incident["duration_s"] < time.time() - began
 
 
 def test_queries_that_take_all_connections_are_told_as_that(quick: Service, settings: Settings) -> None:
@@ -138,6 +143,7 @@ def test_queries_that_take_all_connections_are_told_as_that(quick: Service, sett
 
         def ask(path: str) -> None:
             answer = quick.request(path)
+            assert answer.headers["Retry-After"]
             found.append((answer.status, answer.json["code"]))
 
         callers = [threading.Thread(target=ask, args=(path,)) for path in paths]

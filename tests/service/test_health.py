@@ -41,6 +41,8 @@ def test_without_the_cache_there_is_a_warning_and_with_it_again_none(service: Se
         code, body, _ = service.ask("/health/all")
         assert (code, body["status"]) == (200, "warn")
         assert service.status("/health") == 200
+        for window in ("24h", "7d", "90d"):  # the past is read from the database then
+            assert service.status(f"/api/history?component=db&window={window}") == 200
     finally:
         servers["redis"][0].start()
     eventually(lambda: service.ask("/health/all")[1]["status"] == "pass", "the cache passes again", 5)
@@ -104,19 +106,20 @@ def test_an_error_is_a_problem_document(service: Service, path: str, method: str
     assert body["instance"] == path
 
 
-def test_each_line_of_the_log_is_a_json_object(service: Service) -> None:
-    lines = [json.loads(line) for line in service.end().splitlines()]
+def test_sigterm_ends_a_service_that_is_ready_with_0_and_every_line_of_its_log_is_an_object(
+    settings: Settings,
+) -> None:
+    service = Service(settings)
+    try:
+        service.await_status("/health/ready")
+        lines = [json.loads(line) for line in service.end().splitlines()]
+        assert service.process.returncode == 0
+    finally:
+        service.kill()
     assert next(line["event"] for line in lines) == "listening"
     assert "ready" in [line["event"] for line in lines]
     assert lines[-1]["event"] == "stopped"
     assert all({"time", "level", "event"} <= set(line) for line in lines)
-
-
-def test_sigterm_ends_the_process_with_0(service: Service) -> None:
-    service.process.terminate()
-    out, _ = service.process.communicate(timeout=15)
-    assert out
-    assert service.process.returncode == 0
 
 
 def test_a_database_that_is_not_there_ends_the_process_after_its_patience(settings: Settings) -> None:

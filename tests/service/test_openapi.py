@@ -7,11 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from service import __version__
 from service.app import Parts, create_app
@@ -20,18 +17,6 @@ from service.settings import Settings
 from tests.service.process import TOKEN, Service
 
 CONTRACT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "service" / "openapi.json").read_text())
-
-
-@pytest.fixture
-def known(settings: Settings) -> Iterator[Service]:
-    """The service with a token."""
-    found = Service(settings, HEALTH_DETAILS_TOKEN=TOKEN, LOG_LEVEL="warning", SAMPLE_INTERVAL="0.5")
-    try:
-        found.await_status("/health/ready")
-        found.await_status("/health/all")
-        yield found
-    finally:
-        found.kill()
 
 
 def test_every_route_is_in_the_contract_and_every_path_of_it_is_a_route(settings: Settings) -> None:
@@ -53,9 +38,9 @@ def test_the_service_gives_its_contract(known: Service) -> None:
 
 
 def test_nothing_that_clients_may_send_is_answered_otherwise_than_the_contract_says(
-    known: Service, settings: Settings, tmp_path: Path
+    known: Service, tmp_path: Path
 ) -> None:
-    connection = connect(settings.database, 10)
+    connection = connect(known.settings.database, 10)
     connection.run(
         "INSERT INTO history_incident (component, started_at, worst, code) VALUES ('db', now(), 'fail', 'x')"
     )
