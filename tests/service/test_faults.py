@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from service.database import connect
+from service.migration_lock import LOCK
 from service.settings import Address, Settings
 from tests.checkout import eventually
 from tests.service.conftest import Server
@@ -174,21 +175,23 @@ def test_connections_that_broke_while_nobody_used_them_fail_no_request(quick: Se
 
 def test_it_is_alive_and_says_migrating_while_another_one_migrates(settings: Settings) -> None:
     holder = connect(settings.database, 10)
-    from service.migration_lock import LOCK
-
     holder.run("SELECT pg_advisory_lock(:key)", key=LOCK)
-    service = Service(settings, STACK=settings.database.name)
+    service, leaving = services = [Service(settings, STACK=settings.database.name) for _ in range(2)]
     try:
-        service.await_status("/health")
-        eventually(lambda: service.ask("/health/ready")[1]["phase"] == "migrating", "it says migrating")
+        for each in services:
+            each.await_status("/health")
+            eventually(lambda each=each: each.ask("/health/ready")[1]["phase"] == "migrating", "it says migrating")
         assert service.status("/health/ready") == 503
         assert service.status("/api/history?component=db") == 503
         assert service.request("/api/status").json["history"]["known"] is False
+        assert "migration failed" not in leaving.end()  # SIGTERM, meanwhile
+        assert leaving.process.returncode == 0
         holder.run("SELECT pg_advisory_unlock_all()")
         service.await_status("/health/ready")
         eventually(lambda: service.status("/api/history?component=db") == 200, "there is a history")
     finally:
-        service.kill()
+        for each in services:
+            each.kill()
         holder.close()
 
 
