@@ -1,0 +1,248 @@
+"""What is told of a component, and when it is looked at next: with clocks that the test sets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from service.health.component import Component, ProbeError, iso
+from tests.service.looking import Odd, component, looked, raises
+
+NOON = 1_741_694_400.0
+PASS, FAIL, WARN = "", ConnectionRefusedError("no one at 10.0.0.1"), "pool_exhausted"
+
+
+class Clock:
+    """Both clocks of the machine; a look takes 12.3456 ms."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return 7.0 + self.seconds
+
+    def time(self) -> float:
+        return NOON + self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr("time.monotonic", found.monotonic)
+    monkeypatch.setattr("time.time", found.time)
+    return found
+
+
+def watched(clock: Clock, *results: str | Exception, **more: Any) -> Component:
+    """Return a component whose looks have these results."""
+    left = iter(results)
+
+    def act() -> object:
+        clock.seconds += 0.0123456
+        result = next(left)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return component(Odd(act), **more)
+
+
+def look(found: Component, clock: Clock, times: int = 1) -> None:
+    for _ in range(times):
+        found.look()
+        clock.seconds += 10 - 0.0123456
+
+
+def test_before_the_first_look_nothing_is_known(clock: Clock) -> None:
+    assert watched(clock).to_dict(details=True) == {
+        "componentId": "it",
+        "componentType": "datastore",
+        "status": "unknown",
+        "since": "2025-03-11T12:00:00.000Z",
+        "consecutiveFailures": 0,
+        "output": "not_probed",
+    }
+
+
+def test_a_component_that_passes_tells_what_was_measured(clock: Clock) -> None:
+    found = watched(clock, PASS, interval=60)
+    look(found, clock)
+    assert found.to_dict() == {
+        "componentId": "it",
+        "componentType": "datastore",
+        "status": "pass",
+        "since": "2025-03-11T12:00:00.012Z",
+        "consecutiveFailures": 0,
+        "lastOk": "2025-03-11T12:00:00.012Z",
+        "time": "2025-03-11T12:00:00.012Z",
+        "age": 10.0,
+        "observedValue": 12.35,
+        "observedUnit": "ms",
+    }
+    assert found.to_dict(details=True) == found.to_dict() | {"address": "odd"}
+
+
+def test_one_slip_is_told_and_changes_nothing_else(clock: Clock) -> None:
+    found = watched(clock, PASS, FAIL, PASS, interval=60, fall=2)
+    look(found, clock, 2)
+    told = found.to_dict()
+    assert (told["status"], told["output"], told["consecutiveFailures"]) == ("pass", "refused", 1)
+    assert (told["since"], told["lastOk"]) == ("2025-03-11T12:00:00.012Z",) * 2
+    assert told["time"] == "2025-03-11T12:00:10.012Z"
+    assert found.to_dict(details=True)["detail"] == "no one at 10.0.0.1"
+    look(found, clock)
+    assert "output" not in found.to_dict()
+
+
+def test_a_return_is_told_before_it_is_believed(clock: Clock) -> None:
+    found = watched(clock, FAIL, PASS, interval=60, rise=2)
+    look(found, clock, 2)
+    told = found.to_dict()
+    assert (told["status"], told["output"], told["consecutiveFailures"]) == ("fail", "recovering", 0)
+    assert "lastOk" in told
+    assert "detail" not in found.to_dict(details=True)
+
+
+def test_a_warning_is_its_word(clock: Clock) -> None:
+    found = watched(clock, WARN, interval=60)
+    look(found, clock)
+    assert (found.to_dict()["status"], found.to_dict()["output"]) == ("warn", "pool_exhausted")
+
+
+@pytest.mark.parametrize("seconds", [299.9, 300.1])
+def test_a_result_is_worth_something_for_three_rounds(clock: Clock, seconds: float) -> None:
+    found = watched(clock, PASS, interval=90, deadline=10)
+    found.look()
+    clock.seconds += seconds
+    assert (found.status, found.to_dict().get("output")) == (("pass", None) if seconds < 300 else ("unknown", "stale"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "detail"),
+    [
+        (TimeoutError("after 1 s"), "timeout", "after 1 s"),
+        (ConnectionRefusedError("no"), "refused", "no"),
+        (ProbeError("its_own", "more"), "its_own", "more"),
+        (ProbeError("its_own"), "its_own", "its_own"),
+        (ValueError("x"), "error", "ValueError: x"),
+        (ValueError("y" * 600), "error", "ValueError: " + "y" * 488),
+    ],
+)
+def test_an_error_has_a_word_and_its_text(error: Exception, code: str, detail: str) -> None:
+    found = component(Odd(raises(error)))
+    assert looked(found) == ("fail", code)
+    assert found.to_dict(details=True)["detail"] == detail
+
+
+def test_nonsense_is_quoted() -> None:
+    found = component(Odd(lambda: {"status": "pass"}))
+    assert looked(found) == ("fail", "invalid")
+    assert found.to_dict(details=True)["detail"] == "the probe returned {'status': 'pass'}"
+
+
+def test_a_change_is_told_with_all_that_belongs_to_it(clock: Clock) -> None:
+    found = watched(clock, PASS, PASS, FAIL)
+    with structlog.testing.capture_logs() as lines:
+        look(found, clock, 3)
+    assert lines[1:] == [
+        {
+            "event": "component changed",
+            "log_level": "warning",
+            "component": "it",
+            "before": "pass",
+            "now": "fail",
+            "code": "refused",
+            "detail": "no one at 10.0.0.1",
+            "lasted_s": 20.0,
+        }
+    ]
+
+
+def test_a_look_that_is_too_slow_is_ended_and_one_in_time_is_not() -> None:
+    aborted = threading.Event()
+
+    class Slow(Odd):
+        def abort(self) -> None:
+            aborted.set()
+
+    slow = component(Slow(lambda: str(aborted.wait(60) or "")), deadline=0.05)
+    slow.look()
+    assert aborted.is_set()
+    assert slow.to_dict(details=True)["detail"] == "no result within 0.05 s"
+    aborted.clear()
+    quick = component(Slow(lambda: ""), deadline=0.05)
+    quick.look()
+    assert not aborted.wait(0.2)
+    assert quick.status == "pass"
+
+
+def test_a_component_that_was_stopped_tells_nothing_new() -> None:
+    found = component(Odd(lambda: ""))
+    found.look()
+    known = found.state
+    found.stop()
+    found.look()
+    assert found.state is known
+
+
+class Pauses:
+    """In place of the event that ends the looking: notes how long the thread would wait, and ends it after some."""
+
+    def __init__(self, most: int) -> None:
+        self.seconds: list[float] = []
+        self.most = most
+
+    def is_set(self) -> bool:
+        return len(self.seconds) >= self.most
+
+    def wait(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("letters", "seconds"),
+    [
+        pytest.param("pppp", [5, 5, 5, 5], id="a component that is well is looked at each interval"),
+        pytest.param("ppfpp", [5, 5, 0.1, 5, 5], id="a slip is looked into at once"),
+        pytest.param("pffffffff", [5, 0.1, 0.2, 0.4, 0.8, 1, 1, 1, 1], id="one that is down less and less often"),
+        pytest.param("fffffppp", [0.1, 0.2, 0.4, 0.8, 1, 0.1, 5, 5], id="a return is looked into at once"),
+    ],
+)
+def test_the_next_look_comes_soon_where_something_changes(letters: str, seconds: list[float]) -> None:
+    def answers() -> Iterator[str]:
+        yield from letters
+
+    left = answers()
+    found = component(Odd(lambda: "" if next(left) == "p" else raises(ValueError("x"))()), interval=5, rise=2, fall=2)
+    found._stopping = pauses = Pauses(len(letters))  # type: ignore[assignment]
+    found._look_forever()
+    assert pauses.seconds == pytest.approx(seconds)
+
+
+def test_no_pause_is_longer_than_the_interval() -> None:
+    found = component(Odd(raises(ValueError("x"))), interval=0.3)
+    found._stopping = pauses = Pauses(4)  # type: ignore[assignment]
+    found._look_forever()
+    assert pauses.seconds == pytest.approx([0.1, 0.2, 0.3, 0.3])
+
+
+def test_a_look_that_could_not_even_begin_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = component(Odd(lambda: ""), interval=5)
+    monkeypatch.setattr("threading.Timer.start", raises(RuntimeError("can't start new thread")))
+    found._stopping = pauses = Pauses(3)  # type: ignore[assignment]
+    with structlog.testing.capture_logs() as lines:
+        found._look_forever()
+    assert len(pauses.seconds) == 3
+    assert [(line["event"], line["component"]) for line in lines] == [("look failed", "it")] * 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(NOON, "2025-03-11T12:00:00.000Z"), (NOON + 0.0016, "2025-03-11T12:00:00.001Z"), (0, "1970-01-01T00:00:00.000Z")],
+)
+def test_times_are_told_in_utc_with_milliseconds(seconds: float, text: str) -> None:
+    assert iso(seconds) == text
