@@ -21,7 +21,7 @@ RATE, PATIENCE = 5, 1
 """Of the clients of /health in a black hole: requests a second of each, and the seconds after which it gives one up."""
 CHECKERS, CHECKER_PATIENCE = 4, 2
 """Who asks /health/all meanwhile: how many clients, and the seconds after which each gives up and asks again."""
-BEAT = 5.0
+BEAT = 2.0
 """Seconds between two looks of who looks by itself: outages end at different moments of it."""
 
 Figures = dict[str, dict[str, list[float]]]

@@ -84,7 +84,7 @@ class Settings:
     cache: Address
     environment: str = "development"
     log_level: str = "info"
-    probe_interval: float = 5.0
+    probe_interval: float = 2.0
     probe_deadline: float = 1.0
     health_rise: int = 2
     health_fall: int = 2
@@ -123,7 +123,7 @@ class Settings:
             cache=_cache(reader),
             environment=reader.get("ENVIRONMENT", str, "development"),
             log_level=reader.get("LOG_LEVEL", values.level, "info"),
-            probe_interval=reader.get("PROBE_INTERVAL", values.seconds, 5.0),
+            probe_interval=reader.get("PROBE_INTERVAL", values.seconds, 2.0),
             probe_deadline=reader.get("PROBE_DEADLINE", values.seconds, 1.0),
             health_rise=reader.get("HEALTH_RISE", values.count, 2),
             health_fall=reader.get("HEALTH_FALL", values.count, 2),
