@@ -67,7 +67,7 @@ def test_a_header_that_comes_byte_by_byte_has_a_deadline(lonely: Service) -> Non
 def test_two_hundred_connections_that_say_nothing_keep_nobody_out(lonely: Service) -> None:
     idle = [socket.create_connection(("127.0.0.1", lonely.port), 5) for _ in range(200)]
     try:
-        for sock in idle:
+        for sock in idle[150:]:  # the others do not even begin, so that no deadline ends them
             sock.sendall(b"GET /health HT")
         assert lonely.request("/health").status == 200
         assert lonely.request("/version").status == 200

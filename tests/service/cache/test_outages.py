@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -105,3 +107,26 @@ def test_a_server_known_to_be_down_is_not_asked(at: Address, store: redis.Redis)
         down = False
         found.get_or_make("other", Maker())
         assert (found.breaker, store.keys()) == ("closed", [b"t:other"])
+
+
+def test_what_fails_is_not_tried_again_behind_our_back() -> None:
+    tried = 0
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            nonlocal tried
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+                    tried += 1
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        client = redis_client.client(Address("127.0.0.1", listener.getsockname()[1], "", "", "0"), timeout=5)
+        for command in (client.ping, client.pipeline(transaction=False).ping().execute):
+            with pytest.raises(redis.ConnectionError):
+                command()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        client.close()
+    assert tried == 2
