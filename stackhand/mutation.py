@@ -8,8 +8,11 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from stackhand import ROOT
 from stackhand.failure import Failure
@@ -130,9 +133,33 @@ def _settings() -> str:
 
 
 def _mutmut(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run mutmut; what the tests started that it cut off ends with it."""
+    temporary = FOLDER / "tmp"
+    temporary.mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "mutmut", *words]
-    return subprocess.run(command, cwd=FOLDER, env=environment, capture_output=True, text=True, check=False)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mutmut", *words],
+        cwd=FOLDER,
+        env={**environment, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate()
+    finally:
+        end_session(process.pid)
+        shutil.rmtree(temporary, ignore_errors=True)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def end_session(session: int) -> None:
+    """Kill all processes of a session; those of a child that was killed are nobody's children by then."""
+    for each in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(each.pid) == session:
+                each.kill()
 
 
 def _last_lines(text: str) -> list[str]:

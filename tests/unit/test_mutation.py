@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import tomllib
 
+import psutil
 import pytest
 
 from stackhand import ROOT, development, mutation
@@ -67,3 +69,15 @@ def test_the_verb_fails_when_a_score_is_too_low(
     assert "a.x_b__mutmut_1" in said
     monkeypatch.setattr(mutation, "run", lambda: [Score("b", 9, 10, ())])
     development.check_mutation()
+
+
+def test_what_a_test_started_that_was_cut_off_ends_too() -> None:
+    words = ["sh", "-c", "sleep 300 & echo $!; exec sleep 300"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
+        assert child.stdout is not None
+        orphan = psutil.Process(int(child.stdout.readline()))
+        child.kill()
+        child.wait()
+        mutation.end_session(child.pid)
+        psutil.wait_procs([orphan], 10)
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
