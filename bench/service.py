@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
 import statistics
 import subprocess
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with servers(*taken[:2]) as both:
         everyone, why_not = candidates(taken[2:], both.environment, given.service.resolve())
         try:
-            print(machine(), flush=True)
+            print(f"{machine()}, load average {os.getloadavg()[0]:.1f}", flush=True)
             if given.soak:
                 service_soak.soak(everyone[0], both)
             else:

@@ -21,6 +21,10 @@ GIVES_UP = 5
 RESTARTS = (20.0, 40.0)
 AWAY = 3.0
 """Seconds that PostgreSQL is away each time."""
+MEMORY = "RSS MB"
+SETTLES = 12.0
+"""Seconds after which the first samples are written, over the connections that are kept for that."""
+MORE_MEMORY = 1.1
 LONGEST = 2000.0
 """Milliseconds; an answer that takes longer hung."""
 
@@ -33,6 +37,8 @@ def soak(service: Candidate, servers: Servers) -> None:
     """
     service.start("/health/all")
     wait_until(service.passes, "the service passes")
+    service.get("/api/incidents")  # which takes the pool's first connection
+    time.sleep(SETTLES)
     before = holdings(service)
     askers = {
         path: hey(service.url(path), connections, rate, seconds=SECONDS, timeout=GIVES_UP)
@@ -56,7 +62,7 @@ def holdings(service: Candidate) -> dict[str, float]:
         "threads": sum(each.num_threads() for each in tree),
         "connections": sum(len(each.net_connections("tcp")) for each in tree),
         "open files": sum(each.num_fds() for each in tree),
-        "RSS MB": sum(each.memory_info().rss for each in tree) / 1e6,
+        MEMORY: sum(each.memory_info().rss for each in tree) / 1e6,
     }
 
 
@@ -87,7 +93,7 @@ def _report(seen: Mapping[str, Rate], before: Mapping[str, float], after: Mappin
         lines.append(f"| {path} | {rate.codes.total()} | {rate.number} | {codes} | {times} |")
     lines += ["", "| | at the start | at the end |", "|---|---|---|"]
     lines += [f"| {name} | {before[name]:.0f} | {after[name]:.0f} |" for name in before]
-    faults = verdict(seen)
+    faults = [*verdict(seen), *growth(before, after)]
     lines += ["", f"It passed {recovered:.1f} s after the last request. " + (" ".join(faults) or "No fault was seen.")]
     return "\n".join(lines)
 
@@ -106,6 +112,15 @@ def verdict(seen: Mapping[str, Rate]) -> list[str]:
         elif rate.longest > LONGEST:
             faults.append(f"{path} took {rate.longest:.0f} ms once.")
     return faults
+
+
+def growth(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
+    """Return a sentence on everything of which the process holds more than at the start, memory with some tolerance."""
+    return [
+        f"{name} grew from {held:.0f} to {after[name]:.0f}."
+        for name, held in before.items()
+        if after[name] > held * (MORE_MEMORY if name == MEMORY else 1)
+    ]
 
 
 if __name__ == "__main__":

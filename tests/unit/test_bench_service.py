@@ -83,3 +83,12 @@ def test_the_soak_tells_each_fault(seen: dict[str, Rate], words: str) -> None:
 
 def test_the_soak_lets_a_health_all_of_503_pass_while_the_database_is_away() -> None:
     assert service_soak.verdict(_seen(health=Counter({200: 27_000}))) == []
+
+
+def test_the_soak_tells_what_the_process_holds_more_of() -> None:
+    before = {"threads": 15.0, "connections": 5.0, "RSS MB": 50.0}
+    assert service_soak.growth(before, before | {"RSS MB": 54.0, "threads": 14.0}) == []
+    assert service_soak.growth(before, before | {"connections": 6.0, "RSS MB": 56.0}) == [
+        "connections grew from 5 to 6.",
+        "RSS MB grew from 50 to 56.",
+    ]
