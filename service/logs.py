@@ -100,9 +100,17 @@ def configure(level: str, out: TextIO | None = None) -> Writer:
     handler = logging.StreamHandler(writer)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+    threading.excepthook = _tell_of_a_thread
     # a line for each request that waits for a thread: /metrics has the number
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return writer
+
+
+def _tell_of_a_thread(failed: threading.ExceptHookArgs) -> None:
+    """Log what a thread did not catch; Python would write many lines that are no JSON."""
+    name = failed.thread.name if failed.thread else ""
+    error = failed.exc_value or failed.exc_type()
+    structlog.get_logger().error("thread failed", thread=name, exc_info=error)
 
 
 def _in_order(_logger: object, _method: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -134,14 +134,21 @@ class Process:
             if self.leaving.is_set():
                 return
             log.error("migration failed", code=getattr(error, "code", "unavailable"), what=str(error))  # noqa: TRY400 - it says all
-            self.failed = True
-            self.leaving.set()
+            self._fail()
+            return
+        except Exception:  # a defect; a process that said "migrating" for ever would hide it
+            log.exception("migration failed", code="internal")
+            self._fail()
             return
         if self.leaving.is_set():
             return
         self.phase.schema_version = migrations[-1].number if migrations else 0
         self.phase.name = "ready"
         log.info("ready", applied=applied, schema_version=self.phase.schema_version)
+
+    def _fail(self) -> None:
+        self.failed = True
+        self.leaving.set()
 
     def _asked_to_leave(self, _number: int, _frame: FrameType | None) -> None:
         if self.leaving.is_set():

@@ -176,7 +176,10 @@ def _database(reader: _Reader) -> Address:
     password = reader.environment.get("DATABASE_PASSWORD") or reader.environment.get("DB_PASSWORD", "")
     given = {name: reader.environment[name] for name in DATABASE_PARTS if reader.environment.get(name)}
     if given and not reader.environment.get("DATABASE_URL"):
-        found = {DATABASE_PARTS[name]: reader.get(name, str) or "" for name in DATABASE_PARTS}
+        found = {
+            DATABASE_PARTS[name]: reader.get(name, values.host if name == "DB_HOST" else str) or ""
+            for name in DATABASE_PARTS
+        }
         return Address(
             **found,
             port=reader.get("DB_PORT", values.port, 5432),

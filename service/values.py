@@ -22,9 +22,16 @@ def url(value: str, schemes: Mapping[str, int]) -> Any:
         port = parts.port
     except ValueError:
         raise ValueError(wanted) from None
-    if parts.scheme not in schemes or not parts.hostname or port == 0:
+    if parts.scheme not in schemes or not _is_host(parts.hostname) or port == 0:
         raise ValueError(wanted)
     return parts
+
+
+def host(value: str) -> str:
+    """Return a name, or an address, that a resolver can be asked for."""
+    if not _is_host(value):
+        raise ValueError(f"the name of a host, but it is {value!r}")
+    return value
 
 
 def port(value: str) -> int:
@@ -112,3 +119,11 @@ def targets(value: str) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"a list of different names, but it has {name!r} twice")
         found[name] = url
     return tuple(found.items())
+
+
+def _is_host(value: str | None) -> bool:
+    """Return whether it may be a host's name: the resolver answers any other with an error of its own kind."""
+    try:
+        return bool(value and value.encode("idna"))
+    except UnicodeError:
+        return False

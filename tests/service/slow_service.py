@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 
 import bottle
@@ -27,6 +28,11 @@ def with_slow(parts: server.Parts) -> bottle.Bottle:
     def broken() -> str:
         raise RuntimeError("postgresql://secret@host/name")
 
+    @app.get("/thread")
+    def thread() -> str:
+        threading.Thread(target=broken, name="one-of-ours").start()
+        return "done"
+
     @app.get("/half")
     def half() -> object:
         yield "half"
@@ -36,5 +42,7 @@ def with_slow(parts: server.Parts) -> bottle.Bottle:
 
 
 server.create_app = with_slow
+if os.environ.get("BROKEN_MIGRATIONS"):
+    server.migrate.read = lambda: {}["a defect"]
 limits.HEADER_WITHIN = float(os.environ.get("HEADER_WITHIN", limits.HEADER_WITHIN))
 sys.exit(server.serve(Settings.from_environment()))

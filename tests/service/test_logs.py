@@ -33,6 +33,7 @@ def lines() -> Iterator[list[dict[str, Any]]]:
         service.request("/broken", X_Request_ID="broken")
         service.request("/health/db", X_Request_ID="quiet", Authorization="Bearer x")
         service.raw(b"nonsense\r\n\r\n")
+        service.request("/thread")
         yield [json.loads(line) for line in service.end().splitlines()]
     finally:
         service.kill()
@@ -76,6 +77,12 @@ def test_an_exception_is_fields_of_one_line(lines: list[dict[str, Any]]) -> None
     assert one(lines, event="request", request_id="broken")["level"] == "error"
 
 
+def test_what_a_thread_does_not_catch_is_a_line_too(lines: list[dict[str, Any]]) -> None:
+    line = one(lines, event="thread failed")
+    assert (line["level"], line["thread"]) == ("error", "one-of-ours")
+    assert line["exception"][0]["exc_type"] == "RuntimeError"
+
+
 def test_questions_for_health_are_no_lines_and_refusals_are(lines: list[dict[str, Any]]) -> None:
     assert "quiet" not in {line.get("request_id") for line in lines}
     assert one(lines, event="request refused")["status"] == 400
@@ -86,7 +93,7 @@ def test_metrics_for_cloudwatch_are_lines_of_their_own(lines: list[dict[str, Any
     assert not [line for line in documents if {"time", "level", "event"} & line.keys()]
     process = next(line for line in documents if "Requests" in line)
     assert (process["Environment"], process["Stack"]) == ("staging", "shop")
-    assert (process["Requests"], process["ServerErrors"]) == (6, 2)  # /broken, and /health/db without a database
+    assert (process["Requests"], process["ServerErrors"]) == (7, 2)  # /broken, and /health/db without a database
     assert {line["Component"]: line["Passing"] for line in documents if "Component" in line} == {"db": 0, "cache": 0}
 
 

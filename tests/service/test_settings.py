@@ -75,8 +75,9 @@ def test_the_database_may_be_given_in_parts(tmp_path: Path) -> None:
 
 def test_a_part_that_is_missing_is_named() -> None:
     with pytest.raises(SettingsError) as caught:
-        Settings.from_environment({"REDIS_URL": "redis://cache", "DB_HOST": "x", "DB_PORT": "0"})
+        Settings.from_environment({"REDIS_URL": "redis://cache", "DB_HOST": "a..b", "DB_PORT": "0"})
     assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
+        "DB_HOST must be the name of a host, but it is 'a..b'",
         "DB_NAME is missing",
         "DB_USER is missing",
         "DB_PORT must be a port, 1 to 65535, but it is '0'",
@@ -101,6 +102,8 @@ def test_a_part_that_is_missing_is_named() -> None:
         ("SHUTDOWN_GRACE", "-1", "seconds, more than 0 and at most 3600, but it is '-1'"),
         ("HEALTH_FALL", "0", "a whole number, 1 to 10000, but it is '0'"),
         ("POOL_SIZE", "1.5", "a whole number, 1 to 10000, but it is '1.5'"),
+        ("DATABASE_URL", "postgresql://a..b/x", "a URL such as postgresql://host:port/name"),
+        ("REDIS_URL", f"redis://{'a' * 64}/0", "a URL such as redis://host:port/name"),
         ("METRICS_EMF", "yes", "0 or 1, but it is 'yes'"),
         ("HEALTH_TARGETS", "web", "a list of name=http://host/path, but it has 'web'"),
         ("HEALTH_TARGETS", "web=ftp://x", "a list of name=http://host/path, but it has 'web=ftp://x'"),

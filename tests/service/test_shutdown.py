@@ -138,6 +138,17 @@ def test_sigterm_while_it_waits_for_the_database_ends_it_with_0() -> None:
         assert "migration failed" not in events(out)
 
 
+def test_a_defect_in_the_migrations_ends_it_and_is_told_in_one_line() -> None:
+    service = Service(NOWHERE, words=SLOW, BROKEN_MIGRATIONS="1")
+    try:
+        out, _ = service.process.communicate(timeout=30)
+    finally:
+        service.kill()
+    assert service.process.returncode == 1
+    said = next(line for line in map(json.loads, out.splitlines()) if line["event"] == "migration failed")
+    assert (said["code"], said["exception"][0]["exc_type"]) == ("internal", "KeyError")
+
+
 def test_sigterm_before_it_listens_ends_it() -> None:
     for wait in (0.0, 0.05, 0.15, 0.3):
         service = Service(NOWHERE, DATABASE_WAIT="3600")
