@@ -10,7 +10,11 @@ from urllib.parse import parse_qs, unquote
 
 from service import values
 
-DATABASE_PARTS = {"DB_HOST": "host", "DB_NAME": "name", "DB_USER": "user"}
+DATABASE_PARTS: dict[str, tuple[str, Callable[[str], str]]] = {
+    "DB_HOST": ("host", values.host),
+    "DB_NAME": ("name", str),
+    "DB_USER": ("user", str),
+}
 
 
 class SettingsError(ValueError):
@@ -176,10 +180,7 @@ def _database(reader: _Reader) -> Address:
     password = reader.environment.get("DATABASE_PASSWORD") or reader.environment.get("DB_PASSWORD", "")
     given = {name: reader.environment[name] for name in DATABASE_PARTS if reader.environment.get(name)}
     if given and not reader.environment.get("DATABASE_URL"):
-        found = {
-            DATABASE_PARTS[name]: reader.get(name, values.host if name == "DB_HOST" else str) or ""
-            for name in DATABASE_PARTS
-        }
+        found = {part: reader.get(name, parse) or "" for name, (part, parse) in DATABASE_PARTS.items()}
         return Address(
             **found,
             port=reader.get("DB_PORT", values.port, 5432),

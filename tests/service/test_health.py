@@ -11,6 +11,7 @@ import time
 import pytest
 
 from service import migrate
+from service.database import connect
 from service.settings import Address, Settings
 from tests.checkout import eventually, free_ports
 from tests.service.conftest import Server
@@ -106,14 +107,17 @@ def test_an_error_is_a_problem_document(service: Service, path: str, method: str
     assert body["instance"] == path
 
 
-def test_sigterm_ends_a_service_that_is_ready_with_0_and_every_line_of_its_log_is_an_object(
+def test_sigterm_ends_a_service_with_0_its_samples_written_and_every_line_of_its_log_an_object(
     settings: Settings,
 ) -> None:
-    service = Service(settings)
+    service = Service(settings, STACK=settings.database.name, SAMPLE_INTERVAL="3600")  # a sample at the start, no more
     try:
         service.await_status("/health/ready")
         lines = [json.loads(line) for line in service.end().splitlines()]
         assert service.process.returncode == 0
+        connection = connect(settings.database, 10)
+        assert connection.run("SELECT count(*) FROM history_sample WHERE component = 'db'") == [[1]]
+        connection.close()
     finally:
         service.kill()
     assert next(line["event"] for line in lines) == "listening"
