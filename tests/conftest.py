@@ -31,14 +31,12 @@ CHROMIUM = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each worker a temporary folder of its own, so that what one leaves is not taken for another's."""
+    """Give each run, and each worker, a temporary folder of its own, so that what one leaves is not taken for another's."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would start all deaf to it
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        # short, for a socket's path has room for a hundred letters
-        place = tempfile.mkdtemp(prefix="sh-")
-        Path(place).chmod(0o755)
-        os.environ["TMPDIR"] = tempfile.tempdir = place
-        config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))
+    place = tempfile.mkdtemp(prefix="sh-")  # short, for a socket's path has room for a hundred letters
+    Path(place).chmod(0o755)
+    os.environ["TMPDIR"] = tempfile.tempdir = place
+    config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))
 
 
 @pytest.hookimpl(tryfirst=True)
