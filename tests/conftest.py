@@ -31,7 +31,7 @@ CHROMIUM = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each run, and each worker, a temporary folder of its own, so that what one leaves is not taken for another's."""
+    """Give each run, and each worker, a temporary folder of its own, for what one leaves is not another's."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would start all deaf to it
     place = tempfile.mkdtemp(prefix="sh-")  # short, for a socket's path has room for a hundred letters
     Path(place).chmod(0o755)

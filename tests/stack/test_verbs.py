@@ -198,13 +198,18 @@ def test_cache_shell_answers_commands(stack: Checkout) -> None:
 
 
 def test_support_writes_one_file_without_secrets(stack: Checkout) -> None:
+    before = (stack.path / ".env").read_text()
+    stack.env(SHOP_KEY="sk_live_0123456789")  # of a service of the user's own
     said = stack.inv("support")
+    (stack.path / ".env").write_text(before)
     path = stack.path / said.out.split(":")[0]
     with zipfile.ZipFile(path) as file:
         texts = {name: file.read(name).decode() for name in file.namelist()}
     assert {"versions.json", "doctor.json", "status.json", "settings.env", "logs/api.log"} <= set(texts)
     for key in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEALTH_DETAILS_TOKEN"):
         assert not any(stack.setting(key) in text for text in texts.values())
+    assert not any("sk_live_0123456789" in text for text in texts.values())
+    assert "SHOP_KEY=********" in texts["settings.env"]
     assert "POSTGRES_PASSWORD=********" in texts["settings.env"]
     assert path.stat().st_mode & 0o777 == 0o600
     path.unlink()
