@@ -13,7 +13,7 @@ from stackhand.verb import task
 
 @task(
     help={
-        "engine": "auto or embedded",
+        "engine": "auto, compose or embedded",
         "free-ports": "move all ports to a free block when one is taken, and keep it",
         "timeout": "seconds each service has to become healthy",
         "json": "one JSON document on stdout",

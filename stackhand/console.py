@@ -64,7 +64,7 @@ class Reporter:
 
         self.stop()
         spinner = SpinnerColumn("dots" if _unicode() else "line")
-        columns = (TextColumn(" "), spinner, TextColumn("{task.description}"), TimeElapsedColumn())
+        columns = (TextColumn(" "), spinner, TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         self.live = Progress(*columns, console=self.rich, transient=True)
         self.live.add_task(name, total=None)
         self.live.start()

@@ -22,6 +22,7 @@ from stackhand.local import confirm, not_running
 from stackhand.model import Service
 from stackhand.state import State
 
+SEEDS = ROOT / "seeds"
 SNAPSHOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -207,6 +208,35 @@ def reset(*, yes: bool) -> None:
         database.replace(None)
         _migration_command([])
     console.say(f"{database.name} is new; what was there is kept as {kept}")
+
+
+def seed() -> None:
+    """Load the files of seeds/, in the order of their names and each in a transaction of its own.
+
+    Raises:
+        Failure: there is none, or one cannot be loaded.
+    """
+    with _turn("db.seed"):
+        database = Database.running()
+        files = sorted(SEEDS.glob("*.sql"))
+        if not files:
+            raise Failure("There is nothing to load in seeds/.", next="write SQL into seeds/001_name.sql")
+        for path in files:
+            console.say(f"{path.name}  {_load(database, path)} rows")
+
+
+def _load(database: Database, path: Path) -> int:
+    """Load a file, and return how many rows its statements wrote."""
+    words = ["-XtA", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-f", "-"]
+    try:
+        with path.open("rb") as source:
+            said = database.run("psql", *words, source=source)
+    except Failure as failure:
+        mend = f"mend seeds/{path.name}, then ./inv db.seed"
+        raise Failure(f"{path.name} was not loaded.", evidence=failure.evidence, next=mend) from failure
+    return sum(
+        int(number) for number in re.findall(r"^(?:INSERT 0|UPDATE|DELETE|MERGE|COPY) (\d+)$", said, re.MULTILINE)
+    )
 
 
 def _keep(database: Database, occasion: str) -> str:

@@ -51,11 +51,12 @@ def down(*, volumes: bool, yes: bool) -> None:
     with state.turn("./inv down", 60.0, console.tell) as turn:
         engine = engines.remembered(state)
         name = str(state.read().get("name", ROOT.name))
-        if not engine.runs() and not (volumes and engine.has_data()):
+        lost = engine.data() if volumes else []
+        if not engine.runs() and not lost:
             console.say(f"{name} is not running.")
             return
         if volumes and not yes:
-            confirm(f"This removes the data of {name}: {state.data}", name)
+            confirm(f"This removes the data of {name}: {', '.join(lost) or 'there is none yet'}", name)
         outcome = playbook.run(
             "down", {"stack_state": "stopped", "stack_volumes": volumes}, stream=sys.stdout, turn=turn
         )

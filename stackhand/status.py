@@ -32,8 +32,6 @@ def status(*, json: bool, watch: bool) -> None:
     found = snapshot()
     if json:
         console.document(found)
-    elif found["status"] == "stopped":
-        console.say(f"{found['stack']} is not running; ./inv up starts it.")
     else:
         _show(found)
     if found["status"] != "healthy":
@@ -62,6 +60,9 @@ def overall(services: list[ServiceStatus]) -> str:
 
 
 def _show(found: dict[str, Any]) -> None:
+    if found["status"] == "stopped":
+        console.say(f"{found['stack']} is not running; ./inv up starts it.")
+        return
     console.say(f"{found['stack']} on {found['engine']}: {found['status']}")
     rows = [
         [

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import distributions
+from urllib.parse import quote
 
 from stackhand import ROOT, console, doctor, dotenv, engines, settings, status
 from stackhand.loglines import tail
@@ -20,6 +21,7 @@ from stackhand.state import State
 
 LINES_OF_A_LOG = 2_000
 MASK = "********"
+EXAMPLE = ROOT / ".env.example"
 
 
 def support() -> None:
@@ -74,17 +76,22 @@ def _settings() -> str:
     path = ROOT / ".env"
     if not path.exists():
         return "# there is no .env\n"
-    hidden = settings.secret_keys(ROOT)
     values, problems = dotenv.parse(path.read_text(encoding="utf-8", errors="replace"))
-    lines = [f"{key}={MASK if key in hidden else value}" for key, value in values.items()]
+    shown = {key for key, entry in settings.schema(EXAMPLE).items() if entry.kind != "secret"}
+    lines = [f"{key}={value if key in shown else MASK}" for key, value in values.items()]
     return "\n".join([*lines, *(f"# line {each.line}: {each.key} {each.message}" for each in problems)]) + "\n"
 
 
 def _secrets() -> list[str]:
-    """Return the secrets' values, to be found wherever they may stand, as they are and as JSON escapes them."""
+    """Return the secrets' values, to be found wherever they may stand: as they are, as in JSON, as in a URL.
+
+    Of a setting that the example does not know nobody has said whether it is one.
+    """
     path = ROOT / ".env"
-    if not path.exists():
-        return []
-    values, _ = dotenv.parse(path.read_text(encoding="utf-8", errors="replace"))
-    found = {values[key] for key in settings.secret_keys(ROOT) if values.get(key)}
-    return sorted({form for value in found for form in (value, json.dumps(value)[1:-1])}, key=len, reverse=True)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    values, _ = dotenv.parse(text)
+    keys = settings.secret_keys(ROOT) | (set(values) - set(settings.schema(EXAMPLE)))
+    values_of = (value for key in keys for value in (values.get(key, ""), os.environ.get(key, "")))
+    found = {value for value in values_of if len(value) >= settings.SHORTEST_SECRET}
+    forms = {form for value in found for form in (value, json.dumps(value)[1:-1], quote(value, safe=""))}
+    return sorted(forms, key=len, reverse=True)

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
@@ -43,6 +44,14 @@ class Verb(Task):  # type: ignore[type-arg]
         except Exception as error:
             self._tell(_bug(self.name, error), as_json=bool(kwargs.get("json")))
             raise Exit(code=int(ExitCode.FAILED)) from error
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the flags; Invoke takes each help text away with the first call, and we ask more than once."""
+        texts = dict(self.help)
+        try:
+            return super().get_arguments(ignore_unknown_help)
+        finally:
+            self.help = texts
 
     def _tell(self, failure: Failure, *, as_json: bool) -> None:
         if not failure.what:  # an exit code and no more: what there is to say has been said

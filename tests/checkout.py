@@ -18,11 +18,11 @@ from typing import IO, Any
 
 import psutil
 
-from stackhand import ports, settings
+from stackhand import dotenv, ports, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("WEB_PORT", "API_PORT", "POSTGRES_PORT", "REDIS_PORT")
-FOLDERS = ("inventory", "playbooks", "plugins", "roles", "service", "stackhand", "web")
+FOLDERS = ("inventory", "playbooks", "plugins", "roles", "seeds", "service", "stackhand", "web")
 FILES = (
     ".dockerignore",
     ".env.example",
@@ -70,17 +70,22 @@ class Checkout:
 
     @classmethod
     def make(cls, path: Path, *, engine: str = "embedded", env: bool = True) -> Checkout:
-        """Copy the checkout for an engine; with `env`, write a .env that has free ports and nothing else."""
+        """Copy the checkout for an engine; with `env`, write a .env that has free ports and little else."""
         path.mkdir(parents=True)
         for name in FOLDERS:
-            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, path / name)  # with what is compiled: that costs a second
         for name in FILES:
             shutil.copy2(ROOT / name, path / name)
         (path / ".venv").symlink_to(ROOT / ".venv")
         found = cls(path, free_ports(), engine)
         if env:
-            found.env(**{key: str(port) for key, port in found.ports.items()})
+            found.env(**found.own_settings)
         return found
+
+    @property
+    def own_settings(self) -> dict[str, str]:
+        """What .env has before the first `up`: free ports, and probes that look often, so that tests wait less."""
+        return {**{key: str(port) for key, port in self.ports.items()}, "PROBE_INTERVAL": "1"}
 
     def env(self, **values: str) -> None:
         """Set values in .env, as an editor would."""
@@ -98,9 +103,8 @@ class Checkout:
         return self.ports["WEB_PORT"] + len(PORTS)
 
     def setting(self, key: str) -> str:
-        """Return a value of .env that needs no unquoting."""
-        lines = (self.path / ".env").read_text(encoding="utf-8").splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))[key]
+        """Return a value of .env."""
+        return dotenv.parse((self.path / ".env").read_text(encoding="utf-8"))[0][key]
 
     def inv(
         self, *words: str, check: bool = True, stdin: str | None = None, timeout: float = 120.0, **env: str
@@ -208,7 +212,7 @@ class Checkout:
 
 def clean_environment(**more: str) -> dict[str, str]:
     """Return the environment of a person's shell, without what our own run has set."""
-    ours = ("STACKHAND_", "PYTEST_", "ANSIBLE_", "COLUMNS", "LINES")
+    ours = ("STACKHAND_", "PYTEST_", "ANSIBLE_", "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return {**kept, "LANG": "C.UTF-8", **more}
 

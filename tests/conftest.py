@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.leaks import Leaks
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+SHARED = ("stack", "life", "production", "installed")
+"""Fixtures that take long to make, and serve many tests."""
 CHROMIUM = [
     "--disable-gpu",
     "--disable-quic",
@@ -28,23 +31,22 @@ CHROMIUM = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each worker a temporary folder of its own, so that what one leaves is not taken for another's."""
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        # short, for a socket's path has room for a hundred letters
-        place = tempfile.mkdtemp(prefix="sh-")
-        Path(place).chmod(0o755)
-        os.environ["TMPDIR"] = tempfile.tempdir = place
-        config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))
+    """Give each run, and each worker, a temporary folder of its own, for what one leaves is not another's."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would start all deaf to it
+    place = tempfile.mkdtemp(prefix="sh-")  # short, for a socket's path has room for a hundred letters
+    Path(place).chmod(0o755)
+    os.environ["TMPDIR"] = tempfile.tempdir = place
+    config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a running stack on one worker, and have those that stop the container engine last."""
+    """Keep tests that share what is dear on one worker; have long tests first, and the engine stopped last."""
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
+        for name in set(SHARED) & set(getattr(item, "fixturenames", ())):
             engine = item.callspec.params.get("engine", "") if hasattr(item, "callspec") else ""
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{item.path.stem}-{engine}"))
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{name}-{engine}"))
+    items.sort(key=lambda item: (bool(item.get_closest_marker("alone")), not item.get_closest_marker("slow")))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -75,14 +77,15 @@ def checkout(folder: Path, engine: str) -> Iterator[Checkout]:
     found = Checkout.make(folder / "shop", engine=engine)
     leaks = Leaks(found)
     yield found
-    found.inv("down", "--volumes", "--yes", check=False)
+    if found.state.exists():
+        found.inv("down", "--volumes", "--yes", check=False)
     leaks.check()
     found.remove_images()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def stack(engine: str) -> Iterator[Checkout]:
-    """A running stack, for tests that leave it as it is."""
+    """A running stack, for tests that leave it running."""
     path = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
     path.chmod(0o755)
     found = Checkout.make(path / "shop", engine=engine)
@@ -95,6 +98,13 @@ def stack(engine: str) -> Iterator[Checkout]:
         leaks.check()
         found.remove_images()
         shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def running(stack: Checkout) -> Checkout:
+    """That stack, for tests after which it may be stopped or broken as long as `up` mends it."""
+    stack.inv("up")
+    return stack
 
 
 @pytest.fixture(scope="session")

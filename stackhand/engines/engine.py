@@ -150,8 +150,8 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def has_data(self) -> bool:
-        """Whether there is data that `down` with `volumes` would remove."""
+    def data(self) -> list[str]:
+        """Return the folders or volumes that `down` with `volumes` would remove."""
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`; no secret."""

@@ -61,3 +61,11 @@ def reset(c: Context, yes: bool = False) -> None:
     from stackhand import database
 
     database.reset(yes=yes)
+
+
+@task
+def seed(c: Context) -> None:
+    """Load the example data of seeds/; what is there stays."""
+    from stackhand import database
+
+    database.seed()

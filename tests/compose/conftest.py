@@ -9,7 +9,7 @@ import pytest
 from tests.engines import COMPOSE, use
 
 
-@pytest.fixture(scope="module", params=[COMPOSE])
+@pytest.fixture(scope="package", params=[COMPOSE])
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     """The engine of containers."""
     with use(request.param) as found:

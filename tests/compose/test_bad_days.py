@@ -69,17 +69,16 @@ def test_a_port_taken_by_a_container_is_told_with_its_name(checkout: Checkout) -
     assert "next: ./inv up --free-ports" in said.err
 
 
-def test_a_volume_of_another_postgresql_is_told_and_not_touched(checkout: Checkout) -> None:
-    volume = f"{checkout.name}_postgres"
-    checkout.inv("up")
-    checkout.inv("down")
+def test_a_volume_of_another_postgresql_is_told_and_not_touched(running: Checkout) -> None:
+    volume = f"{running.name}_postgres"
+    running.inv("down")
     _in_volume(volume, "echo 15 > /data/PG_VERSION")
-    said = checkout.inv("up", check=False)
+    said = running.inv("up", check=False)
     assert said.code == 4
     assert "postgres stopped while it started" in said.err
     assert "initialized by PostgreSQL version 15" in said.err
     assert "./inv down --volumes" in said.err
-    assert _in_volume(volume, "cat /data/PG_VERSION").strip() == "15"
+    assert _in_volume(volume, "cat /data/PG_VERSION; echo 16 > /data/PG_VERSION").strip() == "15"
 
 
 def test_a_volume_that_no_server_ever_ran_on_is_made_anew(checkout: Checkout) -> None:
@@ -94,16 +93,15 @@ def test_a_volume_that_no_server_ever_ran_on_is_made_anew(checkout: Checkout) ->
     assert checkout.ask("/health/ready")[0] == 200
 
 
-def test_a_damaged_volume_of_a_clone_without_memory_is_never_removed(checkout: Checkout) -> None:
-    volume = f"{checkout.name}_postgres"
-    checkout.inv("up")
-    checkout.inv("down")
-    (checkout.state / "state.json").unlink()
-    _in_volume(volume, "echo torn > /data/global/pg_control; echo mine > /data/kept")
-    said = checkout.inv("up", check=False)
+def test_a_damaged_volume_of_a_clone_without_memory_is_never_removed(running: Checkout) -> None:
+    volume, control = f"{running.name}_postgres", "/data/global/pg_control"
+    running.inv("down")
+    (running.state / "state.json").unlink()
+    _in_volume(volume, f"cp -p {control} {control}.whole; echo torn > {control}; echo mine > /data/kept")
+    said = running.inv("up", check=False)
     assert said.code == 4
     assert "postgres stopped while it started" in said.err
-    assert _in_volume(volume, "cat /data/kept").strip() == "mine"
+    assert _in_volume(volume, f"cat /data/kept; mv {control}.whole {control}").strip() == "mine"
 
 
 def test_a_container_without_memory_enough_is_told_with_what_to_raise(checkout: Checkout) -> None:
@@ -134,34 +132,32 @@ def test_a_health_check_that_hangs_is_ended_and_told(checkout: Checkout) -> None
     assert "last health check: Health check exceeded timeout (1s)" in said.err
 
 
-def test_a_paused_container_is_told(stack: Checkout) -> None:
-    name = stack.container("redis")["Name"]
+def test_a_paused_container_is_told(running: Checkout) -> None:
+    name = running.container("redis")["Name"]
     docker("pause", name)
     try:
-        service = stack.services()["redis"]
+        service = running.services()["redis"]
         assert service["state"] == "unhealthy"
         assert "no answer within 1 s" in service["answer"]
     finally:
         docker("unpause", name)
-    eventually(lambda: stack.services()["redis"]["state"] == "healthy", "redis is healthy again")
+    eventually(lambda: running.services()["redis"]["state"] == "healthy", "redis is healthy again")
 
 
-def test_the_other_engine_is_refused_while_containers_run(stack: Checkout) -> None:
-    said = stack.inv("up", "--engine", "embedded", check=False)
+def test_the_other_engine_is_refused_while_containers_run(running: Checkout) -> None:
+    said = running.inv("up", "--engine", "embedded", check=False)
     assert said.code == 3
     assert "This checkout runs on compose, whose data embedded does not see." in said.err
     assert "next: ./inv down, then ./inv up --engine embedded" in said.err
 
 
-def test_down_removes_containers_of_a_file_that_is_broken_by_now(checkout: Checkout) -> None:
-    checkout.inv("up")
-    (checkout.path / "docker-compose.yml").write_text("services: [not, a, map\n")
-    assert "stopped: api, postgres, redis, web" in checkout.inv("down").out
-
-
-def _in_volume(volume: str, command: str) -> str:
-    mount = ["--volume", f"{volume}:/data", "--user", "0", "--entrypoint", "sh"]
-    return docker("run", "--rm", *mount, "postgres:16-alpine", "-c", command)
+def test_down_removes_containers_of_a_file_that_is_broken_by_now(running: Checkout) -> None:
+    file = running.path / "docker-compose.yml"
+    good = file.read_text()
+    file.write_text("services: [not, a, map\n")
+    said = running.inv("down")
+    file.write_text(good)
+    assert "stopped: api, postgres, redis, web" in said.out
 
 
 def test_compose_sees_the_settings_as_we_do(checkout: Checkout) -> None:
@@ -174,3 +170,8 @@ def test_compose_sees_the_settings_as_we_do(checkout: Checkout) -> None:
     said = subprocess.run(words, cwd=checkout.path, capture_output=True, text=True, check=True)
     seen = json.loads(said.stdout)["services"]["redis"]["environment"]
     assert seen["REDIS_PASSWORD"].replace("$$", "$") == ours["REDIS_PASSWORD"]
+
+
+def _in_volume(volume: str, command: str) -> str:
+    mount = ["--volume", f"{volume}:/data", "--user", "0", "--entrypoint", "sh"]
+    return docker("run", "--rm", *mount, "postgres:16-alpine", "-c", command)

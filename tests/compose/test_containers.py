@@ -39,8 +39,8 @@ def production(engine: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_container_may_do_no_more_than_it_needs(stack: Checkout, service: str) -> None:
-    found = stack.container(service)
+def test_a_container_may_do_no_more_than_it_needs(running: Checkout, service: str) -> None:
+    found = running.container(service)
     host = found["HostConfig"]
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
@@ -55,43 +55,43 @@ def test_a_container_may_do_no_more_than_it_needs(stack: Checkout, service: str)
     assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
 
 
-def test_a_container_cannot_write_its_image(stack: Checkout) -> None:
-    name = stack.container("api")["Name"]
+def test_a_container_cannot_write_its_image(running: Checkout) -> None:
+    name = running.container("api")["Name"]
     said = subprocess.run(["docker", "exec", name, "sh", "-c", "echo x > /app/x"], capture_output=True, check=False)
     assert said.returncode != 0
     assert docker("exec", name, "sh", "-c", "echo x > /tmp/x && echo written").strip() == "written"
 
 
-def test_no_secret_is_in_an_image(stack: Checkout) -> None:
-    secrets = [stack.setting(key) for key in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEALTH_DETAILS_TOKEN")]
+def test_no_secret_is_in_an_image(running: Checkout) -> None:
+    secrets = [running.setting(key) for key in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEALTH_DETAILS_TOKEN")]
     for service in ("api", "web"):
-        image = f"{stack.name}-{service}"
+        image = f"{running.name}-{service}"
         text = docker("image", "inspect", image) + docker("history", "--no-trunc", image)
         assert not any(secret in text for secret in secrets)
 
 
-def test_an_edit_of_the_service_is_served_without_a_command(stack: Checkout) -> None:
-    before = stack.container("api")["Id"]
-    stack.edit("service/__init__.py", "0.1.0", "0.1.1")
-    eventually(lambda: _version(stack) == "0.1.1", "the edit is served", patience=20)
-    assert stack.container("api")["Id"] == before
-    stack.edit("service/__init__.py", "0.1.1", "0.1.0")
-    eventually(lambda: _version(stack) == "0.1.0", "the edit is served", patience=20)
+def test_an_edit_of_the_service_is_served_without_a_command(running: Checkout) -> None:
+    before = running.container("api")["Id"]
+    running.edit("service/__init__.py", "0.1.0", "0.1.1")
+    eventually(lambda: _version(running) == "0.1.1", "the edit is served", patience=20)
+    assert running.container("api")["Id"] == before
+    running.edit("service/__init__.py", "0.1.1", "0.1.0")
+    eventually(lambda: _version(running) == "0.1.0", "the edit is served", patience=20)
 
 
-def test_an_edit_that_breaks_the_service_waits_for_the_next_one(stack: Checkout) -> None:
-    stack.edit("service/__init__.py", '__version__ = "', '__version__ = broken "')
-    eventually(lambda: "waiting for the next edit" in stack.inv("logs", "api").out, "the breakage is told")
-    assert "SyntaxError" in stack.inv("logs", "api").out
-    stack.edit("service/__init__.py", '__version__ = broken "', '__version__ = "')
-    eventually(lambda: _version(stack) == "0.1.0", "the mended service is served", patience=20)
+def test_an_edit_that_breaks_the_service_waits_for_the_next_one(running: Checkout) -> None:
+    running.edit("service/__init__.py", '__version__ = "', '__version__ = broken "')
+    eventually(lambda: "waiting for the next edit" in running.inv("logs", "api").out, "the breakage is told")
+    assert "SyntaxError" in running.inv("logs", "api").out
+    running.edit("service/__init__.py", '__version__ = broken "', '__version__ = "')
+    eventually(lambda: _version(running) == "0.1.0", "the mended service is served", patience=20)
 
 
-def test_an_edit_of_the_page_is_served_without_a_command(stack: Checkout) -> None:
-    page = stack.path / "web" / "index.html"
+def test_an_edit_of_the_page_is_served_without_a_command(running: Checkout) -> None:
+    page = running.path / "web" / "index.html"
     page.write_text(page.read_text() + "<!-- edited -->\n")
     said = subprocess.run(
-        ["curl", "-s", f"http://127.0.0.1:{stack.ports['WEB_PORT']}/"], capture_output=True, text=True, check=True
+        ["curl", "-s", f"http://127.0.0.1:{running.ports['WEB_PORT']}/"], capture_output=True, text=True, check=True
     )
     assert "<!-- edited -->" in said.stdout
 
@@ -142,8 +142,8 @@ def test_no_certificate_of_this_machine_is_in_the_image(production: str, folder:
             assert needle not in file.extractfile(name).read()  # type: ignore[union-attr]
 
 
-def _version(stack: Checkout) -> str:
+def _version(running: Checkout) -> str:
     try:
-        return str(stack.ask("/version")[1].get("version"))
+        return str(running.ask("/version")[1].get("version"))
     except OSError:
         return "none"

@@ -72,7 +72,6 @@ def test_a_compose_that_is_too_old_is_told_with_both_versions(checkout: Checkout
 def test_doctor_tells_of_certificates_that_are_not_there_and_of_a_proxy_that_builds_do_not_know(
     checkout: Checkout, folder: Path
 ) -> None:
-    checkout.inv("up")
     said = checkout.inv(
         "doctor",
         check=False,

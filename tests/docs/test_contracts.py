@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import tasks
 from stackhand import settings
 from stackhand.failure import ExitCode
 from tests.checkout import ROOT
@@ -19,11 +21,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
 
 
-def verbs() -> list[str]:
-    words = [sys.executable, "-m", "stackhand", "--list", "--list-format", "json"]
-    import json
+def inv(*words: str) -> str:
+    command = [sys.executable, "-m", "stackhand", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
-    found = json.loads(subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+def verbs() -> list[str]:
+    found = json.loads(inv("--list", "--list-format", "json"))
     names = [task["name"] for task in found["tasks"]]
     return names + [f"{each['name']}.{task['name']}" for each in found["collections"] for task in each["tasks"]]
 
@@ -31,6 +35,17 @@ def verbs() -> list[str]:
 @pytest.mark.parametrize("verb", verbs())
 def test_every_verb_is_in_the_readme(verb: str) -> None:
     assert re.search(rf"[`/ ]{re.escape(verb)}`", README), f"{verb} is not in README.md"
+
+
+def test_the_help_of_a_verb_has_words_for_each_flag() -> None:
+    bare = {
+        f"{context.name} {name}"
+        for context in tasks.ns.to_contexts()
+        for name, argument in context.args.items()
+        if not argument.help
+    }
+    assert bare == set()
+    assert "auto, compose or embedded" in inv("--help", "up")  # and it is shown
 
 
 @pytest.mark.parametrize("code", list(ExitCode))

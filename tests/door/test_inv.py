@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,24 @@ def bare(folder: Path) -> Checkout:
     checkout = Checkout.make(folder / "bare checkout with ümlaut")
     (checkout.path / ".venv").unlink()
     return checkout
+
+
+@pytest.fixture(scope="module")
+def installed() -> Iterator[tuple[Checkout, list[str]]]:
+    """A copy with an environment of its own, made by two first calls at once; and what each of them said."""
+    place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    place.chmod(0o755)
+    checkout = Checkout.make(place / "its own")
+    (checkout.path / ".venv").unlink()
+    words = ["sh", "./inv", "--version"]
+    children = [
+        subprocess.Popen(words, cwd=checkout.path, env=clean_environment(), stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [child.communicate(timeout=300)[1] for child in children]
+    assert [child.returncode for child in children] == [0, 0], said
+    yield checkout, said
+    shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture
@@ -136,26 +156,27 @@ def test_a_named_python_is_taken(bare: Checkout, tools: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_environment_is_made_once_and_again_only_when_the_lock_changes(bare: Checkout) -> None:
-    first = run(bare, "--version")
-    assert first.code == 0, first.err
-    assert "installing requirements.lock into .venv" in first.err
-    assert run(bare, "--version").err == ""
-    with (bare.path / "requirements.lock").open("a") as lock:
+def test_the_environment_is_made_once_and_again_only_when_the_lock_changes(
+    installed: tuple[Checkout, list[str]],
+) -> None:
+    checkout, _ = installed
+    assert run(checkout, "--version").err == ""
+    with (checkout.path / "requirements.lock").open("a") as lock:
         lock.write("# changed\n")
-    assert "installing requirements.lock" in run(bare, "--version").err
-    assert run(bare, "--version").err == ""
+    assert "installing requirements.lock into .venv" in run(checkout, "--version").err
+    assert run(checkout, "--version").err == ""
 
 
 @pytest.mark.slow
-def test_a_checkout_with_its_own_environment_works_by_hand_too(bare: Checkout) -> None:
-    leaks = Leaks(bare)
-    assert run(bare, "up", "--engine", "embedded").code == 0
+def test_a_checkout_with_its_own_environment_works_by_hand_too(installed: tuple[Checkout, list[str]]) -> None:
+    checkout, _ = installed
+    leaks = Leaks(checkout)
+    assert run(checkout, "up", "--engine", "embedded").code == 0
 
     def by_hand(program: str, *words: str) -> str:
-        argv = [str(bare.path / ".venv" / "bin" / program), *words]
+        argv = [str(checkout.path / ".venv" / "bin" / program), *words]
         env = clean_environment()
-        return subprocess.run(argv, cwd=bare.path, env=env, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(argv, cwd=checkout.path, env=env, capture_output=True, text=True, check=True).stdout
 
     assert "api" in by_hand("ansible-playbook", "playbooks/up.yml")
     assert "healthy" in by_hand("invoke", "status")
@@ -176,17 +197,11 @@ def test_an_editable_installation_and_plain_invoke_work(bare: Checkout, folder: 
 
 
 @pytest.mark.slow
-def test_two_first_calls_make_one_environment(bare: Checkout) -> None:
-    words = ["sh", "./inv", "--version"]
-    children = [
-        subprocess.Popen(words, cwd=bare.path, env=clean_environment(), stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [child.communicate(timeout=300)[1] for child in children]
-    assert [child.returncode for child in children] == [0, 0], said
+def test_two_first_calls_make_one_environment(installed: tuple[Checkout, list[str]]) -> None:
+    checkout, said = installed
     assert sum("installing requirements.lock" in err for err in said) == 1
     assert sum("is making .venv; waiting for it" in err for err in said) == 1
-    assert not (bare.path / ".venv.lock").exists()
+    assert not (checkout.path / ".venv.lock").exists()
 
 
 def test_a_lock_whose_owner_is_gone_is_void(bare: Checkout, tools: Path) -> None:

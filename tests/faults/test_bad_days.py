@@ -64,25 +64,28 @@ def test_a_disk_that_fills_later_is_told_with_what_to_do(checkout: Checkout) -> 
         checkout.inv("down")
 
 
-def test_a_damaged_data_folder_is_told_and_not_touched(checkout: Checkout) -> None:
-    checkout.inv("up")
-    checkout.inv("down")
-    control = checkout.state / "data" / "postgres" / "global" / "pg_control"
-    control.write_bytes(control.read_bytes()[:100])
-    said = checkout.inv("up", check=False)
+def test_a_damaged_data_folder_is_told_and_not_touched(running: Checkout) -> None:
+    running.inv("down")
+    control = running.state / "data" / "postgres" / "global" / "pg_control"
+    whole = control.read_bytes()
+    control.write_bytes(whole[:100])
+    said = running.inv("up", check=False)
     assert said.code == 4
     assert "postgres stopped while it started" in said.err
     assert "pg_control" in said.err
-    assert f"next: mv {checkout.state}/data/postgres {checkout.state}/data/postgres.damaged" in said.err
-    assert control.stat().st_size == 100
-    assert checkout.services()["postgres"]["state"] == "failed"
+    assert f"next: mv {running.state}/data/postgres {running.state}/data/postgres.damaged" in said.err
+    assert running.services()["postgres"]["state"] == "failed"
+    assert control.read_bytes() == whole[:100]
+    control.write_bytes(whole)
 
 
-def test_a_data_folder_of_another_version_is_told_and_not_touched(checkout: Checkout) -> None:
-    checkout.inv("up")
-    checkout.inv("down")
-    (checkout.state / "data" / "postgres" / "PG_VERSION").write_text("15\n")
-    said = checkout.inv("up", check=False)
+def test_a_data_folder_of_another_version_is_told_and_not_touched(running: Checkout) -> None:
+    running.inv("down")
+    version = running.state / "data" / "postgres" / "PG_VERSION"
+    version.write_text("15\n")
+    said = running.inv("up", check=False)
+    assert version.read_text() == "15\n"
+    version.write_text("16\n")
     assert said.code == 4
     assert "a data folder of PostgreSQL 15, and this engine runs PostgreSQL 16" in said.err
 
@@ -109,13 +112,14 @@ def test_interrupt_while_the_database_is_made_leaves_no_half_of_it(checkout: Che
 
 
 def test_up_that_would_wait_too_long_says_who_is_at_work(checkout: Checkout) -> None:
-    first = checkout.start("up")
-    eventually(lambda: (checkout.state / "turn").exists() and (checkout.state / "turn").read_text(), "up has its turn")
-    said = checkout.inv("down", check=False) if first.poll() is None else None
-    first.communicate(timeout=60)
-    assert first.returncode == 0
-    assert said is not None
-    assert said.code == 0
+    from stackhand.state import State
+
+    with State(checkout.path).turn("./inv restart", 1.0, print):
+        said = checkout.inv("up", "--timeout", "0.5", check=False)
+    assert said.code == 1
+    assert f"waiting for ./inv restart (pid {os.getpid()}, since " in said.err
+    assert "is at work in this checkout, and did not end within 0.5 s." in said.err
+    assert "next: wait for it or end it, then repeat the command" in said.err
 
 
 def test_killed_up_is_finished_by_its_playbook_and_the_next_up_waits(checkout: Checkout) -> None:
@@ -127,56 +131,51 @@ def test_killed_up_is_finished_by_its_playbook_and_the_next_up_waits(checkout: C
     assert len(_supervisors(checkout)) == 1
 
 
-def test_killed_supervisor_is_told_by_doctor_and_mended_by_up(checkout: Checkout) -> None:
-    checkout.inv("up")
-    checkout.kill("supervisord")
-    before = {name: checkout.pid(name) for name in SERVICES}
-    assert "nobody supervises: api, postgres, redis, web" in checkout.inv("doctor").out
-    checkout.inv("up")
+def test_killed_supervisor_is_told_by_doctor_and_mended_by_up(running: Checkout) -> None:
+    running.kill("supervisord")
+    before = {name: running.pid(name) for name in SERVICES}
+    assert "nobody supervises: api, postgres, redis, web" in running.inv("doctor").out
+    running.inv("up")
     assert {name for name in SERVICES if psutil.pid_exists(before[name]) and _runs(before[name])} == set()
-    assert checkout.ask("/health")[0] == 200
+    assert running.ask("/health")[0] == 200
 
 
-def test_down_ends_what_a_killed_supervisor_left(checkout: Checkout) -> None:
-    checkout.inv("up")
-    checkout.kill("supervisord")
-    checkout.kill("web")  # whose worker is then nobody's child
-    assert "stopped: api, postgres, redis" in checkout.inv("down").out
+def test_down_ends_what_a_killed_supervisor_left(running: Checkout) -> None:
+    running.kill("supervisord")
+    running.kill("web")  # whose worker is then nobody's child
+    assert "stopped: api, postgres, redis" in running.inv("down").out
 
 
-def test_stopped_supervisor_does_not_stop_the_verbs(checkout: Checkout) -> None:
-    checkout.inv("up")
-    checkout.kill("supervisord", signal.SIGSTOP)
-    assert checkout.inv("status").code == 0
-    assert "stopped: api, postgres, redis, web" in checkout.inv("down").out
+def test_stopped_supervisor_does_not_stop_the_verbs(running: Checkout) -> None:
+    running.kill("supervisord", signal.SIGSTOP)
+    assert running.inv("status").code == 0
+    assert "stopped: api, postgres, redis, web" in running.inv("down").out
 
 
-def test_a_number_that_was_reused_is_never_killed(checkout: Checkout) -> None:
+def test_a_number_that_was_reused_is_never_killed(running: Checkout) -> None:
     """The record of a dead service names a process of somebody else, of the same number."""
     import json
 
-    checkout.inv("up")
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
-        path = checkout.state / "run" / "api.json"
+        path = running.state / "run" / "api.json"
         record = json.loads(path.read_text())
-        checkout.kill("supervisord")
+        running.kill("supervisord")
         os.kill(record["pid"], signal.SIGKILL)
         path.write_text(json.dumps({**record, "pid": bystander.pid}))
-        checkout.inv("down")
+        running.inv("down")
         assert bystander.poll() is None
     finally:
         bystander.kill()
         bystander.wait()
 
 
-def test_as_root_the_servers_run_as_an_account_of_their_own(checkout: Checkout) -> None:
+def test_as_root_the_servers_run_as_an_account_of_their_own(running: Checkout) -> None:
     if os.getuid() != 0:
         pytest.skip("only root hands its servers to another account")
-    checkout.inv("up")
-    users = {name: psutil.Process(checkout.pid(name)).uids().effective for name in SERVICES}
+    users = {name: psutil.Process(running.pid(name)).uids().effective for name in SERVICES}
     assert users["postgres"] == users["redis"] == users["web"] != 0
-    assert "you are root: servers run as" in checkout.inv("doctor").out
+    assert "you are root: servers run as" in running.inv("doctor").out
 
 
 def test_as_root_in_a_folder_closed_to_others_the_account_is_let_through_and_it_is_said(checkout: Checkout) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.checkout import Checkout
+from tests.checkout import ROOT, Checkout
 
 WRONG = {
     "COMPOSE_PROJECT_NAME": ("My Shop", "a name"),
@@ -49,14 +50,16 @@ def test_all_wrong_settings_are_named_at_once_with_what_was_expected(checkout: C
 
 
 @pytest.mark.parametrize("key", sorted(WRONG))
-def test_each_wrong_setting_is_refused_alone(checkout: Checkout, key: str) -> None:
+def test_each_wrong_setting_is_refused_alone(folder: Path, key: str) -> None:
     from stackhand import settings
     from stackhand.failure import Failure
 
-    settings.ensure(checkout.path)
-    checkout.env(**{key: WRONG[key][0]})
+    shutil.copy2(ROOT / ".env.example", folder)
+    settings.ensure(folder)
+    with (folder / ".env").open("a") as file:
+        file.write(f"{key}={WRONG[key][0]}\n")
     with pytest.raises(Failure, match="1 wrong value") as caught:
-        settings.ensure(checkout.path)
+        settings.ensure(folder)
     assert caught.value.evidence[0].startswith(f"{key} must be {WRONG[key][1]}")
 
 

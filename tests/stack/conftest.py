@@ -9,7 +9,7 @@ import pytest
 from tests.engines import BOTH, use
 
 
-@pytest.fixture(scope="module", params=BOTH)
+@pytest.fixture(scope="package", params=BOTH)
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each engine in turn."""
     with use(request.param) as found:

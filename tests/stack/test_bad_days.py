@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pytest
 
 from tests.checkout import Checkout, eventually
-from tests.leaks import Leaks
 
 pytestmark = pytest.mark.slow
 SERVICES = ("postgres", "redis", "api", "web")
 
 
 def test_settings_deleted_while_running_are_made_anew_and_the_data_stays(stack: Checkout) -> None:
-    stack.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
+    stack.inv("db.shell", stdin="CREATE TABLE spared AS SELECT 7 AS seven")
     (stack.path / ".env").unlink()
     assert stack.inv("status").code == 0
     assert stack.inv("logs", "api", "--lines", "1").code == 0
-    stack.env(**{key: str(port) for key, port in stack.ports.items()})
+    stack.env(**stack.own_settings)
     said = stack.inv("up")
     assert "the password of stackhand was not that of .env; changed in the database" in said.out
-    assert stack.inv("db.shell", stdin="SELECT * FROM kept").out.split()[2] == "7"
-
-
-def test_down_works_without_settings(checkout: Checkout) -> None:
-    checkout.inv("up")
-    (checkout.path / ".env").unlink()
-    assert "stopped: api, postgres, redis, web" in checkout.inv("down").out
+    assert stack.inv("db.shell", stdin="SELECT * FROM spared").out.split()[2] == "7"
 
 
 def test_a_syntax_error_in_the_service_is_shown_and_nothing_behind_it_starts(checkout: Checkout) -> None:
@@ -49,31 +41,33 @@ def test_a_syntax_error_in_the_service_is_shown_and_nothing_behind_it_starts(che
     assert checkout.ask("/health")[0] == 200
 
 
-def test_a_migration_with_an_sql_error_is_shown_with_file_and_line(checkout: Checkout) -> None:
-    bad = checkout.path / "service" / "migrations" / "900_bad.sql"
+def test_a_migration_with_an_sql_error_is_shown_with_file_and_line(stack: Checkout) -> None:
+    bad = stack.path / "service" / "migrations" / "900_bad.sql"
     bad.write_text("CREATE TABLE half (n int);\nINSERT INTO nowhere VALUES (1);\n")
-    said = checkout.inv("up", check=False)
+    said = stack.inv("up", check=False)
     assert said.code == 4
     assert '900_bad.sql, line 2: relation "nowhere" does not exist' in said.err
-    assert "f" in checkout.inv("db.shell", stdin="SELECT to_regclass('half') IS NOT NULL").out
+    assert "f" in stack.inv("db.shell", stdin="SELECT to_regclass('half') IS NOT NULL").out
     bad.write_text("CREATE TABLE half (n int);\n")
-    checkout.inv("up")
-    assert checkout.ask("/version")[1]["schema_version"] == 900
+    stack.inv("up")
+    assert stack.ask("/version")[1]["schema_version"] == 900
 
 
-def test_a_service_that_never_gets_ready_is_told_with_its_last_answer(checkout: Checkout) -> None:
-    checkout.edit("docker-compose.yml", "ready: /health/ready", "ready: /health/never")
-    checkout.edit(
-        "docker-compose.yml", "python, -m, service, check]", "python, -c, 'raise SystemExit(\"warming up\")']"
-    )
-    said = checkout.inv("up", "--timeout", "8", check=False)
+def test_a_service_that_never_gets_ready_is_told_with_its_last_answer(stack: Checkout) -> None:
+    file = stack.path / "docker-compose.yml"
+    good = file.read_text()
+    stack.edit("docker-compose.yml", "ready: /health/ready", "ready: /health/never")
+    stack.edit("docker-compose.yml", "python, -m, service, check]", "python, -c, 'raise SystemExit(\"warming up\")']")
+    said = stack.inv("up", "--timeout", "8", check=False)
+    file.write_text(good)
     assert said.code == 4
     assert "api did not become healthy in time: " in said.err
-    assert ("404 Not Found" if checkout.engine == "embedded" else "warming up") in said.err
+    assert ("404 Not Found" if stack.engine == "embedded" else "warming up") in said.err
     assert "./inv logs api" in said.err
+    stack.inv("up")
 
 
-def test_interrupt_during_up_says_what_runs_and_up_goes_on(checkout: Checkout) -> None:
+def test_interrupt_during_up_says_what_runs_and_two_ups_at_once_go_on_one_after_the_other(checkout: Checkout) -> None:
     child = checkout.start("up")
     eventually(lambda: checkout.has_started("postgres"), "postgres is started")
     child.send_signal(signal.SIGINT)
@@ -82,26 +76,26 @@ def test_interrupt_during_up_says_what_runs_and_up_goes_on(checkout: Checkout) -
     assert "Interrupted during up." in err
     assert "running now:" in err
     assert "./inv up to go on, ./inv down to stop" in err
-    checkout.inv("up")
-    assert checkout.ask("/health")[0] == 200
 
-
-def test_two_ups_at_once_wait_for_each_other(checkout: Checkout) -> None:
     first, second = checkout.start("up"), checkout.start("up")
     said = [child.communicate(timeout=60) for child in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0)
     waited = [err for _, err in said if "waiting for ./inv up (pid" in err]
     assert len(waited) == 1
     assert sum("is up already" in out for out, _ in said) == 1
+    assert checkout.ask("/health")[0] == 200
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_killed_service_is_started_again_by_itself(stack: Checkout, service: str) -> None:
-    killed = stack.kill(service)
-    eventually(
-        lambda: stack.services()[service]["state"] == "healthy" and stack.pid(service) != killed,
-        f"{service} is healthy again",
-    )
+def test_killed_services_are_started_again_by_themselves(stack: Checkout) -> None:
+    before = stack.services()
+    for name in SERVICES:
+        stack.kill(name)
+
+    def recovered() -> bool:
+        found = stack.services()
+        return all(found[name]["state"] == "healthy" and found[name]["pid"] != before[name]["pid"] for name in SERVICES)
+
+    eventually(recovered, "all are healthy again")
 
 
 def test_paused_redis_costs_the_status_a_second_and_is_told(stack: Checkout) -> None:
@@ -114,16 +108,11 @@ def test_paused_redis_costs_the_status_a_second_and_is_told(stack: Checkout) -> 
         stack.kill("redis", signal.SIGCONT)
 
 
-def test_two_checkouts_run_side_by_side(checkout: Checkout, folder: Path) -> None:
-    other = Checkout.make(folder / "other", engine=checkout.engine)
-    leaks = Leaks(other)
+def test_two_checkouts_run_side_by_side(stack: Checkout, checkout: Checkout) -> None:
     checkout.inv("up")
-    other.inv("up")
-    assert checkout.ask("/version")[1]["stack"] != other.ask("/version")[1]["stack"]
-    other.inv("down", "--volumes", "--yes")
-    leaks.check()
-    other.remove_images()
-    assert checkout.ask("/health/ready")[0] == 200
+    assert checkout.ask("/version")[1]["stack"] != stack.ask("/version")[1]["stack"]
+    checkout.inv("down", "--volumes", "--yes")
+    assert stack.ask("/health/ready")[0] == 200
 
 
 def test_down_in_the_middle_of_up_waits_for_it_and_leaves_nothing(checkout: Checkout) -> None:
@@ -136,12 +125,11 @@ def test_down_in_the_middle_of_up_waits_for_it_and_leaves_nothing(checkout: Chec
     assert "stopped: api, postgres, redis, web" in said.out
 
 
-@pytest.mark.parametrize("password", ['it\'s a "$5 ${HOME}" #b', "two\nlines\\"])
-def test_a_password_of_any_letters_is_seen_alike_by_every_program(stack: Checkout, password: str) -> None:
+def test_a_password_of_any_letters_is_seen_alike_by_every_program(stack: Checkout) -> None:
     from stackhand import dotenv
 
-    path = stack.path / ".env"
-    changed = {"REDIS_PASSWORD": password} | ({} if "\n" in password else {"POSTGRES_PASSWORD": password})
+    path, password = stack.path / ".env", 'it\'s a "$5 ${HOME}" #b'
+    changed = {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": f"{password}\ntwo\nlines\\"}
     path.write_text(dotenv.replace(path.read_text(), changed))
     stack.inv("up")
     assert stack.ask("/health/ready")[0] == 200

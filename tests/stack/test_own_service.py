@@ -33,31 +33,32 @@ require("node:http").createServer((request, response) => {
 """
 
 
-def test_a_third_service_is_seen_everywhere(checkout: Checkout, browser: Browser) -> None:
+def test_a_third_service_is_seen_everywhere(stack: Checkout, browser: Browser) -> None:
     from playwright.sync_api import expect
 
-    lines = SERVICE.format(port=checkout.spare)
+    lines = SERVICE.format(port=stack.spare)
     assert len(lines.strip().splitlines()) <= 10
-    folder = checkout.path / "hello"
+    folder = stack.path / "hello"
     folder.mkdir()
     (folder / "Dockerfile").write_text(DOCKERFILE)
     (folder / "server.js").write_text(SERVER)
     (folder / "index.html").write_text("hello from python")
-    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{lines}\nvolumes:\n")
+    stack.edit("docker-compose.yml", "\nvolumes:\n", f"{lines}\nvolumes:\n")
 
-    said = checkout.inv("up")
+    said = stack.inv("up")
     assert any(line.split()[1:2] == ["hello"] for line in said.out.splitlines())
-    assert f"http://127.0.0.1:{checkout.spare}" in said.out
-    service = checkout.services()["hello"]
+    assert f"http://127.0.0.1:{stack.spare}" in said.out
+    service = stack.services()["hello"]
     assert (service["state"], service["answer"]) == ("healthy", "200 OK")
-    assert "hello" in checkout.ask("/health/all")[1]["checks"]
-    assert "GET / HTTP" in checkout.inv("logs", "hello").out
+    assert "hello" in stack.ask("/health/all")[1]["checks"]
+    assert "GET / HTTP" in stack.inv("logs", "hello").out
     context = browser.new_context()
     page = context.new_page()
-    page.goto(f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/")
+    page.goto(f"http://127.0.0.1:{stack.ports['WEB_PORT']}/")
     expect(page.locator("#components li", has_text="hello")).to_contain_text("Operational", timeout=15_000)
     context.close()
 
-    checkout.edit("docker-compose.yml", lines, "")
-    checkout.inv("up")
-    assert "hello" not in checkout.services()
+    stack.edit("docker-compose.yml", lines, "")
+    stack.inv("up")
+    assert "hello" not in stack.services()
+    assert "is up already" in stack.inv("up").out

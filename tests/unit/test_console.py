@@ -26,6 +26,23 @@ def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == "  ✓ api          1.2 s  200 OK\n  · new\n"
 
 
+def test_a_live_line_shows_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    reporter = console.Reporter(stream)
+    reporter.task("Prepare")
+    reporter.progress("building api: [builder 1/4] FROM python")
+    assert reporter.live is not None
+    reporter.live.refresh()
+    reporter.stop()
+    assert "building api: [builder 1/4] FROM python" in stream.getvalue()
+
+
 @pytest.mark.usefixtures("ascii_locale")
 def test_a_locale_without_more_gets_ascii() -> None:
     stream = io.StringIO()

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from stackhand.engines.compose import containers
+from stackhand import model
+from stackhand.engines.compose import containers, gate
+from stackhand.failure import Failure
+from tests.checkout import ROOT
 
 
 def container(**fields: Any) -> containers.Container:
@@ -32,3 +35,13 @@ def test_a_container_that_ended_is_not_called_slow_because_it_runs_again_by_now(
     found: containers.Container, message: str, what: str
 ) -> None:
     assert containers.up_failed(message, {"api": found}, []).what.startswith(what)
+
+
+def test_who_is_late_is_one_that_is_not_well() -> None:
+    stack = model.load(ROOT, {"POSTGRES_PASSWORD": "secret-1", "REDIS_PASSWORD": "secret-2"})
+    state = {"Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}, "StartedAt": "then"}
+    well = {"postgres": container(Id="1", State=state), "redis": container(Id="2", State=state)}
+    services = [stack.services[name] for name in ("postgres", "redis", "api")]
+    still_at_work = gate.watch(services, lambda: well, 0.0, before=gate.generations(well), at_work=lambda: True)
+    with pytest.raises(Failure, match="api had no container after 0 s"):
+        next(still_at_work)

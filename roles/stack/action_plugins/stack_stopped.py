@@ -17,7 +17,7 @@ class ActionModule(Action):
         """Return what was stopped."""
         volumes = bool(arguments.get("volumes"))
         engine = engines.remembered(self.state)
-        changed = engine.runs() or (volumes and engine.has_data())
+        changed = engine.runs() or bool(volumes and engine.data())
         if check:
             return {"changed": changed}
         stopped = engine.down(volumes=volumes)

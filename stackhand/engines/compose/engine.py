@@ -204,9 +204,9 @@ class Compose(Engine):
                 next="./inv doctor",
             )
 
-    def has_data(self) -> bool:
-        """Whether there is a volume of this stack."""
-        return bool(self.volumes())
+    def data(self) -> list[str]:
+        """Return the volumes of this stack."""
+        return [f"the volume {name}" for name in self.volumes()]
 
     def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs in the container, and with which environment."""

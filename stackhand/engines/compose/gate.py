@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from stackhand.engines import health
 from stackhand.engines.compose import containers
@@ -61,7 +61,7 @@ def watch(
                 del waiting[name]
                 yield started
         if waiting and time.monotonic() > deadline:
-            raise _too_late(next(iter(waiting.values())), found, timeout)
+            raise _too_late(_culprit(list(waiting.values()), found), found, timeout)
         if waiting:
             time.sleep(POLL)
 
@@ -91,6 +91,12 @@ def _passed(service: Service, container: Container, *, needed: bool) -> Started 
     if not answer.healthy:
         return None
     return Started(service.name, True, answer.words, seconds, health.address(service), after)
+
+
+def _culprit(waiting: Sequence[Service], found: Mapping[str, Container]) -> Service:
+    """Return the first service that is not well; the others may only wait for Compose to be done."""
+    ill = (each for each in waiting if each.name not in found or not containers.healthy(found[each.name]))
+    return next(ill, waiting[0])
 
 
 def _too_late(service: Service, found: Mapping[str, Container], timeout: float) -> Failure:

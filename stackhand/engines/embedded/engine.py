@@ -167,7 +167,11 @@ class Embedded(Engine):
         }
         changed |= self.supervisor.configure(options)
         self.state.remember(engine=self.name, name=self.stack.name, services=list(programs))
-        return self.supervisor.ensure("") or changed, []
+        changed |= self.supervisor.ensure("")
+        for name, record in processes.records(self.state.run).items():
+            if name not in {*programs, processes.SUPERVISOR} and not record.alive:  # of a service that is no more
+                (self.state.run / f"{name}.json").unlink(missing_ok=True)
+        return changed, []
 
     def start(self, name: str, timeout: float) -> Started:
         """Start a service, and those that can start with it, and wait until this one can be used.
@@ -226,9 +230,9 @@ class Embedded(Engine):
         shutil.rmtree(self.state.run, ignore_errors=True)
         return sorted(ran)
 
-    def has_data(self) -> bool:
-        """Whether any service has left something in its folder."""
-        return self.state.data.exists() and any(self.state.data.iterdir())
+    def data(self) -> list[str]:
+        """Return the folders in which services have left something."""
+        return sorted(map(str, self.state.data.iterdir())) if self.state.data.exists() else []
 
     def listeners(self) -> dict[str, set[int]]:
         """Return the ports at which the services' own processes listen, by service."""

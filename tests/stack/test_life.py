@@ -1,0 +1,186 @@
+"""The life of one checkout, from its first `./inv up` to its last `./inv down`; each test looks at one thing in it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.checkout import Checkout, Said, clean_environment, docker, eventually
+from tests.leaks import Leaks
+
+pytestmark = pytest.mark.slow
+SERVICES = ["postgres", "redis", "api", "web"]
+PASSWORDS = {"POSTGRES_PASSWORD": "'a\"b$c#d e{f}%g;h'", "REDIS_PASSWORD": "\"it's a $$ \\\\ '#' \\n line\""}
+NEED_A_RUNNING_STACK = ("status", "restart", "open", "db.status", "db.shell", "db.seed", "cache.shell")
+LOST = "SELECT to_regclass('lost') IS NOT NULL"
+
+
+@dataclass(frozen=True)
+class Life:
+    """What was said and seen in it, in the order of its days."""
+
+    checkout: Checkout
+    nothing_runs: Said
+    first_up: dict[str, Any]
+    health: str
+    ping: str
+    logs: Said
+    up_again: dict[str, Any]
+    down_volumes: Said
+    left: list[str]
+    up_by_hand: str
+    lost: str
+    down_by_hand: str
+    without_stack: dict[str, Said]
+    plain_up: Said
+    page: int
+    kept: tuple[str, str]
+    last_down: Said
+
+
+@pytest.fixture(scope="module")
+def life(engine: str) -> Iterator[Life]:
+    place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    place.chmod(0o755)
+    checkout = Checkout.make(place / "shop", engine=engine)
+    leaks = Leaks(checkout)
+    try:
+        yield live(checkout)
+    finally:
+        checkout.inv("down", "--volumes", "--yes", check=False)
+        leaks.check()
+        checkout.remove_images()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def live(checkout: Checkout) -> Life:
+    checkout.env(**PASSWORDS)
+    nothing_runs = checkout.inv("down")
+    first_up = checkout.inv("up", "--json").json
+    health = checkout.ask("/health/all")[1]["status"]
+    ping = checkout.inv("cache.shell", stdin="PING").out
+    checkout.ask("/version", "WEB_PORT")
+    logs = eventually(
+        lambda: '"/version"' in checkout.inv("logs").out and checkout.inv("logs"), "the request is logged"
+    )
+    up_again = checkout.inv("up", "--json").json
+    checkout.inv("db.shell", stdin="CREATE TABLE lost (n int)")
+    down_volumes = checkout.inv("down", "--volumes", "--yes")
+    left = data_of(checkout)
+    up_by_hand = play(checkout, "up")
+    lost = checkout.inv("db.shell", stdin=LOST).out
+    checkout.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
+    checkout.inv("cache.shell", stdin="SET kept seven")
+    down_by_hand = play(checkout, "down")
+    without_stack = {verb: checkout.inv(verb, check=False) for verb in NEED_A_RUNNING_STACK}
+    plain_up = checkout.inv("up")
+    page = checkout.ask("/", "WEB_PORT")[0]
+    kept = (
+        checkout.inv("db.shell", stdin="SELECT * FROM kept").out,
+        checkout.inv("cache.shell", stdin="GET kept").out,
+    )
+    (checkout.path / ".env").unlink()
+    return Life(
+        checkout=checkout,
+        nothing_runs=nothing_runs,
+        first_up=first_up,
+        health=health,
+        ping=ping,
+        logs=logs,
+        up_again=up_again,
+        down_volumes=down_volumes,
+        left=left,
+        up_by_hand=up_by_hand,
+        lost=lost,
+        down_by_hand=down_by_hand,
+        without_stack=without_stack,
+        plain_up=plain_up,
+        page=page,
+        kept=kept,
+        last_down=checkout.inv("down"),
+    )
+
+
+def play(checkout: Checkout, playbook: str) -> str:
+    words = [".venv/bin/python", "-m", "ansible", "playbook", f"playbooks/{playbook}.yml"]
+    words += ["-e", f"stack_engine={checkout.engine}"]
+    said = subprocess.run(words, cwd=checkout.path, env=clean_environment(), capture_output=True, text=True, check=True)
+    return said.stdout
+
+
+def data_of(checkout: Checkout) -> list[str]:
+    if checkout.engine == "compose":
+        label = f"label=com.docker.compose.project={checkout.name}"
+        return [each for kind in ("volume", "network") for each in docker(kind, "ls", "-q", "--filter", label).split()]
+    return [str(path) for path in checkout.state.glob("data/*")]
+
+
+def test_down_says_so_when_nothing_runs(life: Life) -> None:
+    assert "is not running" in life.nothing_runs.out
+
+
+def test_up_with_json_prints_one_document(life: Life, engine: str) -> None:
+    document = life.first_up
+    assert [service["name"] for service in document["services"]] == SERVICES
+    assert {service["state"] for service in document["services"]} == {"healthy"}
+    assert document["engine"] == engine
+    assert document["changed"] is True
+    assert [step["name"] for step in document["slowest_path"]][-1] == "web"
+    assert life.up_again["changed"] is False
+
+
+def test_passwords_of_any_characters_reach_every_program(life: Life) -> None:
+    assert life.health in {"pass", "warn"}
+    assert life.ping.strip().endswith("PONG")
+
+
+def test_logs_show_the_services_in_the_order_of_time(life: Life) -> None:
+    lines = life.logs.out
+    assert {line.partition("|")[0].strip() for line in lines.splitlines()} == set(SERVICES)
+    assert lines.index("database system is ready") < lines.index('"event": "ready"')
+
+
+def test_down_volumes_removes_the_data(life: Life) -> None:
+    assert "data removed" in life.down_volumes.out
+    assert life.left == []
+    assert life.lost.split()[2] == "f"
+
+
+def test_playbooks_run_by_hand(life: Life) -> None:
+    assert all(name in life.up_by_hand for name in SERVICES)
+    assert "stopped: api, postgres, redis, web" in life.down_by_hand
+
+
+@pytest.mark.parametrize("verb", NEED_A_RUNNING_STACK)
+def test_a_verb_that_needs_a_running_stack_says_how_to_start_it(life: Life, verb: str) -> None:
+    said = life.without_stack[verb]
+    assert said.code == 4
+    assert "./inv up" in said.err + said.out
+
+
+def test_up_says_where_every_service_is_and_what_took_longest(life: Life) -> None:
+    ports = life.checkout.ports
+    lines = life.plain_up.out.splitlines()
+    for service, port in zip(SERVICES, ("POSTGRES_PORT", "REDIS_PORT", "API_PORT", "WEB_PORT"), strict=True):
+        assert any(line.split()[1:2] == [service] and str(ports[port]) in line for line in lines)
+    assert re.search(r"slowest path: (postgres|redis) [\d.]+ s > api [\d.]+ s > web [\d.]+ s\)", life.plain_up.out)
+    assert life.page == 200
+
+
+def test_down_keeps_the_data_and_up_has_it_again(life: Life) -> None:
+    database, cache = life.kept
+    assert database.split()[2] == "7"
+    assert "seven" in cache
+
+
+def test_down_works_without_settings(life: Life) -> None:
+    assert "stopped: api, postgres, redis, web" in life.last_down.out
+    assert "its data is kept" in life.last_down.out

@@ -1,0 +1,39 @@
+"""An examination ends, whatever one of its checks does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from stackhand import doctor
+from stackhand.doctor import Check
+from stackhand.failure import Failure
+
+
+def test_a_check_that_hangs_or_breaks_is_a_finding_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+
+    def hangs() -> Iterator[Check]:
+        yield Check("slow", "first", "pass", "seen")
+        released.wait(60)
+
+    def breaks() -> Iterator[Check]:
+        yield from ()
+        raise ZeroDivisionError("by nothing")
+
+    def fails() -> Iterator[Check]:
+        yield from ()
+        raise Failure("It is not there.", evidence=["looked"], next="make it")
+
+    monkeypatch.setattr(doctor, "PATIENCE", 0.2)
+    monkeypatch.setattr(doctor, "CATEGORIES", {"slow": hangs, "broken": breaks, "failed": fails})
+    found = doctor.examine()
+    released.set()
+    assert found == [
+        Check("slow", "first", "pass", "seen"),
+        Check("slow", "slow", "warn", "not answered within 0.2 s"),
+        Check("broken", "broken", "fail", "the check itself broke: ZeroDivisionError: by nothing"),
+        Check("failed", "failed", "fail", "It is not there. looked", "make it"),
+    ]
