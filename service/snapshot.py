@@ -16,7 +16,7 @@ WORST_FIRST = ("fail", "unknown", "warn", "pass")
 NAMED = 3
 """Components in trouble that are named in the sentence; of more, it tells the number."""
 
-PAGE = """<p class="about">{about}</p>
+PAGE = """<p class="quiet">{about}</p>
 <h1 id="summary" class="{state}"><span class="shape"></span><span class="was">Unknown: no answer from the API. Last known: \
 </span>{sentence}</h1>
 <p class="age">As of {time}</p>
@@ -25,7 +25,7 @@ PAGE = """<p class="about">{about}</p>
 </ul>
 """
 ROW = """<li class="{state}"><b>{name}</b><span class="state"><span class="shape"></span><span class="was">Unknown, was \
-</span>{word}</span><span class="since">since {since}</span><span class="latency">{latency}</span></li>"""
+</span>{word}</span><span class="quiet since">since {since}</span><span class="quiet latency">{latency}</span></li>"""
 
 
 def snapshot(present: Mapping[str, Any], now: float) -> bytes:

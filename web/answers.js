@@ -1,70 +1,36 @@
-// What the API's answers must look like to be believed. Anything else throws, and counts as no answer.
+// What the API's answers must look like to be believed: anything else counts as no answer.
 
 import { STATES } from "./words.js";
 
-function must(condition, what) {
-  if (!condition) throw new TypeError(`not an answer of the API: ${what}`);
+const text = (value) => typeof value === "string";
+const number = Number.isFinite;
+const figure = (value) => value === null || number(value);
+const time = (value) => text(value) && number(Date.parse(value));
+const ended = (value) => value === null || time(value);
+const state = (value) => text(value) && Object.hasOwn(STATES, value);
+
+export const STATUS = { time, phase: text, version: text, components: [{ name: text, status: state, since: time }] };
+
+export const HISTORY = {
+  start: time,
+  now: time,
+  uptime: { percent: figure, samples: number, definition: text },
+  p50_ms: figure,
+  p95_ms: figure,
+  buckets: [{ start: time, end: time, state, samples: number, failed: number, p50_ms: figure, p95_ms: figure }],
+};
+
+export const INCIDENTS = {
+  incidents: [{ id: number, component: text, state, code: text, note: text, started_at: time, ended_at: ended, duration_s: number }],
+};
+
+export function believe(value, shape, name = "answer") {
+  if (Array.isArray(shape) && Array.isArray(value)) {
+    for (const one of value) believe(one, shape[0], name);
+  } else if (typeof shape === "object" && !Array.isArray(shape)) {
+    for (const key of Object.keys(shape)) believe(value?.[key], shape[key], key);
+  } else if (typeof shape !== "function" || !shape(value)) {
+    throw new TypeError(`the API answered with a wrong ${name}`);
+  }
+  return value;
 }
-
-const text = (value) => (must(typeof value === "string", "text"), value);
-const number = (value) => (must(value === null || Number.isFinite(value), "number"), value);
-const each = (value, read) => (must(Array.isArray(value), "list"), value.map(read));
-const state = (value) => (must(Object.hasOwn(STATES, value), "state"), value);
-
-function time(value) {
-  const found = Date.parse(value);
-  must(Number.isFinite(found), "time");
-  return found;
-}
-
-export const status = (body) => ({
-  phase: text(body.phase),
-  about: [body.stack, body.environment, body.engine, `version ${text(body.version)}`].filter(Boolean).map(text),
-  stack: text(body.stack ?? ""),
-  time: time(body.time),
-  components: each(body.components, (component) => ({
-    name: text(component.name),
-    state: state(component.status),
-    since: time(component.since),
-    looked: component.time === undefined ? null : time(body.time) - number(component.age) * 1000,
-    latency: number(component.observedValue ?? null),
-    critical: component.critical === true,
-    reason: text(component.output ?? ""),
-    settled: (component.consecutiveFailures > 0) === (component.status === "fail"),
-  })),
-});
-
-export const history = (body) => ({
-  stale: body.stale === true,
-  start: time(body.start),
-  now: time(body.now),
-  percent: number(body.uptime?.percent),
-  samples: number(body.uptime?.samples),
-  definition: text(body.uptime?.definition),
-  p50: number(body.p50_ms),
-  p95: number(body.p95_ms),
-  buckets: each(body.buckets, (bucket) => ({
-    start: time(bucket.start),
-    end: time(bucket.end),
-    state: state(bucket.state),
-    samples: number(bucket.samples),
-    failed: number(bucket.failed),
-    p50: number(bucket.p50_ms),
-    p95: number(bucket.p95_ms),
-  })),
-});
-
-export const incidents = (body) => ({
-  stale: body.stale === true,
-  more: Boolean(body.next),
-  list: each(body.incidents, (incident) => ({
-    id: number(incident.id),
-    component: text(incident.component),
-    state: state(incident.state),
-    code: text(incident.code),
-    start: time(incident.started_at),
-    end: incident.ended_at === null ? null : time(incident.ended_at),
-    duration: number(incident.duration_s) * 1000,
-    note: text(incident.note),
-  })),
-});

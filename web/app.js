@@ -1,37 +1,34 @@
 // The page: asks what is true now every second or so, and for the past every minute, and shows both.
 
-import * as answers from "./answers.js";
-import * as history from "./history.js";
 import * as now from "./now.js";
+import * as past from "./history.js";
 import { poll } from "./poll.js";
 
-// Something that hangs fails at its second look, up to 7.1 s after it began to (PROBE_INTERVAL, its deadline, a retry).
+// What hangs fails at its second look, 7.1 s after it began to at the latest (PROBE_INTERVAL, two deadlines, a pause).
 const TICK = 1_500;
-const TICK_WHEN_UNSETTLED = 500;
+const TICK_WHEN_NEWS_IS_NEAR = 500;
 
-const present = poll({
+const asked = poll(past.questions);
+const state = poll({
   path: () => "/api/status",
-  pause: () => (now.settled() ? TICK : TICK_WHEN_UNSETTLED),
+  pause: () => (now.isSettled() ? TICK : TICK_WHEN_NEWS_IS_NEAR),
   answered(body) {
-    const answer = body && answers.status(body);
-    now.heardFrom(answer);
-    if (answer) history.follow(answer, past);
-    render();
+    now.hear(body);
+    if (body) past.follow(body, asked);
+    show();
   },
   failed() {
-    now.heardNothing();
-    render();
+    now.hearNothing();
+    show();
   },
 });
 
-const past = poll(history.questions);
-
-function render() {
-  now.show(Math.max(0, present.next - performance.now()));
-  history.mark(now.isKnown());
+function show() {
+  now.show(state.next - performance.now());
+  past.mark(now.isKnown());
 }
 
-document.addEventListener("visibilitychange", render);
-setInterval(render, 1_000);
-history.openWindow(past);
-present.ask();
+document.addEventListener("visibilitychange", show);
+setInterval(show, 1_000);
+past.open(asked);
+state.ask();

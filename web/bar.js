@@ -1,41 +1,46 @@
-// A bar of time: a segment for each part, as long as the part was, as high as it was bad; where there is no data, a gap.
+// A bar of time: a segment for each part, as long as the part was, as high as it was bad; without data, a gap.
 
-import { h } from "./dom.js";
+import { h, time } from "./dom.js";
 import { STATES, count, latency, minute, moment } from "./words.js";
 
-function words({ start, end, state, samples, failed, p50, p95 }) {
-  const when = `${moment(start)} to ${end - start < 86_400_000 ? minute(end) : moment(end)}`;
+const DAY = 86_400_000;
+
+function describe({ start, end, state, samples, failed, p50_ms, p95_ms }) {
+  const when = `${moment(start)} to ${(Date.parse(end) - Date.parse(start) < DAY ? minute : moment)(end)}`;
   if (state === "no_data") return `${when}: no data`;
-  const results = `${count(samples, "sample")}, ${failed || "none"} failed`;
-  const times = p95 === null ? "" : `, p50 ${latency(p50)}, p95 ${latency(p95)}`;
-  return `${when}: ${STATES[state].toLowerCase()}, ${results}${times}`;
+  const times = p95_ms === null ? "" : `, p50 ${latency(p50_ms)}, p95 ${latency(p95_ms)}`;
+  return `${when}: ${STATES[state].toLowerCase()}, ${count(samples, "sample")}, ${failed} failed${times}`;
 }
 
-/** @returns the bar, which the arrow keys walk along, and a line that says what the segment is about. */
-export function bar(name, buckets, now) {
-  const line = h("p", { class: "said", "aria-hidden": "true" });
-  const segments = buckets.map((bucket) => {
-    const segment = h("span", { role: "img", class: bucket.state, tabindex: "-1", "aria-label": words(bucket) });
-    segment.style.flexGrow = (Math.min(bucket.end, now) - bucket.start) / (bucket.end - bucket.start);
-    return segment;
-  });
-  const group = h("div", { class: "bar", role: "group", "aria-label": `${name}, parts of the time shown` }, segments);
-  segments.at(-1)?.setAttribute("tabindex", "0");
+function segment(bucket, now) {
+  const [start, end] = [bucket.start, bucket.end].map(Date.parse);
+  const made = h("span", { role: "img", class: bucket.state, tabindex: -1, "aria-label": describe(bucket) });
+  made.style.flexGrow = (Math.min(end, now) - start) / (end - start);
+  return made;
+}
 
-  const say = (segment) => { line.textContent = segment?.getAttribute("aria-label") ?? ""; };
+// The bar, along which the arrow keys walk, and the axis, in whose place stands what a segment has to say.
+export function bar(name, { start, now, buckets }) {
+  const segments = buckets.map((bucket) => segment(bucket, Date.parse(now)));
+  const ends = [time(start, moment(start)), h("span", null, "now")];
+  const axis = h("p", { class: "quiet axis", "aria-hidden": "true" }, ends.map((end) => end.cloneNode(true)));
+  const group = h("div", { class: "bar", role: "group", "aria-label": `${name} over time` }, segments);
+  const say = (one) => axis.replaceChildren(...(one ? [one.getAttribute("aria-label")] : ends));
+  segments.at(-1)?.setAttribute("tabindex", 0);
+
   group.addEventListener("pointerover", ({ target }) => say(target.closest("[role=img]")));
   group.addEventListener("pointerleave", () => say(group.querySelector(":focus")));
   group.addEventListener("focusout", () => say(null));
   group.addEventListener("focusin", ({ target }) => {
-    for (const segment of segments) segment.tabIndex = segment === target ? 0 : -1;
+    for (const one of segments) one.tabIndex = one === target ? 0 : -1;
     say(target);
   });
   group.addEventListener("keydown", (event) => {
     const at = segments.indexOf(event.target);
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: segments.length - 1 }[event.key];
-    if (to === undefined || at < 0) return;
+    if (to === undefined) return;
     event.preventDefault();
-    segments[Math.min(Math.max(to, 0), segments.length - 1)].focus();
+    segments[to]?.focus();
   });
-  return [group, line];
+  return [group, axis];
 }

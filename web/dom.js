@@ -1,23 +1,21 @@
-// Elements from words alone: text is only ever text, and what has not changed is not touched.
+// Elements made of words: a text is only ever text, and what has not changed is not touched.
 
-const DRAWN = new Set(["svg", "path", "line"]);
+const DRAWN = ["svg", "path"];
 
 export function h(tag, attributes, ...children) {
-  const element = DRAWN.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
-  }
+  const element = DRAWN.includes(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) element.setAttribute(name, value);
   element.append(...children.flat().filter((child) => child !== null));
   return element;
 }
 
-export const time = (milliseconds, text) => h("time", { datetime: new Date(milliseconds).toISOString() }, text);
+export const time = (at, text) => h("time", { datetime: new Date(at).toISOString() }, text);
 
-export function fill(parent, fresh) {
-  fresh.forEach((child, number) => {
+export function fill(parent, children) {
+  children.filter((child) => child !== null).forEach((child, number, all) => {
     const old = parent.childNodes[number];
     if (!old) parent.append(child);
     else if (!old.isEqualNode(child)) old.replaceWith(child);
+    while (parent.childNodes.length > all.length) parent.lastChild.remove();
   });
-  while (parent.childNodes.length > fresh.length) parent.lastChild.remove();
 }

@@ -1,138 +1,120 @@
 // How it was in the window that the address names, so that a link to it can be shared.
 
+import { believe, HISTORY, INCIDENTS } from "./answers.js";
 import { bar } from "./bar.js";
 import { chart, table } from "./chart.js";
-import * as answers from "./answers.js";
-import { fill, h, time } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { incidents } from "./incidents.js";
 import { serverTime } from "./now.js";
-import { WINDOWS, count, moment, nameOf, percent } from "./words.js";
+import { count, moment, nameOf, percent } from "./words.js";
 
-const EVERY = 60_000;
-const INCIDENTS_EVERY = 20_000;
-const AGAIN_AFTER = 10_000;
-const INCIDENTS = "/api/incidents?limit=100";
 const DAYS = { "24h": 1, "7d": 7, "90d": 90 };
+const EVENTS = "/api/incidents?limit=100";
+const EVENTS_EVERY = 20_000, EVERY = 60_000, AGAIN_AFTER = 10_000;
 
-const place = (id) => document.getElementById(id);
-const due = new Map(); // when to ask what again
+const [histories, events, notice, definition] =
+  ["histories", "incident-list", "history-age", "definition"].map((id) => document.getElementById(id));
+const due = new Map(); // when to ask for what
 const known = new Map(); // the last answers
 const broken = new Set(); // what was not answered when it was asked for last
-
-let window = "24h";
 let names = [];
-let states = "";
+let states, length;
 let answering = true;
 
-const pathOf = (name) => `/api/history?component=${encodeURIComponent(name)}&window=${window}`;
-const all = () => [...names.map(pathOf), INCIDENTS];
+const pathOf = (name) => `/api/history?component=${encodeURIComponent(name)}&window=${length}`;
+const all = () => [...names.map(pathOf), EVENTS];
 const dueAt = (path) => due.get(path) ?? 0;
 
-/** What `poll` asks for: of all that makes up the past, one thing a time, the one that waits for longest. */
+// For `poll`: of all that makes up the past one thing a time, the one that waits for longest.
 export const questions = {
   path: () => all().reduce((one, other) => (dueAt(other) < dueAt(one) ? other : one)),
   pause: () => Math.max(0, Math.min(...all().map(dueAt)) - performance.now()),
   answered(body, path) {
-    if (body) known.set(path, path === INCIDENTS ? answers.incidents(body) : answers.history(body));
+    if (body) known.set(path, believe(body, path === EVENTS ? INCIDENTS : HISTORY));
+    due.set(path, performance.now() + (path === EVENTS ? EVENTS_EVERY : EVERY));
     broken.delete(path);
-    due.set(path, performance.now() + (path === INCIDENTS ? INCIDENTS_EVERY : EVERY));
     if (body) draw(path);
-    age();
+    tellAge();
   },
-  failed(_error, path) {
-    broken.add(path);
+  failed(path) {
     due.set(path, performance.now() + AGAIN_AFTER);
-    age();
+    broken.add(path);
+    tellAge();
   },
 };
 
-/** Notes which components there are, and asks anew when one has changed its state. */
+// Goes along with the components, and asks anew when one has changed its state.
 export function follow({ components }, past) {
-  const now = components.map(({ name, state }) => `${name}=${state}`).join();
+  const now = components.map(({ name, status }) => name + status).join();
   if (now === states) return;
   states = now;
-  due.delete(INCIDENTS);
-  const before = names.join();
-  names = components.map(({ name }) => name);
-  if (names.join() !== before) drawAll();
+  due.delete(EVENTS);
+  if (components.map(({ name }) => name).join() !== names.join()) {
+    names = components.map(({ name }) => name);
+    drawAll();
+  }
   past.ask();
 }
 
-/** Whether the API answers: without it, nothing here is news. */
+// Without the API, nothing here is news.
 export function mark(known) {
-  if (known === answering) return;
-  answering = known;
-  age();
+  if (answering !== known) tellAge((answering = known));
 }
 
 function one(name) {
   const title = h("h3", null, nameOf(name));
   const found = known.get(pathOf(name));
   if (!found) return h("article", { "aria-busy": "true" }, title);
-  const share = found.samples ? `${percent(found.percent)} of ${count(found.samples, "sample")}` : "no samples yet";
-  const axis = h("p", { class: "axis", "aria-hidden": "true" }, time(found.start, moment(found.start)), h("span", null, "now"));
-  return h("article", null,
-    h("header", null, title, h("p", { class: "uptime" }, share)),
-    bar(nameOf(name), found.buckets, found.now), axis,
-    chart(nameOf(name), found), table(nameOf(name), found));
+  const { percent: up, samples } = found.uptime;
+  const share = samples ? `${percent(up)} of ${count(samples, "sample")}` : "no samples yet";
+  const [segments, axis] = bar(nameOf(name), found);
+  return h("article", null, h("header", null, title, h("p", { class: "quiet" }, share)),
+    segments, axis, chart(nameOf(name), found), table(nameOf(name), found));
 }
 
 function draw(path) {
-  if (path === INCIDENTS) {
-    place("incidents").hidden = false;
-    fill(place("incident-list"), incidents(known.get(path), serverTime() - DAYS[window] * 86_400_000, WINDOWS[window]));
-    return;
-  }
-  const number = names.map(pathOf).indexOf(path);
-  if (number < 0) return; // of another window, or of a component that is gone
-  const old = place("histories").children[number];
-  const at = [...old.querySelectorAll("[role=img]")].indexOf(document.activeElement);
-  const fresh = one(names[number]);
+  if (path === EVENTS) return fill(events, [incidents(known.get(EVENTS), serverTime() - DAYS[length] * 86_400_000)]);
+  const old = histories.children[names.map(pathOf).indexOf(path)];
+  if (!old) return; // of another window, or of a component that is gone
+  const focused = [...old.querySelectorAll("[role=img]")].indexOf(document.activeElement);
+  const fresh = one(names[names.map(pathOf).indexOf(path)]);
   fresh.querySelector("details").open = old.querySelector("details")?.open ?? false;
   old.replaceWith(fresh);
-  fresh.querySelectorAll("[role=img]")[at]?.focus();
-  place("definition").textContent = known.get(path).definition;
+  fresh.querySelectorAll("[role=img]")[focused]?.focus();
+  definition.textContent = known.get(path).uptime.definition;
 }
 
 function drawAll() {
-  place("histories").replaceChildren(...names.map(one));
-  if (known.has(INCIDENTS)) draw(INCIDENTS);
-  for (const link of document.querySelectorAll("nav a")) {
-    const its = new URLSearchParams(link.search).get("window");
-    its === window ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
-  }
-  place("history").hidden = names.length === 0;
-  age();
+  histories.replaceChildren(...names.map(one));
+  if (known.has(EVENTS)) draw(EVENTS);
+  for (const link of document.querySelectorAll("nav a")) link.ariaCurrent = link.search === `?window=${length}` ? "page" : null;
+  document.body.classList.toggle("loaded", names.length > 0);
+  tellAge();
 }
 
-/** Says of when all this is, where that is not now. */
-function age() {
-  const found = names.map((name) => known.get(pathOf(name))).filter(Boolean);
+// Says of when all this is, where that is not now.
+function tellAge() {
+  const shown = names.map((name) => known.get(pathOf(name))).filter(Boolean);
   const old = !answering || all().some((path) => broken.has(path) || known.get(path)?.stale);
-  const since = Math.min(...found.map(({ now }) => now));
-  place("history-age").hidden = !old;
-  place("history-age").textContent = found.length
-    ? `The history cannot be read now. This is what was known on ${moment(since)}.`
-    : "The history cannot be read now.";
-  for (const id of ["histories", "incident-list"]) place(id).classList.toggle("last", old);
+  const since = shown.length ? ` This is what was known on ${moment(Math.min(...shown.map(({ now }) => Date.parse(now))))}.` : "";
+  notice.textContent = old ? `The history cannot be read now.${since}` : "";
+  for (const part of [histories, events]) part.classList.toggle("last", old);
 }
 
-function choose(search) {
-  const wanted = new URLSearchParams(search).get("window");
-  window = Object.hasOwn(DAYS, wanted ?? "") ? wanted : "24h";
-  drawAll();
-}
-
-/** Shows the window that the address names, and goes along when that changes. */
-export function openWindow(past) {
-  choose(location.search);
-  addEventListener("popstate", () => { choose(location.search); past.ask(); });
-  document.querySelector("nav").addEventListener("click", (event) => {
-    const link = event.target.closest("a");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    history.pushState(null, "", link.href);
-    choose(location.search);
+// Shows the window that the address names, and goes along when it changes.
+export function open(past) {
+  const go = () => {
+    const wanted = new URLSearchParams(location.search).get("window");
+    length = Object.hasOwn(DAYS, wanted ?? "") ? wanted : "24h";
+    drawAll();
     past.ask();
+  };
+  addEventListener("popstate", go);
+  document.querySelector("nav").addEventListener("click", (event) => {
+    if (!event.target.href || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    history.pushState(null, "", event.target.href);
+    go();
   });
+  go();
 }

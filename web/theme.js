@@ -1,28 +1,19 @@
-// Light or dark: what the system says, until the button was used. In the head and not a module, so that nothing flashes.
+// Light or dark: as the system is, until the button was used. In the head and no module, so that nothing flashes.
 
 const root = document.documentElement;
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const isDark = () => (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
+const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
 
-function kept(choice) {
-  try {
-    if (choice) localStorage.theme = choice;
-    return localStorage.theme;
-  } catch {
-    return choice; // no storage for this page: the choice lasts until it is left
-  }
-}
-
-if (["light", "dark"].includes(kept())) root.dataset.theme = kept();
+try {
+  if (["light", "dark"].includes(localStorage.theme)) root.dataset.theme = localStorage.theme;
+} catch { /* no storage for this page: a choice lasts until it is left */ }
 
 addEventListener("DOMContentLoaded", () => {
   const button = document.getElementById("theme");
-  const name = () => { button.textContent = isDark() ? "Light" : "Dark"; };
-  button.addEventListener("click", () => {
-    root.dataset.theme = kept(isDark() ? "light" : "dark");
-    name();
-  });
-  dark.addEventListener("change", name);
-  name();
   button.hidden = false;
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    try {
+      localStorage.theme = root.dataset.theme;
+    } catch { /* likewise */ }
+  });
 });
