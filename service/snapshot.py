@@ -17,9 +17,9 @@ NAMED = 3
 """Components in trouble that are named in the sentence; of more, it tells the number."""
 
 PAGE = """<p class="quiet">{about}</p>
-<h1 id="summary" class="{state}"><span class="shape"></span><span class="was">Unknown: no answer from the API. Last known: \
+<h1 class="{state}"><span class="shape"></span><span class="was">Unknown: no answer from the API. Last known: \
 </span>{sentence}</h1>
-<p class="age">As of {time}</p>
+<p class="quiet">As of {time}</p>
 <ul class="components">
 {rows}
 </ul>
@@ -62,7 +62,7 @@ def _row(component: Mapping[str, Any]) -> str:
         name=escape(_name(component)),
         word=STATES[component["status"]],
         since=_time(datetime.fromisoformat(component["since"]).timestamp()),
-        latency="" if latency is None else f"{latency:.1f} ms" if latency < 9.95 else f"{latency:,.0f} ms",  # noqa: PLR2004
+        latency="" if latency is None else f"{latency:,.1f} ms",
     )
 
 

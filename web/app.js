@@ -1,10 +1,10 @@
-// The page: asks what is true now every second or so, and for the past every minute, and shows both.
+// Asks what is true now every second or so, and for a part of the past now and then.
 
 import * as now from "./now.js";
 import * as past from "./history.js";
 import { poll } from "./poll.js";
 
-// What hangs fails at its second look, 7.1 s after it began to at the latest (PROBE_INTERVAL, two deadlines, a pause).
+// What hangs fails at its second look: within 7.1 s (PROBE_INTERVAL, two deadlines, a pause).
 const TICK = 1_500;
 const TICK_WHEN_NEWS_IS_NEAR = 500;
 
@@ -25,7 +25,7 @@ const state = poll({
 
 function show() {
   now.show(state.next - performance.now());
-  past.mark(now.isKnown());
+  past.tellAge();
 }
 
 document.addEventListener("visibilitychange", show);

@@ -1,4 +1,4 @@
-// Elements made of words: a text is only ever text, and what has not changed is not touched.
+// Elements: text is only ever text, and what has not changed is not touched.
 
 const DRAWN = ["svg", "path"];
 
@@ -12,10 +12,11 @@ export function h(tag, attributes, ...children) {
 export const time = (at, text) => h("time", { datetime: new Date(at).toISOString() }, text);
 
 export function fill(parent, children) {
-  children.filter((child) => child !== null).forEach((child, number, all) => {
+  const wanted = children.filter(Boolean);
+  wanted.forEach((child, number) => {
     const old = parent.childNodes[number];
     if (!old) parent.append(child);
     else if (!old.isEqualNode(child)) old.replaceWith(child);
-    while (parent.childNodes.length > all.length) parent.lastChild.remove();
   });
+  while (parent.childNodes.length > wanted.length) parent.lastChild.remove();
 }

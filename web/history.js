@@ -1,120 +1,121 @@
-// How it was in the window that the address names, so that a link to it can be shared.
+// How it was, and what went wrong, in the window that the address names.
 
 import { believe, HISTORY, INCIDENTS } from "./answers.js";
-import { bar } from "./bar.js";
-import { chart, table } from "./chart.js";
-import { fill, h } from "./dom.js";
-import { incidents } from "./incidents.js";
-import { serverTime } from "./now.js";
-import { count, moment, nameOf, percent } from "./words.js";
+import { bar, chart, table } from "./chart.js";
+import { fill, h, time } from "./dom.js";
+import { isKnown, serverTime } from "./now.js";
+import { STATES, count, moment, nameOf, span } from "./words.js";
 
 const DAYS = { "24h": 1, "7d": 7, "90d": 90 };
 const EVENTS = "/api/incidents?limit=100";
-const EVENTS_EVERY = 20_000, EVERY = 60_000, AGAIN_AFTER = 10_000;
+const EVERY = 30_000;
 
 const [histories, events, notice, definition] =
-  ["histories", "incident-list", "history-age", "definition"].map((id) => document.getElementById(id));
-const due = new Map(); // when to ask for what
-const known = new Map(); // the last answers
-const broken = new Set(); // what was not answered when it was asked for last
+  ["histories", "incidents", "notice", "definition"].map((id) => document.getElementById(id));
+const parts = {}; // by path: its last answer, when to ask again, and whether it is broken
 let names = [];
 let states, length;
-let answering = true;
 
+const part = (path) => (parts[path] ??= { due: 0 });
 const pathOf = (name) => `/api/history?component=${encodeURIComponent(name)}&window=${length}`;
 const all = () => [...names.map(pathOf), EVENTS];
-const dueAt = (path) => due.get(path) ?? 0;
 
-// For `poll`: of all that makes up the past one thing a time, the one that waits for longest.
+// One thing a time: what waits for longest.
 export const questions = {
-  path: () => all().reduce((one, other) => (dueAt(other) < dueAt(one) ? other : one)),
-  pause: () => Math.max(0, Math.min(...all().map(dueAt)) - performance.now()),
+  path: () => all().reduce((one, other) => (part(other).due < part(one).due ? other : one)),
+  pause: () => Math.max(0, Math.min(...all().map((path) => part(path).due)) - performance.now()),
   answered(body, path) {
-    if (body) known.set(path, believe(body, path === EVENTS ? INCIDENTS : HISTORY));
-    due.set(path, performance.now() + (path === EVENTS ? EVENTS_EVERY : EVERY));
-    broken.delete(path);
+    if (body) part(path).answer = believe(body, path === EVENTS ? INCIDENTS : HISTORY);
+    Object.assign(part(path), { broken: false, due: performance.now() + EVERY });
     if (body) draw(path);
     tellAge();
   },
   failed(path) {
-    due.set(path, performance.now() + AGAIN_AFTER);
-    broken.add(path);
+    Object.assign(part(path), { broken: true, due: performance.now() });
     tellAge();
   },
 };
 
-// Goes along with the components, and asks anew when one has changed its state.
+// Asks anew when a component has changed.
 export function follow({ components }, past) {
   const now = components.map(({ name, status }) => name + status).join();
   if (now === states) return;
   states = now;
-  due.delete(EVENTS);
-  if (components.map(({ name }) => name).join() !== names.join()) {
-    names = components.map(({ name }) => name);
-    drawAll();
-  }
+  const before = names.join();
+  names = components.map(({ name }) => name);
+  if (names.join() !== before) drawAll();
+  part(EVENTS).due = 0;
   past.ask();
 }
 
-// Without the API, nothing here is news.
-export function mark(known) {
-  if (answering !== known) tellAge((answering = known));
+function article(name) {
+  const title = h("h3", null, nameOf(name));
+  const { answer } = part(pathOf(name));
+  if (!answer) return h("article", null, title);
+  const { percent, samples } = answer.uptime;
+  const share = samples ? `${percent} % up in ${count(samples, "sample")}` : "no samples yet";
+  return h("article", null, h("header", null, title, h("p", { class: "quiet" }, share)),
+    bar(nameOf(name), answer), chart(nameOf(name), answer), table(nameOf(name), answer));
 }
 
-function one(name) {
-  const title = h("h3", null, nameOf(name));
-  const found = known.get(pathOf(name));
-  if (!found) return h("article", { "aria-busy": "true" }, title);
-  const { percent: up, samples } = found.uptime;
-  const share = samples ? `${percent(up)} of ${count(samples, "sample")}` : "no samples yet";
-  const [segments, axis] = bar(nameOf(name), found);
-  return h("article", null, h("header", null, title, h("p", { class: "quiet" }, share)),
-    segments, axis, chart(nameOf(name), found), table(nameOf(name), found));
+function incident({ id, component, state, code, started_at, ended_at, duration_s, note }) {
+  const end = ended_at ? [" to ", time(ended_at, moment(ended_at))] : ", still open";
+  return h("li", { class: ended_at ? "over" : state },
+    h("b", null, h("span", { class: "shape" }), `${nameOf(component)} ${STATES[state].toLowerCase()}`),
+    h("span", null, span(duration_s * 1000)),
+    h("span", { class: "quiet" }, time(started_at, moment(started_at)), end, ` · ${code.replaceAll("_", " ")} · no. ${id}`),
+    note ? h("p", { class: "note" }, note) : null);
+}
+
+function drawEvents() {
+  const start = serverTime() - DAYS[length] * 86_400_000;
+  const shown = part(EVENTS).answer.incidents.filter(({ ended_at }) => !ended_at || Date.parse(ended_at) > start);
+  fill(events, [shown.length ? h("ol", null, shown.map(incident)) : h("p", { class: "quiet" }, "None in this time.")]);
 }
 
 function draw(path) {
-  if (path === EVENTS) return fill(events, [incidents(known.get(EVENTS), serverTime() - DAYS[length] * 86_400_000)]);
-  const old = histories.children[names.map(pathOf).indexOf(path)];
-  if (!old) return; // of another window, or of a component that is gone
+  if (path === EVENTS) return drawEvents();
+  const number = names.map(pathOf).indexOf(path);
+  if (number < 0) return; // of another window
+  const old = histories.children[number];
+  const fresh = article(names[number]);
   const focused = [...old.querySelectorAll("[role=img]")].indexOf(document.activeElement);
-  const fresh = one(names[names.map(pathOf).indexOf(path)]);
   fresh.querySelector("details").open = old.querySelector("details")?.open ?? false;
   old.replaceWith(fresh);
   fresh.querySelectorAll("[role=img]")[focused]?.focus();
-  definition.textContent = known.get(path).uptime.definition;
+  definition.textContent = part(path).answer.uptime.definition;
 }
 
 function drawAll() {
-  histories.replaceChildren(...names.map(one));
-  if (known.has(EVENTS)) draw(EVENTS);
+  histories.replaceChildren(...names.map(article));
   for (const link of document.querySelectorAll("nav a")) link.ariaCurrent = link.search === `?window=${length}` ? "page" : null;
   document.body.classList.toggle("loaded", names.length > 0);
-  tellAge();
+  if (part(EVENTS).answer) drawEvents();
 }
 
-// Says of when all this is, where that is not now.
-function tellAge() {
-  const shown = names.map((name) => known.get(pathOf(name))).filter(Boolean);
-  const old = !answering || all().some((path) => broken.has(path) || known.get(path)?.stale);
-  const since = shown.length ? ` This is what was known on ${moment(Math.min(...shown.map(({ now }) => Date.parse(now))))}.` : "";
-  notice.textContent = old ? `The history cannot be read now.${since}` : "";
-  for (const part of [histories, events]) part.classList.toggle("last", old);
+// Says of when this is, if not of now.
+export function tellAge() {
+  const shown = all().map(part);
+  const old = !isKnown() || shown.some(({ broken, answer }) => broken || answer?.stale);
+  const times = shown.map(({ answer }) => answer?.now).filter(Boolean).sort();
+  const since = times.length ? ` This is what was known on ${moment(times[0])}.` : "";
+  fill(notice, old ? [h("span", null, `The history cannot be read now.${since}`)] : []);
+  for (const place of [histories, events]) place.classList.toggle("last", old);
 }
 
-// Shows the window that the address names, and goes along when it changes.
 export function open(past) {
   const go = () => {
     const wanted = new URLSearchParams(location.search).get("window");
-    length = Object.hasOwn(DAYS, wanted ?? "") ? wanted : "24h";
+    length = Object.hasOwn(DAYS, wanted) ? wanted : "24h";
     drawAll();
     past.ask();
   };
   addEventListener("popstate", go);
-  document.querySelector("nav").addEventListener("click", (event) => {
+  document.querySelector("nav").onclick = (event) => {
     if (!event.target.href || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     history.pushState(null, "", event.target.href);
     go();
-  });
+  };
   go();
 }

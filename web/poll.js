@@ -1,24 +1,24 @@
-// Asks again and again, politely: one request at a time, with a limit of time and the ETag of the answer before;
-// not while the page is hidden; and ever more rarely, by chance, while there is no answer.
+// Asks again and again: one thing a time, with a time limit and the last ETag; not while the page is hidden; and while there
+// is no answer ever more rarely, by chance.
 
 const ANSWER_WITHIN = 4_000;
 const LONGEST_PAUSE = 30_000;
 const api = document.documentElement.dataset.api;
 
-// path() says what to ask for, pause() how long to wait after an answer. answered(body, path) gets the answer, or null
-// when that of before still holds (304), and throws when it is none to be believed; then, or without one, failed(path).
+// answered(body, path) gets null when the last answer still holds, and throws when it does not believe it.
 export function poll({ path, pause, answered, failed }) {
-  const tags = new Map();
+  const tags = {};
   const self = { ask, next: 0 };
-  let timer, asking, failures = 0;
+  let timer, asking;
+  let failures = 0;
 
   async function request(wanted, signal) {
-    const headers = tags.has(wanted) ? { "If-None-Match": tags.get(wanted) } : {};
+    const headers = tags[wanted] ? { "If-None-Match": tags[wanted] } : {};
     const response = await fetch(api + wanted, { headers, signal, cache: "no-store" });
     if (response.status === 304) return null;
     if (!response.ok) throw new Error(`status ${response.status}`);
     const body = await response.json();
-    tags.set(wanted, response.headers.get("ETag") ?? "");
+    tags[wanted] = response.headers.get("ETag");
     return body;
   }
 
@@ -37,7 +37,7 @@ export function poll({ path, pause, answered, failed }) {
     } catch {
       if (asking !== mine) return;
       failures += 1;
-      tags.delete(wanted);
+      tags[wanted] = null;
       failed(wanted);
     }
     const wait = failures ? Math.min(LONGEST_PAUSE, 1_000 * 2 ** failures) * (0.5 + Math.random() / 2) : pause();
