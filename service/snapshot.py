@@ -41,7 +41,7 @@ def snapshot(present: Mapping[str, Any], now: float) -> bytes:
         about=escape(" · ".join(each for each in about if each)),
         state=components[0]["status"] if components else "unknown",
         sentence=escape(_sentence([each for each in components if each["status"] != "pass"], len(components))),
-        time=_time(now),
+        time=_time(now, "%H:%M:%S"),
         rows="\n".join(map(_row, present["components"])),
     ).encode()
 
@@ -61,7 +61,7 @@ def _row(component: Mapping[str, Any]) -> str:
         state=component["status"],
         name=escape(_name(component)),
         word=STATES[component["status"]],
-        since=_time(datetime.fromisoformat(component["since"]).timestamp()),
+        since=_time(datetime.fromisoformat(component["since"]).timestamp(), "%H:%M"),
         latency="" if latency is None else f"{latency:,.1f} ms",
     )
 
@@ -70,6 +70,6 @@ def _name(component: Mapping[str, Any]) -> str:
     return NAMES.get(component["name"], component["name"])
 
 
-def _time(seconds: float) -> str:
+def _time(seconds: float, form: str) -> str:
     at = datetime.fromtimestamp(seconds, UTC)
-    return f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{at.day} {at:%b, %H:%M:%S} UTC</time>'
+    return f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{at.day} {at:%b}, {at:{form}} UTC</time>'

@@ -19,7 +19,7 @@ function segment({ start, end, state, samples, failed }, now) {
 export function bar(name, { start, now, buckets }) {
   const segments = buckets.map((bucket) => segment(bucket, now));
   const ends = [time(start, moment(start)), h("span", null, "now")];
-  const axis = h("p", { class: "quiet axis", "aria-hidden": "true" }, ends);
+  const axis = h("p", { class: "quiet axis" }, ends);
   const group = h("div", { class: "bar", role: "group", "aria-label": `${name} over time` }, segments);
   const say = (one) => axis.replaceChildren(...(one ? [one.ariaLabel] : ends));
   segments.at(-1)?.setAttribute("tabindex", 0);
@@ -52,7 +52,7 @@ export function chart(name, { buckets, p50_ms, p95_ms }) {
       h("svg", { viewBox: `0 0 ${buckets.length} ${top}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
         path("p95_ms", (x, y) => `M${x} ${top}V${y}h1V${top}z`),
         path("p50_ms", (x, y) => `${buckets[x - 1]?.p50_ms == null ? "M" : "L"}${x} ${y}h1`)),
-      [top, top / 2].map((value) => h("span", { class: "quiet", "aria-hidden": "true" }, latency(value)))),
+      [top, top / 2].map((value) => h("span", { class: "quiet" }, latency(value)))),
     h("figcaption", { class: "quiet" }, "Latency",
       h("span", { class: "p50_ms" }, `p50 ${latency(p50_ms)}`), h("span", { class: "p95_ms" }, `p95 ${latency(p95_ms)}`)));
 }
@@ -64,7 +64,7 @@ const row = ({ start, state, samples, failed, p50_ms, p95_ms }) => h("tr", null,
 // Made when it is opened.
 export function table(name, { buckets }) {
   const title = `Figures of ${name}`;
-  const details = h("details", { class: "quiet" }, h("summary", { "aria-label": title }, "Figures"));
+  const details = h("details", { class: "quiet" }, h("summary", null, title));
   details.ontoggle = () => {
     if (details.children[1]) return;
     const head = h("tr", null, HEAD.map((text) => h("th", { scope: "col" }, text)));

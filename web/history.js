@@ -7,7 +7,7 @@ import { isKnown, serverTime } from "./now.js";
 import { STATES, count, moment, nameOf, span } from "./words.js";
 
 const DAYS = { "24h": 1, "7d": 7, "90d": 90 };
-const EVENTS = "/api/incidents?limit=100";
+const EVENTS = "/api/incidents";
 const EVERY = 30_000;
 
 const [histories, events, notice, definition] =

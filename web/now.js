@@ -65,7 +65,7 @@ function consequence() {
 function age(next) {
   const looks = last.components.filter((each) => each.age).map((each) => Date.parse(last.time) - each.age * 1000);
   const as = Math.min(heard.server, ...looks);
-  const again = silent ? ` · asking again in ${span(next)}` : "";
+  const again = silent ? ` · asking ${next > 500 ? `again in ${span(next)}` : "now"}` : "";
   return h("p", { class: "quiet" }, "As of ", time(as, clock(as)), ` · ${span(serverTime() - as)} ago${again}`);
 }
 
@@ -81,7 +81,7 @@ function row({ name, status, since: begun, output, observedValue }) {
 }
 
 function missed() {
-  return gap && h("p", { class: "notice" }, `This page heard nothing from ${clock(gap.from)} to ${clock(gap.to)}.`);
+  return gap && h("p", { class: "quiet" }, `This page heard nothing from ${clock(gap.from)} to ${clock(gap.to)}.`);
 }
 
 function announce(state) {
@@ -90,10 +90,9 @@ function announce(state) {
   const drawing = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><text y="14" fill="${colour}">${shape}</text></svg>`;
   document.querySelector("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(drawing)}`;
   document.title = [document.hidden ? "Paused" : news, last?.stack].filter(Boolean).join(" · ");
-  fill(document.getElementById("changes"), [h("span", null, news)]); // read aloud, but not the seconds that pass
+  fill(document.getElementById("changes"), [h("span", null, news)]); // read aloud
 }
 
-// next: milliseconds until the next question
 export function show(next) {
   const text = sentence();
   const state = isKnown() && last.components.length ? (troubled()[0]?.status ?? "pass") : "unknown";

@@ -8,9 +8,9 @@ const api = document.documentElement.dataset.api;
 // answered(body, path) gets null when the last answer still holds, and throws when it does not believe it.
 export function poll({ path, pause, answered, failed }) {
   const tags = {};
-  const self = { ask, next: 0 };
-  let timer, asking;
+  const self = { ask };
   let failures = 0;
+  let timer, asking;
 
   async function request(wanted, signal) {
     const headers = tags[wanted] ? { "If-None-Match": tags[wanted] } : {};

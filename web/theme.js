@@ -1,4 +1,4 @@
-// Light or dark: as the system is, or as the button was left. No module, so that nothing flashes.
+// Light or dark, as the button was left. No module, so that nothing flashes.
 
 const root = document.documentElement;
 if (localStorage.theme) root.dataset.theme = localStorage.theme;
