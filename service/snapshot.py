@@ -24,8 +24,9 @@ PAGE = """<p class="quiet">{about}</p>
 {rows}
 </ul>
 """
-ROW = """<li class="{state}"><b>{name}</b><span class="state"><span class="shape"></span><span class="was">Unknown, was \
-</span>{word}</span><span class="quiet since">since {since}</span><span class="quiet latency">{latency}</span></li>"""
+ROW = """<li class="{state}"><b>{name}</b>\
+<span class="state"><span class="shape"></span><span class="was">Unknown, was </span>{word}</span>\
+<span class="quiet since">since {since}</span><span class="quiet latency">{latency}</span></li>"""
 
 
 def snapshot(present: Mapping[str, Any], now: float) -> bytes:
@@ -67,7 +68,8 @@ def _row(component: Mapping[str, Any]) -> str:
 
 
 def _name(component: Mapping[str, Any]) -> str:
-    return NAMES.get(component["name"], component["name"])
+    name = str(component["name"])
+    return NAMES.get(name, name)
 
 
 def _time(seconds: float, form: str) -> str:

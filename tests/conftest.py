@@ -7,15 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
 from tests.checkout import Checkout
 from tests.leaks import Leaks
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 CHROMIUM = [
     "--disable-gpu",
@@ -98,14 +95,19 @@ def stack(engine: str) -> Iterator[Checkout]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, driven by Playwright."""
-    from playwright.sync_api import sync_playwright
+def base_url() -> None:
+    """In place of pytest-base-url's, which pytest warns of: each stack has an address of its own."""
 
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Debian's Chromium, for pytest-playwright."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no chromium on PATH, and CHROMIUM names none")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, chromium_sandbox=os.getuid() != 0, args=CHROMIUM)
-        yield found
-        found.close()
+    return {
+        **browser_type_launch_args,
+        "executable_path": path,
+        "chromium_sandbox": os.getuid() != 0,
+        "args": CHROMIUM,
+    }

@@ -8,7 +8,7 @@ import { STATES, count, moment, nameOf, span } from "./words.js";
 
 const DAYS = { "24h": 1, "7d": 7, "90d": 90 };
 const EVENTS = "/api/incidents";
-const EVERY = 30_000;
+const EVERY = 15_000;
 
 const [histories, events, notice, definition] =
   ["histories", "incidents", "notice", "definition"].map((id) => document.getElementById(id));

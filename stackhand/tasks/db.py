@@ -61,3 +61,11 @@ def reset(c: Context, yes: bool = False) -> None:
     from stackhand import database
 
     database.reset(yes=yes)
+
+
+@task(help={"incident": "its number, as the page shows it", "text": "for who reads the page; empty removes it"})
+def note(c: Context, incident: str, text: str) -> None:
+    """Put a note on an incident."""
+    from stackhand import notes
+
+    notes.note(incident, text)

@@ -15,7 +15,7 @@ Row = tuple[int, int, int, int, int, float | None, str]
 Shape = Callable[[windows.Window, str], list[Row]]
 COMPONENTS = ("db", "cache", "web")
 HOSTILE = "<img src=x onerror=alert(1)>"
-NOTE = "Restarted by hand.\n<script>alert(1)</script> & \"quotes\""
+NOTE = 'Restarted by hand.\n<script>alert(1)</script> & "quotes"'
 USUAL = {"db": 2.4, "cache": 0.8, "web": 1.6}
 
 
@@ -39,7 +39,7 @@ def one_sample(window: windows.Window, _component: str) -> list[Row]:
 
 def full(window: windows.Window, component: str) -> list[Row]:
     """A quarter of a year as it goes: slow days, a bad day, a night without power, and a deploy that went wrong."""
-    chance = random.Random(f"{component}{window.name}")  # noqa: S311 - the same for each run
+    chance = random.Random(f"{component}{window.name}")
     samples = window.bucket // 10
     rows = []
     for number in range(window.count):
@@ -104,7 +104,9 @@ def status(now: float, *names: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-def incident(number: int, component: str, began: float, lasted: float | None, now: float, **more: Any) -> dict[str, Any]:
+def incident(
+    number: int, component: str, began: float, lasted: float | None, now: float, **more: Any
+) -> dict[str, Any]:
     """Return one of the incidents of /api/incidents; `lasted` None: it is open."""
     return {
         "id": number,
