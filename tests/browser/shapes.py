@@ -56,7 +56,9 @@ def full(window: windows.Window, component: str) -> list[Row]:
         wave = 1 + 0.35 * math.sin(share * 20) + chance.random() * 0.3
         slow = 4.0 if component == "web" and 0.45 < share < 0.5 else 1.0
         passed = samples - failed - warned
-        rows.append(row(number, passed=passed, warned=warned, failed=failed, latency=USUAL[component] * wave * slow))
+        rows.append(
+            row(number, passed=passed, warned=warned, failed=failed, latency=USUAL.get(component, 1.0) * wave * slow)
+        )
     return rows
 
 

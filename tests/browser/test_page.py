@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 WELL = "All systems operational"
 RAW, TRANSFER = 30_000, 12 * 1024
 """Bytes of the page's files; and of what a browser gets of them."""
-BOUND = '<b onclick="x">It\'s mended</b> & \\ :\'x\''
+BOUND = "<b onclick=\"x\">It's mended</b> & \\ :'x'"
 
 
 def test_the_page_says_that_everything_is_operational(page: Page, stack: Checkout, address: str) -> None:
@@ -139,7 +139,9 @@ def test_the_keyboard_reaches_everything_and_walks_along_the_bars(page: Page, ad
     stops = []
     for _ in range(10):
         page.keyboard.press("Tab")
-        stops.append(page.evaluate("document.activeElement.ariaLabel?.split(': ').at(-1) ?? document.activeElement.innerText"))
+        stops.append(
+            page.evaluate("document.activeElement.ariaLabel?.split(': ').at(-1) ?? document.activeElement.innerText")
+        )
     assert stops[:4] == ["Light / dark", "24 hours", "7 days", "90 days"]
     assert stops[5::2] == ["Figures of Database", "Figures of Cache", "Figures of Web server"]
     page.keyboard.press("Enter")
@@ -153,14 +155,17 @@ def test_the_keyboard_reaches_everything_and_walks_along_the_bars(page: Page, ad
 
 
 def test_a_note_is_shown_as_the_text_it_is(page: Page, stack: Checkout, address: str) -> None:
-    began = "now() - interval '2 hours'"
-    sql = f"INSERT INTO history_incident (component, started_at, ended_at, worst, code) VALUES ('cache', {began}, {began} + interval '4 minutes', 'fail', 'timeout') RETURNING id"
+    values = "'cache', now() - interval '2 hours', now() - interval '116 minutes', 'fail', 'timeout'"
+    fields = "component, started_at, ended_at, worst, code"
+    sql = f"INSERT INTO history_incident ({fields}) VALUES ({values}) RETURNING id"
     number = stack.inv("db.shell", stdin=sql).out.split()[2]
     assert "noted on cache of " in stack.inv("db.note", number, f"{BOUND}\nThe second line.").out
     said = stack.inv("db.note", "999", "x", check=False)
     assert (said.code, f"no. {number}: cache" in said.err) == (2, True)
     assert stack.inv("db.note", number, "x" * 2001, check=False).code == 2
-    eventually(lambda: [each for each in stack.ask("/api/incidents")[1]["incidents"] if each["note"]], "it has the note")
+    eventually(
+        lambda: [each for each in stack.ask("/api/incidents")[1]["incidents"] if each["note"]], "it has the note"
+    )
     page.goto(address)
     shown = page.locator("#incidents li")
     expect(shown).to_have_count(1, timeout=SOON)
@@ -188,5 +193,5 @@ def test_other_pages_and_all_headers_are_in_order(page: Page, stack: Checkout, a
     for path in ("/nginx.conf.template", "/start", "/502"):
         assert stack.ask(path, "WEB_PORT")[0] == 404
     assert stack.ask("/snapshot/last", "WEB_PORT")[0] == 404
-    names = [name for name, _ in urllib.request.urlopen(f"{address}/version", timeout=5).getheaders()]  # noqa: SIM115
+    names = [name for name, _ in urllib.request.urlopen(f"{address}/version", timeout=5).getheaders()]
     assert len(names) == len(set(names))
