@@ -11,17 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests import chromium
 from tests.checkout import Checkout
 from tests.leaks import Leaks
-
-CHROMIUM = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,12 +94,6 @@ def base_url() -> None:
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """Debian's Chromium, for pytest-playwright."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
+    if chromium.path() is None:
         pytest.skip("no chromium on PATH, and CHROMIUM names none")
-    return {
-        **browser_type_launch_args,
-        "executable_path": path,
-        "chromium_sandbox": os.getuid() != 0,
-        "args": CHROMIUM,
-    }
+    return {**browser_type_launch_args, **chromium.launch_options()}

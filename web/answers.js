@@ -1,6 +1,6 @@
 // What the API's answers must look like to be believed: anything else counts as no answer.
 
-import { STATES } from "./words.js";
+import { STATES } from "./write.js";
 
 const text = (value) => typeof value === "string";
 const number = Number.isFinite;

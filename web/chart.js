@@ -1,7 +1,6 @@
 // The past of a component: a bar of its states, a chart of its latencies, and a table of the figures.
 
-import { h, time } from "./dom.js";
-import { STATES, count, latency, moment } from "./words.js";
+import { STATES, count, h, latency, moment, time } from "./write.js";
 
 const HEAD = ["From", "State", "Samples", "Failed", "p50", "p95"];
 

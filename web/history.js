@@ -2,9 +2,8 @@
 
 import { believe, HISTORY, INCIDENTS } from "./answers.js";
 import { bar, chart, table } from "./chart.js";
-import { fill, h, time } from "./dom.js";
 import { isKnown, serverTime } from "./now.js";
-import { STATES, count, moment, nameOf, span } from "./words.js";
+import { STATES, count, fill, h, moment, nameOf, span, time } from "./write.js";
 
 const DAYS = { "24h": 1, "7d": 7, "90d": 90 };
 const EVENTS = "/api/incidents";
@@ -70,7 +69,7 @@ function incident({ id, component, state, code, started_at, ended_at, duration_s
 function drawEvents() {
   const start = serverTime() - DAYS[length] * 86_400_000;
   const shown = part(EVENTS).answer.incidents.filter(({ ended_at }) => !ended_at || Date.parse(ended_at) > start);
-  fill(events, [shown.length ? h("ol", null, shown.map(incident)) : h("p", { class: "quiet" }, "None in this time.")]);
+  fill(events, [shown.length ? h("ol", null, shown.map(incident)) : h("p", { class: "quiet" }, "None known in this time.")]);
 }
 
 function draw(path) {

@@ -1,8 +1,7 @@
 // What is true now: a sentence, a row for each component, title and icon. What was not said lately is unknown.
 
 import { believe, STATUS } from "./answers.js";
-import { fill, h, time } from "./dom.js";
-import { STATES, clock, latency, moment, nameOf, span } from "./words.js";
+import { STATES, clock, fill, h, latency, moment, nameOf, span, time } from "./write.js";
 
 const BELIEVED_FOR = 10_000;
 const WELL = "All systems operational";

@@ -47,6 +47,5 @@ export function poll({ path, pause, answered, failed }) {
 
   document.addEventListener("visibilitychange", ask);
   addEventListener("online", ask);
-  addEventListener("offline", ask);
   return self;
 }

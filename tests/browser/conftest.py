@@ -56,7 +56,8 @@ def green(page: Page) -> int:
                 const colour = getComputedStyle(probe).color;
                 probe.remove();
                 const found = [...document.querySelectorAll(".shape, .state")].map((each) => getComputedStyle(each));
-                found.push(...[...document.querySelectorAll(".bar span")].map((each) => getComputedStyle(each, "::before")));
+                const parts = [...document.querySelectorAll(".bar span")];
+                found.push(...parts.map((each) => getComputedStyle(each, "::before")));
                 return found.filter((style) => [style.backgroundColor, style.color].includes(colour)).length;
             }"""
         )

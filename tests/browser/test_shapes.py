@@ -52,7 +52,7 @@ def test_a_history_without_samples_has_no_figures(page: Page, address: str) -> N
     expect(page.get_by_text("no samples yet")).to_have_count(3, timeout=SOON)
     assert states(page) == ["no_data"] * 96
     assert page.locator("svg").count() == 0
-    expect(page.locator("#incidents")).to_have_text("None in this time.")
+    expect(page.locator("#incidents")).to_have_text("None known in this time.")
     assert page.evaluate("document.querySelector('.bar span').getBoundingClientRect().height") > 0
     keep(page, "empty")
 

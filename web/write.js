@@ -1,4 +1,4 @@
-// Words, times and numbers as people read them. service/snapshot.py has the same.
+// How things are written: words, times, numbers, and elements made of them. service/snapshot.py has the same words.
 
 export const STATES = { pass: "Operational", warn: "Degraded", fail: "Disrupted", unknown: "Unknown", no_data: "No data" };
 
@@ -24,3 +24,26 @@ const format = (options) => {
 };
 export const clock = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export const moment = format({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+
+// Text is only ever text.
+const DRAWN = ["svg", "path"];
+
+export function h(tag, attributes, ...children) {
+  const element = DRAWN.includes(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) element.setAttribute(name, value);
+  element.append(...children.flat().filter((child) => child !== null));
+  return element;
+}
+
+export const time = (at, text) => h("time", { datetime: new Date(at).toISOString() }, text);
+
+// What has not changed is not touched.
+export function fill(parent, children) {
+  const wanted = children.filter(Boolean);
+  wanted.forEach((child, number) => {
+    const old = parent.childNodes[number];
+    if (!old) parent.append(child);
+    else if (!old.isEqualNode(child)) old.replaceWith(child);
+  });
+  while (parent.childNodes.length > wanted.length) parent.lastChild.remove();
+}
