@@ -46,8 +46,7 @@ def test_without_javascript_the_page_says_the_same(page: Page, browser: Browser,
     assert plain.locator(columns).all_inner_texts() == page.locator(columns).all_inner_texts()
     assert "UTC" in plain.locator("noscript").inner_text()
     assert plain.locator("time").count() == 4
-    accessible_without_scripts = plain.locator("main").inner_text()
-    assert "Unknown" not in accessible_without_scripts
+    assert "Unknown" not in plain.locator("main").inner_text()
     plain.context.close()
 
 
@@ -78,8 +77,11 @@ def test_it_asks_one_thing_a_time_and_only_for_what_is_new(page: Page, address: 
             open_now.add(request)
             most = max(most, len(open_now))
 
+    def ended(request: Request) -> None:
+        open_now.discard(request)
+
     page.on("request", begun)
-    page.on("requestfinished", lambda request: open_now.discard(request))
+    page.on("requestfinished", ended)
     page.on("response", lambda response: answers.append(response.status))
     page.goto(address)
     eventually(lambda: (page.wait_for_timeout(100), answers.count(304))[1], "an answer that is still true", 20)
@@ -172,7 +174,7 @@ def test_a_note_is_shown_as_the_text_it_is(page: Page, stack: Checkout, address:
     lines = shown.inner_text().split("\n")
     assert lines[:2] == ["Cache disrupted", "4 min"]
     assert lines[2].endswith(f"· timeout · no. {number}")
-    assert lines[3:] == [BOUND, "The second line."]
+    assert [line for line in lines[3:] if line] == [BOUND, "The second line."]
     accessible(page)
     keep(page, "note")
 
