@@ -2,8 +2,9 @@
 
     ./inv bench.page
 
-Over a running stack of its own on the embedded engine, in Debian's Chromium, each visit with an empty cache. The times are
-Chromium's own, from the start of the navigation; the sizes are those of the compressed bodies. A failure is a SIGSTOP of Redis.
+Over a running stack of its own on the embedded engine, in Debian's Chromium, which is open already; each visit with an
+empty cache. The times are Chromium's own, from the start of the navigation; the sizes are those of the compressed
+bodies. A failure is a SIGSTOP of Redis.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def visit(browser: Browser, address: str) -> dict[str, Any]:
     """Return what Chromium says of one visit."""
     context = browser.new_context()
     page = context.new_page()
+    page.wait_for_timeout(500)  # until its process has started
     page.goto(address)
     expect(page.locator(".bar")).to_have_count(3, timeout=SOON)
     found: dict[str, Any] = page.evaluate(VISIT)

@@ -46,7 +46,7 @@ def summary(page: Page) -> str:
 
 
 def green(page: Page) -> int:
-    """Return how many shapes and segments are in the colour of what is well."""
+    """Return how many shapes, words and segments are in the colour of what is well."""
     return int(
         page.evaluate(
             """() => {
