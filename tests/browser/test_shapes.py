@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,11 +16,22 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser import shapes
 from tests.browser.conftest import SOON, accessible, green, keep, summary
+from tests.browser.nginx import nginx
 
 pytestmark = pytest.mark.slow
 QUARTER = "**/api/**"
 WIDTHS = (320, 768, 1440)
 DAY = 86_400.0
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The page behind nginx alone; what its API says is made up here."""
+    place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    place.chmod(0o755)
+    with nginx(place / "shop") as found:
+        yield found
+    shutil.rmtree(place)
 
 
 def answering(
