@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from service.http import problem
 from service.http.middleware import ROUTE
 from service.metrics import CONTENT_TYPE as METRICS_TYPE
 from service.settings import Settings
+from service.snapshot import snapshot
 
 HEALTH_TYPE = "application/health+json"
 DIGITS = 9
@@ -141,6 +143,11 @@ def _history(app: bottle.Bottle, parts: Parts) -> None:
     @_route(app, "/api/status")
     def status() -> bytes:
         return _tagged(history.status())
+
+    @_route(app, "/api/status.html")
+    def status_html() -> bytes:
+        bottle.response.content_type = "text/html; charset=utf-8"
+        return snapshot(history.present(), time.time())
 
     @_route(app, "/api/history")
     def past() -> bytes:

@@ -78,6 +78,7 @@ class Settings:
         cors_origins: origins whose pages may read the answers.
         metrics_emf: whether metrics are also written to the log in CloudWatch's format.
         stack: the name of the stack this process belongs to.
+        engine: what runs it: compose, embedded, ecs; empty where nobody says.
         commit: what the image was built from.
         built_at: when, as ISO 8601.
     """
@@ -108,6 +109,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     metrics_emf: bool = False
     stack: str = ""
+    engine: str = ""
     commit: str = "unknown"
     built_at: str = "unknown"
 
@@ -147,6 +149,7 @@ class Settings:
             cors_origins=reader.get("CORS_ORIGINS", values.origins, ()),
             metrics_emf=reader.get("METRICS_EMF", values.switch, False),
             stack=reader.get("STACK", str, ""),
+            engine="ecs" if reader.get("ECS_CONTAINER_METADATA_URI_V4", str, "") else reader.get("ENGINE", str, ""),
             commit=reader.get("COMMIT", str, "unknown"),
             built_at=reader.get("BUILT_AT", str, "unknown"),
         )

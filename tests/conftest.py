@@ -8,26 +8,16 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
+from tests import chromium
 from tests.checkout import Checkout
 from tests.leaks import Leaks
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
 SHARED = ("stack", "life", "production", "installed")
 """Fixtures that take long to make, and serve many tests."""
-CHROMIUM = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -108,14 +98,13 @@ def running(stack: Checkout) -> Checkout:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, driven by Playwright."""
-    from playwright.sync_api import sync_playwright
+def base_url() -> None:
+    """In place of pytest-base-url's, which pytest warns of: each stack has an address of its own."""
 
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Debian's Chromium, for pytest-playwright."""
+    if chromium.path() is None:
         pytest.skip("no chromium on PATH, and CHROMIUM names none")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, chromium_sandbox=os.getuid() != 0, args=CHROMIUM)
-        yield found
-        found.close()
+    return {**browser_type_launch_args, **chromium.launch_options()}

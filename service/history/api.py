@@ -46,25 +46,28 @@ class HistoryApi:
 
         The present needs no database. What is known of the past is left out, or marked as stale, without it.
         """
-        past = self._past()
-        components = [
-            {**each.to_dict(), "name": each.name, "critical": each.critical}
-            for each in self._report.components.values()
-        ]
-        stable = {
-            "status": self._report.overall(),
-            "phase": self._report.phase.name,
-            "version": __version__,
-            "environment": self._settings.environment,
-            "stack": self._settings.stack,
-            "components": components,
-            **past,
-        }
+        stable = {**self.present(), **self._past()}
+        components = stable["components"]
         # An age grows while nothing changes: who has this answer already knows.
         bare = stable | {"components": [{name: each[name] for name in each if name != "age"} for each in components]}
         tag = hashlib.sha256(json.dumps(bare).encode()).hexdigest()[:32]
         answer = make_answer({**stable, "time": iso(time.time())})
         return Answer(answer.body, f'W/"{tag}"', answer.made_at)
+
+    def present(self) -> dict[str, Any]:
+        """Return what is held true now; needs no dependency."""
+        return {
+            "status": self._report.overall(),
+            "phase": self._report.phase.name,
+            "version": __version__,
+            "environment": self._settings.environment,
+            "stack": self._settings.stack,
+            "engine": self._settings.engine,
+            "components": [
+                {**each.to_dict(), "name": each.name, "critical": each.critical}
+                for each in self._report.components.values()
+            ],
+        }
 
     def history(self, component: str, window: str) -> Answer:
         """Return a component's past; `stale` in it says that this is the last known answer, for want of a newer.

@@ -37,3 +37,11 @@ def soak(c: Context) -> None:
     from stackhand import development
 
     development.bench("service_soak")
+
+
+@task
+def page(c: Context) -> None:
+    """Measure the status page: first paint, transfer, and how soon it shows a failure."""
+    from stackhand import development
+
+    development.bench("page")

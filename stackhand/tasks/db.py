@@ -69,3 +69,11 @@ def seed(c: Context) -> None:
     from stackhand import database
 
     database.seed()
+
+
+@task(help={"incident": "its number, as the page shows it", "text": "for who reads the page; empty removes it"})
+def note(c: Context, incident: str, text: str) -> None:
+    """Put a note on an incident."""
+    from stackhand import notes
+
+    notes.note(incident, text)

@@ -6,6 +6,7 @@ import itertools
 import json
 import signal
 import subprocess
+import urllib.request
 import zipfile
 
 import pytest
@@ -132,6 +133,28 @@ def test_database_verbs_show_and_query(stack: Checkout) -> None:
     assert "001_sample.sql  applied" in stack.inv("db.status").out
     assert "001_sample.sql  applied" in stack.inv("db.migrate").out
     assert stack.inv("db.shell", stdin="SELECT current_database()").out.split()[2] == stack.setting("POSTGRES_DB")
+
+
+def test_a_note_is_put_on_an_incident_whatever_it_says(stack: Checkout) -> None:
+    assert "There is no incident '1'" in stack.inv("db.note", "1", "x", check=False).err
+    fields, values = "component, started_at, worst, code", "'db', now(), 'fail', 'x'"
+    sql = f"INSERT INTO history_incident ({fields}) VALUES ({values}) RETURNING id"
+    number = stack.inv("db.shell", stdin=sql).out.split()[2]
+    said = "It's \"mended\" \\ $x :'text'\nSecond line."
+    assert "noted on db of " in stack.inv("db.note", number, said).out
+    assert stack.inv("db.shell", stdin="\\pset format unaligned\nSELECT to_json(note) FROM history_incident").out.count(
+        json.dumps(said)
+    )
+    assert stack.inv("db.note", number, "x" * 2001, check=False).code == 2
+    assert "no note any more" in stack.inv("db.note", number, "").out
+
+
+def test_the_page_comes_with_the_state_in_it(stack: Checkout) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports['WEB_PORT']}/", timeout=10) as answer:
+        text = answer.read().decode()
+    assert f"{stack.name} · development · {stack.engine} · version " in text
+    assert "</span>All systems operational</h1>" in text
+    assert "<!--#" not in text
 
 
 def test_snapshot_restore_and_reset_lose_nothing(stack: Checkout) -> None:

@@ -1,0 +1,49 @@
+"""nginx alone, with the stack's own configuration: for pages whose API is made up."""
+
+from __future__ import annotations
+
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stackhand import model, settings
+from stackhand.engines.embedded.servers.nginx import Nginx
+from stackhand.state import State
+from tests.checkout import Checkout, eventually
+
+
+@contextmanager
+def nginx(folder: Path) -> Iterator[str]:
+    """Give the page's address, below a copy of the checkout in a folder."""
+    checkout = Checkout.make(folder)
+    settings.ensure(folder)
+    state = State(folder)
+    state.make()
+    stack = model.load(folder, settings.load(folder).values)
+    server = Nginx(stack.services["web"], stack, state)
+    server.prepare()
+    program = server.program()
+    for name, text in program.files.items():
+        Path(name).write_text(text, encoding="utf-8")
+    account = program.account or {}
+    prefix = account.get("prefix", [])
+    who = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
+    child = subprocess.Popen([*prefix, *program.argv], cwd=program.directory, stdout=subprocess.DEVNULL, **who)
+    address = f"http://127.0.0.1:{checkout.ports['WEB_PORT']}"
+    try:
+        eventually(lambda: _answers(f"{address}/healthz"), "nginx answers")
+        yield address
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status)
+    except urllib.error.URLError:
+        return False

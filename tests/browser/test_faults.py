@@ -1,0 +1,111 @@
+"""The status page while something of the stack has really failed."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from stackhand.engines.embedded.supervisor import Supervisor
+from stackhand.state import State
+from tests.browser.conftest import SOON, accessible, green, keep, summary
+from tests.checkout import Checkout, eventually
+
+pytestmark = pytest.mark.slow
+WELL = "All systems operational"
+
+
+@contextmanager
+def stopped(stack: Checkout, service: str) -> Iterator[None]:
+    """Have a service stopped as a whole, and started again after the block."""
+    supervisor = Supervisor(State(stack.path))
+    supervisor.call("stopProcess", service)
+    try:
+        yield
+    finally:
+        supervisor.call("startProcess", service)
+
+
+def test_with_postgresql_stopped_the_page_says_what_since_when_what_works_and_how_old_that_is(
+    page: Page, stack: Checkout, address: str
+) -> None:
+    page.goto(address)
+    expect(page.locator("h1")).to_have_text(WELL, timeout=SOON)
+    expect(page.locator(".bar")).to_have_count(3, timeout=SOON)
+    with stopped(stack, "postgres"):
+        expect(page.locator("h1")).to_have_text(re.compile(r"Database disrupted for \d+ s"), timeout=SOON)
+        assert page.locator(".lede").inner_text() == (
+            "The service cannot do its work without it. Still operational: Cache, Web server."
+        )
+        lines = page.locator(".components li").first.inner_text().split("\n")
+        assert lines[0] == "Database"
+        assert re.fullmatch(r"Disrupted: (refused|error|timeout)", lines[1])
+        assert re.fullmatch(r"since \d+ \w+, \d\d:\d\d", lines[2])
+        assert re.search(r"As of \d\d:\d\d:\d\d · \d+ s ago", page.locator("#now").inner_text())
+        assert page.title() == f"Database disrupted · {stack.name}"
+        expect(page.locator("#notice")).to_contain_text("The history cannot be read now.", timeout=40_000)
+        assert page.locator(".bar").count() == 3
+        accessible(page)
+        keep(page, "postgresql-stopped")
+    expect(page.locator("h1")).to_have_text(WELL, timeout=SOON)
+
+
+def test_a_paused_cache_is_seen_soon_and_read_aloud_once(page: Page, stack: Checkout, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("status")).to_have_text(WELL, timeout=SOON)
+    page.evaluate(
+        """() => new MutationObserver(() => { globalThis.said = (globalThis.said ?? 0) + 1; })
+            .observe(document.getElementById("changes"), { childList: true })"""
+    )
+    stack.kill("redis", signal.SIGSTOP)
+    try:
+        expect(page.locator("h1")).to_have_text(re.compile(r"Cache disrupted for [1-9]\d* s"), timeout=SOON)
+        assert "The service works on without it." in page.locator(".lede").inner_text()
+        assert page.evaluate("said") == 1
+    finally:
+        stack.kill("redis", signal.SIGCONT)
+    expect(page.locator("h1")).to_have_text(WELL, timeout=SOON)
+
+
+def test_without_the_api_nothing_is_green_with_a_script_or_without_one(
+    page: Page, browser: Browser, stack: Checkout, address: str
+) -> None:
+    page.goto(address)
+    expect(page.locator("h1")).to_have_text(WELL, timeout=SOON)
+    with stopped(stack, "api"):
+        expect(page.locator("h1")).to_contain_text("Unknown: no answer from the API for ", timeout=SOON)
+        assert green(page) == 0
+        plain = browser.new_context(java_script_enabled=False).new_page()
+        plain.goto(address)
+        assert summary(plain) == f"Unknown: no answer from the API. Last known: {WELL}"
+        assert set(plain.locator(".state").all_inner_texts()) == {"Unknown, was Operational"}
+        assert "UTC" in plain.locator("noscript").inner_text()
+        plain.goto(f"{address}/version")
+        assert summary(plain) == "The API does not answer"
+        plain.context.close()
+        status, problem, headers = stack.ask("/api/status", "WEB_PORT")
+        assert (status, problem["code"]) == (502, "no_answer")
+        assert headers["content-type"] == "application/problem+json"
+        late = page.context.new_page()
+        late.goto(address)
+        expect(late.locator("h1")).to_contain_text("Unknown: no answer from the API for ", timeout=SOON)
+        assert green(late) == 0
+    for each in (page, late):
+        expect(each.locator("h1")).to_have_text(WELL, timeout=40_000)
+
+
+def test_the_api_may_be_at_another_origin(page: Page, stack: Checkout, address: str) -> None:
+    api = f"http://127.0.0.1:{stack.ports['API_PORT']}"
+    stack.env(API_URL=api, CORS_ORIGINS=address)
+    stack.inv("up")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    expect(page.locator(".bar")).to_have_count(3, timeout=SOON)
+    eventually(lambda: (page.wait_for_timeout(100), len([url for url in asked if url.startswith(api)]) > 5)[1], "polls")
+    assert [url for url in asked if "/api/" in url and not url.startswith(api)] == []
+    assert summary(page) == WELL
