@@ -44,6 +44,9 @@ class Terraform:
     progress: Callable[[str], None] = lambda _text: None
     said: list[dict[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        State(ROOT).make()
+
     def version(self) -> str:
         """Return its version.
 
