@@ -115,7 +115,7 @@ def test_production_is_destroyed_only_by_saying_so(cloud: Cloud) -> None:
         ({"STACKHAND_TERRAFORM": "OLD"}, 3, ["Terraform is 1.9.8", "install Terraform 1.11 or newer"]),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 3, ["AWS cannot be reached.", "look at the network"]),
         (
-            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/dev/null", "HOME": "/nowhere"},
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
             3,
             ["There are no credentials for AWS.", "aws sso login"],
         ),
