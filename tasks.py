@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from stackhand.tasks import bench, cache, db
+from stackhand.tasks import bench, cache, cloud, db
 from stackhand.verb import task
 
 
@@ -126,3 +126,5 @@ ns = Collection(up, down, status, logs, restart, shell, open, doctor, support, t
 ns.add_collection(db)
 ns.add_collection(cache)
 ns.add_collection(bench)
+ns.add_task(cloud.deploy)
+ns.add_task(cloud.rollback)
