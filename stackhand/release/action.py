@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from typing import Any
 
@@ -26,10 +27,11 @@ class ReleaseAction(Action):
         """Do the work; an interrupt becomes a failure that is told at once, for Ansible does not wait for it."""
         if check:
             return {"changed": False, "skipped": True, "msg": "what a release would do is told by ./inv plan"}
+        given = json.loads(json.dumps(arguments))  # without Ansible's tags, which no other library knows
         clock = Clock()
         with clock.listening():
             try:
-                return self.release(self._context(arguments, clock), arguments)
+                return self.release(self._context(given, clock), given)
             except Interrupted:
                 raise self._told(Failure("Interrupted.", code=ExitCode.INTERRUPTED), clock) from None
             except Failure as found:

@@ -26,7 +26,6 @@ from stackhand.failure import Failure
 from stackhand.state import State
 
 LOOKS = 0.2
-ENDS_WITHIN = 10.0
 
 
 def start(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
@@ -74,13 +73,11 @@ def start(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any
 
 
 def stop(pid: int) -> None:
-    """End a keeper, and wait until it has given the lease back."""
+    """End a keeper, which gives the lease back if it still has it."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         if "stackhand.release.keeper" in process.cmdline():
             process.terminate()
-            with suppress(psutil.TimeoutExpired):
-                process.wait(ENDS_WITHIN)
 
 
 def log_tail(state: State, environment: str) -> list[str]:

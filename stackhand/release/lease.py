@@ -154,6 +154,13 @@ def require(store: Store, token: str) -> None:
         )
 
 
+def give_back(store: Store, token: str) -> None:
+    """Give back a lease that another process keeps, unless it is not ours any more; it may be renewed meanwhile."""
+    while (found := current(store)) and found[0].token == token:
+        with suppress(Conflict):
+            store.remove(KEY, etag=found[1])
+
+
 def locked(held: Lease, environment: str) -> Failure:
     """Return the failure of who comes second."""
     return Failure(

@@ -36,6 +36,13 @@ def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifes
     """
     target = target_of(manifest)
     rotated = bool(good and good.secrets != manifest.secrets)
+    if (
+        good
+        and good.commit == manifest.commit
+        and not rotated
+        and all(each.same for each in manifest.services.values())
+    ):
+        return manifest
     rollout = context.rollout(target)
     context.require_lease()
     context.releases.write(manifest)
