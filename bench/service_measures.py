@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from bench.service_candidates import Candidate
 from bench.service_load import Rate, expected, hey, parse_hey, wrk
-from bench.service_servers import Servers, wait_until
+from bench.service_servers import Server, Servers, wait_until
 
 STARTS = 5
 IDLE = 10.0
