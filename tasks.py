@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from stackhand.tasks import bench, cache, cloud, db
+from stackhand.tasks import bench, cache, cloud, db, release
 from stackhand.verb import task
 
 
@@ -126,5 +126,6 @@ ns = Collection(up, down, status, logs, restart, shell, open, doctor, support, t
 ns.add_collection(db)
 ns.add_collection(cache)
 ns.add_collection(bench)
-ns.add_task(cloud.deploy)
-ns.add_task(cloud.rollback)
+ns.add_collection(cloud)
+ns.add_task(release.deploy)
+ns.add_task(release.rollback)
