@@ -8,6 +8,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 
 from stackhand.tasks import bench, cache, cloud, db, release
+from stackhand.tasks import bench, cache, db, infrastructure
 from stackhand.verb import task
 
 
@@ -129,3 +130,6 @@ ns.add_collection(bench)
 ns.add_collection(cloud)
 ns.add_task(release.deploy)
 ns.add_task(release.rollback)
+ns.add_task(infrastructure.bootstrap)
+ns.add_task(infrastructure.plan)
+ns.add_task(infrastructure.destroy)

@@ -1,0 +1,11 @@
+# The whole of it on this machine, against an AWS emulator, whose address `./inv rehearse` adds. Whatever it makes is thrown away.
+stack       = "stackhand"
+environment = "rehearsal"
+region      = "eu-west-1"
+account_id  = "000000000000" # the emulator's
+
+architecture        = "X86_64"
+placeholder_image   = "python:3.13-alpine"
+deletion_protection = false
+final_snapshot      = null
+log_days            = 1
