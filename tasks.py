@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from stackhand.tasks import bench, cache, cloud, db, release
-from stackhand.tasks import bench, cache, db, infrastructure
+from stackhand.tasks import bench, cache, cloud, db, infrastructure, release
 from stackhand.verb import task
 
 
