@@ -64,7 +64,7 @@ class World:
     """The cluster.
 
     Args:
-        tick: seconds that pass with each DescribeServices and DescribeTasks; for tests whose processes cannot turn the clock.
+        tick: seconds that pass with each DescribeServices and DescribeTasks, for who cannot turn the clock.
         new_id: whether a rollback is a deployment of its own, as in AWS; in an emulator the old one comes back.
     """
 
