@@ -8,6 +8,7 @@ from typing import Any
 from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import account, bucket
 from stackhand.infrastructure.program import Terraform
 
 PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main", "aws_s3_bucket.access_logs")
@@ -28,9 +29,12 @@ class ActionModule(Action):
                 next=f"./inv destroy -e {environment.name}",
                 code=ExitCode.USAGE,
             )
+        account.check(environment)
+        bucket.require(environment)
         terraform = Terraform(environment, self.progress)
         terraform.init()
-        there = {each["address"].partition("[")[0] for each in terraform.resources()}
+        resources = terraform.resources()
+        there = {each["address"].partition("[")[0] for each in resources}
         if check or not there:
             return {"changed": bool(there)}
         lifted = {"deletion_protection": "false", "destroying": "true"}
@@ -38,10 +42,9 @@ class ActionModule(Action):
         if environment.variables.get("final_snapshot", "") is not None:
             lifted["final_snapshot"] = snapshot
         notes = ["the protection against deletion is lifted"]
-        if terraform.plan(targets=[each for each in PROTECTED if each in there], **lifted):
-            terraform.apply()
-        terraform.plan(destroy=True, **lifted)
-        terraform.apply()
+        if protected := [each for each in PROTECTED if each in there]:
+            terraform.change(*protected, **lifted)
+        terraform.destroy(**lifted)
         if "final_snapshot" in lifted:
             notes.append(f"each database left a snapshot whose name ends in {snapshot}")
-        return {"changed": True, "step": step("destroyed", f"{len(there)} kinds of resources", notes=notes)}
+        return {"changed": True, "step": step("destroyed", f"{len(resources)} resources", notes=notes)}
