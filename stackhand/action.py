@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -24,6 +25,7 @@ class Action(ActionBase):  # type: ignore[misc]
     """An action whose work is the method `act`; its class attribute `options` names what a task may give it."""
 
     options: frozenset[str] = frozenset()
+    _told = ""
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Do the work and return it as a task's result."""
@@ -65,8 +67,9 @@ class Action(ActionBase):  # type: ignore[misc]
         """Tell how far a long action is."""
         if self.told_at_once:
             self._tell({"event": "progress", "text": text})
-        else:
+        elif text != self._told:
             Display().display(f"  · {text}")
+        self._told = text
 
     def tell_step(self, step: dict[str, Any], *, changed: bool) -> None:
         """Tell of a part that is done, if that can be told at once."""
@@ -74,7 +77,8 @@ class Action(ActionBase):  # type: ignore[misc]
             self._tell({"event": "step", "step": step, "changed": changed})
 
     def _tell(self, event: dict[str, Any]) -> None:
-        os.write(int(os.environ[EVENTS]), (json.dumps(event) + "\n").encode())
+        with suppress(BrokenPipeError):  # who listened was killed; the work is finished none the less
+            os.write(int(os.environ[EVENTS]), (json.dumps(event) + "\n").encode())
 
     def module(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Run one of Ansible's modules, with the task's own environment, and return what it says."""

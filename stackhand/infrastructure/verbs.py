@@ -12,6 +12,7 @@ from stackhand.infrastructure import account, bucket, description
 from stackhand.infrastructure.losses import HOLDS_DATA
 from stackhand.infrastructure.program import Terraform
 from stackhand.local import confirm
+from stackhand.release import plan as release_plan
 from stackhand.state import State
 
 HEADINGS = ("concern", "create", "change", "replace", "destroy")
@@ -41,7 +42,8 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
         console.document(report)
     else:
         _say_plan(report)
-    if detailed_exitcode and report["plan"]["changed"]:
+        console.say("\n".join(["", *release_plan.lines(report["release"])]))
+    if detailed_exitcode and (report["plan"]["changed"] or report["release"]["changed"]):
         raise Failure("", code=ExitCode.USAGE)  # 2, as Terraform does
 
 

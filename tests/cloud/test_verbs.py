@@ -1,0 +1,122 @@
+"""The verbs deploy and rollback, through Invoke and Ansible, as a person and CI use them: one environment's story."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stackhand.release import lease
+from tests.checkout import Checkout, Said, clean_environment, eventually
+from tests.cloud.conftest import Cloud
+from tests.cloud.fake_ecs import Outcome
+from tests.cloud.site import Site
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def tick() -> float:
+    return 1.0
+
+
+@pytest.fixture
+def site(cloud: Cloud, folder: Path) -> Site:
+    """A checkout that releases to the cloud of the test."""
+    return Site(Checkout.make(folder / "shop", env=False), cloud.settings, cloud.output)
+
+
+def prepared(site: Site, cloud: Cloud, words: str, **outcome: object) -> str:
+    """Commit something, whose images are in the registry, and return the commit."""
+    digests = cloud.image(words)
+    site.images(digests)
+    commit = site.commit(words)
+    for digest in digests.values():
+        cloud.world.outcomes[digest] = Outcome(**{"version": commit, **outcome})
+    return commit
+
+
+def inv(site: Site, *words: str, check: bool = True) -> Said:
+    verb, *rest = words
+    return site.checkout.inv(verb, "-e", "staging", *rest, check=check, **site.settings)
+
+
+def by_hand(site: Site) -> subprocess.Popen[str]:
+    """Start the playbook itself, as CI does."""
+    given = {"stackhand_environment": "staging", "release_pace": {"poll": 0.1}}
+    return subprocess.Popen(
+        [sys.executable, "-m", "ansible.cli.playbook", "playbooks/deploy.yml", "--extra-vars", json.dumps(given)],
+        cwd=site.checkout.path,
+        env=clean_environment(**site.settings, LC_ALL="C.UTF-8"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_an_environment_is_deployed_broken_interrupted_resumed_and_rolled_back(site: Site, cloud: Cloud) -> None:
+    first = prepared(site, cloud, "first")
+    lines = [json.loads(line) for line in inv(site, "deploy", "--yes", "--json").out.splitlines()]
+    assert lines[-1] | {"time": ""} == {
+        "event": "release",
+        "time": "",
+        "environment": "staging",
+        "release": lines[-1]["release"],
+        "kind": "deploy",
+        "commit": first,
+        "verdict": "deployed",
+        "changed": True,
+        "url": cloud.output["url"],
+        "services": lines[-1]["services"],
+    }
+    assert [each["name"] for each in lines if each["event"] == "step"] == [
+        "lease",
+        "preflight",
+        "prepared",
+        "migrated",
+        "rolled",
+        "probed",
+        "recorded",
+    ]
+    assert lease.current(cloud.context.store) is None
+
+    prepared(site, cloud, "broken", kind="fails", exit=3, log=("boom",))
+    broken = inv(site, "deploy", "--yes", check=False)
+    assert broken.code == 10
+    assert f" failed; {first[:12]} runs again everywhere." in broken.err
+    assert ": exit code 3" in broken.err
+    assert "Traceback" not in broken.out + broken.err
+    assert lease.current(cloud.context.store) is None
+
+    second = prepared(site, cloud, "second", after=500.0)
+    ordered = cloud.world.updates() + 2
+    child = by_hand(site)
+    eventually(lambda: cloud.world.updates() >= ordered, "both services are ordered")
+    other = inv(site, "deploy", "--yes", check=False)
+    assert other.code == 14
+    assert f"deploying {second}" in other.err
+    child.send_signal(signal.SIGTERM)  # as CI does when somebody cancels it
+    assert "ECS goes on rolling out" in child.communicate(timeout=60)[0]
+    eventually(lambda: lease.current(cloud.context.store) is None, "the lease is given back", 30.0)
+
+    child = site.checkout.start("deploy", "-e", "staging", "--resume", **site.settings)
+    eventually(lambda: lease.current(cloud.context.store), "the lease is taken")
+    eventually(cloud.watched, "somebody watches")
+    child.send_signal(signal.SIGTERM)
+    said = child.communicate(timeout=60)
+    assert child.returncode == 13, said
+    assert "api:" in said[1]
+    assert "./inv deploy -e staging --resume" in said[1]
+    eventually(lambda: lease.current(cloud.context.store) is None, "the lease is given back", 30.0)
+
+    for digest in cloud.image("second").values():
+        cloud.world.outcomes[digest] = Outcome(version=second)
+    resumed = inv(site, "deploy", "--resume")
+    assert f"{second[:12]} is deployed in staging" in resumed.out
+
+    back = inv(site, "rollback", "--yes")
+    assert f"{first[:12]} is back in staging" in back.out
