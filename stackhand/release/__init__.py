@@ -1,0 +1,1 @@
+"""From a commit to a release in the cloud, with a verdict."""
