@@ -1,0 +1,57 @@
+# A Redis-protocol server, for each service of the Compose file with `managed: elasticache`.
+
+resource "aws_elasticache_subnet_group" "main" {
+  for_each = toset(length(local.caches) > 0 ? [local.name] : [])
+
+  name       = each.key
+  subnet_ids = [for subnet in aws_subnet.data : subnet.id]
+}
+
+resource "aws_elasticache_parameter_group" "main" {
+  for_each = local.caches
+
+  name   = "${local.name}-${each.key}-7"
+  family = "redis7"
+
+  parameter {
+    name  = "maxmemory-policy"
+    value = "allkeys-lru" # a cache: what was not used for long makes room
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_elasticache_replication_group" "main" {
+  #checkov:skip=CKV2_AWS_50: a cache may be empty after a failure; cache_replicas says where it has somebody to fail over to
+  for_each = local.caches
+
+  replication_group_id = "${local.name}-${each.key}"
+  description          = "The cache ${each.key}"
+  engine               = "redis"
+  engine_version       = "7.1"
+  node_type            = each.value["x-aws"].class
+  port                 = 6379
+
+  num_cache_clusters         = 1 + var.cache_replicas
+  automatic_failover_enabled = var.cache_replicas > 0
+  multi_az_enabled           = var.cache_replicas > 0
+
+  subnet_group_name    = aws_elasticache_subnet_group.main[local.name].name
+  security_group_ids   = [aws_security_group.data[each.key].id]
+  parameter_group_name = aws_elasticache_parameter_group.main[each.key].name
+
+  at_rest_encryption_enabled = true
+  kms_key_id                 = aws_kms_key.main.arn
+  transit_encryption_enabled = !local.emulated
+  auth_token_wo              = local.emulated ? null : ephemeral.random_password.secret[local.cache_secrets[each.key]].result
+  auth_token_wo_version      = local.emulated ? null : var.secrets_version
+  auth_token_update_strategy = local.emulated ? null : "ROTATE" # the old one goes on working until the next rotation
+
+  snapshot_retention_limit   = 1
+  snapshot_window            = "02:00-03:00"
+  maintenance_window         = "sun:03:30-sun:04:30"
+  auto_minor_version_upgrade = true
+  apply_immediately          = true
+}

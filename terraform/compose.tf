@@ -1,0 +1,41 @@
+# The services, as ../docker-compose.yml describes them. `./inv plan` has checked that file before Terraform reads it.
+
+locals {
+  compose = yamldecode(file(var.compose_file)).services
+
+  # Those that run on Fargate, and those for which a managed service stands in.
+  services  = { for name, service in local.compose : name => service if can(service["x-aws"].port) }
+  databases = { for name, service in local.compose : name => service if try(service["x-aws"].managed, "") == "rds" }
+  caches    = { for name, service in local.compose : name => service if try(service["x-aws"].managed, "") == "elasticache" }
+
+  ports = { for name, service in local.services : name => service["x-aws"].port }
+  built = toset([for name, service in local.services : name if can(service.build)])
+  paths = { for name, service in local.services : name => try(service["x-aws"].paths, []) if length(try(service["x-aws"].paths, [])) > 0 }
+
+  health = { for name, service in local.services : name => service["x-health"] if can(service["x-health"]) }
+
+  # Who shows the health of the others, and whom each of them asks.
+  watchers = toset([for name, service in local.services : name if can(service.environment.HEALTH_TARGETS)])
+  watched = merge([
+    for watcher in local.watchers : {
+      for name, path in local.health : "${watcher}-${name}" => { watcher = watcher, name = name, path = path } if name != watcher
+    }
+  ]...)
+
+  # Who uses which database and cache.
+  needs = merge([
+    for name, service in local.services : {
+      for need in try(service["x-aws"].needs, []) : "${name}-${need}" => { service = name, need = need }
+    }
+  ]...)
+
+  # Compose's durations in seconds: "15s", "1m30s".
+  seconds = {
+    for text in distinct(flatten([
+      for service in values(local.services) : [
+        try(service.stop_grace_period, "10s"),
+        [for key in ["interval", "timeout", "start_period"] : try(service.healthcheck[key], [])],
+      ]
+    ])) : text => ceil(try(tonumber(regex("(\\d+)m", text)[0]), 0) * 60 + try(tonumber(regex("([\\d.]+)s", text)[0]), 0))
+  }
+}

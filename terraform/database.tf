@@ -1,0 +1,107 @@
+# PostgreSQL 16, for each service of the Compose file with `managed: rds`.
+
+resource "aws_db_subnet_group" "main" {
+  for_each = toset(length(local.databases) > 0 ? [local.name] : [])
+
+  name       = each.key
+  subnet_ids = [for subnet in aws_subnet.data : subnet.id]
+}
+
+resource "aws_db_parameter_group" "main" {
+  for_each = local.databases
+
+  name   = "${local.name}-${each.key}-16"
+  family = "postgres16"
+
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
+
+  parameter {
+    name  = "log_min_duration_statement"
+    value = "500"
+  }
+
+  parameter {
+    name  = "log_statement"
+    value = "ddl"
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_db_instance" "main" {
+  #checkov:skip=CKV_AWS_157: a standby doubles the price; database_multi_az says where it is worth that, and production has it
+  for_each = local.databases
+
+  identifier     = "${local.name}-${each.key}"
+  engine         = "postgres"
+  engine_version = "16"
+  instance_class = each.value["x-aws"].class
+
+  db_name             = try(local.filled[each.key].POSTGRES_DB, var.stack)
+  username            = try(local.filled[each.key].POSTGRES_USER, var.stack)
+  password_wo         = ephemeral.random_password.secret[local.database_secrets[each.key]].result
+  password_wo_version = var.secrets_version
+
+  allocated_storage     = try(each.value["x-aws"].storage, 20)
+  max_allocated_storage = try(each.value["x-aws"].storage, 20) * 5
+  storage_type          = "gp3"
+  storage_encrypted     = true
+  kms_key_id            = aws_kms_key.main.arn
+
+  db_subnet_group_name   = aws_db_subnet_group.main[local.name].name
+  vpc_security_group_ids = [aws_security_group.data[each.key].id]
+  parameter_group_name   = aws_db_parameter_group.main[each.key].name
+  ca_cert_identifier     = "rds-ca-rsa2048-g1"
+  publicly_accessible    = false
+  multi_az               = var.database_multi_az
+
+  backup_retention_period    = var.database_backup_days
+  backup_window              = "02:00-03:00"
+  maintenance_window         = "sun:03:30-sun:04:30"
+  auto_minor_version_upgrade = true
+  copy_tags_to_snapshot      = true
+  delete_automated_backups   = !var.deletion_protection
+  deletion_protection        = var.deletion_protection #checkov:skip=CKV_AWS_293: off where the environment is made to be thrown away
+  skip_final_snapshot        = var.final_snapshot == null
+  final_snapshot_identifier  = var.final_snapshot == null ? null : "${local.name}-${each.key}-${var.final_snapshot}"
+
+  iam_database_authentication_enabled   = true
+  enabled_cloudwatch_logs_exports       = ["postgresql", "upgrade"]
+  performance_insights_enabled          = true
+  performance_insights_kms_key_id       = aws_kms_key.main.arn
+  performance_insights_retention_period = 7
+  monitoring_interval                   = 60
+  monitoring_role_arn                   = aws_iam_role.monitoring.arn
+}
+
+resource "aws_iam_role" "monitoring" {
+  name               = "${local.name}-database-monitoring"
+  assume_role_policy = data.aws_iam_policy_document.monitoring_trust.json
+}
+
+resource "aws_iam_role_policy_attachment" "monitoring" {
+  role       = aws_iam_role.monitoring.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+}
+
+data "aws_iam_policy_document" "monitoring_trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["monitoring.rds.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+}

@@ -1,0 +1,142 @@
+# The cluster, and each service of the Compose file that runs on Fargate.
+
+resource "aws_ecs_cluster" "main" {
+  name = local.name
+
+  setting {
+    name  = "containerInsights"
+    value = "enabled"
+  }
+
+  configuration {
+    execute_command_configuration {
+      kms_key_id = aws_kms_key.main.arn
+      logging    = "OVERRIDE"
+
+      log_configuration {
+        cloud_watch_encryption_enabled = true
+        cloud_watch_log_group_name     = aws_cloudwatch_log_group.exec.name
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_log_group" "exec" {
+  name              = "/${var.stack}/${var.environment}/exec"
+  retention_in_days = var.log_days
+  kms_key_id        = aws_kms_key.main.arn
+}
+
+resource "aws_ecs_cluster_capacity_providers" "main" {
+  cluster_name       = aws_ecs_cluster.main.name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+}
+
+resource "aws_ecs_service" "main" {
+  for_each = local.services
+
+  name                              = each.key
+  cluster                           = aws_ecs_cluster.main.id
+  task_definition                   = aws_ecs_task_definition.placeholder[each.key].arn
+  desired_count                     = each.value["x-aws"].scale.min
+  platform_version                  = "LATEST"
+  propagate_tags                    = "SERVICE"
+  enable_execute_command            = var.exec
+  availability_zone_rebalancing     = "ENABLED"
+  health_check_grace_period_seconds = contains(keys(local.paths), each.key) ? 60 : null
+
+  deployment_minimum_healthy_percent = 100
+  deployment_maximum_percent         = 200
+
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  capacity_provider_strategy {
+    capacity_provider = "FARGATE"
+    base              = 1 # the first task of each service cannot be taken away
+    weight            = 100 - var.spot_weight
+  }
+
+  dynamic "capacity_provider_strategy" {
+    for_each = var.spot_weight > 0 ? [var.spot_weight] : []
+
+    content {
+      capacity_provider = "FARGATE_SPOT"
+      weight            = capacity_provider_strategy.value
+    }
+  }
+
+  network_configuration {
+    subnets          = [for subnet in aws_subnet.private : subnet.id]
+    security_groups  = [aws_security_group.service[each.key].id]
+    assign_public_ip = false
+  }
+
+  dynamic "load_balancer" {
+    for_each = contains(keys(local.paths), each.key) ? [each.key] : []
+
+    content {
+      target_group_arn = aws_lb_target_group.service[each.key].arn
+      container_name   = each.key
+      container_port   = local.ports[each.key]
+    }
+  }
+
+  dynamic "service_registries" {
+    for_each = contains(keys(local.discovered), each.key) ? [each.key] : []
+
+    content {
+      registry_arn = aws_service_discovery_service.service[each.key].arn
+    }
+  }
+
+  # A deploy decides what runs, autoscaling how many.
+  lifecycle {
+    ignore_changes = [task_definition, desired_count]
+  }
+
+  depends_on = [aws_lb_listener_rule.path, aws_iam_role_policy.execution, aws_ecs_cluster_capacity_providers.main]
+}
+
+# --- Autoscaling -----------------------------------------------------------------------------------------------
+
+resource "aws_appautoscaling_target" "service" {
+  for_each = local.services
+
+  service_namespace  = "ecs"
+  resource_id        = "service/${aws_ecs_cluster.main.name}/${aws_ecs_service.main[each.key].name}"
+  scalable_dimension = "ecs:service:DesiredCount"
+  min_capacity       = each.value["x-aws"].scale.min
+  max_capacity       = each.value["x-aws"].scale.max
+}
+
+locals {
+  scaling = merge([
+    for name, service in local.services : {
+      "${name}-cpu"    = { service = name, metric = "ECSServiceAverageCPUUtilization", percent = service["x-aws"].scale.cpu }
+      "${name}-memory" = { service = name, metric = "ECSServiceAverageMemoryUtilization", percent = service["x-aws"].scale.memory }
+    }
+  ]...)
+}
+
+resource "aws_appautoscaling_policy" "service" {
+  for_each = local.scaling
+
+  name               = "${local.name}-${each.key}"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = "ecs"
+  resource_id        = aws_appautoscaling_target.service[each.value.service].resource_id
+  scalable_dimension = "ecs:service:DesiredCount"
+
+  target_tracking_scaling_policy_configuration {
+    target_value       = each.value.percent
+    scale_out_cooldown = 60
+    scale_in_cooldown  = 300
+
+    predefined_metric_specification {
+      predefined_metric_type = each.value.metric
+    }
+  }
+}

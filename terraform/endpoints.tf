@@ -1,0 +1,28 @@
+# With nat = "none": the AWS services that a task on Fargate needs, reached from inside the network.
+
+locals {
+  reached = var.nat != "none" ? [] : concat(["ecr.api", "ecr.dkr", "logs", "ssm", "kms"], var.exec ? ["ssmmessages"] : [])
+}
+
+resource "aws_vpc_endpoint" "interface" {
+  for_each = toset(local.reached)
+
+  vpc_id              = aws_vpc.main.id
+  service_name        = "com.amazonaws.${var.region}.${each.key}"
+  vpc_endpoint_type   = "Interface"
+  private_dns_enabled = true
+  subnet_ids          = [for subnet in aws_subnet.private : subnet.id]
+  security_group_ids  = [for group in aws_security_group.endpoints : group.id]
+
+  tags = { Name = "${local.name}-${each.key}" }
+}
+
+# The layers of images lie in S3. It costs nothing, and with a NAT gateway saves its traffic.
+resource "aws_vpc_endpoint" "s3" {
+  vpc_id            = aws_vpc.main.id
+  service_name      = "com.amazonaws.${var.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = [for table in aws_route_table.private : table.id]
+
+  tags = { Name = "${local.name}-s3" }
+}

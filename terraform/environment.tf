@@ -1,0 +1,90 @@
+# The environment of each service on Fargate: that of the Compose file, with the addresses and secrets of the cloud.
+
+locals {
+  settings = merge({
+    COMPOSE_PROJECT_NAME = local.name
+    ENVIRONMENT          = var.environment
+    METRICS_EMF          = "1"
+  }, var.settings)
+
+  # As the Compose file has it: a mapping, or a list of KEY=value.
+  written = {
+    for name, service in merge(local.services, local.databases, local.caches) : name => {
+      for key, value in try(service.environment, {}) :
+      (can(tonumber(key)) ? regex("^[^=]*", value) : key) => tostring(can(tonumber(key)) ? try(regex("=(.*)$", value)[0], "") : value == null ? "" : value)
+    }
+  }
+
+  # Which variables are secrets: `.env.example` says so, and `:?` of a variable that it does not have.
+  example = file("${dirname(var.compose_file)}/.env.example")
+  typed   = regexall("(?m)^# type: secret[^\n]*\n([A-Z_0-9]+)=", local.example)
+  required = flatten([
+    for values in values(local.written) : [for value in values(values) : regexall("^[$][{]([A-Za-z_0-9]+):?[?][^}]*[}]$", value)]
+  ])
+  secret_names = toset(concat(flatten(local.typed), local.required))
+
+  # Values that are one secret variable and nothing else.
+  secret_values = {
+    for name, values in local.written : name => {
+      for key, value in values : key => regex("^[$][{]([A-Za-z_0-9]+)", value)[0]
+      if can(regex("^[$][{][A-Za-z_0-9]+[^}]*[}]$", value)) && contains(local.secret_names, try(regex("^[$][{]([A-Za-z_0-9]+)", value)[0], ""))
+    }
+  }
+
+  # The others, with their variables filled in as Compose does it.
+  filled = {
+    for name, values in local.written : name => {
+      for key, value in values : key => join("", [
+        for part in regexall("[$][{][^}]*[}]|[$][$]|[^$]+|[$]", value) :
+        startswith(part, "$${") ? lookup(
+          local.settings, try(regex("^[$][{]([A-Za-z_0-9]+)", part)[0], ""), try(regex(":?-([^}]*)[}]$", part)[0], "")
+        ) : part == "$$" ? "$" : part
+      ])
+      if !contains(keys(local.secret_values[name]), key)
+    }
+  }
+
+  # Where a neighbour is found, by how the Compose file calls it. One on Fargate is reached through the load balancer, at its paths.
+  neighbours = merge(
+    { for name, database in aws_db_instance.main : "${name}:5432" => "${database.address}:${database.port}" },
+    { for name, cache in aws_elasticache_replication_group.main : "${name}:6379" => "${cache.primary_endpoint_address}:6379" },
+    { for name, port in local.ports : "http://${name}:${port}" => local.url },
+  )
+
+  placed = {
+    for name in keys(local.services) : name => {
+      for key, value in local.filled[name] : key => join("", [
+        for part in regexall("http://[A-Za-z0-9_.-]+:[0-9]+|[A-Za-z0-9_.-]+:[0-9]+|.", value) : lookup(local.neighbours, part, part)
+      ])
+    }
+  }
+
+  # Nothing travels in the clear: what speaks to a database or a cache is told to encrypt, and how to verify whom it speaks to.
+  in_database_url = { for name in keys(local.services) : name => try("sslmode=verify-full&sslrootcert=${local.services[name]["x-aws"].ca}", "sslmode=require") }
+  database_keys   = { for name in keys(local.services) : name => [for key, value in local.filled[name] : key if can(regex("^postgres(ql)?://", value)) && anytrue([for database in keys(local.databases) : strcontains(value, "${database}:5432")])] }
+  cache_keys      = { for name in keys(local.services) : name => [for key, value in local.filled[name] : key if startswith(value, "redis://") && anytrue([for cache in keys(local.caches) : strcontains(value, "${cache}:6379")])] }
+
+  # Computed as on the laptop: every other service that can be asked for its health, at its own address.
+  health_targets = {
+    for watcher in local.watchers : watcher => join(",", [
+      for target in local.watched : "${target.name}=${local.emulated ? local.url : "http://${target.name}.${local.internal}:${local.ports[target.name]}"}${target.path}"
+      if target.watcher == watcher
+    ])
+  }
+
+  environment = {
+    for name, values in local.placed : name => merge(
+      values,
+      { for key in local.database_keys[name] : key => "${values[key]}${strcontains(values[key], "?") ? "&" : "?"}${local.in_database_url[name]}" if !local.emulated },
+      { for key in local.cache_keys[name] : key => replace(values[key], "/^redis:/", "rediss:") if !local.emulated },
+      { for targets in [try(local.health_targets[name], null)] : "HEALTH_TARGETS" => targets if targets != null },
+    )
+  }
+
+  # What is injected by ECS: the variable's name, and its parameter. (A cache of the emulator has no password.)
+  secrets = {
+    for name in keys(local.services) : name => {
+      for key, variable in local.secret_values[name] : key => variable if !(local.emulated && contains(values(local.cache_secrets), variable))
+    }
+  }
+}

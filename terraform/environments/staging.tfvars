@@ -1,0 +1,9 @@
+# Where releases are tried: small, one NAT gateway, no standby. Put your own account's number here.
+stack       = "stackhand"
+environment = "staging"
+region      = "eu-west-1"
+account_id  = "123456789012"
+
+nat         = "single"
+spot_weight = 50
+exec        = true

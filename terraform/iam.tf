@@ -1,0 +1,106 @@
+# What ECS may do to start a task, and what a task itself may do. Whom GitHub may be: github.tf.
+
+data "aws_iam_policy_document" "tasks_trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+}
+
+# --- ECS, starting a task: this stack's images, log groups and parameters --------------------------------------
+
+resource "aws_iam_role" "execution" {
+  name               = "${local.name}-execution"
+  description        = "ECS, starting tasks of ${local.name}"
+  assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
+}
+
+resource "aws_iam_role_policy" "execution" {
+  name   = "start-tasks"
+  role   = aws_iam_role.execution.name
+  policy = data.aws_iam_policy_document.execution.json
+}
+
+data "aws_iam_policy_document" "execution" {
+  statement {
+    sid       = "LogInToTheRegistry"
+    actions   = ["ecr:GetAuthorizationToken"] # knows no resources
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "PullImages"
+    actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    resources = [for repository in aws_ecr_repository.service : repository.arn]
+  }
+
+  statement {
+    sid       = "WriteLogs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = [for group in aws_cloudwatch_log_group.service : "${group.arn}:*"]
+  }
+
+  dynamic "statement" {
+    for_each = length(local.parameters) > 0 ? ["secrets"] : []
+
+    content {
+      sid       = "ReadSecrets"
+      actions   = ["ssm:GetParameters"]
+      resources = values(local.parameters)
+    }
+  }
+
+  statement {
+    sid       = "DecryptSecretsAndImages"
+    actions   = ["kms:Decrypt"]
+    resources = [aws_kms_key.main.arn]
+  }
+}
+
+# --- A task itself: nothing, but for a shell where that is allowed ---------------------------------------------
+
+resource "aws_iam_role" "task" {
+  for_each = local.services
+
+  name               = "${local.name}-${each.key}-task"
+  description        = "Tasks of ${each.key}"
+  assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
+}
+
+resource "aws_iam_role_policy" "exec" {
+  for_each = toset(var.exec ? keys(local.services) : [])
+
+  name   = "exec"
+  role   = aws_iam_role.task[each.key].name
+  policy = data.aws_iam_policy_document.exec.json
+}
+
+data "aws_iam_policy_document" "exec" {
+  statement {
+    sid       = "SessionOfAShell"
+    actions   = ["ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
+    resources = ["*"] # these actions know no resources
+  }
+
+  statement {
+    sid       = "RecordIt"
+    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.exec.arn}:*"]
+  }
+
+  statement {
+    sid       = "EncryptIt"
+    actions   = ["kms:Decrypt"]
+    resources = [aws_kms_key.main.arn]
+  }
+}

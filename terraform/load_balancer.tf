@@ -1,0 +1,143 @@
+# The front door: one address, and which paths lead to which service.
+
+locals {
+  url = (
+    local.emulated ? "${trimsuffix(var.aws_endpoint, "/")}/_alb/${aws_lb.main.name}" :
+    var.certificate_arn == null ? "http://${aws_lb.main.dns_name}" : "https://${var.domain}"
+  )
+
+  # Each path and the service behind it. The path of a service's health check leads to that service, wherever else it would.
+  routes = merge(
+    { for name, path in local.health : path => name if contains(keys(local.paths), name) && path != "/" && length([for other in values(local.health) : other if other == path]) == 1 },
+    merge([for name, paths in local.paths : { for path in paths : path => name }]...),
+  )
+
+  # The longer what is written out, the earlier it is tried; a whole path before one with a star. A path's number depends on no other path.
+  written_out = { for path in keys(local.routes) : path => min(48, strcontains(path, "*") ? length(split("*", path)[0]) : length(path) + 1) }
+  priorities = {
+    for path, length in local.written_out : path => (48 - length) * 1000 + 1 + parseint(substr(sha1(path), 0, 8), 16) % 1000
+  }
+
+  listener = one(concat(values(aws_lb_listener.https), var.certificate_arn == null ? [aws_lb_listener.http] : []))
+}
+
+resource "aws_lb" "main" {
+  #checkov:skip=CKV2_AWS_28: a web application firewall costs more than this stack; associate one when there is something to protect
+  name                       = local.name
+  load_balancer_type         = "application"
+  internal                   = false
+  subnets                    = [for subnet in aws_subnet.public : subnet.id]
+  security_groups            = [aws_security_group.load_balancer.id]
+  enable_deletion_protection = var.deletion_protection #checkov:skip=CKV_AWS_150: off where the environment is made to be thrown away
+  drop_invalid_header_fields = true
+  desync_mitigation_mode     = "strictest"
+
+  access_logs {
+    bucket  = aws_s3_bucket.access_logs.id
+    enabled = true
+  }
+
+  depends_on = [aws_s3_bucket_policy.access_logs]
+}
+
+resource "aws_lb_listener" "http" {
+  load_balancer_arn = aws_lb.main.arn
+  port              = 80
+  protocol          = "HTTP" #checkov:skip=CKV_AWS_2: redirects where there is a certificate; production has one
+
+  dynamic "default_action" {
+    for_each = var.certificate_arn == null ? ["answer"] : []
+
+    content {
+      type = "fixed-response"
+
+      fixed_response {
+        content_type = "text/plain"
+        message_body = "no service has this path"
+        status_code  = "404"
+      }
+    }
+  }
+
+  dynamic "default_action" {
+    for_each = var.certificate_arn == null ? [] : ["redirect"]
+
+    content {
+      type = "redirect"
+
+      redirect {
+        port        = "443"
+        protocol    = "HTTPS"
+        status_code = "HTTP_301"
+      }
+    }
+  }
+}
+
+resource "aws_lb_listener" "https" {
+  for_each = toset(var.certificate_arn == null ? [] : ["https"])
+
+  load_balancer_arn = aws_lb.main.arn
+  port              = 443
+  protocol          = "HTTPS"
+  ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+  certificate_arn   = var.certificate_arn
+
+  default_action {
+    type = "fixed-response"
+
+    fixed_response {
+      content_type = "text/plain"
+      message_body = "no service has this path"
+      status_code  = "404"
+    }
+  }
+}
+
+resource "aws_lb_listener_rule" "path" {
+  for_each = local.routes
+
+  listener_arn = local.listener.arn
+  priority     = local.priorities[each.key]
+
+  condition {
+    path_pattern {
+      values = [each.key]
+    }
+  }
+
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.service[each.value].arn
+  }
+}
+
+resource "aws_lb_target_group" "service" {
+  for_each = local.paths
+
+  name                 = "${local.name}-${each.key}-${local.ports[each.key]}"
+  vpc_id               = aws_vpc.main.id
+  target_type          = "ip"
+  port                 = local.ports[each.key]
+  protocol             = "HTTP" #checkov:skip=CKV_AWS_378: TLS ends at the load balancer; behind it is our own network
+  deregistration_delay = 30
+
+  # Shallow: whether the task answers, not whether its database does, or a database's outage would end every task.
+  health_check {
+    path                = local.health[each.key]
+    matcher             = "200"
+    interval            = 10
+    timeout             = 5
+    healthy_threshold   = 2
+    unhealthy_threshold = 3
+  }
+
+  lifecycle {
+    create_before_destroy = true
+
+    precondition {
+      condition     = length("${local.name}-${each.key}-${local.ports[each.key]}") <= 32
+      error_message = "AWS allows 32 letters for ${local.name}-${each.key}-${local.ports[each.key]}: shorten the stack's, the environment's or the service's name."
+    }
+  }
+}

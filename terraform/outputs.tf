@@ -1,0 +1,41 @@
+output "url" {
+  description = "Where people find the stack."
+  value       = local.url
+}
+
+output "load_balancer" {
+  description = "What a DNS record of `domain` points at."
+  value       = aws_lb.main.dns_name
+}
+
+output "release" {
+  description = "All that a deploy needs to know; nothing in it is secret. Its shape is a contract with stackhand/release."
+  value = {
+    stack        = var.stack
+    environment  = var.environment
+    region       = var.region
+    account      = local.account
+    url          = local.url
+    cluster      = aws_ecs_cluster.main.name
+    architecture = var.architecture
+    services = {
+      for name, service in local.services : name => {
+        service           = aws_ecs_service.main[name].name
+        container         = name
+        repository        = contains(local.built, name) ? { name = aws_ecr_repository.service[name].name, url = aws_ecr_repository.service[name].repository_url } : null
+        task_definition   = local.templates[name]
+        target_group      = try(aws_lb_target_group.service[name].arn, null)
+        port              = local.ports[name]
+        health_path       = try(local.health[name], null)
+        paths             = try(local.paths[name], [])
+        subnets           = [for subnet in aws_subnet.private : subnet.id]
+        security_groups   = [aws_security_group.service[name].id]
+        log_group         = aws_cloudwatch_log_group.service[name].name
+        log_stream_prefix = "task"
+        min               = service["x-aws"].scale.min
+        max               = service["x-aws"].scale.max
+        migrate           = can(service["x-aws"].migrate) ? split(" ", service["x-aws"].migrate) : null
+      }
+    }
+  }
+}

@@ -1,0 +1,183 @@
+# Who may talk to whom. Each line of this chain is one rule; what has no rule here is closed.
+#
+#   internet -> load balancer -> a service with paths -> the databases and caches that it needs
+#                                a service that shows health -> the services whose health it shows
+
+# The group of whatever names none: nothing may come in or go out.
+resource "aws_default_security_group" "closed" {
+  vpc_id = aws_vpc.main.id
+}
+
+resource "aws_security_group" "load_balancer" {
+  name        = "${local.name}-load-balancer"
+  description = "The load balancer"
+  vpc_id      = aws_vpc.main.id
+}
+
+resource "aws_security_group" "service" {
+  for_each = local.services
+
+  name        = "${local.name}-${each.key}"
+  description = "Tasks of ${each.key}"
+  vpc_id      = aws_vpc.main.id
+}
+
+resource "aws_security_group" "data" {
+  for_each = merge(local.databases, local.caches)
+
+  name        = "${local.name}-${each.key}"
+  description = "The managed ${each.key}"
+  vpc_id      = aws_vpc.main.id
+}
+
+resource "aws_security_group" "endpoints" {
+  for_each = toset(var.nat == "none" ? ["endpoints"] : [])
+
+  name        = "${local.name}-endpoints"
+  description = "AWS services reached from inside"
+  vpc_id      = aws_vpc.main.id
+}
+
+# --- Internet -> load balancer ---------------------------------------------------------------------------------
+
+resource "aws_vpc_security_group_ingress_rule" "http" {
+  security_group_id = aws_security_group.load_balancer.id
+  description       = var.certificate_arn == null ? "HTTP from everywhere" : "HTTP from everywhere, to be redirected"
+  ip_protocol       = "tcp"
+  from_port         = 80
+  to_port           = 80
+  cidr_ipv4         = "0.0.0.0/0" #checkov:skip=CKV_AWS_260: the front door; with a certificate it only redirects
+}
+
+resource "aws_vpc_security_group_ingress_rule" "https" {
+  for_each = toset(var.certificate_arn == null ? [] : ["https"])
+
+  security_group_id = aws_security_group.load_balancer.id
+  description       = "HTTPS from everywhere"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  cidr_ipv4         = "0.0.0.0/0"
+}
+
+# --- Load balancer -> services with paths ----------------------------------------------------------------------
+
+resource "aws_vpc_security_group_egress_rule" "load_balancer_to_service" {
+  for_each = local.paths
+
+  security_group_id            = aws_security_group.load_balancer.id
+  description                  = "Requests to ${each.key}"
+  ip_protocol                  = "tcp"
+  from_port                    = local.ports[each.key]
+  to_port                      = local.ports[each.key]
+  referenced_security_group_id = aws_security_group.service[each.key].id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "service_from_load_balancer" {
+  for_each = local.paths
+
+  security_group_id            = aws_security_group.service[each.key].id
+  description                  = "Requests from the load balancer"
+  ip_protocol                  = "tcp"
+  from_port                    = local.ports[each.key]
+  to_port                      = local.ports[each.key]
+  referenced_security_group_id = aws_security_group.load_balancer.id
+}
+
+# --- Services -> databases and caches --------------------------------------------------------------------------
+
+resource "aws_vpc_security_group_egress_rule" "service_to_data" {
+  for_each = local.needs
+
+  security_group_id            = aws_security_group.service[each.value.service].id
+  description                  = "To ${each.value.need}"
+  ip_protocol                  = "tcp"
+  from_port                    = local.data_ports[each.value.need]
+  to_port                      = local.data_ports[each.value.need]
+  referenced_security_group_id = aws_security_group.data[each.value.need].id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "data_from_service" {
+  for_each = local.needs
+
+  security_group_id            = aws_security_group.data[each.value.need].id
+  description                  = "From ${each.value.service}"
+  ip_protocol                  = "tcp"
+  from_port                    = local.data_ports[each.value.need]
+  to_port                      = local.data_ports[each.value.need]
+  referenced_security_group_id = aws_security_group.service[each.value.service].id
+}
+
+locals {
+  data_ports = merge({ for name in keys(local.databases) : name => 5432 }, { for name in keys(local.caches) : name => 6379 })
+}
+
+# --- Who shows health -> whose health it shows -----------------------------------------------------------------
+
+resource "aws_vpc_security_group_egress_rule" "watcher_to_service" {
+  for_each = local.watched
+
+  security_group_id            = aws_security_group.service[each.value.watcher].id
+  description                  = "Asks ${each.value.name} for its health"
+  ip_protocol                  = "tcp"
+  from_port                    = local.ports[each.value.name]
+  to_port                      = local.ports[each.value.name]
+  referenced_security_group_id = aws_security_group.service[each.value.name].id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "service_from_watcher" {
+  for_each = local.watched
+
+  security_group_id            = aws_security_group.service[each.value.name].id
+  description                  = "Asked for its health by ${each.value.watcher}"
+  ip_protocol                  = "tcp"
+  from_port                    = local.ports[each.value.name]
+  to_port                      = local.ports[each.value.name]
+  referenced_security_group_id = aws_security_group.service[each.value.watcher].id
+}
+
+# --- Services -> AWS: images, logs, parameters -----------------------------------------------------------------
+
+resource "aws_vpc_security_group_egress_rule" "service_to_internet" {
+  for_each = toset(var.nat == "none" ? [] : keys(local.services))
+
+  security_group_id = aws_security_group.service[each.key].id
+  description       = "HTTPS: images, logs and parameters of AWS"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  cidr_ipv4         = "0.0.0.0/0"
+}
+
+resource "aws_vpc_security_group_egress_rule" "service_to_endpoints" {
+  for_each = toset(var.nat == "none" ? keys(local.services) : [])
+
+  security_group_id            = aws_security_group.service[each.key].id
+  description                  = "HTTPS: images, logs and parameters of AWS"
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+  referenced_security_group_id = aws_security_group.endpoints["endpoints"].id
+}
+
+resource "aws_vpc_security_group_egress_rule" "service_to_s3" {
+  for_each = toset(var.nat == "none" ? keys(local.services) : [])
+
+  security_group_id = aws_security_group.service[each.key].id
+  description       = "HTTPS: the layers of images"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  prefix_list_id    = aws_vpc_endpoint.s3.prefix_list_id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "endpoints_from_service" {
+  for_each = toset(var.nat == "none" ? keys(local.services) : [])
+
+  security_group_id            = aws_security_group.endpoints["endpoints"].id
+  description                  = "HTTPS from ${each.key}"
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+  referenced_security_group_id = aws_security_group.service[each.key].id
+}

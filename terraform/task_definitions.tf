@@ -1,0 +1,95 @@
+# How a task of each service looks. Terraform owns this template, and a deploy owns which image is in it: the deploy takes the template
+# from the output `release`, sets the image's digest, and registers that. So a change here reaches the service with the next deploy, and
+# Terraform never puts an old image back.
+
+locals {
+  templates = {
+    for name, service in local.services : name => {
+      family                  = "${local.name}-${name}"
+      taskRoleArn             = aws_iam_role.task[name].arn
+      executionRoleArn        = aws_iam_role.execution.arn
+      networkMode             = "awsvpc"
+      requiresCompatibilities = ["FARGATE"]
+      cpu                     = tostring(service["x-aws"].cpu)
+      memory                  = tostring(service["x-aws"].memory)
+      runtimePlatform         = { cpuArchitecture = var.architecture, operatingSystemFamily = "LINUX" }
+      containerDefinitions    = [{ for key, value in local.containers[name] : key => value if value != null }]
+      tags                    = [for key, value in { Stack = var.stack, Environment = var.environment, Service = name } : { key = key, value = value }]
+    }
+  }
+
+  containers = {
+    for name, service in local.services : name => {
+      name      = name
+      image     = contains(local.built, name) ? "IMAGE" : service.image
+      essential = true
+      command   = can(service.build) ? null : try(tolist(service.command), split(" ", service.command), null)
+      user      = try(tostring(service.user), null)
+
+      environment  = [for key, value in local.environment[name] : { name = key, value = value }]
+      secrets      = [for key, variable in local.secrets[name] : { name = key, valueFrom = local.parameters[variable] }]
+      portMappings = [{ containerPort = local.ports[name], hostPort = local.ports[name], protocol = "tcp" }]
+
+      readonlyRootFilesystem = true
+      linuxParameters = {
+        initProcessEnabled = true
+        capabilities       = { drop = ["ALL"] }
+        tmpfs              = [for path in flatten([try(service.tmpfs, [])]) : { containerPath = path, size = 64, mountOptions = ["nosuid", "nodev"] }]
+      }
+      stopTimeout = min(120, local.seconds[try(service.stop_grace_period, "10s")])
+
+      healthCheck = !can(service.healthcheck.test) ? null : {
+        command     = [for word in try(tolist(service.healthcheck.test), ["CMD-SHELL", service.healthcheck.test]) : replace(word, "$$", "$")]
+        interval    = max(5, try(local.seconds[service.healthcheck.interval], 30))
+        timeout     = max(2, try(local.seconds[service.healthcheck.timeout], 5))
+        retries     = try(service.healthcheck.retries, 3)
+        startPeriod = try(local.seconds[service.healthcheck.start_period], 0)
+      }
+
+      logConfiguration = {
+        logDriver = "awslogs"
+        options = {
+          awslogs-group         = aws_cloudwatch_log_group.service[name].name
+          awslogs-region        = var.region
+          awslogs-stream-prefix = "task"
+          mode                  = "non-blocking" # a service goes on when its logs cannot be delivered
+          max-buffer-size       = "25m"
+        }
+      }
+
+      # A new password is a new template, so that the next deploy starts tasks which have it.
+      dockerLabels = { "stackhand.secrets-version" = tostring(var.secrets_version) }
+    }
+  }
+}
+
+# What runs until the first deploy: it answers every path, so that the health checks pass.
+resource "aws_ecs_task_definition" "placeholder" {
+  for_each = local.services
+
+  family                   = "${local.name}-${each.key}-placeholder"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = each.value["x-aws"].cpu
+  memory                   = each.value["x-aws"].memory
+  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = aws_iam_role.task[each.key].arn
+  skip_destroy             = true
+
+  runtime_platform {
+    cpu_architecture        = var.architecture
+    operating_system_family = "LINUX"
+  }
+
+  container_definitions = jsonencode([{
+    name                   = each.key
+    image                  = var.placeholder_image
+    essential              = true
+    user                   = "10001"
+    readonlyRootFilesystem = true
+    command                = ["python", "-c", replace(file("${path.module}/placeholder.py"), "4000", local.ports[each.key])]
+    portMappings           = [{ containerPort = local.ports[each.key], hostPort = local.ports[each.key], protocol = "tcp" }]
+    linuxParameters        = { initProcessEnabled = true }
+    logConfiguration       = local.containers[each.key].logConfiguration
+  }])
+}

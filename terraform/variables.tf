@@ -1,0 +1,242 @@
+# What differs from environment to environment: environments/NAME.tfvars. What a service needs is in ../docker-compose.yml.
+
+variable "stack" {
+  type        = string
+  description = "Prefix of the names of all resources."
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,10}[a-z0-9]$", var.stack))
+    error_message = "The stack's name has 2 to 12 lower-case letters, digits and hyphens, and begins with a letter: names at AWS are short."
+  }
+}
+
+variable "environment" {
+  type        = string
+  description = "Which environment this is; what its .tfvars file is called."
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]{1,11}$", var.environment))
+    error_message = "The environment's name has 2 to 12 lower-case letters and digits, and begins with a letter."
+  }
+}
+
+variable "region" {
+  type        = string
+  description = "AWS region."
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "The region is a name such as eu-west-1."
+  }
+}
+
+variable "account_id" {
+  type        = string
+  description = "The account this environment belongs to; nothing is done in another."
+
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "The account is twelve digits, in quotes."
+  }
+}
+
+variable "compose_file" {
+  type        = string
+  default     = "../docker-compose.yml"
+  description = "The description of the services, as seen from this folder; .env.example lies beside it."
+}
+
+variable "settings" {
+  type        = map(string)
+  default     = {}
+  description = "Values for the variables of the Compose file that are other here than their defaults, such as LOG_LEVEL."
+}
+
+variable "vpc_cidr" {
+  type        = string
+  default     = "10.20.0.0/16"
+  description = "The network's addresses."
+
+  validation {
+    condition     = can(cidrsubnet(var.vpc_cidr, 8, 255))
+    error_message = "The network is a block such as 10.20.0.0/16, at least a /20."
+  }
+}
+
+variable "zones" {
+  type        = number
+  default     = 2
+  description = "How many availability zones the network spans."
+
+  validation {
+    condition     = contains([2, 3], var.zones)
+    error_message = "Two or three availability zones: the load balancer and the database need two, and a region has three at least."
+  }
+}
+
+variable "nat" {
+  type        = string
+  default     = "single"
+  description = "How tasks reach what is outside: through one NAT gateway, one per zone, or none but the endpoints of the services they need."
+
+  validation {
+    condition     = contains(["single", "per_az", "none"], var.nat)
+    error_message = "nat is single, per_az or none."
+  }
+}
+
+variable "certificate_arn" {
+  type        = string
+  default     = null
+  description = "ACM certificate of the load balancer. Without one it speaks plain HTTP."
+
+  validation {
+    condition     = var.certificate_arn == null || can(regex("^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/", var.certificate_arn))
+    error_message = "certificate_arn is the ARN of an ACM certificate."
+  }
+
+  validation {
+    condition     = var.certificate_arn != null || var.environment != "production"
+    error_message = "production needs certificate_arn: passwords and sessions do not travel over plain HTTP."
+  }
+}
+
+variable "domain" {
+  type        = string
+  default     = null
+  description = "The host name that the certificate is for; point it at the load balancer."
+
+  validation {
+    condition     = (var.domain == null) == (var.certificate_arn == null)
+    error_message = "domain and certificate_arn go together: the certificate is for that name."
+  }
+}
+
+variable "architecture" {
+  type        = string
+  default     = "ARM64"
+  description = "Of the tasks' processors, and so of the images."
+
+  validation {
+    condition     = contains(["ARM64", "X86_64"], var.architecture)
+    error_message = "architecture is ARM64 or X86_64."
+  }
+}
+
+variable "placeholder_image" {
+  type        = string
+  default     = "public.ecr.aws/docker/library/python:3.13-alpine"
+  description = "An image with Python, which answers the health checks until the first release is deployed."
+
+  validation {
+    condition     = var.nat != "none" || local.emulated || can(regex("\\.dkr\\.ecr\\.", var.placeholder_image))
+    error_message = "Without NAT, tasks pull from ECR only: push an image with Python to this account's ECR, and name it as placeholder_image."
+  }
+}
+
+variable "spot_weight" {
+  type        = number
+  default     = 0
+  description = "Of 100 tasks beyond the first of each service, how many run on Fargate Spot: cheaper, and ended with two minutes' notice."
+
+  validation {
+    condition     = var.spot_weight >= 0 && var.spot_weight <= 100
+    error_message = "spot_weight is a percentage, 0 to 100."
+  }
+}
+
+variable "exec" {
+  type        = bool
+  default     = false
+  description = "Whether `./inv cloud.exec` may open a shell in a running task."
+}
+
+variable "database_multi_az" {
+  type        = bool
+  default     = false
+  description = "Whether databases have a standby in another zone."
+}
+
+variable "database_backup_days" {
+  type        = number
+  default     = 7
+  description = "Days for which automatic backups are kept."
+
+  validation {
+    condition     = var.database_backup_days >= 7 && var.database_backup_days <= 35
+    error_message = "Backups are kept 7 to 35 days."
+  }
+}
+
+variable "cache_replicas" {
+  type        = number
+  default     = 0
+  description = "Replicas of each cache, in other zones, to fail over to."
+
+  validation {
+    condition     = var.cache_replicas >= 0 && var.cache_replicas <= 5
+    error_message = "A cache has 0 to 5 replicas."
+  }
+}
+
+variable "log_days" {
+  type        = number
+  default     = 365
+  description = "Days for which logs are kept."
+
+  validation {
+    condition     = contains([1, 3, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827], var.log_days)
+    error_message = "log_days is one of CloudWatch's numbers: 1, 3, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827."
+  }
+}
+
+variable "secrets_version" {
+  type        = number
+  default     = 1
+  description = "Raise it by one, and the next deploy makes and uses new passwords."
+
+  validation {
+    condition     = var.secrets_version >= 1 && floor(var.secrets_version) == var.secrets_version
+    error_message = "secrets_version is a whole number, 1 at first."
+  }
+}
+
+variable "kept_images" {
+  type        = number
+  default     = 30
+  description = "Images of each repository that are kept: as far back as a rollback can go."
+
+  validation {
+    condition     = var.kept_images >= 10
+    error_message = "At least 10 images are kept: a rollback needs its images."
+  }
+}
+
+variable "deletion_protection" {
+  type        = bool
+  default     = true
+  description = "Whether databases and load balancer refuse to be deleted, and buckets and repositories to be deleted while they hold something."
+
+  validation {
+    condition     = var.deletion_protection || var.environment != "production" || var.destroying
+    error_message = "production keeps its deletion protection; ./inv destroy lifts it."
+  }
+}
+
+variable "destroying" {
+  type        = bool
+  default     = false
+  description = "Set by ./inv destroy, and by nothing else."
+}
+
+variable "final_snapshot" {
+  type        = string
+  default     = "final"
+  description = "End of the name of the snapshot that a deleted database leaves; null for none."
+}
+
+variable "aws_endpoint" {
+  type        = string
+  default     = null
+  description = "Of an AWS emulator on this machine, as its tasks reach it: http://172.17.0.1:4566."
+}

@@ -1,0 +1,45 @@
+terraform {
+  required_version = ">= 1.11" # write-only arguments: no secret is in the state
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.0"
+    }
+    random = {
+      source  = "hashicorp/random"
+      version = "~> 3.7"
+    }
+  }
+
+  # Which bucket depends on the environment: `./inv plan -e NAME` gives it, after `./inv bootstrap -e NAME` has made it.
+  backend "s3" {
+    key          = "terraform.tfstate"
+    encrypt      = true
+    use_lockfile = true
+  }
+}
+
+provider "aws" {
+  region              = var.region
+  allowed_account_ids = [var.account_id]
+
+  default_tags {
+    tags = { Stack = var.stack, Environment = var.environment, ManagedBy = "terraform" }
+  }
+}
+
+data "aws_caller_identity" "current" {}
+
+data "aws_availability_zones" "available" {
+  state = "available"
+}
+
+locals {
+  name    = "${var.stack}-${var.environment}"
+  account = data.aws_caller_identity.current.account_id
+  zones   = slice(sort(data.aws_availability_zones.available.names), 0, var.zones)
+
+  # An emulator on this machine has no private DNS, and its servers' certificates are nobody's: see environments/rehearsal.tfvars.
+  emulated = var.aws_endpoint != null
+}
