@@ -8,6 +8,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 
 from stackhand.tasks import bench, cache, db
+from stackhand.tasks.rehearse import rehearse
 from stackhand.verb import task
 
 
@@ -126,3 +127,4 @@ ns = Collection(up, down, status, logs, restart, shell, open, doctor, support, t
 ns.add_collection(db)
 ns.add_collection(cache)
 ns.add_collection(bench)
+ns.add_task(rehearse)

@@ -24,7 +24,9 @@ from stackhand.loglines import tail
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0
-PROGRAM = ROOT / ".venv" / "tools" / "ministack" / "bin" / "ministack"
+PROGRAM = ROOT / ".venv" / "tools" / "ministack" / "bin" / "hypercorn"
+APPLICATION = "ministack.app:app"
+FROM_A_CONTAINER = "host.docker.internal"
 LABEL = "ministack.instance"
 PORTS = range(24_600, 32_000)
 FOREIGN = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "EDGE_PORT", "MINISTACK_", "S3_PERSIST", "PERSIST_STATE")
@@ -40,12 +42,14 @@ class Emulator:
         birth: what tells it from a later process of that number.
         port: where it listens, on 127.0.0.1.
         region: whose resources it has; requests to a load balancer or to the registry name none.
+        gateway: where containers reach this machine.
     """
 
     pid: int
     birth: str
     port: int
     region: str
+    gateway: str
 
     @property
     def endpoint(self) -> str:
@@ -72,6 +76,7 @@ class Emulator:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "TF_VAR_aws_endpoint": self.endpoint,
+            "TF_VAR_aws_endpoint_of_tasks": f"http://{self.gateway}:{self.port}",
             "NO_PROXY": direct,
             "no_proxy": direct,
         }
@@ -108,10 +113,10 @@ def start(folder: Path, region: str) -> Emulator:
         earlier.stop()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "emulator.log"
-    port = _free_port()
+    port, gateway = _free_port(), _gateway()
     with log_path.open("wb") as log:
         child = subprocess.Popen(
-            [str(PROGRAM)],
+            command(port, gateway),
             cwd=folder,
             env=_environment(folder, port, region),
             stdin=subprocess.DEVNULL,
@@ -119,7 +124,7 @@ def start(folder: Path, region: str) -> Emulator:
             stderr=log,
             start_new_session=True,
         )
-    found = Emulator(child.pid, birth(child.pid) or "", port, region)
+    found = Emulator(child.pid, birth(child.pid) or "", port, region, gateway)
     _file(folder).write_text(json.dumps(asdict(found)), encoding="utf-8")
     try:
         _wait_for(found, log_path)
@@ -129,12 +134,29 @@ def start(folder: Path, region: str) -> Emulator:
     return found
 
 
+def command(port: int, gateway: str) -> list[str]:
+    """Return the command that serves the emulator to this machine and its containers, and to nobody else.
+
+    Its own command, `ministack`, listens at one address only, and tasks ask the load balancer for each other.
+    """
+    addresses = ["127.0.0.1", *([] if gateway == FROM_A_CONTAINER else [gateway])]
+    binds = [word for address in addresses for word in ("--bind", f"{address}:{port}")]
+    return [str(PROGRAM), APPLICATION, *binds, "--keep-alive", "75"]
+
+
 def remembered(folder: Path) -> Emulator | None:
     """Return the emulator last started in a folder, dead or alive; None when there was none."""
     try:
         return Emulator(**json.loads(_file(folder).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def forget(folder: Path) -> None:
+    """Remember no emulator of a folder any more."""
+    _file(folder).unlink(missing_ok=True)
+    for path in folder.glob("ministack-*.pid"):
+        path.unlink(missing_ok=True)
 
 
 def _file(folder: Path) -> Path:
@@ -146,7 +168,6 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     return {
         **kept,
         "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
         "MINISTACK_REGION": region,
         # gives databases and caches addresses and usual ports that tasks and this machine reach alike
         "DOCKER_NETWORK": "bridge",
@@ -177,14 +198,25 @@ def _answers(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/_ministack/health")
-        return connection.getresponse().status == http.client.OK
+        return connection.getresponse().status == 200  # noqa: PLR2004 - HTTP's
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
 
 
+def _gateway() -> str:
+    """Return the address of this machine on the network of containers; their name for it, where that is not ours."""
+    found = docker.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
+    with socket.socket() as probe:
+        try:
+            probe.bind((found, 0))
+        except OSError:
+            return FROM_A_CONTAINER
+    return found
+
+
 def _free_port() -> int:
     """Return a free port below those that the kernel hands out by itself, and not the one the next process looks at."""
     first = os.getpid() % len(PORTS)
-    return next(port for port in [*PORTS[first:], *PORTS[:first]] if ports.is_free(port))
+    return next(port for port in (*PORTS[first:], *PORTS[:first]) if ports.is_free(port))

@@ -64,7 +64,9 @@ def ensure(
         _push(environment, name, image, say)
         digests[name] = _digest(environment, built[name]["name"], commit, patience=SEEN_WITHIN)
         if not digests[name]:
-            raise Failure(f"ECR does not know {image}, {SEEN_WITHIN:g} s after it was pushed.", next="repeat the command")
+            raise Failure(
+                f"ECR does not know {image}, {SEEN_WITHIN:g} s after it was pushed.", next="repeat the command"
+            )
     for name, repository in built.items():
         scan.gate(environment, repository["name"], digests[name], max_severity, say)
     return digests

@@ -49,9 +49,7 @@ class Allowed:
     reason: str
 
 
-def gate(
-    environment: Environment, repository: str, digest: str, max_severity: str, say: Callable[[str], None]
-) -> None:
+def gate(environment: Environment, repository: str, digest: str, max_severity: str, say: Callable[[str], None]) -> None:
     """Refuse an image whose scan found something worse than allowed.
 
     Args:
@@ -142,7 +140,9 @@ def _read(client: Any, image: dict[str, Any], answer: dict[str, Any]) -> Iterato
         for each in result.get("enhancedFindings", []):
             details = each.get("packageVulnerabilityDetails", {})
             packages = [f"{found['name']} {found['version']}" for found in details.get("vulnerablePackages", [])]
-            yield Finding(details.get("vulnerabilityId", each.get("title", "")), each["severity"].lower(), ", ".join(packages))
+            yield Finding(
+                details.get("vulnerabilityId", each.get("title", "")), each["severity"].lower(), ", ".join(packages)
+            )
         if not answer.get("nextToken"):
             return
         answer = client.describe_image_scan_findings(**image, maxResults=1000, nextToken=answer["nextToken"])
