@@ -48,7 +48,7 @@ locals {
   neighbours = merge(
     { for name, database in aws_db_instance.main : "${name}:5432" => "${database.address}:${database.port}" },
     { for name, cache in aws_elasticache_replication_group.main : "${name}:6379" => "${cache.primary_endpoint_address}:6379" },
-    { for name, port in local.ports : "http://${name}:${port}" => local.url },
+    { for name, port in local.ports : "http://${name}:${port}" => local.url_of_tasks },
   )
 
   placed = {
@@ -67,7 +67,7 @@ locals {
   # Computed as on the laptop: every other service that can be asked for its health, at its own address.
   health_targets = {
     for watcher in local.watchers : watcher => join(",", [
-      for target in local.watched : "${target.name}=${local.emulated ? local.url : "http://${target.name}.${local.internal}:${local.ports[target.name]}"}${target.path}"
+      for target in local.watched : "${target.name}=${local.emulated ? local.url_of_tasks : "http://${target.name}.${local.internal}:${local.ports[target.name]}"}${target.path}"
       if target.watcher == watcher
     ])
   }

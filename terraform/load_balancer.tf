@@ -6,6 +6,9 @@ locals {
     var.certificate_arn == null ? "http://${aws_lb.main.dns_name}" : "https://${var.domain}"
   )
 
+  # The same, as tasks reach it.
+  url_of_tasks = local.emulated ? "${trimsuffix(coalesce(var.aws_endpoint_of_tasks, var.aws_endpoint), "/")}/_alb/${aws_lb.main.name}" : local.url
+
   # Each path and the service behind it. The path of a service's health check leads to that service, wherever else it would.
   routes = merge(
     { for name, path in local.health : path => name if contains(keys(local.paths), name) && path != "/" && length([for other in values(local.health) : other if other == path]) == 1 },

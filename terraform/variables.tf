@@ -238,5 +238,11 @@ variable "final_snapshot" {
 variable "aws_endpoint" {
   type        = string
   default     = null
-  description = "Of an AWS emulator on this machine, as its tasks reach it: http://172.17.0.1:4566."
+  description = "Of an AWS emulator, as this machine reaches it: http://127.0.0.1:4566. `./inv rehearse` sets it."
+}
+
+variable "aws_endpoint_of_tasks" {
+  type        = string
+  default     = null
+  description = "Of an AWS emulator, as its tasks reach it, where that is another."
 }
