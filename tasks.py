@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from stackhand.tasks import bench, cache, db
+from stackhand.tasks import bench, cache, db, infrastructure
 from stackhand.tasks.rehearse import rehearse
 from stackhand.verb import task
 
@@ -127,4 +127,7 @@ ns = Collection(up, down, status, logs, restart, shell, open, doctor, support, t
 ns.add_collection(db)
 ns.add_collection(cache)
 ns.add_collection(bench)
+ns.add_task(infrastructure.bootstrap)
+ns.add_task(infrastructure.plan)
+ns.add_task(infrastructure.destroy)
 ns.add_task(rehearse)

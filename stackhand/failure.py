@@ -16,6 +16,11 @@ class ExitCode(IntEnum):
     PREFLIGHT = 3
     UNHEALTHY = 4
     PORT_TAKEN = 5
+    ROLLED_BACK = 10
+    DEPLOY_FAILED = 11
+    SUPERSEDED = 12
+    STILL_ROLLING = 13
+    LOCKED = 14
     INTERRUPTED = 130
 
 

@@ -41,7 +41,10 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-aws` of a service that runs on ECS Fargate: sizes in CPU units and MiB."""
+    """`x-aws` of a service that runs on ECS Fargate: sizes in CPU units and MiB.
+
+    `ca` is the path, in the image, of the certificates by which a database at RDS is verified.
+    """
 
     port: int
     cpu: int
@@ -50,6 +53,7 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paths: list[str] = []
     needs: list[str] = []
     migrate: str | None = None
+    ca: str | None = None
 
 
 class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"instance_class": "class"}):

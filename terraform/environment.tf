@@ -36,7 +36,7 @@ locals {
     for name, values in local.written : name => {
       for key, value in values : key => join("", [
         for part in regexall("[$][{][^}]*[}]|[$][$]|[^$]+|[$]", value) :
-        startswith(part, "$${") ? lookup(
+        can(regex("^[$][{]", part)) ? lookup(
           local.settings, try(regex("^[$][{]([A-Za-z_0-9]+)", part)[0], ""), try(regex(":?-([^}]*)[}]$", part)[0], "")
         ) : part == "$$" ? "$" : part
       ])

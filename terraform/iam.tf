@@ -20,9 +20,10 @@ data "aws_iam_policy_document" "tasks_trust" {
 # --- ECS, starting a task: this stack's images, log groups and parameters --------------------------------------
 
 resource "aws_iam_role" "execution" {
-  name               = "${local.name}-execution"
-  description        = "ECS, starting tasks of ${local.name}"
-  assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
+  name                 = "${local.name}-execution"
+  description          = "ECS, starting tasks of ${local.name}"
+  assume_role_policy   = data.aws_iam_policy_document.tasks_trust.json
+  permissions_boundary = aws_iam_policy.boundary.arn
 }
 
 resource "aws_iam_role_policy" "execution" {
@@ -72,9 +73,10 @@ data "aws_iam_policy_document" "execution" {
 resource "aws_iam_role" "task" {
   for_each = local.services
 
-  name               = "${local.name}-${each.key}-task"
-  description        = "Tasks of ${each.key}"
-  assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
+  name                 = "${local.name}-${each.key}-task"
+  description          = "Tasks of ${each.key}"
+  assume_role_policy   = data.aws_iam_policy_document.tasks_trust.json
+  permissions_boundary = aws_iam_policy.boundary.arn
 }
 
 resource "aws_iam_role_policy" "exec" {
@@ -100,6 +102,49 @@ data "aws_iam_policy_document" "exec" {
 
   statement {
     sid       = "EncryptIt"
+    actions   = ["kms:Decrypt"]
+    resources = [aws_kms_key.main.arn]
+  }
+}
+
+# --- What no role of a task can exceed, whoever writes its policies --------------------------------------------
+
+resource "aws_iam_policy" "boundary" {
+  name        = "${local.name}-boundary"
+  description = "The most that a role of ${local.name} can do"
+  policy      = data.aws_iam_policy_document.boundary.json
+}
+
+data "aws_iam_policy_document" "boundary" {
+  statement {
+    sid = "ImagesAndShells"
+    actions = [
+      "ecr:GetAuthorizationToken", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel",
+      "ssmmessages:OpenDataChannel",
+    ]
+    resources = ["*"] # these actions know no resources
+  }
+
+  statement {
+    sid       = "TheImagesOfThisStack"
+    actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    resources = ["arn:aws:ecr:${var.region}:${local.account}:repository/${local.name}/*"]
+  }
+
+  statement {
+    sid       = "TheLogsOfThisStack"
+    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    resources = ["arn:aws:logs:${var.region}:${local.account}:log-group:/${var.stack}/${var.environment}/*"]
+  }
+
+  statement {
+    sid       = "TheSecretsOfThisStack"
+    actions   = ["ssm:GetParameters"]
+    resources = ["arn:aws:ssm:${var.region}:${local.account}:parameter/${var.stack}/${var.environment}/*"]
+  }
+
+  statement {
+    sid       = "TheKeyOfThisStack"
     actions   = ["kms:Decrypt"]
     resources = [aws_kms_key.main.arn]
   }

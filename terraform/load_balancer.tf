@@ -25,6 +25,7 @@ locals {
 }
 
 resource "aws_lb" "main" {
+  #checkov:skip=CKV2_AWS_20: it redirects where there is a certificate; production has one
   #checkov:skip=CKV2_AWS_28: a web application firewall costs more than this stack; associate one when there is something to protect
   name                       = local.name
   load_balancer_type         = "application"
@@ -44,6 +45,7 @@ resource "aws_lb" "main" {
 }
 
 resource "aws_lb_listener" "http" {
+  #checkov:skip=CKV_AWS_103: port 80 speaks no TLS; where there is a certificate it only redirects
   load_balancer_arn = aws_lb.main.arn
   port              = 80
   protocol          = "HTTP" #checkov:skip=CKV_AWS_2: redirects where there is a certificate; production has one

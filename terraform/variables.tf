@@ -235,6 +235,40 @@ variable "final_snapshot" {
   description = "End of the name of the snapshot that a deleted database leaves; null for none."
 }
 
+variable "alarm_email" {
+  type        = string
+  default     = null
+  description = "Who is told of alarms; the address is asked to confirm. Without one, the topic waits for subscribers."
+}
+
+variable "github_repository" {
+  type        = string
+  default     = null
+  description = "owner/name of the repository whose workflows may plan and deploy this environment; null: none may."
+
+  validation {
+    condition     = var.github_repository == null || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository is owner/name, without a wildcard: it decides who may deploy."
+  }
+}
+
+variable "github_ids" {
+  type        = object({ owner = string, repository = string })
+  default     = null
+  description = "The numbers of owner and repository, where GitHub puts them into the subject of its tokens (repositories made since July 2026)."
+
+  validation {
+    condition     = var.github_ids == null || can(regex("^[0-9]+/[0-9]+$", "${var.github_ids.owner}/${var.github_ids.repository}"))
+    error_message = "github_ids are two numbers, in quotes: gh api repos/OWNER/NAME --jq '.owner.id, .id'."
+  }
+}
+
+variable "github_provider_arn" {
+  type        = string
+  default     = null
+  description = "The account's identity provider for GitHub, where it has one already: an account can have only one."
+}
+
 variable "aws_endpoint" {
   type        = string
   default     = null

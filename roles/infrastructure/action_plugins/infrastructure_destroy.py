@@ -1,0 +1,47 @@
+"""See library/infrastructure_destroy.py for what this does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from stackhand import environments
+from stackhand.action import Action, step
+from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure.program import Terraform
+
+PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main", "aws_s3_bucket.access_logs")
+"""What refuses to be deleted until it is told otherwise."""
+
+
+class ActionModule(Action):
+    """Lifts the protection, then removes everything."""
+
+    options = frozenset({"environment", "confirmed"})
+
+    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+        """Destroy; the databases leave a snapshot."""
+        environment = environments.load(str(arguments["environment"]))
+        if arguments["confirmed"] != environment.name:
+            raise Failure(
+                f"Destroying {environment.name} was not confirmed.",
+                next=f"./inv destroy -e {environment.name}",
+                code=ExitCode.USAGE,
+            )
+        terraform = Terraform(environment, self.progress)
+        terraform.init()
+        there = {each["address"].partition("[")[0] for each in terraform.resources()}
+        if check or not there:
+            return {"changed": bool(there)}
+        lifted = {"deletion_protection": "false", "destroying": "true"}
+        snapshot = f"final-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        if environment.variables.get("final_snapshot", "") is not None:
+            lifted["final_snapshot"] = snapshot
+        notes = ["the protection against deletion is lifted"]
+        if terraform.plan(targets=[each for each in PROTECTED if each in there], **lifted):
+            terraform.apply()
+        terraform.plan(destroy=True, **lifted)
+        terraform.apply()
+        if "final_snapshot" in lifted:
+            notes.append(f"each database left a snapshot whose name ends in {snapshot}")
+        return {"changed": True, "step": step("destroyed", f"{len(there)} kinds of resources", notes=notes)}

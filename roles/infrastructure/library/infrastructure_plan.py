@@ -1,0 +1,15 @@
+"""Documentation of the action infrastructure_plan; its work is in ../action_plugins/infrastructure_plan.py."""
+
+DOCUMENTATION = """
+module: infrastructure_plan
+short_description: Say what would change
+description:
+  - Its report has the changes by concern, which is the file of terraform/ that a resource stands in, and the cost.
+options:
+  environment:
+    description: The environment.
+    type: str
+  refresh:
+    description: Compare with what is there, not only with the state.
+    type: bool
+"""

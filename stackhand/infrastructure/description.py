@@ -1,0 +1,120 @@
+"""What `docker-compose.yml` must say of the services in the cloud, checked before Terraform reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stackhand import model, settings
+from stackhand.composefile import FILE, read
+from stackhand.failure import ExitCode, Failure
+from stackhand.model import Service, Stack
+from stackhand.xfields import Fargate, Managed
+
+SIZES = {
+    256: range(512, 2049, 512),
+    512: range(1024, 4097, 1024),
+    1024: range(2048, 8193, 1024),
+    2048: range(4096, 16385, 1024),
+    4096: range(8192, 30721, 1024),
+}
+"""The memory in MiB that Fargate has for so many CPU units. (It has 256 x 2048 too, and larger ones that need more thought.)"""
+PORTS = {"rds": 5432, "elasticache": 6379}
+
+
+def check(root: Path) -> Stack:
+    """Return the services, fit for the cloud.
+
+    Raises:
+        Failure: the file is wrong; every place is named.
+    """
+    values = settings.ensure(root, check=True).values
+    stack, written = model.load(root, values), read(root / FILE)["services"]
+    found = [line for service in stack.services.values() for line in _service(service, stack, written[service.name])]
+    found += _paths(stack)
+    if found:
+        raise Failure(
+            f"{FILE} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} about the cloud.",
+            evidence=found,
+            next=f"mend {FILE} (docs/architecture.md has what x-aws may say), then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    if not any(isinstance(service.aws, Fargate) for service in stack.services.values()):
+        raise Failure(f"No service of {FILE} has x-aws with a port.", code=ExitCode.PREFLIGHT)
+    return stack
+
+
+def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterator[str]:
+    at = f"services.{service.name}"
+    if service.aws is not None and not re.fullmatch(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", service.name):
+        yield f"{at}: the name must be short, of small letters, digits and hyphens: AWS has no other"
+    match service.aws:
+        case Fargate():
+            yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
+            yield from _words(written, f"{at}")
+            yield from _secrets(written, settings.secret_keys(stack.root), f"{at}.environment")
+        case Managed():
+            yield from _managed(service.aws, f"{at}.x-aws")
+
+
+def _fargate(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[str]:
+    if service.image is None and service.build is None:
+        yield f"{at}: the service needs build or image"
+    if aws.cpu not in SIZES or aws.memory not in SIZES[aws.cpu]:
+        sizes = f"{SIZES[aws.cpu][0]} to {SIZES[aws.cpu][-1]}" if aws.cpu in SIZES else ""
+        yield f"{at}: Fargate has no {aws.cpu} CPU units with {aws.memory} MiB" + (
+            f"; {aws.cpu} go with {sizes}, in steps of {SIZES[aws.cpu].step}"
+            if sizes
+            else f"; CPU is one of {', '.join(map(str, SIZES))}"
+        )
+    if not 1 <= aws.scale.min <= aws.scale.max:
+        yield f"{at}.scale: min must be 1 or more, and max no less"
+    for name in ("cpu", "memory"):
+        if not 1 <= getattr(aws.scale, name) <= 100:  # noqa: PLR2004 - percent
+            yield f"{at}.scale.{name} must be percent, 1 to 100"
+    if aws.paths and service.health is None:
+        yield f"services.{service.name}: a service with x-aws.paths needs x-health, which the load balancer asks"
+    for need in aws.needs:
+        if not isinstance(stack.services[need].aws, Managed):
+            yield f"{at}.needs: {need} has no x-aws.managed"
+
+
+def _managed(aws: Managed, at: str) -> Iterator[str]:
+    prefix = {"rds": "db.", "elasticache": "cache."}[aws.managed]
+    if not aws.instance_class.startswith(prefix):
+        yield f"{at}.class must begin with {prefix}"
+    if aws.managed == "rds" and (aws.storage or 20) < 20:  # noqa: PLR2004 - the least that RDS has
+        yield f"{at}.storage must be 20 GiB or more"
+
+
+def _words(written: dict[str, Any], at: str) -> Iterator[str]:
+    """Terraform splits a command at its spaces: it knows no quotes."""
+    for name, text in (("command", written.get("command")), ("x-aws.migrate", written["x-aws"].get("migrate"))):
+        if isinstance(text, str) and re.search(r"""["'\\$]""", text):
+            yield f"{at}.{name}: in the cloud a command is split at spaces; write it without quotes and variables"
+
+
+def _secrets(written: dict[str, Any], secret: set[str], at: str) -> Iterator[str]:
+    """A secret is injected as it is: it cannot be a part of a longer value."""
+    values = written.get("environment") or {}
+    pairs = values.items() if isinstance(values, dict) else (str(each).partition("=")[::2] for each in values)
+    for key, value in pairs:
+        names = re.findall(r"\$\{?(\w+)", str(value or ""))
+        whole = re.fullmatch(r"\$\{\w+[^}]*\}|\$\w+", str(value or ""))
+        required = re.search(r"\$\{\w+:?\?", str(value or ""))
+        if (secret & set(names) or required) and not whole:
+            yield f"{at}.{key}: a secret must be the whole value, for its parameter is injected as it is"
+
+
+def _paths(stack: Stack) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for service in stack.services.values():
+        for path in service.aws.paths if isinstance(service.aws, Fargate) else []:
+            at = f"services.{service.name}.x-aws.paths"
+            if not re.fullmatch(r"/[A-Za-z0-9_.~/&:@%+$-]*\*?", path) or len(path) > 128:  # noqa: PLR2004 - AWS's limit
+                yield f"{at}: {path!r} must be a path such as /docs/*, with a star at its end only"
+            if path in seen:
+                yield f"{at}: {path} belongs to {seen[path]} already"
+            seen.setdefault(path, service.name)

@@ -1,0 +1,102 @@
+"""What Terraform says when it fails, as our one paragraph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stackhand import ROOT
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+
+SHOWN = 5
+LINES_OF_EACH = 4
+
+
+def failure(environment: Environment, what: str, said: Sequence[dict[str, Any]], log: Path) -> Failure:
+    """Return the failure of a command.
+
+    Args:
+        environment: whose.
+        what: the end of a sentence: "could not be planned".
+        said: Terraform's diagnostics.
+        log: where all of it stands.
+    """
+    text = "\n".join(f"{each.get('summary', '')}\n{each.get('detail', '')}" for each in said)
+    if "Error acquiring the state lock" in text:
+        return _locked(environment, text)
+    for pattern, sentence, mend in KNOWN:
+        if re.search(pattern, text, re.IGNORECASE):
+            return Failure(
+                sentence.format(name=environment.name, account=environment.account),
+                evidence=_lines(said)[:SHOWN],
+                next=mend.format(name=environment.name),
+                code=ExitCode.PREFLIGHT,
+            )
+    return Failure(
+        f"{environment.name} {what}.",
+        evidence=_lines(said) or ["Terraform did not say why"],
+        next=f"mend it, then repeat the command; all that Terraform said: {log.relative_to(ROOT)}",
+    )
+
+
+KNOWN = (
+    (
+        r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is (invalid|expired)",
+        "AWS does not know who you are.",
+        "log in (aws sso login, or AWS_PROFILE=...), then repeat the command",
+    ),
+    (
+        r"AWS account ID not allowed",
+        "You are logged in to another account than {account}, which {name} belongs to.",
+        "log in to that account, or correct account_id in terraform/environments/{name}.tfvars",
+    ),
+    (
+        r"NoSuchBucket|bucket does not exist",
+        "{name} has no bucket for its state yet.",
+        "./inv bootstrap -e {name}",
+    ),
+    (
+        r"Failed to (query available|install) provider|could not connect to registry",
+        "Terraform could not get its providers.",
+        "connect this machine, or configure a mirror of the providers in ~/.terraformrc, then repeat the command",
+    ),
+    (
+        r"AccessDenied|not authorized to perform|UnauthorizedOperation",
+        "AWS does not allow you what {name} needs.",
+        "log in with a role that may do it (docs/operations.md), then repeat the command",
+    ),
+)
+"""What is known to go wrong: a pattern, the sentence, and what mends it."""
+
+
+def _locked(environment: Environment, text: str) -> Failure:
+    """Say who holds the lock of the state, and since when."""
+    found = dict(re.findall(r"^\s*(ID|Who|Created|Operation):\s*(.+?)\s*$", text, re.MULTILINE))
+    who, since = found.get("Who", "somebody"), found.get("Created", "an unknown time").partition(".")[0]
+    return Failure(
+        f"The state of {environment.name} is locked by {who}, since {since}.",
+        evidence=[f"for: {found['Operation'].removeprefix('OperationType')}"] if "Operation" in found else [],
+        next="wait for it to end; when it ended without freeing the lock: "
+        f"aws s3 rm s3://{environment.bucket}/terraform.tfstate.tflock",
+        code=ExitCode.LOCKED,
+    )
+
+
+def _lines(said: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what the diagnostics say, in lines: where, what, and the beginning of why."""
+    lines = []
+    for each in said[:SHOWN]:
+        place = each.get("address") or _place(each.get("range"))
+        lines.append(": ".join(filter(None, (place, str(each.get("summary", ""))))))
+        detail = [line.strip() for line in str(each.get("detail", "")).splitlines() if line.strip()]
+        lines += [f"  {line}" for line in detail[:LINES_OF_EACH]]
+    if len(said) > SHOWN:
+        lines.append(f"and {len(said) - SHOWN} more")
+    return lines
+
+
+def _place(found: dict[str, Any] | None) -> str:
+    return f"terraform/{found['filename']}, line {found['start']['line']}" if found else ""

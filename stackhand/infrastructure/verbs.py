@@ -1,0 +1,112 @@
+"""The verbs on the infrastructure of an environment: bootstrap, plan, destroy."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from stackhand import console, environments, playbook
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import account, bucket, description
+from stackhand.infrastructure.plan import HOLDS_DATA
+from stackhand.infrastructure.program import Terraform
+from stackhand.local import confirm
+
+HEADINGS = ("concern", "create", "change", "replace", "destroy")
+SHOWN_ATTRIBUTES = 6
+
+
+def bootstrap(*, environment: str) -> None:
+    """Make the bucket of an environment, or find it made."""
+    found = environments.load(environment)
+    outcome = _run("bootstrap", found)
+    told = "is ready" if outcome.changed else "was ready already"
+    console.say(f"\n{environment} {told} for its first plan: ./inv plan -e {environment}")
+
+
+def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool) -> None:
+    """Say what a deploy would change.
+
+    Args:
+        environment: which.
+        json: one document on stdout.
+        detailed_exitcode: end with 2 when there are changes.
+        refresh: compare with what is there, not only with the state.
+    """
+    found = environments.load(environment)
+    report = _run("plan", found, as_json=json, infrastructure_refresh=refresh).report
+    if json:
+        console.document(report)
+    else:
+        _say_plan(report)
+    if detailed_exitcode and report["plan"]["changed"]:
+        raise Failure("", code=ExitCode.USAGE)  # 2, as Terraform does
+
+
+def destroy(*, environment: str, production: bool, yes: bool) -> None:
+    """Remove an environment, but for its bucket, when its name is typed.
+
+    Args:
+        environment: which.
+        production: that it is production is known.
+        yes: do not ask for its name.
+    """
+    found = environments.load(environment)
+    if environment == "production" and not production:
+        raise Failure(
+            "This is production.",
+            evidence=["its databases, images and logs would be gone, but for a last snapshot"],
+            next="./inv destroy -e production --production, if that is meant",
+            code=ExitCode.USAGE,
+        )
+    holding = _holding(found)
+    if not holding:
+        console.say(f"{environment} has nothing to destroy: its state is empty.")
+        return
+    for line in holding:
+        console.say(f"  {line}")
+    if not yes:
+        confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
+    outcome = _run("destroy", found, infrastructure_confirmed=environment)
+    console.say(
+        f"\n{environment} is gone ({outcome.seconds:.0f} s). Its bucket {found.bucket} stays: it has the state's history."
+    )
+
+
+def _run(name: str, environment: Environment, *, as_json: bool = False, **variables: Any) -> playbook.Outcome:
+    given = {"stackhand_environment": environment.name, **variables}
+    return playbook.run(name, given, stream=sys.stderr if as_json else sys.stdout, turn=None)
+
+
+def _holding(environment: Environment) -> list[str]:
+    """Return what would be lost, a line each."""
+    account.check(environment)
+    bucket.require(environment)
+    description.check(description.ROOT)
+    terraform = Terraform(environment)
+    terraform.version()
+    terraform.init()
+    lines = []
+    for each in terraform.resources():
+        if each["type"] in HOLDS_DATA:
+            name = each["values"].get("identifier") or each["values"].get("name") or each["values"].get("bucket")
+            lines.append(f"{HOLDS_DATA[each['type']]}: {name or each['values'].get('id', each['address'])}")
+    return sorted(lines) or [each["address"] for each in terraform.resources()][:10]
+
+
+def _say_plan(report: dict[str, Any]) -> None:
+    found = report["plan"]
+    if not found["changed"]:
+        console.say(f"\n{report['environment']} is as the files say.")
+        return
+    console.say("")
+    console.table(report["table"], HEADINGS, {}, indent=2)
+    for concern in found["concerns"]:
+        for each in concern["resources"]:
+            if each["action"] != "create":
+                attributes = ", ".join(each["attributes"][:SHOWN_ATTRIBUTES])
+                more = " ..." if len(each["attributes"]) > SHOWN_ATTRIBUTES else ""
+                console.say(f"  {each['action']:<8} {each['address']}{': ' if attributes else ''}{attributes}{more}")
+    numbers = (f"{found[name]} to {name}" for name in ("create", "change", "replace", "destroy") if found[name])
+    console.say(f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['words']}")

@@ -1,0 +1,48 @@
+"""The verbs on the infrastructure of an environment in the cloud."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+
+from stackhand.verb import task
+
+ENVIRONMENT = "the environment, as in terraform/environments"
+
+
+@task(help={"environment": ENVIRONMENT})
+def bootstrap(c: Context, environment: str) -> None:
+    """Make the bucket for an environment's state."""
+    from stackhand.infrastructure import verbs
+
+    verbs.bootstrap(environment=environment)
+
+
+@task(
+    help={
+        "environment": ENVIRONMENT,
+        "json": "one JSON document on stdout",
+        "detailed-exitcode": "end with 2 when there are changes",
+        "refresh": "compare with what is there, not only with the state",
+    }
+)
+def plan(
+    c: Context, environment: str, json: bool = False, detailed_exitcode: bool = False, refresh: bool = True
+) -> None:
+    """Say what a deploy would change in the cloud, and the cost."""
+    from stackhand.infrastructure import verbs
+
+    verbs.plan(environment=environment, json=json, detailed_exitcode=detailed_exitcode, refresh=refresh)
+
+
+@task(
+    help={
+        "environment": ENVIRONMENT,
+        "production": "also when it is production",
+        "yes": "do not ask for the environment's name",
+    }
+)
+def destroy(c: Context, environment: str, production: bool = False, yes: bool = False) -> None:
+    """Remove an environment; its databases leave a snapshot."""
+    from stackhand.infrastructure import verbs
+
+    verbs.destroy(environment=environment, production=production, yes=yes)

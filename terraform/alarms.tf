@@ -1,0 +1,129 @@
+# What somebody is told about.
+
+locals {
+  alarms = merge(
+    {
+      errors  = { namespace = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", statistic = "Sum", above = 10, minutes = 5, dimensions = { LoadBalancer = aws_lb.main.arn_suffix }, text = "more than 10 answers with an error of ours within 5 minutes" }
+      refused = { namespace = "AWS/ApplicationELB", metric = "HTTPCode_ELB_5XX_Count", statistic = "Sum", above = 10, minutes = 5, dimensions = { LoadBalancer = aws_lb.main.arn_suffix }, text = "the load balancer found no healthy task for more than 10 requests within 5 minutes" }
+      latency = { namespace = "AWS/ApplicationELB", metric = "TargetResponseTime", statistic = "p95", above = 1, minutes = 10, dimensions = { LoadBalancer = aws_lb.main.arn_suffix }, text = "one request in twenty has taken longer than a second for 10 minutes" }
+    },
+    { for name in keys(local.paths) : "${name}-unhealthy" => { namespace = "AWS/ApplicationELB", metric = "UnHealthyHostCount", statistic = "Maximum", above = 0, minutes = 5, dimensions = { LoadBalancer = aws_lb.main.arn_suffix, TargetGroup = aws_lb_target_group.service[name].arn_suffix }, text = "a task of ${name} has not answered its health check for 5 minutes" } },
+    { for name in keys(local.services) : "${name}-cpu" => { namespace = "AWS/ECS", metric = "CPUUtilization", statistic = "Average", above = 85, minutes = 15, dimensions = { ClusterName = local.name, ServiceName = name }, text = "${name} has used more than 85 % of its CPU for 15 minutes, whatever autoscaling did" } },
+    { for name in keys(local.services) : "${name}-memory" => { namespace = "AWS/ECS", metric = "MemoryUtilization", statistic = "Average", above = 85, minutes = 15, dimensions = { ClusterName = local.name, ServiceName = name }, text = "${name} has used more than 85 % of its memory for 15 minutes" } },
+    { for name in keys(local.databases) : "${name}-connections" => { namespace = "AWS/RDS", metric = "DatabaseConnections", statistic = "Maximum", above = 70, minutes = 5, dimensions = { DBInstanceIdentifier = "${local.name}-${name}" }, text = "${name} has had more than 70 connections for 5 minutes; the smallest instance has about 100" } },
+    { for name in keys(local.databases) : "${name}-cpu" => { namespace = "AWS/RDS", metric = "CPUUtilization", statistic = "Average", above = 85, minutes = 15, dimensions = { DBInstanceIdentifier = "${local.name}-${name}" }, text = "${name} has used more than 85 % of its CPU for 15 minutes" } },
+    { for name in keys(local.caches) : "${name}-memory" => { namespace = "AWS/ElastiCache", metric = "DatabaseMemoryUsagePercentage", statistic = "Maximum", above = 90, minutes = 15, dimensions = { CacheClusterId = "${local.name}-${name}-001" }, text = "${name} has been more than 90 % full for 15 minutes, and evicts" } },
+    { for name in local.watchers : "${name}-database" => { namespace = local.name, metric = "Failing", statistic = "Maximum", above = 0, minutes = 5, dimensions = { Component = "db" }, text = "${name} has not reached its database for 5 minutes" } },
+  )
+}
+
+resource "aws_cloudwatch_metric_alarm" "main" {
+  for_each = local.alarms
+
+  alarm_name          = "${local.name}-${each.key}"
+  alarm_description   = "${local.name}: ${each.value.text}."
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
+  extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
+  dimensions          = each.value.dimensions
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = each.value.above
+  period              = each.value.statistic == "Sum" ? each.value.minutes * 60 : 60
+  evaluation_periods  = each.value.statistic == "Sum" ? 1 : each.value.minutes
+  treat_missing_data  = "notBreaching" # no requests, no errors
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
+# Space runs out slowly and then at once: it is the only alarm on too little.
+resource "aws_cloudwatch_metric_alarm" "storage" {
+  for_each = local.databases
+
+  alarm_name          = "${local.name}-${each.key}-storage"
+  alarm_description   = "${local.name}: ${each.key} has less than 15 % of its first ${try(each.value["x-aws"].storage, 20)} GiB free."
+  namespace           = "AWS/RDS"
+  metric_name         = "FreeStorageSpace"
+  statistic           = "Minimum"
+  dimensions          = { DBInstanceIdentifier = aws_db_instance.main[each.key].identifier }
+  comparison_operator = "LessThanThreshold"
+  threshold           = try(each.value["x-aws"].storage, 20) * 1024 * 1024 * 1024 * 0.15
+  period              = 300
+  evaluation_periods  = 3
+  treat_missing_data  = "missing"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
+# The services write their metrics into the log (docs/service.md): from the lines on components, those that do not pass.
+resource "aws_cloudwatch_log_metric_filter" "failing" {
+  for_each = local.watchers
+
+  name           = "component-failing"
+  log_group_name = aws_cloudwatch_log_group.service[each.key].name
+  pattern        = "{ ($.Component = \"*\") && ($.Passing = 0) }"
+
+  metric_transformation {
+    namespace  = local.name
+    name       = "Failing"
+    value      = "1"
+    unit       = "Count"
+    dimensions = { Component = "$.Component" }
+  }
+}
+
+# A release that the circuit breaker took back.
+resource "aws_cloudwatch_event_rule" "rolled_back" {
+  name        = "${local.name}-rolled-back"
+  description = "ECS gave a deployment up"
+  event_pattern = jsonencode({
+    source      = ["aws.ecs"]
+    detail-type = ["ECS Deployment State Change"]
+    resources   = [{ prefix = "arn:aws:ecs:${var.region}:${local.account}:service/${local.name}/" }]
+    detail      = { eventName = ["SERVICE_DEPLOYMENT_FAILED"] }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "rolled_back" {
+  rule = aws_cloudwatch_event_rule.rolled_back.name
+  arn  = aws_sns_topic.alarms.arn
+}
+
+# --- Who is told -----------------------------------------------------------------------------------------------
+
+resource "aws_sns_topic" "alarms" {
+  name              = "${local.name}-alarms"
+  kms_master_key_id = aws_kms_key.main.arn
+}
+
+resource "aws_sns_topic_policy" "alarms" {
+  arn    = aws_sns_topic.alarms.arn
+  policy = data.aws_iam_policy_document.alarms.json
+}
+
+resource "aws_sns_topic_subscription" "alarms" {
+  for_each = toset(var.alarm_email == null ? [] : [var.alarm_email])
+
+  topic_arn = aws_sns_topic.alarms.arn
+  protocol  = "email"
+  endpoint  = each.key
+}
+
+data "aws_iam_policy_document" "alarms" {
+  statement {
+    sid       = "AlarmsAndEventsOfThisAccount"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.alarms.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+}

@@ -1,0 +1,55 @@
+# One page on the whole: what people get, what the tasks need for it, what lies below.
+
+locals {
+  charts = [
+    {
+      title   = "Requests and errors"
+      stat    = "Sum"
+      metrics = [for metric in ["RequestCount", "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count"] : ["AWS/ApplicationELB", metric, "LoadBalancer", aws_lb.main.arn_suffix]]
+    },
+    {
+      title   = "Time to answer, 95 of 100 requests"
+      stat    = "p95"
+      metrics = [for name in keys(local.paths) : ["AWS/ApplicationELB", "TargetResponseTime", "TargetGroup", aws_lb_target_group.service[name].arn_suffix, "LoadBalancer", aws_lb.main.arn_suffix]]
+    },
+    {
+      title   = "Running tasks"
+      stat    = "Average"
+      metrics = [for name in keys(local.services) : ["ECS/ContainerInsights", "RunningTaskCount", "ClusterName", local.name, "ServiceName", name]]
+    },
+    {
+      title   = "CPU and memory of the services, percent"
+      stat    = "Average"
+      metrics = [for pair in setproduct(keys(local.services), ["CPUUtilization", "MemoryUtilization"]) : ["AWS/ECS", pair[1], "ClusterName", local.name, "ServiceName", pair[0]]]
+    },
+    {
+      title = "Databases and caches"
+      stat  = "Average"
+      metrics = concat(
+        [for pair in setproduct(keys(local.databases), ["CPUUtilization", "DatabaseConnections"]) : ["AWS/RDS", pair[1], "DBInstanceIdentifier", "${local.name}-${pair[0]}"]],
+        [for name in keys(local.caches) : ["AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "CacheClusterId", "${local.name}-${name}-001"]],
+      )
+    },
+    {
+      title   = "Components as the services see them (1 passes)"
+      stat    = "Minimum"
+      metrics = [for component in concat(["db", "cache"], [for target in values(local.watched) : target.name]) : ["Stackhand", "Passing", "Environment", var.environment, "Stack", local.name, "Component", component]]
+    },
+  ]
+}
+
+resource "aws_cloudwatch_dashboard" "main" {
+  dashboard_name = local.name
+  dashboard_body = jsonencode({
+    widgets = [
+      for index, chart in local.charts : {
+        type       = "metric"
+        x          = index % 2 * 12
+        y          = floor(index / 2) * 6
+        width      = 12
+        height     = 6
+        properties = { title = chart.title, stat = chart.stat, metrics = chart.metrics, region = var.region, period = 60, view = "timeSeries" }
+      }
+    ]
+  })
+}

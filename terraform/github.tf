@@ -1,0 +1,329 @@
+# What workflows of one GitHub repository may do here. There is no key: GitHub vouches for the workflow, for the length of one job.
+#
+#   plan     any pull request: reads the state, and compares it with the files; nothing of AWS is shown to it, no secret above all
+#   deploy   only a job of the GitHub environment with this environment's name, which GitHub guards with its reviewers
+
+locals {
+  github = var.github_repository == null ? [] : ["github"]
+
+  # "repo:owner/name:" and, for repositories made since July 2026, "repo:owner@1/name@2:", which nobody can take over with the name.
+  github_names = concat(
+    [for name in compact([var.github_repository]) : name],
+    var.github_ids == null ? [] : [for name in compact([var.github_repository]) : "${split("/", name)[0]}@${var.github_ids.owner}/${split("/", name)[1]}@${var.github_ids.repository}"],
+  )
+  github_subjects = {
+    plan   = [for name in local.github_names : "repo:${name}:pull_request"]
+    deploy = [for name in local.github_names : "repo:${name}:environment:${var.environment}"]
+  }
+
+  state_bucket = "arn:aws:s3:::${var.stack}-${var.environment}-${var.account_id}-${var.region}"
+}
+
+resource "aws_iam_openid_connect_provider" "github" {
+  for_each = toset(var.github_provider_arn == null ? local.github : [])
+
+  url            = "https://token.actions.githubusercontent.com"
+  client_id_list = ["sts.amazonaws.com"]
+}
+
+data "aws_iam_policy_document" "github_trust" {
+  #checkov:skip=CKV_AWS_358: the subjects are whole, without a wildcard (tests/terraform checks them); it does not know the newer form
+  for_each = length(local.github) > 0 ? local.github_subjects : {}
+
+  statement {
+    actions = ["sts:AssumeRoleWithWebIdentity"]
+
+    principals {
+      type        = "Federated"
+      identifiers = [var.github_provider_arn != null ? var.github_provider_arn : aws_iam_openid_connect_provider.github["github"].arn]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "token.actions.githubusercontent.com:aud"
+      values   = ["sts.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "token.actions.githubusercontent.com:sub"
+      values   = each.value
+    }
+  }
+}
+
+# --- plan ------------------------------------------------------------------------------------------------------
+
+resource "aws_iam_role" "plan" {
+  for_each = toset(local.github)
+
+  name               = "${local.name}-github-plan"
+  description        = "Pull requests: what would change"
+  assume_role_policy = data.aws_iam_policy_document.github_trust["plan"].json
+}
+
+resource "aws_iam_role_policy" "plan" {
+  for_each = toset(local.github)
+
+  name   = "read-the-state"
+  role   = aws_iam_role.plan[each.key].name
+  policy = data.aws_iam_policy_document.plan.json
+}
+
+data "aws_iam_policy_document" "plan" {
+  statement {
+    sid       = "ReadTheState"
+    actions   = ["s3:GetObject"]
+    resources = ["${local.state_bucket}/terraform.tfstate"]
+  }
+
+  statement {
+    sid       = "FindTheState"
+    actions   = ["s3:ListBucket"]
+    resources = [local.state_bucket]
+  }
+
+  statement {
+    sid       = "KnowTheZones"
+    actions   = ["ec2:DescribeAvailabilityZones"] # knows no resources
+    resources = ["*"]
+  }
+}
+
+# --- deploy: a release -----------------------------------------------------------------------------------------
+
+resource "aws_iam_role" "deploy" {
+  for_each = toset(local.github)
+
+  name                 = "${local.name}-github-deploy"
+  description          = "Jobs of the GitHub environment ${var.environment}"
+  assume_role_policy   = data.aws_iam_policy_document.github_trust["deploy"].json
+  max_session_duration = 7200
+}
+
+resource "aws_iam_role_policy" "release" {
+  for_each = toset(local.github)
+
+  name   = "release"
+  role   = aws_iam_role.deploy[each.key].name
+  policy = data.aws_iam_policy_document.release.json
+}
+
+data "aws_iam_policy_document" "release" {
+  statement {
+    sid       = "StateLeaseAndReleases"
+    actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    resources = [for key in ["terraform.tfstate", "terraform.tfstate.tflock", "lease.json", "releases/*", "current.json"] : "${local.state_bucket}/${key}"]
+  }
+
+  statement {
+    sid       = "TheBucketOfThem"
+    actions   = ["s3:GetBucketVersioning", "s3:ListBucket"]
+    resources = [local.state_bucket]
+  }
+
+  statement {
+    sid       = "LogInToTheRegistry"
+    actions   = ["ecr:GetAuthorizationToken"] # knows no resources
+    resources = ["*"]
+  }
+
+  statement {
+    sid = "PushImages"
+    actions = [
+      "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImageScanFindings", "ecr:DescribeImages",
+      "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
+    ]
+    resources = [for repository in aws_ecr_repository.service : repository.arn]
+  }
+
+  statement {
+    sid       = "TaskDefinitions"
+    actions   = ["ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"] # know no resources
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = [var.region]
+    }
+  }
+
+  statement {
+    sid       = "RunThem"
+    actions   = ["ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListTasks", "ecs:RunTask", "ecs:StopTask", "ecs:TagResource", "ecs:UpdateService"]
+    resources = ["*"]
+
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.main.arn]
+    }
+  }
+
+  statement {
+    sid       = "OnlyAsTheRolesOfItsTasks"
+    actions   = ["iam:PassRole"]
+    resources = concat([aws_iam_role.execution.arn], [for role in aws_iam_role.task : role.arn])
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ecs-tasks.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "SeeHowTheyAre"
+    actions   = ["logs:FilterLogEvents", "logs:GetLogEvents"]
+    resources = [for group in aws_cloudwatch_log_group.service : "${group.arn}:*"]
+  }
+
+  statement {
+    sid       = "SeeWhetherTheyAnswer"
+    actions   = ["elasticloadbalancing:DescribeTargetHealth"] # knows no resources
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "ImagesAreEncrypted"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [aws_kms_key.main.arn]
+  }
+}
+
+# --- deploy: the infrastructure --------------------------------------------------------------------------------
+
+# What this environment's files describe: in its region, by its names where AWS knows names. Of roles, only what the boundary allows.
+resource "aws_iam_role_policy_attachment" "infrastructure" {
+  for_each = toset(local.github)
+
+  role       = aws_iam_role.deploy[each.key].name
+  policy_arn = aws_iam_policy.infrastructure[each.key].arn
+}
+
+resource "aws_iam_policy" "infrastructure" {
+  for_each = toset(local.github)
+
+  name        = "${local.name}-infrastructure"
+  description = "Terraform, applying the files of ${local.name}"
+  policy      = data.aws_iam_policy_document.infrastructure.json
+}
+
+data "aws_iam_policy_document" "infrastructure" {
+  statement {
+    sid = "ByName"
+    actions = [
+      "application-autoscaling:*", "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "rds:*", "s3:*",
+      "sns:*", "ssm:*",
+    ]
+    resources = flatten([
+      "arn:aws:s3:::${local.name}-${var.account_id}-access-logs", "arn:aws:s3:::${local.name}-${var.account_id}-access-logs/*",
+      "arn:aws:cloudwatch::${var.account_id}:dashboard/${local.name}",
+      [for name in [
+        "application-autoscaling:%s:scalable-target/*", "cloudwatch:%s:alarm:${local.name}-*", "ecr:%s:repository/${local.name}/*",
+        "ecs:%s:cluster/${local.name}", "ecs:%s:service/${local.name}/*", "ecs:%s:task-definition/${local.name}-*", "ecs:%s:task/${local.name}/*",
+        "elasticache:%s:parametergroup:${local.name}-*", "elasticache:%s:replicationgroup:${local.name}-*", "elasticache:%s:subnetgroup:${local.name}",
+        "elasticache:%s:cluster:${local.name}-*", "elasticache:%s:snapshot:*", "elasticloadbalancing:%s:loadbalancer/app/${local.name}/*",
+        "elasticloadbalancing:%s:targetgroup/${local.name}-*", "elasticloadbalancing:%s:listener/app/${local.name}/*",
+        "elasticloadbalancing:%s:listener-rule/app/${local.name}/*", "events:%s:rule/${local.name}-*",
+        "logs:%s:log-group:/${var.stack}/${var.environment}/*", "rds:%s:db:${local.name}-*", "rds:%s:pg:${local.name}-*",
+        "rds:%s:subgrp:${local.name}", "rds:%s:snapshot:${local.name}-*", "sns:%s:${local.name}-*", "ssm:%s:parameter/${var.stack}/${var.environment}/*",
+      ] : "arn:aws:${format(name, "${var.region}:${var.account_id}")}"],
+    ])
+  }
+
+  statement {
+    sid = "LookAround"
+    actions = [
+      "application-autoscaling:Describe*", "application-autoscaling:ListTagsForResource", "cloudwatch:Describe*", "ec2:Describe*", "ecs:Describe*",
+      "ecs:DeregisterTaskDefinition", "elasticache:Describe*", "elasticloadbalancing:Describe*", "kms:ListAliases", "logs:Describe*", "rds:Describe*",
+      "servicediscovery:Get*", "servicediscovery:List*", "ssm:DescribeParameters",
+    ]
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = [var.region]
+    }
+  }
+
+  # Networks, names and keys have numbers, not names: the tag that Terraform gives them tells whose they are.
+  statement {
+    sid = "MakeWithOurTag"
+    actions = [
+      "ec2:AllocateAddress", "ec2:Create*", "ec2:RunInstances", "kms:CreateKey", "kms:TagResource", "servicediscovery:Create*",
+      "servicediscovery:TagResource",
+    ]
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/Stack"
+      values   = [var.stack]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/Environment"
+      values   = [var.environment]
+    }
+  }
+
+  statement {
+    sid = "ChangeWithOurTag"
+    actions = [
+      "ec2:Associate*", "ec2:Attach*", "ec2:Authorize*", "ec2:Create*", "ec2:Delete*", "ec2:Detach*", "ec2:Disassociate*", "ec2:Modify*",
+      "ec2:ReleaseAddress", "ec2:Replace*", "ec2:Revoke*", "ec2:Update*", "kms:*", "servicediscovery:*",
+    ]
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/Stack"
+      values   = [var.stack]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/Environment"
+      values   = [var.environment]
+    }
+  }
+
+  statement {
+    sid       = "Alias"
+    actions   = ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"]
+    resources = ["arn:aws:kms:${var.region}:${var.account_id}:alias/${local.name}"]
+  }
+
+  statement {
+    sid       = "SeeRoles"
+    actions   = ["iam:GetOpenIDConnectProvider", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:List*"]
+    resources = ["*"]
+  }
+
+  # A role that this one makes or changes can never do more than the boundary allows, so it is no way to more power.
+  statement {
+    sid       = "RolesWithinTheBoundary"
+    actions   = ["iam:CreateRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy"]
+    resources = local.bounded_roles
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PermissionsBoundary"
+      values   = [aws_iam_policy.boundary.arn]
+    }
+  }
+
+  statement {
+    sid       = "NamesOfRoles"
+    actions   = ["iam:DeleteRole", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription"]
+    resources = local.bounded_roles
+  }
+}
+
+locals {
+  bounded_roles = [for name in ["*-task", "execution"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
+}
