@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from stackhand.tasks import bench, cache, db, infrastructure
+from stackhand.tasks import bench, cache, cloud, db, infrastructure
 from stackhand.tasks.rehearse import rehearse
 from stackhand.verb import task
 
@@ -131,3 +131,5 @@ ns.add_task(infrastructure.bootstrap)
 ns.add_task(infrastructure.plan)
 ns.add_task(infrastructure.destroy)
 ns.add_task(rehearse)
+ns.add_task(cloud.deploy)
+ns.add_task(cloud.rollback)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -74,7 +75,8 @@ class Action(ActionBase):  # type: ignore[misc]
             self._tell({"event": "step", "step": step, "changed": changed})
 
     def _tell(self, event: dict[str, Any]) -> None:
-        os.write(int(os.environ[EVENTS]), (json.dumps(event) + "\n").encode())
+        with suppress(BrokenPipeError):  # who listened was killed; the work is finished none the less
+            os.write(int(os.environ[EVENTS]), (json.dumps(event) + "\n").encode())
 
     def module(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Run one of Ansible's modules, with the task's own environment, and return what it says."""

@@ -7,10 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
+
+import psutil
 
 from stackhand import ROOT
 from stackhand.console import Reporter
@@ -20,6 +24,8 @@ from stackhand.state import TURN_HELD, State
 
 EVENTS = "STACKHAND_EVENTS"
 """Names the descriptor that a playbook writes its events to, one JSON object a line."""
+INTERRUPTED_TO = "STACKHAND_INTERRUPTED_TO"
+"""Names the descriptor that an action writes to when it is interrupted and Ansible will not show its failure."""
 ENDS_WITHIN = 15.0
 
 
@@ -52,7 +58,15 @@ def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def run(playbook: str, variables: Mapping[str, Any], *, stream: IO[str], turn: int | None) -> Outcome:
+def run(
+    playbook: str,
+    variables: Mapping[str, Any],
+    *,
+    stream: IO[str],
+    turn: int | None,
+    reporter: Reporter | None = None,
+    interrupted: Callable[[Failure | None], Failure] | None = None,
+) -> Outcome:
     """Run a playbook to its end.
 
     Args:
@@ -60,6 +74,8 @@ def run(playbook: str, variables: Mapping[str, Any], *, stream: IO[str], turn: i
         variables: Ansible's extra variables.
         stream: where its steps are shown.
         turn: the descriptor of `State.turn`, which the playbook shares.
+        reporter: what shows them there; without one, that of people.
+        interrupted: returns what to say when the user interrupts it, from what the playbook said of that itself.
 
     Raises:
         Failure: a task failed, Ansible itself did, or the user interrupted it.
@@ -68,7 +84,8 @@ def run(playbook: str, variables: Mapping[str, Any], *, stream: IO[str], turn: i
     log_path = state.logs / f"playbook-{playbook}.log"
     began = time.monotonic()
     outcome = Outcome()
-    reporter = Reporter(stream)
+    reporter = reporter or Reporter(stream)
+    state.make()
     reading, writing = os.pipe()
     inherited = (writing,) if turn is None else (writing, turn)
     with log_path.open("wb") as log, os.fdopen(reading, encoding="utf-8") as events:
@@ -87,7 +104,8 @@ def run(playbook: str, variables: Mapping[str, Any], *, stream: IO[str], turn: i
             failure = _follow(events, reporter, outcome)
             code = child.wait()
         except KeyboardInterrupt:
-            raise _interrupted(playbook, child) from None
+            failure = _end(child, events, reporter, outcome)
+            raise (interrupted or _left(playbook))(failure) from None
         finally:
             reporter.stop()
     outcome.seconds = time.monotonic() - began
@@ -135,20 +153,44 @@ def _environment(events: int, state: State) -> dict[str, str]:
     }
 
 
-def _interrupted(playbook: str, child: subprocess.Popen[bytes]) -> Failure:
-    """End the playbook and say what is left of it."""
+def _end(child: subprocess.Popen[bytes], events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
+    """End the playbook, in bounded time, and return the failure that it told of meanwhile."""
     child.send_signal(signal.SIGINT)
+    impatience = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
+    impatience.start()
     try:
-        child.wait(timeout=ENDS_WITHIN)
-    except subprocess.TimeoutExpired:
-        child.kill()
+        failure = _follow(events, reporter, outcome)
         child.wait()
-    from stackhand import engines
+    except KeyboardInterrupt:  # once more
+        _kill(child.pid)
+        child.wait()
+        return None
+    finally:
+        impatience.cancel()
+    return failure
 
-    running = [status.name for status in engines.remembered(State(ROOT)).status() if status.pid]
-    return Failure(
-        f"Interrupted during {playbook}.",
-        evidence=[f"running now: {', '.join(running) or 'nothing'}"],
-        next="./inv up to go on, ./inv down to stop",
-        code=ExitCode.INTERRUPTED,
-    )
+
+def _kill(pid: int) -> None:
+    """Kill a playbook and its workers, which are sessions of their own."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [*process.children(recursive=True), process]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
+def _left(playbook: str) -> Callable[[Failure | None], Failure]:
+    """Return what says what an interrupted playbook has left of the stack."""
+
+    def words(_failure: Failure | None) -> Failure:
+        from stackhand import engines
+
+        running = [status.name for status in engines.remembered(State(ROOT)).status() if status.pid]
+        return Failure(
+            f"Interrupted during {playbook}.",
+            evidence=[f"running now: {', '.join(running) or 'nothing'}"],
+            next="./inv up to go on, ./inv down to stop",
+            code=ExitCode.INTERRUPTED,
+        )
+
+    return words

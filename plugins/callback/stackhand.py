@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
 from stackhand.console import Reporter
 from stackhand.failure import Failure
-from stackhand.playbook import EVENTS
+from stackhand.playbook import EVENTS, INTERRUPTED_TO
 
 DOCUMENTATION = """
 name: stackhand
@@ -38,6 +39,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         descriptor = os.environ.get(EVENTS)
         self._events = os.fdopen(int(descriptor), "w", encoding="utf-8") if descriptor else None
         self._reporter = Reporter(sys.stdout)
+        if self._events is None:  # Ansible cuts its workers off from it
+            os.environ[INTERRUPTED_TO] = str(os.dup(sys.stdout.fileno()))
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 - Ansible's signature
         """A task begins."""
@@ -95,8 +98,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def _emit(self, event: dict[str, Any]) -> None:
         if self._events:
-            self._events.write(json.dumps(event) + "\n")
-            self._events.flush()
+            with suppress(BrokenPipeError):  # who listened was killed; the work is finished none the less
+                self._events.write(json.dumps(event) + "\n")
+                self._events.flush()
         elif event["event"] == "step":
             self._reporter.step(event["step"], changed=event["changed"])
         elif event["event"] == "failure":

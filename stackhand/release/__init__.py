@@ -1,1 +1,1 @@
-"""From a commit to a release in the cloud, with a verdict."""
+"""From images to a verified release on ECS, or back to the one before."""

@@ -1,0 +1,24 @@
+"""See library/verification_probe.py for what this does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.action import step
+from stackhand.release import verify
+from stackhand.release.action import ReleaseAction, manifest_of
+from stackhand.release.context import Context
+
+
+class ActionModule(ReleaseAction):
+    """Asks the release through the load balancer, and takes it back when it does not answer well."""
+
+    options = frozenset({"environment", "manifest", "token", "pace"})
+    words = "The probe"
+
+    def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Probe."""
+        found = manifest_of(arguments)
+        url = verify.probe(context, found)
+        words = f"{context.pace.probes} times healthy, as {found.commit[:12]}, at {url}"
+        return {"changed": False, "step": step("probed", words)}

@@ -1,0 +1,88 @@
+"""What every stage of a release needs at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from stackhand.environments import Environment
+from stackhand.release import target as targets
+from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.rollout import PATIENCE, POLL, Rollout
+from stackhand.release.store import Store
+from stackhand.release.target import Target
+from stackhand.release.waiting import Clock, Say
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a release waits.
+
+    Args:
+        poll: seconds between two looks at ECS.
+        timeout: seconds that services may take together.
+        probes: how often in a row the release must answer well.
+        cap: seconds an answer may take.
+        probe_timeout: seconds in which it must.
+    """
+
+    poll: float = POLL
+    timeout: float = PATIENCE
+    probes: int = 3
+    cap: float = 2.0
+    probe_timeout: float = 30.0
+
+
+@dataclass
+class Context:
+    """An environment, and how to talk about it.
+
+    Args:
+        environment: which.
+        say: told how far we are.
+        clock: the time.
+        token: of the lease; empty for who only reads.
+        pace: how to wait.
+    """
+
+    environment: Environment
+    say: Say
+    clock: Clock = field(default_factory=Clock)
+    token: str = ""
+    pace: Pace = field(default_factory=Pace)
+
+    @cached_property
+    def store(self) -> Store:
+        """Its bucket."""
+        return Store(self.environment)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """Its releases."""
+        return Releases(self.store)
+
+    @cached_property
+    def ecs(self) -> Any:
+        """boto3's client for ECS."""
+        return self.environment.client("ecs")
+
+    @cached_property
+    def cloudwatch(self) -> Any:
+        """boto3's client for CloudWatch Logs."""
+        return self.environment.client("logs")
+
+    def rollout(self, target: Target) -> Rollout:
+        """Return a rollout in the environment's cluster."""
+        return Rollout(self.ecs, target.cluster, self.clock, self.say, poll=self.pace.poll, timeout=self.pace.timeout)
+
+    def require_lease(self) -> None:
+        """Go on only while the lease is ours."""
+        from stackhand.release import lease
+
+        lease.require(self.store, self.token)
+
+
+def target_of(manifest: Manifest) -> Target:
+    """Return where a release went."""
+    return targets.parse(manifest.target)

@@ -1,0 +1,141 @@
+"""`./inv deploy` and `./inv rollback`: what a person or a program gets to see of their playbooks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from stackhand import console, environments, packages, playbook
+from stackhand.failure import ExitCode, Failure
+from stackhand.ndjson import Lines
+from stackhand.release.manifest import Manifest
+
+
+def deploy(
+    *,
+    environment: str,
+    tag: str,
+    yes: bool,
+    json: bool,
+    dirty: bool,
+    allow_older: bool,
+    lock_wait: float,
+    max_severity: str,
+    resume: bool,
+) -> None:
+    """Release this checkout, or go on waiting for a release that was left rolling.
+
+    Args:
+        environment: where.
+        tag: what to call the release, instead of its commit.
+        yes: do not ask.
+        json: lines of JSON on stdout.
+        dirty: let changes go along that are not committed.
+        allow_older: let a commit be released that is older than what runs.
+        lock_wait: seconds to wait for the lease.
+        max_severity: of what the scan of an image finds.
+        resume: no new release.
+
+    Raises:
+        Failure: it is not deployed.
+    """
+    variables: dict[str, Any] = {"stackhand_environment": environment, "preflight_lock_wait": lock_wait}
+    if not resume:
+        variables |= {
+            "preflight_tag": tag,
+            "preflight_dirty": dirty,
+            "preflight_allow_older": allow_older,
+            "images_max_severity": max_severity,
+        }
+    environments.load(environment)
+    _ask(f"This releases to {environment}.", environment, yes=yes or resume)
+    _run("resume" if resume else "deploy", environment, variables, json=json)
+
+
+def rollback(*, environment: str, to: str, yes: bool, json: bool, lock_wait: float) -> None:
+    """Bring an earlier release back.
+
+    Raises:
+        Failure: there is none, or it is not deployed.
+    """
+    environments.load(environment)
+    _ask(f"This brings {to or 'the last good release'} back to {environment}.", environment, yes=yes)
+    variables = {"stackhand_environment": environment, "preflight_to": to, "preflight_lock_wait": lock_wait}
+    _run("rollback", environment, variables, json=json)
+
+
+def _ask(warning: str, name: str, *, yes: bool) -> None:
+    """Ask who sits at a terminal; in CI the command itself was the decision."""
+    if yes or os.environ.get("CI") or not sys.stdin.isatty():
+        return
+    console.say(warning)
+    if input(f"Go on? Type {name}: ").strip() != name:
+        raise Failure("Nothing was done: the name was not typed.")
+
+
+def _run(name: str, environment: str, variables: dict[str, Any], *, json: bool) -> None:
+    if name == "deploy":  # Terraform and Docker have theirs there
+        packages.COLLECTIONS.ensure()
+    packages.CLOUD.ensure()
+    lines = Lines() if json else None
+    try:
+        report = playbook.run(
+            name,
+            {**variables, **_pace()},
+            stream=sys.stdout,
+            turn=None,
+            reporter=lines,
+            interrupted=lambda failure: failure or _interrupted(environment),
+        ).report
+    except Failure as failure:
+        if lines is None:
+            raise
+        lines.failure(failure)
+        raise Failure("", code=failure.code) from failure
+    if lines is not None:
+        lines.event("release", **report)
+    else:
+        _say(report)
+
+
+def _pace() -> dict[str, Any]:
+    """Return how to wait, where STACKHAND_PACE says so: poll=0.1,timeout=60 (the tests are in a hurry)."""
+    pairs = [each.partition("=") for each in os.environ.get("STACKHAND_PACE", "").split(",") if each]
+    pace = {key.strip(): float(value) for key, _, value in pairs}
+    return {"release_pace": pace, "verification_pace": pace} if pace else {}
+
+
+def _interrupted(environment: str) -> Failure:
+    """Return what to say when the playbook could not: from what the bucket knows of the release."""
+    from stackhand.release.manifest import Releases
+    from stackhand.release.store import Store
+
+    try:
+        newest = next(Releases(Store(environments.load(environment))).newest_first(), None)
+    except Failure:
+        newest = None
+    ordered = _ordered(newest) if newest and newest.open else []
+    return Failure(
+        f"Interrupted; what was ordered goes on in {environment} without us." if ordered else "Interrupted.",
+        evidence=ordered or ["no service was touched"],
+        next=f"./inv deploy -e {environment} --resume to go on waiting, ./inv rollback -e {environment} to go back"
+        if ordered
+        else f"./inv deploy -e {environment}",
+        code=ExitCode.STILL_ROLLING if ordered else ExitCode.INTERRUPTED,
+    )
+
+
+def _ordered(manifest: Manifest) -> list[str]:
+    return [
+        f"{name}: {each.task_definition.rpartition('/')[2]} ordered at {each.ordered}"
+        for name, each in manifest.services.items()
+        if each.deployment
+    ]
+
+
+def _say(report: dict[str, Any]) -> None:
+    what = "runs already" if not report.get("changed") else "is back" if report["kind"] == "rollback" else "is deployed"
+    console.say(f"\n{report['commit'][:12]} {what} in {report['environment']}, at {report['url']}")
+    for name, each in report["services"].items():
+        console.say(f"  {name}  {each['task_definition'].rpartition('/')[2]}  {each['image']}")

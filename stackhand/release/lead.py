@@ -1,0 +1,90 @@
+"""The first stage: who we are, what is to be released, and the lease for it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from stackhand.failure import ExitCode, Failure
+from stackhand.release import keeper, manifest, preflight, source
+from stackhand.release.context import Context
+from stackhand.release.manifest import Manifest
+
+
+def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Check what can be checked before anything else, and take the lease.
+
+    Args:
+        context: where.
+        arguments: of the action preflight_lease.
+
+    Returns:
+        The commit, the lease's token and its keeper, and the release to go on with, if there is one.
+
+    Raises:
+        Failure: there is nothing to release, or somebody else is at it.
+    """
+    who = preflight.account(context.environment)
+    state = str(arguments["state"])
+    commit = "" if state != "released" else source.commit(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]))
+    current = context.releases.current()
+    if commit and current and not arguments["allow_older"]:
+        source.require_newer(current.commit, commit)
+    request = {
+        "environment": context.environment.name,
+        "owner": manifest.owner(),
+        "commit": commit or state,
+        "run": manifest.run_url(),
+        "patience": float(arguments["lock_wait"]),
+        "pid": os.getppid(),
+    }
+    held = keeper.start(request, context.say)
+    try:
+        chosen = choose(context, state, str(arguments["to"]))
+    except Failure:
+        keeper.stop(held["keeper"])
+        raise
+    found = chosen.to_dict() if chosen else {}
+    return {"who": who, "commit": commit or found.get("commit", ""), "lease": held, "manifest": found}
+
+
+def choose(context: Context, state: str, to: str) -> Manifest | None:
+    """Return the release that is to be resumed or returned to; none for a new one.
+
+    Raises:
+        Failure: there is none.
+    """
+    if state == "released":
+        return None
+    if state == "resumed":
+        return _open(context)
+    return context.releases.named(to) if to else _last_good(context)
+
+
+def _open(context: Context) -> Manifest:
+    newest = next(context.releases.newest_first(), None)
+    if newest is None or not newest.open or not any(each.deployment for each in newest.services.values()):
+        words = f"the newest release, {newest.id}, is {newest.verdict or 'untouched'}" if newest else "none so far"
+        raise Failure(
+            f"There is no release to {context.environment.name} that was left rolling.",
+            evidence=[words],
+            next=f"./inv cloud.status -e {context.environment.name}",
+            code=ExitCode.USAGE,
+        )
+    return newest
+
+
+def _last_good(context: Context) -> Manifest:
+    """Return the last known good release that is not what the newest attempt was: there one wants to be."""
+    current = context.releases.current()
+    newest = next(context.releases.newest_first(), None)
+    if current and newest and newest.id != current.id and newest.open:
+        return current
+    for each in context.releases.newest_first():
+        if current and each.good and each.id < current.id and each.commit != current.commit:
+            return each
+    raise Failure(
+        f"There is no good release of {context.environment.name} before this one.",
+        next=f"./inv cloud.releases -e {context.environment.name}",
+        code=ExitCode.USAGE,
+    )

@@ -1,0 +1,180 @@
+"""The lease: the right to deploy to an environment, as a document that S3 lets only one of two writers write."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.store import Conflict, Document, Store
+
+KEY = "lease.json"
+LASTS = 60.0
+"""Seconds after which a lease that nobody renewed may be taken."""
+RENEWED = 15.0
+POLL = 1.0
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Who may deploy.
+
+    Args:
+        token: known to its holder.
+        owner: who holds it.
+        commit: that is being deployed.
+        since: when it was taken.
+        beat: when it was renewed last.
+        expires: when it may be taken from them.
+        run: the address of their CI run.
+    """
+
+    token: str
+    owner: str
+    commit: str
+    since: str
+    beat: str
+    expires: str
+    run: str = ""
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it may be taken."""
+        return datetime.fromisoformat(self.expires) <= now
+
+    def words(self) -> list[str]:
+        """Return what other people need to know of it."""
+        lines = [f"held by {self.owner}, deploying {self.commit}", f"since {self.since}, last sign of life {self.beat}"]
+        return [*lines, self.run] if self.run else lines
+
+
+class Holder:
+    """Takes, renews and gives back the lease of an environment.
+
+    Args:
+        store: its bucket.
+        now: the calendar.
+        sleep: how to wait.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.store, self.now, self.sleep = store, now, sleep
+        self.lease: Lease | None = None
+        self._token = secrets.token_hex(8)
+        self._etag = ""
+
+    def take(self, owner: str, commit: str, run: str, patience: float, waiting: Callable[[str], None]) -> Lease:
+        """Take the lease, when it is free, expired, or given back within our patience.
+
+        Raises:
+            Failure: somebody else has it.
+        """
+        deadline = self.now() + timedelta(seconds=patience)
+        told = ""
+        while True:
+            found = self.store.read(KEY)
+            held = _parsed(found)
+            if held and found and held.token == self._token:  # S3 had written it, and its answer was lost
+                self.lease, self._etag = held, found.etag
+                return held
+            if held is None or held.expired(self.now()):
+                if self._write(self._new(owner, commit, run), found):
+                    assert self.lease is not None  # noqa: S101 - just written
+                    return self.lease
+                continue
+            if self.now() >= deadline:
+                raise locked(held, self.store.environment.name)
+            if held.token != told:
+                told = held.token
+                waiting(f"waiting for the lease: {held.words()[0]}")
+            self.sleep(POLL)
+
+    def renew(self) -> bool:
+        """Renew it; false when it is not ours any more."""
+        assert self.lease is not None  # noqa: S101 - taken before
+        beat, expires = self._times()
+        renewed = msgspec.structs.replace(self.lease, beat=beat, expires=expires)
+        return self._write(renewed, Document({}, self._etag))
+
+    def give_back(self) -> None:
+        """Give it back, unless it is not ours any more."""
+        if self.lease is not None:
+            with suppress(Conflict):
+                self.store.remove(KEY, etag=self._etag)
+            self.lease = None
+
+    def _new(self, owner: str, commit: str, run: str) -> Lease:
+        beat, expires = self._times()
+        return Lease(self._token, owner, commit, beat, beat, expires, run)
+
+    def _times(self) -> tuple[str, str]:
+        now = self.now()
+        return now.isoformat(timespec="seconds"), (now + timedelta(seconds=LASTS)).isoformat(timespec="seconds")
+
+    def _write(self, lease: Lease, found: Document | None) -> bool:
+        """Write a lease in the place of what was found; false when somebody was quicker."""
+        etag = found.etag if found else None
+        try:
+            self._etag = self.store.write(KEY, msgspec.to_builtins(lease), etag=etag, new=found is None)
+        except Conflict:
+            return False
+        self.lease = lease
+        return True
+
+
+def current(store: Store) -> tuple[Lease, str] | None:
+    """Return the lease that somebody has, and its version."""
+    found = store.read(KEY)
+    held = _parsed(found)
+    return (held, found.etag) if held and found else None
+
+
+def require(store: Store, token: str) -> None:
+    """Go on only while the lease is ours: before each act that cannot be taken back.
+
+    Raises:
+        Failure: somebody has taken it from us.
+    """
+    found = current(store)
+    if found is None or found[0].token != token:
+        evidence = found[0].words() if found else ["nobody has it: cloud.unlock removed it"]
+        raise Failure(
+            "The lease was taken from us, so nothing more is done.",
+            evidence=evidence,
+            next=f"./inv cloud.status -e {store.environment.name}",
+            code=ExitCode.LOCKED,
+        )
+
+
+def give_back(store: Store, token: str) -> None:
+    """Give back a lease that another process keeps, unless it is not ours any more; it may be renewed meanwhile."""
+    while (found := current(store)) and found[0].token == token:
+        with suppress(Conflict):
+            store.remove(KEY, etag=found[1])
+
+
+def locked(held: Lease, environment: str) -> Failure:
+    """Return the failure of who comes second."""
+    return Failure(
+        f"Another deploy to {environment} is at work.",
+        evidence=held.words(),
+        next=f"wait for it with --lock-wait 600; if it is dead, its lease expires at {held.expires}, "
+        f"or ./inv cloud.unlock -e {environment}",
+        code=ExitCode.LOCKED,
+    )
+
+
+def _parsed(found: Document | None) -> Lease | None:
+    """Return the lease in a document; none when there is none that anybody could hold."""
+    try:
+        return msgspec.convert(found.content, Lease) if found else None
+    except msgspec.ValidationError:
+        return None

@@ -1,0 +1,98 @@
+"""The services' logs in CloudWatch: the end of one task's, and all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stackhand.release.aws import code_of, transient
+from stackhand.release.target import Service
+
+TAIL = 30
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line.
+
+    Args:
+        at: milliseconds since 1970.
+        service: whose.
+        task: the id of the task.
+        text: what it said.
+        number: of CloudWatch, the same each time it is asked.
+    """
+
+    at: int
+    service: str
+    task: str
+    text: str
+    number: str = ""
+
+
+def stream(service: Service, container: str, task: str) -> str:
+    """Return the log stream of a container of a task, given by ARN or id."""
+    return f"{service.log_stream_prefix}/{container}/{task.rpartition('/')[2]}"
+
+
+def tail(logs: Any, service: Service, container: str, task: str, lines: int = TAIL) -> list[str]:
+    """Return the last lines of one container of one task; nothing when it never said any."""
+    try:
+        found = logs.get_log_events(
+            logGroupName=service.log_group,
+            logStreamName=stream(service, container, task),
+            limit=lines,
+            startFromHead=False,
+        )
+    except Exception as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return []
+        if transient(error) or code_of(error) == "AccessDeniedException":
+            return [f"(its log cannot be read: {code_of(error) or error})"]
+        raise
+    return [str(each["message"]).rstrip("\n") for each in found["events"]][-lines:]
+
+
+class Follower:
+    """Reads what one container of one task adds to its log.
+
+    Args:
+        logs: boto3's client.
+        service: whose.
+        container: its name.
+        task: ARN or id.
+    """
+
+    def __init__(self, logs: Any, service: Service, container: str, task: str) -> None:
+        self.logs, self.service = logs, service
+        self.stream = stream(service, container, task)
+        self.token: str | None = None
+
+    def new_lines(self) -> list[str]:
+        """Return what was added since the last call; nothing while there is no log yet."""
+        words: dict[str, Any] = {"nextToken": self.token} if self.token else {"startFromHead": True}
+        try:
+            found = self.logs.get_log_events(logGroupName=self.service.log_group, logStreamName=self.stream, **words)
+        except Exception as error:
+            if code_of(error) == "ResourceNotFoundException" or transient(error):
+                return []
+            raise
+        self.token = found.get("nextForwardToken", self.token)
+        return [str(each["message"]).rstrip("\n") for each in found["events"]]
+
+
+def since(logs: Any, name: str, service: Service, start: int) -> Iterator[Line]:
+    """Yield the lines of all tasks of a service from a time on, in its order."""
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=service.log_group, logStreamNamePrefix=f"{service.log_stream_prefix}/", startTime=start
+    )
+    for page in pages:
+        for each in page.get("events", []):
+            task = str(each.get("logStreamName", "")).rpartition("/")[2]
+            yield Line(int(each["timestamp"]), name, task, str(each["message"]).rstrip("\n"), str(each.get("eventId")))
+
+
+def together(parts: Sequence[Iterator[Line]]) -> list[Line]:
+    """Return the lines of several services in the order of their times."""
+    return sorted((line for part in parts for line in part), key=lambda line: line.at)

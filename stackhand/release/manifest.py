@@ -1,0 +1,199 @@
+"""What a release is, as the bucket keeps it: `releases/ID.json`, and the last known good one as `current.json`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.store import Store
+from stackhand.release.verdict import Verdict
+
+FOLDER = "releases/"
+CURRENT = "current.json"
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One service of a release.
+
+    Args:
+        task_definition: the ARN.
+        image: that its container runs, by digest where we built it.
+        same: whether it ran so before already.
+        previous: the task definition before.
+        deployment: the id that UpdateService returned.
+        before: the deployments then, as id and task definition.
+        ordered: when UpdateService returned, by the calendar.
+    """
+
+    task_definition: str
+    image: str
+    same: bool = False
+    previous: str = ""
+    deployment: str = ""
+    before: list[tuple[str, str]] = []
+    ordered: str = ""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """A migration that a release knows."""
+
+    number: int
+    name: str
+    breaking: bool = False
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """A release.
+
+    Args:
+        id: sorts by time.
+        environment: where.
+        commit: what its images say they are.
+        by: who deployed it.
+        began: when.
+        target: Terraform's output then, for who comes back without Terraform.
+        kind: deploy or rollback.
+        run: the address of the CI run.
+        services: by name.
+        secrets: a hash over the versions of the secrets it reads.
+        migrations: it knows, in their order.
+        migrated: whether they were, or may have been, applied.
+        ended: when its verdict was known.
+        verdict: once it is known.
+        reason: why it is that.
+        of: the release a rollback returns to.
+    """
+
+    id: str
+    environment: str
+    commit: str
+    by: str
+    began: str
+    target: dict[str, Any] = {}
+    kind: str = "deploy"
+    run: str = ""
+    services: dict[str, Part] = {}
+    secrets: str = ""
+    migrations: list[Migration] = []
+    migrated: bool = False
+    ended: str = ""
+    verdict: str = ""
+    reason: str = ""
+    of: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether one may return to it."""
+        return self.verdict == Verdict.DEPLOYED
+
+    @property
+    def open(self) -> bool:
+        """Whether its services may still be on their way."""
+        return self.verdict in {"", Verdict.STILL_ROLLING}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a document."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    def but(self, **changes: Any) -> Manifest:
+        """Return it with some fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+    def judged(self, verdict: Verdict, reason: str = "") -> Manifest:
+        """Return it with its end."""
+        return self.but(verdict=str(verdict), reason=reason, ended=timestamp())
+
+
+def parse(found: dict[str, Any]) -> Manifest:
+    """Return the release that a document describes.
+
+    Raises:
+        Failure: it was not written by us.
+    """
+    try:
+        return msgspec.convert(found, Manifest)
+    except msgspec.ValidationError as error:
+        raise Failure(
+            f"The release {found.get('id', '?')} in the bucket cannot be read.",
+            evidence=[str(error)],
+            next="cloud.releases shows the others",
+        ) from error
+
+
+def timestamp() -> str:
+    """Return the present time as releases write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_id(commit: str) -> str:
+    """Return the id of a release that begins now."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"[:18] + f"-{commit[:7]}"
+
+
+def owner() -> str:
+    """Return who we are, for other people."""
+    import getpass
+    import socket
+
+    actor = os.environ.get("GITHUB_ACTOR")
+    return f"{actor} (GitHub Actions)" if actor else f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def run_url() -> str:
+    """Return the address of the CI run we are; nothing elsewhere."""
+    parts = [os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")]
+    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
+
+
+class Releases:
+    """The releases of an environment.
+
+    Args:
+        store: its bucket.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def write(self, manifest: Manifest) -> None:
+        """Keep a release as it is by now."""
+        self.store.write(f"{FOLDER}{manifest.id}.json", manifest.to_dict())
+
+    def current(self) -> Manifest | None:
+        """Return the last known good release."""
+        found = self.store.read(CURRENT)
+        return parse(found.content) if found else None
+
+    def make_current(self, manifest: Manifest) -> None:
+        """Keep a release, and from now on return to it."""
+        self.write(manifest)
+        self.store.write(CURRENT, manifest.to_dict())
+
+    def newest_first(self) -> Iterator[Manifest]:
+        """Yield the releases, the newest first."""
+        for key in reversed(self.store.keys(FOLDER)):
+            found = self.store.read(key)
+            if found:
+                yield parse(found.content)
+
+    def named(self, name: str) -> Manifest:
+        """Return a release by its id or the beginning of its commit.
+
+        Raises:
+            Failure: there is none, or more than one.
+        """
+        found = [each for each in self.newest_first() if name == each.id or each.commit.startswith(name)]
+        good = [each for each in found if each.id == name] or [each for each in found if each.good] or found
+        if not name or not good:
+            raise Failure(
+                f"There is no release {name!r}.",
+                next=f"./inv cloud.releases -e {self.store.environment.name}",
+                code=ExitCode.USAGE,
+            )
+        return good[0]

@@ -1,0 +1,68 @@
+"""The stage of a release that brings the database up to date, and whether one may go back behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.context import Context, target_of
+from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.migration import Migration
+
+
+def migrate(context: Context, manifest: Manifest) -> list[str]:
+    """Run the migrations of the services that are to be replaced, and return whose they were.
+
+    Raises:
+        Failure: one failed.
+        Interrupted: we are to stop.
+    """
+    target = target_of(manifest)
+    names = [name for name, each in target.services.items() if each.migrate and not manifest.services[name].same]
+    for name in names:
+        context.require_lease()
+        task = Migration(
+            context.ecs,
+            context.cloudwatch,
+            target,
+            name,
+            context.clock,
+            lambda line, name=name: context.say(f"migration of {name}: {line}"),  # type: ignore[misc]
+            poll=min(context.pace.poll, 1.0),
+            timeout=context.pace.timeout,
+        )
+        task.run(manifest.services[name].task_definition, f"release-{manifest.id}")
+    return names
+
+
+def require_way_back(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
+    """Refuse to go back to a release that does not work with the schema of now.
+
+    Args:
+        releases: of the environment.
+        good: the release to go back to.
+        newest: a release that is in no list yet.
+
+    Raises:
+        Failure: a migration since then is marked as breaking.
+    """
+    known = {each.number for each in good.migrations}
+    for release in _since(releases, good, newest):
+        for each in release.migrations:
+            if each.breaking and each.number not in known:
+                raise Failure(
+                    f"{good.commit[:12]} does not work with the database any more.",
+                    evidence=[f"{each.name} of the release {release.id} is marked `-- migrate: breaking`"],
+                    next="mend the newer code and deploy it; only a restored database would take the old one",
+                    code=ExitCode.DEPLOY_FAILED,
+                )
+
+
+def _since(releases: Releases, good: Manifest, newest: Manifest | None) -> Iterable[Manifest]:
+    if newest:
+        yield newest
+    for each in releases.newest_first():
+        if each.id <= good.id:
+            return
+        if each.migrated:
+            yield each

@@ -1,0 +1,218 @@
+"""What must be true before a release writes anything: each check says what to mend, and all are told together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.aws import code_of, failure, message_of
+from stackhand.release.target import Target
+
+PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")
+CANNOT_TELL = frozenset(
+    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotImplemented", "InvalidAction", "501"}
+)
+"""What AWS answers to who may not look, and an emulator to what it does not know."""
+BATCH = 10
+
+
+def account(environment: Environment) -> str:
+    """Return who we are for AWS.
+
+    Raises:
+        Failure: it does not know us, or knows us in another account.
+    """
+    try:
+        found = environment.client("sts").get_caller_identity()
+    except Exception as error:
+        raise failure(f"{environment.name} cannot be reached", error, ExitCode.PREFLIGHT) from error
+    if str(found["Account"]) != environment.account:
+        raise Failure(
+            f"These credentials are of account {found['Account']}, and {environment.name} is {environment.account}.",
+            evidence=[str(found.get("Arn", ""))],
+            next="log in to the right account (AWS_PROFILE), then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    return str(found.get("Arn", ""))
+
+
+class Preflight:
+    """The checks on an environment.
+
+    Args:
+        environment: which.
+        target: Terraform's output.
+        digests: of the built images, by service; without any, images are not checked.
+    """
+
+    def __init__(self, environment: Environment, target: Target, digests: Mapping[str, str]) -> None:
+        self.environment, self.target, self.digests = environment, target, digests
+        self.notes: list[str] = []
+
+    def run(self) -> list[str]:
+        """Check everything, and return what could not be told.
+
+        Raises:
+            Failure: a release would fail; all reasons together.
+        """
+        problems = [problem for check in self._checks() for problem in check()]
+        if problems:
+            raise Failure(
+                f"{self.target.environment} is not ready for a release; nothing was written.",
+                evidence=problems,
+                next=f"./inv plan -e {self.target.environment} shows what terraform/ would mend",
+                code=ExitCode.PREFLIGHT,
+            )
+        return self.notes
+
+    def _checks(self) -> list[Callable[[], Iterator[str]]]:
+        return [self.services, self.roles, self.secrets, self.log_groups, self.target_groups, self.network, self.images]
+
+    def services(self) -> Iterator[str]:
+        """The cluster has the services, and they take rolling deployments."""
+        from stackhand.release import snapshots
+
+        wanted = {each.service: name for name, each in self.target.services.items()}
+        found = self._ask("services", lambda: snapshots.describe(self._client("ecs"), self.target.cluster, [*wanted]))
+        for service, name in wanted.items():
+            if found is None:
+                return
+            if found.get(service, {}).get("status") != "ACTIVE":
+                yield f"{name}: the cluster {self.target.cluster} has no active service {service}"
+
+    def roles(self) -> Iterator[str]:
+        """The roles of the tasks exist."""
+        for arn, name in self._each("executionRoleArn", "taskRoleArn"):
+            role = arn.rpartition("/")[2]
+            found = self._ask(f"role {role}", partial(self._client("iam").get_role, RoleName=role))
+            if found == {}:
+                yield f"{name}: there is no role {role}"
+
+    def secrets(self) -> Iterator[str]:
+        """Every secret is there, by its name; their values are not asked for."""
+        wanted = parameters(self.target)
+        versions = self._ask("secrets", lambda: versions_of(self._client("ssm"), [*wanted]))
+        for name, services in wanted.items():
+            if versions is not None and name not in versions:
+                yield f"{', '.join(services)}: there is no parameter {name}"
+
+    def log_groups(self) -> Iterator[str]:
+        """The log groups exist, or the first container of each task would fail."""
+        for group in sorted({each.log_group for each in self.target.services.values()}):
+            found = self._ask(
+                f"log group {group}",
+                partial(self._client("logs").describe_log_groups, logGroupNamePrefix=group),
+            )
+            if found is not None and group not in {each["logGroupName"] for each in found.get("logGroups", [])}:
+                yield f"there is no log group {group}"
+
+    def target_groups(self) -> Iterator[str]:
+        """The load balancer asks each service where it listens."""
+        for name, service in self.target.services.items():
+            if not service.target_group:
+                continue
+            ask = partial(self._client("elbv2").describe_target_groups, TargetGroupArns=[service.target_group])
+            found = self._ask(f"target group of {name}", ask)
+            if found == {}:
+                yield f"{name}: there is no target group {service.target_group}"
+            for group in (found or {}).get("TargetGroups", []):
+                if group.get("TargetType", "ip") != "ip":
+                    yield f"{name}: its target group takes {group['TargetType']}, and tasks of Fargate need ip"
+                if group.get("HealthCheckPath") not in {None, service.health_path}:
+                    yield f"{name}: the load balancer asks {group['HealthCheckPath']}, not {service.health_path}"
+
+    def network(self) -> Iterator[str]:
+        """The tasks can reach ECR and the logs: their subnets have a way out, or endpoints."""
+        wanted = sorted({subnet for each in self.target.services.values() for subnet in each.subnets})
+        if not wanted:
+            return
+        found = self._ask("subnets", lambda: _ways_out(self._client("ec2"), wanted))
+        for subnet in wanted:
+            if found is not None and not found.get(subnet, False):
+                yield f"the subnet {subnet} has no route out and its network no endpoints: tasks could not pull images"
+
+    def images(self) -> Iterator[str]:
+        """The images are in ECR, by their digest."""
+        for name, service in self.target.built().items():
+            if name not in self.digests or service.repository is None:
+                continue
+            ids = [{"imageDigest": self.digests[name]}]
+            ask = partial(self._client("ecr").describe_images, repositoryName=service.repository.name, imageIds=ids)
+            found = self._ask(f"image of {name}", ask)
+            if found == {}:
+                yield f"{name}: {service.repository.name} has no image {self.digests[name]}"
+
+    def _each(self, *keys: str) -> Iterator[tuple[str, str]]:
+        for name, service in self.target.services.items():
+            for key in keys:
+                if service.task_definition.get(key):
+                    yield str(service.task_definition[key]), name
+
+    def _client(self, name: str) -> Any:
+        return self.environment.client(name)
+
+    def _ask(self, what: str, question: Callable[[], Any]) -> Any:
+        """Return the answer; an empty one when there is no such thing, None when it cannot be told."""
+        try:
+            return question()
+        except Exception as error:
+            code = code_of(error)
+            if "NotFound" in code or code == "NoSuchEntity":
+                return {}
+            if code in CANNOT_TELL:
+                self.notes.append(f"not checked, {what}: {message_of(error)}")
+                return None
+            raise failure(f"The {what} cannot be checked", error, ExitCode.PREFLIGHT) from error
+
+
+def parameters(target: Target) -> dict[str, list[str]]:
+    """Return the SSM parameters that services read at their start, and who reads each."""
+    found: dict[str, list[str]] = {}
+    for name, service in target.services.items():
+        for container in service.task_definition.get("containerDefinitions", []):
+            for each in container.get("secrets") or []:
+                match = PARAMETER.fullmatch(str(each.get("valueFrom", "")))
+                if match and ":secretsmanager:" not in each["valueFrom"]:
+                    found.setdefault(match[1], []).append(name)
+    return found
+
+
+def versions_of(ssm: Any, names: list[str]) -> dict[str, int]:
+    """Return the versions of the parameters there are; never their values, which are not asked to be decrypted."""
+    found = {}
+    for start in range(0, len(names), BATCH):
+        answer = ssm.get_parameters(Names=names[start : start + BATCH], WithDecryption=False)
+        found.update({each["Name"]: int(each["Version"]) for each in answer["Parameters"]})
+    return found
+
+
+def _ways_out(ec2: Any, subnets: list[str]) -> dict[str, bool]:
+    """Return for each subnet whether its network has a way to AWS."""
+    networks = {each["SubnetId"]: each["VpcId"] for each in ec2.describe_subnets(SubnetIds=subnets)["Subnets"]}
+    vpcs = sorted(set(networks.values()))
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": vpcs}])["RouteTables"]
+    ends = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": vpcs}])["VpcEndpoints"]
+    with_endpoint = {each["VpcId"] for each in ends if ".ecr." in each.get("ServiceName", "")}
+    return {
+        subnet: vpc in with_endpoint or _has_route(_table_of(tables, subnet, vpc)) for subnet, vpc in networks.items()
+    }
+
+
+def _table_of(tables: list[dict[str, Any]], subnet: str, vpc: str) -> dict[str, Any]:
+    def associated(table: dict[str, Any], key: str, value: Any) -> bool:
+        return any(each.get(key) == value for each in table.get("Associations", []))
+
+    own = [each for each in tables if associated(each, "SubnetId", subnet)]
+    main = [each for each in tables if each.get("VpcId") == vpc and associated(each, "Main", True)]
+    return next(iter(own + main), {})
+
+
+def _has_route(table: dict[str, Any]) -> bool:
+    return any(
+        each.get("DestinationCidrBlock") == "0.0.0.0/0" and each.get("State", "active") == "active"
+        for each in table.get("Routes", [])
+    )

@@ -1,0 +1,95 @@
+"""A release before anything of it runs: its task definitions, its secrets' versions, its migrations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stackhand.failure import Failure
+from stackhand.release import manifest as manifests
+from stackhand.release import preflight, snapshots, taskdefinition
+from stackhand.release.aws import failure
+from stackhand.release.context import Context
+from stackhand.release.manifest import Manifest, Migration, Part
+from stackhand.release.target import Target
+from stackhand.release.verdict import COMPLETED
+
+
+def prepare(context: Context, target: Target, digests: Mapping[str, str], commit: str, migrations: Path) -> Manifest:
+    """Return the release of some images, with its task definitions registered where they differ from what runs.
+
+    Raises:
+        Failure: AWS refuses one.
+    """
+    running = snapshots.describe(context.ecs, target.cluster, [each.service for each in target.services.values()])
+    parts = {}
+    for name, service in target.services.items():
+        wanted = taskdefinition.render(name, service, digests)
+        parts[name] = _part(context, running.get(service.service, {}), wanted, service.container)
+    return Manifest(
+        id=manifests.new_id(commit),
+        environment=context.environment.name,
+        commit=commit,
+        by=manifests.owner(),
+        run=manifests.run_url(),
+        began=manifests.timestamp(),
+        target=_builtins(target),
+        services=parts,
+        secrets=secrets_of(context, target),
+        migrations=migrations_of(migrations),
+    )
+
+
+def secrets_of(context: Context, target: Target) -> str:
+    """Return a hash over the versions of the secrets that the services read: it changes when one is rotated."""
+    names = [*preflight.parameters(target)]
+    if not names:
+        return ""
+    versions = preflight.versions_of(context.environment.client("ssm"), names)
+    return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def migrations_of(folder: Path) -> list[Migration]:
+    """Return the migrations of this checkout; none when its service has no such folder.
+
+    Raises:
+        Failure: a file is not as it has to be.
+    """
+    if not folder.is_dir():
+        return []
+    from service import migration_files
+
+    try:
+        found = migration_files.read(folder)
+    except migration_files.MigrationError as error:
+        raise Failure("The migrations are not in order.", evidence=[str(error)], next="./inv db.plan") from error
+    return [Migration(each.number, each.name, each.breaking) for each in found]
+
+
+def _part(context: Context, service: Mapping[str, Any], wanted: dict[str, Any], container: str) -> Part:
+    primary = snapshots.snapshot(service, 0).primary
+    image = taskdefinition.image_of(wanted, container)
+    old = primary.task_definition if primary else ""
+    if primary and not taskdefinition.differences(running(context.ecs, old), wanted):
+        return Part(old, image, same=primary.rollout == COMPLETED, previous=old)
+    try:
+        answer = context.ecs.register_task_definition(**wanted)
+    except Exception as error:
+        raise failure(f"The task definition {wanted.get('family')} cannot be registered", error) from error
+    return Part(str(answer["taskDefinition"]["taskDefinitionArn"]), image, previous=old)
+
+
+def running(ecs: Any, arn: str) -> dict[str, Any]:
+    """Return a task definition as ECS has it."""
+    found: dict[str, Any] = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    return found
+
+
+def _builtins(target: Target) -> dict[str, Any]:
+    import msgspec
+
+    found: dict[str, Any] = msgspec.to_builtins(target)
+    return found

@@ -1,0 +1,105 @@
+"""The way back: all services to the last known good release, awaited and probed like any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackhand.failure import Failure
+from stackhand.release import snapshots, taskdefinition
+from stackhand.release.aws import message_of
+from stackhand.release.context import Context, target_of
+from stackhand.release.manifest import Manifest
+from stackhand.release.migrating import require_way_back
+from stackhand.release.probe import Probe
+from stackhand.release.rollout import Rollout
+from stackhand.release.target import Service
+from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Order, Verdict
+
+
+@dataclass(frozen=True)
+class Returned:
+    """How the way back ended.
+
+    Args:
+        verdict: rolled back; failed; or still rolling.
+        words: the same, for a sentence.
+        lines: what there is to know besides.
+    """
+
+    verdict: Verdict
+    words: str
+    lines: list[str] = field(default_factory=list)
+
+
+def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Returned:
+    """Return all services of a release to the last known good one.
+
+    Raises:
+        Interrupted: we are to stop.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if good is None:
+        return Returned(Verdict.FAILED, "there is no release before it to return to")
+    try:
+        context.require_lease()
+        require_way_back(context.releases, good, manifest)
+    except Failure as failure:
+        return Returned(Verdict.FAILED, f"no way back: {failure.what}", list(failure.evidence))
+    context.say(f"returning all services to {good.commit[:12]}")
+    rollout = context.rollout(target_of(manifest))
+    try:
+        for name, part in good.services.items():
+            if name in manifest.services:
+                _return(context, rollout, name, target_of(manifest).services[name], part.task_definition)
+        found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
+    except (BotoCoreError, ClientError) as error:
+        return Returned(Verdict.FAILED, "AWS refused the way back", [message_of(error)])
+    return _judge(context, good, found, [each.words() for each in rollout.rolling.values()])
+
+
+def _judge(context: Context, good: Manifest, found: Verdict, words: list[str]) -> Returned:
+    """Say how the way back ended, from the verdict on its rollout and a probe."""
+    name = good.commit[:12]
+    if found is Verdict.STILL_ROLLING:
+        return Returned(found, f"the services are still on their way back to {name}", words)
+    if found is not Verdict.DEPLOYED:
+        return Returned(Verdict.FAILED, f"returning to {name} failed as well", words)
+    problems = probe_of(context, good).run(context.clock, context.say)
+    if problems:
+        return Returned(Verdict.FAILED, f"{name} runs again, but is not well", problems)
+    return Returned(Verdict.ROLLED_BACK, f"{name} runs again everywhere")
+
+
+def probe_of(context: Context, manifest: Manifest) -> Probe:
+    """Return the probe that a release has to pass."""
+    pace = context.pace
+    url = target_of(manifest).url.rstrip("/")
+    return Probe(url, manifest.commit, times=pace.probes, cap=pace.cap, timeout=pace.probe_timeout)
+
+
+def _return(context: Context, rollout: Rollout, name: str, service: Service, wanted: str) -> None:
+    """Have one service return, unless ECS has had it do so already."""
+    found = snapshots.describe(context.ecs, rollout.cluster, [service.service]).get(service.service)
+    primary = snapshots.snapshot(found, 0).primary
+    if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:
+        return
+    if primary and primary.task_definition == wanted and primary.rollout == IN_PROGRESS:
+        order = Order(primary.id, wanted, returns=False, timeout=context.pace.timeout)
+        rollout.follow(name, service.service, order)
+        return
+    rollout.update(name, service.service, active(context.ecs, wanted))
+
+
+def active(ecs: Any, arn: str) -> str:
+    """Return a task definition that may be used: the one we mean, or its like when somebody has retired it."""
+    found = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    if found.get("status", "ACTIVE") == "ACTIVE":
+        return arn
+    wanted = {
+        key: value
+        for key, value in found.items()
+        if key not in taskdefinition.ANSWER_ONLY and value not in (None, "", [])
+    }
+    return str(ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"])

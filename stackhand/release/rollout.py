@@ -1,0 +1,169 @@
+"""Rolls services out together: update all, then watch until the verdict on them is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackhand.release import snapshots, verdict
+from stackhand.release.aws import expired, message_of, transient
+from stackhand.release.verdict import Order, Snapshot, Verdict
+from stackhand.release.waiting import Clock, Say
+
+POLL = 2.0
+PATIENCE = 900.0
+
+
+@dataclass
+class Rolling:
+    """A service on its way.
+
+    Args:
+        name: in docker-compose.yml.
+        service: in ECS.
+        order: what we asked for.
+        began: the clock's time then.
+        seen: its snapshots so far.
+        verdict: once it is known.
+        refused: why ECS did not even take the order.
+        known: the events from before it.
+    """
+
+    name: str
+    service: str
+    order: Order
+    began: float
+    seen: list[Snapshot] = field(default_factory=list)
+    verdict: Verdict | None = None
+    refused: str = ""
+    known: frozenset[str] = frozenset()
+
+    def events(self) -> list[str]:
+        """Return what ECS has told since the order, oldest first."""
+        found = self.seen[-1].events if self.seen else ()
+        return [message for message in reversed(found) if message not in self.known]
+
+    def look(self, found: Mapping[str, Any] | None, now: float) -> None:
+        """Take one more snapshot; without changes it takes the place of the last one."""
+        new = snapshots.snapshot(found, now - self.began)
+        self.seen.append(new)
+        self.verdict = self.verdict or verdict.decide(self.order, self.seen)
+
+    def words(self) -> str:
+        """Say where it is."""
+        if self.refused:
+            return f"{self.name} refused"
+        ours = self.seen[-1].deployment(self.order.deployment) if self.seen else None
+        revision = self.order.task_definition.rpartition(":")[2]
+        if ours is None:
+            return f"{self.name}:{revision} {self.verdict or 'ordered'}"
+        failed = f", {ours.failed} failed" if ours.failed else ""
+        state = self.verdict or ours.rollout.lower()
+        return f"{self.name}:{revision} {ours.running}/{ours.desired} running{failed} ({state})"
+
+
+class Rollout:
+    """Some services of one cluster, released together.
+
+    Args:
+        ecs: boto3's client.
+        cluster: its name.
+        clock: the time.
+        say: told how far it is.
+        poll: seconds between two looks.
+        timeout: seconds until we stop waiting.
+    """
+
+    def __init__(
+        self,
+        ecs: Any,
+        cluster: str,
+        clock: Clock,
+        say: Say,
+        *,
+        poll: float = POLL,
+        timeout: float = PATIENCE,
+    ) -> None:
+        self.ecs, self.cluster, self.clock, self.say = ecs, cluster, clock, say
+        self.poll, self.timeout = poll, timeout
+        self.rolling: dict[str, Rolling] = {}
+        self._told: set[str] = set()
+
+    def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
+        """Order one service's new task definition; `force` replaces its tasks even when that is the old one."""
+        order = Order("", task_definition, timeout=self.timeout)
+        rolling = self.rolling[name] = Rolling(name, service, order, self.clock.now())
+        self.clock.check()
+        try:
+            found = snapshots.describe(self.ecs, self.cluster, [service]).get(service)
+            answer = self.ecs.update_service(
+                cluster=self.cluster, service=service, taskDefinition=task_definition, forceNewDeployment=force
+            )
+        except Exception as error:
+            if expired(error):
+                raise
+            rolling.refused, rolling.verdict = message_of(error), Verdict.FAILED
+            return rolling
+        old, new = snapshots.snapshot(found, 0), snapshots.snapshot(answer["service"], 0)
+        number = new.primary.id if new.primary else ""
+        before = tuple((each.id, each.task_definition) for each in old.deployments if each.id != number)
+        rolling.known = frozenset(old.events)
+        rolling.order = Order(number, task_definition, before, _returns(found or {}), self.timeout)
+        return rolling
+
+    def follow(self, name: str, service: str, order: Order) -> None:
+        """Go on watching what was ordered before."""
+        self.rolling[name] = Rolling(name, service, order, self.clock.now())
+
+    def wait(self, changed: Callable[[Mapping[str, Rolling]], None] = lambda _: None) -> Verdict:
+        """Watch until the verdict on all services together is known.
+
+        Args:
+            changed: told after each look.
+
+        Raises:
+            Interrupted: we are to stop.
+            ClientError: ECS does not want to talk to us any more.
+        """
+        while True:
+            self._look()
+            changed(self.rolling)
+            found = verdict.together([each.verdict for each in self.rolling.values()])
+            if found is not None:
+                return found
+            self.clock.sleep(self.poll)
+
+    def _look(self) -> None:
+        """Take a snapshot of every service; a look that fails in passing is no look, but time goes on."""
+        open_ones = [each for each in self.rolling.values() if each.verdict is None]
+        if not open_ones:
+            return
+        try:
+            found = snapshots.describe(self.ecs, self.cluster, [each.service for each in open_ones])
+        except Exception as error:
+            if not transient(error):
+                raise
+            self.say(f"ECS does not answer: {message_of(error)}")
+            self._out_of_patience(open_ones)
+            return
+        for each in open_ones:
+            each.look(found.get(each.service), self.clock.now())
+            self._tell_events(each)
+        self.say("; ".join(each.words() for each in self.rolling.values()))
+
+    def _out_of_patience(self, rolling: list[Rolling]) -> None:
+        for each in rolling:
+            if self.clock.now() - each.began >= self.timeout:
+                each.verdict = Verdict.STILL_ROLLING
+
+    def _tell_events(self, rolling: Rolling) -> None:
+        for message in rolling.events():
+            if message not in self._told:
+                self._told.add(message)
+                self.say(message)
+
+
+def _returns(found: Mapping[str, Any]) -> bool:
+    breaker = (found.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
+    return bool(breaker.get("enable")) and bool(breaker.get("rollback"))

@@ -1,0 +1,96 @@
+"""What is to be deployed: the commit of this checkout, and whether it may be."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+
+from stackhand import ROOT
+from stackhand.failure import ExitCode, Failure
+
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+def commit(*, tag: str, dirty: bool) -> str:
+    """Return what a release of this checkout is called: its commit, with a mark when files differ from it.
+
+    Args:
+        tag: a name to use instead.
+        dirty: whether changes that are not committed may go along.
+
+    Raises:
+        Failure: it is no checkout of git, or has such changes.
+    """
+    if tag:
+        if not TAG.fullmatch(tag):
+            raise Failure(f"--tag {tag!r} is no tag for an image.", next="letters, digits, _ . -", code=ExitCode.USAGE)
+        return tag
+    head = _git("rev-parse", "HEAD").strip()
+    changes = _git("status", "--porcelain").splitlines()
+    if not changes:
+        return head
+    if not dirty:
+        raise Failure(
+            "This checkout has changes that are not committed.",
+            evidence=changes[:10],
+            next="commit them, or deploy them as they are with --dirty",
+            code=ExitCode.PREFLIGHT,
+        )
+    return f"{head}-dirty-{_digest()}"
+
+
+def require_newer(running: str, wanted: str) -> None:
+    """Refuse what is older than what runs.
+
+    Raises:
+        Failure: the wanted commit is an ancestor of the running one.
+    """
+    old, new = running.partition("-dirty")[0], wanted.partition("-dirty")[0]
+    if old == new or not (_known(old) and _known(new)):
+        return
+    if _ask("merge-base", "--is-ancestor", new, old) == 0:
+        raise Failure(
+            f"{new[:12]} is older than {old[:12]}, which runs.",
+            evidence=_git("log", "--oneline", "--max-count=5", f"{new}..{old}").splitlines(),
+            next="deploy a newer commit, go back with ./inv rollback, or insist with --allow-older",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def _digest() -> str:
+    """Return a digest of all that differs from the commit, new files as well."""
+    found = hashlib.sha256(_git("diff", "HEAD", "--binary").encode("utf-8", "surrogateescape"))
+    for name in sorted(_git("ls-files", "--others", "--exclude-standard", "-z").split("\0")):
+        if name and (ROOT / name).is_file():
+            found.update(name.encode() + (ROOT / name).read_bytes())
+    return found.hexdigest()[:12]
+
+
+def _known(name: str) -> bool:
+    return _ask("cat-file", "-e", f"{name}^{{commit}}") == 0
+
+
+def _ask(*words: str) -> int:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=False).returncode
+
+
+def _git(*words: str) -> str:
+    try:
+        said = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, errors="surrogateescape", check=False
+        )
+    except FileNotFoundError:
+        raise Failure(
+            "There is no git command, so nobody knows which commit this is.",
+            next="install git, or name the release with --tag",
+            code=ExitCode.PREFLIGHT,
+        ) from None
+    if said.returncode != 0:
+        raise Failure(
+            "This is no checkout of git with a commit, so a release has no name.",
+            evidence=said.stderr.splitlines()[-3:],
+            next="git commit, or name the release with --tag",
+            code=ExitCode.PREFLIGHT,
+        )
+    return said.stdout

@@ -1,0 +1,111 @@
+"""The environment's bucket: small JSON documents, written only where they are as the writer believes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.aws import code_of, failure
+
+MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+
+
+class Conflict(Exception):  # noqa: N818 - it is the very answer of a conditional write
+    """Somebody else has written, or removed, the document meanwhile."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document and the version it was read in."""
+
+    content: dict[str, Any]
+    etag: str
+
+
+class Store:
+    """Documents in the bucket of one environment.
+
+    Args:
+        environment: whose.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.bucket = environment.bucket
+        self.s3 = environment.client("s3")
+
+    def read(self, key: str) -> Document | None:
+        """Return a document; none when there is none.
+
+        Raises:
+            Failure: the bucket cannot be read.
+        """
+        try:
+            found = self.s3.get_object(Bucket=self.bucket, Key=key)
+        except Exception as error:
+            if code_of(error) in MISSING:
+                return None
+            raise self._unreadable(error) from error
+        return Document(json.loads(found["Body"].read()), str(found["ETag"]))
+
+    def write(self, key: str, content: Mapping[str, Any], *, etag: str | None = None, new: bool = False) -> str:
+        """Write a document, and return its version.
+
+        Args:
+            key: where.
+            content: what.
+            etag: only in the place of this version.
+            new: only when there is none.
+
+        Raises:
+            Conflict: it is not as it was to be.
+            Failure: the bucket cannot be written.
+        """
+        condition = {"IfNoneMatch": "*"} if new else {"IfMatch": etag} if etag else {}
+        body = json.dumps(content, indent=2, sort_keys=True).encode()
+        try:
+            answer = self.s3.put_object(
+                Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", **condition
+            )
+        except Exception as error:
+            if condition and code_of(error) in CONFLICT | MISSING and code_of(error) != "NoSuchBucket":
+                raise Conflict(key) from error
+            raise self._unreadable(error) from error
+        return str(answer["ETag"])
+
+    def remove(self, key: str, *, etag: str) -> None:
+        """Remove a document.
+
+        Raises:
+            Conflict: it is not the version we know.
+            Failure: the bucket cannot be written.
+        """
+        try:
+            self.s3.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag)
+        except Exception as error:
+            if code_of(error) in CONFLICT | MISSING:
+                raise Conflict(key) from error
+            raise self._unreadable(error) from error
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys that begin so, in order."""
+        try:
+            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
+        except Exception as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> Failure:
+        name = self.environment.name
+        if code_of(error) == "NoSuchBucket":
+            return Failure(
+                f"{name} has no bucket {self.bucket} yet.",
+                next=f"./inv bootstrap -e {name}",
+                code=ExitCode.PREFLIGHT,
+            )
+        return failure(f"The bucket {self.bucket} cannot be used", error)

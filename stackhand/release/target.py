@@ -1,0 +1,89 @@
+"""Where a release goes: Terraform's output `release`, typed. Nothing in it is secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stackhand.failure import ExitCode, Failure
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """An ECR repository."""
+
+    name: str
+    url: str
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One ECS service.
+
+    Args:
+        service: its name in the cluster.
+        container: the main container's name in the task definition.
+        task_definition: the arguments of RegisterTaskDefinition; the image of a service that is built is IMAGE.
+        log_group: of its containers.
+        log_stream_prefix: a container's stream is PREFIX/CONTAINER/TASKID.
+        repository: of its image; none when somebody else builds it.
+        target_group: ARN; none when nothing is sent to it from outside.
+        port: that the container listens at.
+        health_path: asked by the load balancer.
+        paths: that the load balancer sends to it.
+        subnets: of its tasks.
+        security_groups: of its tasks.
+        min: fewest tasks.
+        max: most tasks.
+        migrate: the command that brings the database up to date.
+    """
+
+    service: str
+    container: str
+    task_definition: dict[str, Any]
+    log_group: str
+    log_stream_prefix: str
+    repository: Repository | None = None
+    target_group: str | None = None
+    port: int | None = None
+    health_path: str | None = None
+    paths: list[str] = []
+    subnets: list[str] = []
+    security_groups: list[str] = []
+    min: int = 1
+    max: int = 1
+    migrate: list[str] | None = None
+
+
+class Target(msgspec.Struct, frozen=True):
+    """An environment as Terraform made it."""
+
+    stack: str
+    environment: str
+    region: str
+    account: str
+    url: str
+    cluster: str
+    architecture: str
+    services: dict[str, Service]
+
+    def built(self) -> dict[str, Service]:
+        """Return the services whose images we build."""
+        return {name: service for name, service in self.services.items() if service.repository}
+
+
+def parse(output: Mapping[str, Any]) -> Target:
+    """Return the target that Terraform's output describes.
+
+    Raises:
+        Failure: it is not the output we know.
+    """
+    try:
+        return msgspec.convert(dict(output), Target)
+    except msgspec.ValidationError as error:
+        raise Failure(
+            "Terraform's output `release` is not as a deploy needs it.",
+            evidence=[str(error)],
+            next="./inv plan shows what terraform/ would change; an apply brings the output up to date",
+            code=ExitCode.PREFLIGHT,
+        ) from error

@@ -1,0 +1,73 @@
+"""The last stages of a release: it answers well from outside, and is recorded as the last known good one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.context import Context, target_of
+from stackhand.release.manifest import Manifest
+from stackhand.release.returning import probe_of
+from stackhand.release.rolling import go_back_and_tell, interrupted
+from stackhand.release.verdict import Verdict
+from stackhand.release.waiting import Interrupted
+
+
+def probe(context: Context, manifest: Manifest) -> str:
+    """Ask a release through the load balancer, and return where; one that does not answer well is taken back.
+
+    Raises:
+        Failure: it does not; what runs by now is said.
+    """
+    found = probe_of(context, manifest)
+    try:
+        problems = found.run(context.clock, context.say)
+    except Interrupted:
+        raise interrupted(manifest, {}) from None
+    if not problems:
+        return found.url
+    if unchanged(context, manifest):
+        raise Failure(
+            f"{manifest.commit[:12]} was running already, and is not well; nothing was changed.",
+            evidence=problems,
+            next=f"./inv cloud.status -e {manifest.environment}, ./inv cloud.logs -e {manifest.environment}",
+            code=ExitCode.UNHEALTHY,
+        )
+    context.say(f"the probe failed: {problems[0]}")
+    good = context.releases.current()
+    raise go_back_and_tell(context, manifest, good, "every task runs, but the probe failed", problems)
+
+
+def unchanged(context: Context, manifest: Manifest) -> bool:
+    """Whether a release is what was deployed already."""
+    current = context.releases.current()
+    touched = any(each.deployment for each in manifest.services.values())
+    return bool(current and not touched and current.commit == manifest.commit)
+
+
+def record(context: Context, manifest: Manifest) -> tuple[bool, Manifest]:
+    """Record a release as the last known good one, and return whether it is new, and it."""
+    current = context.releases.current()
+    if current and unchanged(context, manifest):
+        return False, current
+    context.require_lease()
+    done = manifest.judged(Verdict.DEPLOYED)
+    context.releases.make_current(done)
+    return True, done
+
+
+def report(manifest: Manifest, *, changed: bool) -> dict[str, Any]:
+    """Return the document of `deploy --json`."""
+    return {
+        "environment": manifest.environment,
+        "release": manifest.id,
+        "kind": manifest.kind,
+        "commit": manifest.commit,
+        "verdict": manifest.verdict,
+        "changed": changed,
+        "url": target_of(manifest).url,
+        "services": {
+            name: {"task_definition": each.task_definition, "image": each.image, "deployment": each.deployment}
+            for name, each in manifest.services.items()
+        },
+    }

@@ -1,0 +1,177 @@
+"""What the tests of a release share: moto for what is only kept there, and an ECS of our own for what happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from stackhand.environments import Environment
+from stackhand.release.context import Context, Pace
+from stackhand.release.waiting import Clock
+from tests.cloud import fake_ecs
+from tests.cloud.fake_ecs import ACCOUNT, CLUSTER, REGION, Outcome, World
+from tests.cloud.fake_server import serving
+
+SERVICES = ("web", "api")
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+class TurnedClock(Clock):
+    """A clock that turns a world's instead of waiting."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.interrupted_at = float("inf")
+
+    def now(self) -> float:
+        return self.world.now
+
+    def sleep(self, seconds: float) -> None:
+        self.world.advance(seconds)
+        self.interrupted = self.now() >= self.interrupted_at
+        self.check()
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The address of a moto server."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@dataclass
+class Cloud:
+    """An environment in a cloud of our own.
+
+    Args:
+        environment: as the product sees it.
+        world: its ECS.
+        context: to run a stage in.
+        said: what the stages told.
+        output: Terraform's.
+        settings: of the process environment that leads there.
+    """
+
+    environment: Environment
+    world: World
+    context: Context
+    said: list[str]
+    output: dict[str, Any]
+    settings: dict[str, str]
+
+    def image(self, commit: str, **outcome: Any) -> dict[str, str]:
+        """Say what happens to the images of a commit, and return their digests by service."""
+        layer = {"digest": "sha256:" + (commit.encode().hex() * 64)[:64], "size": 1, "mediaType": "layer"}
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [layer]})
+        found = {}
+        for name in SERVICES:
+            put = {"repositoryName": f"shop-{name}", "imageManifest": manifest, "imageTag": commit}
+            found[name] = str(self.environment.client("ecr").put_image(**put)["image"]["imageId"]["imageDigest"])
+            self.world.outcomes[found[name]] = Outcome(**{"version": commit, **outcome})
+        return found
+
+    @property
+    def clock(self) -> TurnedClock:
+        assert isinstance(self.context.clock, TurnedClock)
+        return self.context.clock
+
+
+@pytest.fixture
+def tick() -> float:
+    """Seconds that pass in ECS with each question."""
+    return 0.0
+
+
+@pytest.fixture
+def cloud(moto: str, tick: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """An environment with two services that run, and nothing released to it yet."""
+    import urllib.request
+
+    urllib.request.urlopen(urllib.request.Request(f"{moto}/moto-api/reset", method="POST"), timeout=10).close()
+    world = World(tick)
+    with serving(world) as address:
+        settings = {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ENDPOINT_URL": moto,
+            "AWS_ENDPOINT_URL_ECS": address,
+            "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": address,
+            "AWS_MAX_ATTEMPTS": "2",
+        }
+        for key, value in settings.items():
+            monkeypatch.setenv(key, value)
+        environment = Environment("staging", "shop", REGION, ACCOUNT)
+        subnet = _furnish(environment)
+        for name in SERVICES:
+            world.create(name, f"{_repository(name)}@sha256:{'0' * 64}")
+        said: list[str] = []
+        context = Context(
+            environment, said.append, TurnedClock(world), token="", pace=Pace(poll=2.0, probe_timeout=4.0)
+        )
+        yield Cloud(environment, world, context, said, output(address, subnet), settings)
+
+
+def output(url: str, subnet: str) -> dict[str, Any]:
+    """Return Terraform's output `release`."""
+    services = {
+        name: {
+            "service": f"shop-{name}",
+            "container": name,
+            "repository": {"name": f"shop-{name}", "url": _repository(name)},
+            "task_definition": fake_ecs.definition(name, "IMAGE"),
+            "target_group": None,
+            "port": 4000,
+            "health_path": "/health",
+            "paths": ["/*"],
+            "subnets": [subnet],
+            "security_groups": ["sg-1"],
+            "log_group": f"/shop/{name}",
+            "log_stream_prefix": "ecs",
+            "min": 1,
+            "max": 3,
+            "migrate": ["python", "-m", "service", "migrate"] if name == "api" else None,
+        }
+        for name in SERVICES
+    }
+    return {
+        "stack": "shop",
+        "environment": "staging",
+        "region": REGION,
+        "account": ACCOUNT,
+        "url": url,
+        "cluster": CLUSTER,
+        "architecture": "X86_64",
+        "services": services,
+    }
+
+
+def _repository(name: str) -> str:
+    return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop-{name}"
+
+
+def _furnish(environment: Environment) -> str:
+    """Make what Terraform would have made, and return a subnet."""
+    client = environment.client
+    client("s3").create_bucket(
+        Bucket=environment.bucket, CreateBucketConfiguration={"LocationConstraint": environment.region}
+    )
+    client("ssm").put_parameter(Name="/shop/staging/password", Value="one", Type="SecureString")
+    client("iam").create_role(RoleName="shop-execution", AssumeRolePolicyDocument="{}")
+    for name in SERVICES:
+        client("ecr").create_repository(repositoryName=f"shop-{name}", imageTagMutability="IMMUTABLE")
+    ec2 = client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    table = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"][0]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    return str(ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"])

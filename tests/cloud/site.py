@@ -1,0 +1,61 @@
+"""A checkout whose verbs reach the cloud of the tests, with Terraform and the registry left out."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.checkout import Checkout
+from tests.cloud.fake_ecs import ACCOUNT, REGION
+
+PACE = "poll=0.1,timeout=60,probes=2,probe_timeout=2"
+TFVARS = f'stack = "shop"\nregion = "{REGION}"\naccount_id = "{ACCOUNT}"\n'
+
+
+class Site:
+    """A copy of the checkout, under git.
+
+    Args:
+        checkout: the copy.
+        settings: of the process environment that leads to the cloud.
+        output: Terraform's.
+    """
+
+    def __init__(self, checkout: Checkout, settings: dict[str, str], output: dict[str, Any]) -> None:
+        self.checkout = checkout
+        self.settings = {**settings, "STACKHAND_PACE": PACE}
+        folder = checkout.path / "terraform" / "environments"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "staging.tfvars").write_text(TFVARS, encoding="utf-8")
+        self._facts("infrastructure", {"infrastructure_release": output})
+        (checkout.path / ".gitignore").write_text(".stackhand/\n.venv\n.env\n__pycache__/\n", encoding="utf-8")
+        self.git("init", "--quiet")
+
+    def commit(self, words: str) -> str:
+        """Commit a change, and return its name."""
+        (self.checkout.path / "CHANGE").write_text(words, encoding="utf-8")
+        self.git("add", "--all")
+        self.git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "--message", words)
+        return self.git("rev-parse", "HEAD").strip()
+
+    def images(self, digests: dict[str, str]) -> None:
+        """Say what the registry has; committed with the next commit, as all that a release is made of."""
+        self._facts("images", {"images__digests": digests})
+
+    def git(self, *words: str) -> str:
+        """Run git there."""
+        return subprocess.run(
+            ["git", *words], cwd=self.checkout.path, capture_output=True, text=True, check=True, timeout=30
+        ).stdout
+
+    def _facts(self, role: str, facts: dict[str, Any]) -> None:
+        path: Path = self.checkout.path / "roles" / role
+        if path.exists():
+            for old in sorted(path.rglob("*"), reverse=True):
+                old.unlink() if old.is_file() else old.rmdir()
+        (path / "tasks").mkdir(parents=True, exist_ok=True)
+        task = {"name": "Say what a test says", "ansible.builtin.set_fact": facts}
+        (path / "tasks" / "main.yml").write_text(yaml.safe_dump([task]), encoding="utf-8")
