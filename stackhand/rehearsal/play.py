@@ -60,7 +60,7 @@ class Rehearsal:
         Raises:
             Failure: something ended otherwise than it should.
         """
-        self.verb("bootstrap", "bootstrap", "--yes")
+        self.verb("bootstrap", "bootstrap")
         first = self.copy.head
         self.deploy("first release", first)
         self.deploy("the same again", first)
