@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,11 @@ class Environment:
     region: str
     account: str
     variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def emulated(self) -> bool:
+        """Whether an emulator on this machine stands in for AWS: `./inv rehearse` tells Terraform so, and thereby us."""
+        return bool(os.environ.get("TF_VAR_aws_endpoint"))
 
     @property
     def bucket(self) -> str:

@@ -25,7 +25,7 @@ from stackhand.loglines import tail
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0
 PROGRAM = ROOT / ".venv" / "tools" / "ministack" / "bin" / "hypercorn"
-APPLICATION = "ministack.app:app"
+APPLICATION = "stackhand.rehearsal.aws:app"
 FROM_A_CONTAINER = "host.docker.internal"
 LABEL = "ministack.instance"
 PORTS = range(24_600, 32_000)
@@ -167,6 +167,7 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
     return {
         **kept,
+        "PYTHONPATH": str(ROOT),
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": region,
         # gives databases and caches addresses and usual ports that tasks and this machine reach alike
