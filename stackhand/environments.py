@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,20 @@ class Environment:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client that gives up in bounded time; `AWS_ENDPOINT_URL` is honoured."""
-        packages.CLOUD.ensure()
-        import boto3
+        session = _session()
         from botocore.config import Config
 
         config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
-        return boto3.session.Session().client(service, region_name=self.region, config=config)
+        return session.client(service, region_name=self.region, config=config)
+
+
+@cache
+def _session() -> Any:
+    """Return this process's boto3 session, which reads the description of each service only once."""
+    packages.CLOUD.ensure()
+    import boto3
+
+    return boto3.session.Session()
 
 
 def known() -> list[str]:

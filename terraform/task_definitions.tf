@@ -23,7 +23,7 @@ locals {
       name      = name
       image     = contains(local.built, name) ? "IMAGE" : service.image
       essential = true
-      command   = can(service.build) ? null : try(tolist(service.command), split(" ", service.command), null)
+      command   = try(tolist(service.command), split(" ", service.command), null)
       user      = try(tostring(service.user), null)
 
       environment  = [for key, value in local.environment[name] : { name = key, value = value }]

@@ -22,7 +22,7 @@ from stackhand import ports, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("WEB_PORT", "API_PORT", "POSTGRES_PORT", "REDIS_PORT")
-FOLDERS = ("inventory", "playbooks", "plugins", "roles", "service", "stackhand", "web")
+FOLDERS = ("inventory", "playbooks", "plugins", "roles", "service", "stackhand", "terraform", "web")
 FILES = (
     ".dockerignore",
     ".env.example",
@@ -73,7 +73,7 @@ class Checkout:
         """Copy the checkout for an engine; with `env`, write a .env that has free ports and nothing else."""
         path.mkdir(parents=True)
         for name in FOLDERS:
-            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__", ".terraform"))
         for name in FILES:
             shutil.copy2(ROOT / name, path / name)
         (path / ".venv").symlink_to(ROOT / ".venv")

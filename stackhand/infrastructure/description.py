@@ -20,8 +20,7 @@ SIZES = {
     2048: range(4096, 16385, 1024),
     4096: range(8192, 30721, 1024),
 }
-"""The memory in MiB that Fargate has for so many CPU units. (It has 256 x 2048 too, and larger ones that need more thought.)"""
-PORTS = {"rds": 5432, "elasticache": 6379}
+"""The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
 
 
 def check(root: Path) -> Stack:
@@ -62,13 +61,11 @@ def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterato
 def _fargate(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[str]:
     if service.image is None and service.build is None:
         yield f"{at}: the service needs build or image"
-    if aws.cpu not in SIZES or aws.memory not in SIZES[aws.cpu]:
-        sizes = f"{SIZES[aws.cpu][0]} to {SIZES[aws.cpu][-1]}" if aws.cpu in SIZES else ""
-        yield f"{at}: Fargate has no {aws.cpu} CPU units with {aws.memory} MiB" + (
-            f"; {aws.cpu} go with {sizes}, in steps of {SIZES[aws.cpu].step}"
-            if sizes
-            else f"; CPU is one of {', '.join(map(str, SIZES))}"
-        )
+    if aws.cpu not in SIZES:
+        yield f"{at}.cpu must be one of {', '.join(map(str, SIZES))}, but it is {aws.cpu}"
+    elif aws.memory not in (sizes := SIZES[aws.cpu]):
+        allowed = f"{sizes[0]} to {sizes[-1]} in steps of {sizes.step}"
+        yield f"{at}.memory must be {allowed} with {aws.cpu} CPU units, but it is {aws.memory}"
     if not 1 <= aws.scale.min <= aws.scale.max:
         yield f"{at}.scale: min must be 1 or more, and max no less"
     for name in ("cpu", "memory"):

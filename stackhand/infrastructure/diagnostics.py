@@ -44,7 +44,7 @@ def failure(environment: Environment, what: str, said: Sequence[dict[str, Any]],
 
 KNOWN = (
     (
-        r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is (invalid|expired)",
+        r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is",
         "AWS does not know who you are.",
         "log in (aws sso login, or AWS_PROFILE=...), then repeat the command",
     ),

@@ -1,4 +1,4 @@
-"""What AWS asks for what we run: list prices of us-east-1 in US dollars. docs/operations.md names where they were read, and when."""
+"""What AWS asks for what we run: list prices of us-east-1 in US dollars, read where docs/operations.md says."""
 
 from __future__ import annotations
 

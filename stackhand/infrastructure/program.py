@@ -26,7 +26,8 @@ INSTALL = (
     "install Terraform 1.11 or newer (developer.hashicorp.com/terraform/install), or name it: STACKHAND_TERRAFORM="
 )
 STATE_KEY = "terraform.tfstate"
-LOCK_WAIT = "20s"
+LOCK_WAIT = "5s"
+TOLD = frozenset({"apply_start", "apply_complete", "apply_progress"})
 
 
 @dataclass
@@ -185,7 +186,7 @@ class Terraform:
             return
         if event.get("@level") == "error" and "diagnostic" in event:
             self.said.append(event["diagnostic"])
-        elif event.get("type") in {"apply_start", "apply_complete", "apply_progress"}:
+        elif event.get("type") in TOLD and event["hook"].get("action") != "read":
             self.progress(str(event["@message"]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from stackhand import console, environments, playbook
+from stackhand import ROOT, console, environments, playbook
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket, description
@@ -70,7 +70,7 @@ def destroy(*, environment: str, production: bool, yes: bool) -> None:
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
     outcome = _run("destroy", found, infrastructure_confirmed=environment)
     console.say(
-        f"\n{environment} is gone ({outcome.seconds:.0f} s). Its bucket {found.bucket} stays: it has the state's history."
+        f"\n{environment} is gone ({outcome.seconds:.0f} s); its bucket {found.bucket} stays, with the state's history."
     )
 
 
@@ -83,7 +83,7 @@ def _holding(environment: Environment) -> list[str]:
     """Return what would be lost, a line each."""
     account.check(environment)
     bucket.require(environment)
-    description.check(description.ROOT)
+    description.check(ROOT)
     terraform = Terraform(environment)
     terraform.version()
     terraform.init()

@@ -62,7 +62,7 @@ class Migration:
         except Interrupted:
             self._stop(task, "interrupted")
             raise
-        if _exit_code(found, service.container) != 0 or not said:
+        if _exit_code(found, service.container) != 0:
             self._rest(follower, said)
         self._judge(found, service, said)
         return said

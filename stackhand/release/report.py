@@ -41,14 +41,15 @@ class Part:
     log: list[str] = field(default_factory=list)
     hint: str = ""
 
-    def lines(self) -> list[str]:
-        """Return it as lines, the most telling last."""
+    def lines(self, log: int = logs.TAIL) -> list[str]:
+        """Return it as lines, the most telling last, with so many lines of its log."""
+        shown = self.log[-log:]
         found = [f"{self.name}: {self.words}"]
         found += [f"  event: {message}" for message in self.events[-EVENTS:]]
         found += [f"  {line}" for task in self.tasks for line in task.words()]
         found += [f"  target {line}" for line in self.health]
-        if self.log:
-            found += [f"  its last {len(self.log)} log lines:", *(f"    {line}" for line in self.log)]
+        if shown:
+            found += [f"  its last {len(shown)} log lines:", *(f"    {line}" for line in shown)]
         return found + ([f"  hint: {self.hint}"] if self.hint else [])
 
 
@@ -106,6 +107,12 @@ class Collector:
             return None
 
 
+def screen(parts: Sequence[Part]) -> list[str]:
+    """Return several services' parts as one screen: they share the room for log lines."""
+    share = logs.TAIL // max(1, len(parts))
+    return [line for part in parts for line in part.lines(share)]
+
+
 def keep(release: str, lines: Sequence[str]) -> Path:
     """Write a report below .stackhand/logs, and return its path."""
     state = State(ROOT)
@@ -118,7 +125,7 @@ def keep(release: str, lines: Sequence[str]) -> Path:
 def _words(rolling: Rolling) -> str:
     """Say how its rollout ended, in ECS's words where it has some."""
     ours = rolling.seen[-1].deployment(rolling.order.deployment) if rolling.seen else None
-    words = str(rolling.verdict or "still rolling").replace("_", " ")
+    words = str(rolling.verdict or ("failed" if rolling.failing else "still rolling")).replace("_", " ")
     if ours is None:
         return words
     return f"{words}, {ours.failed} failed tasks{f': {ours.reason}' if ours.reason else ''}"

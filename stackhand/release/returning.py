@@ -51,7 +51,7 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
     rollout = context.rollout(target_of(manifest))
     try:
         for name, part in good.services.items():
-            if name in manifest.services:
+            if name in manifest.services and not _taken(context, manifest, name, part.task_definition):
                 _return(context, rollout, name, target_of(manifest).services[name], part.task_definition)
         found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
     except (BotoCoreError, ClientError) as error:
@@ -77,6 +77,18 @@ def probe_of(context: Context, manifest: Manifest) -> Probe:
     pace = context.pace
     url = target_of(manifest).url.rstrip("/")
     return Probe(url, manifest.commit, times=pace.probes, cap=pace.cap, timeout=pace.probe_timeout)
+
+
+def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool:
+    """Whether somebody else has deployed a service meanwhile: then it is theirs, and stays as it is."""
+    target, part = target_of(manifest), manifest.services[name]
+    service = target.services[name].service
+    primary = snapshots.snapshot(snapshots.describe(context.ecs, target.cluster, [service]).get(service), 0).primary
+    ours = {wanted, part.task_definition, part.previous, *(definition for _, definition in part.before)}
+    if primary is None or primary.task_definition in ours:
+        return False
+    context.say(f"{name} is left alone: somebody else rolls out {primary.task_definition.rpartition('/')[2]}")
+    return True
 
 
 def _return(context: Context, rollout: Rollout, name: str, service: Service, wanted: str) -> None:

@@ -34,6 +34,8 @@ def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifes
     Raises:
         Failure: it is not deployed; what runs by now is said.
     """
+    from botocore.exceptions import BotoCoreError, ClientError
+
     target = target_of(manifest)
     rotated = bool(good and good.secrets != manifest.secrets)
     if (
@@ -56,6 +58,8 @@ def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifes
             context.releases.write(manifest)
     except Interrupted:
         raise interrupted(manifest, rollout.rolling) from None
+    except (BotoCoreError, ClientError) as error:
+        raise _lost(manifest, rollout.rolling, error) from error
     return watch(context, manifest, good, rollout)
 
 
@@ -82,16 +86,19 @@ def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
     Raises:
         Failure: it is not deployed.
     """
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
     except Interrupted:
         raise interrupted(manifest, rollout.rolling) from None
-    except Exception as error:
+    except (BotoCoreError, ClientError) as error:
         raise _lost(manifest, rollout.rolling, error) from error
     if found is Verdict.DEPLOYED:
         return manifest
     if found is Verdict.FAILED:
-        bad = [each for each in rollout.rolling.values() if each.verdict in {Verdict.FAILED, Verdict.ROLLED_BACK}]
+        ends = {Verdict.FAILED, Verdict.ROLLED_BACK}
+        bad = [each for each in rollout.rolling.values() if each.failing or each.verdict in ends]
         raise failed(context, manifest, good, bad)
     raise _open_end(context, manifest, rollout.rolling, found)
 
@@ -102,7 +109,7 @@ def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: lis
 
     collector = report.Collector(context.environment, target_of(manifest))
     parts = [collector.collect(each) for each in bad]
-    lines = [line for part in parts for line in part.lines()]
+    lines = report.screen(parts)
     for part in parts:
         context.say(f"{part.name} failed: {part.hint or part.words}")
     return go_back_and_tell(context, manifest, good, f"{', '.join(part.name for part in parts)} failed", lines)

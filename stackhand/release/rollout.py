@@ -26,6 +26,7 @@ class Rolling:
         began: the clock's time then.
         seen: its snapshots so far.
         verdict: once it is known.
+        failing: whether it failed, though ECS may still be on its way back.
         refused: why ECS did not even take the order.
         known: the events from before it.
     """
@@ -36,6 +37,7 @@ class Rolling:
     began: float
     seen: list[Snapshot] = field(default_factory=list)
     verdict: Verdict | None = None
+    failing: bool = False
     refused: str = ""
     known: frozenset[str] = frozenset()
 
@@ -45,10 +47,10 @@ class Rolling:
         return [message for message in reversed(found) if message not in self.known]
 
     def look(self, found: Mapping[str, Any] | None, now: float) -> None:
-        """Take one more snapshot; without changes it takes the place of the last one."""
-        new = snapshots.snapshot(found, now - self.began)
-        self.seen.append(new)
-        self.verdict = self.verdict or verdict.decide(self.order, self.seen)
+        """Take one more snapshot."""
+        self.seen.append(snapshots.snapshot(found, now - self.began))
+        self.verdict = verdict.decide(self.order, self.seen)
+        self.failing = verdict.failing(self.order, self.seen)
 
     def words(self) -> str:
         """Say where it is."""
@@ -107,9 +109,10 @@ class Rollout:
             return rolling
         old, new = snapshots.snapshot(found, 0), snapshots.snapshot(answer["service"], 0)
         number = new.primary.id if new.primary else ""
-        before = tuple((each.id, each.task_definition) for each in old.deployments if each.id != number)
+        # Both, for what DescribeServices says may be older than what UpdateService does.
+        there = {each.id: each.task_definition for each in (*old.deployments, *new.deployments) if each.id != number}
         rolling.known = frozenset(old.events)
-        rolling.order = Order(number, task_definition, before, _returns(found or {}), self.timeout)
+        rolling.order = Order(number, task_definition, tuple(there.items()), _returns(found or {}), self.timeout)
         return rolling
 
     def follow(self, name: str, service: str, order: Order) -> None:
@@ -118,6 +121,8 @@ class Rollout:
 
     def wait(self, changed: Callable[[Mapping[str, Rolling]], None] = lambda _: None) -> Verdict:
         """Watch until the verdict on all services together is known.
+
+        The first that fails ends it: what the others are up to is of no use any more.
 
         Args:
             changed: told after each look.
@@ -132,6 +137,8 @@ class Rollout:
             found = verdict.together([each.verdict for each in self.rolling.values()])
             if found is not None:
                 return found
+            if any(each.failing for each in self.rolling.values()):
+                return Verdict.FAILED
             self.clock.sleep(self.poll)
 
     def _look(self) -> None:

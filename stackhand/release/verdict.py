@@ -123,6 +123,11 @@ def decide(order: Order, snapshots: Sequence[Snapshot]) -> Verdict | None:
     return None
 
 
+def failing(order: Order, snapshots: Sequence[Snapshot]) -> bool:
+    """Whether our deployment has failed already, though its end may not be known: ECS may be on its way back."""
+    return any(_failed(each, order.deployment) for each in snapshots)
+
+
 def _judge(order: Order, snapshot: Snapshot, memory: _Memory) -> Verdict | None:
     memory.missing = 0 if snapshot.active else memory.missing + 1
     if memory.missing > 1:  # once may be a replica of ECS that lags behind

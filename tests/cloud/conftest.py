@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -27,14 +27,14 @@ class TurnedClock(Clock):
     def __init__(self, world: World) -> None:
         super().__init__()
         self.world = world
-        self.interrupted_at = float("inf")
+        self.interrupt_when: Callable[[], bool] = lambda: False
 
     def now(self) -> float:
         return self.world.now
 
     def sleep(self, seconds: float) -> None:
         self.world.advance(seconds)
-        self.interrupted = self.now() >= self.interrupted_at
+        self.interrupted = self.interrupt_when()
         self.check()
 
 
@@ -67,9 +67,12 @@ class Cloud:
     said: list[str]
     output: dict[str, Any]
     settings: dict[str, str]
+    _images: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def image(self, commit: str, **outcome: Any) -> dict[str, str]:
         """Say what happens to the images of a commit, and return their digests by service."""
+        if commit in self._images:
+            return self._images[commit]
         layer = {"digest": "sha256:" + (commit.encode().hex() * 64)[:64], "size": 1, "mediaType": "layer"}
         manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [layer]})
         found = {}
@@ -77,6 +80,7 @@ class Cloud:
             put = {"repositoryName": f"shop-{name}", "imageManifest": manifest, "imageTag": commit}
             found[name] = str(self.environment.client("ecr").put_image(**put)["image"]["imageId"]["imageDigest"])
             self.world.outcomes[found[name]] = Outcome(**{"version": commit, **outcome})
+        self._images[commit] = found
         return found
 
     @property

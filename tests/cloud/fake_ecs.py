@@ -45,12 +45,19 @@ class Outcome:
     version: str = ""
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - as AWS does
     """AWS says no."""
 
     def __init__(self, code: str, message: str = "", status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
         self.code, self.message, self.status = code, message, status
+
+
+class Accepted(Refused):
+    """AWS says yes, before it says no to the next call."""
+
+    def __init__(self) -> None:
+        super().__init__("")
 
 
 class World:
@@ -73,14 +80,19 @@ class World:
         self.stale: list[dict[str, Any]] = []
         self.lag = 0
         self.logs: dict[str, list[str]] = {}
-        self._plans: list[tuple[float, Callable[[], None]]] = []
+        self._plans: list[tuple[Callable[[], bool], float, Callable[[], object]]] = []
         self._number = itertools.count(1)
 
     # what a test does
 
-    def at(self, moment: float, act: Callable[[], None]) -> None:
-        """Do something at a moment, as somebody else would."""
-        self._plans.append((moment, act))
+    def after_updates(self, number: int, seconds: float, act: Callable[[], object]) -> None:
+        """Do something some seconds after so many more orders, as somebody else would."""
+        ordered = self.updates() + number
+        self._plans.append((lambda: self.updates() >= ordered, seconds, act))
+
+    def updates(self) -> int:
+        """Return how often UpdateService was called."""
+        return [name for name, _ in self.calls].count("UpdateService")
 
     def fail(self, operation: str, code: str, times: int = 1, status: int = 400) -> None:
         """Refuse the next calls of an operation."""
@@ -111,9 +123,13 @@ class World:
         until = self.now + seconds
         while self.now < until:
             self.now = min(until, self.now + 1.0)
-            for plan in [plan for plan in self._plans if plan[0] <= self.now]:
+            for plan in [plan for plan in self._plans if plan[0]()]:
                 self._plans.remove(plan)
-                plan[1]()
+                when = self.now + plan[1]
+                if plan[1] > 0:
+                    self._plans.append((lambda when=when: self.now >= when, 0.0, plan[2]))  # type: ignore[misc]
+                else:
+                    plan[2]()
             for service in self.services.values():
                 self._advance(service)
 
@@ -123,7 +139,9 @@ class World:
         """Answer one call."""
         self.calls.append((operation, words))
         if self.errors.get(operation):
-            raise self.errors[operation].pop(0)
+            error = self.errors[operation].pop(0)
+            if not isinstance(error, Accepted):
+                raise error
         name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
         found: dict[str, Any] = getattr(self, name)(words)
         return found

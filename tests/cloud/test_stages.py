@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackhand import ROOT
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import lease, migrating, prepare, rolling, target, verify
-from stackhand.release.manifest import Manifest
+from stackhand.release import lead, lease, migrating, prepare, rollback, rolling, target, verify
+from stackhand.release.context import Pace
+from stackhand.release.manifest import Manifest, Migration
 from tests.cloud.conftest import SERVICES, Cloud
+from tests.cloud.fake_ecs import Accepted, Refused, definition
 
 MIGRATIONS = ROOT / "service" / "migrations"
 
@@ -23,11 +26,18 @@ def held(cloud: Cloud) -> Cloud:
     return cloud
 
 
-def release(cloud: Cloud, commit: str, **outcome: Any) -> Manifest:
+def release(
+    cloud: Cloud,
+    commit: str,
+    digests: dict[str, str] | None = None,
+    migrations: list[Migration] | None = None,
+    **outcome: Any,
+) -> Manifest:
     """Release a commit, all stages of it."""
-    digests = cloud.image(commit, **outcome)
+    digests = digests or cloud.image(commit, **outcome)
     context = cloud.context
     manifest = prepare.prepare(context, target.parse(cloud.output), digests, commit, MIGRATIONS)
+    manifest = manifest.but(migrations=manifest.migrations if migrations is None else migrations)
     migrating.migrate(context, manifest)
     manifest = rolling.roll(context, manifest.but(migrated=True), context.releases.current())
     verify.probe(context, manifest)
@@ -63,8 +73,194 @@ def test_the_same_commit_again_changes_nothing(held: Cloud) -> None:
 
 def test_a_release_whose_tasks_fail_is_rolled_back_everywhere_and_says_why(held: Cloud) -> None:
     release(held, "first")
-    failure = refused(
-        held, "second", kind="fails", after=2.0, exit=3, reason="Essential container in task exited", log=("boom",)
-    )
+    log = tuple(f"line {number}" for number in range(40))
+    failure = refused(held, "second", kind="fails", exit=3, reason="Essential container in task exited", log=log)
+    text = failure.text()
+    assert failure.code == ExitCode.ROLLED_BACK
+    assert failure.what == "The release second to staging was not taken: web, api failed; first runs again everywhere."
+    assert running(held) == {"first"}
+    for words in ("EssentialContainerExited", "exit code 3", "tasks failed to start", "line 39", "hint: exit code 3"):
+        assert words in text
+    assert "line 24" not in text
+    assert len(text.splitlines()) <= 60
+
+
+def test_one_service_that_fails_takes_back_the_one_that_succeeded(held: Cloud) -> None:
+    release(held, "first")
+    web = held.image("web2", kind="fails", after=6.0, exit=1)["web"]
+    digests = {**held.image("second", after=2.0), "web": web}
+    failure = refused(held, "second", digests=digests)
+    assert failure.code == ExitCode.ROLLED_BACK
+    assert "web failed; first runs again everywhere" in failure.what
+    assert [each for each in held.said if "api:3 2/2 running (deployed)" in each]
+    assert running(held) == {"first"}
+
+
+def test_a_first_release_that_fails_has_nothing_to_return_to(held: Cloud) -> None:
+    failure = refused(held, "first", kind="fails", exit=1)
     assert failure.code == ExitCode.DEPLOY_FAILED
-    assert "migration of api" in failure.what
+    assert "there is no release before it to return to" in failure.what
+    assert held.context.releases.current() is None
+
+
+def test_a_release_that_somebody_else_replaces_is_left_to_them(held: Cloud) -> None:
+    release(held, "first")
+    theirs = held.world.register_task_definition(definition("web", "somebody/else:1"))["taskDefinition"]
+    words = {"service": "shop-web", "taskDefinition": theirs["taskDefinitionArn"]}
+    held.world.after_updates(2, 5.0, lambda: held.world.update_service(words))
+    failure = refused(held, "second", after=60.0)
+    assert failure.code == ExitCode.SUPERSEDED
+    assert "somebody else deployed meanwhile" in failure.what
+    assert any("web now rolls out shop-web:" in line for line in failure.evidence)
+    assert [each["taskDefinition"] for each in held.world.services["shop-web"]["deployments"]][0] == theirs[
+        "taskDefinitionArn"
+    ]
+
+
+def test_a_slow_release_is_no_failed_one_and_can_be_come_back_to(held: Cloud) -> None:
+    release(held, "first")
+    held.context.pace = Pace(poll=2.0, timeout=60.0, probe_timeout=4.0)
+    failure = refused(held, "second", after=100.0)
+    assert failure.code == ExitCode.STILL_ROLLING
+    assert "--resume" in failure.next
+    left = next(held.context.releases.newest_first())
+    assert (left.verdict, left.open) == ("still_rolling", True)
+    found = rolling.resume(held.context, lead.choose(held.context, "resumed", ""), held.context.releases.current())
+    verify.probe(held.context, found)
+    verify.record(held.context, found)
+    assert running(held) == {"second"}
+    assert held.context.releases.current().commit == "second"
+
+
+def test_a_task_that_hangs_is_never_called_deployed(held: Cloud) -> None:
+    release(held, "first")
+    held.context.pace = Pace(poll=2.0, timeout=60.0, probe_timeout=4.0)
+    assert refused(held, "second", kind="hangs").code == ExitCode.STILL_ROLLING
+    assert running(held) == {"first"}
+
+
+def test_an_emulator_whose_rollback_is_the_old_deployment_is_understood(held: Cloud) -> None:
+    held.world.new_id = False
+    release(held, "first")
+    assert refused(held, "second", kind="fails", exit=1).code == ExitCode.ROLLED_BACK
+    assert running(held) == {"first"}
+    release(held, "third")
+    assert running(held) == {"third"}
+
+
+def test_throttling_and_an_ecs_that_lags_behind_delay_a_release_and_no_more(
+    held: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    release(held, "first")
+    held.world.lag = 3
+    held.world.after_updates(2, 3.0, lambda: held.world.fail("DescribeServices", "ThrottlingException", 4))
+    assert release(held, "second").verdict == "deployed"
+    assert any("ECS does not answer: ThrottlingException" in each for each in held.said)
+
+
+def test_credentials_that_expire_in_the_middle_leave_it_rolling_and_say_so(held: Cloud) -> None:
+    release(held, "first")
+    held.world.after_updates(2, 3.0, lambda: held.world.fail("DescribeServices", "ExpiredTokenException"))
+    failure = refused(held, "second", after=10.0)
+    assert failure.code == ExitCode.STILL_ROLLING
+    assert "credentials expired" in failure.what
+    assert "--resume" in failure.next
+
+
+def test_an_order_that_ecs_refuses_takes_the_others_back(held: Cloud) -> None:
+    release(held, "first")
+    digests = held.image("second")
+    context = held.context
+    manifest = prepare.prepare(context, target.parse(held.output), digests, "second", MIGRATIONS)
+    held.world.errors["UpdateService"] = [Accepted(), Refused("InvalidParameterException", "no such role")]  # type: ignore[list-item]
+    with pytest.raises(Failure) as found:
+        rolling.roll(context, manifest.but(migrated=True), context.releases.current())
+    assert found.value.code == ExitCode.ROLLED_BACK
+    assert any("no such role" in line for line in found.value.evidence)
+    assert running(held) == {"first"}
+
+
+def test_a_healthy_release_of_the_wrong_version_is_taken_back(held: Cloud) -> None:
+    release(held, "first")
+    failure = refused(held, "second", version="another")
+    assert failure.code == ExitCode.ROLLED_BACK
+    assert "/version: says commit another, not second" in failure.evidence
+    assert running(held) == {"first"}
+
+
+def test_a_release_that_runs_and_is_not_well_is_taken_back(held: Cloud) -> None:
+    release(held, "first")
+    failure = refused(held, "second", healthy=False)
+    assert failure.code == ExitCode.ROLLED_BACK
+    assert "/health/all: 503, status fail (db fail)" in failure.evidence
+    assert running(held) == {"first"}
+
+
+def test_a_secret_that_was_rotated_rolls_the_same_definitions_anew(held: Cloud) -> None:
+    first = release(held, "first")
+    held.environment.client("ssm").put_parameter(
+        Name="/shop/staging/password", Value="two", Type="SecureString", Overwrite=True
+    )
+    second = release(held, "first")
+    assert [part.task_definition for part in second.services.values()] == [
+        part.task_definition for part in first.services.values()
+    ]
+    assert all(part.deployment for part in second.services.values())
+    assert second.secrets != first.secrets
+    assert release(held, "first") == second
+
+
+def test_an_interrupt_says_what_goes_on_without_us(held: Cloud) -> None:
+    release(held, "first")
+    ordered = held.world.updates() + 2
+    held.clock.interrupt_when = lambda: held.world.updates() >= ordered
+    failure = refused(held, "second", after=60.0)
+    assert failure.code == ExitCode.STILL_ROLLING
+    assert "--resume" in failure.next
+    assert any("api:3 " in line for line in failure.evidence)
+
+
+def test_nothing_is_ordered_without_the_lease(held: Cloud) -> None:
+    release(held, "first")
+    held.context.token = "somebody else's"
+    before = held.world.updates()
+    failure = refused(held, "second")
+    assert failure.code == ExitCode.LOCKED
+    assert held.world.updates() == before
+
+
+def test_a_breaking_migration_forbids_the_way_back(held: Cloud, tmp_path: Path) -> None:
+    first = release(held, "first")
+    (tmp_path / "001_sample.sql").write_text("-- migrate: breaking\nDROP TABLE x;\n", encoding="utf-8")
+    known = [Migration(each.number, each.name) for each in first.migrations]
+    second = release(held, "second", migrations=[*known, Migration(9, "009_gone.sql", breaking=True)])
+    with pytest.raises(Failure) as found:
+        rollback.prepare(held.context, first)
+    assert found.value.code == ExitCode.DEPLOY_FAILED
+    assert any("009_gone.sql" in line for line in found.value.evidence)
+    assert rollback.prepare(held.context, second).of == second.id
+    assert prepare.migrations_of(tmp_path) == [Migration(1, "001_sample.sql", breaking=True)]
+
+
+def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cloud) -> None:
+    first = release(held, "first")
+    release(held, "second")
+    good = lead.choose(held.context, "returned", "")
+    assert good == first
+    found = rolling.roll(held.context, rollback.prepare(held.context, good), held.context.releases.current())
+    verify.probe(held.context, found)
+    done = verify.record(held.context, found)[1]
+    assert (done.kind, done.of, done.commit) == ("rollback", first.id, "first")
+    assert running(held) == {"first"}
+    assert held.context.releases.current() == done
+
+
+def test_a_rollback_revives_a_definition_that_somebody_retired(held: Cloud) -> None:
+    first = release(held, "first")
+    release(held, "second")
+    for part in first.services.values():
+        held.world.definitions[part.task_definition]["status"] = "INACTIVE"
+    found = rollback.prepare(held.context, first)
+    rolling.roll(held.context, found, held.context.releases.current())
+    assert running(held) == {"first"}

@@ -1,0 +1,90 @@
+# The network and the front door, as the variables shape them.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  stack       = "stackhand"
+  environment = "staging"
+  region      = "eu-west-1"
+  account_id  = "123456789012"
+}
+
+run "by_default_it_is_small_and_closed" {
+  command = plan
+
+  assert {
+    condition     = length(aws_subnet.private) == 2 && length(aws_nat_gateway.main) == 1 && length(aws_route.private) == 2
+    error_message = "two zones share one NAT gateway"
+  }
+  assert {
+    condition     = length(setintersection([for subnet in aws_subnet.data : subnet.cidr_block], [for subnet in concat(values(aws_subnet.public), values(aws_subnet.private)) : subnet.cidr_block])) == 0
+    error_message = "the tiers have addresses of their own"
+  }
+  assert {
+    condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway" && length(aws_vpc_endpoint.interface) == 0
+    error_message = "only the endpoint that costs nothing"
+  }
+  assert {
+    condition     = length(aws_lb_listener.https) == 0 && one(aws_lb_listener.http.default_action).type == "fixed-response"
+    error_message = "without a certificate, HTTP only"
+  }
+  assert {
+    condition     = aws_db_instance.main["postgres"].deletion_protection && !aws_db_instance.main["postgres"].multi_az
+    error_message = "protected, without a standby"
+  }
+  assert {
+    condition     = toset(keys(aws_lb_listener_rule.path)) == toset(["/api/*", "/health*", "/healthz", "/version", "/*", "/health"])
+    error_message = "each path of the Compose file has its rule, and each health check leads to its own service"
+  }
+  assert {
+    condition = (
+      aws_lb_listener_rule.path["/healthz"].priority < aws_lb_listener_rule.path["/health*"].priority &&
+      aws_lb_listener_rule.path["/health*"].priority < aws_lb_listener_rule.path["/*"].priority &&
+      max([for rule in aws_lb_listener_rule.path : rule.priority]...) <= 50000
+    )
+    error_message = "what is written out longest is tried first"
+  }
+}
+
+run "without_nat_tasks_reach_aws_from_inside" {
+  command = plan
+
+  variables {
+    nat               = "none"
+    exec              = true
+    placeholder_image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/python:3.13"
+  }
+
+  assert {
+    condition     = length(aws_nat_gateway.main) == 0 && length(aws_route.private) == 0
+    error_message = "no way out of the private network"
+  }
+  assert {
+    condition     = toset(keys(aws_vpc_endpoint.interface)) == toset(["ecr.api", "ecr.dkr", "logs", "ssm", "kms", "ssmmessages"])
+    error_message = "all that Fargate needs has an endpoint"
+  }
+  assert {
+    condition     = length(aws_vpc_security_group_egress_rule.service_to_internet) == 0 && length(aws_vpc_security_group_egress_rule.service_to_s3) == 2
+    error_message = "tasks may talk to the endpoints only"
+  }
+}
+
+run "with_a_certificate_plain_http_only_redirects" {
+  command = plan
+
+  variables {
+    certificate_arn = "arn:aws:acm:eu-west-1:123456789012:certificate/0"
+    domain          = "status.example.com"
+  }
+
+  assert {
+    condition     = one(aws_lb_listener.http.default_action).type == "redirect" && one(one(aws_lb_listener.http.default_action).redirect).status_code == "HTTP_301"
+    error_message = "port 80 redirects"
+  }
+  assert {
+    condition     = aws_lb_listener.https["https"].ssl_policy == "ELBSecurityPolicy-TLS13-1-2-2021-06" && output.url == "https://status.example.com"
+    error_message = "TLS 1.3, under the certificate's name"
+  }
+}

@@ -1,0 +1,135 @@
+# A Compose file that has nothing of ours: tests/other/docker-compose.yml.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+
+  override_resource {
+    target          = aws_db_instance.main
+    override_during = plan
+    values          = { address = "orders.rds", port = 5432 }
+  }
+
+  override_resource {
+    target          = aws_elasticache_replication_group.main
+    override_during = plan
+    values          = { primary_endpoint_address = "sessions.cache" }
+  }
+
+  override_resource {
+    target          = aws_lb.main
+    override_during = plan
+    values          = { dns_name = "door.elb" }
+  }
+}
+
+variables {
+  stack        = "shop"
+  environment  = "staging"
+  region       = "eu-west-1"
+  account_id   = "123456789012"
+  compose_file = "./tests/other/docker-compose.yml"
+  settings     = { POSTGRES_USER = "keeper" }
+}
+
+run "it_gets_what_it_asks_for" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(aws_ecs_service.main)) == toset(["shop", "reports", "queue"]) && keys(aws_db_instance.main) == ["orders"] && keys(aws_elasticache_replication_group.main) == ["sessions"]
+    error_message = "services with a port run on Fargate, the managed ones are stood in for, and what says nothing stays at home"
+  }
+  assert {
+    condition     = toset(keys(aws_ecr_repository.service)) == toset(["shop", "queue"]) && output.release.services.reports.repository == null
+    error_message = "a repository for each service that is built"
+  }
+  assert {
+    condition     = toset(keys(aws_lb_target_group.service)) == toset(["shop", "reports"]) && length(aws_ecs_service.main["queue"].load_balancer) == 0
+    error_message = "a target group for each service with paths"
+  }
+  assert {
+    condition     = toset(keys(aws_lb_listener_rule.path)) == toset(["/*", "/reports/*"])
+    error_message = "two health checks at one path lead nowhere from outside"
+  }
+  assert {
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders"])
+    error_message = "who needs a database or a cache may talk to it"
+  }
+  assert {
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.service_from_watcher)) == toset(["queue-shop", "queue-reports"])
+    error_message = "who shows the health of others may ask them"
+  }
+  assert {
+    condition     = aws_appautoscaling_target.service["shop"].min_capacity == 2 && aws_appautoscaling_target.service["shop"].max_capacity == 6 && length(aws_appautoscaling_policy.service) == 6
+    error_message = "each scales as it says"
+  }
+  assert {
+    condition     = aws_db_instance.main["orders"].username == "keeper" && aws_db_instance.main["orders"].db_name == "shop" && aws_db_instance.main["orders"].allocated_storage == 20
+    error_message = "the database is called as the Compose file calls it"
+  }
+}
+
+run "it_is_told_the_addresses_and_secrets_of_the_cloud" {
+  command = plan
+
+  assert {
+    condition = local.environment.shop == {
+      ORDERS   = "postgresql://keeper@orders.rds:5432/shop?application_name=shop&sslmode=require"
+      SESSIONS = "rediss://sessions.cache:6379/2"
+      PRICE    = "5$"
+      WORKERS  = "4"
+      REPORTS  = "http://door.elb/api"
+    }
+    error_message = "variables are filled in, neighbours found, and nothing travels in the clear: ${jsonencode(local.environment.shop)}"
+  }
+  assert {
+    condition     = local.secrets.shop == { PASSWORD = "POSTGRES_PASSWORD", PAYMENT_KEY = "PAYMENT_KEY" }
+    error_message = "a secret is what .env.example calls one, and what must be given"
+  }
+  assert {
+    condition     = toset(concat(keys(aws_ssm_parameter.database), keys(aws_ssm_parameter.cache), keys(aws_ssm_parameter.other))) == toset(["orders", "sessions", "PAYMENT_KEY"])
+    error_message = "each secret has one parameter"
+  }
+  assert {
+    condition     = local.environment.reports == { TITLE = "Reports", VERBOSE = "true", EMPTY = "" }
+    error_message = "values that are no texts become some"
+  }
+  assert {
+    condition     = local.environment.queue.HEALTH_TARGETS == "reports=http://reports.shop-staging.internal:8080/up,shop=http://shop.shop-staging.internal:5000/up"
+    error_message = "who asks for the health of the others is told where they are"
+  }
+}
+
+run "its_tasks_look_as_compose_would_start_them" {
+  command = plan
+
+  assert {
+    condition     = local.containers.shop.image == "IMAGE" && join(" ", local.containers.shop.command) == "gunicorn shop:app --bind=0.0.0.0:5000" && local.containers.reports.image == "example/reports:3" && join("|", local.containers.reports.command) == "serve|--port|8080"
+    error_message = "an image is deployed or named, and the command is that of the Compose file"
+  }
+  assert {
+    condition     = local.containers.shop.healthCheck.command == ["CMD-SHELL", "wget -q -O- http://localhost:5000/up"] && local.containers.shop.healthCheck.interval == 90 && local.containers.shop.healthCheck.timeout == 2
+    error_message = "the health check is the same, within what ECS allows"
+  }
+  assert {
+    condition     = local.containers.queue.user == "1000:1000" && local.containers.queue.stopTimeout == 90 && one(local.containers.queue.linuxParameters.tmpfs).containerPath == "/scratch"
+    error_message = "account, patience and temporary folders are the same"
+  }
+}
+
+run "in_an_emulator_all_goes_through_its_one_address" {
+  command = plan
+
+  variables {
+    aws_endpoint          = "http://127.0.0.1:4566"
+    aws_endpoint_of_tasks = "http://172.17.0.1:4566"
+  }
+
+  assert {
+    condition     = output.url == "http://127.0.0.1:4566/_alb/shop-staging" && local.environment.shop.REPORTS == "http://172.17.0.1:4566/_alb/shop-staging/api"
+    error_message = "this machine and the tasks each have the address that they reach"
+  }
+  assert {
+    condition     = local.environment.shop.SESSIONS == "redis://sessions.cache:6379/2" && !aws_elasticache_replication_group.main["sessions"].transit_encryption_enabled
+    error_message = "nothing is encrypted for which nobody vouches"
+  }
+}

@@ -1,0 +1,53 @@
+# The profile of production: nothing that is there only once.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  stack             = "stackhand"
+  environment       = "production"
+  region            = "eu-west-1"
+  account_id        = "123456789012"
+  certificate_arn   = "arn:aws:acm:eu-west-1:123456789012:certificate/0"
+  domain            = "status.example.com"
+  nat               = "per_az"
+  database_multi_az = true
+  cache_replicas    = 1
+  github_repository = "acme/shop"
+  github_ids        = { owner = "123", repository = "456" }
+}
+
+run "nothing_is_there_only_once" {
+  command = plan
+
+  assert {
+    condition     = length(aws_nat_gateway.main) == 2 && aws_db_instance.main["postgres"].multi_az
+    error_message = "a NAT gateway in each zone, a standby of the database"
+  }
+  assert {
+    condition     = aws_elasticache_replication_group.main["redis"].num_cache_clusters == 2 && aws_elasticache_replication_group.main["redis"].automatic_failover_enabled
+    error_message = "the cache has somebody to fail over to"
+  }
+  assert {
+    condition     = aws_lb.main.enable_deletion_protection && !aws_ecr_repository.service["api"].force_delete && !aws_s3_bucket.access_logs.force_destroy
+    error_message = "what holds something is not deleted in passing"
+  }
+  assert {
+    condition     = alltrue([for service in aws_ecs_service.main : [for each in service.capacity_provider_strategy : each.capacity_provider] == ["FARGATE"]])
+    error_message = "no task of production can be taken away"
+  }
+}
+
+run "github_is_let_in_by_its_whole_name" {
+  command = plan
+
+  assert {
+    condition     = local.github_subjects.deploy == ["repo:acme/shop:environment:production", "repo:acme@123/shop@456:environment:production"]
+    error_message = "deploying needs the environment of that name, in both forms of the subject"
+  }
+  assert {
+    condition     = local.github_subjects.plan == ["repo:acme/shop:pull_request", "repo:acme@123/shop@456:pull_request"]
+    error_message = "any pull request may plan"
+  }
+}

@@ -1,0 +1,152 @@
+"""Terraform with the genuine provider, or with one that knows its names and types; and an AWS for its state."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from stackhand import ports
+from tests.checkout import ROOT, Checkout, Said, eventually
+
+STAND_IN = ROOT.parent / "shared" / "terraform-offline" / "terraform-offline"
+WITHIN = 20.0
+"""Seconds in which the genuine provider must be had, or we do without: it is large, and a registry that is far is none."""
+PROVIDERS = """
+terraform {
+  required_providers {
+    aws    = { source = "hashicorp/aws", version = "~> 6.0" }
+    random = { source = "hashicorp/random", version = "~> 3.7" }
+  }
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def terraform() -> str:
+    """The command that runs Terraform: the genuine one where its providers can be had, else a stand-in's."""
+    if not shutil.which("terraform"):
+        pytest.fail("there is no terraform on PATH, and the tests of terraform/ need 1.11 or newer")
+    if given := os.environ.get("STACKHAND_TERRAFORM"):
+        return given
+    if _providers_can_be_had():
+        return "terraform"
+    if not STAND_IN.exists():
+        pytest.skip("Terraform's providers cannot be had here, and STACKHAND_TERRAFORM names nothing in their place")
+    return str(STAND_IN)
+
+
+def _providers_can_be_had() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "main.tf").write_text(PROVIDERS)
+        try:
+            words = ["terraform", f"-chdir={folder}", "init", "-input=false"]
+            return subprocess.run(words, capture_output=True, timeout=WITHIN, check=False).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A checkout, and an AWS that keeps its state: moto, whose account is that of staging."""
+
+    checkout: Checkout
+    environment: dict[str, str]
+
+    def inv(self, *words: str, check: bool = True, **more: str) -> Said:
+        return self.checkout.inv(*words, check=check, timeout=150.0, **{**self.environment, **more})
+
+    def play(self, name: str, **variables: Any) -> Said:
+        """Run a playbook as a person without ./inv would."""
+        words = [str(ROOT / ".venv" / "bin" / "ansible-playbook"), f"playbooks/{name}.yml", "-e", json.dumps(variables)]
+        done = subprocess.run(
+            words,
+            cwd=self.checkout.path,
+            env={**os.environ, **self.environment, "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def s3(self) -> Any:
+        return boto3.client(
+            "s3",
+            region_name="eu-west-1",
+            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    @property
+    def bucket(self) -> str:
+        return "stackhand-staging-123456789012-eu-west-1"
+
+
+@pytest.fixture(scope="session")
+def cloud(terraform: str) -> Iterator[Cloud]:
+    """A copy of the checkout whose AWS is a moto of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    port = next(port for port in range(18_000 + os.getpid() % 1000, 20_000) if ports.is_free(port))
+    with (folder / "moto.log").open("wb") as log:
+        words = [str(ROOT / ".venv" / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(words, stdout=log, stderr=log)
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "STACKHAND_TERRAFORM": terraform,
+    }
+    try:
+        eventually(lambda: not ports.is_free(port), "moto listens")
+        yield Cloud(Checkout.make(folder / "shop"), environment)
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Module:
+    """A copy of terraform/ with a state of its own on disk, to plan with other variables and Compose files."""
+
+    path: Path
+    terraform: str
+
+    def run(self, *words: str, check: bool = True) -> Said:
+        done = subprocess.run(
+            [self.terraform, *words], cwd=self.path, capture_output=True, text=True, timeout=150, check=False
+        )
+        assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def plan(self, environment: str, **variables: Any) -> dict[str, Any]:
+        """Return the plan of an environment as JSON."""
+        given = [f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()]
+        self.run("plan", "-input=false", "-out=plan", f"-var-file=environments/{environment}.tfvars", *given)
+        return dict(self.run("show", "-json", "plan").json)
+
+
+@pytest.fixture(scope="session")
+def module(terraform: str) -> Iterator[Module]:
+    """A copy of terraform/ and of what it reads, initialised."""
+    folder = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    shutil.copytree(ROOT / "terraform", folder / "terraform", ignore=shutil.ignore_patterns(".terraform"))
+    for name in ("docker-compose.yml", ".env.example"):
+        shutil.copy2(ROOT / name, folder / name)
+    (folder / "terraform" / "local_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+    found = Module(folder / "terraform", terraform)
+    found.run("init", "-input=false")
+    yield found
+    shutil.rmtree(folder, ignore_errors=True)
