@@ -13,6 +13,7 @@ from stackhand import ROOT, packages
 from stackhand.failure import ExitCode, Failure
 
 FOLDER = ROOT / "terraform" / "environments"
+EMULATOR = "TF_VAR_aws_endpoint"
 NEEDED = ("stack", "region", "account_id")
 
 
@@ -36,8 +37,8 @@ class Environment:
 
     @property
     def emulated(self) -> bool:
-        """Whether an emulator on this machine stands in for AWS: `./inv rehearse` tells Terraform so, and thereby us."""
-        return bool(os.environ.get("TF_VAR_aws_endpoint"))
+        """Whether an emulator stands in for AWS: `./inv rehearse` tells Terraform so, and thereby us."""
+        return bool(os.environ.get(EMULATOR))
 
     @property
     def bucket(self) -> str:

@@ -1,7 +1,7 @@
 """ministack, and what decides a rollout at AWS and it lacks: the load balancer's health checks, and a task's limits.
 
-Served by the emulator's own environment, not by ours: `hypercorn stackhand.rehearsal.aws:app`; made for ministack 1.5.33
-(docs/decisions/023-truer-emulator.md). Time is shorter than at AWS: a target is asked every quarter of a second.
+It runs in the emulator's own environment, not in ours: `hypercorn stackhand.rehearsal.aws:app`. Made for ministack
+1.5.33 (docs/decisions/023-truer-emulator.md). Time is shorter than at AWS: a target is asked every quarter of a second.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _becomes(target: Target, state: str, reason: str) -> None:
 
 
 def record_task(service: str, task: dict[str, Any]) -> None:
-    """Count a task as started once the load balancer finds it healthy; stop it, and count a failure, when it does not."""
+    """Count a task as started once the load balancer finds it healthy; when it does not, stop it as a failed one."""
     found = ecs._services.get(service) or {}
     targets = [
         Target(each["targetGroupArn"], ecs._task_ip(task), int(each["containerPort"]))

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 from stackhand import ROOT, packages, ports
@@ -199,7 +200,7 @@ def _answers(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/_ministack/health")
-        return connection.getresponse().status == 200  # noqa: PLR2004 - HTTP's
+        return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False
     finally:
@@ -220,4 +221,4 @@ def _gateway() -> str:
 def _free_port() -> int:
     """Return a free port below those that the kernel hands out by itself, and not the one the next process looks at."""
     first = os.getpid() % len(PORTS)
-    return next(port for port in (*PORTS[first:], *PORTS[:first]) if ports.is_free(port))
+    return next(port for port in chain(PORTS[first:], PORTS[:first]) if ports.is_free(port))

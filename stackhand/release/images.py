@@ -148,12 +148,8 @@ def _source() -> str:
 def _push(environment: Environment, name: str, image: str, say: Say) -> None:
     say(f"pushing {name}")
     with _logged_in(environment, image.partition("/")[0]) as folder:
-        code, lines = stream(
-            ["docker", "push", image],
-            {**os.environ, "DOCKER_CONFIG": folder},
-            None,
-            lambda line: say(f"pushing {name}: {line[:80]}") if ": Pushed" in line else None,
-        )
+        settings_of_docker = {**os.environ, "DOCKER_CONFIG": folder}
+        code, lines = stream(["docker", "push", image], settings_of_docker, None, lambda _: None)
     # Somebody else may have pushed the same commit meanwhile; ECR's tags do not move, and its digest is asked next.
     if code != 0 and not any("already exists" in line for line in lines):
         raise Failure(
