@@ -40,8 +40,8 @@ def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int
             f"There is no service {unknown[0]!r}.", evidence=[f"known: {', '.join(known)}"], code=ExitCode.USAGE
         )
     chosen = list(services) or known
-    start = _since(since) if since else None
-    write = _writer(chosen)
+    start = since_of(since) if since else None
+    write = writer(chosen)
     following = engine.follow(chosen) if follow else ()
     for line in merged(
         [lines_since(engine.lines(name, SCANNED if start else lines), start)[-lines:] for name in chosen]
@@ -51,7 +51,12 @@ def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int
         write(line.service, line.text)
 
 
-def _since(text: str) -> datetime:
+def since_of(text: str) -> datetime:
+    """Return the time that `--since` means.
+
+    Raises:
+        Failure: it means none.
+    """
     span = re.fullmatch(r"(\d+)([smhd])", text)
     if span:
         return datetime.now(UTC) - timedelta(**{UNITS[span[2]]: int(span[1])})
@@ -66,7 +71,7 @@ def _since(text: str) -> datetime:
     return found if found.tzinfo else found.astimezone()
 
 
-def _writer(names: Sequence[str]) -> Callable[[str, str], None]:
+def writer(names: Sequence[str]) -> Callable[[str, str], None]:
     """Return a function that writes a line: for people on a terminal, unchanged into a pipe."""
     width = max(map(len, names))
     prefix = len(names) > 1

@@ -1,68 +1,61 @@
-"""The verbs on an environment in the cloud."""
+"""The verbs on what runs in the cloud."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from invoke.context import Context
 
+from stackhand.tasks.release import ENVIRONMENT
 from stackhand.verb import task
 
-ENVIRONMENT = "the environment, as in terraform/environments"
+
+@task(help={"environment": ENVIRONMENT, "json": "one JSON document on stdout"})
+def status(c: Context, environment: str, json: bool = False) -> None:
+    """Show what runs in an environment, since when and by whom."""
+    from stackhand.release import status as module
+
+    module.status(environment=environment, json=json)
 
 
 @task(
+    iterable=["service"],
     help={
         "environment": ENVIRONMENT,
-        "tag": "what to call the release, instead of its commit",
-        "yes": "do not ask for the environment's name",
-        "json": "what happens, one JSON document a line",
-        "dirty": "with the changes that are not committed",
-        "allow-older": "also when a newer commit runs",
-        "lock-wait": "seconds to wait for another deploy to end",
-        "max-severity": "of what the scan of an image may find: low, medium, high, critical, any",
-        "resume": "go on waiting for a release that was left rolling",
-    }
+        "service": "names; without any, all services",
+        "follow": "go on until Ctrl-C",
+        "since": "only what is younger: 10m, 2h, 1d or a time; an hour without it",
+        "lines": "of each service, at most",
+    },
 )
-def deploy(
-    c: Context,
-    environment: str,
-    tag: str = "",
-    yes: bool = False,
-    json: bool = False,
-    dirty: bool = False,
-    allow_older: bool = False,
-    lock_wait: float = 0.0,
-    max_severity: str = "high",
-    resume: bool = False,
+def logs(
+    c: Context, environment: str, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100
 ) -> None:
-    """Release this commit: build, migrate, replace, probe; or go back."""
-    from stackhand.release import deploy as module
+    """Show what the tasks of an environment say."""
+    from stackhand.release import follow as module
 
-    module.deploy(
-        environment=environment,
-        tag=tag,
-        yes=yes,
-        json=json,
-        dirty=dirty,
-        allow_older=allow_older,
-        lock_wait=lock_wait,
-        max_severity=max_severity,
-        resume=resume,
-    )
+    module.show(service, environment=environment, follow=follow, since=since, lines=lines)
 
 
-@task(
-    help={
-        "environment": ENVIRONMENT,
-        "to": "a release or a commit; without it, the last good one before this",
-        "yes": "do not ask for the environment's name",
-        "json": "what happens, one JSON document a line",
-        "lock-wait": "seconds to wait for another deploy to end",
-    }
-)
-def rollback(
-    c: Context, environment: str, to: str = "", yes: bool = False, json: bool = False, lock_wait: float = 0.0
-) -> None:
-    """Bring an earlier release back, all services of it."""
-    from stackhand.release import deploy as module
+@task(name="exec", help={"environment": ENVIRONMENT, "service": "in whose newest task", "command": "what to run there"})
+def execute(c: Context, environment: str, service: str, command: str = "sh") -> None:
+    """Run a command in a task of an environment; a shell without one."""
+    from stackhand.release import shell as module
 
-    module.rollback(environment=environment, to=to, yes=yes, json=json, lock_wait=lock_wait)
+    module.execute(environment=environment, service=service, command=command)
+
+
+@task(help={"environment": ENVIRONMENT, "lines": "at most", "json": "one JSON document on stdout"})
+def releases(c: Context, environment: str, lines: int = 20, json: bool = False) -> None:
+    """Show the releases to an environment with their verdicts."""
+    from stackhand.release import history as module
+
+    module.releases(environment=environment, lines=lines, json=json)
+
+
+@task(help={"environment": ENVIRONMENT, "yes": "do not ask for the environment's name"})
+def unlock(c: Context, environment: str, yes: bool = False) -> None:
+    """Show who deploys to an environment, and take the lease from them."""
+    from stackhand.release import history as module
+
+    module.unlock(environment=environment, yes=yes)

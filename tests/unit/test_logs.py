@@ -49,7 +49,7 @@ def test_logs_are_merged_in_the_order_of_time() -> None:
 
 def test_since_wants_a_span_or_a_time() -> None:
     with pytest.raises(Failure, match="--since 'yesterday' is no time"):
-        logs._since("yesterday")
+        logs.since_of("yesterday")
 
 
 def test_a_follower_sees_what_is_added_and_what_comes_after_a_rotation(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""`./inv cloud.logs`: what all tasks say, in the order of time, or as they say it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stackhand.logs import since_of, writer
+from stackhand.release import logs, standing
+from stackhand.release.aws import code_of, failure
+from stackhand.release.logs import Line
+from stackhand.release.target import Service
+
+LOOKS = 2.0
+OVERLAP = 10_000
+"""Milliseconds to look back each time: CloudWatch shows lines some seconds late, and not in their order."""
+DEFAULT_SPAN = timedelta(hours=1)
+
+
+def show(services: Sequence[str], *, environment: str, follow: bool, since: str, lines: int) -> None:
+    """Show the end of the logs.
+
+    Args:
+        services: whose; all, when empty.
+        environment: where.
+        follow: go on until interrupted.
+        since: only what is younger: 10m, 2h, 1d or a time; an hour, when empty.
+        lines: how many of each service, at most.
+
+    Raises:
+        Failure: a service is not known, or CloudWatch refuses.
+    """
+    stands = standing.find(environment)
+    names = standing.chosen(stands.target, list(services))
+    cloudwatch = stands.environment.client("logs")
+    start = since_of(since) if since else datetime.now(UTC) - DEFAULT_SPAN
+    write = writer(names)
+    chosen = {name: stands.target.services[name] for name in names}
+    last = int(start.timestamp() * 1000)
+    shown: set[str] = set()
+    found = logs.together([_lines(cloudwatch, name, each, last)[-lines:] for name, each in chosen.items()])
+    while True:
+        for line in found:
+            key = f"{line.service} {line.number or line}"
+            if key not in shown:
+                shown.add(key)
+                write(line.service, line.text)
+            last = max(last, line.at)
+        if not follow:
+            return
+        time.sleep(LOOKS)
+        found = logs.together([_lines(cloudwatch, name, each, last - OVERLAP) for name, each in chosen.items()])
+        shown &= {f"{line.service} {line.number or line}" for line in found} or shown
+
+
+def _lines(cloudwatch: Any, name: str, service: Service, start: int) -> list[Line]:
+    try:
+        return list(logs.since(cloudwatch, name, service, start))
+    except Exception as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return []
+        raise failure(f"The log of {name} cannot be read", error) from error

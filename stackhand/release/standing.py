@@ -1,0 +1,66 @@
+"""An environment as it stands: which release is the last known good one, and where its services are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackhand import environments
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.context import target_of
+from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.store import Store
+from stackhand.release.target import Target
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the bucket knows of an environment.
+
+    Args:
+        environment: which.
+        releases: its releases.
+        current: the last known good one; none before the first.
+        newest: the newest attempt.
+    """
+
+    environment: Environment
+    releases: Releases
+    current: Manifest | None
+    newest: Manifest
+
+    @property
+    def target(self) -> Target:
+        """Where its services are."""
+        return target_of(self.newest)
+
+
+def find(name: str) -> Standing:
+    """Return how an environment stands.
+
+    Raises:
+        Failure: it is not known, cannot be read, or nothing was ever released to it.
+    """
+    environment = environments.load(name)
+    releases = Releases(Store(environment))
+    current = releases.current()
+    newest = next(releases.newest_first(), current)
+    if newest is None:
+        raise Failure(f"Nothing was released to {name} yet.", next=f"./inv deploy -e {name}", code=ExitCode.UNHEALTHY)
+    return Standing(environment, releases, current, newest)
+
+
+def chosen(target: Target, services: list[str]) -> list[str]:
+    """Return the services that were named; all of them when none was.
+
+    Raises:
+        Failure: one is not known.
+    """
+    unknown = [name for name in services if name not in target.services]
+    if unknown:
+        raise Failure(
+            f"There is no service {unknown[0]!r} in {target.environment}.",
+            evidence=[f"known: {', '.join(target.services)}"],
+            code=ExitCode.USAGE,
+        )
+    return services or [*target.services]

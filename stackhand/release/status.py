@@ -1,0 +1,118 @@
+"""`./inv cloud.status`: what runs where, since when, by whom, and what differs from that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from stackhand import console
+from stackhand.failure import ExitCode, Failure
+from stackhand.release import drift, lease, snapshots, standing
+from stackhand.release.aws import failure
+from stackhand.release.manifest import Manifest
+from stackhand.release.standing import Standing
+
+STYLES = {"running": "green", "rolling": "yellow", "failing": "bold red", "missing": "bold red"}
+
+
+def status(*, environment: str, json: bool) -> None:
+    """Show an environment.
+
+    Raises:
+        Failure: not every service runs as it is wanted; there is nothing more to say about it.
+    """
+    found = snapshot(standing.find(environment))
+    if json:
+        console.document(found)
+    else:
+        _show(found)
+    if any(each["state"] != "running" for each in found["services"]):
+        raise Failure("", code=ExitCode.UNHEALTHY)
+
+
+def snapshot(stands: Standing) -> dict[str, Any]:
+    """Return the document of `cloud.status --json` (docs/output.md)."""
+    target = stands.target
+    names = [each.service for each in target.services.values()]
+    try:
+        found = snapshots.describe(stands.environment.client("ecs"), target.cluster, names)
+    except Exception as error:
+        raise failure(f"{target.environment} cannot be asked", error) from error
+    held = lease.current(stands.releases.store)
+    by_definition = _releases(stands)
+    return {
+        "environment": target.environment,
+        "url": target.url,
+        "release": _brief(stands.current),
+        "newest": _brief(stands.newest),
+        "lease": {key: value for key, value in msgspec.to_builtins(held[0]).items() if key != "token"}
+        if held
+        else None,
+        "services": [_service(name, found.get(each.service), by_definition) for name, each in target.services.items()],
+        "drift": drift.of(target, stands.current, found),
+    }
+
+
+def _brief(manifest: Manifest | None) -> dict[str, Any] | None:
+    if manifest is None:
+        return None
+    keys = ("id", "kind", "commit", "by", "began", "ended", "verdict", "reason")
+    return {key: getattr(manifest, key) for key in keys}
+
+
+def _releases(stands: Standing) -> dict[str, Manifest]:
+    """Return the last good and the newest release by the task definitions they consist of."""
+    known = [stands.newest, *([stands.current] if stands.current else [])]
+    return {part.task_definition: manifest for manifest in known for part in manifest.services.values()}
+
+
+def _service(name: str, found: dict[str, Any] | None, releases: dict[str, Manifest]) -> dict[str, Any]:
+    primary = snapshots.snapshot(found, 0).primary if found else None
+    if found is None or primary is None:
+        return {"name": name, "state": "missing", "commit": None, "task_definition": None, "running": 0, "desired": 0}
+    known = releases.get(primary.task_definition)
+    since = next((each.get("createdAt") for each in found["deployments"] if each["id"] == primary.id), None)
+    return {
+        "name": name,
+        "state": _state(found, primary.rollout),
+        "commit": known.commit if known else None,
+        "by": known.by if known else None,
+        "task_definition": primary.task_definition,
+        "running": int(found.get("runningCount", primary.running)),
+        "desired": int(found.get("desiredCount", 0)),
+        "since": since.isoformat(timespec="seconds") if since else None,
+    }
+
+
+def _state(found: dict[str, Any], rollout: str) -> str:
+    if rollout == "FAILED":
+        return "failing"
+    if rollout != "COMPLETED":
+        return "rolling"
+    return "running" if int(found.get("runningCount", 0)) >= int(found.get("desiredCount", 0)) else "failing"
+
+
+def _show(found: dict[str, Any]) -> None:
+    release = found["release"]
+    what = f"{release['commit'][:12]} since {release['ended']}, by {release['by']}" if release else "nothing good yet"
+    console.say(f"{found['environment']} at {found['url']}: {what}")
+    rows = [
+        [
+            each["name"],
+            each["state"],
+            f"{each['running']}/{each['desired']}",
+            (each["commit"] or "not ours")[:12],
+            str(each["task_definition"] or "-").rpartition("/")[2],
+            each.get("since") or "-",
+        ]
+        for each in found["services"]
+    ]
+    console.table(rows, ["service", "state", "tasks", "commit", "definition", "since"], STYLES)
+    newest = found["newest"]
+    if newest and release and newest["id"] != release["id"]:
+        console.say(f"newest attempt: {newest['id']}, {newest['verdict'] or 'under way'} {newest['reason']}".rstrip())
+    if found["lease"]:
+        console.say(f"lease: {found['lease']['owner']} deploys {found['lease']['commit'][:12]}")
+    for line in found["drift"]:
+        console.say(f"differs: {line}")
