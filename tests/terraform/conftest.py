@@ -133,7 +133,9 @@ class Module:
 
     def plan(self, environment: str, **variables: Any) -> dict[str, Any]:
         """Return the plan of an environment as JSON."""
-        given = [f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()]
+        given = [
+            f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()
+        ]
         self.run("plan", "-input=false", "-out=plan", f"-var-file=environments/{environment}.tfvars", *given)
         return dict(self.run("show", "-json", "plan").json)
 
