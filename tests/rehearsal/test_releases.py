@@ -139,7 +139,7 @@ def test_a_migration_that_fails_half_way_leaves_what_was_done_before(cloud: Clou
     assert "no service was touched" in said.out
     assert database(cloud, "SELECT count(*) FROM half") == "0"
     # The release that mends it would go on from there; the scenarios after this one go on from before.
-    database(cloud, f"DROP TABLE half; DELETE FROM schema_migrations WHERE number >= {number}")
+    database(cloud, f"DROP TABLE half; DELETE FROM schema_migration WHERE number >= {number}")
 
 
 def test_the_second_of_two_deploys_at_once_is_told_who_is_at_it(cloud: Cloud) -> None:
