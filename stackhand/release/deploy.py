@@ -75,8 +75,6 @@ def _ask(warning: str, name: str, *, yes: bool) -> None:
 
 
 def _run(name: str, environment: str, variables: dict[str, Any], *, json: bool) -> None:
-    if name == "deploy":  # Terraform and Docker have theirs there
-        packages.COLLECTIONS.ensure()
     packages.CLOUD.ensure()
     lines = Lines() if json else None
     try:

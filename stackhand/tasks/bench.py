@@ -37,3 +37,11 @@ def soak(c: Context) -> None:
     from stackhand import development
 
     development.bench("service_soak")
+
+
+@task
+def deploy(c: Context) -> None:
+    """Measure a deploy on an emulator, beside the same steps by hand."""
+    from stackhand import development
+
+    development.bench("deploy")

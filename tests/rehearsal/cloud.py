@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,10 +19,12 @@ from urllib.parse import urlsplit
 
 from stackhand import environments
 from stackhand.environments import Environment
+from stackhand.rehearsal import emulator
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
+from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.play import ENVIRONMENT, version
-from tests.checkout import Said
+from tests.checkout import Said, eventually
 
 TERRAFORM = Path(__file__).with_name("terraform")
 PACE = "poll=0.3,timeout=90,probes=3,probe_timeout=8"
@@ -36,10 +40,11 @@ class Cloud:
     Args:
         aws: the emulator.
         copy: the checkout that is released.
+        pace: how deploys wait; empty for the pace of people.
     """
 
-    def __init__(self, aws: Emulator, copy: Copy) -> None:
-        self.aws, self.copy = aws, copy
+    def __init__(self, aws: Emulator, copy: Copy, pace: str = PACE) -> None:
+        self.aws, self.copy, self.pace = aws, copy, pace
         self.environment: Environment = environments.load(ENVIRONMENT)
         self.name = f"{self.environment.stack}-{ENVIRONMENT}"
         self.url = f"{aws.endpoint}/_alb/{self.name}"
@@ -60,7 +65,7 @@ class Cloud:
     def shell(self) -> dict[str, str]:
         """Return the environment of a person who rehearses, in a hurry."""
         kept = {key: value for key, value in self.aws.environment().items() if not key.startswith(OURS)}
-        return {**kept, "LANG": "C.UTF-8", "STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_PACE": PACE}
+        return {**kept, "LANG": "C.UTF-8", "STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_PACE": self.pace}
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start ./inv in the copy, and return at once."""
@@ -151,14 +156,20 @@ class Cloud:
         return version(self.url)
 
     @contextmanager
-    def asked(self) -> Iterator[Client]:
-        """Ask the environment all the time, and fail when a request was lost."""
+    def watched(self) -> Iterator[Client]:
+        """Ask the environment all the time."""
         client = Client(self.url)
         client.start()
         try:
             yield client
         finally:
             client.end()
+
+    @contextmanager
+    def asked(self) -> Iterator[Client]:
+        """Ask the environment all the time, and fail when a request was lost."""
+        with self.watched() as client:
+            yield client
         assert client.requests > A_SECOND
         assert client.lost == []
 
@@ -212,3 +223,24 @@ class Client(threading.Thread):
             self.lost.append(f"{path}: {type(error).__name__} {error} after {time.monotonic() - began:.2f} s")
         finally:
             connection.close()
+
+
+@contextmanager
+def released(pace: str = PACE) -> Iterator[Cloud]:
+    """Give an environment with a first release, from its sources; nothing of it may be left afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="sh-rehearsal-")).resolve()
+    aws = emulator.start(folder / "aws", environments.load(ENVIRONMENT).region)
+    made = Made(aws)
+    try:
+        cloud = Cloud(aws, Copy.make(folder / "shop"), pace)
+        for words in (("bootstrap", "-e", ENVIRONMENT), DEPLOY):
+            said = cloud.inv(*words, timeout=300)
+            assert said.code == 0, said.out
+        cloud.good = cloud.copy.head
+        yield cloud
+    finally:
+        made.look()
+        aws.stop()
+        made.remove_images()
+        shutil.rmtree(folder, ignore_errors=True)
+        eventually(lambda: not made.left(), f"nothing left but {made.left()}", patience=20)

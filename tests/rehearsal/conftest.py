@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stackhand import environments
-from stackhand.rehearsal import emulator
-from stackhand.rehearsal.copy import Copy
-from stackhand.rehearsal.leftovers import Made
-from stackhand.rehearsal.play import ENVIRONMENT
-from tests.checkout import eventually
 from tests.engines import use
-from tests.rehearsal.cloud import DEPLOY, Cloud
+from tests.rehearsal.cloud import Cloud, released
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -29,29 +21,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
-    """An environment with its first release; nothing of it may be left afterwards."""
-    with use("compose"):
-        folder = Path(tempfile.mkdtemp(prefix="sh-rehearsal-")).resolve()
-        aws = emulator.start(folder / "aws", environments.load(ENVIRONMENT).region)
-        made = Made(aws)
-        try:
-            yield _released(Cloud(aws, Copy.make(folder / "shop")))
-        finally:
-            made.look()
-            aws.stop()
-            made.remove_images()
-            shutil.rmtree(folder, ignore_errors=True)
-            eventually(lambda: not made.left(), f"nothing left but {made.left()}", patience=20)
-
-
-def _released(cloud: Cloud) -> Cloud:
-    """Make the environment and its first release, from the sources; later plans trust Terraform's state, for speed."""
-    for words in (("bootstrap", "-e", ENVIRONMENT), DEPLOY):
-        said = cloud.inv(*words, timeout=300)
-        assert said.code == 0, said.out
-    cloud.good = cloud.copy.head
-    inventory = cloud.copy.path / "inventory" / "local.yml"
-    inventory.write_text(
-        inventory.read_text(encoding="utf-8") + "      infrastructure_refresh: false\n", encoding="utf-8"
-    )
-    return cloud
+    """An environment with its first release; later plans believe Terraform's state, for speed."""
+    with use("compose"), released() as found:
+        inventory = found.copy.path / "inventory" / "local.yml"
+        text = inventory.read_text(encoding="utf-8")
+        inventory.write_text(f"{text}      infrastructure_refresh: false\n", encoding="utf-8")
+        yield found
