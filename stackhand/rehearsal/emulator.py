@@ -33,6 +33,9 @@ PORTS = range(24_600, 32_000)
 FOREIGN = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "EDGE_PORT", "MINISTACK_", "S3_PERSIST", "PERSIST_STATE")
 """What would lead the emulator, Terraform or boto3 to somewhere else than here."""
 
+_children: list[subprocess.Popen[bytes]] = []
+"""Kept, for they may outlive us on purpose, and Python complains of forgotten ones."""
+
 
 @dataclass(frozen=True)
 class Emulator:
@@ -125,6 +128,7 @@ def start(folder: Path, region: str) -> Emulator:
             stderr=log,
             start_new_session=True,
         )
+    _children.append(child)
     found = Emulator(child.pid, birth(child.pid) or "", port, region, gateway)
     _file(folder).write_text(json.dumps(asdict(found)), encoding="utf-8")
     try:
@@ -142,7 +146,7 @@ def command(port: int, gateway: str) -> list[str]:
     """
     addresses = ["127.0.0.1", *([] if gateway == FROM_A_CONTAINER else [gateway])]
     binds = [word for address in addresses for word in ("--bind", f"{address}:{port}")]
-    return [str(PROGRAM), APPLICATION, *binds, "--keep-alive", "75"]
+    return [str(PROGRAM), APPLICATION, *binds, "--keep-alive", "75", "--workers", "0"]  # 0: in one process
 
 
 def remembered(folder: Path) -> Emulator | None:
