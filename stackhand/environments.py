@@ -47,15 +47,15 @@ class Environment:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client that gives up in bounded time; `AWS_ENDPOINT_URL` is honoured."""
-        session = _session()
+        made = session()
         from botocore.config import Config
 
         config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
-        return session.client(service, region_name=self.region, config=config)
+        return made.client(service, region_name=self.region, config=config)
 
 
 @cache
-def _session() -> Any:
+def session() -> Any:
     """Return this process's boto3 session, which reads the description of each service only once."""
     packages.CLOUD.ensure()
     import boto3

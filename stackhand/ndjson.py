@@ -39,9 +39,9 @@ class Lines(Reporter):
     def stop(self) -> None:
         """Nothing moves here."""
 
-    def event(self, kind: str, **facts: Any) -> None:
+    def event(self, event: str, /, **facts: Any) -> None:
         """Write one event, with its time."""
-        self.write({"event": kind, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts})
+        self.write({"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts})
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Write one line."""

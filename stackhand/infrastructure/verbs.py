@@ -12,6 +12,7 @@ from stackhand.infrastructure import account, bucket, description
 from stackhand.infrastructure.plan import HOLDS_DATA
 from stackhand.infrastructure.program import Terraform
 from stackhand.local import confirm
+from stackhand.release import plan as release_plan
 
 HEADINGS = ("concern", "create", "change", "replace", "destroy")
 SHOWN_ATTRIBUTES = 6
@@ -40,7 +41,8 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
         console.document(report)
     else:
         _say_plan(report)
-    if detailed_exitcode and report["plan"]["changed"]:
+        console.say("\n".join(["", *release_plan.lines(report["release"])]))
+    if detailed_exitcode and (report["plan"]["changed"] or report["release"]["changed"]):
         raise Failure("", code=ExitCode.USAGE)  # 2, as Terraform does
 
 

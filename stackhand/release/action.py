@@ -16,8 +16,19 @@ from stackhand.release.context import Context, Pace
 from stackhand.release.manifest import Manifest, parse
 from stackhand.release.waiting import Clock, Interrupted
 
-with contextlib.suppress(ImportError):  # once, in Ansible's own process, and not in each worker that it forks
-    import boto3  # noqa: F401
+
+def _warm_up() -> None:
+    """Load in Ansible's own process what each of the workers that it forks would have to load again: half a second."""
+    with contextlib.suppress(ImportError):
+        import boto3  # noqa: F401 - may be missing, which a verb mends
+        import hcl2
+
+        hcl2.loads("")
+        for service in ("s3", "ecs"):
+            environments.session().client(service, region_name="us-east-1")
+
+
+_warm_up()
 
 
 class ReleaseAction(Action):

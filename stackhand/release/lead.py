@@ -6,7 +6,8 @@ import os
 from typing import Any
 
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import keeper, manifest, preflight, source
+from stackhand.infrastructure import account
+from stackhand.release import keeper, manifest, source
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest
 
@@ -24,7 +25,7 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
     Raises:
         Failure: there is nothing to release, or somebody else is at it.
     """
-    who = preflight.account(context.environment)
+    who = account.check(context.environment)
     state = str(arguments["state"])
     commit = "" if state != "released" else source.commit(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]))
     current = context.releases.current()

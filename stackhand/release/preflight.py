@@ -20,26 +20,6 @@ CANNOT_TELL = frozenset(
 BATCH = 10
 
 
-def account(environment: Environment) -> str:
-    """Return who we are for AWS.
-
-    Raises:
-        Failure: it does not know us, or knows us in another account.
-    """
-    try:
-        found = environment.client("sts").get_caller_identity()
-    except Exception as error:
-        raise failure(f"{environment.name} cannot be reached", error, ExitCode.PREFLIGHT) from error
-    if str(found["Account"]) != environment.account:
-        raise Failure(
-            f"These credentials are of account {found['Account']}, and {environment.name} is {environment.account}.",
-            evidence=[str(found.get("Arn", ""))],
-            next="log in to the right account (AWS_PROFILE), then repeat the command",
-            code=ExitCode.PREFLIGHT,
-        )
-    return str(found.get("Arn", ""))
-
-
 class Preflight:
     """The checks on an environment.
 

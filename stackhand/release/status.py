@@ -12,6 +12,7 @@ from stackhand.release import drift, lease, snapshots, standing
 from stackhand.release.aws import failure
 from stackhand.release.manifest import Manifest
 from stackhand.release.standing import Standing
+from stackhand.release.verdict import COMPLETED, FAILED, Deployment
 
 STYLES = {"running": "green", "rolling": "yellow", "failing": "bold red", "missing": "bold red"}
 
@@ -75,7 +76,7 @@ def _service(name: str, found: dict[str, Any] | None, releases: dict[str, Manife
     since = next((each.get("createdAt") for each in found["deployments"] if each["id"] == primary.id), None)
     return {
         "name": name,
-        "state": _state(found, primary.rollout),
+        "state": _state(found, primary),
         "commit": known.commit if known else None,
         "by": known.by if known else None,
         "task_definition": primary.task_definition,
@@ -85,12 +86,13 @@ def _service(name: str, found: dict[str, Any] | None, releases: dict[str, Manife
     }
 
 
-def _state(found: dict[str, Any], rollout: str) -> str:
-    if rollout == "FAILED":
+def _state(found: dict[str, Any], primary: Deployment) -> str:
+    if primary.rollout == FAILED:
         return "failing"
-    if rollout != "COMPLETED":
+    if primary.rollout != COMPLETED:
         return "rolling"
-    return "running" if int(found.get("runningCount", 0)) >= int(found.get("desiredCount", 0)) else "failing"
+    running = int(found.get("runningCount", primary.running))
+    return "running" if running >= int(found.get("desiredCount", 0)) else "failing"
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -1,16 +1,21 @@
-"""The verbs deploy and rollback, through Invoke and Ansible, as a person and as CI use them."""
+"""The verbs deploy and rollback, through Invoke and Ansible, as a person and as CI use them: one environment's story."""
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.checkout import Checkout, Said
+from stackhand.release import lease
+from tests.checkout import Checkout, Said, eventually
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Outcome
 from tests.cloud.site import Site
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -19,9 +24,9 @@ def tick() -> float:
 
 
 @pytest.fixture
-def site(cloud: Cloud, folder: Path) -> Iterator[Site]:
+def site(cloud: Cloud, folder: Path) -> Site:
     """A checkout that releases to the cloud of the test."""
-    yield Site(Checkout.make(folder / "shop", env=False), cloud.settings, cloud.output)
+    return Site(Checkout.make(folder / "shop", env=False), cloud.settings, cloud.output)
 
 
 def prepared(site: Site, cloud: Cloud, words: str, **outcome: object) -> str:
@@ -34,15 +39,64 @@ def prepared(site: Site, cloud: Cloud, words: str, **outcome: object) -> str:
     return commit
 
 
-def deploy(site: Site, *words: str, check: bool = True) -> Said:
-    return site.checkout.inv("deploy", "-e", "staging", "--yes", *words, check=check, **site.settings)
+def inv(site: Site, *words: str, check: bool = True) -> Said:
+    verb, *rest = words
+    return site.checkout.inv(verb, "-e", "staging", *rest, check=check, **site.settings)
 
 
-def test_a_commit_is_released_once_and_then_found_running(site: Site, cloud: Cloud) -> None:
-    commit = prepared(site, cloud, "first")
-    said = deploy(site)
-    print(said.out, said.err)
-    assert f"{commit[:12]} is deployed in staging" in said.out
-    again = deploy(site)
-    print(again.out, again.err)
-    assert f"{commit[:12]} runs already in staging" in again.out
+def test_an_environment_is_deployed_broken_interrupted_resumed_and_rolled_back(site: Site, cloud: Cloud) -> None:
+    first = prepared(site, cloud, "first")
+    lines = [json.loads(line) for line in inv(site, "deploy", "--yes", "--json").out.splitlines()]
+    assert lines[-1] | {"time": ""} == {
+        "event": "release",
+        "time": "",
+        "environment": "staging",
+        "release": lines[-1]["release"],
+        "kind": "deploy",
+        "commit": first,
+        "verdict": "deployed",
+        "changed": True,
+        "url": cloud.output["url"],
+        "services": lines[-1]["services"],
+    }
+    assert [each["name"] for each in lines if each["event"] == "step"] == [
+        "lease",
+        "preflight",
+        "prepared",
+        "migrated",
+        "rolled",
+        "probed",
+        "recorded",
+    ]
+    assert lease.current(cloud.context.store) is None
+
+    prepared(site, cloud, "broken", kind="fails", exit=3, log=("boom",))
+    broken = inv(site, "deploy", "--yes", check=False)
+    assert broken.code == 10
+    assert f" failed; {first[:12]} runs again everywhere." in broken.err
+    assert ": exit code 3" in broken.err
+    assert "Traceback" not in broken.out + broken.err
+    assert lease.current(cloud.context.store) is None
+
+    second = prepared(site, cloud, "second", after=500.0)
+    child = site.checkout.start("deploy", "-e", "staging", "--yes", **site.settings)
+    ordered = cloud.world.updates() + 2
+    eventually(lambda: cloud.world.updates() >= ordered, "both services are ordered")
+    other = inv(site, "deploy", "--yes", check=False)
+    assert other.code == 14
+    assert f"deploying {second}" in other.err
+    child.send_signal(signal.SIGTERM)
+    said = child.communicate(timeout=30)
+    assert child.returncode == 13, said
+    assert "ECS goes on rolling out" in said[1]
+    assert "api:" in said[1]
+    assert "./inv deploy -e staging --resume" in said[1]
+    eventually(lambda: lease.current(cloud.context.store) is None, "the lease is given back", 10.0)
+
+    for digest in cloud.image("second").values():
+        cloud.world.outcomes[digest] = Outcome(version=second)
+    resumed = inv(site, "deploy", "--resume")
+    assert f"{second[:12]} is deployed in staging" in resumed.out
+
+    back = inv(site, "rollback", "--yes")
+    assert f"{first[:12]} is back in staging" in back.out

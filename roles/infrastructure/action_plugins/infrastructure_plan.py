@@ -32,4 +32,6 @@ class ActionModule(Action):
             "table": rows(found),
         }
         words = f"{len(found.changes)} changes" if found.changes else "no changes"
-        return {"changed": False, "step": step("planned", words), "report": report}
+        outputs = planned.get("planned_values", {}).get("outputs", {})
+        release = outputs.get("release", {}).get("value") or {}
+        return {"changed": False, "step": step("planned", words), "report": report, "release": release}

@@ -1,0 +1,107 @@
+"""What a release of this commit would change: nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stackhand.failure import Failure
+from stackhand.release import drift, prepare, snapshots, source, target, taskdefinition
+from stackhand.release.aws import code_of
+from stackhand.release.context import Context, target_of
+from stackhand.release.manifest import Manifest, Migration
+from stackhand.release.target import Service
+
+UNBUILT = "(still to be built)"
+
+
+def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[str, Any]:
+    """Return the `release` of `plan --json` (docs/output.md).
+
+    Args:
+        context: where.
+        output: Terraform's, as it would be; when it cannot be known, that of the newest release.
+        migrations: the folder of them.
+    """
+    current = context.releases.current() if _bucket(context) else None
+    where = target.parse(output) if output else target_of(current) if current else None
+    commit = _commit()
+    found: dict[str, Any] = {"commit": commit, "running": current.commit if current else None}
+    if where is None:
+        return {**found, "changed": True, "services": {}, "migrations": [], "drift": []}
+    running = snapshots.describe(context.ecs, where.cluster, [each.service for each in where.services.values()])
+    services = {
+        name: _service(context, name, each, running.get(each.service, {}), commit)
+        for name, each in where.services.items()
+    }
+    pending = _pending(prepare.migrations_of(migrations), current)
+    return {
+        **found,
+        "changed": any(each["changes"] for each in services.values()) or bool(pending),
+        "services": services,
+        "migrations": [{"name": each.name, "breaking": each.breaking} for each in pending],
+        "drift": drift.of(where, current, running) if current else [],
+    }
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """Return it as people read it."""
+    told = [f"{name}: {change}" for name, each in found["services"].items() for change in each["changes"]]
+    told += [
+        f"migration: {each['name']}{' (breaking: no way back behind it)' if each['breaking'] else ''}"
+        for each in found["migrations"]
+    ]
+    told += [f"differs: {line}" for line in found["drift"]]
+    if not told:
+        return [f"{found['commit'][:12]} runs already, as it would be released: no changes"]
+    return [f"a release of {found['commit'][:12]} over {(found['running'] or 'nothing')[:12]}:", *told]
+
+
+def _service(context: Context, name: str, service: Service, found: Mapping[str, Any], commit: str) -> dict[str, Any]:
+    """Return what would change in one service; nothing, when it runs already what would be released."""
+    digest = _digest(context, service, commit)
+    digests = {name: digest} if digest else {name: "sha256:" + UNBUILT}
+    wanted = taskdefinition.render(name, service, digests)
+    primary = snapshots.snapshot(found, 0).primary
+    if primary is None:
+        return {"running": None, "changes": ["is new"]}
+    old = prepare.running(context.ecs, primary.task_definition)
+    changes: Sequence[str] = taskdefinition.differences(old, wanted)
+    return {"running": primary.task_definition, "changes": [each.replace("sha256:(", "(") for each in changes]}
+
+
+def _digest(context: Context, service: Service, commit: str) -> str:
+    """Return the digest of a commit's image; nothing when ECR does not have it yet."""
+    if service.repository is None:
+        return ""
+    words = {"repositoryName": service.repository.name, "imageIds": [{"imageTag": commit}]}
+    try:
+        found = context.environment.client("ecr").describe_images(**words)["imageDetails"]
+    except Exception as error:
+        if code_of(error) in {"ImageNotFoundException", "RepositoryNotFoundException"}:
+            return ""
+        raise
+    return str(found[0]["imageDigest"]) if found else ""
+
+
+def _pending(known: Sequence[Migration], current: Manifest | None) -> list[Migration]:
+    applied = {each.number for each in current.migrations} if current else set()
+    return [each for each in known if each.number not in applied]
+
+
+def _commit() -> str:
+    """Return the commit of this checkout, marked when files differ from it; a plan may be made without any."""
+    try:
+        return source.commit(tag="", dirty=True)
+    except Failure:
+        return "unknown"
+
+
+def _bucket(context: Context) -> bool:
+    """Whether the environment has its bucket already."""
+    try:
+        context.store.keys("releases/")
+    except Failure:
+        return False
+    return True
