@@ -17,14 +17,6 @@ ACTIONS: dict[tuple[str, ...], str] = {
     ("create", "delete"): "replace",
     ("forget",): "forget",
 }
-HOLDS_DATA = {
-    "aws_db_instance": "database",
-    "aws_elasticache_replication_group": "cache",
-    "aws_ecr_repository": "images",
-    "aws_s3_bucket": "access logs",
-    "aws_kms_key": "the key of all of them",
-}
-"""Types whose loss is more than an outage."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -43,11 +35,6 @@ class Change(msgspec.Struct, frozen=True):
     concern: str
     action: str
     attributes: list[str]
-
-    @property
-    def loses_data(self) -> bool:
-        """Whether something is deleted that holds data."""
-        return self.action in {"destroy", "replace"} and self.kind in HOLDS_DATA
 
 
 class Summary(msgspec.Struct, frozen=True):

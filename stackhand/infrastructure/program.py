@@ -8,7 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ INSTALL = (
 )
 STATE_KEY = "terraform.tfstate"
 LOCK_WAIT = "5s"
+CHANGES = 2
+"""What `terraform plan -detailed-exitcode` ends with when there are any."""
 TOLD = frozenset({"apply_start", "apply_complete", "apply_progress"})
 
 
@@ -43,6 +45,9 @@ class Terraform:
     environment: Environment
     progress: Callable[[str], None] = lambda _text: None
     said: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        State(ROOT).make()
 
     def version(self) -> str:
         """Return its version.
@@ -70,27 +75,16 @@ class Terraform:
             "could not be prepared", "init", "-reconfigure", *(f"-backend-config={each}" for each in self._backend())
         )
 
-    def plan(
-        self, *, refresh: bool = True, destroy: bool = False, targets: Sequence[str] = (), **variables: str
-    ) -> bool:
+    def plan(self, *, refresh: bool = True) -> bool:
         """Plan into `plan_file`; return whether anything would change.
 
         Args:
             refresh: look at what is there; otherwise believe the state, take no lock, and need no right but to read it.
-            destroy: of everything.
-            targets: only these.
-            variables: beside those of the environment's file.
         """
         self.progress("comparing the files with what is there")
-        flags = [*([] if refresh else ["-refresh=false", "-lock=false"]), *(["-destroy"] if destroy else [])]
-        given = [f"-var={name}={value}" for name, value in variables.items()]
-        code = self._run(
-            "could not be planned",
-            *("plan", "-detailed-exitcode", f"-lock-timeout={LOCK_WAIT}", f"-out={self.plan_file}"),
-            f"-var-file=environments/{self.environment.name}.tfvars",
-            *(*flags, *given, *(f"-target={each}" for each in targets)),
-        )
-        return code == 2  # noqa: PLR2004 - there are changes
+        flags = [] if refresh else ["-refresh=false", "-lock=false"]
+        words = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(), *flags]
+        return self._run("could not be planned", "plan", *words) == CHANGES
 
     def planned(self) -> dict[str, Any]:
         """Return the plan as Terraform's JSON."""
@@ -98,7 +92,16 @@ class Terraform:
 
     def apply(self) -> None:
         """Do what is planned."""
-        self._run("could not be applied", "apply", f"-lock-timeout={LOCK_WAIT}", str(self.plan_file))
+        self._run("could not be applied", "apply", str(self.plan_file))
+
+    def change(self, *targets: str, **variables: str) -> None:
+        """Bring a few resources to other values than the environment's file has."""
+        words = [*self._variables(**variables), *(f"-target={each}" for each in targets)]
+        self._run("could not be changed", "apply", "-auto-approve", *words)
+
+    def destroy(self, **variables: str) -> None:
+        """Remove everything."""
+        self._run("could not be destroyed", "destroy", "-auto-approve", *self._variables(**variables))
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs' values, by name."""
@@ -124,6 +127,10 @@ class Terraform:
         folder = State(ROOT).directory / "terraform" / self.environment.name
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
+
+    def _variables(self, **more: str) -> list[str]:
+        file = f"-var-file=environments/{self.environment.name}.tfvars"
+        return [f"-lock-timeout={LOCK_WAIT}", file, *(f"-var={name}={value}" for name, value in more.items())]
 
     def _backend(self) -> list[str]:
         found = [f"bucket={self.environment.bucket}", f"key={STATE_KEY}", f"region={self.environment.region}"]
@@ -175,7 +182,7 @@ class Terraform:
                     log.write(line)
                     self._follow(line)
                 code = child.wait()
-        if code == 1 or (code and command != "plan"):
+        if code not in {0, CHANGES} or (code == CHANGES and command != "plan"):
             raise failure(self.environment, what, self.said, self.log)
         return code
 

@@ -9,10 +9,11 @@ from stackhand import ROOT, console, environments, playbook
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket, description
-from stackhand.infrastructure.plan import HOLDS_DATA
+from stackhand.infrastructure.losses import HOLDS_DATA
 from stackhand.infrastructure.program import Terraform
 from stackhand.local import confirm
 from stackhand.release import plan as release_plan
+from stackhand.state import State
 
 HEADINGS = ("concern", "create", "change", "replace", "destroy")
 SHOWN_ATTRIBUTES = 6
@@ -77,6 +78,7 @@ def destroy(*, environment: str, production: bool, yes: bool) -> None:
 
 
 def _run(name: str, environment: Environment, *, as_json: bool = False, **variables: Any) -> playbook.Outcome:
+    State(ROOT).make()
     given = {"stackhand_environment": environment.name, **variables}
     return playbook.run(name, given, stream=sys.stderr if as_json else sys.stdout, turn=None)
 

@@ -20,7 +20,7 @@ from tests.checkout import ROOT, Checkout, Said, eventually
 
 STAND_IN = ROOT.parent / "shared" / "terraform-offline" / "terraform-offline"
 WITHIN = 20.0
-"""Seconds in which the genuine provider must be had, or we do without: it is large, and a registry that is far is none."""
+"""Seconds in which the genuine providers must be had, or we do without: a registry that is far is none."""
 PROVIDERS = """
 terraform {
   required_providers {
@@ -29,6 +29,13 @@ terraform {
   }
 }
 """
+
+
+GITHUB = {
+    "github_repository": "acme/shop",
+    "github_ids": {"owner": "123", "repository": "456"},
+    "github_provider_arn": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com",
+}
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +124,11 @@ def cloud(terraform: str) -> Iterator[Cloud]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def given_as(variables: dict[str, Any]) -> list[str]:
+    """Return variables as Terraform's arguments."""
+    return [f"-var={name}={each if isinstance(each, str) else json.dumps(each)}" for name, each in variables.items()]
+
+
 @dataclass
 class Module:
     """A copy of terraform/ with a state of its own on disk, to plan with other variables and Compose files."""
@@ -131,12 +143,14 @@ class Module:
         assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def plan(self, environment: str, **variables: Any) -> dict[str, Any]:
-        """Return the plan of an environment as JSON."""
+    def plan(self, environment: str, *, afresh: bool = False, **variables: Any) -> dict[str, Any]:
+        """Return the plan of an environment as JSON; `afresh`, as if there were nothing yet."""
         given = [
             f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()
         ]
-        self.run("plan", "-input=false", "-out=plan", f"-var-file=environments/{environment}.tfvars", *given)
+        state = ["-state=nothing.tfstate"] if afresh else []
+        file = f"-var-file=environments/{environment}.tfvars"
+        self.run("plan", "-input=false", "-out=plan", file, *state, *given)
         return dict(self.run("show", "-json", "plan").json)
 
 
@@ -152,3 +166,21 @@ def module(terraform: str) -> Iterator[Module]:
     found.run("init", "-input=false")
     yield found
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def staging(module: Module) -> dict[str, Any]:
+    return module.plan("staging", afresh=True)
+
+
+@pytest.fixture(scope="session")
+def production(module: Module) -> dict[str, Any]:
+    return module.plan("production", afresh=True, **GITHUB)
+
+
+@pytest.fixture(scope="session")
+def applied(module: Module) -> dict[str, Any]:
+    """The state after staging was applied, with all that is known only then; workflows may deploy there."""
+    file = "-var-file=environments/staging.tfvars"
+    module.run("apply", "-input=false", "-auto-approve", file, *given_as(GITHUB))
+    return dict(module.run("show", "-json").json["values"])

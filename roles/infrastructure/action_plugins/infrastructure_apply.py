@@ -6,8 +6,7 @@ from typing import Any
 
 from stackhand import environments
 from stackhand.action import Action, step
-from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure.plan import HOLDS_DATA
+from stackhand.infrastructure import losses
 from stackhand.infrastructure.program import Terraform
 
 
@@ -20,7 +19,7 @@ class ActionModule(Action):
         """Apply the plan, and return the output that a deploy needs as a fact."""
         environment, plan = environments.load(str(arguments["environment"])), arguments["plan"]
         if not arguments["may_lose_data"]:
-            _refuse_losses(environment.name, plan)
+            losses.refuse(environment.name, plan)
         if check:
             return {"changed": bool(plan["changed"])}
         terraform = Terraform(environment, self.progress)
@@ -35,25 +34,3 @@ class ActionModule(Action):
             "step": step("applied", f"{words}; {found['url']}"),
             "ansible_facts": {"infrastructure_release": found["release"]},
         }
-
-
-def _refuse_losses(name: str, plan: dict[str, Any]) -> None:
-    """Refuse a plan that deletes what holds data.
-
-    Raises:
-        Failure: with everything that would be lost.
-    """
-    lost = [
-        f"{HOLDS_DATA[kind]}: {each['address']} ({each['action']})"
-        for concern in plan["concerns"]
-        for each in concern["resources"]
-        if each["action"] in {"destroy", "replace"} and (kind := each["address"].partition(".")[0]) in HOLDS_DATA
-    ]
-    if lost:
-        raise Failure(
-            f"This would delete data of {name}.",
-            evidence=lost,
-            next=f"./inv plan -e {name} shows why; if it is meant: add -e infrastructure_may_lose_data=true to "
-            f".venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment={name}",
-            code=ExitCode.PREFLIGHT,
-        )

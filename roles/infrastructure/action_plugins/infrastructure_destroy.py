@@ -8,6 +8,7 @@ from typing import Any
 from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import account, bucket
 from stackhand.infrastructure.program import Terraform
 
 PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main", "aws_s3_bucket.access_logs")
@@ -28,6 +29,8 @@ class ActionModule(Action):
                 next=f"./inv destroy -e {environment.name}",
                 code=ExitCode.USAGE,
             )
+        account.check(environment)
+        bucket.require(environment)
         terraform = Terraform(environment, self.progress)
         terraform.init()
         there = {each["address"].partition("[")[0] for each in terraform.resources()}
@@ -38,10 +41,9 @@ class ActionModule(Action):
         if environment.variables.get("final_snapshot", "") is not None:
             lifted["final_snapshot"] = snapshot
         notes = ["the protection against deletion is lifted"]
-        if terraform.plan(targets=[each for each in PROTECTED if each in there], **lifted):
-            terraform.apply()
-        terraform.plan(destroy=True, **lifted)
-        terraform.apply()
+        if protected := [each for each in PROTECTED if each in there]:
+            terraform.change(*protected, **lifted)
+        terraform.destroy(**lifted)
         if "final_snapshot" in lifted:
             notes.append(f"each database left a snapshot whose name ends in {snapshot}")
         return {"changed": True, "step": step("destroyed", f"{len(there)} kinds of resources", notes=notes)}

@@ -1,0 +1,43 @@
+"""What a plan would lose, and no deploy does in passing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackhand.failure import ExitCode, Failure
+
+HOLDS_DATA = {
+    "aws_db_instance": "database",
+    "aws_elasticache_replication_group": "cache",
+    "aws_ecr_repository": "images",
+    "aws_s3_bucket": "access logs",
+    "aws_kms_key": "the key of all of them",
+}
+"""Types whose loss is more than an outage."""
+
+
+def refuse(name: str, plan: Mapping[str, Any]) -> None:
+    """Refuse a plan that deletes what holds data.
+
+    Args:
+        name: the environment's.
+        plan: as `Summary.to_dict` returns it.
+
+    Raises:
+        Failure: with everything that would be lost.
+    """
+    lost = [
+        f"{HOLDS_DATA[kind]}: {each['address']} ({each['action']})"
+        for concern in plan["concerns"]
+        for each in concern["resources"]
+        if each["action"] in {"destroy", "replace"} and (kind := each["address"].partition(".")[0]) in HOLDS_DATA
+    ]
+    if lost:
+        raise Failure(
+            f"This would delete data of {name}.",
+            evidence=lost,
+            next=f"./inv plan -e {name} shows why; if it is meant: add -e infrastructure_may_lose_data=true to "
+            f".venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment={name}",
+            code=ExitCode.PREFLIGHT,
+        )

@@ -1,0 +1,131 @@
+"""Who may do what, and what nobody can read."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from stackhand.infrastructure.plan import summary
+from tests.checkout import ROOT
+from tests.terraform.conftest import GITHUB, Module
+from tests.terraform.plans import Plan, resources
+
+pytestmark = pytest.mark.xdist_group("terraform-plans")
+TOKEN = "token.actions.githubusercontent.com"
+
+
+def test_no_secret_is_in_a_plan_or_in_a_state(staging: Plan, applied: Plan, module: Module) -> None:
+    state = json.loads((module.path / "terraform.tfstate").read_text(encoding="utf-8"))
+    made = re.search(r"length += (\d+)", (ROOT / "terraform" / "secrets.tf").read_text(encoding="utf-8"))
+    assert made is not None
+    for document in (staging, applied, state):
+        assert re.findall(rf'"([A-Za-z0-9]{{{made[1]}}})"', json.dumps(document)) == []
+    given = {each["address"]: set(each["expressions"]) for each in staging["configuration"]["root_module"]["resources"]}
+    plain = {"password", "value", "insecure_value", "auth_token"}
+    holders = {
+        "aws_db_instance.main": {"password_wo", "password_wo_version"},
+        "aws_elasticache_replication_group.main": {"auth_token_wo", "auth_token_wo_version"},
+        **{f"aws_ssm_parameter.{name}": {"value_wo", "value_wo_version"} for name in ("database", "cache", "other")},
+    }
+    for address, arguments in holders.items():
+        assert given[address] >= arguments
+        assert not given[address] & plain
+    kinds = {entry["type"] for entry in state["resources"] if entry["mode"] == "managed"}
+    assert not any("secretsmanager" in kind or kind == "random_password" for kind in kinds)
+
+
+def test_a_new_version_gives_all_secrets_and_tasks_a_new_one(module: Module, applied: Plan) -> None:
+    plan = module.plan("staging", secrets_version=2, **GITHUB)
+    changed = {each["address"] for each in plan["resource_changes"] if each["change"]["actions"] == ["update"]}
+    assert changed == {
+        'aws_db_instance.main["postgres"]',
+        'aws_elasticache_replication_group.main["redis"]',
+        'aws_ssm_parameter.cache["redis"]',
+        'aws_ssm_parameter.database["postgres"]',
+        'aws_ssm_parameter.other["HEALTH_DETAILS_TOKEN"]',
+    }
+    assert summary(plan, {}).outputs == ["release"]
+
+
+def statements(plan: Plan, kind: str, address: str, key: str) -> list[dict[str, Any]]:
+    return list(json.loads(resources(plan, kind)[address][key])["Statement"])
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize(("role", "end"), [("plan", "pull_request"), ("deploy", "environment:production")])
+def test_github_is_trusted_by_whole_subjects_only(production: Plan, role: str, end: str) -> None:
+    found = statements(production, "aws_iam_role", f'aws_iam_role.{role}["github"]', "assume_role_policy")
+    assert [statement["Action"] for statement in found] == ["sts:AssumeRoleWithWebIdentity"]
+    condition = found[0]["Condition"]
+    assert list(condition) == ["StringEquals"]
+    assert listed(condition["StringEquals"][f"{TOKEN}:aud"]) == ["sts.amazonaws.com"]
+    subjects = listed(condition["StringEquals"][f"{TOKEN}:sub"])
+    assert sorted(subjects) == [f"repo:acme/shop:{end}", f"repo:acme@123/shop@456:{end}"]
+    assert not any(sign in subject for subject in subjects for sign in "*?")
+
+
+def test_whoever_plans_can_read_no_secret_and_change_nothing(production: Plan) -> None:
+    found = statements(production, "aws_iam_role_policy", 'aws_iam_role_policy.plan["github"]', "policy")
+    actions = {action for statement in found for action in listed(statement["Action"])}
+    assert actions == {"s3:GetObject", "s3:ListBucket", "ec2:DescribeAvailabilityZones"}
+    assert [
+        each
+        for each in production["resource_changes"]
+        if each["address"].startswith("aws_iam_role_policy_attachment.plan")
+    ] == []
+
+
+def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_boundary(applied: Plan) -> None:
+    release = statements(applied, "aws_iam_role_policy", 'aws_iam_role_policy.release["github"]', "policy")
+    passing = [statement for statement in release if "iam:PassRole" in listed(statement["Action"])]
+    assert len(passing) == 1
+    assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+    names = {arn.rpartition("/")[2] for arn in listed(passing[0]["Resource"])}
+    assert names == {"stackhand-staging-execution", "stackhand-staging-api-task", "stackhand-staging-web-task"}
+    infrastructure = statements(applied, "aws_iam_policy", 'aws_iam_policy.infrastructure["github"]', "policy")
+    for statement in infrastructure + release:
+        actions = listed(statement["Action"])
+        assert not {"*", "iam:*", "sts:*"} & set(actions)
+        if {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"} & set(actions):
+            boundary = statement["Condition"]["StringEquals"]["iam:PermissionsBoundary"]
+            assert listed(boundary)[0].endswith(":policy/stackhand-staging-boundary")
+    roles = resources(applied, "aws_iam_role")
+    bounded = {address for address, role in roles.items() if role["permissions_boundary"]}
+    assert {'aws_iam_role.task["api"]', 'aws_iam_role.task["web"]', "aws_iam_role.execution"} == bounded
+
+
+def test_only_the_chain_is_open(applied: Plan) -> None:
+    groups = {}
+    for address, group in resources(applied, "aws_security_group").items():
+        name = re.fullmatch(r'aws_security_group\.(\w+)(?:\["(.+)"\])?', address)
+        assert name is not None
+        groups[group["id"]] = name[2] or name[1]
+    seen = set()
+    for side in ("ingress", "egress"):
+        for rule in resources(applied, f"aws_vpc_security_group_{side}_rule").values():
+            assert (rule["from_port"], rule["ip_protocol"]) == (rule["to_port"], "tcp")
+            assert rule["description"]
+            other = rule["cidr_ipv4"] or groups[rule["referenced_security_group_id"]]
+            seen.add((side, groups[rule["security_group_id"]], other, rule["from_port"]))
+    everywhere = "0.0.0.0/0"
+    assert seen == {
+        ("ingress", "load_balancer", everywhere, 80),
+        ("egress", "load_balancer", "web", 3000),
+        ("ingress", "web", "load_balancer", 3000),
+        ("egress", "load_balancer", "api", 4000),
+        ("ingress", "api", "load_balancer", 4000),
+        ("egress", "api", "postgres", 5432),
+        ("ingress", "postgres", "api", 5432),
+        ("egress", "api", "redis", 6379),
+        ("ingress", "redis", "api", 6379),
+        ("egress", "api", "web", 3000),
+        ("ingress", "web", "api", 3000),
+        ("egress", "api", everywhere, 443),
+        ("egress", "web", everywhere, 443),
+    }

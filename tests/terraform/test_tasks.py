@@ -1,0 +1,108 @@
+"""The tasks that a deploy starts, as the plan describes them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import boto3
+import pytest
+import yaml
+from botocore.validate import ParamValidator
+
+from service.settings import Settings
+from stackhand import ports
+from tests.checkout import ROOT
+from tests.terraform.plans import Plan, resources, tasks
+
+pytestmark = pytest.mark.xdist_group("terraform-plans")
+
+
+def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
+    """Starts the service's own check with exactly that environment: it gets as far as asking itself."""
+    container = tasks(applied)["api"]["task_definition"]["containerDefinitions"][0]
+    given = {each["name"]: each["value"] for each in container["environment"]}
+    given |= {each["name"]: f"from-{each['valueFrom'].rpartition('/')[2]}" for each in container["secrets"]}
+    database = next(iter(resources(applied, "aws_db_instance").values()))
+    cache = next(iter(resources(applied, "aws_elasticache_replication_group").values()))
+    assert given["DATABASE_URL"].startswith(
+        f"postgresql://stackhand@{database['address']}:{database['port']}/stackhand?"
+    )
+    assert given["REDIS_URL"] == f"rediss://{cache['primary_endpoint_address']}:6379/0"
+    assert "/app/service/rds.pem" in given["DATABASE_URL"]
+    # in the image service/ is below /app
+    environment = {key: value.replace("/app/service", str(ROOT / "service")) for key, value in given.items()}
+    settings = Settings.from_environment(environment)
+    assert settings.database.tls
+    assert settings.cache.tls
+    assert settings.metrics_emf
+    assert settings.database.password == "from-POSTGRES_PASSWORD"
+    assert settings.cache.password == "from-REDIS_PASSWORD"
+    assert settings.details_token == "from-HEALTH_DETAILS_TOKEN"
+    assert settings.environment == "staging"
+    assert settings.stack == "stackhand-staging"
+    assert settings.health_targets == (("web", "http://web.stackhand-staging.internal:3000/healthz"),)
+    port = next(port for port in range(17_000, 18_000) if ports.is_free(port))
+    words = [sys.executable, "-m", "service", "check"]
+    said = subprocess.run(
+        words, cwd=ROOT, env={**environment, "PORT": str(port)}, capture_output=True, text=True, check=False
+    )
+    assert (said.returncode, said.stderr.split(":")[0]) == (1, "no answer"), said.stderr
+
+
+def test_a_template_is_what_ecs_registers(applied: Plan) -> None:
+    """boto3 knows the shape of the call; nobody is called."""
+    client = boto3.client("ecs", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+    shape = client.meta.service_model.operation_model("RegisterTaskDefinition").input_shape
+    for name, service in tasks(applied).items():
+        template = service["task_definition"]
+        assert ParamValidator().validate(template, shape).generate_report() == ""
+        container = template["containerDefinitions"][0]
+        assert container["image"] == "IMAGE"
+        assert container["name"] == service["container"] == name
+        assert container["readonlyRootFilesystem"]
+        assert container["linuxParameters"]["initProcessEnabled"]
+        assert container["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
+        assert [each["containerPath"] for each in container["linuxParameters"]["tmpfs"]] == ["/tmp"]
+        assert container["stopTimeout"] == 15
+        assert container["healthCheck"]["startPeriod"] == 60
+        assert container["logConfiguration"]["options"]["awslogs-stream-prefix"] == service["log_stream_prefix"]
+        assert container["logConfiguration"]["options"]["awslogs-group"] == service["log_group"]
+        assert template["networkMode"] == "awsvpc"
+        assert template["runtimePlatform"]["cpuArchitecture"] == "ARM64"
+
+
+@pytest.mark.parametrize("file", ["service/Dockerfile", "web/Dockerfile"])
+def test_the_images_do_not_run_as_root(file: str) -> None:
+    users = re.findall(r"^USER (\S+)", (ROOT / file).read_text(encoding="utf-8"), re.M)
+    assert users
+    assert not users[-1].startswith(("0", "root"))
+
+
+def test_health_checks_are_shallow_and_scaling_is_that_of_the_compose_file(applied: Plan) -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    checks = {
+        each["name"]: each["health_check"][0]["path"] for each in resources(applied, "aws_lb_target_group").values()
+    }
+    assert checks == {"stackhand-staging-api-4000": "/health", "stackhand-staging-web-3000": "/healthz"}
+    for name in ("api", "web"):
+        target = resources(applied, "aws_appautoscaling_target")[f'aws_appautoscaling_target.service["{name}"]']
+        assert (target["min_capacity"], target["max_capacity"]) == (1, 3)
+        assert compose[name]["x-aws"]["scale"] == {"min": 1, "max": 3, "cpu": 60, "memory": 70}
+    policies = resources(applied, "aws_appautoscaling_policy").values()
+    aims = sorted(each["target_tracking_scaling_policy_configuration"][0]["target_value"] for each in policies)
+    assert aims == [60, 60, 70, 70]
+
+
+def test_an_image_that_a_rollback_needs_is_never_expired(staging: Plan) -> None:
+    for policy in resources(staging, "aws_ecr_lifecycle_policy").values():
+        rules = json.loads(policy["policy"])["rules"]
+        by_age = [rule for rule in rules if rule["selection"]["countType"] == "sinceImagePushed"]
+        assert [rule["selection"]["tagStatus"] for rule in by_age] == ["untagged"]
+        kept = [
+            rule["selection"]["countNumber"] for rule in rules if rule["selection"]["countType"] == "imageCountMoreThan"
+        ]
+        assert kept == [30]
+    assert {each["image_tag_mutability"] for each in resources(staging, "aws_ecr_repository").values()} == {"IMMUTABLE"}

@@ -1,0 +1,190 @@
+"""bootstrap, plan and destroy against an AWS that keeps the state; what stops them, and in which words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.terraform.conftest import Cloud
+
+pytestmark = pytest.mark.xdist_group("terraform-verbs")
+BUCKET = "stackhand-staging-123456789012-eu-west-1"
+APPLY = """
+- name: Apply
+  hosts: local
+  gather_facts: false
+  roles:
+    - role: infrastructure
+      vars:
+        infrastructure_environment: staging
+  tasks:
+    - name: Show the release
+      ansible.builtin.copy:
+        content: "{{ infrastructure_release | to_json }}"
+        dest: release.json
+        mode: "0644"
+"""
+LOCK = {
+    "ID": "6a1c",
+    "Operation": "OperationTypeApply",
+    "Info": "",
+    "Who": "ada@build-7",
+    "Version": "1.11.4",
+    "Created": "2026-01-02T03:04:05.678901Z",
+    "Path": f"{BUCKET}/terraform.tfstate",
+}
+
+
+@pytest.mark.timeout(400)
+def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Cloud) -> None:
+    before = cloud.inv("plan", "-e", "staging", check=False)
+    assert (before.code, "./inv bootstrap -e staging" in before.err) == (3, True), before.err
+
+    made = cloud.inv("bootstrap", "-e", "staging")
+    assert "✓ bucket" in made.out
+    assert BUCKET in made.out
+    assert "= bucket" in cloud.inv("bootstrap", "-e", "staging").out
+    assert cloud.s3().get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+
+    first = cloud.inv("plan", "-e", "staging", "--json", "--detailed-exitcode", check=False)
+    assert first.code == 2, first.err
+    plan = first.json["plan"]
+    assert (plan["changed"], plan["change"], plan["replace"], plan["destroy"]) == (True, 0, 0, 0)
+    assert plan["create"] == sum(len(each["resources"]) for each in plan["concerns"]) > 100
+    assert {"network", "database", "alarms", "security groups"} <= {each["name"] for each in plan["concerns"]}
+    assert first.json["cost"]["month"] > 50
+
+    (cloud.checkout.path / "playbooks" / "apply.yml").write_text(APPLY, encoding="utf-8")
+    applied = cloud.play("apply")
+    assert applied.code == 0, applied.out + applied.err
+    assert "applied" in applied.out
+    release = json.loads((cloud.checkout.path / "playbooks" / "release.json").read_text(encoding="utf-8"))
+    assert (release["environment"], release["account"], sorted(release["services"])) == (
+        "staging",
+        "123456789012",
+        ["api", "web"],
+    )
+    again = cloud.inv("plan", "-e", "staging", "--detailed-exitcode")
+    assert "staging is as the files say." in again.out
+
+    gone = cloud.inv("destroy", "-e", "staging", "--yes")
+    assert "  database: stackhand-staging-postgres" in gone.out
+    assert "  images: stackhand-staging/api" in gone.out
+    assert "each database left a snapshot whose name ends in final-" in gone.out
+    assert f"{BUCKET} stays" in gone.out
+    state = json.loads(cloud.s3().get_object(Bucket=BUCKET, Key="terraform.tfstate")["Body"].read())
+    assert state["resources"] == []
+
+
+def test_nothing_is_destroyed_before_its_name_is_typed(cloud: Cloud, folder: Path) -> None:
+    cloud.inv("bootstrap", "-e", "staging")
+    database = {"address": "x", "mode": "managed", "type": "aws_db_instance", "values": {"identifier": "orders"}}
+    shown = json.dumps({"values": {"root_module": {"resources": [database]}}})
+    said = f"""#!/bin/sh
+case $1 in
+version) echo '{{"terraform_version": "1.11.4"}}' ;;
+init) ;;
+show) echo '{shown}' ;;
+*) touch {folder}/more ;;
+esac
+"""
+    (folder / "terraform").write_text(said)
+    (folder / "terraform").chmod(0o755)
+    refused = cloud.inv("destroy", "-e", "staging", check=False, STACKHAND_TERRAFORM=str(folder / "terraform"))
+    assert (refused.code, refused.out) == (2, "  database: orders\n")
+    assert "All 1 are removed with everything else of staging." in refused.err
+    assert not (folder / "more").exists()
+
+
+def test_production_is_destroyed_only_by_saying_so(cloud: Cloud) -> None:
+    said = cloud.inv("destroy", "-e", "production", "--yes", check=False)
+    assert (said.code, said.err.splitlines()[0].strip(" ✗")) == (2, "This is production.")
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "words"),
+    [
+        (
+            {"STACKHAND_TERRAFORM": "/nowhere/terraform"},
+            3,
+            ["Terraform cannot be run.", "install Terraform 1.11 or newer"],
+        ),
+        ({"STACKHAND_TERRAFORM": "OLD"}, 3, ["Terraform is 1.9.8", "install Terraform 1.11 or newer"]),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 3, ["AWS cannot be reached.", "look at the network"]),
+        (
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/dev/null", "HOME": "/nowhere"},
+            3,
+            ["There are no credentials for AWS.", "aws sso login"],
+        ),
+    ],
+    ids=["no-terraform", "an-old-terraform", "no-network", "no-credentials"],
+)
+def test_what_is_missing_is_said_before_terraform_starts(
+    cloud: Cloud, folder: Path, environment: dict[str, str], code: int, words: list[str]
+) -> None:
+    if environment.get("STACKHAND_TERRAFORM") == "OLD":
+        old = folder / "terraform"
+        old.write_text("""#!/bin/sh\necho '{"terraform_version": "1.9.8"}'\n""")
+        old.chmod(0o755)
+        environment = {"STACKHAND_TERRAFORM": str(old)}
+    said = cloud.inv("plan", "-e", "staging", check=False, **environment)
+    assert said.code == code, said.out + said.err
+    assert all(word in said.err for word in words), said.err
+    assert "Traceback" not in said.out + said.err
+
+
+def test_another_account_is_refused(cloud: Cloud) -> None:
+    said = cloud.inv("plan", "-e", "rehearsal", check=False)
+    assert said.code == 3
+    assert "You are logged in to account 123456789012, and rehearsal belongs to 000000000000." in said.err
+
+
+def test_who_holds_the_state_is_told(cloud: Cloud) -> None:
+    cloud.inv("bootstrap", "-e", "staging")
+    key = "terraform.tfstate.tflock"
+    cloud.s3().put_object(Bucket=BUCKET, Key=key, Body=json.dumps(LOCK).encode())
+    try:
+        said = cloud.inv("plan", "-e", "staging", check=False)
+    finally:
+        cloud.s3().delete_object(Bucket=BUCKET, Key=key)
+    assert said.code == 14, said.out + said.err
+    assert "The state of staging is locked by ada@build-7, since 2026-01-02T03:04:05" in said.err.replace(" 03", "T03")
+    assert "for: Apply" in said.err
+
+
+def test_a_mistake_about_the_cloud_is_told_before_terraform_starts(cloud: Cloud, folder: Path) -> None:
+    marker = folder / "terraform"
+    marker.write_text(f"#!/bin/sh\ntouch {folder}/started\n")
+    marker.chmod(0o755)
+    cloud.checkout.edit("docker-compose.yml", "cpu: 256, memory: 512, scale", "cpu: 256, memory: 500, scale")
+    try:
+        said = cloud.inv("plan", "-e", "staging", check=False, STACKHAND_TERRAFORM=str(marker))
+    finally:
+        cloud.checkout.edit("docker-compose.yml", "cpu: 256, memory: 500, scale", "cpu: 256, memory: 512, scale")
+    assert said.code == 3
+    assert "services.web.x-aws.memory must be 512 to 2048 in steps of 512 with 256 CPU units, but it is 500" in said.err
+    assert not (folder / "started").exists()
+
+
+def test_what_terraform_refuses_is_told_with_its_place(cloud: Cloud) -> None:
+    cloud.inv("bootstrap", "-e", "staging")
+    file = "terraform/environments/staging.tfvars"
+    cloud.checkout.edit(file, 'nat         = "single"', 'nat         = "double"')
+    try:
+        said = cloud.inv("plan", "-e", "staging", check=False)
+    finally:
+        cloud.checkout.edit(file, 'nat         = "double"', 'nat         = "single"')
+    assert said.code == 1
+    assert "staging could not be planned." in said.err
+    assert "nat is single, per_az or none." in said.err
+    assert ".stackhand/logs/terraform-staging.log" in said.err
+
+
+def test_the_specification_of_each_playbook_is_that_of_its_role(cloud: Cloud) -> None:
+    for name in ("plan", "bootstrap", "destroy"):
+        play = yaml.safe_load((cloud.checkout.path / "playbooks" / f"{name}.yml").read_text(encoding="utf-8"))
+        assert [role["role"] for role in play[0]["roles"]] == ["infrastructure"]
+        assert "tasks" not in play[0]

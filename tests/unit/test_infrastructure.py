@@ -1,0 +1,153 @@
+"""What is said of a plan, of losses, and of Terraform's own errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackhand import ROOT
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import cost, diagnostics, losses, verbs
+from stackhand.infrastructure.plan import concerns_of, rows, summary
+
+STAGING = Environment("staging", "shop", "eu-west-1", "123456789012")
+LOG = ROOT / ".stackhand" / "logs" / "terraform-staging.log"
+
+
+def change(address: str, *actions: str, **values: Any) -> dict[str, Any]:
+    kind, _, name = address.partition(".")
+    return {
+        "address": address,
+        "mode": "managed",
+        "type": kind,
+        "name": name.partition("[")[0],
+        "change": {"actions": list(actions), "before": {"a": 1, "b": 1}, "after": {"a": 1, "b": 2}, **values},
+    }
+
+
+PLAN = {
+    "resource_changes": [
+        change("aws_lb.main", "no-op"),
+        change('aws_lb_listener_rule.path["/docs"]', "create", before=None),
+        change('aws_lb_target_group.service["web"]', "update", after_unknown={"a": True}),
+        change('aws_db_instance.main["postgres"]', "delete", "create"),
+        change("aws_old.one", "delete", after=None),
+        {**change("data.aws_region.here", "read"), "mode": "data"},
+    ],
+    "output_changes": {"url": {"actions": ["no-op"]}, "release": {"actions": ["update"]}},
+}
+
+
+def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path) -> None:
+    (tmp_path / "load_balancer.tf").write_text(
+        'resource "aws_lb_listener_rule" "path" {}\nresource "aws_lb_target_group" "service" {}\n'
+    )
+    (tmp_path / "database.tf").write_text('resource "aws_db_instance" "main" {}\n')
+    found = summary(PLAN, concerns_of(tmp_path))
+    assert rows(found) == [
+        ("load balancer", "1", "1", "", ""),
+        ("database", "", "", "1", ""),
+        ("no longer in the files", "", "", "", "1"),
+    ]
+    assert found.to_dict() == {
+        "changed": True,
+        "create": 1,
+        "change": 1,
+        "replace": 1,
+        "destroy": 1,
+        "outputs": ["release"],
+        "concerns": [
+            {
+                "name": "load balancer",
+                "resources": [
+                    {"address": 'aws_lb_listener_rule.path["/docs"]', "action": "create", "attributes": []},
+                    {"address": 'aws_lb_target_group.service["web"]', "action": "change", "attributes": ["a", "b"]},
+                ],
+            },
+            {
+                "name": "database",
+                "resources": [
+                    {"address": 'aws_db_instance.main["postgres"]', "action": "replace", "attributes": ["b"]}
+                ],
+            },
+            {
+                "name": "no longer in the files",
+                "resources": [{"address": "aws_old.one", "action": "destroy", "attributes": []}],
+            },
+        ],
+    }
+
+
+def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    found = summary(PLAN, {"aws_db_instance.main": "database"})
+    report = {"environment": "staging", "plan": found.to_dict(), "table": rows(found), "cost": {"words": "about $1"}}
+    verbs._say_plan(report)
+    out = capsys.readouterr().out
+    assert 'replace  aws_db_instance.main["postgres"]: b' in out
+    assert "create   aws" not in out
+    assert out.endswith("staging: 1 to create, 1 to change, 1 to replace, 1 to destroy; about $1\n")
+
+
+def test_a_plan_that_deletes_the_database_is_not_applied_in_passing() -> None:
+    found = summary(PLAN, {}).to_dict()
+    with pytest.raises(Failure) as caught:
+        losses.refuse("staging", found)
+    assert caught.value.evidence == ('database: aws_db_instance.main["postgres"] (replace)',)
+    losses.refuse("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).to_dict())
+
+
+def test_what_we_know_no_price_of_is_said() -> None:
+    database = {"instance_class": "db.r8g.24xlarge", "allocated_storage": 20, "multi_az": False}
+    found = {"mode": "managed", "type": "aws_db_instance", "index": "orders", "values": database}
+    money = cost.estimate({"planned_values": {"root_module": {"resources": [found]}}})
+    assert money.unknown == ["orders on db.r8g.24xlarge"]
+    assert money.words().endswith("; without orders on db.r8g.24xlarge)")
+
+
+LOCKED = """Error message: operation error S3: PutObject, StatusCode: 412
+Lock Info:
+  ID:        6a1c
+  Path:      bucket/terraform.tfstate
+  Operation: OperationTypeApply
+  Who:       ada@build-7
+  Version:   1.11.4
+  Created:   2026-01-02 03:04:05.678901 +0000 UTC
+"""
+
+
+@pytest.mark.parametrize(
+    ("summary", "detail", "what", "code"),
+    [
+        (
+            "Error acquiring the state lock",
+            LOCKED,
+            "The state of staging is locked by ada@build-7, since 2026-01-02 03:04:05.",
+            ExitCode.LOCKED,
+        ),
+        ("No valid credential sources found", "", "AWS does not know who you are.", ExitCode.PREFLIGHT),
+        (
+            "Failed to query available provider packages",
+            "",
+            "Terraform could not get its providers.",
+            ExitCode.PREFLIGHT,
+        ),
+        (
+            "creating ECS Cluster",
+            "AccessDeniedException: no",
+            "AWS does not allow you what staging needs.",
+            ExitCode.PREFLIGHT,
+        ),
+        ("creating VPC", "VpcLimitExceeded", "staging could not be applied.", ExitCode.FAILED),
+    ],
+    ids=["locked", "nobody", "no-providers", "not-allowed", "anything-else"],
+)
+def test_an_error_of_terraform_is_one_paragraph(summary: str, detail: str, what: str, code: ExitCode) -> None:
+    said = [{"summary": summary, "detail": detail, "address": "aws_vpc.main"}]
+    found = diagnostics.failure(STAGING, "could not be applied", said, LOG)
+    assert (found.what, found.code) == (what, code)
+    assert found.next
+    if code != ExitCode.LOCKED:
+        assert found.evidence[0] == f"aws_vpc.main: {summary}"
