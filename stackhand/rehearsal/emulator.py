@@ -97,13 +97,18 @@ class Emulator:
                 os.kill(self.pid, signal.SIGINT)
             deadline = time.monotonic() + ENDS_WITHIN
             while self.alive and time.monotonic() < deadline:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(self.pid, os.WNOHANG)
+                self._reap()
                 time.sleep(0.1)
             if self.alive:
                 os.kill(self.pid, signal.SIGKILL)
+            self._reap()
         if left := self.containers():
             docker.run("rm", "--force", "--volumes", *left, timeout=ENDS_WITHIN)
+
+    def _reap(self) -> None:
+        """Take its exit code, if it was ours: until then it is not quite gone."""
+        for child in [each for each in _children if each.pid == self.pid and each.poll() is not None]:
+            _children.remove(child)
 
 
 def start(folder: Path, region: str) -> Emulator:
