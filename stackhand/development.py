@@ -38,6 +38,7 @@ SCRIPTS = (
     "tests/engine/install",
     "tests/engine/start",
     "tests/engine/images",
+    "tests/rehearsal/terraform",
 )
 CHECKS = {
     "ruff": [PYTHON, "-m", "ruff", "check", "."],

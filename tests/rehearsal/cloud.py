@@ -49,6 +49,7 @@ class Cloud:
         self.name = f"{self.environment.stack}-{ENVIRONMENT}"
         self.url = f"{aws.endpoint}/_alb/{self.name}"
         self.good = ""
+        self.replay = ""
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the emulator, whatever this process's environment says."""
@@ -65,7 +66,8 @@ class Cloud:
     def shell(self) -> dict[str, str]:
         """Return the environment of a person who rehearses, in a hurry."""
         kept = {key: value for key, value in self.aws.environment().items() if not key.startswith(OURS)}
-        return {**kept, "LANG": "C.UTF-8", "STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_PACE": self.pace}
+        ours = {"STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_PACE": self.pace, "TERRAFORM_REPLAY": self.replay}
+        return {**kept, "LANG": "C.UTF-8", **ours}
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start ./inv in the copy, and return at once."""
