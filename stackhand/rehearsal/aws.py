@@ -1,5 +1,7 @@
 """ministack, and what decides a rollout at AWS and it lacks: the load balancer's health checks, and a task's limits.
 
+Two of them may use one container engine, so the names of containers get the port, which no other one has.
+
 It runs in the emulator's own environment, not in ours: `hypercorn stackhand.rehearsal.aws:app`. Made for ministack
 1.5.33 (docs/decisions/023-truer-emulator.md). Time is shorter than at AWS: a target is asked every quarter of a second.
 """
@@ -7,11 +9,13 @@ It runs in the emulator's own environment, not in ours: `hypercorn stackhand.reh
 from __future__ import annotations
 
 import http.client
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from docker.models.containers import ContainerCollection
 from ministack.app import app
 from ministack.services import alb, ecs
 
@@ -23,6 +27,9 @@ STARTS_WITHIN = 20.0
 """How long a target may refuse connections at first: what AWS calls the grace period."""
 HEALTHY, INITIAL, UNHEALTHY = "healthy", "initial", "unhealthy"
 HEALTHY_AFTER, UNHEALTHY_AFTER = 2, 3
+DRAINS = 1.0
+"""How long a task that leaves its target group still answers: AWS calls it the deregistration delay."""
+OURS = f"-{os.environ['GATEWAY_PORT']}"
 
 
 class Target(NamedTuple):
@@ -35,10 +42,14 @@ class Target(NamedTuple):
 
 _states: dict[Target, str] = {}
 _reasons: dict[Target, str] = {}
+_leaving: set[str] = set()
 _lock = threading.RLock()
 _publish: Callable[..., bool] = alb.set_targets_for_group
 _is_stable: Callable[..., None] = ecs._record_service_task_healthy
 _arguments: Callable[..., dict[str, Any]] = ecs._build_run_kwargs
+_clean_up: Callable[..., None] = ecs._cleanup_task_resources
+_create: Callable[..., Any] = ContainerCollection.create
+_get: Callable[..., Any] = ContainerCollection.get
 
 
 def set_targets(group: str, targets: Sequence[tuple[str, int]], previous: Sequence[str] = ()) -> bool:
@@ -46,7 +57,8 @@ def set_targets(group: str, targets: Sequence[tuple[str, int]], previous: Sequen
     with _lock:
         wanted = [Target(group, address, port) for address, port in targets]
         for gone in [each for each in _states if each.group == group and each not in wanted]:
-            del _states[gone]
+            if _states.pop(gone) == HEALTHY:
+                _leaving.add(gone.address)
         for new in [each for each in wanted if each not in _states]:
             _states[new] = INITIAL
             threading.Thread(target=_watch, args=(new,), daemon=True).start()
@@ -114,6 +126,15 @@ def _fail(task: dict[str, Any], reason: str) -> None:
         ecs._record_service_task_failure(task)
 
 
+def clean_up(task: dict[str, Any], *rest: Any) -> None:
+    """Stop a task's containers; those that had requests until now are given time to answer them."""
+    address = ecs._task_ip(task)
+    if address in _leaving:
+        time.sleep(DRAINS)
+        _leaving.discard(address)
+    _clean_up(task, *rest)
+
+
 def describe_health(parameters: dict[str, Any]) -> Any:
     """Answer DescribeTargetHealth."""
     group = alb._p(parameters, "TargetGroupArn")
@@ -149,7 +170,24 @@ def run_arguments(container: dict[str, Any], definition: dict[str, Any], *rest: 
     return {**_arguments(container, definition, *rest), **{key: value for key, value in more.items() if value}}
 
 
+def create(collection: Any, image: str, command: Any = None, **more: Any) -> Any:
+    """Create a container under a name of our own; `run` does it by this too."""
+    named = {"name": _own(more["name"])} if more.get("name") else {}
+    return _create(collection, image, command, **{**more, **named})
+
+
+def get(collection: Any, identity: str) -> Any:
+    """Return a container by its id, or by the name that ministack knows."""
+    return _get(collection, _own(identity) if identity.startswith("ministack-") else identity)
+
+
+def _own(name: str) -> str:
+    return name if name.endswith(OURS) else f"{name}{OURS}"
+
+
+ContainerCollection.create, ContainerCollection.get = create, get
 alb.set_targets_for_group = set_targets
 alb._ACTION_MAP["DescribeTargetHealth"] = describe_health
 ecs._record_service_task_healthy = record_task
 ecs._build_run_kwargs = run_arguments
+ecs._cleanup_task_resources = clean_up
