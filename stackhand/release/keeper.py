@@ -26,6 +26,8 @@ from stackhand.failure import Failure
 from stackhand.state import State
 
 LOOKS = 0.2
+_started: list[subprocess.Popen[str]] = []
+"""Kept, for Python complains about a child that is forgotten; this one is to outlive us."""
 
 
 def start(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
@@ -55,16 +57,18 @@ def start(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any
     log.close()
     assert child.stdin is not None  # noqa: S101 - asked for above
     assert child.stdout is not None  # noqa: S101 - asked for above
-    child.stdin.write(json.dumps({**request, "born": watched.create_time()}))
-    child.stdin.close()
-    for line in child.stdout:
-        event = json.loads(line)
-        if "failure" in event:
-            child.wait()
-            raise Failure.from_dict(event["failure"])
-        if "lease" in event:
-            return {**event["lease"], "keeper": child.pid}
-        tell(event["waiting"])
+    _started.append(child)
+    with child.stdin:
+        child.stdin.write(json.dumps({**request, "born": watched.create_time()}))
+    with child.stdout:
+        for line in child.stdout:
+            event = json.loads(line)
+            if "failure" in event:
+                child.wait()
+                raise Failure.from_dict(event["failure"])
+            if "lease" in event:
+                return {**event["lease"], "keeper": child.pid}
+            tell(event["waiting"])
     raise Failure(
         "The process that holds the lease ended.",
         evidence=log_tail(state, str(request["environment"])),

@@ -7,8 +7,8 @@ from typing import Any
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import keeper, manifest, source
-from stackhand.release.context import Context
+from stackhand.release import keeper, manifest, registry, source
+from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 
 
@@ -27,10 +27,7 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
     """
     who = account.check(context.environment)
     state = str(arguments["state"])
-    commit = "" if state != "released" else source.commit(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]))
-    current = context.releases.current()
-    if commit and current and not arguments["allow_older"]:
-        source.require_newer(current.commit, commit)
+    commit = _commit(context, arguments) if state == "released" else ""
     request = {
         "environment": context.environment.name,
         "owner": manifest.owner(),
@@ -47,6 +44,17 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         raise
     found = chosen.to_dict() if chosen else {}
     return {"who": who, "commit": commit or found.get("commit", ""), "lease": held, "manifest": found}
+
+
+def _commit(context: Context, arguments: dict[str, Any]) -> str:
+    """Return what is to be released, when it may be."""
+    chosen = source.choose(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]))
+    current = context.releases.current()
+    if not chosen.here:
+        registry.require(context.environment, target_of(current) if current else None, chosen.name)
+    if current and not arguments["allow_older"]:
+        source.require_newer(current.commit, chosen.name)
+    return chosen.name
 
 
 def choose(context: Context, state: str, to: str) -> Manifest | None:

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -56,17 +56,17 @@ class Holder:
 
     Args:
         store: its bucket.
-        now: the calendar.
+        now: the calendar; S3's, for those who compete may have clocks that differ.
         sleep: how to wait.
     """
 
     def __init__(
         self,
         store: Store,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.store, self.now, self.sleep = store, now, sleep
+        self.store, self.now, self.sleep = store, now or store.now, sleep
         self.lease: Lease | None = None
         self._token = secrets.token_hex(8)
         self._etag = ""

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.failure import Failure
-from stackhand.release import drift, prepare, snapshots, source, target, taskdefinition
-from stackhand.release.aws import code_of
+from stackhand.release import drift, prepare, registry, snapshots, source, target, taskdefinition
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Migration
 from stackhand.release.target import Service
@@ -60,7 +59,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 
 def _service(context: Context, name: str, service: Service, found: Mapping[str, Any], commit: str) -> dict[str, Any]:
     """Return what would change in one service; nothing, when it runs already what would be released."""
-    digest = _digest(context, service, commit)
+    digest = registry.digest_of(context.environment, service, commit)
     digests = {name: digest} if digest else {name: "sha256:" + UNBUILT}
     wanted = taskdefinition.render(name, service, digests)
     primary = snapshots.snapshot(found, 0).primary
@@ -71,20 +70,6 @@ def _service(context: Context, name: str, service: Service, found: Mapping[str, 
     return {"running": primary.task_definition, "changes": [each.replace("sha256:(", "(") for each in changes]}
 
 
-def _digest(context: Context, service: Service, commit: str) -> str:
-    """Return the digest of a commit's image; nothing when ECR does not have it yet."""
-    if service.repository is None:
-        return ""
-    words = {"repositoryName": service.repository.name, "imageIds": [{"imageTag": commit}]}
-    try:
-        found = context.environment.client("ecr").describe_images(**words)["imageDetails"]
-    except Exception as error:
-        if code_of(error) in {"ImageNotFoundException", "RepositoryNotFoundException"}:
-            return ""
-        raise
-    return str(found[0]["imageDigest"]) if found else ""
-
-
 def _pending(known: Sequence[Migration], current: Manifest | None) -> list[Migration]:
     applied = {each.number for each in current.migrations} if current else set()
     return [each for each in known if each.number not in applied]
@@ -93,7 +78,7 @@ def _pending(known: Sequence[Migration], current: Manifest | None) -> list[Migra
 def _commit() -> str:
     """Return the commit of this checkout, marked when files differ from it; a plan may be made without any."""
     try:
-        return source.commit(tag="", dirty=True)
+        return source.choose(tag="", dirty=True).name
     except Failure:
         return "unknown"
 

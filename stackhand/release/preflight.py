@@ -50,7 +50,16 @@ class Preflight:
         return self.notes
 
     def _checks(self) -> list[Callable[[], Iterator[str]]]:
-        return [self.services, self.roles, self.secrets, self.log_groups, self.target_groups, self.network, self.images]
+        return [
+            self.services,
+            self.architecture,
+            self.roles,
+            self.secrets,
+            self.log_groups,
+            self.target_groups,
+            self.network,
+            self.images,
+        ]
 
     def services(self) -> Iterator[str]:
         """The cluster has the services, and they take rolling deployments."""
@@ -63,6 +72,15 @@ class Preflight:
                 return
             if found.get(service, {}).get("status") != "ACTIVE":
                 yield f"{name}: the cluster {self.target.cluster} has no active service {service}"
+
+    def architecture(self) -> Iterator[str]:
+        """The tasks run on the processors that images are built for."""
+        for name, service in self.target.built().items():
+            platform = service.task_definition.get("runtimePlatform") or {}
+            wanted = platform.get("cpuArchitecture", "X86_64")
+            if wanted != self.target.architecture:
+                built = self.target.architecture
+                yield f"{name}: its task definition is for {wanted}, and images are built for {built}"
 
     def roles(self) -> Iterator[str]:
         """The roles of the tasks exist."""

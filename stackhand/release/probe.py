@@ -66,14 +66,14 @@ class Probe:
         """
         get = get or ask
         deadline = clock.now() + self.timeout
-        row = 0
+        row, last = 0, list[str]()
         while True:
             problems = self._once(get)
-            row = 0 if problems else row + 1
+            row, last = (0, problems) if problems else (row + 1, last)
             if row >= self.times:
                 return []
             if clock.now() >= deadline:
-                return problems or [f"healthy {row} times in a row, not {self.times}"]
+                return problems or [*last, f"after that only {row} good answers in a row, not {self.times}"]
             say(problems[0] if problems else f"{self.url} answers as {self.commit[:12]} ({row} of {self.times})")
             clock.sleep(self.pause)
 

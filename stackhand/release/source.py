@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
+from dataclasses import dataclass
 
 from stackhand import ROOT
 from stackhand.failure import ExitCode, Failure
@@ -12,32 +13,52 @@ from stackhand.failure import ExitCode, Failure
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
-def commit(*, tag: str, dirty: bool) -> str:
-    """Return what a release of this checkout is called: its commit, with a mark when files differ from it.
+@dataclass(frozen=True)
+class Source:
+    """What is to be released.
 
     Args:
-        tag: a name to use instead.
+        name: its commit, with a mark when files differ from it; what its images are tagged with.
+        here: whether this checkout is it; otherwise its images have to be there already.
+    """
+
+    name: str
+    here: bool = True
+
+
+def choose(*, tag: str, dirty: bool) -> Source:
+    """Return what is to be released: this checkout, or another commit whose images are there.
+
+    Args:
+        tag: a commit, or another name for what is here.
         dirty: whether changes that are not committed may go along.
 
     Raises:
         Failure: it is no checkout of git, or has such changes.
     """
-    if tag:
-        if not TAG.fullmatch(tag):
-            raise Failure(f"--tag {tag!r} is no tag for an image.", next="letters, digits, _ . -", code=ExitCode.USAGE)
-        return tag
+    if tag and not TAG.fullmatch(tag):
+        raise Failure(f"--tag {tag!r} is no tag for an image.", next="letters, digits, _ . -", code=ExitCode.USAGE)
     head = _git("rev-parse", "HEAD").strip()
+    named = _commit_of(tag) if tag else head
+    if named and named != head:
+        return Source(named, here=False)
     changes = _git("status", "--porcelain").splitlines()
-    if not changes:
-        return head
-    if not dirty:
+    if changes and not dirty:
         raise Failure(
             "This checkout has changes that are not committed.",
             evidence=changes[:10],
             next="commit them, or deploy them as they are with --dirty",
             code=ExitCode.PREFLIGHT,
         )
-    return f"{head}-dirty-{_digest()}"
+    name = named or tag
+    return Source(f"{name}-dirty-{_digest()}" if changes else name)
+
+
+def _commit_of(tag: str) -> str:
+    """Return the commit that a name means; nothing, when it means none."""
+    words = ["git", "rev-parse", "--verify", "--quiet", f"{tag}^{{commit}}"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    return said.stdout.strip() if said.returncode == 0 else ""
 
 
 def require_newer(running: str, wanted: str) -> None:

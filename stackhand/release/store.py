@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from stackhand.environments import Environment
@@ -13,6 +16,9 @@ from stackhand.release.aws import code_of, failure
 
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+
+EXACT = timedelta(seconds=2)
+"""What a header that tells whole seconds, and the way it takes, cannot tell from nothing."""
 
 
 class Conflict(Exception):  # noqa: N818 - it is the very answer of a conditional write
@@ -38,6 +44,18 @@ class Store:
         self.environment = environment
         self.bucket = environment.bucket
         self.s3 = environment.client("s3")
+        self.s3.meta.events.register("after-call.s3", self._note_time)
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the time by S3's clock, which all who share the bucket have in common."""
+        return datetime.now(UTC) + self._ahead
+
+    def _note_time(self, http_response: Any, **_: Any) -> None:
+        with suppress(TypeError, ValueError):  # an emulator may not tell it
+            told = parsedate_to_datetime(http_response.headers.get("date"))
+            ahead = told - datetime.now(UTC)
+            self._ahead = ahead if abs(ahead) > EXACT else timedelta()
 
     def read(self, key: str) -> Document | None:
         """Return a document; none when there is none.

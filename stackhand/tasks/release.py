@@ -12,7 +12,7 @@ ENVIRONMENT = "the environment, as in terraform/environments"
 @task(
     help={
         "environment": ENVIRONMENT,
-        "tag": "what to call the release, instead of its commit",
+        "tag": "a commit whose images are there, or another name for what is checked out",
         "yes": "do not ask for the environment's name",
         "json": "what happens, one JSON document a line",
         "dirty": "with the changes that are not committed",

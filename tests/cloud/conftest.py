@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tests.cloud.fake_ecs import ACCOUNT, CLUSTER, REGION, Outcome, World
 from tests.cloud.fake_server import serving
 
 SERVICES = ("web", "api")
+_numbers = itertools.count(1)
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
@@ -78,7 +80,7 @@ class Cloud:
         found = {}
         for name in SERVICES:
             put = {"repositoryName": f"shop-{name}", "imageManifest": manifest, "imageTag": commit}
-            found[name] = str(self.environment.client("ecr").put_image(**put)["image"]["imageId"]["imageDigest"])
+            found[name] = _pushed(self.environment, put)
             self.world.outcomes[found[name]] = Outcome(**{"version": commit, **outcome})
         self._images[commit] = found
         return found
@@ -89,39 +91,57 @@ class Cloud:
         return self.context.clock
 
 
+def _pushed(environment: Environment, put: dict[str, str]) -> str:
+    """Push an image, unless another test has; return its digest."""
+    ecr = environment.client("ecr")
+    try:
+        return str(ecr.put_image(**put)["image"]["imageId"]["imageDigest"])
+    except ecr.exceptions.ImageAlreadyExistsException:
+        ids = [{"imageTag": put["imageTag"]}]
+        found = ecr.describe_images(repositoryName=put["repositoryName"], imageIds=ids)
+        return str(found["imageDetails"][0]["imageDigest"])
+
+
 @pytest.fixture
 def tick() -> float:
     """Seconds that pass in ECS with each question."""
     return 0.0
 
 
-@pytest.fixture
-def cloud(moto: str, tick: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """An environment with two services that run, and nothing released to it yet."""
-    import urllib.request
+@pytest.fixture(scope="session")
+def subnet(moto: str) -> str:
+    """A subnet of what Terraform would have made, once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in _settings(moto).items():
+            patch.setenv(key, value)
+        return _furnish(Environment("staging", "shop", REGION, ACCOUNT))
 
-    urllib.request.urlopen(urllib.request.Request(f"{moto}/moto-api/reset", method="POST"), timeout=10).close()
+
+@pytest.fixture
+def cloud(moto: str, subnet: str, tick: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """An environment with two services that run, a bucket of its own, and nothing released to it yet."""
     world = World(tick)
     with serving(world) as address:
         settings = {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_ENDPOINT_URL": moto,
+            **_settings(moto),
             "AWS_ENDPOINT_URL_ECS": address,
             "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": address,
-            "AWS_MAX_ATTEMPTS": "2",
+            "STACK": f"shop{next(_numbers)}",
         }
         for key, value in settings.items():
             monkeypatch.setenv(key, value)
-        environment = Environment("staging", "shop", REGION, ACCOUNT)
-        subnet = _furnish(environment)
+        environment = Environment("staging", settings["STACK"], REGION, ACCOUNT)
+        place = {"LocationConstraint": REGION}
+        environment.client("s3").create_bucket(Bucket=environment.bucket, CreateBucketConfiguration=place)
         for name in SERVICES:
             world.create(name, f"{_repository(name)}@sha256:{'0' * 64}")
         said: list[str] = []
-        context = Context(
-            environment, said.append, TurnedClock(world), token="", pace=Pace(poll=2.0, probe_timeout=4.0)
-        )
+        context = Context(environment, said.append, TurnedClock(world), pace=Pace(probe_timeout=4.0))
         yield Cloud(environment, world, context, said, output(address, subnet), settings)
+
+
+def _settings(moto: str) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": moto}
 
 
 def output(url: str, subnet: str) -> dict[str, Any]:
@@ -165,9 +185,6 @@ def _repository(name: str) -> str:
 def _furnish(environment: Environment) -> str:
     """Make what Terraform would have made, and return a subnet."""
     client = environment.client
-    client("s3").create_bucket(
-        Bucket=environment.bucket, CreateBucketConfiguration={"LocationConstraint": environment.region}
-    )
     client("ssm").put_parameter(Name="/shop/staging/password", Value="one", Type="SecureString")
     client("iam").create_role(RoleName="shop-execution", AssumeRolePolicyDocument="{}")
     for name in SERVICES:

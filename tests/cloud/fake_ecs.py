@@ -64,7 +64,7 @@ class World:
     """The cluster.
 
     Args:
-        tick: seconds that pass with each DescribeServices and DescribeTasks; for tests whose processes cannot turn the clock.
+        tick: seconds that pass with each DescribeServices and DescribeTasks, for who cannot turn the clock.
         new_id: whether a rollback is a deployment of its own, as in AWS; in an emulator the old one comes back.
     """
 
@@ -79,6 +79,7 @@ class World:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.stale: list[dict[str, Any]] = []
         self.lag = 0
+        self.refusals: list[str] = []
         self.logs: dict[str, list[str]] = {}
         self._plans: list[tuple[Callable[[], bool], float, Callable[[], object]]] = []
         self._number = itertools.count(1)
@@ -185,6 +186,8 @@ class World:
         return {"service": copy.deepcopy(service)}
 
     def run_task(self, words: dict[str, Any]) -> dict[str, Any]:
+        if self.refusals:
+            return {"tasks": [], "failures": [{"arn": "arn:cluster", "reason": self.refusals.pop(0)}]}
         task = self._task(words["taskDefinition"], words.get("startedBy", ""), words["overrides"])
         return {"tasks": [task], "failures": []}
 

@@ -12,7 +12,6 @@ from tests.checkout import Checkout
 from tests.cloud.fake_ecs import ACCOUNT, REGION
 
 PACE = "poll=0.1,timeout=60,probes=2,probe_timeout=2"
-TFVARS = f'stack = "shop"\nregion = "{REGION}"\naccount_id = "{ACCOUNT}"\n'
 
 
 class Site:
@@ -29,7 +28,9 @@ class Site:
         self.settings = {**settings, "STACKHAND_PACE": PACE}
         folder = checkout.path / "terraform" / "environments"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "staging.tfvars").write_text(TFVARS, encoding="utf-8")
+        facts = {"stack": settings["STACK"], "region": REGION, "account_id": ACCOUNT}
+        text = "".join(f'{key} = "{value}"\n' for key, value in facts.items())
+        (folder / "staging.tfvars").write_text(text, encoding="utf-8")
         self._facts("infrastructure", {"infrastructure_release": output})
         (checkout.path / ".gitignore").write_text(".stackhand/\n.venv\n.env\n__pycache__/\n", encoding="utf-8")
         self.git("init", "--quiet")

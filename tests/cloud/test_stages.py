@@ -112,9 +112,7 @@ def test_a_release_that_somebody_else_replaces_is_left_to_them(held: Cloud) -> N
     assert failure.code == ExitCode.SUPERSEDED
     assert "somebody else deployed meanwhile" in failure.what
     assert any("web now rolls out shop-web:" in line for line in failure.evidence)
-    assert [each["taskDefinition"] for each in held.world.services["shop-web"]["deployments"]][0] == theirs[
-        "taskDefinitionArn"
-    ]
+    assert held.world.services["shop-web"]["deployments"][0]["taskDefinition"] == theirs["taskDefinitionArn"]
 
 
 def test_a_slow_release_is_no_failed_one_and_can_be_come_back_to(held: Cloud) -> None:

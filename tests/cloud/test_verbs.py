@@ -1,10 +1,9 @@
-"""The verbs deploy and rollback, through Invoke and Ansible, as a person and as CI use them: one environment's story."""
+"""The verbs deploy and rollback, through Invoke and Ansible, as a person and CI use them: one environment's story."""
 
 from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest

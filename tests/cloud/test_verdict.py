@@ -1,4 +1,4 @@
-"""How a rollout ended, from recorded sequences: each mistake that another tool was reported to make has its case here."""
+"""How a rollout ended, from recorded sequences: each mistake reported of another tool has its case here."""
 
 from __future__ import annotations
 

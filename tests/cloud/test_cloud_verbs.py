@@ -1,0 +1,152 @@
+"""The verbs that look at an environment: they ask AWS themselves, without Ansible."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from stackhand import environments
+from stackhand.failure import ExitCode, Failure
+from stackhand.release import follow, history, lease, shell, standing, status
+from stackhand.release.manifest import Manifest, Migration, Part
+from tests.cloud.conftest import SERVICES, Cloud
+from tests.cloud.test_stages import release
+
+
+@pytest.fixture
+def released(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Manifest:
+    """The first release to the environment."""
+    monkeypatch.setattr(environments, "load", lambda _name: cloud.environment)
+    holder = lease.Holder(cloud.context.store)
+    cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
+    found = release(cloud, "first")
+    holder.give_back()
+    return found
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_status_tells_what_runs_where_since_when_and_by_whom(
+    cloud: Cloud, released: Manifest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status.status(environment="staging", json=True)
+    found = said(capsys)
+    assert found["release"]["id"] == found["newest"]["id"] == released.id
+    assert [(each["name"], each["state"], each["commit"], each["by"]) for each in found["services"]] == [
+        (name, "running", "first", released.by) for name in sorted(SERVICES)
+    ]
+    assert (found["drift"], found["lease"]) == ([], None)
+    status.status(environment="staging", json=False)
+    assert f"staging at {found['url']}: first since" in capsys.readouterr().out
+
+
+def test_status_tells_what_differs_from_what_was_released(
+    cloud: Cloud, released: Manifest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = cloud.world.register_task_definition(
+        cloud.output["services"]["web"]["task_definition"] | {"family": "shop-web"}
+    )["taskDefinition"]["taskDefinitionArn"]
+    cloud.world.update_service({"service": "shop-web", "taskDefinition": theirs})
+    cloud.world.services["shop-api"]["desiredCount"] = 9
+    with pytest.raises(Failure) as found:
+        status.status(environment="staging", json=True)
+    assert found.value.code == ExitCode.UNHEALTHY
+    shown = said(capsys)
+    assert shown["drift"] == [
+        "api: 9 tasks are wanted, and its bounds are 1 and 3",
+        "web: runs shop-web:3, and shop-web:2 was released",
+    ]
+    assert {each["name"]: (each["state"], each["commit"]) for each in shown["services"]} == {
+        "web": ("rolling", None),
+        "api": ("failing", "first"),
+    }
+
+
+def test_the_history_has_every_release_with_its_verdict(
+    cloud: Cloud, released: Manifest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = released.but(id=f"{released.id}x", verdict="rolled_back", reason="api failed", commit="second")
+    cloud.context.releases.write(broken)
+    history.releases(environment="staging", lines=20, json=True)
+    found = said(capsys)
+    assert found["current"] == released.id
+    assert [(each["commit"], each["verdict"]) for each in found["releases"]] == [
+        ("second", "rolled_back"),
+        ("first", "deployed"),
+    ]
+    history.releases(environment="staging", lines=20, json=False)
+    assert "api failed" in capsys.readouterr().out
+
+
+def test_unlock_tells_whose_the_lease_is_and_takes_it(
+    cloud: Cloud, released: Manifest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history.unlock(environment="staging", yes=True)
+    assert capsys.readouterr().out == "Nobody deploys to staging.\n"
+    lease.Holder(cloud.context.store).take("ann", "c0ffee", "", 0.0, lambda _: None)
+    with pytest.raises(Failure) as found:
+        history.unlock(environment="staging", yes=False)
+    assert found.value.code == ExitCode.USAGE
+    assert "held by ann, deploying c0ffee" in capsys.readouterr().out
+    history.unlock(environment="staging", yes=True)
+    assert lease.current(cloud.context.store) is None
+
+
+def test_logs_of_all_tasks_come_in_the_order_of_time(
+    cloud: Cloud, released: Manifest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS")
+    cloudwatch = cloud.environment.client("logs")
+    now = int(follow.datetime.now(follow.UTC).timestamp() * 1000)
+    for name, offset in (("web", 0), ("api", 500)):
+        cloudwatch.create_log_group(logGroupName=f"/shop/{name}")
+        where = {"logGroupName": f"/shop/{name}", "logStreamName": f"ecs/{name}/1"}
+        cloudwatch.create_log_stream(**where)
+        events = [
+            {"timestamp": now - 5000 + offset + 1000 * number, "message": f"{name} {number}"} for number in range(3)
+        ]
+        cloudwatch.put_log_events(**where, logEvents=events)
+    try:
+        follow.show([], environment="staging", follow=False, since="", lines=2)
+        assert capsys.readouterr().out.splitlines() == ["web | web 1", "api | api 1", "web | web 2", "api | api 2"]
+        follow.show(["api"], environment="staging", follow=False, since="1h", lines=1)
+        assert capsys.readouterr().out == "api 2\n"
+        with pytest.raises(Failure) as found:
+            follow.show(["nothing"], environment="staging", follow=False, since="", lines=1)
+        assert found.value.code == ExitCode.USAGE
+    finally:
+        for name in SERVICES:
+            cloudwatch.delete_log_group(logGroupName=f"/shop/{name}")
+
+
+def test_exec_needs_its_plugin_and_a_task(cloud: Cloud, released: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell.shutil, "which", lambda _: None)
+    with pytest.raises(Failure) as found:
+        shell.execute(environment="staging", service="api", command="sh")
+    assert found.value.code == ExitCode.PREFLIGHT
+    monkeypatch.setattr(shell.shutil, "which", lambda name: name)
+    with pytest.raises(Failure) as found:
+        shell.execute(environment="staging", service="api", command="sh")
+    assert found.value.what == "No task of api runs."
+
+
+def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "load", lambda _name: cloud.environment)
+    with pytest.raises(Failure) as found:
+        standing.find("staging")
+    assert found.value.what == "Nothing was released to staging yet."
+
+
+def test_a_release_is_found_by_its_commit_too(cloud: Cloud, released: Manifest) -> None:
+    part = {"api": Part("td", "image")}
+    newer = Manifest("99", "staging", "first-again", "ann", "", services=part, migrations=[Migration(1, "a")])
+    cloud.context.releases.write(newer)
+    assert cloud.context.releases.named("first") == released
+    assert cloud.context.releases.named("99") == newer
+    with pytest.raises(Failure) as found:
+        cloud.context.releases.named("second")
+    assert found.value.code == ExitCode.USAGE

@@ -1,0 +1,144 @@
+"""One deploy per environment: the lease in S3, and the process that keeps it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stackhand import environments
+from stackhand.failure import ExitCode, Failure
+from stackhand.release import keeper, lease
+from stackhand.release.lease import LASTS, Holder
+from stackhand.release.store import Store
+from tests.checkout import eventually
+from tests.cloud.conftest import Cloud
+
+
+class Calendar:
+    """Time that passes when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def calendar() -> Calendar:
+    return Calendar()
+
+
+def holder(cloud: Cloud, calendar: Calendar) -> Holder:
+    return Holder(cloud.context.store, lambda: calendar.now, calendar.sleep)
+
+
+def take(holder: Holder, patience: float = 0.0, owner: str = "ann", said: list[str] | None = None) -> lease.Lease:
+    waiting = (said if said is not None else []).append
+    return holder.take(owner, "c0ffee", "https://ci.example.org/1", patience, waiting)
+
+
+def test_who_comes_second_is_told_whose_it_is_and_what_to_do(cloud: Cloud, calendar: Calendar) -> None:
+    take(holder(cloud, calendar))
+    with pytest.raises(Failure) as found:
+        take(holder(cloud, calendar), owner="bob")
+    assert found.value.code == ExitCode.LOCKED
+    assert found.value.evidence[0] == "held by ann, deploying c0ffee"
+    assert "https://ci.example.org/1" in found.value.evidence
+    assert "cloud.unlock -e staging" in found.value.next
+
+
+def test_who_waits_gets_it_when_it_is_given_back(cloud: Cloud, calendar: Calendar) -> None:
+    first, second = holder(cloud, calendar), holder(cloud, calendar)
+    take(first)
+    second.sleep = lambda _: first.give_back()
+    said: list[str] = []
+    assert take(second, 60.0, "bob", said).owner == "bob"
+    assert said == ["waiting for the lease: held by ann, deploying c0ffee"]
+
+
+def test_a_lease_that_nobody_renews_may_be_taken_and_its_old_holder_notices(cloud: Cloud, calendar: Calendar) -> None:
+    first, second = holder(cloud, calendar), holder(cloud, calendar)
+    token = take(first).token
+    calendar.sleep(LASTS - 1)
+    assert first.renew()
+    calendar.sleep(LASTS - 1)
+    with pytest.raises(Failure):
+        take(second)
+    calendar.sleep(2)
+    assert take(second, owner="bob").owner == "bob"
+    assert not first.renew()
+    first.give_back()
+    with pytest.raises(Failure) as found:
+        lease.require(cloud.context.store, token)
+    assert found.value.code == ExitCode.LOCKED
+    assert found.value.evidence[0] == "held by bob, deploying c0ffee"
+
+
+def test_of_ten_who_come_at_once_one_gets_it(cloud: Cloud, calendar: Calendar) -> None:
+    won: list[str] = []
+
+    def run(name: str) -> None:
+        with suppress(Failure):
+            won.append(take(holder(cloud, calendar), owner=name).owner)
+
+    threads = [threading.Thread(target=run, args=(f"n{number}",)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = lease.current(cloud.context.store)
+    assert found is not None
+    assert won == [found[0].owner]
+
+
+def test_a_lease_that_s3_wrote_without_saying_so_is_ours(cloud: Cloud, calendar: Calendar) -> None:
+    class Lossy(Store):
+        lost = False
+
+        def write(self, key: str, content: object, **how: object) -> str:
+            etag = super().write(key, content, **how)  # type: ignore[arg-type]
+            if not self.lost:
+                self.lost = True
+                return super().write(key, content, **how)  # type: ignore[arg-type] # as botocore does after a lost answer
+            return etag
+
+    one = Holder(Lossy(cloud.environment), lambda: calendar.now, calendar.sleep)
+    assert take(one).owner == "ann"
+    assert one.renew()
+
+
+def test_a_document_that_is_no_lease_holds_nobody_up(cloud: Cloud, calendar: Calendar) -> None:
+    cloud.context.store.write(lease.KEY, {"some": "thing"})
+    assert take(holder(cloud, calendar)).owner == "ann"
+
+
+@pytest.fixture
+def playbook() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that may be killed in a playbook's place."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield child
+    child.kill()
+    child.communicate()
+
+
+def test_a_playbook_that_is_killed_leaves_no_lease(cloud: Cloud, playbook: subprocess.Popen[bytes]) -> None:
+    environment = environments.load("staging")
+    place = {"LocationConstraint": environment.region}
+    environment.client("s3").create_bucket(Bucket=environment.bucket, CreateBucketConfiguration=place)
+    store = Store(environment)
+    request = {"environment": "staging", "owner": "ann", "commit": "c0ffee", "run": "", "patience": 0.0}
+    held = keeper.start({**request, "pid": playbook.pid}, lambda _: None)
+    lease.require(store, held["token"])
+    with pytest.raises(Failure) as found:
+        keeper.start({**request, "pid": playbook.pid}, lambda _: None)
+    assert found.value.code == ExitCode.LOCKED
+    playbook.kill()
+    playbook.wait()
+    eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)

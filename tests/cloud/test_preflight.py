@@ -1,0 +1,74 @@
+"""What would make a release fail is found before it writes anything, all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import account
+from stackhand.release import target
+from stackhand.release.preflight import Preflight
+from tests.cloud.conftest import Cloud
+from tests.cloud.fake_ecs import REGION
+
+
+def problems(cloud: Cloud, output: dict[str, Any], digests: Mapping[str, str]) -> tuple[str, ...]:
+    with pytest.raises(Failure) as found:
+        Preflight(cloud.environment, target.parse(output), digests).run()
+    assert found.value.code == ExitCode.PREFLIGHT
+    return found.value.evidence
+
+
+def test_an_environment_in_order_is_not_held_up(cloud: Cloud) -> None:
+    assert Preflight(cloud.environment, target.parse(cloud.output), cloud.image("first")).run() == []
+
+
+def test_everything_that_is_missing_is_told_together(cloud: Cloud) -> None:
+    ec2 = cloud.environment.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    alone = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    balancer = cloud.environment.client("elbv2")
+    group = balancer.create_target_group(
+        Name="other", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="instance", HealthCheckPath="/"
+    )["TargetGroups"][0]["TargetGroupArn"]
+    api = cloud.output["services"]["api"]
+    definition = api["task_definition"]
+    definition["executionRoleArn"] = "arn:aws:iam::123456789012:role/gone"
+    definition["containerDefinitions"][0]["secrets"][0]["valueFrom"] += "-gone"
+    api |= {"service": "shop-gone", "log_group": "/shop/gone", "target_group": group, "subnets": [alone]}
+    digest = "sha256:" + "f" * 64
+    assert problems(cloud, cloud.output, {"api": digest}) == (
+        "api: the cluster shop-staging has no active service shop-gone",
+        "api: there is no role gone",
+        "api: there is no parameter /shop/staging/password-gone",
+        "there is no log group /shop/gone",
+        "api: its target group takes instance, and tasks of Fargate need ip",
+        "api: the load balancer asks /, not /health",
+        f"the subnet {alone} has no route out and its network no endpoints: tasks could not pull images",
+        f"api: shop-api has no image {digest}",
+    )
+
+
+def test_what_we_may_not_look_at_is_noted_and_no_reason_to_stop(cloud: Cloud) -> None:
+    cloud.world.fail("DescribeServices", "AccessDeniedException")
+    notes = Preflight(cloud.environment, target.parse(cloud.output), {}).run()
+    assert notes == ["not checked, services: AccessDeniedException: says the test"]
+
+
+def test_a_task_on_other_processors_than_its_image_is_refused(cloud: Cloud) -> None:
+    other = {**cloud.output, "architecture": "ARM64"}
+    for service in other["services"].values():
+        service["task_definition"]["runtimePlatform"] = {"cpuArchitecture": "X86_64"}
+    assert problems(cloud, other, {}) == tuple(
+        f"{name}: its task definition is for X86_64, and images are built for ARM64" for name in ("web", "api")
+    )
+
+
+def test_credentials_of_another_account_are_refused(cloud: Cloud) -> None:
+    with pytest.raises(Failure) as found:
+        account.check(Environment("staging", "shop", REGION, "999999999999"))
+    assert found.value.code == ExitCode.PREFLIGHT

@@ -1,0 +1,98 @@
+"""The one hint of a failure report, and a look from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from stackhand.release import stopped
+from stackhand.release.probe import Answer, Probe
+from stackhand.release.stopped import Stopped
+from stackhand.release.verdict import Order
+from stackhand.release.waiting import Clock
+
+ESSENTIAL = "Essential container in task exited"
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "hint"),
+    [
+        ("CannotPullContainerError: manifest unknown", None, "the image cannot be pulled"),
+        (
+            "ResourceInitializationError: unable to pull secrets: AccessDeniedException: ssm:GetParameters",
+            None,
+            "a secret cannot be read",
+        ),
+        ("OutOfMemoryError: Container killed due to memory usage", 137, "it ran out of memory"),
+        (ESSENTIAL, 137, "exit code 137"),
+        ("Task failed ELB health checks in (target-group x)", None, "it runs but does not pass its health check"),
+        ("exec /app: exec format error", 1, "the image is for another processor"),
+        (ESSENTIAL, 3, "exit code 3: its own log says why"),
+        ("RESOURCE:MEMORY", None, "AWS has no place"),
+        ("Scaling activity initiated by deployment", 0, ""),
+    ],
+)
+def test_the_hint_names_the_one_thing_to_look_at(reason: str, code: int | None, hint: str) -> None:
+    found = stopped.hint([Stopped("1", "", reason, (("api", code, ""),))], [])
+    assert found.startswith(hint)
+    assert bool(found) == bool(hint)
+
+
+def test_only_tasks_of_this_deployment_are_told_of() -> None:
+    order = Order("ecs-svc/2", "td/api:8")
+    assert stopped.is_of({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
+    assert not stopped.is_of({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
+    assert stopped.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
+    assert not stopped.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
+
+
+@dataclass
+class Site:
+    """Something that answers as it is told to, one answer after the other, and the last one again and again."""
+
+    health: list[Answer]
+    version: list[Answer] = field(default_factory=lambda: [Answer(200, {"commit": "new"}, 0.1)])
+
+    def get(self, url: str, _cap: float) -> Answer:
+        answers = self.version if url.endswith("/version") else self.health
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+class NoClock(Clock):
+    """Time that passes at once."""
+
+    time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+FAILED = "/health/all: 503, status fail (db refused)"
+GOOD = Answer(200, {"status": "pass"}, 0.1)
+BAD = Answer(503, {"status": "fail", "checks": {"db": [{"status": "fail", "output": "refused"}]}}, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("site", "problems"),
+    [
+        (Site([GOOD]), []),
+        (Site([Answer(200, {"status": "warn"}, 0.1)]), []),
+        (Site([GOOD, GOOD, BAD, GOOD]), []),
+        (Site([BAD]), [FAILED]),
+        (Site([GOOD, BAD] * 40), [FAILED, "after that only 1 good answers in a row, not 3"]),
+        (Site([Answer(0, {}, 2.0, "no answer: timed out")]), ["/health/all: no answer: timed out"]),
+        (Site([Answer(200, {"status": "pass"}, 3.0)]), ["/health/all: took more than 2 s"]),
+        (Site([GOOD], [Answer(200, {"commit": "old"}, 0.1)]), ["/version: says commit old, not new"]),
+        (Site([GOOD], [Answer(404, {}, 0.1)]), ["/version: 404"]),
+    ],
+    ids=["good", "without cache", "comes round", "bad", "flaps", "silent", "slow", "old", "nothing"],
+)
+def test_archimedes_1544_a_release_answers_well_several_times_in_a_row(site: Site, problems: list[str]) -> None:
+    said: list[Any] = []
+    probe = Probe("http://x", "new", times=3, timeout=10.0)
+    assert probe.run(NoClock(), said.append, site.get) == problems
