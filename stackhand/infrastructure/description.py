@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,13 @@ def check(root: Path) -> Stack:
     Raises:
         Failure: the file is wrong; every place is named.
     """
-    values = settings.ensure(root, check=True).values
-    stack, written = model.load(root, values), read(root / FILE)["services"]
-    found = [line for service in stack.services.values() for line in _service(service, stack, written[service.name])]
-    found += _paths(stack)
+    written = read(root / FILE)
+    # What only the cloud requires is no setting of this machine: Terraform makes it.
+    made = dict.fromkeys(re.findall(r"\$\{(\w+):?\?", (root / FILE).read_text(encoding="utf-8")), "made by Terraform")
+    stack = model.load(root, {**made, **settings.ensure(root, check=True).values})
+    services = [(stack.services[name], entry) for name, entry in written["services"].items()]
+    found = [line for service, entry in services for line in _service(service, stack, entry)]
+    found += _paths([service for service, _ in services])
     if found:
         raise Failure(
             f"{FILE} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} about the cloud.",
@@ -105,9 +108,9 @@ def _secrets(written: dict[str, Any], secret: set[str], at: str) -> Iterator[str
             yield f"{at}.{key}: a secret must be the whole value, for its parameter is injected as it is"
 
 
-def _paths(stack: Stack) -> Iterator[str]:
+def _paths(services: Sequence[Service]) -> Iterator[str]:
     seen: dict[str, str] = {}
-    for service in stack.services.values():
+    for service in services:
         for path in service.aws.paths if isinstance(service.aws, Fargate) else []:
             at = f"services.{service.name}.x-aws.paths"
             if not re.fullmatch(r"/[A-Za-z0-9_.~/&:@%+$-]*\*?", path) or len(path) > 128:  # noqa: PLR2004 - AWS's limit

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.checkout import eventually
 from tests.terraform.conftest import Cloud
 
 pytestmark = pytest.mark.xdist_group("terraform-verbs")
@@ -115,7 +117,7 @@ def test_production_is_destroyed_only_by_saying_so(cloud: Cloud) -> None:
         ({"STACKHAND_TERRAFORM": "OLD"}, 3, ["Terraform is 1.9.8", "install Terraform 1.11 or newer"]),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 3, ["AWS cannot be reached.", "look at the network"]),
         (
-            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/dev/null", "HOME": "/nowhere"},
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
             3,
             ["There are no credentials for AWS.", "aws sso login"],
         ),
@@ -181,6 +183,28 @@ def test_what_terraform_refuses_is_told_with_its_place(cloud: Cloud) -> None:
     assert "staging could not be planned." in said.err
     assert "nat is single, per_az or none." in said.err
     assert ".stackhand/logs/terraform-staging.log" in said.err
+
+
+def test_an_interrupt_lets_terraform_finish_what_it_has_begun(cloud: Cloud, folder: Path) -> None:
+    cloud.inv("bootstrap", "-e", "staging")
+    program = folder / "terraform"
+    program.write_text(
+        f"""#!/bin/sh
+trap 'touch {folder}/freed; exit 1' INT
+case $1 in
+version) echo '{{"terraform_version": "1.11.4"}}' ;;
+plan) touch {folder}/begun; while :; do sleep 0.1; done ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    child = cloud.checkout.start("plan", "-e", "staging", **{**cloud.environment, "STACKHAND_TERRAFORM": str(program)})
+    eventually((folder / "begun").exists, "Terraform plans")
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    eventually((folder / "freed").exists, "Terraform is interrupted")
+    assert child.returncode == 130, err
+    assert "Traceback" not in err
 
 
 def test_the_specification_of_each_playbook_is_that_of_its_role(cloud: Cloud) -> None:

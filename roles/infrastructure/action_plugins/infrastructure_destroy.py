@@ -33,7 +33,8 @@ class ActionModule(Action):
         bucket.require(environment)
         terraform = Terraform(environment, self.progress)
         terraform.init()
-        there = {each["address"].partition("[")[0] for each in terraform.resources()}
+        resources = terraform.resources()
+        there = {each["address"].partition("[")[0] for each in resources}
         if check or not there:
             return {"changed": bool(there)}
         lifted = {"deletion_protection": "false", "destroying": "true"}
@@ -46,4 +47,4 @@ class ActionModule(Action):
         terraform.destroy(**lifted)
         if "final_snapshot" in lifted:
             notes.append(f"each database left a snapshot whose name ends in {snapshot}")
-        return {"changed": True, "step": step("destroyed", f"{len(there)} kinds of resources", notes=notes)}
+        return {"changed": True, "step": step("destroyed", f"{len(resources)} resources", notes=notes)}

@@ -1,0 +1,97 @@
+"""What docker-compose.yml must say of the services in the cloud; every mistake is told, with its place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stackhand.failure import Failure
+from stackhand.infrastructure import description
+from tests.checkout import ROOT
+
+SCALE = {"min": 1, "max": 3, "cpu": 60, "memory": 70}
+GOOD: dict[str, Any] = {
+    "build": "./shop",
+    "x-health": "/up",
+    "x-aws": {
+        "port": 5000,
+        "paths": ["/shop/*"],
+        "cpu": 512,
+        "memory": 1024,
+        "scale": SCALE,
+    },
+}
+
+
+def check(folder: Path, name: str = "shop", **changes: Any) -> list[str]:
+    """Check the Compose file with one more service: a good one, with some values of it or of its x-aws changed."""
+    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    aws = {**GOOD["x-aws"], **{key[4:]: value for key, value in changes.items() if key.startswith("aws_")}}
+    others = {key.replace("_", "-"): value for key, value in changes.items() if not key.startswith("aws_")}
+    service = {key: value for key, value in {**GOOD, "x-aws": aws, **others}.items() if value is not None}
+    document["services"][name] = service
+    (folder / "docker-compose.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    shutil.copy2(ROOT / ".env.example", folder / ".env.example")
+    try:
+        description.check(folder)
+    except Failure as failure:
+        return [failure.what, *failure.evidence]
+    return []
+
+
+def test_the_compose_file_of_this_repository_is_fit_for_the_cloud() -> None:
+    assert set(description.check(ROOT).services) >= {"web", "api", "postgres", "redis"}
+
+
+def test_one_more_service_is_fit_too(tmp_path: Path) -> None:
+    assert check(tmp_path) == []
+    assert check(tmp_path, environment={"KEY": "${PAYMENT_KEY:?ask}", "URL": "redis://redis:6379"}) == []
+
+
+SPLIT = "in the cloud a command is split at spaces; write it without quotes and variables"
+WHOLE = "a secret must be the whole value, for its parameter is injected as it is"
+RDS = {"managed": "rds", "class": "db.t4g.micro"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"aws_cpu": 300}, ".x-aws.cpu must be one of 256, 512, 1024, 2048, 4096, but it is 300"),
+        ({"aws_memory": 512}, ".x-aws.memory must be 1024 to 4096 in steps of 1024 with 512 CPU units, but it is 512"),
+        ({"aws_scale": {**SCALE, "min": 4}}, ".x-aws.scale: min must be 1 or more, and max no less"),
+        ({"aws_scale": {**SCALE, "cpu": 600}}, ".x-aws.scale.cpu must be percent, 1 to 100"),
+        ({"x_health": None}, ": a service with x-aws.paths needs x-health, which the load balancer asks"),
+        ({"aws_needs": ["web"]}, ".x-aws.needs: web has no x-aws.managed"),
+        ({"aws_paths": ["/version"]}, ".x-aws.paths: /version belongs to api already"),
+        ({"aws_paths": ["/a*b"]}, ".x-aws.paths: '/a*b' must be a path such as /docs/*, with a star at its end only"),
+        ({"aws_migrate": "sh -c 'go on'"}, f".x-aws.migrate: {SPLIT}"),
+        ({"command": 'serve --name "My shop"'}, f".command: {SPLIT}"),
+        ({"environment": {"URL": "http://u:${POSTGRES_PASSWORD}@x"}}, f".environment.URL: {WHOLE}"),
+        ({"environment": ["URL=key-${PAYMENT:?}"]}, f".environment.URL: {WHOLE}"),
+        ({"build": None}, ".x-aws: the service needs build or image"),
+        ({"x_aws": {**RDS, "class": "t4g.micro"}}, ".x-aws.class must begin with db."),
+        ({"x_aws": {**RDS, "storage": 5}}, ".x-aws.storage must be 20 GiB or more"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_mistake_is_told_with_its_place(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    found = check(tmp_path, **changes)
+    assert found == ["docker-compose.yml has 1 mistake about the cloud.", f"services.shop{said}"]
+
+
+def test_a_name_that_aws_has_not_is_refused(tmp_path: Path) -> None:
+    assert check(tmp_path, name="my_shop")[1].startswith("services.my_shop: the name must be short")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    found = check(tmp_path, aws_cpu=1, aws_paths=["/*"], x_health=None)
+    assert found[0] == "docker-compose.yml has 3 mistakes about the cloud."
+    assert len(found) == 4
+
+
+def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
+    assert "services.shop.x-aws" in check(tmp_path, aws_cpus=1)[0]
