@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.clock import clock, machine, table
 from stackhand.rehearsal.play import ENVIRONMENT
-from tests.rehearsal.cloud import DEPLOY, SERVICES, TERRAFORM, Cloud, released
+from tests.rehearsal.cloud import DEPLOY, SERVICES, TERRAFORM, Cloud, rehearsed
 from tests.rehearsal.test_releases import EXITS
 
 RUNS = 3
@@ -31,7 +31,8 @@ GOALS = {
 
 def main() -> None:
     """Measure, and print a table in Markdown."""
-    with released(pace="") as cloud:
+    with rehearsed(pace="") as cloud:
+        cloud.copy.back(cloud.first)
         figures, lost = measure(cloud)
     print(f"{machine()}\n\n{table(figures, GOALS)}\n")
     gaps = [ours - theirs for ours, theirs in zip(figures["a release"], figures["the same by hand"], strict=True)]

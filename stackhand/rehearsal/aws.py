@@ -22,8 +22,8 @@ from ministack.services import alb, ecs
 __all__ = ["app"]
 
 EVERY = 0.25
-ANSWERS_WITHIN = 2.0
-STARTS_WITHIN = 20.0
+ANSWERS_WITHIN = 5.0
+STARTS_WITHIN = 60.0
 """How long a target may refuse connections at first: what AWS calls the grace period."""
 HEALTHY, INITIAL, UNHEALTHY = "healthy", "initial", "unhealthy"
 HEALTHY_AFTER, UNHEALTHY_AFTER = 2, 3

@@ -22,12 +22,11 @@ from stackhand.environments import Environment
 from stackhand.rehearsal import emulator
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
-from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.play import ENVIRONMENT, version
-from tests.checkout import Said, eventually
+from tests.checkout import Said, clean_environment
 
 TERRAFORM = Path(__file__).with_name("terraform")
-PACE = "poll=0.3,timeout=90,probes=3,probe_timeout=8"
+PACE = "poll=0.3,timeout=240,probes=3,cap=5,probe_timeout=8"
 DEPLOY = ("deploy", "-e", ENVIRONMENT, "--yes", "--max-severity", "any")
 SERVICES = ("api", "web")
 A_SECOND = 20
@@ -40,15 +39,16 @@ class Cloud:
     Args:
         aws: the emulator.
         copy: the checkout that is released.
+        told: what `./inv rehearse` said.
         pace: how deploys wait; empty for the pace of people.
     """
 
-    def __init__(self, aws: Emulator, copy: Copy, pace: str = PACE) -> None:
-        self.aws, self.copy, self.pace = aws, copy, pace
+    def __init__(self, aws: Emulator, copy: Copy, told: list[str], pace: str = PACE) -> None:
+        self.aws, self.copy, self.told, self.pace = aws, copy, told, pace
         self.environment: Environment = environments.load(ENVIRONMENT)
         self.name = f"{self.environment.stack}-{ENVIRONMENT}"
         self.url = f"{aws.endpoint}/_alb/{self.name}"
-        self.good = ""
+        self.first = self.good = self.version()
         self.replay = ""
 
     def client(self, service: str) -> Any:
@@ -82,7 +82,7 @@ class Cloud:
             start_new_session=True,
         )
 
-    def inv(self, *words: str, timeout: float = 120.0) -> Said:
+    def inv(self, *words: str, timeout: float = 300.0) -> Said:
         """Run ./inv in the copy to its end."""
         child = self.start(*words)
         try:
@@ -109,8 +109,8 @@ class Cloud:
     def variant(
         self, tag: str, lines: str = "", *, service: str = "api", commit: str = "", others: bool = True
     ) -> None:
-        """Push the first release under a new tag, with some lines more in the Dockerfile of one of its services."""
-        written = f"FROM {self.image(service, self.copy.head)}\nENV COMMIT={commit or tag}\n{lines}\n"
+        """Push the release that was kept under a new tag, with some lines more for the image of one of its services."""
+        written = f"FROM {self.image(service, self.first)}\nENV COMMIT={commit or tag}\n{lines}\n"
         words = ["docker", "build", "--quiet", "--provenance=false", "--tag", self.image(service, tag), "-"]
         subprocess.run(words, input=written, text=True, check=True, capture_output=True, timeout=120)
         subprocess.run(
@@ -126,9 +126,9 @@ class Cloud:
         return bool(self.client("ecr").batch_get_image(repositoryName=f"{self.name}/{service}", imageIds=ids)["images"])
 
     def retag(self, service: str, tag: str, change: dict[str, Any] | None = None) -> None:
-        """Give the first release's image another tag; with `change`, in a manifest that differs."""
+        """Give that release's image another tag; with `change`, in a manifest that differs."""
         ecr, repository = self.client("ecr"), f"{self.name}/{service}"
-        ids = [{"imageTag": self.copy.head}]
+        ids = [{"imageTag": self.first}]
         found = ecr.batch_get_image(repositoryName=repository, imageIds=ids)["images"][0]["imageManifest"]
         manifest = json.dumps({**json.loads(found), **change}) if change else found
         ecr.put_image(repositoryName=repository, imageManifest=manifest, imageTag=tag)
@@ -228,21 +228,20 @@ class Client(threading.Thread):
 
 
 @contextmanager
-def released(pace: str = PACE) -> Iterator[Cloud]:
-    """Give an environment with a first release, from its sources; nothing of it may be left afterwards."""
+def rehearsed(pace: str = PACE) -> Iterator[Cloud]:
+    """Give what `./inv rehearse --keep` leaves running; nothing of it may be left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="sh-rehearsal-")).resolve()
-    aws = emulator.start(folder / "aws", environments.load(ENVIRONMENT).region)
-    made = Made(aws)
+    checkout = Copy.make(folder / "shop")
+    shell = {**clean_environment(), "STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_PACE": pace}
     try:
-        cloud = Cloud(aws, Copy.make(folder / "shop"), pace)
-        for words in (("bootstrap", "-e", ENVIRONMENT), DEPLOY):
-            said = cloud.inv(*words, timeout=300)
-            assert said.code == 0, said.out
-        cloud.good = cloud.copy.head
-        yield cloud
+        code, lines = checkout.inv(["rehearse", "--keep"], shell, lambda _: None)
+        assert code == 0, "\n".join(lines)
+        place = checkout.path / ".stackhand" / "rehearsal"
+        aws = emulator.remembered(place)
+        assert aws
+        yield Cloud(aws, Copy(place / "checkout"), lines, pace)
     finally:
-        made.look()
-        aws.stop()
-        made.remove_images()
+        code, lines = checkout.inv(["rehearse", "--stop"], shell, lambda _: None)
         shutil.rmtree(folder, ignore_errors=True)
-        eventually(lambda: not made.left(), f"nothing left but {made.left()}", patience=20)
+        assert code == 0, "\n".join(lines)
+        assert lines[-1] == "The rehearsal has ended; nothing is left of it."

@@ -1,4 +1,4 @@
-"""One emulator with one applied stack and a first release, for all tests here."""
+"""One rehearsal, for all tests here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import use
-from tests.rehearsal.cloud import Cloud, released
+from tests.rehearsal.cloud import Cloud, rehearsed
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An environment with its first release; Terraform is asked once more, and its answer is used from then on."""
-    with use("compose"), released() as found:
+    """What a rehearsal left running; Terraform is asked once more, and its answer is used from then on."""
+    with use("compose"), rehearsed() as found:
         found.replay = str(tmp_path_factory.mktemp("terraform"))
         yield found
