@@ -69,10 +69,10 @@ class Cloud:
         ours = {"STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_PACE": self.pace, "TERRAFORM_REPLAY": self.replay}
         return {**kept, "LANG": "C.UTF-8", **ours}
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, program: tuple[str, ...] = ("./inv",)) -> subprocess.Popen[str]:
         """Start ./inv in the copy, and return at once."""
         return subprocess.Popen(
-            ["./inv", *words],
+            [*program, *words],
             cwd=self.copy.path,
             env=self.shell(),
             stdin=subprocess.DEVNULL,
@@ -82,9 +82,16 @@ class Cloud:
             start_new_session=True,
         )
 
-    def inv(self, *words: str, timeout: float = 300.0) -> Said:
+    def playbook(self, name: str, **variables: str) -> Said:
+        """Run a playbook in the copy, as a workflow does: Ansible, and nothing around it."""
+        given = [
+            f"--extra-vars={key}={value}" for key, value in {"stackhand_environment": ENVIRONMENT, **variables}.items()
+        ]
+        return self.inv(f"playbooks/{name}.yml", *given, program=(".venv/bin/python", "-m", "ansible.cli.playbook"))
+
+    def inv(self, *words: str, timeout: float = 300.0, program: tuple[str, ...] = ("./inv",)) -> Said:
         """Run ./inv in the copy to its end."""
-        child = self.start(*words)
+        child = self.start(*words, program=program)
         try:
             out, _ = child.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:

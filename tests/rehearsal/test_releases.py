@@ -212,3 +212,11 @@ def test_the_same_release_again_changes_nothing(cloud: Cloud) -> None:
     assert "is in ECR already" in said.out
     assert client.seen == {cloud.good}
     print(f"a deploy that changes nothing took {seconds:.1f} s")
+
+
+def test_ansible_alone_deploys_as_a_workflow_does(cloud: Cloud) -> None:
+    with cloud.unharmed():
+        said = cloud.playbook("deploy", preflight_tag=cloud.good, images_max_severity="any")
+    assert said.code == 0, said.out
+    assert "was running already" in said.out
+    assert f"{cloud.good[:12]} runs already in rehearsal, at {cloud.url}" in said.out
