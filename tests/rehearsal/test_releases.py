@@ -110,12 +110,15 @@ def test_a_release_that_needs_more_memory_than_it_has_is_rolled_back(cloud: Clou
 
 
 def test_a_release_whose_image_cannot_be_pulled_is_rolled_back(cloud: Cloud) -> None:
-    for service in ("api", "web"):
-        cloud.retag(service, "hollow", NOWHERE)
-    with cloud.unharmed():
+    cloud.variant("hollow", others=False)
+    cloud.retag("web", "hollow", NOWHERE)
+    before = cloud.running()
+    with cloud.asked():
         said = cloud.deploy("hollow")
-    assert said.code in {ExitCode.ROLLED_BACK, ExitCode.DEPLOY_FAILED}, said.out
+    assert said.code == ExitCode.ROLLED_BACK, said.out
     assert "CannotPullContainerError" in said.out
+    assert f"web failed; {cloud.good[:12]} runs again everywhere" in said.out
+    assert (cloud.running(), cloud.version()) == (before, cloud.good)
 
 
 def test_a_migration_that_fails_stops_the_release_before_any_service(cloud: Cloud) -> None:
