@@ -8,6 +8,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 
 from stackhand.tasks import bench, cache, cloud, db, infrastructure, release
+from stackhand.tasks.rehearse import rehearse
 from stackhand.verb import task
 
 
@@ -127,8 +128,9 @@ ns.add_collection(db)
 ns.add_collection(cache)
 ns.add_collection(bench)
 ns.add_collection(cloud)
-ns.add_task(release.deploy)
-ns.add_task(release.rollback)
 ns.add_task(infrastructure.bootstrap)
 ns.add_task(infrastructure.plan)
 ns.add_task(infrastructure.destroy)
+ns.add_task(release.deploy)
+ns.add_task(release.rollback)
+ns.add_task(rehearse)

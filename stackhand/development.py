@@ -38,6 +38,7 @@ SCRIPTS = (
     "tests/engine/install",
     "tests/engine/start",
     "tests/engine/images",
+    "tests/rehearsal/terraform",
 )
 CHECKS = {
     "ruff": [PYTHON, "-m", "ruff", "check", "."],
@@ -46,6 +47,12 @@ CHECKS = {
     "yamllint": [PYTHON, "-m", "yamllint", "--strict", "."],
     "ansible-lint": [PYTHON, "-m", "ansiblelint", "--offline", "-q"],
     "shellcheck": [str(Path(PYTHON).with_name("shellcheck")), *SCRIPTS],
+    "actionlint": [
+        str(Path(PYTHON).with_name("jactionlint")),
+        f"--shellcheck={Path(PYTHON).with_name('shellcheck')}",
+        "--strict-exit",
+    ],
+    "zizmor": [str(Path(PYTHON).with_name("zizmor")), "--offline", "--quiet", ".github/workflows"],
 }
 """The linters, by name: what to run in the checkout."""
 

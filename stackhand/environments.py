@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +13,7 @@ from stackhand import ROOT, packages
 from stackhand.failure import ExitCode, Failure
 
 FOLDER = ROOT / "terraform" / "environments"
+EMULATOR = "TF_VAR_aws_endpoint"
 NEEDED = ("stack", "region", "account_id")
 
 
@@ -32,6 +34,11 @@ class Environment:
     region: str
     account: str
     variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def emulated(self) -> bool:
+        """Whether an emulator stands in for AWS: `./inv rehearse` tells Terraform so, and thereby us."""
+        return bool(os.environ.get(EMULATOR))
 
     @property
     def bucket(self) -> str:

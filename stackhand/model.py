@@ -31,10 +31,11 @@ class Port(msgspec.Struct, frozen=True):
 
 
 class Build(msgspec.Struct, frozen=True):
-    """Where an image is built from, relative to the checkout."""
+    """Where an image is built from, relative to the checkout, and with which arguments."""
 
     context: str
     dockerfile: str = "Dockerfile"
+    args: dict[str, str] = {}
 
     @property
     def sources(self) -> str:
@@ -144,7 +145,7 @@ def _service(name: str, entry: dict[str, Any], written: dict[str, Any]) -> Servi
         image=entry.get("image"),
         build=_build(entry.get("build"), at),
         command=_words(entry.get("command"), at),
-        environment=_environment(entry.get("environment"), at),
+        environment=_environment(entry.get("environment"), f"{at}.environment"),
         ports=tuple(
             _port(port, raw, f"{at}.ports")
             for port, raw in zip(entry.get("ports") or [], written.get("ports") or [], strict=True)
@@ -164,7 +165,7 @@ def _build(entry: Any, at: str) -> Build | None:
         case str():
             return Build(entry)
         case {"context": str(context)}:
-            return Build(context, entry.get("dockerfile", "Dockerfile"))
+            return Build(context, entry.get("dockerfile", "Dockerfile"), _environment(entry.get("args"), f"{at}.args"))
     raise wrong(f"{at}.build", "a folder, or a mapping with a context", entry)
 
 
@@ -189,7 +190,7 @@ def _environment(entry: Any, at: str) -> dict[str, str]:
             split = (str(each).partition("=") for each in entry)
             pairs = [(key, value if equals else None) for key, equals, value in split]
         case _:
-            raise wrong(f"{at}.environment", "a mapping or a list of KEY=value", entry)
+            raise wrong(at, "a mapping or a list of KEY=value", entry)
     given = {key: os.environ.get(key) if value is None else value for key, value in pairs}
     return {key: _text(value) for key, value in given.items() if value is not None}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
+from stackhand import reports
 from stackhand.console import Reporter
 from stackhand.failure import Failure
 from stackhand.playbook import EVENTS, INTERRUPTED_TO
@@ -19,7 +20,7 @@ name: stackhand
 type: stdout
 short_description: one line per step, with its time
 description:
-  - Shows the C(step) or C(steps) of each result, its C(report) and its C(failure).
+  - Shows the C(step) or C(steps) of each result and its C(failure); at the end, a plan or a release in full.
   - Under C(./inv), which shows them itself, it passes them on as JSON lines.
 options: {}
 """
@@ -39,6 +40,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         descriptor = os.environ.get(EVENTS)
         self._events = os.fdopen(int(descriptor), "w", encoding="utf-8") if descriptor else None
         self._reporter = Reporter(sys.stdout)
+        self._report: dict[str, Any] = {}
         if self._events is None:  # Ansible cuts its workers off from it
             os.environ[INTERRUPTED_TO] = str(os.dup(sys.stdout.fileno()))
 
@@ -69,6 +71,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """This machine cannot be reached from itself."""
         self._failed(result.result)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ARG002 - Ansible's signature
+        """The play is over."""
+        if self._report:
+            reports.say(self._report)
 
     def _done(self, found: dict[str, Any]) -> None:
         self._waiting = list(found.get("services", self._waiting))
@@ -104,4 +111,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         elif event["event"] == "step":
             self._reporter.step(event["step"], changed=event["changed"])
         elif event["event"] == "failure":
+            self._report = {}
             self._reporter.failure(Failure.from_dict(event["failure"]))
+        elif event["event"] == "report":
+            self._report = event["report"]

@@ -41,8 +41,7 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
     if json:
         console.document(report)
     else:
-        _say_plan(report)
-        console.say("\n".join(["", *release_plan.lines(report["release"])]))
+        say_plan(report)
     if detailed_exitcode and (report["plan"]["changed"] or report["release"]["changed"]):
         raise Failure("", code=ExitCode.USAGE)  # 2, as Terraform does
 
@@ -99,7 +98,13 @@ def _holding(environment: Environment) -> list[str]:
     return sorted(lines) or [each["address"] for each in terraform.resources()][:10]
 
 
-def _say_plan(report: dict[str, Any]) -> None:
+def say_plan(report: dict[str, Any]) -> None:
+    """Show what a deploy would change, in the environment and in the release."""
+    _say_infrastructure(report)
+    console.say("\n".join(["", *release_plan.lines(report["release"])]))
+
+
+def _say_infrastructure(report: dict[str, Any]) -> None:
     found = report["plan"]
     if not found["changed"]:
         console.say(f"\n{report['environment']} is as the files say.")

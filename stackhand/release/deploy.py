@@ -94,7 +94,7 @@ def _run(name: str, environment: str, variables: dict[str, Any], *, json: bool) 
     if lines is not None:
         lines.event("release", **report)
     else:
-        _say(report)
+        say_release(report)
 
 
 def _pace() -> dict[str, Any]:
@@ -132,7 +132,8 @@ def _ordered(manifest: Manifest) -> list[str]:
     ]
 
 
-def _say(report: dict[str, Any]) -> None:
+def say_release(report: dict[str, Any]) -> None:
+    """Show which release runs, and where it answers."""
     what = "runs already" if not report.get("changed") else "is back" if report["kind"] == "rollback" else "is deployed"
     console.say(f"\n{report['commit'][:12]} {what} in {report['environment']}, at {report['url']}")
     for name, each in report["services"].items():

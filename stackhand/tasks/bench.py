@@ -45,3 +45,11 @@ def page(c: Context) -> None:
     from stackhand import development
 
     development.bench("page")
+
+
+@task
+def deploy(c: Context) -> None:
+    """Measure a deploy on an emulator, beside the same steps by hand."""
+    from stackhand import development
+
+    development.bench("deploy")

@@ -84,7 +84,7 @@ def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path)
 def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
     found = summary(PLAN, {"aws_db_instance.main": "database"})
     report = {"environment": "staging", "plan": found.to_dict(), "table": rows(found), "cost": {"words": "about $1"}}
-    verbs._say_plan(report)
+    verbs._say_infrastructure(report)
     out = capsys.readouterr().out
     assert 'replace  aws_db_instance.main["postgres"]: b' in out
     assert "create   aws" not in out

@@ -69,7 +69,7 @@ def pull(image: str, progress: Progress) -> None:
         Failure: it cannot be had; the ways out are named.
     """
     progress(f"pulling {image}")
-    code, lines = _stream(["docker", "pull", image], None, None, lambda line: progress(f"{image}: {line[:80]}"))
+    code, lines = stream(["docker", "pull", image], None, None, lambda line: progress(f"{image}: {line[:80]}"))
     if code != 0:
         raise not_pullable(image, lines[-3:])
 
@@ -81,16 +81,21 @@ def build(service: Service, stack: Stack, environment: Mapping[str, str], progre
         Failure: the build fails; the output of the step that failed is the evidence.
     """
     progress(f"building {service.name}")
+    words = ["docker", "compose", "--progress", "plain", "--project-directory", str(stack.root), "build", service.name]
+    code, lines = stream(words, environment, stack.root, steps(f"building {service.name}", progress))
+    if code != 0:
+        raise build_failed(service, lines)
+
+
+def steps(what: str, progress: Progress) -> Progress:
+    """Return what tells of BuildKit's steps, given its lines."""
 
     def step(line: str) -> None:
         found = STEP.match(line)
         if found and "internal]" not in found[1]:
-            progress(f"building {service.name}: {found[1][:90]}")
+            progress(f"{what}: {found[1][:90]}")
 
-    words = ["docker", "compose", "--progress", "plain", "--project-directory", str(stack.root), "build", service.name]
-    code, lines = _stream(words, environment, stack.root, step)
-    if code != 0:
-        raise _build_failed(service, lines)
+    return step
 
 
 def not_pullable(image: str, evidence: list[str]) -> Failure:
@@ -104,7 +109,8 @@ def not_pullable(image: str, evidence: list[str]) -> Failure:
     )
 
 
-def _build_failed(service: Service, lines: list[str]) -> Failure:
+def build_failed(service: Service, lines: list[str], then: str = "./inv up") -> Failure:
+    """Return the failure of a build, from what BuildKit said: the step that failed, or the image that is missing."""
     text = "\n".join(lines)
     missing = NOT_PULLABLE.search(text)
     if missing:
@@ -114,15 +120,18 @@ def _build_failed(service: Service, lines: list[str]) -> Failure:
     return Failure(
         f"The image of {service.name} could not be built.",
         evidence=[re.sub(r"^\d+\.\d+ ", "", line) for line in evidence[-TAIL:]],
-        next=f"mend {service.build.dockerfile if service.build else 'it'}, then ./inv up",
+        next=f"mend {service.build.dockerfile if service.build else 'it'}, then {then}",
         code=ExitCode.FAILED,
     )
 
 
-def _stream(
+def stream(
     words: list[str], environment: Mapping[str, str] | None, folder: Path | None, tell: Progress
 ) -> tuple[int, list[str]]:
-    """Run a command, tell each of its lines as it comes, and return its exit code and all of them."""
+    """Run a command, tell each of its lines as it comes, and return its exit code and all of them.
+
+    Whatever interrupts us ends the command.
+    """
     lines = []
     with subprocess.Popen(
         words,
@@ -135,7 +144,11 @@ def _stream(
         errors="replace",
     ) as child:
         assert child.stdout is not None  # noqa: S101 - asked for above
-        for line in child.stdout:
-            lines.append(line.rstrip())
-            tell(lines[-1])
+        try:
+            for line in child.stdout:
+                lines.append(line.rstrip())
+                tell(lines[-1])
+        except BaseException:
+            child.terminate()
+            raise
     return child.returncode, lines

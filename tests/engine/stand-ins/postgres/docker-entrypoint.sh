@@ -25,6 +25,13 @@ SQL
 fi
 if [ "$1" = postgres ]; then
     shift
+    left=$# # this build has no TLS, so what asks for it is left out
+    while [ "$left" -gt 0 ]; do
+        case "$1 ${2:-}" in
+            "-c ssl"*) shift 2; left=$((left - 2)) ;;
+            *) set -- "$@" "$1"; shift; left=$((left - 1)) ;;
+        esac
+    done
     set -- postgres -D "$PGDATA" -c "listen_addresses=*" -c unix_socket_directories=/var/run/postgresql "$@"
 fi
 exec "$@"

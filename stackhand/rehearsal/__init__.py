@@ -1,0 +1,1 @@
+"""A whole deploy on this machine, against an AWS emulator that runs real containers."""

@@ -1,0 +1,108 @@
+"""A copy of the checkout with a history of its own, in which a rehearsal may commit what it likes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from stackhand import ROOT
+from stackhand.engines.compose.images import stream
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.images import TARGET
+
+WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
+
+
+class Copy:
+    """A clone of this checkout, made at a path.
+
+    Args:
+        path: where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def make(cls, path: Path) -> Copy:
+        """Clone the checkout; what is not committed here is a commit of its own there.
+
+        Raises:
+            Failure: this is no checkout of git.
+        """
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = cls(path)
+        found.git("clone", "--quiet", str(ROOT), str(path), folder=ROOT)
+        (path / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
+        (path / ".venv").symlink_to(ROOT / ".venv")
+        listed = found.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=ROOT)
+        for name in filter(None, listed.split("\0")):
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).exists():
+                shutil.copy2(ROOT / name, path / name)
+            else:
+                (path / name).unlink(missing_ok=True)
+        if found.git("status", "--porcelain"):
+            found.commit("What is not committed yet")
+        return found
+
+    @property
+    def head(self) -> str:
+        """The commit it is at."""
+        return self.git("rev-parse", "HEAD").strip()
+
+    def commit(self, message: str) -> str:
+        """Commit everything, or nothing at all, and return the new commit."""
+        self.git("add", "--all")
+        self.git(*WHO, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", message)
+        return self.head
+
+    def back(self, commit: str) -> None:
+        """Be at an earlier commit again."""
+        self.git("reset", "--quiet", "--hard", commit)
+
+    def add_to_image(self, dockerfile: str, lines: str) -> None:
+        """Put lines at the end of what a service is released as."""
+        path = self.path / dockerfile
+        stages = re.split(r"^(?=FROM )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        named = [
+            number for number, text in enumerate(stages) if re.match(rf"FROM .* AS {TARGET}\s", text, re.IGNORECASE)
+        ]
+        at = named[0] if named else len(stages) - 1
+        stages[at] = f"{stages[at].rstrip()}\n{lines}\n\n"
+        path.write_text("".join(stages), encoding="utf-8")
+
+    def inv(
+        self, words: list[str], environment: Mapping[str, str], tell: Callable[[str], None]
+    ) -> tuple[int, list[str]]:
+        """Run a verb in it, tell each line as it comes, and return the exit code and all lines."""
+        ours = {key: value for key, value in environment.items() if key not in {"STACKHAND_EVENTS", "STACKHAND_TURN"}}
+        return stream(["sh", "./inv", *words], {**ours, "LANG": os.environ.get("LANG", "C.UTF-8")}, self.path, tell)
+
+    def git(self, *words: str, folder: Path | None = None) -> str:
+        """Run a git command in it and return what it says.
+
+        Raises:
+            Failure: it cannot be done.
+        """
+        said = subprocess.run(
+            ["git", *words],
+            cwd=folder or self.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        if said.returncode != 0:
+            raise Failure(
+                "A rehearsal needs the history of this checkout, and git does not give it.",
+                evidence=[f"git {' '.join(words)[:80]}", *said.stderr.splitlines()[-3:]],
+                next="rehearse in a clone of the repository",
+                code=ExitCode.PREFLIGHT,
+            )
+        return said.stdout

@@ -1,0 +1,233 @@
+"""The AWS of a rehearsal: `ministack` beside the container engine of this machine, on a port of 127.0.0.1.
+
+https://github.com/ministackorg/ministack
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+
+from stackhand import ROOT, packages, ports
+from stackhand.engines.compose import docker
+from stackhand.engines.embedded.launch import birth
+from stackhand.failure import ExitCode, Failure
+from stackhand.loglines import tail
+
+STARTS_WITHIN = 60.0
+ENDS_WITHIN = 60.0
+PROGRAM = ROOT / ".venv" / "tools" / "ministack" / "bin" / "hypercorn"
+APPLICATION = "stackhand.rehearsal.aws:app"
+FROM_A_CONTAINER = "host.docker.internal"
+LABEL = "ministack.instance"
+PORTS = range(24_600, 32_000)
+FOREIGN = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "EDGE_PORT", "MINISTACK_", "S3_PERSIST", "PERSIST_STATE")
+"""What would lead the emulator, Terraform or boto3 to somewhere else than here."""
+
+_children: list[subprocess.Popen[bytes]] = []
+"""Kept, for they may outlive us on purpose, and Python complains of forgotten ones."""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """An emulator that was started, dead or alive.
+
+    Args:
+        pid: its process.
+        birth: what tells it from a later process of that number.
+        port: where it listens, on 127.0.0.1.
+        region: whose resources it has; requests to a load balancer or to the registry name none.
+        gateway: where containers reach this machine.
+    """
+
+    pid: int
+    birth: str
+    port: int
+    region: str
+    gateway: str
+
+    @property
+    def endpoint(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return birth(self.pid) == self.birth
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which boto3, Terraform and docker reach it, and never the genuine AWS."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+        direct = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost")))
+        return {
+            **kept,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": "rehearsal",
+            "AWS_SECRET_ACCESS_KEY": "rehearsal",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "TF_VAR_aws_endpoint": self.endpoint,
+            "TF_VAR_aws_endpoint_of_tasks": f"http://{self.gateway}:{self.port}",
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+        }
+
+    def containers(self) -> list[str]:
+        """Return the ids of the containers it started, running or not."""
+        mine = f"label={LABEL}={socket.gethostname()}:{self.port}"
+        return docker.run("ps", "--all", "--quiet", "--filter", mine).stdout.split()
+
+    def stop(self) -> None:
+        """End it, and remove what it started. It takes its containers with it when it can."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGINT)
+            deadline = time.monotonic() + ENDS_WITHIN
+            while self.alive and time.monotonic() < deadline:
+                self._reap()
+                time.sleep(0.1)
+            if self.alive:
+                os.kill(self.pid, signal.SIGKILL)
+            self._reap()
+        if left := self.containers():
+            docker.run("rm", "--force", "--volumes", *left, timeout=ENDS_WITHIN)
+
+    def _reap(self) -> None:
+        """Take its exit code, if it was ours: until then it is not quite gone."""
+        for child in [each for each in _children if each.pid == self.pid and each.poll() is not None]:
+            _children.remove(child)
+
+
+def start(folder: Path, region: str) -> Emulator:
+    """Start an emulator with no state, and note it down in a folder, whose earlier one is ended first.
+
+    Raises:
+        Failure: it cannot be installed, or does not answer in time; its log is the evidence.
+    """
+    packages.MINISTACK.ensure()
+    if earlier := remembered(folder):
+        earlier.stop()
+    folder.mkdir(parents=True, exist_ok=True)
+    log_path = folder / "emulator.log"
+    port, gateway = _free_port(), _gateway()
+    with log_path.open("wb") as log:
+        child = subprocess.Popen(
+            command(port, gateway),
+            cwd=folder,
+            env=_environment(folder, port, region),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    _children.append(child)
+    found = Emulator(child.pid, birth(child.pid) or "", port, region, gateway)
+    _file(folder).write_text(json.dumps(asdict(found)), encoding="utf-8")
+    try:
+        _wait_for(found, log_path)
+    except BaseException:
+        found.stop()
+        raise
+    return found
+
+
+def command(port: int, gateway: str) -> list[str]:
+    """Return the command that serves the emulator to this machine and its containers, and to nobody else.
+
+    Its own command, `ministack`, listens at one address only, and tasks ask the load balancer for each other.
+    """
+    addresses = ["127.0.0.1", *([] if gateway == FROM_A_CONTAINER else [gateway])]
+    binds = [word for address in addresses for word in ("--bind", f"{address}:{port}")]
+    return [str(PROGRAM), APPLICATION, *binds, "--keep-alive", "75", "--workers", "0"]  # 0: in one process
+
+
+def remembered(folder: Path) -> Emulator | None:
+    """Return the emulator last started in a folder, dead or alive; None when there was none."""
+    try:
+        return Emulator(**json.loads(_file(folder).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def forget(folder: Path) -> None:
+    """Remember no emulator of a folder any more."""
+    _file(folder).unlink(missing_ok=True)
+    for path in folder.glob("ministack-*.pid"):
+        path.unlink(missing_ok=True)
+
+
+def _file(folder: Path) -> Path:
+    return folder / "emulator.json"
+
+
+def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": region,
+        # gives databases and caches addresses and usual ports that tasks and this machine reach alike
+        "DOCKER_NETWORK": "bridge",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "ECS_REAP_INTERVAL_SECONDS": "2",
+        "TMPDIR": str(folder),
+    }
+
+
+def _wait_for(emulator: Emulator, log_path: Path) -> None:
+    deadline = time.monotonic() + STARTS_WITHIN
+    while not _answers(emulator.port):
+        gone = not emulator.alive
+        if gone or time.monotonic() > deadline:
+            raise Failure(
+                "The AWS emulator ended at once."
+                if gone
+                else f"The AWS emulator did not answer within {STARTS_WITHIN:g} s.",
+                evidence=tail(log_path, 10),
+                next=f"look into {log_path}",
+                code=ExitCode.PREFLIGHT,
+            )
+        time.sleep(0.1)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/_ministack/health")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _gateway() -> str:
+    """Return the address of this machine on the network of containers; their name for it, where that is not ours."""
+    found = docker.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
+    with socket.socket() as probe:
+        try:
+            probe.bind((found, 0))
+        except OSError:
+            return FROM_A_CONTAINER
+    return found
+
+
+def _free_port() -> int:
+    """Return a free port below those that the kernel hands out by itself, and not the one the next process looks at."""
+    first = os.getpid() % len(PORTS)
+    return next(port for port in chain(PORTS[first:], PORTS[:first]) if ports.is_free(port))

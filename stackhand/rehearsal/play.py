@@ -1,0 +1,143 @@
+"""The play of a rehearsal: a release, the same again, a second one, and a bad one that must roll back."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from stackhand import ROOT, console, environments, model, settings
+from stackhand.failure import ExitCode, Failure
+from stackhand.model import Stack
+from stackhand.rehearsal.copy import Copy
+from stackhand.rehearsal.emulator import Emulator
+from stackhand.rehearsal.leftovers import Made
+from stackhand.xfields import Fargate
+
+ENVIRONMENT = "rehearsal"
+BAD = """ENTRYPOINT []
+CMD ["sh", "-c", "echo this release is made to fail, to show what a deploy does then; exit 3"]"""
+TAIL = 15
+VERDICTS = {ExitCode.DONE: "done", ExitCode.FAILED: "failed"}
+
+
+@dataclass
+class Step:
+    """One line of the table that a rehearsal ends with."""
+
+    name: str
+    verdict: str
+    seconds: float
+
+
+@dataclass
+class Rehearsal:
+    """A rehearsal under way.
+
+    Args:
+        aws: the emulator.
+        copy: the checkout that is released.
+        made: what this leaves on the machine while it lasts.
+        steps: what is done.
+    """
+
+    aws: Emulator
+    copy: Copy
+    made: Made
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where the release answers."""
+        return f"{self.aws.endpoint}/_alb/{environments.load(ENVIRONMENT).stack}-{ENVIRONMENT}"
+
+    def play(self) -> None:
+        """Release, release again, release what must roll back.
+
+        Raises:
+            Failure: something ended otherwise than it should.
+        """
+        self.verb("bootstrap", "bootstrap")
+        first = self.copy.head
+        self.deploy("first release", first)
+        self.deploy("the same again", first)
+        second = self.copy.commit("Change nothing but the commit")
+        self.deploy("second release", second)
+        self.copy.add_to_image(dockerfile(), BAD)
+        self.copy.commit("Break a service")
+        self.deploy("bad release", second, expected=ExitCode.ROLLED_BACK)
+
+    def deploy(self, name: str, then: str, expected: ExitCode = ExitCode.DONE) -> None:
+        """Deploy the copy's commit, and see that it is the wanted one that answers afterwards.
+
+        Raises:
+            Failure: the verdict is another, or it is not that commit that answers.
+        """
+        self.verb(name, "deploy", "--yes", "--max-severity", "any", expected=expected)
+        running = version(self.url)
+        if running != then:
+            raise Failure(f"After the {name}, {self.url} answers as {running}, not as {then}.")
+
+    def verb(self, name: str, *words: str, expected: ExitCode = ExitCode.DONE) -> None:
+        """Run a verb in the copy, and note down how it ended.
+
+        Raises:
+            Failure: it ended otherwise than expected.
+        """
+        command = [words[0], "-e", ENVIRONMENT, *words[1:]]
+        console.say(f"\n{name}: ./inv {' '.join(command)}")
+        began = time.monotonic()
+        code, lines = self.copy.inv(command, self.aws.environment(), lambda line: console.say(f"  {line}"))
+        self.made.look()
+        self.steps.append(Step(name, words_of(code), time.monotonic() - began))
+        if code != expected:
+            raise Failure(
+                f"The step {name!r} of the rehearsal ended with {words_of(code)}, not with {words_of(expected)}.",
+                evidence=lines[-TAIL:],
+                next="mend it, then ./inv rehearse; with --keep, everything stays to be looked at",
+            )
+
+
+def words_of(code: int) -> str:
+    """Return what an exit code means."""
+    try:
+        return ExitCode(code).name.lower().replace("_", " ")
+    except ValueError:
+        return f"exit code {code}"
+
+
+def dockerfile() -> str:
+    """Return the Dockerfile of a service that is built and released: of one that migrates, where there is one."""
+    stack = model.load(ROOT, settings.ensure(ROOT, check=True).values)
+    return _broken(stack)
+
+
+def _broken(stack: Stack) -> str:
+    built = [each for each in stack.services.values() if each.build and isinstance(each.aws, Fargate)]
+    if not built:
+        raise Failure(
+            "No service of docker-compose.yml is built here and runs on Fargate, so no bad release can be made.",
+            next="give one of them build: and x-aws: with a port",
+            code=ExitCode.PREFLIGHT,
+        )
+    chosen = next((each for each in built if each.migrate), built[0])
+    assert chosen.build is not None  # noqa: S101 - selected above
+    return str(Path(chosen.build.context) / chosen.build.dockerfile)
+
+
+def version(url: str) -> str:
+    """Return the commit that answers at an address; else, in words, why there is none."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+    try:
+        connection.request("GET", f"{parts.path}/version")
+        response = connection.getresponse()
+        body = response.read()
+        return str(json.loads(body)["commit"]) if response.status == http.client.OK else f"status {response.status}"
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        connection.close()

@@ -1,0 +1,122 @@
+"""`./inv rehearse`: from nothing to a verified release and a rolled-back bad one, and back to nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stackhand import ROOT, console, environments
+from stackhand.engines.compose import docker
+from stackhand.failure import Failure
+from stackhand.rehearsal import emulator
+from stackhand.rehearsal.copy import Copy
+from stackhand.rehearsal.emulator import Emulator
+from stackhand.rehearsal.leftovers import Made
+from stackhand.rehearsal.play import ENVIRONMENT, Rehearsal, Step, version
+from stackhand.state import State
+
+FOLDER = ROOT / ".stackhand" / "rehearsal"
+GOES_WITHIN = 10.0
+
+
+def rehearse(*, keep: bool) -> None:
+    """Rehearse a deploy.
+
+    Args:
+        keep: leave the last good release running, and everything else to be looked at.
+
+    Raises:
+        Failure: a step ended otherwise than it should, or something is left.
+    """
+    docker.reach()
+    with _alone():
+        _clear()
+        rehearsal = _begin()
+        failure: Failure | KeyboardInterrupt | None = None
+        try:
+            Copy.make(rehearsal.copy.path)
+            rehearsal.play()
+            if not keep:
+                rehearsal.verb("destroy", "destroy", "--yes")
+        except (Failure, KeyboardInterrupt) as error:
+            failure = error
+        if not keep:
+            failure = _end(rehearsal) or failure
+        _say(rehearsal, keep=keep)
+        if failure:
+            raise failure
+
+
+def stop() -> None:
+    """End what `rehearse --keep` left running.
+
+    Raises:
+        Failure: something of it is left.
+    """
+    with _alone():
+        if emulator.remembered(FOLDER) is None:
+            console.say("No rehearsal is there.")
+            return
+        if left := _clear():
+            raise Failure("Something of the rehearsal is left.", evidence=left, next="docker rm -f, by hand")
+    console.say("The rehearsal has ended; nothing is left of it.")
+
+
+def _begin() -> Rehearsal:
+    began = time.monotonic()
+    aws = emulator.start(FOLDER, environments.load(ENVIRONMENT).region)
+    steps = [Step("emulator", f"answers at {aws.endpoint}", time.monotonic() - began)]
+    return Rehearsal(aws, Copy(FOLDER / "checkout"), Made(aws), steps)
+
+
+def _end(rehearsal: Rehearsal) -> Failure | None:
+    began = time.monotonic()
+    left = _clear(rehearsal.made)
+    rehearsal.steps.append(Step("teardown", f"{len(left)} left" if left else "nothing left", time.monotonic() - began))
+    return Failure("Something of the rehearsal is left.", evidence=left) if left else None
+
+
+def _clear(made: Made | None = None) -> list[str]:
+    """End the last rehearsal of this checkout, and return in words what cannot be removed of it; its log stays."""
+    aws: Emulator | None = made.emulator if made else emulator.remembered(FOLDER)
+    if aws is None:
+        return []
+    made = made or Made(aws)
+    made.look()
+    aws.stop()
+    made.remove_images()
+    deadline = time.monotonic() + GOES_WITHIN
+    while (left := made.left()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    shutil.rmtree(FOLDER / "checkout", ignore_errors=True)
+    if not left:
+        emulator.forget(FOLDER)
+    return left
+
+
+def _say(rehearsal: Rehearsal, *, keep: bool) -> None:
+    console.say("")
+    rows = [(step.name, step.verdict, f"{step.seconds:.1f}") for step in rehearsal.steps]
+    console.table(rows, ("step", "verdict", "seconds"), {})
+    if keep:
+        console.say(f"\n{rehearsal.url} answers as {version(rehearsal.url)}; ./inv rehearse --stop ends it.")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Refuse to rehearse twice at once in one checkout.
+
+    Raises:
+        Failure: somebody else does.
+    """
+    State(ROOT).make()
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure("Another ./inv rehearse is at work in this checkout.", next="wait for it or end it") from None
+        yield

@@ -1,0 +1,20 @@
+"""The verb that plays a whole deploy through on this machine."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+
+from stackhand.verb import task
+
+
+@task(
+    help={
+        "keep": "leave the last good release running, and say where",
+        "stop": "instead: end what --keep left running",
+    }
+)
+def rehearse(c: Context, keep: bool = False, stop: bool = False) -> None:
+    """Rehearse a deploy on this machine, against an AWS emulator with real containers."""
+    from stackhand.rehearsal import rehearse as module
+
+    module.stop() if stop else module.rehearse(keep=keep)

@@ -1,0 +1,213 @@
+"""The images of a release: asked for first, built as said, scanned before they are released."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackhand import model
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.model import Build, Service
+from stackhand.release import images, scan
+from tests.checkout import ROOT
+
+REGION = "eu-west-1"
+COMMIT = "4f3a" * 10
+NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+OUTPUT = {
+    "services": {"api": {"repository": {"name": "shop/api", "url": "localhost:1/shop/api"}}, "db": {"repository": None}}
+}
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "layers": [{"digest": f"sha256:{'1' * 64}", "size": 1, "mediaType": "layer"}],
+}
+
+
+@pytest.fixture
+def environment(moto: str, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """An environment whose ECR has the repository of the api."""
+    _post(f"{moto}/moto-api/reset", {})
+    for key, value in {"AWS_ENDPOINT_URL": moto, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}.items():
+        monkeypatch.setenv(key, value)
+    found = Environment("staging", "shop", REGION, "123456789012")
+    found.client("ecr").create_repository(repositoryName="shop/api", imageTagMutability="IMMUTABLE")
+    return found
+
+
+@pytest.fixture
+def exceptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of what is allowed for a time."""
+    monkeypatch.setattr(scan, "ROOT", tmp_path)
+    return tmp_path / scan.FILE
+
+
+@pytest.fixture
+def pushed(environment: Environment) -> str:
+    """The digest of an image that is in ECR already."""
+    answer = environment.client("ecr").put_image(
+        repositoryName="shop/api", imageManifest=json.dumps(MANIFEST), imageTag=COMMIT
+    )
+    return str(answer["image"]["imageId"]["imageDigest"])
+
+
+def _post(url: str, document: Any) -> None:
+    body = json.dumps(document).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="POST")
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def found(moto: str, *findings: tuple[str, str]) -> None:
+    """Have the next scan find something."""
+    result = {
+        "repositoryName": "shop/api",
+        "imageId": {"imageTag": COMMIT},
+        "imageScanStatus": {"status": "COMPLETE"},
+        "imageScanFindings": {
+            "findings": [
+                {"name": name, "severity": severity, "attributes": [{"key": "package_name", "value": "zlib"}]}
+                for name, severity in findings
+            ]
+        },
+    }
+    _post(f"{moto}/moto-api/static/ecr/scan-finding-results", {"results": [result], "region": REGION})
+
+
+def ensure(environment: Environment, max_severity: str = "any") -> dict[str, str]:
+    return images.ensure(
+        environment, OUTPUT, COMMIT, architecture="X86_64", max_severity=max_severity, say=lambda _: None
+    )
+
+
+def test_what_ecr_has_is_neither_built_nor_pushed(
+    environment: Environment, pushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # so there is no docker, either
+    assert ensure(environment) == {"api": pushed}
+
+
+def test_without_an_engine_what_ecr_has_not_cannot_be_built(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Failure, match="There is no docker command") as failure:
+        ensure(environment)
+    assert failure.value.code is ExitCode.PREFLIGHT
+
+
+def test_a_missing_repository_is_said(environment: Environment) -> None:
+    environment.client("ecr").delete_repository(repositoryName="shop/api")
+    with pytest.raises(Failure, match="ECR has no repository shop/api"):
+        ensure(environment)
+
+
+def test_the_command_builds_the_production_image_of_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", __file__)
+    monkeypatch.delenv("CA_BUNDLE", raising=False)
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.example")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/shop")
+    service = next(each for each in model.load(ROOT, _secrets()).services.values() if each.name == "api")
+    assert images.command(service, "url:tag", COMMIT, "ARM64", NOW) == [
+        *("docker", "build", "--progress", "plain", "--provenance=false", "--platform", "linux/arm64"),
+        *("--file", "service/Dockerfile", "--tag", "url:tag"),
+        f"--build-arg=REVISION={COMMIT}",
+        "--build-arg=CREATED=2026-11-24T08:00:00Z",
+        f"--label=org.opencontainers.image.revision={COMMIT}",
+        "--label=org.opencontainers.image.created=2026-11-24T08:00:00Z",
+        "--label=org.opencontainers.image.source=https://github.example/acme/shop",
+        f"--secret=id=ca,src={__file__}",
+        *("--target", "production", "."),
+    ]
+
+
+def test_a_service_of_ones_own_is_built_with_its_arguments_and_its_last_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "ROOT", tmp_path)
+    (tmp_path / "Dockerfile").write_text("FROM scratch AS only\n", encoding="utf-8")
+    build = Build(".", args={"FLAVOUR": "plain"})
+    service = Service("own", None, build, [], {}, (), (), False, None, None, None)
+    words = images.command(service, "url:tag", COMMIT, "X86_64", NOW)
+    assert "--build-arg=FLAVOUR=plain" in words
+    assert "--target" not in words
+
+
+def test_the_password_of_the_registry_is_in_no_settings_but_those_of_the_push(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "docker"
+    (theirs / "contexts").mkdir(parents=True)
+    (theirs / "config.json").write_text('{"currentContext": "mine"}', encoding="utf-8")
+    monkeypatch.setenv("DOCKER_CONFIG", str(theirs))
+    with images._logged_in(environment, "registry.example") as folder:
+        kept = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        assert kept["currentContext"] == "mine"
+        assert kept["auths"]["registry.example"]["auth"]
+        assert (Path(folder) / "contexts").is_dir()
+        assert (Path(folder) / "config.json").stat().st_mode & 0o077 == 0
+    assert not Path(folder).exists()
+    assert (theirs / "config.json").read_text(encoding="utf-8") == '{"currentContext": "mine"}'
+
+
+def test_a_finding_worse_than_allowed_stops_the_release(moto: str, environment: Environment, pushed: str) -> None:
+    found(moto, ("CVE-2026-1", "CRITICAL"), ("CVE-2026-2", "HIGH"), ("CVE-2026-3", "LOW"))
+    with pytest.raises(Failure, match="has 1 findings worse than high") as failure:
+        ensure(environment, "high")
+    assert failure.value.code is ExitCode.PREFLIGHT
+    assert failure.value.evidence == ("critical  CVE-2026-1  zlib",)
+
+
+@pytest.mark.parametrize("max_severity", ["critical", "any"])
+def test_what_is_allowed_by_severity_is_released(
+    moto: str, environment: Environment, pushed: str, max_severity: str
+) -> None:
+    found(moto, ("CVE-2026-1", "CRITICAL"))
+    assert ensure(environment, max_severity) == {"api": pushed}
+
+
+@pytest.mark.parametrize("days", [1, 0, -1])
+def test_a_finding_is_allowed_until_its_day_and_no_longer(
+    moto: str, environment: Environment, pushed: str, exceptions: Path, days: int
+) -> None:
+    found(moto, ("CVE-2026-1", "CRITICAL"))
+    until = (datetime.now(UTC) + timedelta(days=days)).date()
+    entry = f"- {{finding: CVE-2026-1, until: {until}, reason: not reachable from outside}}\n"
+    exceptions.write_text(entry, encoding="utf-8")
+    if days >= 0:
+        assert ensure(environment, "high") == {"api": pushed}
+        return
+    with pytest.raises(Failure) as failure:
+        ensure(environment, "high")
+    assert failure.value.evidence == (
+        f"critical  CVE-2026-1  zlib (was allowed until {until}: not reachable from outside)",
+    )
+
+
+@pytest.mark.parametrize(
+    "entry", ["- {finding: CVE-2026-1}", "- {finding: CVE-2026-1, until: soon, reason: x}", "- CVE-2026-1"]
+)
+def test_an_exception_without_an_end_or_a_reason_is_refused(exceptions: Path, entry: str) -> None:
+    exceptions.write_text(entry, encoding="utf-8")
+    with pytest.raises(Failure, match="an entry that is not complete"):
+        scan.allowed()
+
+
+def test_a_scan_that_cannot_be_made_is_no_clean_one(moto: str, environment: Environment, pushed: str) -> None:
+    result = {
+        "repositoryName": "shop/api",
+        "imageId": {"imageTag": COMMIT},
+        "imageScanStatus": {"status": "UNSUPPORTED_IMAGE"},
+    }
+    _post(f"{moto}/moto-api/static/ecr/scan-finding-results", {"results": [result], "region": REGION})
+    with pytest.raises(Failure, match=r"ECR has no scan of shop/api@sha256:.*: unsupported image"):
+        ensure(environment, "high")
+
+
+def _secrets() -> dict[str, str]:
+    return {"POSTGRES_PASSWORD": "x", "REDIS_PASSWORD": "x"}

@@ -1,0 +1,60 @@
+"""The workflows call what is there, with pinned actions and no more rights than they need."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.checkout import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+DEPLOY = (ROOT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
+JOBS: dict[str, Any] = yaml.safe_load(DEPLOY)["jobs"]
+
+
+def options() -> set[str]:
+    specs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in ROOT.glob("roles/*/meta/argument_specs.yml")]
+    return {name for spec in specs for name in spec["argument_specs"]["main"]["options"]}
+
+
+def test_deploy_runs_playbooks_that_are_there_with_variables_they_know() -> None:
+    playbooks = set(re.findall(r"ansible-playbook (playbooks/\w+\.yml)", DEPLOY))
+    assert playbooks == {"playbooks/plan.yml", "playbooks/deploy.yml", "playbooks/rollback.yml"}
+    assert all((ROOT / path).exists() for path in playbooks)
+    assert set(re.findall(r'-e "?(\w+)=', DEPLOY)) <= options() | {"stackhand_environment"}
+
+
+def test_what_changes_an_environment_is_never_cancelled_and_waits_for_its_gate() -> None:
+    for name, job in JOBS.items():
+        if name != "plan":
+            assert job["environment"]
+            assert job["concurrency"]["cancel-in-progress"] is False
+            assert job["concurrency"]["group"].startswith("release-")
+    assert JOBS["production"]["needs"] == "staging"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_and_rights_are_given_by_the_job(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    found = yaml.safe_load(text)
+    assert found["permissions"] == {"contents": "read"}
+    uses = re.findall(r"uses: (\S+)(.*)", text)
+    assert uses
+    for action, comment in uses:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action)
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment)
+    assert all(job["timeout-minutes"] <= 60 for job in found["jobs"].values())
+
+
+def test_the_parts_of_ci_are_everything() -> None:
+    found = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    parts = [each["only"] for each in found["jobs"]["test"]["strategy"]["matrix"]["include"]]
+    for compose in (True, False):
+        for terraform in (True, False):
+            for rehearsal in (True, False):
+                names = {"compose": compose, "terraform": terraform, "rehearsal": rehearsal}
+                assert sum(bool(eval(part, {}, names)) for part in parts) == 1

@@ -1,0 +1,27 @@
+"""`./inv rehearse`: from nothing to a verified release and a rolled-back bad one, unattended."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.rehearsal.cloud import Cloud
+
+pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(600)]
+
+STEPS = {
+    "bootstrap": "done",
+    "first release": "done",
+    "the same again": "done",
+    "second release": "done",
+    "bad release": "rolled back",
+}
+
+
+def test_it_releases_twice_rolls_a_bad_one_back_and_says_where_the_good_one_answers(cloud: Cloud) -> None:
+    told = "\n".join(cloud.told)
+    table = told[told.index("step  ") :]
+    assert dict(re.findall(r"^(\S.*?)  +(\S.*?)  +\d+\.\d$", table, re.M)).items() >= STEPS.items()
+    assert "this release is made to fail" in told
+    assert f"{cloud.url} answers as {cloud.first}; ./inv rehearse --stop ends it." in told

@@ -1,0 +1,225 @@
+"""What happens to releases, with real containers: verdict, exit code, words, and what runs and answers afterwards.
+
+A client asks all the time; in no scenario may it lose a request. The emulator has the load balancer's health checks and
+the limits of memory from stackhand/rehearsal/aws.py.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from stackhand.failure import ExitCode
+from stackhand.rehearsal.play import ENVIRONMENT
+from tests.checkout import docker, eventually
+from tests.rehearsal.cloud import DEPLOY, Cloud
+
+pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(400)]
+
+EXITS = 'ENTRYPOINT []\nCMD ["sh", "-c", "echo the settings make no sense; exit 3"]'
+UNWELL = r"""CMD ["python", "-c", "import http.server as h\n\
+class No(h.BaseHTTPRequestHandler):\n\
+    def do_GET(self): self.send_error(503)\n\
+h.HTTPServer(('', 4000), No).serve_forever()"]"""
+HUNGRY = """CMD ["python", "-c", "print('loading everything', flush=True); x = b'x' * 2**30"]"""
+NOWHERE = {
+    "layers": [],
+    "config": {
+        "mediaType": "application/vnd.docker.container.image.v1+json",
+        "size": 2,
+        "digest": f"sha256:{'0' * 64}",
+    },
+}
+
+
+def migration(number: int, sql: str) -> str:
+    """Return the lines that add a migration to an image."""
+    path = f"/app/service/migrations/{number:03}_test.sql"
+    return f"USER 0\nRUN printf '%s\\n' '{sql}' > {path}\nUSER 10001:10001"
+
+
+def next_number() -> int:
+    from tests.checkout import ROOT
+
+    return 1 + max(int(path.name[:3]) for path in (ROOT / "service" / "migrations").glob("*.sql"))
+
+
+def database(cloud: Cloud, sql: str) -> str:
+    """Run SQL in the emulator's database."""
+    mine = [each for each in cloud.aws.containers() if "-rds-" in docker("inspect", "--format", "{{.Name}}", each)]
+    stack = cloud.environment.stack
+    return docker("exec", mine[0], "psql", "-h", "/var/run/postgresql", "-U", stack, "-d", stack, "-Atc", sql).strip()
+
+
+def test_a_good_release_replaces_the_one_before_it(cloud: Cloud) -> None:
+    cloud.variant("good")
+    before = cloud.running()
+    with cloud.asked() as client:
+        said = cloud.deploy("good")
+        assert said.code == ExitCode.DONE, said.out
+        eventually(lambda: len(client.seen) == 2, "both releases answered the client", patience=10)
+    assert "good is deployed in rehearsal" in said.out
+    assert "exit code 0" in said.out  # of the migration
+    assert cloud.version() == "good"
+    assert cloud.running()["api"] != before["api"]
+    assert client.seen == {cloud.good, "good"}
+    cloud.good = "good"
+
+
+def test_a_release_that_exits_is_rolled_back(cloud: Cloud) -> None:
+    cloud.variant("exits", EXITS)
+    with cloud.unharmed():
+        said = cloud.deploy("exits")
+    assert said.code == ExitCode.ROLLED_BACK, said.out
+    assert f"api failed; {cloud.good[:12]} runs again everywhere" in said.out
+    assert "container api: exit code 3" in said.out
+    assert "the settings make no sense" in said.out
+    assert "3 failed tasks" in said.out
+
+
+def test_a_release_that_starts_and_is_not_healthy_is_rolled_back(cloud: Cloud) -> None:
+    cloud.variant("unwell", UNWELL)
+    with cloud.unharmed():
+        said = cloud.deploy("unwell")
+    assert said.code == ExitCode.ROLLED_BACK, said.out
+    assert "failed ELB health checks" in said.out
+    assert "503" in said.out
+    assert f"{cloud.good[:12]} runs again everywhere" in said.out
+
+
+def test_a_healthy_release_that_is_another_than_it_should_be_is_rolled_back(cloud: Cloud) -> None:
+    cloud.variant("liar", commit="somebody-else")
+    before, commit = cloud.running(), cloud.version()
+    with cloud.asked() as client:
+        said = cloud.deploy("liar")
+    assert said.code == ExitCode.ROLLED_BACK, said.out
+    assert "/version: says commit somebody-else, not liar" in said.out
+    assert (cloud.running(), cloud.version()) == (before, commit)
+    assert client.seen == {commit, "somebody-else"}  # it was healthy, so it was let in until it was asked who it is
+
+
+def test_a_release_that_needs_more_memory_than_it_has_is_rolled_back(cloud: Cloud) -> None:
+    cloud.variant("hungry", HUNGRY)
+    with cloud.unharmed():
+        said = cloud.deploy("hungry")
+    assert said.code == ExitCode.ROLLED_BACK, said.out
+    assert "exit code 137" in said.out
+    assert "raise x-aws.memory" in said.out
+
+
+def test_a_release_whose_image_cannot_be_pulled_is_rolled_back(cloud: Cloud) -> None:
+    cloud.variant("hollow", others=False)
+    cloud.retag("web", "hollow", NOWHERE)
+    before = cloud.running()
+    with cloud.asked():
+        said = cloud.deploy("hollow")
+    assert said.code == ExitCode.ROLLED_BACK, said.out
+    assert "CannotPullContainerError" in said.out
+    assert f"web failed; {cloud.good[:12]} runs again everywhere" in said.out
+    assert (cloud.running(), cloud.version()) == (before, cloud.good)
+
+
+def test_a_migration_that_fails_stops_the_release_before_any_service(cloud: Cloud) -> None:
+    cloud.variant("broken", migration(next_number(), "SELECT nonsense;"))
+    with cloud.unharmed() as client:
+        said = cloud.deploy("broken")
+    assert said.code == ExitCode.DEPLOY_FAILED, said.out
+    assert "The migration of api ended with exit code" in said.out
+    assert "no service was touched" in said.out
+    assert "nonsense" in said.out
+    assert client.seen == {cloud.good}
+
+
+def test_a_migration_that_fails_half_way_leaves_what_was_done_before(cloud: Cloud) -> None:
+    number = next_number()
+    lines = migration(number, "CREATE TABLE half (id int);") + "\n" + migration(number + 1, "SELECT nonsense;")
+    cloud.variant("half", lines)
+    with cloud.unharmed():
+        said = cloud.deploy("half")
+    assert said.code == ExitCode.DEPLOY_FAILED, said.out
+    assert "no service was touched" in said.out
+    assert database(cloud, "SELECT count(*) FROM half") == "0"
+    # The release that mends it would go on from there; the scenarios after this one go on from before.
+    database(cloud, f"DROP TABLE half; DELETE FROM schema_migration WHERE number >= {number}")
+
+
+def test_the_second_of_two_deploys_at_once_is_told_who_is_at_it(cloud: Cloud) -> None:
+    cloud.variant("first")
+    with cloud.asked():
+        first = cloud.start(*DEPLOY, "--tag", "first")
+        assert first.stdout is not None
+        head = next(line for line in first.stdout if "lease" in line)
+        second = cloud.deploy("good")
+        out, _ = first.communicate(timeout=120)
+    assert first.returncode == ExitCode.DONE, head + out
+    assert second.code == ExitCode.LOCKED, second.out
+    assert "first" in second.out
+    assert cloud.version() == "first"
+    cloud.good = "first"
+
+
+def test_a_deploy_that_is_terminated_says_how_to_come_back(cloud: Cloud) -> None:
+    cloud.variant("left")
+    with cloud.asked():
+        child = cloud.start(*DEPLOY, "--tag", "left")
+        assert child.stdout is not None
+        lines = []
+        for line in child.stdout:
+            lines.append(line)
+            if "running" in line and "(in_progress)" in line:
+                child.send_signal(signal.SIGTERM)
+                break
+        rest, _ = child.communicate(timeout=60)
+        assert child.returncode == ExitCode.STILL_ROLLING, "".join(lines) + rest
+        assert "--resume" in rest
+        assert cloud.version() in {cloud.good, "left"}
+        said = cloud.inv("deploy", "-e", ENVIRONMENT, "--resume")
+        assert said.code == ExitCode.DONE, said.out
+    assert cloud.version() == "left"
+    cloud.good = "left"
+
+
+def test_services_return_together_when_one_of_them_fails(cloud: Cloud) -> None:
+    cloud.variant("torn", EXITS, service="web", others=False)
+    cloud.variant("torn")
+    before = cloud.running()
+    with cloud.asked():
+        said = cloud.deploy("torn")
+        assert said.code == ExitCode.ROLLED_BACK, said.out
+    assert f"web failed; {cloud.good[:12]} runs again everywhere" in said.out
+    assert (cloud.running(), cloud.version()) == (before, cloud.good)
+
+
+def test_a_rollback_brings_the_release_before_back(cloud: Cloud) -> None:
+    before, good = cloud.running(), cloud.good
+    cloud.variant("regretted")
+    cloud.must("regretted")
+    with cloud.asked() as client:
+        said = cloud.inv("rollback", "-e", ENVIRONMENT, "--yes")
+        assert said.code == ExitCode.DONE, said.out
+    assert f"{good[:12]} is back in rehearsal" in said.out
+    assert (cloud.running(), cloud.version()) == (before, good)
+    assert client.seen == {good, "regretted"}
+    cloud.good = good
+
+
+def test_the_same_release_again_changes_nothing(cloud: Cloud) -> None:
+    with cloud.unharmed() as client:
+        began = time.monotonic()
+        said = cloud.deploy(cloud.good)
+        seconds = time.monotonic() - began
+    assert said.code == ExitCode.DONE, said.out
+    assert f"{cloud.good[:12]} runs already in rehearsal" in said.out
+    assert "is in ECR already" in said.out
+    assert client.seen == {cloud.good}
+    print(f"a deploy that changes nothing took {seconds:.1f} s")
+
+
+def test_ansible_alone_deploys_as_a_workflow_does(cloud: Cloud) -> None:
+    with cloud.unharmed():
+        said = cloud.playbook("deploy", preflight_tag=cloud.good, images_max_severity="any")
+    assert said.code == 0, said.out
+    assert "was running already" in said.out
+    assert f"{cloud.good[:12]} runs already in rehearsal, at {cloud.url}" in said.out

@@ -1,0 +1,100 @@
+"""The parts of a rehearsal that need no emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from stackhand.engines.embedded.launch import birth
+from stackhand.failure import Failure
+from stackhand.rehearsal import emulator, rehearse
+from stackhand.rehearsal.copy import Copy
+from stackhand.rehearsal.emulator import Emulator
+from stackhand.rehearsal.play import version, words_of
+
+AWS = Emulator(os.getpid(), birth(os.getpid()) or "", 4566, "eu-west-1", "172.17.0.1")
+
+
+def test_the_genuine_aws_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "TF_VAR_region", "TF_CLI_ARGS_apply"):
+        monkeypatch.setenv(key, "theirs")
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    found = AWS.environment()
+    assert "theirs" not in found.values()
+    assert found["AWS_ENDPOINT_URL"] == found["TF_VAR_aws_endpoint"] == "http://127.0.0.1:4566"
+    assert found["TF_VAR_aws_endpoint_of_tasks"] == "http://172.17.0.1:4566"
+    assert found["AWS_SHARED_CREDENTIALS_FILE"] == found["AWS_CONFIG_FILE"] == os.devnull
+    assert found["NO_PROXY"] == "example.com,127.0.0.1,localhost"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "addresses"),
+    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (emulator.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
+)
+def test_the_emulator_listens_for_this_machine_and_its_containers(gateway: str, addresses: list[str]) -> None:
+    words = emulator.command(4566, gateway)
+    assert [words[at + 1] for at, word in enumerate(words) if word == "--bind"] == addresses
+
+
+def test_an_emulator_is_known_by_more_than_the_number_of_its_process(tmp_path: Path) -> None:
+    assert AWS.alive
+    assert not Emulator(AWS.pid, "another birth", 4566, "eu-west-1", "").alive
+    assert emulator.remembered(tmp_path) is None
+    (tmp_path / "emulator.json").write_text(json.dumps(asdict(AWS)), encoding="utf-8")
+    assert emulator.remembered(tmp_path) == AWS
+
+
+def test_lines_are_added_to_the_stage_that_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "Dockerfile"
+    path.write_text("FROM a AS production\nCMD x\n\nFROM b AS tests\nCMD y\n", encoding="utf-8")
+    Copy(tmp_path).add_to_image("Dockerfile", "CMD z")
+    assert path.read_text(encoding="utf-8") == "FROM a AS production\nCMD x\nCMD z\n\nFROM b AS tests\nCMD y\n"
+    path.write_text("FROM a\nCMD x\n", encoding="utf-8")
+    Copy(tmp_path).add_to_image("Dockerfile", "CMD z")
+    assert path.read_text(encoding="utf-8") == "FROM a\nCMD x\nCMD z\n\n"
+
+
+def test_a_copy_has_what_is_not_committed_as_a_commit_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "kept").write_text("1", encoding="utf-8")
+    (root / "gone").write_text("1", encoding="utf-8")
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    before = Copy(root).commit("First")
+    monkeypatch.setattr("stackhand.rehearsal.copy.ROOT", root)
+    assert Copy.make(tmp_path / "same").head == before
+    (root / "kept").write_text("2", encoding="utf-8")
+    (root / "gone").unlink()
+    (root / "new").write_text("1", encoding="utf-8")
+    copy = Copy.make(tmp_path / "copy")
+    assert copy.head != before
+    assert copy.git("ls-files").split() == ["kept", "new"]
+    assert copy.git("status", "--porcelain") == ""
+    copy.back(before)
+    assert (copy.path / "kept").read_text(encoding="utf-8") == "1"
+
+
+def test_without_git_there_is_nothing_to_rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stackhand.rehearsal.copy.ROOT", tmp_path)
+    with pytest.raises(Failure, match="needs the history of this checkout"):
+        Copy.make(tmp_path / "copy")
+
+
+def test_two_rehearsals_of_one_checkout_do_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearse, "ROOT", tmp_path)
+    monkeypatch.setattr(rehearse, "FOLDER", tmp_path / ".stackhand" / "rehearsal")
+    with rehearse._alone(), pytest.raises(Failure, match="Another"), rehearse._alone():
+        pass
+
+
+def test_what_does_not_answer_is_said_in_words() -> None:
+    assert version("http://127.0.0.1:1/_alb/shop").startswith("ConnectionRefusedError")
+    assert words_of(10) == "rolled back"
+    assert words_of(99) == "exit code 99"
