@@ -20,7 +20,7 @@ from stackhand.engines.embedded import accounts
 from stackhand.engines.embedded.servers import postgres, redis
 from tests.checkout import eventually, free_ports
 from tests.service.history_kit import World, shared
-from tests.service.process import HEADER_WITHIN, NOWHERE, SLOW, TOKEN, Service
+from tests.service.process import HEADER_WITHIN, NOWHERE, SLOW, TOKEN, Service, ready
 
 
 class Server:
@@ -94,13 +94,8 @@ def settings(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
 @pytest.fixture(scope="module")
 def known(servers: dict[str, tuple[Server, Address]]) -> Iterator[Service]:
     """The service with a token, for the tests of a file."""
-    with empty(servers) as settings:
-        found = Service(settings, HEALTH_DETAILS_TOKEN=TOKEN, SAMPLE_INTERVAL="0.5")
-        try:
-            found.await_status("/health/ready")
-            yield found
-        finally:
-            found.kill()
+    with empty(servers) as settings, ready(settings, HEALTH_DETAILS_TOKEN=TOKEN, SAMPLE_INTERVAL="0.5") as found:
+        yield found
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from service.settings import Address, Settings
@@ -109,6 +111,18 @@ class Service:
             self.process.kill()
         if not self.process.stdout or not self.process.stdout.closed:
             self.process.communicate()
+
+
+@contextmanager
+def ready(settings: Settings, **environment: str) -> Iterator[Service]:
+    """Run the service meanwhile, from when it is ready and all components pass."""
+    found = Service(settings, **environment)
+    try:
+        found.await_status("/health/ready")
+        eventually(lambda: found.ask("/health/all")[1]["status"] == "pass", "all components pass")
+        yield found
+    finally:
+        found.kill()
 
 
 def database_url(address: Address) -> str:

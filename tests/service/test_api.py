@@ -14,7 +14,7 @@ from service.database import connect
 from service.settings import Address
 from tests.checkout import eventually
 from tests.service.conftest import Server, empty
-from tests.service.process import TOKEN, Answer, Service
+from tests.service.process import TOKEN, Answer, Service, ready
 
 HISTORY = "/api/history?component=web&window=7d"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -52,13 +52,9 @@ def api(servers: dict[str, tuple[Server, Address]], web: Web) -> Iterator[Servic
     """The service with a token and another service to look at, all well."""
     more = {"PROBE_INTERVAL": "1", "SAMPLE_INTERVAL": "0.5", "CACHE_TTL": "1", "HEALTH_TARGETS": f"web={web.url}"}
     with empty(servers) as settings:
-        found = Service(settings, STACK=settings.database.name, HEALTH_DETAILS_TOKEN=TOKEN, **more)
-        try:
-            found.await_status("/health/ready")
-            eventually(lambda: found.ask("/health/all")[1]["status"] == "pass", "all components pass")
+        names = {"STACK": settings.database.name, "HEALTH_DETAILS_TOKEN": TOKEN}
+        with ready(settings, **names, **more) as found:
             yield found
-        finally:
-            found.kill()
 
 
 def test_a_page_that_has_an_answer_is_told_so_and_gets_no_other(api: Service) -> None:

@@ -17,7 +17,7 @@ from service.migration_lock import LOCK
 from service.settings import Address, Settings
 from tests.checkout import eventually
 from tests.service.conftest import Server
-from tests.service.process import Service, together
+from tests.service.process import Service, ready, together
 
 SOON = 2.0
 """Seconds for an answer from memory, to forty callers on a loaded machine."""
@@ -28,13 +28,8 @@ QUICK = {"SAMPLE_INTERVAL": "0.2", "CACHE_TTL": "0.2", "INCIDENT_SAMPLES": "5", 
 @pytest.fixture
 def quick(settings: Settings) -> Iterator[Service]:
     """The service with a history that is written several times a second."""
-    found = Service(settings, STACK=settings.database.name, **QUICK)
-    try:
-        found.await_status("/health/ready")
-        eventually(lambda: found.ask("/health/all")[1]["status"] == "pass", "all components pass")
+    with ready(settings, STACK=settings.database.name, **QUICK) as found:
         yield found
-    finally:
-        found.kill()
 
 
 @contextmanager

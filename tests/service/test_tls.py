@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL and Redis: who is trusted, and that limits hold below it too."""
+"""TLS to PostgreSQL and Redis: who is trusted, and that limits hold below it too; for requests and for probes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ import redis
 
 from service import deadline, redis_client
 from service.database import DatabaseUnavailable, connect_patiently, tls_context
+from service.health import probes
 from service.pool import CONNECT_WITHIN, MARGIN, Pool
 from service.settings import Address
+from tests.checkout import eventually
 from tests.proxy import Proxy
 from tests.service.conftest import Server
+from tests.service.looking import component, looked
 from tests.tls import Authority, Front, pem
 
 SLACK = 2.0
@@ -130,3 +133,28 @@ def test_limits_of_redis_hold_below_tls(encrypted_redis: Address, mode: str) -> 
             client.get("tls")
         assert time.monotonic() - began < 0.5 + SLACK
         client.close()
+
+
+@pytest.mark.parametrize("kind", ["postgres", "redis"])
+def test_a_probe_trusts_the_given_authority_only(encrypted: Address, encrypted_redis: Address, kind: str) -> None:
+    make, at = (probes.Postgres, encrypted) if kind == "postgres" else (probes.Redis, encrypted_redis)
+    found = component(make(at, 5.0))
+    assert [looked(found) for _ in range(2)] == [("pass", "")] * 2
+    found.stop()
+    assert looked(component(make(replace(at, ca=""), 5.0)))[0] == "fail"
+
+
+def test_a_probe_says_that_it_is_the_certificate(encrypted: Address) -> None:
+    assert looked(component(probes.Postgres(replace(encrypted, host="localhost"), 5.0))) == ("fail", "certificate")
+
+
+@pytest.mark.parametrize("mode", ["black-hole", "drip"])
+def test_a_look_below_tls_ends_at_its_deadline(encrypted: Address, mode: str) -> None:
+    with Proxy("127.0.0.1", encrypted.port) as proxy:
+        found = component(probes.Postgres(replace(encrypted, port=proxy.port), 0.5), deadline=0.5)
+        eventually(lambda: looked(found) == ("pass", ""), "it passes")
+        proxy.mode = mode
+        assert looked(found) == ("fail", "timeout")
+        proxy.mode = "pass"
+        eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+        found.stop()
