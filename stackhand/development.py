@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -68,7 +69,8 @@ def test(*, fast: bool, only: str) -> None:
         Failure: tests failed; pytest has said which.
     """
     _install()
-    words = [PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadgroup"]
+    workers = -(-(os.cpu_count() or 1) * 3 // 2)  # half of a test that starts a stack is waiting
+    words = [PYTHON, "-m", "pytest", "-n", str(workers), "--dist", "loadgroup"]
     if fast:
         words += ["-m", "not slow"]
     if only:

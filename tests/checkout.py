@@ -218,12 +218,21 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, "LANG": "C.UTF-8", **more}
 
 
-_blocks = itertools.count(20_000 + 4_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), BLOCK)
+def _our_blocks() -> list[int]:
+    """Return the blocks of this worker, below the ports that the kernel hands out; another run begins elsewhere."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    share = 12_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) // BLOCK
+    found = [20_000 + BLOCK * (number * share + place) for place in range(share)]
+    first = os.getpid() % share
+    return found[first:] + found[:first]
+
+
+_blocks = itertools.cycle(_our_blocks())
 
 
 def free_ports() -> dict[str, int]:
-    """Return a block of free ports that no other test gets: below those that the kernel hands out by itself."""
-    for base in _blocks:
+    """Return a block of free ports that no other test has."""
+    for base in itertools.islice(_blocks, 1000):
         if all(ports.is_free(base + offset) for offset in range(BLOCK)):
             return {key: base + offset for offset, key in enumerate(PORTS)}
     raise AssertionError("no block of ports is free")

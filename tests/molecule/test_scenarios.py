@@ -23,8 +23,8 @@ def environment(folder: Path) -> dict[str, str]:
         MOLECULE_EPHEMERAL_DIRECTORY=str(folder),
         ANSIBLE_HOME=str(folder / "ansible"),  # Molecule would make folders in ours
         NO_COLOR="1",
-        # the copy takes its ports from our block
-        PYTEST_XDIST_WORKER=os.environ.get("PYTEST_XDIST_WORKER", "gw0"),
+        # the copy takes its ports from our blocks
+        **{key: value for key, value in os.environ.items() if key.startswith("PYTEST_XDIST_WORKER")},
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.checkout import Checkout, Said, clean_environment, docker, eventually
 from tests.leaks import Leaks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # whoever comes first waits for all of it
 SERVICES = ["postgres", "redis", "api", "web"]
 PASSWORDS = {"POSTGRES_PASSWORD": "'a\"b$c#d e{f}%g;h'", "REDIS_PASSWORD": "\"it's a $$ \\\\ '#' \\n line\""}
 NEED_A_RUNNING_STACK = ("status", "restart", "open", "db.status", "db.shell", "db.seed", "cache.shell")
