@@ -74,6 +74,7 @@ def measure(browser: Browser, checkout: Checkout) -> dict[str, tuple[str, Sequen
     files = [path for path in (ROOT / "web").iterdir() if path.suffix in {".html", ".css", ".js"}]
     return {
         "first paint": ("ms", [each["paint"] for each in visits]),
+        "bare: first paint of one word without a server": ("ms", [bare(browser, address) for _ in range(VISITS)]),
         "page, compressed": ("bytes", [size(each, "/api/", without=True) for each in visits]),
         "answers of the API for it, compressed": ("bytes", [size(each, "/api/") for each in visits]),
         "page, files as they are": ("bytes", [sum(path.stat().st_size for path in files)]),
@@ -92,6 +93,19 @@ def visit(browser: Browser, address: str) -> dict[str, Any]:
     found: dict[str, Any] = page.evaluate(VISIT)
     context.close()
     return found
+
+
+def bare(browser: Browser, address: str) -> float:
+    """Return the milliseconds that Chromium itself takes to paint anything."""
+    context = browser.new_context()
+    context.route("**", lambda route: route.fulfill(content_type="text/html", body="<!doctype html><p>word</p>"))
+    page = context.new_page()
+    page.wait_for_timeout(500)
+    page.goto(address)
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    found = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    context.close()
+    return float(found)
 
 
 def size(found: dict[str, Any], part: str, *, without: bool = False) -> float:

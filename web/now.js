@@ -4,7 +4,6 @@ import { believe, STATUS } from "./answers.js";
 import { STATES, clock, fill, h, latency, moment, nameOf, span, time } from "./write.js";
 
 const BELIEVED_FOR = 10_000;
-const WELL = "All systems operational";
 const ICONS = { pass: ["#2e8555", "●"], warn: ["#c27c00", "▲"], fail: ["#d13b30", "■"], unknown: ["#808389", "○"] };
 
 const section = document.getElementById("now");
@@ -48,7 +47,7 @@ function sentence() {
   if (last.components.length === 0) return "Unknown: there are no components";
   const bad = troubled();
   if (bad.length > 3) return `${bad.length} of ${last.components.length} components are not operational`;
-  return bad.map((each) => `${named(each)} for ${lasted(each)}`).join(", ") || WELL;
+  return bad.map((each) => `${named(each)} for ${lasted(each)}`).join(", ") || "All systems operational";
 }
 
 function consequence() {
@@ -84,7 +83,7 @@ function missed() {
 }
 
 function announce(state) {
-  const news = isKnown() ? troubled().map(named).join(", ") || WELL : "Unknown";
+  const news = isKnown() ? troubled().map(named).join(", ") || sentence() : "Unknown";
   const [colour, shape] = ICONS[document.hidden ? "unknown" : state];
   const drawing = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><text y="14" fill="${colour}">${shape}</text></svg>`;
   document.querySelector("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(drawing)}`;

@@ -71,6 +71,14 @@ def test_a_history_without_samples_has_no_figures(page: Page, address: str) -> N
     keep(page, "empty")
 
 
+def test_a_stack_without_components_is_not_well(page: Page, address: str) -> None:
+    page.route(QUARTER, gives(status=200, json={**shapes.status(time.time()), "components": []}))
+    page.goto(address)
+    expect(page.locator("h1")).to_have_text("Unknown: there are no components", timeout=SOON)
+    assert page.title() == "Unknown: there are no components · shop"
+    assert green(page) == 0
+
+
 def test_one_sample_is_one_segment_and_a_line_that_can_be_seen(page: Page, address: str) -> None:
     answering(page, shapes.one_sample)
     page.goto(f"{address}/?window=7d")
