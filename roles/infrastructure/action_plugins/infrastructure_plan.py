@@ -32,4 +32,6 @@ class ActionModule(Action):
             "table": rows(found),
         }
         words = f"{len(found.changes)} changes" if found.changes else "no changes"
-        return {"changed": False, "step": step("planned", words), "report": report}
+        # ./inv shows the report as a table
+        notes = [] if self.told_at_once else [*found.words(), money.words()]
+        return {"changed": False, "step": step("planned", words, notes=notes), "report": report}
