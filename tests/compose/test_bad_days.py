@@ -122,10 +122,8 @@ volumes:
 
 
 def test_a_health_check_that_hangs_is_ended_and_told(checkout: Checkout) -> None:
-    checkout.edit("docker-compose.yml", "test: [CMD, redis-cli, -e, ping]", "test: [CMD, sleep, '60']")
-    checkout.edit("docker-compose.yml", "start_period: 60s", "start_period: 1s")
-    checkout.edit("docker-compose.yml", "  interval: 10s", "  interval: 1s")
-    checkout.edit("docker-compose.yml", "  timeout: 3s", "  timeout: 1s")
+    hangs = "test: [CMD, sleep, '60']\n      start_period: 1s\n      interval: 1s\n      timeout: 1s"
+    checkout.edit("docker-compose.yml", "test: [CMD, redis-cli, -e, ping]", hangs)
     said = checkout.inv("up", check=False)
     assert said.code == 4
     assert "redis did not get healthy" in said.err

@@ -255,7 +255,7 @@ def test_completion_script_completes_the_verbs(stack: Checkout) -> None:
         text=True,
         check=True,
     )
-    assert said.stdout.split() == ["db.shell", "db.snapshot", "db.status"]
+    assert said.stdout.split() == ["db.seed", "db.shell", "db.snapshot", "db.status"]
 
 
 def test_secrets_are_for_their_owner_only(stack: Checkout) -> None:

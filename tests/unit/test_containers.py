@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stackhand import model
+from stackhand.engines import health
 from stackhand.engines.compose import containers, gate
 from stackhand.failure import Failure
 from tests.checkout import ROOT
@@ -45,3 +46,16 @@ def test_who_is_late_is_one_that_is_not_well() -> None:
     still_at_work = gate.watch(services, lambda: well, 0.0, before=gate.generations(well), at_work=lambda: True)
     with pytest.raises(Failure, match="api had no container after 0 s"):
         next(still_at_work)
+
+
+def test_crashes_of_the_past_are_not_held_against_a_healthy_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, words="accepting connections"))
+    postgres = model.load(ROOT, {"POSTGRES_PASSWORD": "secret-1", "REDIS_PASSWORD": "secret-2"}).services["postgres"]
+    check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:00:02Z"}
+    state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z"}
+    well = container(Id="1", RestartCount=4, State=state | {"Health": {"Status": "healthy", "Log": [check]}})
+    [started] = gate.watch([postgres], lambda: {"postgres": well}, 1.0)
+    assert started.words == "accepting connections"
+    ill = well | {"State": state | {"Health": {"Status": "starting", "Log": []}}}
+    with pytest.raises(Failure, match="postgres stopped while it started, 5 times"):
+        next(gate.watch([postgres], lambda: {"postgres": ill}, 1.0))

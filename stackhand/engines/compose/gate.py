@@ -78,7 +78,8 @@ def _passed(service: Service, container: Container, *, needed: bool) -> Started 
         if service.one_shot and state["ExitCode"] == 0:
             return Started(service.name, changed=True, words="done", seconds=seconds, address="", after=after)
         raise containers.failure(service.name, container, f"stopped while it started: {containers.words(container)}")
-    if container.get("RestartCount", 0) >= CRASHES:
+    well = state.get("Health", {}).get("Status") == "healthy"  # then its crashes are of the past
+    if container.get("RestartCount", 0) >= CRASHES and not well:
         what = f"stopped while it started, {container['RestartCount'] + 1} times: {containers.words(container)}"
         raise containers.failure(service.name, container, what)
     if state["Status"] == "running" and state.get("Health", {}).get("Status") == "unhealthy":
