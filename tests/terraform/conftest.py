@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ class Cloud:
 
     def play(self, name: str, **variables: Any) -> Said:
         """Run a playbook as a person without ./inv would."""
-        words = [str(ROOT / ".venv" / "bin" / "ansible-playbook"), f"playbooks/{name}.yml", "-e", json.dumps(variables)]
+        # as a module, so that the copy's own stackhand is what it imports
+        words = [sys.executable, "-m", "ansible.cli.playbook", f"playbooks/{name}.yml", "-e", json.dumps(variables)]
         done = subprocess.run(
             words,
             cwd=self.checkout.path,
