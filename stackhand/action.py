@@ -25,6 +25,7 @@ class Action(ActionBase):  # type: ignore[misc]
     """An action whose work is the method `act`; its class attribute `options` names what a task may give it."""
 
     options: frozenset[str] = frozenset()
+    _told = ""
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Do the work and return it as a task's result."""
@@ -66,8 +67,9 @@ class Action(ActionBase):  # type: ignore[misc]
         """Tell how far a long action is."""
         if self.told_at_once:
             self._tell({"event": "progress", "text": text})
-        else:
+        elif text != self._told:
             Display().display(f"  · {text}")
+        self._told = text
 
     def tell_step(self, step: dict[str, Any], *, changed: bool) -> None:
         """Tell of a part that is done, if that can be told at once."""

@@ -51,6 +51,11 @@ locals {
     { for name, port in local.ports : "http://${name}:${port}" => local.url_of_tasks },
   )
 
+  callers = toset([
+    for name in keys(local.services) : name
+    if anytrue([for pair in setproduct(values(local.filled[name]), keys(local.ports)) : strcontains(pair[0], "http://${pair[1]}:${local.ports[pair[1]]}")])
+  ])
+
   placed = {
     for name in keys(local.services) : name => {
       for key, value in local.filled[name] : key => join("", [

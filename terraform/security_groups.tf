@@ -136,7 +136,7 @@ resource "aws_vpc_security_group_ingress_rule" "service_from_watcher" {
   referenced_security_group_id = aws_security_group.service[each.value.watcher].id
 }
 
-# --- Services -> AWS: images, logs, parameters -----------------------------------------------------------------
+# --- Services -> AWS (images, logs, parameters) and neighbours -------------------------------------------------
 
 resource "aws_vpc_security_group_egress_rule" "service_to_internet" {
   for_each = toset(var.nat == "none" ? [] : keys(local.services))
@@ -146,6 +146,18 @@ resource "aws_vpc_security_group_egress_rule" "service_to_internet" {
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443
+  cidr_ipv4         = "0.0.0.0/0"
+}
+
+# Neighbours are reached through the load balancer; with a certificate, by the rule above.
+resource "aws_vpc_security_group_egress_rule" "service_to_neighbours" {
+  for_each = var.nat == "none" || var.certificate_arn != null ? toset([]) : local.callers
+
+  security_group_id = aws_security_group.service[each.key].id
+  description       = "HTTP: neighbours, through the load balancer"
+  ip_protocol       = "tcp"
+  from_port         = 80
+  to_port           = 80
   cidr_ipv4         = "0.0.0.0/0"
 }
 

@@ -4,7 +4,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "~> 6.0"
+      version = "~> 6.69" # has write-only passwords for caches too
     }
     random = {
       source  = "hashicorp/random"

@@ -22,6 +22,9 @@ SIZES = {
 }
 """The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
 
+PORTS = {"rds": 5432, "elasticache": 6379}
+"""Where the managed services listen."""
+
 
 def check(root: Path) -> Stack:
     """Return the services, fit for the cloud.
@@ -76,9 +79,19 @@ def _fargate(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[
             yield f"{at}.scale.{name} must be percent, 1 to 100"
     if aws.paths and service.health is None:
         yield f"services.{service.name}: a service with x-aws.paths needs x-health, which the load balancer asks"
+    yield from _needs(service, aws, stack, f"{at}.needs")
+
+
+def _needs(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[str]:
+    """Who needs a database may talk to it, and nobody else."""
     for need in aws.needs:
         if not isinstance(stack.services[need].aws, Managed):
-            yield f"{at}.needs: {need} has no x-aws.managed"
+            yield f"{at}: {need} has no x-aws.managed"
+    for name, other in stack.services.items():
+        port = isinstance(other.aws, Managed) and PORTS[other.aws.managed]
+        users = [key for key, value in service.environment.items() if re.search(rf"\b{name}:{port}\b", value)]
+        if users and name not in aws.needs:
+            yield f"{at} must have {name}, which environment.{users[0]} leads to"
 
 
 def _managed(aws: Managed, at: str) -> Iterator[str]:

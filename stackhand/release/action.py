@@ -44,12 +44,12 @@ class ReleaseAction(Action):
             try:
                 return self.release(self._context(given, clock), given)
             except Interrupted:
-                raise self._told(Failure("Interrupted.", code=ExitCode.INTERRUPTED), clock) from None
+                raise self._tell_failure(Failure("Interrupted.", code=ExitCode.INTERRUPTED), clock) from None
             except Failure as found:
-                raise self._told(found, clock) from None
+                raise self._tell_failure(found, clock) from None
             except Exception as error:
                 if type(error).__module__.startswith("botocore"):
-                    raise self._told(failure(f"{type(self).words} failed", error), clock) from error
+                    raise self._tell_failure(failure(f"{type(self).words} failed", error), clock) from error
                 raise
 
     words = "The release"
@@ -63,7 +63,7 @@ class ReleaseAction(Action):
         environment = environments.load(str(arguments["environment"]))
         return Context(environment, self.progress, clock, str(arguments.get("token", "")), pace)
 
-    def _told(self, found: Failure, clock: Clock) -> Failure:
+    def _tell_failure(self, found: Failure, clock: Clock) -> Failure:
         """Tell a failure at once when we are interrupted: nobody may be left to tell it for us."""
         if clock.interrupted:
             if self.told_at_once:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -23,57 +25,90 @@ import psutil
 
 from stackhand import ROOT
 from stackhand.failure import Failure
+from stackhand.loglines import tail
 from stackhand.state import State
 
 LOOKS = 0.2
-_started: list[subprocess.Popen[str]] = []
+_started: list[subprocess.Popen[bytes]] = []
 """Kept, for Python complains about a child that is forgotten; this one is to outlive us."""
 
 
-def start(request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+def start(request: dict[str, Any], tell: Callable[[str], None], check: Callable[[], None]) -> dict[str, Any]:
     """Start a keeper and return the lease that it took.
 
     Args:
         request: environment, owner, commit, run, patience; and pid of the playbook.
         tell: told while it waits.
+        check: raises when somebody wants us to stop.
 
     Raises:
         Failure: there is no lease to be had.
     """
-    state = State(ROOT)
-    state.make()
-    log = (state.logs / f"lease-{request['environment']}.log").open("ab")
-    watched = psutil.Process(request["pid"])
-    words = [sys.executable, "-m", "stackhand.release.keeper"]
-    child = subprocess.Popen(
-        words,
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        start_new_session=True,
-    )
-    log.close()
-    assert child.stdin is not None  # noqa: S101 - asked for above
-    assert child.stdout is not None  # noqa: S101 - asked for above
-    _started.append(child)
-    with child.stdin:
-        child.stdin.write(json.dumps({**request, "born": watched.create_time()}))
+    child = _start({**request, "born": psutil.Process(request["pid"]).create_time()})
+    assert child.stdout is not None  # noqa: S101 - asked for
     with child.stdout:
-        for line in child.stdout:
-            event = json.loads(line)
-            if "failure" in event:
-                child.wait()
-                raise Failure.from_dict(event["failure"])
-            if "lease" in event:
-                return {**event["lease"], "keeper": child.pid}
-            tell(event["waiting"])
+        try:
+            event = _answer(child.stdout.fileno(), tell, check)
+        except BaseException:
+            child.terminate()
+            raise
+    if "lease" in event:
+        return {**event["lease"], "keeper": child.pid}
+    child.wait()
+    if "failure" in event:
+        raise Failure.from_dict(event["failure"])
     raise Failure(
         "The process that holds the lease ended.",
-        evidence=log_tail(state, str(request["environment"])),
+        evidence=tail(_log(str(request["environment"])), 5),
         next="repeat the command",
     )
+
+
+def _answer(descriptor: int, tell: Callable[[str], None], check: Callable[[], None]) -> dict[str, Any]:
+    """Return what a keeper says at last: that it has the lease, or why not; nothing when it just ended."""
+    for line in _lines(descriptor, check):
+        event: dict[str, Any] = json.loads(line)
+        if "waiting" not in event:
+            return event
+        tell(event["waiting"])
+    return {}
+
+
+def _start(request: dict[str, Any]) -> subprocess.Popen[bytes]:
+    with _log(str(request["environment"])).open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "stackhand.release.keeper"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    _started.append(child)
+    assert child.stdin is not None  # noqa: S101 - asked for above
+    with child.stdin:
+        child.stdin.write(json.dumps(request).encode())
+    return child
+
+
+def _lines(descriptor: int, check: Callable[[], None]) -> Iterator[str]:
+    """Yield the lines of a pipe, and look up meanwhile whether to go on."""
+    rest = b""
+    while True:
+        check()
+        if not select.select([descriptor], [], [], LOOKS)[0]:
+            continue
+        read = os.read(descriptor, 65536)
+        if not read:
+            return
+        *whole, rest = (rest + read).split(b"\n")
+        yield from (line.decode() for line in whole)
+
+
+def _log(environment: str) -> Path:
+    state = State(ROOT)
+    state.make()
+    return state.logs / f"lease-{environment}.log"
 
 
 def stop(pid: int) -> None:
@@ -82,13 +117,6 @@ def stop(pid: int) -> None:
         process = psutil.Process(pid)
         if "stackhand.release.keeper" in process.cmdline():
             process.terminate()
-
-
-def log_tail(state: State, environment: str) -> list[str]:
-    """Return the last that a keeper said."""
-    from stackhand.loglines import tail
-
-    return tail(state.logs / f"lease-{environment}.log", 5)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         "patience": float(arguments["lock_wait"]),
         "pid": os.getppid(),
     }
-    held = keeper.start(request, context.say)
+    held = keeper.start(request, context.say, context.clock.check)
     try:
         chosen = choose(context, state, str(arguments["to"]))
     except Failure:

@@ -69,6 +69,7 @@ class Cloud:
     said: list[str]
     output: dict[str, Any]
     settings: dict[str, str]
+    _looks: int = -1
     _images: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def image(self, commit: str, **outcome: Any) -> dict[str, str]:
@@ -84,6 +85,12 @@ class Cloud:
             self.world.outcomes[found[name]] = Outcome(**{"version": commit, **outcome})
         self._images[commit] = found
         return found
+
+    def watched(self) -> bool:
+        """Whether somebody looked at the services since this was asked before."""
+        looks = [name for name, _ in self.world.calls].count("DescribeServices")
+        before, self._looks = self._looks, looks
+        return looks > before >= 0
 
     @property
     def clock(self) -> TurnedClock:

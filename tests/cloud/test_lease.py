@@ -16,6 +16,7 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.release import keeper, lease
 from stackhand.release.lease import LASTS, Holder
 from stackhand.release.store import Store
+from stackhand.release.waiting import Clock, Interrupted
 from tests.checkout import eventually
 from tests.cloud.conftest import Cloud
 
@@ -134,11 +135,15 @@ def test_a_playbook_that_is_killed_leaves_no_lease(cloud: Cloud, playbook: subpr
     environment.client("s3").create_bucket(Bucket=environment.bucket, CreateBucketConfiguration=place)
     store = Store(environment)
     request = {"environment": "staging", "owner": "ann", "commit": "c0ffee", "run": "", "patience": 0.0}
-    held = keeper.start({**request, "pid": playbook.pid}, lambda _: None)
+    held = keeper.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
     lease.require(store, held["token"])
     with pytest.raises(Failure) as found:
-        keeper.start({**request, "pid": playbook.pid}, lambda _: None)
+        keeper.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
     assert found.value.code == ExitCode.LOCKED
+    clock = Clock()
+    clock.interrupted = True
+    with pytest.raises(Interrupted):
+        keeper.start({**request, "pid": playbook.pid, "patience": 60.0}, lambda _: None, clock.check)
     playbook.kill()
     playbook.wait()
     eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)

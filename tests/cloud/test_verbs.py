@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stackhand.release import lease
-from tests.checkout import Checkout, Said, eventually
+from tests.checkout import Checkout, Said, clean_environment, eventually
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Outcome
 from tests.cloud.site import Site
@@ -41,6 +43,19 @@ def prepared(site: Site, cloud: Cloud, words: str, **outcome: object) -> str:
 def inv(site: Site, *words: str, check: bool = True) -> Said:
     verb, *rest = words
     return site.checkout.inv(verb, "-e", "staging", *rest, check=check, **site.settings)
+
+
+def by_hand(site: Site) -> subprocess.Popen[str]:
+    """Start the playbook itself, as CI does."""
+    given = {"stackhand_environment": "staging", "release_pace": {"poll": 0.1}}
+    return subprocess.Popen(
+        [sys.executable, "-m", "ansible.cli.playbook", "playbooks/deploy.yml", "--extra-vars", json.dumps(given)],
+        cwd=site.checkout.path,
+        env=clean_environment(**site.settings, LC_ALL="C.UTF-8"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def test_an_environment_is_deployed_broken_interrupted_resumed_and_rolled_back(site: Site, cloud: Cloud) -> None:
@@ -78,19 +93,25 @@ def test_an_environment_is_deployed_broken_interrupted_resumed_and_rolled_back(s
     assert lease.current(cloud.context.store) is None
 
     second = prepared(site, cloud, "second", after=500.0)
-    child = site.checkout.start("deploy", "-e", "staging", "--yes", **site.settings)
     ordered = cloud.world.updates() + 2
+    child = by_hand(site)
     eventually(lambda: cloud.world.updates() >= ordered, "both services are ordered")
     other = inv(site, "deploy", "--yes", check=False)
     assert other.code == 14
     assert f"deploying {second}" in other.err
+    child.send_signal(signal.SIGTERM)  # as CI does when somebody cancels it
+    assert "ECS goes on rolling out" in child.communicate(timeout=60)[0]
+    eventually(lambda: lease.current(cloud.context.store) is None, "the lease is given back", 30.0)
+
+    child = site.checkout.start("deploy", "-e", "staging", "--resume", **site.settings)
+    eventually(lambda: lease.current(cloud.context.store), "the lease is taken")
+    eventually(cloud.watched, "somebody watches")
     child.send_signal(signal.SIGTERM)
-    said = child.communicate(timeout=30)
+    said = child.communicate(timeout=60)
     assert child.returncode == 13, said
-    assert "ECS goes on rolling out" in said[1]
     assert "api:" in said[1]
     assert "./inv deploy -e staging --resume" in said[1]
-    eventually(lambda: lease.current(cloud.context.store) is None, "the lease is given back", 10.0)
+    eventually(lambda: lease.current(cloud.context.store) is None, "the lease is given back", 30.0)
 
     for digest in cloud.image("second").values():
         cloud.world.outcomes[digest] = Outcome(version=second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from stackhand import ports
 from tests.checkout import ROOT, Checkout, Said, eventually
@@ -24,13 +26,14 @@ WITHIN = 20.0
 PROVIDERS = """
 terraform {
   required_providers {
-    aws    = { source = "hashicorp/aws", version = "~> 6.0" }
+    aws    = { source = "hashicorp/aws", version = "~> 6.69" }
     random = { source = "hashicorp/random", version = "~> 3.7" }
   }
 }
 """
 
 
+BUCKET = "stackhand-staging-123456789012-eu-west-1"
 GITHUB = {
     "github_repository": "acme/shop",
     "github_ids": {"owner": "123", "repository": "456"},
@@ -95,9 +98,11 @@ class Cloud:
             aws_secret_access_key="testing",
         )
 
-    @property
-    def bucket(self) -> str:
-        return "stackhand-staging-123456789012-eu-west-1"
+    def bootstrap(self) -> None:
+        """Have the bucket of staging, as ./inv bootstrap makes it, without the seconds it takes."""
+        found = {"Bucket": BUCKET, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
+        with contextlib.suppress(ClientError):
+            self.s3().create_bucket(**found)
 
 
 @pytest.fixture(scope="session")

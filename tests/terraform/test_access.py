@@ -23,7 +23,10 @@ def test_no_secret_is_in_a_plan_or_in_a_state(staging: Plan, applied: Plan, modu
     assert made is not None
     for document in (staging, applied, state):
         assert re.findall(rf'"([A-Za-z0-9]{{{made[1]}}})"', json.dumps(document)) == []
-    given = {each["address"]: set(each["expressions"]) for each in staging["configuration"]["root_module"]["resources"]}
+    given = {
+        each["address"]: set(each.get("expressions", {}))
+        for each in staging["configuration"]["root_module"]["resources"]
+    }
     plain = {"password", "value", "insecure_value", "auth_token"}
     holders = {
         "aws_db_instance.main": {"password_wo", "password_wo_version"},
@@ -128,4 +131,5 @@ def test_only_the_chain_is_open(applied: Plan) -> None:
         ("ingress", "web", "api", 3000),
         ("egress", "api", everywhere, 443),
         ("egress", "web", everywhere, 443),
+        ("egress", "web", everywhere, 80),
     }

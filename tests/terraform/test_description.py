@@ -49,7 +49,10 @@ def test_the_compose_file_of_this_repository_is_fit_for_the_cloud() -> None:
 
 def test_one_more_service_is_fit_too(tmp_path: Path) -> None:
     assert check(tmp_path) == []
-    assert check(tmp_path, environment={"KEY": "${PAYMENT_KEY:?ask}", "URL": "redis://redis:6379"}) == []
+    assert (
+        check(tmp_path, environment={"KEY": "${PAYMENT_KEY:?ask}", "URL": "redis://redis:6379"}, aws_needs=["redis"])
+        == []
+    )
 
 
 SPLIT = "in the cloud a command is split at spaces; write it without quotes and variables"
@@ -66,6 +69,10 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
         ({"aws_scale": {**SCALE, "cpu": 600}}, ".x-aws.scale.cpu must be percent, 1 to 100"),
         ({"x_health": None}, ": a service with x-aws.paths needs x-health, which the load balancer asks"),
         ({"aws_needs": ["web"]}, ".x-aws.needs: web has no x-aws.managed"),
+        (
+            {"environment": {"URL": "redis://redis:6379"}},
+            ".x-aws.needs must have redis, which environment.URL leads to",
+        ),
         ({"aws_paths": ["/version"]}, ".x-aws.paths: /version belongs to api already"),
         ({"aws_paths": ["/a*b"]}, ".x-aws.paths: '/a*b' must be a path such as /docs/*, with a star at its end only"),
         ({"aws_migrate": "sh -c 'go on'"}, f".x-aws.migrate: {SPLIT}"),

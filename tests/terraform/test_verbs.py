@@ -10,10 +10,9 @@ import pytest
 import yaml
 
 from tests.checkout import eventually
-from tests.terraform.conftest import Cloud
+from tests.terraform.conftest import BUCKET, Cloud
 
 pytestmark = pytest.mark.xdist_group("terraform-verbs")
-BUCKET = "stackhand-staging-123456789012-eu-west-1"
 APPLY = """
 - name: Apply
   hosts: local
@@ -82,7 +81,7 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
 
 
 def test_nothing_is_destroyed_before_its_name_is_typed(cloud: Cloud, folder: Path) -> None:
-    cloud.inv("bootstrap", "-e", "staging")
+    cloud.bootstrap()
     database = {"address": "x", "mode": "managed", "type": "aws_db_instance", "values": {"identifier": "orders"}}
     shown = json.dumps({"values": {"root_module": {"resources": [database]}}})
     said = f"""#!/bin/sh
@@ -145,7 +144,7 @@ def test_another_account_is_refused(cloud: Cloud) -> None:
 
 
 def test_who_holds_the_state_is_told(cloud: Cloud) -> None:
-    cloud.inv("bootstrap", "-e", "staging")
+    cloud.bootstrap()
     key = "terraform.tfstate.tflock"
     cloud.s3().put_object(Bucket=BUCKET, Key=key, Body=json.dumps(LOCK).encode())
     try:
@@ -172,7 +171,7 @@ def test_a_mistake_about_the_cloud_is_told_before_terraform_starts(cloud: Cloud,
 
 
 def test_what_terraform_refuses_is_told_with_its_place(cloud: Cloud) -> None:
-    cloud.inv("bootstrap", "-e", "staging")
+    cloud.bootstrap()
     file = "terraform/environments/staging.tfvars"
     cloud.checkout.edit(file, 'nat         = "single"', 'nat         = "double"')
     try:
@@ -186,7 +185,7 @@ def test_what_terraform_refuses_is_told_with_its_place(cloud: Cloud) -> None:
 
 
 def test_an_interrupt_lets_terraform_finish_what_it_has_begun(cloud: Cloud, folder: Path) -> None:
-    cloud.inv("bootstrap", "-e", "staging")
+    cloud.bootstrap()
     program = folder / "terraform"
     program.write_text(
         f"""#!/bin/sh
