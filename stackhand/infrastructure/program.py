@@ -29,7 +29,7 @@ STATE_KEY = "terraform.tfstate"
 LOCK_WAIT = "5s"
 CHANGES = 2
 """What `terraform plan -detailed-exitcode` ends with when there are any."""
-TOLD = frozenset({"apply_start", "apply_complete", "apply_progress"})
+TOLD = frozenset({"apply_complete", "apply_progress"})
 
 
 @dataclass
