@@ -27,7 +27,7 @@ STARTS_WITHIN = 60.0
 """How long a target may refuse connections at first: what AWS calls the grace period."""
 HEALTHY, INITIAL, UNHEALTHY = "healthy", "initial", "unhealthy"
 HEALTHY_AFTER, UNHEALTHY_AFTER = 2, 3
-DRAINS = 1.0
+DRAINS = 3.0
 """How long a task that leaves its target group still answers: AWS calls it the deregistration delay."""
 OURS = f"-{os.environ['GATEWAY_PORT']}"
 

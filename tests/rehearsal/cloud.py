@@ -179,8 +179,8 @@ class Cloud:
         """Ask the environment all the time, and fail when a request was lost."""
         with self.watched() as client:
             yield client
-        assert client.requests > A_SECOND
-        assert client.lost == []
+        assert client.requests > A_SECOND, client.requests
+        assert client.lost == [], client.lost[:5]
 
     @contextmanager
     def unharmed(self) -> Iterator[Client]:
@@ -188,9 +188,8 @@ class Cloud:
         before, commit = self.running(), self.version()
         with self.asked() as client:
             yield client
-            assert self.running() == before
-            assert self.version() == commit
-        assert client.seen <= {commit, ""}
+            assert (self.running(), self.version()) == (before, commit)
+        assert client.seen == {commit}, client.seen
 
 
 class Client(threading.Thread):
