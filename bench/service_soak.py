@@ -5,9 +5,11 @@ python -m bench.service --soak
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping
 
 from bench.service_candidates import Candidate
@@ -18,12 +20,11 @@ SECONDS = 60
 RATES = {"/health": (45, 10.0), "/health/all": (5, 10.0)}
 """By path: connections, and requests a second on each."""
 GIVES_UP = 5
+HISTORY, UNCACHED = "/api/history?component=db", "/api/incidents?before=1-1"
 RESTARTS = (20.0, 40.0)
 AWAY = 3.0
 """Seconds that PostgreSQL is away each time."""
 MEMORY = "RSS MB"
-SETTLES = 12.0
-"""Seconds after which the first samples are written, over the connections that are kept for that."""
 MORE_MEMORY = 1.1
 LONGEST = 2000.0
 """Milliseconds; an answer that takes longer hung."""
@@ -37,8 +38,7 @@ def soak(service: Candidate, servers: Servers) -> None:
     """
     service.start("/health/all")
     wait_until(service.passes, "the service passes")
-    service.get("/api/incidents")  # which takes the pool's first connection
-    time.sleep(SETTLES)
+    wait_until(lambda: _has_history(service), "the first samples are written")
     before = holdings(service)
     askers = {
         path: hey(service.url(path), connections, rate, seconds=SECONDS, timeout=GIVES_UP)
@@ -51,6 +51,7 @@ def soak(service: Candidate, servers: Servers) -> None:
         for asker in askers.values():
             asker.kill()
     recovered = wait_until(service.passes, "the service passes again")
+    wait_until(lambda: _has_history(service), "the history is read again")
     after = holdings(service)
     print(_report(seen, before, after, recovered), flush=True)
 
@@ -64,6 +65,15 @@ def holdings(service: Candidate) -> dict[str, float]:
         "open files": sum(each.num_fds() for each in tree),
         MEMORY: sum(each.memory_info().rss for each in tree) / 1e6,
     }
+
+
+def _has_history(service: Candidate) -> bool:
+    """Whether it has written samples, and read from the database: over connections of their own, which it keeps."""
+    try:
+        asked = [urllib.request.urlopen(service.url(path), timeout=GIVES_UP) for path in (UNCACHED, HISTORY)]
+        return bool([json.loads(answer.read()) for answer in asked][-1]["uptime"]["samples"])
+    except OSError:  # a 503 is one, too
+        return False
 
 
 def _restart_twice(servers: Servers) -> None:
