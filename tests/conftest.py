@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.checkout import Checkout
-from tests.leaks import Leaks
+from tests.leaks import Leaks, lasting_checkout
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -86,18 +86,9 @@ def checkout(folder: Path, engine: str) -> Iterator[Checkout]:
 @pytest.fixture(scope="package")
 def stack(engine: str) -> Iterator[Checkout]:
     """A running stack, for tests that leave it running."""
-    path = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
-    path.chmod(0o755)
-    found = Checkout.make(path / "shop", engine=engine)
-    leaks = Leaks(found)
-    try:
+    with lasting_checkout(engine) as found:
         found.inv("up")
         yield found
-    finally:
-        found.inv("down", "--volumes", "--yes", check=False)
-        leaks.check()
-        found.remove_images()
-        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
