@@ -14,7 +14,7 @@ import pytest
 
 from tests import chromium
 from tests.checkout import Checkout
-from tests.leaks import Leaks
+from tests.leaks import Leaks, lasting_checkout
 
 SHARED = ("stack", "life", "production", "installed")
 """Fixtures that take long to make, and serve many tests."""
@@ -76,18 +76,9 @@ def checkout(folder: Path, engine: str) -> Iterator[Checkout]:
 @pytest.fixture(scope="package")
 def stack(engine: str) -> Iterator[Checkout]:
     """A running stack, for tests that leave it running."""
-    path = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
-    path.chmod(0o755)
-    found = Checkout.make(path / "shop", engine=engine)
-    leaks = Leaks(found)
-    try:
+    with lasting_checkout(engine) as found:
         found.inv("up")
         yield found
-    finally:
-        found.inv("down", "--volumes", "--yes", check=False)
-        leaks.check()
-        found.remove_images()
-        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

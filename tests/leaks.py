@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 from tests.checkout import Checkout, docker, eventually
+
+
+@contextlib.contextmanager
+def lasting_checkout(engine: str) -> Iterator[Checkout]:
+    """Give a copy of the checkout for many tests; what they started there must be gone after them."""
+    place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    place.chmod(0o755)
+    found = Checkout.make(place / "shop", engine=engine)
+    leaks = Leaks(found)
+    try:
+        yield found
+    finally:
+        found.inv("down", "--volumes", "--yes", check=False)
+        leaks.check()
+        found.remove_images()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 class Leaks:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.checkout import Checkout, Said, clean_environment, docker, eventually
-from tests.leaks import Leaks
+from tests.leaks import lasting_checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # whoever comes first waits for all of it
 SERVICES = ["postgres", "redis", "api", "web"]
@@ -48,17 +45,8 @@ class Life:
 
 @pytest.fixture(scope="module")
 def life(engine: str) -> Iterator[Life]:
-    place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
-    place.chmod(0o755)
-    checkout = Checkout.make(place / "shop", engine=engine)
-    leaks = Leaks(checkout)
-    try:
+    with lasting_checkout(engine) as checkout:
         yield live(checkout)
-    finally:
-        checkout.inv("down", "--volumes", "--yes", check=False)
-        leaks.check()
-        checkout.remove_images()
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def live(checkout: Checkout) -> Life:
