@@ -1,19 +1,95 @@
 # What somebody is told about.
 
 locals {
+  door = { LoadBalancer = aws_lb.main.arn_suffix }
+
   alarms = merge(
     {
-      errors  = { namespace = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", statistic = "Sum", above = 10, minutes = 5, dimensions = { LoadBalancer = aws_lb.main.arn_suffix }, text = "more than 10 answers with an error of ours within 5 minutes" }
-      refused = { namespace = "AWS/ApplicationELB", metric = "HTTPCode_ELB_5XX_Count", statistic = "Sum", above = 10, minutes = 5, dimensions = { LoadBalancer = aws_lb.main.arn_suffix }, text = "the load balancer found no healthy task for more than 10 requests within 5 minutes" }
-      latency = { namespace = "AWS/ApplicationELB", metric = "TargetResponseTime", statistic = "p95", above = 1, minutes = 10, dimensions = { LoadBalancer = aws_lb.main.arn_suffix }, text = "one request in twenty has taken longer than a second for 10 minutes" }
+      errors = {
+        text    = "more than 10 answers with an error of ours within 5 minutes"
+        metric  = ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "Sum"]
+        above   = 10
+        minutes = 5
+        of      = local.door
+      }
+      refused = {
+        text    = "the load balancer found no healthy task for more than 10 requests within 5 minutes"
+        metric  = ["AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum"]
+        above   = 10
+        minutes = 5
+        of      = local.door
+      }
+      latency = {
+        text    = "one request in twenty has taken longer than a second for 10 minutes"
+        metric  = ["AWS/ApplicationELB", "TargetResponseTime", "p95"]
+        above   = 1
+        minutes = 10
+        of      = local.door
+      }
     },
-    { for name in keys(local.paths) : "${name}-unhealthy" => { namespace = "AWS/ApplicationELB", metric = "UnHealthyHostCount", statistic = "Maximum", above = 0, minutes = 5, dimensions = { LoadBalancer = aws_lb.main.arn_suffix, TargetGroup = aws_lb_target_group.service[name].arn_suffix }, text = "a task of ${name} has not answered its health check for 5 minutes" } },
-    { for name in keys(local.services) : "${name}-cpu" => { namespace = "AWS/ECS", metric = "CPUUtilization", statistic = "Average", above = 85, minutes = 15, dimensions = { ClusterName = local.name, ServiceName = name }, text = "${name} has used more than 85 % of its CPU for 15 minutes, whatever autoscaling did" } },
-    { for name in keys(local.services) : "${name}-memory" => { namespace = "AWS/ECS", metric = "MemoryUtilization", statistic = "Average", above = 85, minutes = 15, dimensions = { ClusterName = local.name, ServiceName = name }, text = "${name} has used more than 85 % of its memory for 15 minutes" } },
-    { for name in keys(local.databases) : "${name}-connections" => { namespace = "AWS/RDS", metric = "DatabaseConnections", statistic = "Maximum", above = 70, minutes = 5, dimensions = { DBInstanceIdentifier = "${local.name}-${name}" }, text = "${name} has had more than 70 connections for 5 minutes; the smallest instance has about 100" } },
-    { for name in keys(local.databases) : "${name}-cpu" => { namespace = "AWS/RDS", metric = "CPUUtilization", statistic = "Average", above = 85, minutes = 15, dimensions = { DBInstanceIdentifier = "${local.name}-${name}" }, text = "${name} has used more than 85 % of its CPU for 15 minutes" } },
-    { for name in keys(local.caches) : "${name}-memory" => { namespace = "AWS/ElastiCache", metric = "DatabaseMemoryUsagePercentage", statistic = "Maximum", above = 90, minutes = 15, dimensions = { CacheClusterId = "${local.name}-${name}-001" }, text = "${name} has been more than 90 % full for 15 minutes, and evicts" } },
-    { for name in local.watchers : "${name}-database" => { namespace = local.name, metric = "Failing", statistic = "Maximum", above = 0, minutes = 5, dimensions = { Component = "db" }, text = "${name} has not reached its database for 5 minutes" } },
+    {
+      for name in keys(local.paths) : "${name}-unhealthy" => {
+        text    = "a task of ${name} has not answered its health check for 5 minutes"
+        metric  = ["AWS/ApplicationELB", "UnHealthyHostCount", "Maximum"]
+        above   = 0
+        minutes = 5
+        of      = merge(local.door, { TargetGroup = aws_lb_target_group.service[name].arn_suffix })
+      }
+    },
+    {
+      for name in keys(local.services) : "${name}-cpu" => {
+        text    = "${name} has used more than 85 % of its CPU for 15 minutes, whatever autoscaling did"
+        metric  = ["AWS/ECS", "CPUUtilization", "Average"]
+        above   = 85
+        minutes = 15
+        of      = { ClusterName = local.name, ServiceName = name }
+      }
+    },
+    {
+      for name in keys(local.services) : "${name}-memory" => {
+        text    = "${name} has used more than 85 % of its memory for 15 minutes"
+        metric  = ["AWS/ECS", "MemoryUtilization", "Average"]
+        above   = 85
+        minutes = 15
+        of      = { ClusterName = local.name, ServiceName = name }
+      }
+    },
+    {
+      for name in keys(local.databases) : "${name}-connections" => {
+        text    = "${name} has had more than 70 connections for 5 minutes; the smallest instance has about 100"
+        metric  = ["AWS/RDS", "DatabaseConnections", "Maximum"]
+        above   = 70
+        minutes = 5
+        of      = { DBInstanceIdentifier = "${local.name}-${name}" }
+      }
+    },
+    {
+      for name in keys(local.databases) : "${name}-cpu" => {
+        text    = "${name} has used more than 85 % of its CPU for 15 minutes"
+        metric  = ["AWS/RDS", "CPUUtilization", "Average"]
+        above   = 85
+        minutes = 15
+        of      = { DBInstanceIdentifier = "${local.name}-${name}" }
+      }
+    },
+    {
+      for name in keys(local.caches) : "${name}-memory" => {
+        text    = "${name} has been more than 90 % full for 15 minutes, and evicts"
+        metric  = ["AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "Maximum"]
+        above   = 90
+        minutes = 15
+        of      = { CacheClusterId = "${local.name}-${name}-001" }
+      }
+    },
+    {
+      for name in local.watchers : "${name}-database" => {
+        text    = "${name} has not reached its database for 5 minutes"
+        metric  = [local.name, "Failing", "Maximum"]
+        above   = 0
+        minutes = 5
+        of      = { Component = "db" }
+      }
+    },
   )
 }
 
@@ -22,15 +98,15 @@ resource "aws_cloudwatch_metric_alarm" "main" {
 
   alarm_name          = "${local.name}-${each.key}"
   alarm_description   = "${local.name}: ${each.value.text}."
-  namespace           = each.value.namespace
-  metric_name         = each.value.metric
-  statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
-  extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
-  dimensions          = each.value.dimensions
+  namespace           = each.value.metric[0]
+  metric_name         = each.value.metric[1]
+  statistic           = startswith(each.value.metric[2], "p") ? null : each.value.metric[2]
+  extended_statistic  = startswith(each.value.metric[2], "p") ? each.value.metric[2] : null
+  dimensions          = each.value.of
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.above
-  period              = each.value.statistic == "Sum" ? each.value.minutes * 60 : 60
-  evaluation_periods  = each.value.statistic == "Sum" ? 1 : each.value.minutes
+  period              = each.value.metric[2] == "Sum" ? each.value.minutes * 60 : 60
+  evaluation_periods  = each.value.metric[2] == "Sum" ? 1 : each.value.minutes
   treat_missing_data  = "notBreaching" # no requests, no errors
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]

@@ -77,6 +77,17 @@ resource "aws_db_instance" "main" {
   performance_insights_retention_period = 7
   monitoring_interval                   = 60
   monitoring_role_arn                   = aws_iam_role.monitoring.arn
+
+  depends_on = [aws_cloudwatch_log_group.database]
+}
+
+# RDS would make them itself, and keep everything for ever.
+resource "aws_cloudwatch_log_group" "database" {
+  for_each = merge([for name in keys(local.databases) : { for log in ["postgresql", "upgrade"] : "${name}/${log}" => name }]...)
+
+  name              = "/aws/rds/instance/${local.name}-${each.key}"
+  retention_in_days = var.log_days
+  kms_key_id        = aws_kms_key.main.arn
 }
 
 resource "aws_iam_role" "monitoring" {

@@ -11,7 +11,9 @@ locals {
   written = {
     for name, service in merge(local.services, local.databases, local.caches) : name => {
       for key, value in try(service.environment, {}) :
-      (can(tonumber(key)) ? regex("^[^=]*", value) : key) => tostring(can(tonumber(key)) ? try(regex("=(.*)$", value)[0], "") : value == null ? "" : value)
+      (can(tonumber(key)) ? regex("^[^=]*", value) : key) => tostring(
+        can(tonumber(key)) ? try(regex("=(.*)$", value)[0], "") : value == null ? "" : value
+      )
     }
   }
 
@@ -26,8 +28,9 @@ locals {
   # Values that are one secret variable and nothing else.
   secret_values = {
     for name, values in local.written : name => {
-      for key, value in values : key => regex("^[$][{]([A-Za-z_0-9]+)", value)[0]
-      if can(regex("^[$][{][A-Za-z_0-9]+[^}]*[}]$", value)) && contains(local.secret_names, try(regex("^[$][{]([A-Za-z_0-9]+)", value)[0], ""))
+      for key, value in values : key => regex("^[$][{]?([A-Za-z_0-9]+)", value)[0]
+      if can(regex("^[$]([A-Za-z_0-9]+|[{][A-Za-z_0-9]+[^}]*[}])$", value)) &&
+      contains(local.secret_names, try(regex("^[$][{]?([A-Za-z_0-9]+)", value)[0], ""))
     }
   }
 
@@ -35,9 +38,9 @@ locals {
   filled = {
     for name, values in local.written : name => {
       for key, value in values : key => join("", [
-        for part in regexall("[$][{][^}]*[}]|[$][$]|[^$]+|[$]", value) :
-        can(regex("^[$][{]", part)) ? lookup(
-          local.settings, try(regex("^[$][{]([A-Za-z_0-9]+)", part)[0], ""), try(regex(":?-([^}]*)[}]$", part)[0], "")
+        for part in regexall("[$][{][^}]*[}]|[$][$]|[$][A-Za-z_][A-Za-z_0-9]*|[^$]+|[$]", value) :
+        can(regex("^[$][{A-Za-z_]", part)) ? lookup(
+          local.settings, try(regex("^[$][{]?([A-Za-z_0-9]+)", part)[0], ""), try(regex(":?-([^}]*)[}]$", part)[0], "")
         ) : part == "$$" ? "$" : part
       ])
       if !contains(keys(local.secret_values[name]), key)
@@ -53,7 +56,9 @@ locals {
 
   callers = toset([
     for name in keys(local.services) : name
-    if anytrue([for pair in setproduct(values(local.filled[name]), keys(local.ports)) : strcontains(pair[0], "http://${pair[1]}:${local.ports[pair[1]]}")])
+    if anytrue([
+      for pair in setproduct(values(local.filled[name]), keys(local.ports)) : strcontains(pair[0], "http://${pair[1]}:${local.ports[pair[1]]}")
+    ])
   ])
 
   placed = {
@@ -65,22 +70,37 @@ locals {
   }
 
   # Nothing travels in the clear: what speaks to a database or a cache is told to encrypt, and how to verify whom it speaks to.
-  in_database_url = { for name in keys(local.services) : name => try("sslmode=verify-full&sslrootcert=${local.services[name]["x-aws"].ca}", "sslmode=require") }
-  database_keys   = { for name in keys(local.services) : name => [for key, value in local.filled[name] : key if can(regex("^postgres(ql)?://", value)) && anytrue([for database in keys(local.databases) : strcontains(value, "${database}:5432")])] }
-  cache_keys      = { for name in keys(local.services) : name => [for key, value in local.filled[name] : key if startswith(value, "redis://") && anytrue([for cache in keys(local.caches) : strcontains(value, "${cache}:6379")])] }
+  database_keys = {
+    for name in keys(local.services) : name => [
+      for key, value in local.filled[name] : key
+      if can(regex("^postgres(ql)?://", value)) && anytrue([for database in keys(local.databases) : strcontains(value, "${database}:5432")])
+    ]
+  }
+  cache_keys = {
+    for name in keys(local.services) : name => [
+      for key, value in local.filled[name] : key
+      if startswith(value, "redis://") && anytrue([for cache in keys(local.caches) : strcontains(value, "${cache}:6379")])
+    ]
+  }
+  database_tls = {
+    for name, service in local.services : name => try("sslmode=verify-full&sslrootcert=${service["x-aws"].ca}", "sslmode=require")
+  }
+
+  own_urls = {
+    for name, port in local.ports : name => local.emulated ? local.url_of_tasks : "http://${name}.${local.internal}:${port}"
+  }
 
   # Computed as on the laptop: every other service that can be asked for its health, at its own address.
   health_targets = {
     for watcher in local.watchers : watcher => join(",", [
-      for target in local.watched : "${target.name}=${local.emulated ? local.url_of_tasks : "http://${target.name}.${local.internal}:${local.ports[target.name]}"}${target.path}"
-      if target.watcher == watcher
+      for target in local.watched : "${target.name}=${local.own_urls[target.name]}${target.path}" if target.watcher == watcher
     ])
   }
 
   environment = {
     for name, values in local.placed : name => merge(
       values,
-      { for key in local.database_keys[name] : key => "${values[key]}${strcontains(values[key], "?") ? "&" : "?"}${local.in_database_url[name]}" if !local.emulated },
+      { for key in local.database_keys[name] : key => "${values[key]}${strcontains(values[key], "?") ? "&" : "?"}${local.database_tls[name]}" if !local.emulated },
       { for key in local.cache_keys[name] : key => replace(values[key], "/^redis:/", "rediss:") if !local.emulated },
       { for targets in [try(local.health_targets[name], null)] : "HEALTH_TARGETS" => targets if targets != null },
     )

@@ -40,7 +40,10 @@ data "aws_iam_policy_document" "key" {
     condition {
       test     = "ArnLike"
       variable = "kms:EncryptionContext:aws:logs:arn"
-      values   = ["arn:aws:logs:${var.region}:${local.account}:log-group:/${var.stack}/${var.environment}/*"]
+      values = [
+        for group in ["/${var.stack}/${var.environment}/*", "/aws/rds/instance/${local.name}-*"] :
+        "arn:aws:logs:${var.region}:${local.account}:log-group:${group}"
+      ]
     }
   }
 

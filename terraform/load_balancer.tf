@@ -7,16 +7,23 @@ locals {
   )
 
   # The same, as tasks reach it.
-  url_of_tasks = local.emulated ? "${trimsuffix(coalesce(var.aws_endpoint_of_tasks, var.aws_endpoint), "/")}/_alb/${aws_lb.main.name}" : local.url
+  url_of_tasks = (
+    local.emulated ? "${trimsuffix(coalesce(var.aws_endpoint_of_tasks, var.aws_endpoint), "/")}/_alb/${aws_lb.main.name}" : local.url
+  )
 
   # Each path and the service behind it. The path of a service's health check leads to that service, wherever else it would.
   routes = merge(
-    { for name, path in local.health : path => name if contains(keys(local.paths), name) && path != "/" && length([for other in values(local.health) : other if other == path]) == 1 },
+    {
+      for name, path in local.health : path => name
+      if contains(keys(local.paths), name) && path != "/" && length([for other in values(local.health) : other if other == path]) == 1
+    },
     merge([for name, paths in local.paths : { for path in paths : path => name }]...),
   )
 
   # The longer what is written out, the earlier it is tried; a whole path before one with a star. A path's number depends on no other path.
-  written_out = { for path in keys(local.routes) : path => min(48, strcontains(path, "*") ? length(split("*", path)[0]) : length(path) + 1) }
+  written_out = {
+    for path in keys(local.routes) : path => min(48, strcontains(path, "*") ? length(split("*", path)[0]) : length(path) + 1)
+  }
   priorities = {
     for path, length in local.written_out : path => (48 - length) * 1000 + 1 + parseint(substr(sha1(path), 0, 8), 16) % 1000
   }
@@ -114,6 +121,13 @@ resource "aws_lb_listener_rule" "path" {
   action {
     type             = "forward"
     target_group_arn = aws_lb_target_group.service[each.value].arn
+  }
+
+  lifecycle {
+    precondition {
+      condition     = length([for path, priority in local.priorities : path if priority == local.priorities[each.key]]) == 1
+      error_message = "Another path has the number that ${each.key} would get: change a letter of either."
+    }
   }
 }
 

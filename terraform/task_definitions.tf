@@ -34,12 +34,16 @@ locals {
       linuxParameters = {
         initProcessEnabled = true
         capabilities       = { drop = ["ALL"] }
-        tmpfs              = [for path in flatten([try(service.tmpfs, [])]) : { containerPath = path, size = 64, mountOptions = ["nosuid", "nodev"] }]
+        tmpfs = [
+          for path in flatten([try(service.tmpfs, [])]) : { containerPath = path, size = 64, mountOptions = ["nosuid", "nodev"] }
+        ]
       }
       stopTimeout = min(120, local.seconds[try(service.stop_grace_period, "10s")])
 
       healthCheck = !can(service.healthcheck.test) ? null : {
-        command     = [for word in try(tolist(service.healthcheck.test), ["CMD-SHELL", service.healthcheck.test]) : replace(word, "$$", "$")]
+        command = [
+          for word in try(tolist(service.healthcheck.test), ["CMD-SHELL", service.healthcheck.test]) : replace(word, "$$", "$")
+        ]
         interval    = max(5, try(local.seconds[service.healthcheck.interval], 30))
         timeout     = max(2, try(local.seconds[service.healthcheck.timeout], 5))
         retries     = try(service.healthcheck.retries, 3)

@@ -17,6 +17,7 @@ ACTIONS: dict[tuple[str, ...], str] = {
     ("create", "delete"): "replace",
     ("forget",): "forget",
 }
+SHOWN = ("create", "change", "replace", "destroy")
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -53,12 +54,17 @@ class Summary(msgspec.Struct, frozen=True):
         names = {each.concern for each in self.changes}
         return sorted(names, key=lambda name: (-sum(each.concern == name for each in self.changes), name))
 
+    def words(self) -> list[str]:
+        """Return a line for each concern."""
+        numbers = {name: [(self.count(action, name), action) for action in SHOWN] for name in self.concerns}
+        return [f"{name}: {', '.join(f'{n} to {what}' for n, what in each if n)}" for name, each in numbers.items()]
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as the `plan` of docs/output.md."""
         found = {name: [each for each in self.changes if each.concern == name] for name in self.concerns}
         return {
             "changed": bool(self.changes or self.outputs),
-            **{name: self.count(name) for name in ("create", "change", "replace", "destroy")},
+            **{name: self.count(name) for name in SHOWN},
             "concerns": [
                 {"name": name, "resources": [_resource(each) for each in changes]} for name, changes in found.items()
             ],
@@ -99,10 +105,7 @@ def concerns_of(folder: Path) -> dict[str, str]:
 
 def rows(found: Summary) -> list[Sequence[str]]:
     """Return a table: a line for each concern, with the number of resources by action."""
-    return [
-        (name, *(str(found.count(action, name) or "") for action in ("create", "change", "replace", "destroy")))
-        for name in found.concerns
-    ]
+    return [(name, *(str(found.count(action, name) or "") for action in SHOWN)) for name in found.concerns]
 
 
 def _resource(change: Change) -> dict[str, Any]:

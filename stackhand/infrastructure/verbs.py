@@ -10,12 +10,13 @@ from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket, description
 from stackhand.infrastructure.losses import HOLDS_DATA
+from stackhand.infrastructure.plan import SHOWN
 from stackhand.infrastructure.program import Terraform
 from stackhand.local import confirm
 from stackhand.release import plan as release_plan
 from stackhand.state import State
 
-HEADINGS = ("concern", "create", "change", "replace", "destroy")
+HEADINGS = ("concern", *SHOWN)
 SHOWN_ATTRIBUTES = 6
 
 
@@ -112,5 +113,5 @@ def _say_plan(report: dict[str, Any]) -> None:
                 attributes = ", ".join(each["attributes"][:SHOWN_ATTRIBUTES])
                 more = " ..." if len(each["attributes"]) > SHOWN_ATTRIBUTES else ""
                 console.say(f"  {each['action']:<8} {each['address']}{': ' if attributes else ''}{attributes}{more}")
-    numbers = (f"{found[name]} to {name}" for name in ("create", "change", "replace", "destroy") if found[name])
+    numbers = (f"{found[name]} to {name}" for name in SHOWN if found[name])
     console.say(f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['words']}")

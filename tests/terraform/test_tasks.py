@@ -17,7 +17,7 @@ from stackhand import ports
 from tests.checkout import ROOT
 from tests.terraform.plans import Plan, resources, tasks
 
-pytestmark = pytest.mark.xdist_group("terraform-plans")
+pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
 
 
 def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
@@ -50,6 +50,21 @@ def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
         words, cwd=ROOT, env={**environment, "PORT": str(port)}, capture_output=True, text=True, check=False
     )
     assert (said.returncode, said.stderr.split(":")[0]) == (1, "no answer"), said.stderr
+
+
+def test_a_deploy_is_told_all_that_the_contract_has(applied: Plan) -> None:
+    release = applied["outputs"]["release"]["value"]
+    whole = {"stack", "environment", "region", "account", "url", "cluster", "architecture", "services"}
+    assert set(release) == whole
+    each = {"service", "container", "repository", "task_definition", "target_group", "port", "health_path", "paths"}
+    each |= {"subnets", "security_groups", "log_group", "log_stream_prefix", "min", "max", "migrate"}
+    for service in tasks(applied).values():
+        assert set(service) == each
+        assert service["target_group"].startswith("arn:")
+        assert set(service["repository"]) == {"name", "url"}
+        assert len(service["subnets"]) == 2
+    assert tasks(applied)["api"]["migrate"] == ["python", "-m", "service", "migrate"]
+    assert tasks(applied)["web"]["migrate"] is None
 
 
 def test_a_template_is_what_ecs_registers(applied: Plan) -> None:

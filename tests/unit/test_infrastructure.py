@@ -52,6 +52,7 @@ def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path)
         ("database", "", "", "1", ""),
         ("no longer in the files", "", "", "", "1"),
     ]
+    assert found.words()[:2] == ["load balancer: 1 to create, 1 to change", "database: 1 to replace"]
     assert found.to_dict() == {
         "changed": True,
         "create": 1,

@@ -7,6 +7,7 @@ from typing import Any
 from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.infrastructure import losses
+from stackhand.infrastructure.plan import SHOWN
 from stackhand.infrastructure.program import Terraform
 
 
@@ -27,7 +28,7 @@ class ActionModule(Action):
             terraform.apply()
         terraform.plan_file.unlink(missing_ok=True)
         found = terraform.outputs()
-        done = [f"{plan[name]} to {name}" for name in ("create", "change", "replace", "destroy") if plan[name]]
+        done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
         words = ", ".join(done) or ("outputs" if plan["changed"] else "as the files say")
         return {
             "changed": bool(plan["changed"]),
