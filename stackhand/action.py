@@ -68,7 +68,8 @@ class Action(ActionBase):  # type: ignore[misc]
         if self.told_at_once:
             self._tell({"event": "progress", "text": text})
         elif text != self._told:
-            Display().display(f"  · {text}")
+            with suppress(OSError):  # Ansible was killed; its worker may have something to finish
+                Display().display(f"  · {text}")
         self._told = text
 
     def tell_step(self, step: dict[str, Any], *, changed: bool) -> None:

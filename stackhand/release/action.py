@@ -11,6 +11,7 @@ from stackhand import environments
 from stackhand.action import Action
 from stackhand.failure import ExitCode, Failure
 from stackhand.playbook import INTERRUPTED_TO
+from stackhand.release import lease
 from stackhand.release.aws import failure
 from stackhand.release.context import Context, Pace
 from stackhand.release.manifest import Manifest, parse
@@ -40,17 +41,17 @@ class ReleaseAction(Action):
             return {"changed": False, "skipped": True, "msg": "what a release would do is told by ./inv plan"}
         given = json.loads(json.dumps(arguments))  # without Ansible's tags, which no other library knows
         clock = Clock()
+        context = self._context(given, clock)
         with clock.listening():
             try:
-                return self.release(self._context(given, clock), given)
-            except Interrupted:
-                raise self._tell_failure(Failure("Interrupted.", code=ExitCode.INTERRUPTED), clock) from None
-            except Failure as found:
-                raise self._tell_failure(found, clock) from None
+                return self.release(context, given)
             except Exception as error:
-                if type(error).__module__.startswith("botocore"):
-                    raise self._tell_failure(failure(f"{type(self).words} failed", error), clock) from error
-                raise
+                found = self._failure_of(error)
+                if found is None:
+                    raise
+                self._tell_interrupted(found, clock)
+                _give_back(context)
+                raise found from error
 
     words = "The release"
 
@@ -63,15 +64,32 @@ class ReleaseAction(Action):
         environment = environments.load(str(arguments["environment"]))
         return Context(environment, self.progress, clock, str(arguments.get("token", "")), pace)
 
-    def _tell_failure(self, found: Failure, clock: Clock) -> Failure:
+    def _failure_of(self, error: Exception) -> Failure | None:
+        """Return what there is to say of an error; nothing of one that nobody foresaw."""
+        if isinstance(error, Failure):
+            return error
+        if isinstance(error, Interrupted):
+            return Failure("Interrupted.", code=ExitCode.INTERRUPTED)
+        if type(error).__module__.startswith("botocore"):
+            return failure(f"{type(self).words} failed", error)
+        return None
+
+    def _tell_interrupted(self, found: Failure, clock: Clock) -> None:
         """Tell a failure at once when we are interrupted: nobody may be left to tell it for us."""
-        if clock.interrupted:
-            if self.told_at_once:
-                self._tell({"event": "failure", "failure": found.to_dict()})
-            elif INTERRUPTED_TO in os.environ:
-                with contextlib.suppress(OSError):
-                    os.write(int(os.environ[INTERRUPTED_TO]), (found.text() + "\n").encode())
-        return found
+        if not clock.interrupted:
+            return
+        if self.told_at_once:
+            self._tell({"event": "failure", "failure": found.to_dict()})
+        elif INTERRUPTED_TO in os.environ:
+            with contextlib.suppress(OSError):
+                os.write(int(os.environ[INTERRUPTED_TO]), (found.text() + "\n").encode())
+
+
+def _give_back(context: Context) -> None:
+    """Give the lease back where we fail: the next deploy need not wait until its keeper notices."""
+    if context.token:
+        with contextlib.suppress(Failure):
+            lease.give_back(context.store, context.token)
 
 
 def manifest_of(arguments: dict[str, Any]) -> Manifest:

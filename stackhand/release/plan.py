@@ -8,9 +8,10 @@ from typing import Any
 
 from stackhand.failure import Failure
 from stackhand.release import drift, prepare, registry, snapshots, source, target, taskdefinition
+from stackhand.release.aws import code_of
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Migration
-from stackhand.release.target import Service
+from stackhand.release.target import Service, Target
 
 UNBUILT = "(still to be built)"
 
@@ -24,12 +25,12 @@ def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[
         migrations: the folder of them.
     """
     current = context.releases.current() if _bucket(context) else None
-    where = target.parse(output) if output else target_of(current) if current else None
+    where = _target(output) or (target_of(current) if current else None)
     commit = _commit()
     found: dict[str, Any] = {"commit": commit, "running": current.commit if current else None}
     if where is None:
         return {**found, "changed": True, "services": {}, "migrations": [], "drift": []}
-    running = snapshots.describe(context.ecs, where.cluster, [each.service for each in where.services.values()])
+    running = _running(context, where)
     services = {
         name: _service(context, name, each, running.get(each.service, {}), commit)
         for name, each in where.services.items()
@@ -68,6 +69,24 @@ def _service(context: Context, name: str, service: Service, found: Mapping[str, 
     old = prepare.running(context.ecs, primary.task_definition)
     changes: Sequence[str] = taskdefinition.differences(old, wanted)
     return {"running": primary.task_definition, "changes": [each.replace("sha256:(", "(") for each in changes]}
+
+
+def _target(output: Mapping[str, Any]) -> Target | None:
+    """Return where a release would go; nothing as long as Terraform does not know it all."""
+    try:
+        return target.parse(output)
+    except Failure:
+        return None
+
+
+def _running(context: Context, where: Target) -> dict[str, dict[str, Any]]:
+    """Return the services by their names in ECS; none before there is a cluster."""
+    try:
+        return snapshots.describe(context.ecs, where.cluster, [each.service for each in where.services.values()])
+    except Exception as error:
+        if code_of(error) == "ClusterNotFoundException":
+            return {}
+        raise
 
 
 def _pending(known: Sequence[Migration], current: Manifest | None) -> list[Migration]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
+from stackhand.release import network, parameters
 from stackhand.release.aws import code_of, failure, message_of
 from stackhand.release.target import Target
 
-PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")
 CANNOT_TELL = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotImplemented", "InvalidAction", "501"}
 )
 """What AWS answers to who may not look, and an emulator to what it does not know."""
-BATCH = 10
 
 
 class Preflight:
@@ -92,8 +90,8 @@ class Preflight:
 
     def secrets(self) -> Iterator[str]:
         """Every secret is there, by its name; their values are not asked for."""
-        wanted = parameters(self.target)
-        versions = self._ask("secrets", lambda: versions_of(self._client("ssm"), [*wanted]))
+        wanted = parameters.of(self.target)
+        versions = self._ask("secrets", lambda: parameters.versions(self._client("ssm"), [*wanted]))
         for name, services in wanted.items():
             if versions is not None and name not in versions:
                 yield f"{', '.join(services)}: there is no parameter {name}"
@@ -131,7 +129,7 @@ class Preflight:
         if self.environment.emulated:
             self.notes.append("not checked, subnets: an emulator's tasks need no route")
             return
-        found = self._ask("subnets", lambda: _ways_out(self._client("ec2"), wanted))
+        found = self._ask("subnets", lambda: network.ways_out(self._client("ec2"), wanted))
         for subnet in wanted:
             if found is not None and not found.get(subnet, False):
                 yield f"the subnet {subnet} has no route out and its network no endpoints: tasks could not pull images"
@@ -168,52 +166,3 @@ class Preflight:
                 self.notes.append(f"not checked, {what}: {message_of(error)}")
                 return None
             raise failure(f"The {what} cannot be checked", error, ExitCode.PREFLIGHT) from error
-
-
-def parameters(target: Target) -> dict[str, list[str]]:
-    """Return the SSM parameters that services read at their start, and who reads each."""
-    found: dict[str, list[str]] = {}
-    for name, service in target.services.items():
-        for container in service.task_definition.get("containerDefinitions", []):
-            for each in container.get("secrets") or []:
-                match = PARAMETER.fullmatch(str(each.get("valueFrom", "")))
-                if match and ":secretsmanager:" not in each["valueFrom"]:
-                    found.setdefault(match[1], []).append(name)
-    return found
-
-
-def versions_of(ssm: Any, names: list[str]) -> dict[str, int]:
-    """Return the versions of the parameters there are; never their values, which are not asked to be decrypted."""
-    found = {}
-    for start in range(0, len(names), BATCH):
-        answer = ssm.get_parameters(Names=names[start : start + BATCH], WithDecryption=False)
-        found.update({each["Name"]: int(each["Version"]) for each in answer["Parameters"]})
-    return found
-
-
-def _ways_out(ec2: Any, subnets: list[str]) -> dict[str, bool]:
-    """Return for each subnet whether its network has a way to AWS."""
-    networks = {each["SubnetId"]: each["VpcId"] for each in ec2.describe_subnets(SubnetIds=subnets)["Subnets"]}
-    vpcs = sorted(set(networks.values()))
-    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": vpcs}])["RouteTables"]
-    ends = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": vpcs}])["VpcEndpoints"]
-    with_endpoint = {each["VpcId"] for each in ends if ".ecr." in each.get("ServiceName", "")}
-    return {
-        subnet: vpc in with_endpoint or _has_route(_table_of(tables, subnet, vpc)) for subnet, vpc in networks.items()
-    }
-
-
-def _table_of(tables: list[dict[str, Any]], subnet: str, vpc: str) -> dict[str, Any]:
-    def associated(table: dict[str, Any], key: str, value: Any) -> bool:
-        return any(each.get(key) == value for each in table.get("Associations", []))
-
-    own = [each for each in tables if associated(each, "SubnetId", subnet)]
-    main = [each for each in tables if each.get("VpcId") == vpc and associated(each, "Main", True)]
-    return next(iter(own + main), {})
-
-
-def _has_route(table: dict[str, Any]) -> bool:
-    return any(
-        each.get("DestinationCidrBlock") == "0.0.0.0/0" and each.get("State", "active") == "active"
-        for each in table.get("Routes", [])
-    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from stackhand.failure import Failure
 from stackhand.release import manifest as manifests
-from stackhand.release import preflight, snapshots, taskdefinition
+from stackhand.release import parameters, snapshots, taskdefinition
 from stackhand.release.aws import failure
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest, Migration, Part
@@ -45,10 +45,10 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
 
 def secrets_of(context: Context, target: Target) -> str:
     """Return a hash over the versions of the secrets that the services read: it changes when one is rotated."""
-    names = [*preflight.parameters(target)]
+    names = [*parameters.of(target)]
     if not names:
         return ""
-    versions = preflight.versions_of(context.environment.client("ssm"), names)
+    versions = parameters.versions(context.environment.client("ssm"), names)
     return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from stackhand.failure import ExitCode, Failure
-from stackhand.release.aws import expired, failure, message_of
+from stackhand.failure import Failure
+from stackhand.release import ending
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Part
 from stackhand.release.returning import Returned, go_back
 from stackhand.release.rollout import Rolling, Rollout
 from stackhand.release.verdict import Order, Verdict
 from stackhand.release.waiting import Interrupted
-
-CODES = {
-    Verdict.DEPLOYED: ExitCode.DONE,
-    Verdict.ROLLED_BACK: ExitCode.ROLLED_BACK,
-    Verdict.FAILED: ExitCode.DEPLOY_FAILED,
-    Verdict.SUPERSEDED: ExitCode.SUPERSEDED,
-    Verdict.STILL_ROLLING: ExitCode.STILL_ROLLING,
-}
 
 
 def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
@@ -57,9 +49,9 @@ def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifes
             manifest = manifest.but(services={**manifest.services, name: _ordered(part, rolling)})
             context.releases.write(manifest)
     except Interrupted:
-        raise interrupted(manifest, rollout.rolling) from None
+        raise ending.interrupted(manifest, rollout.rolling) from None
     except (BotoCoreError, ClientError) as error:
-        raise _lost(manifest, rollout.rolling, error) from error
+        raise ending.lost(manifest, rollout.rolling, error) from error
     return watch(context, manifest, good, rollout)
 
 
@@ -91,16 +83,16 @@ def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
     try:
         found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
     except Interrupted:
-        raise interrupted(manifest, rollout.rolling) from None
+        raise ending.interrupted(manifest, rollout.rolling) from None
     except (BotoCoreError, ClientError) as error:
-        raise _lost(manifest, rollout.rolling, error) from error
+        raise ending.lost(manifest, rollout.rolling, error) from error
     if found is Verdict.DEPLOYED:
         return manifest
     if found is Verdict.FAILED:
         ends = {Verdict.FAILED, Verdict.ROLLED_BACK}
         bad = [each for each in rollout.rolling.values() if each.failing or each.verdict in ends]
         raise failed(context, manifest, good, bad)
-    raise _open_end(context, manifest, rollout.rolling, found)
+    raise ending.open_end(context, manifest, rollout.rolling, found)
 
 
 def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: list[Rolling]) -> Failure:
@@ -137,62 +129,8 @@ def go_back_and_tell(
         f"The release {manifest.commit[:12]} to {name} was not taken: {what}; {returned.words}.",
         evidence=[*everything, f"this report: {path}"],
         next=f"./inv cloud.logs -e {name}; mend it, then ./inv deploy -e {name}",
-        code=CODES[verdict],
+        code=ending.CODES[verdict],
     )
-
-
-def interrupted(manifest: Manifest, rolling: Mapping[str, Rolling]) -> Failure:
-    """Return what to say when somebody stops us while services are replaced: ECS goes on without us."""
-    name = manifest.environment
-    return Failure(
-        f"Interrupted; ECS goes on rolling out {manifest.commit[:12]} to {name} without us.",
-        evidence=[each.words() for each in rolling.values()] or ["no service was touched yet"],
-        next=f"./inv deploy -e {name} --resume to go on waiting, ./inv rollback -e {name} to go back",
-        code=ExitCode.STILL_ROLLING if rolling else ExitCode.INTERRUPTED,
-    )
-
-
-def _lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -> Failure:
-    """Return what to say when AWS does not answer us any more in the middle."""
-    name = manifest.environment
-    if not expired(error):
-        return failure(f"The rollout to {name} cannot be watched any more", error, ExitCode.STILL_ROLLING)
-    return Failure(
-        f"The credentials expired while {manifest.commit[:12]} was rolled out to {name}; ECS goes on without us.",
-        evidence=[*(each.words() for each in rolling.values()), message_of(error)],
-        next=f"log in again, then ./inv deploy -e {name} --resume",
-        code=ExitCode.STILL_ROLLING,
-    )
-
-
-def _open_end(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling], found: Verdict) -> Failure:
-    """Return what to say of a release that is neither deployed nor failed; nothing is touched any more."""
-    name = context.environment.name
-    words = [each.words() for each in rolling.values()]
-    if found is Verdict.SUPERSEDED:
-        foreign = [line for each in rolling.values() for line in _foreign(each)]
-        context.releases.write(manifest.judged(found, "; ".join(foreign)))
-        return Failure(
-            f"The release {manifest.commit[:12]} to {name} was superseded: somebody else deployed meanwhile.",
-            evidence=[*words, *foreign],
-            next=f"./inv cloud.status -e {name} shows what runs; deploy again if it is to be yours",
-            code=ExitCode.SUPERSEDED,
-        )
-    context.releases.write(manifest.judged(found, f"not done within {context.pace.timeout:g} s"))
-    events = [f"{each.name} event: {message}" for each in rolling.values() for message in each.events()[-5:]]
-    return Failure(
-        f"{manifest.commit[:12]} is still rolling out to {name} after {context.pace.timeout:g} s, and has not failed.",
-        evidence=[*words, *events],
-        next=f"./inv deploy -e {name} --resume to go on waiting, ./inv rollback -e {name} to go back",
-        code=ExitCode.STILL_ROLLING,
-    )
-
-
-def _foreign(rolling: Rolling) -> list[str]:
-    primary = rolling.seen[-1].primary if rolling.seen else None
-    if rolling.verdict is not Verdict.SUPERSEDED or primary is None:
-        return []
-    return [f"{rolling.name} now rolls out {primary.task_definition.rpartition('/')[2]} ({primary.id})"]
 
 
 def _ordered(part: Part, rolling: Rolling) -> Part:

@@ -6,9 +6,10 @@ from typing import Any
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.context import Context, target_of
+from stackhand.release.ending import interrupted
 from stackhand.release.manifest import Manifest
 from stackhand.release.returning import probe_of
-from stackhand.release.rolling import go_back_and_tell, interrupted
+from stackhand.release.rolling import go_back_and_tell
 from stackhand.release.verdict import Verdict
 from stackhand.release.waiting import Interrupted
 

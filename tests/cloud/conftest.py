@@ -15,7 +15,8 @@ from stackhand.environments import Environment
 from stackhand.release.context import Context, Pace
 from stackhand.release.waiting import Clock
 from tests.cloud import fake_ecs
-from tests.cloud.fake_ecs import ACCOUNT, CLUSTER, REGION, Outcome, World
+from tests.cloud.fake_ecs import World
+from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION, Outcome
 from tests.cloud.fake_server import serving
 
 SERVICES = ("web", "api")

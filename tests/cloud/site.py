@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tests.checkout import Checkout
-from tests.cloud.fake_ecs import ACCOUNT, REGION
+from tests.cloud.fake_rollout import ACCOUNT, REGION
 
 PACE = "poll=0.1,timeout=60,probes=2,probe_timeout=2"
 

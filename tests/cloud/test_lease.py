@@ -147,3 +147,5 @@ def test_a_playbook_that_is_killed_leaves_no_lease(cloud: Cloud, playbook: subpr
     playbook.kill()
     playbook.wait()
     eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)
+    for child in keeper._started:
+        child.wait(15.0)

@@ -13,7 +13,7 @@ from stackhand.infrastructure import account
 from stackhand.release import target
 from stackhand.release.preflight import Preflight
 from tests.cloud.conftest import Cloud
-from tests.cloud.fake_ecs import REGION
+from tests.cloud.fake_rollout import REGION
 
 
 def problems(cloud: Cloud, output: dict[str, Any], digests: Mapping[str, str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import pytest
 from stackhand.release import lease
 from tests.checkout import Checkout, Said, clean_environment, eventually
 from tests.cloud.conftest import Cloud
-from tests.cloud.fake_ecs import Outcome
+from tests.cloud.fake_rollout import Outcome
 from tests.cloud.site import Site
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,10 @@ def by_hand(site: Site) -> subprocess.Popen[str]:
     )
 
 
-def test_an_environment_is_deployed_broken_interrupted_resumed_and_rolled_back(site: Site, cloud: Cloud) -> None:
+@pytest.mark.timeout(400)
+def test_a_release_is_deployed_a_broken_one_taken_back_and_an_earlier_one_brought_back(
+    site: Site, cloud: Cloud
+) -> None:
     first = prepared(site, cloud, "first")
     lines = [json.loads(line) for line in inv(site, "deploy", "--yes", "--json").out.splitlines()]
     assert lines[-1] | {"time": ""} == {
@@ -92,6 +95,16 @@ def test_an_environment_is_deployed_broken_interrupted_resumed_and_rolled_back(s
     assert "Traceback" not in broken.out + broken.err
     assert lease.current(cloud.context.store) is None
 
+    second = prepared(site, cloud, "second")
+    assert f"{second[:12]} is deployed in staging" in inv(site, "deploy", "--yes").out
+    back = inv(site, "rollback", "--yes")
+    assert f"{first[:12]} is back in staging" in back.out
+    kept = [each.verdict for each in cloud.context.releases.newest_first()]
+    assert kept == ["deployed", "deployed", "rolled_back", "deployed"]
+
+
+@pytest.mark.timeout(400)
+def test_a_release_is_left_rolling_by_a_signal_and_come_back_to(site: Site, cloud: Cloud) -> None:
     second = prepared(site, cloud, "second", after=500.0)
     ordered = cloud.world.updates() + 2
     child = by_hand(site)
@@ -117,6 +130,3 @@ def test_an_environment_is_deployed_broken_interrupted_resumed_and_rolled_back(s
         cloud.world.outcomes[digest] = Outcome(version=second)
     resumed = inv(site, "deploy", "--resume")
     assert f"{second[:12]} is deployed in staging" in resumed.out
-
-    back = inv(site, "rollback", "--yes")
-    assert f"{first[:12]} is back in staging" in back.out

@@ -1,0 +1,33 @@
+"""The secrets that services read at their start: SSM parameters, by name and version, never by value."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from stackhand.release.target import Target
+
+PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")
+BATCH = 10
+"""As many as GetParameters takes at once."""
+
+
+def of(target: Target) -> dict[str, list[str]]:
+    """Return the SSM parameters that services read at their start, and who reads each."""
+    found: dict[str, list[str]] = {}
+    for name, service in target.services.items():
+        for container in service.task_definition.get("containerDefinitions", []):
+            for each in container.get("secrets") or []:
+                match = PARAMETER.fullmatch(str(each.get("valueFrom", "")))
+                if match and ":secretsmanager:" not in each["valueFrom"]:
+                    found.setdefault(match[1], []).append(name)
+    return found
+
+
+def versions(ssm: Any, names: list[str]) -> dict[str, int]:
+    """Return the versions of the parameters there are; never their values, which are not asked to be decrypted."""
+    found = {}
+    for start in range(0, len(names), BATCH):
+        answer = ssm.get_parameters(Names=names[start : start + BATCH], WithDecryption=False)
+        found.update({each["Name"]: int(each["Version"]) for each in answer["Parameters"]})
+    return found
