@@ -41,6 +41,7 @@ resource "aws_ecs_service" "main" {
   desired_count                     = each.value["x-aws"].scale.min
   platform_version                  = "LATEST"
   propagate_tags                    = "SERVICE"
+  force_new_deployment              = true # or another spot_weight would delete the service and make a new one
   enable_execute_command            = var.exec
   availability_zone_rebalancing     = "ENABLED"
   health_check_grace_period_seconds = contains(keys(local.paths), each.key) ? 60 : null

@@ -122,6 +122,13 @@ resource "aws_lb_listener_rule" "path" {
     type             = "forward"
     target_group_arn = aws_lb_target_group.service[each.value].arn
   }
+
+  lifecycle {
+    precondition {
+      condition     = length([for path, priority in local.priorities : path if priority == local.priorities[each.key]]) == 1
+      error_message = "Another path has the number that ${each.key} would get: change a letter of either."
+    }
+  }
 }
 
 resource "aws_lb_target_group" "service" {

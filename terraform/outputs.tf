@@ -1,3 +1,5 @@
+# What people and deploys are told.
+
 output "url" {
   description = "Where people find the stack."
   value       = local.url

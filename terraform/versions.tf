@@ -1,3 +1,5 @@
+# Which Terraform, which providers, where the state is, and what everything else calls by name.
+
 terraform {
   required_version = ">= 1.11" # write-only arguments: no secret is in the state
 

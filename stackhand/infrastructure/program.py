@@ -6,10 +6,7 @@ import json
 import os
 import re
 import shlex
-import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +14,11 @@ from typing import Any
 from stackhand import ROOT
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import process
 from stackhand.infrastructure.diagnostics import failure
 from stackhand.state import State
 
-FOLDER = ROOT / "terraform"
 OLDEST = (1, 11)
-INSTALL = (
-    "install Terraform 1.11 or newer (developer.hashicorp.com/terraform/install), or name it: STACKHAND_TERRAFORM="
-)
 STATE_KEY = "terraform.tfstate"
 LOCK_WAIT = "5s"
 CHANGES = 2
@@ -57,13 +51,12 @@ class Terraform:
         """
         try:
             out = json.loads(self._read("version", "-json"))["terraform_version"]
-        except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-            said = [f"tried: {shlex.join(self._words())}", f"{error}"]
-            raise Failure("Terraform cannot be run.", evidence=said, next=INSTALL, code=ExitCode.PREFLIGHT) from error
+        except (ValueError, KeyError) as error:
+            raise process.not_run(self._words(), f"it does not say its version: {error}") from error
         if tuple(map(int, re.findall(r"\d+", out)[:2])) < OLDEST:
             raise Failure(
                 f"Terraform is {out}, and passwords that are in no state need 1.11.",
-                next=INSTALL,
+                next=process.INSTALL,
                 code=ExitCode.PREFLIGHT,
             )
         return str(out)
@@ -146,17 +139,7 @@ class Terraform:
         return {**kept, **ours, "AWS_REGION": self.environment.region}
 
     def _read(self, *words: str) -> str:
-        with self.log.open("ab") as log:
-            return subprocess.run(
-                [*self._words(), *words],
-                cwd=FOLDER,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                check=True,
-                text=True,
-            ).stdout
+        return process.read([*self._words(), *words], self._environment(), self.log)
 
     def _run(self, what: str, command: str, *words: str) -> int:
         """Run a command with its steps as progress; return its exit code.
@@ -165,23 +148,8 @@ class Terraform:
             Failure: it failed.
         """
         self.said = []
-        with self.log.open("a", encoding="utf-8") as log:
-            child = subprocess.Popen(
-                [*self._words(), command, "-json", *words],
-                cwd=FOLDER,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-            )
-            assert child.stdout is not None  # noqa: S101 - it is a pipe
-            with _interrupts_to(child):
-                for line in child.stdout:
-                    log.write(line)
-                    self._follow(line)
-                code = child.wait()
+        line = [*self._words(), command, "-json", *words]
+        code = process.follow(line, self._environment(), self.log, self._follow)
         if code not in {0, CHANGES} or (code == CHANGES and command != "plan"):
             raise failure(self.environment, what, self.said, self.log)
         return code
@@ -195,23 +163,3 @@ class Terraform:
             self.said.append(event["diagnostic"])
         elif event.get("type") in TOLD and event["hook"].get("action") != "read":
             self.progress(str(event["@message"]))
-
-
-@contextmanager
-def _interrupts_to(child: subprocess.Popen[str]) -> Iterator[None]:
-    """Let an interrupt reach Terraform, once: it finishes what it has begun, writes the state and frees the lock."""
-
-    def pass_on(_number: int, _frame: object) -> None:
-        if child.poll() is None:
-            child.send_signal(signal.SIGINT)
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, pass_on)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ class Cloud:
 
     def play(self, name: str, **variables: Any) -> Said:
         """Run a playbook as a person without ./inv would."""
-        words = [str(ROOT / ".venv" / "bin" / "ansible-playbook"), f"playbooks/{name}.yml", "-e", json.dumps(variables)]
+        # as a module, so that the copy's own stackhand is what it imports
+        words = [sys.executable, "-m", "ansible.cli.playbook", f"playbooks/{name}.yml", "-e", json.dumps(variables)]
         done = subprocess.run(
             words,
             cwd=self.checkout.path,
@@ -140,10 +142,17 @@ class Module:
 
     path: Path
     terraform: str
+    environment: dict[str, str]
 
     def run(self, *words: str, check: bool = True) -> Said:
         done = subprocess.run(
-            [self.terraform, *words], cwd=self.path, capture_output=True, text=True, timeout=150, check=False
+            [self.terraform, *words],
+            cwd=self.path,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
         )
         assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return Said(done.returncode, done.stdout, done.stderr)
@@ -160,14 +169,15 @@ class Module:
 
 
 @pytest.fixture(scope="session")
-def module(terraform: str) -> Iterator[Module]:
-    """A copy of terraform/ and of what it reads, initialised."""
+def module(terraform: str, request: pytest.FixtureRequest) -> Iterator[Module]:
+    """A copy of terraform/ and of what it reads, initialised; the genuine provider asks an AWS who it is."""
+    environment = request.getfixturevalue("cloud").environment if terraform == "terraform" else {}
     folder = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
     shutil.copytree(ROOT / "terraform", folder / "terraform", ignore=shutil.ignore_patterns(".terraform"))
     for name in ("docker-compose.yml", ".env.example"):
         shutil.copy2(ROOT / name, folder / name)
     (folder / "terraform" / "local_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
-    found = Module(folder / "terraform", terraform)
+    found = Module(folder / "terraform", terraform, environment)
     found.run("init", "-input=false")
     yield found
     shutil.rmtree(folder, ignore_errors=True)

@@ -21,6 +21,11 @@ def test_terraform_formats_and_accepts_them(module: Module) -> None:
     module.run("validate")
 
 
+def test_each_says_first_what_it_is_about() -> None:
+    first = {path.name: path.read_text(encoding="utf-8").splitlines()[0] for path in FOLDER.glob("*.tf")}
+    assert [name for name, line in first.items() if not line.startswith("# ")] == []
+
+
 def test_their_own_tests_pass(module: Module) -> None:
     said = module.run("test", "-no-color", check=False)
     assert said.code == 0, said.out + said.err

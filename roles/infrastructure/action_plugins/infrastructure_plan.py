@@ -8,7 +8,8 @@ from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.infrastructure import cost
 from stackhand.infrastructure.plan import concerns_of, rows, summary
-from stackhand.infrastructure.program import FOLDER, Terraform
+from stackhand.infrastructure.process import FOLDER
+from stackhand.infrastructure.program import Terraform
 
 
 class ActionModule(Action):
