@@ -19,5 +19,6 @@ alb.set_targets_for_group = health.set_targets
 alb._ACTION_MAP["DescribeTargetHealth"] = health.describe
 ecs._record_service_task_healthy = health.record_task
 ecs._cleanup_task_resources = health.clean_up
+ecs._stop_task = health.stop_task
 ecs._build_run_kwargs = limits.run_arguments
 ContainerCollection.create, ContainerCollection.get = limits.create, limits.get

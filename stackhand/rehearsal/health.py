@@ -38,6 +38,7 @@ _lock = threading.RLock()
 _publish: Callable[..., bool] = alb.set_targets_for_group
 _is_stable: Callable[..., None] = ecs._record_service_task_healthy
 _clean_up: Callable[..., None] = ecs._cleanup_task_resources
+_stop: Callable[..., Any] = ecs._stop_task
 
 
 def set_targets(group: str, targets: Sequence[tuple[str, int]], previous: Sequence[str] = ()) -> bool:
@@ -112,6 +113,26 @@ def _fail(task: dict[str, Any], reason: str) -> None:
     if ecs._mark_task_stopped(task["taskArn"], task, reason, "ServiceSchedulerInitiated"):
         ecs._cleanup_task_resources(task, ecs._get_docker())
         ecs._record_service_task_failure(task)
+
+
+def stop_task(data: dict[str, Any]) -> Any:
+    """Stop a task; where one has to make room, one that nobody asks yet, as at ECS, and not the oldest."""
+    if data.get("reason") == "Deployment capacity limit":
+        data = {**data, "task": _least_missed(data["task"])}
+    return _stop(data)
+
+
+def _least_missed(chosen: str) -> str:
+    task = ecs._tasks[chosen]
+    name = f"{ecs._cluster_name_from_arn(task['clusterArn'])}/{task['group'].partition(':')[2]}"
+    primary = ecs._primary_deployment(ecs._services[name]) or {}
+    healthy = {each.address for each, state in list(_states.items()) if state == HEALTHY}
+    for arn, each in list(ecs._tasks.items()):
+        same = each.get("group") == task["group"] and each.get("clusterArn") == task["clusterArn"]
+        stale = each.get("_deployment_id") != primary.get("id") and each.get("lastStatus") in ecs._PRE_STOP_STATUSES
+        if same and stale and ecs._task_ip(each) not in healthy:
+            return str(arn)
+    return chosen
 
 
 def clean_up(task: dict[str, Any], *rest: Any) -> None:
