@@ -63,10 +63,14 @@ class Action(ActionBase):  # type: ignore[misc]
         """Whether there is somebody to tell things to before Ansible does, at the end of the task."""
         return EVENTS in os.environ
 
-    def progress(self, text: str) -> None:
-        """Tell how far a long action is."""
+    def note(self, text: str) -> None:
+        """Tell something of a long action that is to stay on the screen."""
+        self.progress(text, kept=True)
+
+    def progress(self, text: str, *, kept: bool = False) -> None:
+        """Tell how far a long action is; what is not `kept` makes room for what comes next."""
         if self.told_at_once:
-            self._tell({"event": "progress", "text": text})
+            self._tell({"event": "progress", "text": text, "kept": kept})
         elif text != self._told:
             with suppress(OSError):  # Ansible was killed; its worker may have something to finish
                 Display().display(f"  · {text}")

@@ -77,6 +77,10 @@ class Reporter:
             self.line(f"{glyph('note'):>3} {text}")
         self._told = text
 
+    def note(self, text: str) -> None:
+        """Show something about the present step that is to stay."""
+        self.line(f"{glyph('note'):>3} {text}")
+
     def step(self, step: Mapping[str, Any], *, changed: bool) -> None:
         """Show one thing that is done, with its time and what there is to know about it."""
         mark, style = ("done", "green") if changed else ("same", "dim")

@@ -28,6 +28,10 @@ class Lines(Reporter):
             self.event("progress", text=text)
         self._told = text
 
+    def note(self, text: str) -> None:
+        """Tell something about the present step."""
+        self.event("note", text=text)
+
     def step(self, step: Mapping[str, Any], *, changed: bool) -> None:
         """Tell of one thing that is done."""
         self.event("step", changed=changed, **step)

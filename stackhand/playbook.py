@@ -133,7 +133,7 @@ def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | 
                 outcome.steps.append(event["step"])
                 outcome.changed |= event["changed"]
             case "progress":
-                reporter.progress(event["text"])
+                (reporter.note if event.get("kept") else reporter.progress)(event["text"])
             case "report":
                 outcome.report = event["report"]
             case "failure":

@@ -33,12 +33,22 @@ _warm_up()
 
 
 class ReleaseAction(Action):
-    """An action of a release, whose work is the method `release`."""
+    """An action of a release, whose work is the method `release`.
+
+    Its class attribute `words` names the work in a sentence; one that `reads` only may be run in check mode.
+    """
+
+    words = "The release"
+    reads = False
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Do the work; an interrupt becomes a failure that is told at once, for Ansible does not wait for it."""
-        if check:
-            return {"changed": False, "skipped": True, "msg": "what a release would do is told by ./inv plan"}
+        if check and not self.reads:
+            raise Failure(
+                "A release cannot be tried without doing it.",
+                next=f"./inv plan -e {arguments['environment']} says what it would change",
+                code=ExitCode.USAGE,
+            )
         given = json.loads(json.dumps(arguments))  # without Ansible's tags, which no other library knows
         clock = Clock()
         context = self._context(given, clock)
@@ -53,8 +63,6 @@ class ReleaseAction(Action):
                 _give_back(context)
                 raise found from error
 
-    words = "The release"
-
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Do the work, as `act` says."""
         raise NotImplementedError
@@ -62,14 +70,14 @@ class ReleaseAction(Action):
     def _context(self, arguments: dict[str, Any], clock: Clock) -> Context:
         pace = Pace(**{key: type(getattr(Pace, key))(value) for key, value in (arguments.get("pace") or {}).items()})
         environment = environments.load(str(arguments["environment"]))
-        return Context(environment, self.progress, clock, str(arguments.get("token", "")), pace)
+        return Context(environment, self.progress, self.note, clock, str(arguments.get("token", "")), pace)
 
     def _failure_of(self, error: Exception) -> Failure | None:
         """Return what there is to say of an error; nothing of one that nobody foresaw."""
         if isinstance(error, Failure):
             return error
         if isinstance(error, Interrupted):
-            return Failure("Interrupted.", code=ExitCode.INTERRUPTED)
+            return Failure("Interrupted; no service was touched.", code=ExitCode.INTERRUPTED)
         if type(error).__module__.startswith("botocore"):
             return failure(f"{type(self).words} failed", error)
         return None

@@ -12,6 +12,7 @@ from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.rollout import PATIENCE, POLL, Rollout
 from stackhand.release.store import Store
 from stackhand.release.target import Target
+from stackhand.release.targets import Targets
 from stackhand.release.waiting import Clock, Say
 
 
@@ -41,6 +42,7 @@ class Context:
     Args:
         environment: which.
         say: told how far we are.
+        note: told what is to stay on the screen.
         clock: the time.
         token: of the lease; empty for who only reads.
         pace: how to wait.
@@ -48,6 +50,7 @@ class Context:
 
     environment: Environment
     say: Say
+    note: Say = lambda _: None
     clock: Clock = field(default_factory=Clock)
     token: str = ""
     pace: Pace = field(default_factory=Pace)
@@ -74,7 +77,10 @@ class Context:
 
     def rollout(self, target: Target) -> Rollout:
         """Return a rollout in the environment's cluster."""
-        return Rollout(self.ecs, target.cluster, self.clock, self.say, poll=self.pace.poll, timeout=self.pace.timeout)
+        found = Rollout(self.ecs, target.cluster, self.clock, self.say, poll=self.pace.poll, timeout=self.pace.timeout)
+        found.note = self.note
+        found.targets = Targets(self.environment.client("elbv2"), target)
+        return found
 
     def require_lease(self) -> None:
         """Go on only while the lease is ours."""

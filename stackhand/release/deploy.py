@@ -48,9 +48,8 @@ def deploy(
             "preflight_allow_older": allow_older,
             "images_max_severity": max_severity,
         }
-    environments.load(environment)
-    _ask(f"This releases to {environment}.", environment, yes=yes or resume)
-    _run("resume" if resume else "deploy", environment, variables, json=json)
+    question = "" if yes or resume else f"This releases to {environment}."
+    _run("resume" if resume else "deploy", environment, variables, question, json=json)
 
 
 def rollback(*, environment: str, to: str, yes: bool, json: bool, lock_wait: float) -> None:
@@ -59,25 +58,26 @@ def rollback(*, environment: str, to: str, yes: bool, json: bool, lock_wait: flo
     Raises:
         Failure: there is none, or it is not deployed.
     """
-    environments.load(environment)
-    _ask(f"This brings {to or 'the last good release'} back to {environment}.", environment, yes=yes)
+    question = "" if yes else f"This brings {to or 'the last good release'} back to {environment}."
     variables = {"stackhand_environment": environment, "preflight_to": to, "preflight_lock_wait": lock_wait}
-    _run("rollback", environment, variables, json=json)
+    _run("rollback", environment, variables, question, json=json)
 
 
-def _ask(warning: str, name: str, *, yes: bool) -> None:
+def _ask(warning: str, name: str) -> None:
     """Ask who sits at a terminal; in CI the command itself was the decision."""
-    if yes or os.environ.get("CI") or not sys.stdin.isatty():
+    if not warning or os.environ.get("CI") or not sys.stdin.isatty():
         return
     console.say(warning)
     if input(f"Go on? Type {name}: ").strip() != name:
         raise Failure("Nothing was done: the name was not typed.")
 
 
-def _run(name: str, environment: str, variables: dict[str, Any], *, json: bool) -> None:
+def _run(name: str, environment: str, variables: dict[str, Any], question: str, *, json: bool) -> None:
     packages.CLOUD.ensure()
     lines = Lines() if json else None
     try:
+        environments.load(environment)
+        _ask(question, environment)
         report = playbook.run(
             name,
             {**variables, **_pace()},

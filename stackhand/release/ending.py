@@ -31,6 +31,17 @@ def interrupted(manifest: Manifest, rolling: Mapping[str, Rolling]) -> Failure:
     )
 
 
+def unproven(manifest: Manifest) -> Failure:
+    """Return what to say when somebody stops us between the rollout and the record of it."""
+    name, touched = manifest.environment, any(each.deployment for each in manifest.services.values())
+    return Failure(
+        f"Interrupted; {manifest.commit[:12]} runs in {name}, and nobody knows whether it is well.",
+        evidence=["it is not recorded as a good release, to which one may return"] if touched else [],
+        next=f"./inv deploy -e {name} --resume to probe and record it" if touched else f"./inv cloud.status -e {name}",
+        code=ExitCode.STILL_ROLLING if touched else ExitCode.INTERRUPTED,
+    )
+
+
 def lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -> Failure:
     """Return what to say when AWS does not answer us any more in the middle."""
     name = manifest.environment

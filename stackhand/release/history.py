@@ -25,7 +25,8 @@ def releases(*, environment: str, lines: int, json: bool) -> None:
     elif not newest:
         console.say(f"Nothing was released to {environment} yet.")
     else:
-        rows = [_row(each, current) for each in newest]
+        at_work = lease.current(found.store) is not None
+        rows = [_row(each, current, "under way" if at_work else "left open") for each in newest]
         console.table(rows, ["", "release", "kind", "verdict", "by", "reason"], STYLES)
 
 
@@ -56,6 +57,6 @@ def unlock(*, environment: str, yes: bool) -> None:
     console.say(f"The lease of {environment} is free.")
 
 
-def _row(manifest: Manifest, current: Manifest | None) -> list[str]:
+def _row(manifest: Manifest, current: Manifest | None, unknown: str) -> list[str]:
     mark = "*" if current and manifest.id == current.id else ""
-    return [mark, manifest.id, manifest.kind, manifest.verdict or "under way", manifest.by, manifest.reason]
+    return [mark, manifest.id, manifest.kind, manifest.verdict or unknown, manifest.by, manifest.reason]

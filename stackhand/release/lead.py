@@ -10,6 +10,7 @@ from stackhand.infrastructure import account
 from stackhand.release import keeper, manifest, registry, source
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
+from stackhand.release.verdict import Verdict
 
 
 def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -84,10 +85,10 @@ def _open(context: Context) -> Manifest:
 
 
 def _last_good(context: Context) -> Manifest:
-    """Return the last known good release that is not what the newest attempt was: there one wants to be."""
+    """Return the last known good release; when it is what runs, the one before it."""
     current = context.releases.current()
     newest = next(context.releases.newest_first(), None)
-    if current and newest and newest.id != current.id and newest.open:
+    if current and newest and newest.verdict not in {Verdict.DEPLOYED, Verdict.ROLLED_BACK}:
         return current
     for each in context.releases.newest_first():
         if current and each.good and each.id < current.id and each.commit != current.commit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +17,9 @@ CANNOT_TELL = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotImplemented", "InvalidAction", "501"}
 )
 """What AWS answers to who may not look, and an emulator to what it does not know."""
+
+
+TASKS = "ecs-tasks.amazonaws.com"
 
 
 class Preflight:
@@ -87,6 +91,9 @@ class Preflight:
             found = self._ask(f"role {role}", partial(self._client("iam").get_role, RoleName=role))
             if found == {}:
                 yield f"{name}: there is no role {role}"
+            trust = (found or {}).get("Role", {}).get("AssumeRolePolicyDocument")
+            if trust and TASKS not in json.dumps(trust):
+                yield f"{name}: {TASKS} may not assume the role {role}"
 
     def secrets(self) -> Iterator[str]:
         """Every secret is there, by its name; their values are not asked for."""

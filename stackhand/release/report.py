@@ -14,6 +14,7 @@ from stackhand.release.aws import message_of
 from stackhand.release.rollout import Rolling
 from stackhand.release.stopped import Stopped
 from stackhand.release.target import Service, Target
+from stackhand.release.targets import Targets
 from stackhand.state import State
 
 EVENTS = 5
@@ -64,7 +65,7 @@ class Collector:
     def __init__(self, environment: Environment, target: Target) -> None:
         self.target = target
         self.ecs = environment.client("ecs")
-        self.balancer = environment.client("elbv2")
+        self.targets = Targets(environment.client("elbv2"), target)
         self.cloudwatch = environment.client("logs")
 
     def collect(self, rolling: Rolling) -> Part:
@@ -73,24 +74,13 @@ class Collector:
         part = Part(rolling.name, rolling.refused or _words(rolling))
         part.events = rolling.events()
         part.tasks = self._try(part, "stopped tasks", lambda: self._tasks(rolling)) or []
-        part.health = self._try(part, "target health", lambda: self._health(service)) or []
+        part.health = self._try(part, "target health", lambda: self.targets.troubles(service)) or []
         part.log = self._try(part, "log", lambda: self._log(service, part.tasks)) or []
         part.hint = stopped.hint(part.tasks, [*part.events, *part.health, *part.log, part.words])
         return part
 
     def _tasks(self, rolling: Rolling) -> list[Stopped]:
         return stopped.newest(self.ecs, self.target.cluster, rolling.service, rolling.order)
-
-    def _health(self, service: Service) -> list[str]:
-        if not service.target_group:
-            return []
-        found = self.balancer.describe_target_health(TargetGroupArn=service.target_group)["TargetHealthDescriptions"]
-        return [
-            f"{each['Target']['Id']}:{each['Target'].get('Port', '')} {each['TargetHealth'].get('State')}: "
-            f"{each['TargetHealth'].get('Reason', '')} {each['TargetHealth'].get('Description', '')}".rstrip(" :")
-            for each in found
-            if each["TargetHealth"].get("State") not in {"healthy", "draining"}
-        ][:3]
 
     def _log(self, service: Service, tasks: Sequence[Stopped]) -> list[str]:
         for task in tasks:

@@ -47,7 +47,7 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
         require_way_back(context.releases, good, manifest)
     except Failure as failure:
         return Returned(Verdict.FAILED, f"no way back: {failure.what}", list(failure.evidence))
-    context.say(f"returning all services to {good.commit[:12]}")
+    context.note(f"returning all services to {good.commit[:12]}")
     rollout = context.rollout(target_of(manifest))
     try:
         for name, part in good.services.items():
@@ -87,7 +87,7 @@ def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool
     ours = {wanted, part.task_definition, part.previous, *(definition for _, definition in part.before)}
     if primary is None or primary.task_definition in ours:
         return False
-    context.say(f"{name} is left alone: somebody else rolls out {primary.task_definition.rpartition('/')[2]}")
+    context.note(f"{name} is left alone: somebody else rolls out {primary.task_definition.rpartition('/')[2]}")
     return True
 
 

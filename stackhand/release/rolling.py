@@ -103,7 +103,7 @@ def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: lis
     parts = [collector.collect(each) for each in bad]
     lines = report.screen(parts)
     for part in parts:
-        context.say(f"{part.name} failed: {part.hint or part.words}")
+        context.note(f"{part.name} failed: {part.hint or part.words}")
     return go_back_and_tell(context, manifest, good, f"{', '.join(part.name for part in parts)} failed", lines)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stackhand.release import snapshots, verdict
 from stackhand.release.aws import expired, message_of, transient
+from stackhand.release.targets import Targets
 from stackhand.release.verdict import Order, Snapshot, Verdict
 from stackhand.release.waiting import Clock, Say
 
@@ -52,8 +53,8 @@ class Rolling:
         self.verdict = verdict.decide(self.order, self.seen)
         self.failing = verdict.failing(self.order, self.seen)
 
-    def words(self) -> str:
-        """Say where it is."""
+    def words(self, targets: str = "") -> str:
+        """Say where it is, and what the load balancer says of it."""
         if self.refused:
             return f"{self.name} refused"
         ours = self.seen[-1].deployment(self.order.deployment) if self.seen else None
@@ -62,7 +63,7 @@ class Rolling:
             return f"{self.name}:{revision} {self.verdict or 'ordered'}"
         failed = f", {ours.failed} failed" if ours.failed else ""
         state = self.verdict or ours.rollout.lower()
-        return f"{self.name}:{revision} {ours.running}/{ours.desired} running{failed} ({state})"
+        return f"{self.name}:{revision} {ours.running}/{ours.desired} running{failed}{targets} ({state})"
 
 
 class Rollout:
@@ -90,6 +91,8 @@ class Rollout:
         self.ecs, self.cluster, self.clock, self.say = ecs, cluster, clock, say
         self.poll, self.timeout = poll, timeout
         self.rolling: dict[str, Rolling] = {}
+        self.note: Say = say
+        self.targets: Targets | None = None
         self._told: set[str] = set()
 
     def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
@@ -157,7 +160,8 @@ class Rollout:
         for each in open_ones:
             each.look(found.get(each.service), self.clock.now())
             self._tell_events(each)
-        self.say("; ".join(each.words() for each in self.rolling.values()))
+        words = self.targets.words if self.targets else lambda _: ""
+        self.say("; ".join(each.words(words(each.name)) for each in self.rolling.values()))
 
     def _out_of_patience(self, rolling: list[Rolling]) -> None:
         for each in rolling:
@@ -168,7 +172,7 @@ class Rollout:
         for message in rolling.events():
             if message not in self._told:
                 self._told.add(message)
-                self.say(message)
+                self.note(message)
 
 
 def _returns(found: Mapping[str, Any]) -> bool:

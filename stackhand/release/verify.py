@@ -6,7 +6,7 @@ from typing import Any
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.context import Context, target_of
-from stackhand.release.ending import interrupted
+from stackhand.release.ending import unproven
 from stackhand.release.manifest import Manifest
 from stackhand.release.returning import probe_of
 from stackhand.release.rolling import go_back_and_tell
@@ -24,7 +24,7 @@ def probe(context: Context, manifest: Manifest) -> str:
     try:
         problems = found.run(context.clock, context.say)
     except Interrupted:
-        raise interrupted(manifest, {}) from None
+        raise unproven(manifest) from None
     if not problems:
         return found.url
     if unchanged(context, manifest):
@@ -34,7 +34,7 @@ def probe(context: Context, manifest: Manifest) -> str:
             next=f"./inv cloud.status -e {manifest.environment}, ./inv cloud.logs -e {manifest.environment}",
             code=ExitCode.UNHEALTHY,
         )
-    context.say(f"the probe failed: {problems[0]}")
+    context.note(f"the probe failed: {problems[0]}")
     good = context.releases.current()
     raise go_back_and_tell(context, manifest, good, "every task runs, but the probe failed", problems)
 

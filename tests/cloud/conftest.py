@@ -144,7 +144,7 @@ def cloud(moto: str, subnet: str, tick: float, monkeypatch: pytest.MonkeyPatch) 
         for name in SERVICES:
             world.create(name, f"{_repository(name)}@sha256:{'0' * 64}")
         said: list[str] = []
-        context = Context(environment, said.append, TurnedClock(world), pace=Pace(probe_timeout=4.0))
+        context = Context(environment, said.append, said.append, TurnedClock(world), pace=Pace(probe_timeout=4.0))
         yield Cloud(environment, world, context, said, output(address, subnet), settings)
 
 
@@ -194,7 +194,8 @@ def _furnish(environment: Environment) -> str:
     """Make what Terraform would have made, and return a subnet."""
     client = environment.client
     client("ssm").put_parameter(Name="/shop/staging/password", Value="one", Type="SecureString")
-    client("iam").create_role(RoleName="shop-execution", AssumeRolePolicyDocument="{}")
+    trust = {"Statement": [{"Action": "sts:AssumeRole", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
+    client("iam").create_role(RoleName="shop-execution", AssumeRolePolicyDocument=json.dumps(trust))
     for name in SERVICES:
         client("ecr").create_repository(repositoryName=f"shop-{name}", imageTagMutability="IMMUTABLE")
     ec2 = client("ec2")

@@ -31,6 +31,9 @@ def test_everything_that_is_missing_is_told_together(cloud: Cloud) -> None:
     ec2 = cloud.environment.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     alone = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    cloud.environment.client("iam").create_role(
+        RoleName="other", AssumeRolePolicyDocument='{"Statement": [{"Principal": {"Service": "ec2.amazonaws.com"}}]}'
+    )
     balancer = cloud.environment.client("elbv2")
     group = balancer.create_target_group(
         Name="other", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="instance", HealthCheckPath="/"
@@ -38,12 +41,14 @@ def test_everything_that_is_missing_is_told_together(cloud: Cloud) -> None:
     api = cloud.output["services"]["api"]
     definition = api["task_definition"]
     definition["executionRoleArn"] = "arn:aws:iam::123456789012:role/gone"
+    definition["taskRoleArn"] = "arn:aws:iam::123456789012:role/other"
     definition["containerDefinitions"][0]["secrets"][0]["valueFrom"] += "-gone"
     api |= {"service": "shop-gone", "log_group": "/shop/gone", "target_group": group, "subnets": [alone]}
     digest = "sha256:" + "f" * 64
     assert problems(cloud, cloud.output, {"api": digest}) == (
         "api: the cluster shop-staging has no active service shop-gone",
         "api: there is no role gone",
+        "api: ecs-tasks.amazonaws.com may not assume the role other",
         "api: there is no parameter /shop/staging/password-gone",
         "there is no log group /shop/gone",
         "api: its target group takes instance, and tasks of Fargate need ip",

@@ -254,6 +254,29 @@ def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cl
     assert held.context.releases.current() == done
 
 
+def test_an_interrupt_before_the_probe_leaves_a_release_that_one_comes_back_to(held: Cloud) -> None:
+    release(held, "first")
+    held.context.pace = Pace(probes=50, probe_timeout=60.0)
+    held.clock.interrupt_when = lambda: any("answers as second" in line for line in held.said)
+    failure = refused(held, "second")
+    assert (failure.code, "--resume" in failure.next) == (ExitCode.STILL_ROLLING, True)
+    held.clock.interrupt_when = lambda: False
+    held.clock.interrupted = False
+    held.context.pace = Pace()
+    left = lead.choose(held.context, "resumed", "")
+    assert left is not None
+    found = rolling.resume(held.context, left, held.context.releases.current())
+    verify.probe(held.context, found)
+    assert verify.record(held.context, found)[1].commit == "second"
+
+
+def test_a_rollback_goes_to_the_last_good_release_when_that_is_not_what_runs(held: Cloud) -> None:
+    first, second = release(held, "first"), release(held, "second")
+    for verdict, wanted in (("failed", second), ("superseded", second), ("", second), ("rolled_back", first)):
+        held.context.releases.write(second.but(id=f"{second.id}x", verdict=verdict))
+        assert lead.choose(held.context, "returned", "") == wanted
+
+
 def test_a_rollback_revives_a_definition_that_somebody_retired(held: Cloud) -> None:
     first = release(held, "first")
     release(held, "second")

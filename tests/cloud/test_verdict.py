@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stackhand.release.verdict import SETTLES, Deployment, Order, Snapshot, Verdict, decide, together
@@ -37,6 +37,7 @@ RETURNS = deployment("back", "PRIMARY", "IN_PROGRESS", OLD, reason=BACK)
 RETURNED = deployment("back", "PRIMARY", "COMPLETED", OLD, reason=BACK)
 THEIRS = deployment("theirs", "PRIMARY", "IN_PROGRESS", OTHER)
 ROLLING = (OURS, ENDED)
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 CASES: dict[str, tuple[list[Snapshot], Verdict | None]] = {
     "a rollout that completed": (seen(ROLLING, ROLLING, (DONE,)), Verdict.DEPLOYED),
@@ -189,6 +190,7 @@ def _moments(steps: list[tuple[float, tuple[Deployment, ...], bool]]) -> Iterato
         yield Snapshot(at, deployments, active)
 
 
+@UNHURRIED
 @given(histories())
 def test_a_verdict_is_final(snapshots: list[Snapshot]) -> None:
     verdicts = [decide(ORDER, snapshots[:length]) for length in range(len(snapshots) + 1)]
@@ -197,6 +199,7 @@ def test_a_verdict_is_final(snapshots: list[Snapshot]) -> None:
     assert len(set(decided)) <= 1
 
 
+@UNHURRIED
 @given(histories())
 def test_only_what_we_gave_is_ever_called_deployed(snapshots: list[Snapshot]) -> None:
     if decide(ORDER, snapshots) is Verdict.DEPLOYED:
@@ -209,6 +212,7 @@ def test_only_what_we_gave_is_ever_called_deployed(snapshots: list[Snapshot]) ->
         )
 
 
+@UNHURRIED
 @given(histories())
 def test_patience_ends_when_it_ends_and_never_before(snapshots: list[Snapshot]) -> None:
     verdict = decide(ORDER, snapshots)
@@ -217,6 +221,7 @@ def test_patience_ends_when_it_ends_and_never_before(snapshots: list[Snapshot]) 
     assert late or verdict is not Verdict.STILL_ROLLING
 
 
+@UNHURRIED
 @given(histories(), st.integers(0, 5))
 def test_ecs_may_list_deployments_in_any_order(snapshots: list[Snapshot], turn: int) -> None:
     def turned(each: Snapshot) -> Snapshot:

@@ -20,4 +20,4 @@ class ActionModule(ReleaseAction):
         """Return the commit, the lease and the release to go on with."""
         found = lead.begin(context, arguments)
         words = f"{context.environment.name} in {context.environment.account}: {found['commit'][:12]}"
-        return {"changed": True, "step": step("lease", words), **found}
+        return {"changed": False, "step": step("lease", words), **found}

@@ -15,6 +15,7 @@ class ActionModule(ReleaseAction):
 
     options = frozenset({"environment", "output", "digests"})
     words = "The check of the environment"
+    reads = True
 
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Check, and note what could not be checked."""

@@ -16,6 +16,7 @@ class ActionModule(ReleaseAction):
 
     options = frozenset({"environment", "output", "migrations", "report"})
     words = "The comparison"
+    reads = True
 
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Add to the report of Terraform's plan."""
