@@ -28,8 +28,9 @@ locals {
   # Values that are one secret variable and nothing else.
   secret_values = {
     for name, values in local.written : name => {
-      for key, value in values : key => regex("^[$][{]([A-Za-z_0-9]+)", value)[0]
-      if can(regex("^[$][{][A-Za-z_0-9]+[^}]*[}]$", value)) && contains(local.secret_names, try(regex("^[$][{]([A-Za-z_0-9]+)", value)[0], ""))
+      for key, value in values : key => regex("^[$][{]?([A-Za-z_0-9]+)", value)[0]
+      if can(regex("^[$]([A-Za-z_0-9]+|[{][A-Za-z_0-9]+[^}]*[}])$", value)) &&
+      contains(local.secret_names, try(regex("^[$][{]?([A-Za-z_0-9]+)", value)[0], ""))
     }
   }
 
@@ -37,9 +38,9 @@ locals {
   filled = {
     for name, values in local.written : name => {
       for key, value in values : key => join("", [
-        for part in regexall("[$][{][^}]*[}]|[$][$]|[^$]+|[$]", value) :
-        can(regex("^[$][{]", part)) ? lookup(
-          local.settings, try(regex("^[$][{]([A-Za-z_0-9]+)", part)[0], ""), try(regex(":?-([^}]*)[}]$", part)[0], "")
+        for part in regexall("[$][{][^}]*[}]|[$][$]|[$][A-Za-z_][A-Za-z_0-9]*|[^$]+|[$]", value) :
+        can(regex("^[$][{A-Za-z_]", part)) ? lookup(
+          local.settings, try(regex("^[$][{]?([A-Za-z_0-9]+)", part)[0], ""), try(regex(":?-([^}]*)[}]$", part)[0], "")
         ) : part == "$$" ? "$" : part
       ])
       if !contains(keys(local.secret_values[name]), key)
@@ -81,7 +82,9 @@ locals {
       if startswith(value, "redis://") && anytrue([for cache in keys(local.caches) : strcontains(value, "${cache}:6379")])
     ]
   }
-  database_tls = { for name, service in local.services : name => try("sslmode=verify-full&sslrootcert=${service["x-aws"].ca}", "sslmode=require") }
+  database_tls = {
+    for name, service in local.services : name => try("sslmode=verify-full&sslrootcert=${service["x-aws"].ca}", "sslmode=require")
+  }
 
   own_urls = {
     for name, port in local.ports : name => local.emulated ? local.url_of_tasks : "http://${name}.${local.internal}:${port}"

@@ -117,6 +117,8 @@ def _secrets(written: dict[str, Any], secret: set[str], at: str) -> Iterator[str
         names = re.findall(r"\$\{?(\w+)", str(value or ""))
         whole = re.fullmatch(r"\$\{\w+[^}]*\}|\$\w+", str(value or ""))
         required = re.search(r"\$\{\w+:?\?", str(value or ""))
+        if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", str(value or "")):
+            yield f"{at}.{key}: in the cloud a variable may have a default, and no more; see docs/operations.md"
         if (secret & set(names) or required) and not whole:
             yield f"{at}.{key}: a secret must be the whole value, for its parameter is injected as it is"
 

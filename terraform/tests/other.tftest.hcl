@@ -77,6 +77,7 @@ run "it_is_told_the_addresses_and_secrets_of_the_cloud" {
       SESSIONS = "rediss://sessions.cache:6379/2"
       PRICE    = "5$"
       WORKERS  = "4"
+      OWNER    = "keeper and keeper"
       REPORTS  = "http://door.elb/api"
     }
     error_message = "variables are filled in, neighbours found, and nothing travels in the clear: ${jsonencode(local.environment.shop)}"

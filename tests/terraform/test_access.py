@@ -13,7 +13,7 @@ from tests.checkout import ROOT
 from tests.terraform.conftest import GITHUB, Module
 from tests.terraform.plans import Plan, resources
 
-pytestmark = pytest.mark.xdist_group("terraform-plans")
+pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
 TOKEN = "token.actions.githubusercontent.com"
 
 

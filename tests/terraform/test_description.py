@@ -57,6 +57,7 @@ def test_one_more_service_is_fit_too(tmp_path: Path) -> None:
 
 SPLIT = "in the cloud a command is split at spaces; write it without quotes and variables"
 WHOLE = "a secret must be the whole value, for its parameter is injected as it is"
+PLAIN = "in the cloud a variable may have a default, and no more; see docs/operations.md"
 RDS = {"managed": "rds", "class": "db.t4g.micro"}
 
 
@@ -79,6 +80,8 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
         ({"command": 'serve --name "My shop"'}, f".command: {SPLIT}"),
         ({"environment": {"URL": "http://u:${POSTGRES_PASSWORD}@x"}}, f".environment.URL: {WHOLE}"),
         ({"environment": ["URL=key-${PAYMENT:?}"]}, f".environment.URL: {WHOLE}"),
+        ({"environment": {"URL": "${HOST:-${NAME}}"}}, f".environment.URL: {PLAIN}"),
+        ({"environment": {"URL": "${HOST:+x}"}}, f".environment.URL: {PLAIN}"),
         ({"build": None}, ".x-aws: the service needs build or image"),
         ({"x_aws": {**RDS, "class": "t4g.micro"}}, ".x-aws.class must begin with db."),
         ({"x_aws": {**RDS, "storage": 5}}, ".x-aws.storage must be 20 GiB or more"),

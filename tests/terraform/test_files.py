@@ -26,6 +26,7 @@ def test_each_says_first_what_it_is_about() -> None:
     assert [name for name, line in first.items() if not line.startswith("# ")] == []
 
 
+@pytest.mark.timeout(400)
 def test_their_own_tests_pass(module: Module) -> None:
     said = module.run("test", "-no-color", check=False)
     assert said.code == 0, said.out + said.err
@@ -33,12 +34,13 @@ def test_their_own_tests_pass(module: Module) -> None:
     assert f"Success! {runs} passed, 0 failed." in said.out
 
 
+@pytest.mark.timeout(400)
 def test_checkov_finds_nothing_and_is_told_why_it_skips() -> None:
     packages.CHECKOV.ensure()
     program = ROOT / ".venv" / "tools" / "checkov" / "bin" / "checkov"
     words = ["--directory", str(FOLDER), "--framework", "terraform", "--skip-download", "--output", "json"]
     production = ["--var-file", str(FOLDER / "environments" / "production.tfvars")]
-    said = subprocess.run([program, *words, *production], capture_output=True, text=True, timeout=150, check=False)
+    said = subprocess.run([program, *words, *production], capture_output=True, text=True, timeout=380, check=False)
     found = json.loads(said.stdout)
     assert [f"{each['check_id']} {each['resource']}" for each in found["results"]["failed_checks"]] == []
     assert found["summary"]["parsing_errors"] == 0

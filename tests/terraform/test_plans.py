@@ -15,7 +15,7 @@ from tests.checkout import ROOT
 from tests.terraform.conftest import Module
 from tests.terraform.plans import Plan, addresses, resources
 
-pytestmark = pytest.mark.xdist_group("terraform-plans")
+pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
 DOCS = {
     "build": "./docs",
     "x-health": "/docs/up",

@@ -17,7 +17,7 @@ from stackhand import ports
 from tests.checkout import ROOT
 from tests.terraform.plans import Plan, resources, tasks
 
-pytestmark = pytest.mark.xdist_group("terraform-plans")
+pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
 
 
 def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:

@@ -12,7 +12,7 @@ import yaml
 from tests.checkout import eventually
 from tests.terraform.conftest import BUCKET, Cloud
 
-pytestmark = pytest.mark.xdist_group("terraform-verbs")
+pytestmark = [pytest.mark.xdist_group("terraform-verbs"), pytest.mark.timeout(400)]
 APPLY = """
 - name: Apply
   hosts: local
@@ -39,7 +39,6 @@ LOCK = {
 }
 
 
-@pytest.mark.timeout(400)
 def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Cloud) -> None:
     before = cloud.inv("plan", "-e", "staging", check=False)
     assert (before.code, "./inv bootstrap -e staging" in before.err) == (3, True), before.err
