@@ -1,193 +1,24 @@
 """ministack, and what decides a rollout at AWS and it lacks: the load balancer's health checks, and a task's limits.
 
-Two of them may use one container engine, so the names of containers get the port, which no other one has.
-
 It runs in the emulator's own environment, not in ours: `hypercorn stackhand.rehearsal.aws:app`. Made for ministack
-1.5.33 (docs/decisions/023-truer-emulator.md). Time is shorter than at AWS: a target is asked every quarter of a second.
+1.5.33 (docs/decisions/023-truer-emulator.md). Two of them may use one container engine, so the names of containers get
+the port, which no other one has.
 """
 
 from __future__ import annotations
-
-import http.client
-import os
-import threading
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
 from docker.models.containers import ContainerCollection
 from ministack.app import app
 from ministack.services import alb, ecs
 
+from stackhand.rehearsal import health, limits
+
 __all__ = ["app"]
 
-EVERY = 0.25
-ANSWERS_WITHIN = 5.0
-STARTS_WITHIN = 60.0
-"""How long a target may refuse connections at first: what AWS calls the grace period."""
-HEALTHY, INITIAL, UNHEALTHY = "healthy", "initial", "unhealthy"
-HEALTHY_AFTER, UNHEALTHY_AFTER = 2, 3
-DRAINS = 3.0
-"""How long a task that leaves its target group still answers: AWS calls it the deregistration delay."""
-OURS = f"-{os.environ['GATEWAY_PORT']}"
-
-
-class Target(NamedTuple):
-    """A task's address in a target group."""
-
-    group: str
-    address: str
-    port: int
-
-
-_states: dict[Target, str] = {}
-_reasons: dict[Target, str] = {}
-_leaving: set[str] = set()
-_lock = threading.RLock()
-_publish: Callable[..., bool] = alb.set_targets_for_group
-_is_stable: Callable[..., None] = ecs._record_service_task_healthy
-_arguments: Callable[..., dict[str, Any]] = ecs._build_run_kwargs
-_clean_up: Callable[..., None] = ecs._cleanup_task_resources
-_create: Callable[..., Any] = ContainerCollection.create
-_get: Callable[..., Any] = ContainerCollection.get
-
-
-def set_targets(group: str, targets: Sequence[tuple[str, int]], previous: Sequence[str] = ()) -> bool:
-    """Take over the tasks of a service: each gets requests once it has answered its health check."""
-    with _lock:
-        wanted = [Target(group, address, port) for address, port in targets]
-        for gone in [each for each in _states if each.group == group and each not in wanted]:
-            if _states.pop(gone) == HEALTHY:
-                _leaving.add(gone.address)
-        for new in [each for each in wanted if each not in _states]:
-            _states[new] = INITIAL
-            threading.Thread(target=_watch, args=(new,), daemon=True).start()
-        return _publish(group, [each[1:] for each in wanted if _states[each] == HEALTHY], previous)
-
-
-def _watch(target: Target) -> None:
-    """Ask a target until it is healthy or not, and from then on, as long as it is registered."""
-    began, good, bad = time.monotonic(), 0, 0
-    while target in _states:
-        told = _ask(target)
-        good, bad = (good + 1, 0) if told == "200" else (0, bad + 1)
-        starting = _states.get(target) == INITIAL and not told.isdigit() and time.monotonic() < began + STARTS_WITHIN
-        if good >= HEALTHY_AFTER:
-            _becomes(target, HEALTHY, "")
-        elif bad >= UNHEALTHY_AFTER and not starting:
-            _becomes(target, UNHEALTHY, f"Health checks failed with these codes: [{told}]" if told.isdigit() else told)
-        time.sleep(EVERY)
-
-
-def _ask(target: Target) -> str:
-    path = alb._tgs.get(target.group, {}).get("HealthCheckPath", "/")
-    connection = http.client.HTTPConnection(target.address, target.port, timeout=ANSWERS_WITHIN)
-    try:
-        connection.request("GET", path)
-        return str(connection.getresponse().status)
-    except TimeoutError:
-        return "Request timed out"
-    except (OSError, http.client.HTTPException):
-        return "Health checks failed"
-    finally:
-        connection.close()
-
-
-def _becomes(target: Target, state: str, reason: str) -> None:
-    with _lock:
-        if _states.get(target) in {None, state}:
-            return
-        _states[target], _reasons[target] = state, reason
-        mine = [each for each in _states if each.group == target.group]
-        healthy = [each[1:] for each in mine if _states[each] == HEALTHY]
-        _publish(target.group, healthy, [each.address for each in mine])
-
-
-def record_task(service: str, task: dict[str, Any]) -> None:
-    """Count a task as started once the load balancer finds it healthy; when it does not, stop it as a failed one."""
-    found = ecs._services.get(service) or {}
-    targets = [
-        Target(each["targetGroupArn"], ecs._task_ip(task), int(each["containerPort"]))
-        for each in found.get("loadBalancers") or []
-        if each.get("targetGroupArn")
-    ]
-    for target in targets:
-        while task.get("lastStatus") == "RUNNING" and _states.get(target, INITIAL) == INITIAL:
-            time.sleep(EVERY / 2)
-        if _states.get(target) == UNHEALTHY:
-            _fail(task, f"Task failed ELB health checks in (target-group {target.group}): {_reasons[target]}")
-            return
-    _is_stable(service, task)
-
-
-def _fail(task: dict[str, Any], reason: str) -> None:
-    if ecs._mark_task_stopped(task["taskArn"], task, reason, "ServiceSchedulerInitiated"):
-        ecs._cleanup_task_resources(task, ecs._get_docker())
-        ecs._record_service_task_failure(task)
-
-
-def clean_up(task: dict[str, Any], *rest: Any) -> None:
-    """Stop a task's containers; those that had requests until now are given time to answer them."""
-    address = ecs._task_ip(task)
-    if address in _leaving:
-        time.sleep(DRAINS)
-        _leaving.discard(address)
-    _clean_up(task, *rest)
-
-
-def describe_health(parameters: dict[str, Any]) -> Any:
-    """Answer DescribeTargetHealth."""
-    group = alb._p(parameters, "TargetGroupArn")
-    members = "".join(
-        f"<member><Target><Id>{each.address}</Id><Port>{each.port}</Port></Target><TargetHealth><State>{state}</State>"
-        + (
-            f"<Reason>Target.FailedHealthChecks</Reason><Description>{_reasons[each]}</Description>"
-            if state == UNHEALTHY
-            else ""
-        )
-        + "</TargetHealth></member>"
-        for each, state in list(_states.items())
-        if each.group == group
-    )
-    words = f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"
-    return alb._xml(200, "DescribeTargetHealth", words)
-
-
-def run_arguments(container: dict[str, Any], definition: dict[str, Any], *rest: Any) -> dict[str, Any]:
-    """Return what docker is told to run a container with: also its memory, and what it may not do."""
-    linux = container.get("linuxParameters") or {}
-    memory = container.get("memory") or definition.get("memory")
-    tmpfs = {each["containerPath"]: f"size={each['size']}m" for each in linux.get("tmpfs") or []}
-    more = {
-        "mem_limit": memory and f"{memory}m",
-        "memswap_limit": memory and f"{memory}m",
-        "read_only": container.get("readonlyRootFilesystem"),
-        "tmpfs": tmpfs,
-        "user": container.get("user"),
-        "init": linux.get("initProcessEnabled"),
-        "cap_drop": (linux.get("capabilities") or {}).get("drop"),
-    }
-    return {**_arguments(container, definition, *rest), **{key: value for key, value in more.items() if value}}
-
-
-def create(collection: Any, image: str, command: Any = None, **more: Any) -> Any:
-    """Create a container under a name of our own; `run` does it by this too."""
-    named = {"name": _own(more["name"])} if more.get("name") else {}
-    return _create(collection, image, command, **{**more, **named})
-
-
-def get(collection: Any, identity: str) -> Any:
-    """Return a container by its id, or by the name that ministack knows."""
-    return _get(collection, _own(identity) if identity.startswith("ministack-") else identity)
-
-
-def _own(name: str) -> str:
-    return name if name.endswith(OURS) else f"{name}{OURS}"
-
-
-ContainerCollection.create, ContainerCollection.get = create, get
-alb.set_targets_for_group = set_targets
-alb._ACTION_MAP["DescribeTargetHealth"] = describe_health
-ecs._record_service_task_healthy = record_task
-ecs._build_run_kwargs = run_arguments
-ecs._cleanup_task_resources = clean_up
+alb.set_targets_for_group = health.set_targets
+alb._ACTION_MAP["DescribeTargetHealth"] = health.describe
+ecs._record_service_task_healthy = health.record_task
+ecs._cleanup_task_resources = health.clean_up
+ecs._stop_task = health.stop_task
+ecs._build_run_kwargs = limits.run_arguments
+ContainerCollection.create, ContainerCollection.get = limits.create, limits.get

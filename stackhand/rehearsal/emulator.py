@@ -14,22 +14,18 @@ import socket
 import subprocess
 import time
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 
-from stackhand import ROOT, packages, ports
+from stackhand import ROOT, packages
 from stackhand.engines.compose import docker
 from stackhand.engines.embedded.launch import birth
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import tail
+from stackhand.rehearsal import place
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0
-PROGRAM = ROOT / ".venv" / "tools" / "ministack" / "bin" / "hypercorn"
-APPLICATION = "stackhand.rehearsal.aws:app"
-FROM_A_CONTAINER = "host.docker.internal"
 LABEL = "ministack.instance"
-PORTS = range(24_600, 32_000)
 FOREIGN = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "EDGE_PORT", "MINISTACK_", "S3_PERSIST", "PERSIST_STATE")
 """What would lead the emulator, Terraform or boto3 to somewhere else than here."""
 
@@ -122,10 +118,10 @@ def start(folder: Path, region: str) -> Emulator:
         earlier.stop()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "emulator.log"
-    port, gateway = _free_port(), _gateway()
+    port, gateway = place.free_port(), place.gateway()
     with log_path.open("wb") as log:
         child = subprocess.Popen(
-            command(port, gateway),
+            place.command(port, gateway),
             cwd=folder,
             env=_environment(folder, port, region),
             stdin=subprocess.DEVNULL,
@@ -142,16 +138,6 @@ def start(folder: Path, region: str) -> Emulator:
         found.stop()
         raise
     return found
-
-
-def command(port: int, gateway: str) -> list[str]:
-    """Return the command that serves the emulator to this machine and its containers, and to nobody else.
-
-    Its own command, `ministack`, listens at one address only, and tasks ask the load balancer for each other.
-    """
-    addresses = ["127.0.0.1", *([] if gateway == FROM_A_CONTAINER else [gateway])]
-    binds = [word for address in addresses for word in ("--bind", f"{address}:{port}")]
-    return [str(PROGRAM), APPLICATION, *binds, "--keep-alive", "75", "--workers", "0"]  # 0: in one process
 
 
 def remembered(folder: Path) -> Emulator | None:
@@ -214,20 +200,3 @@ def _answers(port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _gateway() -> str:
-    """Return the address of this machine on the network of containers; their name for it, where that is not ours."""
-    found = docker.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
-    with socket.socket() as probe:
-        try:
-            probe.bind((found, 0))
-        except OSError:
-            return FROM_A_CONTAINER
-    return found
-
-
-def _free_port() -> int:
-    """Return a free port below those that the kernel hands out by itself, and not the one the next process looks at."""
-    first = os.getpid() % len(PORTS)
-    return next(port for port in chain(PORTS[first:], PORTS[:first]) if ports.is_free(port))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.rehearsal.cloud import Cloud
 
-pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = {
     "bootstrap": "done",

@@ -16,7 +16,7 @@ from stackhand.rehearsal.play import ENVIRONMENT
 from tests.checkout import docker, eventually
 from tests.rehearsal.cloud import DEPLOY, Cloud
 
-pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 
 EXITS = 'ENTRYPOINT []\nCMD ["sh", "-c", "echo the settings make no sense; exit 3"]'
 UNWELL = r"""CMD ["python", "-c", "import http.server as h\n\

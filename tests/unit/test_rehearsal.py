@@ -12,7 +12,7 @@ import pytest
 
 from stackhand.engines.embedded.launch import birth
 from stackhand.failure import Failure
-from stackhand.rehearsal import emulator, rehearse
+from stackhand.rehearsal import emulator, place, rehearse
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.play import version, words_of
@@ -34,10 +34,10 @@ def test_the_genuine_aws_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     ("gateway", "addresses"),
-    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (emulator.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
+    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (place.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
 )
 def test_the_emulator_listens_for_this_machine_and_its_containers(gateway: str, addresses: list[str]) -> None:
-    words = emulator.command(4566, gateway)
+    words = place.command(4566, gateway)
     assert [words[at + 1] for at, word in enumerate(words) if word == "--bind"] == addresses
 
 

@@ -1,0 +1,58 @@
+"""What a container of ministack may not: have another one's name, be reached from afar, take more than it is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from docker.models.containers import ContainerCollection
+from ministack.services import ecs
+
+OURS = f"-{os.environ['GATEWAY_PORT']}"
+
+_arguments: Callable[..., dict[str, Any]] = ecs._build_run_kwargs
+_create: Callable[..., Any] = ContainerCollection.create
+_get: Callable[..., Any] = ContainerCollection.get
+
+
+def run_arguments(container: dict[str, Any], definition: dict[str, Any], *rest: Any) -> dict[str, Any]:
+    """Return what docker is told to run a container with: also its memory, and what it may not do."""
+    linux = container.get("linuxParameters") or {}
+    memory = container.get("memory") or definition.get("memory")
+    tmpfs = {each["containerPath"]: f"size={each['size']}m" for each in linux.get("tmpfs") or []}
+    more = {
+        "mem_limit": memory and f"{memory}m",
+        "memswap_limit": memory and f"{memory}m",
+        "read_only": container.get("readonlyRootFilesystem"),
+        "tmpfs": tmpfs,
+        "user": container.get("user"),
+        "init": linux.get("initProcessEnabled"),
+        "cap_drop": (linux.get("capabilities") or {}).get("drop"),
+    }
+    return {**_arguments(container, definition, *rest), **{key: value for key, value in more.items() if value}}
+
+
+def create(collection: Any, image: str, command: Any = None, **more: Any) -> Any:
+    """Create a container under a name of our own, its ports for this machine only; `run` does it by this too."""
+    if more.get("name"):
+        more["name"] = _own(more["name"])
+    if more.get("ports"):
+        more["ports"] = {inner: _here(outer) for inner, outer in more["ports"].items()}
+    return _create(collection, image, command, **more)
+
+
+def _here(port: Any) -> tuple[Any, ...]:
+    """Return a port to publish as docker-py takes it with an address; without a number, any that is free."""
+    if isinstance(port, tuple):
+        return port
+    return ("127.0.0.1", port) if port else ("127.0.0.1",)
+
+
+def get(collection: Any, identity: str) -> Any:
+    """Return a container by its id, or by the name that ministack knows."""
+    return _get(collection, _own(identity) if identity.startswith("ministack-") else identity)
+
+
+def _own(name: str) -> str:
+    return name if name.endswith(OURS) else f"{name}{OURS}"

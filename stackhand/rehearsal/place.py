@@ -1,0 +1,42 @@
+"""Where an emulator is on this machine: its port, and the addresses at which it listens."""
+
+from __future__ import annotations
+
+import os
+import socket
+from itertools import chain
+
+from stackhand import ROOT, ports
+from stackhand.engines.compose import docker
+
+PROGRAM = ROOT / ".venv" / "tools" / "ministack" / "bin" / "hypercorn"
+APPLICATION = "stackhand.rehearsal.aws:app"
+FROM_A_CONTAINER = "host.docker.internal"
+PORTS = range(24_600, 32_000)
+
+
+def command(port: int, gateway: str) -> list[str]:
+    """Return the command that serves the emulator to this machine and its containers, and to nobody else.
+
+    Its own command, `ministack`, listens at one address only, and tasks ask the load balancer for each other.
+    """
+    addresses = ["127.0.0.1", *([] if gateway == FROM_A_CONTAINER else [gateway])]
+    binds = [word for address in addresses for word in ("--bind", f"{address}:{port}")]
+    return [str(PROGRAM), APPLICATION, *binds, "--keep-alive", "75", "--workers", "0"]  # 0: in one process
+
+
+def gateway() -> str:
+    """Return the address of this machine on the network of containers; their name for it, where that is not ours."""
+    found = docker.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
+    with socket.socket() as probe:
+        try:
+            probe.bind((found, 0))
+        except OSError:
+            return FROM_A_CONTAINER
+    return found
+
+
+def free_port() -> int:
+    """Return a free port below those that the kernel hands out by itself, and not the one the next process looks at."""
+    first = os.getpid() % len(PORTS)
+    return next(port for port in chain(PORTS[first:], PORTS[:first]) if ports.is_free(port))
