@@ -87,8 +87,10 @@ def configure(level: str, out: TextIO | None = None) -> Writer:
     if terminal:
         renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer()
     else:
-        # an exception as fields, so that no line break of it ends a line of the log
-        shared += [structlog.processors.dict_tracebacks, _in_order]
+        # An exception as fields, so that no line break of it ends a line of the log. Without the variables: they have
+        # secrets, and to print some of them takes for ever (bottle.Route, whose handler is a closure).
+        fields = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        shared += [structlog.processors.ExceptionRenderer(fields), _in_order]
         renderer = structlog.processors.JSONRenderer()
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(

@@ -94,6 +94,7 @@ class HistoryApi:
         """
         # Others than the first are asked for by hand, and each is another one.
         if before is not None:
+            self._require_schema()
             return _marked(make_answer(reports.incidents(self._query, limit, before, time.time())))
         return _marked(
             self._kept(f"incidents:{limit}", lambda: reports.incidents(self._query, limit, None, time.time()))
@@ -106,6 +107,7 @@ class HistoryApi:
             ValueError: the note cannot be stored.
             DatabaseUnavailable: the database cannot be asked.
         """
+        self._require_schema()
         found = reports.set_note(self._pool, incident, text)
         for limit in (reports.DEFAULT, reports.MOST):
             self._cache.invalidate(f"incidents:{limit}")
@@ -121,9 +123,12 @@ class HistoryApi:
         return {"history": {"known": True, "stale": answer.stale}, **json.loads(answer.body)}
 
     def _kept(self, key: str, make: Callable[[], dict[str, Any]]) -> Answer:
+        self._require_schema()
+        return self._cache.get_or_make(key, make)
+
+    def _require_schema(self) -> None:
         if not self._ready():
             raise DatabaseUnavailable("the schema is not there yet")
-        return self._cache.get_or_make(key, make)
 
     def _query(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
         return self._pool.query(sql, parameters)

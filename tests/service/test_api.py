@@ -125,6 +125,19 @@ def test_another_service_is_a_component_like_the_others(api: Service, web: Web) 
     assert (told["web"]["critical"], told["db"]["critical"]) == (False, True)
 
 
+def test_a_defect_below_a_route_is_answered_and_told_without_a_secret(api: Service) -> None:
+    connection = connect(api.settings.database, 10)
+    connection.run("ALTER TABLE history_incident RENAME COLUMN note TO gone")
+    try:
+        answer = api.request("/api/incidents?before=1-1")
+        assert (answer.status, answer.json["code"]) == (500, "internal_server_error")
+        assert "note" not in answer.body.decode()
+    finally:
+        connection.run("ALTER TABLE history_incident RENAME COLUMN gone TO note")
+        connection.close()
+    assert api.request("/api/incidents?before=1-1").status == 200
+
+
 def test_prometheus_sees_what_was_asked_and_what_is(api: Service) -> None:
     def metrics() -> dict[str, float]:
         answer = api.request("/metrics")

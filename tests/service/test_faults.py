@@ -181,7 +181,8 @@ def test_it_is_alive_and_says_migrating_while_another_one_migrates(settings: Set
             each.await_status("/health")
             eventually(lambda each=each: each.ask("/health/ready")[1]["phase"] == "migrating", "it says migrating")
         assert service.status("/health/ready") == 503
-        assert service.status("/api/history?component=db") == 503
+        for path in ("/api/history?component=db", "/api/incidents", "/api/incidents?before=1-1"):
+            assert service.status(path) == 503
         assert service.request("/api/status").json["history"]["known"] is False
         assert "migration failed" not in leaving.end()  # SIGTERM, meanwhile
         assert leaving.process.returncode == 0
