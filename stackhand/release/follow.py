@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,21 +38,37 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
     start = since_of(since) if since else datetime.now(UTC) - DEFAULT_SPAN
     write = writer(names)
     chosen = {name: stands.target.services[name] for name in names}
-    last = int(start.timestamp() * 1000)
-    shown: set[str] = set()
-    found = logs.together([_lines(cloudwatch, name, each, last)[-lines:] for name, each in chosen.items()])
+    begin = int(start.timestamp() * 1000)
+    first = {name: _lines(cloudwatch, name, each, begin) for name, each in chosen.items()}
+    for line in logs.together([found[-lines:] for found in first.values()]):
+        write(line.service, line.text)
+    if follow:
+        _follow(cloudwatch, chosen, begin, logs.together(first.values()), write)
+
+
+def _follow(
+    cloudwatch: Any,
+    chosen: Mapping[str, Service],
+    begin: int,
+    before: Sequence[Line],
+    write: Callable[[str, str], None],
+) -> None:
+    """Write what is added, until somebody interrupts us."""
+    shown = {_key(line) for line in before}
+    last = max((line.at for line in before), default=int(time.time() * 1000))
     while True:
+        time.sleep(LOOKS)
+        since = max(begin, last - OVERLAP)
+        found = logs.together([_lines(cloudwatch, name, each, since) for name, each in chosen.items()])
         for line in found:
-            key = f"{line.service} {line.number or line}"
-            if key not in shown:
-                shown.add(key)
+            if _key(line) not in shown:
                 write(line.service, line.text)
             last = max(last, line.at)
-        if not follow:
-            return
-        time.sleep(LOOKS)
-        found = logs.together([_lines(cloudwatch, name, each, last - OVERLAP) for name, each in chosen.items()])
-        shown &= {f"{line.service} {line.number or line}" for line in found} or shown
+        shown = {_key(line) for line in found} or shown
+
+
+def _key(line: Line) -> str:
+    return f"{line.service} {line.number or line}"
 
 
 def _lines(cloudwatch: Any, name: str, service: Service, start: int) -> list[Line]:

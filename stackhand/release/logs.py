@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,6 @@ def since(logs: Any, name: str, service: Service, start: int) -> Iterator[Line]:
             yield Line(int(each["timestamp"]), name, task, str(each["message"]).rstrip("\n"), str(each.get("eventId")))
 
 
-def together(parts: Sequence[Iterable[Line]]) -> list[Line]:
+def together(parts: Iterable[Iterable[Line]]) -> list[Line]:
     """Return the lines of several services in the order of their times."""
     return sorted((line for part in parts for line in part), key=lambda line: line.at)

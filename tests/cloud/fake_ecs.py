@@ -80,6 +80,13 @@ class World(Rollouts):
             "events": [],
         }
 
+    def start(self, name: str) -> str:
+        """Have a task of a service run, and return its id."""
+        service = self.services[f"shop-{name}"]
+        task = self._task(self._primary(service)["taskDefinition"], "ecs-svc/1", {}, f"shop-{name}")
+        task["lastStatus"] = "RUNNING"
+        return str(task["taskArn"]).rpartition("/")[2]
+
     def running(self, name: str) -> str:
         """Return the image that a service runs, told by its completed deployment."""
         deployments = self.services[f"shop-{name}"]["deployments"]
@@ -181,6 +188,9 @@ class World(Rollouts):
         task = self.tasks[words["task"]]
         self._stop(task, 143, words.get("reason", ""), "UserInitiated")
         return {"task": _shown(task)}
+
+    def execute_command(self, words: dict[str, Any]) -> dict[str, Any]:
+        return {"session": {"sessionId": "s-1", "streamUrl": "wss://x", "tokenValue": words["command"]}}
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
         """Answer through the load balancer, as what the api runs would."""

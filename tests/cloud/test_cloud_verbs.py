@@ -12,6 +12,7 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.release import follow, history, lease, shell, standing, status
 from stackhand.release.manifest import Manifest, Migration, Part
 from tests.cloud.conftest import SERVICES, Cloud
+from tests.cloud.fake_rollout import CLUSTER, REGION
 from tests.cloud.test_stages import release
 
 
@@ -115,6 +116,19 @@ def test_logs_of_all_tasks_come_in_the_order_of_time(
         assert capsys.readouterr().out.splitlines() == ["web | web 1", "api | api 1", "web | web 2", "api | api 2"]
         follow.show(["api"], environment="staging", follow=False, since="1h", lines=1)
         assert capsys.readouterr().out == "api 2\n"
+
+        def later(_seconds: float) -> None:
+            if looked:
+                raise KeyboardInterrupt
+            looked.append(True)
+            added = [{"timestamp": now, "message": "web new"}]
+            cloudwatch.put_log_events(logGroupName="/shop/web", logStreamName="ecs/web/1", logEvents=added)
+
+        looked: list[bool] = []
+        monkeypatch.setattr(follow.time, "sleep", later)
+        with pytest.raises(KeyboardInterrupt):
+            follow.show(["web"], environment="staging", follow=True, since="", lines=1)
+        assert capsys.readouterr().out.splitlines() == ["web 2", "web new"]
         with pytest.raises(Failure) as found:
             follow.show(["nothing"], environment="staging", follow=False, since="", lines=1)
         assert found.value.code == ExitCode.USAGE
@@ -132,6 +146,13 @@ def test_exec_needs_its_plugin_and_a_task(cloud: Cloud, released: Manifest, monk
     with pytest.raises(Failure) as found:
         shell.execute(environment="staging", service="api", command="sh")
     assert found.value.what == "No task of api runs."
+    task = cloud.world.start("api")
+    started: list[list[str]] = []
+    monkeypatch.setattr(shell.os, "execvp", lambda _name, words: started.append(words))
+    shell.execute(environment="staging", service="api", command="ls")
+    name, session, region, verb, _, target, _ = started[0]
+    assert (name, json.loads(session)["tokenValue"], region, verb) == (shell.PLUGIN, "ls", REGION, "StartSession")
+    assert json.loads(target) == {"Target": f"ecs:{CLUSTER}_{task}"}
 
 
 def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
