@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from abc import abstractmethod
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +42,7 @@ class Action(ActionBase):  # type: ignore[misc]
             result["step"].setdefault("seconds", time.monotonic() - began)
         return result
 
+    @abstractmethod
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Do the work.
 
@@ -51,7 +53,6 @@ class Action(ActionBase):  # type: ignore[misc]
         Raises:
             Failure: with what the user reads.
         """
-        raise NotImplementedError
 
     @property
     def state(self) -> State:

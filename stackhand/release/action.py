@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from abc import abstractmethod
 from typing import Any
 
 from stackhand import environments
@@ -63,9 +64,9 @@ class ReleaseAction(Action):
                 _give_back(context)
                 raise found from error
 
+    @abstractmethod
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Do the work, as `act` says."""
-        raise NotImplementedError
 
     def _context(self, arguments: dict[str, Any], clock: Clock) -> Context:
         pace = Pace(**{key: type(getattr(Pace, key))(value) for key, value in (arguments.get("pace") or {}).items()})

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stackhand.engines import health, login
-from stackhand.engines.compose import containers, docker, gate, images, preflight
+from stackhand.engines import login
+from stackhand.engines.compose import containers, docker, gate, images, preflight, status
 from stackhand.engines.compose.containers import Container
 from stackhand.engines.compose.database import Database
 from stackhand.engines.engine import Engine, Started
@@ -18,9 +18,6 @@ from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
 from stackhand.model import Service
-
-WORDS = {"created": "stopped", "restarting": "starting"}
-"""Our words for a container's states, where they are not `failed`."""
 
 
 class Compose(Engine):
@@ -76,7 +73,8 @@ class Compose(Engine):
     def status(self) -> list[ServiceStatus]:
         """Return how each container is, and what the service in it answers at its published port."""
         found = self.containers()
-        return [self._status(name, found.get(name)) for name in self.started()]
+        served = self.state.read().get("served", {})
+        return [status.of(name, found.get(name), served.get(name, {})) for name in self.started()]
 
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""
@@ -146,7 +144,7 @@ class Compose(Engine):
             engine=self.name,
             name=self.stack.name,
             services=self.services(),
-            served={name: self._served(service) for name, service in self.stack.services.items()},
+            served={name: status.served(service) for name, service in self.stack.services.items()},
         )
         self.state.remember(images=self._image_fingerprints())
         notes = self.database.reconcile(progress)
@@ -226,40 +224,6 @@ class Compose(Engine):
         return [*self.execute(service, *_terminal()), "sh"], dict(os.environ), str(self.state.root)
 
     # --- details -------------------------------------------------------------------------------------------
-
-    def _served(self, service: Service) -> dict[str, Any]:
-        return {
-            "question": health.question(service),
-            "address": health.address(service),
-            "ports": [port.published for port in service.ports],
-            "one_shot": service.one_shot,
-        }
-
-    def _status(self, name: str, container: Container | None) -> ServiceStatus:
-        served = self.state.read().get("served", {}).get(name, {})
-        address, ports = str(served.get("address", "")), list(served.get("ports", []))
-        if container is None:
-            return ServiceStatus(name, "stopped", "not running", address, ports)
-        state = container["State"]
-        if state["Status"] != "running" and state["Status"] != "paused":
-            done = served.get("one_shot") and state["Status"] == "exited" and state["ExitCode"] == 0
-            word = "done" if done else WORDS.get(state["Status"], "failed")
-            if container["RestartCount"] >= gate.CRASHES:
-                word = "failed"
-            return ServiceStatus(name, word, containers.words(container), address, ports)
-        answer = health.ask(served.get("question", {"kind": "process"}))
-        ill = not answer.healthy or state.get("Health", {}).get("Status") == "unhealthy"
-        said = answer.words if not answer.healthy or not ill else containers.words(container)
-        return ServiceStatus(
-            name,
-            "unhealthy" if ill else "healthy",
-            said,
-            address,
-            ports,
-            milliseconds=answer.milliseconds,
-            pid=state["Pid"] or None,
-            since=containers.since(container),
-        )
 
     def _have_images(self, progress: images.Progress) -> list[str]:
         """Pull what is missing and build what has changed; return what was done."""

@@ -14,8 +14,7 @@ import msgspec
 import psutil
 
 from stackhand import loglines
-from stackhand.engines import health
-from stackhand.engines.embedded import gate, processes
+from stackhand.engines.embedded import gate, processes, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.postgres import Postgres
 from stackhand.engines.embedded.supervisor import Supervisor
@@ -66,7 +65,8 @@ class Embedded(Engine):
     def status(self) -> list[ServiceStatus]:
         """Return how each service is now, in the order of their start."""
         known = self.supervisor.processes()
-        return [self._status(program, known.get(name, {})) for name, program in self.programs().items()]
+        records = processes.records(self.state.run)
+        return [status.of(each, known.get(name, {}), records.get(name)) for name, each in self.programs().items()]
 
     def runs(self) -> bool:
         """Whether any process of this checkout lives, supervised or not."""
@@ -250,27 +250,6 @@ class Embedded(Engine):
         return processes.listening(processes.living(processes.records(self.state.run)))
 
     # --- details -------------------------------------------------------------------------------------------
-
-    def _status(self, program: Program, known: dict[str, object]) -> ServiceStatus:
-        record = processes.read(self.state.run, program.name)
-        alive = record is not None and record.alive
-        word = str(known.get("statename", ""))
-        common = {"name": program.name, "address": program.address, "ports": program.ports}
-        if record is None or not alive:
-            done = program.one_shot and word == "EXITED" and known.get("exitstatus") == 0
-            state = "done" if done else "starting" if word == "BACKOFF" else "failed" if record else "stopped"
-            words = {"done": "exited with 0", "starting": "stopped, and will be started again"}
-            return ServiceStatus(**common, state=state, answer=words.get(state, "not running"))  # type: ignore[arg-type]
-        answer = health.ask(program.question)
-        since = psutil.Process(record.pid).create_time()
-        return ServiceStatus(
-            **common,  # type: ignore[arg-type]
-            state="healthy" if answer.healthy else "unhealthy",
-            answer=answer.words,
-            milliseconds=answer.milliseconds,
-            pid=record.pid,
-            since=since,
-        )
 
     def _write_files(self, program: Program) -> None:
         for name, content in program.files.items():

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class Program(msgspec.Struct, kw_only=True):
     record: str = ""
 
 
-class Server:
+class Server(ABC):
     """One service on the embedded engine.
 
     Args:
@@ -72,9 +73,9 @@ class Server:
         self.state = state
         self.data = state.data / service.name
 
+    @abstractmethod
     def program(self) -> Program:
         """Return the program that is the service; changes nothing."""
-        raise NotImplementedError
 
     def prepare(self) -> list[str]:
         """Make what the program needs before it starts; return a sentence on each thing worth knowing."""
