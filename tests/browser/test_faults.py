@@ -98,10 +98,19 @@ def test_without_the_api_nothing_is_green_with_a_script_or_without_one(
         expect(each.locator("h1")).to_have_text(WELL, timeout=40_000)
 
 
-def test_the_api_may_be_at_another_origin(page: Page, stack: Checkout, address: str) -> None:
+@pytest.fixture
+def api_elsewhere(stack: Checkout, address: str) -> Iterator[str]:
+    """The address of the API, which the browser asks itself meanwhile."""
     api = f"http://127.0.0.1:{stack.ports['API_PORT']}"
     stack.env(API_URL=api, CORS_ORIGINS=address)
     stack.inv("up")
+    yield api
+    stack.env(API_URL="", CORS_ORIGINS="")
+    stack.inv("up")
+
+
+def test_the_api_may_be_at_another_origin(api_elsewhere: str, page: Page, address: str) -> None:
+    api = api_elsewhere
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,18 +34,26 @@ require("node:http").createServer((request, response) => {
 """
 
 
-def test_a_third_service_is_seen_everywhere(stack: Checkout, browser: Browser) -> None:
-    from playwright.sync_api import expect
-
-    lines = SERVICE.format(port=stack.spare)
-    assert len(lines.strip().splitlines()) <= 10
+@pytest.fixture
+def lines(stack: Checkout) -> Iterator[str]:
+    """The lines of the service, which stand in the stack's Compose file meanwhile."""
+    found = SERVICE.format(port=stack.spare)
     folder = stack.path / "hello"
     folder.mkdir()
     (folder / "Dockerfile").write_text(DOCKERFILE)
     (folder / "server.js").write_text(SERVER)
     (folder / "index.html").write_text("hello from python")
-    stack.edit("docker-compose.yml", "\nvolumes:\n", f"{lines}\nvolumes:\n")
+    stack.edit("docker-compose.yml", "\nvolumes:\n", f"{found}\nvolumes:\n")
+    yield found
+    text = (stack.path / "docker-compose.yml").read_text(encoding="utf-8")
+    (stack.path / "docker-compose.yml").write_text(text.replace(found, ""), encoding="utf-8")
+    stack.inv("up")
 
+
+def test_a_third_service_is_seen_everywhere(lines: str, stack: Checkout, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    assert len(lines.strip().splitlines()) <= 10
     said = stack.inv("up")
     assert any(line.split()[1:2] == ["hello"] for line in said.out.splitlines())
     assert f"http://127.0.0.1:{stack.spare}" in said.out
@@ -55,7 +64,7 @@ def test_a_third_service_is_seen_everywhere(stack: Checkout, browser: Browser) -
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{stack.ports['WEB_PORT']}/")
-    expect(page.locator("#components li", has_text="hello")).to_contain_text("Operational", timeout=15_000)
+    expect(page.locator(".components li", has_text="hello")).to_contain_text("Operational", timeout=15_000)
     context.close()
 
     stack.edit("docker-compose.yml", lines, "")
