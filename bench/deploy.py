@@ -42,11 +42,13 @@ def main() -> None:
 
 def measure(cloud: Cloud) -> tuple[dict[str, list[float]], dict[str, tuple[int, int]]]:
     """Return the times by what was measured, and how many requests were lost of how many."""
-    found: dict[str, list[float]] = {"a release": [], "the same by hand": [], "nothing to do": []}
+    names = ("a release", "the same by hand", "nothing to do", "Terraform alone: init, plan, output")
+    found: dict[str, list[float]] = {name: [] for name in names}
     for number in range(RUNS):
         cloud.copy.commit(f"Release {number}")
         found["a release"].append(clock(lambda: _deploy(cloud)))
         found["nothing to do"].append(clock(lambda: _deploy(cloud)))
+        found["Terraform alone: init, plan, output"].append(clock(lambda: _plan(cloud)))
         found["the same by hand"].append(clock(lambda tag=f"hand-{number}": by_hand(cloud, tag)))
     lost: dict[str, tuple[int, int]] = {}
     cloud.variant("kept")
@@ -87,9 +89,7 @@ def _failure(cloud: Cloud, tag: str) -> tuple[float, float]:
 
 def by_hand(cloud: Cloud, tag: str) -> None:
     """Do what a deploy does, with nothing around it."""
-    _terraform(cloud, "init", "-reconfigure", *_backend(cloud))
-    _terraform(cloud, "plan", "-input=false", f"-var-file=environments/{ENVIRONMENT}.tfvars")
-    output = json.loads(_terraform(cloud, "output", "-json"))["release"]["value"]
+    output = _plan(cloud)
     ecs, definitions = cloud.client("ecs"), {}
     for service in SERVICES:
         image = cloud.image(service, tag)
@@ -110,6 +110,13 @@ def by_hand(cloud: Cloud, tag: str) -> None:
         time.sleep(1)
     while cloud.version() != tag:
         time.sleep(0.5)
+
+
+def _plan(cloud: Cloud) -> dict[str, Any]:
+    """Return Terraform's output `release`, once it has found that nothing is to be changed."""
+    _terraform(cloud, "init", "-reconfigure", *_backend(cloud))
+    _terraform(cloud, "plan", "-input=false", f"-var-file=environments/{ENVIRONMENT}.tfvars")
+    return dict(json.loads(_terraform(cloud, "output", "-json"))["release"]["value"])
 
 
 def _backend(cloud: Cloud) -> list[str]:
