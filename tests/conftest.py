@@ -14,7 +14,7 @@ import pytest
 
 from tests import chromium
 from tests.checkout import Checkout
-from tests.leaks import Leaks, lasting_checkout
+from tests.leaks import Leaks
 
 SHARED = ("stack", "life", "production", "installed")
 """Fixtures that take long to make, and serve many tests."""
@@ -73,17 +73,9 @@ def checkout(folder: Path, engine: str) -> Iterator[Checkout]:
     found.remove_images()
 
 
-@pytest.fixture(scope="package")
-def stack(engine: str) -> Iterator[Checkout]:
-    """A running stack, for tests that leave it running."""
-    with lasting_checkout(engine) as found:
-        found.inv("up")
-        yield found
-
-
 @pytest.fixture
 def running(stack: Checkout) -> Checkout:
-    """That stack, for tests after which it may be stopped or broken as long as `up` mends it."""
+    """The folder's running stack, for tests after which it may be stopped or broken as long as `up` mends it."""
     stack.inv("up")
     return stack
 

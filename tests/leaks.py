@@ -29,6 +29,18 @@ def lasting_checkout(engine: str) -> Iterator[Checkout]:
         shutil.rmtree(place, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def lasting_stack(engine: str) -> Iterator[Checkout]:
+    """Give such a copy whose stack is up.
+
+    A fixture of a package belongs to the folder of its conftest, and does not follow when another folder means another
+    engine; so each folder that shares a stack has a fixture of its own over this.
+    """
+    with lasting_checkout(engine) as found:
+        found.inv("up")
+        yield found
+
+
 class Leaks:
     """Looks for what belongs to a checkout, or appeared in the temporary folder since this was made."""
 

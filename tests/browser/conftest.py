@@ -10,10 +10,18 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 from tests.checkout import ROOT, Checkout
+from tests.leaks import lasting_stack
 
 SCREENSHOTS = ROOT / ".stackhand" / "screenshots"
 SOON = 15_000
 """Milliseconds within which the page shows what has happened."""
+
+
+@pytest.fixture(scope="package")
+def stack(engine: str) -> Iterator[Checkout]:
+    """A running stack, for the tests of this folder, which leave it as it was."""
+    with lasting_stack(engine) as found:
+        yield found
 
 
 @pytest.fixture

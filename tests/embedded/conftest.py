@@ -1,0 +1,17 @@
+"""The tests here are about the embedded engine only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.checkout import Checkout
+from tests.leaks import lasting_stack
+
+
+@pytest.fixture(scope="package")
+def stack(engine: str) -> Iterator[Checkout]:
+    """A running stack, for the tests of this folder, which leave it as it was."""
+    with lasting_stack(engine) as found:
+        yield found
