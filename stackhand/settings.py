@@ -6,16 +6,16 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from stackhand import dotenv
 from stackhand.failure import ExitCode, Failure
 from stackhand.state import State
+from stackhand.values import CHECKS
 
 SECRET_BYTES = 24
-SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Setting:
 
     Args:
         key: the variable's name.
-        kind: its type: name, port, choice, seconds, size, secret, url or text.
+        kind: its type, one of `values.CHECKS`.
         words: the type's arguments, such as the choices.
         default: the example's value.
         block: the comment lines above it and the line itself, as they stand in the example.
@@ -224,73 +224,3 @@ def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[st
 def _overrides(entries: Mapping[str, Setting]) -> list[str]:
     found = sorted(key for key in entries if key in os.environ)
     return [f"from the environment, not .env: {', '.join(found)}"] if found else []
-
-
-def _port(value: str, _: tuple[str, ...]) -> str:
-    good = value.isascii() and value.isdigit() and 1 <= int(value) <= 65535  # noqa: PLR2004 - the TCP range
-    return "" if good else "a port, 1 to 65535"
-
-
-def _choice(value: str, words: tuple[str, ...]) -> str:
-    return "" if value in words else f"one of {', '.join(words)}"
-
-
-def _seconds(value: str, words: tuple[str, ...]) -> str:
-    low, high = float(words[0]), float(words[1])
-    good = re.fullmatch(r"\d+(\.\d+)?", value) is not None and low <= float(value) <= high
-    return "" if good else f"a number of seconds, {words[0]} to {words[1]}"
-
-
-def _size(value: str, _: tuple[str, ...]) -> str:
-    good = re.fullmatch(r"[1-9]\d*(kb|mb|gb)", value) is not None
-    return "" if good else "a size such as 64mb (kb, mb or gb)"
-
-
-def _name(value: str, _: tuple[str, ...]) -> str:
-    good = re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", value) is not None
-    return "" if good else "a name: a small letter, then up to 62 small letters, digits, - or _"
-
-
-def _secret(value: str, words: tuple[str, ...]) -> str:
-    if len(value) < SHORTEST_SECRET or "\0" in value:
-        return f"a secret of {SHORTEST_SECRET} characters or more"
-    if "login" in words and not _is_for_login(value):
-        return (
-            "a secret that PostgreSQL's login takes: no control characters, and none newer than Unicode 3.2 (RFC 4013)"
-        )
-    return ""
-
-
-def _is_for_login(value: str) -> bool:
-    """Whether the driver can log in with a password; it follows RFC 4013 (SASLprep), where psql is lenient."""
-    if value.isascii():
-        return value.isprintable()
-    from scramp.utils import ScramException, saslprep
-
-    try:
-        return bool(saslprep(value))
-    except ScramException:
-        return False
-
-
-def _url(value: str, _: tuple[str, ...]) -> str:
-    good = re.fullmatch(r"https?://[^\s/?#]+[^\s]*", value) is not None
-    return "" if good else "a URL that begins with http:// or https://"
-
-
-def _text(_value: str, _: tuple[str, ...]) -> str:
-    return ""
-
-
-Check = Callable[[str, tuple[str, ...]], str]
-CHECKS: dict[str, Check] = {
-    "name": _name,
-    "port": _port,
-    "choice": _choice,
-    "seconds": _seconds,
-    "size": _size,
-    "secret": _secret,
-    "url": _url,
-    "text": _text,
-}
-"""By type: a function that returns what was expected, or nothing when the value is good."""

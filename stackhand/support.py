@@ -18,6 +18,7 @@ from stackhand import ROOT, console, doctor, dotenv, engines, settings, status
 from stackhand.loglines import tail
 from stackhand.program import VERSION
 from stackhand.state import State
+from stackhand.values import SHORTEST_SECRET
 
 LINES_OF_A_LOG = 2_000
 MASK = "********"
@@ -92,6 +93,6 @@ def _secrets() -> list[str]:
     values, _ = dotenv.parse(text)
     keys = settings.secret_keys(ROOT) | (set(values) - set(settings.schema(EXAMPLE)))
     values_of = (value for key in keys for value in (values.get(key, ""), os.environ.get(key, "")))
-    found = {value for value in values_of if len(value) >= settings.SHORTEST_SECRET}
+    found = {value for value in values_of if len(value) >= SHORTEST_SECRET}
     forms = {form for value in found for form in (value, json.dumps(value)[1:-1], quote(value, safe=""))}
     return sorted(forms, key=len, reverse=True)

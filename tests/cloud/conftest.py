@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from stackhand.environments import Environment
 from stackhand.release.context import Context, Pace
 from stackhand.release.waiting import Clock
+from tests import moto_server
 from tests.cloud import fake_ecs
 from tests.cloud.fake_ecs import World
 from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION, Outcome
@@ -44,11 +44,8 @@ class TurnedClock(Clock):
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
     """The address of a moto server."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server.serving() as address:
+        yield address
 
 
 @dataclass

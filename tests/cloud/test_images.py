@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import Build, Service
 from stackhand.release import images, scan
+from tests import moto_server
 from tests.checkout import ROOT
 
 REGION = "eu-west-1"
@@ -28,6 +30,13 @@ MANIFEST = {
     "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
     "layers": [{"digest": f"sha256:{'1' * 64}", "size": 1, "mediaType": "layer"}],
 }
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    """The address of a moto server of its own, for each test empties it."""
+    with moto_server.serving() as address:
+        yield address
 
 
 @pytest.fixture

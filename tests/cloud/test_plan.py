@@ -46,7 +46,7 @@ def test_a_plan_names_each_setting_image_and_migration(cloud: Cloud, head: str, 
 def test_an_image_that_is_still_to_be_built_is_a_change(
     cloud: Cloud, head: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "choose", lambda **_: source.Source("second"))
+    monkeypatch.setattr(source, "choose", lambda **_: source.Source("never-pushed"))
     changes = plan.plan(cloud.context, cloud.output, MIGRATIONS)["services"]["api"]["changes"]
     assert len(changes) == 1
     assert changes[0].startswith("containerDefinitions[api].image: ")

@@ -27,6 +27,8 @@ WRONG = {
     "REDIS_MAXMEMORY": ("64", "a size such as 64mb"),
     "LOG_LEVEL": ("loud", "one of debug, info, warning, error"),
     "PROBE_INTERVAL": ("soon", "a number of seconds, 1 to 3600"),
+    "CORS_ORIGINS": ("https://example.org/page", "origins such as https://example.org with commas between"),
+    "API_URL": ("https://a.example, https://b.example", "an origin such as https://example.org, or nothing"),
     "HEALTH_DETAILS_TOKEN": ("short", "a secret of 8 characters or more"),
 }
 

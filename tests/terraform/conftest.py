@@ -18,8 +18,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from stackhand import ports
-from tests.checkout import ROOT, Checkout, Said, eventually
+from tests import moto_server
+from tests.checkout import ROOT, Checkout, Said
 
 STAND_IN = ROOT.parent / "shared" / "terraform-offline" / "terraform-offline"
 WITHIN = 20.0
@@ -113,24 +113,16 @@ class Cloud:
 def cloud(terraform: str) -> Iterator[Cloud]:
     """A copy of the checkout whose AWS is a moto of its own."""
     folder = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
-    port = next(port for port in range(18_000 + os.getpid() % 1000, 20_000) if ports.is_free(port))
-    with (folder / "moto.log").open("wb") as log:
-        words = [str(ROOT / ".venv" / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-        server = subprocess.Popen(words, stdout=log, stderr=log)
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "STACKHAND_TERRAFORM": terraform,
-    }
-    try:
-        eventually(lambda: not ports.is_free(port), "moto listens")
+    with moto_server.serving() as address:
+        environment = {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "STACKHAND_TERRAFORM": terraform,
+        }
         yield Cloud(Checkout.make(folder / "shop"), environment)
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def given_as(variables: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import ROOT, settings
+from stackhand import ROOT, settings, values
 from stackhand.failure import Failure
 
 
@@ -97,7 +97,7 @@ def test_the_name_comes_from_the_folder_and_tells_namesakes_apart(tmp_path: Path
     found = settings.stack_name(tmp_path / folder)
     assert found.startswith(name)
     assert found != settings.stack_name(tmp_path / "elsewhere" / folder)
-    assert not settings.CHECKS["name"](found, ())
+    assert not values.CHECKS["name"](found, ())
 
 
 def test_moved_ports_replace_the_old_ones_and_nothing_else(root: Path) -> None:
