@@ -104,6 +104,12 @@ def test_idle_connections_outlive_those_of_a_load_balancer(lonely: Service) -> N
             time.sleep(idle)
 
 
+def answered(service: Service, route: str) -> int:
+    """Return how many requests to a route the service has answered."""
+    text = service.request("/metrics").body.decode()
+    return sum(int(float(line.split()[-1])) for line in text.splitlines() if f'"{route}"' in line and "_count{" in line)
+
+
 def test_a_client_that_asks_on_and_does_not_read_has_few_answers_kept_for_him(lonely: Service) -> None:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -112,6 +118,12 @@ def test_a_client_that_asks_on_and_does_not_read_has_few_answers_kept_for_him(lo
         sock.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 190)  # nine megabytes of answers
         assert b"200 OK" in sock.recv(16)
         assert {status for status, _ in together(20, lonely, "/version")} == {200}
+        # whoever reads while they are still made gets them all, as he should
+        eventually(
+            lambda: answered(lonely, "/openapi.json") == (time.sleep(1), answered(lonely, "/openapi.json"))[1],
+            "it ends",
+        )
+        assert answered(lonely, "/openapi.json") > 0
         got = answers(sock.makefile("rb").read())  # up to the end: the connection is closed
     assert 1 <= len(got) < 189
 
