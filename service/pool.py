@@ -238,7 +238,9 @@ class _Cursor(pg8000.dbapi.Cursor):  # type: ignore[misc]
                 found = super().execute(operation, args, stream)
         except DatabaseError as error:
             self._in_step = not _code(error).startswith(UNUSABLE) or _code(error) in TIMEOUTS
-            raise _told(error) from error
+            if told := _told(error):
+                raise told from error
+            raise
         except LOST as error:
             if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
                 raise DatabaseUnavailable(f"no answer within {self._limit:g} s") from error
@@ -276,10 +278,10 @@ def _code(error: Exception) -> str:
     return str(details.get("C", ""))
 
 
-def _told(error: Exception) -> Exception:
-    """Return what a request has to know of an answer of PostgreSQL's: the error itself when the statement is wrong."""
+def _told(error: Exception) -> DatabaseUnavailable | None:
+    """Return what a request has to know in place of PostgreSQL's answer; nothing when the statement is wrong."""
     if _code(error) in TIMEOUTS:
         return QueryTimeout(str(error.args[0].get("M")))
     if _code(error).startswith(UNUSABLE):
         return DatabaseUnavailable(str(error.args[0].get("M")))
-    return error
+    return None

@@ -68,7 +68,9 @@ class Postgres:
             )[0]
         except BaseException as error:
             self._drop()
-            raise _told(error) from error
+            if told := _told(error):
+                raise told from error
+            raise
         if recovering or read_only:
             self._drop()  # a new connection resolves the name anew, which may lead to the primary
             raise ProbeError("read_only", "it is a replica, or takes no writes")
@@ -120,7 +122,9 @@ class Redis:
         except BaseException as error:
             with suppress(Exception):
                 self._connection.disconnect()
-            raise _told_by_redis(error) from error
+            if told := _told_by_redis(error):
+                raise told from error
+            raise
         return ""
 
     def abort(self) -> None:
@@ -171,8 +175,12 @@ class Http:
         return http.client.HTTPConnection(host, self._parts.port, timeout=self._timeout)
 
 
-def _told(error: BaseException) -> BaseException:
-    """Return the error with a word for it, where PostgreSQL gave one."""
+def _told(error: BaseException) -> BaseException | None:
+    """Return what tells more than an error itself: one with a word for it, where PostgreSQL gave one.
+
+    Never the error: one that is raised from itself keeps all of its frames, and a socket in them, until the garbage
+    collector looks.
+    """
     if isinstance(error, socket.gaierror):
         return ProbeError("no_such_host", str(error))
     if isinstance(error, ssl.SSLError):
@@ -181,11 +189,11 @@ def _told(error: BaseException) -> BaseException:
         return ConnectionRefusedError(str(error))
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     code = POSTGRES_ERRORS.get(details.get("C", ""))
-    return ProbeError(code, str(details.get("M"))) if code else error
+    return ProbeError(code, str(details.get("M"))) if code else None
 
 
-def _told_by_redis(error: BaseException) -> BaseException:
-    """Return the error as what it is: redis-py has classes of its own for all."""
+def _told_by_redis(error: BaseException) -> BaseException | None:
+    """Return an error as what it is, where that is not what it is already: redis-py has classes of its own for all."""
     text = str(error)
     if isinstance(error, redis.TimeoutError):
         return TimeoutError(text)
@@ -193,4 +201,4 @@ def _told_by_redis(error: BaseException) -> BaseException:
         return ConnectionRefusedError(text)
     code = next((code for kind, code in REDIS_CLASSES.items() if isinstance(error, kind)), "")
     code = code or next((code for word, code in REDIS_ERRORS.items() if text.startswith(word)), "")
-    return ProbeError(code, text) if code else error
+    return ProbeError(code, text) if code else None

@@ -1,0 +1,87 @@
+"""What is left of a connection that broke, or that was refused: nothing, also before anybody collects garbage."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from service import redis_client
+from service.database import connect
+from service.health.probes import Postgres, Redis
+from service.pool import Pool
+from service.settings import Settings
+from tests.service.pools import closing as pools
+
+TIMES = 5
+
+
+@pytest.fixture
+def held() -> Iterator[Callable[[], int]]:
+    """How many files this process has open, of which nothing is collected: as in one that does little for hours."""
+    gc.collect()
+    gc.disable()
+    yield psutil.Process().num_fds
+    gc.enable()
+    gc.collect()
+
+
+def test_a_probe_whose_connection_breaks_leaves_no_socket_open(settings: Settings, held: Callable[[], int]) -> None:
+    probe = Postgres(settings.database, 5.0)
+    with closing(connect(settings.database, 10)) as admin:
+        probe.look()
+        before = held()
+        for _ in range(TIMES):
+            admin.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stackhand-probe'"
+            )
+            failed(probe.look)
+            probe.look()
+        assert held() == before
+    probe._drop()
+
+
+def test_a_probe_of_redis_whose_connection_breaks_leaves_no_socket_open(
+    settings: Settings, held: Callable[[], int]
+) -> None:
+    probe, admin = Redis(settings.cache, 5.0), redis_client.client(settings.cache, timeout=5.0, connections=1)
+    probe.look()
+    admin.ping()
+    before = held()
+    for _ in range(TIMES):
+        admin.client_kill_filter(skipme=True)
+        failed(probe.look)
+        probe.look()
+    assert held() == before
+    probe._connection.disconnect()
+    admin.close()
+
+
+def test_a_refusal_leaves_no_socket_open(settings: Settings, held: Callable[[], int]) -> None:
+    nowhere = replace(settings.database, name="nothing")
+    before = held()
+    with pools(Pool(nowhere)) as pool:
+        for _ in range(TIMES):
+            failed(Postgres(nowhere, 5.0).look)
+            failed(lambda: pool.query("SELECT 1"))
+    assert held() == before
+
+
+def test_what_a_wrong_statement_raises_is_not_its_own_cause(settings: Settings) -> None:
+    with pools(Pool(settings.database)) as pool:
+        assert failed(lambda: pool.query("SELECT nothing")) == "DatabaseError"
+
+
+def failed(ask: Callable[[], object]) -> str:
+    """Ask what must fail, and return with what; the error itself would be held by whoever looked at it."""
+    name = ""
+    try:
+        ask()
+    except Exception as error:
+        name = "its own cause" if error.__cause__ is error else type(error).__name__
+    assert name not in {"", "its own cause"}
+    return name
