@@ -58,10 +58,11 @@ class ReleaseAction(Action):
                 return self.release(context, given)
             except Exception as error:
                 found = self._failure_of(error)
-                if found is None:
+                if found is not None:
+                    self._tell_interrupted(found, clock)
+                    _give_back(context)
+                if found is None or found is error:
                     raise
-                self._tell_interrupted(found, clock)
-                _give_back(context)
                 raise found from error
 
     @abstractmethod
