@@ -9,7 +9,8 @@ from itertools import chain
 from stackhand import ROOT, ports
 from stackhand.engines.compose import docker
 
-PROGRAM = ROOT / ".venv" / "tools" / "ministack" / "bin" / "hypercorn"
+PYTHON = ROOT / ".venv" / "tools" / "ministack" / "bin" / "python"
+"""Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""
 APPLICATION = "stackhand.rehearsal.aws:app"
 FROM_A_CONTAINER = "host.docker.internal"
 PORTS = range(24_600, 32_000)
@@ -22,7 +23,8 @@ def command(port: int, gateway: str) -> list[str]:
     """
     addresses = ["127.0.0.1", *([] if gateway == FROM_A_CONTAINER else [gateway])]
     binds = [word for address in addresses for word in ("--bind", f"{address}:{port}")]
-    return [str(PROGRAM), APPLICATION, *binds, "--keep-alive", "75", "--workers", "0"]  # 0: in one process
+    options = ["--keep-alive", "75", "--workers", "0"]  # 0: in one process
+    return [str(PYTHON), "-m", "hypercorn", APPLICATION, *binds, *options]
 
 
 def gateway() -> str:

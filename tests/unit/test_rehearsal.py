@@ -41,6 +41,11 @@ def test_the_emulator_listens_for_this_machine_and_its_containers(gateway: str, 
     assert [words[at + 1] for at, word in enumerate(words) if word == "--bind"] == addresses
 
 
+def test_the_emulator_starts_also_when_its_environment_was_made_under_another_path() -> None:
+    words = place.command(4566, "172.17.0.1")
+    assert (Path(words[0]).name, words[1]) == ("python", "-m")  # a script would name that path
+
+
 def test_an_emulator_is_known_by_more_than_the_number_of_its_process(tmp_path: Path) -> None:
     assert AWS.alive
     assert not Emulator(AWS.pid, "another birth", 4566, "eu-west-1", "").alive
