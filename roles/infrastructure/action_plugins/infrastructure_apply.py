@@ -14,7 +14,7 @@ from stackhand.infrastructure.program import Terraform
 class ActionModule(Action):
     """Applies what was planned, unless data would be lost."""
 
-    options = frozenset({"environment", "plan", "may_lose_data"})
+    options = frozenset({"environment", "plan", "outputs", "may_lose_data"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Apply the plan, and return the output that a deploy needs as a fact."""
@@ -27,7 +27,8 @@ class ActionModule(Action):
         if plan["changed"]:
             terraform.apply()
         terraform.plan_file.unlink(missing_ok=True)
-        found = terraform.outputs()
+        # Where nothing changes they are known by now, and Terraform need not be asked once more.
+        found = terraform.outputs() if plan["changed"] else arguments["outputs"]
         done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
         words = ", ".join(done) or ("outputs" if plan["changed"] else "as the files say")
         return {

@@ -12,6 +12,9 @@ options:
   plan:
     description: What infrastructure_plan reported.
     type: dict
+  outputs:
+    description: The outputs as infrastructure_plan knows them; they are used when nothing changes.
+    type: dict
   may_lose_data:
     description: Also when something is deleted that holds data.
     type: bool

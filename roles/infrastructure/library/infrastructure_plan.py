@@ -12,4 +12,7 @@ options:
   refresh:
     description: Compare with what is there, not only with the state.
     type: bool
+  cost:
+    description: Also say what it costs when nothing changes, which takes Terraform a moment more.
+    type: bool
 """
