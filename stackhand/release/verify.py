@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from stackhand.failure import ExitCode, Failure
@@ -13,6 +14,9 @@ from stackhand.release.rolling import go_back_and_tell
 from stackhand.release.verdict import Verdict
 from stackhand.release.waiting import Interrupted
 
+UNTOUCHED_PAUSE = 0.1
+"""Seconds between two looks at what was running already: there is no old task left that could answer in its place."""
+
 
 def probe(context: Context, manifest: Manifest) -> str:
     """Ask a release through the load balancer, and return where; one that does not answer well is taken back.
@@ -20,14 +24,16 @@ def probe(context: Context, manifest: Manifest) -> str:
     Raises:
         Failure: it does not; what runs by now is said.
     """
-    found = probe_of(context, manifest)
+    found, touched = probe_of(context, manifest), not unchanged(context, manifest)
+    if not touched:
+        found = replace(found, pause=UNTOUCHED_PAUSE)
     try:
         problems = found.run(context.clock, context.say)
     except Interrupted:
         raise unproven(manifest) from None
     if not problems:
         return found.url
-    if unchanged(context, manifest):
+    if not touched:
         raise Failure(
             f"{manifest.commit[:12]} was running already, and is not well; nothing was changed.",
             evidence=problems,

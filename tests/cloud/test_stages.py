@@ -241,6 +241,15 @@ def test_a_breaking_migration_forbids_the_way_back(held: Cloud, tmp_path: Path) 
     assert prepare.migrations_of(tmp_path) == [Migration(1, "001_sample.sql", breaking=True)]
 
 
+def test_what_runs_already_is_probed_as_often_without_waiting_for_anything_to_settle(held: Cloud) -> None:
+    digests = held.image("first")
+    release(held, "first", digests)
+    told, began = len(held.said), held.clock.now()
+    release(held, "first", digests)
+    assert sum("answers as first" in line for line in held.said[told:]) == Pace().probes - 1
+    assert held.clock.now() - began < 0.5  # what it waits between two asks of a new release
+
+
 def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cloud) -> None:
     first = release(held, "first")
     release(held, "second")
