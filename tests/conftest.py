@@ -23,10 +23,17 @@ SHARED = ("stack", "life", "production", "installed")
 def pytest_configure(config: pytest.Config) -> None:
     """Give each run, and each worker, a temporary folder of its own, for what one leaves is not another's."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would start all deaf to it
+    before = tempfile.gettempdir()
     place = tempfile.mkdtemp(prefix="sh-")  # short, for a socket's path has room for a hundred letters
     Path(place).chmod(0o755)
     os.environ["TMPDIR"] = tempfile.tempdir = place
-    config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))
+
+    def clean() -> None:
+        """Leave everything as it was: another run may come in this process (`./inv check --mutation`)."""
+        os.environ["TMPDIR"] = tempfile.tempdir = before
+        shutil.rmtree(place, ignore_errors=True)
+
+    config.add_cleanup(clean)
 
 
 @pytest.hookimpl(tryfirst=True)
