@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests import chromium
@@ -22,6 +23,11 @@ SHARED = ("stack", "life", "production", "installed")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give each run, and each worker, a temporary folder of its own, for what one leaves is not another's."""
+    # How long an example takes says how busy the machine is.
+    hypothesis.settings.register_profile(
+        "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("unhurried")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would start all deaf to it
     before = tempfile.gettempdir()
     place = tempfile.mkdtemp(prefix="sh-")  # short, for a socket's path has room for a hundred letters

@@ -136,7 +136,7 @@ def write(world: World, batches: Sequence[Sequence[Round]], needed: int = 3) -> 
 
 
 def test_any_batches_in_any_order_give_the_same_incidents(world: World) -> None:
-    @hypothesis_settings(max_examples=30, deadline=None)
+    @hypothesis_settings(max_examples=30)
     @given(st.text("pwfu.", min_size=1, max_size=40), st.integers(1, 3), st.integers(1, 12), st.randoms())
     def check(pattern: str, instances: int, size: int, chance: random.Random) -> None:
         world.clear()

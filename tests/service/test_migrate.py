@@ -247,7 +247,7 @@ pieces = st.sampled_from(
 
 
 @given(st.lists(pieces, min_size=1, max_size=4), st.sampled_from([";", " ; ", ";\n", ";;", "; -- ;\n"]))
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_postgresql_takes_every_statement_for_one(settings: Settings, chosen: list[str], between: str) -> None:
     found = migration_sql.statements(between.join(chosen))
     assert len(found) == len(chosen)
