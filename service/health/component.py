@@ -94,6 +94,14 @@ class Component:
         return states.status_now(self._state, time.monotonic(), self._stale_after)
 
     @property
+    def since(self) -> float:
+        """Since when it has its status, in seconds since the epoch; what is unknown is so since the last look."""
+        state = self._state
+        if state.last is None or self.status == state.status:
+            return state.since
+        return state.last.at
+
+    @property
     def age(self) -> float | None:
         """Seconds since the last look ended; None when there was none."""
         last = self._state.last
@@ -131,7 +139,7 @@ class Component:
             "componentId": self.name,
             "componentType": self.kind,
             "status": status,
-            "since": iso(state.since),
+            "since": iso(self.since),
             "consecutiveFailures": state.failures,
         }
         if state.last_ok is not None:

@@ -121,6 +121,15 @@ def test_a_result_is_worth_something_for_three_rounds(clock: Clock, seconds: flo
     assert (found.status, found.to_dict().get("output")) == (("pass", None) if seconds < 300 else ("unknown", "stale"))
 
 
+def test_what_is_unknown_is_so_since_the_last_look_not_since_it_passed_first(clock: Clock) -> None:
+    found = watched(clock, PASS, PASS, FAIL, interval=9, deadline=1, fall=2)
+    look(found, clock, 3)
+    assert found.to_dict()["since"] == "2025-03-11T12:00:00.012Z"
+    clock.seconds += 30
+    told = found.to_dict()
+    assert (told["status"], told["since"]) == ("unknown", "2025-03-11T12:00:20.012Z")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "detail"),
     [
