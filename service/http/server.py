@@ -71,8 +71,9 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
             if not at_once and len(self.queue) >= WAITING * len(self.threads):
                 request.error, request.problem, at_once = OverloadedError("overloaded"), "overloaded", True
             if at_once:
-                response = self._lane.respond(request) if request.error is None else None
-                if response is None or task.server.draining:
+                usual = request.error is None and not task.server.draining
+                response = self._lane.respond(request) if usual else None
+                if response is None:
                     task.service()
                 else:
                     task.respond(response)
@@ -135,10 +136,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     _refused = False
     _linger_until = 0.0
     began = 0.0
-    """When the first byte came of the request that is being received, on the monotonic clock; 0 between requests."""
+    """When the first byte came of the request that is being received, on the monotonic clock; 0 between requests.
+
+    Before the first one it is when the connection was made: who makes some and says nothing would soon have them all.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.began = time.monotonic()
+        self._silent = True
         # The loop answers while it holds this, in `received`.
         self.requests_lock = threading.RLock()
 
@@ -184,6 +190,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def received(self, data: bytes) -> bool:
         """See waitress."""
+        if self._silent:
+            self._silent, self.began = False, 0.0
         said: bool = super().received(data)
         unfinished = self.request is not None
         self.began = (self.began or time.monotonic()) if unfinished else 0.0
@@ -203,9 +211,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Whether the request that is being received should have arrived by now, or a refusal been read."""
         if self._linger_until:
             return now > self._linger_until
-        if not self.began or self.request is None:
+        if not self.began:
             return False
-        return now - self.began > (limits.BODY_WITHIN if self.request.headers_finished else limits.HEADER_WITHIN)
+        in_body = self.request is not None and self.request.headers_finished
+        return now - self.began > (limits.BODY_WITHIN if in_body else limits.HEADER_WITHIN)
 
     @property
     def busy(self) -> bool:

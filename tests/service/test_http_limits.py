@@ -10,7 +10,7 @@ import pytest
 
 from service.http import limits
 from tests.checkout import eventually
-from tests.service.process import GET, HEADER_WITHIN, Service, answers, together
+from tests.service.process import GET, HEADER_WITHIN, NOWHERE, SLOW, Service, answers, together
 
 
 def test_requests_in_a_pipeline_are_answered_in_their_order(lonely: Service) -> None:
@@ -92,6 +92,23 @@ def test_more_requests_than_may_wait_are_refused_at_once(lonely: Service) -> Non
     refused = next(head for head in heads if b" 503 " in head)
     assert b"Retry-After: " in refused
     assert b'"code": "overloaded"' in refused
+
+
+def test_connections_that_never_say_anything_do_not_keep_others_out_for_long() -> None:
+    few = {"CONNECTIONS": "10", "HEADER_WITHIN": str(HEADER_WITHIN)}
+    service = Service(NOWHERE, words=SLOW, **few)
+    silent = []
+    try:
+        service.await_status("/health")
+        silent = [socket.create_connection(("127.0.0.1", service.port), 20) for _ in range(20)]
+        began = time.monotonic()
+        assert service.status("/health") == 200
+        assert time.monotonic() - began < limits.IDLE / 4
+        assert silent[0].recv(1) == b""
+    finally:
+        for sock in silent:
+            sock.close()
+        service.kill()
 
 
 def test_idle_connections_outlive_those_of_a_load_balancer(lonely: Service) -> None:
