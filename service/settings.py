@@ -139,7 +139,7 @@ class Settings:
             threads=reader.get("THREADS", values.count, 8),
             grace=reader.get("SHUTDOWN_GRACE", values.seconds_or_none, 0.0 if development else 2.0),
             stop_within=reader.get("SHUTDOWN_WITHIN", values.seconds, 14.0),
-            sample_interval=reader.get("SAMPLE_INTERVAL", values.seconds, 10.0),
+            sample_interval=reader.get("SAMPLE_INTERVAL", values.half_a_minute, 10.0),
             incident_samples=reader.get("INCIDENT_SAMPLES", values.count, 0) or None,
             retention_days=reader.get("RETENTION_DAYS", values.count, 400),
             retention_minutes_days=reader.get("RETENTION_MINUTES_DAYS", values.count, 14),

@@ -64,6 +64,14 @@ def seconds(value: str) -> float:
     return number
 
 
+def half_a_minute(value: str) -> float:
+    """Return seconds, 30 at most: for samples, as a minute without one is a gap."""
+    number = seconds(value)
+    if number > 30:  # noqa: PLR2004 - half a minute
+        raise ValueError(f"seconds, more than 0 and at most 30, but it is {value!r}")
+    return number
+
+
 def level(value: str) -> str:
     """Return the name of a level of the log."""
     if value not in {"debug", "info", "warning", "error"}:

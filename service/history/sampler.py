@@ -17,8 +17,6 @@ from service.settings import Settings
 
 log = structlog.get_logger()
 
-LONGEST_INTERVAL = 30.0
-"""Seconds between two samples at most: a minute without a sample is a gap."""
 FLUSH_WITHIN = 60.0
 """Seconds after which a flush that still waits for a server is ended."""
 STOP_RESERVE = 0.5
@@ -53,7 +51,7 @@ class Recorder:
         stream_rounds: int = spool.STREAM_ROUNDS,
     ) -> None:
         self.instance = str(uuid.uuid4())
-        self._interval = min(settings.sample_interval, LONGEST_INTERVAL)
+        self._interval = settings.sample_interval
         self._read = read
         self._now = now
         self._sequence = 0
