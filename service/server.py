@@ -38,6 +38,8 @@ EXHAUSTED_FOR = 10.0
 THREADS_END_WITHIN = 1.0
 HISTORY_ENDS_WITHIN = 1.5
 """Seconds that the samples that wait have to reach the database."""
+MIGRATES_AGAIN_AFTER = 1.0
+"""Seconds after which a database that did not come in time, or went away, is asked again."""
 CACHE_WITHIN = 0.25
 """Seconds that each read from Redis may take in a request."""
 
@@ -86,7 +88,7 @@ class Process:
             signal.signal(number, self._asked_to_leave)
         try:
             self.server = self._server()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # waitress has the latter for a host that it cannot find
             log.error("cannot listen", host=self.settings.host, port=self.settings.port, what=str(error))  # noqa: TRY400
             return CANNOT_LISTEN
         sources = Sources(self.components.values(), self.pool, self.cache, self.server.task_dispatcher, self.recorder)
@@ -128,13 +130,11 @@ class Process:
     def _migrate(self) -> None:
         self.phase.name = "migrating"
         try:
-            migrations = migrate.read()
-            applied = migrate.apply(self.settings, migrations, stop=self.leaving)
-        except (migrate.MigrationError, DatabaseUnavailable) as error:
-            if self.leaving.is_set():
-                return
-            log.error("migration failed", code=getattr(error, "code", "unavailable"), what=str(error))  # noqa: TRY400 - it says all
-            self._fail()
+            applied, version = self._migrated()
+        except migrate.MigrationError as error:
+            if not self.leaving.is_set():
+                log.error("migration failed", code=error.code, what=str(error))  # noqa: TRY400 - it says all
+                self._fail()
             return
         except Exception:  # a defect; a process that said "migrating" for ever would hide it
             log.exception("migration failed", code="internal")
@@ -142,9 +142,26 @@ class Process:
             return
         if self.leaving.is_set():
             return
-        self.phase.schema_version = migrations[-1].number if migrations else 0
+        self.phase.schema_version = version
         self.phase.name = "ready"
-        log.info("ready", applied=applied, schema_version=self.phase.schema_version)
+        log.info("ready", applied=applied, schema_version=version)
+
+    def _migrated(self) -> tuple[list[str], int]:
+        """Return what was applied, and the number of the newest migration that the database has.
+
+        It waits for the database for as long as it takes: without us nobody could be told that it is the database.
+        """
+        migrations = migrate.read()
+        while not self.leaving.is_set():
+            try:
+                applied = migrate.apply(self.settings, migrations, stop=self.leaving)
+                found = migrate.status(self.settings, migrations)
+            except DatabaseUnavailable as error:
+                if not self.leaving.wait(MIGRATES_AGAIN_AFTER):
+                    log.warning("migration waits for the database", code=error.code, what=str(error))
+            else:
+                return applied, max((each.number for each in found if each.applied_at), default=0)
+        return [], 0
 
     def _fail(self) -> None:
         self.failed = True

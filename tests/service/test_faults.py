@@ -86,6 +86,35 @@ def test_forty_callers_while_everything_hangs_get_their_answers_and_health_too(
     eventually(lambda: quick.ask("/health/all")[1]["status"] == "pass", "all components pass again", 15)
 
 
+def test_the_present_does_not_wait_for_a_database_that_hangs_before_anybody_knows(
+    settings: Settings, servers: Servers
+) -> None:
+    with ready(settings, PROBE_INTERVAL="60", CACHE_TTL="0.1") as service, paused(servers["postgres"][0]):
+        time.sleep(0.5)  # the last answer is too old by now
+        for _ in range(2):
+            answers = together(5, service, "/api/status")
+            assert {status for status, _ in answers} == {200}
+            assert max(seconds for _, seconds in answers) < 1.0 + SOON
+        assert service.request("/api/status").json["history"]["stale"] is True
+        assert service.status("/health/db") == 200  # nobody knows
+
+
+def test_a_service_that_starts_while_the_database_is_down_waits_for_it(
+    settings: Settings, servers: Servers, request: pytest.FixtureRequest
+) -> None:
+    servers["postgres"][0].stop()
+    try:
+        service = Service(settings, DATABASE_WAIT="0.2")
+        request.addfinalizer(service.kill)
+        eventually(lambda: service.status("/health/db") == 503, "it says what is wrong")
+        time.sleep(3)  # longer than its patience
+        assert service.ask("/health/ready")[1]["phase"] == "migrating"
+        assert service.request("/api/status").status == 200
+    finally:
+        servers["postgres"][0].start()
+    service.await_status("/health/ready")
+
+
 def test_what_is_known_of_the_past_is_given_as_stale_while_the_database_is_down(
     quick: Service, servers: Servers
 ) -> None:

@@ -13,9 +13,9 @@ import pytest
 from service import migrate
 from service.database import connect
 from service.settings import Address, Settings
-from tests.checkout import eventually, free_ports
+from tests.checkout import eventually
 from tests.service.conftest import Server
-from tests.service.process import Service
+from tests.service.process import Service, ready
 
 Servers = dict[str, tuple[Server, Address]]
 
@@ -110,7 +110,7 @@ def test_an_error_is_a_problem_document(service: Service, path: str, method: str
 def test_sigterm_ends_a_service_with_0_its_samples_written_and_every_line_of_its_log_an_object(
     settings: Settings,
 ) -> None:
-    service = Service(settings, STACK=settings.database.name, SAMPLE_INTERVAL="3600")  # a sample at the start, no more
+    service = Service(settings, STACK=settings.database.name, SAMPLE_INTERVAL="30")  # a sample at the start, no more
     try:
         service.await_status("/health/ready")
         lines = [json.loads(line) for line in service.end().splitlines()]
@@ -126,18 +126,26 @@ def test_sigterm_ends_a_service_with_0_its_samples_written_and_every_line_of_its
     assert all({"time", "level", "event"} <= set(line) for line in lines)
 
 
-def test_a_database_that_is_not_there_ends_the_process_after_its_patience(settings: Settings) -> None:
-    words = [sys.executable, "-m", "service", "serve"]
-    environment = {
-        "PORT": str(free_ports()["API_PORT"]),
-        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
-        "REDIS_URL": "redis://127.0.0.1:1/0",
-        "DATABASE_WAIT": "0.5",
-    }
-    said = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=20)
-    assert said.returncode == 1
-    failed = next(line for line in map(json.loads, said.stdout.splitlines()) if line["event"] == "migration failed")
-    assert failed["code"] == "database_unavailable"
+def test_a_host_at_which_it_cannot_listen_is_told_in_one_line(settings: Settings) -> None:
+    service = Service(settings, HOST="no.such.host.invalid")
+    out, _ = service.process.communicate(timeout=20)
+    assert service.process.returncode == 3
+    said = [json.loads(line) for line in out.splitlines()]
+    assert [(line["event"], line["host"]) for line in said] == [("cannot listen", "no.such.host.invalid")]
+
+
+def test_the_version_tells_the_schema_of_the_database_which_a_newer_release_may_have_left(settings: Settings) -> None:
+    newest = migrate.read()[-1].number
+    with ready(settings) as service:
+        assert service.ask("/version")[1]["schema_version"] == newest
+    connection = connect(settings.database, 10)
+    connection.run(
+        "INSERT INTO schema_migration (number, name, sha256, applied_at, milliseconds)"
+        " VALUES (900, '900_newer.sql', repeat('0', 64), now(), 1)"
+    )
+    connection.close()
+    with ready(settings) as service:
+        assert service.ask("/version")[1]["schema_version"] == 900
 
 
 def test_missing_and_wrong_settings_are_all_named_before_the_start() -> None:
