@@ -214,22 +214,21 @@ data "aws_iam_policy_document" "infrastructure" {
   statement {
     sid = "ByName"
     actions = [
-      "application-autoscaling:*", "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "rds:*", "s3:*",
-      "sns:*", "ssm:*",
+      "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "rds:*", "s3:*", "sns:*", "ssm:*",
     ]
     resources = flatten([
       "arn:aws:s3:::${local.name}-${var.account_id}-access-logs", "arn:aws:s3:::${local.name}-${var.account_id}-access-logs/*",
       "arn:aws:cloudwatch::${var.account_id}:dashboard/${local.name}",
       [for name in [
-        "application-autoscaling:%s:scalable-target/*", "cloudwatch:%s:alarm:${local.name}-*", "ecr:%s:repository/${local.name}/*",
+        "cloudwatch:%s:alarm:${local.name}-*", "ecr:%s:repository/${local.name}/*",
         "ecs:%s:cluster/${local.name}", "ecs:%s:service/${local.name}/*", "ecs:%s:task-definition/${local.name}-*", "ecs:%s:task/${local.name}/*",
         "elasticache:%s:parametergroup:${local.name}-*", "elasticache:%s:replicationgroup:${local.name}-*", "elasticache:%s:subnetgroup:${local.name}",
-        "elasticache:%s:cluster:${local.name}-*", "elasticache:%s:snapshot:*", "elasticloadbalancing:%s:loadbalancer/app/${local.name}/*",
+        "elasticache:%s:cluster:${local.name}-*", "elasticloadbalancing:%s:loadbalancer/app/${local.name}/*",
         "elasticloadbalancing:%s:targetgroup/${local.name}-*", "elasticloadbalancing:%s:listener/app/${local.name}/*",
         "elasticloadbalancing:%s:listener-rule/app/${local.name}/*", "events:%s:rule/${local.name}-*",
         "logs:%s:log-group:/${var.stack}/${var.environment}/*", "logs:%s:log-group:/aws/rds/instance/${local.name}-*", "rds:%s:db:${local.name}-*", "rds:%s:pg:${local.name}-*",
         "rds:%s:subgrp:${local.name}", "rds:%s:snapshot:${local.name}-*", "sns:%s:${local.name}-*", "ssm:%s:parameter/${var.stack}/${var.environment}/*",
-      ] : "arn:aws:${format(name, "${var.region}:${var.account_id}")}"],
+      ] : "arn:aws:${format(name, local.here)}"],
     ])
   }
 
@@ -237,7 +236,7 @@ data "aws_iam_policy_document" "infrastructure" {
     sid = "LookAround"
     actions = [
       "application-autoscaling:Describe*", "application-autoscaling:ListTagsForResource", "cloudwatch:Describe*", "ec2:Describe*", "ecs:Describe*",
-      "ecs:DeregisterTaskDefinition", "elasticache:Describe*", "elasticloadbalancing:Describe*", "kms:ListAliases", "logs:Describe*", "rds:Describe*",
+      "elasticache:Describe*", "elasticloadbalancing:Describe*", "kms:ListAliases", "logs:Describe*", "rds:Describe*",
       "servicediscovery:Get*", "servicediscovery:List*", "ssm:DescribeParameters",
     ]
     resources = ["*"]
@@ -249,46 +248,107 @@ data "aws_iam_policy_document" "infrastructure" {
     }
   }
 
-  # Networks, names and keys have numbers, not names: the tag that Terraform gives them tells whose they are.
+  # Parts of networks, internal names and keys have numbers, not names: the tags that Terraform gives them tell whose they are. So whoever
+  # may tag what is there may do anything with it: a new thing gets our tags as it is made, and later only what has them is touched.
   statement {
-    sid = "MakeWithOurTag"
-    actions = [
-      "ec2:AllocateAddress", "ec2:Create*", "ec2:RunInstances", "kms:CreateKey", "kms:TagResource", "servicediscovery:Create*",
-      "servicediscovery:TagResource",
-    ]
-    resources = ["*"]
+    sid       = "MakeWithOurTags"
+    actions   = [for action in local.made : "ec2:${action}"]
+    resources = [for type in ["elastic-ip", "natgateway", "route-table", "security-group", "subnet", "vpc-endpoint"] : "arn:aws:ec2:${local.here}:${type}/*"]
+
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "StringEquals"
+        variable = "aws:RequestTag/${condition.key}"
+        values   = [condition.value]
+      }
+    }
+  }
+
+  # Into which group a rule goes is decided by ChangeWithOurTags.
+  statement {
+    sid       = "MakeRulesWithOurTags"
+    actions   = [for action in local.ruled : "ec2:${action}"]
+    resources = ["arn:aws:ec2:${local.here}:security-group-rule/*"]
+
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "StringEquals"
+        variable = "aws:RequestTag/${condition.key}"
+        values   = [condition.value]
+      }
+    }
+  }
+
+  # AWS asks for the right to tag as well, and tells which action it is for; one who only tags has none.
+  statement {
+    sid       = "TagWhileMaking"
+    actions   = ["ec2:CreateTags"]
+    resources = ["arn:aws:ec2:${local.here}:*/*"]
 
     condition {
       test     = "StringEquals"
-      variable = "aws:RequestTag/Stack"
-      values   = [var.stack]
+      variable = "ec2:CreateAction"
+      values   = concat(local.made, local.ruled)
     }
 
-    condition {
-      test     = "StringEquals"
-      variable = "aws:RequestTag/Environment"
-      values   = [var.environment]
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "StringEquals"
+        variable = "aws:RequestTag/${condition.key}"
+        values   = [condition.value]
+      }
+    }
+  }
+
+  # These two services do not tell what a tag is for. What is made has no tags yet; what Terraform made elsewhere has another environment's.
+  statement {
+    sid       = "MakeWhatHasNoTagsYet"
+    actions   = ["application-autoscaling:RegisterScalableTarget", "application-autoscaling:TagResource", "servicediscovery:CreateService", "servicediscovery:TagResource"]
+    resources = [for type in ["application-autoscaling:${local.here}:scalable-target/*", "servicediscovery:${local.here}:*"] : "arn:aws:${type}"]
+
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "StringEquals"
+        variable = "aws:RequestTag/${condition.key}"
+        values   = [condition.value]
+      }
+    }
+
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "Null"
+        variable = "aws:ResourceTag/${condition.key}"
+        values   = ["true"]
+      }
     }
   }
 
   statement {
-    sid = "ChangeWithOurTag"
-    actions = [
-      "ec2:Associate*", "ec2:Attach*", "ec2:Authorize*", "ec2:Create*", "ec2:Delete*", "ec2:Detach*", "ec2:Disassociate*", "ec2:Modify*",
-      "ec2:ReleaseAddress", "ec2:Replace*", "ec2:Revoke*", "ec2:Update*", "kms:*", "servicediscovery:*",
-    ]
+    sid = "ChangeWithOurTags"
+    actions = concat([for action in concat(local.made, local.ruled) : "ec2:${action}"], [
+      "application-autoscaling:*", "ec2:Associate*", "ec2:Attach*", "ec2:CreateRoute", "ec2:CreateTags", "ec2:Delete*", "ec2:Detach*", "ec2:Disassociate*",
+      "ec2:Modify*", "ec2:ReleaseAddress", "ec2:Replace*", "ec2:Revoke*", "ec2:Update*", "kms:*", "servicediscovery:*",
+    ])
     resources = ["*"]
 
-    condition {
-      test     = "StringEquals"
-      variable = "aws:ResourceTag/Stack"
-      values   = [var.stack]
-    }
+    dynamic "condition" {
+      for_each = local.tags
 
-    condition {
-      test     = "StringEquals"
-      variable = "aws:ResourceTag/Environment"
-      values   = [var.environment]
+      content {
+        test     = "StringEquals"
+        variable = "aws:ResourceTag/${condition.key}"
+        values   = [condition.value]
+      }
     }
   }
 
@@ -325,5 +385,12 @@ data "aws_iam_policy_document" "infrastructure" {
 }
 
 locals {
+  repositories  = "arn:aws:ecr:${local.here}:repository/${local.name}/*"
+  here          = "${var.region}:${var.account_id}"
   bounded_roles = [for name in ["*-task", "execution"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
+
+  # What a deploy may add to a network that is there. The network itself, its gateway, the key and the zone of the internal names are made once,
+  # by whoever applies first.
+  made  = ["AllocateAddress", "CreateNatGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpcEndpoint"]
+  ruled = ["AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress"]
 }
