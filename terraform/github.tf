@@ -109,6 +109,7 @@ resource "aws_iam_role_policy" "release" {
   policy = data.aws_iam_policy_document.release.json
 }
 
+# By names that fit whatever the Compose file has: with a service more it stays as it is, for the role itself may not change it.
 data "aws_iam_policy_document" "release" {
   statement {
     sid       = "StateLeaseAndReleases"
@@ -134,7 +135,7 @@ data "aws_iam_policy_document" "release" {
       "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImageScanFindings", "ecr:DescribeImages",
       "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
     ]
-    resources = [for repository in aws_ecr_repository.service : repository.arn]
+    resources = [local.repositories]
   }
 
   statement {
@@ -164,7 +165,7 @@ data "aws_iam_policy_document" "release" {
   statement {
     sid       = "OnlyAsTheRolesOfItsTasks"
     actions   = ["iam:PassRole"]
-    resources = concat([aws_iam_role.execution.arn], [for role in aws_iam_role.task : role.arn])
+    resources = local.bounded_roles
 
     condition {
       test     = "StringEquals"
@@ -176,7 +177,7 @@ data "aws_iam_policy_document" "release" {
   statement {
     sid       = "SeeHowTheyAre"
     actions   = ["logs:FilterLogEvents", "logs:GetLogEvents"]
-    resources = [for group in aws_cloudwatch_log_group.service : "${group.arn}:*"]
+    resources = ["arn:aws:logs:${local.here}:log-group:/${var.stack}/${var.environment}/*"]
   }
 
   statement {

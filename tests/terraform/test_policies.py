@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+import yaml
 
+from tests.terraform.conftest import GITHUB, Module
 from tests.terraform.iam import Statement, allowed, statements
 from tests.terraform.plans import Plan, resources
 
@@ -63,6 +66,9 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("servicediscovery:TagResource", f"servicediscovery:{HERE}:service/*", NEW),
     ("application-autoscaling:RegisterScalableTarget", f"{SCALING}/*", NEW),
     ("application-autoscaling:PutScalingPolicy", f"{SCALING}/1", MINE),
+    ("ecr:PutImage", f"ecr:{HERE}:repository/stackhand-staging/new", {}),
+    ("logs:FilterLogEvents", f"logs:{HERE}:log-group:/stackhand/staging/new:*", {}),
+    ("iam:PassRole", "iam::123456789012:role/stackhand-staging-new-task", PASSED),
 ]  # fmt: skip
 
 
@@ -105,3 +111,19 @@ def test_each_policy_is_as_short_as_iam_wants_it(applied: Plan) -> None:
     for address, policy in policies(applied).items():
         length = len(json.dumps(json.loads(policy), separators=(",", ":")))
         assert length < LARGEST[address.partition(".")[0]], address
+
+
+def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(module: Module, applied: Plan) -> None:
+    compose: dict[str, Any] = yaml.safe_load((module.path.parent / "docker-compose.yml").read_text(encoding="utf-8"))
+    third = {**compose["services"]["web"], "x-aws": {**compose["services"]["web"]["x-aws"], "paths": ["/third/*"]}}
+    compose["services"]["third"] = third
+    (module.path.parent / "three.yml").write_text(yaml.safe_dump(compose), encoding="utf-8")
+    plan = module.plan("staging", compose_file="../three.yml", **GITHUB)
+    assert 'aws_ecs_service.main["third"]' in resources(plan, "aws_ecs_service")
+    written = {
+        each["address"]
+        for each in plan["resource_changes"]
+        if each["type"] in LARGEST and each["change"]["actions"] != ["no-op"]
+    }
+    # into roles within the boundary, which the deploy role may write
+    assert written == {"aws_iam_role_policy.execution", 'aws_iam_role_policy.exec["third"]'}
