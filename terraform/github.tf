@@ -1,6 +1,6 @@
 # What workflows of one GitHub repository may do here. There is no key: GitHub vouches for the workflow, for the length of one job.
 #
-#   plan     any pull request: reads the state, and compares it with the files; nothing of AWS is shown to it, no secret above all
+#   plan     any pull request: reads the state and the release that runs, and compares both with the files; it is shown no secret
 #   deploy   only a job of the GitHub environment with this environment's name, which GitHub guards with its reviewers
 
 locals {
@@ -70,23 +70,42 @@ resource "aws_iam_role_policy" "plan" {
   policy = data.aws_iam_policy_document.plan.json
 }
 
+# What `playbooks/plan.yml` asks without a refresh, and no more: tests/cloud/test_plan.py compares the two.
 data "aws_iam_policy_document" "plan" {
   statement {
-    sid       = "ReadTheState"
+    sid       = "ReadTheStateAndTheRelease"
     actions   = ["s3:GetObject"]
-    resources = ["${local.state_bucket}/terraform.tfstate"]
+    resources = ["${local.state_bucket}/terraform.tfstate", "${local.state_bucket}/current.json"]
   }
 
   statement {
-    sid       = "FindTheState"
+    sid       = "FindThem"
     actions   = ["s3:ListBucket"]
     resources = [local.state_bucket]
   }
 
   statement {
-    sid       = "KnowTheZones"
-    actions   = ["ec2:DescribeAvailabilityZones"] # knows no resources
+    sid       = "KnowTheZonesAndWhatRuns"
+    actions   = ["ec2:DescribeAvailabilityZones", "ecs:DescribeTaskDefinition"] # know no resources
     resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = [var.region]
+    }
+  }
+
+  statement {
+    sid       = "SeeWhetherItRuns"
+    actions   = ["ecs:DescribeServices"]
+    resources = ["arn:aws:ecs:${local.here}:service/${local.name}/*"]
+  }
+
+  statement {
+    sid       = "SeeWhetherItIsBuilt"
+    actions   = ["ecr:DescribeImages"]
+    resources = [local.repositories]
   }
 }
 

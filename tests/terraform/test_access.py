@@ -75,8 +75,17 @@ def test_github_is_trusted_by_whole_subjects_only(production: Plan, role: str, e
 
 def test_whoever_plans_can_read_no_secret_and_change_nothing(production: Plan) -> None:
     found = statements(production, "aws_iam_role_policy", 'aws_iam_role_policy.plan["github"]', "policy")
-    actions = {action for statement in found for action in listed(statement["Action"])}
-    assert actions == {"s3:GetObject", "s3:ListBucket", "ec2:DescribeAvailabilityZones"}
+    may = {action: listed(statement["Resource"]) for statement in found for action in listed(statement["Action"])}
+    here = "eu-west-1:123456789012"
+    bucket = "arn:aws:s3:::stackhand-production-123456789012-eu-west-1"
+    assert may == {
+        "s3:GetObject": [f"{bucket}/terraform.tfstate", f"{bucket}/current.json"],
+        "s3:ListBucket": [bucket],
+        "ec2:DescribeAvailabilityZones": ["*"],
+        "ecs:DescribeTaskDefinition": ["*"],
+        "ecs:DescribeServices": [f"arn:aws:ecs:{here}:service/stackhand-production/*"],
+        "ecr:DescribeImages": [f"arn:aws:ecr:{here}:repository/stackhand-production/*"],
+    }
     assert [
         each
         for each in production["resource_changes"]
@@ -101,6 +110,13 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
     roles = resources(applied, "aws_iam_role")
     bounded = {address for address, role in roles.items() if role["permissions_boundary"]}
     assert {'aws_iam_role.task["api"]', 'aws_iam_role.task["web"]', "aws_iam_role.execution"} == bounded
+
+
+def test_the_outputs_name_the_roles_of_the_workflows(applied: Plan) -> None:
+    named = applied["outputs"]["github_roles"]["value"]
+    made = {role: resources(applied, "aws_iam_role")[f'aws_iam_role.{role}["github"]']["arn"] for role in named}
+    assert named == made
+    assert set(named) == {"plan", "deploy"}
 
 
 def test_only_the_chain_is_open(applied: Plan) -> None:
