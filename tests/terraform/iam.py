@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,7 +22,7 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def allowed(found: list[Statement], action: str, resource: str, **context: str) -> bool:
+def allowed(found: Sequence[Statement], action: str, resource: str, **context: str) -> bool:
     """Return whether one statement allows it all.
 
     Args:

@@ -10,6 +10,7 @@ import pytest
 
 from stackhand.infrastructure.plan import summary
 from tests.checkout import ROOT
+from tests.terraform import iam
 from tests.terraform.conftest import GITHUB, Module
 from tests.terraform.plans import Plan, resources
 
@@ -110,6 +111,16 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
     roles = resources(applied, "aws_iam_role")
     bounded = {address for address, role in roles.items() if role["permissions_boundary"]}
     assert {'aws_iam_role.task["api"]', 'aws_iam_role.task["web"]', "aws_iam_role.execution"} == bounded
+
+
+def test_a_shell_may_look_at_its_log_group_and_record_there_and_the_boundary_lets_it(applied: Plan) -> None:
+    boundary = statements(applied, "aws_iam_policy", "aws_iam_policy.boundary", "policy")
+    for service in ("api", "web"):
+        found = statements(applied, "aws_iam_role_policy", f'aws_iam_role_policy.exec["{service}"]', "policy")
+        actions = {action for each in found for action in listed(each["Action"])}
+        assert actions <= {action for each in boundary for action in listed(each["Action"])}
+        for policy in (found, boundary):
+            assert iam.allowed(policy, "logs:DescribeLogGroups", "*")
 
 
 def test_the_outputs_name_the_roles_of_the_workflows(applied: Plan) -> None:
