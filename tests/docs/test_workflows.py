@@ -15,6 +15,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 DEPLOY = (ROOT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
 JOBS: dict[str, Any] = yaml.safe_load(DEPLOY)["jobs"]
 CI: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
+RELEASING = ("staging", "production", "by-hand")
 RUNNERS = {"ubuntu-24.04": "X86_64", "ubuntu-24.04-arm": "ARM64"}
 
 
@@ -35,8 +36,19 @@ def test_what_changes_an_environment_is_never_cancelled_and_waits_for_its_gate()
         if name != "plan":
             assert job["environment"]
             assert job["concurrency"]["cancel-in-progress"] is False
-            assert job["concurrency"]["group"].startswith("release-")
     assert JOBS["production"]["needs"] == "staging"
+    assert JOBS["staging"]["concurrency"]["group"] == "release-staging"
+    assert JOBS["production"]["concurrency"]["group"] == "release-production"
+
+
+def test_a_rollback_is_not_dropped_for_the_next_release_but_waits_for_the_lease() -> None:
+    """GitHub cancels a job that waits when another of its group comes."""
+    kind = "${{ inputs.act == 'rollback' && 'rollback' || 'release' }}"
+    assert JOBS["by-hand"]["concurrency"]["group"] == kind + "-${{ inputs.environment }}"
+    for name in RELEASING:
+        for step in JOBS[name]["steps"]:
+            run = step.get("run", "")
+            assert ("-e preflight_lock_wait=1800" in run) == ("ansible-playbook" in run)
 
 
 @pytest.mark.parametrize("environment", ["staging", "production", "rehearsal"])
