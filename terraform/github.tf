@@ -270,10 +270,16 @@ data "aws_iam_policy_document" "infrastructure" {
 
   # Parts of networks, internal names and keys have numbers, not names: the tags that Terraform gives them tell whose they are. So whoever
   # may tag what is there may do anything with it: a new thing gets our tags as it is made, and later only what has them is touched.
+  # What is made has no tags yet; what Terraform made elsewhere has another environment's. EC2 says below what a tag is for, the others do not.
   statement {
-    sid       = "MakeWithOurTags"
-    actions   = [for action in local.made : "ec2:${action}"]
-    resources = [for type in ["elastic-ip", "natgateway", "route-table", "security-group", "subnet", "vpc-endpoint"] : "arn:aws:ec2:${local.here}:${type}/*"]
+    sid = "MakeWithOurTags"
+    actions = concat([for action in local.made : "ec2:${action}"], [
+      "application-autoscaling:RegisterScalableTarget", "application-autoscaling:TagResource", "servicediscovery:CreateService", "servicediscovery:TagResource",
+    ])
+    resources = concat(
+      [for type in ["elastic-ip", "natgateway", "route-table", "security-group", "subnet", "vpc-endpoint"] : "arn:aws:ec2:${local.here}:${type}/*"],
+      ["arn:aws:application-autoscaling:${local.here}:scalable-target/*", "arn:aws:servicediscovery:${local.here}:*"],
+    )
 
     dynamic "condition" {
       for_each = local.tags
@@ -282,6 +288,16 @@ data "aws_iam_policy_document" "infrastructure" {
         test     = "StringEquals"
         variable = "aws:RequestTag/${condition.key}"
         values   = [condition.value]
+      }
+    }
+
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "Null"
+        variable = "aws:ResourceTag/${condition.key}"
+        values   = ["true"]
       }
     }
   }
@@ -322,33 +338,6 @@ data "aws_iam_policy_document" "infrastructure" {
         test     = "StringEquals"
         variable = "aws:RequestTag/${condition.key}"
         values   = [condition.value]
-      }
-    }
-  }
-
-  # These two services do not tell what a tag is for. What is made has no tags yet; what Terraform made elsewhere has another environment's.
-  statement {
-    sid       = "MakeWhatHasNoTagsYet"
-    actions   = ["application-autoscaling:RegisterScalableTarget", "application-autoscaling:TagResource", "servicediscovery:CreateService", "servicediscovery:TagResource"]
-    resources = [for type in ["application-autoscaling:${local.here}:scalable-target/*", "servicediscovery:${local.here}:*"] : "arn:aws:${type}"]
-
-    dynamic "condition" {
-      for_each = local.tags
-
-      content {
-        test     = "StringEquals"
-        variable = "aws:RequestTag/${condition.key}"
-        values   = [condition.value]
-      }
-    }
-
-    dynamic "condition" {
-      for_each = local.tags
-
-      content {
-        test     = "Null"
-        variable = "aws:ResourceTag/${condition.key}"
-        values   = ["true"]
       }
     }
   }

@@ -40,6 +40,8 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("ec2:AuthorizeSecurityGroupIngress", f"ec2:{HERE}:security-group/sg-1", STOLEN),
     ("ec2:CreateSubnet", f"ec2:{HERE}:vpc/vpc-1", STOLEN),
     ("ec2:CreateRoute", f"ec2:{HERE}:route-table/rtb-1", ANOTHERS),
+    ("ec2:CreateNatGateway", f"ec2:{HERE}:subnet/subnet-1", STOLEN),
+    ("ec2:CreateVpcEndpoint", f"ec2:{HERE}:route-table/rtb-1", STOLEN),
     ("ec2:DeleteTags", f"ec2:{HERE}:subnet/subnet-1", ANOTHERS),
     ("ec2:RunInstances", f"ec2:{HERE}:instance/i-1", NEW),
     ("kms:Decrypt", f"kms:{HERE}:key/1", ANOTHERS),
