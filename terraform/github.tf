@@ -1,6 +1,6 @@
 # What workflows of one GitHub repository may do here. There is no key: GitHub vouches for the workflow, for the length of one job.
 #
-#   plan     any pull request: reads the state, and compares it with the files; nothing of AWS is shown to it, no secret above all
+#   plan     any pull request: reads the state and the release that runs, and compares both with the files; it is shown no secret
 #   deploy   only a job of the GitHub environment with this environment's name, which GitHub guards with its reviewers
 
 locals {
@@ -70,23 +70,42 @@ resource "aws_iam_role_policy" "plan" {
   policy = data.aws_iam_policy_document.plan.json
 }
 
+# What `playbooks/plan.yml` asks without a refresh, and no more: tests/cloud/test_plan.py compares the two.
 data "aws_iam_policy_document" "plan" {
   statement {
-    sid       = "ReadTheState"
+    sid       = "ReadTheStateAndTheRelease"
     actions   = ["s3:GetObject"]
-    resources = ["${local.state_bucket}/terraform.tfstate"]
+    resources = ["${local.state_bucket}/terraform.tfstate", "${local.state_bucket}/current.json"]
   }
 
   statement {
-    sid       = "FindTheState"
+    sid       = "FindThem"
     actions   = ["s3:ListBucket"]
     resources = [local.state_bucket]
   }
 
   statement {
-    sid       = "KnowTheZones"
-    actions   = ["ec2:DescribeAvailabilityZones"] # knows no resources
+    sid       = "KnowTheZonesAndWhatRuns"
+    actions   = ["ec2:DescribeAvailabilityZones", "ecs:DescribeTaskDefinition"] # know no resources
     resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = [var.region]
+    }
+  }
+
+  statement {
+    sid       = "SeeWhetherItRuns"
+    actions   = ["ecs:DescribeServices"]
+    resources = ["arn:aws:ecs:${local.here}:service/${local.name}/*"]
+  }
+
+  statement {
+    sid       = "SeeWhetherItIsBuilt"
+    actions   = ["ecr:DescribeImages"]
+    resources = [local.repositories]
   }
 }
 
@@ -109,6 +128,7 @@ resource "aws_iam_role_policy" "release" {
   policy = data.aws_iam_policy_document.release.json
 }
 
+# By names that fit whatever the Compose file has: with a service more it stays as it is, for the role itself may not change it.
 data "aws_iam_policy_document" "release" {
   statement {
     sid       = "StateLeaseAndReleases"
@@ -134,7 +154,7 @@ data "aws_iam_policy_document" "release" {
       "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImageScanFindings", "ecr:DescribeImages",
       "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
     ]
-    resources = [for repository in aws_ecr_repository.service : repository.arn]
+    resources = [local.repositories]
   }
 
   statement {
@@ -164,7 +184,7 @@ data "aws_iam_policy_document" "release" {
   statement {
     sid       = "OnlyAsTheRolesOfItsTasks"
     actions   = ["iam:PassRole"]
-    resources = concat([aws_iam_role.execution.arn], [for role in aws_iam_role.task : role.arn])
+    resources = local.bounded_roles
 
     condition {
       test     = "StringEquals"
@@ -176,7 +196,7 @@ data "aws_iam_policy_document" "release" {
   statement {
     sid       = "SeeHowTheyAre"
     actions   = ["logs:FilterLogEvents", "logs:GetLogEvents"]
-    resources = [for group in aws_cloudwatch_log_group.service : "${group.arn}:*"]
+    resources = ["arn:aws:logs:${local.here}:log-group:/${var.stack}/${var.environment}/*"]
   }
 
   statement {
@@ -214,22 +234,21 @@ data "aws_iam_policy_document" "infrastructure" {
   statement {
     sid = "ByName"
     actions = [
-      "application-autoscaling:*", "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "rds:*", "s3:*",
-      "sns:*", "ssm:*",
+      "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "rds:*", "s3:*", "sns:*", "ssm:*",
     ]
     resources = flatten([
       "arn:aws:s3:::${local.name}-${var.account_id}-access-logs", "arn:aws:s3:::${local.name}-${var.account_id}-access-logs/*",
       "arn:aws:cloudwatch::${var.account_id}:dashboard/${local.name}",
       [for name in [
-        "application-autoscaling:%s:scalable-target/*", "cloudwatch:%s:alarm:${local.name}-*", "ecr:%s:repository/${local.name}/*",
+        "cloudwatch:%s:alarm:${local.name}-*", "ecr:%s:repository/${local.name}/*",
         "ecs:%s:cluster/${local.name}", "ecs:%s:service/${local.name}/*", "ecs:%s:task-definition/${local.name}-*", "ecs:%s:task/${local.name}/*",
         "elasticache:%s:parametergroup:${local.name}-*", "elasticache:%s:replicationgroup:${local.name}-*", "elasticache:%s:subnetgroup:${local.name}",
-        "elasticache:%s:cluster:${local.name}-*", "elasticache:%s:snapshot:*", "elasticloadbalancing:%s:loadbalancer/app/${local.name}/*",
+        "elasticache:%s:cluster:${local.name}-*", "elasticloadbalancing:%s:loadbalancer/app/${local.name}/*",
         "elasticloadbalancing:%s:targetgroup/${local.name}-*", "elasticloadbalancing:%s:listener/app/${local.name}/*",
         "elasticloadbalancing:%s:listener-rule/app/${local.name}/*", "events:%s:rule/${local.name}-*",
         "logs:%s:log-group:/${var.stack}/${var.environment}/*", "logs:%s:log-group:/aws/rds/instance/${local.name}-*", "rds:%s:db:${local.name}-*", "rds:%s:pg:${local.name}-*",
         "rds:%s:subgrp:${local.name}", "rds:%s:snapshot:${local.name}-*", "sns:%s:${local.name}-*", "ssm:%s:parameter/${var.stack}/${var.environment}/*",
-      ] : "arn:aws:${format(name, "${var.region}:${var.account_id}")}"],
+      ] : "arn:aws:${format(name, local.here)}"],
     ])
   }
 
@@ -237,7 +256,7 @@ data "aws_iam_policy_document" "infrastructure" {
     sid = "LookAround"
     actions = [
       "application-autoscaling:Describe*", "application-autoscaling:ListTagsForResource", "cloudwatch:Describe*", "ec2:Describe*", "ecs:Describe*",
-      "ecs:DeregisterTaskDefinition", "elasticache:Describe*", "elasticloadbalancing:Describe*", "kms:ListAliases", "logs:Describe*", "rds:Describe*",
+      "elasticache:Describe*", "elasticloadbalancing:Describe*", "kms:ListAliases", "logs:Describe*", "rds:Describe*",
       "servicediscovery:Get*", "servicediscovery:List*", "ssm:DescribeParameters",
     ]
     resources = ["*"]
@@ -249,46 +268,96 @@ data "aws_iam_policy_document" "infrastructure" {
     }
   }
 
-  # Networks, names and keys have numbers, not names: the tag that Terraform gives them tells whose they are.
+  # Parts of networks, internal names and keys have numbers, not names: the tags that Terraform gives them tell whose they are. So whoever
+  # may tag what is there may do anything with it: a new thing gets our tags as it is made, and later only what has them is touched.
+  # What is made has no tags yet; what Terraform made elsewhere has another environment's. EC2 says below what a tag is for, the others do not.
   statement {
-    sid = "MakeWithOurTag"
-    actions = [
-      "ec2:AllocateAddress", "ec2:Create*", "ec2:RunInstances", "kms:CreateKey", "kms:TagResource", "servicediscovery:Create*",
-      "servicediscovery:TagResource",
-    ]
-    resources = ["*"]
+    sid = "MakeWithOurTags"
+    actions = concat([for action in local.made : "ec2:${action}"], [
+      "application-autoscaling:RegisterScalableTarget", "application-autoscaling:TagResource", "servicediscovery:CreateService", "servicediscovery:TagResource",
+    ])
+    resources = concat(
+      [for type in ["elastic-ip", "natgateway", "route-table", "security-group", "subnet", "vpc-endpoint"] : "arn:aws:ec2:${local.here}:${type}/*"],
+      ["arn:aws:application-autoscaling:${local.here}:scalable-target/*", "arn:aws:servicediscovery:${local.here}:*"],
+    )
 
-    condition {
-      test     = "StringEquals"
-      variable = "aws:RequestTag/Stack"
-      values   = [var.stack]
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "StringEquals"
+        variable = "aws:RequestTag/${condition.key}"
+        values   = [condition.value]
+      }
     }
 
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "Null"
+        variable = "aws:ResourceTag/${condition.key}"
+        values   = ["true"]
+      }
+    }
+  }
+
+  # Into which group a rule goes is decided by ChangeWithOurTags.
+  statement {
+    sid       = "MakeRulesWithOurTags"
+    actions   = [for action in local.ruled : "ec2:${action}"]
+    resources = ["arn:aws:ec2:${local.here}:security-group-rule/*"]
+
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "StringEquals"
+        variable = "aws:RequestTag/${condition.key}"
+        values   = [condition.value]
+      }
+    }
+  }
+
+  # AWS asks for the right to tag as well, and tells which action it is for; one who only tags has none.
+  statement {
+    sid       = "TagWhileMaking"
+    actions   = ["ec2:CreateTags"]
+    resources = ["arn:aws:ec2:${local.here}:*/*"]
+
     condition {
       test     = "StringEquals"
-      variable = "aws:RequestTag/Environment"
-      values   = [var.environment]
+      variable = "ec2:CreateAction"
+      values   = concat(local.made, local.ruled)
+    }
+
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "StringEquals"
+        variable = "aws:RequestTag/${condition.key}"
+        values   = [condition.value]
+      }
     }
   }
 
   statement {
-    sid = "ChangeWithOurTag"
-    actions = [
-      "ec2:Associate*", "ec2:Attach*", "ec2:Authorize*", "ec2:Create*", "ec2:Delete*", "ec2:Detach*", "ec2:Disassociate*", "ec2:Modify*",
-      "ec2:ReleaseAddress", "ec2:Replace*", "ec2:Revoke*", "ec2:Update*", "kms:*", "servicediscovery:*",
-    ]
+    sid = "ChangeWithOurTags"
+    actions = concat([for action in concat(local.made, local.ruled) : "ec2:${action}"], [
+      "application-autoscaling:*", "ec2:Associate*", "ec2:Attach*", "ec2:CreateRoute", "ec2:CreateTags", "ec2:Delete*", "ec2:Detach*", "ec2:Disassociate*",
+      "ec2:Modify*", "ec2:ReleaseAddress", "ec2:Replace*", "ec2:Revoke*", "ec2:Update*", "kms:*", "servicediscovery:*",
+    ])
     resources = ["*"]
 
-    condition {
-      test     = "StringEquals"
-      variable = "aws:ResourceTag/Stack"
-      values   = [var.stack]
-    }
+    dynamic "condition" {
+      for_each = local.tags
 
-    condition {
-      test     = "StringEquals"
-      variable = "aws:ResourceTag/Environment"
-      values   = [var.environment]
+      content {
+        test     = "StringEquals"
+        variable = "aws:ResourceTag/${condition.key}"
+        values   = [condition.value]
+      }
     }
   }
 
@@ -325,5 +394,12 @@ data "aws_iam_policy_document" "infrastructure" {
 }
 
 locals {
+  repositories  = "arn:aws:ecr:${local.here}:repository/${local.name}/*"
+  here          = "${var.region}:${var.account_id}"
   bounded_roles = [for name in ["*-task", "execution"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
+
+  # What a deploy may add to a network that is there. The network itself, its gateway, the key and the zone of the internal names are made once,
+  # by whoever applies first.
+  made  = ["AllocateAddress", "CreateNatGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpcEndpoint"]
+  ruled = ["AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress"]
 }

@@ -95,6 +95,12 @@ data "aws_iam_policy_document" "exec" {
   }
 
   statement {
+    sid       = "LookWhetherTheRecordIsEncrypted"
+    actions   = ["logs:DescribeLogGroups"]
+    resources = ["*"] # AWS asks for it on all groups
+  }
+
+  statement {
     sid       = "RecordIt"
     actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.exec.arn}:*"]
@@ -119,10 +125,10 @@ data "aws_iam_policy_document" "boundary" {
   statement {
     sid = "ImagesAndShells"
     actions = [
-      "ecr:GetAuthorizationToken", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel",
-      "ssmmessages:OpenDataChannel",
+      "ecr:GetAuthorizationToken", "logs:DescribeLogGroups", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
+      "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
     ]
-    resources = ["*"] # these actions know no resources
+    resources = ["*"] # these actions know no resources, or are asked for on all
   }
 
   statement {

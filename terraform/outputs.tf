@@ -10,6 +10,11 @@ output "load_balancer" {
   value       = aws_lb.main.dns_name
 }
 
+output "github_roles" {
+  description = "What the workflows take credentials of: AWS_PLAN_ROLE_… and AWS_DEPLOY_ROLE."
+  value       = { plan = one([for role in aws_iam_role.plan : role.arn]), deploy = one([for role in aws_iam_role.deploy : role.arn]) }
+}
+
 output "release" {
   description = "All that a deploy needs to know; nothing in it is secret. Its shape is a contract with stackhand/release."
   value = {

@@ -30,7 +30,8 @@ locals {
       secrets      = [for key, variable in local.secrets[name] : { name = key, valueFrom = local.parameters[variable] }]
       portMappings = [{ containerPort = local.ports[name], hostPort = local.ports[name], protocol = "tcp" }]
 
-      readonlyRootFilesystem = true
+      # ECS Exec does not support a read-only root: its agent writes into the container's own file system.
+      readonlyRootFilesystem = !var.exec
       linuxParameters = {
         initProcessEnabled = true
         capabilities       = { drop = ["ALL"] }

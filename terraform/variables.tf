@@ -148,7 +148,7 @@ variable "spot_weight" {
 variable "exec" {
   type        = bool
   default     = false
-  description = "Whether `./inv cloud.exec` may open a shell in a running task."
+  description = "Whether `./inv cloud.exec` may open a shell in a running task; its containers can then write to their root file system."
 }
 
 variable "database_multi_az" {

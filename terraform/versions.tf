@@ -27,7 +27,7 @@ provider "aws" {
   allowed_account_ids = [var.account_id]
 
   default_tags {
-    tags = { Stack = var.stack, Environment = var.environment, ManagedBy = "terraform" }
+    tags = merge(local.tags, { ManagedBy = "terraform" })
   }
 }
 
@@ -40,6 +40,7 @@ data "aws_availability_zones" "available" {
 
 locals {
   name    = "${var.stack}-${var.environment}"
+  tags    = { Stack = var.stack, Environment = var.environment } # tell whose a thing is, also to the policies of github.tf
   account = data.aws_caller_identity.current.account_id
   zones   = slice(sort(data.aws_availability_zones.available.names), 0, var.zones)
 

@@ -13,6 +13,7 @@ from stackhand import ROOT
 from stackhand.engines.compose.images import stream
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.images import TARGET
+from stackhand.release.source import BUT_LOCK, LOCK
 
 WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
 
@@ -29,7 +30,7 @@ class Copy:
 
     @classmethod
     def make(cls, path: Path) -> Copy:
-        """Clone the checkout; what is not committed here is a commit of its own there.
+        """Clone the checkout; what is not committed here is a commit of its own there, but for what Terraform wrote.
 
         Raises:
             Failure: this is no checkout of git.
@@ -38,7 +39,7 @@ class Copy:
         path.parent.mkdir(parents=True, exist_ok=True)
         found = cls(path)
         found.git("clone", "--quiet", str(ROOT), str(path), folder=ROOT)
-        (path / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
+        (path / ".git" / "info" / "exclude").write_text(f".venv\n/{LOCK}\n", encoding="utf-8")
         (path / ".venv").symlink_to(ROOT / ".venv")
         listed = found.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=ROOT)
         for name in filter(None, listed.split("\0")):
@@ -47,7 +48,7 @@ class Copy:
                 shutil.copy2(ROOT / name, path / name)
             else:
                 (path / name).unlink(missing_ok=True)
-        if found.git("status", "--porcelain"):
+        if found.git("status", "--porcelain", *BUT_LOCK):
             found.commit("What is not committed yet")
         return found
 

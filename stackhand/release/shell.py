@@ -43,7 +43,7 @@ def execute(*, environment: str, service: str, command: str) -> None:
         raise Failure(
             f"ECS Exec is not enabled for {name}.",
             evidence=[message_of(error)],
-            next="enable it in terraform/ (enable_execute_command), and deploy",
+            next=f"set exec = true in terraform/environments/{environment}.tfvars, and deploy",
             code=ExitCode.PREFLIGHT,
         ) from error
     if sys.stdin.isatty():

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from stackhand import ROOT
 from stackhand.failure import ExitCode, Failure
 
+LOCK = "terraform/.terraform.lock.hcl"
+"""What `terraform init` writes into a checkout, also a clean one: it is to be committed, and is in no image."""
+BUT_LOCK = ("--", f":(exclude){LOCK}")
+
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -42,7 +46,7 @@ def choose(*, tag: str, dirty: bool) -> Source:
     named = _commit_of(tag) if tag else head
     if named and named != head:
         return Source(named, here=False)
-    changes = _git("status", "--porcelain").splitlines()
+    changes = _git("status", "--porcelain", *BUT_LOCK).splitlines()
     if changes and not dirty:
         raise Failure(
             "This checkout has changes that are not committed.",
@@ -81,8 +85,8 @@ def require_newer(running: str, wanted: str) -> None:
 
 def _digest() -> str:
     """Return a digest of all that differs from the commit, new files as well."""
-    found = hashlib.sha256(_git("diff", "HEAD", "--binary").encode("utf-8", "surrogateescape"))
-    for name in sorted(_git("ls-files", "--others", "--exclude-standard", "-z").split("\0")):
+    found = hashlib.sha256(_git("diff", "HEAD", "--binary", *BUT_LOCK).encode("utf-8", "surrogateescape"))
+    for name in sorted(_git("ls-files", "--others", "--exclude-standard", "-z", *BUT_LOCK).split("\0")):
         if name and (ROOT / name).is_file():
             found.update(name.encode() + (ROOT / name).read_bytes())
     return found.hexdigest()[:12]

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stackhand import environments
+from stackhand.infrastructure import account, bucket
 from stackhand.release import lease, plan, source
+from stackhand.release.context import Context
+from tests.checkout import ROOT
 from tests.cloud.conftest import Cloud
 from tests.cloud.test_stages import MIGRATIONS, release
+
+ACTIONS = {"s3:HeadBucket": "s3:ListBucket", "s3:ListObjectsV2": "s3:ListBucket"}
+"""What IAM calls otherwise than the API does."""
+FREE = {"sts:GetCallerIdentity"}
+OF_TERRAFORM = {"s3:GetObject", "s3:ListBucket", "ec2:DescribeAvailabilityZones"}
+"""What Terraform asks itself: the state, and what versions.tf looks up."""
 
 
 @pytest.fixture
@@ -59,3 +71,30 @@ def test_before_there_is_anything_all_is_a_change(cloud: Cloud, monkeypatch: pyt
     cloud.world.fail("DescribeServices", "ClusterNotFoundException")
     found = plan.plan(cloud.context, cloud.output, MIGRATIONS)
     assert found["services"]["api"]["changes"] == ["is new"]
+
+
+def test_the_role_of_a_pull_request_may_ask_what_a_plan_asks_and_no_more(cloud: Cloud, head: str) -> None:
+    asked: set[str] = set()
+    keys: set[str] = set()
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        name = f"{model.service_model.signing_name}:{model.name}"
+        asked.add(ACTIONS.get(name, name))
+        keys.update([params["Key"]] if "Key" in params else [])
+
+    events = environments.session().events
+    events.register("provide-client-params", note)
+    try:
+        account.check(cloud.environment)
+        bucket.require(cloud.environment)
+        plan.plan(Context(cloud.environment, cloud.said.append), cloud.output, MIGRATIONS)
+    finally:
+        events.unregister("provide-client-params", note)
+
+    text = (ROOT / "terraform" / "github.tf").read_text(encoding="utf-8")
+    policy = re.search(r'^data "aws_iam_policy_document" "plan" \{.*?^\}', text, re.DOTALL | re.MULTILINE)
+    assert policy is not None
+    allowed = set(re.findall(r'"((?:s3|ec2|ecs|ecr):\w+)"', policy[0]))
+    assert asked - FREE | OF_TERRAFORM == allowed
+    assert keys == {"current.json"}
+    assert "/current.json" in policy[0]

@@ -14,6 +14,9 @@ from tests.checkout import ROOT
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 DEPLOY = (ROOT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
 JOBS: dict[str, Any] = yaml.safe_load(DEPLOY)["jobs"]
+CI: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
+RELEASING = ("staging", "production", "by-hand")
+RUNNERS = {"ubuntu-24.04": "X86_64", "ubuntu-24.04-arm": "ARM64"}
 
 
 def options() -> set[str]:
@@ -33,8 +36,31 @@ def test_what_changes_an_environment_is_never_cancelled_and_waits_for_its_gate()
         if name != "plan":
             assert job["environment"]
             assert job["concurrency"]["cancel-in-progress"] is False
-            assert job["concurrency"]["group"].startswith("release-")
     assert JOBS["production"]["needs"] == "staging"
+    assert JOBS["staging"]["concurrency"]["group"] == "release-staging"
+    assert JOBS["production"]["concurrency"]["group"] == "release-production"
+
+
+def test_a_rollback_is_not_dropped_for_the_next_release_but_waits_for_the_lease() -> None:
+    """GitHub cancels a job that waits when another of its group comes."""
+    kind = "${{ inputs.act == 'rollback' && 'rollback' || 'release' }}"
+    assert JOBS["by-hand"]["concurrency"]["group"] == kind + "-${{ inputs.environment }}"
+    for name in RELEASING:
+        for step in JOBS[name]["steps"]:
+            run = step.get("run", "")
+            assert ("-e preflight_lock_wait=1800" in run) == ("ansible-playbook" in run)
+
+
+@pytest.mark.parametrize("environment", ["staging", "production", "rehearsal"])
+def test_images_are_built_on_the_processor_that_they_run_on(environment: str) -> None:
+    """Docker builds for another one only with an emulator, which the runners do not have."""
+    said = [
+        re.search(rf'^{begin}architecture"?[^"]*"(\w+)"', (ROOT / "terraform" / file).read_text(encoding="utf-8"), re.M)
+        for begin, file in (("", f"environments/{environment}.tfvars"), ('variable "', "variables.tf"))
+    ]
+    architecture = next(each[1] for each in said if each)
+    jobs = [CI["test"]] if environment == "rehearsal" else [JOBS[name] for name in (environment, "by-hand")]
+    assert {RUNNERS[job["runs-on"]] for job in jobs} == {architecture}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -51,8 +77,7 @@ def test_actions_are_pinned_and_rights_are_given_by_the_job(path: Path) -> None:
 
 
 def test_the_parts_of_ci_are_everything() -> None:
-    found = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
-    parts = [each["only"] for each in found["jobs"]["test"]["strategy"]["matrix"]["include"]]
+    parts = [each["only"] for each in CI["test"]["strategy"]["matrix"]["include"]]
     for compose in (True, False):
         for terraform in (True, False):
             for rehearsal in (True, False):

@@ -10,6 +10,7 @@ import pytest
 
 from stackhand.infrastructure.plan import summary
 from tests.checkout import ROOT
+from tests.terraform import iam
 from tests.terraform.conftest import GITHUB, Module
 from tests.terraform.plans import Plan, resources
 
@@ -75,8 +76,17 @@ def test_github_is_trusted_by_whole_subjects_only(production: Plan, role: str, e
 
 def test_whoever_plans_can_read_no_secret_and_change_nothing(production: Plan) -> None:
     found = statements(production, "aws_iam_role_policy", 'aws_iam_role_policy.plan["github"]', "policy")
-    actions = {action for statement in found for action in listed(statement["Action"])}
-    assert actions == {"s3:GetObject", "s3:ListBucket", "ec2:DescribeAvailabilityZones"}
+    may = {action: listed(statement["Resource"]) for statement in found for action in listed(statement["Action"])}
+    here = "eu-west-1:123456789012"
+    bucket = "arn:aws:s3:::stackhand-production-123456789012-eu-west-1"
+    assert may == {
+        "s3:GetObject": [f"{bucket}/terraform.tfstate", f"{bucket}/current.json"],
+        "s3:ListBucket": [bucket],
+        "ec2:DescribeAvailabilityZones": ["*"],
+        "ecs:DescribeTaskDefinition": ["*"],
+        "ecs:DescribeServices": [f"arn:aws:ecs:{here}:service/stackhand-production/*"],
+        "ecr:DescribeImages": [f"arn:aws:ecr:{here}:repository/stackhand-production/*"],
+    }
     assert [
         each
         for each in production["resource_changes"]
@@ -90,7 +100,7 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
     assert len(passing) == 1
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     names = {arn.rpartition("/")[2] for arn in listed(passing[0]["Resource"])}
-    assert names == {"stackhand-staging-execution", "stackhand-staging-api-task", "stackhand-staging-web-task"}
+    assert names == {"stackhand-staging-execution", "stackhand-staging-*-task"}
     infrastructure = statements(applied, "aws_iam_policy", 'aws_iam_policy.infrastructure["github"]', "policy")
     for statement in infrastructure + release:
         actions = listed(statement["Action"])
@@ -101,6 +111,23 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
     roles = resources(applied, "aws_iam_role")
     bounded = {address for address, role in roles.items() if role["permissions_boundary"]}
     assert {'aws_iam_role.task["api"]', 'aws_iam_role.task["web"]', "aws_iam_role.execution"} == bounded
+
+
+def test_a_shell_may_look_at_its_log_group_and_record_there_and_the_boundary_lets_it(applied: Plan) -> None:
+    boundary = statements(applied, "aws_iam_policy", "aws_iam_policy.boundary", "policy")
+    for service in ("api", "web"):
+        found = statements(applied, "aws_iam_role_policy", f'aws_iam_role_policy.exec["{service}"]', "policy")
+        actions = {action for each in found for action in listed(each["Action"])}
+        assert actions <= {action for each in boundary for action in listed(each["Action"])}
+        for policy in (found, boundary):
+            assert iam.allowed(policy, "logs:DescribeLogGroups", "*")
+
+
+def test_the_outputs_name_the_roles_of_the_workflows(applied: Plan) -> None:
+    named = applied["outputs"]["github_roles"]["value"]
+    made = {role: resources(applied, "aws_iam_role")[f'aws_iam_role.{role}["github"]']["arn"] for role in named}
+    assert named == made
+    assert set(named) == {"plan", "deploy"}
 
 
 def test_only_the_chain_is_open(applied: Plan) -> None:

@@ -16,6 +16,7 @@ from stackhand.rehearsal import emulator, place, rehearse
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.play import version, words_of
+from stackhand.release.source import LOCK
 
 AWS = Emulator(os.getpid(), birth(os.getpid()) or "", 4566, "eu-west-1", "172.17.0.1")
 
@@ -75,6 +76,13 @@ def test_a_copy_has_what_is_not_committed_as_a_commit_of_its_own(
     before = Copy(root).commit("First")
     monkeypatch.setattr("stackhand.rehearsal.copy.ROOT", root)
     assert Copy.make(tmp_path / "same").head == before
+    lock = root / LOCK
+    lock.parent.mkdir()
+    lock.write_text("provider x\n", encoding="utf-8")
+    with_lock = Copy.make(tmp_path / "with-lock")
+    assert (with_lock.head, (with_lock.path / LOCK).read_text(encoding="utf-8")) == (before, "provider x\n")
+    with_lock.commit("A second release")
+    assert LOCK not in with_lock.git("ls-files")
     (root / "kept").write_text("2", encoding="utf-8")
     (root / "gone").unlink()
     (root / "new").write_text("1", encoding="utf-8")

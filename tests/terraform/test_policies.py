@@ -1,0 +1,131 @@
+"""What GitHub's deploy role may do, asked as IAM would: all with its own environment, nothing with another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.terraform.conftest import GITHUB, Module
+from tests.terraform.iam import Statement, allowed, statements
+from tests.terraform.plans import Plan, resources
+
+pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
+HERE = "eu-west-1:123456789012"
+REGION = {"aws__RequestedRegion": "eu-west-1"}
+OURS, THEIRS = "staging", "production"
+NEW, MINE, ANOTHERS = {"RequestTag": OURS}, {"ResourceTag": OURS}, {"ResourceTag": THEIRS}
+STOLEN = NEW | ANOTHERS
+PASSED = {"iam__PassedToService": "ecs-tasks.amazonaws.com"}
+SCALING = f"application-autoscaling:{HERE}:scalable-target"
+LARGEST = {"aws_iam_policy": 6144, "aws_iam_role_policy": 10240}
+"""IAM's limits, white space not counted; a role has the second for all its own policies together."""
+
+REFUSED: list[tuple[str, str, dict[str, str]]] = [
+    # what is there already is not taken over by a tag
+    ("ec2:CreateTags", f"ec2:{HERE}:subnet/subnet-1", STOLEN),
+    ("ec2:CreateTags", f"ec2:{HERE}:security-group/sg-1", NEW),
+    ("kms:TagResource", f"kms:{HERE}:key/1", STOLEN),
+    ("kms:TagResource", f"kms:{HERE}:key/1", NEW),
+    ("ecs:DeregisterTaskDefinition", "*", {}),
+    ("kms:CreateKey", "*", NEW),
+    ("servicediscovery:TagResource", f"servicediscovery:{HERE}:service/srv-1", STOLEN),
+    ("application-autoscaling:TagResource", f"{SCALING}/1", STOLEN),
+    ("application-autoscaling:RegisterScalableTarget", f"{SCALING}/1", STOLEN),
+    # nor is anything else of it touched
+    ("application-autoscaling:PutScalingPolicy", f"{SCALING}/1", ANOTHERS),
+    ("application-autoscaling:DeregisterScalableTarget", f"{SCALING}/1", {}),
+    ("ec2:AuthorizeSecurityGroupIngress", f"ec2:{HERE}:security-group/sg-1", STOLEN),
+    ("ec2:CreateSubnet", f"ec2:{HERE}:vpc/vpc-1", STOLEN),
+    ("ec2:CreateRoute", f"ec2:{HERE}:route-table/rtb-1", ANOTHERS),
+    ("ec2:CreateNatGateway", f"ec2:{HERE}:subnet/subnet-1", STOLEN),
+    ("ec2:CreateVpcEndpoint", f"ec2:{HERE}:route-table/rtb-1", STOLEN),
+    ("ec2:DeleteTags", f"ec2:{HERE}:subnet/subnet-1", ANOTHERS),
+    ("ec2:RunInstances", f"ec2:{HERE}:instance/i-1", NEW),
+    ("kms:Decrypt", f"kms:{HERE}:key/1", ANOTHERS),
+    ("servicediscovery:DeleteService", f"servicediscovery:{HERE}:service/srv-1", ANOTHERS),
+    ("elasticache:DeleteSnapshot", f"elasticache:{HERE}:snapshot:stackhand-production-redis", {}),
+    ("rds:DeleteDBInstance", f"rds:{HERE}:db:stackhand-production-postgres", {}),
+    ("ecr:PutImage", f"ecr:{HERE}:repository/stackhand-production/api", {}),
+    ("iam:PassRole", "iam::123456789012:role/stackhand-production-api-task", PASSED),
+    ("iam:PutRolePolicy", "iam::123456789012:role/stackhand-staging-github-deploy", {}),
+]  # fmt: skip
+ALLOWED: list[tuple[str, str, dict[str, str]]] = [
+    ("ec2:CreateSubnet", f"ec2:{HERE}:subnet/*", NEW),
+    ("ec2:CreateSubnet", f"ec2:{HERE}:vpc/vpc-1", MINE),
+    ("ec2:CreateTags", f"ec2:{HERE}:subnet/*", {"RequestTag": OURS, "ec2__CreateAction": "CreateSubnet"}),
+    ("ec2:CreateTags", f"ec2:{HERE}:subnet/subnet-1", MINE),
+    ("ec2:AuthorizeSecurityGroupIngress", f"ec2:{HERE}:security-group/sg-1", MINE),
+    ("ec2:AuthorizeSecurityGroupIngress", f"ec2:{HERE}:security-group-rule/*", NEW),
+    ("ec2:AllocateAddress", f"ec2:{HERE}:elastic-ip/*", NEW),
+    ("ec2:CreateNatGateway", f"ec2:{HERE}:natgateway/*", NEW),
+    ("ec2:CreateVpcEndpoint", f"ec2:{HERE}:vpc-endpoint/*", NEW),
+    ("ec2:CreateRoute", f"ec2:{HERE}:route-table/rtb-1", MINE),
+    ("kms:TagResource", f"kms:{HERE}:key/1", MINE),
+    ("servicediscovery:CreateService", f"servicediscovery:{HERE}:namespace/ns-1", NEW | MINE),
+    ("servicediscovery:TagResource", f"servicediscovery:{HERE}:service/*", NEW),
+    ("application-autoscaling:RegisterScalableTarget", f"{SCALING}/*", NEW),
+    ("application-autoscaling:PutScalingPolicy", f"{SCALING}/1", MINE),
+    ("ecr:PutImage", f"ecr:{HERE}:repository/stackhand-staging/new", {}),
+    ("logs:FilterLogEvents", f"logs:{HERE}:log-group:/stackhand/staging/new:*", {}),
+    ("iam:PassRole", "iam::123456789012:role/stackhand-staging-new-task", PASSED),
+]  # fmt: skip
+
+
+def policies(plan: Plan) -> dict[str, str]:
+    """All policies of a plan or state by their resources' addresses."""
+    return {address: each["policy"] for kind in LARGEST for address, each in resources(plan, kind).items()}
+
+
+@pytest.fixture
+def deploy(applied: Plan) -> list[Statement]:
+    """All that the deploy role of staging may do."""
+    found = policies(applied)
+    names = ('aws_iam_policy.infrastructure["github"]', 'aws_iam_role_policy.release["github"]')
+    return [statement for name in names for statement in statements(found[name])]
+
+
+@pytest.mark.parametrize(("action", "resource", "context"), REFUSED)
+def test_what_is_of_another_environment_or_of_nobody_stays_so(
+    deploy: list[Statement], action: str, resource: str, context: dict[str, str]
+) -> None:
+    arn = resource if resource == "*" else f"arn:aws:{resource}"
+    assert not allowed(deploy, action, arn, **context, **REGION)
+
+
+@pytest.mark.parametrize(("action", "resource", "context"), ALLOWED)
+def test_what_is_of_this_environment_is_made_and_changed(
+    deploy: list[Statement], action: str, resource: str, context: dict[str, str]
+) -> None:
+    assert allowed(deploy, action, f"arn:aws:{resource}", **context, **REGION)
+
+
+def test_what_terraform_makes_has_the_tags_that_decide(applied: Plan) -> None:
+    tags = {"Stack": "stackhand", "Environment": "staging"}
+    for kind in ("aws_subnet", "aws_kms_key", "aws_security_group", "aws_appautoscaling_target", "aws_eip"):
+        for each in resources(applied, kind).values():
+            assert tags.items() <= each["tags_all"].items()
+
+
+def test_each_policy_is_as_short_as_iam_wants_it(applied: Plan) -> None:
+    for address, policy in policies(applied).items():
+        length = len(json.dumps(json.loads(policy), separators=(",", ":")))
+        assert length < LARGEST[address.partition(".")[0]], address
+
+
+def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(module: Module, applied: Plan) -> None:
+    compose: dict[str, Any] = yaml.safe_load((module.path.parent / "docker-compose.yml").read_text(encoding="utf-8"))
+    third = {**compose["services"]["web"], "x-aws": {**compose["services"]["web"]["x-aws"], "paths": ["/third/*"]}}
+    compose["services"]["third"] = third
+    (module.path.parent / "three.yml").write_text(yaml.safe_dump(compose), encoding="utf-8")
+    plan = module.plan("staging", compose_file="../three.yml", **GITHUB)
+    assert 'aws_ecs_service.main["third"]' in resources(plan, "aws_ecs_service")
+    written = {
+        each["address"]
+        for each in plan["resource_changes"]
+        if each["type"] in LARGEST and each["change"]["actions"] != ["no-op"]
+    }
+    # into roles within the boundary, which the deploy role may write
+    assert written == {"aws_iam_role_policy.execution", 'aws_iam_role_policy.exec["third"]'}
