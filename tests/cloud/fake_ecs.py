@@ -126,6 +126,7 @@ class World(Rollouts):
         revision = 1 + sum(each["family"] == words["family"] for each in self.definitions.values())
         arn = f"{ARN}:task-definition/{words['family']}:{revision}"
         found = copy.deepcopy(words) | {"taskDefinitionArn": arn, "revision": revision, "status": "ACTIVE"}
+        found.setdefault("enableFaultInjection", False)
         for each in found["containerDefinitions"]:
             each.setdefault("cpu", 0)
             each.setdefault("essential", True)
