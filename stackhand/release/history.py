@@ -8,7 +8,8 @@ from stackhand import console, environments
 from stackhand.failure import Failure
 from stackhand.local import confirm
 from stackhand.release import lease
-from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.manifest import Manifest
+from stackhand.release.releases import Releases
 from stackhand.release.store import Conflict, Store
 
 STYLES = {"deployed": "green", "rolled_back": "yellow", "failed": "bold red", "superseded": "yellow"}

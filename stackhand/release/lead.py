@@ -73,7 +73,7 @@ def choose(context: Context, state: str, to: str) -> Manifest | None:
 
 def _open(context: Context) -> Manifest:
     newest = next(context.releases.newest_first(), None)
-    if newest is None or not newest.open or not any(each.deployment for each in newest.services.values()):
+    if newest is None or not newest.open or not newest.touched:
         words = f"the newest release, {newest.id}, is {newest.verdict or 'untouched'}" if newest else "none so far"
         raise Failure(
             f"There is no release to {context.environment.name} that was left rolling.",

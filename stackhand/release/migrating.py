@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.context import Context, target_of
-from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.manifest import Manifest
 from stackhand.release.migration import Migration
+from stackhand.release.releases import Releases
 
 
 def migrate(context: Context, manifest: Manifest) -> list[str]:

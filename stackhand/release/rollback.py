@@ -47,5 +47,6 @@ def prepare(context: Context, good: Manifest) -> Manifest:
         ended="",
         verdict="",
         reason="",
+        rolled=False,
         services=parts,
     )

@@ -9,21 +9,13 @@ import pytest
 
 from stackhand import ROOT
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import lead, lease, migrating, prepare, rollback, rolling, target, verify
+from stackhand.release import lead, migrating, prepare, rollback, rolling, target, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Migration
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Refused, definition
 
 MIGRATIONS = ROOT / "service" / "migrations"
-
-
-@pytest.fixture
-def held(cloud: Cloud) -> Cloud:
-    """An environment whose lease is ours."""
-    holder = lease.Holder(cloud.context.store)
-    cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
-    return cloud
 
 
 def release(
