@@ -40,7 +40,7 @@ def prepare(context: Context, good: Manifest) -> Manifest:
         good,
         id=manifests.new_id(good.commit),
         kind="rollback",
-        of=good.id,
+        of=good.of or good.id,
         by=manifests.owner(),
         run=manifests.run_url(),
         began=manifests.timestamp(),

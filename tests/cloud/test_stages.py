@@ -255,6 +255,25 @@ def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cl
     assert held.context.releases.current() == done
 
 
+def test_a_rollback_after_a_rollback_goes_further_back_and_never_forward(held: Cloud) -> None:
+    zeroth, first, second = (release(held, commit) for commit in ("zeroth", "first", "second"))
+    for wanted in (first, zeroth):
+        assert lead.choose(held.context, "returned", "") == wanted
+        back = rolling.roll(held.context, rollback.prepare(held.context, wanted), held.context.releases.current())
+        verify.record(held.context, back)
+    with pytest.raises(Failure, match="no good release of staging before this one"):
+        lead.choose(held.context, "returned", "")
+    assert rollback.prepare(held.context, held.context.releases.current()).of == zeroth.id
+    assert lead.choose(held.context, "returned", second.id) == second
+
+
+def test_a_rollback_takes_no_notice_of_an_attempt_that_touched_no_service(held: Cloud) -> None:
+    first, second = release(held, "first"), release(held, "second")
+    assert refused(held, "third", migration=4).code == ExitCode.DEPLOY_FAILED
+    assert lead.choose(held.context, "returned", "") == first
+    assert held.context.releases.current() == second
+
+
 def test_an_interrupt_before_the_probe_leaves_a_release_that_one_comes_back_to(held: Cloud) -> None:
     release(held, "first")
     held.context.pace = Pace(probes=50, probe_timeout=60.0)
