@@ -164,7 +164,11 @@ class World(Rollouts):
     def run_task(self, words: dict[str, Any]) -> dict[str, Any]:
         if self.refusals:
             return {"tasks": [], "failures": [{"arn": "arn:cluster", "reason": self.refusals.pop(0)}]}
-        task = self._task(words["taskDefinition"], words.get("startedBy", ""), words["overrides"])
+        known = [each for each in self.tasks.values() if each["_token"] == words["clientToken"]]
+        task = (
+            known[0] if known else self._task(words["taskDefinition"], words.get("startedBy", ""), words["overrides"])
+        )
+        task["_token"] = words["clientToken"]
         return {"tasks": [task], "failures": []}
 
     def describe_tasks(self, words: dict[str, Any]) -> dict[str, Any]:
