@@ -233,6 +233,36 @@ def test_a_breaking_migration_forbids_the_way_back(held: Cloud, tmp_path: Path) 
     assert prepare.migrations_of(tmp_path) == [Migration(1, "001_sample.sql", breaking=True)]
 
 
+def test_a_migration_that_failed_half_way_is_in_the_history_and_forbids_the_way_back(held: Cloud) -> None:
+    zeroth, first = release(held, "zeroth"), release(held, "first")
+    known = [*first.migrations, Migration(90, "090_gone.sql", breaking=True), Migration(91, "091_wrong.sql")]
+    refused(held, "second", migrations=known, migration=1)
+    left = next(held.context.releases.newest_first())
+    assert (left.commit, left.verdict, left.migrated, left.touched) == ("second", "failed", True, False)
+    assert left.reason == "The migration of api ended with exit code 1; no service was touched."
+    with pytest.raises(Failure) as found:
+        rollback.prepare(held.context, zeroth)
+    assert any("090_gone.sql" in line for line in found.value.evidence)
+
+
+def test_a_migration_that_is_on_its_way_is_in_the_bucket_already(held: Cloud) -> None:
+    release(held, "first")
+    held.clock.interrupt_when = lambda: bool(held.world.tasks)
+    seen: list[Manifest] = []
+    held.context.say = lambda _: seen.append(next(held.context.releases.newest_first()))
+    assert refused(held, "second", log=("001 applied",)).code == ExitCode.INTERRUPTED
+    assert (seen[-1].commit, seen[-1].migrated, seen[-1].verdict) == ("second", True, "")
+    assert next(held.context.releases.newest_first()).verdict == "failed"
+
+
+def test_a_migration_that_was_never_started_forbids_nothing(held: Cloud) -> None:
+    zeroth, first = release(held, "zeroth"), release(held, "first")
+    held.world.refusals = ["RESOURCE:MEMORY"] * 3
+    refused(held, "second", migrations=[*first.migrations, Migration(90, "090_gone.sql", breaking=True)])
+    assert next(held.context.releases.newest_first()).verdict == "failed"
+    assert rollback.prepare(held.context, zeroth).of == zeroth.id
+
+
 def test_what_runs_already_is_probed_as_often_without_waiting_for_anything_to_settle(held: Cloud) -> None:
     digests = held.image("first")
     release(held, "first", digests)
