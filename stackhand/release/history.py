@@ -19,7 +19,7 @@ def releases(*, environment: str, lines: int, json: bool) -> None:
     """Show the newest releases with their verdicts."""
     found = Releases(Store(environments.load(environment)))
     current = found.current()
-    newest = list(itertools.islice(found.newest_first(), lines))
+    newest = list(itertools.islice(found.newest_first(ever=True), lines))
     if json:
         shown = [{key: value for key, value in each.to_dict().items() if key != "target"} for each in newest]
         console.document({"environment": environment, "current": current.id if current else None, "releases": shown})

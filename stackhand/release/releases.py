@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from stackhand.failure import ExitCode, Failure
-from stackhand.release.manifest import Manifest, parse
+from stackhand.release.manifest import Manifest, new_id, owner, parse, timestamp
 from stackhand.release.store import Store
 
 FOLDER = "releases/"
 CURRENT = "current.json"
+DESTROYED = "-destroyed.json"
+"""The end of the key that stands between the releases of an environment and those after it was destroyed."""
 
 
 class Releases:
@@ -45,12 +47,29 @@ class Releases:
         with suppress(Failure):
             self.write(manifest)
 
-    def newest_first(self) -> Iterator[Manifest]:
-        """Yield the releases, the newest first."""
+    def forget(self) -> None:
+        """Return to none of them any more, for what they need is gone; they stay in the history."""
+        if not self.store.keys(FOLDER):
+            return
+        if (current := self.current()) is not None:
+            self.write(current)
+        self.store.write(f"{FOLDER}{new_id('').rstrip('-')}{DESTROYED}", {"at": timestamp(), "by": owner()})
+        if (found := self.store.read(CURRENT)) is not None:
+            self.store.remove(CURRENT, etag=found.etag)
+
+    def newest_first(self, *, ever: bool = False) -> Iterator[Manifest]:
+        """Yield the releases, the newest first.
+
+        Args:
+            ever: also those from before the environment was destroyed, to which nobody can return.
+        """
         keys = self.store.keys(FOLDER)
         current = self.current() if keys else None
         for key in reversed(keys):
-            if current is not None and key == f"{FOLDER}{current.id}.json":
+            if key.endswith(DESTROYED):
+                if not ever:
+                    return
+            elif current is not None and key == f"{FOLDER}{current.id}.json":
                 yield current
             elif found := self.store.read(key):
                 yield parse(found.content)

@@ -14,7 +14,7 @@ import pytest
 
 from stackhand import environments
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import keeper, lease
+from stackhand.release import keeper, lease, removal
 from stackhand.release.lease import LASTS, Holder
 from stackhand.release.store import Store
 from stackhand.release.waiting import Clock, Interrupted
@@ -152,11 +152,18 @@ def playbook() -> Iterator[subprocess.Popen[bytes]]:
     child.communicate()
 
 
-def test_a_playbook_that_is_killed_leaves_no_lease(cloud: Cloud, playbook: subprocess.Popen[bytes]) -> None:
+@pytest.fixture
+def store(cloud: Cloud) -> Store:
+    """The bucket that a keeper finds by the environment's name."""
     environment = environments.load("staging")
     place = {"LocationConstraint": environment.region}
-    environment.client("s3").create_bucket(Bucket=environment.bucket, CreateBucketConfiguration=place)
-    store = Store(environment)
+    client = environment.client("s3")
+    with suppress(client.exceptions.BucketAlreadyOwnedByYou):  # by another test
+        client.create_bucket(Bucket=environment.bucket, CreateBucketConfiguration=place)
+    return Store(environment)
+
+
+def test_a_playbook_that_is_killed_leaves_no_lease(store: Store, playbook: subprocess.Popen[bytes]) -> None:
     request = {"environment": "staging", "owner": "ann", "commit": "c0ffee", "run": "", "patience": 0.0}
     held = keeper.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
     lease.require(store, held["token"])
@@ -170,5 +177,18 @@ def test_a_playbook_that_is_killed_leaves_no_lease(cloud: Cloud, playbook: subpr
     playbook.kill()
     playbook.wait()
     eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)
+    for child in keeper._started:
+        child.wait(15.0)
+
+
+def test_who_removes_an_environment_is_alone_there(store: Store) -> None:
+    with removal.alone(store.environment, lambda _: None):
+        held = lease.current(store)
+        assert held is not None
+        assert held[0].words()[0].endswith("deploying nothing: it is being destroyed")
+        with pytest.raises(Failure) as found, removal.alone(store.environment, lambda _: None):
+            pass
+    assert (found.value.code, "nothing of it was removed" in found.value.what) == (ExitCode.LOCKED, True)
+    assert lease.current(store) is None
     for child in keeper._started:
         child.wait(15.0)
