@@ -7,7 +7,7 @@ from typing import Any
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import keeper, manifest, registry, source
+from stackhand.release import keeper, manifest, ordering, registry, source
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.verdict import Verdict
@@ -80,8 +80,11 @@ def choose(context: Context, state: str, to: str) -> Manifest | None:
 
 def _open(context: Context) -> Manifest:
     newest = next(context.releases.newest_first(), None)
-    if newest is None or not newest.open or not newest.touched:
-        words = f"the newest release, {newest.id}, is {newest.verdict or 'untouched'}" if newest else "none so far"
+    returns = newest is not None and bool(newest.verdict) and bool(ordering.missing(newest, None))
+    if newest is None or not newest.open or not newest.touched or returns:
+        # One that was watched, and not ordered as a whole, had a service refused: it was left on the way back.
+        state = "on its way back" if returns else newest.verdict or "untouched" if newest else ""
+        words = f"the newest release, {newest.id}, is {state}" if newest else "none so far"
         raise Failure(
             f"There is no release to {context.environment.name} that was left rolling.",
             evidence=[words],

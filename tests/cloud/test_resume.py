@@ -134,6 +134,21 @@ def test_a_release_that_never_came_to_its_orders_is_not_gone_on_with(held: Cloud
         lead.choose(held.context, "resumed", "")
 
 
+def test_a_release_that_was_left_on_its_way_back_is_not_ordered_anew(held: Cloud) -> None:
+    first = release(held, "first")
+
+    def note(text: str) -> None:
+        held.clock.interrupted |= text.startswith("returning all")
+
+    held.context.note = note
+    held.world.errors["UpdateService"] = [Accepted(), Refused("InvalidParameterException")]  # type: ignore[list-item]
+    assert refused(held, "second").code == ExitCode.STILL_ROLLING
+    with pytest.raises(Failure) as found:
+        resumed(held)
+    assert found.value.evidence[0].endswith("is on its way back")
+    assert lead.choose(held.context, "returned", "") == first
+
+
 @pytest.mark.parametrize("verdict", ["superseded", "still_rolling"])
 def test_a_verdict_that_the_bucket_does_not_take_is_told_none_the_less(held: Cloud, verdict: str) -> None:
     release(held, "first")
