@@ -14,6 +14,8 @@ from stackhand.infrastructure.plan import SHOWN
 from stackhand.infrastructure.program import Terraform
 from stackhand.local import confirm
 from stackhand.release import plan as release_plan
+from stackhand.release.releases import Releases
+from stackhand.release.store import Store
 from stackhand.state import State
 
 HEADINGS = ("concern", *SHOWN)
@@ -64,7 +66,7 @@ def destroy(*, environment: str, production: bool, yes: bool) -> None:
             code=ExitCode.USAGE,
         )
     holding = _holding(found)
-    if not holding:
+    if not holding and Releases(Store(found)).current() is None:
         console.say(f"{environment} has nothing to destroy: its state is empty.")
         return
     for line in holding:

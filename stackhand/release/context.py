@@ -8,7 +8,8 @@ from typing import Any
 
 from stackhand.environments import Environment
 from stackhand.release import target as targets
-from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.manifest import Manifest
+from stackhand.release.releases import Releases
 from stackhand.release.rollout import PATIENCE, POLL, Rollout
 from stackhand.release.store import Store
 from stackhand.release.target import Target

@@ -106,7 +106,7 @@ def _pace() -> dict[str, Any]:
 
 def _interrupted(environment: str) -> Failure:
     """Return what to say when the playbook could not: from what the bucket knows of the release."""
-    from stackhand.release.manifest import Releases
+    from stackhand.release.releases import Releases
     from stackhand.release.store import Store
 
     try:

@@ -25,7 +25,7 @@ def interrupted(manifest: Manifest, rolling: Mapping[str, Rolling]) -> Failure:
     name = manifest.environment
     return Failure(
         f"Interrupted; ECS goes on rolling out {manifest.commit[:12]} to {name} without us.",
-        evidence=[each.words() for each in rolling.values()] or ["no service was touched yet"],
+        evidence=_words(manifest, rolling) if rolling else ["no service was touched yet"],
         next=f"./inv deploy -e {name} --resume to go on waiting, ./inv rollback -e {name} to go back",
         code=ExitCode.STILL_ROLLING if rolling else ExitCode.INTERRUPTED,
     )
@@ -45,12 +45,28 @@ def unproven(manifest: Manifest) -> Failure:
 def lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -> Failure:
     """Return what to say when AWS does not answer us any more in the middle."""
     name = manifest.environment
+    if not rolling:
+        return failure(f"The rollout to {name} was not begun", error)
     if not expired(error):
         return failure(f"The rollout to {name} cannot be watched any more", error, ExitCode.STILL_ROLLING)
     return Failure(
         f"The credentials expired while {manifest.commit[:12]} was rolled out to {name}; ECS goes on without us.",
-        evidence=[*(each.words() for each in rolling.values()), message_of(error)],
+        evidence=[*_words(manifest, rolling), message_of(error)],
         next=f"log in again, then ./inv deploy -e {name} --resume",
+        code=ExitCode.STILL_ROLLING,
+    )
+
+
+def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling] | None = None) -> Failure:
+    """Return what to say when the bucket fails us after an order: ECS goes on, and is not all known there."""
+    name = manifest.environment
+    ordered = rolling or any(each.deployment for each in manifest.services.values())
+    if error.code is ExitCode.LOCKED or not ordered:
+        return error
+    return Failure(
+        f"{manifest.commit[:12]} was ordered in {name}, and that could not be recorded; ECS goes on without us.",
+        evidence=[*_words(manifest, rolling or {}), error.what, *error.evidence],
+        next=f"mend that, then ./inv deploy -e {name} --resume",
         code=ExitCode.STILL_ROLLING,
     )
 
@@ -61,21 +77,36 @@ def open_end(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling
     words = [each.words() for each in rolling.values()]
     if found is Verdict.SUPERSEDED:
         foreign = [line for each in rolling.values() for line in _foreign(each)]
-        context.releases.write(manifest.judged(found, "; ".join(foreign)))
+        unkept = _judge(context, manifest, found, "; ".join(foreign))
         return Failure(
             f"The release {manifest.commit[:12]} to {name} was superseded: somebody else deployed meanwhile.",
-            evidence=[*words, *foreign],
+            evidence=[*words, *foreign, *unkept],
             next=f"./inv cloud.status -e {name} shows what runs; deploy again if it is to be yours",
             code=ExitCode.SUPERSEDED,
         )
-    context.releases.write(manifest.judged(found, f"not done within {context.pace.timeout:g} s"))
+    unkept = _judge(context, manifest, found, f"not done within {context.pace.timeout:g} s")
     events = [f"{each.name} event: {message}" for each in rolling.values() for message in each.events()[-5:]]
     return Failure(
         f"{manifest.commit[:12]} is still rolling out to {name} after {context.pace.timeout:g} s, and has not failed.",
-        evidence=[*words, *events],
+        evidence=[*words, *events, *unkept],
         next=f"./inv deploy -e {name} --resume to go on waiting, ./inv rollback -e {name} to go back",
         code=ExitCode.STILL_ROLLING,
     )
+
+
+def _judge(context: Context, manifest: Manifest, found: Verdict, reason: str) -> list[str]:
+    """Keep a verdict, and return what is to be said when that fails: it is the verdict none the less."""
+    try:
+        context.releases.write(manifest.judged(found, reason))
+    except Failure as error:
+        return [f"the verdict could not be recorded: {error.what}"]
+    return []
+
+
+def _words(manifest: Manifest, rolling: Mapping[str, Rolling]) -> list[str]:
+    """Say where each service is, and which is not ordered yet."""
+    rest = [name for name, each in manifest.services.items() if not (each.same or each.deployment or name in rolling)]
+    return [*(each.words() for each in rolling.values()), *(f"{name} is not ordered yet" for name in rest)]
 
 
 def _foreign(rolling: Rolling) -> list[str]:

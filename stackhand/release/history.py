@@ -8,7 +8,8 @@ from stackhand import console, environments
 from stackhand.failure import Failure
 from stackhand.local import confirm
 from stackhand.release import lease
-from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.manifest import Manifest
+from stackhand.release.releases import Releases
 from stackhand.release.store import Conflict, Store
 
 STYLES = {"deployed": "green", "rolled_back": "yellow", "failed": "bold red", "superseded": "yellow"}
@@ -18,7 +19,7 @@ def releases(*, environment: str, lines: int, json: bool) -> None:
     """Show the newest releases with their verdicts."""
     found = Releases(Store(environments.load(environment)))
     current = found.current()
-    newest = list(itertools.islice(found.newest_first(), lines))
+    newest = list(itertools.islice(found.newest_first(ever=True), lines))
     if json:
         shown = [{key: value for key, value in each.to_dict().items() if key != "target"} for each in newest]
         console.document({"environment": environment, "current": current.id if current else None, "releases": shown})

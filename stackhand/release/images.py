@@ -25,6 +25,8 @@ PLATFORMS = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
 TARGET = "production"
 SEEN_WITHIN = 20.0
 TAIL = 8
+THERE = re.compile(r"image tag .+ already exists in the .+ repository and cannot be overwritten", re.IGNORECASE)
+"""What ECR says of a tag that does not move; docker's own words of each layer that it need not push are others."""
 
 Say = Callable[[str], None]
 
@@ -151,7 +153,7 @@ def _push(environment: Environment, name: str, image: str, say: Say) -> None:
         settings_of_docker = {**os.environ, "DOCKER_CONFIG": folder}
         code, lines = stream(["docker", "push", image], settings_of_docker, None, lambda _: None)
     # Somebody else may have pushed the same commit meanwhile; ECR's tags do not move, and its digest is asked next.
-    if code != 0 and not any("already exists" in line for line in lines):
+    if code != 0 and not any(THERE.search(line) for line in lines):
         raise Failure(
             f"{image} could not be pushed.",
             evidence=lines[-TAIL:],

@@ -7,7 +7,7 @@ from typing import Any
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import keeper, manifest, registry, source
+from stackhand.release import keeper, manifest, ordering, registry, source
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.verdict import Verdict
@@ -39,6 +39,7 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
     }
     held = keeper.start(request, context.say, context.clock.check)
     try:
+        _require_newer(context, arguments, commit)  # again: who had the lease may have released meanwhile
         chosen = choose(context, state, str(arguments["to"]))
     except Failure:
         keeper.stop(held["keeper"])
@@ -53,9 +54,15 @@ def _commit(context: Context, arguments: dict[str, Any]) -> str:
     current = context.releases.current()
     if not chosen.here:
         registry.require(context.environment, target_of(current) if current else None, chosen.name)
-    if current and not arguments["allow_older"]:
-        source.require_newer(current.commit, chosen.name)
+    _require_newer(context, arguments, chosen.name)
     return chosen.name
+
+
+def _require_newer(context: Context, arguments: dict[str, Any], commit: str) -> None:
+    """Refuse a commit that is older than what runs, unless that is meant."""
+    current = context.releases.current()
+    if commit and current and not arguments["allow_older"]:
+        source.require_newer(current.commit, commit)
 
 
 def choose(context: Context, state: str, to: str) -> Manifest | None:
@@ -73,8 +80,11 @@ def choose(context: Context, state: str, to: str) -> Manifest | None:
 
 def _open(context: Context) -> Manifest:
     newest = next(context.releases.newest_first(), None)
-    if newest is None or not newest.open or not any(each.deployment for each in newest.services.values()):
-        words = f"the newest release, {newest.id}, is {newest.verdict or 'untouched'}" if newest else "none so far"
+    returns = newest is not None and bool(newest.verdict) and bool(ordering.missing(newest, None))
+    if newest is None or not newest.open or not newest.touched or returns:
+        # One that was watched, and not ordered as a whole, had a service refused: it was left on the way back.
+        state = "on its way back" if returns else newest.verdict or "untouched" if newest else ""
+        words = f"the newest release, {newest.id}, is {state}" if newest else "none so far"
         raise Failure(
             f"There is no release to {context.environment.name} that was left rolling.",
             evidence=[words],
@@ -87,11 +97,12 @@ def _open(context: Context) -> Manifest:
 def _last_good(context: Context) -> Manifest:
     """Return the last known good release; when it is what runs, the one before it."""
     current = context.releases.current()
-    newest = next(context.releases.newest_first(), None)
+    newest = next((each for each in context.releases.newest_first() if each.touched or each.good), None)
     if current and newest and newest.verdict not in {Verdict.DEPLOYED, Verdict.ROLLED_BACK}:
         return current
+    start = current.of or current.id if current else ""  # before a rollback is what came before its release
     for each in context.releases.newest_first():
-        if current and each.good and each.id < current.id and each.commit != current.commit:
+        if current and each.good and each.id < start and each.commit != current.commit:
             return each
     raise Failure(
         f"There is no good release of {context.environment.name} before this one.",

@@ -82,8 +82,7 @@ class Holder:
         while True:
             found = self.store.read(KEY)
             held = _parsed(found)
-            if held and found and held.token == self._token:  # S3 had written it, and its answer was lost
-                self.lease, self._etag = held, found.etag
+            if held and self._ours(found):
                 return held
             if held is None or held.expired(self.now()):
                 if self._write(self._new(owner, commit, run), found):
@@ -102,14 +101,21 @@ class Holder:
         assert self.lease is not None  # noqa: S101 - taken before
         beat, expires = self._times()
         renewed = msgspec.structs.replace(self.lease, beat=beat, expires=expires)
-        return self._write(renewed, Document({}, self._etag))
+        return self._write(renewed, Document({}, self._etag)) or self._ours(self.store.read(KEY))
 
     def give_back(self) -> None:
         """Give it back, unless it is not ours any more."""
         if self.lease is not None:
-            with suppress(Conflict):
-                self.store.remove(KEY, etag=self._etag)
+            give_back(self.store, self._token)
             self.lease = None
+
+    def _ours(self, found: Document | None) -> bool:
+        """Whether it is ours in this version, from which we go on: S3 may have written it, and its answer was lost."""
+        held = _parsed(found)
+        if held is None or found is None or held.token != self._token:
+            return False
+        self.lease, self._etag = held, found.etag
+        return True
 
     def _new(self, owner: str, commit: str, run: str) -> Lease:
         beat, expires = self._times()

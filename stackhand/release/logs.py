@@ -68,16 +68,22 @@ class Follower:
         self.logs, self.service = logs, service
         self.stream = stream(service, container, task)
         self.token: str | None = None
+        self._told = ""
 
     def new_lines(self) -> list[str]:
-        """Return what was added since the last call; nothing while there is no log yet."""
+        """Return what was added since the last call; nothing while there is no log yet.
+
+        A log that cannot be read says so once: whoever follows it waits for something else.
+        """
         words: dict[str, Any] = {"nextToken": self.token} if self.token else {"startFromHead": True}
         try:
             found = self.logs.get_log_events(logGroupName=self.service.log_group, logStreamName=self.stream, **words)
         except Exception as error:
-            if code_of(error) == "ResourceNotFoundException" or transient(error):
+            code = code_of(error)
+            if code == "ResourceNotFoundException" or transient(error) or self._told:
                 return []
-            raise
+            self._told = f"(its log cannot be read: {code or error})"
+            return [self._told]
         self.token = found.get("nextForwardToken", self.token)
         return [str(each["message"]).rstrip("\n") for each in found["events"]]
 

@@ -1,20 +1,15 @@
-"""What a release is, as the bucket keeps it: `releases/ID.json`, and the last known good one as `current.json`."""
+"""What a release is, as the bucket keeps it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from stackhand.failure import ExitCode, Failure
-from stackhand.release.store import Store
+from stackhand.failure import Failure
 from stackhand.release.verdict import Verdict
-
-FOLDER = "releases/"
-CURRENT = "current.json"
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -63,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True):
         secrets: a hash over the versions of the secrets it reads.
         migrations: it knows, in their order.
         migrated: whether they were, or may have been, applied.
+        rolled: whether its services were ordered, or may have been.
         ended: when its verdict was known.
         verdict: once it is known.
         reason: why it is that.
@@ -81,6 +77,7 @@ class Manifest(msgspec.Struct, frozen=True):
     secrets: str = ""
     migrations: list[Migration] = []
     migrated: bool = False
+    rolled: bool = False
     ended: str = ""
     verdict: str = ""
     reason: str = ""
@@ -95,6 +92,11 @@ class Manifest(msgspec.Struct, frozen=True):
     def open(self) -> bool:
         """Whether its services may still be on their way."""
         return self.verdict in {"", Verdict.STILL_ROLLING}
+
+    @property
+    def touched(self) -> bool:
+        """Whether any service may have been ordered."""
+        return self.rolled or any(each.deployment for each in self.services.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a document."""
@@ -149,51 +151,3 @@ def run_url() -> str:
     """Return the address of the CI run we are; nothing elsewhere."""
     parts = [os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")]
     return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
-
-
-class Releases:
-    """The releases of an environment.
-
-    Args:
-        store: its bucket.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def write(self, manifest: Manifest) -> None:
-        """Keep a release as it is by now."""
-        self.store.write(f"{FOLDER}{manifest.id}.json", manifest.to_dict())
-
-    def current(self) -> Manifest | None:
-        """Return the last known good release."""
-        found = self.store.read(CURRENT)
-        return parse(found.content) if found else None
-
-    def make_current(self, manifest: Manifest) -> None:
-        """Keep a release, and from now on return to it."""
-        self.write(manifest)
-        self.store.write(CURRENT, manifest.to_dict())
-
-    def newest_first(self) -> Iterator[Manifest]:
-        """Yield the releases, the newest first."""
-        for key in reversed(self.store.keys(FOLDER)):
-            found = self.store.read(key)
-            if found:
-                yield parse(found.content)
-
-    def named(self, name: str) -> Manifest:
-        """Return a release by its id or the beginning of its commit.
-
-        Raises:
-            Failure: there is none, or more than one.
-        """
-        found = [each for each in self.newest_first() if name == each.id or each.commit.startswith(name)]
-        good = [each for each in found if each.id == name] or [each for each in found if each.good] or found
-        if not name or not good:
-            raise Failure(
-                f"There is no release {name!r}.",
-                next=f"./inv cloud.releases -e {self.store.environment.name}",
-                code=ExitCode.USAGE,
-            )
-        return good[0]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.context import Context, target_of
-from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.manifest import Manifest
 from stackhand.release.migration import Migration
+from stackhand.release.releases import Releases
+from stackhand.release.verdict import Verdict
+from stackhand.release.waiting import Interrupted
 
 
 def migrate(context: Context, manifest: Manifest) -> list[str]:
     """Run the migrations of the services that are to be replaced, and return whose they were.
+
+    The bucket knows of them before they begin, and that they failed: there may be no way back behind them.
 
     Raises:
         Failure: one failed.
@@ -19,8 +25,11 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
     """
     target = target_of(manifest)
     names = [name for name, each in target.services.items() if each.migrate and not manifest.services[name].same]
-    for name in names:
+    applied = False
+    if names:
         context.require_lease()
+        context.releases.write(manifest.but(migrated=True))
+    for name in names:
         task = Migration(
             context.ecs,
             context.cloudwatch,
@@ -31,7 +40,16 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
             poll=min(context.pace.poll, 1.0),
             timeout=context.pace.timeout,
         )
-        task.run(manifest.services[name].task_definition, f"release-{manifest.id}")
+        try:
+            context.require_lease()
+            task.run(manifest.services[name].task_definition, f"release-{manifest.id}")
+        except (Failure, Interrupted) as error:
+            reason = error.what if isinstance(error, Failure) else f"interrupted before the migration of {name}"
+            with suppress(Failure):  # what is to be said is the migration's
+                failed = manifest.but(migrated=applied or task.started)
+                context.releases.write(failed.judged(Verdict.FAILED, reason))
+            raise
+        applied = True
     return names
 
 

@@ -5,8 +5,8 @@ It waits for STOPPED and for nothing else: a migration that has nothing to do ha
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ class Migration:
         tell: told each line of its log.
         poll: seconds between two looks.
         timeout: seconds after which it is stopped.
+        started: whether ECS has started it, or may have.
     """
 
     ecs: Any
@@ -45,13 +46,14 @@ class Migration:
     tell: Callable[[str], None]
     poll: float = POLL
     timeout: float = 900.0
+    started: bool = False
 
     def run(self, task_definition: str, started_by: str) -> list[str]:
         """Run it to its end, and return what it said.
 
         Raises:
-            Failure: it did not end with 0; no service has been touched.
-            Interrupted: we are to stop; so was the task.
+            Failure: it did not end with 0, or nobody can watch it; no service has been touched.
+            Interrupted: we are to stop, and there is no task.
         """
         service = self.target.services[self.name]
         task = self._start(service, task_definition, started_by)
@@ -59,16 +61,17 @@ class Migration:
         said: list[str] = []
         try:
             found = self._wait(task, follower, said)
-        except Interrupted:
-            self._stop(task, "interrupted")
+        except Failure:
             raise
+        except Exception as error:
+            raise self._abandoned(task, error) from error
         if _exit_code(found, service.container) != 0:
             self._rest(follower, said)
         self._judge(found, service, said)
         return said
 
     def _start(self, service: Service, task_definition: str, started_by: str) -> str:
-        words = {
+        words: dict[str, Any] = {
             "cluster": self.target.cluster,
             "taskDefinition": task_definition,
             "launchType": "FARGATE",
@@ -87,19 +90,22 @@ class Migration:
         for attempt in range(CAPACITY):
             if attempt:
                 self.clock.sleep(self.poll * 5)
+            if not self.started:  # one token as long as ECS may have started a task for it: there is never a second one
+                words["clientToken"] = secrets.token_hex(16)
             try:
                 answer = self.ecs.run_task(**words)
             except Exception as error:
-                if not transient(error):
-                    raise self._failure("could not be started", [message_of(error)]) from error
                 reasons = [message_of(error)]
+                if not transient(error):
+                    break
+                self.started = True
                 continue
-            if answer.get("tasks"):
+            self.started = bool(answer.get("tasks"))
+            if self.started:
                 return str(answer["tasks"][0]["taskArn"])
-            reasons = [
-                f"{each.get('reason', 'no reason given')} {each.get('detail', '')} {each.get('arn', '')}".strip()
-                for each in answer.get("failures", [])
-            ] or ["ECS started no task, and says no reason"]
+            reasons = _reasons(answer)
+        if self.started:
+            reasons.append(f"ECS may have started it all the same: aws ecs list-tasks --cluster {words['cluster']}")
         raise self._failure("could not be started", reasons)
 
     def _wait(self, task: str, follower: logs.Follower, said: list[str]) -> dict[str, Any]:
@@ -110,8 +116,9 @@ class Migration:
             if found and found.get("lastStatus") == "STOPPED":
                 return found
             if self.clock.now() >= deadline:
-                self._stop(task, f"not done within {self.timeout:g} s")
-                raise self._failure(f"did not end within {self.timeout:g} s, and was stopped", said[-logs.TAIL :])
+                end = self._stop(task, f"not done within {self.timeout:g} s")
+                words = f"did not end within {self.timeout:g} s, and {end}"
+                raise self._failure(words, [f"task {task}", *said[-logs.TAIL :]])
             self.clock.sleep(self.poll)
 
     def _describe(self, task: str) -> dict[str, Any]:
@@ -148,17 +155,39 @@ class Migration:
         words = "ended without an exit code" if code is None else f"ended with exit code {code}"
         raise self._failure(words, [*reason, *own, *said[-logs.TAIL :]])
 
-    def _stop(self, task: str, reason: str) -> None:
-        with suppress(Exception):  # it has stopped by itself meanwhile, or AWS is away: then there is nothing to do
-            self.ecs.stop_task(cluster=self.target.cluster, task=task, reason=f"stackhand: {reason}")
+    def _abandoned(self, task: str, error: Exception) -> Failure:
+        """Stop a task that nobody waits for any more, and return what to say of it."""
+        if isinstance(error, Interrupted):
+            words = f"was interrupted, and {self._stop(task, 'interrupted')}"
+            return self._failure(words, [f"task {task}"], ExitCode.INTERRUPTED)
+        words = f"cannot be watched any more, and {self._stop(task, 'nobody can watch it')}"
+        return self._failure(words, [f"task {task}", message_of(error)])
 
-    def _failure(self, what: str, evidence: list[str]) -> Failure:
+    def _stop(self, task: str, reason: str) -> str:
+        """Stop a task, and say whether that went well; it may also have ended by itself."""
+        try:
+            self.ecs.stop_task(cluster=self.target.cluster, task=task, reason=f"stackhand: {reason}")
+        except Exception as error:
+            number = task.rpartition("/")[2]
+            by_hand = f"aws ecs stop-task --cluster {self.target.cluster} --task {number}"
+            return f"may go on ({message_of(error)}); {by_hand} ends it"
+        return "was stopped"
+
+    def _failure(self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED) -> Failure:
         return Failure(
             f"The migration of {self.name} {what}; no service was touched.",
             evidence=evidence,
             next="mend it, then deploy again",
-            code=ExitCode.DEPLOY_FAILED,
+            code=code,
         )
+
+
+def _reasons(answer: dict[str, Any]) -> list[str]:
+    """Return why ECS started no task."""
+    return [
+        f"{each.get('reason', 'no reason given')} {each.get('detail', '')} {each.get('arn', '')}".strip()
+        for each in answer.get("failures", [])
+    ] or ["ECS started no task, and says no reason"]
 
 
 def _exit_code(found: dict[str, Any], container: str) -> int | None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-
 from stackhand.failure import Failure
-from stackhand.release import ending
+from stackhand.release import ending, ordering
 from stackhand.release.context import Context, target_of
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release.manifest import Manifest
 from stackhand.release.returning import Returned, go_back
 from stackhand.release.rollout import Rolling, Rollout
-from stackhand.release.verdict import Order, Verdict
+from stackhand.release.verdict import Verdict
 from stackhand.release.waiting import Interrupted
 
 
@@ -26,50 +23,24 @@ def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifes
     Raises:
         Failure: it is not deployed; what runs by now is said.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    target = target_of(manifest)
-    rotated = bool(good and good.secrets != manifest.secrets)
-    if (
-        good
-        and good.commit == manifest.commit
-        and not rotated
-        and all(each.same for each in manifest.services.values())
-    ):
+    same = all(each.same for each in manifest.services.values())
+    if good and good.commit == manifest.commit and same and not ordering.rotated(manifest, good):
         return manifest
-    rollout = context.rollout(target)
-    context.require_lease()
-    context.releases.write(manifest)
-    try:
-        for name, part in manifest.services.items():
-            force = part.same and rotated and _reads_secrets(target.services[name].task_definition)
-            if part.same and not force:
-                continue
-            rolling = rollout.update(name, target.services[name].service, part.task_definition, force=force)
-            manifest = manifest.but(services={**manifest.services, name: _ordered(part, rolling)})
-            context.releases.write(manifest)
-    except Interrupted:
-        raise ending.interrupted(manifest, rollout.rolling) from None
-    except (BotoCoreError, ClientError) as error:
-        raise ending.lost(manifest, rollout.rolling, error) from error
-    return watch(context, manifest, good, rollout)
+    return _order_and_watch(context, manifest, good)
 
 
 def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
-    """Go on waiting for a release that was left rolling.
+    """Go on with a release that was left rolling: order what was not ordered yet, and wait for all of it.
 
     Raises:
         Failure: as for `roll`.
     """
-    target = target_of(manifest)
-    rollout = context.rollout(target)
-    for name, part in manifest.services.items():
-        if part.deployment:
-            order = Order(
-                part.deployment, part.task_definition, tuple(part.before), returns=True, timeout=context.pace.timeout
-            )
-            rollout.follow(name, target.services[name].service, order)
-    return watch(context, manifest, good, rollout)
+    return _order_and_watch(context, manifest, good)
+
+
+def _order_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
+    rollout = context.rollout(target_of(manifest))
+    return watch(context, ordering.order(context, manifest, good, rollout), good, rollout)
 
 
 def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: Rollout) -> Manifest:
@@ -131,20 +102,3 @@ def go_back_and_tell(
         next=f"./inv cloud.logs -e {name}; mend it, then ./inv deploy -e {name}",
         code=ending.CODES[verdict],
     )
-
-
-def _ordered(part: Part, rolling: Rolling) -> Part:
-    import msgspec
-
-    return msgspec.structs.replace(
-        part,
-        same=False,
-        deployment=rolling.order.deployment,
-        before=list(rolling.order.before),
-        ordered=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _reads_secrets(definition: Mapping[str, object]) -> bool:
-    containers = definition.get("containerDefinitions") or []
-    return any(each.get("secrets") for each in containers)  # type: ignore[attr-defined]

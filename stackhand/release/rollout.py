@@ -97,9 +97,8 @@ class Rollout:
 
     def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
         """Order one service's new task definition; `force` replaces its tasks even when that is the old one."""
-        order = Order("", task_definition, timeout=self.timeout)
-        rolling = self.rolling[name] = Rolling(name, service, order, self.clock.now())
         self.clock.check()
+        rolling = Rolling(name, service, Order("", task_definition, timeout=self.timeout), self.clock.now())
         try:
             found = snapshots.describe(self.ecs, self.cluster, [service]).get(service)
             answer = self.ecs.update_service(
@@ -109,7 +108,9 @@ class Rollout:
             if expired(error):
                 raise
             rolling.refused, rolling.verdict = message_of(error), Verdict.FAILED
+            self.rolling[name] = rolling
             return rolling
+        self.rolling[name] = rolling
         old, new = snapshots.snapshot(found, 0), snapshots.snapshot(answer["service"], 0)
         number = new.primary.id if new.primary else ""
         # Both, for what DescribeServices says may be older than what UpdateService does.
@@ -118,9 +119,10 @@ class Rollout:
         rolling.order = Order(number, task_definition, tuple(there.items()), _returns(found or {}), self.timeout)
         return rolling
 
-    def follow(self, name: str, service: str, order: Order) -> None:
+    def follow(self, name: str, service: str, order: Order) -> Rolling:
         """Go on watching what was ordered before."""
-        self.rolling[name] = Rolling(name, service, order, self.clock.now())
+        rolling = self.rolling[name] = Rolling(name, service, order, self.clock.now())
+        return rolling
 
     def wait(self, changed: Callable[[Mapping[str, Rolling]], None] = lambda _: None) -> Verdict:
         """Watch until the verdict on all services together is known.

@@ -8,7 +8,8 @@ from stackhand import environments
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.context import target_of
-from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.manifest import Manifest
+from stackhand.release.releases import Releases
 from stackhand.release.store import Store
 from stackhand.release.target import Target
 

@@ -27,8 +27,10 @@ ANSWER_ONLY = frozenset(
 )
 """What DescribeTaskDefinition adds, and nobody asked for."""
 
+DEFAULTS: Mapping[str, Any] = {"enableFaultInjection": False}
+"""What ECS fills in where a definition does not say it."""
 CONTAINER_DEFAULTS: Mapping[str, Any] = {"essential": True, "cpu": 0}
-"""What ECS fills in where a container does not say it."""
+"""The same of a container."""
 PORT_DEFAULTS: Mapping[str, Any] = {"protocol": "tcp"}
 HEALTH_DEFAULTS: Mapping[str, Any] = {"interval": 30, "timeout": 5, "retries": 3}
 PLATFORM_DEFAULTS: Mapping[str, Any] = {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"}
@@ -81,7 +83,8 @@ def differences(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
 
 def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return a definition as ECS would understand it: with its defaults, without what is empty, in one order."""
-    found = {key: value for key, value in definition.items() if key not in ANSWER_ONLY}
+    said = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value is not None}
+    found = {**DEFAULTS, **said}
     platform = found.get("runtimePlatform") or {}
     found["runtimePlatform"] = {**PLATFORM_DEFAULTS, **platform}
     found["containerDefinitions"] = [_container(each) for each in found.get("containerDefinitions", [])]

@@ -7,7 +7,7 @@ from typing import Any
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.context import Context, target_of
-from stackhand.release.ending import unproven
+from stackhand.release.ending import unproven, unrecorded
 from stackhand.release.manifest import Manifest
 from stackhand.release.returning import probe_of
 from stackhand.release.rolling import go_back_and_tell
@@ -24,7 +24,10 @@ def probe(context: Context, manifest: Manifest) -> str:
     Raises:
         Failure: it does not; what runs by now is said.
     """
-    found, touched = probe_of(context, manifest), not unchanged(context, manifest)
+    try:
+        found, touched = probe_of(context, manifest), not unchanged(context, manifest)
+    except Failure as error:
+        raise unrecorded(manifest, error) from error
     if not touched:
         found = replace(found, pause=UNTOUCHED_PAUSE)
     try:
@@ -53,13 +56,20 @@ def unchanged(context: Context, manifest: Manifest) -> bool:
 
 
 def record(context: Context, manifest: Manifest) -> tuple[bool, Manifest]:
-    """Record a release as the last known good one, and return whether it is new, and it."""
-    current = context.releases.current()
-    if current and unchanged(context, manifest):
-        return False, current
-    context.require_lease()
-    done = manifest.judged(Verdict.DEPLOYED)
-    context.releases.make_current(done)
+    """Record a release as the last known good one, and return whether it is new, and it.
+
+    Raises:
+        Failure: the bucket cannot be written; one comes back to the release.
+    """
+    try:
+        current = context.releases.current()
+        if current and unchanged(context, manifest):
+            return False, current
+        context.require_lease()
+        done = manifest.judged(Verdict.DEPLOYED)
+        context.releases.make_current(done)
+    except Failure as error:
+        raise unrecorded(manifest, error) from error
     return True, done
 
 

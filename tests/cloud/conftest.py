@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from stackhand.environments import Environment
+from stackhand.failure import Failure
+from stackhand.release import lease
 from stackhand.release.context import Context, Pace
+from stackhand.release.store import Store
 from stackhand.release.waiting import Clock
 from tests import moto_server
 from tests.cloud import fake_ecs
@@ -143,6 +146,26 @@ def cloud(moto: str, subnet: str, tick: float, monkeypatch: pytest.MonkeyPatch) 
         said: list[str] = []
         context = Context(environment, said.append, said.append, TurnedClock(world), pace=Pace(probe_timeout=4.0))
         yield Cloud(environment, world, context, said, output(address, subnet), settings)
+
+
+@pytest.fixture
+def held(cloud: Cloud) -> Cloud:
+    """An environment whose lease is ours, and whose bucket fails when a test says so."""
+    cloud.context.store = Troubled(cloud.environment)
+    holder = lease.Holder(cloud.context.store)
+    cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
+    return cloud
+
+
+class Troubled(Store):
+    """A bucket that cannot be written at times."""
+
+    trouble: Callable[[str], object] = staticmethod(lambda _key: False)
+
+    def write(self, key: str, content: Mapping[str, Any], *, etag: str | None = None, new: bool = False) -> str:
+        if self.trouble(key):
+            raise Failure(f"The bucket {self.bucket} cannot be used: AWS refused.")
+        return super().write(key, content, etag=etag, new=new)
 
 
 def _settings(moto: str) -> dict[str, str]:

@@ -126,6 +126,7 @@ class World(Rollouts):
         revision = 1 + sum(each["family"] == words["family"] for each in self.definitions.values())
         arn = f"{ARN}:task-definition/{words['family']}:{revision}"
         found = copy.deepcopy(words) | {"taskDefinitionArn": arn, "revision": revision, "status": "ACTIVE"}
+        found.setdefault("enableFaultInjection", False)
         for each in found["containerDefinitions"]:
             each.setdefault("cpu", 0)
             each.setdefault("essential", True)
@@ -163,7 +164,11 @@ class World(Rollouts):
     def run_task(self, words: dict[str, Any]) -> dict[str, Any]:
         if self.refusals:
             return {"tasks": [], "failures": [{"arn": "arn:cluster", "reason": self.refusals.pop(0)}]}
-        task = self._task(words["taskDefinition"], words.get("startedBy", ""), words["overrides"])
+        known = [each for each in self.tasks.values() if each["_token"] == words["clientToken"]]
+        task = (
+            known[0] if known else self._task(words["taskDefinition"], words.get("startedBy", ""), words["overrides"])
+        )
+        task["_token"] = words["clientToken"]
         return {"tasks": [task], "failures": []}
 
     def describe_tasks(self, words: dict[str, Any]) -> dict[str, Any]:

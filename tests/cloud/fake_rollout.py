@@ -140,6 +140,7 @@ class Rollouts:
             "overrides": overrides,
             "createdAt": self.now,
             "_service": service,
+            "_token": None,
             "_ends": None if service else self.now + min(outcome.after, 2.0),
         }
         self.tasks[task["taskArn"]] = task

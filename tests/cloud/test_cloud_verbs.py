@@ -9,7 +9,7 @@ import pytest
 
 from stackhand import environments
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import follow, history, lease, shell, standing, status
+from stackhand.release import follow, history, lead, lease, manifest, shell, standing, status
 from stackhand.release.manifest import Manifest, Migration, Part
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_rollout import CLUSTER, REGION
@@ -81,6 +81,22 @@ def test_the_history_has_every_release_with_its_verdict(
     ]
     history.releases(environment="staging", lines=20, json=False)
     assert "api failed" in capsys.readouterr().out
+
+
+def test_releases_from_before_an_environment_was_destroyed_are_history_and_no_way_back(
+    cloud: Cloud, released: Manifest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.context.releases.forget()
+    with pytest.raises(Failure, match="Nothing was released to staging yet"):
+        standing.find("staging")
+    reborn = released.but(id=manifest.new_id("reborn"), commit="reborn")
+    cloud.context.releases.make_current(reborn)
+    for to in ("", "first"):
+        with pytest.raises(Failure) as found:
+            lead.choose(cloud.context, "returned", to)
+        assert found.value.code == ExitCode.USAGE
+    history.releases(environment="staging", lines=20, json=True)
+    assert [each["commit"] for each in said(capsys)["releases"]] == ["reborn", "first"]
 
 
 def test_unlock_tells_whose_the_lease_is_and_takes_it(

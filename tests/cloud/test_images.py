@@ -164,6 +164,25 @@ def test_the_password_of_the_registry_is_in_no_settings_but_those_of_the_push(
     assert (theirs / "config.json").read_text(encoding="utf-8") == '{"currentContext": "mine"}'
 
 
+TAKEN = (
+    f"tag invalid: The image tag '{COMMIT}' already exists in the 'shop/api' repository and cannot be overwritten "
+    "because the repository is immutable."
+)
+
+
+def test_a_push_that_fails_is_told_unless_ecr_says_that_the_image_is_there(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["5f70bf18a086: Layer already exists"]
+    monkeypatch.setattr(images, "stream", lambda *_: (1, lines))
+    lines.append("denied: User is not authorized to perform: ecr:PutImage")
+    with pytest.raises(Failure, match="could not be pushed") as failure:
+        images._push(environment, "api", f"localhost:1/shop/api:{COMMIT}", lambda _: None)
+    assert failure.value.evidence == tuple(lines)
+    lines[-1] = TAKEN
+    images._push(environment, "api", f"localhost:1/shop/api:{COMMIT}", lambda _: None)
+
+
 def test_a_finding_worse_than_allowed_stops_the_release(moto: str, environment: Environment, pushed: str) -> None:
     found(moto, ("CVE-2026-1", "CRITICAL"), ("CVE-2026-2", "HIGH"), ("CVE-2026-3", "LOW"))
     with pytest.raises(Failure, match="has 1 findings worse than high") as failure:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from stackhand import environments
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import keeper, lease
+from stackhand.release import keeper, lease, removal
 from stackhand.release.lease import LASTS, Holder
 from stackhand.release.store import Store
 from stackhand.release.waiting import Clock, Interrupted
@@ -38,6 +39,19 @@ def calendar() -> Calendar:
 
 def holder(cloud: Cloud, calendar: Calendar) -> Holder:
     return Holder(cloud.context.store, lambda: calendar.now, calendar.sleep)
+
+
+class Lossy(Store):
+    """A bucket whose answer to a write is lost at times, after which botocore writes again what is written."""
+
+    loses = 1
+
+    def write(self, key: str, content: Mapping[str, Any], *, etag: str | None = None, new: bool = False) -> str:
+        found = super().write(key, content, etag=etag, new=new)
+        if self.loses > 0:
+            self.loses -= 1
+            return super().write(key, content, etag=etag, new=new)
+        return found
 
 
 def take(holder: Holder, patience: float = 0.0, owner: str = "ann", said: list[str] | None = None) -> lease.Lease:
@@ -100,19 +114,28 @@ def test_of_ten_who_come_at_once_one_gets_it(cloud: Cloud, calendar: Calendar) -
 
 
 def test_a_lease_that_s3_wrote_without_saying_so_is_ours(cloud: Cloud, calendar: Calendar) -> None:
-    class Lossy(Store):
-        lost = False
-
-        def write(self, key: str, content: object, **how: object) -> str:
-            etag = super().write(key, content, **how)  # type: ignore[arg-type]
-            if not self.lost:
-                self.lost = True
-                return super().write(key, content, **how)  # type: ignore[arg-type] # as botocore does after a lost answer
-            return etag
-
     one = Holder(Lossy(cloud.environment), lambda: calendar.now, calendar.sleep)
     assert take(one).owner == "ann"
     assert one.renew()
+
+
+def test_a_renewal_that_s3_wrote_without_saying_so_counts_and_is_given_back(cloud: Cloud, calendar: Calendar) -> None:
+    store = Lossy(cloud.environment)
+    one = Holder(store, lambda: calendar.now, calendar.sleep)
+    take(one)
+    for _ in range(2):
+        calendar.sleep(LASTS - 1)
+        store.loses = 1
+        assert one.renew()
+        found = lease.current(store)
+        assert found is not None
+        assert found[0] == one.lease
+        assert not found[0].expired(calendar.now + timedelta(seconds=LASTS - 1))
+    renewed = store.read(lease.KEY)
+    assert renewed is not None
+    store.write(lease.KEY, {**renewed.content, "beat": "later"})  # a renewal whose answer never came
+    one.give_back()
+    assert lease.current(store) is None
 
 
 def test_a_document_that_is_no_lease_holds_nobody_up(cloud: Cloud, calendar: Calendar) -> None:
@@ -129,11 +152,18 @@ def playbook() -> Iterator[subprocess.Popen[bytes]]:
     child.communicate()
 
 
-def test_a_playbook_that_is_killed_leaves_no_lease(cloud: Cloud, playbook: subprocess.Popen[bytes]) -> None:
+@pytest.fixture
+def store(cloud: Cloud) -> Store:
+    """The bucket that a keeper finds by the environment's name."""
     environment = environments.load("staging")
     place = {"LocationConstraint": environment.region}
-    environment.client("s3").create_bucket(Bucket=environment.bucket, CreateBucketConfiguration=place)
-    store = Store(environment)
+    client = environment.client("s3")
+    with suppress(client.exceptions.BucketAlreadyOwnedByYou):  # by another test
+        client.create_bucket(Bucket=environment.bucket, CreateBucketConfiguration=place)
+    return Store(environment)
+
+
+def test_a_playbook_that_is_killed_leaves_no_lease(store: Store, playbook: subprocess.Popen[bytes]) -> None:
     request = {"environment": "staging", "owner": "ann", "commit": "c0ffee", "run": "", "patience": 0.0}
     held = keeper.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
     lease.require(store, held["token"])
@@ -147,5 +177,18 @@ def test_a_playbook_that_is_killed_leaves_no_lease(cloud: Cloud, playbook: subpr
     playbook.kill()
     playbook.wait()
     eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)
+    for child in keeper._started:
+        child.wait(15.0)
+
+
+def test_who_removes_an_environment_is_alone_there(store: Store) -> None:
+    with removal.alone(store.environment, lambda _: None):
+        held = lease.current(store)
+        assert held is not None
+        assert held[0].words()[0].endswith("deploying nothing: it is being destroyed")
+        with pytest.raises(Failure) as found, removal.alone(store.environment, lambda _: None):
+            pass
+    assert (found.value.code, "nothing of it was removed" in found.value.what) == (ExitCode.LOCKED, True)
+    assert lease.current(store) is None
     for child in keeper._started:
         child.wait(15.0)

@@ -6,11 +6,11 @@ import dataclasses
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import target
 from stackhand.release.migration import Migration
-from stackhand.release.waiting import Interrupted
 from tests.cloud.conftest import Cloud
 
 
@@ -98,14 +98,63 @@ def test_a_place_that_is_taken_for_a_moment_is_waited_for(cloud: Cloud) -> None:
     assert run(cloud) == []
 
 
-@pytest.mark.parametrize("how", ["timeout", "interrupt"])
-def test_one_that_does_not_end_is_stopped(cloud: Cloud, how: str) -> None:
-    arn = cloud.world.services["shop-api"]["deployments"][0]["taskDefinition"]
-    one = migration(cloud, timeout=1.0)
+TASK = "aws ecs stop-task --cluster shop-staging --task "
+
+
+@pytest.mark.parametrize("stops", [True, False], ids=["stopped", "goes on"])
+@pytest.mark.parametrize(
+    ("how", "code", "words"),
+    [
+        ("timeout", ExitCode.DEPLOY_FAILED, "The migration of api did not end within 1 s, and "),
+        ("interrupt", ExitCode.INTERRUPTED, "The migration of api was interrupted, and "),
+        ("expired", ExitCode.DEPLOY_FAILED, "The migration of api cannot be watched any more, and "),
+    ],
+)
+def test_a_task_that_nobody_waits_for_is_stopped_or_named(
+    cloud: Cloud, how: str, code: ExitCode, words: str, stops: bool
+) -> None:
+    one = migration(cloud, timeout=1.0 if how == "timeout" else 60.0)
     if how == "interrupt":
-        one.timeout = 60.0
         cloud.clock.interrupt_when = lambda: bool(cloud.world.tasks)
-    with pytest.raises(Failure if how == "timeout" else Interrupted):
-        one.run(arn, "release-1")
-    stopped = [task for task in cloud.world.tasks.values() if task["stopCode"] == "UserInitiated"]
-    assert len(stopped) == 1
+    if how == "expired":
+        cloud.world.fail("DescribeTasks", "ExpiredTokenException")
+    if not stops:
+        cloud.world.fail("StopTask", "AccessDeniedException")
+    with pytest.raises(Failure) as found:
+        one.run(cloud.world.services["shop-api"]["deployments"][0]["taskDefinition"], "release-1")
+    [task] = cloud.world.tasks.values()
+    number = task["taskArn"].rpartition("/")[2]
+    end = "was stopped" if stops else f"may go on (AccessDeniedException: says the test); {TASK}{number} ends it"
+    assert (found.value.what, found.value.code) == (f"{words}{end}; no service was touched.", code)
+    assert found.value.evidence[0] == f"task {task['taskArn']}"
+    assert (task.get("stopCode") == "UserInitiated") == stops
+
+
+def test_a_log_that_cannot_be_read_does_not_end_the_wait(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        error = {"Error": {"Code": "AccessDeniedException", "Message": "no"}}
+        raise ClientError(error, "GetLogEvents")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cloud.context.cloudwatch, "get_log_events", refuse)
+    assert run(cloud) == ["(its log cannot be read: AccessDeniedException)"]
+
+
+def test_a_task_whose_start_was_never_answered_is_not_started_twice(cloud: Cloud) -> None:
+    class Ecs:
+        """ECS, whose first answers are lost."""
+
+        lost = 2
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(cloud.context.ecs, name)
+
+        def run_task(self, **words: Any) -> Any:
+            answer = cloud.context.ecs.run_task(**words)
+            self.lost -= 1
+            if self.lost >= 0:
+                raise ClientError({"Error": {"Code": "ServerException", "Message": "gone"}}, "RunTask")  # type: ignore[arg-type]
+            return answer
+
+    arn = cloud.world.services["shop-api"]["deployments"][0]["taskDefinition"]
+    assert dataclasses.replace(migration(cloud), ecs=Ecs()).run(arn, "release-1") == []
+    assert len(cloud.world.tasks) == 1

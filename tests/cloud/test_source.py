@@ -9,6 +9,7 @@ import pytest
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import lead, source
+from stackhand.release.manifest import Manifest
 from tests.cloud.conftest import Cloud
 
 
@@ -107,3 +108,24 @@ def test_a_commit_that_is_not_checked_out_needs_its_images(cloud: Cloud, reposit
         lead.begin(cloud.context, arguments)
     assert found.value.what == f"{old[:12]} is not what is checked out here, and ECR has no images of it."
     assert found.value.code == ExitCode.PREFLIGHT
+
+
+def test_a_commit_that_waited_while_a_newer_one_was_released_is_refused(
+    repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = repository.commit("one"), repository.commit("two")
+    repository.git("checkout", "--quiet", old)
+    stopped: list[int] = []
+
+    def wait(*_: object) -> dict[str, object]:
+        held.context.releases.make_current(Manifest("1", "staging", new, "ann", ""))
+        return {"token": "ours", "keeper": 7}
+
+    monkeypatch.setattr(lead.account, "check", lambda _: "me")
+    monkeypatch.setattr(lead.keeper, "start", wait)
+    monkeypatch.setattr(lead.keeper, "stop", stopped.append)
+    arguments = {"state": "released", "tag": "", "dirty": False, "to": "", "lock_wait": 60, "allow_older": False}
+    with pytest.raises(Failure, match="is older than"):
+        lead.begin(held.context, arguments)
+    assert stopped == [7]
+    assert lead.begin(held.context, {**arguments, "allow_older": True})["commit"] == old

@@ -9,21 +9,13 @@ import pytest
 
 from stackhand import ROOT
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import lead, lease, migrating, prepare, rollback, rolling, target, verify
+from stackhand.release import lead, migrating, prepare, rollback, rolling, target, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Migration
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Refused, definition
 
 MIGRATIONS = ROOT / "service" / "migrations"
-
-
-@pytest.fixture
-def held(cloud: Cloud) -> Cloud:
-    """An environment whose lease is ours."""
-    holder = lease.Holder(cloud.context.store)
-    cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
-    return cloud
 
 
 def release(
@@ -241,6 +233,36 @@ def test_a_breaking_migration_forbids_the_way_back(held: Cloud, tmp_path: Path) 
     assert prepare.migrations_of(tmp_path) == [Migration(1, "001_sample.sql", breaking=True)]
 
 
+def test_a_migration_that_failed_half_way_is_in_the_history_and_forbids_the_way_back(held: Cloud) -> None:
+    zeroth, first = release(held, "zeroth"), release(held, "first")
+    known = [*first.migrations, Migration(90, "090_gone.sql", breaking=True), Migration(91, "091_wrong.sql")]
+    refused(held, "second", migrations=known, migration=1)
+    left = next(held.context.releases.newest_first())
+    assert (left.commit, left.verdict, left.migrated, left.touched) == ("second", "failed", True, False)
+    assert left.reason == "The migration of api ended with exit code 1; no service was touched."
+    with pytest.raises(Failure) as found:
+        rollback.prepare(held.context, zeroth)
+    assert any("090_gone.sql" in line for line in found.value.evidence)
+
+
+def test_a_migration_that_is_on_its_way_is_in_the_bucket_already(held: Cloud) -> None:
+    release(held, "first")
+    held.clock.interrupt_when = lambda: bool(held.world.tasks)
+    seen: list[Manifest] = []
+    held.context.say = lambda _: seen.append(next(held.context.releases.newest_first()))
+    assert refused(held, "second", log=("001 applied",)).code == ExitCode.INTERRUPTED
+    assert (seen[-1].commit, seen[-1].migrated, seen[-1].verdict) == ("second", True, "")
+    assert next(held.context.releases.newest_first()).verdict == "failed"
+
+
+def test_a_migration_that_was_never_started_forbids_nothing(held: Cloud) -> None:
+    zeroth, first = release(held, "zeroth"), release(held, "first")
+    held.world.refusals = ["RESOURCE:MEMORY"] * 3
+    refused(held, "second", migrations=[*first.migrations, Migration(90, "090_gone.sql", breaking=True)])
+    assert next(held.context.releases.newest_first()).verdict == "failed"
+    assert rollback.prepare(held.context, zeroth).of == zeroth.id
+
+
 def test_what_runs_already_is_probed_as_often_without_waiting_for_anything_to_settle(held: Cloud) -> None:
     digests = held.image("first")
     release(held, "first", digests)
@@ -261,6 +283,25 @@ def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cl
     assert (done.kind, done.of, done.commit) == ("rollback", first.id, "first")
     assert running(held) == {"first"}
     assert held.context.releases.current() == done
+
+
+def test_a_rollback_after_a_rollback_goes_further_back_and_never_forward(held: Cloud) -> None:
+    zeroth, first, second = (release(held, commit) for commit in ("zeroth", "first", "second"))
+    for wanted in (first, zeroth):
+        assert lead.choose(held.context, "returned", "") == wanted
+        back = rolling.roll(held.context, rollback.prepare(held.context, wanted), held.context.releases.current())
+        verify.record(held.context, back)
+    with pytest.raises(Failure, match="no good release of staging before this one"):
+        lead.choose(held.context, "returned", "")
+    assert rollback.prepare(held.context, held.context.releases.current()).of == zeroth.id
+    assert lead.choose(held.context, "returned", second.id) == second
+
+
+def test_a_rollback_takes_no_notice_of_an_attempt_that_touched_no_service(held: Cloud) -> None:
+    first, second = release(held, "first"), release(held, "second")
+    assert refused(held, "third", migration=4).code == ExitCode.DEPLOY_FAILED
+    assert lead.choose(held.context, "returned", "") == first
+    assert held.context.releases.current() == second
 
 
 def test_an_interrupt_before_the_probe_leaves_a_release_that_one_comes_back_to(held: Cloud) -> None:

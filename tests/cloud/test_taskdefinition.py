@@ -38,16 +38,17 @@ def described(wanted: dict[str, Any]) -> dict[str, Any]:
         "taskRoleArn": "",
         "pidMode": "",
         "ephemeralStorage": None,
+        "enableFaultInjection": False,
     }
 
 
-def test_ecspresso_895_943_1082_what_ecs_fills_in_is_no_difference() -> None:
+def test_ecspresso_895_943_1082_action_701_what_ecs_fills_in_is_no_difference() -> None:
     assert differences(described(WANTED), WANTED) == []
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     found = copy.deepcopy(WANTED)
-    if path in found:
+    if path in found or path == "enableFaultInjection":
         found[path] = value
     else:
         found["containerDefinitions"][0][path] = value
@@ -74,6 +75,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
             ['containerDefinitions[api].environment.STACK: "shop" -> "other"'],
         ),
         ("readonlyRootFilesystem", True, ["containerDefinitions[api].readonlyRootFilesystem: nothing -> true"]),
+        ("enableFaultInjection", True, ["enableFaultInjection: false -> true"]),
         ("stopTimeout", 0, ["containerDefinitions[api].stopTimeout: nothing -> 0"]),
         (
             "executionRoleArn",

@@ -71,6 +71,22 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert "staging is as the files say." in again.out
     assert (again.code, "over nothing:" in again.out) == (2, True), again.out  # for nothing was released to it yet
 
+    kept = json.dumps({"id": "1", "environment": "staging", "commit": "c0ffee", "by": "ann", "began": ""}).encode()
+    for key in ("current.json", "releases/1.json"):
+        cloud.s3().put_object(Bucket=BUCKET, Key=key, Body=kept)
+    lease = {
+        "token": "x",
+        "owner": "bob",
+        "commit": "c0ffee",
+        "since": "",
+        "beat": "",
+        "expires": "2999-01-01T00:00:00Z",
+    }
+    cloud.s3().put_object(Bucket=BUCKET, Key="lease.json", Body=json.dumps(lease).encode())
+    busy = cloud.inv("destroy", "-e", "staging", "--yes", check=False)
+    assert (busy.code, "held by bob, deploying c0ffee" in busy.err) == (14, True), busy.err
+    cloud.s3().delete_object(Bucket=BUCKET, Key="lease.json")
+
     gone = cloud.inv("destroy", "-e", "staging", "--yes")
     assert "  database: stackhand-staging-postgres" in gone.out
     assert "  images: stackhand-staging/api" in gone.out
@@ -78,6 +94,9 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert f"{BUCKET} stays" in gone.out
     state = json.loads(cloud.s3().get_object(Bucket=BUCKET, Key="terraform.tfstate")["Body"].read())
     assert state["resources"] == []
+    left = [each["Key"] for each in cloud.s3().list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert "releases/1.json" in left
+    assert not {"current.json", "lease.json"} & set(left)
 
 
 def test_nothing_is_destroyed_before_its_name_is_typed(cloud: Cloud, folder: Path) -> None:

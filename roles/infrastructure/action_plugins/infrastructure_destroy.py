@@ -7,9 +7,13 @@ from typing import Any
 
 from stackhand import environments
 from stackhand.action import Action, step
+from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket
 from stackhand.infrastructure.program import Terraform
+from stackhand.release import removal
+from stackhand.release.releases import Releases
+from stackhand.release.store import Store
 
 PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main", "aws_s3_bucket.access_logs")
 """What refuses to be deleted until it is told otherwise."""
@@ -21,7 +25,7 @@ class ActionModule(Action):
     options = frozenset({"environment", "confirmed"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
-        """Destroy; the databases leave a snapshot."""
+        """Destroy, while nobody deploys; the databases leave a snapshot."""
         environment = environments.load(str(arguments["environment"]))
         if arguments["confirmed"] != environment.name:
             raise Failure(
@@ -33,18 +37,27 @@ class ActionModule(Action):
         bucket.require(environment)
         terraform = Terraform(environment, self.progress)
         terraform.init()
-        resources = terraform.resources()
-        there = {each["address"].partition("[")[0] for each in resources}
-        if check or not there:
+        there = terraform.resources()
+        releases = Releases(Store(environment))
+        if check or not (there or releases.current()):
             return {"changed": bool(there)}
-        lifted = {"deletion_protection": "false", "destroying": "true"}
-        snapshot = f"final-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        if environment.variables.get("final_snapshot", "") is not None:
-            lifted["final_snapshot"] = snapshot
-        notes = ["the protection against deletion is lifted"]
-        if protected := [each for each in PROTECTED if each in there]:
-            terraform.change(*protected, **lifted)
-        terraform.destroy(**lifted)
-        if "final_snapshot" in lifted:
-            notes.append(f"each database left a snapshot whose name ends in {snapshot}")
-        return {"changed": True, "step": step("destroyed", f"{len(resources)} resources", notes=notes)}
+        with removal.alone(environment, self.progress):
+            notes = _destroy(environment, terraform) if there else []
+            releases.forget()
+        return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes)}
+
+
+def _destroy(environment: Environment, terraform: Terraform) -> list[str]:
+    """Lift the protection, remove everything, and return what there is to say of it."""
+    there = {each["address"].partition("[")[0] for each in terraform.resources()}
+    lifted = {"deletion_protection": "false", "destroying": "true"}
+    snapshot = f"final-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    if environment.variables.get("final_snapshot", "") is not None:
+        lifted["final_snapshot"] = snapshot
+    if protected := [each for each in PROTECTED if each in there]:
+        terraform.change(*protected, **lifted)
+    terraform.destroy(**lifted)
+    notes = ["the protection against deletion is lifted"]
+    if "final_snapshot" in lifted:
+        notes.append(f"each database left a snapshot whose name ends in {snapshot}")
+    return notes

@@ -5,6 +5,7 @@ module: infrastructure_destroy
 short_description: Remove an environment
 description:
   - Lifts the protection against deletion, then removes everything but the bucket; databases leave a snapshot.
+  - Holds the lease meanwhile, so nobody deploys; the releases stay in the history, and are no way back any more.
 options:
   environment:
     description: The environment.

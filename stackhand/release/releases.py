@@ -1,0 +1,91 @@
+"""The releases of an environment: `releases/ID.json` in its bucket, and the last known good one as `current.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.manifest import Manifest, new_id, owner, parse, timestamp
+from stackhand.release.store import Store
+
+FOLDER = "releases/"
+CURRENT = "current.json"
+DESTROYED = "-destroyed.json"
+"""The end of the key that stands between the releases of an environment and those after it was destroyed."""
+
+
+class Releases:
+    """The releases of an environment.
+
+    Args:
+        store: its bucket.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def write(self, manifest: Manifest) -> None:
+        """Keep a release as it is by now."""
+        self.store.write(f"{FOLDER}{manifest.id}.json", manifest.to_dict())
+
+    def current(self) -> Manifest | None:
+        """Return the last known good release."""
+        found = self.store.read(CURRENT)
+        return parse(found.content) if found else None
+
+    def make_current(self, manifest: Manifest) -> None:
+        """Keep a release, and from now on return to it.
+
+        `current.json` goes first, and what it says counts: one cannot return to a release that is good by its own entry
+        only. The entry may fail; it is read from there as long as it is the current one, and written before the next.
+        """
+        before = self.current()
+        if before is not None:
+            self.write(before)
+        self.store.write(CURRENT, manifest.to_dict())
+        with suppress(Failure):
+            self.write(manifest)
+
+    def forget(self) -> None:
+        """Return to none of them any more, for what they need is gone; they stay in the history."""
+        if not self.store.keys(FOLDER):
+            return
+        if (current := self.current()) is not None:
+            self.write(current)
+        self.store.write(f"{FOLDER}{new_id('').rstrip('-')}{DESTROYED}", {"at": timestamp(), "by": owner()})
+        if (found := self.store.read(CURRENT)) is not None:
+            self.store.remove(CURRENT, etag=found.etag)
+
+    def newest_first(self, *, ever: bool = False) -> Iterator[Manifest]:
+        """Yield the releases, the newest first.
+
+        Args:
+            ever: also those from before the environment was destroyed, to which nobody can return.
+        """
+        keys = self.store.keys(FOLDER)
+        current = self.current() if keys else None
+        for key in reversed(keys):
+            if key.endswith(DESTROYED):
+                if not ever:
+                    return
+            elif current is not None and key == f"{FOLDER}{current.id}.json":
+                yield current
+            elif found := self.store.read(key):
+                yield parse(found.content)
+
+    def named(self, name: str) -> Manifest:
+        """Return a release by its id or the beginning of its commit.
+
+        Raises:
+            Failure: there is none, or more than one.
+        """
+        found = [each for each in self.newest_first() if name == each.id or each.commit.startswith(name)]
+        good = [each for each in found if each.id == name] or [each for each in found if each.good] or found
+        if not name or not good:
+            raise Failure(
+                f"There is no release {name!r}.",
+                next=f"./inv cloud.releases -e {self.store.environment.name}",
+                code=ExitCode.USAGE,
+            )
+        return good[0]

@@ -1,0 +1,50 @@
+"""The removal of an environment, as far as releases go: nobody deploys meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.release import keeper, lease, manifest
+from stackhand.release.store import Store
+
+
+@contextmanager
+def alone(environment: Environment, tell: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lease of an environment that is being removed.
+
+    Raises:
+        Failure: somebody deploys to it.
+    """
+    request = {
+        "environment": environment.name,
+        "owner": manifest.owner(),
+        "commit": "nothing: it is being destroyed",
+        "run": manifest.run_url(),
+        "patience": 0.0,
+        "pid": os.getppid(),
+    }
+    try:
+        held = keeper.start(request, tell, lambda: None)
+    except Failure as failure:
+        raise _busy(failure, environment.name) from failure
+    try:
+        yield
+    finally:
+        with suppress(Failure):  # then its keeper does, or it expires
+            lease.give_back(Store(environment), held["token"])
+        keeper.stop(held["keeper"])
+
+
+def _busy(failure: Failure, environment: str) -> Failure:
+    if failure.code is not ExitCode.LOCKED:
+        return failure
+    return Failure(
+        f"Somebody is at work on {environment}, so nothing of it was removed.",
+        evidence=failure.evidence,
+        next=f"wait for them; if they are dead, ./inv cloud.unlock -e {environment}",
+        code=ExitCode.LOCKED,
+    )
