@@ -30,7 +30,7 @@ def address() -> Iterator[str]:
     place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
     place.chmod(0o755)
     with nginx(place / "shop") as found:
-        yield found
+        yield f"http://127.0.0.1:{found.ports['WEB_PORT']}"
     shutil.rmtree(place)
 
 
