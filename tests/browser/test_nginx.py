@@ -87,6 +87,13 @@ def problem(answer: tuple[int, dict[str, str], str]) -> tuple[int, str]:
     return status, found["code"]
 
 
+def test_a_page_of_twenty_components_is_whole(site: Checkout) -> None:
+    with api(site):
+        status, _, text = ask(site, "GET", "/")
+    assert (status, text.count("<li class=")) == (200, 20)
+    assert text.rstrip().endswith("</html>")
+
+
 def test_without_the_api_a_program_gets_a_problem_document_and_a_reader_a_page(site: Checkout) -> None:
     assert problem(ask(site, "GET", "/api/status")) == (502, "no_answer")
     status, headers, text = ask(site, "GET", "/api/status", **HTML)
