@@ -1,4 +1,4 @@
-// Asks what is true now every second or so, and for a part of the past now and then.
+// What is asked when.
 
 import * as now from "./now.js";
 import * as past from "./history.js";
@@ -6,12 +6,12 @@ import { poll } from "./poll.js";
 
 // What hangs fails at its second look: within 7.1 s (PROBE_INTERVAL, two deadlines, a pause).
 const TICK = 1_500;
-const TICK_WHEN_NEWS_IS_NEAR = 500;
+const TICK_NEAR_NEWS = 500;
 
 const asked = poll(past.questions);
 const state = poll({
   path: () => "/api/status",
-  pause: () => (now.isSettled() ? TICK : TICK_WHEN_NEWS_IS_NEAR),
+  pause: () => (now.isSettled() ? TICK : TICK_NEAR_NEWS),
   answered(body) {
     now.hear(body);
     if (body) past.follow(body, asked);

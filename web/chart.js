@@ -1,4 +1,4 @@
-// The past of a component: a bar of its states, a chart of its latencies, and a table of the figures.
+// The past of a component: a bar, its latencies, a table.
 
 import { STATES, count, h, latency, moment, time } from "./write.js";
 

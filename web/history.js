@@ -6,12 +6,13 @@ import { isKnown, serverTime } from "./now.js";
 import { STATES, count, fill, h, moment, nameOf, span, time } from "./write.js";
 
 const DAYS = { "24h": 1, "7d": 7, "90d": 90 };
-const EVENTS = "/api/incidents";
+const EVENTS = "/api/incidents?limit=100";
 const EVERY = 15_000;
+const STOPS = "[tabindex], summary";
 
 const [histories, events, notice, definition] =
   ["histories", "incidents", "notice", "definition"].map((id) => document.getElementById(id));
-const parts = {}; // by path: its last answer, when to ask again, and whether it is broken
+const parts = {}; // by path: its last answer, when it is due again, whether it is broken
 let names = [];
 let states, length;
 
@@ -63,25 +64,33 @@ function incident({ id, component, state, code, started_at, ended_at, duration_s
     h("b", null, h("span", { class: "shape" }), `${nameOf(component)} ${STATES[state].toLowerCase()}`),
     h("span", null, span(duration_s * 1000)),
     h("span", { class: "quiet" }, time(started_at, moment(started_at)), end, ` · ${code.replaceAll("_", " ")} · no. ${id}`),
-    note ? h("p", { class: "note" }, note) : null);
+    note && h("p", { class: "note" }, note));
 }
 
-function drawEvents() {
+// What is open ends when its component is gone.
+function drawEvents(old) {
   const start = serverTime() - DAYS[length] * 86_400_000;
-  const shown = part(EVENTS).answer.incidents.filter(({ ended_at }) => !ended_at || Date.parse(ended_at) > start);
-  fill(events, [shown.length ? h("ol", null, shown.map(incident)) : h("p", { class: "quiet" }, "None known in this time.")]);
+  const { incidents = [], next, stale = true } = part(EVENTS).answer ?? {};
+  const shown = incidents.filter(({ component, ended_at }) =>
+    ended_at ? Date.parse(ended_at) > start : names.includes(component));
+  const none = old || stale ? "Not known now." : "None in this time.";
+  const list = shown.length ? h("ol", null, shown.map(incident)) : h("p", { class: "quiet" }, none);
+  fill(events, [list, next && h("p", { class: "quiet" }, "Older ones are not shown.")]);
 }
 
 function draw(path) {
-  if (path === EVENTS) return drawEvents();
   const number = names.map(pathOf).indexOf(path);
-  if (number < 0) return; // of another window
+  if (number < 0) return; // the incidents, or of another window
   const old = histories.children[number];
   const fresh = article(names[number]);
-  const focused = [...old.querySelectorAll("[role=img]")].indexOf(document.activeElement);
-  fresh.querySelector("details").open = old.querySelector("details")?.open ?? false;
+  const [was, is] = [old.lastChild, fresh.lastChild];
+  is.open = was.open;
+  if (is.open) is.ontoggle();
+  const focused = [...old.querySelectorAll(STOPS)].indexOf(document.activeElement);
+  const { scrollLeft, scrollTop } = was.children[1] ?? {};
   old.replaceWith(fresh);
-  fresh.querySelectorAll("[role=img]")[focused]?.focus();
+  fresh.querySelectorAll(STOPS)[focused]?.focus({ preventScroll: true });
+  is.children[1]?.scrollTo(scrollLeft, scrollTop);
   definition.textContent = part(path).answer.uptime.definition;
 }
 
@@ -89,7 +98,7 @@ function drawAll() {
   histories.replaceChildren(...names.map(article));
   for (const link of document.querySelectorAll("nav a")) link.ariaCurrent = link.search === `?window=${length}` ? "page" : null;
   document.body.classList.toggle("loaded", names.length > 0);
-  if (part(EVENTS).answer) drawEvents();
+  tellAge();
 }
 
 // Says of when this is, if not of now.
@@ -99,6 +108,7 @@ export function tellAge() {
   const times = shown.map(({ answer }) => answer?.now).filter(Boolean).sort();
   const since = times.length ? ` This is what was known on ${moment(times[0])}.` : "";
   fill(notice, old ? [h("span", null, `The history cannot be read now.${since}`)] : []);
+  drawEvents(old);
   for (const place of [histories, events]) place.classList.toggle("last", old);
 }
 

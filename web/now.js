@@ -1,4 +1,4 @@
-// What is true now: a sentence, a row for each component, title and icon. What was not said lately is unknown.
+// What is true now: sentence, rows, title and icon. What was not said lately is unknown.
 
 import { believe, STATUS } from "./answers.js";
 import { STATES, clock, fill, h, latency, moment, nameOf, span, time } from "./write.js";
@@ -40,6 +40,7 @@ export function hearNothing() {
 const named = ({ name, status }) => `${nameOf(name)} ${STATES[status].toLowerCase()}`;
 const lasted = (component) => span(serverTime() - Date.parse(component.since));
 const those = (...states) => states.flatMap((state) => last.components.filter(({ status }) => status === state));
+const phase = () => (last.phase === "ready" ? "" : `The service is ${last.phase}`);
 const troubled = () => those("fail", "unknown", "warn");
 
 function sentence() {
@@ -47,14 +48,15 @@ function sentence() {
   if (last.components.length === 0) return "Unknown: there are no components";
   const bad = troubled();
   if (bad.length > 3) return `${bad.length} of ${last.components.length} components are not operational`;
-  return bad.map((each) => `${named(each)} for ${lasted(each)}`).join(", ") || "All systems operational";
+  return bad.map((each) => `${named(each)} for ${lasted(each)}`).join(", ") || phase() || "All systems operational";
 }
 
 function consequence() {
-  const bad = troubled();
-  if (!isKnown() || (bad.length === 0 && last.phase === "ready")) return null;
-  if (last.phase !== "ready") return `The service is ${last.phase}.`;
-  const needed = bad.some(({ critical, status }) => critical && status !== "warn");
+  if (!isKnown() || !troubled().length) return null;
+  if (phase()) return `${phase()}.`;
+  const bad = those("fail", "unknown");
+  if (!bad.length) return null;
+  const needed = bad.some(({ critical }) => critical);
   const well = those("pass").map(({ name }) => nameOf(name)).join(", ");
   return `The service ${needed ? "cannot do its work" : "works on"} without ${bad.length > 1 ? "them" : "it"}.
     ${well && `Still operational: ${well}.`}`;
@@ -93,7 +95,7 @@ function announce(state) {
 
 export function show(next) {
   const text = sentence();
-  const state = isKnown() && last.components.length ? (troubled()[0]?.status ?? "pass") : "unknown";
+  const state = isKnown() && last.components.length ? (troubled()[0]?.status ?? (phase() ? "warn" : "pass")) : "unknown";
   const title = h("h1", { class: state }, h("span", { class: "shape" }), text);
   announce(state);
   section.classList.toggle("last", !last); // then the rows are those that the page came with

@@ -1,5 +1,4 @@
-// Asks again and again: one thing a time, with a time limit and the last ETag; not while the page is hidden; and while there
-// is no answer ever more rarely, by chance.
+// One thing a time; not while the page is hidden, and ever more rarely without answers.
 
 const ANSWER_WITHIN = 4_000;
 const LONGEST_PAUSE = 30_000;

@@ -1,4 +1,4 @@
-// How things are written: words, times, numbers, and elements made of them. service/snapshot.py has the same words.
+// Words (those of service/snapshot.py), times, numbers, and elements made of them.
 
 export const STATES = { pass: "Operational", warn: "Degraded", fail: "Disrupted", unknown: "Unknown", no_data: "No data" };
 
@@ -31,7 +31,7 @@ const DRAWN = ["svg", "path"];
 export function h(tag, attributes, ...children) {
   const element = DRAWN.includes(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) element.setAttribute(name, value);
-  element.append(...children.flat().filter((child) => child !== null));
+  element.append(...children.flat().filter((child) => child != null));
   return element;
 }
 

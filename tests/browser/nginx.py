@@ -16,9 +16,11 @@ from tests.checkout import Checkout, eventually
 
 
 @contextmanager
-def nginx(folder: Path) -> Iterator[str]:
-    """Give the page's address, below a copy of the checkout in a folder."""
+def nginx(folder: Path, *edits: tuple[str, str]) -> Iterator[Checkout]:
+    """Give a copy of the checkout in a folder, whose page nginx serves; `edits` are of its template."""
     checkout = Checkout.make(folder)
+    for old, new in edits:
+        checkout.edit("web/nginx.conf.template", old, new)
     settings.ensure(folder)
     state = State(folder)
     state.make()
@@ -32,10 +34,9 @@ def nginx(folder: Path) -> Iterator[str]:
     prefix = account.get("prefix", [])
     who = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
     child = subprocess.Popen([*prefix, *program.argv], cwd=program.directory, stdout=subprocess.DEVNULL, **who)
-    address = f"http://127.0.0.1:{checkout.ports['WEB_PORT']}"
     try:
-        eventually(lambda: _answers(f"{address}/healthz"), "nginx answers")
-        yield address
+        eventually(lambda: _answers(f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/healthz"), "nginx answers")
+        yield checkout
     finally:
         child.terminate()
         child.wait(10)

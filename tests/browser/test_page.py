@@ -193,7 +193,7 @@ def test_other_pages_and_all_headers_are_in_order(page: Page, stack: Checkout, a
     assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
     status, _, tagged = stack.ask("/style.css", "WEB_PORT")
     assert (status, "etag" in tagged, tagged["cache-control"]) == (200, True, "no-cache")
-    for path in ("/nginx.conf.template", "/start", "/502"):
+    for path in ("/nginx.conf.template", "/start", "/problem", "/error.html"):
         assert stack.ask(path, "WEB_PORT")[0] == 404
     assert stack.ask("/snapshot/last", "WEB_PORT")[0] == 404
     names = [name for name, _ in urllib.request.urlopen(f"{address}/version", timeout=5).getheaders()]

@@ -12,11 +12,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from service.snapshot import snapshot
 from tests.browser import shapes
 from tests.browser.conftest import SOON, accessible, green, keep, summary
 from tests.browser.nginx import nginx
+from tests.checkout import eventually
 
 pytestmark = pytest.mark.slow
 QUARTER = "**/api/**"
@@ -30,7 +32,7 @@ def address() -> Iterator[str]:
     place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
     place.chmod(0o755)
     with nginx(place / "shop") as found:
-        yield found
+        yield f"http://127.0.0.1:{found.ports['WEB_PORT']}"
     shutil.rmtree(place)
 
 
@@ -66,7 +68,7 @@ def test_a_history_without_samples_has_no_figures(page: Page, address: str) -> N
     expect(page.get_by_text("no samples yet")).to_have_count(3, timeout=SOON)
     assert states(page) == ["no_data"] * 96
     assert page.locator("svg").count() == 0
-    expect(page.locator("#incidents")).to_have_text("None known in this time.")
+    expect(page.locator("#incidents")).to_have_text("None in this time.")
     assert page.evaluate("document.querySelector('.bar span').getBoundingClientRect().height") > 0
     keep(page, "empty")
 
@@ -233,3 +235,154 @@ def test_a_history_that_is_stale_or_missing_says_so_while_the_present_is_known(p
     assert page.locator("#histories .last, #histories.last").count() == 1
     assert summary(page).startswith("Database disrupted")
     expect(page.locator(".bar")).to_have_count(2)
+
+
+STALE = {**shapes.incidents(), "stale": True}
+UNKNOWN_PASTS = {
+    "incidents refused": ("**/api/incidents?**", gives(status=503, json={"status": 503})),
+    "incidents stale": ("**/api/incidents?**", gives(status=200, json=STALE)),
+    "incidents not there yet": ("**/api/incidents?**", lambda _route: None),
+    "history refused": ("**/api/history?**", gives(status=503, json={"status": 503})),
+}
+
+
+def test_that_nothing_went_wrong_is_said_only_where_it_is_known(page: Page, address: str) -> None:
+    pages = {name: page.context.new_page() for name in UNKNOWN_PASTS}
+    for name, each in pages.items():
+        answering(each, shapes.full)
+        each.route(*UNKNOWN_PASTS[name])
+        each.goto(address)
+    for name, each in pages.items():
+        expect(each.locator("#incidents"), name).to_have_text("Not known now.", timeout=SOON)
+    well = pages["history refused"]
+    well.unroute(UNKNOWN_PASTS["history refused"][0])
+    expect(well.locator("#incidents")).to_have_text("None in this time.", timeout=SOON)
+    well.route(QUARTER, gives(status=502, body=""))
+    expect(well.locator("#incidents")).to_have_text("Not known now.", timeout=SOON)
+
+
+def test_an_incident_of_what_is_gone_is_not_open_for_ever(page: Page, address: str) -> None:
+    now = time.time()
+    found = (
+        shapes.incident(9, "db", now - 60, None, now),
+        shapes.incident(8, "gone", now - 900, None, now),
+        shapes.incident(7, "gone", now - 3600, 60, now),
+    )
+    answering(page, shapes.full, *found)
+    page.goto(address)
+    shown = page.locator("#incidents li")
+    expect(shown).to_have_count(2, timeout=SOON)
+    texts = shown.all_inner_texts()
+    assert ["still open" in text for text in texts] == [True, False]
+    assert ["no. 9" in texts[0], "no. 7" in texts[1]] == [True, True]
+
+
+def test_as_many_incidents_as_may_be_are_asked_for_and_that_there_are_more_is_said(page: Page, address: str) -> None:
+    now = time.time()
+    answering(page, shapes.full)
+    asked: list[str] = []
+    many = shapes.incidents(*(shapes.incident(200 - each, "db", now - 60 * each, 20, now) for each in range(1, 101)))
+
+    def answer(route: Route) -> None:
+        asked.append(urlsplit(route.request.url).query)
+        route.fulfill(json={**many, "next": "mark"})
+
+    page.route("**/api/incidents**", answer)
+    page.goto(address)
+    expect(page.locator("#incidents li")).to_have_count(100, timeout=SOON)
+    assert page.locator("#incidents > p").all_inner_texts() == ["Older ones are not shown."]
+    assert set(asked) == {"limit=100"}
+    accessible(page)
+
+
+def test_the_keyboard_and_an_open_table_stay_where_they_are_when_answers_come(page: Page, address: str) -> None:
+    answering(page, shapes.full)
+    page.clock.install()
+    page.set_viewport_size({"width": 320, "height": 700})
+    page.goto(address)
+    expect(page.locator("summary")).to_have_count(3, timeout=SOON)
+
+    def has_new_answers() -> None:
+        page.evaluate("document.querySelectorAll('article').forEach((each) => { each.old = true; })")
+        page.clock.run_for(18_000)
+        eventually(lambda: page.evaluate("![...document.querySelectorAll('article')].some((each) => each.old)"), "news")
+
+    focused = "document.activeElement.ariaLabel ?? document.activeElement.innerText"
+    page.locator("summary").nth(1).focus()
+    has_new_answers()
+    assert page.evaluate(focused) == "Figures of Cache"
+    page.keyboard.press("Enter")
+    region = page.get_by_role("region", name="Figures of Cache")
+    region.focus()
+    region.evaluate("region => region.scrollTo(30, 200)")
+    page.evaluate("scrollTo(0, 0)")
+    for _ in range(2):
+        has_new_answers()
+        assert page.evaluate("[document.activeElement.role, document.activeElement.ariaLabel]") == [
+            "region",
+            "Figures of Cache",
+        ]
+        assert region.evaluate("region => [region.scrollLeft, region.scrollTop]") == [30, 200]
+        assert page.evaluate("scrollY") == 0
+    page.locator(".bar").nth(2).locator("span").last.focus()
+    page.keyboard.press("Home")
+    has_new_answers()
+    assert page.locator(".bar").nth(2).locator("span").first.evaluate("first => first === document.activeElement")
+
+
+DEGRADED = {"status": "warn", "output": "cannot_persist"}
+REFUSED = {"status": "fail", "output": "refused", "consecutiveFailures": 3}
+PRESENTS: dict[str, tuple[str, list[dict[str, Any]], str, str | None]] = {
+    "well": ("ready", [{}, {}], "All systems operational", None),
+    "migrating": ("migrating", [{}, {}], "The service is migrating", None),
+    "draining": ("draining", [{}, {}], "The service is draining", None),
+    "migrating, and one degraded": ("migrating", [DEGRADED, {}], "Database degraded", "The service is migrating."),
+    "a critical one degraded": ("ready", [DEGRADED, {}], "Database degraded", None),
+    "another one degraded": ("ready", [{}, DEGRADED], "Cache degraded", None),
+    "a critical one disrupted": (
+        "ready",
+        [REFUSED, {}],
+        "Database disrupted",
+        "The service cannot do its work without it. Still operational: Cache.",
+    ),
+    "a critical one degraded, another disrupted": (
+        "ready",
+        [DEGRADED, REFUSED],
+        "Cache disrupted, Database degraded",
+        "The service works on without it.",
+    ),
+    "both unknown": (
+        "ready",
+        [{"status": "unknown", "output": "stale"}] * 2,
+        "Database unknown, Cache unknown",
+        "The service cannot do its work without them.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRESENTS)
+def test_with_a_script_or_without_one_the_state_is_told_in_the_same_words(
+    page: Page, browser: Browser, address: str, name: str
+) -> None:
+    phase, changes, sentence, consequence = PRESENTS[name]
+    now = time.time()
+    status = shapes.status(now, "db", "cache")
+    status["phase"] = phase
+    for component, changed in zip(status["components"], changes, strict=True):
+        component |= {"observedValue": 2.0, **changed}
+    page.route(QUARTER, gives(status=503, json={"status": 503}))
+    page.route("**/api/status", gives(status=200, json=status))
+    page.goto(address)
+    expect(page.get_by_text("ago")).to_be_visible(timeout=SOON)
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    text = f"<!doctype html><style>.was {{ display: none }}</style>{snapshot(status, now).decode()}"
+    plain.route("**/plain", gives(status=200, content_type="text/html; charset=utf-8", body=text))
+    plain.goto(f"{address}/plain")
+    for each in (page, plain):
+        assert re.sub(r" for \d+ (d|h|min|s)\b", "", summary(each)) == sentence
+        assert each.locator(".lede").all_inner_texts() == ([consequence] if consequence else [])
+    for part in (".components b", ".components .state", ".components .latency"):
+        assert plain.locator(part).all_inner_texts() == page.locator(part).all_inner_texts()
+    assert plain.locator("h1").get_attribute("class") == page.locator("h1").get_attribute("class")
+    assert ("pass" in str(page.locator("h1").get_attribute("class"))) == (name == "well")
+    plain.context.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,10 +14,24 @@ NOW = 1_800_000_000.0
 
 def present(**states: str) -> dict[str, Any]:
     components = [
-        {"name": name, "status": status, "since": "2027-01-15T07:59:00.000Z", "observedValue": 1.25}
+        {
+            "name": name,
+            "critical": name == "db",
+            "status": status,
+            "since": "2027-01-15T07:59:00.000Z",
+            "observedValue": 1.25,
+            "output": "pool_exhausted",
+        }
         for name, status in states.items()
     ]
-    return {"stack": "shop", "environment": "test", "engine": "", "version": "1.2.3", "components": components}
+    return {
+        "phase": "ready",
+        "stack": "shop",
+        "environment": "test",
+        "engine": "",
+        "version": "1.2.3",
+        "components": components,
+    }
 
 
 def test_it_says_what_is_and_of_when() -> None:
@@ -42,6 +57,41 @@ def test_it_says_what_is_and_of_when() -> None:
 )
 def test_the_sentence_names_the_worst_first(states: dict[str, str], sentence: str) -> None:
     assert f"</span>{sentence}</h1>" in snapshot(present(**states), NOW).decode()
+
+
+@pytest.mark.parametrize("phase", ["starting", "migrating", "draining"])
+def test_all_is_not_well_while_the_service_is_not_ready(phase: str) -> None:
+    text = snapshot(present(db="pass") | {"phase": phase}, NOW).decode()
+    assert '<h1 class="warn">' in text
+    assert f"</span>The service is {phase}</h1>" in text
+    assert "lede" not in text
+    text = snapshot(present(db="fail") | {"phase": phase}, NOW).decode()
+    assert "</span>Database disrupted</h1>" in text
+    assert f'<p class="lede">The service is {phase}.</p>' in text
+
+
+@pytest.mark.parametrize(
+    ("states", "consequence"),
+    [
+        ({"db": "pass"}, None),
+        ({"db": "warn", "cache": "pass"}, None),
+        ({"db": "pass", "cache": "fail"}, "The service works on without it. Still operational: Database."),
+        ({"db": "fail", "cache": "pass"}, "The service cannot do its work without it. Still operational: Cache."),
+        ({"db": "warn", "cache": "fail"}, "The service works on without it."),
+        ({"db": "unknown", "cache": "fail"}, "The service cannot do its work without them."),
+    ],
+)
+def test_what_it_means_follows_from_what_cannot_be_used(states: dict[str, str], consequence: str | None) -> None:
+    text = snapshot(present(**states), NOW).decode()
+    found = re.findall('<p class="lede">(.*)</p>', text)
+    assert found == ([consequence] if consequence else [])
+
+
+def test_a_row_gives_the_reason_and_no_latency_of_a_look_that_failed() -> None:
+    rows = snapshot(present(db="fail", cache="warn", web="pass"), NOW).decode().split("<li ")[1:]
+    words = [re.findall("</span>([^<>]*)</span><span", row)[0] for row in rows]
+    assert words == ["Disrupted: pool exhausted", "Degraded: pool exhausted", "Operational"]
+    assert [" ms</span>" in row for row in rows] == [False, True, True]
 
 
 def test_a_name_is_a_text_and_no_html() -> None:

@@ -1,0 +1,144 @@
+"""What nginx itself says in front of an API that is made up here, or is not there."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.snapshot import snapshot
+from tests.browser import shapes
+from tests.browser.nginx import nginx
+from tests.checkout import Checkout
+
+pytestmark = pytest.mark.slow
+PROBLEM = "application/problem+json"
+HTML = {"Accept": "text/html"}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Checkout]:
+    """A checkout whose page nginx serves, and that waits two seconds for the API."""
+    place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    place.chmod(0o755)
+    with nginx(place / "shop", ("proxy_read_timeout 10s;", "proxy_read_timeout 2s;")) as found:
+        yield found
+    shutil.rmtree(place)
+
+
+class Api(BaseHTTPRequestHandler):
+    """Renders the state of 20 components, and never answers anything else in time."""
+
+    def do_GET(self) -> None:
+        if self.path != "/api/status.html":
+            time.sleep(4)
+            return
+        now = time.time()
+        body = snapshot(shapes.status(now, *(f"a-component-of-many-{number}" for number in range(20))), now)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def api(site: Checkout) -> Iterator[None]:
+    """Have the API answer."""
+    with ThreadingHTTPServer(("127.0.0.1", site.ports["API_PORT"]), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def ask(
+    site: Checkout, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], str]:
+    """Return status, headers (in small letters) and body of an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.ports["WEB_PORT"], timeout=10)
+    connection.request(method, path, body, {"X-Request-ID": "mine-1", **(headers or {})})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
+
+
+def problem(answer: tuple[int, dict[str, str], str]) -> tuple[int, str]:
+    """Return status and code of a problem document that is one."""
+    status, headers, text = answer
+    found = json.loads(text)
+    assert headers["content-type"] == PROBLEM
+    assert headers["x-content-type-options"] == "nosniff"
+    assert (found["type"], found["status"], found["request_id"]) == ("about:blank", status, headers["x-request-id"])
+    assert found["title"]
+    return status, found["code"]
+
+
+def test_a_page_of_twenty_components_is_whole(site: Checkout) -> None:
+    with api(site):
+        status, _, text = ask(site, "GET", "/")
+    assert (status, text.count("<li class=")) == (200, 20)
+    assert text.rstrip().endswith("</html>")
+
+
+def test_without_the_api_a_program_gets_a_problem_document_and_a_reader_a_page(site: Checkout) -> None:
+    assert problem(ask(site, "GET", "/api/status")) == (502, "no_answer")
+    status, headers, text = ask(site, "GET", "/api/status", headers=HTML)
+    assert (status, headers["content-type"]) == (502, "text/html; charset=utf-8")
+    assert "<h1>The API does not answer</h1>" in text
+
+
+def test_an_api_that_is_too_slow_is_one_that_does_not_answer(site: Checkout) -> None:
+    with api(site):
+        answer = ask(site, "GET", "/api/status")
+    assert problem(answer) == (502, "no_answer")
+    assert '"request_id":"mine-1"' in answer[2]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "said"),
+    [
+        ("PUT", "/api/incidents/1/note", {"body": b"x" * 70_000}, (413, "request_entity_too_large")),
+        ("TRACE", "/api/status", {}, (405, "method_not_allowed")),
+        ("POST", "/", {}, (405, "method_not_allowed")),
+        ("GET", "/api/%zz", {}, (400, "bad_request")),
+        ("GET", "/api/status", {"headers": {"Host": "a b"}}, (400, "bad_request")),
+        ("GET", "/api/status", {"headers": {"X-Much": "x" * 9_000}}, (400, "bad_request")),
+        ("GET", f"/api/{'x' * 9_000}", {}, (414, "request_uri_too_long")),
+    ],
+    ids=["a large body", "TRACE", "POST to the page", "an escape", "a host", "a large header", "a long path"],
+)
+def test_what_nginx_refuses_it_refuses_in_a_problem_document(
+    site: Checkout, method: str, path: str, more: dict[str, Any], said: tuple[int, str]
+) -> None:
+    assert problem(ask(site, method, path, **more)) == said
+    more["headers"] = more.get("headers", {}) | HTML
+    assert problem(ask(site, method, path, **more)) == said
+
+
+def test_nonsense_is_refused_too(site: Checkout) -> None:
+    with socket.create_connection(("127.0.0.1", site.ports["WEB_PORT"]), 5) as line:
+        line.sendall(b"GET /api/status HTTP/1.1\r\nHost: x\r\nContent-Length: y\r\n\r\n")
+        said = line.makefile("rb").read().decode()
+    assert said.startswith("HTTP/1.1 400 Bad Request\r\n")
+    assert f"\r\nContent-Type: {PROBLEM}\r\n" in said
+    assert json.loads(said.partition("\r\n\r\n")[2])["code"] == "bad_request"
+
+
+@pytest.mark.parametrize("path", ["/error.html", "/problem", "/nowhere"])
+def test_pages_for_errors_are_no_pages(site: Checkout, path: str) -> None:
+    status, _, text = ask(site, "GET", path)
+    assert (status, "<h1>There is no such page</h1>" in text) == (404, True)
