@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from stackhand import ports
 from tests.checkout import Checkout
 from tests.leaks import Leaks
 
 pytestmark = pytest.mark.slow
+LEAVES_A_CHILD = """
+  shy:
+    image: python:3.13-alpine
+    ports: ["127.0.0.1:{port}:8000"]
+    x-health: /
+    x-embedded: {{command: [sh, -c, "python -m http.server $$PORT --bind 127.0.0.1 --directory web & wait"]}}
+"""
 
 
 def test_up_leaves_a_service_out_that_says_nothing_about_this_engine(checkout: Checkout) -> None:
@@ -17,6 +25,26 @@ def test_up_leaves_a_service_out_that_says_nothing_about_this_engine(checkout: C
     said = checkout.inv("up").out
     assert "left out, for it has no x-embedded: mail" in said
     assert "mail" not in checkout.services()
+
+
+def test_down_ends_what_a_stopped_service_has_left_behind(checkout: Checkout) -> None:
+    service = LEAVES_A_CHILD.format(port=checkout.spare)
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{service}\nvolumes:\n")
+    checkout.ports["SHY_PORT"] = checkout.spare  # which the look for leaks then minds, too
+    for _ in range(2):
+        checkout.inv("up")
+        assert "shy" in checkout.inv("restart", "shy").out
+        checkout.inv("down")
+        assert ports.is_free(checkout.spare)
+
+
+def test_a_service_taken_out_of_the_file_leaves_nothing_behind(checkout: Checkout) -> None:
+    service = LEAVES_A_CHILD.format(port=checkout.spare)
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{service}\nvolumes:\n")
+    checkout.inv("up")
+    checkout.edit("docker-compose.yml", service, "")
+    checkout.inv("up")
+    assert ports.is_free(checkout.spare)
 
 
 def test_a_path_too_long_for_a_socket_with_spaces_and_umlauts_works(folder: Path) -> None:

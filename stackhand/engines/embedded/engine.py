@@ -27,6 +27,7 @@ from stackhand.state import State
 
 FOLLOW_POLL = 0.2
 STOP_WITHIN = 10.0
+REMAINS_WITHIN = 5.0
 
 
 class Embedded(Engine):
@@ -170,7 +171,7 @@ class Embedded(Engine):
         changed |= self.supervisor.ensure("")
         for name, record in processes.records(self.state.run).items():
             if name not in {*programs, processes.SUPERVISOR} and not record.alive:  # of a service that is no more
-                (self.state.run / f"{name}.json").unlink(missing_ok=True)
+                self._forget(name)
         return changed, []
 
     def start(self, name: str, timeout: float) -> Started:
@@ -268,9 +269,16 @@ class Embedded(Engine):
             self.supervisor.call("stopProcess", name, False)
             stopped.append(name)
             self._await_end(name, record, STOP_WITHIN + 2)
-            # A record that is left is one of a process that ended against our will.
-            (self.state.run / f"{name}.json").unlink(missing_ok=True)
+            self._forget(name)
         return stopped
+
+    def _forget(self, name: str) -> None:
+        """Remove a stopped service's record, and first what it started and did not end: nobody would know it after.
+
+        A record that is left is one of a process that ended against our will.
+        """
+        processes.end(processes.remains(self.state.run, name), REMAINS_WITHIN)
+        (self.state.run / f"{name}.json").unlink(missing_ok=True)
 
     def _await_end(self, name: str, record: processes.Record | None, patience: float) -> None:
         """Wait until a process has ended and supervisord knows: it would take a start before that for one too many."""

@@ -70,9 +70,21 @@ def living(found: dict[str, Record]) -> list[psutil.Process]:
     stays taken while it has members, so such a session whose leader is either dead or the recorded one, and in
     it one of the recorded groups, cannot be anybody else's.
     """
-    session = found.get(SUPERVISOR)
-    groups = {pid for record in found.values() for pid in (record.pid, *record.earlier)}
     alive = {record.pid for record in found.values() if record.alive}
+    return _members(found.get(SUPERVISOR), _groups(found.values()), alive)
+
+
+def remains(run: Path, name: str) -> list[psutil.Process]:
+    """Return what a service has left in its process groups, known as `living` knows it."""
+    record = read(run, name)
+    return _members(read(run, SUPERVISOR), _groups([record]), set()) if record else []
+
+
+def _groups(found: Iterable[Record]) -> set[int]:
+    return {pid for record in found for pid in (record.pid, *record.earlier)}
+
+
+def _members(session: Record | None, groups: set[int], alive: set[int]) -> list[psutil.Process]:
     members = []
     for process in psutil.process_iter():
         try:
