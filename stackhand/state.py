@@ -88,6 +88,11 @@ class State:
         draft.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
         draft.replace(self.file)
 
+    def forget(self) -> None:
+        """Forget everything but the engine, which stays with the checkout."""
+        if self.file.exists():
+            self.remember(**{fact: None for fact in self.read() if fact != "engine"})
+
     @contextmanager
     def turn(self, command: str, patience: float, waiting: Callable[[str], None]) -> Iterator[int | None]:
         """Hold the right to change this checkout's stack, so that two commands never work on it at once.

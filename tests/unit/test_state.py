@@ -20,6 +20,16 @@ def test_facts_are_remembered_and_forgotten(tmp_path: Path) -> None:
     assert State(tmp_path).read() == {"engine": "embedded"}
 
 
+def test_all_is_forgotten_but_the_engine(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.forget()
+    assert not state.file.exists()
+    state.make()
+    state.remember(engine="compose", name="shop", services=["api"])
+    state.forget()
+    assert state.read() == {"engine": "compose"}
+
+
 def test_a_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:
     state = State(tmp_path)
     state.make()

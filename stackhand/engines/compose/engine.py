@@ -58,7 +58,7 @@ class Compose(Engine):
             Failure: the container engine cannot be reached; why is told.
         """
         try:
-            return docker.containers(self.project)
+            return docker.containers(self.project) if self.project else {}
         except docker.Gone as error:
             raise self._gone(error) from error
 
@@ -79,7 +79,7 @@ class Compose(Engine):
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""
         try:
-            return bool(docker.listed(self.project))
+            return bool(self.project and docker.listed(self.project))
         except docker.Gone as error:
             raise self._gone(error) from error
 
@@ -188,7 +188,7 @@ class Compose(Engine):
         if volumes:
             for volume in self.volumes():
                 docker.run("volume", "rm", volume)
-            self.state.file.unlink(missing_ok=True)
+            self.state.forget()
         return sorted(name for name, each in found.items() if not containers.exited(each))
 
     def _stop(self) -> None:
@@ -254,6 +254,8 @@ class Compose(Engine):
 
     def volumes(self) -> list[str]:
         """Return the names of this stack's volumes."""
+        if not self.project:  # nothing was started yet, or `down` has removed it all
+            return []
         label = f"label=com.docker.compose.project={self.project}"
         return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
 

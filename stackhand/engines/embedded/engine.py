@@ -227,7 +227,7 @@ class Embedded(Engine):
         if volumes:
             shutil.rmtree(self.state.data, ignore_errors=True)
             shutil.rmtree(self.state.services, ignore_errors=True)
-            self.state.file.unlink(missing_ok=True)
+            self.state.forget()
         shutil.rmtree(self.state.run, ignore_errors=True)
         return sorted(ran)
 
