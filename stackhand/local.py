@@ -24,6 +24,8 @@ def up(*, engine: str, free_ports: bool, timeout: float, json: bool) -> None:
     began = time.monotonic()
     state = State(ROOT)
     engines.check_name(engine)
+    if not timeout > 0:  # nor NaN, which is never over
+        raise Failure(f"--timeout {timeout:g} is no time to wait.", next="seconds, above 0", code=ExitCode.USAGE)
     with state.turn("./inv up", timeout, console.tell) as turn:
         report = _already_up(state, engine)
         changed = report is None
