@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackhand import model
 from stackhand.engines import health
-from stackhand.engines.compose import containers, gate
+from stackhand.engines.compose import containers, docker, gate, preflight
 from stackhand.failure import Failure
 from tests.checkout import ROOT
 
@@ -59,3 +61,13 @@ def test_crashes_of_the_past_are_not_held_against_a_healthy_container(monkeypatc
     ill = well | {"State": state | {"Health": {"Status": "starting", "Log": []}}}
     with pytest.raises(Failure, match="postgres stopped while it started, 5 times"):
         next(gate.watch([postgres], lambda: {"postgres": ill}, 1.0))
+
+
+def test_an_engine_that_is_slow_to_tell_its_folder_is_not_refused_for_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\nexec sleep 30\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(docker, "ANSWER_WITHIN", 0.1)
+    preflight.require_disk()

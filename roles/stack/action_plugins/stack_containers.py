@@ -94,7 +94,7 @@ class _Watch(threading.Thread):
         try:
             return docker.containers(self._engine.project)
         except docker.Gone as error:
-            raise self._engine.explain(str(error), []) from error
+            raise self._engine.explain(error.said, []) from error
 
 
 class _GivenUp(Exception):  # noqa: N818 - an end, not a fault

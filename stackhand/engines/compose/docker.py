@@ -25,6 +25,7 @@ ANSWER_WITHIN = 2.0
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
 HOST = ("context", "inspect", "--format", "{{.Name}} {{.Endpoints.docker.Host}}")
+DOCTOR = "./inv doctor says why"
 INSTEAD = "./inv up --engine embedded needs none"
 
 
@@ -43,8 +44,17 @@ class Reached:
     compose: str
 
 
-class Gone(Exception):  # noqa: N818 - a state of the machine, not a fault
-    """The container engine does not answer."""
+class Gone(Failure):
+    """The container engine does not answer.
+
+    Args:
+        said: what was said instead.
+    """
+
+    def __init__(self, said: str) -> None:
+        what = "The container engine does not answer any more."
+        super().__init__(what, evidence=said.splitlines()[:3], next=DOCTOR, code=ExitCode.PREFLIGHT)
+        self.said = said
 
 
 def reach() -> Reached:

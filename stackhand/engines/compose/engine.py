@@ -62,13 +62,13 @@ class Compose(Engine):
         except docker.Gone as error:
             raise self._gone(error) from error
 
-    def _gone(self, error: Exception) -> Failure:
+    def _gone(self, error: docker.Gone) -> Failure:
         """Return why the container engine does not answer, as told by asking it once more."""
         try:
             docker.reach()
         except Failure as failure:
             return failure
-        return Failure(f"The container engine did not answer: {error}.", code=ExitCode.PREFLIGHT)
+        return error
 
     def status(self) -> list[ServiceStatus]:
         """Return how each container is, and what the service in it answers at its published port."""
@@ -168,7 +168,7 @@ class Compose(Engine):
         try:
             found = docker.containers(self.project)
         except docker.Gone as error:
-            return containers.up_failed(f"Cannot connect to the Docker daemon: {error}", {}, out)
+            return containers.up_failed(f"Cannot connect to the Docker daemon: {error.said}", {}, out)
         return containers.up_failed(message, found, out)
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
@@ -253,11 +253,14 @@ class Compose(Engine):
         return {each.name: images.fingerprint(each, self.stack) for each in services if each.build}
 
     def volumes(self) -> list[str]:
-        """Return the names of this stack's volumes."""
+        """Return the names of this stack's volumes; raises as `containers` does."""
         if not self.project:  # nothing was started yet, or `down` has removed it all
             return []
         label = f"label=com.docker.compose.project={self.project}"
-        return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
+        try:
+            return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
+        except docker.Gone as error:
+            raise self._gone(error) from error
 
     def execute(self, service: Service, *flags: str) -> list[str]:
         """Return the beginning of a command that runs in a service's container.

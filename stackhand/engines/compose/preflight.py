@@ -53,10 +53,10 @@ def _certificates() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _disk() -> tuple[Path, int] | None:
-    """Return the folder of the engine's images and the MB free there; None where it is not on this machine."""
-    said = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
-    place = Path(said)
+    """Return the folder of the engine's images and the MB free there; None where that cannot be told."""
     try:
+        said = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
+        place = Path(said)
         return (place, shutil.disk_usage(place).free // 1_000_000) if said else None
-    except OSError:  # in the virtual machine of Docker Desktop, say
+    except (docker.Gone, OSError):  # slow today; or in the virtual machine of Docker Desktop
         return None
