@@ -80,8 +80,24 @@ def test_a_secret_is_never_shown_in_a_complaint(root: Path) -> None:
 
 def test_a_file_that_is_no_text_is_told(root: Path) -> None:
     (root / ".env").write_bytes(b"A=\xff\xfe\n")
-    with pytest.raises(Failure, match=r"\.env cannot be read"):
-        settings.ensure(root)
+    for read in (settings.ensure, settings.load):
+        with pytest.raises(Failure, match=r"\.env cannot be read"):
+            read(root)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("POSTGRES_USER", "pg_admin"),
+        ("POSTGRES_USER", "public"),
+        ("POSTGRES_USER", "none"),
+        ("POSTGRES_DB", "template1"),
+    ],
+)
+def test_a_name_that_postgresql_keeps_for_itself_is_refused(root: Path, key: str, name: str) -> None:
+    kind = settings.schema(ROOT / ".env.example")[key]
+    assert "PostgreSQL" in values.CHECKS[kind.kind](name, kind.words)
+    assert not values.CHECKS[kind.kind]("pgadmin", kind.words)
 
 
 def test_an_example_without_types_is_refused(root: Path) -> None:
