@@ -59,8 +59,9 @@ class State:
             (self.directory / ".gitignore").write_text("*\n", encoding="utf-8")
             for folder in (self.logs, self.data, self.snapshots, self.services):
                 folder.mkdir(exist_ok=True)
+            closed = (self.logs, self.services, self.snapshots)
             # The database's account passes through data/ and run/ to what it owns, and cannot list them.
-            for folder, mode in ((self.services, 0o700), (self.snapshots, 0o700), (self.data, 0o711)):
+            for folder, mode in (*((each, 0o700) for each in closed), (self.data, 0o711)):
                 folder.chmod(mode)
             self.run.mkdir(exist_ok=True, mode=0o711)
         except OSError as error:
