@@ -141,10 +141,7 @@ class Compose(Engine):
         self.state.make()
         done = self._have_images(progress)
         self.state.remember(
-            engine=self.name,
-            name=self.stack.name,
-            services=self.services(),
-            served={name: status.served(service) for name, service in self.stack.services.items()},
+            engine=self.name, name=self.stack.name, services=self.services(), served=self._served(self.services())
         )
         self.state.remember(images=self._image_fingerprints())
         notes = self.database.reconcile(progress)
@@ -173,9 +170,11 @@ class Compose(Engine):
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Make the containers of some services anew, and yield each service once it can be used."""
+        self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
+        self.database.reconcile(lambda _: None)
+        self.database.remember()
         self.compose("up", "--detach", "--no-deps", "--force-recreate", *names)
-        for name in names:
-            yield from self.gate([name], timeout)
+        yield from self.gate(names, timeout)
 
     def down(self, *, volumes: bool) -> list[str]:
         """Remove the containers, those that depend on others first; see `Engine.down`.
@@ -224,6 +223,9 @@ class Compose(Engine):
         return [*self.execute(service, *_terminal()), "sh"], dict(os.environ), str(self.state.root)
 
     # --- details -------------------------------------------------------------------------------------------
+
+    def _served(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        return {name: status.served(self.stack.services[name]) for name in names}
 
     def _have_images(self, progress: images.Progress) -> list[str]:
         """Pull what is missing and build what has changed; return what was done."""
