@@ -25,6 +25,8 @@ from stackhand.state import State
 
 ANSWER_WITHIN = 3.0
 START_WITHIN = 10.0
+STOPS_WITHIN = 15.0
+"""Above the `stopwaitsecs` of every program, after which supervisord kills."""
 
 
 class Gone(Exception):  # noqa: N818 - a state, not a fault: nobody supervises right now
@@ -218,10 +220,17 @@ class Supervisor:
         added, changed, removed = self.call("reloadConfig")[0]
         for name in (*removed, *changed):
             with suppress(xmlrpc.client.Fault):
-                self.call("stopProcess", name)
+                self.call("stopProcess", name, False)  # it would answer when the service has ended, too late for us
+        for name in (*removed, *changed):
+            self._await_stopped(name)
             self.call("removeProcessGroup", name)
         for name in (*added, *changed):
             self.call("addProcessGroup", name)
+
+    def _await_stopped(self, name: str) -> None:
+        deadline = time.monotonic() + STOPS_WITHIN
+        while time.monotonic() < deadline and self.processes().get(name, {}).get("statename") == "STOPPING":
+            time.sleep(0.03)
 
 
 def _plain(path: str | Path) -> str:
