@@ -65,6 +65,24 @@ def _taken(engine: Engine, taken: dict[Port, str]) -> Failure:
     )
 
 
+def no_other_name(engine: Engine) -> None:
+    """Refuse to start a second stack of this checkout beside the containers of the name it had before.
+
+    Raises:
+        Failure: they are still there.
+    """
+    before, now = str(engine.state.read().get("name", "")), engine.stack.name
+    if engine.name != "compose" or before in {"", now}:
+        return
+    if engines.remembered(engine.state).runs():
+        raise Failure(
+            f"The containers of this checkout are those of {before}, and .env names it {now}.",
+            evidence=[f"the volumes keep their names, too: {now} begins with new ones"],
+            next=f"./inv down, which stops {before}, then ./inv up",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
 def no_other_engine(chosen: str, state: State) -> None:
     """Refuse to start a second stack of this checkout beside the one that runs on the other engine.
 

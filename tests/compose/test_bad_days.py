@@ -173,3 +173,14 @@ def test_compose_sees_the_settings_as_we_do(checkout: Checkout) -> None:
 def _in_volume(volume: str, command: str) -> str:
     mount = ["--volume", f"{volume}:/data", "--user", "0", "--entrypoint", "sh"]
     return docker("run", "--rm", *mount, "postgres:16-alpine", "-c", command)
+
+
+def test_a_stack_that_was_renamed_while_it_ran_is_stopped_first(running: Checkout) -> None:
+    before = (running.path / ".env").read_text()
+    running.env(COMPOSE_PROJECT_NAME=f"{running.name}-new")
+    said = running.inv("up", check=False)
+    assert said.code == 3
+    assert f"The containers of this checkout are those of {running.name}, and .env names it" in said.err
+    assert f"next: ./inv down, which stops {running.name}, then ./inv up" in said.err
+    assert f"{running.name} is down" in running.inv("down").out
+    (running.path / ".env").write_text(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def test_up_leaves_a_service_out_that_says_nothing_about_this_engine(checkout: C
     said = checkout.inv("up").out
     assert "left out, for it has no x-embedded: mail" in said
     assert "mail" not in checkout.services()
+    before = checkout.pid("api")
+    said = checkout.inv("restart", "mail", check=False)
+    assert said.code == 2
+    assert "mail does not run on this engine: it has no x-embedded." in said.err
+    assert checkout.pid("api") == before
 
 
 def test_down_ends_what_a_stopped_service_has_left_behind(checkout: Checkout) -> None:
@@ -38,13 +44,28 @@ def test_down_ends_what_a_stopped_service_has_left_behind(checkout: Checkout) ->
         assert ports.is_free(checkout.spare)
 
 
-def test_a_service_taken_out_of_the_file_leaves_nothing_behind(checkout: Checkout) -> None:
-    service = LEAVES_A_CHILD.format(port=checkout.spare)
+def test_a_service_taken_out_of_the_file_leaves_nothing_behind_and_the_others_alone(checkout: Checkout) -> None:
+    slow_to_end = "& trap 'sleep 4; exit' TERM; wait"
+    service = LEAVES_A_CHILD.replace("& wait", slow_to_end).format(port=checkout.spare)
     checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{service}\nvolumes:\n")
     checkout.inv("up")
+    before = checkout.pid("postgres")
     checkout.edit("docker-compose.yml", service, "")
     checkout.inv("up")
+    assert checkout.pid("postgres") == before
     assert ports.is_free(checkout.spare)
+
+
+def test_down_in_a_copy_of_a_running_checkout_leaves_the_first_alone(stack: Checkout, folder: Path) -> None:
+    shutil.copytree(stack.path, folder / "copy", symlinks=True, ignore=_sockets)
+    copy = Checkout(folder / "copy", stack.ports)
+    assert "is not running" in copy.inv("down").out
+    assert stack.ask("/health/ready")[0] == 200
+    assert {each["state"] for each in stack.services().values()} == {"healthy"}
+
+
+def _sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if (Path(folder) / name).is_socket()]
 
 
 def test_a_path_too_long_for_a_socket_with_spaces_and_umlauts_works(folder: Path) -> None:

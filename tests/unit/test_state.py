@@ -44,6 +44,19 @@ def test_sockets_lie_where_their_path_is_short_enough(tmp_path: Path, length: in
     assert len(str(socket)) <= SOCKET_PATH_LIMIT or len(str(tmp_path)) > 80
 
 
+def test_the_folder_of_sockets_is_the_same_whatever_tmpdir_says_and_made_for_a_start_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = State(tmp_path / ("x" * 100))
+    before = state.run
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert state.run == before
+    state.root.mkdir()
+    state.make()
+    assert not state.run.exists()
+
+
 def test_a_turn_that_does_not_come_says_who_has_it(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from stackhand.state import State\n"

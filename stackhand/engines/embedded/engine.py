@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,7 @@ class Embedded(Engine):
         """Write down the programs and have a supervisor that knows them; see `Engine.prepare`."""
         programs = {name: server.program() for name, server in self.servers().items()}
         self.state.make()
+        self.state.make_run()
         changed = False
         for path in self.state.services.glob("*.json"):
             if path.stem not in programs:
@@ -218,6 +220,10 @@ class Embedded(Engine):
         """Restart services with the settings of now, and yield each once it can be used."""
         self._stop(reversed(list(names)))
         self.prepare(lambda _: None)
+        for name, server in self.servers().items():
+            if name not in names:
+                with suppress(OSError):  # nobody answers: it does not run, or not at the port of now
+                    server.settle()
         for name in names:
             yield self.start(name, timeout)
 

@@ -81,7 +81,8 @@ def _note_down(record: Path, fingerprint: str) -> list[int]:
         before = json.loads(record.read_text(encoding="utf-8"))
         earlier = [before["pid"], *before["earlier"]][:RUNS_KEPT]
     pid = os.getpid()
-    found = {"pid": pid, "birth": birth(pid), "fingerprint": fingerprint, "earlier": earlier}
+    found: dict[str, object] = {"pid": pid, "birth": birth(pid), "fingerprint": fingerprint, "earlier": earlier}
+    found["record"] = str(record)
     draft = record.with_suffix(".tmp")
     draft.write_text(json.dumps(found), encoding="utf-8")
     draft.replace(record)

@@ -42,13 +42,21 @@ class Record:
 
 
 def read(run: Path, name: str) -> Record | None:
-    """Return the record of a service, dead or alive; None when there is none that can be read."""
+    """Return the record of a service, dead or alive; None when there is none that can be read, or another's."""
     try:
-        found = json.loads((run / f"{name}.json").read_text(encoding="utf-8"))
+        path = run / f"{name}.json"
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if _of_another(path, Path(found.get("record", path))):
+            return None
         earlier = tuple(int(pid) for pid in found["earlier"])
         return Record(name, int(found["pid"]), str(found["birth"]), str(found["fingerprint"]), earlier)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _of_another(path: Path, written: Path) -> bool:
+    """Whether a record came here with a copy of the checkout that wrote it; one that was moved leaves none behind."""
+    return written != path and written.exists() and not written.samefile(path)
 
 
 def records(run: Path) -> dict[str, Record]:
