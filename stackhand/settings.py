@@ -198,6 +198,7 @@ def _write(path: Path, text: str) -> None:
 def _read(text: str, entries: Mapping[str, Setting]) -> dict[str, str]:
     values, problems = dotenv.parse(text)
     values.update({key: os.environ[key] for key in entries if key in os.environ})
+    outside: list[str] = []
     wrong = [f"line {problem.line}: {problem.key} {problem.message}" for problem in problems]
     unreadable = {problem.key for problem in problems}
     for key, entry in entries.items():
@@ -206,16 +207,29 @@ def _read(text: str, entries: Mapping[str, Setting]) -> dict[str, str]:
         expected = CHECKS[entry.kind](values.get(key, ""), entry.words)
         if expected:
             shown = "" if entry.kind == "secret" else f", but it is {values.get(key, '')!r}"
-            wrong.append(f"{key} must be {expected}{shown}")
+            origin = f" (from the environment: unset {key} to use that of .env)" if key in os.environ else ""
+            outside += [key] if origin else []
+            wrong.append(f"{key} must be {expected}{shown}{origin}")
     wrong += _twins(entries, values)
     if wrong:
-        raise Failure(
-            f".env has {len(wrong)} wrong {'value' if len(wrong) == 1 else 'values'}.",
-            evidence=wrong,
-            next="edit .env (each key is explained in .env.example), then repeat the command",
-            code=ExitCode.PREFLIGHT,
-        )
+        raise _refusal(wrong, outside)
     return values
+
+
+def _refusal(wrong: list[str], outside: list[str]) -> Failure:
+    """Return the failure that names all wrong values; `outside` are the keys of those that the shell has set."""
+    where = ".env, with the environment," if outside else ".env"
+    mend = [f"unset {' '.join(outside)}"] if outside else []
+    if len(wrong) == len(outside):
+        where = "The environment"
+    else:
+        mend.append("edit .env (each key is explained in .env.example)")
+    return Failure(
+        f"{where} has {len(wrong)} wrong {'value' if len(wrong) == 1 else 'values'}.",
+        evidence=wrong,
+        next=f"{', '.join(mend)}, then repeat the command",
+        code=ExitCode.PREFLIGHT,
+    )
 
 
 def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:

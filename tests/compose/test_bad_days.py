@@ -184,3 +184,10 @@ def test_a_stack_that_was_renamed_while_it_ran_is_stopped_first(running: Checkou
     assert f"next: ./inv down, which stops {running.name}, then ./inv up" in said.err
     assert f"{running.name} is down" in running.inv("down").out
     (running.path / ".env").write_text(before)
+
+
+def test_a_compose_file_that_the_shell_names_is_not_ours(running: Checkout) -> None:
+    running.env(LOG_LEVEL="debug")
+    said = running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml")
+    assert "is up, on compose" in said.out
+    assert "is up already" in running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml").out

@@ -64,6 +64,16 @@ def test_the_environment_wins_as_in_compose_and_is_said(root: Path, monkeypatch:
     assert found.notes == ("from the environment, not .env: LOG_LEVEL",)
 
 
+def test_a_wrong_value_of_the_environment_is_not_blamed_on_the_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    with pytest.raises(Failure, match=r"The environment has 1 wrong value\.") as caught:
+        settings.ensure(root)
+    assert "(from the environment: unset LOG_LEVEL to use that of .env)" in caught.value.evidence[0]
+    assert caught.value.next == "unset LOG_LEVEL, then repeat the command"
+
+
 def test_two_ports_of_one_number_are_refused(root: Path) -> None:
     (root / ".env").write_text("WEB_PORT=4000\n")
     with pytest.raises(Failure) as caught:

@@ -25,6 +25,7 @@ ANSWER_WITHIN = 2.0
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
 HOST = ("context", "inspect", "--format", "{{.Name}} {{.Endpoints.docker.Host}}")
+FILE_OF_ANOTHER = "COMPOSE_FILE"
 DOCTOR = "./inv doctor says why"
 INSTEAD = "./inv up --engine embedded needs none"
 
@@ -128,6 +129,11 @@ def run(
     if said.returncode != 0 and is_gone(said.stderr):
         raise Gone(said.stderr.strip())
     return said
+
+
+def surroundings() -> dict[str, str]:
+    """Return the environment for a command of Compose: ours, but for COMPOSE_FILE, which names the file of another."""
+    return {name: value for name, value in os.environ.items() if name != FILE_OF_ANOTHER}
 
 
 def is_gone(words: str) -> bool:
