@@ -27,7 +27,10 @@ def ports(engine: Engine, *, free: bool, check: bool) -> dict[str, int]:
     stack = engine.stack
     wanted = {port: service.name for service in stack.services.values() for port in service.ports}
     ours = engine.own_ports()
-    taken = {port: name for port, name in wanted.items() if port.published not in ours and not _free(port)}
+    here = set(engine.services())
+    taken = {
+        port: name for port, name in wanted.items() if name in here and port.published not in ours and not _free(port)
+    }
     if not taken:
         return {}
     if not free:

@@ -22,10 +22,17 @@ LEAVES_A_CHILD = """
 
 
 def test_up_leaves_a_service_out_that_says_nothing_about_this_engine(checkout: Checkout) -> None:
-    checkout.edit("docker-compose.yml", "\nvolumes:\n", "\n  mail:\n    image: mail:1\n\nvolumes:\n")
+    mail = f"""
+  mail:
+    image: mail:1
+    ports: ["127.0.0.1:{checkout.spare}:80"]
+    x-health: /
+"""
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{mail}\nvolumes:\n")
     said = checkout.inv("up").out
     assert "left out, for it has no x-embedded: mail" in said
     assert "mail" not in checkout.services()
+    assert "mail" not in checkout.ask("/health/all")[1]["checks"]
     before = checkout.pid("api")
     said = checkout.inv("restart", "mail", check=False)
     assert said.code == 2

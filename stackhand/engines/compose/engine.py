@@ -37,10 +37,9 @@ class Compose(Engine):
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
-        found = {
-            "COMPOSE_PROJECT_NAME": self.project,
-            "HEALTH_TARGETS": self.stack.health_targets("api", lambda other: f"{other.name}:{other.ports[0].target}"),
-        }
+        services = self.stack.services
+        targets = self.stack.health_targets("api", services, lambda other: f"{other.name}:{other.ports[0].target}")
+        found = {"COMPOSE_PROJECT_NAME": self.project, "HEALTH_TARGETS": targets}
         if bundle := images.certificates():
             found["CA_BUNDLE"] = bundle
         return found
@@ -91,9 +90,8 @@ class Compose(Engine):
             return False
         if remembered.get("images") != self._image_fingerprints():
             return False
-        said = docker.run(
-            "compose", "config", "--hash", "*", environment={**os.environ, **self.environment()}, folder=self.state.root
-        )
+        environment = docker.surroundings() | self.environment()
+        said = docker.run("compose", "config", "--hash", "*", environment=environment, folder=self.state.root)
         hashes = dict(line.split() for line in said.stdout.splitlines())
         labels = {name: each["Config"]["Labels"].get("com.docker.compose.config-hash") for name, each in found.items()}
         if hashes != labels:
@@ -192,8 +190,7 @@ class Compose(Engine):
 
     def _stop(self) -> None:
         words = ("compose", "--project-name", self.project, "down", "--remove-orphans")
-        environment = {name: value for name, value in os.environ.items() if name != "COMPOSE_FILE"}
-        said = docker.run(*words, environment=environment, folder=Path("/"), timeout=None)
+        said = docker.run(*words, environment=docker.surroundings(), folder=Path("/"), timeout=None)
         if said.returncode != 0:
             raise Failure(
                 f"{self.project} could not be stopped.",
@@ -243,7 +240,7 @@ class Compose(Engine):
         for image in missing:
             images.pull(image, progress)
         for service in stale:
-            images.build(service, self.stack, {**os.environ, **self.environment()}, progress)
+            images.build(service, self.stack, docker.surroundings() | self.environment(), progress)
         return [*(f"pulled {image}" for image in missing), *(f"built {each.name}" for each in stale)]
 
     def _is_built(self, service: Service, built: Mapping[str, str]) -> bool:
@@ -281,7 +278,7 @@ class Compose(Engine):
         Raises:
             Failure: it failed; why is told as for a start.
         """
-        environment = {**os.environ, **self.environment()}
+        environment = docker.surroundings() | self.environment()
         said = docker.run(
             "compose", "--progress", "plain", *words, environment=environment, folder=self.state.root, timeout=None
         )
