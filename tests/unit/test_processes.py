@@ -9,7 +9,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-from stackhand.engines.embedded import processes
+import pytest
+
+from stackhand.engines.embedded import launch, processes
 from stackhand.engines.embedded.launch import birth
 from tests.checkout import eventually
 
@@ -18,6 +20,16 @@ def test_a_process_has_one_birth_and_another_process_another() -> None:
     with subprocess.Popen(["sleep", "30"]) as child:
         assert birth(child.pid) == birth(child.pid) != birth(os.getpid())
         child.kill()
+
+
+@pytest.mark.skipif(not Path("/bin/ps").exists(), reason="there is no ps")
+def test_a_start_told_by_ps_is_the_same_in_every_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = set()
+    for zone in ("Asia/Tokyo", "America/Lima", "UTC"):
+        monkeypatch.setenv("TZ", zone)
+        found.add(launch.started(os.getpid()))
+    assert len(found) == 1
+    assert None not in found
 
 
 def test_a_dead_process_and_a_zombie_have_none() -> None:

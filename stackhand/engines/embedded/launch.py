@@ -32,10 +32,16 @@ def birth(pid: int) -> str | None:
     except OSError:
         if Path("/proc/self/stat").exists():
             return None
-        said = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return said.stdout.strip() or None
+        return started(pid)
     state, *fields = stat.rpartition(")")[2].split()
     return None if state in {"Z", "X"} else f"{boot}:{fields[18]}"
+
+
+def started(pid: int) -> str | None:
+    """Return when a process started, as ps(1) tells it: the same whatever language and zone the asking shell has."""
+    words = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+    said = subprocess.run(words, env={"LC_ALL": "C", "TZ": "UTC"}, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or None
 
 
 def end_remains(groups: list[int]) -> None:
