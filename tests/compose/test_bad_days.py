@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -191,3 +193,13 @@ def test_a_compose_file_that_the_shell_names_is_not_ours(running: Checkout) -> N
     said = running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml")
     assert "is up, on compose" in said.out
     assert "is up already" in running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml").out
+
+
+def test_a_copy_of_a_running_checkout_leaves_the_containers_of_the_first_alone(running: Checkout, folder: Path) -> None:
+    shutil.copytree(running.path, folder / "copy", symlinks=True)
+    copy = Checkout(folder / "copy", running.ports, "compose")
+    for words in (("down",), ("up",), ("restart", "api")):
+        said = copy.inv(*words, check=False)
+        assert said.code == 3
+        assert f"The containers of {running.name} are those of the checkout {running.path}." in said.err
+    assert running.ask("/health/ready")[0] == 200

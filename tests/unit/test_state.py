@@ -30,6 +30,12 @@ def test_all_is_forgotten_but_the_engine(tmp_path: Path) -> None:
     assert state.read() == {"engine": "compose"}
 
 
+def test_folders_that_may_hold_secrets_are_for_their_owner(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.make()
+    assert {each.stat().st_mode & 0o777 for each in (state.logs, state.services, state.snapshots)} == {0o700}
+
+
 def test_a_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:
     state = State(tmp_path)
     state.make()

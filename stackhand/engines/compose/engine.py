@@ -137,6 +137,7 @@ class Compose(Engine):
             Failure: an image cannot be pulled or built, or the database cannot be opened.
         """
         self.state.make()
+        preflight.require_ours(self.containers().values(), self.state.root)
         done = self._have_images(progress)
         self.state.remember(
             engine=self.name, name=self.stack.name, services=self.services(), served=self._served(self.services())
@@ -168,6 +169,7 @@ class Compose(Engine):
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Make the containers of some services anew, and yield each service once it can be used."""
+        preflight.require_ours(self.containers().values(), self.state.root)
         self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
         self.database.reconcile(lambda _: None)
         self.database.remember()
@@ -181,6 +183,7 @@ class Compose(Engine):
         that are wrong by now cannot keep anything running.
         """
         found = self.containers()
+        preflight.require_ours(found.values(), self.state.root)
         self._stop()
         if volumes:
             for volume in self.volumes():
