@@ -12,10 +12,11 @@ from abc import abstractmethod
 from contextlib import suppress
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from stackhand import ROOT, engines, model, settings
+from stackhand import ROOT, defect, engines, model, settings
 from stackhand.engines.engine import Engine
 from stackhand.failure import Failure
 from stackhand.playbook import EVENTS
@@ -37,7 +38,11 @@ class Action(ActionBase):  # type: ignore[misc]
         try:
             result = self.act(self._task.args, check=bool(self._task.check_mode))
         except Failure as failure:
-            return {"failed": True, "msg": failure.text(), "failure": failure.to_dict()}
+            return _failed(failure)
+        except AnsibleError:  # which Ansible tells itself
+            raise
+        except Exception as error:
+            return _failed(defect.of(str(self._task.action), error))
         if "step" in result:
             result["step"].setdefault("seconds", time.monotonic() - began)
         return result
@@ -98,6 +103,10 @@ class Action(ActionBase):  # type: ignore[misc]
             check: whether settings that are missing are only made up, and not written.
         """
         return engines.create(name, self.state, model.load(ROOT, settings.ensure(ROOT, check=check).values))
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    return {"failed": True, "msg": failure.text(), "failure": failure.to_dict()}
 
 
 def step(name: str, words: str, **more: Any) -> dict[str, Any]:

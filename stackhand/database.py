@@ -23,6 +23,8 @@ from stackhand.model import Service
 from stackhand.state import State
 
 SEEDS = ROOT / "seeds"
+LONGEST_NAME = 63
+"""In bytes: NAMEDATALEN of PostgreSQL, less its NUL."""
 SNAPSHOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -86,10 +88,16 @@ class Database:
             raise Failure(f"{tool} failed.", evidence=words[-10:], next="./inv logs")
         return (said.stdout or b"").decode("utf-8", "replace")
 
-    def sql(self, *statements: str, database: str = "postgres") -> str:
-        """Run statements, one by one, with psql; stop at the first that fails."""
+    def sql(self, *statements: str, database: str | None = None) -> str:
+        """Run statements, one by one, with psql; stop at the first that fails.
+
+        Args:
+            statements: of SQL.
+            database: where; any but the stack's own, unless it is named.
+        """
         words = [word for statement in statements for word in ("-c", statement)]
-        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *words, database=database)
+        elsewhere = "template1" if self.name == "postgres" else "postgres"
+        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *words, database=database or elsewhere)
 
     def save(self, name: str) -> Path:
         """Write a snapshot and return its file.
@@ -128,16 +136,27 @@ class Database:
 
         The new one is complete before the old one goes; when anything fails, the old one stays.
         """
-        owner, draft = self.service.environment.get("POSTGRES_USER", "postgres"), f"{self.name}_new"
+        owner, draft = self.service.environment.get("POSTGRES_USER", "postgres"), draft_of(self.name)
         self.sql(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)', f'CREATE DATABASE "{draft}" OWNER "{owner}"')
         try:
             if source:
                 with source.open("rb") as file:
-                    self.run("pg_restore", "--exit-on-error", f"--dbname={draft}", database=draft, source=file)
+                    # owned by the role of now, whoever owned it when the snapshot was taken
+                    words = ("--exit-on-error", "--no-owner", f"--role={owner}", f"--dbname={draft}")
+                    self.run("pg_restore", *words, database=draft, source=file)
         except Failure:
             self.sql(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)')
             raise
         self.sql(f'DROP DATABASE "{self.name}" WITH (FORCE)', f'ALTER DATABASE "{draft}" RENAME TO "{self.name}"')
+
+
+def draft_of(name: str) -> str:
+    """Return the name of the database that is to take a place: never that of the one which has it.
+
+    PostgreSQL cuts a name after 63 bytes, so that a longer one of our making could be any other.
+    """
+    beginning = name.encode()[: LONGEST_NAME - len("_new")].decode("utf-8", "ignore")
+    return f"{beginning}_{'old' if f'{beginning}_new' == name else 'new'}"
 
 
 def migrate() -> None:

@@ -148,7 +148,7 @@ def _settings() -> Iterator[Check]:
     known = settings.schema(ROOT / ".env.example")
     used = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     for key in dotenv.parse(path.read_text(encoding="utf-8"))[0]:
-        if key not in known and f"{{{key}" not in used:
+        if key not in known and f"{{{key}" not in used and not key.startswith("COMPOSE_"):  # Compose reads these
             near = difflib.get_close_matches(key, known, n=1)
             mend = f"did you mean {near[0]}?" if near else "remove it, or describe it in .env.example"
             yield Check("settings", key, "warn", "nothing reads this setting", mend)
@@ -169,7 +169,7 @@ def _ports() -> Iterator[Check]:
     state, stack = State(ROOT), _stack()
     engine = engines.create(str(state.read().get("engine", "embedded")), state, stack)
     ours = engine.own_ports()
-    for service in stack.services.values():
+    for service in (stack.services[name] for name in engine.services()):
         for port in service.ports:
             name = f"{port.published} ({service.name})"
             if port.published in ours:

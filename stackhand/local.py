@@ -24,6 +24,8 @@ def up(*, engine: str, free_ports: bool, timeout: float, json: bool) -> None:
     began = time.monotonic()
     state = State(ROOT)
     engines.check_name(engine)
+    if not timeout > 0:  # nor NaN, which is never over
+        raise Failure(f"--timeout {timeout:g} is no time to wait.", next="seconds, above 0", code=ExitCode.USAGE)
     with state.turn("./inv up", timeout, console.tell) as turn:
         report = _already_up(state, engine)
         changed = report is None
@@ -69,8 +71,11 @@ def restart(*, services: Sequence[str]) -> None:
     with state.turn("./inv restart", 60.0, console.tell):
         stack = model.load(ROOT, settings.load(ROOT).values)
         engine = engines.remembered(state, stack)
-        known = engine.services()
-        names = [name for name in known if name in {stack.service(each).name for each in services}] or known
+        wished = {stack.service(each).name for each in services}
+        if unable := [name for name in engine.left_out() if name in wished]:
+            what = f"{unable[0]} does not run on this engine: it has no x-embedded."
+            raise Failure(what, code=ExitCode.USAGE)
+        names = [name for name in engine.services() if not wished or name in wished]
         if not engine.runs():
             raise not_running(state)
         reporter = console.Reporter(sys.stdout)

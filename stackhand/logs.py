@@ -29,8 +29,11 @@ def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int
         lines: how many of each service, at most.
 
     Raises:
-        Failure: a service is not known, or `since` cannot be understood.
+        Failure: a service is not known, or `since` or `lines` cannot be understood.
     """
+    if lines < 1:
+        raise Failure(f"--lines {lines} shows nothing.", next="a number from 1 on", code=ExitCode.USAGE)
+    start = since_of(since) if since else None
     engine = engines.remembered(State(ROOT))
     known = engine.started()
     if not known:
@@ -40,7 +43,6 @@ def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int
             f"There is no service {unknown[0]!r}.", evidence=[f"known: {', '.join(known)}"], code=ExitCode.USAGE
         )
     chosen = list(services) or known
-    start = since_of(since) if since else None
     write = writer(chosen)
     following = engine.follow(chosen) if follow else ()
     for line in merged(
@@ -58,11 +60,11 @@ def since_of(text: str) -> datetime:
         Failure: it means none.
     """
     span = re.fullmatch(r"(\d+)([smhd])", text)
-    if span:
-        return datetime.now(UTC) - timedelta(**{UNITS[span[2]]: int(span[1])})
     try:
+        if span:
+            return datetime.now(UTC) - timedelta(**{UNITS[span[2]]: int(span[1])})
         found = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter before the first day of all calendars
         raise Failure(
             f"--since {text!r} is no time.",
             evidence=["expected: 30s, 10m, 2h, 1d, or a time such as 2026-01-31T12:00:00"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +97,15 @@ class Stack(msgspec.Struct, frozen=True):
             )
         return self.services[name]
 
-    def health_targets(self, asking: str, host: Callable[[Service], str]) -> str:
+    def health_targets(self, asking: str, among: Collection[str], host: Callable[[Service], str]) -> str:
         """Return the `HEALTH_TARGETS` of one service: all other services that can be asked for their health.
 
         Args:
             asking: the service that will ask; it does not ask itself.
+            among: the services that run where it does.
             host: gives `host:port` of a service as the asking one reaches it.
         """
-        others = (service for service in self.services.values() if service.health and service.name != asking)
+        others = (self.services[name] for name in among if self.services[name].health and name != asking)
         return ",".join(f"{service.name}=http://{host(service)}{service.health}" for service in others)
 
 
@@ -113,16 +114,17 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
 
     Args:
         root: the checkout.
-        variables: what `${NAME}` stands for: the values of `.env`.
+        variables: what `${NAME}` stands for, where the environment does not say: the values of `.env`.
 
     Raises:
         Failure: the file is missing or wrong; file, key and what was expected are named.
     """
     written = read(root / FILE)
-    document = filled(written, {**os.environ, **variables})
+    variables = {**variables, **os.environ}  # the shell wins, as in Compose
+    document = filled(written, variables)
     services = {
-        name: _service(name, mapping(entry or {}, f"services.{name}"), written["services"][name] or {})
-        for name, entry in mapping(document.get("services"), "services").items()
+        name: _service(name, entry, written["services"][name] or {})
+        for name, entry in _active(document, variables).items()
     }
     for service in services.values():
         if unknown := [name for name in service.depends_on if name not in services]:
@@ -135,10 +137,29 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
     return Stack(str(document.get("name") or root.name), root, ordered)
 
 
+def _active(document: dict[str, Any], variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the services without those of profiles that nobody asks for (COMPOSE_PROFILES)."""
+    asked = {each.strip() for each in variables.get("COMPOSE_PROFILES", "").split(",")}
+    found = {}
+    for name, written in mapping(document.get("services"), "services").items():
+        entry = mapping(written or {}, f"services.{name}")
+        profiles = set(entry.get("profiles") or [])
+        if not profiles or "*" in asked or profiles & asked:
+            found[name] = entry
+    for entry in found.values():
+        needs = entry.get("depends_on")
+        if isinstance(needs, dict):
+            optional = {name for name, each in needs.items() if (each or {}).get("required") is False}
+            entry["depends_on"] = [name for name in needs if name in found or name not in optional]
+    return found
+
+
 def _service(name: str, entry: dict[str, Any], written: dict[str, Any]) -> Service:
     at = f"services.{name}"
     xfields.refuse_unknown(entry, at)
     health = xfields.health(entry, at)
+    if health and not entry.get("ports"):
+        raise wrong(f"{at}.x-health", "beside ports, for it is asked at the first of them", health)
     lasting = any(entry.get(key) for key in ("ports", "healthcheck", "x-health"))
     return Service(
         name=name,

@@ -27,7 +27,10 @@ def ports(engine: Engine, *, free: bool, check: bool) -> dict[str, int]:
     stack = engine.stack
     wanted = {port: service.name for service in stack.services.values() for port in service.ports}
     ours = engine.own_ports()
-    taken = {port: name for port, name in wanted.items() if port.published not in ours and not _free(port)}
+    here = set(engine.services())
+    taken = {
+        port: name for port, name in wanted.items() if name in here and port.published not in ours and not _free(port)
+    }
     if not taken:
         return {}
     if not free:
@@ -63,6 +66,24 @@ def _taken(engine: Engine, taken: dict[Port, str]) -> Failure:
         next="./inv up --free-ports (moves this checkout to a free block), or end that process",
         code=ExitCode.PORT_TAKEN,
     )
+
+
+def no_other_name(engine: Engine) -> None:
+    """Refuse to start a second stack of this checkout beside the containers of the name it had before.
+
+    Raises:
+        Failure: they are still there.
+    """
+    before, now = str(engine.state.read().get("name", "")), engine.stack.name
+    if engine.name != "compose" or before in {"", now}:
+        return
+    if engines.remembered(engine.state).runs():
+        raise Failure(
+            f"The containers of this checkout are those of {before}, and .env names it {now}.",
+            evidence=[f"the volumes keep their names, too: {now} begins with new ones"],
+            next=f"./inv down, which stops {before}, then ./inv up",
+            code=ExitCode.PREFLIGHT,
+        )
 
 
 def no_other_engine(chosen: str, state: State) -> None:

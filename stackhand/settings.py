@@ -89,10 +89,7 @@ def ensure(root: Path, *, check: bool = False) -> Settings:
     """
     entries = schema(root / ".env.example")
     path = root / ".env"
-    try:
-        text = path.read_text(encoding="utf-8") if path.exists() else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f".env cannot be read: {error}.", code=ExitCode.PREFLIGHT) from error
+    text = _text(path) if path.exists() else None
     wanted, notes = _complete(text, entries, root)
     if wanted is not None and not check:
         _write(path, wanted)
@@ -110,14 +107,14 @@ def load(root: Path) -> Settings:
     if not path.exists():
         raise Failure("There is no .env in this checkout yet.", next="./inv up", code=ExitCode.PREFLIGHT)
     entries = schema(root / ".env.example")
-    values = _read(path.read_text(encoding="utf-8"), entries)
+    values = _read(_text(path), entries)
     return Settings(values, tuple(_overrides(entries)))
 
 
 def move_ports(root: Path, ports: Mapping[str, int]) -> None:
     """Write other port numbers into `.env`; everything else in it stays as it is."""
     path = root / ".env"
-    text = path.read_text(encoding="utf-8")
+    text = _text(path)
     present, _ = dotenv.parse(text)
     text = dotenv.replace(text, {key: str(port) for key, port in ports.items()})
     for key in (key for key in ports if key not in present):
@@ -134,6 +131,17 @@ def stack_name(root: Path) -> str:
     """Return the name a new checkout gets: its folder's, and four digits that tell it from its namesakes."""
     folder = re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-") or "stack"
     return f"{folder[:40]}-{hashlib.sha256(str(root).encode()).hexdigest()[:4]}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(
+            f".env cannot be read: {error}.",
+            next="mend it, or delete it to start from .env.example",
+            code=ExitCode.PREFLIGHT,
+        ) from error
 
 
 def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> tuple[str | None, list[str]]:
@@ -190,6 +198,7 @@ def _write(path: Path, text: str) -> None:
 def _read(text: str, entries: Mapping[str, Setting]) -> dict[str, str]:
     values, problems = dotenv.parse(text)
     values.update({key: os.environ[key] for key in entries if key in os.environ})
+    outside: list[str] = []
     wrong = [f"line {problem.line}: {problem.key} {problem.message}" for problem in problems]
     unreadable = {problem.key for problem in problems}
     for key, entry in entries.items():
@@ -198,16 +207,29 @@ def _read(text: str, entries: Mapping[str, Setting]) -> dict[str, str]:
         expected = CHECKS[entry.kind](values.get(key, ""), entry.words)
         if expected:
             shown = "" if entry.kind == "secret" else f", but it is {values.get(key, '')!r}"
-            wrong.append(f"{key} must be {expected}{shown}")
+            origin = f" (from the environment: unset {key} to use that of .env)" if key in os.environ else ""
+            outside += [key] if origin else []
+            wrong.append(f"{key} must be {expected}{shown}{origin}")
     wrong += _twins(entries, values)
     if wrong:
-        raise Failure(
-            f".env has {len(wrong)} wrong {'value' if len(wrong) == 1 else 'values'}.",
-            evidence=wrong,
-            next="edit .env (each key is explained in .env.example), then repeat the command",
-            code=ExitCode.PREFLIGHT,
-        )
+        raise _refusal(wrong, outside)
     return values
+
+
+def _refusal(wrong: list[str], outside: list[str]) -> Failure:
+    """Return the failure that names all wrong values; `outside` are the keys of those that the shell has set."""
+    where = ".env, with the environment," if outside else ".env"
+    mend = [f"unset {' '.join(outside)}"] if outside else []
+    if len(wrong) == len(outside):
+        where = "The environment"
+    else:
+        mend.append("edit .env (each key is explained in .env.example)")
+    return Failure(
+        f"{where} has {len(wrong)} wrong {'value' if len(wrong) == 1 else 'values'}.",
+        evidence=wrong,
+        next=f"{', '.join(mend)}, then repeat the command",
+        code=ExitCode.PREFLIGHT,
+    )
 
 
 def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from stackhand.failure import ExitCode, Failure
 SOCKET_PATH_LIMIT = 103
 """Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""
 LONGEST_SOCKET_NAME = len("/postgres/.s.PGSQL.65535.lock")
+TEMPORARY = Path("/tmp")  # noqa: S108 - a folder of ours in it; TMPDIR differs from shell to shell, and may be long
 TURN_HELD = "STACKHAND_TURN"
 
 
@@ -46,29 +46,40 @@ class State:
         if len(os.fsencode(here)) + LONGEST_SOCKET_NAME <= SOCKET_PATH_LIMIT:
             return here
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"stackhand-{os.getuid()}-{digest}"
+        return TEMPORARY / f"stackhand-{os.getuid()}-{digest}"
 
     def make(self) -> None:
         """Create the folders; only their owner may look into those with secrets.
 
         Raises:
-            Failure: the checkout cannot be written, or somebody else owns the folder for sockets.
+            Failure: the checkout cannot be written.
         """
         try:
             self.directory.mkdir(exist_ok=True)
             (self.directory / ".gitignore").write_text("*\n", encoding="utf-8")
             for folder in (self.logs, self.data, self.snapshots, self.services):
                 folder.mkdir(exist_ok=True)
+            closed = (self.logs, self.services, self.snapshots)
             # The database's account passes through data/ and run/ to what it owns, and cannot list them.
-            for folder, mode in ((self.services, 0o700), (self.snapshots, 0o700), (self.data, 0o711)):
+            for folder, mode in (*((each, 0o700) for each in closed), (self.data, 0o711)):
                 folder.chmod(mode)
-            self.run.mkdir(exist_ok=True, mode=0o711)
         except OSError as error:
             raise Failure(
                 f"{self.directory} cannot be written: {error.strerror}.",
                 next="make the checkout writable for you, then repeat the command",
                 code=ExitCode.PREFLIGHT,
             ) from error
+
+    def make_run(self) -> None:
+        """Create the folder of sockets and records, which lasts as long as there is something in it.
+
+        Raises:
+            Failure: it cannot be made, or is somebody else's.
+        """
+        try:
+            self.run.mkdir(exist_ok=True, mode=0o711)
+        except OSError as error:
+            raise Failure(f"{self.run} cannot be made: {error.strerror}.", code=ExitCode.PREFLIGHT) from error
         found = self.run.lstat()
         if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
             raise Failure(f"{self.run} belongs to somebody else.", next=f"remove {self.run}", code=ExitCode.PREFLIGHT)
@@ -87,6 +98,11 @@ class State:
         draft = self.file.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
         draft.replace(self.file)
+
+    def forget(self) -> None:
+        """Forget everything but the engine, which stays with the checkout."""
+        if self.file.exists():
+            self.remember(**{fact: None for fact in self.read() if fact != "engine"})
 
     @contextmanager
     def turn(self, command: str, patience: float, waiting: Callable[[str], None]) -> Iterator[int | None]:

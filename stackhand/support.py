@@ -7,14 +7,19 @@ import os
 import platform
 import subprocess
 import sys
+import traceback
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import distributions
+from pathlib import Path
 from urllib.parse import quote
 
 from stackhand import ROOT, console, doctor, dotenv, engines, settings, status
+from stackhand.engines.engine import Engine
+from stackhand.failure import Failure
 from stackhand.loglines import tail
 from stackhand.program import VERSION
 from stackhand.state import State
@@ -30,32 +35,62 @@ def support() -> None:
     state = State(ROOT)
     state.make()
     path = state.directory / f"support-{datetime.now(UTC):%Y%m%dT%H%M%S}.zip"
+    draft = path.with_suffix(".tmp")
     secrets = _secrets()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, text in _parts(state):
-            for secret in secrets:
-                text = text.replace(secret, MASK)  # noqa: PLW2901 - the same text without it
-            file.writestr(name, text)
-    path.chmod(0o600)
+    try:
+        draft.touch(0o600)
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, part in _parts(state):
+                file.writestr(name, _masked(_text(part), secrets))
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
     console.say(
         f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB, no secrets; look into it, then attach it"
     )
 
 
-def _parts(state: State) -> Iterator[tuple[str, str]]:
-    yield "versions.json", json.dumps(_versions(), indent=2)
-    yield "doctor.json", json.dumps([asdict(check) for check in doctor.examine()], indent=2)
-    yield "status.json", json.dumps(status.snapshot(), indent=2)
-    yield "settings.env", _settings()
+Part = Callable[[], str]
+
+
+def _parts(state: State) -> Iterator[tuple[str, Part]]:
+    yield "versions.json", lambda: json.dumps(_versions(), indent=2)
+    yield "doctor.json", lambda: json.dumps([asdict(check) for check in doctor.examine()], indent=2)
+    yield "status.json", lambda: json.dumps(status.snapshot(), indent=2)
+    yield "settings.env", _settings
     for path in (ROOT / "docker-compose.yml", state.directory / "supervisord.conf", state.file):
         if path.exists():
-            yield path.name, path.read_text(encoding="utf-8", errors="replace")
+            yield path.name, partial(path.read_text, encoding="utf-8", errors="replace")
     for path in sorted(state.logs.glob("*.log")):
-        yield f"logs/{path.name}", "\n".join(tail(path, LINES_OF_A_LOG))
+        yield f"logs/{path.name}", partial(_end_of, path)
     engine = engines.remembered(state)
     for name in engine.started():
         if not (state.logs / f"{name}.log").exists():  # a container's log is with the container engine
-            yield f"logs/{name}.log", "\n".join(line.text for line in engine.lines(name, LINES_OF_A_LOG))
+            yield f"logs/{name}.log", partial(_lines, engine, name)
+
+
+def _text(part: Part) -> str:
+    """Return a part; what kept it from being had stands in its place, for that is what a helper looks for."""
+    try:
+        return part()
+    except Failure as failure:
+        return f"{failure.text()}\n"
+    except Exception:
+        return traceback.format_exc()
+
+
+def _masked(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _end_of(path: Path) -> str:
+    return "\n".join(tail(path, LINES_OF_A_LOG))
+
+
+def _lines(engine: Engine, name: str) -> str:
+    return "\n".join(line.text for line in engine.lines(name, LINES_OF_A_LOG))
 
 
 def _versions() -> dict[str, object]:

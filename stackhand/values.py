@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 
 SHORTEST_SECRET = 8
+RESERVED = {"role": "pg_.*|public|none", "database": "template0|template1"}
+"""By the word behind `type: name`: what PostgreSQL refuses, or has a use of its own for."""
 ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?")
 
 
@@ -29,9 +31,13 @@ def _size(value: str, _: tuple[str, ...]) -> str:
     return "" if good else "a size such as 64mb (kb, mb or gb)"
 
 
-def _name(value: str, _: tuple[str, ...]) -> str:
-    good = re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", value) is not None
-    return "" if good else "a name: a small letter, then up to 62 small letters, digits, - or _"
+def _name(value: str, words: tuple[str, ...]) -> str:
+    if re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", value) is None:
+        return "a name: a small letter, then up to 62 small letters, digits, - or _"
+    for word in words:
+        if re.fullmatch(RESERVED[word], value):
+            return f"a name that PostgreSQL does not keep for itself, as it does {RESERVED[word].replace('|', ', ')}"
+    return ""
 
 
 def _secret(value: str, words: tuple[str, ...]) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import traceback
-from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -15,7 +13,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from stackhand import ROOT, console
+from stackhand import console, defect
 from stackhand.failure import ExitCode, Failure
 
 
@@ -42,7 +40,7 @@ class Verb(Task):  # type: ignore[type-arg]
             sys.stdout = None
             raise Exit(code=int(ExitCode.DONE)) from None
         except Exception as error:
-            self._tell(_bug(self.name, error), as_json=bool(kwargs.get("json")))
+            self._tell(defect.of(self.name, error), as_json=bool(kwargs.get("json")))
             raise Exit(code=int(ExitCode.FAILED)) from error
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
@@ -69,20 +67,3 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 task = partial(invoke_task, klass=Verb)
 """The decorator that makes a function a verb."""
-
-
-def _bug(verb: str, error: Exception) -> Failure:
-    """Keep the traceback of an error nobody foresaw, and say where."""
-    path = ROOT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
-    where = "its traceback could not be written"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        where = f"traceback: {path.relative_to(ROOT)}"
-    except OSError:
-        pass
-    return Failure(
-        f"This is a mistake in Stackhand: {verb} met {type(error).__name__}: {error}",
-        evidence=[where],
-        next="./inv support, and attach the file it writes to an issue",
-    )

@@ -22,7 +22,7 @@ from stackhand import dotenv, ports, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("WEB_PORT", "API_PORT", "POSTGRES_PORT", "REDIS_PORT")
-FOLDERS = ("inventory", "playbooks", "plugins", "roles", "seeds", "service", "stackhand", "terraform", "web")
+FOLDERS = ("docs", "inventory", "playbooks", "plugins", "roles", "seeds", "service", "stackhand", "terraform", "web")
 FILES = (
     ".dockerignore",
     ".env.example",

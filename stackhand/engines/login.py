@@ -9,6 +9,8 @@ from typing import Any
 
 from stackhand.model import Service
 
+UNLOGGED = "SET log_min_error_statement = panic"
+"""Keeps statements that fail out of the server's log: those of `follow` have the password in them."""
 NO_DATABASE = "3D000"  # https://www.postgresql.org/docs/16/errcodes-appendix.html
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +175,31 @@ def test_compose_sees_the_settings_as_we_do(checkout: Checkout) -> None:
 def _in_volume(volume: str, command: str) -> str:
     mount = ["--volume", f"{volume}:/data", "--user", "0", "--entrypoint", "sh"]
     return docker("run", "--rm", *mount, "postgres:16-alpine", "-c", command)
+
+
+def test_a_stack_that_was_renamed_while_it_ran_is_stopped_first(running: Checkout) -> None:
+    before = (running.path / ".env").read_text()
+    running.env(COMPOSE_PROJECT_NAME=f"{running.name}-new")
+    said = running.inv("up", check=False)
+    assert said.code == 3
+    assert f"The containers of this checkout are those of {running.name}, and .env names it" in said.err
+    assert f"next: ./inv down, which stops {running.name}, then ./inv up" in said.err
+    assert f"{running.name} is down" in running.inv("down").out
+    (running.path / ".env").write_text(before)
+
+
+def test_a_compose_file_that_the_shell_names_is_not_ours(running: Checkout) -> None:
+    running.env(LOG_LEVEL="debug")
+    said = running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml")
+    assert "is up, on compose" in said.out
+    assert "is up already" in running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml").out
+
+
+def test_a_copy_of_a_running_checkout_leaves_the_containers_of_the_first_alone(running: Checkout, folder: Path) -> None:
+    shutil.copytree(running.path, folder / "copy", symlinks=True)
+    copy = Checkout(folder / "copy", running.ports, "compose")
+    for words in (("down",), ("up",), ("restart", "api")):
+        said = copy.inv(*words, check=False)
+        assert said.code == 3
+        assert f"The containers of {running.name} are those of the checkout {running.path}." in said.err
+    assert running.ask("/health/ready")[0] == 200

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,25 @@ def test_doctor_tells_of_certificates_that_are_not_there_and_of_a_proxy_that_bui
     )
     assert f"SSL_CERT_FILE names {folder}/gone.pem, which is no file" in said.out
     assert "HTTPS_PROXY is set here, and builds do not know of it" in said.out
+
+
+def test_an_engine_that_stopped_is_told_by_down_volumes_and_support_goes_on_without_it(
+    checkout: Checkout, folder: Path
+) -> None:
+    checkout.state.mkdir()
+    remembered = {"engine": "compose", "name": checkout.name, "services": ["api"]}
+    (checkout.state / "state.json").write_text(json.dumps(remembered))
+    nobody = {"DOCKER_HOST": f"unix://{folder}/nobody.sock"}
+    said = checkout.inv("down", "--volumes", "--yes", check=False, **nobody)
+    assert said.code == 3
+    assert f"DOCKER_HOST says {nobody['DOCKER_HOST']}, and no container engine answers there." in said.err
+    path = checkout.path / checkout.inv("support", **nobody).out.split(":")[0]
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name).decode() for name in ("versions.json", "status.json", "logs/api.log")}
+    assert "stackhand" in parts["versions.json"]
+    for name in ("status.json", "logs/api.log"):
+        assert "no container engine answers there." in parts[name]
+    assert [each.name for each in checkout.state.glob("support-*")] == [path.name]
 
 
 def _tools(folder: Path) -> str:

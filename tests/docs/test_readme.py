@@ -69,3 +69,6 @@ def test_the_readmes_own_service_starts_as_it_stands_there(checkout: Checkout) -
     checkout.edit("docker-compose.yml", "\nvolumes:\n", f"\n{text}\nvolumes:\n")
     checkout.inv("up")
     assert checkout.services()["docs"]["state"] == "healthy"
+    checkout.ports["DOCS_PORT"] = checkout.spare
+    assert checkout.ask("/architecture.md", "DOCS_PORT")[0] == 200
+    assert checkout.ask("/.env", "DOCS_PORT")[0] == 404

@@ -212,6 +212,21 @@ def test_a_lock_whose_owner_is_gone_is_void(bare: Checkout, tools: Path) -> None
     assert "needs Python 3.11" in run(bare, "up", PATH=str(tools)).err
 
 
+def test_a_lock_whose_owner_ended_before_it_said_who_it_was_is_void(bare: Checkout, tools: Path) -> None:
+    (bare.path / ".venv.lock").mkdir()
+    (bare.path / ".venv.lock" / "pid").touch()
+    assert "needs Python 3.11" in run(bare, "up", PATH=str(tools)).err
+
+
+def test_a_link_to_it_from_elsewhere_says_what_to_call_and_makes_nothing(checkout: Checkout, folder: Path) -> None:
+    (folder / "bin").mkdir()
+    (folder / "bin" / "inv").symlink_to(checkout.path / "inv")
+    said = subprocess.run([folder / "bin" / "inv", "up"], capture_output=True, text=True, check=False)
+    assert said.returncode == 3
+    assert "has no requirements.lock" in said.stderr
+    assert [each.name for each in (folder / "bin").iterdir()] == ["inv"]
+
+
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_it_runs_from_anywhere_under_any_posix_shell(checkout: Checkout, shell: str, folder: Path) -> None:
     said = subprocess.run(

@@ -2,25 +2,88 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
+from stackhand import ports
 from tests.checkout import Checkout
 from tests.leaks import Leaks
 
 pytestmark = pytest.mark.slow
+LEAVES_A_CHILD = """
+  shy:
+    image: python:3.13-alpine
+    ports: ["127.0.0.1:{port}:8000"]
+    x-health: /
+    x-embedded: {{command: [sh, -c, "python -m http.server $$PORT --bind 127.0.0.1 --directory web & wait"]}}
+"""
 
 
 def test_up_leaves_a_service_out_that_says_nothing_about_this_engine(checkout: Checkout) -> None:
-    checkout.edit("docker-compose.yml", "\nvolumes:\n", "\n  mail:\n    image: mail:1\n\nvolumes:\n")
-    said = checkout.inv("up").out
+    mail = f"""
+  mail:
+    image: mail:1
+    ports: ["127.0.0.1:{checkout.spare}:80"]
+    x-health: /
+"""
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{mail}\nvolumes:\n")
+    with socket.create_server(("127.0.0.1", checkout.spare)):  # its port may be taken: it is not wanted
+        said = checkout.inv("up").out
+        ports_of = [each for each in checkout.inv("doctor", "--json").json["checks"] if each["category"] == "ports"]
+    assert {each["status"] for each in ports_of} == {"pass"}
     assert "left out, for it has no x-embedded: mail" in said
     assert "mail" not in checkout.services()
+    assert "mail" not in checkout.ask("/health/all")[1]["checks"]
+    before = checkout.pid("api")
+    said = checkout.inv("restart", "mail", check=False)
+    assert said.code == 2
+    assert "mail does not run on this engine: it has no x-embedded." in said.err
+    assert checkout.pid("api") == before
 
 
-def test_a_path_too_long_for_a_socket_with_spaces_and_umlauts_works(folder: Path) -> None:
-    deep = folder / "späces and ümlauts" / ("long" * 25) / "my shop"
+def test_down_ends_what_a_stopped_service_has_left_behind(checkout: Checkout) -> None:
+    service = LEAVES_A_CHILD.format(port=checkout.spare)
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{service}\nvolumes:\n")
+    checkout.ports["SHY_PORT"] = checkout.spare  # which the look for leaks then minds, too
+    for _ in range(2):
+        checkout.inv("up")
+        assert "shy" in checkout.inv("restart", "shy").out
+        checkout.inv("down")
+        assert ports.is_free(checkout.spare)
+
+
+def test_a_service_taken_out_of_the_file_leaves_nothing_behind_and_the_others_alone(checkout: Checkout) -> None:
+    slow_to_end = "& trap 'sleep 4; exit' TERM; wait"
+    service = LEAVES_A_CHILD.replace("& wait", slow_to_end).format(port=checkout.spare)
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{service}\nvolumes:\n")
+    checkout.inv("up")
+    before = checkout.pid("postgres")
+    checkout.edit("docker-compose.yml", service, "")
+    checkout.inv("up")
+    assert checkout.pid("postgres") == before
+    assert ports.is_free(checkout.spare)
+
+
+def test_down_in_a_copy_of_a_running_checkout_leaves_the_first_alone(stack: Checkout, folder: Path) -> None:
+    shutil.copytree(stack.path, folder / "copy", symlinks=True, ignore=_sockets)
+    copy = Checkout(folder / "copy", stack.ports)
+    assert "is not running" in copy.inv("down").out
+    assert stack.ask("/health/ready")[0] == 200
+    assert {each["state"] for each in stack.services().values()} == {"healthy"}
+
+
+def _sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if (Path(folder) / name).is_socket()]
+
+
+@pytest.mark.parametrize("name", ["späces and ümlauts/" + "long" * 25, "a #1 ;)"])
+def test_a_path_with_letters_that_mean_something_elsewhere_or_too_long_for_a_socket_works(
+    folder: Path, name: str
+) -> None:
+    deep = folder / name / "my shop"
     checkout = Checkout.make(deep)
     leaks = Leaks(checkout)
     checkout.inv("up")

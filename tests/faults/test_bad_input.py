@@ -140,3 +140,14 @@ def test_a_state_folder_that_cannot_be_made_is_told() -> None:
 
     with pytest.raises(Failure, match=r"/proc/1/\.stackhand cannot be written"):
         State(Path("/proc/1")).make()
+
+
+def test_a_mistake_of_ours_in_a_step_is_told_as_one_with_its_traceback(checkout: Checkout) -> None:
+    action = "roles/environment/action_plugins/environment_machine.py"
+    checkout.edit(action, "machine.require(ROOT)", "str(1 // 0)")
+    said = checkout.inv("up", check=False)
+    assert said.code == 1
+    assert "This is a mistake in Stackhand: environment_machine met ZeroDivisionError" in said.err
+    traceback = re.search(r"traceback: (\S+)", said.err)
+    assert traceback is not None
+    assert "1 // 0" in (checkout.path / traceback[1]).read_text()

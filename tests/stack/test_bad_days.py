@@ -129,6 +129,47 @@ def test_down_in_the_middle_of_up_waits_for_it_and_leaves_nothing(checkout: Chec
     assert "stopped: api, postgres, redis, web" in said.out
 
 
+def test_a_database_of_the_longest_name_or_named_postgres_is_emptied_and_brought_back(stack: Checkout) -> None:
+    before = stack.setting("POSTGRES_DB")
+    for name in ("x" * 63, "postgres"):
+        stack.env(POSTGRES_DB=name)
+        stack.inv("up")
+        stack.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
+        stack.inv("db.snapshot", f"of-{name[:8]}")
+        stack.inv("db.reset", "--yes")
+        assert "does not exist" in stack.inv("db.shell", stdin="SELECT * FROM kept", check=False).err
+        stack.inv("db.restore", f"of-{name[:8]}", "--yes")
+        assert stack.inv("db.shell", stdin="SELECT * FROM kept").out.split()[2] == "7"
+    stack.env(POSTGRES_DB=before)
+    stack.inv("up")
+
+
+def test_a_role_that_postgresql_refuses_is_told_and_no_log_has_its_password(stack: Checkout) -> None:
+    was, wrong = "POSTGRES_USER: ${POSTGRES_USER:-stackhand}", "POSTGRES_USER: pg_mine"
+    stack.edit("docker-compose.yml", was, wrong)
+    said = stack.inv("up", check=False)
+    logs = stack.inv("logs", "postgres").out
+    stack.edit("docker-compose.yml", wrong, was)
+    stack.inv("up")
+    assert "postgres refused to follow .env." in said.err
+    assert 'role name "pg_mine" is reserved' in said.err
+    assert 'role name "pg_mine" is reserved' in logs
+    assert stack.setting("POSTGRES_PASSWORD") not in said.err + logs
+
+
+def test_a_snapshot_is_brought_back_for_another_role(stack: Checkout) -> None:
+    before = stack.setting("POSTGRES_USER")
+    stack.inv("db.shell", stdin="CREATE TABLE handed_on AS SELECT 7 AS seven")
+    stack.inv("db.snapshot", "of-another")
+    stack.env(POSTGRES_USER="newcomer")
+    stack.inv("up")
+    stack.inv("db.restore", "of-another", "--yes")
+    owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'handed_on'"
+    assert stack.inv("db.shell", stdin=owner).out.split()[2] == "newcomer"
+    stack.env(POSTGRES_USER=before)
+    stack.inv("up")
+
+
 def test_a_password_of_any_letters_is_seen_alike_by_every_program(stack: Checkout) -> None:
     from stackhand import dotenv
 

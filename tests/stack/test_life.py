@@ -33,6 +33,7 @@ class Life:
     up_again: dict[str, Any]
     down_volumes: Said
     left: list[str]
+    engine_then: str
     up_by_hand: str
     lost: str
     down_by_hand: str
@@ -63,6 +64,7 @@ def live(checkout: Checkout) -> Life:
     checkout.inv("db.shell", stdin="CREATE TABLE lost (n int)")
     down_volumes = checkout.inv("down", "--volumes", "--yes")
     left = data_of(checkout)
+    engine_then = checkout.inv("status", "--json", check=False).json["engine"]
     up_by_hand = play(checkout, "up")
     lost = checkout.inv("db.shell", stdin=LOST).out
     checkout.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
@@ -86,6 +88,7 @@ def live(checkout: Checkout) -> Life:
         up_again=up_again,
         down_volumes=down_volumes,
         left=left,
+        engine_then=engine_then,
         up_by_hand=up_by_hand,
         lost=lost,
         down_by_hand=down_by_hand,
@@ -140,6 +143,10 @@ def test_down_volumes_removes_the_data(life: Life) -> None:
     assert "data removed" in life.down_volumes.out
     assert life.left == []
     assert life.lost.split()[2] == "f"
+
+
+def test_down_volumes_forgets_everything_but_the_engine(life: Life) -> None:
+    assert life.engine_then == life.checkout.engine
 
 
 def test_playbooks_run_by_hand(life: Life) -> None:

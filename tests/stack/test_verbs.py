@@ -97,6 +97,17 @@ def test_restart_gives_the_service_a_new_process(stack: Checkout) -> None:
     assert stack.pid("web") == before["web"]
 
 
+def test_restart_takes_the_port_and_the_password_of_now(running: Checkout) -> None:
+    before = (running.path / ".env").read_text()
+    running.env(API_PORT=str(running.spare), POSTGRES_PASSWORD="another-password")
+    running.inv("restart", "api")
+    service = running.services()["api"]
+    (running.path / ".env").write_text(before)
+    assert (service["state"], service["ports"]) == ("healthy", [running.spare])
+    running.inv("up")
+    assert running.ask("/health/ready")[0] == 200
+
+
 def test_shell_has_the_environment_of_the_service(stack: Checkout) -> None:
     said = stack.inv("shell", "api", stdin="echo $PORT $HOST; pwd", SHELL="/bin/sh")
     here = [str(stack.ports["API_PORT"]), "127.0.0.1", str(stack.path)]

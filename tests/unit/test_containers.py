@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackhand import model
 from stackhand.engines import health
-from stackhand.engines.compose import containers, gate
+from stackhand.engines.compose import containers, docker, gate, preflight
 from stackhand.failure import Failure
 from tests.checkout import ROOT
 
@@ -59,3 +61,26 @@ def test_crashes_of_the_past_are_not_held_against_a_healthy_container(monkeypatc
     ill = well | {"State": state | {"Health": {"Status": "starting", "Log": []}}}
     with pytest.raises(Failure, match="postgres stopped while it started, 5 times"):
         next(gate.watch([postgres], lambda: {"postgres": ill}, 1.0))
+
+
+def test_a_container_that_ran_already_took_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, words="PONG"))
+    redis = model.load(ROOT, {"POSTGRES_PASSWORD": "secret-1", "REDIS_PASSWORD": "secret-2"}).services["redis"]
+    check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:04:53Z"}
+    health_log = {"Status": "healthy", "Log": [check]}
+    state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z", "Health": health_log}
+    found = {"redis": container(Id="1", State=state)}
+    [ran] = gate.watch([redis], lambda: found, 1.0, before=gate.generations(found))
+    [started] = gate.watch([redis], lambda: found, 1.0)
+    assert (ran.changed, ran.seconds) == (False, 0.0)
+    assert (started.changed, started.seconds) == (True, 293.0)
+
+
+def test_an_engine_that_is_slow_to_tell_its_folder_is_not_refused_for_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\nexec sleep 30\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(docker, "ANSWER_WITHIN", 0.1)
+    preflight.require_disk()

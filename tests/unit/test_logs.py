@@ -52,6 +52,11 @@ def test_since_wants_a_span_or_a_time() -> None:
         logs.since_of("yesterday")
 
 
+def test_a_span_longer_than_all_time_is_no_time() -> None:
+    with pytest.raises(Failure, match="--since '99999999999d' is no time"):
+        logs.since_of("99999999999d")
+
+
 def test_a_follower_sees_what_is_added_and_what_comes_after_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text("old\n")

@@ -70,7 +70,10 @@ def test_yaml_is_read_as_compose_does_and_not_as_its_first_version(tmp_path: Pat
 
 def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
     stack = model.load(ROOT, VARIABLES)
-    assert stack.health_targets("api", lambda service: f"host:{service.port}") == "web=http://host:3000/healthz"
+    assert (
+        stack.health_targets("api", stack.services, lambda service: f"host:{service.port}")
+        == "web=http://host:3000/healthz"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,3 +112,36 @@ def test_an_unknown_service_lists_the_known_ones() -> None:
     with pytest.raises(Failure) as caught:
         model.load(ROOT, VARIABLES).service("nginx")
     assert caught.value.evidence == ("known: postgres, redis, api, web",)
+
+
+PROFILES = """
+services:
+  shop: {image: shop, depends_on: {debug: {condition: service_started, required: false}}}
+  debug: {image: debug, profiles: [tools]}
+"""
+
+
+def test_a_service_of_a_profile_that_nobody_asks_for_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(load(tmp_path, PROFILES).services) == ["shop"]
+    for asked in ("other, tools", "*"):
+        monkeypatch.setenv("COMPOSE_PROFILES", asked)
+        assert list(load(tmp_path, PROFILES).services) == ["debug", "shop"]
+
+
+def test_a_health_path_without_a_port_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match=r"services\.mail\.x-health must be beside ports"):
+        load(tmp_path, "services: {mail: {image: mail, x-health: /up}}")
+
+
+def test_the_environment_wins_over_env_as_in_compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PASSWORD", "of the shell")
+    found = load(tmp_path, "services: {shop: {image: shop, environment: {PASSWORD: '${POSTGRES_PASSWORD}'}}}")
+    assert found.services["shop"].environment == {"PASSWORD": "of the shell"}
+
+
+def test_only_services_that_run_there_are_asked_for_their_health(tmp_path: Path) -> None:
+    given = "services: {a: {image: a, ports: ['80:80'], x-health: /}, b: {image: b, ports: ['81:81'], x-health: /}}"
+    found = load(tmp_path, given.replace("'8", "'127.0.0.1:8"))
+    assert found.health_targets("api", ["b"], lambda other: other.name) == "b=http://b/"

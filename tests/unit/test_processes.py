@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
 
-from stackhand.engines.embedded import processes
+import pytest
+
+from stackhand.engines.embedded import launch, processes
 from stackhand.engines.embedded.launch import birth
 from tests.checkout import eventually
 
@@ -17,6 +20,16 @@ def test_a_process_has_one_birth_and_another_process_another() -> None:
     with subprocess.Popen(["sleep", "30"]) as child:
         assert birth(child.pid) == birth(child.pid) != birth(os.getpid())
         child.kill()
+
+
+@pytest.mark.skipif(not Path("/bin/ps").exists(), reason="there is no ps")
+def test_a_start_told_by_ps_is_the_same_in_every_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = set()
+    for zone in ("Asia/Tokyo", "America/Lima", "UTC"):
+        monkeypatch.setenv("TZ", zone)
+        found.add(launch.started(os.getpid()))
+    assert len(found) == 1
+    assert None not in found
 
 
 def test_a_dead_process_and_a_zombie_have_none() -> None:
@@ -41,6 +54,21 @@ def test_a_record_of_a_reused_number_is_not_alive(tmp_path: Path) -> None:
     assert found is not None
     assert not found.alive
     assert processes.living({"api": found}) == []
+
+
+def test_a_record_in_a_copied_checkout_is_not_its_own_and_in_a_moved_one_it_is(tmp_path: Path) -> None:
+    first = tmp_path / "shop"
+    first.mkdir()
+    with subprocess.Popen(["sleep", "30"]) as child:
+        record = {"pid": child.pid, "birth": birth(child.pid), "fingerprint": "", "earlier": []}
+        (first / "api.json").write_text(json.dumps({**record, "record": str(first / "api.json")}))
+        shutil.copytree(first, tmp_path / "copy")
+        assert processes.records(tmp_path / "copy") == {}
+        (tmp_path / "link").symlink_to(first)
+        assert processes.records(tmp_path / "link")["api"].alive
+        first.rename(tmp_path / "moved")
+        assert processes.records(tmp_path / "moved")["api"].alive
+        child.kill()
 
 
 def test_damaged_records_are_as_good_as_none(tmp_path: Path) -> None:

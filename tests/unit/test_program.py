@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 
 import pytest
 
 from stackhand import playbook, verification
 from stackhand.program import Inv
+from tests.checkout import ROOT, clean_environment
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,41 @@ def test_names_behind_a_verb_are_its_services(typed: str, meant: str) -> None:
     program.parse_core(["inv", *typed.split()])
     program.parse_collection()
     assert program.names_as_flags(typed.split()) == meant.split()
+
+
+def inv(typed: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "stackhand", *typed.split()]
+    return subprocess.run(argv, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "verb"),
+    [
+        ("logs --lines abc", "--lines wants a number, and 'abc' is none", "--help logs"),
+        ("logs --lines=it's", '--lines wants a number, and "it\'s" is none', "--help logs"),
+        ("up --timeout abc", "--timeout wants a number, and 'abc' is none", "--help up"),
+        ("-T soon up", "-T wants a number, and 'soon' is none", "--help"),
+        ("--help nosuch", "No idea what 'nosuch' is!", "--list"),
+        ("--help statsu", "No idea what 'statsu' is!", "status"),
+        ("logs --lines 0", "--lines 0 shows nothing.", "a number from 1 on"),
+        ("up --timeout nan", "--timeout nan is no time to wait.", "seconds, above 0"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_with_what_to_do_next(typed: str, words: str, verb: str) -> None:
+    said = inv(typed)
+    assert said.returncode == 2
+    assert words in said.stderr
+    assert said.stderr.splitlines()[-1].endswith(verb)
+    assert "Traceback" not in said.stderr
+
+
+def test_a_reader_of_the_list_that_goes_away_is_no_fault() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    argv = [sys.executable, "-m", "stackhand", "--list"]
+    said = subprocess.run(argv, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (said.returncode, said.stderr) == (0, "")
 
 
 def test_a_playbook_gets_its_variables_as_one_json_object() -> None:

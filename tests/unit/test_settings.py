@@ -64,6 +64,16 @@ def test_the_environment_wins_as_in_compose_and_is_said(root: Path, monkeypatch:
     assert found.notes == ("from the environment, not .env: LOG_LEVEL",)
 
 
+def test_a_wrong_value_of_the_environment_is_not_blamed_on_the_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    with pytest.raises(Failure, match=r"The environment has 1 wrong value\.") as caught:
+        settings.ensure(root)
+    assert "(from the environment: unset LOG_LEVEL to use that of .env)" in caught.value.evidence[0]
+    assert caught.value.next == "unset LOG_LEVEL, then repeat the command"
+
+
 def test_two_ports_of_one_number_are_refused(root: Path) -> None:
     (root / ".env").write_text("WEB_PORT=4000\n")
     with pytest.raises(Failure) as caught:
@@ -80,8 +90,24 @@ def test_a_secret_is_never_shown_in_a_complaint(root: Path) -> None:
 
 def test_a_file_that_is_no_text_is_told(root: Path) -> None:
     (root / ".env").write_bytes(b"A=\xff\xfe\n")
-    with pytest.raises(Failure, match=r"\.env cannot be read"):
-        settings.ensure(root)
+    for read in (settings.ensure, settings.load):
+        with pytest.raises(Failure, match=r"\.env cannot be read"):
+            read(root)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("POSTGRES_USER", "pg_admin"),
+        ("POSTGRES_USER", "public"),
+        ("POSTGRES_USER", "none"),
+        ("POSTGRES_DB", "template1"),
+    ],
+)
+def test_a_name_that_postgresql_keeps_for_itself_is_refused(root: Path, key: str, name: str) -> None:
+    kind = settings.schema(ROOT / ".env.example")[key]
+    assert "PostgreSQL" in values.CHECKS[kind.kind](name, kind.words)
+    assert not values.CHECKS[kind.kind]("pgadmin", kind.words)
 
 
 def test_an_example_without_types_is_refused(root: Path) -> None:

@@ -20,6 +20,22 @@ def test_facts_are_remembered_and_forgotten(tmp_path: Path) -> None:
     assert State(tmp_path).read() == {"engine": "embedded"}
 
 
+def test_all_is_forgotten_but_the_engine(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.forget()
+    assert not state.file.exists()
+    state.make()
+    state.remember(engine="compose", name="shop", services=["api"])
+    state.forget()
+    assert state.read() == {"engine": "compose"}
+
+
+def test_folders_that_may_hold_secrets_are_for_their_owner(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.make()
+    assert {each.stat().st_mode & 0o777 for each in (state.logs, state.services, state.snapshots)} == {0o700}
+
+
 def test_a_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:
     state = State(tmp_path)
     state.make()
@@ -32,6 +48,19 @@ def test_sockets_lie_where_their_path_is_short_enough(tmp_path: Path, length: in
     root = tmp_path / ("x" * (length // 2)) / ("y" * (length // 2))
     socket = State(root).run / "postgres" / ".s.PGSQL.65535"
     assert len(str(socket)) <= SOCKET_PATH_LIMIT or len(str(tmp_path)) > 80
+
+
+def test_the_folder_of_sockets_is_the_same_whatever_tmpdir_says_and_made_for_a_start_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = State(tmp_path / ("x" * 100))
+    before = state.run
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert state.run == before
+    state.root.mkdir()
+    state.make()
+    assert not state.run.exists()
 
 
 def test_a_turn_that_does_not_come_says_who_has_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from typing import Any
 
@@ -26,6 +27,7 @@ class ActionModule(Action):
         """Return how each start went."""
         engine = self.engine("compose", check=check)
         assert isinstance(engine, Compose)  # noqa: S101 - the line above
+        os.environ.pop(docker.FILE_OF_ANOTHER, None)  # in this task's own process, and the module's below it
         module = {
             "project_src": str(engine.state.root),
             "project_name": engine.project,
@@ -94,7 +96,7 @@ class _Watch(threading.Thread):
         try:
             return docker.containers(self._engine.project)
         except docker.Gone as error:
-            raise self._engine.explain(str(error), []) from error
+            raise self._engine.explain(error.said, []) from error
 
 
 class _GivenUp(Exception):  # noqa: N818 - an end, not a fault

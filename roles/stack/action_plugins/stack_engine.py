@@ -20,6 +20,7 @@ class ActionModule(Action):
             packages.COLLECTIONS.require()
         preflight.no_other_engine(chosen.name, self.state)
         engine = self.engine(chosen.name, check=check)
+        preflight.no_other_name(engine)
         notes = [f"left out, for it has no x-embedded: {name}" for name in engine.left_out()]
         moved = preflight.ports(engine, free=bool(arguments.get("free_ports")), check=check)
         if moved:

@@ -138,5 +138,8 @@ class Database:
 
     def _psql(self, service: Service, user: str, statement: str) -> subprocess.CompletedProcess[str]:
         words = self._engine.execute(service, "--env", "PGHOST=/var/run/postgresql")
-        argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", "postgres", "-f", "-"]
-        return subprocess.run(argv, input=statement, capture_output=True, text=True, check=False)
+        terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
+        argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", "postgres", "-f", "-"]
+        return subprocess.run(
+            argv, input=f"{login.UNLOGGED};\n{statement}", capture_output=True, text=True, check=False
+        )

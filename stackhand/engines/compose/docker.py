@@ -25,6 +25,8 @@ ANSWER_WITHIN = 2.0
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
 HOST = ("context", "inspect", "--format", "{{.Name}} {{.Endpoints.docker.Host}}")
+FILE_OF_ANOTHER = "COMPOSE_FILE"
+DOCTOR = "./inv doctor says why"
 INSTEAD = "./inv up --engine embedded needs none"
 
 
@@ -43,8 +45,17 @@ class Reached:
     compose: str
 
 
-class Gone(Exception):  # noqa: N818 - a state of the machine, not a fault
-    """The container engine does not answer."""
+class Gone(Failure):
+    """The container engine does not answer.
+
+    Args:
+        said: what was said instead.
+    """
+
+    def __init__(self, said: str) -> None:
+        what = "The container engine does not answer any more."
+        super().__init__(what, evidence=said.splitlines()[:3], next=DOCTOR, code=ExitCode.PREFLIGHT)
+        self.said = said
 
 
 def reach() -> Reached:
@@ -118,6 +129,11 @@ def run(
     if said.returncode != 0 and is_gone(said.stderr):
         raise Gone(said.stderr.strip())
     return said
+
+
+def surroundings() -> dict[str, str]:
+    """Return the environment for a command of Compose: ours, but for COMPOSE_FILE, which names the file of another."""
+    return {name: value for name, value in os.environ.items() if name != FILE_OF_ANOTHER}
 
 
 def is_gone(words: str) -> bool:

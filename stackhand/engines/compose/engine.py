@@ -37,10 +37,9 @@ class Compose(Engine):
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
-        found = {
-            "COMPOSE_PROJECT_NAME": self.project,
-            "HEALTH_TARGETS": self.stack.health_targets("api", lambda other: f"{other.name}:{other.ports[0].target}"),
-        }
+        services = self.stack.services
+        targets = self.stack.health_targets("api", services, lambda other: f"{other.name}:{other.ports[0].target}")
+        found = {"COMPOSE_PROJECT_NAME": self.project, "HEALTH_TARGETS": targets}
         if bundle := images.certificates():
             found["CA_BUNDLE"] = bundle
         return found
@@ -58,17 +57,17 @@ class Compose(Engine):
             Failure: the container engine cannot be reached; why is told.
         """
         try:
-            return docker.containers(self.project)
+            return docker.containers(self.project) if self.project else {}
         except docker.Gone as error:
             raise self._gone(error) from error
 
-    def _gone(self, error: Exception) -> Failure:
+    def _gone(self, error: docker.Gone) -> Failure:
         """Return why the container engine does not answer, as told by asking it once more."""
         try:
             docker.reach()
         except Failure as failure:
             return failure
-        return Failure(f"The container engine did not answer: {error}.", code=ExitCode.PREFLIGHT)
+        return error
 
     def status(self) -> list[ServiceStatus]:
         """Return how each container is, and what the service in it answers at its published port."""
@@ -79,7 +78,7 @@ class Compose(Engine):
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""
         try:
-            return bool(docker.listed(self.project))
+            return bool(self.project and docker.listed(self.project))
         except docker.Gone as error:
             raise self._gone(error) from error
 
@@ -91,9 +90,8 @@ class Compose(Engine):
             return False
         if remembered.get("images") != self._image_fingerprints():
             return False
-        said = docker.run(
-            "compose", "config", "--hash", "*", environment={**os.environ, **self.environment()}, folder=self.state.root
-        )
+        environment = docker.surroundings() | self.environment()
+        said = docker.run("compose", "config", "--hash", "*", environment=environment, folder=self.state.root)
         hashes = dict(line.split() for line in said.stdout.splitlines())
         labels = {name: each["Config"]["Labels"].get("com.docker.compose.config-hash") for name, each in found.items()}
         if hashes != labels:
@@ -139,12 +137,10 @@ class Compose(Engine):
             Failure: an image cannot be pulled or built, or the database cannot be opened.
         """
         self.state.make()
+        preflight.require_ours(self.containers().values(), self.state.root)
         done = self._have_images(progress)
         self.state.remember(
-            engine=self.name,
-            name=self.stack.name,
-            services=self.services(),
-            served={name: status.served(service) for name, service in self.stack.services.items()},
+            engine=self.name, name=self.stack.name, services=self.services(), served=self._served(self.services())
         )
         self.state.remember(images=self._image_fingerprints())
         notes = self.database.reconcile(progress)
@@ -168,14 +164,17 @@ class Compose(Engine):
         try:
             found = docker.containers(self.project)
         except docker.Gone as error:
-            return containers.up_failed(f"Cannot connect to the Docker daemon: {error}", {}, out)
+            return containers.up_failed(f"Cannot connect to the Docker daemon: {error.said}", {}, out)
         return containers.up_failed(message, found, out)
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Make the containers of some services anew, and yield each service once it can be used."""
+        preflight.require_ours(self.containers().values(), self.state.root)
+        self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
+        self.database.reconcile(lambda _: None)
+        self.database.remember()
         self.compose("up", "--detach", "--no-deps", "--force-recreate", *names)
-        for name in names:
-            yield from self.gate([name], timeout)
+        yield from self.gate(names, timeout)
 
     def down(self, *, volumes: bool) -> list[str]:
         """Remove the containers, those that depend on others first; see `Engine.down`.
@@ -184,17 +183,17 @@ class Compose(Engine):
         that are wrong by now cannot keep anything running.
         """
         found = self.containers()
+        preflight.require_ours(found.values(), self.state.root)
         self._stop()
         if volumes:
             for volume in self.volumes():
                 docker.run("volume", "rm", volume)
-            self.state.file.unlink(missing_ok=True)
+            self.state.forget()
         return sorted(name for name, each in found.items() if not containers.exited(each))
 
     def _stop(self) -> None:
         words = ("compose", "--project-name", self.project, "down", "--remove-orphans")
-        environment = {name: value for name, value in os.environ.items() if name != "COMPOSE_FILE"}
-        said = docker.run(*words, environment=environment, folder=Path("/"), timeout=None)
+        said = docker.run(*words, environment=docker.surroundings(), folder=Path("/"), timeout=None)
         if said.returncode != 0:
             raise Failure(
                 f"{self.project} could not be stopped.",
@@ -225,6 +224,9 @@ class Compose(Engine):
 
     # --- details -------------------------------------------------------------------------------------------
 
+    def _served(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        return {name: status.served(self.stack.services[name]) for name in names}
+
     def _have_images(self, progress: images.Progress) -> list[str]:
         """Pull what is missing and build what has changed; return what was done."""
         services = self.stack.services.values()
@@ -241,7 +243,7 @@ class Compose(Engine):
         for image in missing:
             images.pull(image, progress)
         for service in stale:
-            images.build(service, self.stack, {**os.environ, **self.environment()}, progress)
+            images.build(service, self.stack, docker.surroundings() | self.environment(), progress)
         return [*(f"pulled {image}" for image in missing), *(f"built {each.name}" for each in stale)]
 
     def _is_built(self, service: Service, built: Mapping[str, str]) -> bool:
@@ -253,9 +255,14 @@ class Compose(Engine):
         return {each.name: images.fingerprint(each, self.stack) for each in services if each.build}
 
     def volumes(self) -> list[str]:
-        """Return the names of this stack's volumes."""
+        """Return the names of this stack's volumes; raises as `containers` does."""
+        if not self.project:  # nothing was started yet, or `down` has removed it all
+            return []
         label = f"label=com.docker.compose.project={self.project}"
-        return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
+        try:
+            return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
+        except docker.Gone as error:
+            raise self._gone(error) from error
 
     def execute(self, service: Service, *flags: str) -> list[str]:
         """Return the beginning of a command that runs in a service's container.
@@ -274,7 +281,7 @@ class Compose(Engine):
         Raises:
             Failure: it failed; why is told as for a start.
         """
-        environment = {**os.environ, **self.environment()}
+        environment = docker.surroundings() | self.environment()
         said = docker.run(
             "compose", "--progress", "plain", *words, environment=environment, folder=self.state.root, timeout=None
         )

@@ -58,6 +58,7 @@ def watch(
                 continue
             if started := _passed(service, container, needed=name in needed):
                 started.changed = _generation(container) not in before
+                started.seconds = started.seconds if started.changed else 0.0  # it took them some other day
                 del waiting[name]
                 yield started
         if waiting and time.monotonic() > deadline:

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stackhand.engines.compose import api, docker, images
+from stackhand.engines.compose.containers import Container
 from stackhand.failure import ExitCode, Failure
 
 NEEDED_MB = 1500
 """What the four images of the stack take, their build and a new volume."""
+PROJECT = "com.docker.compose.project"
+FOLDER = f"{PROJECT}.working_dir"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+
+def require_ours(found: Iterable[Container], root: Path) -> None:
+    """Refuse to touch the containers of another checkout, which a copy of it has the name of.
+
+    Raises:
+        Failure: they were started in another folder, which is still there.
+    """
+    for container in found:
+        labels = container["Config"]["Labels"]
+        folder = Path(labels.get(FOLDER) or root)
+        if folder.exists() and not folder.samefile(root):
+            raise Failure(
+                f"The containers of {labels.get(PROJECT)} are those of the checkout {folder}.",
+                next="work there; or delete COMPOSE_PROJECT_NAME from .env: ./inv up makes another",
+                code=ExitCode.PREFLIGHT,
+            )
 
 
 def require_disk() -> None:
@@ -53,10 +73,10 @@ def _certificates() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _disk() -> tuple[Path, int] | None:
-    """Return the folder of the engine's images and the MB free there; None where it is not on this machine."""
-    said = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
-    place = Path(said)
+    """Return the folder of the engine's images and the MB free there; None where that cannot be told."""
     try:
+        said = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
+        place = Path(said)
         return (place, shutil.disk_usage(place).free // 1_000_000) if said else None
-    except OSError:  # in the virtual machine of Docker Desktop, say
+    except (docker.Gone, OSError):  # slow today; or in the virtual machine of Docker Desktop
         return None

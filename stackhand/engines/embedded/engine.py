@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from stackhand.state import State
 
 FOLLOW_POLL = 0.2
 STOP_WITHIN = 10.0
+REMAINS_WITHIN = 5.0
 
 
 class Embedded(Engine):
@@ -151,6 +153,7 @@ class Embedded(Engine):
         """Write down the programs and have a supervisor that knows them; see `Engine.prepare`."""
         programs = {name: server.program() for name, server in self.servers().items()}
         self.state.make()
+        self.state.make_run()
         changed = False
         for path in self.state.services.glob("*.json"):
             if path.stem not in programs:
@@ -170,7 +173,7 @@ class Embedded(Engine):
         changed |= self.supervisor.ensure("")
         for name, record in processes.records(self.state.run).items():
             if name not in {*programs, processes.SUPERVISOR} and not record.alive:  # of a service that is no more
-                (self.state.run / f"{name}.json").unlink(missing_ok=True)
+                self._forget(name)
         return changed, []
 
     def start(self, name: str, timeout: float) -> Started:
@@ -217,6 +220,10 @@ class Embedded(Engine):
         """Restart services with the settings of now, and yield each once it can be used."""
         self._stop(reversed(list(names)))
         self.prepare(lambda _: None)
+        for name, server in self.servers().items():
+            if name not in names:
+                with suppress(OSError):  # nobody answers: it does not run, or not at the port of now
+                    server.settle()
         for name in names:
             yield self.start(name, timeout)
 
@@ -226,7 +233,7 @@ class Embedded(Engine):
         if volumes:
             shutil.rmtree(self.state.data, ignore_errors=True)
             shutil.rmtree(self.state.services, ignore_errors=True)
-            self.state.file.unlink(missing_ok=True)
+            self.state.forget()
         shutil.rmtree(self.state.run, ignore_errors=True)
         return sorted(ran)
 
@@ -268,9 +275,16 @@ class Embedded(Engine):
             self.supervisor.call("stopProcess", name, False)
             stopped.append(name)
             self._await_end(name, record, STOP_WITHIN + 2)
-            # A record that is left is one of a process that ended against our will.
-            (self.state.run / f"{name}.json").unlink(missing_ok=True)
+            self._forget(name)
         return stopped
+
+    def _forget(self, name: str) -> None:
+        """Remove a stopped service's record, and first what it started and did not end: nobody would know it after.
+
+        A record that is left is one of a process that ended against our will.
+        """
+        processes.end(processes.remains(self.state.run, name), REMAINS_WITHIN)
+        (self.state.run / f"{name}.json").unlink(missing_ok=True)
 
     def _await_end(self, name: str, record: processes.Record | None, patience: float) -> None:
         """Wait until a process has ended and supervisord knows: it would take a start before that for one too many."""

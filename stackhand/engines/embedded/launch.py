@@ -32,10 +32,16 @@ def birth(pid: int) -> str | None:
     except OSError:
         if Path("/proc/self/stat").exists():
             return None
-        said = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return said.stdout.strip() or None
+        return started(pid)
     state, *fields = stat.rpartition(")")[2].split()
     return None if state in {"Z", "X"} else f"{boot}:{fields[18]}"
+
+
+def started(pid: int) -> str | None:
+    """Return when a process started, as ps(1) tells it: the same whatever language and zone the asking shell has."""
+    words = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+    said = subprocess.run(words, env={"LC_ALL": "C", "TZ": "UTC"}, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or None
 
 
 def end_remains(groups: list[int]) -> None:
@@ -81,7 +87,8 @@ def _note_down(record: Path, fingerprint: str) -> list[int]:
         before = json.loads(record.read_text(encoding="utf-8"))
         earlier = [before["pid"], *before["earlier"]][:RUNS_KEPT]
     pid = os.getpid()
-    found = {"pid": pid, "birth": birth(pid), "fingerprint": fingerprint, "earlier": earlier}
+    found: dict[str, object] = {"pid": pid, "birth": birth(pid), "fingerprint": fingerprint, "earlier": earlier}
+    found["record"] = str(record)
     draft = record.with_suffix(".tmp")
     draft.write_text(json.dumps(found), encoding="utf-8")
     draft.replace(record)

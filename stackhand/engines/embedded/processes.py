@@ -42,13 +42,21 @@ class Record:
 
 
 def read(run: Path, name: str) -> Record | None:
-    """Return the record of a service, dead or alive; None when there is none that can be read."""
+    """Return the record of a service, dead or alive; None when there is none that can be read, or another's."""
     try:
-        found = json.loads((run / f"{name}.json").read_text(encoding="utf-8"))
+        path = run / f"{name}.json"
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if _of_another(path, Path(found.get("record", path))):
+            return None
         earlier = tuple(int(pid) for pid in found["earlier"])
         return Record(name, int(found["pid"]), str(found["birth"]), str(found["fingerprint"]), earlier)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _of_another(path: Path, written: Path) -> bool:
+    """Whether a record came here with a copy of the checkout that wrote it; one that was moved leaves none behind."""
+    return written != path and written.exists() and not written.samefile(path)
 
 
 def records(run: Path) -> dict[str, Record]:
@@ -70,9 +78,21 @@ def living(found: dict[str, Record]) -> list[psutil.Process]:
     stays taken while it has members, so such a session whose leader is either dead or the recorded one, and in
     it one of the recorded groups, cannot be anybody else's.
     """
-    session = found.get(SUPERVISOR)
-    groups = {pid for record in found.values() for pid in (record.pid, *record.earlier)}
     alive = {record.pid for record in found.values() if record.alive}
+    return _members(found.get(SUPERVISOR), _groups(found.values()), alive)
+
+
+def remains(run: Path, name: str) -> list[psutil.Process]:
+    """Return what a service has left in its process groups, known as `living` knows it."""
+    record = read(run, name)
+    return _members(read(run, SUPERVISOR), _groups([record]), set()) if record else []
+
+
+def _groups(found: Iterable[Record]) -> set[int]:
+    return {pid for record in found for pid in (record.pid, *record.earlier)}
+
+
+def _members(session: Record | None, groups: set[int], alive: set[int]) -> list[psutil.Process]:
     members = []
     for process in psutil.process_iter():
         try:

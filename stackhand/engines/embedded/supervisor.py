@@ -7,6 +7,7 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,8 +24,12 @@ from stackhand.failure import Failure
 from stackhand.loglines import tail
 from stackhand.state import State
 
+COMMENT = re.compile(r"\s[#;]")
+ROOT = "STACKHAND_ROOT"
 ANSWER_WITHIN = 3.0
 START_WITHIN = 10.0
+STOPS_WITHIN = 15.0
+"""Above the `stopwaitsecs` of every program, after which supervisord kills."""
 
 
 class Gone(Exception):  # noqa: N818 - a state, not a fault: nobody supervises right now
@@ -89,29 +94,29 @@ class Supervisor:
             Whether it differs from the one before.
         """
         parser = configparser.RawConfigParser()
-        parser["unix_http_server"] = {"file": _plain(self.socket), "chmod": "0700"}
+        parser["unix_http_server"] = {"file": self._plain(self.socket), "chmod": "0700"}
         parser["supervisord"] = {
-            "logfile": _plain(self.log),
+            "logfile": self._plain(self.log),
             "logfile_maxbytes": "1MB",
             "logfile_backups": "1",
-            "pidfile": _plain(self.state.run / "supervisord.pid"),
+            "pidfile": self._plain(self.state.run / "supervisord.pid"),
             "nodaemon": "true",
             "silent": "true",
         }
         parser["rpcinterface:supervisor"] = {
             "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
         }
-        python, launcher = _plain(sys.executable), _plain(launch.__file__)
+        python, launcher = self._plain(sys.executable), self._plain(launch.__file__)
         for name, options in programs.items():
             parser[f"program:{name}"] = {
-                "command": f'"{python}" -I -S "{launcher}" "{_plain(self.state.services / name)}.json"',
+                "command": f'"{python}" -I -S "{launcher}" "{self._plain(self.state.services / name)}.json"',
                 "autostart": "false",
                 "autorestart": "true",
                 "startsecs": "1",
                 "startretries": "3",
                 "killasgroup": "true",
                 "redirect_stderr": "true",
-                "stdout_logfile": _plain(self.state.logs / f"{name}.log"),
+                "stdout_logfile": self._plain(self.state.logs / f"{name}.log"),
                 "stdout_logfile_maxbytes": "10MB",
                 "stdout_logfile_backups": "2",
                 **options,
@@ -143,7 +148,11 @@ class Supervisor:
             json.dumps(
                 {
                     "argv": [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)],
-                    "environment": {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+                    "environment": {
+                        "PATH": os.environ.get("PATH", os.defpath),
+                        "LANG": "C.UTF-8",
+                        ROOT: str(self.state.root),
+                    },
                     "directory": str(self.state.root),
                     "account": None,
                     "umask": 0o022,
@@ -218,12 +227,24 @@ class Supervisor:
         added, changed, removed = self.call("reloadConfig")[0]
         for name in (*removed, *changed):
             with suppress(xmlrpc.client.Fault):
-                self.call("stopProcess", name)
+                self.call("stopProcess", name, False)  # it would answer when the service has ended, too late for us
+        for name in (*removed, *changed):
+            self._await_stopped(name)
             self.call("removeProcessGroup", name)
         for name in (*added, *changed):
             self.call("addProcessGroup", name)
 
+    def _await_stopped(self, name: str) -> None:
+        deadline = time.monotonic() + STOPS_WITHIN
+        while time.monotonic() < deadline and self.processes().get(name, {}).get("statename") == "STOPPING":
+            time.sleep(0.03)
 
-def _plain(path: str | Path) -> str:
-    """Return a path as supervisord's configuration wants it: a percent sign begins an expansion there."""
-    return str(path).replace("%", "%%")
+    def _plain(self, path: str | Path) -> str:
+        """Return a path as supervisord's configuration wants it: a percent sign begins an expansion there.
+
+        A # or ; behind a blank begins a comment, and nothing quotes it; but what an expansion brings is not looked at.
+        """
+        root, text = str(self.state.root), str(path)
+        if COMMENT.search(root) and text.startswith(root):
+            return f"%(ENV_{ROOT})s{text.removeprefix(root).replace('%', '%%')}"
+        return text.replace("%", "%%")

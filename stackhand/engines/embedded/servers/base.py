@@ -122,8 +122,9 @@ class Server(ABC):
         """Return the service's environment with the addresses of its neighbours as they are on this machine."""
         found = dict(self.service.environment)
         if "HEALTH_TARGETS" in found:
+            here = [each.name for each in self.stack.services.values() if each.embedded]
             found["HEALTH_TARGETS"] = self.stack.health_targets(
-                self.service.name, lambda other: f"127.0.0.1:{other.port}"
+                self.service.name, here, lambda other: f"127.0.0.1:{other.port}"
             )
         found = {key: self.localised(value) for key, value in found.items()}
         given = self.service.embedded.environment if self.service.embedded else {}

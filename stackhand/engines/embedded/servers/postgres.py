@@ -134,13 +134,22 @@ class Postgres(Server):
 
         Returns:
             A sentence on each thing that had to be changed.
+
+        Raises:
+            Failure: the server refuses.
         """
         why = login.refused(self.service)
         if why is None:
             return []
+        import pg8000
+
         connection = self.local()
         try:
+            connection.run(login.UNLOGGED)
             done = login.follow(self.service, why, connection.run)
+        except pg8000.DatabaseError as error:
+            said = error.args[0].get("M", "") if error.args and isinstance(error.args[0], dict) else str(error)
+            raise Failure(f"{self.service.name} refused to follow .env.", evidence=[said]) from error
         finally:
             connection.close()
         return [] if self.new else done

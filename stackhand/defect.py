@@ -1,0 +1,31 @@
+"""An error nobody foresaw, as people read it: whose mistake it is, and where its traceback is kept."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import UTC, datetime
+
+from stackhand import ROOT
+from stackhand.failure import Failure
+
+
+def of(doing: str, error: Exception) -> Failure:
+    """Keep the traceback of an error, and return the failure that says where.
+
+    Args:
+        doing: the verb or the step that met it.
+        error: what was met.
+    """
+    path = ROOT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
+    where = "its traceback could not be written"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        where = f"traceback: {path.relative_to(ROOT)}"
+    except OSError:
+        pass
+    return Failure(
+        f"This is a mistake in Stackhand: {doing} met {type(error).__name__}: {error}",
+        evidence=[where],
+        next="./inv support, and attach the file it writes to an issue",
+    )
