@@ -73,8 +73,11 @@ def restart(*, services: Sequence[str]) -> None:
         engine = engines.remembered(state, stack)
         wished = {stack.service(each).name for each in services}
         if unable := [name for name in engine.left_out() if name in wished]:
-            what = f"{unable[0]} does not run on this engine: it has no x-embedded."
-            raise Failure(what, code=ExitCode.USAGE)
+            raise Failure(
+                f"{unable[0]} does not run on this engine: it has no x-embedded.",
+                next="give it one in docker-compose.yml, or ./inv up --engine compose",
+                code=ExitCode.USAGE,
+            )
         names = [name for name in engine.services() if not wished or name in wished]
         if not engine.runs():
             raise not_running(state)

@@ -166,9 +166,8 @@ def test_a_note_is_shown_as_the_text_it_is(page: Page, stack: Checkout, address:
     sql = f"INSERT INTO history_incident ({fields}) VALUES ({values}) RETURNING id"
     number = stack.inv("db.shell", stdin=sql).out.split()[2]
     assert "noted on cache of " in stack.inv("db.note", number, f"{BOUND}\nThe second line.").out
-    eventually(
-        lambda: [each for each in stack.ask("/api/incidents")[1]["incidents"] if each["note"]], "it has the note"
-    )
+    asked = "/api/incidents?limit=100"  # as the page does
+    eventually(lambda: [each for each in stack.ask(asked)[1]["incidents"] if each["note"]], "it has the note")
     page.goto(address)
     shown = page.locator("#incidents li")
     expect(shown).to_have_count(1, timeout=SOON)

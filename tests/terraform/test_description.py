@@ -16,6 +16,7 @@ from tests.checkout import ROOT
 SCALE = {"min": 1, "max": 3, "cpu": 60, "memory": 70}
 GOOD: dict[str, Any] = {
     "build": "./shop",
+    "ports": ["127.0.0.1:${SHOP_PORT:-5000}:5000"],
     "x-health": "/up",
     "x-aws": {
         "port": 5000,

@@ -87,19 +87,19 @@ def deploy(applied: Plan) -> list[Statement]:
     return [statement for name in names for statement in statements(found[name])]
 
 
-@pytest.mark.parametrize(("action", "resource", "context"), REFUSED)
+@pytest.mark.parametrize(("action", "resource", "tags"), REFUSED)
 def test_what_is_of_another_environment_or_of_nobody_stays_so(
-    deploy: list[Statement], action: str, resource: str, context: dict[str, str]
+    deploy: list[Statement], action: str, resource: str, tags: dict[str, str]
 ) -> None:
     arn = resource if resource == "*" else f"arn:aws:{resource}"
-    assert not allowed(deploy, action, arn, **context, **REGION)
+    assert not allowed(deploy, action, arn, **tags, **REGION)
 
 
-@pytest.mark.parametrize(("action", "resource", "context"), ALLOWED)
+@pytest.mark.parametrize(("action", "resource", "tags"), ALLOWED)
 def test_what_is_of_this_environment_is_made_and_changed(
-    deploy: list[Statement], action: str, resource: str, context: dict[str, str]
+    deploy: list[Statement], action: str, resource: str, tags: dict[str, str]
 ) -> None:
-    assert allowed(deploy, action, f"arn:aws:{resource}", **context, **REGION)
+    assert allowed(deploy, action, f"arn:aws:{resource}", **tags, **REGION)
 
 
 def test_what_terraform_makes_has_the_tags_that_decide(applied: Plan) -> None:
