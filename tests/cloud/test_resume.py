@@ -8,6 +8,7 @@ import pytest
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import lead, rolling, verify
+from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Part
 from tests.cloud.conftest import SERVICES, Cloud, Troubled
 from tests.cloud.fake_ecs import Accepted, Refused
@@ -152,6 +153,7 @@ def test_a_release_that_was_left_on_its_way_back_is_not_ordered_anew(held: Cloud
 @pytest.mark.parametrize("verdict", ["superseded", "still_rolling"])
 def test_a_verdict_that_the_bucket_does_not_take_is_told_none_the_less(held: Cloud, verdict: str) -> None:
     release(held, "first")
+    held.context.pace = Pace(timeout=60.0)
     ordered = held.world.updates() + 2
     if verdict == "superseded":
         words = {"service": "shop-web", "taskDefinition": definitions(held)["web"], "forceNewDeployment": True}

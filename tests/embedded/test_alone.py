@@ -92,3 +92,16 @@ def test_a_path_with_letters_that_mean_something_elsewhere_or_too_long_for_a_soc
     assert checkout.inv("db.shell", stdin="SELECT 42").out.split()[2] == "42"
     checkout.inv("down")
     leaks.check()
+
+
+def test_a_snapshot_is_brought_back_for_another_role(stack: Checkout) -> None:
+    before = stack.setting("POSTGRES_USER")
+    stack.inv("db.shell", stdin="CREATE TABLE handed_on AS SELECT 7 AS seven")
+    stack.inv("db.snapshot", "of-another")
+    stack.env(POSTGRES_USER="newcomer")
+    stack.inv("up")
+    stack.inv("db.restore", "of-another", "--yes")
+    owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'handed_on'"
+    assert stack.inv("db.shell", stdin=owner).out.split()[2] == "newcomer"
+    stack.env(POSTGRES_USER=before)
+    stack.inv("up")

@@ -159,19 +159,6 @@ def test_a_role_that_postgresql_refuses_is_told_and_no_log_has_its_password(stac
     assert stack.setting("POSTGRES_PASSWORD") not in said.err + logs
 
 
-def test_a_snapshot_is_brought_back_for_another_role(stack: Checkout) -> None:
-    before = stack.setting("POSTGRES_USER")
-    stack.inv("db.shell", stdin="CREATE TABLE handed_on AS SELECT 7 AS seven")
-    stack.inv("db.snapshot", "of-another")
-    stack.env(POSTGRES_USER="newcomer")
-    stack.inv("up")
-    stack.inv("db.restore", "of-another", "--yes")
-    owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'handed_on'"
-    assert stack.inv("db.shell", stdin=owner).out.split()[2] == "newcomer"
-    stack.env(POSTGRES_USER=before)
-    stack.inv("up")
-
-
 def test_a_password_of_any_letters_is_seen_alike_by_every_program(stack: Checkout) -> None:
     from stackhand import dotenv
 
