@@ -14,8 +14,8 @@ ITS_OWN = re.compile(r"^\.stackhand/(data|logs)/|(^|/)__pycache__(/|$)")
 
 
 def create(path: Path, engine: str) -> None:
-    """Copy the checkout, for a stack on an engine; without an engine, as it is after git clone: no .env."""
-    Checkout.make(path, engine=engine, env=bool(engine))
+    """Copy the checkout, for a stack on an engine."""
+    Checkout.make(path, engine=engine)
 
 
 def look(path: Path, engine: str) -> None:

@@ -31,7 +31,6 @@ def environment(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("scenario", "engine"),
     [
-        ("environment", ""),
         ("stack-embedded", "embedded"),
         pytest.param("stack-compose", "compose", marks=COMPOSE.marks),
     ],

@@ -33,17 +33,16 @@ def stop_all(checkout: Checkout) -> None:
     docker("stop", *docker("ps", "--quiet", "--filter", f"name={checkout.name}-").split())
 
 
-def test_check_mode_tells_what_the_run_does(checkout: Checkout) -> None:
-    embedded = checkout.engine == "embedded"
+def test_check_mode_reports_what_the_run_changes(running: Checkout) -> None:
+    embedded = running.engine == "embedded"
     situations: dict[str, tuple[Callable[[], object], str]] = {
-        "first start": (lambda: None, "up"),
-        "new password": (lambda: checkout.env(POSTGRES_PASSWORD="another-one-altogether"), "up"),
-        "supervisor killed": (lambda: checkout.kill("supervisord"), "up"),
-        "containers stopped": (lambda: stop_all(checkout), "down"),
+        "new password": (lambda: running.env(POSTGRES_PASSWORD="another-one-altogether"), "up"),
+        "supervisor killed": (lambda: running.kill("supervisord"), "up"),
+        "containers stopped": (lambda: stop_all(running), "down"),
     }
     del situations["containers stopped" if embedded else "supervisor killed"]
     for name, (happens, playbook) in situations.items():
         happens()
-        told = changed(checkout, playbook, "--check")
-        assert told, name
-        assert told == changed(checkout, playbook), name
+        reported = changed(running, playbook, "--check")
+        assert reported, name
+        assert reported == changed(running, playbook), name
