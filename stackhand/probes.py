@@ -122,8 +122,8 @@ def _written_out(pattern: str) -> int:
 def _questions(name: str, web: Web) -> list[Question]:
     probe = web.probe if isinstance(web.probe, Probe) else Probe()
     path = probe.path or web.health
-    found = [Question(name, path)] if path else []
-    return [*found, *([Question(name, probe.version, commit=True)] if probe.version else [])]
+    health = [Question(name, path)] if path else []
+    return [*health, *([Question(name, probe.version, commit=True)] if probe.version else [])]
 
 
 def _why(path: str, webs: Mapping[str, Web]) -> str:

@@ -25,12 +25,12 @@ OF_AN_IMAGE = ("command", "entrypoint", "configs", "volumes")
 def notes(stack: Stack) -> list[Note]:
     """Return what there is to know of the services on AWS."""
     written = read(stack.root / FILE)
-    found = []
+    result = []
     if written.get("include"):
-        found.append(Note(Level.IGNORED, "include", FILE, "the services of these files are not on AWS"))
+        result.append(Note(Level.IGNORED, "include", FILE, "the services of these files are not on AWS"))
     for name, entry in written["services"].items():
-        found += _service(stack.services[name], stack, entry or {})
-    return found
+        result += _service(stack.services[name], stack, entry or {})
+    return result
 
 
 def refusals(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -41,29 +41,30 @@ def refusals(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"services.{name}.{key}: {support.message}"
 
 
-def lines(found: Sequence[Note]) -> list[str]:
+def lines(noted: Sequence[Note]) -> list[str]:
     """Return them as people read them: a line for each thing that is lost, one for all that is only different."""
-    lost = sorted((each for each in found if each.level is Level.IGNORED), key=lambda each: (each.key, each.message))
-    told = []
+    ours = [each for each in noted if each.key.startswith("x-aws")]
+    theirs = [each for each in noted if each not in ours]
+    lost = sorted((each for each in theirs if each.level is Level.IGNORED), key=lambda each: (each.key, each.message))
+    output = [f"{each.subject}: {each.message}" for each in ours]
     for (key, message), group in groupby(lost, key=lambda each: (each.key, each.message)):
-        told.append(f"{key} of {', '.join(each.subject for each in group)}: {message}")
-    told += [f"{each.subject}: {each.message}" for each in found if each.key == "x-aws.hardened"]
-    other = sorted({each.key for each in found if each.level is Level.DIFFERS and each.key != "x-aws.hardened"})
+        output.append(f"{key} of {', '.join(each.subject for each in group)}: {message}")
+    other = sorted({each.key for each in theirs if each.level is Level.DIFFERS})
     if other:
-        told.append(f"different on AWS: {', '.join(other)} (docs/operations.md)")
-    return told
+        output.append(f"different on AWS: {', '.join(other)} (docs/operations.md)")
+    return output
 
 
-def to_list(found: Sequence[Note]) -> list[dict[str, Any]]:
+def to_list(noted: Sequence[Note]) -> list[dict[str, Any]]:
     """Return them as the `compose` of docs/output.md."""
-    plain: list[dict[str, Any]] = msgspec.to_builtins(found)
+    plain: list[dict[str, Any]] = msgspec.to_builtins(noted)
     return plain
 
 
 def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
     match service.aws:
         case None:
-            yield Note(Level.IGNORED, "service", service.name, "is not on AWS, for it has no x-aws")
+            yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, for it has no x-aws")
         case Managed():
             yield from _managed(service.name, service.aws, entry)
         case Fargate():
@@ -106,8 +107,8 @@ def _values(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
 
 
 def _seconds(text: str) -> float:
-    found = {unit: float(number) for number, unit in re.findall(r"([\d.]+)(h|m|s)(?!s)", text)}
-    return found.get("h", 0) * 3600 + found.get("m", 0) * 60 + found.get("s", 0)
+    parts = {unit: float(number) for number, unit in re.findall(r"([\d.]+)(h|m|s)(?!s)", text)}
+    return parts.get("h", 0) * 3600 + parts.get("m", 0) * 60 + parts.get("s", 0)
 
 
 def _hardening(name: str, aws: Fargate, entry: Mapping[str, Any]) -> Iterator[Note]:

@@ -85,5 +85,5 @@ def _names(path: Path, service: Service, stack: Stack) -> str:
         text = path.read_text(encoding="utf-8")[:READ] if path.is_file() else ""
     except (OSError, UnicodeDecodeError):
         return ""
-    found = [name for name in stack.services if name != service.name and hosts.leads_to(text, name)]
-    return f"; it leads to {', '.join(found)}, which has another address there" if found else ""
+    others = [name for name in stack.services if name != service.name and hosts.leads_to(text, name)]
+    return f"; it leads to {', '.join(others)}, which has another address there" if others else ""

@@ -80,15 +80,15 @@ class Terraform:
             folder: which.
             stop_at: the code of the message after which nothing more is of interest; without one, to its end.
         """
-        said: list[str] = []
+        output: list[str] = []
 
         def each(line: str) -> bool:
-            said.append(line)
+            output.append(line)
             return bool(stop_at) and f'"{stop_at}"' in line
 
         surroundings = {**self._environment(), "TF_DATA_DIR": str(folder / ".terraform")}
         words = [*self._words(), "init", "-json", "-backend=false"]
-        return process.follow(words, surroundings, self.log, each, folder), said
+        return process.follow(words, surroundings, self.log, each, folder), output
 
     def plan(self, *, refresh: bool = True) -> bool:
         """Plan into `plan_file`; return whether anything would change.

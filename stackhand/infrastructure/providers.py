@@ -34,11 +34,11 @@ def require(environment: Environment) -> None:
                 shutil.copy2(FOLDER / file, folder / file)
         terraform = Terraform(environment)
         terraform.version()
-        code, said = terraform.try_init(folder, stop_at="" if os.environ.get("TF_PLUGIN_CACHE_DIR") else FOUND)
+        code, output = terraform.try_init(folder, stop_at="" if os.environ.get("TF_PLUGIN_CACHE_DIR") else FOUND)
     if code:
         raise Failure(
             "Terraform cannot get its providers here.",
-            evidence=[line for line in map(_error, said) if line] or [f"terraform init ended with {code}"],
+            evidence=[line for line in map(_error, output) if line] or [f"terraform init ended with {code}"],
             next=WAYS_OUT,
             code=ExitCode.PREFLIGHT,
         )
@@ -47,7 +47,7 @@ def require(environment: Environment) -> None:
 def _error(line: str) -> str:
     """Return the first line of what Terraform says of an error; nothing where it speaks of something else."""
     with suppress(ValueError, KeyError, IndexError, TypeError):
-        found = json.loads(line)["diagnostic"]
-        detail = " ".join(str(found.get("detail", "")).split())
-        return f"{found['summary']}: {detail}"
+        diagnostic = json.loads(line)["diagnostic"]
+        detail = " ".join(str(diagnostic.get("detail", "")).split())
+        return f"{diagnostic['summary']}: {detail}"
     return ""

@@ -22,7 +22,7 @@ class Output:
 
     Args:
         folder: where the logs are.
-        verbose: show all that the verbs say.
+        verbose: show all output of the verbs.
     """
 
     def __init__(self, folder: Path, *, verbose: bool = False) -> None:
@@ -63,8 +63,8 @@ class Output:
 
     def expected(self, lines: Sequence[str]) -> None:
         """Show in one line a failure that had to come."""
-        if not self.verbose and (found := paragraph(lines)):
-            self.reporter.line(f"  {found[0]}")
+        if not self.verbose and (failure := paragraph(lines)):
+            self.reporter.line(f"  {failure[0]}")
 
 
 class Lines:
@@ -84,8 +84,8 @@ class Lines:
 
 def is_shown(line: str) -> bool:
     """Whether a line of a verb tells of a step that changed something, or is shown all the same."""
-    words = line.split(maxsplit=2)
-    return len(words) > 1 and (words[0] in DONE or words[1] in ALSO)
+    parts = line.split(maxsplit=2)
+    return len(parts) > 1 and (parts[0] in DONE or parts[1] in ALSO)
 
 
 def paragraph(lines: Sequence[str]) -> list[str]:

@@ -97,8 +97,8 @@ class Rehearsal:
         """
         command = [words[0], "-e", ENVIRONMENT, *words[1:]]
         began = time.monotonic()
-        with self.output.step(name, command) as tell:
-            code, lines = self.copy.inv(command, self.aws.environment(), tell)
+        with self.output.step(name, command) as report:
+            code, lines = self.copy.inv(command, self.aws.environment(), report)
         self.made.look()
         self.steps.append(Step(name, words_of(code), time.monotonic() - began))
         if code != expected:

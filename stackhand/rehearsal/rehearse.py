@@ -30,7 +30,7 @@ def rehearse(*, keep: bool, verbose: bool = False) -> None:
 
     Args:
         keep: leave the last good release running, and everything else to be looked at.
-        verbose: show all that the verbs say, not only what they changed.
+        verbose: show all output of the verbs, not only what they changed.
 
     Raises:
         Failure: a step ended otherwise than it should, or something is left.
@@ -73,9 +73,7 @@ def stop() -> None:
 def _begin(output: Output) -> Rehearsal:
     output.clear()
     shutil.rmtree(LOGS, ignore_errors=True)
-    console.say(
-        f"all that the verbs say: {FOLDER.relative_to(ROOT)}/*.log, and what they log: {LOGS.relative_to(ROOT)}"
-    )
+    console.say(f"full output: {FOLDER.relative_to(ROOT)}/*.log and {LOGS.relative_to(ROOT)}/")
     began = time.monotonic()
     aws = emulator.start(FOLDER, environments.load(ENVIRONMENT).region)
     steps = [Step("emulator", f"answers at {aws.endpoint}", time.monotonic() - began)]

@@ -104,10 +104,10 @@ class Probe:
         return ([f"{question.path}: {what}"] if what else []) + slow
 
     def _version(self, answer: Answer) -> str:
-        told = str(answer.body.get("commit", ""))
-        if answer.code == OK and told == self.commit:
+        commit = str(answer.body.get("commit", ""))
+        if answer.code == OK and commit == self.commit:
             return ""
-        return f"says commit {told}, not {self.commit}" if told else _code(answer, "its JSON has no commit")
+        return f"says commit {commit}, not {self.commit}" if commit else _code(answer, "its JSON has no commit")
 
 
 def _health(answer: Answer) -> str:

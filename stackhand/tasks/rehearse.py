@@ -11,7 +11,7 @@ from stackhand.verb import task
     help={
         "keep": "leave the last good release running, and say where",
         "stop": "instead: end what --keep left running",
-        "verbose": "show all that the verbs say, not only what they changed",
+        "verbose": "show all output of the verbs, not only what they changed",
     }
 )
 def rehearse(c: Context, keep: bool = False, stop: bool = False, verbose: bool = False) -> None:

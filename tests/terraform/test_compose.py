@@ -69,7 +69,7 @@ HOST = "orders is no host name on AWS; orders:5432 is rewritten to its address"
         ),
         (
             {"read_only": None, "cap_drop": None},
-            "shop: has a read-only root file system with a /tmp and no capabilities on AWS; x-aws.hardened: false turns",
+            "shop: has a read-only root file system with a /tmp and no capabilities on AWS; x-aws.hardened: false",
         ),
         ({"cap_drop": None, "read_only": False}, "shop: has no capabilities on AWS; x-aws.hardened: false turns"),
     ],
@@ -106,6 +106,11 @@ def test_each_key_that_is_not_carried_is_named(tmp_path: Path) -> None:
     lost = {key for key, each in AWS.items() if each.level in {Level.DIFFERS, Level.IGNORED}} - skipped
     given: dict[str, Any] = dict.fromkeys(lost, "x") | {"profiles": ["x"], "ports": ["127.0.0.1:5000:5000"]}
     assert {each["key"] for each in compose.to_list(notes(tmp_path, **given))} == lost
+
+
+def test_a_service_that_stays_here_is_named(tmp_path: Path) -> None:
+    notes(tmp_path)
+    assert compose.lines(compose.notes(description.check(tmp_path))) == ["mail: not on AWS, for it has no x-aws"]
 
 
 def test_what_stands_in_for_a_container_is_not_set_up_by_it(tmp_path: Path) -> None:
