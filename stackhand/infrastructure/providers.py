@@ -45,9 +45,9 @@ def require(environment: Environment) -> None:
 
 
 def _error(line: str) -> str:
-    """Return the first line of what Terraform says of an error; nothing where it speaks of something else."""
+    """Return an error of Terraform in one line, without its advice; nothing of a line that has none."""
     with suppress(ValueError, KeyError, IndexError, TypeError):
         diagnostic = json.loads(line)["diagnostic"]
         detail = " ".join(str(diagnostic.get("detail", "")).split())
-        return f"{diagnostic['summary']}: {detail}"
+        return f"{diagnostic['summary']}: {detail.partition(' To see which modules')[0]}"
     return ""
