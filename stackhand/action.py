@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from stackhand import ROOT, defect, engines, model, settings
+from stackhand.console import COUNTS_EVERY
 from stackhand.engines.engine import Engine
 from stackhand.failure import Failure
 from stackhand.playbook import EVENTS
@@ -28,6 +29,7 @@ class Action(ActionBase):  # type: ignore[misc]
 
     options: frozenset[str] = frozenset()
     _told = ""
+    _counted = 0.0
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Do the work and return it as a task's result."""
@@ -72,6 +74,14 @@ class Action(ActionBase):  # type: ignore[misc]
     def note(self, text: str) -> None:
         """Tell something of a long action that is to stay on the screen."""
         self.progress(text, kept=True)
+
+    def count(self, text: str) -> None:
+        """Tell how much of a long action is done: on a terminal at once, elsewhere now and then."""
+        if self.told_at_once:
+            self._tell({"event": "progress", "text": text, "counts": True})
+        elif time.monotonic() >= self._counted + COUNTS_EVERY:
+            self._counted = time.monotonic()
+            self.progress(text)
 
     def progress(self, text: str, *, kept: bool = False) -> None:
         """Tell how far a long action is; what is not `kept` makes room for what comes next."""

@@ -9,6 +9,7 @@ import json
 import locale
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 NAME_WIDTH = 10
 WIDTH_OF_A_PIPE = 1000
+COUNTS_EVERY = 15.0
+"""Seconds between two lines on how much is done, where lines stay."""
 GLYPHS = {"done": "✓", "same": "=", "note": "·", "warning": "!", "failed": "✗"}
 ASCII = {"done": "ok", "same": "==", "note": "-", "warning": "??", "failed": "!!"}
 
@@ -55,6 +58,7 @@ class Reporter:
         self.rich = rich_console(stream) if stream.isatty() else None
         self.live: Progress | None = None
         self._told = ""
+        self._counted = 0.0
 
     def task(self, name: str) -> None:
         """Say what is being done right now; only a terminal shows it."""
@@ -76,6 +80,14 @@ class Reporter:
         elif text != self._told:
             self.line(f"{glyph('note'):>3} {text}")
         self._told = text
+
+    def count(self, text: str) -> None:
+        """Show how much of the present step is done: in the live view at once, as lines only now and then."""
+        if self.live is not None:
+            self.progress(text)
+        elif time.monotonic() >= self._counted + COUNTS_EVERY:
+            self._counted = time.monotonic()
+            self.progress(text)
 
     def note(self, text: str) -> None:
         """Show something about the present step that is to stay."""

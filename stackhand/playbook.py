@@ -133,7 +133,10 @@ def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | 
                 outcome.steps.append(event["step"])
                 outcome.changed |= event["changed"]
             case "progress":
-                (reporter.note if event.get("kept") else reporter.progress)(event["text"])
+                show = (
+                    reporter.note if event.get("kept") else reporter.count if event.get("counts") else reporter.progress
+                )
+                show(event["text"])
             case "report":
                 outcome.report = event["report"]
             case "failure":

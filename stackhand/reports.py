@@ -7,7 +7,7 @@ from typing import Any
 
 def say(report: dict[str, Any]) -> None:
     """Show a plan or a release; other playbooks have said everything by their steps."""
-    if "plan" in report:
+    if {"plan", "release"} <= report.keys():  # a deploy that stopped half-way has the first alone
         from stackhand.infrastructure import verbs
 
         verbs.say_plan(report)

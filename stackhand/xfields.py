@@ -40,10 +40,25 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: int
 
 
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-aws.probe`: what a release is asked through the load balancer, once it is rolled out.
+
+    Args:
+        path: that has to answer 200; without it, `x-health`.
+        version: a path whose JSON has the `commit` that was released; without it, that is not asked.
+    """
+
+    path: str | None = None
+    version: str | None = None
+
+
 class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`x-aws` of a service that runs on ECS Fargate: sizes in CPU units and MiB.
 
-    `ca` is the path, in the image, of the certificates by which a database at RDS is verified.
+    Args:
+        probe: what a release is asked from outside; false for nothing.
+        hardened: whether its root file system is read-only and it has no capabilities where Compose's keys do not say.
+        ca: the path, in the image, of the certificates by which a database at RDS is verified.
     """
 
     port: int
@@ -54,6 +69,8 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needs: list[str] = []
     migrate: str | None = None
     ca: str | None = None
+    probe: Probe | bool = True
+    hardened: bool = True
 
 
 class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"instance_class": "class"}):
@@ -101,7 +118,12 @@ def aws(entry: dict[str, Any], at: str) -> Fargate | Managed | None:
     at, entry = f"{at}.x-aws", entry["x-aws"]
     if isinstance(entry, dict) and "managed" in entry:
         return _convert(entry, Managed, at)
-    return _convert(entry, Fargate, at)
+    found = _convert(entry, Fargate, at)
+    probe = found.probe if isinstance(found.probe, Probe) else Probe()
+    for key, path in (("path", probe.path), ("version", probe.version)):
+        if path is not None and not path.startswith("/"):
+            raise wrong(f"{at}.probe.{key}", "a path that begins with /", path)
+    return found
 
 
 XField = TypeVar("XField", bound=msgspec.Struct)

@@ -34,16 +34,10 @@ locals {
     }
   }
 
-  # The others, with their variables filled in as Compose does it.
+  # The others, with their variables filled in.
   filled = {
     for name, values in local.written : name => {
-      for key, value in values : key => join("", [
-        for part in regexall("[$][{][^}]*[}]|[$][$]|[$][A-Za-z_][A-Za-z_0-9]*|[^$]+|[$]", value) :
-        can(regex("^[$][{A-Za-z_]", part)) ? lookup(
-          local.settings, try(regex("^[$][{]?([A-Za-z_0-9]+)", part)[0], ""), try(regex(":?-([^}]*)[}]$", part)[0], "")
-        ) : part == "$$" ? "$" : part
-      ])
-      if !contains(keys(local.secret_values[name]), key)
+      for key, value in values : key => local.text[value] if !contains(keys(local.secret_values[name]), key)
     }
   }
 

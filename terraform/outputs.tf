@@ -41,6 +41,7 @@ output "release" {
         log_stream_prefix = "task"
         min               = service["x-aws"].scale.min
         max               = service["x-aws"].scale.max
+        probe             = try(service["x-aws"].probe, true)
         migrate           = can(service["x-aws"].migrate) ? split(" ", service["x-aws"].migrate) : null
       }
     }

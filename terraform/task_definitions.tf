@@ -20,31 +20,36 @@ locals {
 
   containers = {
     for name, service in local.services : name => {
-      name      = name
-      image     = contains(local.built, name) ? "IMAGE" : service.image
-      essential = true
-      command   = try(tolist(service.command), split(" ", service.command), null)
-      user      = try(tostring(service.user), null)
+      name             = name
+      image            = contains(local.built, name) ? "IMAGE" : local.text[service.image]
+      essential        = true
+      entryPoint       = length(local.commands[name].entrypoint) == 0 ? null : [for word in local.commands[name].entrypoint : local.text[word]]
+      command          = length(local.commands[name].command) == 0 ? null : [for word in local.commands[name].command : local.text[word]]
+      workingDirectory = try(local.text[service.working_dir], null)
+      user             = try(local.text[tostring(service.user)], null)
 
       environment  = [for key, value in local.environment[name] : { name = key, value = value }]
       secrets      = [for key, variable in local.secrets[name] : { name = key, valueFrom = local.parameters[variable] }]
       portMappings = [{ containerPort = local.ports[name], hostPort = local.ports[name], protocol = "tcp" }]
 
       # ECS Exec does not support a read-only root: its agent writes into the container's own file system.
-      readonlyRootFilesystem = !var.exec
+      readonlyRootFilesystem = local.read_only[name] && !var.exec
       linuxParameters = {
-        initProcessEnabled = true
-        capabilities       = { drop = ["ALL"] }
+        initProcessEnabled = try(tobool(service.init), true)
+        capabilities       = { for key, names in local.capabilities[name] : key => names if length(names) > 0 }
         tmpfs = [
-          for path in flatten([try(service.tmpfs, [])]) : { containerPath = path, size = 64, mountOptions = ["nosuid", "nodev"] }
+          for path, options in local.temporary[name] : { containerPath = path, size = options, mountOptions = ["nosuid", "nodev"] }
         ]
       }
+      ulimits = !can(service.ulimits.nofile) ? null : [{
+        name      = "nofile"
+        softLimit = try(tonumber(service.ulimits.nofile), tonumber(service.ulimits.nofile.soft))
+        hardLimit = try(tonumber(service.ulimits.nofile), tonumber(service.ulimits.nofile.hard))
+      }]
       stopTimeout = min(120, local.seconds[try(service.stop_grace_period, "10s")])
 
-      healthCheck = !can(service.healthcheck.test) ? null : {
-        command = [
-          for word in try(tolist(service.healthcheck.test), ["CMD-SHELL", service.healthcheck.test]) : replace(word, "$$", "$")
-        ]
+      healthCheck = length(local.checks[name]) == 0 || try(local.checks[name][0] == "NONE", false) || try(tobool(service.healthcheck.disable), false) ? null : {
+        command     = [for word in local.checks[name] : local.text[word]]
         interval    = max(5, try(local.seconds[service.healthcheck.interval], 30))
         timeout     = max(2, try(local.seconds[service.healthcheck.timeout], 5))
         retries     = try(service.healthcheck.retries, 3)
@@ -63,7 +68,10 @@ locals {
       }
 
       # A new password is a new template, so that the next deploy starts tasks which have it.
-      dockerLabels = { "stackhand.secrets-version" = tostring(var.secrets_version) }
+      dockerLabels = merge(
+        { for key, value in local.labels[name] : key => local.text[value] },
+        { "stackhand.secrets-version" = tostring(var.secrets_version) },
+      )
     }
   }
 }

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stackhand import model, settings
+from stackhand import model, probes, settings
 from stackhand.composefile import FILE, read
 from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import compose
+from stackhand.infrastructure.hosts import PORTS
 from stackhand.model import Service, Stack
-from stackhand.xfields import Fargate, Managed
+from stackhand.xfields import Fargate, Managed, Probe
 
 SIZES = {
     256: range(512, 2049, 512),
@@ -21,9 +23,6 @@ SIZES = {
     4096: range(8192, 30721, 1024),
 }
 """The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
-
-PORTS = {"rds": 5432, "elasticache": 6379}
-"""Where the managed services listen."""
 
 
 def check(root: Path) -> Stack:
@@ -35,10 +34,11 @@ def check(root: Path) -> Stack:
     written = read(root / FILE)
     # What only the cloud requires is no setting of this machine: Terraform makes it.
     made = dict.fromkeys(re.findall(r"\$\{(\w+):?\?", (root / FILE).read_text(encoding="utf-8")), "made by Terraform")
-    stack = model.load(root, {**made, **settings.ensure(root, check=True).values})
+    # On AWS there are no profiles: what has x-aws runs.
+    stack = model.load(root, {**made, **settings.ensure(root, check=True).values, "COMPOSE_PROFILES": "*"})
     services = [(stack.services[name], entry) for name, entry in written["services"].items()]
     found = [line for service, entry in services for line in _service(service, stack, entry)]
-    found += _paths([service for service, _ in services])
+    found += [*_paths([service for service, _ in services]), *_probes(stack)]
     if found:
         raise Failure(
             f"{FILE} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} about the cloud.",
@@ -58,7 +58,9 @@ def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterato
     match service.aws:
         case Fargate():
             yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
+            yield from compose.refusals(service.name, written)
             yield from _words(written, f"{at}")
+            yield from _texts(written, settings.secret_keys(stack.root), at)
             yield from _secrets(written, settings.secret_keys(stack.root), f"{at}.environment")
         case Managed():
             yield from _managed(service.aws, f"{at}.x-aws")
@@ -104,9 +106,22 @@ def _managed(aws: Managed, at: str) -> Iterator[str]:
 
 def _words(written: dict[str, Any], at: str) -> Iterator[str]:
     """Terraform splits a command at its spaces: it knows no quotes."""
-    for name, text in (("command", written.get("command")), ("x-aws.migrate", written["x-aws"].get("migrate"))):
+    commands = {"command": written.get("command"), "entrypoint": written.get("entrypoint")}
+    commands["x-aws.migrate"] = written["x-aws"].get("migrate")
+    for name, text in commands.items():
         if isinstance(text, str) and re.search(r"""["'\\$]""", text):
             yield f"{at}.{name}: in the cloud a command is split at spaces; write it without quotes and variables"
+
+
+def _texts(written: dict[str, Any], secret: set[str], at: str) -> Iterator[str]:
+    """Variables are filled in here as well, but a secret would be there for everybody to read."""
+    for name in ("image", "command", "entrypoint", "working_dir", "user", "labels", "healthcheck"):
+        text = str(written.get(name) or "").replace("$$", "")
+        if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", text):
+            yield f"{at}.{name}: in the cloud a variable may have a default, and no more; see docs/operations.md"
+        used = sorted(secret & set(re.findall(r"\$\{?(\w+)", text)) | set(re.findall(r"\$\{(\w+):?\?", text)))
+        if used:
+            yield f"{at}.{name}: {used[0]} is a secret, and in the cloud only a value of environment can be one"
 
 
 def _secrets(written: dict[str, Any], secret: set[str], at: str) -> Iterator[str]:
@@ -121,6 +136,19 @@ def _secrets(written: dict[str, Any], secret: set[str], at: str) -> Iterator[str
             yield f"{at}.{key}: in the cloud a variable may have a default, and no more; see docs/operations.md"
         if (secret & set(names) or required) and not whole:
             yield f"{at}.{key}: a secret must be the whole value, for its parameter is injected as it is"
+
+
+def _probes(stack: Stack) -> Iterator[str]:
+    """What `x-aws.probe` names is asked through the load balancer, so it has to lead to that very service."""
+    webs = probes.webs_of(stack)
+    for name, web in webs.items():
+        if not isinstance(web.probe, Probe):
+            continue
+        for key, path in (("path", web.probe.path), ("version", web.probe.version)):
+            leads = probes.leads_to(path, webs) if path else name
+            if leads != name:
+                where = f"leads to {leads}" if leads else "leads nowhere from outside"
+                yield f"services.{name}.x-aws.probe.{key}: {path} {where}; x-aws.paths say what leads to {name}"
 
 
 def _paths(services: Sequence[Service]) -> Iterator[str]:

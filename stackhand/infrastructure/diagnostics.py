@@ -11,6 +11,11 @@ from stackhand import ROOT
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 
+WAYS_OUT = (
+    "let this machine reach Terraform's registry, then repeat the command; or name a mirror (docs/operations.md): "
+    "TF_CLI_CONFIG_FILE=FILE, with a filesystem_mirror in it, for which a filled TF_PLUGIN_CACHE_DIR will do; or a "
+    "Terraform that brings its providers: STACKHAND_TERRAFORM=PATH"
+)
 SHOWN = 5
 LINES_OF_EACH = 4
 
@@ -61,7 +66,7 @@ KNOWN = (
     (
         r"Failed to (query available|install) provider|could not connect to registry",
         "Terraform could not get its providers.",
-        "connect this machine, or configure a mirror of the providers in ~/.terraformrc, then repeat the command",
+        WAYS_OUT,
     ),
     (
         r"AccessDenied|not authorized to perform|UnauthorizedOperation",

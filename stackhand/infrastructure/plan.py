@@ -103,6 +103,12 @@ def concerns_of(folder: Path) -> dict[str, str]:
     }
 
 
+def numbers(concerns: Mapping[str, int]) -> list[str]:
+    """Return in one line how many resources each concern has, the largest first; no line when there are none."""
+    found = sorted(concerns.items(), key=lambda each: (-each[1], each[0]))
+    return [", ".join(f"{name} {number}" for name, number in found)] if found else []
+
+
 def rows(found: Summary) -> list[Sequence[str]]:
     """Return a table: a line for each concern, with the number of resources by action."""
     return [(name, *(str(found.count(action, name) or "") for action in SHOWN)) for name in found.concerns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -51,14 +52,21 @@ def read(words: Sequence[str], environment: Mapping[str, str], log_path: Path) -
         ) from error
 
 
-def follow(words: Sequence[str], environment: Mapping[str, str], log_path: Path, each: Callable[[str], None]) -> int:
+def follow(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    log_path: Path,
+    each: Callable[[str], object],
+    folder: Path = FOLDER,
+) -> int:
     """Run a command to its end, and return its exit code.
 
     Args:
         words: the command.
         environment: its environment.
         log_path: where its words are kept.
-        each: called with each line of them.
+        each: called with each line of them; once it returns True, the command has done what it was for, and is ended.
+        folder: where it runs.
 
     Raises:
         Failure: it cannot be run.
@@ -67,7 +75,7 @@ def follow(words: Sequence[str], environment: Mapping[str, str], log_path: Path,
         try:
             child = subprocess.Popen(
                 words,
-                cwd=FOLDER,
+                cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -81,7 +89,9 @@ def follow(words: Sequence[str], environment: Mapping[str, str], log_path: Path,
         with child, _interrupts_to(child):
             for line in child.stdout:
                 log.write(line)
-                each(line)
+                if each(line) is True:
+                    os.killpg(child.pid, signal.SIGKILL)
+                    return 0
             return child.wait()
 
 

@@ -23,7 +23,8 @@ STATE_KEY = "terraform.tfstate"
 LOCK_WAIT = "5s"
 CHANGES = 2
 """What `terraform plan -detailed-exitcode` ends with when there are any."""
-TOLD = frozenset({"apply_complete", "apply_progress"})
+ENDED = frozenset({"apply_complete", "apply_errored"})
+HOOKS = ENDED | {"apply_progress"}
 
 
 @dataclass
@@ -33,12 +34,16 @@ class Terraform:
     Args:
         environment: which.
         progress: told what is being done.
+        count: told how much of it is done, again and again.
         said: its error messages of the last command.
     """
 
     environment: Environment
     progress: Callable[[str], None] = lambda _text: None
+    count: Callable[[str], None] = lambda _text: None
     said: list[dict[str, Any]] = field(default_factory=list)
+    _done: int = 0
+    _planned: int = 0
 
     def __post_init__(self) -> None:
         State(ROOT).make()
@@ -68,6 +73,23 @@ class Terraform:
             "could not be prepared", "init", "-reconfigure", *(f"-backend-config={each}" for each in self._backend())
         )
 
+    def try_init(self, folder: Path, *, stop_at: str) -> tuple[int, list[str]]:
+        """Initialise a folder without its state, and return the exit code and what Terraform said.
+
+        Args:
+            folder: which.
+            stop_at: the code of the message after which nothing more is of interest; without one, to its end.
+        """
+        output: list[str] = []
+
+        def each(line: str) -> bool:
+            output.append(line)
+            return bool(stop_at) and f'"{stop_at}"' in line
+
+        surroundings = {**self._environment(), "TF_DATA_DIR": str(folder / ".terraform")}
+        words = [*self._words(), "init", "-json", "-backend=false"]
+        return process.follow(words, surroundings, self.log, each, folder), output
+
     def plan(self, *, refresh: bool = True) -> bool:
         """Plan into `plan_file`; return whether anything would change.
 
@@ -83,8 +105,9 @@ class Terraform:
         """Return the plan as Terraform's JSON."""
         return dict(json.loads(self._read("show", "-json", str(self.plan_file))))
 
-    def apply(self) -> None:
-        """Do what is planned."""
+    def apply(self, changes: int = 0) -> None:
+        """Do what is planned: so many changes."""
+        self._planned = changes
         self._run("could not be applied", "apply", str(self.plan_file))
 
     def change(self, *targets: str, **variables: str) -> None:
@@ -147,7 +170,7 @@ class Terraform:
         Raises:
             Failure: it failed.
         """
-        self.said = []
+        self.said, self._done = [], 0
         line = [*self._words(), command, "-json", *words]
         code = process.follow(line, self._environment(), self.log, self._follow)
         if code not in {0, CHANGES} or (code == CHANGES and command != "plan"):
@@ -161,5 +184,9 @@ class Terraform:
             return
         if event.get("@level") == "error" and "diagnostic" in event:
             self.said.append(event["diagnostic"])
-        elif event.get("type") in TOLD and event["hook"].get("action") != "read":
-            self.progress(str(event["@message"]))
+        elif event.get("type") == "change_summary" and event["changes"].get("operation") == "plan":
+            self._planned = sum(event["changes"].get(each, 0) for each in ("add", "change", "remove"))
+        elif event.get("type") in HOOKS and event["hook"].get("action") != "read":
+            self._done += event["type"] in ENDED
+            message = str(event["@message"]).partition(" [id=")[0]
+            self.count(f"{self._done} of {self._planned} done; {message}" if self._planned else message)

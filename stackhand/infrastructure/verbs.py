@@ -104,6 +104,7 @@ def _holding(environment: Environment) -> list[str]:
 def say_plan(report: dict[str, Any]) -> None:
     """Show what a deploy would change, in the environment and in the release."""
     _say_infrastructure(report)
+    console.say("\n".join([report["probe"]["message"], *report["probe"]["notes"]]))
     console.say("\n".join(["", *release_plan.lines(report["release"])]))
 
 

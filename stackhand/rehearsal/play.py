@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stackhand import ROOT, console, environments, model, settings
+from stackhand import ROOT, environments, model, probes, settings
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import Stack
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
+from stackhand.rehearsal.output import Output
 from stackhand.xfields import Fargate
 
 ENVIRONMENT = "rehearsal"
 BAD = """ENTRYPOINT []
 CMD ["sh", "-c", "echo this release is made to fail, to show what a deploy does then; exit 3"]"""
-TAIL = 15
 VERDICTS = {ExitCode.DONE: "done", ExitCode.FAILED: "failed"}
 
 
@@ -41,18 +41,26 @@ class Rehearsal:
         aws: the emulator.
         copy: the checkout that is released.
         made: what this leaves on the machine while it lasts.
+        output: what is shown, and the logs.
         steps: what is done.
     """
 
     aws: Emulator
     copy: Copy
     made: Made
+    output: Output
     steps: list[Step] = field(default_factory=list)
 
     @property
     def url(self) -> str:
         """Where the release answers."""
         return f"{self.aws.endpoint}/_alb/{environments.load(ENVIRONMENT).stack}-{ENVIRONMENT}"
+
+    @property
+    def running(self) -> str | None:
+        """The commit that answers; None when no service tells it, so that the deploy's own probe has to do."""
+        path = probes.of_stack(model.load(ROOT, settings.ensure(ROOT, check=True).values)).version
+        return version(self.url, path) if path else None
 
     def play(self) -> None:
         """Release, release again, release what must roll back.
@@ -77,8 +85,8 @@ class Rehearsal:
             Failure: the verdict is another, or it is not that commit that answers.
         """
         self.verb(name, "deploy", "--yes", "--max-severity", "any", expected=expected)
-        running = version(self.url)
-        if running != then:
+        running = self.running
+        if running not in {then, None}:
             raise Failure(f"After the {name}, {self.url} answers as {running}, not as {then}.")
 
     def verb(self, name: str, *words: str, expected: ExitCode = ExitCode.DONE) -> None:
@@ -88,17 +96,19 @@ class Rehearsal:
             Failure: it ended otherwise than expected.
         """
         command = [words[0], "-e", ENVIRONMENT, *words[1:]]
-        console.say(f"\n{name}: ./inv {' '.join(command)}")
         began = time.monotonic()
-        code, lines = self.copy.inv(command, self.aws.environment(), lambda line: console.say(f"  {line}"))
+        with self.output.step(name, command) as report:
+            code, lines = self.copy.inv(command, self.aws.environment(), report)
         self.made.look()
         self.steps.append(Step(name, words_of(code), time.monotonic() - began))
         if code != expected:
             raise Failure(
                 f"The step {name!r} of the rehearsal ended with {words_of(code)}, not with {words_of(expected)}.",
-                evidence=lines[-TAIL:],
-                next="mend it, then ./inv rehearse; with --keep, everything stays to be looked at",
+                evidence=self.output.evidence(name, lines),
+                next="fix it, then ./inv rehearse; with --keep, everything stays to be looked at",
             )
+        if code != ExitCode.DONE:
+            self.output.expected(lines)
 
 
 def words_of(code: int) -> str:
@@ -128,12 +138,12 @@ def _broken(stack: Stack) -> str:
     return str(Path(chosen.build.context) / chosen.build.dockerfile)
 
 
-def version(url: str) -> str:
-    """Return the commit that answers at an address; else, in words, why there is none."""
+def version(url: str, path: str = "/version") -> str:
+    """Return the commit that a path of an address tells; else, in words, why there is none."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
     try:
-        connection.request("GET", f"{parts.path}/version")
+        connection.request("GET", f"{parts.path}{path}")
         response = connection.getresponse()
         body = response.read()
         return str(json.loads(body)["commit"]) if response.status == http.client.OK else f"status {response.status}"

@@ -11,30 +11,35 @@ from contextlib import contextmanager
 from stackhand import ROOT, console, environments
 from stackhand.engines.compose import docker
 from stackhand.failure import Failure
+from stackhand.infrastructure import providers
 from stackhand.rehearsal import emulator
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
-from stackhand.rehearsal.play import ENVIRONMENT, Rehearsal, Step, version
+from stackhand.rehearsal.output import Output
+from stackhand.rehearsal.play import ENVIRONMENT, Rehearsal, Step
 from stackhand.state import State
 
 FOLDER = ROOT / ".stackhand" / "rehearsal"
+LOGS = FOLDER / "logs"
 GOES_WITHIN = 10.0
 
 
-def rehearse(*, keep: bool) -> None:
+def rehearse(*, keep: bool, verbose: bool = False) -> None:
     """Rehearse a deploy.
 
     Args:
         keep: leave the last good release running, and everything else to be looked at.
+        verbose: show all output of the verbs, not only what they changed.
 
     Raises:
         Failure: a step ended otherwise than it should, or something is left.
     """
     docker.reach()
     with _alone():
+        providers.require(environments.load(ENVIRONMENT))
         _clear()
-        rehearsal = _begin()
+        rehearsal = _begin(Output(FOLDER, verbose=verbose))
         failure: Failure | KeyboardInterrupt | None = None
         try:
             Copy.make(rehearsal.copy.path)
@@ -65,11 +70,14 @@ def stop() -> None:
     console.say("The rehearsal has ended; nothing is left of it.")
 
 
-def _begin() -> Rehearsal:
+def _begin(output: Output) -> Rehearsal:
+    output.clear()
+    shutil.rmtree(LOGS, ignore_errors=True)
+    console.say(f"full output: {FOLDER.relative_to(ROOT)}/*.log and {LOGS.relative_to(ROOT)}/")
     began = time.monotonic()
     aws = emulator.start(FOLDER, environments.load(ENVIRONMENT).region)
     steps = [Step("emulator", f"answers at {aws.endpoint}", time.monotonic() - began)]
-    return Rehearsal(aws, Copy(FOLDER / "checkout"), Made(aws), steps)
+    return Rehearsal(aws, Copy(FOLDER / "checkout"), Made(aws), output, steps)
 
 
 def _end(rehearsal: Rehearsal) -> Failure | None:
@@ -91,10 +99,19 @@ def _clear(made: Made | None = None) -> list[str]:
     deadline = time.monotonic() + GOES_WITHIN
     while (left := made.left()) and time.monotonic() < deadline:
         time.sleep(0.2)
+    _keep_logs()
     shutil.rmtree(FOLDER / "checkout", ignore_errors=True)
     if not left:
         emulator.forget(FOLDER)
     return left
+
+
+def _keep_logs() -> None:
+    """Keep what the verbs logged in the copy of the checkout, which goes: Terraform's output, reports of releases."""
+    made = FOLDER / "checkout" / ".stackhand" / "logs"
+    if made.is_dir():
+        shutil.rmtree(LOGS, ignore_errors=True)
+        shutil.copytree(made, LOGS)
 
 
 def _say(rehearsal: Rehearsal, *, keep: bool) -> None:
@@ -102,7 +119,8 @@ def _say(rehearsal: Rehearsal, *, keep: bool) -> None:
     rows = [(step.name, step.verdict, f"{step.seconds:.1f}") for step in rehearsal.steps]
     console.table(rows, ("step", "verdict", "seconds"), {})
     if keep:
-        console.say(f"\n{rehearsal.url} answers as {version(rehearsal.url)}; ./inv rehearse --stop ends it.")
+        running = rehearsal.running
+        console.say(f"\n{rehearsal.url} answers{f' as {running}' if running else ''}; ./inv rehearse --stop ends it.")
 
 
 @contextmanager

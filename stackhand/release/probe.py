@@ -1,4 +1,4 @@
-"""The last look at a release, from outside: it is healthy, it is this one, and it stays so."""
+"""The last check of a release, from outside: it is healthy, it is this one as far as it tells, and it stays so."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
+from stackhand.probes import Question, Questions
 from stackhand.release.waiting import Clock
 
-HEALTHY = frozenset({"pass", "warn"})
+UNWELL = frozenset({"fail", "error", "down"})
+"""What `status` says of something that is not well, in the form of application/health+json."""
+HEALTH = "application/health+json"
+OK = HTTPStatus.OK
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,14 @@ class Answer:
         body: its JSON; empty when it has none.
         seconds: it took.
         words: why there was none.
+        type: of its content.
     """
 
     code: int
     body: dict[str, Any]
     seconds: float
     words: str = ""
+    type: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,28 +45,26 @@ class Probe:
 
     Args:
         url: of the load balancer.
-        commit: that /version is to tell; nothing asks for none.
+        commit: that the path of the version has to have.
+        questions: the paths that are asked.
         times: how often in a row.
         cap: seconds an answer may take.
         pause: seconds between two.
         timeout: seconds in which it has to succeed.
-        health: the path of the whole health; what it has to say is pass, or warn without its cache.
-        version: the path that tells the commit.
     """
 
     url: str
     commit: str
+    questions: Questions
     times: int = 3
     cap: float = 2.0
     pause: float = 0.5
     timeout: float = 30.0
-    health: str = "/health/all"
-    version: str = "/version"
 
     def run(
         self, clock: Clock, say: Callable[[str], None], get: Callable[[str, float], Answer] | None = None
     ) -> list[str]:
-        """Ask until it has succeeded as often as it must, in a row.
+        """Ask until it has succeeded as often as it must, in a row; a release of which nothing is asked has.
 
         Returns:
             Why it did not, in its last words; nothing when it did.
@@ -67,30 +72,55 @@ class Probe:
         get = get or ask
         deadline = clock.now() + self.timeout
         row, last = 0, list[str]()
-        while True:
-            problems = self._once(get)
+        while self.questions.asked:
+            problems = [problem for each in self.questions.asked for problem in self._problems(each, get)]
             row, last = (0, problems) if problems else (row + 1, last)
             if row >= self.times:
                 return []
             if clock.now() >= deadline:
                 return problems or [*last, f"after that only {row} good answers in a row, not {self.times}"]
-            say(problems[0] if problems else f"{self.url} answers as {self.commit[:12]} ({row} of {self.times})")
+            say(problems[0] if problems else f"{self.url} answers{self._as()} ({row} of {self.times})")
             clock.sleep(self.pause)
+        return []
 
-    def _once(self, get: Callable[[str, float], Answer]) -> list[str]:
-        problems = []
-        health = get(self.url + self.health, self.cap)
-        if health.code != 200 or health.body.get("status") not in HEALTHY:  # noqa: PLR2004 - HTTP
-            status = f", status {health.body['status']}" if "status" in health.body else ""
-            problems.append(f"{self.health}: {health.words or health.code}{status}{_unwell(health.body)}")
-        if self.version and self.commit:
-            version = get(self.url + self.version, self.cap)
-            told = str(version.body.get("commit", ""))
-            if version.code != 200 or told != self.commit:  # noqa: PLR2004 - HTTP
-                what = f"says commit {told}, not {self.commit}" if told else str(version.words or version.code)
-                problems.append(f"{self.version}: {what}")
-        slow = [path for path, answer in ((self.health, health),) if answer.seconds > self.cap]
-        return problems + [f"{path}: took more than {self.cap:g} s" for path in slow]
+    def summary(self) -> str:
+        """Return what was asked and answered, once it has succeeded."""
+        asked = self.questions.asked
+        if not asked:
+            return f"nothing was asked from outside: no service has x-aws.paths and a path to ask; {self.url}"
+        healthy = ", ".join(each.path for each in asked if not each.commit)
+        parts = [f"200 from {healthy}"] if healthy else []
+        parts += [f"{self.commit[:12]} from {each.path}" for each in asked if each.commit]
+        return f"{self.times} times in a row {', '.join(parts)}, at {self.url}"
+
+    def _as(self) -> str:
+        return f" as {self.commit[:12]}" if self.questions.version else ""
+
+    def _problems(self, question: Question, get: Callable[[str, float], Answer]) -> list[str]:
+        """Ask one question, and return what is wrong with its answer."""
+        answer = get(self.url + question.path, self.cap)
+        what = (self._version if question.commit else _health)(answer)
+        slow = [f"{question.path}: took more than {self.cap:g} s"] if answer.seconds > self.cap else []
+        return ([f"{question.path}: {what}"] if what else []) + slow
+
+    def _version(self, answer: Answer) -> str:
+        commit = str(answer.body.get("commit", ""))
+        if answer.code == OK and commit == self.commit:
+            return ""
+        return f"says commit {commit}, not {self.commit}" if commit else _code(answer, "its JSON has no commit")
+
+
+def _health(answer: Answer) -> str:
+    """Return what is wrong with an answer: its code, or the state it tells where it speaks of health."""
+    status = str(answer.body.get("status", ""))
+    unwell = answer.type == HEALTH and status.lower() in UNWELL
+    if answer.code == OK and not unwell:
+        return ""
+    return f"{answer.words or answer.code}{f', status {status}' if status else ''}{_unwell(answer.body)}"
+
+
+def _code(answer: Answer, why: str) -> str:
+    return str(answer.words or (why if answer.code == OK else answer.code))
 
 
 def ask(url: str, cap: float) -> Answer:
@@ -99,13 +129,13 @@ def ask(url: str, cap: float) -> Answer:
     request = urllib.request.Request(url, headers={"Accept": "application/json", "Cache-Control": "no-cache"})  # noqa: S310 - of our own load balancer
     try:
         with urllib.request.urlopen(request, timeout=cap) as response:  # noqa: S310 - as above
-            code, text = response.status, response.read()
+            code, text, kind = response.status, response.read(), response.headers.get_content_type()
     except urllib.error.HTTPError as error:
         with error:
-            code, text = error.code, error.read()
+            code, text, kind = error.code, error.read(), error.headers.get_content_type()
     except (OSError, ValueError) as error:
         return Answer(0, {}, time.monotonic() - began, f"no answer: {getattr(error, 'reason', None) or error}")
-    return Answer(code, _json(text), time.monotonic() - began)
+    return Answer(code, _json(text), time.monotonic() - began, type=kind)
 
 
 def _json(text: bytes) -> dict[str, Any]:

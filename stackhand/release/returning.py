@@ -75,8 +75,15 @@ def _judge(context: Context, good: Manifest, found: Verdict, words: list[str]) -
 def probe_of(context: Context, manifest: Manifest) -> Probe:
     """Return the probe that a release has to pass."""
     pace = context.pace
-    url = target_of(manifest).url.rstrip("/")
-    return Probe(url, manifest.commit, times=pace.probes, cap=pace.cap, timeout=pace.probe_timeout)
+    target = target_of(manifest)
+    return Probe(
+        target.url.rstrip("/"),
+        manifest.commit,
+        target.questions(),
+        times=pace.probes,
+        cap=pace.cap,
+        timeout=pace.probe_timeout,
+    )
 
 
 def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool:

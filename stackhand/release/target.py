@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
+from stackhand import probes
 from stackhand.failure import ExitCode, Failure
+from stackhand.probes import Questions, Web
+from stackhand.xfields import Probe
 
 
 class Repository(msgspec.Struct, frozen=True):
@@ -36,6 +39,7 @@ class Service(msgspec.Struct, frozen=True):
         min: fewest tasks.
         max: most tasks.
         migrate: the command that brings the database up to date.
+        probe: what a release is asked from outside, as `x-aws.probe` says.
     """
 
     service: str
@@ -53,6 +57,7 @@ class Service(msgspec.Struct, frozen=True):
     min: int = 1
     max: int = 1
     migrate: list[str] | None = None
+    probe: Probe | bool = True
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -66,6 +71,10 @@ class Target(msgspec.Struct, frozen=True):
     cluster: str
     architecture: str
     services: dict[str, Service]
+
+    def questions(self) -> Questions:
+        """Return what a release is asked from outside."""
+        return probes.of({name: Web(each.paths, each.health_path, each.probe) for name, each in self.services.items()})
 
     def built(self) -> dict[str, Service]:
         """Return the services whose images we build."""

@@ -19,7 +19,7 @@ UNTOUCHED_PAUSE = 0.1
 
 
 def probe(context: Context, manifest: Manifest) -> str:
-    """Ask a release through the load balancer, and return where; one that does not answer well is taken back.
+    """Ask a release through the load balancer, and return what it answered; an unhealthy one is taken back.
 
     Raises:
         Failure: it does not; what runs by now is said.
@@ -35,7 +35,9 @@ def probe(context: Context, manifest: Manifest) -> str:
     except Interrupted:
         raise unproven(manifest) from None
     if not problems:
-        return found.url
+        for note in found.questions.notes:
+            context.note(note)
+        return found.summary()
     if not touched:
         raise Failure(
             f"{manifest.commit[:12]} was running already, and is not well; nothing was changed.",
@@ -83,6 +85,7 @@ def report(manifest: Manifest, *, changed: bool) -> dict[str, Any]:
         "verdict": manifest.verdict,
         "changed": changed,
         "url": target_of(manifest).url,
+        "probe": target_of(manifest).questions().to_dict(),
         "services": {
             name: {"task_definition": each.task_definition, "image": each.image, "deployment": each.deployment}
             for name, each in manifest.services.items()

@@ -112,8 +112,39 @@ run "its_tasks_look_as_compose_would_start_them" {
     error_message = "the health check is the same, within what ECS allows"
   }
   assert {
-    condition     = local.containers.queue.user == "1000:1000" && local.containers.queue.stopTimeout == 90 && one(local.containers.queue.linuxParameters.tmpfs).containerPath == "/scratch"
-    error_message = "account, patience and temporary folders are the same"
+    condition     = local.containers.queue.user == "1000:1000" && local.containers.queue.stopTimeout == 90
+    error_message = "account and patience are the same"
+  }
+  assert {
+    condition = local.containers.reports.entryPoint == ["/start", "--as=keeper", "--price=5$"] && local.containers.reports.workingDirectory == "/srv/keeper" && !local.containers.reports.linuxParameters.initProcessEnabled && local.containers.reports.dockerLabels.team == "reports of keeper" && local.containers.reports.ulimits == [
+      { name = "nofile", softLimit = 1024, hardLimit = 2048 }
+    ]
+    error_message = "so are entrypoint, working folder, init, labels and open files: ${jsonencode(local.containers.reports)}"
+  }
+  assert {
+    condition     = output.release.services.shop.probe.version == "/commit" && output.release.services.reports.probe
+    error_message = "a deploy is told what to ask a release"
+  }
+}
+
+run "hardening_is_a_default_and_the_compose_file_decides" {
+  command = plan
+
+  assert {
+    condition     = local.containers.shop.readonlyRootFilesystem && local.containers.shop.linuxParameters.capabilities.drop == tolist(["ALL"]) && one(local.containers.shop.linuxParameters.tmpfs).containerPath == "/tmp"
+    error_message = "what says nothing is hardened, and has a /tmp"
+  }
+  assert {
+    condition     = !local.containers.reports.readonlyRootFilesystem && local.containers.reports.linuxParameters.capabilities == {} && length(local.containers.reports.linuxParameters.tmpfs) == 0
+    error_message = "one line turns all of it off"
+  }
+  assert {
+    condition     = !local.containers.queue.readonlyRootFilesystem && one(local.containers.queue.linuxParameters.tmpfs).containerPath == "/scratch" && one(local.containers.queue.linuxParameters.tmpfs).size == 128
+    error_message = "Compose's own keys decide"
+  }
+  assert {
+    condition     = local.containers.queue.linuxParameters.capabilities.add == tolist(["SYS_PTRACE"]) && !contains(local.containers.queue.linuxParameters.capabilities.drop, "NET_BIND_SERVICE") && contains(local.containers.queue.linuxParameters.capabilities.drop, "NET_RAW")
+    error_message = "a capability that is to stay is not taken away: ${jsonencode(local.containers.queue.linuxParameters.capabilities)}"
   }
 }
 

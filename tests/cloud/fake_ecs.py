@@ -43,6 +43,7 @@ class World(Rollouts):
         self.services: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self.paths: set[str] = set()  # that the services have; all of them when it is empty
         self.errors: dict[str, list[Refused]] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.stale: list[dict[str, Any]] = []
@@ -199,6 +200,8 @@ class World(Rollouts):
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
         """Answer through the load balancer, as what the api runs would."""
+        if self.paths and path not in self.paths:
+            return 404, {}
         outcome = self.outcomes.get(self.running("api").rpartition("@")[2], Outcome())
         if path == "/version":
             return 200, {"commit": outcome.version}

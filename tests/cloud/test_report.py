@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stackhand.probes import Question, Questions
 from stackhand.release import stopped
 from stackhand.release.probe import Answer, Probe
 from stackhand.release.stopped import Stopped
@@ -72,6 +73,7 @@ class NoClock(Clock):
         self.time += seconds
 
 
+QUESTIONS = Questions((Question("api", "/health/all"), Question("api", "/version", commit=True)))
 FAILED = "/health/all: 503, status fail (db refused)"
 GOOD = Answer(200, {"status": "pass"}, 0.1)
 BAD = Answer(503, {"status": "fail", "checks": {"db": [{"status": "fail", "output": "refused"}]}}, 0.1)
@@ -89,10 +91,29 @@ BAD = Answer(503, {"status": "fail", "checks": {"db": [{"status": "fail", "outpu
         (Site([Answer(200, {"status": "pass"}, 3.0)]), ["/health/all: took more than 2 s"]),
         (Site([GOOD], [Answer(200, {"commit": "old"}, 0.1)]), ["/version: says commit old, not new"]),
         (Site([GOOD], [Answer(404, {}, 0.1)]), ["/version: 404"]),
+        (Site([GOOD], [Answer(200, {}, 0.1)]), ["/version: its JSON has no commit"]),
+        (Site([Answer(200, {"status": "ok"}, 0.1, type="application/json")]), []),
+        (
+            Site([Answer(200, {"status": "fail"}, 0.1, type="application/health+json")]),
+            ["/health/all: 200, status fail"],
+        ),
     ],
-    ids=["good", "without cache", "comes round", "bad", "flaps", "silent", "slow", "old", "nothing"],
+    ids=[
+        "good",
+        "without cache",
+        "comes round",
+        "bad",
+        "flaps",
+        "silent",
+        "slow",
+        "old",
+        "nothing",
+        "no commit",
+        "theirs",
+        "unwell",
+    ],
 )
 def test_archimedes_1544_a_release_answers_well_several_times_in_a_row(site: Site, problems: list[str]) -> None:
     said: list[Any] = []
-    probe = Probe("http://x", "new", times=3, timeout=10.0)
+    probe = Probe("http://x", "new", QUESTIONS, times=3, timeout=10.0)
     assert probe.run(NoClock(), said.append, site.get) == problems

@@ -187,6 +187,23 @@ def test_a_release_that_runs_and_is_not_well_is_taken_back(held: Cloud) -> None:
     assert running(held) == {"first"}
 
 
+def test_a_service_with_nothing_of_ours_is_asked_its_own_health_and_nothing_else(held: Cloud) -> None:
+    held.world.paths = {"/up"}
+    held.output["services"]["api"] |= {"probe": True, "health_path": "/up", "paths": ["/*"]}
+    held.output["services"]["web"] |= {"probe": True, "health_path": None, "paths": []}
+    found = release(held, "first")
+    assert found.verdict == "deployed"
+    asked = verify.report(found, changed=True)["probe"]
+    assert asked["asked"] == [{"service": "api", "path": "/up", "commit": False}]
+    assert verify.probe(held.context, found) == f"3 times in a row 200 from /up, at {held.output['url']}"
+
+
+def test_a_release_of_which_nothing_can_be_asked_says_so(held: Cloud) -> None:
+    for each in held.output["services"].values():
+        each |= {"probe": True, "health_path": None, "paths": []}
+    assert "nothing was asked from outside" in verify.probe(held.context, release(held, "first"))
+
+
 def test_a_secret_that_was_rotated_rolls_the_same_definitions_anew(held: Cloud) -> None:
     first = release(held, "first")
     held.environment.client("ssm").put_parameter(

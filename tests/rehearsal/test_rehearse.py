@@ -23,5 +23,9 @@ def test_it_releases_twice_rolls_a_bad_one_back_and_says_where_the_good_one_answ
     told = "\n".join(cloud.told)
     table = told[told.index("step  ") :]
     assert dict(re.findall(r"^(\S.*?)  +(\S.*?)  +\d+\.\d$", table, re.M)).items() >= STEPS.items()
-    assert "this release is made to fail" in told
+    assert "Creation complete" not in told
+    assert len(cloud.told) < 50
+    logs = cloud.copy.path.parent
+    assert "this release is made to fail" in (logs / "bad-release.log").read_text(encoding="utf-8")
+    assert "200 from /health/all, /healthz" in told
     assert f"{cloud.url} answers as {cloud.first}; ./inv rehearse --stop ends it." in told

@@ -59,6 +59,8 @@ def test_one_more_service_is_fit_too(tmp_path: Path) -> None:
 SPLIT = "in the cloud a command is split at spaces; write it without quotes and variables"
 WHOLE = "a secret must be the whole value, for its parameter is injected as it is"
 PLAIN = "in the cloud a variable may have a default, and no more; see docs/operations.md"
+GIVEN = "is a secret, and in the cloud only a value of environment can be one"
+NOWHERE = ".x-aws.probe.version: /shop/v leads to web; x-aws.paths say what leads to shop"
 RDS = {"managed": "rds", "class": "db.t4g.micro"}
 
 
@@ -77,6 +79,18 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
         ),
         ({"aws_paths": ["/version"]}, ".x-aws.paths: /version belongs to api already"),
         ({"aws_paths": ["/a*b"]}, ".x-aws.paths: '/a*b' must be a path such as /docs/*, with a star at its end only"),
+        (
+            {"aws_probe": {"path": "/health/all"}},
+            ".x-aws.probe.path: /health/all leads to api; x-aws.paths say what leads to shop",
+        ),
+        ({"aws_probe": {"version": "/shop/v"}, "aws_paths": []}, NOWHERE),
+        (
+            {"extends": {"service": "web"}},
+            ".extends: Terraform reads docker-compose.yml alone, so the service has to be written out there",
+        ),
+        ({"entrypoint": "sh -c 'go on'"}, f".entrypoint: {SPLIT}"),
+        ({"command": ["serve", "${POSTGRES_PASSWORD}"]}, f".command: POSTGRES_PASSWORD {GIVEN}"),
+        ({"labels": {"a": "${A:-${B}}"}}, f".labels: {PLAIN}"),
         ({"aws_migrate": "sh -c 'go on'"}, f".x-aws.migrate: {SPLIT}"),
         ({"command": 'serve --name "My shop"'}, f".command: {SPLIT}"),
         ({"environment": {"URL": "http://u:${POSTGRES_PASSWORD}@x"}}, f".environment.URL: {WHOLE}"),
@@ -106,3 +120,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "services.shop.x-aws" in check(tmp_path, aws_cpus=1)[0]
+    assert "services.shop.x-aws.probe.path must be a path" in check(tmp_path, aws_probe={"path": "up"})[0]
+
+
+def test_a_service_of_a_profile_is_checked_like_any_other(tmp_path: Path) -> None:
+    assert check(tmp_path, profiles=["extra"]) == []

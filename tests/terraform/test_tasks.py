@@ -57,7 +57,7 @@ def test_a_deploy_is_told_all_that_the_contract_has(applied: Plan) -> None:
     whole = {"stack", "environment", "region", "account", "url", "cluster", "architecture", "services"}
     assert set(release) == whole
     each = {"service", "container", "repository", "task_definition", "target_group", "port", "health_path", "paths"}
-    each |= {"subnets", "security_groups", "log_group", "log_stream_prefix", "min", "max", "migrate"}
+    each |= {"subnets", "security_groups", "log_group", "log_stream_prefix", "min", "max", "migrate", "probe"}
     for service in tasks(applied).values():
         assert set(service) == each
         assert service["target_group"].startswith("arn:")
@@ -65,6 +65,7 @@ def test_a_deploy_is_told_all_that_the_contract_has(applied: Plan) -> None:
         assert len(service["subnets"]) == 2
     assert tasks(applied)["api"]["migrate"] == ["python", "-m", "service", "migrate"]
     assert tasks(applied)["web"]["migrate"] is None
+    assert tasks(applied)["api"]["probe"] == {"path": "/health/all", "version": "/version"}
 
 
 def test_a_template_is_what_ecs_registers(applied: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -56,11 +57,16 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert plan["create"] == sum(len(each["resources"]) for each in plan["concerns"]) > 100
     assert {"network", "database", "alarms", "security groups"} <= {each["name"] for each in plan["concerns"]}
     assert first.json["cost"]["month"] > 50
+    assert [each["path"] for each in first.json["probe"]["asked"]] == ["/health/all", "/healthz", "/version"]
+    assert {each["key"] for each in first.json["compose"]} >= {"volumes", "security_opt", "restart"}
+    assert "volumes of ./web (web), ./service (api): not mounted; the image has what" in first.err
 
     (cloud.checkout.path / "playbooks" / "apply.yml").write_text(APPLY, encoding="utf-8")
     applied = cloud.play("apply")
     assert applied.code == 0, applied.out + applied.err
     assert "applied" in applied.out
+    assert applied.out.count("Creation complete") < 20
+    assert re.search(r"  · .*security groups \d+, ", applied.out), applied.out
     release = json.loads((cloud.checkout.path / "playbooks" / "release.json").read_text(encoding="utf-8"))
     assert (release["environment"], release["account"], sorted(release["services"])) == (
         "staging",
@@ -69,6 +75,7 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     )
     again = cloud.inv("plan", "-e", "staging", "--detailed-exitcode", check=False)
     assert "staging is as the files say." in again.out
+    assert "after the rollout is asked: /health/all (api) for 200, /healthz (web)" in again.out
     assert (again.code, "over nothing:" in again.out) == (2, True), again.out  # for nothing was released to it yet
 
     kept = json.dumps({"id": "1", "environment": "staging", "commit": "c0ffee", "by": "ann", "began": ""}).encode()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackhand import ROOT
+from stackhand.console import Reporter
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import cost, diagnostics, losses, verbs
-from stackhand.infrastructure.plan import concerns_of, rows, summary
+from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
+from stackhand.infrastructure.program import Terraform
 
 STAGING = Environment("staging", "shop", "eu-west-1", "123456789012")
 LOG = ROOT / ".stackhand" / "logs" / "terraform-staging.log"
@@ -152,3 +156,22 @@ def test_an_error_of_terraform_is_one_paragraph(summary: str, detail: str, what:
     assert found.next
     if code != ExitCode.LOCKED:
         assert found.evidence[0] == f"aws_vpc.main: {summary}"
+
+
+def test_an_apply_is_counted_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(sys.stdout)
+    counted: list[str] = []
+    terraform = Terraform(STAGING, count=counted.append)
+    terraform._planned = 2
+    for kind, text in (("progress", "a: Still creating..."), ("complete", "a: Creation complete [id=1]")):
+        event = {"type": f"apply_{kind}", "hook": {"action": "create"}, "@message": text}
+        terraform._follow(json.dumps(event))
+    assert counted == ["0 of 2 done; a: Still creating...", "1 of 2 done; a: Creation complete"]
+    for text in counted * 50:
+        reporter.count(text)
+    assert capsys.readouterr().out.splitlines() == ["  \u00b7 0 of 2 done; a: Still creating..."]
+
+
+def test_what_was_done_is_summed_up_in_a_line() -> None:
+    assert numbers({"network": 3, "alarms": 9, "cache": 3}) == ["alarms 9, cache 3, network 3"]
+    assert numbers({}) == []

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from stackhand import environments
+from stackhand.console import Reporter
 from stackhand.engines.embedded.launch import birth
-from stackhand.failure import Failure
+from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import providers
 from stackhand.rehearsal import emulator, place, rehearse
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
-from stackhand.rehearsal.play import version, words_of
+from stackhand.rehearsal.leftovers import Made
+from stackhand.rehearsal.output import Output
+from stackhand.rehearsal.play import Rehearsal, version, words_of
 from stackhand.release.source import LOCK
 
 AWS = Emulator(os.getpid(), birth(os.getpid()) or "", 4566, "eu-west-1", "172.17.0.1")
@@ -105,6 +114,91 @@ def test_two_rehearsals_of_one_checkout_do_not_go_together(tmp_path: Path, monke
     monkeypatch.setattr(rehearse, "FOLDER", tmp_path / ".stackhand" / "rehearsal")
     with rehearse._alone(), pytest.raises(Failure, match="Another"), rehearse._alone():
         pass
+
+
+SAID = """  = lease        2.8 s  rehearsal in 000000000000: afade7c81d07
+    · as rehearsal
+  ✓ applied     40.5 s  123 to create; http://127.0.0.1:1
+    · aws_vpc.main: Creation complete after 2s
+  = probed       1.6 s  3 times in a row 200 from /up, at http://127.0.0.1:1
+  ✗ The release 4741b1eef7f9 to rehearsal was not taken: api failed.
+    api: exit code 3
+    next: ./inv cloud.logs -e rehearsal"""
+
+
+def rehearsal(folder: Path, code: int, *, verbose: bool = False) -> Rehearsal:
+    """A rehearsal whose verbs say the same each time, and end with a code."""
+
+    class Checkout(Copy):
+        def inv(self, _words: object, _environment: object, tell: Callable[[str], None]) -> tuple[int, list[str]]:
+            for line in SAID.splitlines():
+                tell(line)
+            return code, SAID.splitlines()
+
+    class Nothing(Made):
+        def look(self) -> None:
+            pass
+
+    return Rehearsal(AWS, Checkout(folder), Nothing(AWS), Output(folder / "logs", verbose=verbose))
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_failure_of_a_verb_is_on_the_screen_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verbose: bool
+) -> None:
+    with pytest.raises(Failure) as caught:
+        rehearsal(tmp_path, 11, verbose=verbose).verb("first release", "deploy")
+    Reporter(sys.stderr).failure(caught.value)
+    shown = "".join(capsys.readouterr())
+    assert shown.count("was not taken") == shown.count("exit code 3") == 1
+    assert ("Creation complete" in shown) == verbose
+    assert str(tmp_path / "logs" / "first-release.log") in shown
+    assert (tmp_path / "logs" / "first-release.log").read_text(encoding="utf-8").splitlines() == SAID.splitlines()
+
+
+def test_of_a_verb_one_sees_what_it_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rehearsal(tmp_path, 10).verb("bad release", "deploy", expected=ExitCode.ROLLED_BACK)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["bad", "release:"],
+        ["✓", "applied"],
+        ["=", "probed"],
+        ["✗", "The"],
+    ]
+
+
+def test_without_providers_nothing_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The genuine Terraform, with a mirror that has nothing."""
+    if not shutil.which("terraform"):
+        pytest.skip("there is no terraform on PATH")
+    (tmp_path / "terraformrc").write_text(f'provider_installation {{ filesystem_mirror {{ path = "{tmp_path}" }} }}')
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(tmp_path / "terraformrc"))
+    monkeypatch.delenv("STACKHAND_TERRAFORM", raising=False)
+    monkeypatch.setattr(rehearse, "ROOT", tmp_path)
+    monkeypatch.setattr(rehearse, "FOLDER", tmp_path / ".stackhand" / "rehearsal")
+    monkeypatch.setattr("stackhand.engines.compose.docker.reach", lambda: None)
+    monkeypatch.setattr(emulator, "start", lambda *_: pytest.fail("the emulator was started"))
+    with pytest.raises(Failure) as caught:
+        rehearse.rehearse(keep=False)
+    assert (caught.value.what, caught.value.code) == ("Terraform cannot get its providers here.", ExitCode.PREFLIGHT)
+    assert all(way in caught.value.next for way in ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR", "STACKHAND_TERRAFORM"))
+    assert "hashicorp/aws" in caught.value.evidence[0]
+
+
+def test_providers_that_can_be_had_are_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "terraform"
+    program.write_text(
+        """#!/bin/sh
+[ "$1" = version ] && { echo '{"terraform_version": "1.11.4"}'; exit; }
+echo '{"message_code":"installing_provider_message"}'
+exec sleep 60
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("STACKHAND_TERRAFORM", str(program))
+    monkeypatch.delenv("TF_PLUGIN_CACHE_DIR", raising=False)
+    began = time.monotonic()
+    providers.require(environments.load("rehearsal"))
+    assert time.monotonic() - began < 30
 
 
 def test_what_does_not_answer_is_said_in_words() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.infrastructure import losses
-from stackhand.infrastructure.plan import SHOWN
+from stackhand.infrastructure.plan import SHOWN, numbers
 from stackhand.infrastructure.program import Terraform
 
 
@@ -23,16 +23,17 @@ class ActionModule(Action):
             losses.refuse(environment.name, plan)
         if check:
             return {"changed": bool(plan["changed"])}
-        terraform = Terraform(environment, self.progress)
+        terraform = Terraform(environment, self.progress, self.count)
         if plan["changed"]:
-            terraform.apply()
+            terraform.apply(sum(plan[name] for name in SHOWN))
         terraform.plan_file.unlink(missing_ok=True)
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
         found = terraform.outputs() if plan["changed"] else arguments["outputs"]
         done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
         words = ", ".join(done) or ("outputs" if plan["changed"] else "as the files say")
+        concerns = {each["name"]: len(each["resources"]) for each in plan["concerns"]}
         return {
             "changed": bool(plan["changed"]),
-            "step": step("applied", f"{words}; {found['url']}"),
+            "step": step("applied", f"{words}; {found['url']}", notes=numbers(concerns)),
             "ansible_facts": {"infrastructure_release": found["release"]},
         }

@@ -6,12 +6,12 @@ from typing import Any
 
 from stackhand import ROOT, environments
 from stackhand.action import Action, step
-from stackhand.infrastructure import account, bucket, description
+from stackhand.infrastructure import account, bucket, compose, description
 from stackhand.infrastructure.program import Terraform
 
 
 class ActionModule(Action):
-    """Finds out what would stop Terraform, before it starts."""
+    """Finds out what would stop Terraform, before it starts, and what AWS does otherwise than Compose."""
 
     options = frozenset({"environment"})
 
@@ -24,4 +24,7 @@ class ActionModule(Action):
         bucket.require(environment)
         there = sum(service.aws is not None for service in stack.services.values())
         words = f"{there} services for the cloud, account {environment.account}, Terraform {version}"
-        return {"changed": False, "step": step("checked", words, notes=[f"as {who}"])}
+        return {
+            "changed": False,
+            "step": step("checked", words, notes=[f"as {who}", *compose.lines(compose.notes(stack))]),
+        }

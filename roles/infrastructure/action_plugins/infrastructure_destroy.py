@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from stackhand.action import Action, step
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket
+from stackhand.infrastructure.plan import concerns_of, numbers
+from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
 from stackhand.release import removal
 from stackhand.release.releases import Releases
@@ -35,16 +38,22 @@ class ActionModule(Action):
             )
         account.check(environment)
         bucket.require(environment)
-        terraform = Terraform(environment, self.progress)
+        terraform = Terraform(environment, self.progress, self.count)
         terraform.init()
         there = terraform.resources()
         releases = Releases(Store(environment))
         if check or not (there or releases.current()):
             return {"changed": bool(there)}
         with removal.alone(environment, self.progress):
-            notes = _destroy(environment, terraform) if there else []
+            notes = [*numbers(_concerns(there)), *_destroy(environment, terraform)] if there else []
             releases.forget()
         return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes)}
+
+
+def _concerns(resources: list[dict[str, Any]]) -> Counter[str]:
+    """Return how many resources there are of each concern."""
+    known = concerns_of(FOLDER)
+    return Counter(known.get(f"{each['type']}.{each['name']}", "no longer in the files") for each in resources)
 
 
 def _destroy(environment: Environment, terraform: Terraform) -> list[str]:

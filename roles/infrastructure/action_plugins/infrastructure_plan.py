@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import environments
+from stackhand import ROOT, environments, probes
 from stackhand.action import Action, step
-from stackhand.infrastructure import cost
+from stackhand.infrastructure import compose, cost, description
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
@@ -23,7 +23,9 @@ class ActionModule(Action):
         terraform = Terraform(environment, self.progress)
         terraform.init()
         changed = terraform.plan(refresh=bool(arguments["refresh"]))
+        stack = description.check(ROOT)
         report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
+        report |= {"compose": compose.to_list(compose.notes(stack)), "probe": probes.of_stack(stack).to_dict()}
         if not changed and not arguments["cost"]:
             nothing = {"plan": Summary([], []).to_dict()}
             return _planned("no changes", report | nothing, terraform.outputs())

@@ -1,0 +1,123 @@
+"""What AWS does otherwise with `docker-compose.yml`, or not at all: named before anything is applied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from stackhand.composefile import FILE, read
+from stackhand.composekeys import AWS, UNKNOWN, Level
+from stackhand.infrastructure import capabilities, hosts, mounts
+from stackhand.infrastructure.note import Note
+from stackhand.model import Service, Stack
+from stackhand.xfields import Fargate, Managed
+
+STOP_WITHIN = 120
+"""The seconds that Fargate gives a task to stop, at most."""
+OF_AN_IMAGE = ("command", "entrypoint", "configs", "volumes")
+"""What sets up the container for which a managed service stands in."""
+
+
+def notes(stack: Stack) -> list[Note]:
+    """Return what there is to know of the services on AWS."""
+    written = read(stack.root / FILE)
+    result = []
+    if written.get("include"):
+        result.append(Note(Level.IGNORED, "include", FILE, "the services of these files are not on AWS"))
+    for name, entry in written["services"].items():
+        result += _service(stack.services[name], stack, entry or {})
+    return result
+
+
+def refusals(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what AWS cannot run at all, with its place."""
+    for key in entry:
+        support = AWS.get(key)
+        if support and support.level is Level.REFUSED:
+            yield f"services.{name}.{key}: {support.message}"
+
+
+def lines(noted: Sequence[Note]) -> list[str]:
+    """Return them as people read them: a line for each thing that is lost, one for all that is only different."""
+    ours = [each for each in noted if each.key.startswith("x-aws")]
+    theirs = [each for each in noted if each not in ours]
+    lost = sorted((each for each in theirs if each.level is Level.IGNORED), key=lambda each: (each.key, each.message))
+    output = [f"{each.subject}: {each.message}" for each in ours]
+    for (key, message), group in groupby(lost, key=lambda each: (each.key, each.message)):
+        output.append(f"{key} of {', '.join(each.subject for each in group)}: {message}")
+    other = sorted({each.key for each in theirs if each.level is Level.DIFFERS})
+    if other:
+        output.append(f"different on AWS: {', '.join(other)} (docs/operations.md)")
+    return output
+
+
+def to_list(noted: Sequence[Note]) -> list[dict[str, Any]]:
+    """Return them as the `compose` of docs/output.md."""
+    plain: list[dict[str, Any]] = msgspec.to_builtins(noted)
+    return plain
+
+
+def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
+    match service.aws:
+        case None:
+            yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, for it has no x-aws")
+        case Managed():
+            yield from _managed(service.name, service.aws, entry)
+        case Fargate():
+            yield from _keys(service.name, entry)
+            yield from _values(service.name, entry)
+            yield from _hardening(service.name, service.aws, entry)
+            yield from mounts.notes(service, stack, entry)
+            yield from hosts.notes(service, stack, entry)
+
+
+def _managed(name: str, aws: Managed, entry: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield what sets up the container and does not set up what stands in for it; data lies in it anyhow."""
+    stands_in = {"rds": "RDS", "elasticache": "ElastiCache"}[aws.managed]
+    keys = [key for key in OF_AN_IMAGE if entry.get(key) and (key != "volumes" or mounts.binds(entry))]
+    for key in keys:
+        yield Note(Level.IGNORED, key, name, f"{stands_in} stands in for the container, and is set up by terraform/")
+
+
+def _keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
+    for key, value in entry.items():
+        support = AWS.get(key, UNKNOWN)
+        if key.startswith("x-") or value in (None, [], {}, False) or key in {"volumes", "configs"}:
+            continue
+        if support.level in {Level.DIFFERS, Level.IGNORED}:
+            yield Note(support.level, key, name, support.message)
+
+
+def _values(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield which values of the keys that AWS has are not taken."""
+    for limit in entry.get("ulimits") or {}:
+        if limit != "nofile":
+            yield Note(Level.IGNORED, "ulimits", f"{limit} ({name})", "Fargate takes nofile alone")
+    for capability in capabilities.impossible(entry.get("cap_add") or []):
+        yield Note(Level.IGNORED, "cap_add", f"{capability} ({name})", "Fargate grants it to nobody")
+    if _seconds(str(entry.get("stop_grace_period", "0s"))) > STOP_WITHIN:
+        yield Note(Level.IGNORED, "stop_grace_period", name, f"Fargate waits {STOP_WITHIN} s, and then kills")
+    lost = {"start_interval"} & set(entry.get("healthcheck") or {})
+    if lost:
+        yield Note(Level.DIFFERS, "healthcheck.start_interval", name, "ECS asks at the interval from the start")
+
+
+def _seconds(text: str) -> float:
+    parts = {unit: float(number) for number, unit in re.findall(r"([\d.]+)(h|m|s)(?!s)", text)}
+    return parts.get("h", 0) * 3600 + parts.get("m", 0) * 60 + parts.get("s", 0)
+
+
+def _hardening(name: str, aws: Fargate, entry: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield what a container gets that the Compose file does not say."""
+    if not aws.hardened:
+        return
+    parts = ["a read-only root file system with a /tmp"] if entry.get("read_only") is None else []
+    parts += ["no capabilities"] if entry.get("cap_drop") is None else []
+    if parts:
+        keys = [key for key in ("read_only", "cap_drop") if entry.get(key) is None]
+        off = f"x-aws.hardened: false turns that off, and so does to write {' and '.join(keys)}"
+        yield Note(Level.DIFFERS, "x-aws.hardened", name, f"has {' and '.join(parts)} on AWS; {off}")

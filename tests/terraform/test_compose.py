@@ -1,0 +1,142 @@
+"""What AWS ignores of docker-compose.yml or does otherwise: every key is named, before anything is applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stackhand.composekeys import AWS, Level
+from stackhand.infrastructure import compose, description
+from stackhand.infrastructure.note import Note
+from tests.checkout import ROOT
+
+SCALE = {"min": 1, "max": 1, "cpu": 60, "memory": 70}
+HARD = {"read_only": True, "cap_drop": ["ALL"]}
+"""What leaves nothing to be hardened, so that nothing is said of it."""
+
+
+def notes(folder: Path, **keys: Any) -> list[Note]:
+    """Return what there is to know of one service with these keys; a database and a mail server are beside it."""
+    aws = {"port": 5000, "cpu": 256, "memory": 512, "scale": SCALE, **keys.pop("aws", {})}
+    services = {
+        "shop": {"build": "./shop", **HARD, **keys, "x-aws": aws},
+        "orders": {"image": "postgres:16", "x-aws": {"managed": "rds", "class": "db.t4g.micro"}},
+        "mail": {"image": "mail:1"},
+    }
+    (folder / "docker-compose.yml").write_text(yaml.safe_dump({"services": services}), encoding="utf-8")
+    (folder / ".env.example").write_text("", encoding="utf-8")
+    return [each for each in compose.notes(description.check(folder)) if each.subject != "mail"]
+
+
+def lines(folder: Path, **keys: Any) -> list[str]:
+    return compose.lines(notes(folder, **keys))
+
+
+HOST = "orders is no host name on AWS; orders:5432 is rewritten to its address"
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"env_file": ".env.shop"}, "env_file of shop: none of its variables is set; "),
+        ({"security_opt": ["no-new-privileges:true"]}, "security_opt of shop: Fargate takes no such options"),
+        ({"volumes": ["data:/data"]}, "volumes of data (shop): what is written to /data is gone with each task"),
+        ({"volumes": ["/data"]}, "volumes of /data (shop): what is written to /data is gone with each task"),
+        ({"volumes": ["./shop/src:/src:ro"]}, "volumes of ./shop/src (shop): not mounted; the image has what its"),
+        (
+            {"volumes": ["./proxy.conf:/etc/proxy.conf"]},
+            "volumes of ./proxy.conf (shop): not there; COPY it into an image; it leads to orders",
+        ),
+        (
+            {"volumes": [{"type": "bind", "source": "./proxy.conf", "target": "/x"}]},
+            "volumes of ./proxy.conf (shop): not there",
+        ),
+        ({"configs": ["proxy"]}, "configs of proxy (shop): its files are not there; COPY them into the image"),
+        ({"environment": {"DB_HOST": "orders"}}, f"environment of DB_HOST (shop): {HOST}"),
+        ({"environment": {"DB": "orders:3306"}}, f"environment of DB (shop): {HOST}"),
+        ({"environment": {"SMTP_URL": "smtp://mail:25"}}, "environment of SMTP_URL (shop): mail is not on AWS"),
+        ({"command": ["serve", "--db=orders:5432"]}, "command of shop: orders is no host name on AWS; "),
+        ({"stop_grace_period": "5m"}, "stop_grace_period of shop: Fargate waits 120 s, and then kills"),
+        ({"ulimits": {"nofile": 1, "memlock": 2}}, "ulimits of memlock (shop): Fargate takes nofile alone"),
+        ({"cap_add": ["NET_ADMIN", "NET_BIND_SERVICE"]}, "cap_add of NET_ADMIN (shop): Fargate grants it to nobody"),
+        ({"quux": 1}, "quux of shop: this version of Stackhand does not know it"),
+        (
+            {"restart": "always", "ports": ["127.0.0.1:5000:5000"]},
+            "different on AWS: ports, restart (docs/operations.md)",
+        ),
+        (
+            {"read_only": None, "cap_drop": None},
+            "shop: has a read-only root file system with a /tmp and no capabilities on AWS; x-aws.hardened: false",
+        ),
+        ({"cap_drop": None, "read_only": False}, "shop: has no capabilities on AWS; x-aws.hardened: false turns"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_is_lost_is_one_line_with_its_consequence(tmp_path: Path, keys: dict[str, Any], line: str) -> None:
+    (tmp_path / "shop" / "src").mkdir(parents=True)
+    (tmp_path / "proxy.conf").write_text("upstream { server orders:5432; }", encoding="utf-8")
+    found = lines(tmp_path, **keys)
+    assert (len(found), found[0][: len(line)]) == (1, line)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"entrypoint": ["/start"], "command": ["serve"], "working_dir": "/srv", "user": "1000", "init": True},
+        {"labels": {"team": "shop"}, "ulimits": {"nofile": 9}, "tmpfs": ["/tmp"], "stop_grace_period": "1m30s"},
+        {"read_only": None, "cap_drop": None, "aws": {"hardened": False}},
+        {"read_only": False, "cap_drop": [], "cap_add": ["SYS_PTRACE"]},
+        {
+            "environment": {"DB": "postgresql://orders@orders:5432/orders", "DB_NAME": "orders"},
+            "aws": {"needs": ["orders"]},
+        },
+    ],
+    ids=["program", "limits", "soft", "as written", "addresses"],
+)
+def test_what_aws_does_as_compose_does_is_not_mentioned(tmp_path: Path, keys: dict[str, Any]) -> None:
+    assert lines(tmp_path, **keys) == []
+
+
+def test_each_key_that_is_not_carried_is_named(tmp_path: Path) -> None:
+    """One file with every key that AWS has not: each is in what a program gets."""
+    skipped = {"volumes", "configs", "depends_on"}  # whose values decide, as above
+    lost = {key for key, each in AWS.items() if each.level in {Level.DIFFERS, Level.IGNORED}} - skipped
+    given: dict[str, Any] = dict.fromkeys(lost, "x") | {"profiles": ["x"], "ports": ["127.0.0.1:5000:5000"]}
+    assert {each["key"] for each in compose.to_list(notes(tmp_path, **given))} == lost
+
+
+def test_a_service_that_stays_here_is_named(tmp_path: Path) -> None:
+    notes(tmp_path)
+    assert compose.lines(compose.notes(description.check(tmp_path))) == ["mail: not on AWS, for it has no x-aws"]
+
+
+def test_what_stands_in_for_a_container_is_not_set_up_by_it(tmp_path: Path) -> None:
+    document = {
+        "services": {"shop": {"build": ".", **HARD, "x-aws": {"port": 1, "cpu": 256, "memory": 512, "scale": SCALE}}}
+    }
+    document["services"]["db"] = {
+        "image": "postgres:16",
+        "command": ["-c", "max_connections=9"],
+        "volumes": ["./init.sql:/docker-entrypoint-initdb.d/init.sql"],
+        "x-aws": {"managed": "rds", "class": "db.t4g.micro"},
+    }
+    (tmp_path / "docker-compose.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    (tmp_path / ".env.example").write_text("", encoding="utf-8")
+    found = compose.lines(compose.notes(description.check(tmp_path)))
+    stands_in = "RDS stands in for the container, and is set up by terraform/"
+    assert found == [f"command of db: {stands_in}", f"volumes of db: {stands_in}"]
+
+
+def test_this_repository_is_told_calmly() -> None:
+    """What it knows is on a few lines, none of which is about lost data or an address that nobody finds."""
+    found = compose.lines(compose.notes(description.check(ROOT)))
+    assert [line.partition(" of ")[0].partition(":")[0] for line in found] == [
+        "command",
+        "pids_limit",
+        "security_opt",
+        "volumes",
+        "different on AWS",
+    ]

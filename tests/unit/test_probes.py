@@ -1,0 +1,54 @@
+"""What a release is asked from outside: what the Compose file says, as far as the load balancer leads there."""
+
+from __future__ import annotations
+
+import pytest
+
+from stackhand import probes
+from stackhand.probes import Web
+from stackhand.xfields import Probe
+
+WEB = Web(["/*"], "/healthz")
+API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/version"))
+
+
+@pytest.mark.parametrize(
+    ("webs", "asked", "notes"),
+    [
+        ({"web": WEB}, ["web /healthz"], []),
+        ({"web": WEB, "api": API}, ["web /healthz", "api /health/all", "api /version commit"], []),
+        ({"web": Web(["/*"], "/healthz", Probe(version="/v"))}, ["web /healthz", "web /v commit"], []),
+        ({"worker": Web([], "/up")}, [], []),
+        ({"web": Web(["/*"], "/up", probe=False)}, [], ["web is not asked from outside: x-aws.probe is false"]),
+        (
+            {"web": Web(["/*"], "/up"), "shop": Web(["/shop/*"], "/up")},
+            ["web /up"],
+            ["/up of shop cannot be asked from outside: it leads to web; the load balancer's own check of it counts"],
+        ),
+        (
+            {"shop": Web(["/shop/*"], "/")},
+            [],
+            ["/ of shop cannot be asked from outside: no x-aws.paths lead to it"],
+        ),
+    ],
+    ids=["health", "ours", "version", "worker", "switched off", "one path twice", "no way"],
+)
+def test_what_is_asked_of_a_release(webs: dict[str, Web], asked: list[str], notes: list[str]) -> None:
+    found = probes.of(webs)
+    assert [f"{each.service} {each.path}{' commit' if each.commit else ''}" for each in found.asked] == asked
+    assert list(found.notes) == notes
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [("/", "web"), ("/api/x", "api"), ("/health/all", "api"), ("/healthz", "web"), ("/version", "api"), ("/v", "web")],
+)
+def test_a_path_leads_where_the_load_balancer_sends_it(path: str, service: str) -> None:
+    assert probes.leads_to(path, {"web": WEB, "api": API}) == service
+
+
+def test_a_stack_that_has_nothing_to_ask_is_told_so() -> None:
+    found = probes.of({"worker": Web([], None)})
+    assert found.message() == "nothing is asked from outside: no service has x-aws.paths and a path to ask"
+    assert found.version is None
+    assert probes.of({"web": WEB, "api": API}).version == "/version"
