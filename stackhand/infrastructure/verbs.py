@@ -124,5 +124,7 @@ def _say_infrastructure(report: dict[str, Any]) -> None:
                 attributes = ", ".join(each["attributes"][:SHOWN_ATTRIBUTES])
                 more = " ..." if len(each["attributes"]) > SHOWN_ATTRIBUTES else ""
                 console.say(f"  {each['action']:<8} {each['address']}{': ' if attributes else ''}{attributes}{more}")
-    numbers = (f"{found[name]} to {name}" for name in SHOWN if found[name])
+    forgotten = sum(each["action"] == "forget" for concern in found["concerns"] for each in concern["resources"])
+    counted = {**{name: found[name] for name in SHOWN}, "forget": forgotten}
+    numbers = (f"{number} to {name}" for name, number in counted.items() if number)
     console.say(f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['words']}")
