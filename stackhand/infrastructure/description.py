@@ -25,6 +25,9 @@ SIZES = {
 }
 """The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
 
+FILLED = ("image", "command", "entrypoint", "working_dir", "user", "labels", "healthcheck")
+"""Where Terraform fills variables in, beside environment."""
+
 REQUIRED = r"\$\{(\w+):?\?"
 """A variable that Compose insists on."""
 
@@ -126,7 +129,7 @@ def _words(written: dict[str, Any], at: str) -> Iterator[str]:
 
 def _texts(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
     """Variables are filled in here as well, but a secret would be there for everybody to read."""
-    for name in ("image", "command", "entrypoint", "working_dir", "user", "labels", "healthcheck"):
+    for name in FILLED:
         text = str(written.get(name) or "").replace("$$", "")
         if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", text):
             yield f"{at}.{name}: in the cloud a variable may have a default, and no more; see docs/operations.md"

@@ -11,7 +11,7 @@ from stackhand import ROOT, schema, values
 from stackhand.composefile import FILE, read
 from stackhand.environments import FOLDER, Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure.description import REQUIRED, environment_of
+from stackhand.infrastructure.description import FILLED, REQUIRED, environment_of
 from stackhand.release import parameters
 from stackhand.release.aws import code_of, failure
 from stackhand.release.preflight import CANNOT_TELL
@@ -140,8 +140,8 @@ def _missing(given: Mapping[str, str], root: Path) -> Iterator[str]:
     """What Compose insists on has no default; where `.env.example` says that it is no secret, the file has to."""
     entries = schema.read(root / ".env.example")
     for service in read(root / FILE)["services"].values():
-        values = environment_of(service).values() if "x-aws" in service else ()
-        for name in {name for value in values for name in re.findall(REQUIRED, value)}:
+        texts = [*environment_of(service).values(), *(str(service.get(key)) for key in FILLED)]
+        for name in {name for text in texts for name in re.findall(REQUIRED, text) if "x-aws" in service}:
             if name in entries and entries[name].kind != "secret" and name not in OF_TERRAFORM and not given.get(name):
                 yield f"{name} has no value, and {FILE} requires one"
 

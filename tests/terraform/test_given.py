@@ -33,7 +33,7 @@ SITE=
 # type: integer 1 9
 WORKERS=
 """
-COMPOSE = 'services: {shop: {image: x, x-aws: {}, environment: ["SITE=${SITE:?}", "KEY=${STRIPE_KEY:?}"]}}\n'
+COMPOSE = 'services: {shop: {image: "${SITE:?}", x-aws: {}, environment: ["SITE=${SITE:?}", "KEY=${STRIPE_KEY:?}"]}}\n'
 
 
 def staging(**variables: Any) -> Environment:
