@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from stackhand import ROOT, console, dotenv, engines, machine, model, ports, settings
+from stackhand import ROOT, console, dotenv, engines, machine, model, ports, schema, settings
 from stackhand.engines.embedded import accounts, processes
 from stackhand.engines.embedded.servers import nginx, postgres, redis
 from stackhand.engines.embedded.supervisor import Gone, Supervisor
@@ -145,13 +145,15 @@ def _settings() -> Iterator[Check]:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         yield Check("settings", ".env", "warn", f"others may read its secrets (mode {mode:o})", "chmod 600 .env")
-    known = settings.schema(ROOT / ".env.example")
+    known = schema.read(ROOT / ".env.example")
     used = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     for key in dotenv.parse(path.read_text(encoding="utf-8"))[0]:
         if key not in known and f"{{{key}" not in used and not key.startswith("COMPOSE_"):  # Compose reads these
             near = difflib.get_close_matches(key, known, n=1)
             mend = f"did you mean {near[0]}?" if near else "remove it, or describe it in .env.example"
             yield Check("settings", key, "warn", "nothing reads this setting", mend)
+    for key in (key for key, entry in known.items() if entry.given and not found.values.get(key)):
+        yield Check("settings", key, "pass", "not set: a secret that only you know")
     for note in found.notes:
         yield Check("settings", "environment", "warn", note, "unset them to use .env")
 

@@ -10,31 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackhand import dotenv
+from stackhand import dotenv, schema
 from stackhand.failure import ExitCode, Failure
+from stackhand.schema import Setting
 from stackhand.state import State
-from stackhand.values import CHECKS
+from stackhand.values import CHECKS, may_be_shown
 
 SECRET_BYTES = 24
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One entry of `.env.example`.
-
-    Args:
-        key: the variable's name.
-        kind: its type, one of `values.CHECKS`.
-        words: the type's arguments, such as the choices.
-        default: the example's value.
-        block: the comment lines above it and the line itself, as they stand in the example.
-    """
-
-    key: str
-    kind: str
-    words: tuple[str, ...]
-    default: str
-    block: str
 
 
 @dataclass(frozen=True)
@@ -52,30 +34,7 @@ class Settings:
     changed: bool = False
 
 
-def schema(example: Path) -> dict[str, Setting]:
-    """Return the entries of `.env.example` by key.
-
-    Raises:
-        Failure: an entry has no `# type:` line, or one of an unknown type.
-    """
-    found: dict[str, Setting] = {}
-    for block in re.split(r"\n\s*\n", example.read_text(encoding="utf-8")):
-        values, problems = dotenv.parse(block)
-        if not values:
-            continue
-        kind = re.search(r"^# type: *(\w+)(.*)$", block, re.MULTILINE)
-        key, default = next(iter(values.items()))
-        if problems or len(values) > 1 or kind is None or kind[1] not in CHECKS:
-            raise Failure(
-                f"{example.name}: {key} needs one line '# type: T' above it and a blank line below it.",
-                evidence=[f"T is one of: {', '.join(CHECKS)}"],
-                code=ExitCode.PREFLIGHT,
-            )
-        found[key] = Setting(key, kind[1], tuple(kind[2].split()), default, block.strip("\n"))
-    return found
-
-
-def ensure(root: Path, *, check: bool = False) -> Settings:
+def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
     """Create or complete `.env`, and return the valid settings.
 
     An existing value is never overwritten. Keys that appeared in the example since are appended.
@@ -83,18 +42,21 @@ def ensure(root: Path, *, check: bool = False) -> Settings:
     Args:
         root: the checkout.
         check: change nothing, but say what would be changed.
+        given: whether the secrets that somebody has to give must be there; they need not for who starts nothing here.
 
     Raises:
         Failure: values are wrong (all of them are named), or the file cannot be read or written.
     """
-    entries = schema(root / ".env.example")
+    entries = schema.read(root / ".env.example")
     path = root / ".env"
     text = _text(path) if path.exists() else None
     wanted, notes = _complete(text, entries, root)
     if wanted is not None and not check:
         _write(path, wanted)
-    settings = _read(wanted if wanted is not None else text or "", entries)
-    return Settings(settings, (*notes, *_overrides(entries)), wanted is not None)
+    values = _read(wanted if wanted is not None else text or "", entries, given=given)
+    if wanted is not None:
+        notes += _not_set(entries, values)
+    return Settings(values, (*notes, *_overrides(entries)), wanted is not None)
 
 
 def load(root: Path) -> Settings:
@@ -106,7 +68,7 @@ def load(root: Path) -> Settings:
     path = root / ".env"
     if not path.exists():
         raise Failure("There is no .env in this checkout yet.", next="./inv up", code=ExitCode.PREFLIGHT)
-    entries = schema(root / ".env.example")
+    entries = schema.read(root / ".env.example")
     values = _read(_text(path), entries)
     return Settings(values, tuple(_overrides(entries)))
 
@@ -124,7 +86,7 @@ def move_ports(root: Path, ports: Mapping[str, int]) -> None:
 
 def secret_keys(root: Path) -> set[str]:
     """Return the keys whose values must never be shown."""
-    return {key for key, entry in schema(root / ".env.example").items() if entry.kind == "secret"}
+    return {key for key, entry in schema.read(root / ".env.example").items() if entry.kind == "secret"}
 
 
 def stack_name(root: Path) -> str:
@@ -149,7 +111,7 @@ def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> t
     if text is None:
         example = (root / ".env.example").read_text(encoding="utf-8")
         filled = {key: _fresh(entry, root) for key, entry in entries.items() if not entry.default}
-        generated = sum(entries[key].kind == "secret" for key in filled)
+        generated = sum(entries[key].generated for key in filled)
         note = f".env created with {generated} generated secrets"
         kept = {key: str(port) for key, port in State(root).read().get("ports", {}).items() if key in entries}
         return dotenv.replace(example, filled | kept), [note + (" and the ports of before" if kept else "")]
@@ -173,7 +135,7 @@ def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> t
 
 
 def _fresh(entry: Setting, root: Path) -> str:
-    if entry.kind == "secret":
+    if entry.generated:
         return secrets.token_urlsafe(SECRET_BYTES)
     return stack_name(root) if entry.key == "COMPOSE_PROJECT_NAME" else ""
 
@@ -195,18 +157,18 @@ def _write(path: Path, text: str) -> None:
         ) from error
 
 
-def _read(text: str, entries: Mapping[str, Setting]) -> dict[str, str]:
+def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:
     values, problems = dotenv.parse(text)
     values.update({key: os.environ[key] for key in entries if key in os.environ})
     outside: list[str] = []
     wrong = [f"line {problem.line}: {problem.key} {problem.message}" for problem in problems]
     unreadable = {problem.key for problem in problems}
     for key, entry in entries.items():
-        if key in unreadable:
+        if key in unreadable or (entry.given and not given and not values.get(key)):
             continue
         expected = CHECKS[entry.kind](values.get(key, ""), entry.words)
         if expected:
-            shown = "" if entry.kind == "secret" else f", but it is {values.get(key, '')!r}"
+            shown = f", but it is {values.get(key, '')!r}" if may_be_shown(entry.kind, values.get(key, "")) else ""
             origin = f" (from the environment: unset {key} to use that of .env)" if key in os.environ else ""
             outside += [key] if origin else []
             wrong.append(f"{key} must be {expected}{shown}{origin}")
@@ -241,6 +203,12 @@ def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[st
             twins.append(f"{key} must differ from {seen[port]}, but both are {port}")
         seen.setdefault(port, key)
     return twins
+
+
+def _not_set(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:
+    """Return a sentence on the secrets that nobody has given; it is told when the file is written, not each time."""
+    empty = [key for key, entry in entries.items() if entry.given and not values.get(key)]
+    return [f"not set, for only you know what they are: {', '.join(empty)}; write them into .env"] if empty else []
 
 
 def _overrides(entries: Mapping[str, Setting]) -> list[str]:

@@ -15,18 +15,20 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
-from stackhand import ROOT, console, doctor, dotenv, engines, settings, status
+from stackhand import ROOT, console, doctor, dotenv, engines, schema, status
 from stackhand.engines.engine import Engine
 from stackhand.failure import Failure
 from stackhand.loglines import tail
 from stackhand.program import VERSION
 from stackhand.state import State
-from stackhand.values import SHORTEST_SECRET
+from stackhand.values import SHORTEST_SECRET, may_be_shown
 
 LINES_OF_A_LOG = 2_000
 MASK = "********"
+SHORTEST_MASKED = 4
+"""Of a given secret, which may be short; what is still shorter would be found in every other word."""
 EXAMPLE = ROOT / ".env.example"
 
 
@@ -113,7 +115,8 @@ def _settings() -> str:
     if not path.exists():
         return "# there is no .env\n"
     values, problems = dotenv.parse(path.read_text(encoding="utf-8", errors="replace"))
-    shown = {key for key, entry in settings.schema(EXAMPLE).items() if entry.kind != "secret"}
+    entries = schema.read(EXAMPLE)
+    shown = {key for key, value in values.items() if key in entries and may_be_shown(entries[key].kind, value)}
     lines = [f"{key}={value if key in shown else MASK}" for key, value in values.items()]
     return "\n".join([*lines, *(f"# line {each.line}: {each.key} {each.message}" for each in problems)]) + "\n"
 
@@ -126,8 +129,22 @@ def _secrets() -> list[str]:
     path = ROOT / ".env"
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     values, _ = dotenv.parse(text)
-    keys = settings.secret_keys(ROOT) | (set(values) - set(settings.schema(EXAMPLE)))
-    values_of = (value for key in keys for value in (values.get(key, ""), os.environ.get(key, "")))
-    found = {value for value in values_of if len(value) >= SHORTEST_SECRET}
+    entries = schema.read(EXAMPLE)
+    found: set[str] = set()
+    for key in {*values, *entries}:
+        entry = entries.get(key)
+        shortest = SHORTEST_MASKED if entry else SHORTEST_SECRET
+        for value in (values.get(key, ""), os.environ.get(key, "")):
+            if entry is None or not may_be_shown(entry.kind, value):
+                found |= {each for each in (value, *_passwords(value)) if len(each) >= shortest}
     forms = {form for value in found for form in (value, json.dumps(value)[1:-1], quote(value, safe=""))}
     return sorted(forms, key=len, reverse=True)
+
+
+def _passwords(url: str) -> list[str]:
+    """Return the password in a URL, as it stands there and as it is meant: a log may have it alone."""
+    try:
+        password = urlsplit(url).password or ""
+    except ValueError:
+        return []
+    return [password, unquote(password)]

@@ -178,7 +178,7 @@ resource "aws_sns_topic_policy" "alarms" {
 }
 
 resource "aws_sns_topic_subscription" "alarms" {
-  for_each = toset(var.alarm_email == null ? [] : [var.alarm_email])
+  for_each = toset(compact([var.alarm_email]))
 
   topic_arn = aws_sns_topic.alarms.arn
   protocol  = "email"

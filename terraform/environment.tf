@@ -17,13 +17,17 @@ locals {
     }
   }
 
-  # Which variables are secrets: `.env.example` says so, and `:?` of a variable that it does not have.
-  example = file("${dirname(var.compose_file)}/.env.example")
-  typed   = regexall("(?m)^# type: secret[^\n]*\n([A-Z_0-9]+)=", local.example)
+  # Which variables are secrets: `.env.example` says so, and of which kind; and those that are required (`:?`) and that it does not have.
+  example  = file("${dirname(var.compose_file)}/.env.example")
+  declared = flatten(regexall("(?m)^[ \\t]*(?:export[ \\t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \\t]*=", local.example))
+  kinds = {
+    for found in regexall("(?m)^# type: *secret([^\n]*)\n(?:#[^\n]*\n)*[ \\t]*(?:export[ \\t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \\t]*=", local.example) :
+    found[1] => contains(split(" ", trimspace(found[0])), "generated") ? "generated" : "given"
+  }
   required = flatten([
     for values in values(local.written) : [for value in values(values) : regexall("^[$][{]([A-Za-z_0-9]+):?[?][^}]*[}]$", value)]
   ])
-  secret_names = toset(concat(flatten(local.typed), local.required))
+  secret_names = toset(concat(keys(local.kinds), [for name in local.required : name if !contains(local.declared, name)]))
 
   # Values that are one secret variable and nothing else.
   secret_values = {

@@ -15,6 +15,11 @@ output "github_roles" {
   value       = { plan = one([for role in aws_iam_role.plan : role.arn]), deploy = one([for role in aws_iam_role.deploy : role.arn]) }
 }
 
+output "given_secrets" {
+  description = "Where the values of secrets have to be that nothing here makes: the variable, and its parameter's name."
+  value       = local.given_secrets
+}
+
 output "release" {
   description = "All that a deploy needs to know; nothing in it is secret. Its shape is a contract with stackhand/release."
   value = {

@@ -238,7 +238,12 @@ variable "final_snapshot" {
 variable "alarm_email" {
   type        = string
   default     = null
-  description = "Who is told of alarms; the address is asked to confirm. Without one, the topic waits for subscribers."
+  description = "Who is told of alarms: AWS sends the address a mail, whose link has to be opened first. Empty: nobody, and a plan says so."
+
+  validation {
+    condition     = length(compact([var.alarm_email])) == 0 || can(regex("^[^@\\s]+@[^@\\s]+[.][^@\\s]+$", var.alarm_email))
+    error_message = "alarm_email is an e-mail address, or empty."
+  }
 }
 
 variable "github_repository" {

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stackhand import model, probes, settings
+from stackhand import model, probes, schema, settings
 from stackhand.composefile import FILE, read
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import compose
 from stackhand.infrastructure.hosts import PORTS
 from stackhand.model import Service, Stack
+from stackhand.schema import Setting
 from stackhand.xfields import Fargate, Managed, Probe
 
 SIZES = {
@@ -24,6 +25,21 @@ SIZES = {
 }
 """The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
 
+FILLED = ("image", "command", "entrypoint", "working_dir", "user", "labels", "healthcheck")
+"""Where Terraform fills variables in, beside environment."""
+
+REQUIRED = r"\$\{(\w+):?\?"
+"""A variable that Compose insists on."""
+
+
+def stack_of(root: Path) -> Stack:
+    """Return the services as they are described, whatever this machine has not been given: it runs none of them."""
+    required = re.findall(REQUIRED, (root / FILE).read_text(encoding="utf-8"))
+    values = settings.ensure(root, check=True, given=False).values
+    lacking = {key: "known in the cloud" for key in required if not values.get(key)}
+    # On AWS there are no profiles: what has x-aws runs.
+    return model.load(root, {**values, **lacking, "COMPOSE_PROFILES": "*"})
+
 
 def check(root: Path) -> Stack:
     """Return the services, fit for the cloud.
@@ -32,10 +48,7 @@ def check(root: Path) -> Stack:
         Failure: the file is wrong; every place is named.
     """
     written = read(root / FILE)
-    # What only the cloud requires is no setting of this machine: Terraform makes it.
-    made = dict.fromkeys(re.findall(r"\$\{(\w+):?\?", (root / FILE).read_text(encoding="utf-8")), "made by Terraform")
-    # On AWS there are no profiles: what has x-aws runs.
-    stack = model.load(root, {**made, **settings.ensure(root, check=True).values, "COMPOSE_PROFILES": "*"})
+    stack = stack_of(root)
     services = [(stack.services[name], entry) for name, entry in written["services"].items()]
     found = [line for service, entry in services for line in _service(service, stack, entry)]
     found += [*_paths([service for service, _ in services]), *_probes(stack)]
@@ -60,10 +73,11 @@ def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterato
             yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
             yield from compose.refusals(service.name, written)
             yield from _words(written, f"{at}")
-            yield from _texts(written, settings.secret_keys(stack.root), at)
-            yield from _secrets(written, settings.secret_keys(stack.root), f"{at}.environment")
+            yield from _texts(written, schema.read(stack.root / ".env.example"), at)
+            yield from _secrets(written, schema.read(stack.root / ".env.example"), f"{at}.environment")
         case Managed():
             yield from _managed(service.aws, f"{at}.x-aws")
+            yield from _passwords(written, schema.read(stack.root / ".env.example"), f"{at}.environment")
 
 
 def _fargate(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[str]:
@@ -113,29 +127,45 @@ def _words(written: dict[str, Any], at: str) -> Iterator[str]:
             yield f"{at}.{name}: in the cloud a command is split at spaces; write it without quotes and variables"
 
 
-def _texts(written: dict[str, Any], secret: set[str], at: str) -> Iterator[str]:
+def _texts(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
     """Variables are filled in here as well, but a secret would be there for everybody to read."""
-    for name in ("image", "command", "entrypoint", "working_dir", "user", "labels", "healthcheck"):
+    for name in FILLED:
         text = str(written.get(name) or "").replace("$$", "")
         if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", text):
             yield f"{at}.{name}: in the cloud a variable may have a default, and no more; see docs/operations.md"
-        used = sorted(secret & set(re.findall(r"\$\{?(\w+)", text)) | set(re.findall(r"\$\{(\w+):?\?", text)))
-        if used:
+        if used := sorted(_secret_names(text, entries)):
             yield f"{at}.{name}: {used[0]} is a secret, and in the cloud only a value of environment can be one"
 
 
-def _secrets(written: dict[str, Any], secret: set[str], at: str) -> Iterator[str]:
+def _secrets(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
     """A secret is injected as it is: it cannot be a part of a longer value."""
+    for key, value in environment_of(written).items():
+        whole = re.fullmatch(r"\$\{\w+[^}]*\}|\$\w+", value)
+        if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", value):
+            yield f"{at}.{key}: in the cloud a variable may have a default, and no more; see docs/operations.md"
+        if _secret_names(value, entries) and not whole:
+            yield f"{at}.{key}: a secret must be the whole value, for its parameter is injected as it is"
+
+
+def _secret_names(text: str, entries: Mapping[str, Setting]) -> set[str]:
+    """Return the variables in a text that are secrets: declared as such, or required and not declared at all."""
+    declared = {name for name in re.findall(r"\$\{?(\w+)", text) if name in entries and entries[name].kind == "secret"}
+    return declared | (set(re.findall(REQUIRED, text)) - set(entries))
+
+
+def _passwords(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
+    """The password of a database or cache that AWS runs is made with it."""
+    for key, value in environment_of(written).items():
+        name = re.match(r"\$\{?(\w+)", value)
+        if name and name[1] in entries and entries[name[1]].given:
+            yield f"{at}.{key}: AWS runs this service and Terraform makes its password: {name[1]} is 'secret generated'"
+
+
+def environment_of(written: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment of a service as it is written, be it a mapping or a list."""
     values = written.get("environment") or {}
     pairs = values.items() if isinstance(values, dict) else (str(each).partition("=")[::2] for each in values)
-    for key, value in pairs:
-        names = re.findall(r"\$\{?(\w+)", str(value or ""))
-        whole = re.fullmatch(r"\$\{\w+[^}]*\}|\$\w+", str(value or ""))
-        required = re.search(r"\$\{\w+:?\?", str(value or ""))
-        if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", str(value or "")):
-            yield f"{at}.{key}: in the cloud a variable may have a default, and no more; see docs/operations.md"
-        if (secret & set(names) or required) and not whole:
-            yield f"{at}.{key}: a secret must be the whole value, for its parameter is injected as it is"
+    return {str(key): "" if value is None else str(value) for key, value in pairs}
 
 
 def _probes(stack: Stack) -> Iterator[str]:

@@ -69,6 +69,11 @@ KNOWN = (
         WAYS_OUT,
     ),
     (
+        r"ParameterAlreadyExists",
+        "A secret that Terraform would make is there already.",
+        "declare it as 'secret given' in .env.example to keep its value, or delete the parameter to have one made",
+    ),
+    (
         r"AccessDenied|not authorized to perform|UnauthorizedOperation",
         "AWS does not allow you what {name} needs.",
         "log in with a role that may do it (docs/operations.md), then repeat the command",

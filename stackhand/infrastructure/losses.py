@@ -13,8 +13,9 @@ HOLDS_DATA = {
     "aws_ecr_repository": "images",
     "aws_s3_bucket": "access logs",
     "aws_kms_key": "the key of all of them",
+    "aws_ssm_parameter": "secret",
 }
-"""Types whose loss is more than an outage."""
+"""Types whose loss is more than an outage. (A release that a failed one goes back to may still read the secret.)"""
 
 
 def refuse(name: str, plan: Mapping[str, Any]) -> None:
@@ -31,7 +32,7 @@ def refuse(name: str, plan: Mapping[str, Any]) -> None:
         f"{HOLDS_DATA[kind]}: {each['address']} ({each['action']})"
         for concern in plan["concerns"]
         for each in concern["resources"]
-        if each["action"] in {"destroy", "replace"} and (kind := each["address"].partition(".")[0]) in HOLDS_DATA
+        if (kind := each["address"].partition(".")[0]) in HOLDS_DATA and _lost(kind, each["action"])
     ]
     if lost:
         raise Failure(
@@ -41,3 +42,8 @@ def refuse(name: str, plan: Mapping[str, Any]) -> None:
             f".venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment={name}",
             code=ExitCode.PREFLIGHT,
         )
+
+
+def _lost(kind: str, action: str) -> bool:
+    """Whether what was there is gone. A secret is replaced with its database, which is named."""
+    return action == "destroy" or (action == "replace" and kind != "aws_ssm_parameter")

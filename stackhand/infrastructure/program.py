@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,14 +119,21 @@ class Terraform:
         """Remove everything."""
         self._run("could not be destroyed", "destroy", "-auto-approve", *self._variables(**variables))
 
+    def forget(self, addresses: Sequence[str]) -> None:
+        """Leave some resources as they are, and manage them no more."""
+        self._read("state", "rm", f"-lock-timeout={LOCK_WAIT}", *addresses)
+
     def outputs(self) -> dict[str, Any]:
         """Return the outputs' values, by name."""
         return {name: each["value"] for name, each in json.loads(self._read("output", "-json")).items()}
 
+    def state(self) -> dict[str, Any]:
+        """Return what the state has: `root_module` and `outputs`."""
+        return dict(json.loads(self._read("show", "-json")).get("values", {}))
+
     def resources(self) -> list[dict[str, Any]]:
-        """Return what the state has."""
-        module = json.loads(self._read("show", "-json")).get("values", {}).get("root_module", {})
-        return [each for each in module.get("resources", []) if each["mode"] == "managed"]
+        """Return the resources that the state has."""
+        return managed(self.state())
 
     @property
     def plan_file(self) -> Path:
@@ -190,3 +197,8 @@ class Terraform:
             self._done += event["type"] in ENDED
             message = str(event["@message"]).partition(" [id=")[0]
             self.count(f"{self._done} of {self._planned} done; {message}" if self._planned else message)
+
+
+def managed(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the resources of a state, without what is only looked up."""
+    return [each for each in state.get("root_module", {}).get("resources", []) if each["mode"] == "managed"]

@@ -8,10 +8,10 @@ from typing import Any
 from stackhand import ROOT, console, environments, playbook
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket, description
+from stackhand.infrastructure import account, bucket, description, given
 from stackhand.infrastructure.losses import HOLDS_DATA
 from stackhand.infrastructure.plan import SHOWN
-from stackhand.infrastructure.program import Terraform
+from stackhand.infrastructure.program import Terraform, managed
 from stackhand.local import confirm
 from stackhand.release import plan as release_plan
 from stackhand.release.releases import Releases
@@ -93,12 +93,15 @@ def _holding(environment: Environment) -> list[str]:
     terraform = Terraform(environment)
     terraform.version()
     terraform.init()
+    state = terraform.state()
+    resources = managed(state)
     lines = []
-    for each in terraform.resources():
+    for each in resources:
         if each["type"] in HOLDS_DATA:
             name = each["values"].get("identifier") or each["values"].get("name") or each["values"].get("bucket")
             lines.append(f"{HOLDS_DATA[each['type']]}: {name or each['values'].get('id', each['address'])}")
-    return sorted(lines) or [each["address"] for each in terraform.resources()][:10]
+    lines += [f"given secret: {name} (its key)" for name in given.of(state).values()]
+    return sorted(lines) or [each["address"] for each in resources][:10]
 
 
 def say_plan(report: dict[str, Any]) -> None:
@@ -121,5 +124,7 @@ def _say_infrastructure(report: dict[str, Any]) -> None:
                 attributes = ", ".join(each["attributes"][:SHOWN_ATTRIBUTES])
                 more = " ..." if len(each["attributes"]) > SHOWN_ATTRIBUTES else ""
                 console.say(f"  {each['action']:<8} {each['address']}{': ' if attributes else ''}{attributes}{more}")
-    numbers = (f"{found[name]} to {name}" for name in SHOWN if found[name])
+    forgotten = sum(each["action"] == "forget" for concern in found["concerns"] for each in concern["resources"])
+    counted = {**{name: found[name] for name in SHOWN}, "forget": forgotten}
+    numbers = (f"{number} to {name}" for name, number in counted.items() if number)
     console.say(f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['words']}")

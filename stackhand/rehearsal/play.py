@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stackhand import ROOT, environments, model, probes, settings
+from stackhand import ROOT, environments, probes
 from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import description
 from stackhand.model import Stack
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
@@ -59,7 +60,7 @@ class Rehearsal:
     @property
     def running(self) -> str | None:
         """The commit that answers; None when no service tells it, so that the deploy's own probe has to do."""
-        path = probes.of_stack(model.load(ROOT, settings.ensure(ROOT, check=True).values)).version
+        path = probes.of_stack(description.stack_of(ROOT)).version
         return version(self.url, path) if path else None
 
     def play(self) -> None:
@@ -121,7 +122,7 @@ def words_of(code: int) -> str:
 
 def dockerfile() -> str:
     """Return the Dockerfile of a service that is built and released: of one that migrates, where there is one."""
-    stack = model.load(ROOT, settings.ensure(ROOT, check=True).values)
+    stack = description.stack_of(ROOT)
     return _broken(stack)
 
 

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT, model, settings
+from stackhand import ROOT
 from stackhand.engines.compose import api, docker
 from stackhand.engines.compose.images import build_failed, certificates, steps, stream
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import description
 from stackhand.model import Service
 from stackhand.release import scan
 
@@ -58,7 +59,7 @@ def ensure(
     missing = [name for name in built if name not in digests]
     if missing:
         docker.reach()
-    stack = model.load(ROOT, settings.ensure(ROOT, check=True).values) if missing else None
+    stack = description.stack_of(ROOT) if missing else None
     for name in missing:
         assert stack is not None  # noqa: S101 - as something is missing
         image = f"{built[name]['url']}:{commit}"

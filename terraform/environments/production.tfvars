@@ -12,4 +12,6 @@ database_multi_az    = true
 database_backup_days = 30
 cache_replicas       = 1
 
+alarm_email = "" # who is told of alarms, and has to open the link in a mail from AWS first; empty: nobody
+
 settings = { LOG_LEVEL = "warning" }

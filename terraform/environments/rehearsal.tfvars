@@ -9,3 +9,4 @@ placeholder_image   = "python:3.13-alpine"
 deletion_protection = false
 final_snapshot      = null
 log_days            = 1
+alarm_email         = "" # the emulator sends no mail

@@ -28,7 +28,7 @@ variables {
   region       = "eu-west-1"
   account_id   = "123456789012"
   compose_file = "./tests/other/docker-compose.yml"
-  settings     = { POSTGRES_USER = "keeper" }
+  settings     = { POSTGRES_USER = "keeper", SITE = "https://shop.example" }
 }
 
 run "it_gets_what_it_asks_for" {
@@ -78,17 +78,26 @@ run "it_is_told_the_addresses_and_secrets_of_the_cloud" {
       PRICE    = "5$"
       WORKERS  = "4"
       OWNER    = "keeper and keeper"
+      SITE     = "https://shop.example"
       REPORTS  = "http://door.elb/api"
     }
     error_message = "variables are filled in, neighbours found, and nothing travels in the clear: ${jsonencode(local.environment.shop)}"
   }
   assert {
-    condition     = local.secrets.shop == { PASSWORD = "POSTGRES_PASSWORD", PAYMENT_KEY = "PAYMENT_KEY" }
-    error_message = "a secret is what .env.example calls one, and what must be given"
+    condition     = local.secrets.shop == { PASSWORD = "POSTGRES_PASSWORD", PAYMENT_KEY = "PAYMENT_KEY", STRIPE_KEY = "STRIPE_KEY", SESSION_KEY = "session_key", MAIL = "MAIL_URL" }
+    error_message = "a secret is what .env.example calls one, and what is required but not declared"
   }
   assert {
-    condition     = toset(concat(keys(aws_ssm_parameter.database), keys(aws_ssm_parameter.cache), keys(aws_ssm_parameter.other))) == toset(["orders", "sessions", "PAYMENT_KEY"])
-    error_message = "each secret has one parameter"
+    condition     = keys(aws_ssm_parameter.database) == ["orders"] && keys(aws_ssm_parameter.cache) == ["sessions"] && keys(aws_ssm_parameter.other) == ["session_key"]
+    error_message = "only generated secrets are made, and so changed by a rotation"
+  }
+  assert {
+    condition     = output.given_secrets == { PAYMENT_KEY = "/shop/staging/PAYMENT_KEY", STRIPE_KEY = "/shop/staging/STRIPE_KEY", MAIL_URL = "/shop/staging/MAIL_URL" }
+    error_message = "where the others have to be is known"
+  }
+  assert {
+    condition     = local.parameters["STRIPE_KEY"] == "arn:aws:ssm:eu-west-1:123456789012:parameter/shop/staging/STRIPE_KEY"
+    error_message = "a given secret is read where its owner puts it"
   }
   assert {
     condition     = local.environment.reports == { TITLE = "Reports", VERBOSE = "true", EMPTY = "" }

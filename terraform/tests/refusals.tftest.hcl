@@ -28,13 +28,15 @@ run "names_numbers_and_words_that_aws_would_refuse_much_later" {
     log_days             = 8
     secrets_version      = 0
     kept_images          = 3
+    alarm_email          = "the team"
     github_repository    = "acme/*"
     github_ids           = { owner = "acme", repository = "*" }
   }
 
   expect_failures = [
     var.stack, var.environment, var.region, var.account_id, var.zones, var.vpc_cidr, var.architecture, var.spot_weight,
-    var.database_backup_days, var.cache_replicas, var.log_days, var.secrets_version, var.kept_images, var.github_repository, var.github_ids,
+    var.database_backup_days, var.cache_replicas, var.log_days, var.secrets_version, var.kept_images, var.alarm_email, var.github_repository,
+    var.github_ids,
   ]
 }
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import tasks
-from stackhand import settings
+from stackhand import schema
 from stackhand.failure import ExitCode
 from tests.checkout import ROOT
 
@@ -53,12 +53,25 @@ def test_every_exit_code_is_documented(code: ExitCode) -> None:
     assert f"| {int(code)} | {code.name.lower().replace('_', ' ')} |" in OUTPUT
 
 
-@pytest.mark.parametrize("key", sorted(settings.schema(ROOT / ".env.example")))
+@pytest.mark.parametrize("key", sorted(schema.read(ROOT / ".env.example")))
 def test_every_setting_has_a_sentence_and_a_reader(key: str) -> None:
-    setting = settings.schema(ROOT / ".env.example")[key]
+    setting = schema.read(ROOT / ".env.example")[key]
     prose = [line for line in setting.block.splitlines() if line.startswith("# ") and "type:" not in line]
     assert any(line.rstrip().endswith(".") for line in prose)
     assert f"${{{key}" in (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+
+
+def test_every_variable_of_an_environment_is_documented() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
+    variables = (ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
+    names = re.findall(r'^variable "(\w+)"', variables, re.MULTILINE)
+    assert [name for name in names if not re.search(rf"`{name}`", text)] == []
+
+
+@pytest.mark.parametrize("name", ["staging", "production", "rehearsal"])
+def test_the_file_of_each_environment_asks_who_is_told_of_alarms(name: str) -> None:
+    text = (ROOT / "terraform" / "environments" / f"{name}.tfvars").read_text(encoding="utf-8")
+    assert re.search(r'^alarm_email += "[^"]*" # \w+', text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)

@@ -34,9 +34,9 @@ WRONG = {
 
 
 def test_every_setting_of_the_example_has_a_wrong_value_here() -> None:
-    from stackhand import ROOT, settings
+    from stackhand import ROOT, schema
 
-    assert set(WRONG) == set(settings.schema(ROOT / ".env.example"))
+    assert set(WRONG) == set(schema.read(ROOT / ".env.example"))
 
 
 def test_all_wrong_settings_are_named_at_once_with_what_was_expected(checkout: Checkout) -> None:

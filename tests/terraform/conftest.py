@@ -94,8 +94,11 @@ class Cloud:
         return Said(done.returncode, done.stdout, done.stderr)
 
     def s3(self) -> Any:
+        return self.client("s3")
+
+    def client(self, service: str) -> Any:
         return boto3.client(
-            "s3",
+            service,
             region_name="eu-west-1",
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
             aws_access_key_id="testing",
@@ -151,14 +154,14 @@ class Module:
         assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def plan(self, environment: str, *, afresh: bool = False, **variables: Any) -> dict[str, Any]:
-        """Return the plan of an environment as JSON; `afresh`, as if there were nothing yet."""
+    def plan(self, environment: str, *, afresh: bool = False, state: str = "", **variables: Any) -> dict[str, Any]:
+        """Return the plan of an environment as JSON; `afresh`, as if there were nothing yet; or from another state."""
         given = [
             f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()
         ]
-        state = ["-state=nothing.tfstate"] if afresh else []
+        other = [f"-state={'nothing.tfstate' if afresh else state}"] if afresh or state else []
         file = f"-var-file=environments/{environment}.tfvars"
-        self.run("plan", "-input=false", "-out=plan", file, *state, *given)
+        self.run("plan", "-input=false", "-out=plan", file, *other, *given)
         return dict(self.run("show", "-json", "plan").json)
 
 

@@ -7,12 +7,14 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
+from stackhand.infrastructure import given
 from stackhand.infrastructure.plan import summary
 from tests.checkout import ROOT
 from tests.terraform import iam
 from tests.terraform.conftest import GITHUB, Module
-from tests.terraform.plans import Plan, resources
+from tests.terraform.plans import Plan, addresses, resources
 
 pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
 TOKEN = "token.actions.githubusercontent.com"
@@ -41,17 +43,42 @@ def test_no_secret_is_in_a_plan_or_in_a_state(staging: Plan, applied: Plan, modu
     assert not any("secretsmanager" in kind or kind == "random_password" for kind in kinds)
 
 
-def test_a_new_version_gives_all_secrets_and_tasks_a_new_one(module: Module, applied: Plan) -> None:
-    plan = module.plan("staging", secrets_version=2, **GITHUB)
+def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one(module: Module, applied: Plan) -> None:
+    """As Terraform made it once, at random, before somebody put the right one in its place."""
+    once = module.path / "once.tfstate"
+    state = json.loads((module.path / "terraform.tfstate").read_text(encoding="utf-8"))
+    others = next(each for each in state["resources"] if (each["type"], each["name"]) == ("aws_ssm_parameter", "other"))
+    made = json.loads(json.dumps(others["instances"][0]))
+    made |= {"index_key": "STRIPE_KEY", "attributes": {**made["attributes"], "name": "/stackhand/staging/STRIPE_KEY"}}
+    others["instances"].append(made)
+    once.write_text(json.dumps(state), encoding="utf-8")
+    file = module.path.parent / "shop" / "docker-compose.yml"
+    file.parent.mkdir()
+    example = (module.path.parent / ".env.example").read_text(encoding="utf-8")
+    (file.parent / ".env.example").write_text(f"{example}\n\n# type: secret given\nSTRIPE_KEY=\n", encoding="utf-8")
+    document = yaml.safe_load((module.path.parent / "docker-compose.yml").read_text(encoding="utf-8"))
+    document["services"]["api"]["environment"]["STRIPE_KEY"] = "${STRIPE_KEY:-}"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+    variables = {"secrets_version": 2, "compose_file": "../shop/docker-compose.yml", **GITHUB}
+    plan = module.plan("staging", state=once.name, **variables)
+    address = 'aws_ssm_parameter.other["STRIPE_KEY"]'
+    outputs = {name: each.get("value") for name, each in plan["planned_values"]["outputs"].items()}
+    assert given.kept(plan, outputs[given.OUTPUT]) == [address]
+    module.run("state", "rm", f"-state={once.name}", address)
+    plan = module.plan("staging", state=once.name, **variables)
+    assert address not in addresses(plan)
+
     changed = {each["address"] for each in plan["resource_changes"] if each["change"]["actions"] == ["update"]}
     assert changed == {
+        "aws_iam_role_policy.execution",  # ECS may read it
         'aws_db_instance.main["postgres"]',
         'aws_elasticache_replication_group.main["redis"]',
         'aws_ssm_parameter.cache["redis"]',
         'aws_ssm_parameter.database["postgres"]',
         'aws_ssm_parameter.other["HEALTH_DETAILS_TOKEN"]',
     }
-    assert summary(plan, {}).outputs == ["release"]
+    assert summary(plan, {}).outputs == ["given_secrets", "release"]
 
 
 def statements(plan: Plan, kind: str, address: str, key: str) -> list[dict[str, Any]]:

@@ -108,6 +108,30 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, changes: dict[str, Any
     assert found == ["docker-compose.yml has 1 mistake about the cloud.", f"services.shop{said}"]
 
 
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+
+
+def test_a_secret_that_only_the_cloud_was_given_is_not_missed_here(folder: Path) -> None:
+    shutil.copy2(ROOT / "docker-compose.yml", folder)
+    (folder / ".env.example").write_text(f"{EXAMPLE}\n\n# type: secret given required\nSTRIPE_KEY=\n", encoding="utf-8")
+    text = (folder / "docker-compose.yml").read_text(encoding="utf-8")
+    edited = text.replace("LOG_LEVEL: ", "STRIPE_KEY: ${STRIPE_KEY:?ask}\n      LOG_LEVEL: ", 1)
+    (folder / "docker-compose.yml").write_text(edited, encoding="utf-8")
+    assert description.check(folder).services["api"].environment["STRIPE_KEY"] == "known in the cloud"
+
+
+def test_a_database_of_aws_has_no_given_password(folder: Path) -> None:
+    shutil.copy2(ROOT / "docker-compose.yml", folder)
+    given = EXAMPLE.replace("secret generated\nREDIS_PASSWORD", "secret given\nREDIS_PASSWORD")
+    (folder / ".env.example").write_text(given, encoding="utf-8")
+    with pytest.raises(Failure) as caught:
+        description.check(folder)
+    assert caught.value.evidence[0] == (
+        "services.redis.environment.REDIS_PASSWORD: AWS runs this service and Terraform makes its password: "
+        "REDIS_PASSWORD is 'secret generated'"
+    )
+
+
 def test_a_name_that_aws_has_not_is_refused(tmp_path: Path) -> None:
     assert check(tmp_path, name="my_shop")[1].startswith("services.my_shop: the name must be short")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,45 @@ esac
     eventually((folder / "freed").exists, "Terraform is interrupted")
     assert child.returncode == 130, err
     assert "Traceback" not in err
+
+
+TERRAFORM = """#!/bin/sh
+echo "$*" >>{folder}/said
+case $1 in
+version) echo '{{"terraform_version": "1.11.4"}}' ;;
+plan) exit 2 ;;
+show) if grep -q "state rm" {folder}/said; then cat {folder}/after; else cat {folder}/before; fi ;;
+esac
+"""
+
+
+def test_a_deploy_stops_for_a_missing_secret_and_forgets_what_it_made_in_place_of_another(
+    cloud: Cloud, folder: Path
+) -> None:
+    cloud.bootstrap()
+    key, mail = "/stackhand/staging/STRIPE_KEY", "/stackhand/staging/MAIL_URL"
+    address = 'aws_ssm_parameter.other["STRIPE_KEY"]'
+    delete = {"actions": ["delete"], "before": {"name": key}, "after": None}
+    made = {"address": address, "mode": "managed", "type": "aws_ssm_parameter", "name": "other", "change": delete}
+    outputs = {"planned_values": {"outputs": {"given_secrets": {"value": {"STRIPE_KEY": key, "MAIL_URL": mail}}}}}
+    (folder / "before").write_text(json.dumps({**outputs, "resource_changes": [made]}))
+    (folder / "after").write_text(json.dumps({**outputs, "resource_changes": []}))
+    (folder / "terraform").write_text(TERRAFORM.format(folder=folder))
+    (folder / "terraform").chmod(0o755)
+    (cloud.checkout.path / "playbooks" / "apply.yml").write_text(APPLY, encoding="utf-8")
+    cloud.client("ssm").put_parameter(Name=key, Value="sk_live_1", Type="SecureString")
+
+    environment = {**cloud.environment, "STACKHAND_TERRAFORM": str(folder / "terraform")}
+    stopped = replace(cloud, environment=environment).play("apply")
+    assert f"{address}: given, so its value stays" in stopped.out
+    assert "nobody is told of alarms: alarm_email in terraform/environments/staging.tfvars is empty" in stopped.out
+    assert "staging has no value for MAIL_URL, which only you can give." in stopped.out
+    assert f'--key-id alias/stackhand-staging --name {mail} --value "$(cat)"' in " ".join(stopped.out.split())
+    lines = (folder / "said").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["version", "init", "plan", "show", "state", "plan", "show"]
+    assert lines[4] == f"state rm -lock-timeout=5s {address}"
+    found = cloud.client("ssm").get_parameter(Name=key, WithDecryption=True)["Parameter"]
+    assert (found["Value"], found["Version"]) == ("sk_live_1", 1)
 
 
 def test_the_specification_of_each_playbook_is_that_of_its_role(cloud: Cloud) -> None:

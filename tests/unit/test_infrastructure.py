@@ -87,13 +87,13 @@ def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path)
 
 
 def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
-    found = summary(PLAN, {"aws_db_instance.main": "database"})
+    found = summary(PLAN, {"aws_db_instance.main": "database"}, kept=["aws_old.one"])
     report = {"environment": "staging", "plan": found.to_dict(), "table": rows(found), "cost": {"words": "about $1"}}
     verbs._say_infrastructure(report)
     out = capsys.readouterr().out
     assert 'replace  aws_db_instance.main["postgres"]: b' in out
     assert "create   aws" not in out
-    assert out.endswith("staging: 1 to create, 1 to change, 1 to replace, 1 to destroy; about $1\n")
+    assert out.endswith("staging: 1 to create, 1 to change, 1 to replace, 1 to forget; about $1\n")
 
 
 def test_a_plan_that_deletes_the_database_is_not_applied_in_passing() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import ROOT, settings, values
+from stackhand import ROOT, schema, settings, values
 from stackhand.failure import Failure
 
 
@@ -105,9 +105,50 @@ def test_a_file_that_is_no_text_is_told(root: Path) -> None:
     ],
 )
 def test_a_name_that_postgresql_keeps_for_itself_is_refused(root: Path, key: str, name: str) -> None:
-    kind = settings.schema(ROOT / ".env.example")[key]
+    kind = schema.read(ROOT / ".env.example")[key]
     assert "PostgreSQL" in values.CHECKS[kind.kind](name, kind.words)
     assert not values.CHECKS[kind.kind]("pgadmin", kind.words)
+
+
+STRIPE = "\n\n# The payment provider's.\n# type: secret given{}\nSTRIPE_KEY=\n"
+
+
+def test_a_given_secret_is_never_made_and_said_to_be_missing_once(root: Path) -> None:
+    settings.ensure(root)
+    (root / ".env.example").write_text((root / ".env.example").read_text() + STRIPE.format(""))
+    found = settings.ensure(root)
+    assert found.values["STRIPE_KEY"] == ""
+    assert found.notes == (
+        ".env: appended from .env.example: STRIPE_KEY",
+        "not set, for only you know what they are: STRIPE_KEY; write them into .env",
+    )
+    again = settings.ensure(root)
+    assert (again.changed, again.notes, again.values["STRIPE_KEY"]) == (False, (), "")
+    (root / ".env").unlink()
+    assert settings.ensure(root).notes[0] == ".env created with 3 generated secrets"
+    assert "STRIPE_KEY=\n" in (root / ".env").read_text()
+
+
+def test_a_given_secret_that_is_required_is_asked_for_where_the_stack_runs(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / ".env.example").write_text((root / ".env.example").read_text() + STRIPE.format(" required"))
+    with pytest.raises(Failure) as caught:
+        settings.ensure(root)
+    assert caught.value.evidence == ("STRIPE_KEY must be given, for nobody but you knows it, but it is empty",)
+    assert "STRIPE_KEY=\n" in (root / ".env").read_text()  # to be filled in
+    assert settings.ensure(root, check=True, given=False).values["STRIPE_KEY"] == ""
+    monkeypatch.setenv("STRIPE_KEY", "sk_1")
+    assert settings.ensure(root).values["STRIPE_KEY"] == "sk_1"
+
+
+def test_a_login_in_a_url_that_is_no_secret_is_never_shown(root: Path) -> None:
+    (root / ".env.example").write_text((root / ".env.example").read_text() + "\n\n# type: url\nMAIL=\n")
+    (root / ".env").write_text("MAIL=smtp://ann:hunter2@mail.example.org\n")
+    with pytest.raises(Failure) as caught:
+        settings.ensure(root)
+    assert "MAIL must be a URL without a login" in caught.value.text()
+    assert "hunter2" not in caught.value.text()
 
 
 def test_an_example_without_types_is_refused(root: Path) -> None:

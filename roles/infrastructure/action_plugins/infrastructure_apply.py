@@ -6,7 +6,7 @@ from typing import Any
 
 from stackhand import environments
 from stackhand.action import Action, step
-from stackhand.infrastructure import losses
+from stackhand.infrastructure import given, losses
 from stackhand.infrastructure.plan import SHOWN, numbers
 from stackhand.infrastructure.program import Terraform
 
@@ -21,6 +21,9 @@ class ActionModule(Action):
         environment, plan = environments.load(str(arguments["environment"])), arguments["plan"]
         if not arguments["may_lose_data"]:
             losses.refuse(environment.name, plan)
+        first = given.KEY in {each["address"] for concern in plan["concerns"] for each in concern["resources"]}
+        if not first:  # before there is a key, no secret can be given that is encrypted with it
+            given.require(environment, arguments["outputs"].get(given.OUTPUT, {}))
         if check:
             return {"changed": bool(plan["changed"])}
         terraform = Terraform(environment, self.progress, self.count)
@@ -29,6 +32,8 @@ class ActionModule(Action):
         terraform.plan_file.unlink(missing_ok=True)
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
         found = terraform.outputs() if plan["changed"] else arguments["outputs"]
+        if first:
+            given.require(environment, found.get(given.OUTPUT, {}))
         done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
         words = ", ".join(done) or ("outputs" if plan["changed"] else "as the files say")
         concerns = {each["name"]: len(each["resources"]) for each in plan["concerns"]}

@@ -6,7 +6,7 @@ from typing import Any
 
 from stackhand import ROOT, environments
 from stackhand.action import Action, step
-from stackhand.infrastructure import account, bucket, compose, description
+from stackhand.infrastructure import account, bucket, compose, description, given
 from stackhand.infrastructure.program import Terraform
 
 
@@ -19,6 +19,7 @@ class ActionModule(Action):
         """Check; it changes nothing."""
         environment = environments.load(str(arguments["environment"]))
         stack = description.check(ROOT)
+        given.check(environment)
         version = Terraform(environment).version()
         who = account.check(environment)
         bucket.require(environment)

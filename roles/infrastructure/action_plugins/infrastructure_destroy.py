@@ -10,7 +10,7 @@ from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket
+from stackhand.infrastructure import account, bucket, given
 from stackhand.infrastructure.plan import concerns_of, numbers
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
@@ -59,6 +59,7 @@ def _concerns(resources: list[dict[str, Any]]) -> Counter[str]:
 def _destroy(environment: Environment, terraform: Terraform) -> list[str]:
     """Lift the protection, remove everything, and return what there is to say of it."""
     there = {each["address"].partition("[")[0] for each in terraform.resources()}
+    secrets = given.of(terraform.state())
     lifted = {"deletion_protection": "false", "destroying": "true"}
     snapshot = f"final-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if environment.variables.get("final_snapshot", "") is not None:
@@ -69,4 +70,4 @@ def _destroy(environment: Environment, terraform: Terraform) -> list[str]:
     notes = ["the protection against deletion is lifted"]
     if "final_snapshot" in lifted:
         notes.append(f"each database left a snapshot whose name ends in {snapshot}")
-    return notes
+    return [*notes, *given.left(environment, secrets)]

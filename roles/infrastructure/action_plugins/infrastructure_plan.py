@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from stackhand import ROOT, environments, probes
 from stackhand.action import Action, step
-from stackhand.infrastructure import compose, cost, description
+from stackhand.infrastructure import compose, cost, description, given, warnings
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
@@ -17,29 +18,43 @@ class ActionModule(Action):
 
     options = frozenset({"environment", "refresh", "cost"})
 
-    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - a plan changes nothing
-        """Plan; it changes nothing but the file of the plan."""
+    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+        """Plan; it changes nothing but the file of the plan, and before an apply what the state remembers."""
         environment = environments.load(str(arguments["environment"]))
         terraform = Terraform(environment, self.progress)
+        refresh, applied_next = bool(arguments["refresh"]), not arguments["cost"]
         terraform.init()
-        changed = terraform.plan(refresh=bool(arguments["refresh"]))
+        changed = terraform.plan(refresh=refresh)
         stack = description.check(ROOT)
         report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
         report |= {"compose": compose.to_list(compose.notes(stack)), "probe": probes.of_stack(stack).to_dict()}
-        if not changed and not arguments["cost"]:
-            nothing = {"plan": Summary([], []).to_dict()}
-            return _planned("no changes", report | nothing, terraform.outputs())
+        if not changed and applied_next:
+            report |= {"plan": Summary([], []).to_dict(), "warnings": warnings.of(environment, {}, refreshed=False)}
+            return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
-        found, money = summary(planned, concerns_of(FOLDER)), cost.estimate(planned)
+        kept = given.kept(planned, _outputs(planned).get(given.OUTPUT, {}))
+        if kept and applied_next and not check:
+            terraform.forget(kept)
+            self.note(f"{', '.join(kept)}: given, so its value stays, and Terraform manages it no more")
+            terraform.plan(refresh=refresh)
+            planned = terraform.planned()
+        found, money = summary(planned, concerns_of(FOLDER), kept), cost.estimate(planned)
         report |= {
             "plan": found.to_dict(),
             "cost": {**money.to_dict(), "words": money.words()},
             "table": rows(found),
+            "warnings": warnings.of(environment, planned, refreshed=refresh and not applied_next),
         }
         words = f"{len(found.changes)} changes" if found.changes else "no changes"
-        outputs = planned.get("planned_values", {}).get("outputs", {})
-        return _planned(words, report, {name: each["value"] for name, each in outputs.items() if "value" in each})
+        return _planned(words, report, _outputs(planned))
+
+
+def _outputs(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs' values, by name; without those that are known only when it is applied."""
+    outputs = planned.get("planned_values", {}).get("outputs", {})
+    return {name: each["value"] for name, each in outputs.items() if "value" in each}
 
 
 def _planned(words: str, report: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
-    return {"changed": False, "step": step("planned", words), "report": report, "outputs": outputs}
+    told = step("planned", words, notes=report["warnings"])
+    return {"changed": False, "step": told, "report": report, "outputs": outputs}

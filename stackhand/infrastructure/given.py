@@ -1,0 +1,154 @@
+"""What only you can give an environment: values in its file, and secrets in SSM, which nothing here writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stackhand import ROOT, schema, values
+from stackhand.composefile import FILE, read
+from stackhand.environments import FOLDER, Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure.description import FILLED, REQUIRED, environment_of
+from stackhand.release import parameters
+from stackhand.release.aws import code_of, failure
+from stackhand.release.preflight import CANNOT_TELL
+
+OUTPUT = "given_secrets"
+"""Terraform's output: the variable, and the name of its parameter."""
+KEY = "aws_kms_alias.main"
+OF_TERRAFORM = frozenset({"COMPOSE_PROJECT_NAME", "ENVIRONMENT", "METRICS_EMF"})
+"""The variables that it sets itself."""
+
+
+def check(environment: Environment, root: Path = ROOT) -> None:
+    """Check the `settings` of an environment's file against `.env.example` and the Compose file.
+
+    Raises:
+        Failure: some are wrong or missing; all are named.
+    """
+    given = {str(key): _text(value) for key, value in (environment.variables.get("settings") or {}).items()}
+    problems = [*_wrong(environment, given, root), *_missing(given, root)]
+    if problems:
+        raise Failure(
+            f"{_file(environment)} has {len(problems)} wrong {'setting' if len(problems) == 1 else 'settings'}.",
+            evidence=problems,
+            next=f"correct `settings` in {_file(environment)}, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def missing(environment: Environment, given: Mapping[str, str]) -> dict[str, str] | None:
+    """Return those of the given secrets that have no parameter; None when AWS does not let us look.
+
+    Raises:
+        Failure: AWS cannot be asked.
+    """
+    if not given:
+        return {}
+    try:
+        there = parameters.versions(environment.client("ssm"), [*given.values()])
+    except Exception as error:
+        if code_of(error) in CANNOT_TELL:
+            return None
+        raise failure("The given secrets cannot be looked for", error, ExitCode.PREFLIGHT) from error
+    return {variable: name for variable, name in given.items() if name not in there}
+
+
+def require(environment: Environment, given: Mapping[str, str]) -> None:
+    """Go on only when every given secret has a value.
+
+    Raises:
+        Failure: some have none; each with the command that gives it one.
+    """
+    lacking = missing(environment, given)
+    if lacking and environment.emulated:
+        _make_up(environment, lacking)
+    elif lacking:
+        raise Failure(
+            f"{environment.name} has no value for {', '.join(lacking)}, which only you can give.",
+            evidence=[put(environment, name) for name in lacking.values()],
+            next=f"run what is above, paste the value, press Enter and Ctrl-D; then ./inv deploy -e {environment.name}",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def put(environment: Environment, name: str) -> str:
+    """Return the command that gives a parameter its value, which it reads, so that it is in no history of a shell."""
+    key = f"alias/{environment.stack}-{environment.name}"
+    return (
+        f"aws ssm put-parameter --region {environment.region} --type SecureString --key-id {key} "
+        f'--name {name} --value "$(cat)"'
+    )
+
+
+def _make_up(environment: Environment, lacking: Mapping[str, str]) -> None:
+    """Have something in the place of each in an emulator, which nobody gives anything."""
+    entries = schema.read(ROOT / ".env.example")
+    for variable, name in lacking.items():
+        schemes = values.schemes_of(entries[variable].words) if variable in entries else None
+        value = "given-in-a-rehearsal" if schemes is None else f"{(*schemes, 'https')[0]}://rehearsal.invalid"
+        environment.client("ssm").put_parameter(Name=name, Value=value, Type="String")
+
+
+def of(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return the given secrets of an environment, from what Terraform's state has."""
+    return dict(state.get("outputs", {}).get(OUTPUT, {}).get("value", {}))
+
+
+def left(environment: Environment, given: Mapping[str, str]) -> list[str]:
+    """Return what there is to say of the given secrets when everything else is gone."""
+    if not given:
+        return []
+    command = f"aws ssm delete-parameters --region {environment.region} --names {' '.join(given.values())}"
+    return [f"{', '.join(given)} stay in SSM, and cannot be read once their key is deleted, in 30 days: {command}"]
+
+
+def first(planned: Mapping[str, Any]) -> bool:
+    """Whether a plan makes the key that secrets are encrypted with: before there is one, none can be given."""
+    changes = planned.get("resource_changes", [])
+    return any(each["address"] == KEY and "create" in each["change"]["actions"] for each in changes)
+
+
+def kept(planned: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
+    """Return the addresses of parameters that Terraform made once, and would delete now that they are given."""
+    names = set(given.values())
+    return [
+        each["address"]
+        for each in planned.get("resource_changes", [])
+        if each["type"] == "aws_ssm_parameter"
+        and each["change"]["actions"] == ["delete"]
+        and each["change"]["before"].get("name") in names
+    ]
+
+
+def _wrong(environment: Environment, given: Mapping[str, str], root: Path) -> Iterator[str]:
+    entries = schema.read(root / ".env.example")
+    for key, value in given.items():
+        entry = entries.get(key)
+        if entry and entry.kind == "secret":
+            name = f"/{environment.stack}/{environment.name}/{key}"
+            how = put(environment, name) if entry.given else "Terraform makes it"
+            yield f"{key} is a secret, and nothing reads it here: {how}"
+        elif entry and (expected := values.CHECKS[entry.kind](value, entry.words)):
+            yield f"{key} must be {expected}"
+
+
+def _missing(given: Mapping[str, str], root: Path) -> Iterator[str]:
+    """What Compose insists on has no default; where `.env.example` says that it is no secret, the file has to."""
+    entries = schema.read(root / ".env.example")
+    for service in read(root / FILE)["services"].values():
+        texts = [*environment_of(service).values(), *(str(service.get(key)) for key in FILLED)]
+        for name in {name for text in texts for name in re.findall(REQUIRED, text) if "x-aws" in service}:
+            if name in entries and entries[name].kind != "secret" and name not in OF_TERRAFORM and not given.get(name):
+                yield f"{name} has no value, and {FILE} requires one"
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _file(environment: Environment) -> str:
+    return str((FOLDER / f"{environment.name}.tfvars").relative_to(ROOT))
