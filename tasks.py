@@ -48,7 +48,7 @@ def status(c: Context, json: bool = False, watch: bool = False) -> None:
     help={
         "service": "names; without any, all services",
         "follow": "go on until Ctrl-C",
-        "since": "only what is younger: 10m, 2h, 1d or a time",
+        "since": "only what is younger: 10m, 2h, 1d or a time, of this machine's zone unless it ends in one (+01:00)",
         "lines": "of each service, at most",
     },
 )

@@ -20,6 +20,7 @@ from service.emf import run_emf
 from service.health import probes
 from service.health.component import Component, Probe
 from service.health.report import Phase, Report
+from service.history import before
 from service.history.api import HistoryApi
 from service.history.sampler import Recorder
 from service.history.samples import Reading
@@ -64,7 +65,7 @@ class Process:
             settings.database,
             size=settings.pool_size,
             statement_timeout=settings.statement_timeout,
-            down=lambda: self.components["db"].status == "fail",
+            down=lambda: self.components["db"].down,
         )
         self.components = _components(settings, self.pool)
         self.report = Report(self.components, self.phase, settings.details_token)
@@ -72,7 +73,7 @@ class Process:
             redis_client.client(settings.cache, timeout=CACHE_WITHIN),
             prefix=f"stackhand:{settings.stack}:answer",
             ttl=settings.cache_ttl,
-            down=lambda: self.components["cache"].status == "fail",
+            down=lambda: self.components["cache"].down,
         )
         self.history = HistoryApi(settings, self.report, self.pool, self.cache, self._has_schema)
         self.recorder = Recorder(settings, self._readings, ready=self._has_schema, needed=settings.incident_samples)
@@ -97,6 +98,7 @@ class Process:
         for component in self.components.values():
             component.start()
         self.recorder.start()
+        threading.Thread(target=self._remember, name="remember", daemon=True).start()
         threading.Thread(target=self._migrate, name="migrate", daemon=True).start()
         threading.Thread(target=self._leave, name="leave", daemon=True).start()
         if self.settings.metrics_emf:
@@ -192,6 +194,16 @@ class Process:
             found[name] = Reading(name, component.status, latency, last.code if last else "")
         return found
 
+    def _remember(self) -> None:
+        """Tell the components what was known of them just before: an outage that goes on is no slow start."""
+        try:
+            known = before.statuses(self.settings, list(self.components))
+        except Exception:  # a defect; without it each component has the whole grace
+            log.exception("what was known before could not be read")
+            return
+        for name, status in known.items():
+            self.components[name].remember(status)
+
     def _has_schema(self) -> bool:
         return self.phase.schema_version > 0
 
@@ -227,6 +239,7 @@ def _components(settings: Settings, pool: Pool) -> dict[str, Component]:
             deadline=deadline,
             rise=settings.health_rise,
             fall=settings.health_fall,
+            grace=settings.start_grace,
             critical=critical,
         )
 

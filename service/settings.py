@@ -62,6 +62,7 @@ class Settings:
         probe_deadline: seconds after which a probe has failed, however it hangs.
         health_rise: probes in a row that must pass until a failed component passes again.
         health_fall: probes in a row that must fail until a component fails.
+        start_grace: seconds after the start for which a component that has not been usable yet counts as starting.
         database_wait: seconds to wait for the database at start.
         pool_size: connections to the database, the probe's and the sampler's not counted.
         statement_timeout: seconds after which PostgreSQL ends a query.
@@ -93,6 +94,7 @@ class Settings:
     probe_deadline: float = 1.0
     health_rise: int = 2
     health_fall: int = 2
+    start_grace: float = 60.0
     database_wait: float = 60.0
     pool_size: int = 5
     statement_timeout: float = 5.0
@@ -133,6 +135,7 @@ class Settings:
             probe_deadline=reader.get("PROBE_DEADLINE", values.seconds, 1.0),
             health_rise=reader.get("HEALTH_RISE", values.count, 2),
             health_fall=reader.get("HEALTH_FALL", values.count, 2),
+            start_grace=reader.get("START_GRACE", values.seconds_or_none, 60.0),
             database_wait=reader.get("DATABASE_WAIT", values.seconds, 60.0),
             pool_size=reader.get("POOL_SIZE", values.count, 5),
             statement_timeout=reader.get("STATEMENT_TIMEOUT", values.seconds, 5.0),

@@ -124,7 +124,7 @@ def _already_up(state: State, wish: str) -> dict[str, Any] | None:
     if found.changed:
         return None
     engine = engines.remembered(state, model.load(ROOT, found.values))
-    if not engine.unchanged():
+    if not engine.unchanged() or not verification.passes(engine):
         return None
     return verification.report(engine, engine.status(), [])
 

@@ -16,10 +16,14 @@ from typing import IO
 TAIL_BYTES = 1024 * 1024
 
 TIMES = (
-    (re.compile(r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?)"), "%Y-%m-%d %H:%M:%S"),  # PostgreSQL, ISO 8601
-    (re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)"), "%Y/%m/%d %H:%M:%S"),  # nginx
-    (re.compile(r"^\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d(?:\.\d+)?)"), "%d %b %Y %H:%M:%S"),  # Redis
+    (
+        re.compile(r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d:?\d\d)?"),
+        "%Y-%m-%d %H:%M:%S",
+    ),  # PostgreSQL, ISO
+    (re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)()"), "%Y/%m/%d %H:%M:%S"),  # nginx
+    (re.compile(r"^\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d(?:\.\d+)?)()"), "%d %b %Y %H:%M:%S"),  # Redis
 )
+"""How a line may begin: its time, and its offset; without one it is UTC, which both engines have the servers write."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def time_of(text: str) -> datetime | None:
         if match:
             whole, _, fraction = match[1].replace("T", " ").partition(".")
             with suppress(ValueError):
-                parsed = datetime.strptime(whole, form).replace(tzinfo=UTC)
+                parsed = datetime.strptime(f"{whole} {match[2] or '+0000'}", f"{form} %z").astimezone(UTC)
                 return parsed + timedelta(seconds=float(f"0.{fraction or 0}"))
     return None
 

@@ -56,6 +56,9 @@ def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int
 def since_of(text: str) -> datetime:
     """Return the time that `--since` means.
 
+    A time without an offset is this machine's. Of the hour that comes twice in autumn it is the first one, so that no
+    line is missed; `+01:00` behind it names either.
+
     Raises:
         Failure: it means none.
     """
@@ -67,7 +70,7 @@ def since_of(text: str) -> datetime:
     except (ValueError, OverflowError):  # the latter before the first day of all calendars
         raise Failure(
             f"--since {text!r} is no time.",
-            evidence=["expected: 30s, 10m, 2h, 1d, or a time such as 2026-01-31T12:00:00"],
+            evidence=["expected: 30s, 10m, 2h, 1d, or a time such as 2026-01-31T12:00:00 or 2026-01-31T12:00:00+01:00"],
             code=ExitCode.USAGE,
         ) from None
     return found if found.tzinfo else found.astimezone()

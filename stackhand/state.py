@@ -129,7 +129,7 @@ class State:
         with (self.directory / "turn").open("a+", encoding="utf-8") as file:
             self._wait_for(file.fileno(), patience, waiting)
             file.truncate(0)
-            since = datetime.now(UTC).astimezone().strftime("%H:%M:%S")
+            since = datetime.now(UTC).astimezone().strftime("%H:%M:%S %Z")
             file.write(f"{command} (pid {os.getpid()}, since {since})")
             file.flush()
             try:

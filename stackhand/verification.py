@@ -1,13 +1,17 @@
-"""After the start: what answers at the addresses we are about to print is this stack, and no other."""
+"""After the start: what answers at the addresses we are about to print is this stack, and all of it is healthy."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from stackhand.engines import health
+from stackhand.engines import health, overview
 from stackhand.engines.engine import Engine
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
+
+POLL = 0.05
+"""Seconds between two questions for the overall health."""
 
 
 def verify(engine: Engine) -> list[ServiceStatus]:
@@ -38,6 +42,36 @@ def verify(engine: Engine) -> list[ServiceStatus]:
             )
         _same_stack(engine, status)
     return found
+
+
+def await_pass(engine: Engine, timeout: float) -> None:
+    """Wait until the overall health is `pass`, where a service of the stack reports it.
+
+    A component that starts after the service that watches it was looked at before it could answer.
+
+    Args:
+        engine: whose stack.
+        timeout: seconds to wait.
+
+    Raises:
+        Failure: it is not `pass` in time; the components that are not are named.
+    """
+    deadline = time.monotonic() + timeout
+    for name, url in overview.urls(engine.stack).items():
+        while lines := overview.problems(url):
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"All services are healthy, but {name} does not report it: {lines[0]}.",
+                    evidence=[url, *lines],
+                    next=f"./inv logs {name}",
+                    code=ExitCode.UNHEALTHY,
+                )
+            time.sleep(POLL)
+
+
+def passes(engine: Engine) -> bool:
+    """Whether the overall health is `pass` now, or is not reported at all."""
+    return not any(overview.problems(url) for url in overview.urls(engine.stack).values())
 
 
 def report(engine: Engine, found: list[ServiceStatus], started: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 // How it was, and what went wrong, in the window that the address names.
 
-import { believe, HISTORY, INCIDENTS } from "./answers.js";
 import { bar, chart, table } from "./chart.js";
 import { isKnown, serverTime } from "./now.js";
+import { believe, HISTORY, INCIDENTS } from "./poll.js";
 import { STATES, count, fill, h, moment, nameOf, span, time } from "./write.js";
 
 const DAYS = { "24h": 1, "7d": 7, "90d": 90 };
 const EVENTS = "/api/incidents?limit=100";
 const EVERY = 15_000;
+const FEW = 100; // samples that make no percentage
 const STOPS = "[tabindex], summary";
 
 const [histories, events, notice, definition] =
@@ -52,9 +53,9 @@ function article(name) {
   const title = h("h3", null, nameOf(name));
   const { answer } = part(pathOf(name));
   if (!answer) return h("article", null, title);
-  const { percent, samples } = answer.uptime;
-  const share = samples ? `${percent} % up in ${count(samples, "sample")}` : "no samples yet";
-  return h("article", null, h("header", null, title, h("p", { class: "quiet" }, share)),
+  const { percent, samples, failed } = answer.uptime;
+  const share = samples < FEW ? `up in ${samples - failed} of ` : `${percent} % up in `;
+  return h("article", null, h("header", null, title, h("p", { class: "quiet" }, samples ? share + count(samples, "sample") : "no samples yet")),
     bar(nameOf(name), answer), chart(nameOf(name), answer), table(nameOf(name), answer));
 }
 

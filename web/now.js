@@ -1,6 +1,6 @@
 // What is true now: sentence, rows, title and icon. What was not said lately is unknown.
 
-import { believe, STATUS } from "./answers.js";
+import { believe, STATUS } from "./poll.js";
 import { STATES, clock, fill, h, latency, moment, nameOf, span, time } from "./write.js";
 
 const BELIEVED_FOR = 10_000;

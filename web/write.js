@@ -18,12 +18,13 @@ export function span(ms) {
   return `${Math.floor(hours / 24)} d`;
 }
 
-const format = (options) => {
-  const made = new Intl.DateTimeFormat("en-GB", options);
+// With its zone: in autumn an hour comes twice.
+const format = (more) => {
+  const made = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZoneName: "short", ...more });
   return (time) => made.format(new Date(time));
 };
-export const clock = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
-export const moment = format({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+export const clock = format({ second: "2-digit" });
+export const moment = format({ day: "numeric", month: "short" });
 
 // Text is only ever text.
 const DRAWN = ["svg", "path"];

@@ -16,6 +16,10 @@ log = structlog.get_logger()
 
 FIRST_RETRY, LAST_RETRY = 0.1, 1.0
 """Seconds until the next look at a component that does not pass, so that its return is seen soon."""
+START_RETRY = 0.2
+"""Seconds between two checks of a component that may still be starting: `./inv up` waits for its first success."""
+RESTART_GRACE = 15.0
+"""Seconds of the start-up grace, at most, for a component that worked just before this process started."""
 
 
 class ProbeError(Exception):
@@ -54,6 +58,7 @@ class Component:
         deadline: seconds on the wall clock after which a look has failed, whatever it is doing.
         rise: see `state.advance`.
         fall: likewise.
+        grace: seconds after this component was created for which a failure means that it is still starting.
         critical: whether the service is of no use without it.
     """
 
@@ -67,6 +72,7 @@ class Component:
         deadline: float = 1.0,
         rise: int = 2,
         fall: int = 2,
+        grace: float = 0.0,
         critical: bool = False,
     ) -> None:
         self.name = name
@@ -76,6 +82,7 @@ class Component:
         self._interval = interval
         self._deadline = deadline
         self._rise, self._fall = rise, fall
+        self._created, self._grace = time.monotonic(), grace
         self._stale_after = 3 * (interval + deadline)
         self._state = State(UNKNOWN, time.time())
         self._lock = threading.Lock()
@@ -94,6 +101,11 @@ class Component:
         return states.status_now(self._state, time.monotonic(), self._stale_after)
 
     @property
+    def down(self) -> bool:
+        """Whether trying it is of no use: it fails, or has not been usable yet."""
+        return self.status == FAIL or (self._state.status == UNKNOWN and self._state.failures > 0)
+
+    @property
     def since(self) -> float:
         """Since when it has its status, in seconds since the epoch; what is unknown is so since the last look."""
         state = self._state
@@ -106,6 +118,16 @@ class Component:
         """Seconds since the last look ended; None when there was none."""
         last = self._state.last
         return time.monotonic() - last.clock if last else None
+
+    def remember(self, status: str) -> None:
+        """Shorten the start-up grace by what was known of the component just before this process started.
+
+        What was in trouble then is not starting, and what passed then has little time to come back.
+
+        Args:
+            status: pass, warn or fail.
+        """
+        self._grace = min(self._grace, RESTART_GRACE if status == PASS else 0.0)
 
     def start(self) -> None:
         """Begin to look."""
@@ -153,7 +175,7 @@ class Component:
             "observedUnit": "ms",
         }
         if status != PASS or state.last.status != PASS:
-            found["output"] = "stale" if status == UNKNOWN else state.last.code or "recovering"
+            found["output"] = "stale" if status != state.status else state.last.code or "recovering"
         if details:
             found["address"] = self._probe.address
             if state.last.detail:
@@ -187,7 +209,8 @@ class Component:
                 return False
             self._look_number += 1  # this look has its result
             before = self._state
-            self._state = states.advance(before, result, rise=self._rise, fall=self._fall)
+            starting = time.monotonic() - self._created < self._grace
+            self._state = states.advance(before, result, rise=self._rise, fall=self._fall, starting=starting)
         if before.status != self._state.status:
             say = log.warning if self._state.status == FAIL else log.info
             say(
@@ -211,6 +234,9 @@ class Component:
             if self._state.status == PASS and self._state.against == 0:
                 retry = FIRST_RETRY
                 self._stopping.wait(self._interval)
+                continue
+            if self._state.status == UNKNOWN:
+                self._stopping.wait(min(self._interval, START_RETRY))
                 continue
             if self._state.against:
                 retry = FIRST_RETRY  # about to change: the next looks settle it

@@ -55,16 +55,17 @@ class State:
     against: int = 0
 
 
-def advance(state: State, result: Result, *, rise: int, fall: int) -> State:
-    """Return what is held true after one more result.
+def advance(state: State, result: Result, *, rise: int, fall: int, starting: bool = False) -> State:
+    """Return the current state after one more result.
 
-    The first result of all is believed at once.
+    The first result of all is believed at once; a failure while the component may still be starting is not.
 
     Args:
-        state: of before.
+        state: the state before.
         result: the new one.
         rise: results in a row that must be better until the state gets better.
         fall: results in a row that must be worse until it gets worse.
+        starting: whether a component that has not been usable yet may still be starting: it stays unknown.
     """
     failed = result.status == FAIL
     known = replace(
@@ -74,7 +75,10 @@ def advance(state: State, result: Result, *, rise: int, fall: int) -> State:
         failures=state.failures + 1 if failed else 0,
     )
     if state.status == UNKNOWN:
-        return replace(known, status=result.status, since=result.at, against=0)
+        if failed and starting:
+            return known
+        since = state.since if failed and state.last else result.at  # it never worked: the failures before count
+        return replace(known, status=result.status, since=since, against=0)
     side = _side(result, state.status)
     if side == 0:
         return replace(known, against=0)

@@ -1,7 +1,8 @@
-"""Figures of many samples: counts, and a histogram of latencies from which percentiles are read."""
+"""Figures of many samples: counts, shares, and a histogram of latencies from which percentiles are read."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -20,6 +21,18 @@ CLASSES = len(BOUNDS) + 1
 def classify(latency_ms: float) -> int:
     """Return the class of a latency: 0 is below the first bound; as width_bucket does in PostgreSQL."""
     return bisect_right(BOUNDS, latency_ms)
+
+
+def percent(part: int, whole: int) -> float | None:
+    """Return a share in percent, or None of nothing.
+
+    It is rounded down, so that what failed once was not up for 100 %, and has as many decimals as so many samples can
+    tell apart: none of 100, one of 1000, three at most.
+    """
+    if whole == 0:
+        return None
+    scale = (1, 10, 100, 1000)[min(3, max(0, round(math.log10(whole)) - 2))]
+    return 100 * scale * part // whole / scale
 
 
 def percentile(histogram: Sequence[int], share: float, largest: float | None = None) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.health.state import FAIL, PASS, WARN
-from service.history.figures import percentile
+from service.history.figures import percent, percentile
 from service.history.store import HISTOGRAM_SUM
 from service.history.windows import MINUTE, Window, iso
 
@@ -135,11 +135,8 @@ def no_uptime() -> dict[str, Any]:
 
 
 def _uptime(totals: Totals, start: float, now: float) -> dict[str, Any]:
-    up = totals.passed + totals.warned
-    # Rounded down: what failed once was not up for 100 %.
-    percent = math.floor(100 * DECIMALS * up / totals.known) / DECIMALS if totals.known else None
     return {
-        "percent": percent,
+        "percent": percent(totals.passed + totals.warned, totals.known),
         "samples": totals.known,
         "failed": totals.failed,
         "coverage": _coverage(totals.minutes, now - start),

@@ -9,6 +9,9 @@ CONTENT_TYPE = "application/problem+json"
 
 SENTENCES = {
     "path_not_canonical": "The path must be written as it is, without escapes, dots or doubled slashes.",
+    "request_header_fields_too_large": (
+        "A header may have 16 KiB. Browsers send the cookies of all ports of a host: delete those of this one."
+    ),
     "header_deadline": "The request did not arrive in time.",
     "overloaded": "Too many requests are waiting.",
     "database_unavailable": "The database cannot be used now.",

@@ -85,7 +85,7 @@ KNOWN = (
 def _locked(environment: Environment, text: str) -> Failure:
     """Say who holds the lock of the state, and since when."""
     found = dict(re.findall(r"^\s*(ID|Who|Created|Operation):\s*(.+?)\s*$", text, re.MULTILINE))
-    who, since = found.get("Who", "somebody"), found.get("Created", "an unknown time").partition(".")[0]
+    who, since = found.get("Who", "somebody"), re.sub(r"\.\d+( \+0000)?", "", found.get("Created", "an unknown time"))
     return Failure(
         f"The state of {environment.name} is locked by {who}, since {since}.",
         evidence=[f"for: {found['Operation'].removeprefix('OperationType')}"] if "Operation" in found else [],

@@ -24,7 +24,7 @@ def status(c: Context, environment: str, json: bool = False) -> None:
         "environment": ENVIRONMENT,
         "service": "names; without any, all services",
         "follow": "go on until Ctrl-C",
-        "since": "only what is younger: 10m, 2h, 1d or a time; an hour without it",
+        "since": "only what is younger: 10m, 2h, 1d or a time (see logs); an hour without it",
         "lines": "of each service, at most",
     },
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import json
+import re
 import shutil
 import socket
 import tempfile
@@ -17,10 +20,12 @@ from typing import Any
 
 import pytest
 
+from service.http import limits
+from service.http.problem import SENTENCES
 from service.snapshot import snapshot
 from tests.browser import shapes
 from tests.browser.nginx import nginx
-from tests.checkout import Checkout
+from tests.checkout import ROOT, Checkout
 
 pytestmark = pytest.mark.slow
 PROBLEM = "application/problem+json"
@@ -116,8 +121,8 @@ def test_an_api_that_is_too_slow_is_one_that_does_not_answer(site: Checkout) -> 
         ("POST", "/", {}, (405, "method_not_allowed")),
         ("GET", "/api/%zz", {}, (400, "bad_request")),
         ("GET", "/api/status", {"headers": {"Host": "a b"}}, (400, "bad_request")),
-        ("GET", "/api/status", {"headers": {"X-Much": "x" * 9_000}}, (400, "bad_request")),
-        ("GET", f"/api/{'x' * 9_000}", {}, (414, "request_uri_too_long")),
+        ("GET", "/api/status", {"headers": {"X-Much": "x" * 17_000}}, (431, "request_header_fields_too_large")),
+        ("GET", f"/api/{'x' * 17_000}", {}, (414, "request_uri_too_long")),
     ],
     ids=["a large body", "TRACE", "POST to the page", "an escape", "a host", "a large header", "a long path"],
 )
@@ -136,6 +141,23 @@ def test_nonsense_is_refused_too(site: Checkout) -> None:
     assert said.startswith("HTTP/1.1 400 Bad Request\r\n")
     assert f"\r\nContent-Type: {PROBLEM}\r\n" in said
     assert json.loads(said.partition("\r\n\r\n")[2])["code"] == "bad_request"
+
+
+def test_nginx_and_the_api_have_one_limit_for_a_header() -> None:
+    template = (ROOT / "web" / "nginx.conf.template").read_text(encoding="utf-8")
+    found = re.search(r"large_client_header_buffers \d+ (\d+)k;", template)
+    assert found
+    assert int(found[1]) * 1024 == limits.HEADER_BYTES
+    assert SENTENCES["request_header_fields_too_large"] in template
+
+
+def test_the_page_for_errors_needs_no_other_file_for_its_looks(site: Checkout) -> None:
+    status, headers, text = ask(site, "GET", "/nowhere")
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert (status, f"'sha256-{digest}'" in headers["content-security-policy"]) == (404, True)
+    assert "style.css" not in re.sub(r"<!--.*?-->", "", text)
 
 
 @pytest.mark.parametrize("path", ["/error.html", "/problem", "/nowhere"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import urllib.request
 
@@ -64,6 +65,31 @@ def test_the_page_is_light_and_all_of_it_comes_from_here(page: Page, address: st
     assert sum(sizes) <= TRANSFER
     files = [path for path in (ROOT / "web").iterdir() if path.suffix in {".html", ".css", ".js"}]
     assert sum(path.stat().st_size for path in files) < RAW
+
+
+def test_cookies_of_other_ports_shut_nobody_out_until_there_are_too_many(page: Page, address: str) -> None:
+    def have(bytes_of_cookies: int) -> None:
+        """Have so many bytes of them: a name and a value of 3000, and what stands between two."""
+        page.context.clear_cookies()
+        count = bytes_of_cookies // 3000
+        values = [{"name": f"port{number}", "value": "x" * 2992, "url": address} for number in range(count)]
+        page.context.add_cookies(values)  # type: ignore[arg-type]
+
+    for many in (9_000, 15_000):
+        have(many)
+        page.goto(address)
+        expect(page.locator(".bar")).to_have_count(3, timeout=SOON)
+        assert summary(page) == WELL
+    have(18_000)
+    page.goto(address)
+    assert summary(page) == "The browser sent too many cookies"
+    assert "Delete the cookies of this host" in page.locator("p").first.inner_text()
+    assert page.evaluate("getComputedStyle(document.body).maxWidth") == "800px"
+    for width in (320, 1440):
+        page.set_viewport_size({"width": width, "height": 600})
+        keep(page, f"cookies-{width}")
+    accessible(page)
+    page.context.clear_cookies()
 
 
 def test_it_asks_one_thing_a_time_and_only_for_what_is_new(page: Page, address: str) -> None:
@@ -186,7 +212,7 @@ def test_other_pages_and_all_headers_are_in_order(page: Page, stack: Checkout, a
     with urllib.request.urlopen(request, timeout=5) as answer:
         headers = {name.lower(): value for name, value in answer.getheaders()}
     policy = headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
+    assert re.match(r"default-src 'none'; script-src 'self'; style-src 'self' 'sha256-[^']+'; img-src ", policy)
     assert "unsafe" not in policy
     assert (headers["server"], headers["x-request-id"], headers["cache-control"]) == ("nginx", "mine-1", "no-cache")
     assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")

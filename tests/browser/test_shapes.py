@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -37,12 +38,18 @@ def address() -> Iterator[str]:
 
 
 def answering(
-    page: Page, shape: shapes.Shape, *incidents: dict[str, Any], names: tuple[str, ...] = (), **changes: Any
+    page: Page,
+    shape: shapes.Shape,
+    *incidents: dict[str, Any],
+    names: tuple[str, ...] = (),
+    now: float = 0.0,
+    **changes: Any,
 ) -> None:
-    """Have the API's questions answered with a shape; `changes` are those of the first component."""
+    """Have the API's questions answered with a shape: now, or at another time; `changes` are the first component's."""
+    given = now
 
     def answer(route: Route) -> None:
-        url, now = urlsplit(route.request.url), time.time()
+        url, now = urlsplit(route.request.url), given or time.time()
         asked = parse_qs(url.query)
         if url.path == "/api/status":
             route.fulfill(json=shapes.status(now, *names, **changes))
@@ -84,11 +91,67 @@ def test_a_stack_without_components_is_not_well(page: Page, address: str) -> Non
 def test_one_sample_is_one_segment_and_a_line_that_can_be_seen(page: Page, address: str) -> None:
     answering(page, shapes.one_sample)
     page.goto(f"{address}/?window=7d")
-    expect(page.get_by_text("100 % up in 1 sample", exact=True)).to_have_count(3, timeout=SOON)
+    expect(page.get_by_text("up in 1 of 1 sample", exact=True)).to_have_count(3, timeout=SOON)
     assert states(page) == ["no_data"] * 83 + ["pass"]
     assert page.locator("path.p50_ms").first.evaluate("line => line.getTotalLength()") == 1
     page.get_by_text("Figures of Database").click()
     expect(page.locator("tbody tr, table tr:has(td)")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("passed", "failed", "share"),
+    [
+        (2, 1, "up in 2 of 3 samples"),
+        (98, 1, "up in 98 of 99 samples"),
+        (99, 1, "99 % up in 100 samples"),
+        (8639, 1, "99.98 % up in 8,640 samples"),
+    ],
+)
+def test_few_samples_make_no_percentage(page: Page, address: str, passed: int, failed: int, share: str) -> None:
+    answering(page, lambda window, _: [shapes.row(window.count - 1, passed=passed, failed=failed)])
+    page.goto(address)
+    expect(page.get_by_text(share, exact=True)).to_have_count(3, timeout=SOON)
+
+
+AUTUMN = {
+    "Europe/Berlin": ("2026-10-25T01:10:00+00:00", "25 Oct, 02:45 CEST to 25 Oct, 02:00 CET", "02:09:58 CET"),
+    "America/New_York": ("2026-11-01T06:10:00+00:00", "1 Nov, 01:45 GMT-4 to 1 Nov, 01:00 GMT-5", "01:09:58 GMT-5"),
+    "Australia/Lord_Howe": (
+        "2027-04-03T15:10:00+00:00",
+        "4 Apr, 01:45 GMT+11 to 4 Apr, 01:30 GMT+10:30",
+        "01:39:58 GMT+10:30",
+    ),
+}
+"""Where the clocks are set back: ten minutes after that, the quarter of an hour before it, and the last check."""
+TIME_WITHOUT_ZONE = re.compile(r"(?<![+-])\d\d:\d\d(?::\d\d)?(?![:\d])(?! (?:CES?T|GMT[+-]\d))")
+
+
+@pytest.mark.parametrize("zone", AUTUMN)
+def test_in_the_hour_that_comes_twice_every_time_has_its_zone(browser: Browser, address: str, zone: str) -> None:
+    text, before, as_of = AUTUMN[zone]
+    now = datetime.fromisoformat(text).timestamp()
+    page = browser.new_context(timezone_id=zone, viewport={"width": 320, "height": 900}).new_page()
+    answering(
+        page, shapes.full, shapes.incident(1, "db", now - 1200, 1200, now), now=now, since=shapes.windows.iso(now - 900)
+    )
+    page.goto(address)
+    expect(page.locator(".bar")).to_have_count(3, timeout=SOON)
+    expect(page.get_by_text("As of ").first).to_contain_text(as_of)
+    segment = page.locator(".bar").first.locator("span").nth(-2)
+    assert str(segment.get_attribute("aria-label")).startswith(before)
+    page.get_by_text("Figures of Database").click()
+    first, second = page.locator("#incidents time").all_inner_texts()
+    assert first.split()[-1] != second.split()[-1]  # the one zone, and the other
+    labels = page.locator("[aria-label]").evaluate_all("all => all.map((each) => each.ariaLabel)")
+    assert TIME_WITHOUT_ZONE.findall("\n".join([page.locator("main").inner_text(), *labels])) == []
+    instants = page.locator("tbody time, table time").evaluate_all("all => all.map((each) => each.dateTime)")
+    assert len(instants) > 50
+    assert instants == sorted(instants, reverse=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    keep(page, f"autumn-{zone.replace('/', '-')}-320")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    keep(page, f"autumn-{zone.replace('/', '-')}-1440")
+    page.context.close()
 
 
 def test_gaps_are_drawn_as_gaps_and_a_last_part_that_is_not_over_is_shorter(page: Page, address: str) -> None:

@@ -255,3 +255,66 @@ def test_a_look_that_could_not_even_begin_ends_nothing(monkeypatch: pytest.Monke
 )
 def test_times_are_told_in_utc_with_milliseconds(seconds: float, text: str) -> None:
     assert iso(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("before", "results", "statuses"),
+    [
+        pytest.param("", "ffp", "unknown unknown pass", id="a fresh start: the first success counts at once"),
+        pytest.param("", "ffffffff", "unknown " * 6 + "fail fail", id="never healthy: an outage after the grace"),
+        pytest.param("fail", "ff", "fail fail", id="a restart during an outage: the outage goes on"),
+        pytest.param("warn", "fp", "fail pass", id="a restart while it was degraded"),
+        pytest.param("pass", "fffp", "unknown unknown fail pass", id="healthy just before: little time to come back"),
+        pytest.param("", "pfp", "pass fail pass", id="healthy, then down within the grace"),
+        pytest.param("", "wfw", "warn fail warn", id="degraded, then down within the grace"),
+    ],
+)
+def test_a_failure_right_after_the_start_is_no_outage_yet(
+    clock: Clock, before: str, results: str, statuses: str
+) -> None:
+    found = watched(clock, *({"p": PASS, "f": FAIL, "w": WARN}[each] for each in results), grace=60)
+    if before:
+        found.remember(before)
+    said = []
+    for _ in results:
+        look(found, clock)
+        said.append(found.state.status)
+    assert said == statuses.split()
+
+
+def test_what_is_starting_says_why_and_since_when_it_does_not_work(clock: Clock) -> None:
+    found = watched(clock, FAIL, FAIL, FAIL, grace=15)
+    look(found, clock, 2)
+    told = found.to_dict()
+    assert (told["status"], told["output"], told["consecutiveFailures"]) == ("unknown", "refused", 2)
+    assert told["since"] == "2025-03-11T12:00:00.000Z"
+    assert found.down  # so nobody waits for it
+    look(found, clock)
+    assert (found.to_dict()["status"], found.to_dict()["since"]) == ("fail", "2025-03-11T12:00:00.000Z")
+
+
+def test_only_what_was_looked_at_is_down(clock: Clock) -> None:
+    found = watched(clock, PASS, FAIL, grace=60)
+    assert [found.down, look(found, clock), found.down, look(found, clock), found.down] == [
+        False,
+        None,
+        False,
+        None,
+        True,
+    ]
+
+
+def test_what_is_starting_is_checked_often(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = watched(clock, *[FAIL] * 6, PASS, grace=60, interval=2.0)
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        clock.seconds += seconds
+        pauses.append(seconds)
+        if len(pauses) > 6:
+            found._stopping.set()
+        return False
+
+    monkeypatch.setattr(found._stopping, "wait", wait)
+    found._look_forever()
+    assert pauses == [0.2] * 6 + [2.0]

@@ -13,7 +13,7 @@ import pytest
 from service import migrate
 from service.database import connect
 from service.settings import Address, Settings
-from tests.checkout import eventually
+from tests.checkout import eventually, free_ports
 from tests.service.conftest import Server
 from tests.service.process import Service, ready
 
@@ -161,3 +161,32 @@ def test_missing_and_wrong_settings_are_all_named_before_the_start() -> None:
         "  LOG_LEVEL must be one of debug, info, warning, error, but it is 'loud'",
         "  HEALTH_TARGETS must be a list of name=http://host/path, but it has 'web'",
     ]
+
+
+def test_a_component_that_starts_later_has_no_outage_and_one_that_is_down_at_a_restart_has(settings: Settings) -> None:
+    words = [sys.executable, "-m", "http.server", str(port := free_ports()["WEB_PORT"]), "--bind", "127.0.0.1"]
+    often = {"SAMPLE_INTERVAL": "0.1", "INCIDENT_SAMPLES": "2", "CACHE_TTL": "0.1"}
+    more = {"HEALTH_TARGETS": f"late=http://127.0.0.1:{port}/", **often}
+    service = Service(settings, **more)
+    path = "/api/history?component=late"
+    try:
+        service.await_status("/health/ready")
+        assert service.ask("/health/late")[1]["status"] == "unknown"
+        time.sleep(0.5)  # several samples, each of them refused
+        late = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/usr/lib")
+        try:
+            eventually(lambda: service.status("/health/late") == 200, "it is healthy")
+            eventually(lambda: service.ask(path)[1]["uptime"]["samples"] > 3, "it has samples", 30)
+            assert service.ask(path)[1]["uptime"]["failed"] == 0
+            assert service.ask("/api/incidents")[1]["incidents"] == []
+        finally:
+            late.kill()
+            late.wait()
+        eventually(lambda: service.ask("/health/late")[1]["status"] == "fail", "it fails")
+        eventually(lambda: service.ask("/api/incidents")[1]["incidents"], "there is an incident", 30)
+        service.end()
+        service = Service(settings, **more)
+        eventually(lambda: service.status("/health/late") == 503, "it was looked at")
+        eventually(lambda: service.ask("/health/late")[1]["status"] == "fail", "the outage goes on", 5)
+    finally:
+        service.kill()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.history.figures import BOUNDS, CLASSES, classify, percentile
+from service.history.figures import BOUNDS, CLASSES, classify, percent, percentile
 from service.history.windows import WINDOWS, parse_window
 
 
@@ -47,3 +47,20 @@ def test_now_is_in_the_last_bucket(name: str, now: float) -> None:
     assert end - window.bucket <= now < end
     assert end - start == window.bucket * window.count
     assert start % window.bucket == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "share"),
+    [
+        (0, 0, None),
+        (2, 3, 66),
+        (99, 100, 99),
+        (8639, 8640, 99.98),
+        (777_599, 777_600, 99.999),
+        (999_999, 1_000_000, 99.999),
+        (8640, 8640, 100),
+        (0, 8640, 0),
+    ],
+)
+def test_a_share_is_rounded_down_to_what_so_many_samples_can_tell(part: int, whole: int, share: float | None) -> None:
+    assert percent(part, whole) == share

@@ -62,7 +62,7 @@ def test_the_bucket_that_has_just_begun_is_covered_by_what_it_can_have(world: Wo
         (["fail", "pass"], "fail", 1, 50),
         (["unknown"] * 3, "no_data", 0, None),
         (["pass", "unknown"], "pass", 0, 100),
-        (["pass"] * 2 + ["fail"], "warn", 1, 66.666),
+        (["pass"] * 2 + ["fail"], "warn", 1, 66),
     ],
 )
 def test_a_bucket_has_the_state_of_its_samples(

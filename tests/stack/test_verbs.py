@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
 import re
@@ -167,6 +168,22 @@ def test_the_page_comes_with_the_state_in_it(stack: Checkout) -> None:
     assert re.search(rf"{stack.name} · \w+ · {stack.engine} · version ", text)
     assert "</span>All systems operational</h1>" in text
     assert "<!--#" not in text
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/", "text/html"), ("/api/status", "application/json")])
+def test_a_header_has_one_limit_and_cookies_stop_before_the_api(stack: Checkout, path: str, kind: str) -> None:
+    def status(cookies: int, referer: int = 0) -> int:
+        more = {"Accept": kind, "Cookie": "x" * cookies, "Referer": "x" * referer}
+        connection = http.client.HTTPConnection("127.0.0.1", stack.ports["WEB_PORT"], timeout=10)
+        connection.request("GET", path, headers=more)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        assert answer.status == 200 or re.search("cookies of all ports of a\\s+host", text)
+        return answer.status
+
+    # one header of all 16 KiB, and two that together are too much for the API
+    assert [status(9_000), status(15_000), status(15_000, 15_000), status(17_000)] == [200, 200, 200, 431]
 
 
 def test_snapshot_restore_and_reset_lose_nothing(stack: Checkout) -> None:

@@ -129,7 +129,7 @@ Lock Info:
         (
             "Error acquiring the state lock",
             LOCKED,
-            "The state of staging is locked by ada@build-7, since 2026-01-02 03:04:05.",
+            "The state of staging is locked by ada@build-7, since 2026-01-02 03:04:05 UTC.",
             ExitCode.LOCKED,
         ),
         ("No valid credential sources found", "", "AWS does not know who you are.", ExitCode.PREFLIGHT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,9 @@ NOON = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)
         '{"time":"2026-01-31T13:00:00.500+01:00","event":"request"}',
         "2026-01-31 12:00:00.500 UTC [7] LOG:  ready",
         "2026-01-31T12:00:00.500 hello",
+        "2026-01-31T12:00:00.500Z hello",
+        "2026-01-31T13:00:00.500+01:00 hello",
+        "2026-01-31 07:00:00.500-0500 hello",
         "7:M 31 Jan 2026 12:00:00.500 * Ready",
     ],
 )
@@ -50,6 +54,26 @@ def test_logs_are_merged_in_the_order_of_time() -> None:
 def test_since_wants_a_span_or_a_time() -> None:
     with pytest.raises(Failure, match="--since 'yesterday' is no time"):
         logs.since_of("yesterday")
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-10-25T02:30:00", "00:30"),  # the first of both
+        ("2026-10-25T02:30:00+02:00", "00:30"),
+        ("2026-10-25T02:30:00+01:00", "01:30"),
+        ("2026-10-25T03:30:00", "02:30"),
+    ],
+)
+def test_a_time_of_the_hour_that_comes_twice_misses_no_line(
+    text: str, utc: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        found = logs.since_of(text).astimezone(UTC)
+    time.tzset()
+    assert f"{found:%H:%M}" == utc
 
 
 def test_a_span_longer_than_all_time_is_no_time() -> None:

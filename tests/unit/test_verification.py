@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.server
+import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,3 +83,66 @@ def test_a_service_that_fell_ill_since_is_told() -> None:
     status = ServiceStatus("api", "unhealthy", "connection refused", ports=[4000])
     with pytest.raises(Failure, match="api was healthy, and then it was not: connection refused"):
         verification.verify(Engine(status, {4000}))
+
+
+WELL = {"status": "pass", "checks": {"db": [{"status": "pass"}], "web": [{"status": "pass"}]}}
+STARTING = {
+    "status": "warn",
+    "checks": {"db": [{"status": "pass"}], "web": [{"status": "unknown", "output": "refused"}]},
+}
+
+
+@contextmanager
+def watching(*answers: object) -> Iterator[Engine]:
+    """Give an engine whose service `watch` watches the others: `/health/all` gives these answers, the last for ever."""
+    left = list(answers)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = (left.pop(0) if len(left) > 1 else left[0]) if self.path == "/health/all" else "no such path"
+            self.send_response(404 if isinstance(found, str) else 200)
+            self.end_headers()
+            self.wfile.write(found.encode() if isinstance(found, str) else json.dumps(found).encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        found = Engine(ServiceStatus("watch", "healthy", "200 OK", ports=[port]), {port})
+        service = SimpleNamespace(port=port, environment={"HEALTH_TARGETS": ""})
+        other = SimpleNamespace(port=1, environment={})  # nobody listens there, and nobody asks
+        found.stack = SimpleNamespace(name="shop", services={"other": other, "watch": service})
+        yield found
+        server.shutdown()
+
+
+def test_up_waits_until_the_overall_health_passes() -> None:
+    with watching(STARTING, STARTING, WELL) as engine:
+        assert not verification.passes(engine)
+        verification.await_pass(engine, 5)
+        assert verification.passes(engine)
+
+
+def test_an_overall_health_that_does_not_pass_in_time_names_the_component() -> None:
+    with (
+        watching(STARTING) as engine,
+        pytest.raises(Failure, match="but watch does not report it: web has the status unknown: refused") as caught,
+    ):
+        verification.await_pass(engine, 0.1)
+    assert (caught.value.code, caught.value.next) == (ExitCode.UNHEALTHY, "./inv logs watch")
+
+
+@pytest.mark.parametrize(
+    "answer", ["<h1>a page</h1>", '{"status": 404}', "[]", {"status": "pass"}, {"checks": None}], ids=str
+)
+def test_a_service_that_reports_no_overall_health_is_not_waited_for(answer: object) -> None:
+    with watching(answer) as engine:
+        verification.await_pass(engine, 0)
+
+
+def test_an_overall_health_that_cannot_be_asked_for_does_not_pass() -> None:
+    with watching(WELL) as engine:
+        pass
+    assert not verification.passes(engine)

@@ -9,9 +9,9 @@ from stackhand.action import Action, step
 
 
 class ActionModule(Action):
-    """Checks that what answers is this stack, and reports."""
+    """Checks that what answers is this stack, waits until all of it is healthy, and reports."""
 
-    options = frozenset({"engine", "started"})
+    options = frozenset({"engine", "started", "timeout"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Return the report of the whole start."""
@@ -19,6 +19,7 @@ class ActionModule(Action):
             return {"changed": False}
         engine = self.engine(str(arguments["engine"]))
         found = verification.verify(engine)
+        verification.await_pass(engine, float(arguments["timeout"]))
         return {
             "changed": False,
             "step": step("verified", f"{len(found)} services answer as {engine.stack.name}"),

@@ -2,7 +2,7 @@
 
 DOCUMENTATION = """
 module: stack_verify
-short_description: Check that what answers at the addresses is this stack
+short_description: Check that what answers at the addresses is this stack, and wait until all of it is healthy
 description:
   - Reads only. Returns the report of C(./inv up --json).
 options:
@@ -13,4 +13,7 @@ options:
     description: The steps of M(stack_service), for their times.
     type: list
     elements: dict
+  timeout:
+    description: Seconds until the overall health, where a service reports it, has to be C(pass).
+    type: float
 """
