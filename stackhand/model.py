@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from stackhand import xfields
-from stackhand.composefile import FILE, filled, mapping, read, wrong
+from stackhand.composefile import FILE, elsewhere, filled, mapping, read, require_one, wrong
 from stackhand.failure import ExitCode, Failure
 from stackhand.xfields import Embedded, Fargate, Managed
 
@@ -117,9 +117,12 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
         variables: what `${NAME}` stands for, where the environment does not say: the values of `.env`.
 
     Raises:
-        Failure: the file is missing or wrong; file, key and what was expected are named.
+        Failure: the file is missing, wrong or not the only one; file, key and what was expected are named.
     """
+    require_one(root, variables)
     written = read(root / FILE)
+    if "include" in written:
+        raise elsewhere("include")
     variables = {**variables, **os.environ}  # the shell wins, as in Compose
     document = filled(written, variables)
     services = {
@@ -156,6 +159,8 @@ def _active(document: dict[str, Any], variables: Mapping[str, str]) -> dict[str,
 
 def _service(name: str, entry: dict[str, Any], written: dict[str, Any]) -> Service:
     at = f"services.{name}"
+    if "extends" in entry:
+        raise elsewhere(f"{at}.extends")
     xfields.refuse_unknown(entry, at)
     health = xfields.health(entry, at)
     if health and not entry.get("ports"):

@@ -145,3 +145,44 @@ def test_only_services_that_run_there_are_asked_for_their_health(tmp_path: Path)
     given = "services: {a: {image: a, ports: ['80:80'], x-health: /}, b: {image: b, ports: ['81:81'], x-health: /}}"
     found = load(tmp_path, given.replace("'8", "'127.0.0.1:8"))
     assert found.health_targets("api", ["b"], lambda other: other.name) == "b=http://b/"
+
+
+@pytest.mark.parametrize(
+    ("files", "variables", "used"),
+    [
+        (["compose.yaml"], {}, "compose.yaml"),
+        (["compose.yml", "docker-compose.override.yml"], {}, "compose.yml, docker-compose.override.yml"),
+        (["compose.override.yaml"], {}, "docker-compose.yml, compose.override.yaml"),
+        (["more.yml"], {"COMPOSE_FILE": "docker-compose.yml:more.yml"}, "docker-compose.yml, more.yml, for COMPOSE_FILE"),
+        (["a.yml"], {"COMPOSE_FILE": "a.yml,b.yml", "COMPOSE_PATH_SEPARATOR": ","}, "a.yml, b.yml, for COMPOSE_FILE"),
+    ],
+)
+def test_files_that_compose_reads_and_we_do_not_are_refused_by_name(
+    tmp_path: Path, files: list[str], variables: dict[str, str], used: str
+) -> None:
+    for name in ("docker-compose.yml", *files):
+        (tmp_path / name).write_text("services: {shop: {image: shop}}")
+    with pytest.raises(Failure, match=files[0]) as caught:
+        model.load(tmp_path, variables)
+    assert caught.value.code == 3
+    assert f"Compose starts the containers from: {used}" in caught.value.evidence[0]
+    assert all(name in caught.value.next for name in files)
+
+
+@pytest.mark.parametrize("variables", [{}, {"COMPOSE_FILE": "./docker-compose.yml"}])
+def test_a_file_that_compose_does_not_read_either_is_left_alone(tmp_path: Path, variables: dict[str, str]) -> None:
+    for name in ("docker-compose.yml", "docker-compose.yaml", "compose.prod.yml"):
+        (tmp_path / name).write_text("services: {shop: {image: shop}}")
+    assert list(model.load(tmp_path, variables).services) == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("include: [more.yml]\nservices: {shop: {image: shop}}", "include"),
+        ("services: {shop: {extends: {service: base}}, base: {image: shop}}", r"services\.shop\.extends"),
+    ],
+)
+def test_services_that_come_from_elsewhere_are_refused_by_name(tmp_path: Path, text: str, place: str) -> None:
+    with pytest.raises(Failure, match=rf"docker-compose\.yml: {place} is read by Compose only"):
+        load(tmp_path, text)
