@@ -153,7 +153,11 @@ def test_only_services_that_run_there_are_asked_for_their_health(tmp_path: Path)
         (["compose.yaml"], {}, "compose.yaml"),
         (["compose.yml", "docker-compose.override.yml"], {}, "compose.yml, docker-compose.override.yml"),
         (["compose.override.yaml"], {}, "docker-compose.yml, compose.override.yaml"),
-        (["more.yml"], {"COMPOSE_FILE": "docker-compose.yml:more.yml"}, "docker-compose.yml, more.yml, for COMPOSE_FILE"),
+        (
+            ["more.yml"],
+            {"COMPOSE_FILE": "docker-compose.yml:more.yml"},
+            "docker-compose.yml, more.yml, for COMPOSE_FILE",
+        ),
         (["a.yml"], {"COMPOSE_FILE": "a.yml,b.yml", "COMPOSE_PATH_SEPARATOR": ","}, "a.yml, b.yml, for COMPOSE_FILE"),
     ],
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stackhand.engines import login
-from stackhand.engines.compose import containers, docker, gate
+from stackhand.engines.compose import containers, docker, gate, images
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import Service
 
@@ -19,6 +19,7 @@ HEALTHY_WITHIN = 60.0
 NOT_LET_IN = "28000"  # https://www.postgresql.org/docs/16/errcodes-appendix.html
 RULE = "host all all all scram-sha-256"
 RULES = "SELECT count(*) FROM pg_hba_file_rules WHERE type LIKE 'host%' AND address = 'all'"
+DOCKERS_OWN = 125  # the first of the exit codes that `docker exec` has for itself
 SERVED = "postmaster.opts"
 """A file that a server writes into its data folder when it starts, and initdb does not."""
 
@@ -99,7 +100,7 @@ class Database:
     def _let_in(self, service: Service, superuser: str) -> None:
         """Write the rule that the image writes last into a new volume, and have it read."""
         append = f'echo "{RULE}" >>"$PGDATA/pg_hba.conf"'
-        subprocess.run([*self._engine.execute(service), "sh", "-c", append], capture_output=True, check=True)
+        docker.run(*self._engine.execute(service)[1:], "sh", "-c", append)
         self._sql(service, superuser, "SELECT pg_reload_conf()")
         deadline = time.monotonic() + 5.0
         while login.refused(service) == NOT_LET_IN and time.monotonic() < deadline:
@@ -108,8 +109,9 @@ class Database:
     def _remove_half_made(self, service: Service) -> bool:
         """Remove a volume on which no server has ever run, which its own files show; return whether there was one."""
         for volume in self._engine.volumes():
-            look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", str(service.image)]
-            script = f"[ -e /data/PG_VERSION ] && [ ! -e /data/{SERVED} ] && echo never"
+            image = images.image_of(service, self._engine.stack)
+            look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", image]
+            script = f"if [ -e /data/PG_VERSION ] && [ ! -e /data/{SERVED} ]; then echo never; fi"
             if docker.run("run", *look, "-c", script).stdout.strip() == "never":
                 if container := self._engine.containers().get(service.name):
                     docker.run("rm", "--force", container["Id"])
@@ -122,10 +124,12 @@ class Database:
         remembered = str(self._engine.state.read().get("superuser", ""))
         candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
         for name in candidates:
-            if self._psql(service, name, "SELECT 1").returncode == 0:
+            asked = self._psql(service, name, "SELECT 1")
+            if asked.returncode == 0:
                 return name
         raise Failure(
             f"The volume of {service.name} knows none of the roles {', '.join(candidates)}.",
+            evidence=asked.stderr.splitlines()[-2:],
             next="POSTGRES_USER in .env as it was when the volume was made, or ./inv down --volumes",
             code=ExitCode.UNHEALTHY,
         )
@@ -140,6 +144,9 @@ class Database:
         words = self._engine.execute(service, "--env", "PGHOST=/var/run/postgresql")
         terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
         argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", "postgres", "-f", "-"]
-        return subprocess.run(
+        done = subprocess.run(
             argv, input=f"{login.UNLOGGED};\n{statement}", capture_output=True, text=True, check=False
         )
+        if done.returncode >= DOCKERS_OWN or "Error response from daemon" in done.stderr:
+            raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)
+        return done

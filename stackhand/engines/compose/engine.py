@@ -13,6 +13,7 @@ from stackhand.engines import login
 from stackhand.engines.compose import containers, docker, gate, images, preflight, status
 from stackhand.engines.compose.containers import Container
 from stackhand.engines.compose.database import Database
+from stackhand.engines.compose.unavailable import Unavailable
 from stackhand.engines.engine import Engine, Started
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
@@ -54,20 +55,9 @@ class Compose(Engine):
         """Return the containers of this stack by service.
 
         Raises:
-            Failure: the container engine cannot be reached; why is told.
+            Failure: the container engine cannot be asked; why is told.
         """
-        try:
-            return docker.containers(self.project) if self.project else {}
-        except docker.Gone as error:
-            raise self._gone(error) from error
-
-    def _gone(self, error: docker.Gone) -> Failure:
-        """Return why the container engine does not answer, as told by asking it once more."""
-        try:
-            docker.reach()
-        except Failure as failure:
-            return failure
-        return error
+        return docker.containers(self.project) if self.project else {}
 
     def status(self) -> list[ServiceStatus]:
         """Return how each container is, and what the service in it answers at its published port."""
@@ -77,10 +67,7 @@ class Compose(Engine):
 
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""
-        try:
-            return bool(self.project and docker.listed(self.project))
-        except docker.Gone as error:
-            raise self._gone(error) from error
+        return bool(self.project and docker.listed(self.project))
 
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
@@ -163,8 +150,8 @@ class Compose(Engine):
         """Return the failure of a start that Compose gave up, from what it said and how the containers are."""
         try:
             found = docker.containers(self.project)
-        except docker.Gone as error:
-            return containers.up_failed(f"Cannot connect to the Docker daemon: {error.said}", {}, out)
+        except Unavailable as error:
+            return containers.engine_stopped(error.message)
         return containers.up_failed(message, found, out)
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
@@ -193,13 +180,10 @@ class Compose(Engine):
 
     def _stop(self) -> None:
         words = ("compose", "--project-name", self.project, "down", "--remove-orphans")
-        said = docker.run(*words, environment=docker.surroundings(), folder=Path("/"), timeout=None)
-        if said.returncode != 0:
-            raise Failure(
-                f"{self.project} could not be stopped.",
-                evidence=said.stderr.strip().splitlines()[-5:],
-                next="./inv doctor",
-            )
+        try:
+            docker.run(*words, environment=docker.surroundings(), folder=Path("/"), timeout=None)
+        except docker.Failed as error:
+            raise Failure(f"{self.project} could not be stopped.", evidence=error.evidence, next=error.next) from error
 
     def data(self) -> list[str]:
         """Return the volumes of this stack."""
@@ -259,10 +243,7 @@ class Compose(Engine):
         if not self.project:  # nothing was started yet, or `down` has removed it all
             return []
         label = f"label=com.docker.compose.project={self.project}"
-        try:
-            return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
-        except docker.Gone as error:
-            raise self._gone(error) from error
+        return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
 
     def execute(self, service: Service, *flags: str) -> list[str]:
         """Return the beginning of a command that runs in a service's container.
@@ -282,11 +263,12 @@ class Compose(Engine):
             Failure: it failed; why is told as for a start.
         """
         environment = docker.surroundings() | self.environment()
-        said = docker.run(
-            "compose", "--progress", "plain", *words, environment=environment, folder=self.state.root, timeout=None
-        )
-        if said.returncode != 0:
-            raise self.explain(said.stderr.strip().splitlines()[-1] if said.stderr else "", said.stderr.splitlines())
+        args = ("compose", "--progress", "plain", *words)
+        try:
+            docker.run(*args, environment=environment, folder=self.state.root, timeout=None)
+        except docker.Failed as error:
+            lines = error.message.splitlines()
+            raise self.explain(lines[-1], lines) from error
 
 
 def _terminal() -> list[str]:
