@@ -16,6 +16,8 @@ from stackhand.composefile import FILE, elsewhere, filled, mapping, read, requir
 from stackhand.failure import ExitCode, Failure
 from stackhand.xfields import Embedded, Fargate, Managed
 
+TARGETS = "HEALTH_TARGETS"
+
 
 class Port(msgspec.Struct, frozen=True):
     """One entry of `ports`: the container's `target`, reached at `address:published` of this machine.
@@ -97,15 +99,20 @@ class Stack(msgspec.Struct, frozen=True):
             )
         return self.services[name]
 
-    def health_targets(self, asking: str, among: Collection[str], host: Callable[[Service], str]) -> str:
-        """Return the `HEALTH_TARGETS` of one service: all other services that can be asked for their health.
+    @property
+    def watchers(self) -> list[str]:
+        """The services that ask for `HEALTH_TARGETS`, by having it in their environment."""
+        return [service.name for service in self.services.values() if TARGETS in service.environment]
+
+    def health_targets(self, asking: Collection[str], among: Collection[str], host: Callable[[Service], str]) -> str:
+        """Return a value of `HEALTH_TARGETS`: all other services that can be asked for their health.
 
         Args:
-            asking: the service that will ask; it does not ask itself.
+            asking: the services that will read it; none of them asks itself.
             among: the services that run where it does.
             host: gives `host:port` of a service as the asking one reaches it.
         """
-        others = (self.services[name] for name in among if self.services[name].health and name != asking)
+        others = (self.services[name] for name in among if self.services[name].health and name not in asking)
         return ",".join(f"{service.name}=http://{host(service)}{service.health}" for service in others)
 
 
@@ -217,7 +224,8 @@ def _environment(entry: Any, at: str) -> dict[str, str]:
             pairs = [(key, value if equals else None) for key, equals, value in split]
         case _:
             raise wrong(at, "a mapping or a list of KEY=value", entry)
-    given = {key: os.environ.get(key) if value is None else value for key, value in pairs}
+    computed = {TARGETS: ""}
+    given = {key: os.environ.get(key, computed.get(key)) if value is None else value for key, value in pairs}
     return {key: _text(value) for key, value in given.items() if value is not None}
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from stackhand import ROOT, model
+from stackhand.engines.compose.engine import Compose
 from stackhand.failure import Failure
+from stackhand.state import State
 from stackhand.xfields import Embedded, Fargate, Scale
 
 VARIABLES = {"POSTGRES_PASSWORD": "secret-p", "REDIS_PASSWORD": "secret-r", "COMPOSE_PROJECT_NAME": "shop"}
@@ -71,7 +73,7 @@ def test_yaml_is_read_as_compose_does_and_not_as_its_first_version(tmp_path: Pat
 def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
     stack = model.load(ROOT, VARIABLES)
     assert (
-        stack.health_targets("api", stack.services, lambda service: f"host:{service.port}")
+        stack.health_targets(["api"], stack.services, lambda service: f"host:{service.port}")
         == "web=http://host:3000/healthz"
     )
 
@@ -144,7 +146,7 @@ def test_the_environment_wins_over_env_as_in_compose(tmp_path: Path, monkeypatch
 def test_only_services_that_run_there_are_asked_for_their_health(tmp_path: Path) -> None:
     given = "services: {a: {image: a, ports: ['80:80'], x-health: /}, b: {image: b, ports: ['81:81'], x-health: /}}"
     found = load(tmp_path, given.replace("'8", "'127.0.0.1:8"))
-    assert found.health_targets("api", ["b"], lambda other: other.name) == "b=http://b/"
+    assert found.health_targets(["api"], ["b"], lambda other: other.name) == "b=http://b/"
 
 
 @pytest.mark.parametrize(
@@ -190,3 +192,28 @@ def test_a_file_that_compose_does_not_read_either_is_left_alone(tmp_path: Path, 
 def test_services_that_come_from_elsewhere_are_refused_by_name(tmp_path: Path, text: str, place: str) -> None:
     with pytest.raises(Failure, match=rf"docker-compose\.yml: {place} is read by Compose only"):
         load(tmp_path, text)
+
+
+WATCHED = """
+services:
+  api: {image: x, ports: ["127.0.0.1:80:8000"], x-health: /up}
+  status:
+    {image: x, ports: ["127.0.0.1:81:4000"], x-health: /health, environment: ["HEALTH_TARGETS=${HEALTH_TARGETS:-}"]}
+"""
+AGAIN = """
+  status-2: {image: x, ports: ["127.0.0.1:82:4000"], x-health: /health, environment: {HEALTH_TARGETS: }}
+"""
+
+
+def test_whoever_asks_for_targets_gets_all_others_by_whatever_name(tmp_path: Path) -> None:
+    api, status, second = (
+        "api=http://api:8000/up",
+        "status=http://status:4000/health",
+        "status-2=http://status-2:4000/health",
+    )
+    given = Compose(State(tmp_path), load(tmp_path, WATCHED)).environment()
+    assert given["HEALTH_TARGETS"] == given["HEALTH_TARGETS_STATUS"] == api
+    given = Compose(State(tmp_path), load(tmp_path, WATCHED + AGAIN)).environment()
+    assert given["HEALTH_TARGETS"] == api  # one value for both: neither may find itself in it
+    assert given["HEALTH_TARGETS_STATUS"] == f"{api},{second}"
+    assert given["HEALTH_TARGETS_STATUS_2"] == f"{api},{status}"

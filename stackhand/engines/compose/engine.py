@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from stackhand.engines.engine import Engine, Started
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
-from stackhand.model import Service
+from stackhand.model import TARGETS, Service
 
 
 class Compose(Engine):
@@ -38,12 +39,26 @@ class Compose(Engine):
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
-        services = self.stack.services
-        targets = self.stack.health_targets("api", services, lambda other: f"{other.name}:{other.ports[0].target}")
-        found = {"COMPOSE_PROJECT_NAME": self.project, "HEALTH_TARGETS": targets}
+        found = {"COMPOSE_PROJECT_NAME": self.project, **self._targets()}
         if bundle := images.certificates():
             found["CA_BUNDLE"] = bundle
         return found
+
+    def _targets(self) -> dict[str, str]:
+        """Return whom the services that ask for it watch.
+
+        Compose fills in one value of a variable for all of them, so none of them is in `HEALTH_TARGETS`; a second one
+        that is to watch the first has a variable of its own, `HEALTH_TARGETS_` and its name.
+        """
+
+        def without(*asking: str) -> str:
+            return self.stack.health_targets(
+                asking, self.stack.services, lambda other: f"{other.name}:{other.ports[0].target}"
+            )
+
+        watchers = self.stack.watchers
+        own = {f"{TARGETS}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}": without(name) for name in watchers}
+        return {TARGETS: without(*watchers), **own}
 
     def services(self) -> list[str]:
         """Return all services: every one has an image or can be built."""

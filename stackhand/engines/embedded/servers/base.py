@@ -16,7 +16,7 @@ import msgspec
 
 from stackhand.engines.embedded.accounts import Account, choose
 from stackhand.failure import ExitCode, Failure
-from stackhand.model import Service, Stack
+from stackhand.model import TARGETS, Service, Stack
 from stackhand.state import State
 
 
@@ -121,10 +121,10 @@ class Server(ABC):
     def variables(self) -> dict[str, str]:
         """Return the service's environment with the addresses of its neighbours as they are on this machine."""
         found = dict(self.service.environment)
-        if "HEALTH_TARGETS" in found:
+        if TARGETS in found:
             here = [each.name for each in self.stack.services.values() if each.embedded]
-            found["HEALTH_TARGETS"] = self.stack.health_targets(
-                self.service.name, here, lambda other: f"127.0.0.1:{other.port}"
+            found[TARGETS] = self.stack.health_targets(
+                [self.service.name], here, lambda other: f"127.0.0.1:{other.port}"
             )
         found = {key: self.localised(value) for key, value in found.items()}
         given = self.service.embedded.environment if self.service.embedded else {}
