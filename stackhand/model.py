@@ -47,7 +47,13 @@ class Build(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """One entry of `services`."""
+    """One entry of `services`.
+
+    Args:
+        restart: whether and when it is started again, in Compose's words.
+        checked: whether there is a port, a path or a health check by which to see that it works.
+        job: whether another service waits until it has run to its end (`service_completed_successfully`).
+    """
 
     name: str
     image: str | None
@@ -56,7 +62,9 @@ class Service(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     ports: tuple[Port, ...]
     depends_on: tuple[str, ...]
-    one_shot: bool
+    restart: str
+    checked: bool
+    job: bool
     health: str | None
     embedded: Embedded | None
     aws: Fargate | Managed | None
@@ -65,6 +73,11 @@ class Service(msgspec.Struct, frozen=True):
     def port(self) -> int | None:
         """The port of this machine at which the service is reached, if there is one."""
         return self.ports[0].published if self.ports else None
+
+    @property
+    def may_finish(self) -> bool:
+        """Whether its end with exit code 0 is what it was started for, and no failure."""
+        return self.job or (self.restart == "no" and not self.checked)
 
     @property
     def migrate(self) -> list[str]:
@@ -132,9 +145,10 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
         raise elsewhere("include")
     variables = {**variables, **os.environ}  # the shell wins, as in Compose
     document = filled(written, variables)
+    active = _active(document, variables)
+    jobs = _jobs(active)
     services = {
-        name: _service(name, entry, written["services"][name] or {})
-        for name, entry in _active(document, variables).items()
+        name: _service(name, entry, written["services"][name] or {}, job=name in jobs) for name, entry in active.items()
     }
     for service in services.values():
         if unknown := [name for name in service.depends_on if name not in services]:
@@ -160,19 +174,26 @@ def _active(document: dict[str, Any], variables: Mapping[str, str]) -> dict[str,
         needs = entry.get("depends_on")
         if isinstance(needs, dict):
             optional = {name for name, each in needs.items() if (each or {}).get("required") is False}
-            entry["depends_on"] = [name for name in needs if name in found or name not in optional]
+            entry["depends_on"] = {name: needs[name] for name in needs if name in found or name not in optional}
     return found
 
 
-def _service(name: str, entry: dict[str, Any], written: dict[str, Any]) -> Service:
+def _jobs(entries: Mapping[str, dict[str, Any]]) -> set[str]:
+    """Return the services for whose end another one waits."""
+    needs = (entry["depends_on"] for entry in entries.values() if isinstance(entry.get("depends_on"), dict))
+    conditions = ((name, (each or {}).get("condition")) for needed in needs for name, each in needed.items())
+    return {name for name, condition in conditions if condition == "service_completed_successfully"}
+
+
+def _service(name: str, entry: dict[str, Any], written: dict[str, Any], *, job: bool) -> Service:
     at = f"services.{name}"
     if "extends" in entry:
         raise elsewhere(f"{at}.extends")
     xfields.refuse_unknown(entry, at)
-    health = xfields.health(entry, at)
-    if health and not entry.get("ports"):
-        raise wrong(f"{at}.x-health", "beside ports, for it is asked at the first of them", health)
-    lasting = any(entry.get(key) for key in ("ports", "healthcheck", "x-health"))
+    health, embedded = xfields.health(entry, at), xfields.embedded(entry, at)
+    for key, path in (("x-health", health), ("x-embedded.ready", embedded and embedded.ready)):
+        if path and not entry.get("ports"):
+            raise wrong(f"{at}.{key}", "beside ports, for it is asked at the first of them", path)
     return Service(
         name=name,
         image=entry.get("image"),
@@ -184,9 +205,11 @@ def _service(name: str, entry: dict[str, Any], written: dict[str, Any]) -> Servi
             for port, raw in zip(entry.get("ports") or [], written.get("ports") or [], strict=True)
         ),
         depends_on=tuple(entry.get("depends_on") or ()),
-        one_shot=str(entry.get("restart", "no")) == "no" and not lasting,
+        restart=str(entry.get("restart") or "no"),
+        checked=any(entry.get(key) for key in ("ports", "healthcheck", "x-health")),
+        job=job,
         health=health,
-        embedded=xfields.embedded(entry, at),
+        embedded=embedded,
         aws=xfields.aws(entry, at),
     )
 

@@ -137,3 +137,13 @@ def test_containers_that_cannot_be_seen_are_not_left_behind_for_the_other_engine
     with pytest.raises(Failure, match="Whether this checkout still runs on compose cannot be told") as caught:
         preflight.no_other_engine("embedded", state)
     assert "There is no docker context 'far'." in caught.value.evidence[0]
+
+
+def test_a_log_that_cannot_be_followed_any_more_does_not_end_as_if_it_were_over(says: Says) -> None:
+    says("error during connect: the engine went away")
+    lines = containers.follow({"api": "shop-api"})
+    assert next(lines).text == "error during connect: the engine went away"
+    with pytest.raises(Unavailable):
+        next(lines)
+    says("Error response from daemon: can not get logs from container which is dead or marked for removal")
+    assert len(list(containers.follow({"api": "shop-api"}))) == 1

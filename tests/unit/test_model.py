@@ -8,6 +8,7 @@ import pytest
 
 from stackhand import ROOT, model
 from stackhand.engines.compose.engine import Compose
+from stackhand.engines.embedded.servers import server_for
 from stackhand.failure import Failure
 from stackhand.state import State
 from stackhand.xfields import Embedded, Fargate, Scale
@@ -50,7 +51,9 @@ services:
         environment={"LEVEL": "high", "PASSWORD": "secret-p"},
         ports=(model.Port(80, 8000, "127.0.0.1", "SHOP_PORT"),),
         depends_on=(),
-        one_shot=False,
+        restart="no",
+        checked=True,
+        job=False,
         health="/up",
         embedded=Embedded(command="run $PORT", environment={"EXTRA": 1}, ready="/ready"),
         aws=Fargate(port=80, cpu=256, memory=512, scale=Scale(1, 2, 60, 70), migrate="run migrate"),
@@ -91,6 +94,7 @@ def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
         ("x-embedded: {command: x, ready: no}", r"services\.one\.x-embedded\.ready must be a path"),
         ("x-aws: {port: '80'}", r"services\.one\.x-aws\.port: Expected int, got str"),
         ("x-aws: {managed: aurora, class: x}", r"services\.one\.x-aws\.managed: Invalid enum value 'aurora'"),
+        ("x-embedded: {command: x, ready: /up}", r"services\.one\.x-embedded\.ready must be beside ports"),
         ("ports: ['80']", r"services\.one\.ports must be a mapping such as"),
         ("ports: ['8000-8010:80']", r"services\.one\.ports must be a mapping such as"),
         ("depends_on: [two]", r"services\.one\.depends_on must be services of this file, but it is 'two'"),
@@ -217,3 +221,32 @@ def test_whoever_asks_for_targets_gets_all_others_by_whatever_name(tmp_path: Pat
     assert given["HEALTH_TARGETS"] == api  # one value for both: neither may find itself in it
     assert given["HEALTH_TARGETS_STATUS"] == f"{api},{second}"
     assert given["HEALTH_TARGETS_STATUS_2"] == f"{api},{status}"
+
+
+KINDS = """
+services:
+  web: {image: x, ports: ["127.0.0.1:80:80"], depends_on: {seed: {condition: service_completed_successfully}}}
+  seed: {image: x, restart: on-failure, healthcheck: {test: [CMD, "true"]}}
+  once: {image: x}
+  worker: {image: x, restart: unless-stopped}
+  idle: {image: x, profiles: [off], depends_on: {worker: {condition: service_completed_successfully}}}
+"""
+
+
+def test_a_job_is_what_another_service_waits_for_and_an_end_is_none_to_fear_where_nothing_else_is_asked(
+    tmp_path: Path,
+) -> None:
+    found = load(tmp_path, KINDS).services.values()
+    assert [each.name for each in found if each.job] == ["seed"]
+    assert {each.name for each in found if each.may_finish} == {"seed", "once"}
+
+
+@pytest.mark.parametrize(("engine", "port"), [("postgres", 5432), ("redis", 6379)])
+def test_a_server_without_a_port_is_told_the_line_to_add_where_it_needs_one(
+    tmp_path: Path, engine: str, port: int
+) -> None:
+    stack = load(tmp_path, f"services: {{my-data: {{image: x, x-embedded: {{engine: {engine}}}}}}}")
+    with pytest.raises(Failure, match=r"services\.my-data needs ports") as caught:
+        server_for(stack.services["my-data"], stack, State(tmp_path)).program()
+    assert f'ports: ["127.0.0.1:${{MY_DATA_PORT:-{port}}}:{port}"]' in caught.value.next
+    assert caught.value.code == 3

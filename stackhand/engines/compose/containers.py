@@ -11,13 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import psutil
+
 from stackhand import loglines
+from stackhand.engines import health, status
 from stackhand.engines.compose import docker
 from stackhand.engines.compose.unavailable import is_unavailable
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
 
 LOG_LINES = 20
+INIT = "docker-init"
+SAME_START = 5.0
+"""Seconds between the start of a container and that of its process, by the clocks of the engine and of this kernel."""
 OUT_OF_MEMORY = 137
 REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNORECASE)
 """What `docker logs --follow` says when its container went away."""
@@ -41,6 +47,31 @@ def healthy(container: Container) -> bool:
     """Whether it runs and its health check, where it has one, passes."""
     state = container["State"]
     return bool(state["Status"] == "running" and state.get("Health", {"Status": "healthy"})["Status"] == "healthy")
+
+
+def answer(container: Container, question: Mapping[str, Any]) -> health.Answer:
+    """Return what the service in a running container answers: at its port, else by the container's own health check.
+
+    Where there is neither, all that is known is that it runs.
+    """
+    check = container["State"].get("Health")
+    if question["kind"] != "process" or check is None:
+        return health.ask(dict(question))
+    return health.Answer(check["Status"] == "healthy", f"{words(container)} (its health check)")
+
+
+def halted(container: Container) -> str:
+    """Return in words why a container that runs does nothing, as far as can be seen from here; nothing else."""
+    state = container["State"]
+    if state["Status"] == "paused":
+        return f"paused; docker unpause {name_of(container)} resumes it"
+    try:
+        first = psutil.Process(state["Pid"])
+        if abs(first.create_time() - (since(container) or 0.0)) > SAME_START:
+            return ""  # a process of another machine's: that of Docker Desktop, or behind a context
+        return status.halted(first.children()[0].pid if first.name() == INIT and first.children() else first.pid)
+    except (psutil.Error, ValueError):
+        return ""
 
 
 def published(container: Container) -> list[int]:
@@ -259,4 +290,4 @@ def _lines_of(children: dict[str, subprocess.Popen[bytes]], args: Sequence[str])
         finally:
             for child in children.values():
                 child.terminate()
-                child.wait()
+                child.communicate()

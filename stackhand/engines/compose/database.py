@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from stackhand.engines.compose.engine import Compose
 
 HEALTHY_WITHIN = 60.0
-NOT_LET_IN = "28000"  # https://www.postgresql.org/docs/16/errcodes-appendix.html
 RULE = "host all all all scram-sha-256"
 RULES = "SELECT count(*) FROM pg_hba_file_rules WHERE type LIKE 'host%' AND address = 'all'"
 DOCKERS_OWN = 125  # the first of the exit codes that `docker exec` has for itself
@@ -68,15 +69,15 @@ class Database:
         progress(f"starting {service.name} to compare its password with .env")
         self._engine.compose("up", "--detach", "--no-deps", service.name)
         self._await(service)
-        why = login.refused(service)
+        why = self._refused(service)
         if why is None:
             return []
         superuser = self._superuser(service)
         notes = []
-        if why == NOT_LET_IN and self._sql(service, superuser, RULES) == "0":
+        if why == login.NOT_LET_IN and self._sql(service, superuser, RULES) == "0":
             self._let_in(service, superuser)
             notes.append(f"the first start was interrupted before {service.name} let the network in; it does now")
-            why = login.refused(service)
+            why = self._refused(service)
         if why is None:
             return notes
         return [*notes, *login.follow(service, why, lambda statement: self._sql(service, superuser, statement))]
@@ -97,13 +98,44 @@ class Database:
                 raise containers.failure(service.name, container, "did not become healthy in time")
             time.sleep(gate.POLL)
 
+    def _refused(self, service: Service) -> str | None:
+        """Return why the settings do not log in, as the stack's services would; see `login.refused`.
+
+        Without a port of this machine psql asks in the container, at its address on the network: at 127.0.0.1 the image
+        wants no password.
+
+        Raises:
+            Failure: psql met something else.
+        """
+        if service.port is not None:
+            return login.refused(service)
+        user, password, database = login.wanted(service)
+        networks = self._engine.containers()[service.name]["NetworkSettings"]["Networks"].values()
+        address = next((each["IPAddress"] for each in networks if each["IPAddress"]), "127.0.0.1")
+        settings = ("--env", "PGPASSWORD", "--env", "PGCONNECT_TIMEOUT=5")
+        asked = ["psql", "-XqAt", "-h", address, "-U", user, "-d", database, "-c", "SELECT 1"]
+        done = subprocess.run(
+            [*self._engine.execute(service, *settings), *asked],
+            env={**os.environ, "PGPASSWORD": password},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return None
+        for code, pattern in login.REFUSALS.items():
+            if re.search(pattern, done.stderr):
+                return code
+        raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)
+
     def _let_in(self, service: Service, superuser: str) -> None:
         """Write the rule that the image writes last into a new volume, and have it read."""
         append = f'echo "{RULE}" >>"$PGDATA/pg_hba.conf"'
         docker.run(*self._engine.execute(service)[1:], "sh", "-c", append)
         self._sql(service, superuser, "SELECT pg_reload_conf()")
         deadline = time.monotonic() + 5.0
-        while login.refused(service) == NOT_LET_IN and time.monotonic() < deadline:
+        while self._refused(service) == login.NOT_LET_IN and time.monotonic() < deadline:
             time.sleep(gate.POLL)
 
     def _remove_half_made(self, service: Service) -> bool:

@@ -26,6 +26,7 @@ from stackhand.failure import ExitCode, Failure
 ANSWER_WITHIN = 2.0
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
+SILENT = 124  # the code of timeout(1)
 HOST = ("context", "inspect", "--format", "{{.Name}} {{.Endpoints.docker.Host}}")
 FILE_OF_ANOTHER = "COMPOSE_FILE"
 SHOWN = 10
@@ -82,8 +83,11 @@ def reach() -> Reached:
     address = os.environ.get("DOCKER_HOST") or said["host"].out.partition(" ")[2] or api.DEFAULT_HOST
     if said["version"].code != 0:
         raise Unavailable(said["version"].err, address)
+    if said["compose"].code == SILENT:
+        raise _failure(f"docker compose version: {said['compose'].err}.", f"repeat the command; {INSTEAD}")
     if said["compose"].code != 0:
-        raise _failure("docker has no Compose plugin.", f"install docker-compose-plugin; {INSTEAD}")
+        remedy = f"install docker-compose-plugin; {INSTEAD}"
+        raise _failure("docker has no Compose plugin that answers.", remedy, said["compose"].err)
     compose = said["compose"].out.lstrip("v")
     numbers = tuple(int(number) for number in re.findall(r"\d+", compose)[:2])
     if numbers < OLDEST_COMPOSE:
@@ -252,7 +256,7 @@ def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            said[name] = _Said(124, "", f"no answer within {ANSWER_WITHIN:g} s")
+            said[name] = _Said(SILENT, "", f"no answer within {ANSWER_WITHIN:g} s")
     return said
 
 
@@ -261,5 +265,5 @@ def _require_command() -> None:
         raise Unavailable(NO_COMMAND)
 
 
-def _failure(what: str, remedy: str) -> Failure:
-    return Failure(what, next=remedy, code=ExitCode.PREFLIGHT)
+def _failure(what: str, remedy: str, message: str = "") -> Failure:
+    return Failure(what, evidence=message.splitlines()[-SHOWN:], next=remedy, code=ExitCode.PREFLIGHT)

@@ -161,6 +161,9 @@ class Compose(Engine):
         """Yield services as soon as they can be used, until all can; see `gate.watch`."""
         return gate.watch([self.stack.services[name] for name in names], self.containers, timeout)
 
+    def stay_up(self) -> None:
+        """Do nothing: `gate` has waited for that, service by service."""
+
     def explain(self, message: str, out: Sequence[str]) -> Failure:
         """Return the failure of a start that Compose gave up, from what it said and how the containers are."""
         try:
@@ -210,6 +213,13 @@ class Compose(Engine):
         settings = ("PGHOST=127.0.0.1", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD")
         words = [word for setting in settings for word in ("--env", setting)]
         return [*self.execute(service, *_terminal(), *words), tool], {**os.environ, "PGPASSWORD": password}
+
+    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
+        """Return the client that is in the container."""
+        script = 'exec "$(command -v valkey-cli || command -v redis-cli)"'
+        words = self.execute(service, *_terminal(), "--env", "REDISCLI_AUTH")
+        password = service.environment.get("REDIS_PASSWORD", "")
+        return [*words, "sh", "-c", script], {**os.environ, "REDISCLI_AUTH": password}
 
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command in a service's container, and return what it said."""

@@ -19,6 +19,9 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.model import TARGETS, Service, Stack
 from stackhand.state import State
 
+PORTS = {"postgres": 5432, "redis": 6379, "nginx": 80}
+"""Where the servers listen in their containers."""
+
 
 class Program(msgspec.Struct, kw_only=True):
     """A service as launch.py runs it and as the reading verbs find it: services/NAME.json.
@@ -36,7 +39,9 @@ class Program(msgspec.Struct, kw_only=True):
         umask: of the files it makes.
         account: see launch.py; None is ours.
         files: configuration it reads, by path; written before it starts.
-        one_shot: whether it is done when it exits with 0.
+        may_finish: whether it is done when it exits with 0.
+        job: whether it is to be waited for until then.
+        restart: Compose's word for whether and when it is started again.
         fingerprint: changes when any of this does, or its source code.
         record: where it notes down its process.
     """
@@ -53,7 +58,9 @@ class Program(msgspec.Struct, kw_only=True):
     umask: int = 0o022
     account: dict[str, Any] | None = None
     files: dict[str, str] = {}
-    one_shot: bool = False
+    may_finish: bool = False
+    job: bool = False
+    restart: str = "no"
     fingerprint: str = ""
     record: str = ""
 
@@ -103,9 +110,7 @@ class Server(ABC):
             Failure: docker-compose.yml publishes none.
         """
         if self.service.port is None:
-            raise Failure(
-                f"docker-compose.yml: services.{self.service.name} needs a port under ports.", code=ExitCode.PREFLIGHT
-            )
+            raise no_port(self.service)
         return self.service.port
 
     def account(self, *needed: Path) -> Account | None:
@@ -150,6 +155,18 @@ class Server(ABC):
     def sources(self) -> str:
         """Return a digest of the source code that a running program would not notice to have changed."""
         return ""
+
+
+def no_port(service: Service) -> Failure:
+    """Return the failure of a server without a port: here its neighbours reach it at one of this machine."""
+    engine = str(service.embedded and service.embedded.engine)
+    port = PORTS.get(engine, 8000)
+    variable = re.sub(r"[^A-Z0-9]", "_", service.name.upper())
+    return Failure(
+        f"docker-compose.yml: services.{service.name} needs ports: on this engine its neighbours reach it there.",
+        next=f'add to it: ports: ["127.0.0.1:${{{variable}_PORT:-{port}}}:{port}"]; or ./inv up --engine compose',
+        code=ExitCode.PREFLIGHT,
+    )
 
 
 def account_fields(account: Account | None) -> dict[str, Any] | None:
