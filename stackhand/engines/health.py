@@ -18,7 +18,7 @@ from stackhand.model import Service
 
 ANSWER_WITHIN = 1.0
 BODY_LIMIT = 64 * 1024
-SETTLES_WITHIN = 2.0
+UP_AFTER = 2.0
 """Seconds that a service must have stayed up which nobody can ask: a wrong setting or import ends most programs sooner,
 and `up` takes no longer for it."""
 UNCHECKED = "running (no health check)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.checkout import Checkout
+from tests.checkout import Checkout, docker
 
 pytestmark = pytest.mark.slow
 STACK = """
@@ -42,6 +42,13 @@ def test_a_database_and_a_cache_without_ports_are_brought_in_line_and_asked_insi
     assert "is up already" in checkout.inv("up").out
     assert checkout.inv("db.shell", stdin="SELECT 42").out.split()[2] == "42"
     assert "PONG" in checkout.inv("cache.shell", stdin="PING\n").out
+    held = docker("run", "--detach", "--volume", f"{checkout.name}_data:/held", "redis:7-alpine").strip()
+    said = checkout.inv("down", "--volumes", "--yes", check=False)
+    docker("rm", "--force", held)
+    assert said.code == 1
+    assert "docker volume rm failed." in said.err
+    assert "volume is in use" in said.err
+    assert "is down" not in said.out
     refused = checkout.inv("down").code or checkout.inv("up", "--engine", "embedded", check=False)
     assert 'ports: ["127.0.0.1:${DATABASE_PORT:-5432}:5432"]' in refused.err
     assert refused.code == 3

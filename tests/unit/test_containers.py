@@ -112,7 +112,7 @@ def test_what_nobody_can_ask_has_started_once_it_has_stayed_up(
     [started] = gate.watch([worker], lambda: {"worker": found}, 5.0)
     assert started.words == words
     waited = (datetime.now(UTC) - began).total_seconds()
-    assert (waited >= health.SETTLES_WITHIN) is (words == health.UNCHECKED)
+    assert (waited >= health.UP_AFTER) is (words == health.UNCHECKED)
 
 
 def test_a_job_that_does_not_end_is_told_as_that(tmp_path: Path) -> None:

@@ -60,9 +60,10 @@ class Failed(Failure):
 
     def __init__(self, args: Sequence[str], message: str) -> None:
         name = " ".join(list(takewhile(lambda each: not each.startswith("-"), args))[:2])
-        remedy = "mend docker-compose.yml, then repeat the command" if name == "compose config" else "./inv doctor"
-        lines = message.splitlines()[-SHOWN:]
-        super().__init__(f"docker {name} failed.", evidence=lines, next=remedy, code=ExitCode.PREFLIGHT)
+        remedy, code = "put that right, then repeat the command", ExitCode.FAILED
+        if name == "compose config":
+            remedy, code = "mend docker-compose.yml, then repeat the command", ExitCode.PREFLIGHT
+        super().__init__(f"docker {name} failed.", evidence=message.splitlines()[-SHOWN:], next=remedy, code=code)
         self.message = message
 
 

@@ -100,7 +100,7 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
 def _stayed(container: Container, seen: float) -> bool:
     """Whether it has stayed up long enough, by its engine's clock or by ours: that of another machine may go wrong."""
     age = time.time() - (containers.since(container) or time.time())
-    return max(age, time.monotonic() - seen) >= health.SETTLES_WITHIN
+    return max(age, time.monotonic() - seen) >= health.UP_AFTER
 
 
 def _culprit(waiting: Sequence[Service], found: Mapping[str, Container]) -> Service:

@@ -215,7 +215,7 @@ class Embedded(Engine):
     def stay_up(self) -> None:
         """Wait until the services that nobody can ask have stayed up for a moment; see `gate.stay_up`."""
         unasked = [server for server in self.servers().values() if server.program().ready["kind"] == "process"]
-        gate.stay_up(self.supervisor, {server: self.log(server.service.name) for server in unasked})
+        gate.stay_up(self.supervisor, [(server, self.log(server.service.name)) for server in unasked])
 
     def would_start(self, name: str) -> bool:
         """Whether `start` would do anything: the service does not run, not from the program of now, or unsupervised."""

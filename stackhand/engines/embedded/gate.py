@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadlin
     )
 
 
-def stay_up(supervisor: Supervisor, servers: Mapping[Server, Path]) -> None:
+def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Path]]) -> None:
     """Wait until services that nobody can ask have stayed up for a moment, all at once.
 
     Args:
@@ -76,18 +76,18 @@ def stay_up(supervisor: Supervisor, servers: Mapping[Server, Path]) -> None:
         Failure: one stopped; the end of its log is the evidence.
     """
     first: dict[str, int] = {}
-    waiting = {server: (server.program(), log) for server, log in servers.items()}
+    waiting = {server.service.name: (server, server.program(), log) for server, log in servers}
     while waiting:
         known = supervisor.processes()
-        for server, (program, log) in list(waiting.items()):
-            found = known.get(program.name, {})
+        for name, (server, program, log) in list(waiting.items()):
+            found = known.get(name, {})
             pid = int(found.get("pid") or 0)
             if finished(program, found) or not known:  # nobody supervises it: the status will tell
-                del waiting[server]
-            elif found.get("statename") not in UP or pid != first.setdefault(program.name, pid):
+                del waiting[name]
+            elif found.get("statename") not in UP or pid != first.setdefault(name, pid):
                 raise _stopped(supervisor, server, log, 0)
-            elif _age(pid) >= health.SETTLES_WITHIN:
-                del waiting[server]
+            elif _age(pid) >= health.UP_AFTER:
+                del waiting[name]
         if waiting:
             time.sleep(POLL)
 
