@@ -92,7 +92,8 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
     if service.job or not (early or containers.healthy(container)):
         return None
     answer = containers.answer(container, question)
-    if not answer.healthy or (answer.words == health.UNCHECKED and not _stayed(container, seen)):
+    proves_little = question["kind"] in {"process", "tcp"} and "Health" not in state  # docker itself opens the port
+    if not answer.healthy or (proves_little and not _stayed(container, seen)):
         return None
     return Started(service.name, True, answer.words, seconds, health.address(service), after)
 
