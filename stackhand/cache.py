@@ -30,7 +30,11 @@ def shell() -> None:
     engine = engines.remembered(state, stack)
     if not any(status.name == found[0].name and status.healthy for status in engine.status()):
         raise not_running(state)
-    port, password = found[0].port or 0, found[0].environment.get("REDIS_PASSWORD", "")
+    port, password = found[0].port, found[0].environment.get("REDIS_PASSWORD", "")
+    if port is None:
+        argv, environment = engine.cache_client(found[0])
+        sys.stdout.flush()
+        os.execvpe(argv[0], argv, environment)  # noqa: S606 - the very purpose
     client = next(filter(None, map(shutil.which, CLIENTS)), None)
     if client:
         sys.stdout.flush()

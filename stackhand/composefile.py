@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,47 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.interpolation import InterpolationError, fill
 
 FILE = "docker-compose.yml"
+NAMES = ("compose.yaml", "compose.yml", FILE, "docker-compose.yaml")
+"""Where Compose looks for its file, in this order; the first one counts."""
+OVERRIDES = (
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
+"""What Compose lays over that file, wherever it finds one; the first one counts."""
+
+
+def require_one(root: Path, variables: Mapping[str, str]) -> None:
+    """Refuse Compose files that Compose would read and Stackhand would not: half of the stack would come from each.
+
+    Args:
+        root: the checkout.
+        variables: those of `.env`, where Compose looks for COMPOSE_FILE; that of the shell never reaches it.
+
+    Raises:
+        Failure: with the files, and who reads which.
+    """
+    given = variables.get("COMPOSE_FILE", "")
+    named = [each for each in given.split(variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep) if each]
+    used = named or [
+        *next(([each] for each in NAMES if (root / each).is_file()), []),
+        *next(([each] for each in OVERRIDES if (root / each).is_file()), []),
+    ]
+    others = [each for each in used if os.path.normpath(root / each) != os.path.normpath(root / FILE)]
+    if not others:
+        return
+    why = ", for COMPOSE_FILE in .env names them" if named else ""
+    move = f"merge {' and '.join(others)} into {FILE} and remove what was merged"
+    raise Failure(
+        f"Compose would not start what Stackhand reads, for there is more than {FILE}: {', '.join(others)}.",
+        evidence=[
+            f"Compose starts the containers from: {', '.join(used)}{why}",
+            f"Stackhand takes ports, health and the cloud from: {FILE} only",
+        ],
+        next=(f"{move}, delete COMPOSE_FILE from .env" if named else move) + ", then repeat the command",
+        code=ExitCode.PREFLIGHT,
+    )
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -62,6 +104,16 @@ def wrong(at: str, expected: str, found: Any = None) -> Failure:
     """Return the failure that says what was expected at a place of the file, and what is there."""
     shown = "" if found is None else f", but it is {found!r}"
     return _mend(f"{FILE}: {at} must be {expected}{shown}.")
+
+
+def elsewhere(at: str) -> Failure:
+    """Return the failure of a key whose services Compose would take from another place, and Stackhand would miss."""
+    return Failure(
+        f"{FILE}: {at} is read by Compose only.",
+        evidence=["ports, health and the cloud come from what this file says itself"],
+        next=f"write what it brings into {FILE}, then repeat the command",
+        code=ExitCode.PREFLIGHT,
+    )
 
 
 def _mend(what: str) -> Failure:

@@ -124,7 +124,8 @@ def _engine() -> Iterator[Check]:
         found = docker.reach()
     except Failure as failure:
         status = "fail" if known == "compose" else "warn" if shutil.which("docker") else "pass"
-        words = failure.what if known == "compose" else f"{failure.what} ./inv up takes the embedded engine"
+        words = " ".join([failure.what, *failure.evidence])
+        words = words if known == "compose" else f"{words} ./inv up takes the embedded engine"
         yield Check("engine", "docker", status, words, failure.next if status != "pass" else "")
         return
     yield Check("engine", "docker", "pass", f"{found.version} with Compose {found.compose} at {found.host}")

@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 
 from stackhand import xfields
-from stackhand.composefile import FILE, filled, mapping, read, wrong
+from stackhand.composefile import FILE, elsewhere, filled, mapping, read, require_one, wrong
 from stackhand.failure import ExitCode, Failure
 from stackhand.xfields import Embedded, Fargate, Managed
+
+TARGETS = "HEALTH_TARGETS"
 
 
 class Port(msgspec.Struct, frozen=True):
@@ -45,7 +47,13 @@ class Build(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """One entry of `services`."""
+    """One entry of `services`.
+
+    Args:
+        restart: whether and when it is started again, in Compose's words.
+        checked: whether there is a port, a path or a health check by which to see that it works.
+        job: whether another service waits until it has run to its end (`service_completed_successfully`).
+    """
 
     name: str
     image: str | None
@@ -54,7 +62,9 @@ class Service(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     ports: tuple[Port, ...]
     depends_on: tuple[str, ...]
-    one_shot: bool
+    restart: str
+    checked: bool
+    job: bool
     health: str | None
     embedded: Embedded | None
     aws: Fargate | Managed | None
@@ -63,6 +73,11 @@ class Service(msgspec.Struct, frozen=True):
     def port(self) -> int | None:
         """The port of this machine at which the service is reached, if there is one."""
         return self.ports[0].published if self.ports else None
+
+    @property
+    def may_finish(self) -> bool:
+        """Whether its end with exit code 0 is what it was started for, and no failure."""
+        return self.job or (self.restart == "no" and not self.checked)
 
     @property
     def migrate(self) -> list[str]:
@@ -97,15 +112,20 @@ class Stack(msgspec.Struct, frozen=True):
             )
         return self.services[name]
 
-    def health_targets(self, asking: str, among: Collection[str], host: Callable[[Service], str]) -> str:
-        """Return the `HEALTH_TARGETS` of one service: all other services that can be asked for their health.
+    @property
+    def watchers(self) -> list[str]:
+        """The services that ask for `HEALTH_TARGETS`, by having it in their environment."""
+        return [service.name for service in self.services.values() if TARGETS in service.environment]
+
+    def health_targets(self, asking: Collection[str], among: Collection[str], host: Callable[[Service], str]) -> str:
+        """Return a value of `HEALTH_TARGETS`: all other services that can be asked for their health.
 
         Args:
-            asking: the service that will ask; it does not ask itself.
+            asking: the services that will read it; none of them asks itself.
             among: the services that run where it does.
             host: gives `host:port` of a service as the asking one reaches it.
         """
-        others = (self.services[name] for name in among if self.services[name].health and name != asking)
+        others = (self.services[name] for name in among if self.services[name].health and name not in asking)
         return ",".join(f"{service.name}=http://{host(service)}{service.health}" for service in others)
 
 
@@ -117,14 +137,18 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
         variables: what `${NAME}` stands for, where the environment does not say: the values of `.env`.
 
     Raises:
-        Failure: the file is missing or wrong; file, key and what was expected are named.
+        Failure: the file is missing, wrong or not the only one; file, key and what was expected are named.
     """
+    require_one(root, variables)
     written = read(root / FILE)
+    if "include" in written:
+        raise elsewhere("include")
     variables = {**variables, **os.environ}  # the shell wins, as in Compose
     document = filled(written, variables)
+    active = _active(document, variables)
+    jobs = _jobs(active)
     services = {
-        name: _service(name, entry, written["services"][name] or {})
-        for name, entry in _active(document, variables).items()
+        name: _service(name, entry, written["services"][name] or {}, job=name in jobs) for name, entry in active.items()
     }
     for service in services.values():
         if unknown := [name for name in service.depends_on if name not in services]:
@@ -150,17 +174,26 @@ def _active(document: dict[str, Any], variables: Mapping[str, str]) -> dict[str,
         needs = entry.get("depends_on")
         if isinstance(needs, dict):
             optional = {name for name, each in needs.items() if (each or {}).get("required") is False}
-            entry["depends_on"] = [name for name in needs if name in found or name not in optional]
+            entry["depends_on"] = {name: needs[name] for name in needs if name in found or name not in optional}
     return found
 
 
-def _service(name: str, entry: dict[str, Any], written: dict[str, Any]) -> Service:
+def _jobs(entries: Mapping[str, dict[str, Any]]) -> set[str]:
+    """Return the services for whose end another one waits."""
+    needs = (entry["depends_on"] for entry in entries.values() if isinstance(entry.get("depends_on"), dict))
+    conditions = ((name, (each or {}).get("condition")) for needed in needs for name, each in needed.items())
+    return {name for name, condition in conditions if condition == "service_completed_successfully"}
+
+
+def _service(name: str, entry: dict[str, Any], written: dict[str, Any], *, job: bool) -> Service:
     at = f"services.{name}"
+    if "extends" in entry:
+        raise elsewhere(f"{at}.extends")
     xfields.refuse_unknown(entry, at)
-    health = xfields.health(entry, at)
-    if health and not entry.get("ports"):
-        raise wrong(f"{at}.x-health", "beside ports, for it is asked at the first of them", health)
-    lasting = any(entry.get(key) for key in ("ports", "healthcheck", "x-health"))
+    health, embedded = xfields.health(entry, at), xfields.embedded(entry, at)
+    for key, path in (("x-health", health), ("x-embedded.ready", embedded and embedded.ready)):
+        if path and not entry.get("ports"):
+            raise wrong(f"{at}.{key}", "beside ports, for it is asked at the first of them", path)
     return Service(
         name=name,
         image=entry.get("image"),
@@ -172,9 +205,11 @@ def _service(name: str, entry: dict[str, Any], written: dict[str, Any]) -> Servi
             for port, raw in zip(entry.get("ports") or [], written.get("ports") or [], strict=True)
         ),
         depends_on=tuple(entry.get("depends_on") or ()),
-        one_shot=str(entry.get("restart", "no")) == "no" and not lasting,
+        restart=str(entry.get("restart") or "no"),
+        checked=any(entry.get(key) for key in ("ports", "healthcheck", "x-health")),
+        job=job,
         health=health,
-        embedded=xfields.embedded(entry, at),
+        embedded=embedded,
         aws=xfields.aws(entry, at),
     )
 
@@ -212,7 +247,8 @@ def _environment(entry: Any, at: str) -> dict[str, str]:
             pairs = [(key, value if equals else None) for key, equals, value in split]
         case _:
             raise wrong(at, "a mapping or a list of KEY=value", entry)
-    given = {key: os.environ.get(key) if value is None else value for key, value in pairs}
+    computed = {TARGETS: ""}
+    given = {key: os.environ.get(key, computed.get(key)) if value is None else value for key, value in pairs}
     return {key: _text(value) for key, value in given.items() if value is not None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stackhand import engines, settings
 from stackhand import ports as machine_ports
+from stackhand.engines.compose.unavailable import Unavailable
 from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import Port
@@ -97,8 +98,15 @@ def no_other_engine(chosen: str, state: State) -> None:
         return
     try:
         running = engines.remembered(state).runs()
-    except Failure:  # an engine that is gone runs nothing
-        return
+    except Unavailable as error:
+        if error.stopped:  # it runs nothing
+            return
+        raise Failure(
+            f"Whether this checkout still runs on {known} cannot be told, and {chosen} would not see its data.",
+            evidence=[error.what, *error.evidence],
+            next=f"{error.next.partition(';')[0]}; then ./inv down",
+            code=ExitCode.PREFLIGHT,
+        ) from error
     if running:
         raise Failure(
             f"This checkout runs on {known}, whose data {chosen} does not see.",

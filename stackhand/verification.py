@@ -23,6 +23,7 @@ def verify(engine: Engine) -> list[ServiceStatus]:
     Raises:
         Failure: one is not healthy any more, or something else answers in its place.
     """
+    engine.stay_up()
     found = engine.status()
     listeners = engine.listeners()
     for status in found:

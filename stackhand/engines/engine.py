@@ -123,6 +123,14 @@ class Engine(ABC):
         """Yield what the services say from now on, until interrupted."""
 
     @abstractmethod
+    def stay_up(self) -> None:
+        """Wait until services that nobody can ask have stayed up long enough to count as started.
+
+        Raises:
+            Failure: one of them stopped.
+        """
+
+    @abstractmethod
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Restart services with the settings of now, and yield each once it can be used."""
 
@@ -160,6 +168,10 @@ class Engine(ABC):
     @abstractmethod
     def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs against a service, and with which environment."""
+
+    @abstractmethod
+    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
+        """Return a client of the Redis-protocol server that needs no port of this machine, and its environment."""
 
     @abstractmethod
     def run(self, service: Service, words: Sequence[str]) -> CompletedProcess[str]:

@@ -12,6 +12,13 @@ from stackhand.model import Service
 UNLOGGED = "SET log_min_error_statement = panic"
 """Keeps statements that fail out of the server's log: those of `follow` have the password in them."""
 NO_DATABASE = "3D000"  # https://www.postgresql.org/docs/16/errcodes-appendix.html
+NOT_LET_IN = "28000"
+REFUSALS = {
+    NO_DATABASE: r'database ".*" does not exist',
+    NOT_LET_IN: r"no pg_hba\.conf entry",
+    "28P01": r'password authentication failed|role ".*" does not exist',
+}
+"""The SQLSTATE of a refusal by psql's words, which do not say it."""
 
 
 def wanted(service: Service) -> tuple[str, str, str]:
@@ -22,7 +29,7 @@ def wanted(service: Service) -> tuple[str, str, str]:
 
 
 def refused(service: Service) -> str | None:
-    """Log in at the published port as the stack's services will.
+    """Log in at the published port, which there must be, as the stack's services will.
 
     Returns:
         The SQLSTATE of the refusal; None when there is none.
@@ -37,7 +44,7 @@ def refused(service: Service) -> str | None:
         pg8000.native.Connection(
             user,
             host="127.0.0.1",
-            port=service.port or 0,
+            port=service.port,
             database=database,
             password=password,
             timeout=5,

@@ -6,7 +6,18 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
+
 HEALTHY = {"healthy", "done"}
+
+
+def halted(pid: int) -> str:
+    """Return in words that a process was stopped by a signal, as `kill -STOP` does; nothing when it was not."""
+    try:
+        stopped = psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return ""
+    return f"its process is stopped by a signal; kill -CONT {pid} resumes it" if stopped else ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,8 @@ from stackhand.rehearsal import place
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0
+ENDING = re.compile(rf"{docker.NOT_THERE.pattern}|already in progress", re.IGNORECASE)
+"""What docker says of a container that the emulator is removing itself."""
 LABEL = "ministack.instance"
 FOREIGN = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "EDGE_PORT", "MINISTACK_", "S3_PERSIST", "PERSIST_STATE")
 """What would lead the emulator, Terraform or boto3 to somewhere else than here."""
@@ -99,7 +102,7 @@ class Emulator:
                 os.kill(self.pid, signal.SIGKILL)
             self._reap()
         if left := self.containers():
-            docker.run("rm", "--force", "--volumes", *left, timeout=ENDS_WITHIN)
+            docker.run("rm", "--force", "--volumes", *left, accept=ENDING, timeout=ENDS_WITHIN)
 
     def _reap(self) -> None:
         """Take its exit code, if it was ours: until then it is not quite gone."""

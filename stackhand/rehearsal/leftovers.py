@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 
 from stackhand.engines.compose import docker
 from stackhand.rehearsal.emulator import Emulator
 
+KEPT = re.compile(rf"{docker.NOT_THERE.pattern}|conflict: unable to", re.IGNORECASE)
+"""Why an image is not removed: it is gone already, or something uses it, and `left` names it."""
 KINDS = ("container", "volume", "network")
 
 
@@ -27,7 +30,9 @@ class Made:
         """Add what is there now; networks that are not only ours (bridge) do not count."""
         self.names["container"] |= set(self.emulator.containers())
         for identity in self.names["container"]:
-            for found in json.loads(docker.run("container", "inspect", identity).stdout or "[]"):
+            for found in json.loads(
+                docker.run("container", "inspect", identity, accept=docker.NOT_THERE).stdout or "[]"
+            ):
                 self.names["volume"] |= {each["Name"] for each in found["Mounts"] if each["Type"] == "volume"}
                 networks = found["NetworkSettings"]["Networks"]
                 self.names["network"] |= set(networks) - {"bridge", "host", "none"}
@@ -41,7 +46,7 @@ class Made:
     def remove_images(self) -> None:
         """Remove those images; the layers stay in the builder's cache."""
         if found := self.images():
-            docker.run("image", "rm", "--force", *found, timeout=60.0)
+            docker.run("image", "rm", "--force", *found, accept=KEPT, timeout=60.0)
 
     def left(self) -> list[str]:
         """Return in words what is still there."""
@@ -52,4 +57,4 @@ class Made:
 
 
 def _exists(kind: str, name: str) -> bool:
-    return docker.run(kind, "inspect", name).returncode == 0
+    return docker.run(kind, "inspect", name, accept=docker.NOT_THERE).returncode == 0

@@ -30,6 +30,8 @@ def command(port: int, gateway: str) -> list[str]:
 def gateway() -> str:
     """Return the address of this machine on the network of containers; their name for it, where that is not ours."""
     found = docker.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
+    if not found:
+        return FROM_A_CONTAINER
     with socket.socket() as probe:
         try:
             probe.bind((found, 0))

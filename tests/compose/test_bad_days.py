@@ -138,7 +138,7 @@ def test_a_paused_container_is_told(running: Checkout) -> None:
     try:
         service = running.services()["redis"]
         assert service["state"] == "unhealthy"
-        assert "no answer within 1 s" in service["answer"]
+        assert service["answer"] == f"no answer within 1 s: paused; docker unpause {name.lstrip('/')} resumes it"
     finally:
         docker("unpause", name)
     eventually(lambda: running.services()["redis"]["state"] == "healthy", "redis is healthy again")

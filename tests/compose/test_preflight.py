@@ -104,6 +104,34 @@ def test_an_engine_that_stopped_is_told_by_down_volumes_and_support_goes_on_with
     assert [each.name for each in checkout.state.glob("support-*")] == [path.name]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"DOCKER_CONTEXT": "nowhere"}, "There is no docker context 'nowhere'."),
+        ({"DOCKER_API_VERSION": "1.99"}, "The docker command speaks version 1.99 of the API, and the container engine"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:9", "DOCKER_TLS_VERIFY": "1"}, "TLS with the container engine at tcp://"),
+    ],
+    ids=["context", "version", "tls"],
+)
+def test_an_engine_that_cannot_be_asked_is_not_read_as_one_that_runs_nothing(
+    running: Checkout, folder: Path, wrong: dict[str, str], sentence: str
+) -> None:
+    wrong = {"DOCKER_CONFIG": str(folder / "docker"), **wrong}
+    for words in (("up",), ("up", "--engine", "embedded"), ("down",)):
+        said = running.inv(*words, check=False, **wrong)
+        assert said.code == 3
+        assert "is not running" not in said.out
+        if (
+            words[-1] == "embedded" and "DOCKER_API_VERSION" in wrong
+        ):  # the socket tells what runs, whatever the version
+            assert "This checkout runs on compose" in said.err
+        else:
+            assert sentence in said.err
+    found = running.inv("doctor", "--json", check=False, **wrong).json["checks"]
+    assert any(sentence in each["words"] for each in found if each["category"] == "engine")
+    assert running.ask("/health/ready")[0] == 200
+
+
 def _tools(folder: Path) -> str:
     """A PATH that has what ./inv needs, and no docker."""
     place = folder / "tools"

@@ -107,9 +107,22 @@ def test_paused_redis_costs_the_status_a_second_and_is_told(running: Checkout) -
     try:
         service = running.services()["redis"]
         assert service["state"] == "unhealthy"
-        assert service["answer"] == "no answer within 1 s"
+        assert service["answer"].startswith("no answer within 1 s: its process is stopped by a signal")
     finally:
         running.kill("redis", signal.SIGCONT)
+
+
+def test_a_second_compose_file_is_refused_before_anything_starts(running: Checkout) -> None:
+    more = running.path / "compose.override.yaml"
+    more.write_text("services: {redis: {ports: !override ['127.0.0.1:1:6379']}}\n")
+    try:
+        for verb in ("up", "restart", "doctor", "db.status"):
+            said = running.inv(verb, check=False)
+            assert said.code == 3
+            assert "there is more than docker-compose.yml: compose.override.yaml" in said.out + said.err
+        assert running.inv("status").code == 0
+    finally:
+        more.unlink()
 
 
 def test_two_checkouts_run_side_by_side(stack: Checkout, checkout: Checkout) -> None:

@@ -53,20 +53,3 @@ def test_up_follows_a_new_role_and_a_new_database_and_says_so(stack: Checkout) -
     assert "database wares created, as .env names it" in said
     assert stack.ask("/health/db")[0] in {200, 503}
     assert stack.ask("/health/ready")[0] == 200
-
-
-def test_up_runs_a_one_shot_service_to_its_end(stack: Checkout) -> None:
-    once = """
-  once:
-    image: python:3.13-alpine
-    command: python -c pass
-    x-embedded: {command: python -c pass}
-
-volumes:
-"""
-    stack.edit("docker-compose.yml", "\nvolumes:\n", once)
-    stack.inv("up")
-    assert stack.services()["once"]["state"] == "done"
-    assert stack.inv("status").code == 0
-    stack.edit("docker-compose.yml", once, "\nvolumes:\n")
-    stack.inv("up")

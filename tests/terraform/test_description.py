@@ -84,10 +84,6 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
             ".x-aws.probe.path: /health/all leads to api; x-aws.paths say what leads to shop",
         ),
         ({"aws_probe": {"version": "/shop/v"}, "aws_paths": []}, NOWHERE),
-        (
-            {"extends": {"service": "web"}},
-            ".extends: Terraform reads docker-compose.yml alone, so the service has to be written out there",
-        ),
         ({"entrypoint": "sh -c 'go on'"}, f".entrypoint: {SPLIT}"),
         ({"command": ["serve", "${POSTGRES_PASSWORD}"]}, f".command: POSTGRES_PASSWORD {GIVEN}"),
         ({"labels": {"a": "${A:-${B}}"}}, f".labels: {PLAIN}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from stackhand import model
 from stackhand.engines import health
-from stackhand.engines.compose import containers, docker, gate, preflight
+from stackhand.engines.compose import containers, docker, gate, preflight, status
 from stackhand.failure import Failure
 from tests.checkout import ROOT
 
@@ -84,3 +85,62 @@ def test_an_engine_that_is_slow_to_tell_its_folder_is_not_refused_for_its_disk(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(docker, "ANSWER_WITHIN", 0.1)
     preflight.require_disk()
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "words"),
+    [
+        ("", {"Status": "running"}, "running (no health check)"),
+        ("restart: always", {"Status": "running"}, "running (no health check)"),
+        (
+            "ports: ['127.0.0.1:80:80']",
+            {"Status": "running"},
+            "port open",
+        ),  # docker opens it, whatever the service does
+        ("", {"Status": "exited", "ExitCode": 0}, "done"),
+        (
+            "healthcheck: {test: x}",
+            {"Status": "running", "Health": {"Status": "healthy"}},
+            "healthy (its health check)",
+        ),
+    ],
+)
+def test_what_nobody_can_ask_has_started_once_it_has_stayed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, state: dict[str, Any], words: str
+) -> None:
+    """It was waited for until it would end, as if it were there to end."""
+    monkeypatch.setattr(health, "UP_AFTER", 0.5)
+    if "ports" in text:
+        monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, words="port open"))
+    (tmp_path / "docker-compose.yml").write_text(f"services:\n  worker:\n    image: x\n    {text}\n")
+    worker = model.load(tmp_path, {}).services["worker"]
+    began = datetime.now(UTC)
+    ended = began.isoformat()
+    found = container(Id="1", State={"ExitCode": 0, "StartedAt": began.isoformat(), "FinishedAt": ended} | state)
+    [started] = gate.watch([worker], lambda: {"worker": found}, 5.0)
+    assert started.words == words
+    waited = (datetime.now(UTC) - began).total_seconds()
+    assert (waited >= health.UP_AFTER) is (words in {health.UNCHECKED, "port open"})
+
+
+def test_a_job_that_does_not_end_is_told_as_that(tmp_path: Path) -> None:
+    needs = "depends_on: {seed: {condition: service_completed_successfully}}"
+    (tmp_path / "docker-compose.yml").write_text(f"services: {{seed: {{image: x}}, web: {{image: x, {needs}}}}}")
+    stack = model.load(tmp_path, {})
+    state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z"}
+    with pytest.raises(Failure, match="seed did not run to its end within 0 s"):
+        next(gate.watch(stack.services.values(), lambda: {"seed": container(Id="1", State=state)}, 0.0))
+
+
+def test_a_health_check_that_has_not_passed_yet_is_not_called_healthy() -> None:
+    state = {"Status": "running", "Pid": 0, "StartedAt": "2026-01-31T12:00:00Z", "Health": {"Status": "starting"}}
+    found = status.of("worker", container(Id="1", State=state), {"question": {"kind": "process"}})
+    assert (found.state, found.healthy) == ("starting", False)
+    assert found.answer.startswith("starting: no health check has ended yet")
+
+
+def test_a_job_that_failed_before_it_succeeded_is_done() -> None:
+    state = {"Status": "exited", "ExitCode": 0, "FinishedAt": "2026-01-31T12:00:00Z"}
+    found = container(Id="1", RestartCount=gate.CRASHES, State=state)
+    assert status.of("seed", found, {"may_finish": True}).state == "done"
+    assert status.of("seed", found, {"may_finish": False}).state == "failed"

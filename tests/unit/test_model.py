@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from stackhand import ROOT, model
+from stackhand.engines.compose.engine import Compose
+from stackhand.engines.embedded.servers import server_for
 from stackhand.failure import Failure
+from stackhand.state import State
 from stackhand.xfields import Embedded, Fargate, Scale
 
 VARIABLES = {"POSTGRES_PASSWORD": "secret-p", "REDIS_PASSWORD": "secret-r", "COMPOSE_PROJECT_NAME": "shop"}
@@ -48,7 +51,9 @@ services:
         environment={"LEVEL": "high", "PASSWORD": "secret-p"},
         ports=(model.Port(80, 8000, "127.0.0.1", "SHOP_PORT"),),
         depends_on=(),
-        one_shot=False,
+        restart="no",
+        checked=True,
+        job=False,
         health="/up",
         embedded=Embedded(command="run $PORT", environment={"EXTRA": 1}, ready="/ready"),
         aws=Fargate(port=80, cpu=256, memory=512, scale=Scale(1, 2, 60, 70), migrate="run migrate"),
@@ -71,7 +76,7 @@ def test_yaml_is_read_as_compose_does_and_not_as_its_first_version(tmp_path: Pat
 def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
     stack = model.load(ROOT, VARIABLES)
     assert (
-        stack.health_targets("api", stack.services, lambda service: f"host:{service.port}")
+        stack.health_targets(["api"], stack.services, lambda service: f"host:{service.port}")
         == "web=http://host:3000/healthz"
     )
 
@@ -89,6 +94,7 @@ def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
         ("x-embedded: {command: x, ready: no}", r"services\.one\.x-embedded\.ready must be a path"),
         ("x-aws: {port: '80'}", r"services\.one\.x-aws\.port: Expected int, got str"),
         ("x-aws: {managed: aurora, class: x}", r"services\.one\.x-aws\.managed: Invalid enum value 'aurora'"),
+        ("x-embedded: {command: x, ready: /up}", r"services\.one\.x-embedded\.ready must be beside ports"),
         ("ports: ['80']", r"services\.one\.ports must be a mapping such as"),
         ("ports: ['8000-8010:80']", r"services\.one\.ports must be a mapping such as"),
         ("depends_on: [two]", r"services\.one\.depends_on must be services of this file, but it is 'two'"),
@@ -144,4 +150,103 @@ def test_the_environment_wins_over_env_as_in_compose(tmp_path: Path, monkeypatch
 def test_only_services_that_run_there_are_asked_for_their_health(tmp_path: Path) -> None:
     given = "services: {a: {image: a, ports: ['80:80'], x-health: /}, b: {image: b, ports: ['81:81'], x-health: /}}"
     found = load(tmp_path, given.replace("'8", "'127.0.0.1:8"))
-    assert found.health_targets("api", ["b"], lambda other: other.name) == "b=http://b/"
+    assert found.health_targets(["api"], ["b"], lambda other: other.name) == "b=http://b/"
+
+
+@pytest.mark.parametrize(
+    ("files", "variables", "used"),
+    [
+        (["compose.yaml"], {}, "compose.yaml"),
+        (["compose.yml", "docker-compose.override.yml"], {}, "compose.yml, docker-compose.override.yml"),
+        (["compose.override.yaml"], {}, "docker-compose.yml, compose.override.yaml"),
+        (
+            ["more.yml"],
+            {"COMPOSE_FILE": "docker-compose.yml:more.yml"},
+            "docker-compose.yml, more.yml, for COMPOSE_FILE",
+        ),
+        (["a.yml"], {"COMPOSE_FILE": "a.yml,b.yml", "COMPOSE_PATH_SEPARATOR": ","}, "a.yml, b.yml, for COMPOSE_FILE"),
+    ],
+)
+def test_files_that_compose_reads_and_we_do_not_are_refused_by_name(
+    tmp_path: Path, files: list[str], variables: dict[str, str], used: str
+) -> None:
+    for name in ("docker-compose.yml", *files):
+        (tmp_path / name).write_text("services: {shop: {image: shop}}")
+    with pytest.raises(Failure, match=files[0]) as caught:
+        model.load(tmp_path, variables)
+    assert caught.value.code == 3
+    assert f"Compose starts the containers from: {used}" in caught.value.evidence[0]
+    assert all(name in caught.value.next for name in files)
+
+
+@pytest.mark.parametrize("variables", [{}, {"COMPOSE_FILE": "./docker-compose.yml"}])
+def test_a_file_that_compose_does_not_read_either_is_left_alone(tmp_path: Path, variables: dict[str, str]) -> None:
+    for name in ("docker-compose.yml", "docker-compose.yaml", "compose.prod.yml"):
+        (tmp_path / name).write_text("services: {shop: {image: shop}}")
+    assert list(model.load(tmp_path, variables).services) == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("include: [more.yml]\nservices: {shop: {image: shop}}", "include"),
+        ("services: {shop: {extends: {service: base}}, base: {image: shop}}", r"services\.shop\.extends"),
+    ],
+)
+def test_services_that_come_from_elsewhere_are_refused_by_name(tmp_path: Path, text: str, place: str) -> None:
+    with pytest.raises(Failure, match=rf"docker-compose\.yml: {place} is read by Compose only"):
+        load(tmp_path, text)
+
+
+WATCHED = """
+services:
+  api: {image: x, ports: ["127.0.0.1:80:8000"], x-health: /up}
+  status:
+    {image: x, ports: ["127.0.0.1:81:4000"], x-health: /health, environment: ["HEALTH_TARGETS=${HEALTH_TARGETS:-}"]}
+"""
+AGAIN = """
+  status-2: {image: x, ports: ["127.0.0.1:82:4000"], x-health: /health, environment: {HEALTH_TARGETS: }}
+"""
+
+
+def test_whoever_asks_for_targets_gets_all_others_by_whatever_name(tmp_path: Path) -> None:
+    api, status, second = (
+        "api=http://api:8000/up",
+        "status=http://status:4000/health",
+        "status-2=http://status-2:4000/health",
+    )
+    given = Compose(State(tmp_path), load(tmp_path, WATCHED)).environment()
+    assert given["HEALTH_TARGETS"] == given["HEALTH_TARGETS_STATUS"] == api
+    given = Compose(State(tmp_path), load(tmp_path, WATCHED + AGAIN)).environment()
+    assert given["HEALTH_TARGETS"] == api  # one value for both: neither may find itself in it
+    assert given["HEALTH_TARGETS_STATUS"] == f"{api},{second}"
+    assert given["HEALTH_TARGETS_STATUS_2"] == f"{api},{status}"
+
+
+KINDS = """
+services:
+  web: {image: x, ports: ["127.0.0.1:80:80"], depends_on: {seed: {condition: service_completed_successfully}}}
+  seed: {image: x, restart: on-failure, healthcheck: {test: [CMD, "true"]}}
+  once: {image: x}
+  worker: {image: x, restart: unless-stopped}
+  idle: {image: x, profiles: [off], depends_on: {worker: {condition: service_completed_successfully}}}
+"""
+
+
+def test_a_job_is_what_another_service_waits_for_and_an_end_is_none_to_fear_where_nothing_else_is_asked(
+    tmp_path: Path,
+) -> None:
+    found = load(tmp_path, KINDS).services.values()
+    assert [each.name for each in found if each.job] == ["seed"]
+    assert {each.name for each in found if each.may_finish} == {"seed", "once"}
+
+
+@pytest.mark.parametrize(("engine", "port"), [("postgres", 5432), ("redis", 6379)])
+def test_a_server_without_a_port_is_told_the_line_to_add_where_it_needs_one(
+    tmp_path: Path, engine: str, port: int
+) -> None:
+    stack = load(tmp_path, f"services: {{my-data: {{image: x, x-embedded: {{engine: {engine}}}}}}}")
+    with pytest.raises(Failure, match=r"services\.my-data needs ports") as caught:
+        server_for(stack.services["my-data"], stack, State(tmp_path)).program()
+    assert f'ports: ["127.0.0.1:${{MY_DATA_PORT:-{port}}}:{port}"]' in caught.value.next
+    assert caught.value.code == 3

@@ -27,6 +27,9 @@ class Engine:
         self._status, self._listeners = status, {status.name: listeners}
         self._question = question or {"kind": "process"}
 
+    def stay_up(self) -> None:
+        pass
+
     def status(self) -> list[ServiceStatus]:
         return [self._status]
 

@@ -12,6 +12,7 @@ import psutil
 from stackhand.action import Action
 from stackhand.engines.compose import docker, gate
 from stackhand.engines.compose.engine import Compose
+from stackhand.engines.compose.unavailable import Unavailable
 from stackhand.engines.engine import Started
 from stackhand.failure import Failure
 
@@ -95,8 +96,8 @@ class _Watch(threading.Thread):
             raise _GivenUp
         try:
             return docker.containers(self._engine.project)
-        except docker.Gone as error:
-            raise self._engine.explain(error.said, []) from error
+        except Unavailable as error:
+            raise self._engine.explain(error.message, []) from error
 
 
 class _GivenUp(Exception):  # noqa: N818 - an end, not a fault

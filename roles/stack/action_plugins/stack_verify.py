@@ -6,6 +6,7 @@ from typing import Any
 
 from stackhand import verification
 from stackhand.action import Action, step
+from stackhand.engines import health
 
 
 class ActionModule(Action):
@@ -20,8 +21,10 @@ class ActionModule(Action):
         engine = self.engine(str(arguments["engine"]))
         found = verification.verify(engine)
         verification.await_pass(engine, float(arguments["timeout"]))
+        unasked = [each.name for each in found if each.state == "done" or each.answer == health.UNCHECKED]
+        words = f"{len(found) - len(unasked)} services answer as {engine.stack.name}"
         return {
             "changed": False,
-            "step": step("verified", f"{len(found)} services answer as {engine.stack.name}"),
+            "step": step("verified", words + (f"; not asked: {', '.join(unasked)}" if unasked else "")),
             "report": verification.report(engine, found, list(arguments["started"])),
         }

@@ -18,6 +18,10 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 ANSWER_WITHIN = 20.0
 
 
+class Refused(http.client.HTTPException):
+    """The engine answered, and not what was asked for."""
+
+
 class _Local(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
@@ -53,16 +57,16 @@ def listed(path: str, project: str) -> list[str]:
         http.client.HTTPException: what answers does not speak HTTP.
     """
     filters = quote(json.dumps({"label": [f"com.docker.compose.project={project}"]}))
-    return [str(each["Id"]) for each in _get(path, f"/containers/json?all=true&filters={filters}") or []]
+    return [str(each["Id"]) for each in _get(path, f"/containers/json?all=true&filters={filters}")]
 
 
 def inspect(path: str, identity: str) -> dict[str, Any] | None:
     """Return what the engine knows of a container; None when it is gone. Raises as `listed` does."""
-    found = _get(path, f"/containers/{identity}/json")
+    found = _get(path, f"/containers/{identity}/json", may_be_gone=True)
     return dict(found) if found else None
 
 
-def _get(path: str, target: str) -> Any:
+def _get(path: str, target: str, *, may_be_gone: bool = False) -> Any:
     connection = _Local(path)
     try:
         connection.request("GET", target)
@@ -70,11 +74,14 @@ def _get(path: str, target: str) -> Any:
         body = response.read()
     finally:
         connection.close()
-    if response.status == http.client.NOT_FOUND:
+    if response.status == http.client.NOT_FOUND and may_be_gone:
         return None
     if response.status != http.client.OK:
-        raise http.client.HTTPException(f"{response.status} {body[:200].decode(errors='replace')}")
-    return json.loads(body)
+        raise Refused(f"{response.status} {body[:200].decode(errors='replace')}")
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise Refused(f"no JSON: {body[:200].decode(errors='replace')}") from error
 
 
 def configuration() -> dict[str, Any]:

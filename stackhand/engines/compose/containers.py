@@ -11,13 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import psutil
+
 from stackhand import loglines
+from stackhand.engines import health, status
 from stackhand.engines.compose import docker
+from stackhand.engines.compose.unavailable import is_unavailable
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
 
 LOG_LINES = 20
+INIT = "docker-init"
+SAME_START = 5.0
+"""Seconds between the start of a container and that of its process, by the clocks of the engine and of this kernel."""
 OUT_OF_MEMORY = 137
+REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNORECASE)
+"""What `docker logs --follow` says when its container went away."""
 OTHER_POSTGRESQL = "The data directory was initialized by PostgreSQL version"
 
 Container = dict[str, Any]
@@ -38,6 +47,31 @@ def healthy(container: Container) -> bool:
     """Whether it runs and its health check, where it has one, passes."""
     state = container["State"]
     return bool(state["Status"] == "running" and state.get("Health", {"Status": "healthy"})["Status"] == "healthy")
+
+
+def answer(container: Container, question: Mapping[str, Any]) -> health.Answer:
+    """Return what the service in a running container answers: at its port, else by the container's own health check.
+
+    Where there is neither, all that is known is that it runs.
+    """
+    check = container["State"].get("Health")
+    if question["kind"] != "process" or check is None:
+        return health.ask(dict(question))
+    return health.Answer(check["Status"] == "healthy", f"{words(container)} (its health check)")
+
+
+def halted(container: Container) -> str:
+    """Return in words why a container that runs does nothing, as far as can be seen from here; nothing else."""
+    state = container["State"]
+    if state["Status"] == "paused":
+        return f"paused; docker unpause {name_of(container)} resumes it"
+    try:
+        first = psutil.Process(state["Pid"])
+        if abs(first.create_time() - (since(container) or 0.0)) > SAME_START:
+            return ""  # a process of another machine's: that of Docker Desktop, or behind a context
+        return status.halted(first.children()[0].pid if first.name() == INIT and first.children() else first.pid)
+    except (psutil.Error, ValueError):
+        return ""
 
 
 def published(container: Container) -> list[int]:
@@ -85,7 +119,7 @@ def last_check(container: Container) -> str:
 
 def log(name: str, service: str, count: int) -> list[Line]:
     """Return the last lines of a container's log; nothing when there is no such container."""
-    with_times = docker.run("logs", "--timestamps", "--tail", str(count), name)
+    with_times = docker.run("logs", "--timestamps", "--tail", str(count), name, accept=docker.NOT_THERE)
     if with_times.returncode != 0:
         return []
     found = []
@@ -101,12 +135,15 @@ def follow(names: Mapping[str, str]) -> Iterator[Line]:
     Args:
         names: the containers' names by service.
     """
-    words = ["docker", "logs", "--follow", "--tail", "0"]
+    args = ["logs", "--follow", "--tail", "0"]
     return _lines_of(
         {
-            service: subprocess.Popen([*words, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+            service: subprocess.Popen(
+                ["docker", *args, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+            )
             for service, name in names.items()
-        }
+        },
+        args,
     )
 
 
@@ -120,7 +157,7 @@ def failure(service: str, container: Container, what: str) -> Failure:
     """
     name = name_of(container)
     where = f"log: docker logs {name}; the container is left as it is"
-    lines = [line.text for line in log(name, service, LOG_LINES)]
+    lines = _end_of_log(name, service)
     checks = ["last health check: " + last_check(container)] if container["State"].get("Health") else []
     mend = f"mend it, then ./inv up (the whole log: ./inv logs {service})"
     if any(OTHER_POSTGRESQL in line for line in lines):
@@ -133,6 +170,24 @@ def failure(service: str, container: Container, what: str) -> Failure:
     )
 
 
+def _end_of_log(name: str, service: str) -> list[str]:
+    """Return the last lines of a log as evidence; why there are none must not hide what they were wanted for."""
+    try:
+        return [line.text for line in log(name, service, LOG_LINES)]
+    except Failure as failure:
+        return [f"its log cannot be read: {(*failure.evidence, failure.what)[0]}"]
+
+
+def engine_stopped(message: str) -> Failure:
+    """Return the failure of a start during which the engine went away, with its last words."""
+    return Failure(
+        "The container engine stopped answering during the start.",
+        evidence=[message],
+        next="start it again, then ./inv up goes on",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
 def up_failed(message: str, found: dict[str, Container], out: Sequence[str]) -> Failure:
     """Return the failure of `docker compose up`, from what it said and how the containers are.
 
@@ -141,13 +196,8 @@ def up_failed(message: str, found: dict[str, Container], out: Sequence[str]) -> 
         found: the containers by service.
         out: all that was said.
     """
-    if docker.is_gone(message) or "EOF" in message:
-        return Failure(
-            "The container engine stopped answering during the start.",
-            evidence=[message],
-            next="start it again, then ./inv up goes on",
-            code=ExitCode.PREFLIGHT,
-        )
+    if is_unavailable(message) or "EOF" in message:
+        return engine_stopped(message)
     port = re.search(r"(?:Bind for|listen tcp4?) [\d.]+:(\d+)", message)
     if port:
         holder = docker.publisher(int(port[1])) or "another process"
@@ -211,8 +261,13 @@ def _time(text: str) -> float:
     return parsed.timestamp() + float(f"0.{fraction[0] if fraction else 0}")
 
 
-def _lines_of(children: dict[str, subprocess.Popen[bytes]]) -> Iterator[Line]:
-    """Yield the lines of several processes as they come; end the processes with the generator."""
+def _lines_of(children: dict[str, subprocess.Popen[bytes]], args: Sequence[str]) -> Iterator[Line]:
+    """Yield the lines of several docker commands as they come; end the commands with the generator.
+
+    Raises:
+        Failure: one of them ended with an error, which its last line says.
+    """
+    last = dict.fromkeys(children, b"")
     rest = dict.fromkeys(children, b"")
     with selectors.DefaultSelector() as selector:
         for name, child in children.items():
@@ -226,8 +281,13 @@ def _lines_of(children: dict[str, subprocess.Popen[bytes]]) -> Iterator[Line]:
                         selector.unregister(key.fileobj)
                         continue
                     *whole, rest[key.data] = (rest[key.data] + part).split(b"\n")
+                    last[key.data] = [last[key.data], *whole][-1]
                     yield from (Line(key.data, text.decode("utf-8", "replace"), None) for text in whole)
+            for name, child in children.items():
+                code, message = child.wait(), last[name].decode("utf-8", "replace")
+                if code > 0 and not REMOVED.search(message):
+                    raise docker.error_of(args, code, message)
         finally:
             for child in children.values():
                 child.terminate()
-                child.wait()
+                child.communicate()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stackhand.engines import login
-from stackhand.engines.compose import containers, docker, gate
+from stackhand.engines.compose import containers, docker, gate, images
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import Service
 
@@ -16,9 +18,9 @@ if TYPE_CHECKING:
     from stackhand.engines.compose.engine import Compose
 
 HEALTHY_WITHIN = 60.0
-NOT_LET_IN = "28000"  # https://www.postgresql.org/docs/16/errcodes-appendix.html
 RULE = "host all all all scram-sha-256"
 RULES = "SELECT count(*) FROM pg_hba_file_rules WHERE type LIKE 'host%' AND address = 'all'"
+DOCKERS_OWN = 125  # the first of the exit codes that `docker exec` has for itself
 SERVED = "postmaster.opts"
 """A file that a server writes into its data folder when it starts, and initdb does not."""
 
@@ -67,15 +69,15 @@ class Database:
         progress(f"starting {service.name} to compare its password with .env")
         self._engine.compose("up", "--detach", "--no-deps", service.name)
         self._await(service)
-        why = login.refused(service)
+        why = self._refused(service)
         if why is None:
             return []
         superuser = self._superuser(service)
         notes = []
-        if why == NOT_LET_IN and self._sql(service, superuser, RULES) == "0":
+        if why == login.NOT_LET_IN and self._sql(service, superuser, RULES) == "0":
             self._let_in(service, superuser)
             notes.append(f"the first start was interrupted before {service.name} let the network in; it does now")
-            why = login.refused(service)
+            why = self._refused(service)
         if why is None:
             return notes
         return [*notes, *login.follow(service, why, lambda statement: self._sql(service, superuser, statement))]
@@ -96,20 +98,52 @@ class Database:
                 raise containers.failure(service.name, container, "did not become healthy in time")
             time.sleep(gate.POLL)
 
+    def _refused(self, service: Service) -> str | None:
+        """Return why the settings do not log in, as the stack's services would; see `login.refused`.
+
+        Without a port of this machine psql asks in the container, at its address on the network: at 127.0.0.1 the image
+        wants no password.
+
+        Raises:
+            Failure: psql met something else.
+        """
+        if service.port is not None:
+            return login.refused(service)
+        user, password, database = login.wanted(service)
+        networks = self._engine.containers()[service.name]["NetworkSettings"]["Networks"].values()
+        address = next((each["IPAddress"] for each in networks if each["IPAddress"]), "127.0.0.1")
+        settings = ("--env", "PGPASSWORD", "--env", "PGCONNECT_TIMEOUT=5")
+        asked = ["psql", "-XqAt", "-h", address, "-U", user, "-d", database, "-c", "SELECT 1"]
+        done = subprocess.run(
+            [*self._engine.execute(service, *settings), *asked],
+            env={**os.environ, "PGPASSWORD": password},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return None
+        for code, pattern in login.REFUSALS.items():
+            if re.search(pattern, done.stderr):
+                return code
+        raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)
+
     def _let_in(self, service: Service, superuser: str) -> None:
         """Write the rule that the image writes last into a new volume, and have it read."""
         append = f'echo "{RULE}" >>"$PGDATA/pg_hba.conf"'
-        subprocess.run([*self._engine.execute(service), "sh", "-c", append], capture_output=True, check=True)
+        docker.run(*self._engine.execute(service)[1:], "sh", "-c", append)
         self._sql(service, superuser, "SELECT pg_reload_conf()")
         deadline = time.monotonic() + 5.0
-        while login.refused(service) == NOT_LET_IN and time.monotonic() < deadline:
+        while self._refused(service) == login.NOT_LET_IN and time.monotonic() < deadline:
             time.sleep(gate.POLL)
 
     def _remove_half_made(self, service: Service) -> bool:
         """Remove a volume on which no server has ever run, which its own files show; return whether there was one."""
         for volume in self._engine.volumes():
-            look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", str(service.image)]
-            script = f"[ -e /data/PG_VERSION ] && [ ! -e /data/{SERVED} ] && echo never"
+            image = images.image_of(service, self._engine.stack)
+            look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", image]
+            script = f"if [ -e /data/PG_VERSION ] && [ ! -e /data/{SERVED} ]; then echo never; fi"
             if docker.run("run", *look, "-c", script).stdout.strip() == "never":
                 if container := self._engine.containers().get(service.name):
                     docker.run("rm", "--force", container["Id"])
@@ -122,10 +156,12 @@ class Database:
         remembered = str(self._engine.state.read().get("superuser", ""))
         candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
         for name in candidates:
-            if self._psql(service, name, "SELECT 1").returncode == 0:
+            asked = self._psql(service, name, "SELECT 1")
+            if asked.returncode == 0:
                 return name
         raise Failure(
             f"The volume of {service.name} knows none of the roles {', '.join(candidates)}.",
+            evidence=asked.stderr.splitlines()[-2:],
             next="POSTGRES_USER in .env as it was when the volume was made, or ./inv down --volumes",
             code=ExitCode.UNHEALTHY,
         )
@@ -140,6 +176,9 @@ class Database:
         words = self._engine.execute(service, "--env", "PGHOST=/var/run/postgresql")
         terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
         argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", "postgres", "-f", "-"]
-        return subprocess.run(
+        done = subprocess.run(
             argv, input=f"{login.UNLOGGED};\n{statement}", capture_output=True, text=True, check=False
         )
+        if done.returncode >= DOCKERS_OWN or "Error response from daemon" in done.stderr:
+            raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)
+        return done

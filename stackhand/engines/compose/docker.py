@@ -15,19 +15,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from stackhand.engines.compose import api
+from stackhand.engines.compose.unavailable import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
 from stackhand.failure import ExitCode, Failure
 
 ANSWER_WITHIN = 2.0
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
+SILENT = 124  # the code of timeout(1)
 HOST = ("context", "inspect", "--format", "{{.Name}} {{.Endpoints.docker.Host}}")
 FILE_OF_ANOTHER = "COMPOSE_FILE"
-DOCTOR = "./inv doctor says why"
-INSTEAD = "./inv up --engine embedded needs none"
+SHOWN = 10
+"""Lines of what a command said before it failed."""
+NOT_THERE = re.compile(r"no such (?:image|container|object|volume|network)|network \S+ not found", re.IGNORECASE)
+"""What docker says of a thing that does not exist: an answer, though with exit code 1, as for all that goes wrong."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,21 @@ class Reached:
     compose: str
 
 
-class Gone(Failure):
-    """The container engine does not answer.
+class Failed(Failure):
+    """A docker command ended with an error of its own, though the engine can be asked.
 
     Args:
-        said: what was said instead.
+        args: the command, without `docker`.
+        message: docker's own words.
     """
 
-    def __init__(self, said: str) -> None:
-        what = "The container engine does not answer any more."
-        super().__init__(what, evidence=said.splitlines()[:3], next=DOCTOR, code=ExitCode.PREFLIGHT)
-        self.said = said
+    def __init__(self, args: Sequence[str], message: str) -> None:
+        name = " ".join(list(takewhile(lambda each: not each.startswith("-"), args))[:2])
+        remedy, code = "put that right, then repeat the command", ExitCode.FAILED
+        if name == "compose config":
+            remedy, code = "mend docker-compose.yml, then repeat the command", ExitCode.PREFLIGHT
+        super().__init__(f"docker {name} failed.", evidence=message.splitlines()[-SHOWN:], next=remedy, code=code)
+        self.message = message
 
 
 def reach() -> Reached:
@@ -65,20 +74,21 @@ def reach() -> Reached:
         Failure: it cannot be used; not installed, not running, not allowed, a wrong context and a Compose that
             is too old are told apart.
     """
-    if shutil.which("docker") is None:
-        raise _failure("There is no docker command on PATH.", f"install Docker; {INSTEAD}")
+    _require_command()
     asked = {
         "version": ["docker", "version", "--format", "{{json .Server}}"],
         "compose": ["docker", "compose", "version", "--short"],
         "host": ["docker", *HOST],
     }
     said = _all_at_once(asked)
-    context, _, address = said["host"].out.partition(" ")
-    address = os.environ.get("DOCKER_HOST") or address or api.DEFAULT_HOST
+    address = os.environ.get("DOCKER_HOST") or said["host"].out.partition(" ")[2] or api.DEFAULT_HOST
     if said["version"].code != 0:
-        raise _unreachable(said["version"], context, address)
+        raise Unavailable(said["version"].err, address)
+    if said["compose"].code == SILENT:
+        raise _failure(f"docker compose version: {said['compose'].err}.", f"repeat the command; {INSTEAD}")
     if said["compose"].code != 0:
-        raise _failure("docker has no Compose plugin.", f"install docker-compose-plugin; {INSTEAD}")
+        remedy = f"install docker-compose-plugin; {INSTEAD}"
+        raise _failure("docker has no Compose plugin that answers.", remedy, said["compose"].err)
     compose = said["compose"].out.lstrip("v")
     numbers = tuple(int(number) for number in re.findall(r"\d+", compose)[:2])
     if numbers < OLDEST_COMPOSE:
@@ -92,29 +102,37 @@ def host() -> str:
     """Return the address of the container engine that `docker` would ask, without asking it.
 
     Raises:
-        Failure: there is no docker command.
+        Failure: there is no docker command, or no such context.
     """
-    if shutil.which("docker") is None:
-        raise _failure("There is no docker command on PATH.", f"install Docker; {INSTEAD}")
+    _require_command()
     if path := api.local_socket():
         return f"unix://{path}"
     return os.environ.get("DOCKER_HOST") or run(*HOST).stdout.partition(" ")[2].strip() or api.DEFAULT_HOST
 
 
 def run(
-    *words: str,
+    *args: str,
+    accept: re.Pattern[str] | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     timeout: float | None = READ_WITHIN,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a docker command to its end and return what it said, whatever its exit code.
+    """Run a docker command to its end and return what it said.
+
+    Args:
+        args: the command, without `docker`.
+        accept: the errors that are an answer. Not by exit code: `no such image` and `no such engine` have the same.
+        environment: its variables; ours, when they are not given.
+        folder: where it runs.
+        timeout: seconds it may take.
 
     Raises:
-        Gone: the engine does not answer.
+        Unavailable: the engine cannot be asked.
+        Failed: any other error.
     """
     try:
-        said = subprocess.run(
-            ["docker", *words],
+        done = subprocess.run(
+            ["docker", *args],
             env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -124,11 +142,24 @@ def run(
             check=False,
             timeout=timeout,
         )
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        raise Gone(str(error)) from error
-    if said.returncode != 0 and is_gone(said.stderr):
-        raise Gone(said.stderr.strip())
-    return said
+    except FileNotFoundError as error:
+        raise Unavailable(NO_COMMAND) from error
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"no answer within {timeout:g} s") from error
+    if done.returncode != 0 and not _accepted(done.stderr, accept):
+        raise error_of(args, done.returncode, done.stderr)
+    return done
+
+
+def error_of(args: Sequence[str], code: int, message: str) -> Unavailable | Failed:
+    """Return the failure of a docker command that ended with an exit code and these words."""
+    message = message.strip() or f"it said nothing, and ended with exit code {code}"
+    return Unavailable(message) if is_unavailable(message) else Failed(args, message)
+
+
+def _accepted(message: str, accept: re.Pattern[str] | None) -> bool:
+    lines = [line for line in message.splitlines() if line.strip() and not line.startswith("WARNING")]
+    return accept is not None and bool(lines) and all(accept.search(line) for line in lines)
 
 
 def surroundings() -> dict[str, str]:
@@ -136,17 +167,11 @@ def surroundings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != FILE_OF_ANOTHER}
 
 
-def is_gone(words: str) -> bool:
-    """Whether an error says that the engine cannot be reached any more."""
-    signs = ("Cannot connect to the Docker daemon", "error during connect", "permission denied while trying to connect")
-    return any(sign in words for sign in signs)
-
-
 def inspect(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return what the engine knows of containers, by their names; those that do not exist are left out."""
     if not names:
         return {}
-    found = json.loads(run("container", "inspect", *names).stdout or "[]")
+    found = json.loads(run("container", "inspect", *names, accept=NOT_THERE).stdout or "[]")
     return {str(each["Name"]).lstrip("/"): each for each in found}
 
 
@@ -154,10 +179,10 @@ def listed(project: str) -> list[str]:
     """Return the ids of a Compose project's containers, running or not.
 
     Raises:
-        Gone: the engine does not answer.
+        Unavailable: the engine cannot be asked.
     """
     if path := api.local_socket():
-        with _telling_gone(path):
+        with _telling_unavailable(path):
             return api.listed(path, project)
     return run("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={project}").stdout.split()
 
@@ -166,11 +191,11 @@ def containers(project: str) -> dict[str, dict[str, Any]]:
     """Return the containers of a Compose project, running or not, by the names of their services.
 
     Raises:
-        Gone: the engine does not answer.
+        Unavailable: the engine cannot be asked.
     """
     path, identities = api.local_socket(), listed(project)
     if path:
-        with _telling_gone(path):
+        with _telling_unavailable(path):
             found = [api.inspect(path, each) for each in identities]
     else:
         found = list(inspect(identities).values())
@@ -178,18 +203,24 @@ def containers(project: str) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def _telling_gone(path: str) -> Iterator[None]:
+def _telling_unavailable(path: str) -> Iterator[None]:
     try:
         yield
+    except TimeoutError as error:
+        raise Unavailable(f"no answer within {api.ANSWER_WITHIN:g} s", f"unix://{path}") from error
+    except PermissionError as error:
+        raise Unavailable(f"permission denied while trying to connect to unix://{path}") from error
+    except api.Refused as error:
+        raise Unavailable(f"{path} answered: {error}", f"unix://{path}") from error
     except (OSError, HTTPException) as error:
-        raise Gone(f"Cannot connect to the Docker daemon at unix://{path}: {error}") from error
+        raise Unavailable(f"Cannot connect to the Docker daemon at unix://{path}: {error}") from error
 
 
 def publisher(port: int) -> str | None:
-    """Return in words which container publishes a port of this machine, if any does."""
+    """Return in words which container publishes a port of this machine, if any is known to: for a sentence only."""
     try:
         said = run("ps", "--filter", f"publish={port}", "--format", "{{json .}}", timeout=ANSWER_WITHIN)
-    except Gone:
+    except Failure:
         return None
     for line in said.stdout.splitlines():
         found = json.loads(line)
@@ -226,26 +257,14 @@ def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            said[name] = _Said(124, "", "")
+            said[name] = _Said(SILENT, "", f"no answer within {ANSWER_WITHIN:g} s")
     return said
 
 
-def _unreachable(said: _Said, context: str, address: str) -> Failure:
-    if said.code == 124:  # noqa: PLR2004 - see _all_at_once
-        what = f"The container engine at {address} did not answer within {ANSWER_WITHIN:g} s."
-        return _failure(what, f"restart Docker; {INSTEAD}")
-    if "permission denied" in said.err:
-        what = f"This account may not use the container engine at {address}."
-        return _failure(what, f"sudo usermod -aG docker $USER, then log in again; {INSTEAD}")
-    if os.environ.get("DOCKER_HOST"):
-        what = f"DOCKER_HOST says {address}, and no container engine answers there."
-        return _failure(what, f"unset DOCKER_HOST, or start that engine; {INSTEAD}")
-    if context not in {"", "default"}:
-        what = f"The docker context {context!r} says {address}, and no container engine answers there."
-        return _failure(what, f"docker context use default, or start that engine; {INSTEAD}")
-    what = f"The container engine is not running: nothing answers at {address}."
-    return _failure(what, f"start Docker (sudo systemctl start docker, or Docker Desktop); {INSTEAD}", said.err)
+def _require_command() -> None:
+    if shutil.which("docker") is None:
+        raise Unavailable(NO_COMMAND)
 
 
-def _failure(what: str, mend: str, evidence: str = "") -> Failure:
-    return Failure(what, evidence=evidence.splitlines()[:3], next=mend, code=ExitCode.PREFLIGHT)
+def _failure(what: str, remedy: str, message: str = "") -> Failure:
+    return Failure(what, evidence=message.splitlines()[-SHOWN:], next=remedy, code=ExitCode.PREFLIGHT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +14,12 @@ from stackhand.engines import login
 from stackhand.engines.compose import containers, docker, gate, images, preflight, status
 from stackhand.engines.compose.containers import Container
 from stackhand.engines.compose.database import Database
+from stackhand.engines.compose.unavailable import Unavailable
 from stackhand.engines.engine import Engine, Started
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
-from stackhand.model import Service
+from stackhand.model import TARGETS, Service
 
 
 class Compose(Engine):
@@ -37,12 +39,26 @@ class Compose(Engine):
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
-        services = self.stack.services
-        targets = self.stack.health_targets("api", services, lambda other: f"{other.name}:{other.ports[0].target}")
-        found = {"COMPOSE_PROJECT_NAME": self.project, "HEALTH_TARGETS": targets}
+        found = {"COMPOSE_PROJECT_NAME": self.project, **self._targets()}
         if bundle := images.certificates():
             found["CA_BUNDLE"] = bundle
         return found
+
+    def _targets(self) -> dict[str, str]:
+        """Return whom the services that ask for it watch.
+
+        Compose fills in one value of a variable for all of them, so none of them is in `HEALTH_TARGETS`; a second one
+        that is to watch the first has a variable of its own, `HEALTH_TARGETS_` and its name.
+        """
+
+        def without(*asking: str) -> str:
+            return self.stack.health_targets(
+                asking, self.stack.services, lambda other: f"{other.name}:{other.ports[0].target}"
+            )
+
+        watchers = self.stack.watchers
+        own = {f"{TARGETS}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}": without(name) for name in watchers}
+        return {TARGETS: without(*watchers), **own}
 
     def services(self) -> list[str]:
         """Return all services: every one has an image or can be built."""
@@ -54,20 +70,9 @@ class Compose(Engine):
         """Return the containers of this stack by service.
 
         Raises:
-            Failure: the container engine cannot be reached; why is told.
+            Failure: the container engine cannot be asked; why is told.
         """
-        try:
-            return docker.containers(self.project) if self.project else {}
-        except docker.Gone as error:
-            raise self._gone(error) from error
-
-    def _gone(self, error: docker.Gone) -> Failure:
-        """Return why the container engine does not answer, as told by asking it once more."""
-        try:
-            docker.reach()
-        except Failure as failure:
-            return failure
-        return error
+        return docker.containers(self.project) if self.project else {}
 
     def status(self) -> list[ServiceStatus]:
         """Return how each container is, and what the service in it answers at its published port."""
@@ -77,10 +82,7 @@ class Compose(Engine):
 
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""
-        try:
-            return bool(self.project and docker.listed(self.project))
-        except docker.Gone as error:
-            raise self._gone(error) from error
+        return bool(self.project and docker.listed(self.project))
 
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
@@ -159,12 +161,15 @@ class Compose(Engine):
         """Yield services as soon as they can be used, until all can; see `gate.watch`."""
         return gate.watch([self.stack.services[name] for name in names], self.containers, timeout)
 
+    def stay_up(self) -> None:
+        """Do nothing: `gate` has waited for that, service by service."""
+
     def explain(self, message: str, out: Sequence[str]) -> Failure:
         """Return the failure of a start that Compose gave up, from what it said and how the containers are."""
         try:
             found = docker.containers(self.project)
-        except docker.Gone as error:
-            return containers.up_failed(f"Cannot connect to the Docker daemon: {error.said}", {}, out)
+        except Unavailable as error:
+            return containers.engine_stopped(error.message)
         return containers.up_failed(message, found, out)
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
@@ -193,13 +198,10 @@ class Compose(Engine):
 
     def _stop(self) -> None:
         words = ("compose", "--project-name", self.project, "down", "--remove-orphans")
-        said = docker.run(*words, environment=docker.surroundings(), folder=Path("/"), timeout=None)
-        if said.returncode != 0:
-            raise Failure(
-                f"{self.project} could not be stopped.",
-                evidence=said.stderr.strip().splitlines()[-5:],
-                next="./inv doctor",
-            )
+        try:
+            docker.run(*words, environment=docker.surroundings(), folder=Path("/"), timeout=None)
+        except docker.Failed as error:
+            raise Failure(f"{self.project} could not be stopped.", evidence=error.evidence, next=error.next) from error
 
     def data(self) -> list[str]:
         """Return the volumes of this stack."""
@@ -211,6 +213,13 @@ class Compose(Engine):
         settings = ("PGHOST=127.0.0.1", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD")
         words = [word for setting in settings for word in ("--env", setting)]
         return [*self.execute(service, *_terminal(), *words), tool], {**os.environ, "PGPASSWORD": password}
+
+    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
+        """Return the client that is in the container."""
+        script = 'exec "$(command -v valkey-cli || command -v redis-cli)"'
+        words = self.execute(service, *_terminal(), "--env", "REDISCLI_AUTH")
+        password = service.environment.get("REDIS_PASSWORD", "")
+        return [*words, "sh", "-c", script], {**os.environ, "REDISCLI_AUTH": password}
 
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command in a service's container, and return what it said."""
@@ -259,10 +268,7 @@ class Compose(Engine):
         if not self.project:  # nothing was started yet, or `down` has removed it all
             return []
         label = f"label=com.docker.compose.project={self.project}"
-        try:
-            return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
-        except docker.Gone as error:
-            raise self._gone(error) from error
+        return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
 
     def execute(self, service: Service, *flags: str) -> list[str]:
         """Return the beginning of a command that runs in a service's container.
@@ -282,11 +288,12 @@ class Compose(Engine):
             Failure: it failed; why is told as for a start.
         """
         environment = docker.surroundings() | self.environment()
-        said = docker.run(
-            "compose", "--progress", "plain", *words, environment=environment, folder=self.state.root, timeout=None
-        )
-        if said.returncode != 0:
-            raise self.explain(said.stderr.strip().splitlines()[-1] if said.stderr else "", said.stderr.splitlines())
+        args = ("compose", "--progress", "plain", *words)
+        try:
+            docker.run(*args, environment=environment, folder=self.state.root, timeout=None)
+        except docker.Failed as error:
+            lines = error.message.splitlines()
+            raise self.explain(lines[-1], lines) from error
 
 
 def _terminal() -> list[str]:

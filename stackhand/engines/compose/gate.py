@@ -50,13 +50,15 @@ def watch(
     deadline = time.monotonic() + timeout
     waiting = {service.name: service for service in services}
     needed = {name for service in services for name in service.depends_on}
+    seen: dict[str, float] = {}
     while waiting:
         busy, found = at_work(), look()
         for name, service in list(waiting.items()):
             container = found.get(name)
             if container is None or (busy and _generation(container) in before):
                 continue
-            if started := _passed(service, container, needed=name in needed):
+            first = seen.setdefault(_generation(container), time.monotonic())
+            if started := _passed(service, container, needed=name in needed, seen=first):
                 started.changed = _generation(container) not in before
                 started.seconds = started.seconds if started.changed else 0.0  # it took them some other day
                 del waiting[name]
@@ -67,16 +69,16 @@ def watch(
             time.sleep(POLL)
 
 
-def _passed(service: Service, container: Container, *, needed: bool) -> Started | None:
-    """Return how a service's start went, if it can be used by now.
+def _passed(service: Service, container: Container, *, needed: bool, seen: float) -> Started | None:
+    """Return how a service's start went, if it can be used by now; `seen` is when it was first seen running.
 
     Its own health check must have passed where another service waits for that; else an answer from its address says
-    more, and half a second sooner.
+    more, and half a second sooner. Where there is nothing to ask, it must have stayed up for a moment.
     """
     seconds, after = containers.seconds_to_health(container), list(service.depends_on)
     state = container["State"]
     if containers.exited(container) and state["Status"] != "created":
-        if service.one_shot and state["ExitCode"] == 0:
+        if service.may_finish and state["ExitCode"] == 0:
             return Started(service.name, changed=True, words="done", seconds=seconds, address="", after=after)
         raise containers.failure(service.name, container, f"stopped while it started: {containers.words(container)}")
     well = state.get("Health", {}).get("Status") == "healthy"  # then its crashes are of the past
@@ -87,17 +89,24 @@ def _passed(service: Service, container: Container, *, needed: bool) -> Started 
         raise containers.failure(service.name, container, "did not get healthy")
     question = health.question(service)
     early = question["kind"] == "http" and state["Status"] == "running" and not needed
-    if service.one_shot or not (early or containers.healthy(container)):
+    if service.job or not (early or containers.healthy(container)):
         return None
-    answer = health.ask(question)
-    if not answer.healthy:
+    answer = containers.answer(container, question)
+    proves_little = question["kind"] in {"process", "tcp"} and "Health" not in state  # docker itself opens the port
+    if not answer.healthy or (proves_little and not _stayed(container, seen)):
         return None
     return Started(service.name, True, answer.words, seconds, health.address(service), after)
 
 
+def _stayed(container: Container, seen: float) -> bool:
+    """Whether it has stayed up long enough, by its engine's clock or by ours: that of another machine may go wrong."""
+    age = time.time() - (containers.since(container) or time.time())
+    return max(age, time.monotonic() - seen) >= health.UP_AFTER
+
+
 def _culprit(waiting: Sequence[Service], found: Mapping[str, Container]) -> Service:
     """Return the first service that is not well; the others may only wait for Compose to be done."""
-    ill = (each for each in waiting if each.name not in found or not containers.healthy(found[each.name]))
+    ill = (each for each in waiting if each.name not in found or each.job or not containers.healthy(found[each.name]))
     return next(ill, waiting[0])
 
 
@@ -107,7 +116,9 @@ def _too_late(service: Service, found: Mapping[str, Container], timeout: float) 
         return Failure(
             f"{service.name} had no container after {timeout:g} s.", next="./inv up", code=ExitCode.UNHEALTHY
         )
-    answer = health.ask(health.question(service))
+    if service.job and container["State"]["Status"] == "running":
+        return containers.failure(service.name, container, f"did not run to its end within {timeout:g} s")
+    answer = containers.answer(container, health.question(service))
     said = containers.words(container) if answer.healthy else answer.words
     return containers.failure(service.name, container, f"did not become healthy in time: {said}")
 

@@ -38,7 +38,11 @@ def present(names: Iterable[str]) -> dict[str, str]:
     """Return the ids of the images that this machine has, by name."""
     wanted = sorted(set(names))
     found = {}
-    for line in docker.run("image", "inspect", "--format", "{{.Id}} {{json .RepoTags}}", *wanted).stdout.splitlines():
+    if not wanted:
+        return {}
+    form = "{{.Id}} {{json .RepoTags}}"
+    listed = docker.run("image", "inspect", "--format", form, *wanted, accept=docker.NOT_THERE).stdout
+    for line in filter(None, listed.splitlines()):
         number, _, tags = line.partition(" ")
         for tag in json.loads(tags) or []:
             found[tag.removesuffix(":latest")] = number

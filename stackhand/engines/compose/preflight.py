@@ -78,5 +78,5 @@ def _disk() -> tuple[Path, int] | None:
         said = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
         place = Path(said)
         return (place, shutil.disk_usage(place).free // 1_000_000) if said else None
-    except (docker.Gone, OSError):  # slow today; or in the virtual machine of Docker Desktop
+    except (Failure, OSError):  # slow today; or in the virtual machine of Docker Desktop
         return None

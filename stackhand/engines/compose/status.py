@@ -21,7 +21,7 @@ def served(service: Service) -> dict[str, Any]:
         "question": health.question(service),
         "address": health.address(service),
         "ports": [port.published for port in service.ports],
-        "one_shot": service.one_shot,
+        "may_finish": service.may_finish,
     }
 
 
@@ -37,15 +37,23 @@ def of(name: str, container: Container | None, remembered: Mapping[str, Any]) ->
     if container is None:
         return ServiceStatus(name, "stopped", "not running", address, ports)
     if container["State"]["Status"] not in {"running", "paused"}:
-        one_shot = bool(remembered.get("one_shot"))
-        return ServiceStatus(name, _ended(container, one_shot=one_shot), containers.words(container), address, ports)
-    state = container["State"]
-    answer = health.ask(remembered.get("question", {"kind": "process"}))
-    ill = not answer.healthy or state.get("Health", {}).get("Status") == "unhealthy"
+        may_finish = bool(remembered.get("may_finish"))
+        return ServiceStatus(
+            name, _ended(container, may_finish=may_finish), containers.words(container), address, ports
+        )
+    state, question = container["State"], remembered.get("question", {"kind": "process"})
+    answer = containers.answer(container, question)
+    checked = state.get("Health", {}).get("Status")
+    halted = containers.halted(container) if not answer.healthy or question["kind"] == "process" else ""
+    ill = bool(halted) or not answer.healthy or checked == "unhealthy"
+    said = containers.words(container) if ill and answer.healthy and not halted else answer.words
+    if halted:
+        said = halted if answer.healthy else f"{said}: {halted}"
+    waits = checked == "starting" and question["kind"] == "process" and not halted
     return ServiceStatus(
         name,
-        "unhealthy" if ill else "healthy",
-        containers.words(container) if ill and answer.healthy else answer.words,
+        "starting" if waits else "unhealthy" if ill else "healthy",
+        said,
         address,
         ports,
         milliseconds=answer.milliseconds,
@@ -54,10 +62,10 @@ def of(name: str, container: Container | None, remembered: Mapping[str, Any]) ->
     )
 
 
-def _ended(container: Container, *, one_shot: bool) -> str:
+def _ended(container: Container, *, may_finish: bool) -> str:
+    state = container["State"]
+    if may_finish and state["Status"] == "exited" and state["ExitCode"] == 0:
+        return "done"
     if container["RestartCount"] >= gate.CRASHES:
         return "failed"
-    state = container["State"]
-    if one_shot and state["Status"] == "exited" and state["ExitCode"] == 0:
-        return "done"
     return WORDS.get(state["Status"], "failed")

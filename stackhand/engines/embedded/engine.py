@@ -17,6 +17,7 @@ import psutil
 from stackhand import loglines
 from stackhand.engines.embedded import gate, processes, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
+from stackhand.engines.embedded.servers.base import no_port
 from stackhand.engines.embedded.servers.postgres import Postgres
 from stackhand.engines.embedded.supervisor import Supervisor
 from stackhand.engines.engine import Engine, Started
@@ -121,6 +122,14 @@ class Embedded(Engine):
             "PGCLIENTENCODING": "UTF8",
         }
 
+    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
+        """Refuse: on this engine a server has a port.
+
+        Raises:
+            Failure: naming the line to add.
+        """
+        raise no_port(service)
+
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command as a service would run it, and return what it said."""
         program = self.servers()[service.name].program()
@@ -164,7 +173,7 @@ class Embedded(Engine):
             name: {
                 "stopsignal": program.stop_signal,
                 "stopwaitsecs": str(int(STOP_WITHIN)),
-                **({"autorestart": "unexpected", "exitcodes": "0", "startsecs": "0"} if program.one_shot else {}),
+                **(_may_finish(program) if program.may_finish else {}),
             }
             for name, program in programs.items()
         }
@@ -203,6 +212,11 @@ class Embedded(Engine):
         after = list(server.service.depends_on)
         return Started(name, changed or bool(notes), answer.words, seconds, program.address, after, notes)
 
+    def stay_up(self) -> None:
+        """Wait until the services that nobody can ask have stayed up for a moment; see `gate.stay_up`."""
+        unasked = [server for server in self.servers().values() if server.program().ready["kind"] == "process"]
+        gate.stay_up(self.supervisor, [(server, self.log(server.service.name)) for server in unasked])
+
     def would_start(self, name: str) -> bool:
         """Whether `start` would do anything: the service does not run, not from the program of now, or unsupervised."""
         record = processes.read(self.state.run, name)
@@ -226,6 +240,7 @@ class Embedded(Engine):
                     server.settle()
         for name in names:
             yield self.start(name, timeout)
+        self.stay_up()
 
     def down(self, *, volumes: bool) -> list[str]:
         """Stop everything; see `Engine.down`."""
@@ -294,6 +309,12 @@ class Embedded(Engine):
             if not (record and record.alive) and known.get(name, {}).get("statename") != "STOPPING":
                 return
             time.sleep(gate.POLL)
+
+
+def _may_finish(program: Program) -> dict[str, str]:
+    """Return supervisord's options for a program that may end: an end within a second is none too soon."""
+    again = "false" if program.restart == "no" else "unexpected"
+    return {"autorestart": again, "exitcodes": "0", "startsecs": "0"}
 
 
 def _write(path: Path, content: bytes) -> bool:

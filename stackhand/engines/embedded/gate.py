@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 import time
 import xmlrpc.client
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from stackhand.engines import health
-from stackhand.engines.embedded.servers import Server
+from stackhand.engines.embedded.servers import Program, Server
 from stackhand.engines.embedded.supervisor import Gone, Supervisor
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import tail
 
+UP = {"STARTING", "RUNNING"}
 ENDED = {"FATAL", "EXITED", "STOPPED"}
 LOG_LINES = 20
+CRASHES = 2
+"""How often a job may end in failure until it is given up, for its restart policy would go on for long."""
 POLL = 0.03
 
 
@@ -34,23 +41,67 @@ def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadlin
     """
     program = server.program()
     answer = health.Answer(healthy=False, words="not asked yet")
+    runs = set()
     while time.monotonic() < deadline:
         found = supervisor.processes().get(program.name, {})
-        if program.one_shot and found.get("statename") == "EXITED" and found.get("exitstatus") == 0:
+        if finished(program, found):
             return health.Answer(healthy=True, words="done")
         state = found.get("statename")
+        runs.add(found.get("pid") or 0)
         if state in ENDED or (state == "BACKOFF" and not server.will_pass(evidence(log, offset))):
             raise _stopped(supervisor, server, log, offset)
+        if program.job and len(runs - {0}) > CRASHES:
+            raise _stopped(supervisor, server, log, offset)
         answer = health.ask(program.ready) if found.get("pid") else answer
-        if answer.healthy and not program.one_shot:
+        if answer.healthy and not program.job:
             return answer
         time.sleep(POLL)
+    what = "did not run to its end" if program.job else "did not become healthy"
     raise Failure(
-        f"{program.name} did not become healthy in time: {answer.words}.",
+        f"{program.name} {what} in time: {answer.words}.",
         evidence=evidence(log, offset),
         next=f"./inv logs {program.name}",
         code=ExitCode.UNHEALTHY,
     )
+
+
+def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Path]]) -> None:
+    """Wait until services that nobody can ask have stayed up for a moment, all at once.
+
+    Args:
+        supervisor: knows whether they run.
+        servers: those services, with their logs.
+
+    Raises:
+        Failure: one stopped; the end of its log is the evidence.
+    """
+    first: dict[str, int] = {}
+    waiting = {server.service.name: (server, server.program(), log) for server, log in servers}
+    while waiting:
+        known = supervisor.processes()
+        for name, (server, program, log) in list(waiting.items()):
+            found = known.get(name, {})
+            pid = int(found.get("pid") or 0)
+            if finished(program, found) or not known:  # nobody supervises it: the status will tell
+                del waiting[name]
+            elif found.get("statename") not in UP or pid != first.setdefault(name, pid):
+                raise _stopped(supervisor, server, log, 0)
+            elif _age(pid) >= health.UP_AFTER:
+                del waiting[name]
+        if waiting:
+            time.sleep(POLL)
+
+
+def finished(program: Program, found: Mapping[str, Any]) -> bool:
+    """Whether a program has come to the end it was started for, by what supervisord says of it."""
+    return program.may_finish and found.get("statename") == "EXITED" and found.get("exitstatus") == 0
+
+
+def _age(pid: int) -> float:
+    try:
+        return time.time() - psutil.Process(pid).create_time()
+    except psutil.Error:
+        return 0.0
 
 
 def evidence(log: Path, offset: int) -> list[str]:

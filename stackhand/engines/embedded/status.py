@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import psutil
 
-from stackhand.engines import health
+from stackhand.engines import health, status
+from stackhand.engines.embedded import gate
 from stackhand.engines.embedded.processes import Record
 from stackhand.engines.embedded.servers import Program
 from stackhand.engines.status import ServiceStatus
@@ -25,12 +26,16 @@ def of(program: Program, known: Mapping[str, object], record: Record | None) -> 
     """
     if record is None or not record.alive:
         state = _ended(program, known, record)
-        return ServiceStatus(program.name, state, WORDS.get(state, "not running"), program.address, program.ports)
+        code = known.get("exitstatus") if state == "failed" and known.get("statename") == "EXITED" else None
+        said = f"exited with {code}" if code else WORDS.get(state, "not running")
+        return ServiceStatus(program.name, state, said, program.address, program.ports)
     answer = health.ask(program.question)
+    halted = status.halted(record.pid) if not answer.healthy or program.question["kind"] == "process" else ""
+    said = f"{answer.words}: {halted}" if halted and not answer.healthy else halted or answer.words
     return ServiceStatus(
         program.name,
-        "healthy" if answer.healthy else "unhealthy",
-        answer.words,
+        "healthy" if answer.healthy and not halted else "unhealthy",
+        said,
         program.address,
         program.ports,
         milliseconds=answer.milliseconds,
@@ -41,7 +46,7 @@ def of(program: Program, known: Mapping[str, object], record: Record | None) -> 
 
 def _ended(program: Program, known: Mapping[str, object], record: Record | None) -> str:
     word = known.get("statename", "")
-    if program.one_shot and word == "EXITED" and known.get("exitstatus") == 0:
+    if gate.finished(program, known):
         return "done"
     if word == "BACKOFF":
         return "starting"

@@ -16,8 +16,11 @@ import msgspec
 
 from stackhand.engines.embedded.accounts import Account, choose
 from stackhand.failure import ExitCode, Failure
-from stackhand.model import Service, Stack
+from stackhand.model import TARGETS, Service, Stack
 from stackhand.state import State
+
+PORTS = {"postgres": 5432, "redis": 6379, "nginx": 80}
+"""Where the servers listen in their containers."""
 
 
 class Program(msgspec.Struct, kw_only=True):
@@ -36,7 +39,9 @@ class Program(msgspec.Struct, kw_only=True):
         umask: of the files it makes.
         account: see launch.py; None is ours.
         files: configuration it reads, by path; written before it starts.
-        one_shot: whether it is done when it exits with 0.
+        may_finish: whether it is done when it exits with 0.
+        job: whether it is to be waited for until then.
+        restart: Compose's word for whether and when it is started again.
         fingerprint: changes when any of this does, or its source code.
         record: where it notes down its process.
     """
@@ -53,7 +58,9 @@ class Program(msgspec.Struct, kw_only=True):
     umask: int = 0o022
     account: dict[str, Any] | None = None
     files: dict[str, str] = {}
-    one_shot: bool = False
+    may_finish: bool = False
+    job: bool = False
+    restart: str = "no"
     fingerprint: str = ""
     record: str = ""
 
@@ -103,9 +110,7 @@ class Server(ABC):
             Failure: docker-compose.yml publishes none.
         """
         if self.service.port is None:
-            raise Failure(
-                f"docker-compose.yml: services.{self.service.name} needs a port under ports.", code=ExitCode.PREFLIGHT
-            )
+            raise no_port(self.service)
         return self.service.port
 
     def account(self, *needed: Path) -> Account | None:
@@ -121,10 +126,10 @@ class Server(ABC):
     def variables(self) -> dict[str, str]:
         """Return the service's environment with the addresses of its neighbours as they are on this machine."""
         found = dict(self.service.environment)
-        if "HEALTH_TARGETS" in found:
+        if TARGETS in found:
             here = [each.name for each in self.stack.services.values() if each.embedded]
-            found["HEALTH_TARGETS"] = self.stack.health_targets(
-                self.service.name, here, lambda other: f"127.0.0.1:{other.port}"
+            found[TARGETS] = self.stack.health_targets(
+                [self.service.name], here, lambda other: f"127.0.0.1:{other.port}"
             )
         found = {key: self.localised(value) for key, value in found.items()}
         given = self.service.embedded.environment if self.service.embedded else {}
@@ -150,6 +155,18 @@ class Server(ABC):
     def sources(self) -> str:
         """Return a digest of the source code that a running program would not notice to have changed."""
         return ""
+
+
+def no_port(service: Service) -> Failure:
+    """Return the failure of a server without a port: here its neighbours reach it at one of this machine."""
+    engine = str(service.embedded and service.embedded.engine)
+    port = PORTS.get(engine, 8000)
+    variable = re.sub(r"[^A-Z0-9]", "_", service.name.upper())
+    return Failure(
+        f"docker-compose.yml: services.{service.name} needs ports: on this engine its neighbours reach it there.",
+        next=f'add to it: ports: ["127.0.0.1:${{{variable}_PORT:-{port}}}:{port}"]; or ./inv up --engine compose',
+        code=ExitCode.PREFLIGHT,
+    )
 
 
 def account_fields(account: Account | None) -> dict[str, Any] | None:

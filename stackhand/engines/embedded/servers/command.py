@@ -43,7 +43,9 @@ class Command(Server):
                 ready=ready,
                 address=health.address(self.service),
                 ports=[each.published for each in self.service.ports],
-                one_shot=self.service.one_shot,
+                may_finish=self.service.may_finish,
+                job=self.service.job,
+                restart=self.service.restart,
             )
         )
 

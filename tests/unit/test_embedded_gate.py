@@ -1,0 +1,85 @@
+"""When the embedded engine takes a program for started, by what supervisord says of it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stackhand.engines.embedded import gate
+from stackhand.engines.embedded.servers import Program
+from stackhand.failure import Failure
+
+Says = Iterator[dict[str, Any]]
+
+
+def waits(folder: Path, says: Says, **fields: Any) -> tuple[Any, Any, Path]:
+    """Return a supervisor that says these things of a job, one after the other; the job; and its log."""
+    (folder / "supervisord.log").write_text("exited: seed (exit status 3; not expected)\n")
+    log = folder / "a" / "b" / "seed.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("no table\n")
+    process = {"kind": "process"}
+    program = Program(
+        name="seed",
+        argv=[],
+        environment={},
+        directory="",
+        question=process,
+        ready=process,
+        address="",
+        ports=[],
+        **fields,
+    )
+    server = SimpleNamespace(
+        program=lambda: program,
+        service=SimpleNamespace(name="seed"),
+        will_pass=lambda _: False,
+        mend=lambda _: "mend it",
+    )
+    supervisor = SimpleNamespace(
+        processes=lambda: {"seed": next(says)}, call=lambda *_: None, log=folder / "supervisord.log"
+    )
+    return supervisor, server, log
+
+
+def test_a_job_that_is_started_again_and_again_is_given_up(tmp_path: Path) -> None:
+    runs = ({"statename": "RUNNING", "pid": pid} for pid in itertools.count(100))
+    supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True, restart="on-failure")
+    with pytest.raises(Failure, match=r"seed stopped while it started \(exit status 3\)"):
+        gate.wait(supervisor, server, log, 0, time.monotonic() + 5)
+
+
+def test_a_job_is_waited_for_until_it_ends(tmp_path: Path) -> None:
+    runs = itertools.chain([{"statename": "RUNNING", "pid": 100}] * 3, [{"statename": "EXITED", "exitstatus": 0}])
+    supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True)
+    assert gate.wait(supervisor, server, log, 0, time.monotonic() + 5).words == "done"
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        {"statename": "EXITED", "exitstatus": 1},
+        {"statename": "BACKOFF"},
+        {"statename": "RUNNING", "pid": os.getppid()},
+    ],
+    ids=["ended", "waits to be started again", "was started again"],
+)
+def test_a_worker_that_does_not_stay_up_is_told_with_its_log(tmp_path: Path, then: dict[str, Any]) -> None:
+    runs = itertools.chain([{"statename": "RUNNING", "pid": 0}], itertools.repeat(then))
+    supervisor, server, log = waits(tmp_path, runs)
+    with pytest.raises(Failure, match="seed stopped while it started") as caught:
+        gate.stay_up(supervisor, [(server, log)])
+    assert "no table" in caught.value.evidence
+
+
+def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> None:
+    runs = iter([{"statename": "RUNNING", "pid": os.getppid()}])
+    supervisor, server, log = waits(tmp_path, runs)
+    gate.stay_up(supervisor, [(server, log)])
