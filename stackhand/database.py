@@ -9,13 +9,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from stackhand import ROOT, console, engines, model, settings
+from stackhand import ROOT, console, engines, migrations, model, settings
 from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
 from stackhand.local import confirm, not_running
@@ -161,26 +160,55 @@ def draft_of(name: str) -> str:
 
 def migrate() -> None:
     """Apply the pending migrations."""
-    _migration_command([])
+    migrations.apply(Database.running().engine)
 
 
-def status() -> None:
-    """Show the migrations, the size of the database and the snapshots."""
+def status(*, json: bool) -> None:
+    """Show the migrations, the size of the database and the snapshots.
+
+    Args:
+        json: as a document (docs/output.md) instead of lines.
+    """
     database = Database.running()
+    found = _statistics(database)
+    reports, unknown = migrations.status(database.engine)
+    if json:
+        console.document({**found, "migrations": [each.to_dict() for each in reports] if reports else None})
+        return
+    size = f"{found['size_bytes'] / 2**20:.1f} MiB"
+    console.say(f"{database.name}: PostgreSQL {found['version']}, {size}, {found['connections']} connections")
+    console.say(f"snapshots: {', '.join(each['name'] for each in found['snapshots']) or 'none'}")
+    for report in reports:
+        console.say("\n".join(filter(None, (f"migrations of {report.service}:", report.output, report.errors))))
+    for sentence in unknown:
+        console.say(f"migrations: not known: {sentence}")
+
+
+def _statistics(database: Database) -> dict[str, Any]:
     version, size, connections = database.sql(
         "SHOW server_version",
-        "SELECT pg_size_pretty(pg_database_size(current_database()))",
+        "SELECT pg_database_size(current_database())",
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
         database=database.name,
     ).splitlines()
-    console.say(f"{database.name}: PostgreSQL {version}, {size}, {connections} connections")
-    console.say(f"snapshots: {', '.join(database.known()) or 'none'}")
-    _migration_command(["--status"])
+    return {
+        "database": database.name,
+        "version": version,
+        "size_bytes": int(size),
+        "connections": int(connections),
+        "snapshots": [_snapshot(database.file(name)) for name in database.known()],
+    }
+
+
+def _snapshot(path: Path) -> dict[str, Any]:
+    found = path.stat()
+    taken = datetime.fromtimestamp(found.st_mtime, UTC).isoformat(timespec="seconds")
+    return {"name": path.stem, "size_bytes": found.st_size, "taken_at": taken}
 
 
 def plan() -> None:
     """Show what `db.migrate` would do."""
-    _migration_command(["--plan"])
+    migrations.plan(Database.running().engine)
 
 
 def shell() -> None:
@@ -225,7 +253,7 @@ def reset(*, yes: bool) -> None:
             confirm(f"This empties the database {database.name}", database.name)
         kept = _keep(database, "before-reset")
         database.replace(None)
-        _migration_command([])
+        migrations.apply(database.engine)
     console.say(f"{database.name} is new; what was there is kept as {kept}")
 
 
@@ -268,25 +296,3 @@ def _keep(database: Database, occasion: str) -> str:
 def _turn(verb: str):  # type: ignore[no-untyped-def]
     with State(ROOT).turn(f"./inv {verb}", 60.0, console.tell):
         yield
-
-
-def _migration_command(flags: Sequence[str]) -> None:
-    """Run the stack's own migration command (`migrate` of an x-aws) with the environment of its service.
-
-    Raises:
-        Failure: no service has one, or it failed.
-    """
-    database = Database.running()
-    services = database.engine.stack.services.values()
-    found = [each for each in services if each.migrate]
-    if not found:
-        raise Failure("No service of docker-compose.yml has a migration command (x-aws.migrate).")
-    words = [*found[0].migrate, *flags]
-    said = database.engine.run(found[0], words)
-    console.say(said.stdout.strip())
-    if said.returncode != 0:
-        raise Failure(
-            f"{' '.join(words)} failed with exit code {said.returncode}.",
-            evidence=said.stderr.strip().splitlines()[-10:],
-            next="mend the migration, then ./inv db.migrate",
-        )

@@ -67,7 +67,12 @@ class Service(msgspec.Struct, frozen=True):
     @property
     def migrate(self) -> list[str]:
         """The command that brings its database up to date; empty when it has none."""
-        return shlex.split(self.aws.migrate or "") if isinstance(self.aws, Fargate) else []
+        return self.migration("command")
+
+    def migration(self, purpose: xfields.MigrationKey) -> list[str]:
+        """Return the command that x-aws.migrate names for a purpose; empty when it names none."""
+        written = xfields.commands(self.aws.migrate) if isinstance(self.aws, Fargate) else {}
+        return shlex.split(written.get(purpose, ""))
 
 
 class Stack(msgspec.Struct, frozen=True):

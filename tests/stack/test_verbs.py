@@ -143,8 +143,32 @@ def test_doctor_hints_at_a_misspelt_setting(stack: Checkout) -> None:
 
 def test_database_verbs_show_and_query(stack: Checkout) -> None:
     assert "001_sample.sql  applied" in stack.inv("db.status").out
+    document = stack.inv("db.status", "--json").json
+    assert list(document) == ["database", "version", "size_bytes", "connections", "snapshots", "migrations"]
+    assert document["migrations"][0]["command"] == "python -m service migrate --status"
+    assert "nothing is pending" in stack.inv("db.plan").out
     assert "001_sample.sql  applied" in stack.inv("db.migrate").out
     assert stack.inv("db.shell", stdin="SELECT current_database()").out.split()[2] == stack.setting("POSTGRES_DB")
+
+
+def test_a_migration_command_is_never_run_to_be_asked(stack: Checkout) -> None:
+    file = stack.path / "docker-compose.yml"
+    before = file.read_text()
+    ours = re.search(r"migrate:\n( {8}.*\n){3}", before)
+    assert ours
+    file.write_text(before.replace(ours[0], """migrate: sh -c 'echo "it migrates $$*"' mine\n"""))
+    try:
+        plan, status = stack.inv("db.plan", check=False), stack.inv("db.status")
+        document, migrated = stack.inv("db.status", "--json").json, stack.inv("db.migrate")
+    finally:
+        file.write_text(before)
+    unnamed = "docker-compose.yml names no command of api that shows what is"
+    assert (plan.code, plan.out) == (1, "")
+    assert f"What is pending is not known: {unnamed} pending (x-aws.migrate.plan)." in plan.err
+    assert f"migrations: not known: {unnamed} applied (x-aws.migrate.status)" in status.out
+    assert "it migrates" not in status.out
+    assert document["migrations"] is None
+    assert migrated.out == "it migrates\n"
 
 
 def test_a_note_is_put_on_an_incident_whatever_it_says(stack: Checkout) -> None:

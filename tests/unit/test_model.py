@@ -12,6 +12,12 @@ from stackhand.xfields import Embedded, Fargate, Scale
 
 VARIABLES = {"POSTGRES_PASSWORD": "secret-p", "REDIS_PASSWORD": "secret-r", "COMPOSE_PROJECT_NAME": "shop"}
 
+MIGRATING = """
+services:
+  shop:
+    x-aws: {{port: 80, cpu: 256, memory: 512, scale: {{min: 1, max: 2, cpu: 60, memory: 70}}, migrate: {}}}
+"""
+
 
 def load(folder: Path, services: str) -> model.Stack:
     (folder / "docker-compose.yml").write_text(services)
@@ -55,6 +61,35 @@ services:
     )
     assert stack.services["shop"].migrate == ["run", "migrate"]
     assert stack.services["shop"].build == model.Build(".", "shop/Dockerfile")
+
+
+@pytest.mark.parametrize(
+    ("written", "command", "plan", "status"),
+    [
+        ("node migrate.js", ["node", "migrate.js"], [], []),
+        ("{command: node migrate.js}", ["node", "migrate.js"], [], []),
+        ("{command: up, plan: list 'not yet', status: list}", ["up"], ["list", "not yet"], ["list"]),
+    ],
+)
+def test_a_migration_is_asked_only_by_commands_of_its_own(
+    tmp_path: Path, written: str, command: list[str], plan: list[str], status: list[str]
+) -> None:
+    service = load(tmp_path, MIGRATING.format(written)).services["shop"]
+    assert (service.migrate, service.migration("plan"), service.migration("status")) == (command, plan, status)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{command: up, pending: x}", "x-aws.migrate: Object contains unknown field `pending`"),
+        ("{plan: list}", "x-aws.migrate: Object missing required field `command`"),
+        ("{command: up, plan: sh -c 'list}", "x-aws.migrate.plan must be a command as a shell would split it"),
+    ],
+)
+def test_a_migration_that_is_written_wrong_is_told(tmp_path: Path, written: str, said: str) -> None:
+    with pytest.raises(Failure) as found:
+        load(tmp_path, MIGRATING.format(written))
+    assert said.replace("`", "") in found.value.what
 
 
 def test_anchors_and_merges_are_followed(tmp_path: Path) -> None:

@@ -122,17 +122,24 @@ class Embedded(Engine):
         }
 
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command as a service would run it, and return what it said."""
-        program = self.servers()[service.name].program()
-        return subprocess.run(
-            words,
-            env=program.environment,
-            cwd=program.directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        """Run a command as a service would run it, and return what it said.
+
+        Raises:
+            Failure: the service does not run on this engine.
+        """
+        program = self._server(service).program()
+        try:
+            return subprocess.run(
+                words,
+                env=program.environment,
+                cwd=program.directory,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:  # a shell and a container have this code for a program that is not there
+            return subprocess.CompletedProcess(words, 127, "", f"{words[0]}: {error.strerror}")
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell of this machine with the service's environment, where it was started.
@@ -140,12 +147,19 @@ class Embedded(Engine):
         Raises:
             Failure: the service does not run on this engine.
         """
-        if service.embedded is None:
-            raise Failure(f"{service.name} does not run on this engine: it has no x-embedded.", code=ExitCode.USAGE)
-        program = self.servers()[service.name].program()
+        program = self._server(service).program()
         passed_on = {key: os.environ[key] for key in ("TERM", "HOME", "USER", "PATH") if key in os.environ}
         chosen = os.environ.get("SHELL") or "/bin/sh"
         return [chosen], passed_on | program.environment, program.directory
+
+    def _server(self, service: Service) -> Server:
+        if service.embedded is None:
+            raise Failure(
+                f"{service.name} does not run on this engine: it has no x-embedded.",
+                next="give it one in docker-compose.yml, or ./inv up --engine compose",
+                code=ExitCode.USAGE,
+            )
+        return self.servers()[service.name]
 
     # --- acting --------------------------------------------------------------------------------------------
 
