@@ -8,9 +8,8 @@ import shutil
 import sys
 from typing import Any
 
-from stackhand import ROOT, console, engines, model, settings
+from stackhand import ROOT, console, engines, model, readiness, settings
 from stackhand.failure import Failure
-from stackhand.local import not_running
 from stackhand.state import State
 
 CLIENTS = ("valkey-cli", "redis-cli")
@@ -24,13 +23,13 @@ def shell() -> None:
     """
     state = State(ROOT)
     stack = model.load(ROOT, settings.load(ROOT).values)
-    found = [each for each in stack.services.values() if each.embedded and each.embedded.engine == "redis"]
-    if not found:
-        raise Failure("docker-compose.yml has no Redis (x-embedded: {engine: redis}).")
-    engine = engines.remembered(state, stack)
-    if not any(status.name == found[0].name and status.healthy for status in engine.status()):
-        raise not_running(state)
-    port, password = found[0].port or 0, found[0].environment.get("REDIS_PASSWORD", "")
+    service = stack.find("redis")
+    readiness.require(engines.remembered(state, stack), service)
+    if service.port is None:
+        raise Failure(
+            f"{service.name} has no port on this machine.", next="give it one under ports in docker-compose.yml"
+        )
+    port, password = service.port, service.environment.get("REDIS_PASSWORD", "")
     client = next(filter(None, map(shutil.which, CLIENTS)), None)
     if client:
         sys.stdout.flush()

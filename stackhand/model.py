@@ -16,6 +16,12 @@ from stackhand.composefile import FILE, filled, mapping, read, wrong
 from stackhand.failure import ExitCode, Failure
 from stackhand.xfields import Embedded, Fargate, Managed
 
+IMAGES = {
+    "postgres": {"postgres", "postgis", "pgvector", "timescaledb", "timescaledb-ha"},
+    "redis": {"redis", "valkey", "keydb", "redis-stack", "redis-stack-server"},
+}
+"""Servers by the last part of an image's name: those that take the variables of the official image."""
+
 
 class Port(msgspec.Struct, frozen=True):
     """One entry of `ports`: the container's `target`, reached at `address:published` of this machine.
@@ -65,6 +71,14 @@ class Service(msgspec.Struct, frozen=True):
         return self.ports[0].published if self.ports else None
 
     @property
+    def server(self) -> str | None:
+        """Which server it is that we know how to talk to: that of x-embedded, or of its image's own name."""
+        if self.embedded:
+            return self.embedded.engine
+        name = (self.image or "").partition("@")[0].rpartition("/")[2].partition(":")[0]
+        return next((server for server, names in IMAGES.items() if name in names), None)
+
+    @property
     def migrate(self) -> list[str]:
         """The command that brings its database up to date; empty when it has none."""
         return self.migration("command")
@@ -101,6 +115,25 @@ class Stack(msgspec.Struct, frozen=True):
                 code=ExitCode.USAGE,
             )
         return self.services[name]
+
+    def find(self, server: str) -> Service:
+        """Return the service that is a server of a kind, postgres or redis; one with x-embedded before others.
+
+        Raises:
+            Failure: there is none.
+        """
+        found = sorted(
+            (each for each in self.services.values() if each.server == server), key=lambda each: not each.embedded
+        )
+        if not found:
+            images = ", ".join(sorted(IMAGES[server]))
+            raise Failure(
+                f"{FILE} has no {server}.",
+                evidence=[f"known by x-embedded: {{engine: {server}}}, or by an image of the name {images}"],
+                next=f"add x-embedded: {{engine: {server}}} to the service that is one, then ./inv up",
+                code=ExitCode.PREFLIGHT,
+            )
+        return found[0]
 
     def health_targets(self, asking: str, among: Collection[str], host: Callable[[Service], str]) -> str:
         """Return the `HEALTH_TARGETS` of one service: all other services that can be asked for their health.

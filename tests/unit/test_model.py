@@ -92,6 +92,33 @@ def test_a_migration_that_is_written_wrong_is_told(tmp_path: Path, written: str,
     assert said.replace("`", "") in found.value.what
 
 
+@pytest.mark.parametrize(
+    ("entry", "server"),
+    [
+        ("image: postgres:16-alpine", "postgres"),
+        ("image: registry.example:5000/base/postgres@sha256:0123", "postgres"),
+        ("image: postgis/postgis:16-3.4", "postgres"),
+        ("image: pgvector/pgvector:pg16", "postgres"),
+        ("image: timescale/timescaledb-ha:pg16", "postgres"),
+        ("image: prometheuscommunity/postgres-exporter", None),
+        ("image: dpage/pgadmin4:8", None),
+        ("image: valkey/valkey:8", "redis"),
+        ("image: mine:1\n    x-embedded: {engine: postgres}", "postgres"),
+        ("image: postgres:16\n    x-embedded: {command: sleep 1}", None),
+        ("build: postgres", None),
+    ],
+)
+def test_a_server_is_known_by_its_image(tmp_path: Path, entry: str, server: str | None) -> None:
+    stack = load(tmp_path, f"services:\n  one:\n    {entry}\n")
+    assert stack.services["one"].server == server
+    if server:
+        assert stack.find(server).name == "one"
+    else:
+        with pytest.raises(Failure, match="has no postgres") as found:
+            stack.find("postgres")
+        assert "add x-embedded: {engine: postgres}" in found.value.next
+
+
 def test_anchors_and_merges_are_followed(tmp_path: Path) -> None:
     text = "x-base: &base {environment: {A: '1'}}\nservices:\n  one:\n    <<: *base\n    image: x\n"
     assert load(tmp_path, text).services["one"].environment == {"A": "1"}

@@ -32,8 +32,9 @@ class Database:
 
     def __init__(self, engine: Compose) -> None:
         self._engine = engine
+        # Only what x-embedded declares: roles and volumes of another image are its owner's, and are not changed.
         services = engine.stack.services.values()
-        self._service = next((each for each in services if each.embedded and each.embedded.engine == "postgres"), None)
+        self._service = next((each for each in services if each.embedded and each.server == "postgres"), None)
 
     def login(self) -> str | None:
         """Return a digest of what the settings log in with; None without a database."""
@@ -109,7 +110,8 @@ class Database:
         """Remove a volume on which no server has ever run, which its own files show; return whether there was one."""
         for volume in self._engine.volumes():
             look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", str(service.image)]
-            script = f"[ -e /data/PG_VERSION ] && [ ! -e /data/{SERVED} ] && echo never"
+            # a base backup has no server's files either, and is somebody's data
+            script = f"cd /data && [ -e PG_VERSION ] && [ ! -e {SERVED} ] && [ ! -e backup_label ] && echo never"
             if docker.run("run", *look, "-c", script).stdout.strip() == "never":
                 if container := self._engine.containers().get(service.name):
                     docker.run("rm", "--force", container["Id"])

@@ -15,11 +15,12 @@ import msgspec
 import psutil
 
 from stackhand import loglines
+from stackhand.engines import login
 from stackhand.engines.embedded import gate, processes, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.postgres import Postgres
 from stackhand.engines.embedded.supervisor import Supervisor
-from stackhand.engines.engine import Engine, Started
+from stackhand.engines.engine import CONNECT_WITHIN, Engine, Started
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -110,15 +111,17 @@ class Embedded(Engine):
 
     def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs against a service, and with which environment."""
-        server = self.servers()[service.name]
+        server = self._server(service)
+        user, password, _ = login.wanted(service)
         assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
         return [server.tool(tool)], {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(server.port),
-            "PGUSER": service.environment.get("POSTGRES_USER", "postgres"),
-            "PGPASSWORD": service.environment.get("POSTGRES_PASSWORD", ""),
+            "PGUSER": user,
+            "PGPASSWORD": password,
             "PGDATABASE": database,
             "PGCLIENTENCODING": "UTF8",
+            "PGCONNECT_TIMEOUT": str(CONNECT_WITHIN),
         }
 
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
