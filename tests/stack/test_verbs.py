@@ -228,7 +228,7 @@ def test_snapshot_restore_and_reset_lose_nothing(stack: Checkout) -> None:
 
 OUTSIDE = """
 CREATE ROLE "read ers"; CREATE ROLE app LOGIN PASSWORD 'x' IN ROLE "read ers"; CREATE ROLE auditor;
-CREATE TABLE kept AS SELECT 2 AS two; ALTER TABLE kept OWNER TO app; GRANT SELECT ON kept TO auditor;
+CREATE TABLE owned AS SELECT 2 AS two; ALTER TABLE owned OWNER TO app; GRANT SELECT ON owned TO auditor;
 ALTER DATABASE :"DBNAME" SET search_path TO "$user", 'My Schema', public;
 ALTER ROLE app SET statement_timeout TO '7s';
 GRANT CONNECT ON DATABASE :"DBNAME" TO auditor;
@@ -238,8 +238,8 @@ CREATE TABLE of_template1 AS SELECT 1 AS one;
 STATE = r"""
 \pset format unaligned
 \pset tuples_only on
-SELECT two, tableowner FROM kept, pg_tables WHERE tablename = 'kept';
-SELECT relacl FROM pg_class WHERE relname = 'kept';
+SELECT two, tableowner FROM owned, pg_tables WHERE tablename = 'owned';
+SELECT relacl FROM pg_class WHERE relname = 'owned';
 SELECT setconfig FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase;
 SELECT rolcanlogin, rolconfig, pg_has_role('app', 'read ers', 'member') FROM pg_roles WHERE rolname = 'app';
 SELECT datacl::text LIKE '%auditor=c%' FROM pg_database WHERE datname = current_database();
@@ -250,6 +250,7 @@ WITHOUT_ROLES = 'DROP ROLE app; DROP ROLE auditor; DROP ROLE "read ers"; SELECT 
 def test_a_snapshot_brings_back_what_a_dump_leaves_out(stack: Checkout) -> None:
     stack.inv("db.shell", stdin=OUTSIDE)
     before = stack.inv("db.shell", stdin=STATE).out
+    assert "2|app" in before
     stack.inv("db.snapshot", "whole")
     assert "settings and grants of the database itself are gone" in stack.inv("db.reset", "--yes").out
     gone = stack.inv("db.shell", stdin=WITHOUT_ROLES, check=False)
