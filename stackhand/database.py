@@ -273,11 +273,14 @@ def reset(*, yes: bool) -> None:
         kept = _keep(database, "before-reset")
         own = database.outside().database
         notes = database.replace(None)
-        migrations.apply(database.engine)
-    console.say(f"{database.name} is new; what was there is kept as {kept}")
-    if own:
-        notes.append(f"{len(own)} settings and grants of the database itself are gone, and kept in {kept}")
-    _say_notes(notes)
+        console.say(f"{database.name} is empty; what was there is kept as {kept}")
+        if own:
+            notes.append(f"{len(own)} settings and grants of the database itself are gone, and kept in {kept}")
+        if not migrations.services(database.engine):
+            notes.append("no migration is applied: no service of docker-compose.yml names a command for it")
+        _say_notes(notes)
+        if migrations.services(database.engine):
+            migrations.apply(database.engine)
 
 
 def seed() -> None:

@@ -64,7 +64,7 @@ def plan(engine: Engine) -> None:
 def status(engine: Engine) -> tuple[list[Report], list[str]]:
     """Return what the services report of their migrations, and a sentence for each that does not."""
     reports, unknown = [], []
-    for service in _migrating(engine):
+    for service in services(engine):
         if not service.migration("status"):
             unknown.append(_unnamed(service, "status"))
             continue
@@ -76,21 +76,22 @@ def status(engine: Engine) -> tuple[list[Report], list[str]]:
 
 
 def _show(engine: Engine, purpose: MigrationKey, *, next: str) -> None:  # noqa: A002 - as in Failure
-    services = _migrating(engine)
-    if not services:
+    migrating = services(engine)
+    if not migrating:
         raise Failure("No service of docker-compose.yml has a migration command (x-aws.migrate).", next=ADD)
-    named = [service for service in services if service.migration(purpose)]
+    named = [service for service in migrating if service.migration(purpose)]
     if not named:
-        raise Failure(f"What is pending is not known: {_unnamed(services[0], purpose)}.", next=ADD)
+        raise Failure(f"What is pending is not known: {_unnamed(migrating[0], purpose)}.", next=ADD)
     for service in named:
         report = _run(engine, service, purpose)
-        console.say("\n".join(filter(None, (*_heading(report, named), report.output))))
+        for text in filter(None, (*_heading(report, named), report.output)):
+            console.say(text)
         if report.exit_code != 0:
             what = f"{report.command} failed with exit code {report.exit_code}."
             raise Failure(what, evidence=report.errors.splitlines()[-TAIL:], next=next)
         if report.errors:
             console.tell(report.errors)
-    for service in services:
+    for service in migrating:
         if service not in named:
             console.say(f"{service.name}: not known: {_unnamed(service, purpose)}")
 
@@ -99,7 +100,8 @@ def _heading(report: Report, named: list[Service]) -> list[str]:
     return [f"{report.service}: {report.command}"] if len(named) > 1 else []
 
 
-def _migrating(engine: Engine) -> list[Service]:
+def services(engine: Engine) -> list[Service]:
+    """Return the services that name a migration command."""
     return [service for service in engine.stack.services.values() if service.migrate]
 
 
