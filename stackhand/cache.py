@@ -8,9 +8,7 @@ import shutil
 import sys
 from typing import Any
 
-from stackhand import ROOT, console, engines, model, settings
-from stackhand.failure import Failure
-from stackhand.local import not_running
+from stackhand import ROOT, console, engines, model, readiness, settings
 from stackhand.state import State
 
 CLIENTS = ("valkey-cli", "redis-cli")
@@ -24,15 +22,12 @@ def shell() -> None:
     """
     state = State(ROOT)
     stack = model.load(ROOT, settings.load(ROOT).values)
-    found = [each for each in stack.services.values() if each.embedded and each.embedded.engine == "redis"]
-    if not found:
-        raise Failure("docker-compose.yml has no Redis (x-embedded: {engine: redis}).")
+    service = stack.find("redis")
     engine = engines.remembered(state, stack)
-    if not any(status.name == found[0].name and status.healthy for status in engine.status()):
-        raise not_running(state)
-    port, password = found[0].port, found[0].environment.get("REDIS_PASSWORD", "")
+    readiness.require(engine, service)
+    port, password = service.port, service.environment.get("REDIS_PASSWORD", "")
     if port is None:
-        argv, environment = engine.cache_client(found[0])
+        argv, environment = engine.cache_client(service)
         sys.stdout.flush()
         os.execvpe(argv[0], argv, environment)  # noqa: S606 - the very purpose
     client = next(filter(None, map(shutil.which, CLIENTS)), None)

@@ -15,16 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from stackhand import ROOT, console, engines, model, settings
+import msgspec
+
+from stackhand import ROOT, console, engines, migrations, model, outside, readiness, restoring, seeds, settings
+from stackhand.engines import login
 from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
-from stackhand.local import confirm, not_running
+from stackhand.local import confirm
 from stackhand.model import Service
+from stackhand.outside import Outside
 from stackhand.state import State
 
 SEEDS = ROOT / "seeds"
-LONGEST_NAME = 63
-"""In bytes: NAMEDATALEN of PostgreSQL, less its NUL."""
 SNAPSHOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -39,7 +41,7 @@ class Database:
     def __init__(self, engine: Engine, service: Service) -> None:
         self.engine = engine
         self.service = service
-        self.name = service.environment.get("POSTGRES_DB", "postgres")
+        self.owner, _, self.name = login.wanted(service)
         self.snapshots = engine.state.snapshots
 
     @classmethod
@@ -51,13 +53,18 @@ class Database:
         """
         state = State(ROOT)
         stack = model.load(ROOT, settings.load(ROOT).values)
-        found = [each for each in stack.services.values() if each.embedded and each.embedded.engine == "postgres"]
-        if not found:
-            raise Failure("docker-compose.yml has no PostgreSQL (x-embedded: {engine: postgres}).")
-        engine = engines.remembered(state, stack)
-        if not any(status.name == found[0].name and status.healthy for status in engine.status()):
-            raise not_running(state)
-        return cls(engine, found[0])
+        database = cls(engines.remembered(state, stack), stack.find("postgres"))
+        failure = readiness.refusal(database.engine, database.service)
+        # A server that is not healthy may let us in all the same, and that is when a snapshot helps most.
+        if failure and not (isinstance(failure, readiness.Unhealthy) and database._answers()):
+            raise failure
+        return database
+
+    def _answers(self) -> bool:
+        try:
+            return self.sql("SELECT 1", database=self.name) != ""
+        except Failure:
+            return False
 
     def run(
         self, tool: str, *arguments: str, database: str | None = None, source: IO[bytes] | None = None, to: Any = None
@@ -74,8 +81,22 @@ class Database:
         Raises:
             Failure: it failed; its words are the evidence.
         """
+        said = self._execute(tool, arguments, database, source, to)
+        if said.returncode != 0:
+            raise Failure(f"{tool} failed.", evidence=_lines(said.stderr)[-10:], next=f"./inv logs {self.service.name}")
+        return (said.stdout or b"").decode("utf-8", "replace")
+
+    def attempt(
+        self, tool: str, *arguments: str, database: str | None = None, source: IO[bytes] | None = None
+    ) -> list[str]:
+        """Run one of PostgreSQL's programs, and return the lines of what it complained about, however it ended."""
+        return _lines(self._execute(tool, arguments, database, source, None).stderr)
+
+    def _execute(
+        self, tool: str, arguments: Sequence[str], database: str | None, source: IO[bytes] | None, to: Any
+    ) -> subprocess.CompletedProcess[bytes]:
         argv, environment = self.engine.client(self.service, tool, database or self.name)
-        said = subprocess.run(
+        return subprocess.run(
             [*argv, *arguments],
             env=environment,
             stdin=source or subprocess.DEVNULL,
@@ -83,10 +104,6 @@ class Database:
             stderr=subprocess.PIPE,
             check=False,
         )
-        if said.returncode != 0:
-            words = said.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise Failure(f"{tool} failed.", evidence=words[-10:], next="./inv logs")
-        return (said.stdout or b"").decode("utf-8", "replace")
 
     def sql(self, *statements: str, database: str | None = None) -> str:
         """Run statements, one by one, with psql; stop at the first that fails.
@@ -99,6 +116,14 @@ class Database:
         elsewhere = "template1" if self.name == "postgres" else "postgres"
         return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *words, database=database or elsewhere)
 
+    def attempt_sql(self, *statements: str) -> list[str]:
+        """Run statements as `sql` does, and return why that failed; nothing when it did not."""
+        try:
+            self.sql(*statements)
+        except Failure as failure:
+            return list(failure.evidence)
+        return []
+
     def save(self, name: str) -> Path:
         """Write a snapshot and return its file.
 
@@ -108,14 +133,19 @@ class Database:
         path = self.file(name)
         if path.exists():
             raise Failure(f"There is a snapshot {name!r} already.", next=f"another name, or: rm {path}")
-        draft = path.with_suffix(".tmp")
+        draft, beside = path.with_suffix(".tmp"), outside.beside(path)
         try:
+            draft.touch(0o600)
+            draft.write_bytes(msgspec.json.format(msgspec.json.encode(self.outside())))
+            draft.rename(beside)
             draft.touch(0o600)
             with draft.open("wb") as file:
                 self.run("pg_dump", "--format=custom", to=file)
             draft.rename(path)
         finally:
             draft.unlink(missing_ok=True)
+            if not path.exists():
+                beside.unlink(missing_ok=True)
         return path
 
     def file(self, name: str) -> Path:
@@ -131,56 +161,72 @@ class Database:
         found = sorted(self.snapshots.glob("*.dump"), key=lambda path: path.stat().st_mtime, reverse=True)
         return [path.stem for path in found]
 
-    def replace(self, source: Path | None) -> None:
+    def replace(self, source: Path | None) -> list[str]:
         """Put another database in the place of the present one: that of a snapshot, or an empty one.
 
         The new one is complete before the old one goes; when anything fails, the old one stays.
+
+        Returns:
+            A sentence on each thing that is not as it was.
         """
-        owner, draft = self.service.environment.get("POSTGRES_USER", "postgres"), draft_of(self.name)
-        self.sql(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)', f'CREATE DATABASE "{draft}" OWNER "{owner}"')
-        try:
-            if source:
-                with source.open("rb") as file:
-                    # owned by the role of now, whoever owned it when the snapshot was taken
-                    words = ("--exit-on-error", "--no-owner", f"--role={owner}", f"--dbname={draft}")
-                    self.run("pg_restore", *words, database=draft, source=file)
-        except Failure:
-            self.sql(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)')
-            raise
-        self.sql(f'DROP DATABASE "{self.name}" WITH (FORCE)', f'ALTER DATABASE "{draft}" RENAME TO "{self.name}"')
+        return restoring.replace(self, source)
 
-
-def draft_of(name: str) -> str:
-    """Return the name of the database that is to take a place: never that of the one which has it.
-
-    PostgreSQL cuts a name after 63 bytes, so that a longer one of our making could be any other.
-    """
-    beginning = name.encode()[: LONGEST_NAME - len("_new")].decode("utf-8", "ignore")
-    return f"{beginning}_{'old' if f'{beginning}_new' == name else 'new'}"
+    def outside(self) -> Outside:
+        """Return what belongs to the database as it is now and is not in its dump."""
+        return outside.parse(self.sql(outside.QUERY, database=self.name))
 
 
 def migrate() -> None:
     """Apply the pending migrations."""
-    _migration_command([])
+    migrations.apply(Database.running().engine)
 
 
-def status() -> None:
-    """Show the migrations, the size of the database and the snapshots."""
+def status(*, json: bool) -> None:
+    """Show the migrations, the size of the database and the snapshots.
+
+    Args:
+        json: as a document (docs/output.md) instead of lines.
+    """
     database = Database.running()
+    found = _statistics(database)
+    reports, unknown = migrations.status(database.engine)
+    if json:
+        console.document({**found, "migrations": [each.to_dict() for each in reports] if reports else None})
+        return
+    size = f"{found['size_bytes'] / 2**20:.1f} MiB"
+    console.say(f"{database.name}: PostgreSQL {found['version']}, {size}, {found['connections']} connections")
+    console.say(f"snapshots: {', '.join(each['name'] for each in found['snapshots']) or 'none'}")
+    for report in reports:
+        console.say("\n".join(filter(None, (f"migrations of {report.service}:", report.output, report.errors))))
+    for sentence in unknown:
+        console.say(f"migrations: not known: {sentence}")
+
+
+def _statistics(database: Database) -> dict[str, Any]:
     version, size, connections = database.sql(
         "SHOW server_version",
-        "SELECT pg_size_pretty(pg_database_size(current_database()))",
+        "SELECT pg_database_size(current_database())",
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
         database=database.name,
     ).splitlines()
-    console.say(f"{database.name}: PostgreSQL {version}, {size}, {connections} connections")
-    console.say(f"snapshots: {', '.join(database.known()) or 'none'}")
-    _migration_command(["--status"])
+    return {
+        "database": database.name,
+        "version": version,
+        "size_bytes": int(size),
+        "connections": int(connections),
+        "snapshots": [_snapshot(database.file(name)) for name in database.known()],
+    }
+
+
+def _snapshot(path: Path) -> dict[str, Any]:
+    found = path.stat()
+    taken = datetime.fromtimestamp(found.st_mtime, UTC).isoformat(timespec="seconds")
+    return {"name": path.stem, "size_bytes": found.st_size, "taken_at": taken}
 
 
 def plan() -> None:
     """Show what `db.migrate` would do."""
-    _migration_command(["--plan"])
+    migrations.plan(Database.running().engine)
 
 
 def shell() -> None:
@@ -213,8 +259,9 @@ def restore(name: str, *, yes: bool) -> None:
         if not yes:
             confirm(f"This replaces the database {database.name} by the snapshot {name}", database.name)
         kept = _keep(database, "before-restore")
-        database.replace(source)
+        notes = database.replace(source)
     console.say(f"{database.name} is that of {name} again; what was there is kept as {kept}")
+    _say_notes(notes)
 
 
 def reset(*, yes: bool) -> None:
@@ -224,9 +271,16 @@ def reset(*, yes: bool) -> None:
         if not yes:
             confirm(f"This empties the database {database.name}", database.name)
         kept = _keep(database, "before-reset")
-        database.replace(None)
-        _migration_command([])
-    console.say(f"{database.name} is new; what was there is kept as {kept}")
+        own = database.outside().database
+        notes = database.replace(None)
+        console.say(f"{database.name} is empty; what was there is kept as {kept}")
+        if own:
+            notes.append(f"{len(own)} settings and grants of the database itself are gone, and kept in {kept}")
+        if not migrations.services(database.engine):
+            notes.append("no migration is applied: no service of docker-compose.yml names a command for it")
+        _say_notes(notes)
+        if migrations.services(database.engine):
+            migrations.apply(database.engine)
 
 
 def seed() -> None:
@@ -241,21 +295,16 @@ def seed() -> None:
         if not files:
             raise Failure("There is nothing to load in seeds/.", next="write SQL into seeds/001_name.sql")
         for path in files:
-            console.say(f"{path.name}  {_load(database, path)} rows")
+            console.say(f"{path.name}  {seeds.load(database, path)} rows")
 
 
-def _load(database: Database, path: Path) -> int:
-    """Load a file, and return how many rows its statements wrote."""
-    words = ["-XtA", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-f", "-"]
-    try:
-        with path.open("rb") as source:
-            said = database.run("psql", *words, source=source)
-    except Failure as failure:
-        mend = f"mend seeds/{path.name}, then ./inv db.seed"
-        raise Failure(f"{path.name} was not loaded.", evidence=failure.evidence, next=mend) from failure
-    return sum(
-        int(number) for number in re.findall(r"^(?:INSERT 0|UPDATE|DELETE|MERGE|COPY) (\d+)$", said, re.MULTILINE)
-    )
+def _lines(output: bytes) -> list[str]:
+    return output.decode("utf-8", "replace").strip().splitlines()
+
+
+def _say_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        console.say(f"  {console.glyph('note')} {note}")
 
 
 def _keep(database: Database, occasion: str) -> str:
@@ -268,25 +317,3 @@ def _keep(database: Database, occasion: str) -> str:
 def _turn(verb: str):  # type: ignore[no-untyped-def]
     with State(ROOT).turn(f"./inv {verb}", 60.0, console.tell):
         yield
-
-
-def _migration_command(flags: Sequence[str]) -> None:
-    """Run the stack's own migration command (`migrate` of an x-aws) with the environment of its service.
-
-    Raises:
-        Failure: no service has one, or it failed.
-    """
-    database = Database.running()
-    services = database.engine.stack.services.values()
-    found = [each for each in services if each.migrate]
-    if not found:
-        raise Failure("No service of docker-compose.yml has a migration command (x-aws.migrate).")
-    words = [*found[0].migrate, *flags]
-    said = database.engine.run(found[0], words)
-    console.say(said.stdout.strip())
-    if said.returncode != 0:
-        raise Failure(
-            f"{' '.join(words)} failed with exit code {said.returncode}.",
-            evidence=said.stderr.strip().splitlines()[-10:],
-            next="mend the migration, then ./inv db.migrate",
-        )

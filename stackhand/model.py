@@ -17,6 +17,11 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.xfields import Embedded, Fargate, Managed
 
 TARGETS = "HEALTH_TARGETS"
+IMAGES = {
+    "postgres": {"postgres", "postgis", "pgvector", "timescaledb", "timescaledb-ha"},
+    "redis": {"redis", "valkey", "keydb", "redis-stack", "redis-stack-server"},
+}
+"""Servers by the last part of an image's name: those that take the variables of the official image."""
 
 
 class Port(msgspec.Struct, frozen=True):
@@ -80,9 +85,22 @@ class Service(msgspec.Struct, frozen=True):
         return self.job or (self.restart == "no" and not self.checked)
 
     @property
+    def server(self) -> str | None:
+        """Which server it is that we know how to talk to: that of x-embedded, or of its image's own name."""
+        if self.embedded:
+            return self.embedded.engine
+        name = (self.image or "").partition("@")[0].rpartition("/")[2].partition(":")[0]
+        return next((server for server, names in IMAGES.items() if name in names), None)
+
+    @property
     def migrate(self) -> list[str]:
         """The command that brings its database up to date; empty when it has none."""
-        return shlex.split(self.aws.migrate or "") if isinstance(self.aws, Fargate) else []
+        return self.migration("command")
+
+    def migration(self, purpose: xfields.MigrationKey) -> list[str]:
+        """Return the command that x-aws.migrate names for a purpose; empty when it names none."""
+        written = xfields.commands(self.aws.migrate) if isinstance(self.aws, Fargate) else {}
+        return shlex.split(written.get(purpose, ""))
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -116,6 +134,25 @@ class Stack(msgspec.Struct, frozen=True):
     def watchers(self) -> list[str]:
         """The services that ask for `HEALTH_TARGETS`, by having it in their environment."""
         return [service.name for service in self.services.values() if TARGETS in service.environment]
+
+    def find(self, server: str) -> Service:
+        """Return the service that is a server of a kind, postgres or redis; one with x-embedded before others.
+
+        Raises:
+            Failure: there is none.
+        """
+        found = sorted(
+            (each for each in self.services.values() if each.server == server), key=lambda each: not each.embedded
+        )
+        if not found:
+            images = ", ".join(sorted(IMAGES[server]))
+            raise Failure(
+                f"{FILE} has no {server}.",
+                evidence=[f"known by x-embedded: {{engine: {server}}}, or by an image of the name {images}"],
+                next=f"add x-embedded: {{engine: {server}}} to the service that is one, then ./inv up",
+                code=ExitCode.PREFLIGHT,
+            )
+        return found[0]
 
     def health_targets(self, asking: Collection[str], among: Collection[str], host: Callable[[Service], str]) -> str:
         """Return a value of `HEALTH_TARGETS`: all other services that can be asked for their health.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from stackhand.composefile import FILE, wrong
 from stackhand.failure import ExitCode, Failure
 
+MigrationKey = Literal["command", "plan", "status"]
 KNOWN = ("x-health", "x-embedded", "x-aws")
 
 
@@ -52,6 +54,22 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: str | None = None
 
 
+class Migrate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-aws.migrate`: how the database is brought up to date, and asked about it.
+
+    A question is asked by a command of its own, and never by flags of ours: a tool that does not know them migrates.
+
+    Args:
+        command: applies what is pending.
+        plan: shows what is pending, and changes nothing.
+        status: shows what is applied and what is not, and changes nothing.
+    """
+
+    command: str
+    plan: str | None = None
+    status: str | None = None
+
+
 class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`x-aws` of a service that runs on ECS Fargate: sizes in CPU units and MiB.
 
@@ -67,7 +85,7 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scale: Scale
     paths: list[str] = []
     needs: list[str] = []
-    migrate: str | None = None
+    migrate: Migrate | str | None = None
     ca: str | None = None
     probe: Probe | bool = True
     hardened: bool = True
@@ -123,7 +141,23 @@ def aws(entry: dict[str, Any], at: str) -> Fargate | Managed | None:
     for key, path in (("path", probe.path), ("version", probe.version)):
         if path is not None and not path.startswith("/"):
             raise wrong(f"{at}.probe.{key}", "a path that begins with /", path)
+    for key, command in commands(found.migrate).items():
+        _refuse_open_quote(command, f"{at}.migrate.{key}")
     return found
+
+
+def commands(migrate: Migrate | str | None) -> dict[str, str]:
+    """Return the commands of `x-aws.migrate` by their keys; written as a string it is the command, and no more."""
+    if isinstance(migrate, Migrate):
+        return {key: command for key, command in msgspec.to_builtins(migrate).items() if command}
+    return {"command": migrate} if migrate else {}
+
+
+def _refuse_open_quote(command: str, at: str) -> None:
+    try:
+        shlex.split(command)
+    except ValueError as error:
+        raise wrong(at, "a command as a shell would split it", command) from error
 
 
 XField = TypeVar("XField", bound=msgspec.Struct)

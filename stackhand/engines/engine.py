@@ -14,6 +14,9 @@ from stackhand.loglines import Line
 from stackhand.model import Service, Stack
 from stackhand.state import State
 
+CONNECT_WITHIN = 10
+"""Seconds that a program of PostgreSQL waits for a server that lets it in, and does not answer."""
+
 
 @dataclass
 class Started:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from stackhand.engines import login
 from stackhand.model import Service
 
 ANSWER_WITHIN = 1.0
@@ -50,13 +51,11 @@ def question(service: Service) -> dict[str, Any]:
         return {"kind": "process"}
     if service.health:
         return {"kind": "http", "url": f"http://127.0.0.1:{port}{service.health}"}
-    engine = service.embedded.engine if service.embedded else None
-    variables = service.environment
-    if engine == "postgres":
-        user = variables.get("POSTGRES_USER", "postgres")
-        return {"kind": "postgres", "port": port, "user": user, "database": variables.get("POSTGRES_DB", user)}
-    if engine == "redis":
-        return {"kind": "redis", "port": port, "password": variables.get("REDIS_PASSWORD", "")}
+    if service.server == "postgres":
+        user, _, database = login.wanted(service)
+        return {"kind": "postgres", "port": port, "user": user, "database": database}
+    if service.server == "redis":
+        return {"kind": "redis", "port": port, "password": service.environment.get("REDIS_PASSWORD", "")}
     return {"kind": "tcp", "port": port}
 
 
@@ -135,6 +134,8 @@ def _redis(port: int, password: str) -> Answer:
                 break
             answer += received
     last = answer.decode("utf-8", "replace").strip().splitlines()[-1:] or ["connection closed"]
+    if not password and last[0].startswith("-NOAUTH"):  # its password is not ours to know, and it answers
+        return Answer(healthy=True, words="asks for a password")
     return Answer(last[0] == "+PONG", last[0].lstrip("+-"))
 
 

@@ -120,8 +120,10 @@ def _managed(aws: Managed, at: str) -> Iterator[str]:
 
 def _words(written: dict[str, Any], at: str) -> Iterator[str]:
     """Terraform splits a command at its spaces: it knows no quotes."""
-    commands = {"command": written.get("command"), "entrypoint": written.get("entrypoint")}
-    commands["x-aws.migrate"] = written["x-aws"].get("migrate")
+    migrate = written["x-aws"].get("migrate")
+    if isinstance(migrate, dict):  # plan and status are asked on this machine only
+        migrate = migrate.get("command")
+    commands = {"command": written.get("command"), "entrypoint": written.get("entrypoint"), "x-aws.migrate": migrate}
     for name, text in commands.items():
         if isinstance(text, str) and re.search(r"""["'\\$]""", text):
             yield f"{at}.{name}: in the cloud a command is split at spaces; write it without quotes and variables"

@@ -14,6 +14,7 @@ from stackhand.release.manifest import Manifest, Migration
 from stackhand.release.target import Service, Target
 
 UNBUILT = "(still to be built)"
+UNKNOWN = "migrations: not known: x-aws.migrate applies them, and there are no files here that would name them"
 
 
 def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[str, Any]:
@@ -35,12 +36,12 @@ def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[
         name: _service(context, name, each, running.get(each.service, {}), commit)
         for name, each in where.services.items()
     }
-    pending = _pending(prepare.migrations_of(migrations), current)
+    pending = _pending(where, migrations, current)
     return {
         **found,
         "changed": any(each["changes"] for each in services.values()) or bool(pending),
         "services": services,
-        "migrations": [{"name": each.name, "breaking": each.breaking} for each in pending],
+        "migrations": pending and [{"name": each.name, "breaking": each.breaking} for each in pending],
         "drift": drift.of(where, current, running) if current else [],
     }
 
@@ -50,8 +51,10 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     told = [f"{name}: {change}" for name, each in found["services"].items() for change in each["changes"]]
     told += [
         f"migration: {each['name']}{' (breaking: no way back behind it)' if each['breaking'] else ''}"
-        for each in found["migrations"]
+        for each in found["migrations"] or []
     ]
+    if told and found["migrations"] is None:
+        told.append(UNKNOWN)
     told += [f"differs: {line}" for line in found["drift"]]
     if not told:
         return [f"{found['commit'][:12]} runs already, as it would be released: no changes"]
@@ -89,9 +92,15 @@ def _running(context: Context, where: Target) -> dict[str, dict[str, Any]]:
         raise
 
 
-def _pending(known: Sequence[Migration], current: Manifest | None) -> list[Migration]:
+def _pending(where: Target, folder: Path, current: Manifest | None) -> list[Migration] | None:
+    """Return the migrations that no release has; nothing when a tool keeps them whose files we do not know.
+
+    That tool is not asked: it would have to run, and what it does then is for it to decide.
+    """
+    if not folder.is_dir() and any(each.migrate for each in where.services.values()):
+        return None
     applied = {each.number for each in current.migrations} if current else set()
-    return [each for each in known if each.number not in applied]
+    return [each for each in prepare.migrations_of(folder) if each.number not in applied]
 
 
 def _commit() -> str:

@@ -15,12 +15,12 @@ def migrate(c: Context) -> None:
     database.migrate()
 
 
-@task
-def status(c: Context) -> None:
+@task(help={"json": "one JSON document on stdout"})
+def status(c: Context, json: bool = False) -> None:
     """Show migrations, size and snapshots."""
     from stackhand import database
 
-    database.status()
+    database.status(json=json)
 
 
 @task

@@ -47,6 +47,10 @@ run "it_gets_what_it_asks_for" {
     error_message = "a target group for each service with paths"
   }
   assert {
+    condition     = join(" ", output.release.services.shop.migrate) == "bin/migrate up" && output.release.services.queue.migrate == null
+    error_message = "a migration may be a command and no more"
+  }
+  assert {
     condition     = toset(keys(aws_lb_listener_rule.path)) == toset(["/*", "/reports/*"])
     error_message = "two health checks at one path lead nowhere from outside"
   }

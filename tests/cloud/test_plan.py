@@ -55,6 +55,13 @@ def test_a_plan_names_each_setting_image_and_migration(cloud: Cloud, head: str, 
     ]
 
 
+def test_what_a_tool_of_the_users_own_would_migrate_is_not_known(cloud: Cloud, head: str, tmp_path: Path) -> None:
+    cloud.output["services"]["web"]["task_definition"]["memory"] = "1024"
+    found = plan.plan(cloud.context, cloud.output, tmp_path / "none")
+    assert (found["changed"], found["migrations"]) == (True, None)
+    assert plan.lines(found)[1:] == ["web: memory: 512 -> 1024", plan.UNKNOWN]
+
+
 def test_an_image_that_is_still_to_be_built_is_a_change(
     cloud: Cloud, head: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

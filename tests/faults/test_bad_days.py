@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stackhand.engines.health import PROTOCOL_3
 from tests.checkout import Checkout, eventually
 
 pytestmark = pytest.mark.slow
@@ -88,6 +91,29 @@ def test_a_data_folder_of_another_version_is_told_and_not_touched(running: Check
     version.write_text("16\n")
     assert said.code == 4
     assert "a data folder of PostgreSQL 15, and this engine runs PostgreSQL 16" in said.err
+
+
+def test_a_database_without_a_free_connection_is_not_told_to_be_down(running: Checkout) -> None:
+    names = b"user\0stackhand\0database\0stackhand\0\0"
+    begin = struct.pack("!ii", 8 + len(names), PROTOCOL_3) + names  # a login that is begun holds a connection, too
+    opened: list[socket.socket] = []
+    try:
+        answer = b"R"
+        while answer[:1] == b"R":
+            opened.append(socket.create_connection(("127.0.0.1", running.ports["POSTGRES_PORT"])))
+            opened[-1].sendall(begin)
+            answer = opened[-1].recv(1024)
+        assert b"too many clients" in answer
+        for verb in ("db.status", "db.plan", "db.migrate"):
+            said = running.inv(verb, check=False)
+            assert (said.code, said.out) == (4, "")
+            assert "postgres runs but is not healthy: sorry, too many clients already." in said.err
+            assert f"(pid {os.getpid()}) holds " in said.err
+        running.inv("restart", "postgres")
+        assert running.inv("db.status").code == 0
+    finally:
+        for each in opened:
+            each.close()
 
 
 def test_moved_ports_are_kept_when_the_settings_are_deleted(checkout: Checkout) -> None:

@@ -108,6 +108,9 @@ def test_paused_redis_costs_the_status_a_second_and_is_told(running: Checkout) -
         service = running.services()["redis"]
         assert service["state"] == "unhealthy"
         assert service["answer"].startswith("no answer within 1 s: its process is stopped by a signal")
+        said = running.inv("cache.shell", stdin="PING", check=False)
+        assert (said.code, said.out) == (4, "")
+        assert "redis runs but is not healthy: no answer within 1 s: its process is stopped by a signal" in said.err
     finally:
         running.kill("redis", signal.SIGCONT)
 

@@ -13,6 +13,7 @@ import zipfile
 
 import pytest
 
+from stackhand.engines import health
 from tests.checkout import Checkout, eventually
 
 pytestmark = pytest.mark.slow
@@ -144,8 +145,50 @@ def test_doctor_hints_at_a_misspelt_setting(stack: Checkout) -> None:
 
 def test_database_verbs_show_and_query(stack: Checkout) -> None:
     assert "001_sample.sql  applied" in stack.inv("db.status").out
+    document = stack.inv("db.status", "--json").json
+    assert list(document) == ["database", "version", "size_bytes", "connections", "snapshots", "migrations"]
+    assert document["migrations"][0]["command"] == "python -m service migrate --status"
+    assert "nothing is pending" in stack.inv("db.plan").out
     assert "001_sample.sql  applied" in stack.inv("db.migrate").out
     assert stack.inv("db.shell", stdin="SELECT current_database()").out.split()[2] == stack.setting("POSTGRES_DB")
+
+
+def test_a_migration_command_is_never_run_to_be_asked(stack: Checkout) -> None:
+    file = stack.path / "docker-compose.yml"
+    before = file.read_text()
+    ours = re.search(r"migrate:\n( {8}.*\n){3}", before)
+    assert ours
+    file.write_text(before.replace(ours[0], """migrate: sh -c 'echo "it migrates $$*"' mine\n"""))
+    try:
+        plan, status = stack.inv("db.plan", check=False), stack.inv("db.status")
+        document, migrated = stack.inv("db.status", "--json").json, stack.inv("db.migrate")
+    finally:
+        file.write_text(before)
+    unnamed = "docker-compose.yml names no command of api that shows what is"
+    assert (plan.code, plan.out) == (1, "")
+    assert f"What is pending is not known: {unnamed} pending (x-aws.migrate.plan)." in plan.err
+    assert f"migrations: not known: {unnamed} applied (x-aws.migrate.status)" in status.out
+    assert "it migrates" not in status.out
+    assert document["migrations"] is None
+    assert migrated.out == "it migrates\n"
+
+
+def test_a_database_is_known_by_its_image(stack: Checkout) -> None:
+    file = stack.path / "docker-compose.yml"
+    before = file.read_text()
+    file.write_text(re.sub(r"    x-embedded: \{engine: (postgres|redis)\}\n", "", before))
+    try:
+        status, cache = stack.inv("db.status", check=False), stack.inv("cache.shell", stdin="PING", check=False)
+    finally:
+        file.write_text(before)
+    asked = health.ask({"kind": "redis", "port": stack.ports["REDIS_PORT"], "password": ""})
+    assert (asked.healthy, asked.words) == (True, "asks for a password")
+    if stack.engine == "compose":
+        assert "001_sample.sql  applied" in status.out
+        assert "PONG" in cache.out
+    else:
+        assert "postgres does not run on this engine: it has no x-embedded." in status.err
+        assert "next: give it one in docker-compose.yml, or ./inv up --engine compose" in status.err
 
 
 def test_a_note_is_put_on_an_incident_whatever_it_says(stack: Checkout) -> None:
@@ -200,6 +243,55 @@ def test_snapshot_restore_and_reset_lose_nothing(stack: Checkout) -> None:
     eventually(lambda: stack.ask("/health/db")[0] == 200, "the service has its database again")
 
 
+OUTSIDE = """
+CREATE ROLE "read ers"; CREATE ROLE app LOGIN PASSWORD 'x' IN ROLE "read ers"; CREATE ROLE auditor;
+CREATE TABLE owned AS SELECT 2 AS two; ALTER TABLE owned OWNER TO app; GRANT SELECT ON owned TO auditor;
+ALTER DATABASE :"DBNAME" SET search_path TO "$user", 'My Schema', public;
+ALTER ROLE app SET statement_timeout TO '7s';
+GRANT CONNECT ON DATABASE :"DBNAME" TO auditor;
+\\c template1
+CREATE TABLE of_template1 AS SELECT 1 AS one;
+"""
+STATE = r"""
+\pset format unaligned
+\pset tuples_only on
+SELECT two, tableowner FROM owned, pg_tables WHERE tablename = 'owned';
+SELECT relacl FROM pg_class WHERE relname = 'owned';
+SELECT setconfig FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase;
+SELECT rolcanlogin, rolconfig, pg_has_role('app', 'read ers', 'member') FROM pg_roles WHERE rolname = 'app';
+SELECT datacl::text LIKE '%auditor=c%' FROM pg_database WHERE datname = current_database();
+"""
+WITHOUT_ROLES = 'DROP ROLE app; DROP ROLE auditor; DROP ROLE "read ers"; SELECT * FROM of_template1'
+
+
+def test_a_snapshot_brings_back_what_a_dump_leaves_out(stack: Checkout) -> None:
+    stack.inv("db.shell", stdin=OUTSIDE)
+    before = stack.inv("db.shell", stdin=STATE).out
+    assert "2|app" in before
+    stack.inv("db.snapshot", "whole")
+    assert "settings and grants of the database itself are gone" in stack.inv("db.reset", "--yes").out
+    gone = stack.inv("db.shell", stdin=WITHOUT_ROLES, check=False)
+    assert gone.out.count("DROP ROLE") == 3
+    assert 'relation "of_template1" does not exist' in gone.err  # empty means empty
+    said = stack.inv("db.restore", "whole", "--yes").out
+    assert "role app is made again without its password: ALTER ROLE" in said
+    assert stack.inv("db.shell", stdin=STATE).out == before
+    if stack.engine == "embedded":  # it is the same on both
+        _restore_a_dump_alone(stack, before)
+    stack.inv("db.reset", "--yes")
+    stack.inv("db.shell", stdin=f"{WITHOUT_ROLES};\n\\c template1\nDROP TABLE of_template1", check=False)
+
+
+def _restore_a_dump_alone(stack: Checkout, before: str) -> None:
+    (stack.state / "snapshots" / "whole.outside.json").unlink()  # as an old snapshot is
+    stack.inv("db.reset", "--yes")
+    stack.inv("db.shell", stdin=WITHOUT_ROLES, check=False)
+    said = stack.inv("db.restore", "whole", "--yes").out
+    assert "the snapshot is a dump alone" in said
+    assert "role auditor is made without login and memberships" in said
+    assert stack.inv("db.shell", stdin=STATE).out.splitlines()[:3] == before.splitlines()[:3]
+
+
 def test_a_snapshot_that_cannot_be_read_leaves_the_database_as_it_was(stack: Checkout) -> None:
     stack.inv("db.shell", stdin="CREATE TABLE whole AS SELECT 1 AS one")
     (stack.state / "snapshots" / "broken.dump").write_text("this is no dump")
@@ -223,13 +315,21 @@ def test_seeds_fill_the_page_and_loaded_again_change_nothing(stack: Checkout) ->
 
 
 def test_a_seed_that_cannot_be_loaded_is_told_and_leaves_nothing(stack: Checkout) -> None:
-    bad = stack.path / "seeds" / "900_bad.sql"
-    bad.write_text("CREATE TABLE sown (n int);\nINSERT INTO nowhere VALUES (1);\n")
-    said = stack.inv("db.seed", check=False)
-    bad.unlink()
-    assert said.code == 1
-    assert "900_bad.sql was not loaded." in said.err
-    assert 'relation "nowhere" does not exist' in said.err
+    bad = stack.path / "seeds" / "000_bad.sql"
+    sown, wrong = "CREATE TABLE sown (n int);\n", "INSERT INTO nowhere VALUES (1);\n"
+    ends = "000_bad.sql was not loaded: it ends its transaction itself, so that a part of it might be kept."
+    for text, what, evidence in (
+        (sown + wrong, "000_bad.sql was not loaded.", 'relation "nowhere" does not exist'),
+        (f"BEGIN;\n{sown}COMMIT;\n{wrong}", ends, "psql:<stdin>:3:"),
+        (f"ROLLBACK;\n{sown}{wrong}", ends, "psql:<stdin>:2:"),
+        (f"{sown}ROLLBACK;\nBEGIN;", ends, "the file ends its transaction itself"),
+    ):
+        bad.write_text(text)
+        said = stack.inv("db.seed", check=False)
+        bad.unlink()
+        assert (said.code, said.out) == (1, "")
+        assert what in said.err
+        assert evidence in said.err
     assert "f" in stack.inv("db.shell", stdin="SELECT to_regclass('sown') IS NOT NULL").out.split()
 
 

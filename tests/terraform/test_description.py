@@ -88,6 +88,7 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
         ({"command": ["serve", "${POSTGRES_PASSWORD}"]}, f".command: POSTGRES_PASSWORD {GIVEN}"),
         ({"labels": {"a": "${A:-${B}}"}}, f".labels: {PLAIN}"),
         ({"aws_migrate": "sh -c 'go on'"}, f".x-aws.migrate: {SPLIT}"),
+        ({"aws_migrate": {"command": "sh -c 'go on'", "plan": "sh -c 'go on'"}}, f".x-aws.migrate: {SPLIT}"),
         ({"command": 'serve --name "My shop"'}, f".command: {SPLIT}"),
         ({"environment": {"URL": "http://u:${POSTGRES_PASSWORD}@x"}}, f".environment.URL: {WHOLE}"),
         ({"environment": ["URL=key-${PAYMENT:?}"]}, f".environment.URL: {WHOLE}"),

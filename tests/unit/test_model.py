@@ -15,6 +15,12 @@ from stackhand.xfields import Embedded, Fargate, Scale
 
 VARIABLES = {"POSTGRES_PASSWORD": "secret-p", "REDIS_PASSWORD": "secret-r", "COMPOSE_PROJECT_NAME": "shop"}
 
+MIGRATING = """
+services:
+  shop:
+    x-aws: {{port: 80, cpu: 256, memory: 512, scale: {{min: 1, max: 2, cpu: 60, memory: 70}}, migrate: {}}}
+"""
+
 
 def load(folder: Path, services: str) -> model.Stack:
     (folder / "docker-compose.yml").write_text(services)
@@ -60,6 +66,62 @@ services:
     )
     assert stack.services["shop"].migrate == ["run", "migrate"]
     assert stack.services["shop"].build == model.Build(".", "shop/Dockerfile")
+
+
+@pytest.mark.parametrize(
+    ("written", "command", "plan", "status"),
+    [
+        ("node migrate.js", ["node", "migrate.js"], [], []),
+        ("{command: node migrate.js}", ["node", "migrate.js"], [], []),
+        ("{command: up, plan: list 'not yet', status: list}", ["up"], ["list", "not yet"], ["list"]),
+    ],
+)
+def test_a_migration_is_asked_only_by_commands_of_its_own(
+    tmp_path: Path, written: str, command: list[str], plan: list[str], status: list[str]
+) -> None:
+    service = load(tmp_path, MIGRATING.format(written)).services["shop"]
+    assert (service.migrate, service.migration("plan"), service.migration("status")) == (command, plan, status)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{command: up, pending: x}", "x-aws.migrate: Object contains unknown field `pending`"),
+        ("{plan: list}", "x-aws.migrate: Object missing required field `command`"),
+        ("{command: up, plan: sh -c 'list}", "x-aws.migrate.plan must be a command as a shell would split it"),
+    ],
+)
+def test_a_migration_that_is_written_wrong_is_told(tmp_path: Path, written: str, said: str) -> None:
+    with pytest.raises(Failure) as found:
+        load(tmp_path, MIGRATING.format(written))
+    assert said.replace("`", "") in found.value.what
+
+
+@pytest.mark.parametrize(
+    ("entry", "server"),
+    [
+        ("image: postgres:16-alpine", "postgres"),
+        ("image: registry.example:5000/base/postgres@sha256:0123", "postgres"),
+        ("image: postgis/postgis:16-3.4", "postgres"),
+        ("image: pgvector/pgvector:pg16", "postgres"),
+        ("image: timescale/timescaledb-ha:pg16", "postgres"),
+        ("image: prometheuscommunity/postgres-exporter", None),
+        ("image: dpage/pgadmin4:8", None),
+        ("image: valkey/valkey:8", "redis"),
+        ("image: mine:1\n    x-embedded: {engine: postgres}", "postgres"),
+        ("image: postgres:16\n    x-embedded: {command: sleep 1}", None),
+        ("build: postgres", None),
+    ],
+)
+def test_a_server_is_known_by_its_image(tmp_path: Path, entry: str, server: str | None) -> None:
+    stack = load(tmp_path, f"services:\n  one:\n    {entry}\n")
+    assert stack.services["one"].server == server
+    if server:
+        assert stack.find(server).name == "one"
+    else:
+        with pytest.raises(Failure, match="has no postgres") as found:
+            stack.find("postgres")
+        assert "add x-embedded: {engine: postgres}" in found.value.next
 
 
 def test_anchors_and_merges_are_followed(tmp_path: Path) -> None:

@@ -34,8 +34,9 @@ class Database:
 
     def __init__(self, engine: Compose) -> None:
         self._engine = engine
+        # Only what x-embedded declares: roles and volumes of another image are its owner's, and are not changed.
         services = engine.stack.services.values()
-        self._service = next((each for each in services if each.embedded and each.embedded.engine == "postgres"), None)
+        self._service = next((each for each in services if each.embedded and each.server == "postgres"), None)
 
     def login(self) -> str | None:
         """Return a digest of what the settings log in with; None without a database."""
@@ -143,7 +144,9 @@ class Database:
         for volume in self._engine.volumes():
             image = images.image_of(service, self._engine.stack)
             look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", image]
-            script = f"if [ -e /data/PG_VERSION ] && [ ! -e /data/{SERVED} ]; then echo never; fi"
+            # a base backup has no server's files either, and is somebody's data
+            files = f"[ -e PG_VERSION ] && [ ! -e {SERVED} ] && [ ! -e backup_label ]"
+            script = f"cd /data && if {files}; then echo never; fi"
             if docker.run("run", *look, "-c", script).stdout.strip() == "never":
                 if container := self._engine.containers().get(service.name):
                     docker.run("rm", "--force", container["Id"])

@@ -15,7 +15,7 @@ from stackhand.engines.compose import containers, docker, gate, images, prefligh
 from stackhand.engines.compose.containers import Container
 from stackhand.engines.compose.database import Database
 from stackhand.engines.compose.unavailable import Unavailable
-from stackhand.engines.engine import Engine, Started
+from stackhand.engines.engine import CONNECT_WITHIN, Engine, Started
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -210,7 +210,11 @@ class Compose(Engine):
     def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs in the container, and with which environment."""
         user, password, _ = login.wanted(service)
-        settings = ("PGHOST=127.0.0.1", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD")
+        port = service.ports[0].target if service.ports else 5432
+        settings = (
+            *("PGHOST=127.0.0.1", f"PGPORT={port}", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD"),
+            *("PGCLIENTENCODING=UTF8", f"PGCONNECT_TIMEOUT={CONNECT_WITHIN}"),
+        )
         words = [word for setting in settings for word in ("--env", setting)]
         return [*self.execute(service, *_terminal(), *words), tool], {**os.environ, "PGPASSWORD": password}
 

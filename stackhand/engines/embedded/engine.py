@@ -15,12 +15,13 @@ import msgspec
 import psutil
 
 from stackhand import loglines
+from stackhand.engines import login
 from stackhand.engines.embedded import gate, processes, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.base import no_port
 from stackhand.engines.embedded.servers.postgres import Postgres
 from stackhand.engines.embedded.supervisor import Supervisor
-from stackhand.engines.engine import Engine, Started
+from stackhand.engines.engine import CONNECT_WITHIN, Engine, Started
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -111,15 +112,17 @@ class Embedded(Engine):
 
     def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs against a service, and with which environment."""
-        server = self.servers()[service.name]
+        server = self._server(service)
+        user, password, _ = login.wanted(service)
         assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
         return [server.tool(tool)], {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(server.port),
-            "PGUSER": service.environment.get("POSTGRES_USER", "postgres"),
-            "PGPASSWORD": service.environment.get("POSTGRES_PASSWORD", ""),
+            "PGUSER": user,
+            "PGPASSWORD": password,
             "PGDATABASE": database,
             "PGCLIENTENCODING": "UTF8",
+            "PGCONNECT_TIMEOUT": str(CONNECT_WITHIN),
         }
 
     def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
@@ -131,17 +134,24 @@ class Embedded(Engine):
         raise no_port(service)
 
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command as a service would run it, and return what it said."""
-        program = self.servers()[service.name].program()
-        return subprocess.run(
-            words,
-            env=program.environment,
-            cwd=program.directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        """Run a command as a service would run it, and return what it said.
+
+        Raises:
+            Failure: the service does not run on this engine.
+        """
+        program = self._server(service).program()
+        try:
+            return subprocess.run(
+                words,
+                env=program.environment,
+                cwd=program.directory,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:  # a shell and a container have this code for a program that is not there
+            return subprocess.CompletedProcess(words, 127, "", f"{words[0]}: {error.strerror}")
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell of this machine with the service's environment, where it was started.
@@ -149,12 +159,19 @@ class Embedded(Engine):
         Raises:
             Failure: the service does not run on this engine.
         """
-        if service.embedded is None:
-            raise Failure(f"{service.name} does not run on this engine: it has no x-embedded.", code=ExitCode.USAGE)
-        program = self.servers()[service.name].program()
+        program = self._server(service).program()
         passed_on = {key: os.environ[key] for key in ("TERM", "HOME", "USER", "PATH") if key in os.environ}
         chosen = os.environ.get("SHELL") or "/bin/sh"
         return [chosen], passed_on | program.environment, program.directory
+
+    def _server(self, service: Service) -> Server:
+        if service.embedded is None:
+            raise Failure(
+                f"{service.name} does not run on this engine: it has no x-embedded.",
+                next="give it one in docker-compose.yml, or ./inv up --engine compose",
+                code=ExitCode.USAGE,
+            )
+        return self.servers()[service.name]
 
     # --- acting --------------------------------------------------------------------------------------------
 
