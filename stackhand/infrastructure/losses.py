@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stackhand.failure import ExitCode, Failure
@@ -17,12 +17,13 @@ HOLDS_DATA = {
 """Types whose loss is more than an outage."""
 
 
-def refuse(name: str, plan: Mapping[str, Any]) -> None:
+def refuse(name: str, plan: Mapping[str, Any], allowed: Sequence[str] = ()) -> None:
     """Refuse a plan that deletes what holds data.
 
     Args:
         name: the environment's.
         plan: as `Summary.to_dict` returns it.
+        allowed: addresses of what is deleted on purpose.
 
     Raises:
         Failure: with everything that would be lost.
@@ -31,7 +32,9 @@ def refuse(name: str, plan: Mapping[str, Any]) -> None:
         f"{HOLDS_DATA[kind]}: {each['address']} ({each['action']})"
         for concern in plan["concerns"]
         for each in concern["resources"]
-        if each["action"] in {"destroy", "replace"} and (kind := each["address"].partition(".")[0]) in HOLDS_DATA
+        if each["action"] in {"destroy", "replace"}
+        and (kind := each["address"].partition(".")[0]) in HOLDS_DATA
+        and each["address"] not in allowed
     ]
     if lost:
         raise Failure(
@@ -41,3 +44,14 @@ def refuse(name: str, plan: Mapping[str, Any]) -> None:
             f".venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment={name}",
             code=ExitCode.PREFLIGHT,
         )
+
+
+def key_of_snapshots(databases: Sequence[Mapping[str, Any]], resources: Sequence[Mapping[str, Any]]) -> str:
+    """Return the environment's own key, where a database was made with it: the last snapshot cannot be read without.
+
+    Args:
+        databases: the values of those that leave a snapshot.
+        resources: the state's.
+    """
+    own = {each["values"].get("arn") for each in resources if each["type"] == "aws_kms_key"}
+    return next((str(each["kms_key_id"]) for each in databases if each.get("kms_key_id") in own), "")

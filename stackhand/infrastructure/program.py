@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,15 +90,17 @@ class Terraform:
         words = [*self._words(), "init", "-json", "-backend=false"]
         return process.follow(words, surroundings, self.log, each, folder), output
 
-    def plan(self, *, refresh: bool = True) -> bool:
+    def plan(self, *, refresh: bool = True, replace: Sequence[str] = (), **variables: str) -> bool:
         """Plan into `plan_file`; return whether anything would change.
 
         Args:
             refresh: look at what is there; otherwise believe the state, take no lock, and need no right but to read it.
+            replace: addresses of what is to be made anew.
+            variables: where they differ from the environment's file.
         """
         self.progress("comparing the files with what is there")
-        flags = [] if refresh else ["-refresh=false", "-lock=false"]
-        words = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(), *flags]
+        flags = [*([] if refresh else ["-refresh=false", "-lock=false"]), *(f"-replace={each}" for each in replace)]
+        words = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(**variables), *flags]
         return self._run("could not be planned", "plan", *words) == CHANGES
 
     def planned(self) -> dict[str, Any]:
@@ -118,6 +120,10 @@ class Terraform:
     def destroy(self, **variables: str) -> None:
         """Remove everything."""
         self._run("could not be destroyed", "destroy", "-auto-approve", *self._variables(**variables))
+
+    def forget(self, address: str) -> None:
+        """Leave something as it is from now on: it is not removed, and no longer in the state."""
+        self._read("state", "rm", f"-lock-timeout={LOCK_WAIT}", address)
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs' values, by name."""

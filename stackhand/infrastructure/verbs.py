@@ -61,7 +61,7 @@ def destroy(*, environment: str, production: bool, yes: bool) -> None:
     if environment == "production" and not production:
         raise Failure(
             "This is production.",
-            evidence=["its databases, images and logs would be gone, but for a last snapshot"],
+            evidence=["its images, logs and secrets would be gone, and its databases but for a last snapshot"],
             next="./inv destroy -e production --production, if that is meant",
             code=ExitCode.USAGE,
         )
@@ -74,9 +74,9 @@ def destroy(*, environment: str, production: bool, yes: bool) -> None:
     if not yes:
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
     outcome = _run("destroy", found, infrastructure_confirmed=environment)
-    console.say(
-        f"\n{environment} is gone ({outcome.seconds:.0f} s); its bucket {found.bucket} stays, with the state's history."
-    )
+    console.say(f"\n{environment} is gone ({outcome.seconds:.0f} s). What stays:")
+    for line in _stays(found, outcome.report):
+        console.say(f"  {line}")
 
 
 def _run(name: str, environment: Environment, *, as_json: bool = False, **variables: Any) -> playbook.Outcome:
@@ -93,12 +93,28 @@ def _holding(environment: Environment) -> list[str]:
     terraform = Terraform(environment)
     terraform.version()
     terraform.init()
-    lines = []
-    for each in terraform.resources():
+    lines, there = [], terraform.resources()
+    for each in there:
         if each["type"] in HOLDS_DATA:
             name = each["values"].get("identifier") or each["values"].get("name") or each["values"].get("bucket")
             lines.append(f"{HOLDS_DATA[each['type']]}: {name or each['values'].get('id', each['address'])}")
-    return sorted(lines) or [each["address"] for each in terraform.resources()][:10]
+    secrets = [str(each["values"]["name"]) for each in there if each["type"] == "aws_ssm_parameter"]
+    if secrets:
+        names = ", ".join(each.rpartition("/")[2] for each in sorted(secrets))
+        lines.append(f"secrets: {names}; note down first what you put in yourself")
+    return sorted(lines) or [each["address"] for each in there][:10]
+
+
+def _stays(environment: Environment, report: dict[str, Any]) -> list[str]:
+    """Return what a destroyed environment leaves, and what becomes of it."""
+    lines = [f"bucket {environment.bucket}, with the state's history and the list of releases"]
+    again = f"./inv deploy -e {environment.name} --from-snapshot"
+    lines += [f"snapshot {name}: {again} {name} starts from it" for name in report.get("snapshots", [])]
+    if report.get("snapshots"):
+        lines.append(f"snapshots cost storage until you delete them: ./inv cloud.snapshots -e {environment.name}")
+    if report.get("key"):
+        lines.append(f"key {report['key']}: without it that snapshot cannot be read, so it was kept ($1 a month)")
+    return lines
 
 
 def say_plan(report: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,14 +151,16 @@ class Module:
         assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def plan(self, environment: str, *, afresh: bool = False, **variables: Any) -> dict[str, Any]:
+    def plan(
+        self, environment: str, *, afresh: bool = False, more: Sequence[str] = (), **variables: Any
+    ) -> dict[str, Any]:
         """Return the plan of an environment as JSON; `afresh`, as if there were nothing yet."""
         given = [
             f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()
         ]
         state = ["-state=nothing.tfstate"] if afresh else []
         file = f"-var-file=environments/{environment}.tfvars"
-        self.run("plan", "-input=false", "-out=plan", file, *state, *given)
+        self.run("plan", "-input=false", "-out=plan", file, *state, *given, *more)
         return dict(self.run("show", "-json", "plan").json)
 
 
