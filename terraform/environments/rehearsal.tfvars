@@ -7,5 +7,4 @@ account_id  = "000000000000" # the emulator's
 architecture        = "X86_64"
 placeholder_image   = "python:3.13-alpine"
 deletion_protection = false
-final_snapshot      = null
 log_days            = 1
