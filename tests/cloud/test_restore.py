@@ -15,7 +15,7 @@ from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account, backups, rds, restore
 from stackhand.model import Stack
-from stackhand.release import parameters
+from stackhand.release import deploy, parameters
 from tests.checkout import ROOT
 from tests.cloud.fake_rollout import ACCOUNT, REGION
 
@@ -180,6 +180,28 @@ def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(
     kms.cancel_key_deletion(KeyId=identity)
     kms.enable_key(KeyId=identity)
     restore.prepare(staging, stack, name, replace=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        ({"replace_database": True}, "--replace-database needs the snapshot that the new database starts from."),
+        ({"from_snapshot": "x", "resume": True}, "A release that is resumed has its database already."),
+        (
+            {"from_snapshot": "x", "replace_database": True},
+            "staging is down until its database is back, as it was in x.",
+        ),
+    ],
+    ids=["no-snapshot", "resumed", "not-confirmed"],
+)
+def test_a_restore_that_makes_no_sense_or_is_not_confirmed_begins_nothing(
+    staging: Environment, flags: dict[str, Any], what: str
+) -> None:
+    others = {"tag": "", "yes": False, "json": False, "dirty": False, "allow_older": False, "lock_wait": 0.0}
+    given = {"max_severity": "high", "resume": False, "from_snapshot": "", "replace_database": False, **others, **flags}
+    with pytest.raises(Failure) as found:
+        deploy.deploy(environment="staging", **given)
+    assert (found.value.what, found.value.code) == (what, ExitCode.USAGE)
 
 
 def test_a_secret_that_was_removed_and_made_anew_is_another_one(staging: Environment) -> None:
