@@ -37,7 +37,9 @@ resource "aws_db_instance" "main" {
   #checkov:skip=CKV_AWS_157: a standby doubles the price; database_multi_az says where it is worth that, and production has it
   for_each = local.databases
 
-  identifier     = "${local.name}-${each.key}"
+  identifier          = "${local.name}-${each.key}"
+  snapshot_identifier = lookup(var.snapshot_identifiers, each.key, null)
+
   engine         = "postgres"
   engine_version = "16"
   instance_class = each.value["x-aws"].class
@@ -50,8 +52,7 @@ resource "aws_db_instance" "main" {
   allocated_storage     = try(each.value["x-aws"].storage, 20)
   max_allocated_storage = try(each.value["x-aws"].storage, 20) * 5
   storage_type          = "gp3"
-  storage_encrypted     = true
-  kms_key_id            = aws_kms_key.main.arn
+  storage_encrypted     = true # with the account's own key aws/rds: the environment's key goes with it, and would take every snapshot along
 
   db_subnet_group_name   = aws_db_subnet_group.main[local.name].name
   vpc_security_group_ids = [aws_security_group.data[each.key].id]
@@ -78,7 +79,14 @@ resource "aws_db_instance" "main" {
   monitoring_interval                   = 60
   monitoring_role_arn                   = aws_iam_role.monitoring.arn
 
+  tags = { for snapshot in compact([lookup(var.snapshot_identifiers, each.key, null)]) : "RestoredFrom" => snapshot } # RDS itself does not tell
+
   depends_on = [aws_cloudwatch_log_group.database]
+
+  lifecycle {
+    # They count when the database is made. Later, another snapshot or none must not replace, and so delete, the database that is there.
+    ignore_changes = [snapshot_identifier, tags["RestoredFrom"]]
+  }
 }
 
 # RDS would make them itself, and keep everything for ever.

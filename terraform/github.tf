@@ -247,7 +247,7 @@ data "aws_iam_policy_document" "infrastructure" {
         "elasticloadbalancing:%s:targetgroup/${local.name}-*", "elasticloadbalancing:%s:listener/app/${local.name}/*",
         "elasticloadbalancing:%s:listener-rule/app/${local.name}/*", "events:%s:rule/${local.name}-*",
         "logs:%s:log-group:/${var.stack}/${var.environment}/*", "logs:%s:log-group:/aws/rds/instance/${local.name}-*", "rds:%s:db:${local.name}-*", "rds:%s:pg:${local.name}-*",
-        "rds:%s:subgrp:${local.name}", "rds:%s:snapshot:${local.name}-*", "sns:%s:${local.name}-*", "ssm:%s:parameter/${var.stack}/${var.environment}/*",
+        "rds:%s:subgrp:${local.name}", "rds:%s:snapshot:${local.name}-*", "rds:%s:snapshot:rds:${local.name}-*", "sns:%s:${local.name}-*", "ssm:%s:parameter/${var.stack}/${var.environment}/*",
       ] : "arn:aws:${format(name, local.here)}"],
     ])
   }

@@ -1,7 +1,7 @@
-# One key encrypts what this environment keeps: database, cache, secrets, logs, images, messages.
+# One key encrypts what goes with this environment: cache, secrets, logs, images, messages. What outlives it has another: database.tf.
 
 resource "aws_kms_key" "main" {
-  description             = "${local.name}: everything at rest"
+  description             = "${local.name}: what goes with it"
   enable_key_rotation     = true
   deletion_window_in_days = 30
   policy                  = data.aws_iam_policy_document.key.json

@@ -229,6 +229,17 @@ variable "destroying" {
   description = "Set by ./inv destroy, and by nothing else."
 }
 
+variable "snapshot_identifiers" {
+  type        = map(string)
+  default     = {}
+  description = "The snapshot that a new database starts from, by its name in the Compose file. A database that is there already stays as it is."
+
+  validation {
+    condition     = alltrue([for name in keys(var.snapshot_identifiers) : contains(keys(local.databases), name)])
+    error_message = "snapshot_identifiers are by the names of services with `managed: rds`: { postgres = \"shop-staging-postgres-final-20260131-120000\" }."
+  }
+}
+
 variable "final_snapshot" {
   type        = string
   default     = "final"

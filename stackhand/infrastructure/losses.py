@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stackhand.failure import ExitCode, Failure
@@ -18,12 +18,13 @@ HOLDS_DATA = {
 """Types whose loss is more than an outage. (A release that a failed one goes back to may still read the secret.)"""
 
 
-def refuse(name: str, plan: Mapping[str, Any]) -> None:
+def refuse(name: str, plan: Mapping[str, Any], allowed: Sequence[str] = ()) -> None:
     """Refuse a plan that deletes what holds data.
 
     Args:
         name: the environment's.
         plan: as `Summary.to_dict` returns it.
+        allowed: addresses of what is deleted on purpose.
 
     Raises:
         Failure: with everything that would be lost.
@@ -32,7 +33,9 @@ def refuse(name: str, plan: Mapping[str, Any]) -> None:
         f"{HOLDS_DATA[kind]}: {each['address']} ({each['action']})"
         for concern in plan["concerns"]
         for each in concern["resources"]
-        if (kind := each["address"].partition(".")[0]) in HOLDS_DATA and _lost(kind, each["action"])
+        if (kind := each["address"].partition(".")[0]) in HOLDS_DATA
+        and _lost(kind, each["action"])
+        and each["address"] not in allowed
     ]
     if lost:
         raise Failure(
@@ -47,3 +50,14 @@ def refuse(name: str, plan: Mapping[str, Any]) -> None:
 def _lost(kind: str, action: str) -> bool:
     """Whether what was there is gone. A secret is replaced with its database, which is named."""
     return action == "destroy" or (action == "replace" and kind != "aws_ssm_parameter")
+
+
+def key_of_snapshots(databases: Sequence[Mapping[str, Any]], resources: Sequence[Mapping[str, Any]]) -> str:
+    """Return the environment's own key, where a database was made with it: the last snapshot cannot be read without.
+
+    Args:
+        databases: the values of those that leave a snapshot.
+        resources: the state's.
+    """
+    own = {each["values"].get("arn") for each in resources if each["type"] == "aws_kms_key"}
+    return next((str(each["kms_key_id"]) for each in databases if each.get("kms_key_id") in own), "")

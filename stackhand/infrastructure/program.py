@@ -90,15 +90,17 @@ class Terraform:
         words = [*self._words(), "init", "-json", "-backend=false"]
         return process.follow(words, surroundings, self.log, each, folder), output
 
-    def plan(self, *, refresh: bool = True) -> bool:
+    def plan(self, *, refresh: bool = True, replace: Sequence[str] = (), **variables: str) -> bool:
         """Plan into `plan_file`; return whether anything would change.
 
         Args:
             refresh: look at what is there; otherwise believe the state, take no lock, and need no right but to read it.
+            replace: addresses of what is to be made anew.
+            variables: where they differ from the environment's file.
         """
         self.progress("comparing the files with what is there")
-        flags = [] if refresh else ["-refresh=false", "-lock=false"]
-        words = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(), *flags]
+        flags = [*([] if refresh else ["-refresh=false", "-lock=false"]), *(f"-replace={each}" for each in replace)]
+        words = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(**variables), *flags]
         return self._run("could not be planned", "plan", *words) == CHANGES
 
     def planned(self) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def destroy(*, environment: str, production: bool, yes: bool) -> None:
     if environment == "production" and not production:
         raise Failure(
             "This is production.",
-            evidence=["its databases, images and logs would be gone, but for a last snapshot"],
+            evidence=["its images, logs and secrets would be gone, and its databases but for a last snapshot"],
             next="./inv destroy -e production --production, if that is meant",
             code=ExitCode.USAGE,
         )
@@ -74,9 +74,9 @@ def destroy(*, environment: str, production: bool, yes: bool) -> None:
     if not yes:
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
     outcome = _run("destroy", found, infrastructure_confirmed=environment)
-    console.say(
-        f"\n{environment} is gone ({outcome.seconds:.0f} s); its bucket {found.bucket} stays, with the state's history."
-    )
+    console.say(f"\n{environment} is gone ({outcome.seconds:.0f} s). What stays:")
+    for line in _stays(found, outcome.report):
+        console.say(f"  {line}")
 
 
 def _run(name: str, environment: Environment, *, as_json: bool = False, **variables: Any) -> playbook.Outcome:
@@ -102,6 +102,19 @@ def _holding(environment: Environment) -> list[str]:
             lines.append(f"{HOLDS_DATA[each['type']]}: {name or each['values'].get('id', each['address'])}")
     lines += [f"given secret: {name} (its key)" for name in given.of(state).values()]
     return sorted(lines) or [each["address"] for each in resources][:10]
+
+
+def _stays(environment: Environment, report: dict[str, Any]) -> list[str]:
+    """Return what a destroyed environment leaves, and what becomes of it."""
+    lines = [f"bucket {environment.bucket}, with the state's history and the list of releases"]
+    again = f"./inv deploy -e {environment.name} --from-snapshot"
+    lines += [f"snapshot {name}: {again} {name} starts from it" for name in report.get("snapshots", [])]
+    if report.get("snapshots"):
+        lines.append(f"snapshots cost storage until you delete them: ./inv cloud.snapshots -e {environment.name}")
+    lines += given.left(environment, report.get("secrets", {}))
+    if report.get("key"):
+        lines.append(f"key {report['key']}: without it that snapshot cannot be read, so it was kept ($1 a month)")
+    return lines
 
 
 def say_plan(report: dict[str, Any]) -> None:

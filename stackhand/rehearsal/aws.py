@@ -1,4 +1,4 @@
-"""ministack, and what decides a rollout at AWS and it lacks: the load balancer's health checks, and a task's limits.
+"""ministack, and what it lacks of AWS: a load balancer's health checks, a task's limits, the data in a snapshot.
 
 It runs in the emulator's own environment, not in ours: `hypercorn stackhand.rehearsal.aws:app`. Made for ministack
 1.5.33 (docs/decisions/023-truer-emulator.md). Two of them may use one container engine, so the names of containers get
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from docker.models.containers import ContainerCollection
 from ministack.app import app
-from ministack.services import alb, ecs
+from ministack.services import alb, ecs, rds
 
-from stackhand.rehearsal import health, limits
+from stackhand.rehearsal import database_snapshots, health, limits
 
 __all__ = ["app"]
 
@@ -22,3 +22,9 @@ ecs._cleanup_task_resources = health.clean_up
 ecs._stop_task = health.stop_task
 ecs._build_run_kwargs = limits.run_arguments
 ContainerCollection.create, ContainerCollection.get = limits.create, limits.get
+
+rds._create_snapshot_internal = database_snapshots.note
+rds._wait_for_database_ready = database_snapshots.wait
+rds._ACTION_MAP["CreateDBInstance"] = database_snapshots.create
+rds._ACTION_MAP["DeleteDBInstance"] = database_snapshots.delete
+rds._ACTION_MAP["RestoreDBInstanceFromDBSnapshot"] = database_snapshots.restore

@@ -44,6 +44,7 @@ class Rehearsal:
         made: what this leaves on the machine while it lasts.
         output: what is shown, and the logs.
         steps: what is done.
+        good: the commit of the last good release.
     """
 
     aws: Emulator
@@ -51,6 +52,7 @@ class Rehearsal:
     made: Made
     output: Output
     steps: list[Step] = field(default_factory=list)
+    good: str = ""
 
     @property
     def url(self) -> str:
@@ -73,25 +75,25 @@ class Rehearsal:
         first = self.copy.head
         self.deploy("first release", first)
         self.deploy("the same again", first)
-        second = self.copy.commit("Change nothing but the commit")
+        second = self.good = self.copy.commit("Change nothing but the commit")
         self.deploy("second release", second)
         self.copy.add_to_image(dockerfile(), BAD)
         self.copy.commit("Break a service")
         self.deploy("bad release", second, expected=ExitCode.ROLLED_BACK)
 
-    def deploy(self, name: str, then: str, expected: ExitCode = ExitCode.DONE) -> None:
+    def deploy(self, name: str, then: str, *more: str, expected: ExitCode = ExitCode.DONE) -> None:
         """Deploy the copy's commit, and see that it is the wanted one that answers afterwards.
 
         Raises:
             Failure: the verdict is another, or it is not that commit that answers.
         """
-        self.verb(name, "deploy", "--yes", "--max-severity", "any", expected=expected)
+        self.verb(name, "deploy", "--yes", "--max-severity", "any", *more, expected=expected)
         running = self.running
         if running not in {then, None}:
             raise Failure(f"After the {name}, {self.url} answers as {running}, not as {then}.")
 
-    def verb(self, name: str, *words: str, expected: ExitCode = ExitCode.DONE) -> None:
-        """Run a verb in the copy, and note down how it ended.
+    def verb(self, name: str, *words: str, expected: ExitCode = ExitCode.DONE) -> list[str]:
+        """Run a verb in the copy, note down how it ended, and return what it printed.
 
         Raises:
             Failure: it ended otherwise than expected.
@@ -110,6 +112,7 @@ class Rehearsal:
             )
         if code != ExitCode.DONE:
             self.output.expected(lines)
+        return lines
 
 
 def words_of(code: int) -> str:

@@ -12,7 +12,7 @@ from stackhand import ROOT, console, environments
 from stackhand.engines.compose import docker
 from stackhand.failure import Failure
 from stackhand.infrastructure import providers
-from stackhand.rehearsal import emulator
+from stackhand.rehearsal import emulator, restoring
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
@@ -25,11 +25,12 @@ LOGS = FOLDER / "logs"
 GOES_WITHIN = 10.0
 
 
-def rehearse(*, keep: bool, verbose: bool = False) -> None:
+def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> None:
     """Rehearse a deploy.
 
     Args:
         keep: leave the last good release running, and everything else to be looked at.
+        restore: also destroy the environment, and bring it back with its data.
         verbose: show all output of the verbs, not only what they changed.
 
     Raises:
@@ -44,6 +45,8 @@ def rehearse(*, keep: bool, verbose: bool = False) -> None:
         try:
             Copy.make(rehearsal.copy.path)
             rehearsal.play()
+            if restore:
+                restoring.play(rehearsal)
             if not keep:
                 rehearsal.verb("destroy", "destroy", "--yes")
         except (Failure, KeyboardInterrupt) as error:
@@ -100,7 +103,8 @@ def _clear(made: Made | None = None) -> list[str]:
     while (left := made.left()) and time.monotonic() < deadline:
         time.sleep(0.2)
     _keep_logs()
-    shutil.rmtree(FOLDER / "checkout", ignore_errors=True)
+    for path in (FOLDER / "checkout", *FOLDER.glob("database-snapshots-*")):
+        shutil.rmtree(path, ignore_errors=True)
     if not left:
         emulator.forget(FOLDER)
     return left

@@ -8,6 +8,7 @@ from typing import Any
 
 from stackhand import console, environments, packages, playbook
 from stackhand.failure import ExitCode, Failure
+from stackhand.local import confirm
 from stackhand.ndjson import Lines
 from stackhand.release.manifest import Manifest
 
@@ -23,6 +24,8 @@ def deploy(
     lock_wait: float,
     max_severity: str,
     resume: bool,
+    from_snapshot: str,
+    replace_database: bool,
 ) -> None:
     """Release this checkout, or go on waiting for a release that was left rolling.
 
@@ -36,10 +39,13 @@ def deploy(
         lock_wait: seconds to wait for the lease.
         max_severity: of what the scan of an image finds.
         resume: no new release.
+        from_snapshot: what the database starts from.
+        replace_database: also where there is one already.
 
     Raises:
         Failure: it is not deployed.
     """
+    _require_together(resume=resume, from_snapshot=from_snapshot, replace_database=replace_database)
     variables: dict[str, Any] = {"stackhand_environment": environment, "preflight_lock_wait": lock_wait}
     if not resume:
         variables |= {
@@ -47,9 +53,25 @@ def deploy(
             "preflight_dirty": dirty,
             "preflight_allow_older": allow_older,
             "images_max_severity": max_severity,
+            "infrastructure_from_snapshot": from_snapshot,
+            "infrastructure_replace_database": replace_database,
         }
-    question = "" if yes or resume else f"This releases to {environment}."
+    if replace_database and not yes:
+        confirm(f"{environment} is down until its database is back, as it was in {from_snapshot}", environment)
+    question = "" if yes or resume or replace_database else f"This releases to {environment}."
     _run("resume" if resume else "deploy", environment, variables, question, json=json)
+
+
+def _require_together(*, resume: bool, from_snapshot: str, replace_database: bool) -> None:
+    """Refuse flags that mean nothing together, before anything is done."""
+    if (resume and from_snapshot) or (replace_database and not from_snapshot):
+        raise Failure(
+            "A release that is resumed has its database already."
+            if resume
+            else "--replace-database needs the snapshot that the new database starts from.",
+            next="--from-snapshot NAME, without --resume; ./inv cloud.snapshots shows the names",
+            code=ExitCode.USAGE,
+        )
 
 
 def rollback(*, environment: str, to: str, yes: bool, json: bool, lock_wait: float) -> None:

@@ -24,10 +24,15 @@ def of(target: Target) -> dict[str, list[str]]:
     return found
 
 
-def versions(ssm: Any, names: list[str]) -> dict[str, int]:
-    """Return the versions of the parameters there are; never their values, which are not asked to be decrypted."""
+def versions(ssm: Any, names: list[str]) -> dict[str, str]:
+    """Return the versions of the parameters there are; never their values, which are not asked to be decrypted.
+
+    With its time: a parameter that was removed and made anew has version 1 again, and another value.
+    """
     found = {}
     for start in range(0, len(names), BATCH):
         answer = ssm.get_parameters(Names=names[start : start + BATCH], WithDecryption=False)
-        found.update({each["Name"]: int(each["Version"]) for each in answer["Parameters"]})
+        found.update(
+            {each["Name"]: f"{each['Version']} of {each['LastModifiedDate']}" for each in answer["Parameters"]}
+        )
     return found

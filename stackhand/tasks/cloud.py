@@ -59,3 +59,25 @@ def unlock(c: Context, environment: str, yes: bool = False) -> None:
     from stackhand.release import history as module
 
     module.unlock(environment=environment, yes=yes)
+
+
+@task(help={"environment": ENVIRONMENT, "json": "one JSON document on stdout"})
+def snapshots(c: Context, environment: str, json: bool = False) -> None:
+    """Show the snapshots of an environment's databases."""
+    from stackhand.infrastructure import backups as module
+
+    module.show(environment=environment, json=json)
+
+
+@task(
+    help={
+        "environment": ENVIRONMENT,
+        "database": "the name of its service, where there are several",
+        "at": "as it was then: a time with its zone, such as 2026-01-31T02:10:00Z",
+    }
+)
+def snapshot(c: Context, environment: str, database: str = "", at: str = "") -> None:
+    """Take a snapshot of a database, as it is or as it was."""
+    from stackhand.infrastructure import backups as module
+
+    module.take(environment=environment, database=database, at=at)

@@ -20,6 +20,8 @@ ENVIRONMENT = "the environment, as in terraform/environments"
         "lock-wait": "seconds to wait for another deploy to end",
         "max-severity": "of what the scan of an image may find: low, medium, high, critical, any",
         "resume": "go on waiting for a release that was left rolling",
+        "from-snapshot": "what the database starts from: a name of cloud.snapshots, or SERVICE=NAME",
+        "replace-database": "with --from-snapshot: also where there is one already; it leaves a snapshot",
     }
 )
 def deploy(
@@ -33,6 +35,8 @@ def deploy(
     lock_wait: float = 0.0,
     max_severity: str = "high",
     resume: bool = False,
+    from_snapshot: str = "",
+    replace_database: bool = False,
 ) -> None:
     """Release this commit: build, migrate, replace, probe; or go back."""
     from stackhand.release import deploy as module
@@ -47,6 +51,8 @@ def deploy(
         lock_wait=lock_wait,
         max_severity=max_severity,
         resume=resume,
+        from_snapshot=from_snapshot,
+        replace_database=replace_database,
     )
 
 

@@ -7,6 +7,5 @@ account_id  = "000000000000" # the emulator's
 architecture        = "X86_64"
 placeholder_image   = "python:3.13-alpine"
 deletion_protection = false
-final_snapshot      = null
 log_days            = 1
 alarm_email         = "" # the emulator sends no mail

@@ -240,7 +240,7 @@ def rehearsed(pace: str = PACE) -> Iterator[Cloud]:
     checkout = Copy.make(folder / "shop")
     shell = {**clean_environment(), "STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_PACE": pace}
     try:
-        code, lines = checkout.inv(["rehearse", "--keep"], shell, lambda _: None)
+        code, lines = checkout.inv(["rehearse", "--keep", "--restore"], shell, lambda _: None)
         assert code == 0, "\n".join(lines)
         place = checkout.path / ".stackhand" / "rehearsal"
         aws = emulator.remembered(place)

@@ -16,6 +16,9 @@ STEPS = {
     "the same again": "done",
     "second release": "done",
     "bad release": "rolled back",
+    "destroy": "done",
+    "from its snapshot": "done",
+    "back to it": "done",
 }
 
 

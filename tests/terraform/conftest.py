@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,14 +154,16 @@ class Module:
         assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def plan(self, environment: str, *, afresh: bool = False, state: str = "", **variables: Any) -> dict[str, Any]:
+    def plan(
+        self, environment: str, *, afresh: bool = False, state: str = "", more: Sequence[str] = (), **variables: Any
+    ) -> dict[str, Any]:
         """Return the plan of an environment as JSON; `afresh`, as if there were nothing yet; or from another state."""
         given = [
             f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()
         ]
         other = [f"-state={'nothing.tfstate' if afresh else state}"] if afresh or state else []
         file = f"-var-file=environments/{environment}.tfvars"
-        self.run("plan", "-input=false", "-out=plan", file, *other, *given)
+        self.run("plan", "-input=false", "-out=plan", file, *other, *given, *more)
         return dict(self.run("show", "-json", "plan").json)
 
 

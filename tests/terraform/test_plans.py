@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ import yaml
 from stackhand.infrastructure import cost
 from stackhand.infrastructure.plan import concerns_of, summary
 from tests.checkout import ROOT
-from tests.terraform.conftest import Module
+from tests.terraform.conftest import GITHUB, Module
 from tests.terraform.plans import Plan, addresses, resources
 
 pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
@@ -64,6 +65,32 @@ def test_one_more_service_changes_the_plan_by_its_own_resources(module: Module, 
     priorities = {key: each["priority"] for key, each in resources(staging, "aws_lb_listener_rule").items()}
     after = {key: each["priority"] for key, each in resources(plan, "aws_lb_listener_rule").items()}
     assert {key: after[key] for key in priorities} == priorities
+
+
+def database(plan: Plan) -> dict[str, Any]:
+    """Return what a plan does with the database."""
+    return next(each for each in plan["resource_changes"] if each["type"] == "aws_db_instance")
+
+
+def test_a_new_database_starts_from_the_snapshot_that_the_environment_names(module: Module, applied: Plan) -> None:
+    name = "stackhand-staging-postgres-final-20260131-120000"
+    given: dict[str, Any] = {**GITHUB, "snapshot_identifiers": {"postgres": name}}
+    only = ["-refresh=false", "-target=aws_ssm_parameter.database"]
+    assert applied["root_module"]
+    there = database(module.plan("staging", more=only, **given))
+    assert there["change"]["actions"] == ["no-op"]  # what is there stays as it is, whatever is named
+    plan = module.plan("staging", more=[*only, '-replace=aws_db_instance.main["postgres"]'], **given)
+    assert database(plan)["change"]["actions"] == ["delete", "create"]
+    assert database(plan)["change"]["after"]["snapshot_identifier"] == name
+    secret = next(each for each in plan["resource_changes"] if each["type"] == "aws_ssm_parameter")
+    assert secret["change"]["actions"] == ["delete", "create"]  # for the new database has a new password
+
+
+def test_what_outlives_the_environment_is_not_encrypted_with_its_key(staging: Plan) -> None:
+    resources = staging["configuration"]["root_module"]["resources"]
+    expressions = next(each for each in resources if each["type"] == "aws_db_instance")["expressions"]
+    assert "kms_key_id" not in expressions
+    assert expressions["storage_encrypted"] == {"constant_value": True}
 
 
 def test_every_resource_stands_in_a_file_that_says_what_it_is_about(staging: Plan, production: Plan) -> None:

@@ -48,11 +48,14 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("servicediscovery:DeleteService", f"servicediscovery:{HERE}:service/srv-1", ANOTHERS),
     ("elasticache:DeleteSnapshot", f"elasticache:{HERE}:snapshot:stackhand-production-redis", {}),
     ("rds:DeleteDBInstance", f"rds:{HERE}:db:stackhand-production-postgres", {}),
+    ("rds:RestoreDBInstanceFromDBSnapshot", f"rds:{HERE}:snapshot:rds:stackhand-production-postgres-2026-01-31", {}),
     ("ecr:PutImage", f"ecr:{HERE}:repository/stackhand-production/api", {}),
     ("iam:PassRole", "iam::123456789012:role/stackhand-production-api-task", PASSED),
     ("iam:PutRolePolicy", "iam::123456789012:role/stackhand-staging-github-deploy", {}),
 ]  # fmt: skip
 ALLOWED: list[tuple[str, str, dict[str, str]]] = [
+    ("rds:RestoreDBInstanceFromDBSnapshot", f"rds:{HERE}:snapshot:rds:stackhand-staging-postgres-2026-01-31", {}),
+    ("rds:RestoreDBInstanceFromDBSnapshot", f"rds:{HERE}:snapshot:stackhand-staging-postgres-final-1", {}),
     ("ec2:CreateSubnet", f"ec2:{HERE}:subnet/*", NEW),
     ("ec2:CreateSubnet", f"ec2:{HERE}:vpc/vpc-1", MINE),
     ("ec2:CreateTags", f"ec2:{HERE}:subnet/*", {"RequestTag": OURS, "ec2__CreateAction": "CreateSubnet"}),

@@ -98,8 +98,13 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     gone = cloud.inv("destroy", "-e", "staging", "--yes")
     assert "  database: stackhand-staging-postgres" in gone.out
     assert "  images: stackhand-staging/api" in gone.out
-    assert "each database left a snapshot whose name ends in final-" in gone.out
-    assert f"{BUCKET} stays" in gone.out
+    assert "  secrets: HEALTH_DETAILS_TOKEN, POSTGRES_PASSWORD" in gone.out
+    assert f"  bucket {BUCKET}, with the state's history" in gone.out
+    again = re.search(
+        r"snapshot (stackhand-staging-postgres-final-\d{8}-\d{6}): ./inv deploy -e staging (.*)$", gone.out, re.M
+    )
+    assert again is not None, gone.out
+    assert again[2].startswith(f"--from-snapshot {again[1]} ")
     state = json.loads(cloud.s3().get_object(Bucket=BUCKET, Key="terraform.tfstate")["Body"].read())
     assert state["resources"] == []
     left = [each["Key"] for each in cloud.s3().list_objects_v2(Bucket=BUCKET)["Contents"]]

@@ -104,6 +104,25 @@ def test_a_plan_that_deletes_the_database_is_not_applied_in_passing() -> None:
     losses.refuse("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).to_dict())
 
 
+def test_a_database_that_is_replaced_on_purpose_is_no_loss() -> None:
+    found = summary(PLAN, {}).to_dict()
+    losses.refuse("staging", found, allowed=['aws_db_instance.main["postgres"]'])
+    with pytest.raises(Failure):
+        losses.refuse("staging", found, allowed=['aws_db_instance.main["orders"]'])
+
+
+def test_the_key_that_a_last_snapshot_needs_stays() -> None:
+    key = {"type": "aws_kms_key", "values": {"arn": "arn:key/1"}}
+    old, new = {"kms_key_id": "arn:key/1"}, {"kms_key_id": "arn:key/of-the-account"}
+    assert losses.key_of_snapshots([new, old], [key]) == "arn:key/1"
+    assert losses.key_of_snapshots([new], [key]) == ""
+    assert losses.key_of_snapshots([], [key]) == ""
+    stays = verbs._stays(STAGING, {"snapshots": ["shop-staging-postgres-final-1"], "key": "arn:key/1"})
+    assert stays[1].endswith("./inv deploy -e staging --from-snapshot shop-staging-postgres-final-1 starts from it")
+    assert "key arn:key/1: without it that snapshot cannot be read" in stays[-1]
+    assert verbs._stays(STAGING, {}) == [stays[0]]
+
+
 def test_what_we_know_no_price_of_is_said() -> None:
     database = {"instance_class": "db.r8g.24xlarge", "allocated_storage": 20, "multi_az": False}
     found = {"mode": "managed", "type": "aws_db_instance", "index": "orders", "values": database}

@@ -6,27 +6,33 @@ from typing import Any
 
 from stackhand import environments
 from stackhand.action import Action, step
-from stackhand.infrastructure import given, losses
+from stackhand.infrastructure import given, losses, restore
 from stackhand.infrastructure.plan import SHOWN, numbers
 from stackhand.infrastructure.program import Terraform
+from stackhand.infrastructure.restore import Restore
 
 
 class ActionModule(Action):
     """Applies what was planned, unless data would be lost."""
 
-    options = frozenset({"environment", "plan", "outputs", "may_lose_data"})
+    options = frozenset({"environment", "plan", "outputs", "may_lose_data", "restore"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Apply the plan, and return the output that a deploy needs as a fact."""
         environment, plan = environments.load(str(arguments["environment"])), arguments["plan"]
+        restored = Restore(**arguments["restore"])
         if not arguments["may_lose_data"]:
-            losses.refuse(environment.name, plan)
+            losses.refuse(environment.name, plan, allowed=restored.addresses)
         first = given.KEY in {each["address"] for concern in plan["concerns"] for each in concern["resources"]}
         if not first:  # before there is a key, no secret can be given that is encrypted with it
             given.require(environment, arguments["outputs"].get(given.OUTPUT, {}))
         if check:
             return {"changed": bool(plan["changed"])}
         terraform = Terraform(environment, self.progress, self.count)
+        notes = []
+        if restored.replaced:
+            notes = restore.make_way(terraform, restored)
+            terraform.plan(replace=restored.addresses, **restored.variables())  # the state is another one now
         if plan["changed"]:
             terraform.apply(sum(plan[name] for name in SHOWN))
         terraform.plan_file.unlink(missing_ok=True)
@@ -39,6 +45,6 @@ class ActionModule(Action):
         concerns = {each["name"]: len(each["resources"]) for each in plan["concerns"]}
         return {
             "changed": bool(plan["changed"]),
-            "step": step("applied", f"{words}; {found['url']}", notes=numbers(concerns)),
+            "step": step("applied", f"{words}; {found['url']}", notes=[*notes, *numbers(concerns)]),
             "ansible_facts": {"infrastructure_release": found["release"]},
         }

@@ -10,10 +10,11 @@ from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket, given
+from stackhand.infrastructure import account, bucket, given, losses
 from stackhand.infrastructure.plan import concerns_of, numbers
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
+from stackhand.infrastructure.rds import STAMP
 from stackhand.release import removal
 from stackhand.release.releases import Releases
 from stackhand.release.store import Store
@@ -45,9 +46,11 @@ class ActionModule(Action):
         if check or not (there or releases.current()):
             return {"changed": bool(there)}
         with removal.alone(environment, self.progress):
-            notes = [*numbers(_concerns(there)), *_destroy(environment, terraform)] if there else []
+            report = _destroy(environment, terraform, there) if there else {"snapshots": [], "key": "", "secrets": {}}
             releases.forget()
-        return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes)}
+        notes = [*numbers(_concerns(there)), *(f"snapshot {each}" for each in report["snapshots"])]
+        notes.append("the protection against deletion was lifted")
+        return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes), "report": report}
 
 
 def _concerns(resources: list[dict[str, Any]]) -> Counter[str]:
@@ -56,18 +59,22 @@ def _concerns(resources: list[dict[str, Any]]) -> Counter[str]:
     return Counter(known.get(f"{each['type']}.{each['name']}", "no longer in the files") for each in resources)
 
 
-def _destroy(environment: Environment, terraform: Terraform) -> list[str]:
-    """Lift the protection, remove everything, and return what there is to say of it."""
-    there = {each["address"].partition("[")[0] for each in terraform.resources()}
+def _destroy(environment: Environment, terraform: Terraform, there: list[dict[str, Any]]) -> dict[str, Any]:
+    """Lift the protection, remove everything, and return the snapshots, key and given secrets that stay."""
     secrets = given.of(terraform.state())
     lifted = {"deletion_protection": "false", "destroying": "true"}
-    snapshot = f"final-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    if environment.variables.get("final_snapshot", "") is not None:
+    databases = [each["values"] for each in there if each["type"] == "aws_db_instance"]
+    snapshot = f"final-{datetime.now(UTC):{STAMP}}"
+    if environment.variables.get("final_snapshot", "") is None:
+        databases = []
+    else:
         lifted["final_snapshot"] = snapshot
-    if protected := [each for each in PROTECTED if each in there]:
+    addresses = {each["address"].partition("[")[0] for each in there}
+    if protected := [each for each in PROTECTED if each in addresses]:
         terraform.change(*protected, **lifted)
+    key = losses.key_of_snapshots(databases, there)
+    if key:
+        terraform.forget(["aws_kms_key.main"])
     terraform.destroy(**lifted)
-    notes = ["the protection against deletion is lifted"]
-    if "final_snapshot" in lifted:
-        notes.append(f"each database left a snapshot whose name ends in {snapshot}")
-    return [*notes, *given.left(environment, secrets)]
+    snapshots = [f"{each['identifier']}-{snapshot}" for each in databases]
+    return {"snapshots": snapshots, "key": key, "secrets": secrets}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from stackhand import ROOT, environments, probes
 from stackhand.action import Action, step
-from stackhand.infrastructure import compose, cost, description, given, warnings
+from stackhand.infrastructure import compose, cost, description, given, restore, warnings
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
@@ -16,18 +17,23 @@ from stackhand.infrastructure.program import Terraform
 class ActionModule(Action):
     """Lets Terraform plan, and says what it would do."""
 
-    options = frozenset({"environment", "refresh", "cost"})
+    options = frozenset({"environment", "refresh", "cost", "from_snapshot", "replace_database"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Plan; it changes nothing but the file of the plan, and before an apply what the state remembers."""
         environment = environments.load(str(arguments["environment"]))
+        restored, stack = restore.Restore(), description.check(ROOT)
+        if arguments["refresh"]:
+            wanted, replace = str(arguments["from_snapshot"]), bool(arguments["replace_database"])
+            restored = restore.prepare(environment, stack, wanted, replace=replace)
         terraform = Terraform(environment, self.progress)
         refresh, applied_next = bool(arguments["refresh"]), not arguments["cost"]
         terraform.init()
-        changed = terraform.plan(refresh=refresh)
-        stack = description.check(ROOT)
+        replaced, variables = restored.addresses, restored.variables()
+        changed = terraform.plan(refresh=refresh, replace=replaced, **variables)
         report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
         report |= {"compose": compose.to_list(compose.notes(stack)), "probe": probes.of_stack(stack).to_dict()}
+        report["restore"] = asdict(restored)
         if not changed and applied_next:
             report |= {"plan": Summary([], []).to_dict(), "warnings": warnings.of(environment, {}, refreshed=False)}
             return _planned("no changes", report, terraform.outputs())
@@ -36,16 +42,16 @@ class ActionModule(Action):
         if kept and applied_next and not check:
             terraform.forget(kept)
             self.note(f"{', '.join(kept)}: given, so its value stays, and Terraform manages it no more")
-            terraform.plan(refresh=refresh)
+            terraform.plan(refresh=refresh, replace=replaced, **variables)
             planned = terraform.planned()
-        found, money = summary(planned, concerns_of(FOLDER), kept), cost.estimate(planned)
+        changes, money = summary(planned, concerns_of(FOLDER), kept), cost.estimate(planned)
         report |= {
-            "plan": found.to_dict(),
+            "plan": changes.to_dict(),
             "cost": {**money.to_dict(), "words": money.words()},
-            "table": rows(found),
+            "table": rows(changes),
             "warnings": warnings.of(environment, planned, refreshed=refresh and not applied_next),
         }
-        words = f"{len(found.changes)} changes" if found.changes else "no changes"
+        words = f"{len(changes.changes)} changes" if changes.changes else "no changes"
         return _planned(words, report, _outputs(planned))
 
 
@@ -56,5 +62,5 @@ def _outputs(planned: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _planned(words: str, report: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
-    told = step("planned", words, notes=report["warnings"])
-    return {"changed": False, "step": told, "report": report, "outputs": outputs}
+    notes = [*report["restore"]["notes"], *report["warnings"]]
+    return {"changed": False, "step": step("planned", words, notes=notes), "report": report, "outputs": outputs}

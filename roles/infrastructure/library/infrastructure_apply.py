@@ -18,4 +18,7 @@ options:
   may_lose_data:
     description: Also when something is deleted that holds data.
     type: bool
+  restore:
+    description: What infrastructure_plan reported of the databases that start from a snapshot.
+    type: dict
 """

@@ -15,4 +15,10 @@ options:
   cost:
     description: Also say what it costs when nothing changes, which takes Terraform a moment more.
     type: bool
+  from_snapshot:
+    description: The snapshot that a database starts from, as NAME or SERVICE=NAME.
+    type: str
+  replace_database:
+    description: Also where there is a database already.
+    type: bool
 """

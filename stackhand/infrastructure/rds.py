@@ -1,0 +1,192 @@
+"""The snapshots of an environment's databases, as RDS lists them, also after the environment was destroyed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.release.aws import code_of, failure
+
+STAMP = "%Y%m%d-%H%M%S"
+RESTORED = "RestoredFrom"
+"""The tag that terraform/database.tf gives a database that starts from a snapshot."""
+READABLE = frozenset({"none", "enabled", "unknown"})
+"""States of a key with which a snapshot can be restored, as far as we know."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot of a database.
+
+    Args:
+        name: its identifier.
+        database: the identifier of the database it was taken of.
+        created: when, in UTC; empty while it is being taken.
+        size: of the database's storage, in GiB.
+        engine: and its version: postgres 16.4.
+        kind: manual, which stays until somebody deletes it, or automated, which goes after `database_backup_days`.
+        status: available, or what RDS does with it.
+        key: the ARN of the key that encrypts it.
+        key_state: enabled, none, unknown where we may not ask, or why it cannot be read.
+    """
+
+    name: str
+    database: str
+    created: str
+    size: int
+    engine: str
+    kind: str
+    status: str
+    key: str
+    key_state: str
+
+
+def snapshots(environment: Environment) -> list[Snapshot]:
+    """Return the snapshots of an environment's databases, the newest first."""
+    prefix = f"{environment.stack}-{environment.name}-"
+    with as_failure(f"The snapshots of {environment.name} cannot be listed"):
+        pages = environment.client("rds").get_paginator("describe_db_snapshots").paginate()
+        entries = [each for page in pages for each in page["DBSnapshots"]]
+    states: dict[str, str] = {}
+    mine = [each for each in entries if each["DBInstanceIdentifier"].startswith(prefix) and _ours(environment, each)]
+    return sorted((_snapshot(environment, each, states) for each in mine), key=lambda each: each.created, reverse=True)
+
+
+def find(environment: Environment, name: str) -> Snapshot:
+    """Return a snapshot that can be restored, by its name.
+
+    Raises:
+        Failure: there is none, it is not complete, or its key is gone.
+    """
+    with as_failure(f"The snapshot {name} cannot be looked up"):
+        try:
+            entry = environment.client("rds").describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"][0]
+        except Exception as error:
+            if code_of(error) not in {"DBSnapshotNotFound", "DBSnapshotNotFoundFault"}:
+                raise
+            raise _missing(environment, name) from error
+    snapshot = _snapshot(environment, entry, {})
+    if snapshot.status != "available" or snapshot.key_state not in READABLE:
+        raise _unusable(environment, snapshot)
+    return snapshot
+
+
+def find_database(environment: Environment, database: str) -> dict[str, Any] | None:
+    """Return what RDS says of a database; None when there is none of that identifier."""
+    with as_failure(f"The database {database} cannot be looked up"):
+        try:
+            answer = environment.client("rds").describe_db_instances(DBInstanceIdentifier=database)
+        except Exception as error:
+            if code_of(error) in {"DBInstanceNotFound", "DBInstanceNotFoundFault"}:
+                return None
+            raise
+    return dict(answer["DBInstances"][0])
+
+
+def restored_from(database: dict[str, Any]) -> str:
+    """Return the snapshot that a database started from; empty when it started empty."""
+    return next((each["Value"] for each in database.get("TagList") or [] if each["Key"] == RESTORED), "")
+
+
+def take(environment: Environment, database: str) -> Snapshot:
+    """Begin a snapshot of a database, and return it.
+
+    Raises:
+        Failure: RDS refuses.
+    """
+    name = f"{database}-{datetime.now(UTC):{STAMP}}"
+    with as_failure(f"No snapshot of {database} can be taken"):
+        entry = environment.client("rds").create_db_snapshot(DBInstanceIdentifier=database, DBSnapshotIdentifier=name)
+    return _snapshot(environment, entry["DBSnapshot"], {})
+
+
+def wait(environment: Environment, snapshot: str) -> None:
+    """Wait until a snapshot is complete.
+
+    Raises:
+        Failure: it fails, or takes more than an hour.
+    """
+    with as_failure(f"The snapshot {snapshot} is not complete"):
+        waiter = environment.client("rds").get_waiter("db_snapshot_available")
+        waiter.wait(DBSnapshotIdentifier=snapshot, WaiterConfig={"Delay": 10, "MaxAttempts": 360})
+
+
+@contextmanager
+def as_failure(what: str) -> Iterator[None]:
+    """Turn AWS's errors into a failure."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise failure(what, error) from error
+
+
+def _ours(environment: Environment, entry: dict[str, Any]) -> bool:
+    """Whether its tags, if any, say that it is this environment's: shop-staging-x-db may be db of shop-staging's x."""
+    tags = {each["Key"]: each["Value"] for each in entry.get("TagList") or []}
+    mine = {"Stack": environment.stack, "Environment": environment.name}
+    return all(tags.get(key, value) == value for key, value in mine.items())
+
+
+def _snapshot(environment: Environment, entry: dict[str, Any], states: dict[str, str]) -> Snapshot:
+    key = str(entry.get("KmsKeyId") or "")
+    if key not in states:
+        states[key] = _key_state(environment, key)
+    created = entry.get("SnapshotCreateTime")
+    return Snapshot(
+        name=str(entry["DBSnapshotIdentifier"]),
+        database=str(entry["DBInstanceIdentifier"]),
+        created=created.astimezone(UTC).isoformat(timespec="seconds") if created else "",
+        size=int(entry.get("AllocatedStorage", 0)),
+        engine=f"{entry['Engine']} {entry.get('EngineVersion', '')}".strip(),
+        kind=str(entry.get("SnapshotType", "")),
+        status=str(entry.get("Status", "")),
+        key=key,
+        key_state=states[key],
+    )
+
+
+def _key_state(environment: Environment, key: str) -> str:
+    """Return whether what a key encrypts can be read: of a key that is to be deleted, until when it can be saved."""
+    if not key:
+        return "none"
+    try:
+        key_data = environment.client("kms").describe_key(KeyId=key)["KeyMetadata"]
+    except Exception as error:
+        return "deleted" if code_of(error) == "NotFoundException" else "unknown"
+    state = str(key_data.get("KeyState", "Enabled"))
+    if state == "PendingDeletion" and key_data.get("DeletionDate"):
+        return f"pending deletion on {key_data['DeletionDate'].astimezone(UTC):%Y-%m-%d}"
+    return state.lower()
+
+
+def _missing(environment: Environment, name: str) -> Failure:
+    newest = [each.name for each in snapshots(environment)][:5]
+    return Failure(
+        f"There is no snapshot {name} in {environment.region} of account {environment.account}.",
+        evidence=[f"snapshots of {environment.name}: {', '.join(newest) or 'none'}"],
+        next=f"./inv cloud.snapshots -e {environment.name}",
+        code=ExitCode.USAGE,
+    )
+
+
+def _unusable(environment: Environment, snapshot: Snapshot) -> Failure:
+    if snapshot.key_state in READABLE:
+        remedy = f"./inv cloud.snapshots -e {environment.name} shows when it is available"
+    elif snapshot.key_state == "deleted":
+        remedy = f"another snapshot: ./inv cloud.snapshots -e {environment.name}"
+    else:
+        undo = "" if snapshot.key_state == "disabled" else f"aws kms cancel-key-deletion --key-id {snapshot.key} && "
+        remedy = f"{undo}aws kms enable-key --key-id {snapshot.key}, then repeat the command"
+    return Failure(
+        f"The snapshot {snapshot.name} cannot be restored.",
+        evidence=[f"it is {snapshot.status}", f"its key {snapshot.key or '(none)'} is {snapshot.key_state}"],
+        next=remedy,
+        code=ExitCode.PREFLIGHT,
+    )

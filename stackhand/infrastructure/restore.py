@@ -1,0 +1,133 @@
+"""Which databases of an environment start from which snapshot: by its file, or by `./inv deploy --from-snapshot`."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import rds
+from stackhand.infrastructure.program import Terraform
+from stackhand.infrastructure.rds import Snapshot
+from stackhand.model import Stack
+from stackhand.xfields import Managed
+
+VARIABLE = "snapshot_identifiers"
+SMALLEST = 20
+"""GiB that a database has when docker-compose.yml says nothing else."""
+
+
+@dataclass(frozen=True)
+class Restore:
+    """What is restored.
+
+    Args:
+        named: snapshots by the names of services; what the file of the environment says, and beyond it.
+        replaced: services whose database is there, and gives way.
+        notes: what there is to say of it.
+    """
+
+    named: dict[str, str] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Terraform's names for the databases that give way."""
+        return [f'aws_db_instance.main["{name}"]' for name in self.replaced]
+
+    def variables(self) -> dict[str, str]:
+        """Return Terraform's variables where they differ from those of the environment's file."""
+        return {VARIABLE: json.dumps(self.named)} if self.named else {}
+
+
+def databases(stack: Stack) -> list[str]:
+    """Return the names of the services for which RDS stands in."""
+    return [
+        name for name, each in stack.services.items() if isinstance(each.aws, Managed) and each.aws.managed == "rds"
+    ]
+
+
+def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: bool) -> Restore:
+    """Return what is to be restored, once everything that could stop it has been checked.
+
+    Args:
+        environment: where.
+        stack: its services.
+        wanted: a snapshot's name, or SERVICE=NAME; empty for what the environment's file says.
+        replace: also where there is a database already.
+
+    Raises:
+        Failure: there is no such snapshot, it does not fit, or a database is there already.
+    """
+    named = {str(key).strip('"'): str(value) for key, value in (environment.variables.get(VARIABLE) or {}).items()}
+    chosen = _chosen(environment, databases(stack), wanted) if wanted else {}
+    notes, replaced = [], []
+    for service, name in {**named, **chosen}.items():
+        database = f"{environment.stack}-{environment.name}-{service}"
+        there = rds.find_database(environment, database)
+        if there and not (replace and service in chosen):
+            if rds.restored_from(there) == name:
+                continue  # by an earlier run
+            if service in chosen:
+                raise _occupied(environment, database, name)
+            notes.append(f"{database} is there and stays as it is; {VARIABLE} is for a new one")
+            continue
+        snapshot = rds.find(environment, name)
+        _require_fit(stack, service, snapshot)
+        notes.append(f"{database} starts from {name}, {snapshot.created}")
+        replaced += [service] if there else []
+    return Restore({**named, **chosen} if chosen else {}, replaced, notes)
+
+
+def make_way(terraform: Terraform, restore: Restore) -> list[str]:
+    """Have the databases that give way leave a last snapshot, and return what there is to say of it."""
+    stamp = f"before-restore-{datetime.now(UTC):{rds.STAMP}}"
+    terraform.change(*restore.addresses, deletion_protection="false", destroying="true", final_snapshot=stamp)
+    environment = terraform.environment
+    return [f"as it was before: {environment.stack}-{environment.name}-{name}-{stamp}" for name in restore.replaced]
+
+
+def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str, str]:
+    """Return which service's database is to start from a snapshot: the one it was taken of, where there are several."""
+    service, _, name = wanted.rpartition("=")
+    if not service and len(known) == 1:
+        service = known[0]
+    if not service:
+        taken_of = rds.find(environment, name).database
+        service = next((each for each in known if re.search(rf"-{each}(-at-[0-9]+)?$", taken_of)), "")
+    if service not in known:
+        raise Failure(
+            f"No database to restore {name} into." if not service else f"There is no database {service!r}.",
+            evidence=[f"services with managed: rds: {', '.join(known) or 'none'}"],
+            next=f"./inv deploy -e {environment.name} --from-snapshot SERVICE={name}",
+            code=ExitCode.USAGE,
+        )
+    return {service: name}
+
+
+def _require_fit(stack: Stack, service: str, snapshot: Snapshot) -> None:
+    """Refuse a snapshot that is larger than the database would be: RDS cannot make storage smaller."""
+    aws = stack.services[service].aws
+    storage = (aws.storage if isinstance(aws, Managed) else None) or SMALLEST
+    if snapshot.size > storage:
+        raise Failure(
+            f"The snapshot {snapshot.name} needs {snapshot.size} GiB, and {service} has {storage}.",
+            evidence=["the storage of a database grows by itself, and cannot be made smaller"],
+            next=f"write storage: {snapshot.size} into x-aws of {service} in docker-compose.yml, commit it, "
+            "then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def _occupied(environment: Environment, database: str, name: str) -> Failure:
+    return Failure(
+        f"{environment.name} has a database already: {database}.",
+        evidence=["a snapshot becomes a new database; it cannot be loaded into one that is there"],
+        next=f"./inv deploy -e {environment.name} --from-snapshot {name} --replace-database: the present one leaves a "
+        "snapshot and gives way, and the services are down meanwhile (docs/operations.md, Restore)",
+        code=ExitCode.USAGE,
+    )

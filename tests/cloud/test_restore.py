@@ -1,0 +1,221 @@
+"""Snapshots of an environment's databases: what is listed, what may be restored, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from stackhand import environments, model, settings
+from stackhand.environments import Environment
+from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import account, backups, rds, restore
+from stackhand.model import Stack
+from stackhand.release import deploy, parameters
+from tests.checkout import ROOT
+from tests.cloud.fake_rollout import ACCOUNT, REGION
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def staging(moto: str, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """An environment with nothing in it, whose RDS and KMS are moto's."""
+    for key, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": moto}.items():
+        monkeypatch.setenv(key, value)
+    found = Environment("staging", f"keep{next(_numbers)}", REGION, ACCOUNT)
+    monkeypatch.setattr(environments, "load", lambda _name: found)
+    monkeypatch.setattr(account, "check", lambda _environment: "")
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    return model.load(ROOT, settings.ensure(ROOT, check=True).values)
+
+
+def database(environment: Environment, service: str = "postgres", **more: Any) -> str:
+    """Have a database, and return its identifier."""
+    name = f"{environment.stack}-{environment.name}-{service}"
+    words = {"DBInstanceIdentifier": name, "Engine": "postgres", "DBInstanceClass": "db.t4g.micro"}
+    given = {"AllocatedStorage": 20, "MasterUsername": "shop", "MasterUserPassword": "abcdefgh", **words, **more}
+    environment.client("rds").create_db_instance(**given)
+    return name
+
+
+def destroyed(environment: Environment, **more: Any) -> str:
+    """Have the snapshot of a database that is gone, and return its name."""
+    name = database(environment, **more)
+    client = environment.client("rds")
+    client.delete_db_instance(DBInstanceIdentifier=name, FinalDBSnapshotIdentifier=f"{name}-final")
+    return f"{name}-final"
+
+
+def test_the_snapshots_of_a_destroyed_environment_are_listed(
+    staging: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = destroyed(staging)
+    database(replace(staging, stack=f"other{staging.stack}"))
+    backups.show(environment="staging", json=True)
+    found = json.loads(capsys.readouterr().out)["snapshots"]
+    assert [(each["name"], each["size"], each["status"], each["key_state"]) for each in found] == [
+        (name, 20, "available", "none")
+    ]
+    backups.show(environment="staging", json=False)
+    assert name in capsys.readouterr().out
+
+
+def test_a_snapshot_whose_name_only_begins_like_ours_is_not_listed(staging: Environment) -> None:
+    theirs = [{"Key": "Stack", "Value": f"{staging.stack}-staging"}, {"Key": "Environment", "Value": "x"}]
+    name = database(staging, "x-postgres", Tags=theirs, CopyTagsToSnapshot=True)
+    staging.client("rds").create_db_snapshot(DBInstanceIdentifier=name, DBSnapshotIdentifier=f"{name}-s", Tags=theirs)
+    assert rds.snapshots(staging) == []
+
+
+def test_a_snapshot_taken_now_has_the_name_that_is_printed(
+    staging: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database(staging)
+    backups.take(environment="staging", database="", at="")
+    assert [each.name for each in rds.snapshots(staging) if each.kind == "manual"] == [capsys.readouterr().out.strip()]
+
+
+def test_a_point_in_time_becomes_a_snapshot_and_its_copy_is_removed(
+    staging: Environment, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = database(staging, BackupRetentionPeriod=7)
+    backups.take(environment="staging", database="postgres", at=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    taken = capsys.readouterr().out.strip()
+    assert taken.startswith(f"{name}-at-")
+    assert rds.find(staging, taken).status == "available"
+    left = [each["DBInstanceIdentifier"] for each in staging.client("rds").describe_db_instances()["DBInstances"]]
+    assert [each for each in left if each.startswith(name)] == [name]
+    assert restore.prepare(staging, stack, taken, replace=True).replaced == ["postgres"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        ({"at": "yesterday"}, "--at yesterday is no time with a zone."),
+        ({"at": "2026-01-31T02:10:00"}, "--at 2026-01-31T02:10:00 is no time with a zone."),
+        ({"database": "orders"}, "There is no database 'orders'."),
+        ({}, "staging has no database "),
+    ],
+    ids=["no-time", "no-zone", "unknown", "destroyed"],
+)
+def test_no_snapshot_is_taken_of_what_is_not_there(staging: Environment, flags: dict[str, str], what: str) -> None:
+    with pytest.raises(Failure) as found:
+        backups.take(environment="staging", **{"database": "", "at": "", **flags})
+    assert found.value.what.startswith(what)
+    assert (found.value.code, bool(found.value.next)) == (ExitCode.USAGE, True)
+
+
+def test_a_new_database_starts_from_the_snapshot_that_is_named(staging: Environment, stack: Stack) -> None:
+    name = destroyed(staging)
+    for wanted in (name, f"postgres={name}"):
+        found = restore.prepare(staging, stack, wanted, replace=False)
+        assert (found.named, found.replaced) == ({"postgres": name}, [])
+        assert json.loads(found.variables()["snapshot_identifiers"]) == {"postgres": name}
+    by_file = replace(staging, variables={"snapshot_identifiers": {"postgres": name}})
+    assert (
+        restore.prepare(by_file, stack, "", replace=False)
+        .notes[0]
+        .startswith(f"{staging.stack}-staging-postgres starts from {name}, 20")
+    )
+
+
+def test_a_database_that_is_there_gives_way_only_when_that_is_said(staging: Environment, stack: Stack) -> None:
+    name = destroyed(staging)
+    present = database(staging)
+    with pytest.raises(Failure) as found:
+        restore.prepare(staging, stack, name, replace=False)
+    assert found.value.what == f"staging has a database already: {present}."
+    assert f"--from-snapshot {name} --replace-database" in found.value.next
+    assert restore.prepare(staging, stack, name, replace=True).addresses == ['aws_db_instance.main["postgres"]']
+    by_file = replace(staging, variables={"snapshot_identifiers": {"postgres": "gone-long-ago"}})
+    assert restore.prepare(by_file, stack, "", replace=False) == restore.Restore(
+        notes=[f"{present} is there and stays as it is; snapshot_identifiers is for a new one"]
+    )
+
+
+def test_a_run_that_is_repeated_finds_the_database_restored(staging: Environment, stack: Stack) -> None:
+    name = destroyed(staging)
+    database(staging, Tags=[{"Key": rds.RESTORED, "Value": name}])
+    assert restore.prepare(staging, stack, name, replace=False).notes == []
+    assert restore.prepare(staging, stack, name, replace=True).replaced == ["postgres"]
+
+
+def test_what_cannot_be_restored_is_refused_with_the_way_out(staging: Environment, stack: Stack) -> None:
+    small = destroyed(staging)
+    with pytest.raises(Failure) as found:
+        restore.prepare(staging, stack, "nothing", replace=False)
+    assert found.value.evidence == (f"snapshots of staging: {small}",)
+    with pytest.raises(Failure) as found:
+        restore.prepare(staging, stack, f"orders={small}", replace=False)
+    assert found.value.evidence == ("services with managed: rds: postgres",)
+    large = destroyed(replace(staging, stack=f"{staging.stack}l"), AllocatedStorage=60)
+    with pytest.raises(Failure) as found:
+        restore.prepare(staging, stack, large, replace=False)
+    assert found.value.what == f"The snapshot {large} needs 60 GiB, and postgres has 20."
+    assert "storage: 60" in found.value.next
+
+
+def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(
+    staging: Environment, stack: Stack
+) -> None:
+    kms = staging.client("kms")
+    made = kms.create_key()["KeyMetadata"]
+    identity, key = made["KeyId"], made["Arn"]
+    name = destroyed(staging, StorageEncrypted=True, KmsKeyId=key)
+    restore.prepare(staging, stack, name, replace=False)
+    kms.schedule_key_deletion(KeyId=identity, PendingWindowInDays=30)
+    with pytest.raises(Failure) as found:
+        restore.prepare(staging, stack, name, replace=False)
+    assert "is pending deletion on 2" in found.value.evidence[1]
+    assert found.value.next.startswith(f"aws kms cancel-key-deletion --key-id {key} && aws kms enable-key")
+    kms.cancel_key_deletion(KeyId=identity)
+    kms.enable_key(KeyId=identity)
+    restore.prepare(staging, stack, name, replace=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        ({"replace_database": True}, "--replace-database needs the snapshot that the new database starts from."),
+        ({"from_snapshot": "x", "resume": True}, "A release that is resumed has its database already."),
+        (
+            {"from_snapshot": "x", "replace_database": True},
+            "staging is down until its database is back, as it was in x.",
+        ),
+    ],
+    ids=["no-snapshot", "resumed", "not-confirmed"],
+)
+def test_a_restore_that_makes_no_sense_or_is_not_confirmed_begins_nothing(
+    staging: Environment, flags: dict[str, Any], what: str
+) -> None:
+    others = {"tag": "", "yes": False, "json": False, "dirty": False, "allow_older": False, "lock_wait": 0.0}
+    given = {"max_severity": "high", "resume": False, "from_snapshot": "", "replace_database": False, **others, **flags}
+    with pytest.raises(Failure) as found:
+        deploy.deploy(environment="staging", **given)
+    assert (found.value.what, found.value.code) == (what, ExitCode.USAGE)
+
+
+def test_a_secret_that_was_removed_and_made_anew_is_another_one(staging: Environment) -> None:
+    ssm, name = staging.client("ssm"), f"/{staging.stack}/staging/POSTGRES_PASSWORD"
+    found = []
+    for value in ("before", "after"):
+        ssm.put_parameter(Name=name, Value=value, Type="SecureString")
+        found.append(parameters.versions(ssm, [name]))
+        ssm.delete_parameter(Name=name)
+    assert found[0] != found[1]  # though both have version 1: its tasks must be replaced
+
+
+def test_what_rds_refuses_is_one_paragraph(staging: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(Failure, match="The database shop cannot be looked up: AWS refused"):
+        rds.find_database(staging, "shop")
