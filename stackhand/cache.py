@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import Any
 
-from stackhand import ROOT, console, engines, model, settings
+from stackhand import ROOT, console, engines, inherited, model, settings
 from stackhand.failure import Failure
 from stackhand.local import not_running
 from stackhand.state import State
@@ -35,7 +35,7 @@ def shell() -> None:
     if client:
         sys.stdout.flush()
         argv = [client, "-h", "127.0.0.1", "-p", str(port), "--no-auth-warning"]
-        os.execve(client, argv, {**os.environ, "REDISCLI_AUTH": password})  # noqa: S606 - the very purpose
+        os.execve(client, argv, inherited.environment("client", REDISCLI_AUTH=password))  # noqa: S606 - the very purpose
     _converse(port, password)
 
 

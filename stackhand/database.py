@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from stackhand import ROOT, console, engines, model, settings
+from stackhand import ROOT, console, engines, inherited, model, settings
 from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
 from stackhand.local import confirm, not_running
@@ -187,9 +187,8 @@ def shell() -> None:
     """Become psql; does not return."""
     database = Database.running()
     argv, environment = database.engine.client(database.service, "psql", database.name)
-    passed_on = {key: os.environ[key] for key in ("TERM", "HOME", "PAGER", "PATH") if key in os.environ}
     sys.stdout.flush()
-    os.execvpe(argv[0], argv, passed_on | environment)  # noqa: S606 - the very purpose
+    os.execvpe(argv[0], argv, inherited.environment("client") | environment)  # noqa: S606 - the very purpose
 
 
 def snapshot(name: str) -> None:

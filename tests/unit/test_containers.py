@@ -10,7 +10,7 @@ import pytest
 
 from stackhand import model
 from stackhand.engines import health
-from stackhand.engines.compose import containers, docker, gate, preflight
+from stackhand.engines.compose import containers, docker, gate, images, preflight
 from stackhand.failure import Failure
 from tests.checkout import ROOT
 
@@ -84,3 +84,19 @@ def test_an_engine_that_is_slow_to_tell_its_folder_is_not_refused_for_its_disk(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(docker, "ANSWER_WITHIN", 0.1)
     preflight.require_disk()
+
+
+@pytest.mark.parametrize(
+    ("line", "way_out"),
+    [
+        (
+            'Get "https://registry/v2/": tls: failed to verify certificate: x509: unknown authority',
+            "your network's certificate",
+        ),
+        ("write /var/lib/docker/tmp/x: no space left on device", "docker system prune"),
+        ("toomanyrequests: You have reached your pull rate limit", "docker login: the registry wants"),
+        ("dial tcp 127.0.0.1:9: connect: connection refused", "a registry mirror"),
+    ],
+)
+def test_a_refused_pull_names_the_way_out_of_its_own_cause(line: str, way_out: str) -> None:
+    assert way_out in images.not_pullable("shop/api:1", ["pulling", line]).next

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from stackhand import loglines
+from stackhand import inherited, loglines
 from stackhand.engines.compose import docker
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -104,7 +104,13 @@ def follow(names: Mapping[str, str]) -> Iterator[Line]:
     words = ["docker", "logs", "--follow", "--tail", "0"]
     return _lines_of(
         {
-            service: subprocess.Popen([*words, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+            service: subprocess.Popen(
+                [*words, name],
+                env=inherited.environment("docker"),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+            )
             for service, name in names.items()
         }
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from stackhand import inherited
 from stackhand.engines import login
 from stackhand.engines.compose import containers, docker, gate
 from stackhand.failure import ExitCode, Failure
@@ -99,7 +100,8 @@ class Database:
     def _let_in(self, service: Service, superuser: str) -> None:
         """Write the rule that the image writes last into a new volume, and have it read."""
         append = f'echo "{RULE}" >>"$PGDATA/pg_hba.conf"'
-        subprocess.run([*self._engine.execute(service), "sh", "-c", append], capture_output=True, check=True)
+        argv = [*self._engine.execute(service), "sh", "-c", append]
+        subprocess.run(argv, env=inherited.environment("docker"), capture_output=True, check=True)
         self._sql(service, superuser, "SELECT pg_reload_conf()")
         deadline = time.monotonic() + 5.0
         while login.refused(service) == NOT_LET_IN and time.monotonic() < deadline:
@@ -141,5 +143,10 @@ class Database:
         terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
         argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", "postgres", "-f", "-"]
         return subprocess.run(
-            argv, input=f"{login.UNLOGGED};\n{statement}", capture_output=True, text=True, check=False
+            argv,
+            env=inherited.environment("docker"),
+            input=f"{login.UNLOGGED};\n{statement}",
+            capture_output=True,
+            text=True,
+            check=False,
         )

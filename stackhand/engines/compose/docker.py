@@ -18,6 +18,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from stackhand import inherited
 from stackhand.engines.compose import api
 from stackhand.failure import ExitCode, Failure
 
@@ -25,7 +26,6 @@ ANSWER_WITHIN = 2.0
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
 HOST = ("context", "inspect", "--format", "{{.Name}} {{.Endpoints.docker.Host}}")
-FILE_OF_ANOTHER = "COMPOSE_FILE"
 DOCTOR = "./inv doctor says why"
 INSTEAD = "./inv up --engine embedded needs none"
 
@@ -115,7 +115,7 @@ def run(
     try:
         said = subprocess.run(
             ["docker", *words],
-            env=environment,
+            env=environment or inherited.environment("docker"),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -132,8 +132,8 @@ def run(
 
 
 def surroundings() -> dict[str, str]:
-    """Return the environment for a command of Compose: ours, but for COMPOSE_FILE, which names the file of another."""
-    return {name: value for name, value in os.environ.items() if name != FILE_OF_ANOTHER}
+    """Return the environment for a command of Compose."""
+    return inherited.environment("compose")
 
 
 def is_gone(words: str) -> bool:
@@ -214,7 +214,12 @@ def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
     """Run commands side by side; one that takes too long is ended, with the code of timeout(1)."""
     children = {
         name: subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            words,
+            env=inherited.environment("docker"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for name, words in commands.items()
     }

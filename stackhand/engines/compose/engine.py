@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stackhand import inherited
 from stackhand.engines import login
 from stackhand.engines.compose import containers, docker, gate, images, preflight, status
 from stackhand.engines.compose.containers import Container
@@ -210,17 +210,24 @@ class Compose(Engine):
         user, password, _ = login.wanted(service)
         settings = ("PGHOST=127.0.0.1", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD")
         words = [word for setting in settings for word in ("--env", setting)]
-        return [*self.execute(service, *_terminal(), *words), tool], {**os.environ, "PGPASSWORD": password}
+        return [*self.execute(service, *_terminal(), *words), tool], inherited.environment(
+            "docker", PGPASSWORD=password
+        )
 
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command in a service's container, and return what it said."""
         return subprocess.run(
-            [*self.execute(service), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            [*self.execute(service), *words],
+            env=inherited.environment("docker"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell in the service's container."""
-        return [*self.execute(service, *_terminal()), "sh"], dict(os.environ), str(self.state.root)
+        return [*self.execute(service, *_terminal()), "sh"], inherited.environment("docker"), str(self.state.root)
 
     # --- details -------------------------------------------------------------------------------------------
 

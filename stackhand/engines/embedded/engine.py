@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from stackhand import loglines
+from stackhand import inherited, loglines
 from stackhand.engines.embedded import gate, processes, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.postgres import Postgres
@@ -58,6 +58,8 @@ class Embedded(Engine):
             try:
                 text = (self.state.services / f"{name}.json").read_bytes()
                 found[name] = msgspec.json.decode(text, type=Program)
+            except PermissionError:
+                raise
             except (OSError, msgspec.MsgspecError):
                 continue
         return found
@@ -143,9 +145,8 @@ class Embedded(Engine):
         if service.embedded is None:
             raise Failure(f"{service.name} does not run on this engine: it has no x-embedded.", code=ExitCode.USAGE)
         program = self.servers()[service.name].program()
-        passed_on = {key: os.environ[key] for key in ("TERM", "HOME", "USER", "PATH") if key in os.environ}
         chosen = os.environ.get("SHELL") or "/bin/sh"
-        return [chosen], passed_on | program.environment, program.directory
+        return [chosen], inherited.environment("shell") | program.environment, program.directory
 
     # --- acting --------------------------------------------------------------------------------------------
 
