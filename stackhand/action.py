@@ -16,7 +16,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from stackhand import ROOT, defect, engines, model, settings
+from stackhand import ROOT, defect, engines, model, ownership, settings
 from stackhand.console import COUNTS_EVERY
 from stackhand.engines.engine import Engine
 from stackhand.failure import Failure
@@ -41,6 +41,8 @@ class Action(ActionBase):  # type: ignore[misc]
             result = self.act(self._task.args, check=bool(self._task.check_mode))
         except Failure as failure:
             return _failed(failure)
+        except PermissionError as error:
+            return _failed(ownership.refused(error))
         except AnsibleError:  # which Ansible tells itself
             raise
         except Exception as error:

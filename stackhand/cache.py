@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import Any
 
-from stackhand import ROOT, console, engines, model, readiness, settings
+from stackhand import ROOT, console, engines, inherited, model, readiness, settings
 from stackhand.state import State
 
 CLIENTS = ("valkey-cli", "redis-cli")
@@ -34,7 +34,7 @@ def shell() -> None:
     if client:
         sys.stdout.flush()
         argv = [client, "-h", "127.0.0.1", "-p", str(port), "--no-auth-warning"]
-        os.execve(client, argv, {**os.environ, "REDISCLI_AUTH": password})  # noqa: S606 - the very purpose
+        os.execve(client, argv, inherited.environment("client", REDISCLI_AUTH=password))  # noqa: S606 - the very purpose
     _converse(port, password)
 
 

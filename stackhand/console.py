@@ -11,8 +11,10 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from stackhand import streams
 from stackhand.failure import Failure
 
 if TYPE_CHECKING:
@@ -103,11 +105,12 @@ class Reporter:
             self.line(f"{glyph('note'):>3} {note}", "yellow")
 
     def line(self, text: str, style: str = "") -> None:
-        """Write a line."""
-        if self.rich is not None:
-            self.rich.print(text, style=style or None, soft_wrap=False)
-        else:
-            print(text, file=self.stream, flush=True)
+        """Write a line; a stream that takes nothing stops no work, and is told of at the end (`streams.finish`)."""
+        with suppress(OSError):
+            if self.rich is not None:
+                self.rich.print(text, style=style or None, soft_wrap=False)
+            else:
+                print(text, file=self.stream, flush=True)
 
     def failure(self, failure: Failure) -> None:
         """Write the paragraph that says what failed, why, and what to do next."""
@@ -162,7 +165,7 @@ def say(text: str) -> None:
 
 def tell(text: str) -> None:
     """Write a sentence on stderr: what is no result of the verb."""
-    print(text, file=sys.stderr, flush=True)
+    streams.report(text)
 
 
 def readable(line: str) -> str:

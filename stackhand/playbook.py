@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import psutil
 
-from stackhand import ROOT
+from stackhand import ROOT, inherited
 from stackhand.console import Reporter
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import tail
@@ -145,8 +145,7 @@ def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | 
 
 
 def _environment(events: int, state: State) -> dict[str, str]:
-    return {
-        **os.environ,
+    ours = {
         EVENTS: str(events),
         TURN_HELD: str(state.directory),
         # Named, because Ansible ignores the file of a folder that everybody may write.
@@ -154,6 +153,7 @@ def _environment(events: int, state: State) -> dict[str, str]:
         # Ansible refuses every locale that is not UTF-8.
         "LC_ALL": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8",
     }
+    return inherited.environment("ansible", **ours)
 
 
 def _end(child: subprocess.Popen[bytes], events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:

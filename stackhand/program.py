@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import difflib
 import io
 import itertools
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 
+from invoke.config import Config
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
+from stackhand import inherited, streams, usage
 from stackhand.failure import ExitCode
 
 VERSION = "0.1.0"
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
 
 
+class OurConfig(Config):
+    """Invoke's settings under a name of our own: `~/.invoke.yaml` and INVOKE_* are for other projects."""
+
+    prefix = "inv"
+
+
 class Inv(Program):
     """The program behind `./inv`."""
 
     def normalize_argv(self, argv: list[str] | None) -> None:
-        """Keep the command line, for `parse_tasks` to complete."""
+        """Keep the command line, for `parse_tasks` to complete; `help` and nothing at all are asked for the list."""
         super().normalize_argv(argv)
+        match self.argv[1:]:
+            case [] | ["help"]:
+                self.argv = [*self.argv[:1], "--list"]
+            case ["help", verb, *_]:
+                self.argv = [*self.argv[:1], "--help", verb]
         # Unlike a library, a checkout runs the same few modules again and again: let Python keep them compiled.
         self._keep_bytecode = sys.dont_write_bytecode
 
@@ -37,13 +48,14 @@ class Inv(Program):
             with contextlib.redirect_stdout(said), self._explaining():
                 super().parse_core(argv)
         finally:  # the completion script, which would ask an `inv` on PATH for the candidates
-            sys.stdout.write(re.sub(r"(?<![\w./])inv(?= .*--complete)", "./inv", said.getvalue()))
+            if said.getvalue():
+                sys.stdout.write(re.sub(r"(?<![\w./])inv(?= .*--complete)", "./inv", said.getvalue()))
         sys.dont_write_bytecode = self._keep_bytecode
 
     def parse_tasks(self) -> None:
         """Read the verbs and their flags."""
-        self.core.unparsed = self.names_as_flags(self.core.unparsed)
         with self._explaining():
+            self.core.unparsed = self.names_as_flags(self.core.unparsed)
             super().parse_tasks()
 
     def parse_cleanup(self) -> None:
@@ -56,21 +68,23 @@ class Inv(Program):
 
         Invoke has no optional positional arguments; a verb with a repeatable `--service` takes names instead.
         """
-        verbs = {name for context in self.collection.to_contexts() for name in (context.name, *context.aliases)}
-        contexts = {context.name: context for context in self.collection.to_contexts()}
+        contexts = {name: each for each in self.collection.to_contexts() for name in (each.name, *each.aliases)}
         found: list[str] = []
         context = None
         value_expected = False
         for word in words:
             if value_expected:
                 value_expected = False
+            elif word in usage.FOR_THE_CLOUD and context and usage.ENVIRONMENT not in context.args:
+                raise ParseError(f"No idea what {word!r} is!", context)  # Invoke's own -e would echo, and say nothing
             elif word.startswith("-"):
-                flag = context.flags.get(word) if context else None
+                # The flags know their short forms by `in` and [], and not by get().
+                flag = context.flags[word] if context and word in context.flags else None
                 value_expected = bool(flag and flag.takes_value)
             elif context and "service" in context.args and context.args["service"].kind is list:
                 found.append("--service")
-            elif word in verbs:
-                context = contexts.get(word)
+            elif word in contexts:
+                context = contexts[word]
             found.append(word)
         return found
 
@@ -84,18 +98,13 @@ class Inv(Program):
         try:
             yield
         except ParseError as error:
-            raise Exit(f"inv: {error}{self._meant(str(error))}", code=int(ExitCode.USAGE)) from error
+            raise Exit(usage.explain(error, self.argv[1:], self._verbs()), code=int(ExitCode.USAGE)) from error
         except ValueError as error:  # int() or float() of a flag's value
             if not NO_NUMBER.match(str(error)):
                 raise
             value = str(ast.literal_eval(NO_NUMBER.sub("", str(error))))
             what = f"inv: {self._flag_of(value)} wants a number, and {value!r} is none."
             raise Exit(f"{what}\nnext: ./inv --help{self._verb()}", code=int(ExitCode.USAGE)) from error
-
-    def _meant(self, message: str) -> str:
-        unknown = message.partition("No idea what '")[2].partition("'")[0]
-        near = difflib.get_close_matches(unknown, self._verbs(), n=1)
-        return f"\nnext: ./inv {near[0]}" if near else "\nnext: ./inv --list"
 
     def _flag_of(self, value: str) -> str:
         """Return the flag that was given a value: the word before it, or its own beginning."""
@@ -117,11 +126,21 @@ class Inv(Program):
 
 def main() -> None:
     """Run `./inv` with this process's command line."""
+    streams.prepare()
+    inherited.drop_foreign()
+    sys.exit(streams.finish(_exit_code()))
+
+
+def _exit_code() -> int:
+    """Run it; a stream that takes nothing is no fault of ours, and `streams.finish` tells of it."""
     try:
-        try:
-            Inv(name="inv", binary="inv", binary_names=["inv", "./inv"], version=VERSION).run()
-        finally:
-            if sys.stdout:
-                sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone: `./inv --list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would flush once more, and complain
+        Inv(name="inv", binary="inv", binary_names=["inv", "./inv"], version=VERSION, config_class=OurConfig).run()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except OSError as error:
+        if streams.error_of(sys.stdout):
+            return int(ExitCode.DONE)
+        if streams.error_of(sys.stderr):  # what was to be told there had an exit code
+            return int(getattr(error.__context__, "code", ExitCode.FAILED))
+        raise
+    return int(ExitCode.DONE)

@@ -7,10 +7,11 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackhand import dotenv, schema
+from stackhand import dotenv, ownership, schema
 from stackhand.failure import ExitCode, Failure
 from stackhand.schema import Setting
 from stackhand.state import State
@@ -49,7 +50,7 @@ def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
     """
     entries = schema.read(root / ".env.example")
     path = root / ".env"
-    text = _text(path) if path.exists() else None
+    text = _text(path) if present(path) else None
     wanted, notes = _complete(text, entries, root)
     if wanted is not None and not check:
         _write(path, wanted)
@@ -66,7 +67,7 @@ def load(root: Path) -> Settings:
         Failure: there is none, or values are wrong.
     """
     path = root / ".env"
-    if not path.exists():
+    if not present(path):
         raise Failure("There is no .env in this checkout yet.", next="./inv up", code=ExitCode.PREFLIGHT)
     entries = schema.read(root / ".env.example")
     values = _read(_text(path), entries)
@@ -95,9 +96,34 @@ def stack_name(root: Path) -> str:
     return f"{folder[:40]}-{hashlib.sha256(str(root).encode()).hexdigest()[:4]}"
 
 
+def present(path: Path) -> bool:
+    """Whether there is a `.env`; one that may not be read is one.
+
+    Raises:
+        Failure: it is a link to what is not there, or to where this account may not look.
+    """
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise ownership.refused(error) from error
+    except OSError as error:
+        if not path.is_symlink():
+            return False
+        target = os.path.realpath(path)
+        raise Failure(
+            f".env is a link to {target}, which is not there.",
+            evidence=[f"{target}: {error.strerror}"],
+            next=f"bring {target} back, or remove the link (rm .env) to start from .env.example",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+    return True
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except PermissionError as error:
+        raise ownership.refused(error) from error
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(
             f".env cannot be read: {error}.",
@@ -141,20 +167,40 @@ def _fresh(entry: Setting, root: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file at once, readable by its owner only, whatever the umask."""
-    draft = path.with_name(f".env.{os.getpid()}.tmp")
+    """Replace the file at once; a new one is readable by its owner only, whatever the umask.
+
+    An old one keeps its owner and mode, and a link stays one: what it leads to is replaced.
+    """
+    file_path = Path(os.path.realpath(path))
+    draft = file_path.with_name(f".env.{os.getpid()}.tmp")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            _keep_access(file.fileno(), file_path, path.parent)
             file.write(text)
-        draft.replace(path)
+        draft.replace(file_path)
+    except PermissionError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise ownership.closed(file_path.parent) from error
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise Failure(
-            f".env cannot be written in {path.parent}: {error.strerror}.",
-            next="make the checkout writable for you, then repeat the command",
+            f".env cannot be written in {file_path.parent}: {error.strerror}.",
+            next=f"make {file_path.parent} writable for {ownership.account()}, then repeat the command",
             code=ExitCode.PREFLIGHT,
         ) from error
+
+
+def _keep_access(draft: int, old: Path, root: Path) -> None:
+    """Give a draft the owner and the mode of the file it replaces; a new file belongs to whom the checkout does."""
+    try:
+        found = old.stat()
+        os.fchmod(draft, found.st_mode & 0o777)
+    except FileNotFoundError:
+        found = root.stat()
+    if os.getuid() == 0:
+        os.fchown(draft, found.st_uid, found.st_gid)
 
 
 def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:

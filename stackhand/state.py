@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stackhand import ownership
 from stackhand.failure import ExitCode, Failure
 
 SOCKET_PATH_LIMIT = 103
 """Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""
 LONGEST_SOCKET_NAME = len("/postgres/.s.PGSQL.65535.lock")
 TEMPORARY = Path("/tmp")  # noqa: S108 - a folder of ours in it; TMPDIR differs from shell to shell, and may be long
+COMPILED = ("plugins", "roles", "stackhand")
 TURN_HELD = "STACKHAND_TURN"
 
 
@@ -46,10 +48,11 @@ class State:
         if len(os.fsencode(here)) + LONGEST_SOCKET_NAME <= SOCKET_PATH_LIMIT:
             return here
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        return TEMPORARY / f"stackhand-{os.getuid()}-{digest}"
+        ours, of_root = (TEMPORARY / f"stackhand-{uid}-{digest}" for uid in (os.getuid(), 0))
+        return of_root if of_root.exists() and not ours.exists() else ours
 
     def make(self) -> None:
-        """Create the folders; only their owner may look into those with secrets.
+        """Create the folders, whatever the umask; only their owner may look into those with secrets.
 
         Raises:
             Failure: the checkout cannot be written.
@@ -63,6 +66,10 @@ class State:
             # The database's account passes through data/ and run/ to what it owns, and cannot list them.
             for folder, mode in (*((each, 0o700) for each in closed), (self.data, 0o711)):
                 folder.chmod(mode)
+            if os.getuid() == 0:
+                self.directory.chmod(self.directory.stat().st_mode | 0o711)
+        except PermissionError as error:
+            raise ownership.refused(error) from error
         except OSError as error:
             raise Failure(
                 f"{self.directory} cannot be written: {error.strerror}.",
@@ -77,17 +84,25 @@ class State:
             Failure: it cannot be made, or is somebody else's.
         """
         try:
-            self.run.mkdir(exist_ok=True, mode=0o711)
+            self.run.mkdir(exist_ok=True)
+            if self.run.lstat().st_uid == os.getuid():
+                self.run.chmod(0o711)
         except OSError as error:
             raise Failure(f"{self.run} cannot be made: {error.strerror}.", code=ExitCode.PREFLIGHT) from error
         found = self.run.lstat()
         if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-            raise Failure(f"{self.run} belongs to somebody else.", next=f"remove {self.run}", code=ExitCode.PREFLIGHT)
+            raise ownership.closed(self.run)
 
     def read(self) -> dict[str, Any]:
-        """Return what was remembered of this checkout; nothing when there is no readable memory."""
+        """Return what was remembered of this checkout; nothing when there is no memory, or a damaged one.
+
+        Raises:
+            Failure: there is one that this account may not read.
+        """
         try:
             found = json.loads(self.file.read_text(encoding="utf-8"))
+        except PermissionError as error:
+            raise ownership.refused(error) from error
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -136,6 +151,18 @@ class State:
                 yield file.fileno()
             finally:
                 file.truncate(0)
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Leave to the owner of the checkout what root has made there, but for what its servers live in."""
+        if not ownership.of_another(self.root):
+            return
+        inside = [each for each in self.directory.iterdir() if each not in {self.data, self.run}]
+        # Ansible looks for plugins in every folder beside them, and breaks on one that it may not list.
+        compiled = [each for name in COMPILED for each in (self.root / name).rglob("__pycache__")]
+        ownership.hand_over(self.root, [*inside, *compiled])
+        ownership.give(self.root, self.directory)
+        ownership.give(self.root, self.data)
 
     def holder(self) -> str:
         """Return who holds the turn, as `command (pid N, since T)`."""

@@ -17,7 +17,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from stackhand import ROOT, console, doctor, dotenv, engines, schema, status
+from stackhand import ROOT, console, doctor, dotenv, engines, inherited, schema, settings, status
 from stackhand.engines.engine import Engine
 from stackhand.failure import Failure
 from stackhand.loglines import tail
@@ -97,7 +97,12 @@ def _lines(engine: Engine, name: str) -> str:
 
 def _versions() -> dict[str, object]:
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        env=inherited.environment("git"),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return {
         "stackhand": VERSION,
@@ -112,7 +117,7 @@ def _versions() -> dict[str, object]:
 
 def _settings() -> str:
     path = ROOT / ".env"
-    if not path.exists():
+    if not settings.present(path):
         return "# there is no .env\n"
     values, problems = dotenv.parse(path.read_text(encoding="utf-8", errors="replace"))
     entries = schema.read(EXAMPLE)
@@ -127,7 +132,7 @@ def _secrets() -> list[str]:
     Of a setting that the example does not know nobody has said whether it is one.
     """
     path = ROOT / ".env"
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if settings.present(path) else ""
     values, _ = dotenv.parse(text)
     entries = schema.read(EXAMPLE)
     found: set[str] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -13,7 +14,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from stackhand import console, defect
+from stackhand import console, defect, ownership, streams
 from stackhand.failure import ExitCode, Failure
 
 
@@ -34,12 +35,14 @@ class Verb(Task):  # type: ignore[type-arg]
         except Failure as failure:
             self._tell(failure, as_json=bool(kwargs.get("json")))
             raise Exit(code=int(failure.code)) from failure
+        except PermissionError as error:
+            self._tell(ownership.refused(error), as_json=bool(kwargs.get("json")))
+            raise Exit(code=int(ExitCode.PREFLIGHT)) from error
         except KeyboardInterrupt:
             raise Exit(code=int(ExitCode.INTERRUPTED)) from None
-        except BrokenPipeError:  # the reader of our output has gone: `./inv logs | head`
-            sys.stdout = None
-            raise Exit(code=int(ExitCode.DONE)) from None
         except Exception as error:
+            if isinstance(error, OSError) and streams.error_of(sys.stdout):
+                raise Exit(code=int(ExitCode.DONE)) from None  # full, closed, or read by nobody: see streams.finish
             self._tell(defect.of(self.name, error), as_json=bool(kwargs.get("json")))
             raise Exit(code=int(ExitCode.FAILED)) from error
 
@@ -47,9 +50,13 @@ class Verb(Task):  # type: ignore[type-arg]
         """Return the flags; Invoke takes each help text away with the first call, and we ask more than once."""
         texts = dict(self.help)
         try:
-            return super().get_arguments(ignore_unknown_help)
+            found = super().get_arguments(ignore_unknown_help)
         finally:
             self.help = texts
+        for each in found:
+            if each.name != "environment":  # -e means the same in every verb
+                each.names = tuple(name for name in each.names if name != "e")
+        return found
 
     def _tell(self, failure: Failure, *, as_json: bool) -> None:
         if not failure.what:  # an exit code and no more: what there is to say has been said
@@ -57,7 +64,8 @@ class Verb(Task):  # type: ignore[type-arg]
         if as_json:
             console.document({"error": failure.to_dict()})
         else:
-            sys.stdout.flush()
+            with suppress(OSError):  # what failed is to be told all the same
+                sys.stdout.flush()
             console.Reporter(sys.stderr).failure(failure)
 
 

@@ -48,6 +48,11 @@ def failure(environment: Environment, what: str, said: Sequence[dict[str, Any]],
 
 
 KNOWN = (
+    (  # before the provider or the bucket that could not be had because of it
+        r"x509: certificate|tls: failed to verify certificate",
+        "Terraform does not trust a certificate that it was shown; a network that re-signs TLS does that.",
+        "name your network's bundle of certificates: SSL_CERT_FILE=/path/to/bundle.pem, then repeat the command",
+    ),
     (
         r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is",
         "AWS does not know who you are.",

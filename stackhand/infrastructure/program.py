@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
+from stackhand import ROOT, inherited
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import process
@@ -167,8 +167,7 @@ class Terraform:
 
     def _environment(self) -> dict[str, str]:
         ours = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1", "TF_DATA_DIR": str(self._folder)}
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("TF_CLI_ARGS")}
-        return {**kept, **ours, "AWS_REGION": self.environment.region}
+        return inherited.environment("terraform", **ours, AWS_REGION=self.environment.region)
 
     def _read(self, *words: str) -> str:
         return process.read([*self._words(), *words], self._environment(), self.log)

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from stackhand import ROOT
+from stackhand import ROOT, inherited
 from stackhand.engines.compose.images import stream
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.images import TARGET
@@ -94,6 +94,7 @@ class Copy:
         said = subprocess.run(
             ["git", *words],
             cwd=folder or self.path,
+            env=inherited.environment("git"),
             capture_output=True,
             text=True,
             check=False,

@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stackhand import ROOT, packages
+from stackhand import ROOT, inherited, packages
 from stackhand.engines.compose import docker
 from stackhand.engines.embedded.launch import birth
 from stackhand.failure import ExitCode, Failure
@@ -29,9 +29,6 @@ ENDS_WITHIN = 60.0
 ENDING = re.compile(rf"{docker.NOT_THERE.pattern}|already in progress", re.IGNORECASE)
 """What docker says of a container that the emulator is removing itself."""
 LABEL = "ministack.instance"
-FOREIGN = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "EDGE_PORT", "MINISTACK_", "S3_PERSIST", "PERSIST_STATE")
-"""What would lead the emulator, Terraform or boto3 to somewhere else than here."""
-
 _children: list[subprocess.Popen[bytes]] = []
 """Kept, for they may outlive us on purpose, and Python complains of forgotten ones."""
 
@@ -66,7 +63,7 @@ class Emulator:
 
     def environment(self) -> dict[str, str]:
         """Return the environment in which boto3, Terraform and docker reach it, and never the genuine AWS."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+        kept = inherited.environment("rehearsal")
         direct = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost")))
         return {
             **kept,
@@ -163,9 +160,8 @@ def _file(folder: Path) -> Path:
 
 
 def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
     return {
-        **kept,
+        **inherited.environment("emulator"),
         "PYTHONPATH": str(ROOT),
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": region,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
+from stackhand import ROOT, inherited
 from stackhand.engines.compose import api, docker
 from stackhand.engines.compose.images import build_failed, certificates, steps, stream
 from stackhand.environments import Environment
@@ -151,7 +151,7 @@ def _source() -> str:
 def _push(environment: Environment, name: str, image: str, say: Say) -> None:
     say(f"pushing {name}")
     with _logged_in(environment, image.partition("/")[0]) as folder:
-        settings_of_docker = {**os.environ, "DOCKER_CONFIG": folder}
+        settings_of_docker = inherited.environment("docker", DOCKER_CONFIG=folder)
         code, lines = stream(["docker", "push", image], settings_of_docker, None, lambda _: None)
     # Somebody else may have pushed the same commit meanwhile; ECR's tags do not move, and its digest is asked next.
     if code != 0 and not any(THERE.search(line) for line in lines):

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from stackhand import ROOT
+from stackhand import ROOT, inherited
 from stackhand.failure import Failure
 from stackhand.loglines import tail
 from stackhand.state import State
@@ -79,6 +79,7 @@ def _start(request: dict[str, Any]) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(
             [sys.executable, "-m", "stackhand.release.keeper"],
             cwd=ROOT,
+            env=inherited.environment("ansible"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import Any
 
-from stackhand import console
+from stackhand import console, inherited
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import standing
 from stackhand.release.aws import failure, message_of
@@ -51,7 +51,7 @@ def execute(*, environment: str, service: str, command: str) -> None:
     region = stands.environment.region
     target = {"Target": f"ecs:{stands.target.cluster}_{task.rpartition('/')[2]}"}
     words = [PLUGIN, json.dumps(answer["session"]), region, "StartSession", "", json.dumps(target), _endpoint(region)]
-    os.execvp(PLUGIN, words)  # noqa: S606 - the very purpose
+    os.execvpe(PLUGIN, words, inherited.environment("session-manager"))  # noqa: S606 - the very purpose
 
 
 def _newest(ecs: Any, cluster: str, service: str, name: str) -> str:

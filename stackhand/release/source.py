@@ -7,7 +7,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-from stackhand import ROOT
+from stackhand import ROOT, inherited
 from stackhand.failure import ExitCode, Failure
 
 LOCK = "terraform/.terraform.lock.hcl"
@@ -61,7 +61,9 @@ def choose(*, tag: str, dirty: bool) -> Source:
 def _commit_of(tag: str) -> str:
     """Return the commit that a name means; nothing, when it means none."""
     words = ["git", "rev-parse", "--verify", "--quiet", f"{tag}^{{commit}}"]
-    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        words, cwd=ROOT, env=inherited.environment("git"), capture_output=True, text=True, check=False
+    )
     return said.stdout.strip() if said.returncode == 0 else ""
 
 
@@ -97,13 +99,20 @@ def _known(name: str) -> bool:
 
 
 def _ask(*words: str) -> int:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=False).returncode
+    argv = ["git", *words]
+    return subprocess.run(argv, cwd=ROOT, env=inherited.environment("git"), capture_output=True, check=False).returncode
 
 
 def _git(*words: str) -> str:
     try:
         said = subprocess.run(
-            ["git", *words], cwd=ROOT, capture_output=True, text=True, errors="surrogateescape", check=False
+            ["git", *words],
+            cwd=ROOT,
+            env=inherited.environment("git"),
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=False,
         )
     except FileNotFoundError:
         raise Failure(

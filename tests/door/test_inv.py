@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 
 from tests.checkout import ROOT, Checkout, Said, clean_environment
 from tests.leaks import Leaks
+from tests.tls import Authority
 
 TOOLS = (
     "sh",
@@ -26,6 +30,7 @@ TOOLS = (
     "grep",
     "id",
     "ln",
+    "ls",
     "mkdir",
     "rm",
     "sed",
@@ -147,6 +152,77 @@ def test_no_network_is_told_with_what_to_set(bare: Checkout, folder: Path) -> No
     assert "the package index could not be reached" in said.err
     assert "HTTPS_PROXY" in said.err
     assert "the whole log:" in said.err
+
+
+CERTIFICATE = "signed by nobody whom this machine trusts"
+NETWORK = "the package index could not be reached"
+NOT_THERE = "the package index has no such package"
+HASH = "is not the one requirements.lock names"
+DISK = "the disk is full"
+UV = "error: Failed to fetch: https://localhost/simple/uv/\n  cause: error sending request for url\n  cause: "
+NO_WHEEL = "Because tiny==1 has no wheels with a matching Python implementation tag (e.g., `cp311`)"
+PIP_TLS = "Could not fetch URL https://localhost/uv/: There was a problem confirming the ssl certificate: - skipping\n"
+
+
+def pip_found(versions: str) -> str:
+    """Return what pip says when the version of the lock is not among those it found."""
+    first = f"ERROR: Could not find a version that satisfies the requirement uv==1 (from versions: {versions})"
+    return f"{first}\nERROR: No matching distribution found for uv==1"
+
+
+@pytest.mark.parametrize(
+    ("log", "sentence"),
+    [
+        (f"{UV}invalid peer certificate: UnknownIssuer", CERTIFICATE),
+        (f"{UV}invalid peer certificate: Expired", CERTIFICATE),
+        (f"{UV}tcp connect error\n  cause: Connection refused (os error 111)", NETWORK),
+        (f"{UV}dns error\n  cause: failed to lookup address information: Name or service not known", NETWORK),
+        (f"{UV}HTTP status client error (403 Forbidden) for url", "was reached, and refused"),
+        (
+            "error: Failed to download `tiny==1`\n  cause: Hash mismatch for `tiny==1`\n\n  Expected:\n    sha256:0",
+            HASH,
+        ),
+        (f"error: No solution found when resolving dependencies\n  cause: {NO_WHEEL}", NOT_THERE),
+        ("error: Failed to install\n  cause: Failed to copy: No space left on device (os error 28)", DISK),
+        ("error: Failed to query Python\n  cause: Permission denied (os error 13)", "may not be written or read by"),
+        (f"{PIP_TLS}{pip_found('none')}", CERTIFICATE),
+        (pip_found("none"), NETWORK),
+        (pip_found("0.1, 0.2"), NOT_THERE),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n    uv==1 from x", HASH),
+        ("WARNING: Retrying: Connection refused\nError: [Errno 28] No space left on device", DISK),
+        ("error: connection refused\nretrying\nerror: Hash mismatch for `tiny==1`", HASH),
+        ("something else altogether", "the environment could not be made"),
+    ],
+)
+def test_a_failed_installation_is_told_by_the_cause_that_its_last_error_names(
+    bare: Checkout, tools: Path, log: str, sentence: str
+) -> None:
+    (tools / "log").write_text(log)
+    failing = f"cat {tools}/log >&2; exit 1"
+    stub(tools, "python3", f'case "$*" in *"-m venv"*) {failing} ;; *) exec {real_python()} "$@" ;; esac')
+    said = run(bare, "up", PATH=str(tools))
+    assert said.code == 3
+    assert sentence in said.err
+    assert log.splitlines()[-1] in said.err
+
+
+def test_a_certificate_of_nobody_we_trust_is_told_with_what_to_set(bare: Checkout, tools: Path, folder: Path) -> None:
+    (tools / "uv").symlink_to(ROOT / ".venv" / "bin" / "uv")
+    stub(tools, "python3", f'exec {real_python()} "$@"')
+    certificate, key = Authority.make().issue(folder, "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        index = f"https://127.0.0.1:{server.server_port}/simple"
+        hostile = {"PIP_TARGET": "/gone", "UV_SYSTEM_PYTHON": "1", "PYTHONPATH": "/gone", "NO_PROXY": "127.0.0.1"}
+        more = {"UV_DEFAULT_INDEX": index, "UV_NO_CACHE": "1", "UV_HTTP_RETRIES": "0", "SSL_CERT_FILE": "/gone.pem"}
+        said = run(bare, "up", PATH=str(tools), **hostile, **more)
+        server.shutdown()
+    assert said.code == 3
+    assert CERTIFICATE in said.err
+    assert "SSL_CERT_FILE names /gone.pem, and there is no such file." in said.err
 
 
 def test_a_named_python_is_taken(bare: Checkout, tools: Path) -> None:

@@ -130,8 +130,8 @@ def test_a_checkout_that_cannot_be_written_is_told(checkout: Checkout) -> None:
     said = subprocess.run(["./inv", "up"], cwd=checkout.path, capture_output=True, text=True, check=False, **account)
     checkout.path.chmod(0o755)
     assert said.returncode == 3
-    assert re.search(r"cannot (be written|write to)", said.stderr)
-    assert re.search(r"make (it|the checkout) writable", said.stderr)
+    assert re.search(r"belongs to \w+, and you are|cannot write to", said.stderr)
+    assert re.search(r"sudo chown -R|make it writable", said.stderr)
 
 
 def test_a_state_folder_that_cannot_be_made_is_told() -> None:

@@ -66,7 +66,11 @@ class Cloud:
     def shell(self) -> dict[str, str]:
         """Return the environment of a person who rehearses, in a hurry."""
         kept = {key: value for key, value in self.aws.environment().items() if not key.startswith(OURS)}
-        ours = {"STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_PACE": self.pace, "TERRAFORM_REPLAY": self.replay}
+        ours = {
+            "STACKHAND_TERRAFORM": str(TERRAFORM),
+            "STACKHAND_PACE": self.pace,
+            "STACKHAND_TERRAFORM_REPLAY": self.replay,
+        }
         return {**kept, "LANG": "C.UTF-8", **ours}
 
     def start(self, *words: str, program: tuple[str, ...] = ("./inv",)) -> subprocess.Popen[str]:

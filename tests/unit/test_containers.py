@@ -11,7 +11,7 @@ import pytest
 
 from stackhand import model
 from stackhand.engines import health
-from stackhand.engines.compose import containers, docker, gate, preflight, status
+from stackhand.engines.compose import containers, docker, gate, images, preflight, status
 from stackhand.failure import Failure
 from tests.checkout import ROOT
 
@@ -144,3 +144,19 @@ def test_a_job_that_failed_before_it_succeeded_is_done() -> None:
     found = container(Id="1", RestartCount=gate.CRASHES, State=state)
     assert status.of("seed", found, {"may_finish": True}).state == "done"
     assert status.of("seed", found, {"may_finish": False}).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("line", "way_out"),
+    [
+        (
+            'Get "https://registry/v2/": tls: failed to verify certificate: x509: unknown authority',
+            "your network's certificate",
+        ),
+        ("write /var/lib/docker/tmp/x: no space left on device", "docker system prune"),
+        ("toomanyrequests: You have reached your pull rate limit", "docker login: the registry wants"),
+        ("dial tcp 127.0.0.1:9: connect: connection refused", "a registry mirror"),
+    ],
+)
+def test_a_refused_pull_names_the_way_out_of_its_own_cause(line: str, way_out: str) -> None:
+    assert way_out in images.not_pullable("shop/api:1", ["pulling", line]).next

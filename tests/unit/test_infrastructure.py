@@ -159,6 +159,12 @@ Lock Info:
             ExitCode.PREFLIGHT,
         ),
         (
+            "Failed to query available provider packages",
+            "could not connect to registry: tls: failed to verify certificate: x509: certificate",
+            "Terraform does not trust a certificate that it was shown; a network that re-signs TLS does that.",
+            ExitCode.PREFLIGHT,
+        ),
+        (
             "creating ECS Cluster",
             "AccessDeniedException: no",
             "AWS does not allow you what staging needs.",
@@ -166,7 +172,7 @@ Lock Info:
         ),
         ("creating VPC", "VpcLimitExceeded", "staging could not be applied.", ExitCode.FAILED),
     ],
-    ids=["locked", "nobody", "no-providers", "not-allowed", "anything-else"],
+    ids=["locked", "nobody", "no-providers", "certificate", "not-allowed", "anything-else"],
 )
 def test_an_error_of_terraform_is_one_paragraph(summary: str, detail: str, what: str, code: ExitCode) -> None:
     said = [{"summary": summary, "detail": detail, "address": "aws_vpc.main"}]

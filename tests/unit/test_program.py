@@ -48,6 +48,19 @@ def inv(typed: str) -> subprocess.CompletedProcess[str]:
         ("up --timeout abc", "--timeout wants a number, and 'abc' is none", "--help up"),
         ("-T soon up", "-T wants a number, and 'soon' is none", "--help"),
         ("--help nosuch", "No idea what 'nosuch' is!", "--list"),
+        ("help nosuch", "No idea what 'nosuch' is!", "--list"),
+        ("hull", "No idea what 'hull' is!", "--list"),
+        ("start", "No idea what 'start' is!", "./inv up"),
+        ("up -e staging", "up works on this machine and takes no environment", "./inv plan -e staging"),
+        ("up --enigne x", "No idea what '--enigne' is!", "--help up"),
+        (
+            "plan --json",
+            "plan needs an environment.\n  known: production, rehearsal, staging",
+            "./inv plan --json -e staging",
+        ),
+        ("cloud.exec", "needs an environment and a service.", "./inv cloud.exec -e staging --service SERVICE"),
+        ("db.snapshot", "db.snapshot needs a name.", "./inv db.snapshot --name NAME"),
+        ("logs -l", "--lines needs a value.", "--help logs"),
         ("--help statsu", "No idea what 'statsu' is!", "status"),
         ("logs --lines 0", "--lines 0 shows nothing.", "a number from 1 on"),
         ("up --timeout nan", "--timeout nan is no time to wait.", "seconds, above 0"),
@@ -59,6 +72,39 @@ def test_wrong_usage_is_a_sentence_with_what_to_do_next(typed: str, words: str, 
     assert words in said.stderr
     assert said.stderr.splitlines()[-1].endswith(verb)
     assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [("", "Available tasks:"), ("help", "Available tasks:"), ("help up", "wait until every service is healthy")],
+)
+def test_help_is_the_list_or_that_of_a_verb(typed: str, shown: str) -> None:
+    said = inv(typed)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert shown in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "streams", "code"),
+    [
+        ("--list", ">&-", 1),
+        ("--list", ">/dev/full", 1),
+        ("--list", "2>&-", 0),
+        ("status --json", ">/dev/full", 1),
+        ("status", "<&- >&- 2>&-", 1),
+        ("nosuch", "2>/dev/full", 2),
+        ("nosuch", ">&-", 2),
+        ("logs --lines 0", "2>/dev/full", 2),
+        ("up --engine nosuch --json", ">/dev/full", 1),
+    ],
+)
+def test_a_stream_that_takes_nothing_is_told_and_ends_with_a_code(typed: str, streams: str, code: int) -> None:
+    words = ["sh", "-c", f"{sys.executable} -m stackhand {typed} {streams}"]
+    said = subprocess.run(words, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert said.returncode == code
+    assert "Traceback" not in said.stderr
+    assert "Exception ignored" not in said.stderr
+    assert ("stdout cannot be written" in said.stderr) is (code == 1 and "2>" not in streams)
 
 
 def test_a_reader_of_the_list_that_goes_away_is_no_fault() -> None:

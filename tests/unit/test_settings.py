@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from stackhand import ROOT, schema, settings, values
 from stackhand.failure import Failure
+from tests import accounts
 
 
 @pytest.fixture
@@ -174,3 +176,37 @@ def test_moved_ports_replace_the_old_ones_and_nothing_else(root: Path) -> None:
     after = (root / ".env").read_text()
     assert after.startswith(before.replace("WEB_PORT=3000", "WEB_PORT=3010"))
     assert after.endswith("\n# Chosen by ./inv up --free-ports.\nDOCS_PORT=8010\n")
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_completed(root: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "secrets" / "shop.env"
+    shared.parent.mkdir()
+    shared.write_text("WEB_PORT=3111\n", encoding="utf-8")
+    shared.chmod(0o640)
+    (root / ".env").symlink_to(shared)
+    assert settings.ensure(root).values["WEB_PORT"] == "3111"
+    settings.move_ports(root, {"WEB_PORT": 3222})
+    assert (root / ".env").is_symlink()
+    assert "WEB_PORT=3222" in shared.read_text(encoding="utf-8")
+    assert "POSTGRES_PASSWORD=" in shared.read_text(encoding="utf-8")
+    assert shared.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in shared.parent.iterdir()] == ["shop.env"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_link_to_nothing_is_told_and_nothing_is_made(root: Path, check: bool) -> None:
+    (root / ".env").symlink_to(root / "gone" / ".env")
+    with pytest.raises(Failure) as refused:
+        settings.ensure(root, check=check)
+    assert f".env is a link to {root}/gone/.env, which is not there." in refused.value.what
+    assert "rm .env" in refused.value.next
+    assert not (root / "gone").exists()
+
+
+def test_root_leaves_the_settings_to_the_owner_of_the_checkout(root: Path) -> None:
+    accounts.require_root()
+    os.chown(root, 65534, 65534)
+    settings.ensure(root)
+    assert (root / ".env").stat().st_uid == 65534
+    settings.move_ports(root, {"WEB_PORT": 3222})
+    assert (root / ".env").stat().st_uid == 65534

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from typing import Any
 
 import psutil
 
+from stackhand import inherited
 from stackhand.action import Action
 from stackhand.engines.compose import docker, gate
 from stackhand.engines.compose.engine import Compose
@@ -28,7 +28,7 @@ class ActionModule(Action):
         """Return how each start went."""
         engine = self.engine("compose", check=check)
         assert isinstance(engine, Compose)  # noqa: S101 - the line above
-        os.environ.pop(docker.FILE_OF_ANOTHER, None)  # in this task's own process, and the module's below it
+        inherited.restrict("compose")  # this task's own process, and the module's below it
         module = {
             "project_src": str(engine.state.root),
             "project_name": engine.project,

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from stackhand import loglines
+from stackhand import inherited, loglines
 from stackhand.engines import health, status
 from stackhand.engines.compose import docker
 from stackhand.engines.compose.unavailable import is_unavailable
@@ -139,7 +139,11 @@ def follow(names: Mapping[str, str]) -> Iterator[Line]:
     return _lines_of(
         {
             service: subprocess.Popen(
-                ["docker", *args, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+                ["docker", *args, name],
+                env=inherited.environment("docker"),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
             )
             for service, name in names.items()
         },

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from stackhand import inherited
 from stackhand.engines import login
 from stackhand.engines.compose import containers, docker, gate, images
 from stackhand.failure import ExitCode, Failure
@@ -117,7 +117,7 @@ class Database:
         asked = ["psql", "-XqAt", "-h", address, "-U", user, "-d", database, "-c", "SELECT 1"]
         done = subprocess.run(
             [*self._engine.execute(service, *settings), *asked],
-            env={**os.environ, "PGPASSWORD": password},
+            env=inherited.environment("docker", PGPASSWORD=password),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -180,7 +180,12 @@ class Database:
         terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
         argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", "postgres", "-f", "-"]
         done = subprocess.run(
-            argv, input=f"{login.UNLOGGED};\n{statement}", capture_output=True, text=True, check=False
+            argv,
+            env=inherited.environment("docker"),
+            input=f"{login.UNLOGGED};\n{statement}",
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode >= DOCKERS_OWN or "Error response from daemon" in done.stderr:
             raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)

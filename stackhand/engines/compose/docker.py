@@ -19,6 +19,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from stackhand import inherited
 from stackhand.engines.compose import api
 from stackhand.engines.compose.unavailable import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
 from stackhand.failure import ExitCode, Failure
@@ -28,7 +29,6 @@ READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
 SILENT = 124  # the code of timeout(1)
 HOST = ("context", "inspect", "--format", "{{.Name}} {{.Endpoints.docker.Host}}")
-FILE_OF_ANOTHER = "COMPOSE_FILE"
 SHOWN = 10
 """Lines of what a command said before it failed."""
 NOT_THERE = re.compile(r"no such (?:image|container|object|volume|network)|network \S+ not found", re.IGNORECASE)
@@ -133,7 +133,7 @@ def run(
     try:
         done = subprocess.run(
             ["docker", *args],
-            env=environment,
+            env=environment or inherited.environment("docker"),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -163,8 +163,8 @@ def _accepted(message: str, accept: re.Pattern[str] | None) -> bool:
 
 
 def surroundings() -> dict[str, str]:
-    """Return the environment for a command of Compose: ours, but for COMPOSE_FILE, which names the file of another."""
-    return {name: value for name, value in os.environ.items() if name != FILE_OF_ANOTHER}
+    """Return the environment for a command of Compose."""
+    return inherited.environment("compose")
 
 
 def inspect(names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -245,7 +245,12 @@ def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
     """Run commands side by side; one that takes too long is ended, with the code of timeout(1)."""
     children = {
         name: subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            words,
+            env=inherited.environment("docker"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for name, words in commands.items()
     }

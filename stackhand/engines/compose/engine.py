@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stackhand import inherited
 from stackhand.engines import login
 from stackhand.engines.compose import containers, docker, gate, images, preflight, status
 from stackhand.engines.compose.containers import Container
@@ -216,24 +216,31 @@ class Compose(Engine):
             *("PGCLIENTENCODING=UTF8", f"PGCONNECT_TIMEOUT={CONNECT_WITHIN}"),
         )
         words = [word for setting in settings for word in ("--env", setting)]
-        return [*self.execute(service, *_terminal(), *words), tool], {**os.environ, "PGPASSWORD": password}
+        return [*self.execute(service, *_terminal(), *words), tool], inherited.environment(
+            "docker", PGPASSWORD=password
+        )
 
     def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
         """Return the client that is in the container."""
         script = 'exec "$(command -v valkey-cli || command -v redis-cli)"'
         words = self.execute(service, *_terminal(), "--env", "REDISCLI_AUTH")
         password = service.environment.get("REDIS_PASSWORD", "")
-        return [*words, "sh", "-c", script], {**os.environ, "REDISCLI_AUTH": password}
+        return [*words, "sh", "-c", script], inherited.environment("docker", REDISCLI_AUTH=password)
 
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command in a service's container, and return what it said."""
         return subprocess.run(
-            [*self.execute(service), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            [*self.execute(service), *words],
+            env=inherited.environment("docker"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell in the service's container."""
-        return [*self.execute(service, *_terminal()), "sh"], dict(os.environ), str(self.state.root)
+        return [*self.execute(service, *_terminal()), "sh"], inherited.environment("docker"), str(self.state.root)
 
     # --- details -------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from stackhand import inherited
 from stackhand.engines.compose import docker
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import Service, Stack
@@ -19,6 +20,16 @@ STEP = re.compile(r"^#\d+ (\[[^\]]+\] .*)$")
 PARTS = re.compile(r"^-{6}\n(.*?)^-{6}$", re.MULTILINE | re.DOTALL)
 CERTIFICATES = ("CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 NOT_PULLABLE = re.compile(r"(?:failed to resolve source metadata for|pull access denied for|manifest for) (\S+?)[:,]? ")
+
+WAYS_OUT = (
+    (r"x509|certificate", "give the container engine your network's certificate (/etc/docker/certs.d/REGISTRY/ca.crt)"),
+    (r"no space left on device", "make room for images: docker system prune"),
+    (
+        r"toomanyrequests|rate limit",
+        "docker login: the registry wants an account from this address for now",
+    ),
+)
+"""What is to be done about a refused pull whose cause is known; the most particular first."""
 
 Progress = Callable[[str], None]
 
@@ -107,9 +118,19 @@ def not_pullable(image: str, evidence: list[str]) -> Failure:
     return Failure(
         f"The image {image} is not on this machine and cannot be pulled.",
         evidence=evidence,
-        next="docker login, if it is private; a registry mirror (registry-mirrors in the engine's daemon.json), if its "
-        "registry cannot be reached; or without containers: ./inv up --engine embedded",
+        next=f"{_way_out(evidence)}; or without containers: ./inv up --engine embedded",
         code=ExitCode.PREFLIGHT,
+    )
+
+
+def _way_out(evidence: list[str]) -> str:
+    """Return what to do about a refused pull, by the most particular cause that its last lines name."""
+    for pattern, mend in WAYS_OUT:
+        if any(re.search(pattern, line, re.IGNORECASE) for line in evidence):
+            return mend
+    return (
+        "docker login, if it is private; a registry mirror (registry-mirrors in the engine's daemon.json), if its "
+        "registry cannot be reached"
     )
 
 
@@ -139,7 +160,7 @@ def stream(
     lines = []
     with subprocess.Popen(
         words,
-        env=environment,
+        env=environment or inherited.environment("docker"),
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackhand import inherited, ownership
 from stackhand.failure import ExitCode, Failure
 
 CANDIDATES = ("postgres", "nobody")
@@ -65,8 +66,9 @@ def choose(data: Path, needed: Iterable[Path]) -> Account | None:
     if os.getuid() != 0:
         if owner not in {None, os.getuid()}:
             raise Failure(
-                f"{data} belongs to {_name(owner or 0)}, not to you: it was made by another account, perhaps by root.",
-                next=f"sudo chown -R {os.getuid()} {data.parent}",
+                f"{data} belongs to {ownership.account(owner)}, and you are {ownership.account()}.",
+                evidence=["a command that ran as another account made it, such as sudo ./inv up"],
+                next=f"sudo chown -R {ownership.account()}: {data.parent.parent}",
                 code=ExitCode.PREFLIGHT,
             )
         return None
@@ -141,12 +143,8 @@ def _known(uid: int) -> bool:
     return True
 
 
-def _name(uid: int) -> str:
-    return pwd.getpwuid(uid).pw_name if _known(uid) else f"uid {uid}"
-
-
 def _said(argv: Sequence[str], **account: object) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+    environment = inherited.environment("server", LANG="C.UTF-8")
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
         argv,
         stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from stackhand import loglines
+from stackhand import inherited, loglines
 from stackhand.engines import login
 from stackhand.engines.embedded import gate, processes, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
@@ -60,6 +60,8 @@ class Embedded(Engine):
             try:
                 text = (self.state.services / f"{name}.json").read_bytes()
                 found[name] = msgspec.json.decode(text, type=Program)
+            except PermissionError:
+                raise
             except (OSError, msgspec.MsgspecError):
                 continue
         return found
@@ -160,9 +162,8 @@ class Embedded(Engine):
             Failure: the service does not run on this engine.
         """
         program = self._server(service).program()
-        passed_on = {key: os.environ[key] for key in ("TERM", "HOME", "USER", "PATH") if key in os.environ}
         chosen = os.environ.get("SHELL") or "/bin/sh"
-        return [chosen], passed_on | program.environment, program.directory
+        return [chosen], inherited.environment("shell") | program.environment, program.directory
 
     def _server(self, service: Service) -> Server:
         if service.embedded is None:

@@ -91,6 +91,7 @@ def _note_down(record: Path, fingerprint: str) -> list[int]:
     found["record"] = str(record)
     draft = record.with_suffix(".tmp")
     draft.write_text(json.dumps(found), encoding="utf-8")
+    draft.chmod(0o644)  # whatever the umask: the owner of the checkout may know what runs there
     draft.replace(record)
     return earlier
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -42,7 +43,11 @@ class Record:
 
 
 def read(run: Path, name: str) -> Record | None:
-    """Return the record of a service, dead or alive; None when there is none that can be read, or another's."""
+    """Return the record of a service, dead or alive; None when there is none, a damaged one, or another's.
+
+    Raises:
+        PermissionError: there is one that this account may not read.
+    """
     try:
         path = run / f"{name}.json"
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -50,6 +55,8 @@ def read(run: Path, name: str) -> Record | None:
             return None
         earlier = tuple(int(pid) for pid in found["earlier"])
         return Record(name, int(found["pid"]), str(found["birth"]), str(found["fingerprint"]), earlier)
+    except PermissionError:
+        raise
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -60,8 +67,16 @@ def _of_another(path: Path, written: Path) -> bool:
 
 
 def records(run: Path) -> dict[str, Record]:
-    """Return all records of a run folder by name."""
-    found = (read(run, path.stem) for path in sorted(run.glob("*.json")))
+    """Return all records of a run folder by name.
+
+    Raises:
+        PermissionError: there is such a folder, and this account may not list it.
+    """
+    try:
+        paths = sorted(run.iterdir())  # not glob(), which takes a folder that cannot be listed for an empty one
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    found = (read(run, path.stem) for path in paths if path.suffix == ".json")
     return {record.name: record for record in found if record}
 
 
@@ -129,6 +144,9 @@ def end(processes: Iterable[psutil.Process], patience: float, polite: Mapping[in
                 process.send_signal(signal.SIGCONT)
             except psutil.NoSuchProcess:
                 continue
+            except psutil.AccessDenied as error:
+                words = f"process {process.pid} is another account's"
+                raise PermissionError(errno.EPERM, words) from error
         waiting = _still_running(waiting, wait)
         if not waiting:
             return

@@ -6,8 +6,8 @@ import configparser
 import http.client
 import io
 import json
-import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from stackhand import inherited
 from stackhand.engines.embedded import launch, processes
 from stackhand.failure import Failure
 from stackhand.loglines import tail
@@ -30,6 +31,10 @@ ANSWER_WITHIN = 3.0
 START_WITHIN = 10.0
 STOPS_WITHIN = 15.0
 """Above the `stopwaitsecs` of every program, after which supervisord kills."""
+
+
+FILES, PROCESSES = 1024, 200
+"""What supervisord raises its own limits to, and thereby those of the services, where this account may."""
 
 
 class Gone(Exception):  # noqa: N818 - a state, not a fault: nobody supervises right now
@@ -74,6 +79,8 @@ class Supervisor:
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.socket))
         try:
             return getattr(proxy.supervisor, method)(*arguments)
+        except PermissionError as error:  # somebody answers, but not to this account
+            raise PermissionError(error.errno, error.strerror, str(self.socket)) from error
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
             raise Gone(str(error)) from error
 
@@ -102,6 +109,8 @@ class Supervisor:
             "pidfile": self._plain(self.state.run / "supervisord.pid"),
             "nodaemon": "true",
             "silent": "true",
+            "minfds": str(_limit(resource.RLIMIT_NOFILE, FILES)),
+            "minprocs": str(_limit(resource.RLIMIT_NPROC, PROCESSES)),
         }
         parser["rpcinterface:supervisor"] = {
             "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
@@ -148,11 +157,7 @@ class Supervisor:
             json.dumps(
                 {
                     "argv": [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)],
-                    "environment": {
-                        "PATH": os.environ.get("PATH", os.defpath),
-                        "LANG": "C.UTF-8",
-                        ROOT: str(self.state.root),
-                    },
+                    "environment": inherited.environment("server", LANG="C.UTF-8", **{ROOT: str(self.state.root)}),
                     "directory": str(self.state.root),
                     "account": None,
                     "umask": 0o022,
@@ -248,3 +253,9 @@ class Supervisor:
         if COMMENT.search(root) and text.startswith(root):
             return f"%(ENV_{ROOT})s{text.removeprefix(root).replace('%', '%%')}"
         return text.replace("%", "%%")
+
+
+def _limit(kind: int, wanted: int) -> int:
+    """Return what to ask of supervisord: it refuses to start where it cannot have that much."""
+    _, most = resource.getrlimit(kind)
+    return wanted if most == resource.RLIM_INFINITY else min(wanted, most)

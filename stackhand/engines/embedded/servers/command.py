@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from string import Template
 
+from stackhand import inherited
 from stackhand.engines import health
 from stackhand.engines.embedded.servers.base import Program, Server, digest_of
-
-PASSED_ON = ("HOME", "TMPDIR", "USER", "LOGNAME", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class Command(Server):
@@ -21,8 +20,7 @@ class Command(Server):
         """Return the command with its variables filled in."""
         assert self.service.embedded is not None  # noqa: S101 - see server_for
         embedded, port = self.service.embedded, self.service.port
-        environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-        environment |= {
+        environment = inherited.environment("service") | {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",

@@ -1,0 +1,92 @@
+"""What of the user's shell reaches which program."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from stackhand import inherited
+from tests.checkout import ROOT
+from tests.shells import HOSTILE
+
+FRIENDLY = {
+    "PATH": "/bin",
+    "HOME": "/home/alice",
+    "LC_ALL": "C.UTF-8",
+    "HTTPS_PROXY": "http://proxy:3128",
+    "no_proxy": "localhost",
+    "SSL_CERT_FILE": "/bundle.pem",
+    "DOCKER_HOST": "unix:///docker.sock",
+    "COMPOSE_PROFILES": "debug",
+    "WEB_PORT": "3111",
+    "AWS_PROFILE": "shop",
+    "TF_CLI_CONFIG_FILE": "/terraformrc",
+    "TF_VAR_aws_endpoint": "http://127.0.0.1:4566",
+    "SSH_AUTH_SOCK": "/agent",
+    "GITHUB_ACTOR": "alice",
+    "STACKHAND_PACE": "poll=1",
+}
+PERSON = {"PATH", "HOME", "LC_ALL"}
+NETWORK = {"HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE"}
+DOCKER = PERSON | NETWORK | {"DOCKER_HOST", "SSH_AUTH_SOCK"}
+REACHES = {
+    "ansible": set(FRIENDLY),
+    "docker": DOCKER | {"AWS_PROFILE"},
+    "compose": DOCKER | {"AWS_PROFILE", "COMPOSE_PROFILES", "WEB_PORT"},
+    "terraform": PERSON | NETWORK | {"AWS_PROFILE", "SSH_AUTH_SOCK", "TF_CLI_CONFIG_FILE", "TF_VAR_aws_endpoint"},
+    "session-manager": PERSON | NETWORK | {"AWS_PROFILE"},
+    "git": PERSON | {"SSH_AUTH_SOCK"},
+    "client": PERSON,
+    "shell": PERSON | {"SSH_AUTH_SOCK"},
+    "service": {"PATH", "HOME", "SSL_CERT_FILE"},
+    "server": {"PATH"},
+    "emulator": DOCKER,
+    "rehearsal": DOCKER | {"TF_CLI_CONFIG_FILE", "STACKHAND_PACE"},
+}
+
+
+@pytest.fixture(autouse=True)
+def shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell with settings for us and for others."""
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in {**FRIENDLY, **HOSTILE}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("program", sorted(inherited.REACHES))
+def test_a_program_gets_what_is_for_it_and_nothing_of_a_hostile_shell(program: str) -> None:
+    assert set(inherited.environment(program)) == REACHES[program]
+
+
+def test_what_we_add_wins_over_the_shell() -> None:
+    assert inherited.environment("terraform", AWS_PROFILE="other")["AWS_PROFILE"] == "other"
+
+
+def test_stackhand_pass_lets_more_through_by_name_and_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACKHAND_PASS", "GIT_DIR, TF_WORK*")
+    assert {"GIT_DIR", "TF_WORKSPACE"} < set(inherited.environment("git"))
+
+
+def test_the_compose_file_names_variables_in_four_ways(tmp_path: Path) -> None:
+    (tmp_path / "compose.override.yaml").write_text(
+        "services:\n  api:\n    image: ${IMAGE:-x}$TAG\n    environment:\n      - HANDED\n      - FIXED=1\n"
+        "    args:\n      KEYED:\n      PYTHONPATH: /app\n      LD_PRELOAD:\n"
+    )
+    (tmp_path / ".env.example").write_text("# type: port\nSHOP_PORT=1\n")
+    found = inherited._named(tmp_path)
+    assert {"IMAGE", "TAG", "HANDED", "KEYED", "SHOP_PORT"} <= found
+    assert not {"PYTHONPATH", "LD_PRELOAD", "FIXED"} & found
+
+
+def test_our_own_process_forgets_settings_of_invoke_and_python() -> None:
+    inherited.drop_foreign()
+    assert not [name for name in os.environ if re.match("INVOKE_|PYTHON", name)]
+
+
+def test_the_documented_table_names_every_program() -> None:
+    text = (ROOT / "docs" / "environment.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)) == set(inherited.REACHES)
