@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from stackhand import ROOT, console, engines, model, packages, playbook, settings, verification
+from stackhand import ROOT, console, engines, interruption, model, packages, playbook, settings, verification
+from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
 from stackhand.state import State
 
@@ -81,13 +82,18 @@ def restart(*, services: Sequence[str]) -> None:
         names = [name for name in engine.services() if not wished or name in wished]
         if not engine.runs():
             raise not_running(state)
-        reporter = console.Reporter(sys.stdout)
-        reporter.task(f"Restart {', '.join(names)}")
-        try:
-            for started in engine.restart(names, 120.0):
-                reporter.step(started.to_step(), changed=True)
-        finally:
-            reporter.stop()
+        with interruption.reported("restart"):
+            _restart(engine, names)
+
+
+def _restart(engine: Engine, names: Sequence[str]) -> None:
+    reporter = console.Reporter(sys.stdout)
+    reporter.task(f"Restart {', '.join(names)}")
+    try:
+        for started in engine.restart(names, 120.0):
+            reporter.step(started.to_step(), changed=True)
+    finally:
+        reporter.stop()
 
 
 def confirm(warning: str, name: str) -> None:

@@ -89,9 +89,15 @@ class Engine(ABC):
         """Return the services that were started last, in that order."""
         return list(self.state.read().get("services", []))
 
+    asked: ClassVar[str]
+    """What is asked for how the services are, in words that stand within a sentence."""
+
     @abstractmethod
     def status(self) -> list[ServiceStatus]:
         """Return how each service that was started last is now, in that order."""
+
+        self.notes: list[str] = []
+        """What `status` could not ask when it was last called, in sentences."""
 
     @abstractmethod
     def runs(self) -> bool:

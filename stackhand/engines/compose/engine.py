@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stackhand.engines import login
+from stackhand import deadline
+from stackhand.engines import health, login
 from stackhand.engines.compose import containers, docker, gate, images, preflight, status
 from stackhand.engines.compose.containers import Container
 from stackhand.engines.compose.database import Database
@@ -26,6 +28,7 @@ class Compose(Engine):
     """One checkout's stack in containers; see `Engine` for the surface."""
 
     name = "compose"
+    asked = "the container engine"
 
     @property
     def project(self) -> str:
@@ -78,7 +81,10 @@ class Compose(Engine):
         """Return how each container is, and what the service in it answers at its published port."""
         found = self.containers()
         served = self.state.read().get("served", {})
-        return [status.of(name, found.get(name), served.get(name, {})) for name in self.started()]
+        calls = {name: partial(status.of, name, found.get(name), served.get(name, {})) for name in self.started()}
+        answers = deadline.gather(calls, health.ALL_WITHIN)
+        late = {name: ServiceStatus.late(name, str(served.get(name, {}).get("address", "")), []) for name in calls}
+        return list((late | answers).values())
 
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""

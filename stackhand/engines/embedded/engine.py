@@ -8,14 +8,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 
-from stackhand import loglines
-from stackhand.engines import login
+from stackhand import deadline, loglines
+from stackhand.engines import health, login
 from stackhand.engines.embedded import gate, processes, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.base import no_port
@@ -31,12 +32,15 @@ from stackhand.state import State
 FOLLOW_POLL = 0.2
 STOP_WITHIN = 10.0
 REMAINS_WITHIN = 5.0
+START_ONLY_WITHIN = 60.0
+SILENT = "supervisord does not answer: a service that stops is not started again; ./inv down, then ./inv up"
 
 
 class Embedded(Engine):
     """One checkout's stack as processes of this machine; see `Engine` for the surface."""
 
     name = "embedded"
+    asked = "the supervisor"
 
     def __init__(self, state: State, stack: Stack | None = None) -> None:
         super().__init__(state, stack)
@@ -68,9 +72,20 @@ class Embedded(Engine):
 
     def status(self) -> list[ServiceStatus]:
         """Return how each service is now, in the order of their start."""
-        known = self.supervisor.processes()
-        records = processes.records(self.state.run)
-        return [status.of(each, known.get(name, {}), records.get(name)) for name, each in self.programs().items()]
+        programs, records = self.programs(), processes.records(self.state.run)
+        living = {name: records[name] for name in programs if name in records and records[name].alive}
+        asked = {name: partial(status.of, programs[name], {}, record) for name, record in living.items()}
+        calls: dict[str, Callable[[], Any]] = {processes.SUPERVISOR: self.supervisor.processes, **asked}
+        found = deadline.gather(calls, health.ALL_WITHIN)
+        known = found.get(processes.SUPERVISOR, {})
+        supervisor = records.get(processes.SUPERVISOR)
+        self.notes = [SILENT] if supervisor and supervisor.alive and not known else []
+        late = {name: ServiceStatus.late(name, programs[name].address, programs[name].ports) for name in living}
+        ended = {
+            name: status.of(programs[name], known.get(name, {}), records.get(name))
+            for name in programs.keys() - living.keys()
+        }
+        return [(late | ended | found)[name] for name in programs]
 
     def runs(self) -> bool:
         """Whether any process of this checkout lives, supervised or not."""
