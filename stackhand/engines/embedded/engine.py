@@ -22,7 +22,7 @@ from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.base import no_port
 from stackhand.engines.embedded.servers.postgres import Postgres
 from stackhand.engines.embedded.supervisor import Supervisor
-from stackhand.engines.engine import CONNECT_WITHIN, Engine, Started
+from stackhand.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -280,13 +280,23 @@ class Embedded(Engine):
         if volumes:
             shutil.rmtree(self.state.data, ignore_errors=True)
             shutil.rmtree(self.state.services, ignore_errors=True)
-            self.state.forget()
         shutil.rmtree(self.state.run, ignore_errors=True)
         return sorted(ran)
 
-    def data(self) -> list[str]:
+    def data(self) -> list[Kept]:
         """Return the folders in which services have left something."""
-        return sorted(map(str, self.state.data.iterdir())) if self.state.data.exists() else []
+        folders = sorted(self.state.data.iterdir()) if self.state.data.exists() else []
+        return [Kept(str(each.relative_to(self.state.root)), _total(each), _made(each)) for each in folders]
+
+    def used(self) -> bool:
+        """Whether there is a data folder, or a record of a process."""
+        return any(True for folder in (self.state.data, self.state.run) if folder.exists() for _ in folder.iterdir())
+
+    def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
+        """Start the database and nothing else; see `Engine.start_only`."""
+        progress(f"starting {service.name} on {self.name}")
+        self.prepare(progress)
+        self.start(service.name, START_ONLY_WITHIN)
 
     def listeners(self) -> dict[str, set[int]]:
         """Return the ports at which the services' own processes listen, by service."""
@@ -361,3 +371,17 @@ def _write(path: Path, content: bytes) -> bool:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _total(folder: Path) -> int:
+    """Return how many bytes the files of a folder have; one that goes meanwhile has none."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
+def _made(folder: Path) -> float | None:
+    """Return when a folder was made, as far as its oldest file tells."""
+    return min((each.lstat().st_mtime for each in folder.iterdir()), default=None)
