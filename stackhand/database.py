@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import msgspec
 
-from stackhand import ROOT, console, engines, migrations, model, outside, readiness, restoring, seeds, settings
+from stackhand import ROOT, console, engines, interruption, migrations, model, outside, readiness, restoring, seeds, settings
 from stackhand.engines import login
 from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
@@ -178,7 +178,8 @@ class Database:
 
 def migrate() -> None:
     """Apply the pending migrations."""
-    migrations.apply(Database.running().engine)
+    with interruption.reported("db.migrate"):
+        migrations.apply(Database.running().engine)
 
 
 def status(*, json: bool) -> None:
@@ -315,5 +316,13 @@ def _keep(database: Database, occasion: str) -> str:
 
 @contextmanager
 def _turn(verb: str):  # type: ignore[no-untyped-def]
-    with State(ROOT).turn(f"./inv {verb}", 60.0, console.tell):
-        yield
+    state = State(ROOT)
+    with state.turn(f"./inv {verb}", 60.0, console.tell):
+        before = set(state.snapshots.glob("*.dump"))
+        with interruption.reported(verb, lambda: _kept_since(before, state)):
+            yield
+
+
+def _kept_since(before: set[Path], state: State) -> list[str]:
+    """Return a sentence on each snapshot that was taken since."""
+    return [f"what was there is kept as {path.stem}" for path in set(state.snapshots.glob("before-*.dump")) - before]

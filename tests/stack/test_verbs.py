@@ -355,7 +355,7 @@ def test_losing_data_wants_the_name_typed_or_yes(stack: Checkout) -> None:
         said = stack.inv(*words, check=False)
         assert said.code == 2
         assert "--yes" in said.err
-    where = f"the volume {stack.name}_postgres" if stack.engine == "compose" else f"{stack.state}/data/postgres"
+    where = f"the volume {stack.name}_postgres" if stack.engine == "compose" else ".stackhand/data/postgres"
     assert where in said.err
     assert stack.ask("/health")[0] == 200
 

@@ -115,7 +115,11 @@ def container(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (BAD_AOF, "-v shop_redis:/from:ro -v shop_redis.damaged:/to redis:7-alpine -a /from/. /to && docker volume rm"),
+        (BAD_AOF, "-v shop_redis:/from:ro -v shop_redis.damaged-2"),
+        (
+            BAD_AOF,
+            ":/to redis:7-alpine -a /from/. /to && docker volume rm shop_redis, then ./inv up, which begins empty",
+        ),
         (POSTGRES[3], "docker volume rm shop_redis, then ./inv up, and ./inv db.restore NAME if you have a snapshot"),
         (FULL, "make room on the disk of the container engine"),
         ("The data directory was initialized by PostgreSQL version 15", "the image of that version"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from stackhand.engines import damage
@@ -45,7 +46,8 @@ def hints(container: dict[str, Any], lines: Sequence[str]) -> list[str]:
 
 def _move_away(volume: str, container: dict[str, Any]) -> str:
     """Return the commands that keep a volume's content in another one, and make room for a new one."""
-    mounts = ["-v", f"{volume}:/from:ro", "-v", f"{volume}.damaged:/to"]
+    aside = f"{volume}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # of its own: nothing is mixed with another day's
+    mounts = ["-v", f"{volume}:/from:ro", "-v", f"{aside}:/to"]
     copy = ["docker", "run", "--rm", "--user", "0", "--entrypoint", "cp", *mounts, _image(container)]
     words = shlex.join([*copy, "-a", "/from/.", "/to"])
     return f"./inv down && {words} && docker volume rm {volume}, then ./inv up"
