@@ -16,18 +16,26 @@ from stackhand.verb import task
     help={
         "engine": "auto, compose or embedded",
         "free-ports": "move all ports to a free block when one is taken, and keep it",
+        "copy-data": "copy the database from the other engine; what is here is kept as a snapshot",
         "timeout": "seconds each service has to become healthy",
         "json": "one JSON document on stdout",
     }
 )
-def up(c: Context, engine: str = "auto", free_ports: bool = False, timeout: float = 120.0, json: bool = False) -> None:
+def up(
+    c: Context,
+    engine: str = "auto",
+    free_ports: bool = False,
+    copy_data: bool = False,
+    timeout: float = 120.0,
+    json: bool = False,
+) -> None:
     """Start the stack and wait until every service is healthy."""
     from stackhand import local
 
-    local.up(engine=engine, free_ports=free_ports, timeout=timeout, json=json)
+    local.up(engine=engine, free_ports=free_ports, copy_data=copy_data, timeout=timeout, json=json)
 
 
-@task(help={"volumes": "remove the data as well", "yes": "do not ask for the stack's name"})
+@task(help={"volumes": "remove the data as well, on both engines", "yes": "do not ask for the stack's name"})
 def down(c: Context, volumes: bool = False, yes: bool = False) -> None:
     """Stop the stack; its data stays."""
     from stackhand import local

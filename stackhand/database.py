@@ -22,6 +22,7 @@ from stackhand import (
     console,
     engines,
     inherited,
+    interruption,
     migrations,
     model,
     outside,
@@ -190,7 +191,8 @@ class Database:
 
 def migrate() -> None:
     """Apply the pending migrations."""
-    migrations.apply(Database.running().engine)
+    with interruption.reported("db.migrate"):
+        migrations.apply(Database.running().engine)
 
 
 def status(*, json: bool) -> None:
@@ -326,5 +328,13 @@ def _keep(database: Database, occasion: str) -> str:
 
 @contextmanager
 def _turn(verb: str):  # type: ignore[no-untyped-def]
-    with State(ROOT).turn(f"./inv {verb}", 60.0, console.tell):
-        yield
+    state = State(ROOT)
+    with state.turn(f"./inv {verb}", 60.0, console.tell):
+        before = set(state.snapshots.glob("*.dump"))
+        with interruption.reported(verb, lambda: _kept_since(before, state)):
+            yield
+
+
+def _kept_since(before: set[Path], state: State) -> list[str]:
+    """Return a sentence on each snapshot that was taken since."""
+    return [f"what was there is kept as {path.stem}" for path in set(state.snapshots.glob("before-*.dump")) - before]

@@ -28,7 +28,7 @@ class Check:
     """One thing that was looked at.
 
     Args:
-        category: machine, engine, settings, services, ports or stack.
+        category: machine, engine, settings, services, ports, stack or data.
         name: what was looked at.
         status: pass, warn or fail.
         words: what was found.
@@ -210,6 +210,16 @@ def _stack() -> model.Stack:
     return model.load(ROOT, settings.ensure(ROOT, check=True).values)
 
 
+def _data() -> Iterator[Check]:
+    """Tell of data that the present engine does not see."""
+    state = State(ROOT)
+    for engine in engines.used(state)[1:]:
+        last = engines.remembered(state).name
+        if found := engine.data():
+            words = f"{engine.name} keeps data that {last} does not see: {', '.join(map(str, found))}"
+            yield Check("data", engine.name, "pass", words, f"./inv up --engine {last} --copy-data copies its database")
+
+
 CATEGORIES: dict[str, Callable[[], Iterator[Check]]] = {
     "machine": _machine,
     "engine": _engine,
@@ -217,4 +227,5 @@ CATEGORIES: dict[str, Callable[[], Iterator[Check]]] = {
     "services": _services,
     "ports": _ports,
     "stack": _running,
+    "data": _data,
 }

@@ -7,17 +7,30 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from stackhand import ROOT, console, engines, model, packages, playbook, settings, verification
+from stackhand import (
+    ROOT,
+    console,
+    engines,
+    interruption,
+    model,
+    otherengine,
+    packages,
+    playbook,
+    settings,
+    verification,
+)
+from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
 from stackhand.state import State
 
 
-def up(*, engine: str, free_ports: bool, timeout: float, json: bool) -> None:
+def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: bool) -> None:
     """Bring the stack up, or find it up already.
 
     Args:
         engine: the engine's name, or auto.
         free_ports: move the ports when one is taken.
+        copy_data: copy the database from the other engine.
         timeout: seconds each service may take, and to wait for our turn.
         json: one document on stdout instead of lines.
     """
@@ -27,12 +40,17 @@ def up(*, engine: str, free_ports: bool, timeout: float, json: bool) -> None:
     if not timeout > 0:  # nor NaN, which is never over
         raise Failure(f"--timeout {timeout:g} is no time to wait.", next="seconds, above 0", code=ExitCode.USAGE)
     with state.turn("./inv up", timeout, console.tell) as turn:
-        report = _already_up(state, engine)
+        report = None if copy_data else _already_up(state, engine)
         changed = report is None
         if report is None:
             if not packages.COLLECTIONS.current() and engines.choose(engine, state).name == "compose":
                 packages.COLLECTIONS.ensure()
-            variables = {"stack_engine": engine, "stack_free_ports": free_ports, "stack_timeout": timeout}
+            variables = {
+                "stack_engine": engine,
+                "stack_free_ports": free_ports,
+                "stack_copy_data": copy_data,
+                "stack_timeout": timeout,
+            }
             stream = sys.stderr if json else sys.stdout
             report = playbook.run("up", variables, stream=stream, turn=turn).report
     report = {**report, "changed": changed, "seconds": round(time.monotonic() - began, 2)}
@@ -51,18 +69,24 @@ def down(*, volumes: bool, yes: bool) -> None:
     """
     state = State(ROOT)
     with state.turn("./inv down", 60.0, console.tell) as turn:
-        engine = engines.remembered(state)
+        left = otherengine.left(state)
         name = str(state.read().get("name", ROOT.name))
-        lost = engine.data() if volumes else []
-        if not engine.runs() and not lost:
+        if not left.running and not (volumes and (left.data or left.unknown)):
             console.say(f"{name} is not running.")
             return
         if volumes and not yes:
-            confirm(f"This removes the data of {name}: {', '.join(lost) or 'there is none yet'}", name)
+            lost = ", ".join(map(str, left.data)) or "there is none yet"
+            confirm("; ".join([f"This removes the data of {name}: {lost}", *left.unknown]), name)
         outcome = playbook.run(
             "down", {"stack_state": "stopped", "stack_volumes": volumes}, stream=sys.stdout, turn=turn
         )
     console.say(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
+    if volumes and (unknown := outcome.report.get("unknown")):
+        raise Failure(
+            f"Not all data of {name} is removed.",
+            evidence=unknown,
+            next="./inv doctor; when Docker answers, ./inv down --volumes again",
+        )
 
 
 def restart(*, services: Sequence[str]) -> None:
@@ -81,13 +105,18 @@ def restart(*, services: Sequence[str]) -> None:
         names = [name for name in engine.services() if not wished or name in wished]
         if not engine.runs():
             raise not_running(state)
-        reporter = console.Reporter(sys.stdout)
-        reporter.task(f"Restart {', '.join(names)}")
-        try:
-            for started in engine.restart(names, 120.0):
-                reporter.step(started.to_step(), changed=True)
-        finally:
-            reporter.stop()
+        with interruption.reported("restart"):
+            _restart(engine, names)
+
+
+def _restart(engine: Engine, names: Sequence[str]) -> None:
+    reporter = console.Reporter(sys.stdout)
+    reporter.task(f"Restart {', '.join(names)}")
+    try:
+        for started in engine.restart(names, 120.0):
+            reporter.step(started.to_step(), changed=True)
+    finally:
+        reporter.stop()
 
 
 def confirm(warning: str, name: str) -> None:

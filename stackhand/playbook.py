@@ -16,9 +16,9 @@ from typing import IO, Any
 
 import psutil
 
-from stackhand import ROOT, inherited
+from stackhand import ROOT, inherited, interruption
 from stackhand.console import Reporter
-from stackhand.failure import ExitCode, Failure
+from stackhand.failure import Failure
 from stackhand.loglines import tail
 from stackhand.state import TURN_HELD, State
 
@@ -105,7 +105,9 @@ def run(
             code = child.wait()
         except KeyboardInterrupt:
             failure = _end(child, events, reporter, outcome)
-            raise (interrupted or _left(playbook))(failure) from None
+            if interrupted is not None:
+                raise interrupted(failure) from None
+            raise interruption.failure(playbook) from None
         finally:
             reporter.stop()
     outcome.seconds = time.monotonic() - began
@@ -180,20 +182,3 @@ def _kill(pid: int) -> None:
         for each in [*process.children(recursive=True), process]:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
-
-
-def _left(playbook: str) -> Callable[[Failure | None], Failure]:
-    """Return what says what an interrupted playbook has left of the stack."""
-
-    def words(_failure: Failure | None) -> Failure:
-        from stackhand import engines
-
-        running = [status.name for status in engines.remembered(State(ROOT)).status() if status.pid]
-        return Failure(
-            f"Interrupted during {playbook}.",
-            evidence=[f"running now: {', '.join(running) or 'nothing'}"],
-            next="./inv up to go on, ./inv down to stop",
-            code=ExitCode.INTERRUPTED,
-        )
-
-    return words

@@ -110,6 +110,6 @@ def no_other_engine(chosen: str, state: State) -> None:
     if running:
         raise Failure(
             f"This checkout runs on {known}, whose data {chosen} does not see.",
-            next=f"./inv down, then ./inv up --engine {chosen}",
+            next=f"./inv down, then ./inv up --engine {chosen} (with --copy-data the database comes along)",
             code=ExitCode.PREFLIGHT,
         )

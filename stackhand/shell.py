@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
-from stackhand import ROOT, console, engines, model, settings
+from stackhand import ROOT, console, deadline, engines, model, settings
+from stackhand.engines import health
+from stackhand.engines.engine import Engine
+from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.state import State
 
@@ -31,21 +35,66 @@ def open_page(services: Sequence[str]) -> None:
     """Open a service in the browser, and say its address in any case.
 
     Raises:
-        Failure: it has no page, or the stack does not run.
+        Failure: it has no page, or does not run.
     """
     from stackhand.local import not_running
 
     state = State(ROOT)
     engine = engines.remembered(state)
-    pages = {each.name: each.address for each in engine.status() if "://" in each.address}
-    if not engine.runs() or not pages:
+    if not engine.runs():
         raise not_running(state)
+    found = {each.name: each for each in engine.status()}
+    pages = _pages(engine, found.values())
+    if services and services[0] not in pages:
+        raise _no_page(services[0], found, pages)
+    if not pages:
+        raise _none_at_all(found.values())
     name = services[0] if services else list(pages)[-1]
-    if name not in pages:
-        raise Failure(f"{name!r} has no page.", evidence=[f"known: {', '.join(pages)}"], code=ExitCode.USAGE)
     console.say(pages[name])
+    if others := [each for each in pages if each != name and not services]:
+        console.tell(f"also: {', '.join(f'./inv open {each}' for each in others)}")
     if _has_browser():
         webbrowser.open(pages[name])
+
+
+def _pages(engine: Engine, found: Iterable[ServiceStatus]) -> dict[str, str]:
+    """Return the addresses of the services that run and answer in HTTP, by name, in the order of their start.
+
+    One with an `x-health` says so itself; any other that publishes a port is asked.
+    """
+    running = {each.name: each for each in found if each.address and each.state in {"healthy", "unhealthy"}}
+    unknown = [name for name in running if (engine.question(name) or {}).get("kind") == "tcp"]
+    asked = deadline.gather(
+        {name: partial(health.speaks_http, running[name].ports[0]) for name in unknown}, health.ALL_WITHIN
+    )
+    pages = {}
+    for name, each in running.items():
+        if "://" in each.address:
+            pages[name] = each.address
+        elif asked.get(name):
+            pages[name] = f"http://{each.address}"
+    return pages
+
+
+def _no_page(name: str, found: Mapping[str, ServiceStatus], pages: Mapping[str, str]) -> Failure:
+    if name not in found:
+        evidence = [f"known: {', '.join(found)}"]
+        return Failure(f"There is no service {name!r} in this stack.", evidence=evidence, code=ExitCode.USAGE)
+    status = found[name]
+    if status.state not in {"healthy", "unhealthy"}:
+        what = f"{name} is not running: {status.answer}."
+        return Failure(what, next=f"./inv logs {name}", code=ExitCode.UNHEALTHY)
+    evidence = [f"known: {', '.join(pages) or 'none'}"]
+    return Failure(f"{name!r} has no page.", evidence=evidence, code=ExitCode.USAGE)
+
+
+def _none_at_all(found: Iterable[ServiceStatus]) -> Failure:
+    return Failure(
+        "No service that runs answers in HTTP at a published port.",
+        evidence=[f"{each.name}: {each.state}{f' at {each.address}' if each.address else ''}" for each in found],
+        next="./inv status",
+        code=ExitCode.UNHEALTHY,
+    )
 
 
 def _has_browser() -> bool:

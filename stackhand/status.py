@@ -7,12 +7,15 @@ import sys
 import time
 from typing import Any
 
-from stackhand import ROOT, console, engines
+from stackhand import ROOT, console, deadline, engines
+from stackhand.engines.engine import Engine
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.state import State
 
 WATCH_INTERVAL = 1.0
+ANSWER_WITHIN = 1.6
+"""Seconds for everything that is asked: `./inv status` answers within two, whatever hangs."""
 STYLES = {"healthy": "green", "done": "green", "starting": "yellow", "unhealthy": "bold red", "failed": "bold red"}
 
 
@@ -43,13 +46,31 @@ def snapshot() -> dict[str, Any]:
     state = State(ROOT)
     known = state.read()
     engine = engines.remembered(state)
-    services = engine.status() if engine.runs() else []
+    found = services(engine)
     return {
         "stack": known.get("name", ROOT.name),
         "engine": known.get("engine"),
-        "status": overall(services),
-        "services": [service.to_dict() for service in services],
+        "status": overall(found),
+        "services": [service.to_dict() for service in found],
+        "notes": engine.notes,
     }
+
+
+def services(engine: Engine) -> list[ServiceStatus]:
+    """Return how each service is; none when nothing runs.
+
+    Raises:
+        Failure: the engine cannot be asked, or does not answer in time.
+    """
+    found = deadline.gather({"status": lambda: engine.status() if engine.runs() else []}, ANSWER_WITHIN)
+    if "status" not in found:
+        raise Failure(
+            f"How the services are is not known: {engine.asked} did not answer within {ANSWER_WITHIN:g} s.",
+            evidence=["they may run none the less"],
+            next="./inv doctor",
+            code=ExitCode.UNHEALTHY,
+        )
+    return found["status"]
 
 
 def overall(services: list[ServiceStatus]) -> str:
@@ -75,6 +96,8 @@ def _show(found: dict[str, Any]) -> None:
         for service in found["services"]
     ]
     console.table(rows, ["service", "state", "address", "up", "answer"], STYLES)
+    for note in found["notes"]:
+        console.say(f"{console.glyph('note')} {note}")
 
 
 def _watch(*, json: bool) -> None:

@@ -82,3 +82,15 @@ def create(name: str, state: State, stack: Stack | None = None) -> Engine:
 def remembered(state: State, stack: Stack | None = None) -> Engine:
     """Return the engine that this checkout used last."""
     return create(str(state.read().get("engine", "embedded")), state, stack)
+
+
+def other(name: str, state: State, stack: Stack | None = None) -> Engine:
+    """Return the engine that is not of that name."""
+    return create(next(each for each in NAMES if each != name), state, stack)
+
+
+def used(state: State) -> list[Engine]:
+    """Return the engines of which something may be left here: the one that was used last, then the other."""
+    last = remembered(state)
+    before = other(last.name, state)
+    return [last, *([before] if before.used() else [])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from subprocess import CompletedProcess
 from typing import Any, ClassVar
 
@@ -52,6 +53,33 @@ class Started:
         }
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A folder or volume in which services keep data.
+
+    Args:
+        place: what it is, in words.
+        size: in bytes; None where that is not known.
+        since: when it was made, in seconds since the epoch; None where that is not known.
+    """
+
+    place: str
+    size: int | None = None
+    since: float | None = None
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else _readable(self.size)
+        since = (
+            "" if self.since is None else f"since {datetime.fromtimestamp(self.since, UTC).astimezone():%Y-%m-%d %H:%M}"
+        )
+        facts = ", ".join(filter(None, (size, since)))
+        return f"{self.place} ({facts})" if facts else self.place
+
+
+def _readable(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
+
+
 class Engine(ABC):
     """One checkout's stack on one engine.
 
@@ -61,10 +89,14 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
+    asked: ClassVar[str]
+    """What is asked for how the services are, in words that stand within a sentence."""
 
     def __init__(self, state: State, stack: Stack | None = None) -> None:
         self.state = state
         self._stack = stack
+        self.notes: list[str] = []
+        """What `status` could not ask when it was last called, in sentences."""
 
     @property
     def stack(self) -> Stack:
@@ -161,8 +193,21 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def data(self) -> list[str]:
+    def data(self) -> list[Kept]:
         """Return the folders or volumes that `down` with `volumes` would remove."""
+
+    @abstractmethod
+    def used(self) -> bool:
+        """Whether this checkout has used this engine, as far as can be told without asking anybody."""
+
+    @abstractmethod
+    def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
+        """Start the database and nothing else, and wait until the settings open it.
+
+        Args:
+            service: the database.
+            progress: told how far it is.
+        """
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`; no secret."""

@@ -18,6 +18,8 @@ from stackhand.engines import login
 from stackhand.model import Service
 
 ANSWER_WITHIN = 1.0
+ALL_WITHIN = 1.2
+"""Seconds for all questions together: more than one read may take, for a service may answer byte by byte."""
 BODY_LIMIT = 64 * 1024
 UP_AFTER = 2.0
 """Seconds that a service must have stayed up which nobody can ask: a wrong setting or import ends most programs sooner,
@@ -88,6 +90,15 @@ def ask(question: dict[str, Any]) -> Answer:
     except (OSError, http.client.HTTPException) as error:
         answer = Answer(healthy=False, words=str(error) or type(error).__name__)
     return Answer(answer.healthy, answer.words, round((time.monotonic() - started) * 1000), answer.stack)
+
+
+def speaks_http(port: int) -> bool:
+    """Whether what listens at a port of this machine answers in HTTP, with whatever status."""
+    try:
+        _http(f"http://127.0.0.1:{port}/")
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
 
 
 def _http(url: str) -> Answer:

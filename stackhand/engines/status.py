@@ -44,6 +44,11 @@ class ServiceStatus:
     pid: int | None = None
     since: float | None = None
 
+    @classmethod
+    def late(cls, name: str, address: str, ports: list[int]) -> ServiceStatus:
+        """Return the status of a service whose answer did not come to an end in time."""
+        return cls(name, "unhealthy", "no complete answer in time", address, ports)
+
     @property
     def healthy(self) -> bool:
         """Whether nothing needs to be done about it."""

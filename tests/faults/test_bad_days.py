@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import struct
@@ -80,6 +81,41 @@ def test_a_damaged_data_folder_is_told_and_not_touched(running: Checkout) -> Non
     assert running.services()["postgres"]["state"] == "failed"
     assert control.read_bytes() == whole[:100]
     control.write_bytes(whole)
+
+
+def test_a_damaged_append_only_file_is_told_and_both_ways_out_work(running: Checkout) -> None:
+    data = running.state / "data" / "redis"
+    running.inv("cache.shell", stdin="SET kept seven")
+    running.inv("down")
+    file = next((data / "appendonlydir").glob("*.incr.aof"))
+    with file.open("ab") as aof:
+        aof.write(b"torn\r\n")
+    damaged = file.read_bytes()
+    said = running.inv("up", check=False)
+    assert said.code == 4
+    assert "redis stopped while it started" in said.err
+    assert f"next: mv {data} {data}.damaged, then ./inv up" in said.err
+    assert file.read_bytes() == damaged
+    assert f"{file} is damaged" in said.err
+    subprocess.run(_repair_command(said.err), input="y\n", text=True, check=True, capture_output=True)
+    running.inv("up")
+    assert "seven" in running.inv("cache.shell", stdin="GET kept").out
+
+
+def _repair_command(said: str) -> list[str]:
+    """Return the words of the command that the failure names."""
+    line = next(line for line in said.splitlines() if "is damaged; to keep" in line)
+    return shlex.split(line.partition("then: ")[2])
+
+
+def test_an_error_in_the_template_is_told_with_its_line(running: Checkout) -> None:
+    template = "web/nginx.conf.template"
+    whole = (running.path / template).read_text()
+    (running.path / template).write_text(f"nonsense here;\n{whole}")
+    said = running.inv("up", check=False)
+    (running.path / template).write_text(whole)
+    assert said.code == 4
+    assert f"next: fix {template}, line 1, then ./inv up" in said.err
 
 
 def test_a_data_folder_of_another_version_is_told_and_not_touched(running: Checkout) -> None:
@@ -174,7 +210,9 @@ def test_down_ends_what_a_killed_supervisor_left(running: Checkout) -> None:
 
 def test_stopped_supervisor_does_not_stop_the_verbs(running: Checkout) -> None:
     running.kill("supervisord", signal.SIGSTOP)
-    assert running.inv("status").code == 0
+    said = running.inv("status")
+    assert said.code == 0
+    assert "supervisord does not answer" in said.out
     assert "stopped: api, postgres, redis, web" in running.inv("down").out
 
 

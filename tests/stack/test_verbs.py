@@ -11,6 +11,7 @@ import subprocess
 import urllib.request
 import zipfile
 
+import psutil
 import pytest
 
 from stackhand.engines import health
@@ -28,7 +29,7 @@ def test_status_shows_each_service_with_its_address(stack: Checkout) -> None:
 def test_status_json_has_the_documented_shape(stack: Checkout) -> None:
     document = stack.inv("status", "--json").json
     assert document["status"] == "healthy"
-    assert set(document) == {"stack", "engine", "status", "services"}
+    assert set(document) == {"stack", "engine", "status", "services", "notes"}
     assert set(document["services"][0]) == {
         "name",
         "state",
@@ -110,6 +111,20 @@ def test_restart_takes_the_port_and_the_password_of_now(running: Checkout) -> No
     assert running.ask("/health/ready")[0] == 200
 
 
+def test_interrupted_restart_says_what_runs_and_what_is_stopped(running: Checkout) -> None:
+    page = running.pid("web")
+    child = running.start("restart")
+    eventually(lambda: not psutil.pid_exists(page), "the page is stopped")
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Interrupted during restart." in err
+    assert "running now: " in err
+    assert "next: ./inv up starts what is stopped" in err
+    running.inv("up")
+    assert running.ask("/health/ready")[0] == 200
+
+
 def test_shell_has_the_environment_of_the_service(stack: Checkout) -> None:
     said = stack.inv("shell", "api", stdin="echo $PORT $HOST; pwd", SHELL="/bin/sh")
     here = [str(stack.ports["API_PORT"]), "127.0.0.1", str(stack.path)]
@@ -117,7 +132,9 @@ def test_shell_has_the_environment_of_the_service(stack: Checkout) -> None:
 
 
 def test_open_says_the_address_where_no_browser_is(stack: Checkout) -> None:
-    assert stack.inv("open", DISPLAY="").out.strip() == f"http://127.0.0.1:{stack.ports['WEB_PORT']}"
+    said = stack.inv("open", DISPLAY="")
+    assert said.err.strip() == "also: ./inv open api"
+    assert said.out.strip() == f"http://127.0.0.1:{stack.ports['WEB_PORT']}"
     assert stack.inv("open", "api", DISPLAY="").out.strip() == f"http://127.0.0.1:{stack.ports['API_PORT']}"
 
 
@@ -338,7 +355,7 @@ def test_losing_data_wants_the_name_typed_or_yes(stack: Checkout) -> None:
         said = stack.inv(*words, check=False)
         assert said.code == 2
         assert "--yes" in said.err
-    where = f"the volume {stack.name}_postgres" if stack.engine == "compose" else f"{stack.state}/data/postgres"
+    where = f"the volume {stack.name}_postgres" if stack.engine == "compose" else ".stackhand/data/postgres"
     assert where in said.err
     assert stack.ask("/health")[0] == 200
 

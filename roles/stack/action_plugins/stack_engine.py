@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import engines, packages, preflight
+from stackhand import engines, otherengine, packages, preflight
 from stackhand.action import Action, step
 
 
 class ActionModule(Action):
     """Chooses the engine and has the ports free."""
 
-    options = frozenset({"engine", "free_ports"})
+    options = frozenset({"engine", "free_ports", "copy_data"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Return the engine's name and the services it will start."""
@@ -22,6 +22,7 @@ class ActionModule(Action):
         engine = self.engine(chosen.name, check=check)
         preflight.no_other_name(engine)
         notes = [f"left out, for it has no x-embedded: {name}" for name in engine.left_out()]
+        notes += otherengine.notes(engine, copying=bool(arguments.get("copy_data")))
         moved = preflight.ports(engine, free=bool(arguments.get("free_ports")), check=check)
         if moved:
             numbers = ", ".join(f"{key} {port}" for key, port in moved.items())

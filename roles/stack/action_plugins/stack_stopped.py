@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import engines
+from stackhand import otherengine
 from stackhand.action import Action, step
 
 
 class ActionModule(Action):
-    """Stops everything of this checkout, and says what that was."""
+    """Stops everything of this checkout, on both engines, and says what that was."""
 
     options = frozenset({"volumes"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Return what was stopped."""
         volumes = bool(arguments.get("volumes"))
-        engine = engines.remembered(self.state)
-        changed = engine.runs() or bool(volumes and engine.data())
+        left = otherengine.left(self.state)
+        changed = left.running or bool(volumes and left.data)
         if check:
             return {"changed": changed}
-        stopped = engine.down(volumes=volumes)
+        stopped, unknown = otherengine.stop(self.state, volumes=volumes)
         words = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
         return {
             "changed": changed or bool(stopped),
-            "step": step("down", words + ("; data removed" if volumes else "")),
-            "report": {"stopped": stopped, "volumes_removed": volumes},
+            "step": step("down", words + ("; data removed" if volumes else ""), notes=unknown if volumes else []),
+            "report": {"stopped": stopped, "volumes_removed": volumes and not unknown, "unknown": unknown},
         }

@@ -13,4 +13,7 @@ options:
   free_ports:
     description: Move all ports to a free block when one is taken, and keep it in C(.env).
     type: bool
+  copy_data:
+    description: Whether the database of the other engine is copied, and needs no mention.
+    type: bool
 """

@@ -66,6 +66,11 @@ def inspect(path: str, identity: str) -> dict[str, Any] | None:
     return dict(found) if found else None
 
 
+def volume_usage(path: str) -> list[dict[str, Any]]:
+    """Return all volumes with the bytes in them (`UsageData`). Raises as `listed` does."""
+    return list(_get(path, "/system/df?type=volume").get("Volumes") or [])
+
+
 def _get(path: str, target: str, *, may_be_gone: bool = False) -> Any:
     connection = _Local(path)
     try:

@@ -15,7 +15,7 @@ import psutil
 
 from stackhand import inherited, loglines
 from stackhand.engines import health, status
-from stackhand.engines.compose import docker
+from stackhand.engines.compose import docker, remedy
 from stackhand.engines.compose.unavailable import is_unavailable
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -27,7 +27,6 @@ SAME_START = 5.0
 OUT_OF_MEMORY = 137
 REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNORECASE)
 """What `docker logs --follow` says when its container went away."""
-OTHER_POSTGRESQL = "The data directory was initialized by PostgreSQL version"
 
 Container = dict[str, Any]
 """What `docker container inspect` says."""
@@ -163,13 +162,10 @@ def failure(service: str, container: Container, what: str) -> Failure:
     where = f"log: docker logs {name}; the container is left as it is"
     lines = _end_of_log(name, service)
     checks = ["last health check: " + last_check(container)] if container["State"].get("Health") else []
-    mend = f"mend it, then ./inv up (the whole log: ./inv logs {service})"
-    if any(OTHER_POSTGRESQL in line for line in lines):
-        mend = "the image of that version in docker-compose.yml, or ./inv down --volumes, which removes the data"
     return Failure(
         f"{service} {what}.",
-        evidence=[*checks, *(lines or ["(it said nothing)"]), where],
-        next=mend,
+        evidence=[*checks, *(lines or ["(it said nothing)"]), *remedy.hints(container, lines), where],
+        next=remedy.of(service, container, lines),
         code=ExitCode.UNHEALTHY,
     )
 

@@ -83,6 +83,12 @@ class Database:
             return notes
         return [*notes, *login.follow(service, why, lambda statement: self._sql(service, superuser, statement))]
 
+    def start(self) -> None:
+        """Start the server alone, and wait until it can be used."""
+        assert self._service is not None  # noqa: S101 - the caller has found it
+        self._engine.compose("up", "--detach", "--no-deps", self._service.name)
+        self._await(self._service)
+
     def _await(self, service: Service) -> None:
         """Wait for the server itself; whether it lets anybody in is another question."""
         deadline = time.monotonic() + HEALTHY_WITHIN

@@ -6,16 +6,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stackhand import inherited
-from stackhand.engines import login
-from stackhand.engines.compose import containers, docker, gate, images, preflight, status
+from stackhand import deadline, inherited
+from stackhand.engines import health, login
+from stackhand.engines.compose import containers, docker, gate, images, kept, preflight, status
 from stackhand.engines.compose.containers import Container
 from stackhand.engines.compose.database import Database
 from stackhand.engines.compose.unavailable import Unavailable
-from stackhand.engines.engine import CONNECT_WITHIN, Engine, Started
+from stackhand.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -26,11 +27,12 @@ class Compose(Engine):
     """One checkout's stack in containers; see `Engine` for the surface."""
 
     name = "compose"
+    asked = "the container engine"
 
     @property
     def project(self) -> str:
-        """The name of the Compose project: the stack's."""
-        return self._stack.name if self._stack else str(self.state.read().get("name", ""))
+        """The name of the Compose project: the stack's, or that of the containers and volumes made last."""
+        return self._stack.name if self._stack else kept.project(self.state)
 
     @property
     def database(self) -> Database:
@@ -78,7 +80,10 @@ class Compose(Engine):
         """Return how each container is, and what the service in it answers at its published port."""
         found = self.containers()
         served = self.state.read().get("served", {})
-        return [status.of(name, found.get(name), served.get(name, {})) for name in self.started()]
+        calls = {name: partial(status.of, name, found.get(name), served.get(name, {})) for name in self.started()}
+        answers = deadline.gather(calls, health.ALL_WITHIN)
+        late = {name: ServiceStatus.late(name, str(served.get(name, {}).get("address", "")), []) for name in calls}
+        return list((late | answers).values())
 
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""
@@ -142,7 +147,11 @@ class Compose(Engine):
         preflight.require_ours(self.containers().values(), self.state.root)
         done = self._have_images(progress)
         self.state.remember(
-            engine=self.name, name=self.stack.name, services=self.services(), served=self._served(self.services())
+            engine=self.name,
+            name=self.stack.name,
+            services=self.services(),
+            served=self._served(self.services()),
+            compose=kept.memory(self.stack),
         )
         self.state.remember(images=self._image_fingerprints())
         notes = self.database.reconcile(progress)
@@ -189,11 +198,12 @@ class Compose(Engine):
         """
         found = self.containers()
         preflight.require_ours(found.values(), self.state.root)
+        if volumes:
+            kept.require_ours(self.state)
         self._stop()
         if volumes:
             for volume in self.volumes():
                 docker.run("volume", "rm", volume)
-            self.state.forget()
         return sorted(name for name, each in found.items() if not containers.exited(each))
 
     def _stop(self) -> None:
@@ -203,9 +213,20 @@ class Compose(Engine):
         except docker.Failed as error:
             raise Failure(f"{self.project} could not be stopped.", evidence=error.evidence, next=error.next) from error
 
-    def data(self) -> list[str]:
+    def data(self) -> list[Kept]:
         """Return the volumes of this stack."""
-        return [f"the volume {name}" for name in self.volumes()]
+        return kept.described(self.volumes())
+
+    def used(self) -> bool:
+        """Whether containers and volumes of this checkout were made here."""
+        return kept.remembered(self.state)
+
+    def start_only(self, service: Service, progress: images.Progress) -> None:
+        """Start the database and nothing else; see `Engine.start_only`."""
+        preflight.require_ours(self.containers().values(), self.state.root)
+        self.database.reconcile(progress)
+        progress(f"starting {service.name} on {self.name}")
+        self.database.start()
 
     def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs in the container, and with which environment."""
@@ -309,4 +330,5 @@ class Compose(Engine):
 
 def _terminal() -> list[str]:
     """Return the flag for a command that a person types into."""
-    return ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+    streams = (sys.stdin, sys.stdout)  # Ansible's workers have closed theirs
+    return ["--tty"] if all(each and not each.closed and each.isatty() for each in streams) else []

@@ -8,20 +8,21 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 
-from stackhand import inherited, loglines
-from stackhand.engines import login
+from stackhand import deadline, inherited, loglines
+from stackhand.engines import health, login
 from stackhand.engines.embedded import gate, processes, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.base import no_port
 from stackhand.engines.embedded.servers.postgres import Postgres
 from stackhand.engines.embedded.supervisor import Supervisor
-from stackhand.engines.engine import CONNECT_WITHIN, Engine, Started
+from stackhand.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -31,12 +32,15 @@ from stackhand.state import State
 FOLLOW_POLL = 0.2
 STOP_WITHIN = 10.0
 REMAINS_WITHIN = 5.0
+START_ONLY_WITHIN = 60.0
+SILENT = "supervisord does not answer: a service that stops is not started again; ./inv down, then ./inv up"
 
 
 class Embedded(Engine):
     """One checkout's stack as processes of this machine; see `Engine` for the surface."""
 
     name = "embedded"
+    asked = "the supervisor"
 
     def __init__(self, state: State, stack: Stack | None = None) -> None:
         super().__init__(state, stack)
@@ -70,9 +74,20 @@ class Embedded(Engine):
 
     def status(self) -> list[ServiceStatus]:
         """Return how each service is now, in the order of their start."""
-        known = self.supervisor.processes()
-        records = processes.records(self.state.run)
-        return [status.of(each, known.get(name, {}), records.get(name)) for name, each in self.programs().items()]
+        programs, records = self.programs(), processes.records(self.state.run)
+        living = {name: records[name] for name in programs if name in records and records[name].alive}
+        asked = {name: partial(status.of, programs[name], {}, record) for name, record in living.items()}
+        calls: dict[str, Callable[[], Any]] = {processes.SUPERVISOR: self.supervisor.processes, **asked}
+        found = deadline.gather(calls, health.ALL_WITHIN)
+        known = found.get(processes.SUPERVISOR, {})
+        supervisor = records.get(processes.SUPERVISOR)
+        self.notes = [SILENT] if supervisor and supervisor.alive and not known else []
+        late = {name: ServiceStatus.late(name, programs[name].address, programs[name].ports) for name in living}
+        ended = {
+            name: status.of(programs[name], known.get(name, {}), records.get(name))
+            for name in programs.keys() - living.keys()
+        }
+        return [(late | ended | found)[name] for name in programs]
 
     def runs(self) -> bool:
         """Whether any process of this checkout lives, supervised or not."""
@@ -266,13 +281,23 @@ class Embedded(Engine):
         if volumes:
             shutil.rmtree(self.state.data, ignore_errors=True)
             shutil.rmtree(self.state.services, ignore_errors=True)
-            self.state.forget()
         shutil.rmtree(self.state.run, ignore_errors=True)
         return sorted(ran)
 
-    def data(self) -> list[str]:
+    def data(self) -> list[Kept]:
         """Return the folders in which services have left something."""
-        return sorted(map(str, self.state.data.iterdir())) if self.state.data.exists() else []
+        folders = sorted(self.state.data.iterdir()) if self.state.data.exists() else []
+        return [Kept(str(each.relative_to(self.state.root)), _total(each), _made(each)) for each in folders]
+
+    def used(self) -> bool:
+        """Whether there is a data folder, or a record of a process."""
+        return any(True for folder in (self.state.data, self.state.run) if folder.exists() for _ in folder.iterdir())
+
+    def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
+        """Start the database and nothing else; see `Engine.start_only`."""
+        progress(f"starting {service.name} on {self.name}")
+        self.prepare(progress)
+        self.start(service.name, START_ONLY_WITHIN)
 
     def listeners(self) -> dict[str, set[int]]:
         """Return the ports at which the services' own processes listen, by service."""
@@ -347,3 +372,17 @@ def _write(path: Path, content: bytes) -> bool:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _total(folder: Path) -> int:
+    """Return how many bytes the files of a folder have; one that goes meanwhile has none."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
+def _made(folder: Path) -> float | None:
+    """Return when a folder was made, as far as its oldest file tells."""
+    return min((each.lstat().st_mtime for each in folder.iterdir()), default=None)

@@ -125,7 +125,7 @@ def _stopped(supervisor: Supervisor, server: Server, log: Path, offset: int) -> 
     lines = evidence(log, offset)
     return Failure(
         f"{name} stopped while it started ({exits[-1] if exits else 'it could not be run'}).",
-        evidence=lines,
-        next=server.mend(lines),
+        evidence=[*lines, *server.hints(lines)],
+        next=server.remedy(lines),
         code=ExitCode.UNHEALTHY,
     )

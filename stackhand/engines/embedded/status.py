@@ -40,8 +40,15 @@ def of(program: Program, known: Mapping[str, object], record: Record | None) -> 
         program.ports,
         milliseconds=answer.milliseconds,
         pid=record.pid,
-        since=psutil.Process(record.pid).create_time(),
+        since=_since(record.pid),
     )
+
+
+def _since(pid: int) -> float | None:
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:  # it ended while it was asked
+        return None
 
 
 def _ended(program: Program, known: Mapping[str, object], record: Record | None) -> str:

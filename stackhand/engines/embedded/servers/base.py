@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from stackhand.engines import damage
 from stackhand.engines.embedded.accounts import Account, choose
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import TARGETS, Service, Stack
@@ -96,11 +97,19 @@ class Server(ABC):
         """Whether the next try may succeed, going by what the program said before it exited."""
         return False
 
-    def mend(self, lines: Sequence[str]) -> str:
+    def remedy(self, lines: Sequence[str]) -> str:
         """Return what to do about a program that stopped, going by what it said."""
-        if any("No space left on device" in line for line in lines):
+        if damage.disk_full(lines):
             return f"make room on the disk of {self.state.data}, then ./inv up"
-        return f"mend it, then ./inv up (the whole log: ./inv logs {self.service.name})"
+        return f"fix it, then ./inv up (the whole log: ./inv logs {self.service.name})"
+
+    def hints(self, lines: Sequence[str]) -> list[str]:  # noqa: ARG002 - for those who know their server better
+        """Return further ways to fix a program that stopped, going by what it said."""
+        return []
+
+    def move_away(self) -> str:
+        """Return the command that keeps a damaged data folder and makes room for a new one."""
+        return f"mv {self.data} {_unused(self.data)}, then ./inv up"
 
     @property
     def port(self) -> int:
@@ -207,6 +216,12 @@ def digest_of(files: Iterable[Path]) -> str:
         found = path.stat()
         lines.append(f"{path}:{found.st_size}:{found.st_mtime_ns}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _unused(folder: Path) -> Path:
+    """Return where a folder can be moved: mv would put it into one that is there already."""
+    names = (folder.with_name(f"{folder.name}.damaged{number}") for number in ("", *range(2, 1000)))
+    return next(path for path in names if not path.exists())
 
 
 def _hand_over(folder: Path, account: Account) -> None:

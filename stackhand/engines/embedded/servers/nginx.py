@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from stackhand.engines import health
@@ -57,12 +58,20 @@ class Nginx(Server):
         self.make_data(self.account())
         return []
 
+    def remedy(self, lines: Sequence[str]) -> str:
+        """Return what to do about a server that stopped: an error in its configuration is one of the template."""
+        pattern = re.compile(rf"\[emerg\].* in {re.escape(str(self.data))}/nginx\.conf:(\d+)")
+        found = next((each for each in map(pattern.search, lines) if each), None)
+        template = self.service.embedded.template if self.service.embedded else None
+        return f"fix {template}, line {found[1]}, then ./inv up" if found else super().remedy(lines)
+
     def _rendered(self, template: Path, variables: dict[str, str]) -> str:
         try:
             text = (self.stack.root / template).read_text(encoding="utf-8")
         except OSError as error:
             raise Failure(
                 f"The template {template} of service {self.service.name} cannot be read: {error.strerror}.",
+                next=f"put it there, or fix x-embedded of {self.service.name} in docker-compose.yml, then ./inv up",
                 code=ExitCode.PREFLIGHT,
             ) from error
         return re.sub(r"\$\{(\w+)\}", lambda found: variables.get(found[1], found[0]), text)

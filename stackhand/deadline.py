@@ -1,0 +1,44 @@
+"""Call functions side by side, with one deadline for all of them: whatever hangs costs no more than that."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def gather(calls: Mapping[str, Callable[[], Result]], within: float) -> dict[str, Result]:
+    """Return what the calls returned, in their order; those without an answer in time are missing.
+
+    Their threads are left behind and do not keep the program from ending.
+
+    Args:
+        calls: the functions by name.
+        within: seconds.
+
+    Raises:
+        Exception: the first that one of the calls raised in time.
+    """
+    results: dict[str, Result] = {}
+    errors: dict[str, Exception] = {}
+
+    def run(name: str, call: Callable[[], Result]) -> None:
+        try:
+            results[name] = call()
+        except Exception as error:
+            errors[name] = error
+
+    threads = [threading.Thread(target=run, args=each, daemon=True) for each in calls.items()]
+    deadline = time.monotonic() + within
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    for name in calls:
+        if name in errors:
+            raise errors[name]
+    finished = dict(results)
+    return {name: finished[name] for name in calls if name in finished}

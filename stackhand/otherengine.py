@@ -1,0 +1,99 @@
+"""The data on the engine that this checkout does not run on: what it is, and removing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackhand import engines
+from stackhand.engines.engine import Engine, Kept
+from stackhand.failure import Failure
+from stackhand.state import State
+
+
+def notes(engine: Engine, *, copying: bool) -> list[str]:
+    """Return what to say of the other engine's data when the engine changes, in sentences.
+
+    Args:
+        engine: the one that is about to start.
+        copying: whether the database is copied anyway.
+    """
+    state = engine.state
+    before = str(state.read().get("engine", engine.name))
+    other = engines.other(engine.name, state)
+    if before == engine.name or not other.used():
+        return []
+    try:
+        found = other.data()
+    except Failure as failure:
+        return [f"{other.name} may keep data of this checkout, which could not be looked at: {failure.what}"]
+    if not found:
+        return []
+    kept = f"{other.name} keeps data of this checkout, which {engine.name} does not see: {_list(found)}"
+    if copying:
+        return [kept]
+    own = engine.data()
+    instead = f"{engine.name} goes on with what it has: {_list(own)}" if own else f"{engine.name} begins with new data"
+    return [kept, f"{instead}; ./inv up --engine {engine.name} --copy-data copies the database over"]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What there is to stop and to remove, on both engines.
+
+    Args:
+        running: whether anything runs.
+        data: what is kept.
+        unknown: a sentence on what could not be looked at.
+    """
+
+    running: bool
+    data: list[Kept]
+    unknown: list[str]
+
+
+def left(state: State) -> Left:
+    """Return what is left of this checkout on both engines.
+
+    Raises:
+        Failure: the engine that was used last does not answer.
+    """
+    running, data, unknown = False, [], []
+    for number, engine in enumerate(engines.used(state)):
+        try:
+            running |= engine.runs()
+            data += engine.data()
+        except Failure as failure:
+            if number == 0:
+                raise
+            unknown.append(f"what {engine.name} keeps could not be looked at: {failure.what}")
+    return Left(running, data, unknown)
+
+
+def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str]]:
+    """Stop everything of this checkout on both engines.
+
+    Args:
+        state: the checkout's.
+        volumes: remove the data as well.
+
+    Returns:
+        The services that ran, and a sentence on what could not be looked at.
+
+    Raises:
+        Failure: the engine that was used last does not answer, or does not stop.
+    """
+    stopped, unknown = [], []
+    for number, engine in enumerate(engines.used(state)):
+        try:
+            stopped += engine.down(volumes=volumes)
+        except Failure as failure:
+            if number == 0:
+                raise
+            unknown.append(f"what {engine.name} keeps is not removed: {failure.what}")
+    if volumes and not unknown:
+        state.forget()
+    return stopped, unknown
+
+
+def _list(found: list[Kept]) -> str:
+    return ", ".join(map(str, found))

@@ -1,0 +1,142 @@
+"""What a server says of its data decides what to do: damage, a full disk and everything else differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackhand import model
+from stackhand.engines import damage
+from stackhand.engines.compose import remedy
+from stackhand.engines.embedded.servers import server_for
+from stackhand.model import Stack
+from stackhand.state import State
+
+BAD_AOF = (
+    "# Bad file format reading the append only file appendonly.aof.2.incr.aof: make a backup of your AOF file, "
+    "then use ./valkey-check-aof --fix <filename.manifest>"
+)
+REDIS = [
+    BAD_AOF,
+    "# Unexpected end of file reading the append only file appendonly.aof.2.incr.aof. You can: 1) Make a backup",
+    "# Bad file format reading the append only file appendonly.aof.2.base.rdb: make a backup of your AOF file",
+    "# Error reading the append only file appendonly.aof.2.incr.aof, error: unknown command 'FOO'",
+    "# Unable to obtain the AOF file appendonly.aof.2.base.rdb length. stat: No such file or directory",
+    "*** FATAL AOF MANIFEST FILE ERROR ***",
+    "# Internal error in RDB reading offset 0, function at rdb.c:2986 -> Unknown RDB encoding type 90",
+    "# Short read or OOM loading DB. Unrecoverable error, aborting now.",
+]
+POSTGRES = [
+    "FATAL:  incorrect checksum in control file",
+    'FATAL:  could not read file "global/pg_control": read 100 of 296',
+    'but could not open file "/data/global/pg_control": No such file or directory',
+    "PANIC:  could not locate a valid checkpoint record",
+    'FATAL:  relation mapping file "global/pg_filenode.map" contains invalid data',
+    "FATAL:  could not access status of transaction 741",
+]
+FULL = "# Write error writing append only file on disk: No space left on device"
+
+
+@pytest.mark.parametrize("line", REDIS)
+def test_damaged_data_of_redis_is_told(line: str) -> None:
+    assert damage.redis(["Server initialized", line])
+    assert not damage.postgres([line])
+
+
+@pytest.mark.parametrize("line", POSTGRES)
+def test_damaged_data_of_postgresql_is_told(line: str) -> None:
+    assert damage.postgres(["starting PostgreSQL 16", line])
+    assert not damage.redis([line])
+
+
+def test_a_full_disk_is_no_damage() -> None:
+    lines = [FULL, "# Short read or OOM loading DB."]
+    assert damage.disk_full(lines)
+    assert not damage.redis(lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [(REDIS[0], "appendonly.aof.2.incr.aof"), (REDIS[1], "appendonly.aof.2.incr.aof"), (REDIS[3], None)],
+)
+def test_the_file_that_can_be_cut_off_is_named(line: str, file: str | None) -> None:
+    assert damage.truncatable([line]) == file
+
+
+@pytest.fixture
+def stack(folder: Path) -> Stack:
+    (folder / "docker-compose.yml").write_text("""\
+name: shop
+services:
+  redis: {image: redis, ports: ["127.0.0.1:9001:6379"], x-embedded: {engine: redis}}
+  postgres: {image: postgres, ports: ["127.0.0.1:9002:5432"], x-embedded: {engine: postgres}}
+  web: {image: nginx, ports: ["127.0.0.1:9003:80"], x-embedded: {engine: nginx, template: web/site.template}}
+""")
+    return model.load(folder, {})
+
+
+@pytest.mark.parametrize(
+    ("service", "line", "next_command"),
+    [
+        ("redis", BAD_AOF, "mv {data}/redis {data}/redis.damaged2, then ./inv up, which begins empty"),
+        ("redis", FULL, "make room on the disk of {data}, then ./inv up"),
+        ("redis", "# Fatal config file error", "fix it, then ./inv up (the whole log: ./inv logs redis)"),
+        (
+            "postgres",
+            POSTGRES[0],
+            "mv {data}/postgres {data}/postgres.damaged, then ./inv up, and ./inv db.restore NAME",
+        ),
+        ("postgres", f"PANIC: {FULL} pg_control", "make room on the disk of {data}, then ./inv up"),
+        (
+            "web",
+            'nginx: [emerg] unknown directive "x" in {data}/web/nginx.conf:12',
+            "fix web/site.template, line 12, then",
+        ),
+    ],
+)
+def test_each_server_of_this_machine_has_a_way_out(
+    stack: Stack, folder: Path, service: str, line: str, next_command: str
+) -> None:
+    state = State(folder)
+    state.make()
+    (state.data / "redis.damaged").mkdir()  # of another day: mv would put the folder into it
+    server = server_for(stack.services[service], stack, state)
+    said = server.remedy([line.format(data=state.data)])
+    assert said.startswith(next_command.format(data=state.data))
+
+
+def container(**fields: Any) -> dict[str, Any]:
+    volume = {"Type": "volume", "Name": "shop_redis", "Destination": "/data"}
+    return {"Mounts": [{"Type": "bind"}, volume], "Config": {"Image": "redis:7-alpine"}, **fields}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (BAD_AOF, "-v shop_redis:/from:ro -v shop_redis.damaged-2"),
+        (
+            BAD_AOF,
+            ":/to redis:7-alpine -a /from/. /to && docker volume rm shop_redis, then ./inv up, which begins empty",
+        ),
+        (POSTGRES[3], "docker volume rm shop_redis, then ./inv up, and ./inv db.restore NAME if you have a snapshot"),
+        (FULL, "make room on the disk of the container engine"),
+        ("The data directory was initialized by PostgreSQL version 15", "the image of that version"),
+        ("anything else", "fix it, then ./inv up (the whole log: ./inv logs redis)"),
+    ],
+)
+def test_each_container_has_a_way_out(line: str, words: str) -> None:
+    assert words in remedy.of("redis", container(), [line])
+
+
+def test_a_container_without_a_volume_is_not_sent_to_one() -> None:
+    assert remedy.of("redis", container(Mounts=[]), [BAD_AOF]).startswith("fix it")
+    assert remedy.hints(container(Mounts=[]), [BAD_AOF]) == []
+
+
+def test_a_container_s_damaged_file_can_be_cut_off_in_its_volume() -> None:
+    hint = remedy.hints(container(), [BAD_AOF])[0]
+    assert (
+        "-v shop_redis:/data redis:7-alpine redis-check-aof --fix /data/appendonlydir/appendonly.aof.2.incr.aof" in hint
+    )

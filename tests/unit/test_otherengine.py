@@ -1,0 +1,140 @@
+"""What is said of the other engine's data, and what becomes of it, without an engine that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stackhand import copydata, engines, model, otherengine
+from stackhand.engines.compose import kept
+from stackhand.engines.compose.engine import Compose
+from stackhand.engines.embedded.engine import Embedded
+from stackhand.engines.engine import Kept
+from stackhand.failure import Failure
+from stackhand.state import State
+
+NOBODY = "unix:///nonexistent/docker.sock"
+FILE = """\
+name: shop-1234
+services:
+  postgres: {image: "postgres:16", ports: ["127.0.0.1:9001:5432"], x-embedded: {engine: postgres}}
+"""
+
+
+@pytest.fixture
+def state(folder: Path, monkeypatch: pytest.MonkeyPatch) -> State:
+    monkeypatch.setenv("DOCKER_HOST", NOBODY)
+    (folder / "docker-compose.yml").write_text(FILE)
+    found = State(folder)
+    found.make()
+    return found
+
+
+def data_on_embedded(state: State) -> None:
+    (state.data / "postgres").mkdir()
+    (state.data / "postgres" / "PG_VERSION").write_text("16\n")
+    state.remember(engine="embedded", name="shop-1234")
+
+
+def used_compose(state: State, **more: Any) -> None:
+    state.remember(compose={"project": "shop-1234", "root": str(state.root), **more})
+
+
+def compose_of(state: State, monkeypatch: pytest.MonkeyPatch, own: list[Kept]) -> Compose:
+    engine = Compose(state, model.load(state.root, {}))
+    monkeypatch.setattr(engine, "data", lambda: own)
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("own", "copying", "second"),
+    [
+        ([], False, ["compose begins with new data; ./inv up --engine compose --copy-data copies the database over"]),
+        ([Kept("the volume shop")], False, ["compose goes on with what it has: the volume shop; ./inv up --engine"]),
+        ([], True, []),
+    ],
+)
+def test_a_change_of_the_engine_says_what_stays_behind(
+    state: State, monkeypatch: pytest.MonkeyPatch, own: list[Kept], copying: bool, second: list[str]
+) -> None:
+    data_on_embedded(state)
+    first, *rest = otherengine.notes(compose_of(state, monkeypatch, own), copying=copying)
+    assert first.startswith(
+        "embedded keeps data of this checkout, which compose does not see: .stackhand/data/postgres ("
+    )
+    assert "0.0 KiB, since 20" in first
+    assert [said.startswith(begin) for said, begin in zip(rest, second, strict=True)] == [True] * len(second)
+
+
+def test_the_same_engine_as_before_says_nothing(state: State) -> None:
+    data_on_embedded(state)
+    used_compose(state)
+    assert otherengine.notes(Embedded(state), copying=False) == []
+
+
+def test_volumes_that_cannot_be_looked_at_are_not_called_none(state: State) -> None:
+    state.remember(engine="compose", name="shop-1234")
+    used_compose(state)
+    said = otherengine.notes(Embedded(state), copying=False)
+    assert len(said) == 1
+    assert said[0].startswith("compose may keep data of this checkout, which could not be looked at: ")
+
+
+def test_volumes_that_cannot_be_looked_at_are_remembered_when_the_rest_is_removed(state: State) -> None:
+    data_on_embedded(state)
+    used_compose(state)
+    left = otherengine.left(state)
+    assert [str(each).partition(" ")[0] for each in left.data] == [".stackhand/data/postgres"]
+    assert left.unknown[0].startswith("what compose keeps could not be looked at: ")
+    stopped, unknown = otherengine.stop(state, volumes=True)
+    assert stopped == []
+    assert unknown[0].startswith("what compose keeps is not removed: ")
+    assert not state.data.exists()
+    assert engines.used(state)[1].name == "compose"
+
+
+def test_removing_everything_forgets_everything_but_the_engine(state: State) -> None:
+    data_on_embedded(state)
+    assert otherengine.stop(state, volumes=True) == ([], [])
+    assert state.read() == {"engine": "embedded"}
+
+
+def test_the_volumes_of_the_checkout_that_this_one_is_a_copy_of_are_left_alone(state: State, tmp_path: Path) -> None:
+    used_compose(state, root=str(tmp_path))
+    with pytest.raises(Failure, match="are those of the checkout"):
+        kept.require_ours(state)
+    used_compose(state, root="/nonexistent/moved")  # and is no more
+    kept.require_ours(state)
+
+
+def test_a_copy_from_an_engine_without_data_is_refused(state: State) -> None:
+    with pytest.raises(Failure, match="There is no data of this checkout on compose that could be copied"):
+        copydata.keep(Embedded(state, model.load(state.root, {})), print)
+
+
+def test_a_copy_of_a_stack_that_was_renamed_since_is_refused(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    used_compose(state, project="shop-before")
+    monkeypatch.setattr(Compose, "data", lambda _: [Kept("the volume shop-before_postgres")])
+    with pytest.raises(Failure) as raised:
+        copydata.keep(Embedded(state, model.load(state.root, {})), print)
+    assert raised.value.next == "COMPOSE_PROJECT_NAME=shop-before in .env, then repeat the command"
+
+
+def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Embedded(state, model.load(state.root, {}))
+    monkeypatch.setattr(engine, "start_only", lambda *_: None)
+    monkeypatch.setattr(copydata.Database, "sql", lambda *_, **__: "160014")
+    replaced: list[object] = []
+    monkeypatch.setattr(copydata.Database, "replace", lambda *_: replaced.append(1))
+    with pytest.raises(Failure) as raised:
+        copydata.restore(engine, copydata.Copied("from-compose", "compose", 17), print)
+    what = "The database on compose is one of PostgreSQL 17, and embedded runs 16, which cannot read it."
+    assert (raised.value.what, replaced) == (what, [])
+    source: Any = SimpleNamespace(engine=SimpleNamespace(name="compose"), name="shop", sql=lambda *_, **__: "170001")
+    with pytest.raises(Failure, match="PostgreSQL 17"):
+        copydata._dumped(source, engine)
