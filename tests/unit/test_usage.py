@@ -40,7 +40,12 @@ def examples() -> list[str]:
         ):
             found |= {each.strip() for text in block for each in EXAMPLE.findall(text)}
     return sorted(
-        each for each in found if not each.startswith("--") and each.split()[0].islower() and each.count('"') != 1
+        each
+        for each in found
+        if not each.startswith("--")
+        and each.split()[0].islower()
+        and not each.startswith("help")
+        and each.count('"') != 1
     )
 
 
