@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from pathlib import Path
@@ -48,6 +49,15 @@ REACHES = {
 }
 
 
+WHOLE_SHELL = {
+    "development.py": "a developer's own tools",
+    "launch.py": "ps, which reads nothing of it",
+    "packages.py": "inv, which has a list of its own",
+    "ports.py": "lsof, which reads nothing of it",
+    "supervisor.py": "launch.py, which becomes a program with a complete environment",
+}
+
+
 @pytest.fixture(autouse=True)
 def shell(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell with settings for us and for others."""
@@ -90,3 +100,11 @@ def test_our_own_process_forgets_settings_of_invoke_and_python() -> None:
 def test_the_documented_table_names_every_program() -> None:
     text = (ROOT / "docs" / "environment.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)) == set(inherited.REACHES)
+
+
+def test_every_program_is_started_with_an_environment_of_its_own() -> None:
+    for path in sorted([*(ROOT / "stackhand").rglob("*.py"), *(ROOT / "roles").rglob("*.py")]):
+        calls = [each for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(each, ast.Call)]
+        starts = [each for each in calls if ast.unparse(each.func) in {"subprocess.run", "subprocess.Popen"}]
+        bare = [each.lineno for each in starts if "env" not in {keyword.arg for keyword in each.keywords}]
+        assert not bare or path.name in WHOLE_SHELL, f"{path}: {bare} inherit the whole shell"
