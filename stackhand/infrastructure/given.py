@@ -139,11 +139,11 @@ def _wrong(environment: Environment, given: Mapping[str, str], root: Path) -> It
 def _missing(given: Mapping[str, str], root: Path) -> Iterator[str]:
     """What Compose insists on has no default; where `.env.example` says that it is no secret, the file has to."""
     entries = schema.read(root / ".env.example")
-    for service in read(root / FILE)["services"].values():
-        texts = [*environment_of(service).values(), *(str(service.get(key)) for key in FILLED)]
-        for name in {name for text in texts for name in re.findall(REQUIRED, text) if "x-aws" in service}:
-            if name in entries and entries[name].kind != "secret" and name not in OF_TERRAFORM and not given.get(name):
-                yield f"{name} has no value, and {FILE} requires one"
+    services = [service for service in read(root / FILE)["services"].values() if "x-aws" in service]
+    texts = [str(text) for each in services for text in (*environment_of(each).values(), *map(each.get, FILLED))]
+    for name in sorted({name for text in texts for name in re.findall(REQUIRED, text)} & entries.keys()):
+        if entries[name].kind != "secret" and name not in OF_TERRAFORM and not given.get(name):
+            yield f"{name} has no value, and {FILE} requires one"
 
 
 def _text(value: Any) -> str:
