@@ -17,7 +17,19 @@ from typing import IO, Any
 
 import msgspec
 
-from stackhand import ROOT, console, engines, interruption, migrations, model, outside, readiness, restoring, seeds, settings
+from stackhand import (
+    ROOT,
+    console,
+    engines,
+    interruption,
+    migrations,
+    model,
+    outside,
+    readiness,
+    restoring,
+    seeds,
+    settings,
+)
 from stackhand.engines import login
 from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
