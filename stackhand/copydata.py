@@ -81,7 +81,7 @@ def restore(engine: Engine, copied: Copied, progress: Callable[[str], None]) -> 
         target.save(name)
         lines.append(f"{engine.name} had a database already; it is kept as the snapshot {name}")
     progress(f"restoring the database of {copied.engine}")
-    target.replace(target.file(copied.snapshot))
+    lines += target.replace(target.file(copied.snapshot))
     lines.append(f"kept as the snapshot {copied.snapshot}, and on {copied.engine} as it was")
     lines.append("only the database was copied: a cache, and files of other services, begin anew")
     return lines
