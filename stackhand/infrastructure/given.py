@@ -18,7 +18,6 @@ from stackhand.release.preflight import CANNOT_TELL
 
 OUTPUT = "given_secrets"
 """Terraform's output: the variable, and the name of its parameter."""
-KEY = "aws_kms_alias.main"
 OF_TERRAFORM = frozenset({"COMPOSE_PROJECT_NAME", "ENVIRONMENT", "METRICS_EMF"})
 """The variables that it sets itself."""
 
@@ -76,12 +75,11 @@ def require(environment: Environment, given: Mapping[str, str]) -> None:
 
 
 def put(environment: Environment, name: str) -> str:
-    """Return the command that gives a parameter its value, which it reads, so that it is in no history of a shell."""
-    key = f"alias/{environment.stack}-{environment.name}"
-    return (
-        f"aws ssm put-parameter --region {environment.region} --type SecureString --key-id {key} "
-        f'--name {name} --value "$(cat)"'
-    )
+    """Return the command that gives a parameter its value, which it reads, so that it is in no history of a shell.
+
+    It names no key: the account's own for SSM is there before the environment, and outlives it.
+    """
+    return f'aws ssm put-parameter --region {environment.region} --type SecureString --name {name} --value "$(cat)"'
 
 
 def _make_up(environment: Environment, lacking: Mapping[str, str]) -> None:
@@ -103,13 +101,7 @@ def left(environment: Environment, given: Mapping[str, str]) -> list[str]:
     if not given:
         return []
     command = f"aws ssm delete-parameters --region {environment.region} --names {' '.join(given.values())}"
-    return [f"{', '.join(given)} stay in SSM, and cannot be read once their key is deleted, in 30 days: {command}"]
-
-
-def first(planned: Mapping[str, Any]) -> bool:
-    """Whether a plan makes the key that secrets are encrypted with: before there is one, none can be given."""
-    changes = planned.get("resource_changes", [])
-    return any(each["address"] == KEY and "create" in each["change"]["actions"] for each in changes)
+    return [f"given secrets in SSM, until you delete them: {command}"]
 
 
 def kept(planned: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:

@@ -100,7 +100,6 @@ def _holding(environment: Environment) -> list[str]:
         if each["type"] in HOLDS_DATA:
             name = each["values"].get("identifier") or each["values"].get("name") or each["values"].get("bucket")
             lines.append(f"{HOLDS_DATA[each['type']]}: {name or each['values'].get('id', each['address'])}")
-    lines += [f"given secret: {name} (its key)" for name in given.of(state).values()]
     return sorted(lines) or [each["address"] for each in resources][:10]
 
 

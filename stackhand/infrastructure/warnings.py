@@ -41,5 +41,5 @@ def _alarms(environment: Environment, planned: Mapping[str, Any], *, refreshed: 
 def _secrets(environment: Environment, planned: Mapping[str, Any]) -> Iterator[str]:
     output = planned.get("planned_values", {}).get("outputs", {}).get(given.OUTPUT, {})
     for variable, name in (given.missing(environment, output.get("value") or {}) or {}).items():
-        how = "says how to give it one" if given.first(planned) else f"would stop: {given.put(environment, name)}"
-        yield f"{variable} has no value in {environment.name}, which only you can give; a deploy {how}"
+        how = given.put(environment, name)
+        yield f"{variable} has no value in {environment.name}, which only you can give; a deploy would stop: {how}"

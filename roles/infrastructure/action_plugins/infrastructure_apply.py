@@ -23,9 +23,7 @@ class ActionModule(Action):
         restored = Restore(**arguments["restore"])
         if not arguments["may_lose_data"]:
             losses.refuse(environment.name, plan, allowed=restored.addresses)
-        first = given.KEY in {each["address"] for concern in plan["concerns"] for each in concern["resources"]}
-        if not first:  # before there is a key, no secret can be given that is encrypted with it
-            given.require(environment, arguments["outputs"].get(given.OUTPUT, {}))
+        given.require(environment, arguments["outputs"].get(given.OUTPUT, {}))
         if check:
             return {"changed": bool(plan["changed"])}
         terraform = Terraform(environment, self.progress, self.count)
@@ -38,8 +36,6 @@ class ActionModule(Action):
         terraform.plan_file.unlink(missing_ok=True)
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
         found = terraform.outputs() if plan["changed"] else arguments["outputs"]
-        if first:
-            given.require(environment, found.get(given.OUTPUT, {}))
         done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
         words = ", ".join(done) or ("outputs" if plan["changed"] else "as the files say")
         concerns = {each["name"]: len(each["resources"]) for each in plan["concerns"]}
