@@ -31,7 +31,9 @@ def test_the_database_comes_along_and_everything_is_removed_on_request(running: 
     label = f"label=com.docker.compose.project={running.name}"
     assert docker("volume", "ls", "--quiet", "--filter", label) == ""
     assert not (running.state / "data").exists()
-    assert [path.name.partition("-2")[0] for path in (running.state / "snapshots").glob("from-*")] == ["from-compose"]
+    assert [path.name.partition("-2")[0] for path in (running.state / "snapshots").glob("from-*.dump")] == [
+        "from-compose"
+    ]
 
 
 def _joined(text: str) -> str:
