@@ -246,7 +246,7 @@ def plan() -> None:
 def shell() -> None:
     """Become psql; does not return."""
     database = Database.running()
-    argv, environment = database.engine.client(database.service, "psql", database.name)
+    argv, environment = database.engine.client(database.service, "psql", database.name, interactive=True)
     sys.stdout.flush()
     os.execvpe(argv[0], argv, inherited.environment("client") | environment)  # noqa: S606 - the very purpose
 

@@ -214,8 +214,17 @@ class Engine(ABC):
         return {}
 
     @abstractmethod
-    def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
-        """Return how to run one of PostgreSQL's programs against a service, and with which environment."""
+    def client(
+        self, service: Service, tool: str, database: str, *, interactive: bool = False
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs against a service, and with which environment.
+
+        Args:
+            service: the database.
+            tool: psql, pg_dump or pg_restore.
+            database: its name.
+            interactive: whether a person may type into it.
+        """
 
     @abstractmethod
     def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:

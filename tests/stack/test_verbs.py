@@ -16,6 +16,7 @@ import pytest
 
 from stackhand.engines import health
 from tests.checkout import Checkout, eventually
+from tests.terminal import on_terminal
 
 pytestmark = pytest.mark.slow
 
@@ -162,6 +163,7 @@ def test_doctor_hints_at_a_misspelt_setting(stack: Checkout) -> None:
 
 def test_database_verbs_show_and_query(stack: Checkout) -> None:
     assert "001_sample.sql  applied" in stack.inv("db.status").out
+    assert "PostgreSQL 16" in on_terminal(stack, "db.status")
     document = stack.inv("db.status", "--json").json
     assert list(document) == ["database", "version", "size_bytes", "connections", "snapshots", "migrations"]
     assert document["migrations"][0]["command"] == "python -m service migrate --status"

@@ -228,8 +228,10 @@ class Compose(Engine):
         progress(f"starting {service.name} on {self.name}")
         self.database.start()
 
-    def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
-        """Return how to run one of PostgreSQL's programs in the container, and with which environment."""
+    def client(
+        self, service: Service, tool: str, database: str, *, interactive: bool = False
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs in the container; see `Engine.client`."""
         user, password, _ = login.wanted(service)
         port = service.ports[0].target if service.ports else 5432
         settings = (
@@ -237,7 +239,7 @@ class Compose(Engine):
             *("PGCLIENTENCODING=UTF8", f"PGCONNECT_TIMEOUT={CONNECT_WITHIN}"),
         )
         words = [word for setting in settings for word in ("--env", setting)]
-        return [*self.execute(service, *_terminal(), *words), tool], inherited.environment(
+        return [*self.execute(service, *(_terminal() if interactive else []), *words), tool], inherited.environment(
             "docker", PGPASSWORD=password
         )
 

@@ -127,8 +127,15 @@ class Embedded(Engine):
         program = self.programs().get(name)
         return program.question if program else None
 
-    def client(self, service: Service, tool: str, database: str) -> tuple[list[str], dict[str, str]]:
-        """Return how to run one of PostgreSQL's programs against a service, and with which environment."""
+    def client(
+        self,
+        service: Service,
+        tool: str,
+        database: str,
+        *,
+        interactive: bool = False,  # noqa: ARG002 - a process here has our terminal
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs against a service; see `Engine.client`."""
         server = self._server(service)
         user, password, _ = login.wanted(service)
         assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
