@@ -164,7 +164,7 @@ def test_exec_needs_its_plugin_and_a_task(cloud: Cloud, released: Manifest, monk
     assert found.value.what == "No task of api runs."
     task = cloud.world.start("api")
     started: list[list[str]] = []
-    monkeypatch.setattr(shell.os, "execvp", lambda _name, words: started.append(words))
+    monkeypatch.setattr(shell.os, "execvpe", lambda _name, words, _environment: started.append(words))
     shell.execute(environment="staging", service="api", command="ls")
     name, session, region, verb, _, target, _ = started[0]
     assert (name, json.loads(session)["tokenValue"], region, verb) == (shell.PLUGIN, "ls", REGION, "StartSession")

@@ -141,7 +141,7 @@ def test_a_service_of_ones_own_is_built_with_its_arguments_and_its_last_stage(
     monkeypatch.setattr(images, "ROOT", tmp_path)
     (tmp_path / "Dockerfile").write_text("FROM scratch AS only\n", encoding="utf-8")
     build = Build(".", args={"FLAVOUR": "plain"})
-    service = Service("own", None, build, [], {}, (), (), False, None, None, None)
+    service = Service("own", None, build, [], {}, (), (), "no", False, False, None, None, None)
     words = images.command(service, "url:tag", COMMIT, "X86_64", NOW)
     assert "--build-arg=FLAVOUR=plain" in words
     assert "--target" not in words

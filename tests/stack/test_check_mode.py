@@ -36,7 +36,7 @@ def stop_all(checkout: Checkout) -> None:
 def test_check_mode_reports_what_the_run_changes(running: Checkout) -> None:
     embedded = running.engine == "embedded"
     situations: dict[str, tuple[Callable[[], object], str]] = {
-        "new password": (lambda: running.env(POSTGRES_PASSWORD="another-one-altogether"), "up"),
+        "new password": (lambda: running.env(POSTGRES_PASSWORD="told-before-it-is-changed"), "up"),
         "supervisor killed": (lambda: running.kill("supervisord"), "up"),
         "containers stopped": (lambda: stop_all(running), "down"),
     }
@@ -46,3 +46,4 @@ def test_check_mode_reports_what_the_run_changes(running: Checkout) -> None:
         reported = changed(running, playbook, "--check")
         assert reported, name
         assert reported == changed(running, playbook), name
+    running.inv("up")

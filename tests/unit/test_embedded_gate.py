@@ -41,7 +41,8 @@ def waits(folder: Path, says: Says, **fields: Any) -> tuple[Any, Any, Path]:
         program=lambda: program,
         service=SimpleNamespace(name="seed"),
         will_pass=lambda _: False,
-        mend=lambda _: "mend it",
+        hints=lambda _: [],
+        remedy=lambda _: "fix it",
     )
     supervisor = SimpleNamespace(
         processes=lambda: {"seed": next(says)}, call=lambda *_: None, log=folder / "supervisord.log"
