@@ -105,3 +105,20 @@ def test_a_snapshot_is_brought_back_for_another_role(stack: Checkout) -> None:
     assert stack.inv("db.shell", stdin=rows).out.splitlines()[2].split() == ["7", "|", before, "|", "newcomer"]
     stack.env(POSTGRES_USER=before)
     stack.inv("up")
+
+
+@pytest.mark.parametrize("name", ["postgres", "x" * 63])
+def test_a_database_of_the_longest_name_or_named_postgres_is_emptied_and_brought_back(
+    stack: Checkout, name: str
+) -> None:
+    before = stack.setting("POSTGRES_DB")
+    stack.env(POSTGRES_DB=name)
+    stack.inv("up")
+    stack.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
+    stack.inv("db.snapshot", "of-it")
+    stack.inv("db.reset", "--yes")
+    assert "does not exist" in stack.inv("db.shell", stdin="SELECT * FROM kept", check=False).err
+    stack.inv("db.restore", "of-it", "--yes")
+    assert stack.inv("db.shell", stdin="SELECT * FROM kept").out.split()[2] == "7"
+    stack.env(POSTGRES_DB=before)
+    stack.inv("up")

@@ -145,23 +145,6 @@ def test_down_in_the_middle_of_up_waits_for_it_and_leaves_nothing(checkout: Chec
     assert "stopped: api, postgres, redis, web" in said.out
 
 
-def test_a_database_of_the_longest_name_or_named_postgres_is_emptied_and_brought_back(
-    stack: Checkout, engine: str
-) -> None:
-    before = stack.setting("POSTGRES_DB")
-    name = "postgres" if engine == "compose" else "x" * 63  # what is done is the same on both
-    stack.env(POSTGRES_DB=name)
-    stack.inv("up")
-    stack.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
-    stack.inv("db.snapshot", "of-it")
-    stack.inv("db.reset", "--yes")
-    assert "does not exist" in stack.inv("db.shell", stdin="SELECT * FROM kept", check=False).err
-    stack.inv("db.restore", "of-it", "--yes")
-    assert stack.inv("db.shell", stdin="SELECT * FROM kept").out.split()[2] == "7"
-    stack.env(POSTGRES_DB=before)
-    stack.inv("up")
-
-
 def test_a_role_that_postgresql_refuses_is_told_and_no_log_has_its_password(stack: Checkout) -> None:
     was, wrong = "POSTGRES_USER: ${POSTGRES_USER:-stackhand}", "POSTGRES_USER: pg_mine"
     stack.edit("docker-compose.yml", was, wrong)
