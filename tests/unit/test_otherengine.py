@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackhand import copydata, engines, model, otherengine
+from stackhand import copydata, engines, local, model, otherengine
 from stackhand.engines.compose import kept
 from stackhand.engines.compose.engine import Compose
 from stackhand.engines.embedded.engine import Embedded
@@ -86,7 +86,7 @@ def test_volumes_that_cannot_be_looked_at_are_not_called_none(state: State) -> N
 def test_volumes_that_cannot_be_looked_at_are_remembered_when_the_rest_is_removed(state: State) -> None:
     data_on_embedded(state)
     used_compose(state)
-    left = otherengine.left(state)
+    left = otherengine.left(state, volumes=True)
     assert [str(each).partition(" ")[0] for each in left.data] == [".stackhand/data/postgres"]
     assert left.unknown[0].startswith("what compose keeps could not be looked at: ")
     stopped, unknown = otherengine.stop(state, volumes=True)
@@ -94,6 +94,36 @@ def test_volumes_that_cannot_be_looked_at_are_remembered_when_the_rest_is_remove
     assert unknown[0].startswith("what compose keeps is not removed: ")
     assert not state.data.exists()
     assert engines.used(state)[1].name == "compose"
+
+
+@pytest.mark.parametrize("volumes", [False, True])
+def test_a_stray_file_beside_the_data_is_no_data(state: State, *, volumes: bool) -> None:
+    data_on_embedded(state)
+    (state.data / ".DS_Store").write_text("of a file manager")
+    asked: list[str] = [str(each) for each in otherengine.left(state, volumes=volumes).data]
+    assert [each.partition(" ")[0] for each in asked] == ([".stackhand/data/postgres"] if volumes else [])
+
+
+def test_data_that_goes_while_it_is_looked_at_is_no_error(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_on_embedded(state)
+
+    def gone(path: Path) -> None:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "lstat", gone)
+    assert [str(each) for each in Embedded(state).data()] == [".stackhand/data/postgres (0.0 KiB)"]
+
+
+def test_an_engine_that_does_not_answer_is_told_beside_what_does_not_run(
+    state: State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_on_embedded(state)
+    used_compose(state)
+    monkeypatch.setattr(local, "State", lambda _: state)
+    local.down(volumes=False, yes=False)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "shop-1234 is not running."
+    assert second.startswith("  but what compose keeps could not be looked at: ")
 
 
 def test_removing_everything_forgets_everything_but_the_engine(state: State) -> None:

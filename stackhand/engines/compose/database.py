@@ -127,6 +127,7 @@ class Database:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         if done.returncode == 0:
@@ -191,6 +192,7 @@ class Database:
             input=f"{login.UNLOGGED};\n{statement}",
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         if done.returncode >= DOCKERS_OWN or "Error response from daemon" in done.stderr:

@@ -172,6 +172,7 @@ class Embedded(Engine):
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
             )
         except OSError as error:  # a shell and a container have this code for a program that is not there
@@ -292,8 +293,9 @@ class Embedded(Engine):
         return sorted(ran)
 
     def data(self) -> list[Kept]:
-        """Return the folders in which services have left something."""
-        folders = sorted(self.state.data.iterdir()) if self.state.data.exists() else []
+        """Return the folders in which services have left something; a stray file beside them is none."""
+        there = self.state.data.iterdir() if self.state.data.exists() else ()
+        folders = sorted(each for each in there if each.is_dir())
         return [Kept(str(each.relative_to(self.state.root)), _total(each), _made(each)) for each in folders]
 
     def used(self) -> bool:
@@ -384,12 +386,18 @@ def _size(path: Path) -> int:
 def _total(folder: Path) -> int:
     """Return how many bytes the files of a folder have; one that goes meanwhile has none."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.lstat().st_size
+    with suppress(OSError):
+        for path in folder.rglob("*"):
+            with suppress(OSError):
+                total += path.lstat().st_size
     return total
 
 
 def _made(folder: Path) -> float | None:
-    """Return when a folder was made, as far as its oldest file tells."""
-    return min((each.lstat().st_mtime for each in folder.iterdir()), default=None)
+    """Return when a folder was made, as far as its oldest file tells; one that goes meanwhile tells nothing."""
+    times = []
+    with suppress(OSError):
+        for path in folder.iterdir():
+            with suppress(OSError):
+                times.append(path.lstat().st_mtime)
+    return min(times, default=None)
