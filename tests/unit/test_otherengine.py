@@ -153,6 +153,30 @@ def test_a_copy_of_a_stack_that_was_renamed_since_is_refused(state: State, monke
     assert raised.value.next == "COMPOSE_PROJECT_NAME=shop-before in .env, then repeat the command"
 
 
+@pytest.mark.parametrize("cause", [Failure("PostgreSQL does not start."), KeyboardInterrupt()], ids=repr)
+def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
+    state: State, monkeypatch: pytest.MonkeyPatch, cause: BaseException
+) -> None:
+    (state.data / "postgres").mkdir()
+    before = {"engine": "compose", "name": "shop-1234", "services": ["postgres", "web"]}
+    state.remember(**before)
+    stopped: list[bool] = []
+
+    def started(engine: Embedded, *_: object) -> None:
+        engine.state.remember(engine="embedded", name="another", services=["postgres"])
+        raise cause
+
+    monkeypatch.setattr(Embedded, "start_only", started)
+    monkeypatch.setattr(Embedded, "down", lambda _, *, volumes: stopped.append(volumes))
+    stack = model.load(state.root, {})
+    with pytest.raises(type(cause)):
+        copydata.keep(Compose(state, stack), print)
+    assert state.read() == before
+    with pytest.raises(type(cause)):
+        copydata.restore(Embedded(state, stack), copydata.Copied("from-compose", "compose", 16, before), print)
+    assert (state.read(), stopped) == (before, [False, False])
+
+
 def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +189,8 @@ def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
         copydata.restore(engine, copydata.Copied("from-compose", "compose", 17), print)
     what = "The database on compose is one of PostgreSQL 17, and embedded runs 16, which cannot read it."
     assert (raised.value.what, replaced) == (what, [])
+    assert raised.value.evidence == ("both are stopped, their data is as it was",)
+    assert raised.value.next == "./inv up --engine compose"
     source: Any = SimpleNamespace(engine=SimpleNamespace(name="compose"), name="shop", sql=lambda *_, **__: "170001")
     with pytest.raises(Failure, match="PostgreSQL 17"):
         copydata._dumped(source, engine)
