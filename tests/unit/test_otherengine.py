@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from stackhand import copydata, engines, local, model, otherengine
+from stackhand import copydata, engines, local, model, otherengine, ownership
 from stackhand.engines.compose import kept
 from stackhand.engines.compose.engine import Compose
 from stackhand.engines.embedded.engine import Embedded
@@ -130,6 +132,25 @@ def test_removing_everything_forgets_everything_but_the_engine(state: State) -> 
     data_on_embedded(state)
     assert otherengine.stop(state, volumes=True) == ([], [])
     assert state.read() == {"engine": "embedded"}
+
+
+def test_data_that_cannot_be_removed_is_told_and_not_forgotten(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_on_embedded(state)
+
+    def refuse(name: str, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        with pytest.raises(Failure) as raised:
+            otherengine.stop(state, volumes=True)
+    file = state.data / "postgres" / "PG_VERSION"
+    assert raised.value.what == f"{file} cannot be removed: Permission denied."
+    assert raised.value.evidence == (f"{file} belongs to {ownership.account()}",)
+    assert raised.value.next.startswith(f"sudo rm -r {state.data}")
+    assert state.read()["name"] == "shop-1234"
+    assert otherengine.stop(state, volumes=True) == ([], [])
+    assert not state.data.exists()
 
 
 def test_the_volumes_of_the_checkout_that_this_one_is_a_copy_of_are_left_alone(state: State, tmp_path: Path) -> None:

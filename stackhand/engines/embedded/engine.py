@@ -17,7 +17,7 @@ import psutil
 
 from stackhand import deadline, inherited, loglines
 from stackhand.engines import health, login
-from stackhand.engines.embedded import gate, processes, status
+from stackhand.engines.embedded import gate, processes, removal, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.base import no_port
 from stackhand.engines.embedded.servers.postgres import Postgres
@@ -284,12 +284,16 @@ class Embedded(Engine):
         self.stay_up()
 
     def down(self, *, volumes: bool) -> list[str]:
-        """Stop everything; see `Engine.down`."""
+        """Stop everything; see `Engine.down`.
+
+        Raises:
+            Failure: some of the data cannot be removed.
+        """
         ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
-        if volumes:
-            shutil.rmtree(self.state.data, ignore_errors=True)
-            shutil.rmtree(self.state.services, ignore_errors=True)
         shutil.rmtree(self.state.run, ignore_errors=True)
+        if volumes:
+            removal.remove(self.state.data)
+            removal.remove(self.state.services)
         return sorted(ran)
 
     def data(self) -> list[Kept]:
