@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from stackhand import engines
 from stackhand.database import Database
@@ -27,11 +29,13 @@ class Copied:
         snapshot: its name.
         engine: where it comes from.
         major: the version of PostgreSQL there.
+        before: what the checkout knew of its engine, which it goes back to when the restore fails.
     """
 
     snapshot: str
     engine: str
     major: int
+    before: dict[str, Any] = field(default_factory=dict)
 
 
 def keep(engine: Engine, progress: Callable[[str], None]) -> Copied:
@@ -53,12 +57,13 @@ def keep(engine: Engine, progress: Callable[[str], None]) -> Copied:
         if each.used() and each.runs():
             progress(f"stopping what runs on {each.name}")
             each.down(volumes=False)
+    before = _remembered(engine)
     try:
         other.start_only(service, progress)
         progress(f"keeping the database of {other.name}")
-        return _dumped(Database(other, service), engine)
+        return replace(_dumped(Database(other, service), engine), before=before)
     finally:
-        other.down(volumes=False)
+        _stop(other, before)
 
 
 def restore(engine: Engine, copied: Copied, progress: Callable[[str], None]) -> list[str]:
@@ -70,7 +75,15 @@ def restore(engine: Engine, copied: Copied, progress: Callable[[str], None]) -> 
     Raises:
         Failure: the engine's PostgreSQL is older, or does not take it; the snapshot stays.
     """
-    service = database_of(engine)
+    try:
+        return _restored(engine, database_of(engine), copied, progress)
+    except BaseException:
+        with suppress(Failure):  # why it failed is what to tell
+            _stop(engine, copied.before)
+        raise
+
+
+def _restored(engine: Engine, service: Service, copied: Copied, progress: Callable[[str], None]) -> list[str]:
     engine.start_only(service, progress)
     target = Database(engine, service)
     if (major := _major(target)) < copied.major:
@@ -99,6 +112,20 @@ def database_of(engine: Engine) -> Service:
         what = "docker-compose.yml has no PostgreSQL (x-embedded: {engine: postgres}) whose data could be copied."
         raise Failure(what, next=f"./inv up --engine {engine.name}", code=ExitCode.USAGE)
     return found
+
+
+def _remembered(engine: Engine) -> dict[str, Any]:
+    """Return what the checkout knows of its engine, which a start of the database alone overwrites."""
+    known = engine.state.read()
+    return {fact: known.get(fact) for fact in ("engine", "name", "services")}
+
+
+def _stop(engine: Engine, before: dict[str, Any]) -> None:
+    """Stop an engine that ran for the copy only; the checkout stays on the one that it was on."""
+    try:
+        engine.down(volumes=False)
+    finally:
+        engine.state.remember(**before)
 
 
 def _require_data(engine: Engine, other: Engine) -> None:
@@ -137,8 +164,8 @@ def _dumped(source: Database, engine: Engine) -> Copied:
 def _too_new(source: str, major: int, target: str, older: int) -> Failure:
     return Failure(
         f"The database on {source} is one of PostgreSQL {major}, and {target} runs {older}, which cannot read it.",
-        evidence=["nothing was changed on either engine"],
-        next=f"./inv up --engine {source} goes on with it",
+        evidence=["both are stopped, their data is as it was"],
+        next=f"./inv up --engine {source}",
         code=ExitCode.PREFLIGHT,
     )
 

@@ -148,7 +148,9 @@ def lock(*, upgrade: bool) -> None:
     for name, (chosen, flags) in LOCKS.items():
         words = [*COMPILE, *COMPILE_AS, *flags, *(["--upgrade"] if upgrade else []), "--output-file", name]
         given = "\n".join(requirement for extra in chosen for requirement in extras[extra])
-        said = subprocess.run(words, cwd=ROOT, input=given, capture_output=True, text=True, check=False)
+        said = subprocess.run(
+            words, cwd=ROOT, input=given, capture_output=True, text=True, errors="replace", check=False
+        )
         if said.returncode != 0:
             raise Failure(f"{name} could not be compiled.", evidence=said.stderr.splitlines()[-10:])
         console.say(name)
@@ -162,4 +164,4 @@ def _install() -> None:
 
 
 def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)

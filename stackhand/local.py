@@ -69,10 +69,10 @@ def down(*, volumes: bool, yes: bool) -> None:
     """
     state = State(ROOT)
     with state.turn("./inv down", 60.0, console.tell) as turn:
-        left = otherengine.left(state)
+        left = otherengine.left(state, volumes=volumes)
         name = str(state.read().get("name", ROOT.name))
         if not left.running and not (volumes and (left.data or left.unknown)):
-            console.say(f"{name} is not running.")
+            console.say("\n".join([f"{name} is not running.", *(f"  but {each}" for each in left.unknown)]))
             return
         if volumes and not yes:
             lost = ", ".join(map(str, left.data)) or "there is none yet"

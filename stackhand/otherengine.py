@@ -51,8 +51,12 @@ class Left:
     unknown: list[str]
 
 
-def left(state: State) -> Left:
+def left(state: State, *, volumes: bool) -> Left:
     """Return what is left of this checkout on both engines.
+
+    Args:
+        state: the checkout's.
+        volumes: look for data as well, which takes a while where there is much.
 
     Raises:
         Failure: the engine that was used last does not answer.
@@ -61,7 +65,7 @@ def left(state: State) -> Left:
     for number, engine in enumerate(engines.used(state)):
         try:
             running |= engine.runs()
-            data += engine.data()
+            data += engine.data() if volumes else []
         except Failure as failure:
             if number == 0:
                 raise

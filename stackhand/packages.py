@@ -55,7 +55,9 @@ class Packages:
             return
         console.tell(f"installing {self.words} (only when their lock has changed) ...")
         words = ["sh", str(ROOT / "inv"), f"--install-{self.name}"]
-        said = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        said = subprocess.run(
+            words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        )
         if said.returncode != 0:
             raise Failure(
                 f"{self.words[:1].upper()}{self.words[1:]} could not be installed.",

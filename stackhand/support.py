@@ -102,6 +102,7 @@ def _versions() -> dict[str, object]:
         env=inherited.environment("git"),
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
     )
     return {

@@ -58,7 +58,7 @@ def await_pass(engine: Engine, timeout: float) -> None:
         Failure: it is not `pass` in time; the components that are not are named.
     """
     deadline = time.monotonic() + timeout
-    for name, url in overview.urls(engine.stack).items():
+    for name, url in overview.urls(engine).items():
         while lines := overview.problems(url):
             if time.monotonic() > deadline:
                 raise Failure(
@@ -72,7 +72,7 @@ def await_pass(engine: Engine, timeout: float) -> None:
 
 def passes(engine: Engine) -> bool:
     """Whether the overall health is `pass` now, or is not reported at all."""
-    return not any(overview.problems(url) for url in overview.urls(engine.stack).values())
+    return not any(overview.problems(url) for url in overview.urls(engine).values())
 
 
 def report(engine: Engine, found: list[ServiceStatus], started: list[dict[str, Any]]) -> dict[str, Any]:

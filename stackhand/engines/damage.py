@@ -18,6 +18,11 @@ POSTGRES = (
     "could not access status of transaction",
     "is not a valid data directory",
 )
+OTHER_POSTGRESQL = (
+    "The data directory was initialized by PostgreSQL version",
+    "initialized with PG_CONTROL_VERSION",
+    "initialized with CATALOG_VERSION_NO",
+)
 REDIS = (
     "reading the append only file",
     "Unable to obtain the AOF file",
@@ -39,8 +44,14 @@ def disk_full(lines: Sequence[str]) -> bool:
 
 
 def postgres(lines: Sequence[str]) -> bool:
-    """Whether PostgreSQL could not read what it has written."""
-    return _says(lines, POSTGRES) and not disk_full(lines)
+    """Whether PostgreSQL could not read what it has written; what it may not read is not damaged."""
+    readable = [line for line in lines if "permission denied" not in line.lower()]
+    return _says(readable, POSTGRES) and not disk_full(lines) and not other_postgresql(lines)
+
+
+def other_postgresql(lines: Sequence[str]) -> bool:
+    """Whether another version of PostgreSQL has written the data."""
+    return _says(lines, OTHER_POSTGRESQL)
 
 
 def redis(lines: Sequence[str]) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from stackhand.engines.engine import Engine
 from stackhand.engines.health import ANSWER_WITHIN
-from stackhand.model import Service, Stack
+from stackhand.model import Service
 
 WATCHES = "HEALTH_TARGETS"
 """Whoever has this variable, which is computed, watches the others, whatever it is called."""
@@ -20,9 +21,10 @@ PATH = "/health/all"
 Components = list[dict[str, Any]]
 
 
-def urls(stack: Stack) -> dict[str, str]:
-    """Return where the overall health of a stack is reported, by service."""
-    return {name: _url(each) for name, each in stack.services.items() if each.port and WATCHES in each.environment}
+def urls(engine: Engine) -> dict[str, str]:
+    """Return where the overall health of a stack is reported, by service; one that the engine leaves out is silent."""
+    services = {name: engine.stack.services[name] for name in engine.services()}
+    return {name: _url(each) for name, each in services.items() if each.port and WATCHES in each.environment}
 
 
 def problems(url: str) -> list[str]:

@@ -41,6 +41,7 @@ def read(words: Sequence[str], environment: Mapping[str, str], log_path: Path) -
                 stderr=log,
                 check=True,
                 text=True,
+                errors="replace",
             ).stdout
     except OSError as error:
         raise not_run(words, str(error)) from error
@@ -81,6 +82,7 @@ def follow(
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                errors="replace",
                 start_new_session=True,
             )
         except OSError as error:

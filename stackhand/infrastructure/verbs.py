@@ -8,7 +8,7 @@ from typing import Any
 from stackhand import ROOT, console, environments, playbook
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket, description, given
+from stackhand.infrastructure import account, bucket, given
 from stackhand.infrastructure.losses import HOLDS_DATA
 from stackhand.infrastructure.plan import SHOWN
 from stackhand.infrastructure.program import Terraform, managed
@@ -86,10 +86,9 @@ def _run(name: str, environment: Environment, *, as_json: bool = False, **variab
 
 
 def _holding(environment: Environment) -> list[str]:
-    """Return what would be lost, a line each."""
+    """Return what would be lost, a line each; going by the state alone, for no file may keep an environment alive."""
     account.check(environment)
     bucket.require(environment)
-    description.check(ROOT)
     terraform = Terraform(environment)
     terraform.version()
     terraform.init()

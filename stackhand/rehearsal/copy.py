@@ -97,6 +97,7 @@ class Copy:
             env=inherited.environment("git"),
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             stdin=subprocess.DEVNULL,
         )

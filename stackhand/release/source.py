@@ -62,7 +62,7 @@ def _commit_of(tag: str) -> str:
     """Return the commit that a name means; nothing, when it means none."""
     words = ["git", "rev-parse", "--verify", "--quiet", f"{tag}^{{commit}}"]
     said = subprocess.run(
-        words, cwd=ROOT, env=inherited.environment("git"), capture_output=True, text=True, check=False
+        words, cwd=ROOT, env=inherited.environment("git"), capture_output=True, text=True, errors="replace", check=False
     )
     return said.stdout.strip() if said.returncode == 0 else ""
 
@@ -90,7 +90,7 @@ def _digest() -> str:
     found = hashlib.sha256(_git("diff", "HEAD", "--binary", *BUT_LOCK).encode("utf-8", "surrogateescape"))
     for name in sorted(_git("ls-files", "--others", "--exclude-standard", "-z", *BUT_LOCK).split("\0")):
         if name and (ROOT / name).is_file():
-            found.update(name.encode() + (ROOT / name).read_bytes())
+            found.update(name.encode("utf-8", "surrogateescape") + (ROOT / name).read_bytes())
     return found.hexdigest()[:12]
 
 

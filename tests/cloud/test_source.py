@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -49,6 +50,8 @@ def test_a_release_is_called_by_its_commit_and_a_dirty_one_by_what_differs(repos
     assert first.startswith(f"{head}-dirty-")
     (repository.path / "new").write_text("y", encoding="utf-8")
     assert source.choose(tag="", dirty=True).name not in {first, head}
+    (repository.path / os.fsdecode(b"caf\xe9")).write_text("a name that is no text", encoding="utf-8")
+    assert source.choose(tag="", dirty=True).name.startswith(f"{head}-dirty-")
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["new", "committed and written again"])

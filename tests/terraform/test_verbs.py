@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from stackhand.failure import Failure
+from stackhand.infrastructure import description
 from tests.checkout import eventually
 from tests.terraform.conftest import BUCKET, Cloud
 
@@ -39,6 +43,18 @@ LOCK = {
     "Created": "2026-01-02T03:04:05.678901Z",
     "Path": f"{BUCKET}/terraform.tfstate",
 }
+
+
+@contextmanager
+def refused_by_the_cloud(cloud: Cloud) -> Iterator[None]:
+    """Have a key in the Compose file that no plan takes, which must keep no environment from being removed."""
+    file = cloud.checkout.path / "docker-compose.yml"
+    before = file.read_text(encoding="utf-8")
+    file.write_text(before.replace("\n  api:\n", "\n  api:\n    provider: {type: x}\n"), encoding="utf-8")
+    with pytest.raises(Failure, match="about the cloud"):
+        description.check(cloud.checkout.path)
+    yield
+    file.write_text(before, encoding="utf-8")
 
 
 def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Cloud) -> None:
@@ -95,7 +111,8 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert (busy.code, "held by bob, deploying c0ffee" in busy.err) == (14, True), busy.err
     cloud.s3().delete_object(Bucket=BUCKET, Key="lease.json")
 
-    gone = cloud.inv("destroy", "-e", "staging", "--yes")
+    with refused_by_the_cloud(cloud):
+        gone = cloud.inv("destroy", "-e", "staging", "--yes")
     assert "  database: stackhand-staging-postgres" in gone.out
     assert "  images: stackhand-staging/api" in gone.out
     assert f"  bucket {BUCKET}, with the state's history" in gone.out
@@ -125,7 +142,8 @@ esac
 """
     (folder / "terraform").write_text(said)
     (folder / "terraform").chmod(0o755)
-    refused = cloud.inv("destroy", "-e", "staging", check=False, STACKHAND_TERRAFORM=str(folder / "terraform"))
+    with refused_by_the_cloud(cloud):
+        refused = cloud.inv("destroy", "-e", "staging", check=False, STACKHAND_TERRAFORM=str(folder / "terraform"))
     assert (refused.code, refused.out) == (2, "  database: orders\n")
     assert "All 1 are removed with everything else of staging." in refused.err
     assert not (folder / "more").exists()

@@ -57,6 +57,20 @@ def test_a_full_disk_is_no_damage() -> None:
     assert not damage.redis(lines)
 
 
+DENIED = 'FATAL:  could not open file "global/pg_control": Permission denied'
+OTHER_VERSION = (
+    "DETAIL:  The database cluster was initialized with PG_CONTROL_VERSION 1201, but the server was compiled with "
+    "PG_CONTROL_VERSION 1300."
+)
+
+
+@pytest.mark.parametrize("line", [DENIED, OTHER_VERSION])
+def test_what_may_not_be_read_or_is_of_another_version_is_no_damage(line: str) -> None:
+    assert not damage.postgres([line])
+    assert damage.other_postgresql([line]) == (line is OTHER_VERSION)
+    assert damage.postgres([DENIED, POSTGRES[0]])
+
+
 @pytest.mark.parametrize(
     ("line", "file"),
     [(REDIS[0], "appendonly.aof.2.incr.aof"), (REDIS[1], "appendonly.aof.2.incr.aof"), (REDIS[3], None)],
@@ -120,14 +134,46 @@ def container(**fields: Any) -> dict[str, Any]:
             BAD_AOF,
             ":/to redis:7-alpine -a /from/. /to && docker volume rm shop_redis, then ./inv up, which begins empty",
         ),
-        (POSTGRES[3], "docker volume rm shop_redis, then ./inv up, and ./inv db.restore NAME if you have a snapshot"),
         (FULL, "make room on the disk of the container engine"),
         ("The data directory was initialized by PostgreSQL version 15", "the image of that version"),
+        (OTHER_VERSION, "the image of that version"),
         ("anything else", "fix it, then ./inv up (the whole log: ./inv logs redis)"),
     ],
 )
 def test_each_container_has_a_way_out(line: str, words: str) -> None:
     assert words in remedy.of("redis", container(), [line])
+
+
+def mount(name: str, folder: str, kind: str = "volume") -> dict[str, str]:
+    return {"Type": kind, "Name": name, "Destination": folder}
+
+
+@pytest.mark.parametrize(
+    ("found", "pgdata", "volume"),
+    [
+        ([mount("backups", "/backups"), mount("data", "/var/lib/postgresql/data")], "", "data"),
+        ([mount("backups", "/backups"), mount("data", "/db")], "/db/16", "data"),
+        ([mount("outer", "/db"), mount("data", "/db/16")], "/db/16", "data"),
+        ([mount("wal", "/var/lib/postgresql/data/pg_wal")], "", None),
+        ([mount("outer", "/db"), mount("", "/db/16", "bind")], "/db/16", None),
+        ([mount("backups", "/backups")], "", None),
+    ],
+)
+def test_the_volume_that_is_moved_away_is_that_of_the_data(
+    found: list[dict[str, str]], pgdata: str, volume: str | None
+) -> None:
+    config = {"Image": "postgres:16", "Env": [f"PGDATA={pgdata}"] if pgdata else None}
+    said = remedy.of("postgres", container(Mounts=found, Config=config), [POSTGRES[3]])
+    if volume is None:
+        assert said.startswith("fix it")
+    else:
+        assert f"docker volume rm {volume}, then ./inv up, and ./inv db.restore NAME if you have a snapshot" in said
+
+
+def test_another_volume_of_redis_is_not_taken_for_its_data() -> None:
+    found = container(Mounts=[mount("conf", "/conf")])
+    assert remedy.of("redis", found, [BAD_AOF]).startswith("fix it")
+    assert remedy.hints(found, [BAD_AOF]) == []
 
 
 def test_a_container_without_a_volume_is_not_sent_to_one() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from stackhand import copydata, engines, model, otherengine
+from stackhand import copydata, engines, local, model, otherengine, ownership
 from stackhand.engines.compose import kept
 from stackhand.engines.compose.engine import Compose
 from stackhand.engines.embedded.engine import Embedded
@@ -86,7 +88,7 @@ def test_volumes_that_cannot_be_looked_at_are_not_called_none(state: State) -> N
 def test_volumes_that_cannot_be_looked_at_are_remembered_when_the_rest_is_removed(state: State) -> None:
     data_on_embedded(state)
     used_compose(state)
-    left = otherengine.left(state)
+    left = otherengine.left(state, volumes=True)
     assert [str(each).partition(" ")[0] for each in left.data] == [".stackhand/data/postgres"]
     assert left.unknown[0].startswith("what compose keeps could not be looked at: ")
     stopped, unknown = otherengine.stop(state, volumes=True)
@@ -96,10 +98,59 @@ def test_volumes_that_cannot_be_looked_at_are_remembered_when_the_rest_is_remove
     assert engines.used(state)[1].name == "compose"
 
 
+@pytest.mark.parametrize("volumes", [False, True])
+def test_a_stray_file_beside_the_data_is_no_data(state: State, *, volumes: bool) -> None:
+    data_on_embedded(state)
+    (state.data / ".DS_Store").write_text("of a file manager")
+    asked: list[str] = [str(each) for each in otherengine.left(state, volumes=volumes).data]
+    assert [each.partition(" ")[0] for each in asked] == ([".stackhand/data/postgres"] if volumes else [])
+
+
+def test_data_that_goes_while_it_is_looked_at_is_no_error(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_on_embedded(state)
+
+    def gone(path: Path) -> None:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "lstat", gone)
+    assert [str(each) for each in Embedded(state).data()] == [".stackhand/data/postgres (0.0 KiB)"]
+
+
+def test_an_engine_that_does_not_answer_is_told_beside_what_does_not_run(
+    state: State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_on_embedded(state)
+    used_compose(state)
+    monkeypatch.setattr(local, "State", lambda _: state)
+    local.down(volumes=False, yes=False)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "shop-1234 is not running."
+    assert second.startswith("  but what compose keeps could not be looked at: ")
+
+
 def test_removing_everything_forgets_everything_but_the_engine(state: State) -> None:
     data_on_embedded(state)
     assert otherengine.stop(state, volumes=True) == ([], [])
     assert state.read() == {"engine": "embedded"}
+
+
+def test_data_that_cannot_be_removed_is_told_and_not_forgotten(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_on_embedded(state)
+
+    def refuse(name: str, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        with pytest.raises(Failure) as raised:
+            otherengine.stop(state, volumes=True)
+    file = state.data / "postgres" / "PG_VERSION"
+    assert raised.value.what == f"{file} cannot be removed: Permission denied."
+    assert raised.value.evidence == (f"{file} belongs to {ownership.account()}",)
+    assert raised.value.next.startswith(f"sudo rm -r {state.data}")
+    assert state.read()["name"] == "shop-1234"
+    assert otherengine.stop(state, volumes=True) == ([], [])
+    assert not state.data.exists()
 
 
 def test_the_volumes_of_the_checkout_that_this_one_is_a_copy_of_are_left_alone(state: State, tmp_path: Path) -> None:
@@ -123,6 +174,30 @@ def test_a_copy_of_a_stack_that_was_renamed_since_is_refused(state: State, monke
     assert raised.value.next == "COMPOSE_PROJECT_NAME=shop-before in .env, then repeat the command"
 
 
+@pytest.mark.parametrize("cause", [Failure("PostgreSQL does not start."), KeyboardInterrupt()], ids=repr)
+def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
+    state: State, monkeypatch: pytest.MonkeyPatch, cause: BaseException
+) -> None:
+    (state.data / "postgres").mkdir()
+    before = {"engine": "compose", "name": "shop-1234", "services": ["postgres", "web"]}
+    state.remember(**before)
+    stopped: list[bool] = []
+
+    def started(engine: Embedded, *_: object) -> None:
+        engine.state.remember(engine="embedded", name="another", services=["postgres"])
+        raise cause
+
+    monkeypatch.setattr(Embedded, "start_only", started)
+    monkeypatch.setattr(Embedded, "down", lambda _, *, volumes: stopped.append(volumes))
+    stack = model.load(state.root, {})
+    with pytest.raises(type(cause)):
+        copydata.keep(Compose(state, stack), print)
+    assert state.read() == before
+    with pytest.raises(type(cause)):
+        copydata.restore(Embedded(state, stack), copydata.Copied("from-compose", "compose", 16, before), print)
+    assert (state.read(), stopped) == (before, [False, False])
+
+
 def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +210,8 @@ def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
         copydata.restore(engine, copydata.Copied("from-compose", "compose", 17), print)
     what = "The database on compose is one of PostgreSQL 17, and embedded runs 16, which cannot read it."
     assert (raised.value.what, replaced) == (what, [])
+    assert raised.value.evidence == ("both are stopped, their data is as it was",)
+    assert raised.value.next == "./inv up --engine compose"
     source: Any = SimpleNamespace(engine=SimpleNamespace(name="compose"), name="shop", sql=lambda *_, **__: "170001")
     with pytest.raises(Failure, match="PostgreSQL 17"):
         copydata._dumped(source, engine)

@@ -26,6 +26,10 @@ class Engine:
     def __init__(self, status: ServiceStatus, listeners: set[int], question: dict[str, Any] | None = None) -> None:
         self._status, self._listeners = status, {status.name: listeners}
         self._question = question or {"kind": "process"}
+        self.names = [status.name]
+
+    def services(self) -> list[str]:
+        return self.names
 
     def stay_up(self) -> None:
         pass
@@ -115,8 +119,12 @@ def watching(*answers: object) -> Iterator[Engine]:
         port = server.server_address[1]
         found = Engine(ServiceStatus("watch", "healthy", "200 OK", ports=[port]), {port})
         service = SimpleNamespace(port=port, environment={"HEALTH_TARGETS": ""})
-        other = SimpleNamespace(port=1, environment={})  # nobody listens there, and nobody asks
-        found.stack = SimpleNamespace(name="shop", services={"other": other, "watch": service})
+        # nobody listens there, and nobody asks: the one watches nobody, the other does not run on this engine
+        other = SimpleNamespace(port=1, environment={})
+        left_out = SimpleNamespace(port=1, environment={"HEALTH_TARGETS": ""})
+        services = {"other": other, "left-out": left_out, "watch": service}
+        found.stack = SimpleNamespace(name="shop", services=services)
+        found.names = ["other", "watch"]
         yield found
         server.shutdown()
 

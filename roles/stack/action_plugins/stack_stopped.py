@@ -16,7 +16,7 @@ class ActionModule(Action):
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Return what was stopped."""
         volumes = bool(arguments.get("volumes"))
-        left = otherengine.left(self.state)
+        left = otherengine.left(self.state, volumes=volumes)
         changed = left.running or bool(volumes and left.data)
         if check:
             return {"changed": changed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stackhand import inherited
 from stackhand.engines import login
-from stackhand.engines.compose import containers, docker, gate, images
+from stackhand.engines.compose import containers, docker, gate, images, mounts
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import Service
 
@@ -21,8 +22,25 @@ HEALTHY_WITHIN = 60.0
 RULE = "host all all all scram-sha-256"
 RULES = "SELECT count(*) FROM pg_hba_file_rules WHERE type LIKE 'host%' AND address = 'all'"
 DOCKERS_OWN = 125  # the first of the exit codes that `docker exec` has for itself
-SERVED = "postmaster.opts"
-"""A file that a server writes into its data folder when it starts, and initdb does not."""
+FIRST_OF_USERS = 16384  # FirstNormalObjectId: databases and files from here on are no work of initdb
+NEVER_SERVED = f"""
+cd "$1" && [ -e PG_VERSION ] || exit 0
+for each in postmaster.opts backup_label recovery.signal standby.signal pg_tblspc/*; do
+    [ ! -e "$each" ] || exit 0
+done
+for each in base/*/*; do
+    database="${{each#base/}}" file="${{each##*/}}"
+    for number in "${{database%%[!0-9]*}}" "${{file%%[!0-9]*}}"; do
+        [ "${{number:-0}}" -lt {FIRST_OF_USERS} ] || exit 0
+    done
+done
+echo never
+"""
+"""Says `never` of a data folder whose making was interrupted.
+
+A server writes postmaster.opts when it starts, and initdb does not; but nor has a backup that file, or what somebody
+has copied here, and those have a label, or databases and files of a user.
+"""
 
 
 class Database:
@@ -127,6 +145,7 @@ class Database:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         if done.returncode == 0:
@@ -146,19 +165,29 @@ class Database:
             time.sleep(gate.POLL)
 
     def _remove_half_made(self, service: Service) -> bool:
-        """Remove a volume on which no server has ever run, which its own files show; return whether there was one."""
-        for volume in self._engine.volumes():
-            image = images.image_of(service, self._engine.stack)
-            look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", image]
-            # a base backup has no server's files either, and is somebody's data
-            files = f"[ -e PG_VERSION ] && [ ! -e {SERVED} ] && [ ! -e backup_label ]"
-            script = f"cd /data && if {files}; then echo never; fi"
-            if docker.run("run", *look, "-c", script).stdout.strip() == "never":
-                if container := self._engine.containers().get(service.name):
-                    docker.run("rm", "--force", container["Id"])
-                docker.run("volume", "rm", volume)
-                return True
-        return False
+        """Remove its volume when no server has ever run on it, which its own files show; return whether it did."""
+        volume = self._volume(service)
+        if volume is None or volume not in self._engine.volumes():
+            return False
+        image = images.image_of(service, self._engine.stack)
+        look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", image]
+        if docker.run("run", *look, "-c", NEVER_SERVED, "sh", "/data").stdout.strip() != "never":
+            return False
+        if container := self._engine.containers().get(service.name):
+            docker.run("rm", "--force", container["Id"])
+        docker.run("volume", "rm", volume)
+        return True
+
+    def _volume(self, service: Service) -> str | None:
+        """Return the volume that the service has its data folder in, and nothing else; None when that is not sure."""
+        environment = docker.surroundings() | self._engine.environment()
+        root = self._engine.state.root
+        said = docker.run("compose", "config", "--format", "json", environment=environment, folder=root)
+        document = json.loads(said.stdout)
+        name = images.image_of(service, self._engine.stack)
+        image = json.loads(docker.run("image", "inspect", "--format", "{{json .Config.Env}}", name).stdout) or []
+        own = [f"{key}={value}" for key, value in service.environment.items()]
+        return mounts.own_volume(document, service.name, mounts.of_postgres([*image, *own]))
 
     def _superuser(self, service: Service) -> str:
         """Return a role that the volume knows, for the local socket asks for no password."""
@@ -191,6 +220,7 @@ class Database:
             input=f"{login.UNLOGGED};\n{statement}",
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         if done.returncode >= DOCKERS_OWN or "Error response from daemon" in done.stderr:

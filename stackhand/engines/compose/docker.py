@@ -251,6 +251,7 @@ def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
         )
         for name, words in commands.items()
     }

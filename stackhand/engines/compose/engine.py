@@ -258,6 +258,7 @@ class Compose(Engine):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackhand.engines import damage
+from stackhand.engines.compose import mounts
 
-OTHER_POSTGRESQL = "The data directory was initialized by PostgreSQL version"
 DISK = "make room on the disk of the container engine (docker system prune removes what nothing uses), then ./inv up"
 
 
@@ -21,21 +21,20 @@ def of(service: str, container: dict[str, Any], lines: Sequence[str]) -> str:
         container: what `docker container inspect` says of it.
         lines: the end of its log.
     """
-    if any(OTHER_POSTGRESQL in line for line in lines):
+    if damage.other_postgresql(lines):
         return "the image of that version in docker-compose.yml, or ./inv down --volumes, which removes the data"
     if damage.disk_full(lines):
         return DISK
-    volume = _volume(container)
-    if volume and damage.postgres(lines):
+    if damage.postgres(lines) and (volume := mounts.volume_with(container, _data_folder(container))):
         return f"{_move_away(volume, container)}, and ./inv db.restore NAME if you have a snapshot"
-    if volume and damage.redis(lines):
+    if damage.redis(lines) and (volume := mounts.volume_with(container, mounts.REDIS)):
         return f"{_move_away(volume, container)}, which begins empty"
     return f"fix it, then ./inv up (the whole log: ./inv logs {service})"
 
 
 def hints(container: dict[str, Any], lines: Sequence[str]) -> list[str]:
     """Return further ways: a damaged append-only file can be cut off at the damage."""
-    file, volume = damage.truncatable(lines), _volume(container)
+    file, volume = damage.truncatable(lines), mounts.volume_with(container, mounts.REDIS)
     if file is None or volume is None or not file.endswith(".incr.aof"):
         return []
     path = f"/data/appendonlydir/{file}"
@@ -47,15 +46,14 @@ def hints(container: dict[str, Any], lines: Sequence[str]) -> list[str]:
 def _move_away(volume: str, container: dict[str, Any]) -> str:
     """Return the commands that keep a volume's content in another one, and make room for a new one."""
     aside = f"{volume}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # of its own: nothing is mixed with another day's
-    mounts = ["-v", f"{volume}:/from:ro", "-v", f"{aside}:/to"]
-    copy = ["docker", "run", "--rm", "--user", "0", "--entrypoint", "cp", *mounts, _image(container)]
+    places = ["-v", f"{volume}:/from:ro", "-v", f"{aside}:/to"]
+    copy = ["docker", "run", "--rm", "--user", "0", "--entrypoint", "cp", *places, _image(container)]
     words = shlex.join([*copy, "-a", "/from/.", "/to"])
     return f"./inv down && {words} && docker volume rm {volume}, then ./inv up"
 
 
-def _volume(container: dict[str, Any]) -> str | None:
-    """Return the named volume that a container keeps its data in, if it has one."""
-    return next((str(each["Name"]) for each in container.get("Mounts", []) if each.get("Type") == "volume"), None)
+def _data_folder(container: dict[str, Any]) -> str:
+    return mounts.of_postgres(container["Config"].get("Env") or [])
 
 
 def _image(container: dict[str, Any]) -> str:

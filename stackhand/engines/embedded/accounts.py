@@ -151,6 +151,7 @@ def _said(argv: Sequence[str], **account: object) -> subprocess.CompletedProcess
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
         check=False,
         cwd="/",
         env=environment,

@@ -17,7 +17,7 @@ import psutil
 
 from stackhand import deadline, inherited, loglines
 from stackhand.engines import health, login
-from stackhand.engines.embedded import gate, processes, status
+from stackhand.engines.embedded import gate, processes, removal, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.base import no_port
 from stackhand.engines.embedded.servers.postgres import Postgres
@@ -172,6 +172,7 @@ class Embedded(Engine):
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
             )
         except OSError as error:  # a shell and a container have this code for a program that is not there
@@ -283,17 +284,22 @@ class Embedded(Engine):
         self.stay_up()
 
     def down(self, *, volumes: bool) -> list[str]:
-        """Stop everything; see `Engine.down`."""
+        """Stop everything; see `Engine.down`.
+
+        Raises:
+            Failure: some of the data cannot be removed.
+        """
         ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
-        if volumes:
-            shutil.rmtree(self.state.data, ignore_errors=True)
-            shutil.rmtree(self.state.services, ignore_errors=True)
         shutil.rmtree(self.state.run, ignore_errors=True)
+        if volumes:
+            removal.remove(self.state.data)
+            removal.remove(self.state.services)
         return sorted(ran)
 
     def data(self) -> list[Kept]:
-        """Return the folders in which services have left something."""
-        folders = sorted(self.state.data.iterdir()) if self.state.data.exists() else []
+        """Return the folders in which services have left something; a stray file beside them is none."""
+        there = self.state.data.iterdir() if self.state.data.exists() else ()
+        folders = sorted(each for each in there if each.is_dir())
         return [Kept(str(each.relative_to(self.state.root)), _total(each), _made(each)) for each in folders]
 
     def used(self) -> bool:
@@ -384,12 +390,18 @@ def _size(path: Path) -> int:
 def _total(folder: Path) -> int:
     """Return how many bytes the files of a folder have; one that goes meanwhile has none."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.lstat().st_size
+    with suppress(OSError):
+        for path in folder.rglob("*"):
+            with suppress(OSError):
+                total += path.lstat().st_size
     return total
 
 
 def _made(folder: Path) -> float | None:
-    """Return when a folder was made, as far as its oldest file tells."""
-    return min((each.lstat().st_mtime for each in folder.iterdir()), default=None)
+    """Return when a folder was made, as far as its oldest file tells; one that goes meanwhile tells nothing."""
+    times = []
+    with suppress(OSError):
+        for path in folder.iterdir():
+            with suppress(OSError):
+                times.append(path.lstat().st_mtime)
+    return min(times, default=None)

@@ -151,8 +151,9 @@ class Postgres(Server):
         return any("shared memory block" in line for line in lines)
 
     def remedy(self, lines: Sequence[str]) -> str:
-        """Return what to do about a server that stopped: a damaged data folder is moved away, never removed."""
-        return self.move_away() if damage.postgres(lines) else super().remedy(lines)
+        """Return what to do about a server that stopped: a folder it cannot read is moved away, never removed."""
+        unreadable = damage.postgres(lines) or damage.other_postgresql(lines)
+        return self.move_away() if unreadable else super().remedy(lines)
 
     def move_away(self) -> str:
         """Return the command that keeps a damaged data folder, and what brings a snapshot back."""
