@@ -76,8 +76,8 @@ def down(*, volumes: bool, yes: bool) -> None:
             return
         if volumes and not yes:
             lost = ", ".join(map(str, left.data)) or "there is none yet"
-            unknown = (each.rstrip(".") for each in left.unknown)
-            confirm("; ".join([f"This removes the data of {name}: {lost}", *unknown]), name)
+            unasked = (each.rstrip(".") for each in left.unknown)
+            confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
         outcome = playbook.run(
             "down", {"stack_state": "stopped", "stack_volumes": volumes}, stream=sys.stdout, turn=turn
         )
