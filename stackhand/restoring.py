@@ -8,14 +8,14 @@ there is no half restore.
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackhand import outside
+from stackhand import missing, outside
 from stackhand.failure import Failure
+from stackhand.missing import about, literal, quoted
 from stackhand.outside import Outside
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ END $$
 """A database with a subscription cannot be dropped."""
 FIRST_LINE = "psql:<stdin>:"
 """Of what psql reports of a statement; the line's number follows."""
-MISSING = re.compile(r"(role|tablespace|extension) \"(.*)\" (?:does not exist|is not available)$")
 
 
 def replace(database: Database, source: Path | None) -> list[str]:
@@ -68,7 +67,7 @@ def replace(database: Database, source: Path | None) -> list[str]:
         if source:
             notes += _filled(database, draft, source, found, made, fallback=present.locale)
         else:
-            notes += _about(database, draft, found.ownership)
+            notes += about(database, draft, found.ownership)
         _swap(database, draft, aside)
     except BaseException:  # Ctrl-C as well
         _undo(database, draft, aside, made)
@@ -88,14 +87,14 @@ def _alone(database: Database, source: Path | None, present: Outside) -> Outside
 
 def _undo(database: Database, draft: str, aside: str, made: Sequence[str]) -> None:
     """Remove the draft, and the roles made for it; the server may still be at work on what was interrupted."""
-    at_work = f"strpos(query, {_literal(_quoted(draft))}) > 0 AND pid <> pg_backend_pid()"
+    at_work = f"strpos(query, {literal(quoted(draft))}) > 0 AND pid <> pg_backend_pid()"
     end = f"SELECT pg_terminate_backend(pid, {ENDS_WITHIN}) FROM pg_stat_activity WHERE {at_work}"  # noqa: S608 - quoted
     with suppress(Failure):  # it is told of already
         database.sql(end)
-        if database.sql(f"SELECT 1 FROM pg_database WHERE datname = {_literal(aside)}"):  # noqa: S608 - it was done
+        if database.sql(f"SELECT 1 FROM pg_database WHERE datname = {literal(aside)}"):  # noqa: S608 - it was done
             _old(database, aside)
         else:
-            database.sql(_drop(draft), *(f"DROP ROLE IF EXISTS {_quoted(name)}" for name in reversed(made)))
+            database.sql(_drop(draft), *(f"DROP ROLE IF EXISTS {quoted(name)}" for name in reversed(made)))
 
 
 def spare_names(name: str) -> tuple[str, str]:
@@ -115,7 +114,7 @@ def _create(database: Database, draft: str, locale: str, fallback: str) -> list[
     def statements(words: str) -> tuple[str, ...]:
         return (
             _drop(draft),
-            f"CREATE DATABASE {_quoted(draft)} OWNER {_quoted(database.owner)} TEMPLATE template0 {words}",
+            f"CREATE DATABASE {quoted(draft)} OWNER {quoted(database.owner)} TEMPLATE template0 {words}",
         )
 
     try:
@@ -132,83 +131,27 @@ def _filled(
     database: Database, draft: str, source: Path, found: Outside, made: list[str], *, fallback: str
 ) -> list[str]:
     """Fill the draft, with the roles that it needs; `made` gets those that were not there."""
-    present = _roles(database)
-    names = [name for name, role in found.roles.items() if role.referred and name not in present]
-    notes = _make_roles(database, names, found, made)
+    referred = (name for name, role in found.roles.items() if role.referred)
+    notes = missing.make_roles(database, referred, found, made)
     while True:  # of the roles in one grant or policy, the server names the first that is missing
-        missing = _missing(database, draft, source, found)
-        _refuse_without(missing["extension"], source)
+        lacks = missing.look(database, draft, source, found)
+        missing.refuse_without(lacks["extension"], source)
         _create(database, draft, found.locale, fallback)
-        names = [name for name in missing["role"] if name not in made]
+        names = [name for name in lacks["role"] if name not in made]
         if not names:
-            return notes + _fill(database, draft, source, found, tablespaces=not missing["tablespace"])
-        notes += _make_roles(database, names, found, made)
-
-
-def _make_roles(database: Database, names: Iterable[str], found: Outside, made: list[str]) -> list[str]:
-    notes = []
-    for name in _groups_first(names, found, {*_roles(database), *made}):
-        made.append(name)
-        notes.append(_make_role(database, name, found))
-    return notes
-
-
-def _missing(database: Database, draft: str, source: Path, found: Outside) -> dict[str, list[str]]:
-    """Return what a snapshot refers to and this server does not have: all, or once that is there it names the rest."""
-    database.attempt_sql(f"ALTER DATABASE {_quoted(draft)} SET lc_messages TO 'C'")  # the messages that `MISSING` knows
-    with source.open("rb") as file:
-        words = ("--schema-only", "--no-subscriptions", f"--dbname={draft}")
-        errors = database.attempt("pg_restore", *words, database=draft, source=file)
-    errors += _about(database, draft, [*found.ownership, *found.database])
-    names: dict[str, list[str]] = {"role": [], "tablespace": [], "extension": []}
-    for kind, name in (each.groups() for line in errors if (each := MISSING.search(line))):
-        if name not in names[kind]:
-            names[kind].append(name)
-    return names
-
-
-def _refuse_without(extensions: Sequence[str], source: Path) -> None:
-    if extensions:
-        raise Failure(
-            f"The snapshot {source.stem} needs what this server does not have: {', '.join(extensions)}.",
-            evidence=["the database is as it was"],
-            next="run a PostgreSQL that has it (an image, with ./inv up --engine compose), then repeat the command",
-        )
-
-
-def _roles(database: Database) -> set[str]:
-    return set(database.sql("SELECT rolname FROM pg_roles").splitlines())
-
-
-def _groups_first(names: Iterable[str], found: Outside, present: Container[str]) -> list[str]:
-    """Return the roles to make, each after those that it is a member of."""
-    ordered: list[str] = []
-    for name in names:
-        groups = [each for each in found.roles[name].groups if each not in present] if name in found.roles else []
-        ordered += [each for each in (*_groups_first(groups, found, present), name) if each not in ordered]
-    return ordered
-
-
-def _make_role(database: Database, name: str, found: Outside) -> str:
-    known = found.roles.get(name)
-    if known is None:
-        database.sql(f"CREATE ROLE {_quoted(name)}")
-        return f"role {name} is made without login and memberships"
-    database.sql(known.statements[0])
-    refused = [line for each in known.statements[1:] for line in database.attempt_sql(each)]
-    login = f" without its password: ALTER ROLE {_quoted(name)} PASSWORD '...' sets one" if known.login else ""
-    return "; ".join([f"role {name} is made again{login}", *refused])
+            return notes + _fill(database, draft, source, found, tablespaces=not lacks["tablespace"])
+        notes += missing.make_roles(database, names, found, made)
 
 
 def _fill(database: Database, draft: str, source: Path, found: Outside, *, tablespaces: bool) -> list[str]:
-    refused = _about(database, draft, found.ownership)  # first, for what is made or refreshed in its owner's name
+    refused = about(database, draft, found.ownership)  # first, for what is made or refreshed in its owner's name
     flags = ("--exit-on-error", "--no-subscriptions", *(() if tablespaces else ("--no-tablespaces",)))
     try:
         with source.open("rb") as file:
             database.run("pg_restore", *flags, f"--dbname={draft}", database=draft, source=file)
     except Failure as failure:
         raise _refused(failure) from failure
-    refused += _about(database, draft, found.database)
+    refused += about(database, draft, found.database)
     notes = [] if tablespaces else ["its tablespaces are not here: all of it is in the default one"]
     lines = [line.removeprefix(FIRST_LINE) for line in refused if line.startswith(FIRST_LINE)]
     return [*notes, *(f"not restored: {line}" for line in lines)]
@@ -216,32 +159,24 @@ def _fill(database: Database, draft: str, source: Path, found: Outside, *, table
 
 def _refused(failure: Failure) -> Failure:
     """Return the failure; the owner of a large object, which no schema names, can be made by who restores it."""
-    found = [each for line in failure.evidence if (each := MISSING.search(line)) and each[1] == "role"]
+    found = [each for line in failure.evidence if (each := missing.MISSING.search(line)) and each[1] == "role"]
     if not found:
         return failure
     name = found[0][2]
     return Failure(
         f"The snapshot needs the role {name}, which this server does not have.",
         evidence=failure.evidence,
-        next=f"in ./inv db.shell: CREATE ROLE {_quoted(name)}; then repeat the command",
+        next=f"in ./inv db.shell: CREATE ROLE {quoted(name)}; then repeat the command",
         code=failure.code,
     )
 
 
-def _about(database: Database, draft: str, statements: Sequence[str]) -> list[str]:
-    """Run statements about a database in itself, for psql puts in its name; return what was refused."""
-    with tempfile.TemporaryFile() as script:
-        script.write(f"{chr(10).join(f'{each};' for each in statements)}\n".encode())
-        script.seek(0)
-        return database.attempt("psql", "-Xq", "-f", "-", database=draft, source=script)
-
-
 def _swap(database: Database, draft: str, aside: str) -> None:
     """Rename both in one transaction, once nobody is connected to either."""
-    names = f"{_literal(database.name)}, {_literal(draft)}"
+    names = f"{literal(database.name)}, {literal(draft)}"
     leave = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({names})"  # noqa: S608 - quoted
     renames = "; ".join(
-        f"ALTER DATABASE {_quoted(old)} RENAME TO {_quoted(new)}"
+        f"ALTER DATABASE {quoted(old)} RENAME TO {quoted(new)}"
         for old, new in ((database.name, aside), (draft, database.name))
     )
     for attempt in range(SWAPS):
@@ -278,12 +213,4 @@ def _versions(found: Outside, present: Outside) -> list[str]:
 
 
 def _drop(name: str) -> str:
-    return f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)"
-
-
-def _quoted(name: str) -> str:
-    return '"{}"'.format(name.replace('"', '""'))
-
-
-def _literal(text: str) -> str:
-    return "'{}'".format(text.replace("'", "''"))
+    return f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)"
