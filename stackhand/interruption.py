@@ -25,7 +25,8 @@ LEFT = {
     "db.restore": "the database is as it was, or as the snapshot has it: it is replaced when the new one is whole",
     "db.reset": "the database is as it was, or new and not migrated to the end",
     "db.seed": "each file of seeds/ is loaded whole or not at all",
-    "db.migrate": "a migration is undone when it was not at its end; in a container it may go on to that",
+    "db.migrate": "a migration that runs in a transaction is undone when it was not at its end; "
+    "in a container it may go on to that",
 }
 
 

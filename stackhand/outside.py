@@ -1,4 +1,4 @@
-"""What belongs to a database and is not in its dump: roles, settings and grants of the database itself, its locale.
+"""What belongs to a database and is not in its dump: roles; its own owner, settings, grants and locale.
 
 Beside a snapshot stands a file with it, `NAME.outside.json`: statements of SQL, written down by the server itself, so
 that nothing here needs to know how PostgreSQL quotes. In those on the database, `:"DBNAME"` stands for its name, as in
@@ -17,6 +17,8 @@ WITH RECURSIVE here AS (
         to_jsonb(d) ->> 'datlocprovider' AS provider, -- not every version has these columns
         coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') AS locale
     FROM pg_database AS d WHERE datname = current_database()
+), owner AS ( -- where it is not the stack's own role, which may have another name when it is restored
+    SELECT r.oid, rolname FROM here JOIN pg_roles AS r ON r.oid = datdba WHERE r.oid <> 10 AND rolname <> current_user
 ), settings AS (
     SELECT setdatabase, setrole, position,
         format('SET %I TO %s', key, CASE
@@ -25,12 +27,15 @@ WITH RECURSIVE here AS (
             ELSE quote_literal(value) END) AS clause
     FROM pg_db_role_setting, unnest(setconfig) WITH ORDINALITY AS each(text, position),
         LATERAL (SELECT split_part(text, '=', 1) AS key, substr(text, strpos(text, '=') + 1) AS value) AS pair
-), named AS (
+), referred AS (
     SELECT refobjid AS oid FROM pg_shdepend, here WHERE refclassid = 'pg_authid'::regclass
-        AND (dbid = here.oid OR (classid = 'pg_database'::regclass AND objid = here.oid))
+        AND (dbid = here.oid OR (classid = 'pg_database'::regclass AND objid = here.oid AND refobjid <> datdba))
+    UNION SELECT oid FROM owner
+    UNION SELECT setrole FROM settings, here WHERE setdatabase = here.oid AND setrole <> 0
+), named AS (
+    SELECT oid FROM referred
     UNION SELECT datdba FROM here
     UNION SELECT oid FROM pg_roles WHERE oid = 10 -- what it owns is noted down nowhere
-    UNION SELECT setrole FROM settings, here WHERE setdatabase = here.oid AND setrole <> 0
     UNION SELECT roleid FROM pg_auth_members JOIN named ON member = named.oid
 ), members AS (
     SELECT member, g.rolname AS name, format('GRANT %I TO %I', g.rolname, r.rolname) AS grants,
@@ -38,7 +43,7 @@ WITH RECURSIVE here AS (
     FROM pg_auth_members AS m JOIN pg_roles AS g ON g.oid = roleid JOIN pg_roles AS r ON r.oid = member
     GROUP BY member, g.rolname, r.rolname
 ), roles AS (
-    SELECT rolname, jsonb_build_object('login', rolcanlogin,
+    SELECT rolname, jsonb_build_object('login', rolcanlogin, 'referred', r.oid IN (SELECT oid FROM referred),
         'groups', coalesce((SELECT jsonb_agg(name) FROM members WHERE member = r.oid AND name !~ '^pg_'), '[]'),
         'statements', jsonb_build_array(concat_ws(' ', format('CREATE ROLE %I', rolname),
             CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN NOT rolinherit THEN 'NOINHERIT' END,
@@ -73,6 +78,9 @@ SELECT jsonb_build_object(
         'LC_COLLATE', quote_literal(datcollate), 'LC_CTYPE', quote_literal(datctype),
         CASE provider WHEN 'i' THEN format('LOCALE_PROVIDER icu ICU_LOCALE %L', locale)
             WHEN 'b' THEN format('LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', locale) END) FROM here),
+    'owner', (SELECT format('ALTER DATABASE :"DBNAME" OWNER TO %I', rolname) FROM owner),
+    'subscriptions', (SELECT coalesce(jsonb_agg(subname ORDER BY subname), '[]')
+        FROM pg_subscription JOIN here ON subdbid = here.oid),
     'extensions', (SELECT coalesce(jsonb_object_agg(extname, extversion), '{}') FROM pg_extension),
     'roles', (SELECT coalesce(jsonb_object_agg(rolname, role), '{}') FROM roles),
     'database', (SELECT coalesce(jsonb_agg(statement ORDER BY position), '[]') FROM statements))
@@ -86,11 +94,13 @@ class Role(msgspec.Struct):
         login: whether it may log in; it is made without a password.
         groups: the roles it is a member of, which have to be there first.
         statements: that make it.
+        referred: whether the database refers to it by name; otherwise it is there for another role, or owns by default.
     """
 
     login: bool
     groups: list[str]
     statements: list[str]
+    referred: bool = False
 
 
 class Outside(msgspec.Struct):
@@ -101,12 +111,21 @@ class Outside(msgspec.Struct):
         extensions: their versions, by name.
         roles: by name.
         database: statements about the database itself: settings, grants, limit and comment.
+        owner: the statement that gives the database to its owner; None where that is the stack's own role.
+        subscriptions: their names.
     """
 
     locale: str
     extensions: dict[str, str] = {}
     roles: dict[str, Role] = {}
     database: list[str] = []
+    owner: str | None = None
+    subscriptions: list[str] = []
+
+    @property
+    def ownership(self) -> list[str]:
+        """The statements that give the database to its owner: one, or none."""
+        return [self.owner] if self.owner else []
 
 
 def parse(text: str) -> Outside:

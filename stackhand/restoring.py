@@ -1,32 +1,48 @@
 """A database put in the place of the present one: made whole beside it, then renamed in one transaction.
 
-What a dump refers to and this server does not have is found out by restoring the schema alone first: the server names
-it. Roles are made, as they were where that is known; the rest is reported, for there is no half restore.
+Roles that a dump refers to are written down beside it. What else this server does not have is found out by restoring
+the schema alone first: the server names it. Roles are made, as they were where that is known; the rest is reported, for
+there is no half restore.
 """
 
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackhand import outside
+from stackhand import missing, outside
 from stackhand.failure import Failure
+from stackhand.missing import about, literal, quoted
 from stackhand.outside import Outside
 
 if TYPE_CHECKING:
     from stackhand.database import Database
 
+ENDS_WITHIN = 5000
+"""How many milliseconds a statement has to end in when it is told to."""
 LONGEST_NAME = 63
 """In bytes: NAMEDATALEN of PostgreSQL, less its NUL."""
 SWAPS = 5
 """How often to try to rename: a service that reconnects at that moment is in the way."""
 ALONE = "the snapshot is a dump alone: settings of the database itself, and what its roles had, are not in it"
+SUBSCRIPTION = "subscription {} is gone, and its slot on the publisher is left: CREATE SUBSCRIPTION makes it again"
+LISTED = re.compile(r"^\d+; \d+ \d+ SUBSCRIPTION - (.+) \S+$", re.MULTILINE)
+UNSUBSCRIBE = """
+DO $$ DECLARE each name; BEGIN
+    FOR each IN SELECT subname FROM pg_subscription JOIN pg_database AS d ON d.oid = subdbid
+            WHERE datname = current_database() LOOP
+        EXECUTE format('ALTER SUBSCRIPTION %I DISABLE', each);
+        EXECUTE format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', each); -- or the publisher would have to answer
+        EXECUTE format('DROP SUBSCRIPTION %I', each);
+    END LOOP;
+END $$
+"""
+"""A database with a subscription cannot be dropped."""
 FIRST_LINE = "psql:<stdin>:"
 """Of what psql reports of a statement; the line's number follows."""
-MISSING = re.compile(r"(role|tablespace|extension) \"(.*)\" (?:does not exist|is not available)$")
 
 
 def replace(database: Database, source: Path | None) -> list[str]:
@@ -39,27 +55,46 @@ def replace(database: Database, source: Path | None) -> list[str]:
         Failure: it cannot be made; the present one is untouched then.
     """
     draft, aside = spare_names(database.name)
+    for name in (aside, draft):
+        _remove(database, name)
     present = database.outside()
     known = outside.read(source) if source else None
-    found = known or Outside(locale=present.locale)
-    database.sql(_drop(aside))
+    found = known or _alone(database, source, present)
     notes = [ALONE] if source and known is None else []
-    notes += _create(database, draft, found.locale, present.locale)
     made: list[str] = []
     try:
+        notes += _create(database, draft, found.locale, present.locale)
         if source:
-            missing = _missing(database, draft, source, found)
-            _refuse_without(missing["extension"], source)
-            for name in _groups_first(missing["role"], found, _roles(database)):
-                notes.append(_make_role(database, name, found))
-                made.append(name)
-            _create(database, draft, found.locale, present.locale)
-            notes += _fill(database, draft, source, found, tablespaces=not missing["tablespace"])
+            notes += _filled(database, draft, source, found, made, fallback=present.locale)
+        else:
+            notes += about(database, draft, found.ownership)
         _swap(database, draft, aside)
-    except Failure:
-        database.attempt_sql(_drop(draft), *(f"DROP ROLE {_quoted(name)}" for name in reversed(made)))
+    except BaseException:  # Ctrl-C as well
+        _undo(database, draft, aside, made)
         raise
+    notes += [SUBSCRIPTION.format(name) for name in sorted({*found.subscriptions, *present.subscriptions})]
     return [*notes, *_versions(found, database.outside()), *_old(database, aside)]
+
+
+def _alone(database: Database, source: Path | None, present: Outside) -> Outside:
+    """Return what is known where nothing stands beside the dump, or there is no dump: an empty one has its owner."""
+    if source is None:
+        return Outside(locale=present.locale, owner=present.owner)
+    with source.open("rb") as file:
+        entries = database.run("pg_restore", "--list", source=file)
+    return Outside(locale=present.locale, subscriptions=LISTED.findall(entries))
+
+
+def _undo(database: Database, draft: str, aside: str, made: Sequence[str]) -> None:
+    """Remove the draft, and the roles made for it; the server may still be at work on what was interrupted."""
+    at_work = f"strpos(query, {literal(quoted(draft))}) > 0 AND pid <> pg_backend_pid()"
+    end = f"SELECT pg_terminate_backend(pid, {ENDS_WITHIN}) FROM pg_stat_activity WHERE {at_work}"  # noqa: S608 - quoted
+    with suppress(Failure):  # it is told of already
+        database.sql(end)
+        if database.sql(f"SELECT 1 FROM pg_database WHERE datname = {literal(aside)}"):  # noqa: S608 - it was done
+            _old(database, aside)
+        else:
+            database.sql(_drop(draft), *(f"DROP ROLE IF EXISTS {quoted(name)}" for name in reversed(made)))
 
 
 def spare_names(name: str) -> tuple[str, str]:
@@ -79,7 +114,7 @@ def _create(database: Database, draft: str, locale: str, fallback: str) -> list[
     def statements(words: str) -> tuple[str, ...]:
         return (
             _drop(draft),
-            f"CREATE DATABASE {_quoted(draft)} OWNER {_quoted(database.owner)} TEMPLATE template0 {words}",
+            f"CREATE DATABASE {quoted(draft)} OWNER {quoted(database.owner)} TEMPLATE template0 {words}",
         )
 
     try:
@@ -92,76 +127,56 @@ def _create(database: Database, draft: str, locale: str, fallback: str) -> list[
     return []
 
 
-def _missing(database: Database, draft: str, source: Path, found: Outside) -> dict[str, list[str]]:
-    """Return the roles, tablespaces and extensions that a snapshot refers to and this server does not have."""
-    database.attempt_sql(f"ALTER DATABASE {_quoted(draft)} SET lc_messages TO 'C'")  # the messages that `MISSING` knows
-    with source.open("rb") as file:
-        words = ("--schema-only", "--no-subscriptions", f"--dbname={draft}")
-        errors = database.attempt("pg_restore", *words, database=draft, source=file)
-    errors += _about(database, draft, found.database)
-    names: dict[str, list[str]] = {"role": [], "tablespace": [], "extension": []}
-    for kind, name in (each.groups() for line in errors if (each := MISSING.search(line))):
-        if name not in names[kind]:
-            names[kind].append(name)
-    return names
-
-
-def _refuse_without(extensions: Sequence[str], source: Path) -> None:
-    if extensions:
-        raise Failure(
-            f"The snapshot {source.stem} needs what this server does not have: {', '.join(extensions)}.",
-            evidence=["the database is as it was"],
-            next="run a PostgreSQL that has it (an image, with ./inv up --engine compose), then repeat the command",
-        )
-
-
-def _roles(database: Database) -> set[str]:
-    return set(database.sql("SELECT rolname FROM pg_roles").splitlines())
-
-
-def _groups_first(names: Iterable[str], found: Outside, present: Container[str]) -> list[str]:
-    """Return the roles to make, each after those that it is a member of."""
-    ordered: list[str] = []
-    for name in names:
-        groups = [each for each in found.roles[name].groups if each not in present] if name in found.roles else []
-        ordered += [each for each in (*_groups_first(groups, found, present), name) if each not in ordered]
-    return ordered
-
-
-def _make_role(database: Database, name: str, found: Outside) -> str:
-    known = found.roles.get(name)
-    if known is None:
-        database.sql(f"CREATE ROLE {_quoted(name)}")
-        return f"role {name} is made without login and memberships"
-    database.sql(known.statements[0])
-    refused = [line for each in known.statements[1:] for line in database.attempt_sql(each)]
-    login = f" without its password: ALTER ROLE {_quoted(name)} PASSWORD '...' sets one" if known.login else ""
-    return "; ".join([f"role {name} is made again{login}", *refused])
+def _filled(
+    database: Database, draft: str, source: Path, found: Outside, made: list[str], *, fallback: str
+) -> list[str]:
+    """Fill the draft, with the roles that it needs; `made` gets those that were not there."""
+    referred = (name for name, role in found.roles.items() if role.referred)
+    notes = missing.make_roles(database, referred, found, made)
+    while True:  # of the roles in one grant or policy, the server names the first that is missing
+        lacks = missing.look(database, draft, source, found)
+        missing.refuse_without(lacks["extension"], source)
+        _create(database, draft, found.locale, fallback)
+        names = [name for name in lacks["role"] if name not in made]
+        if not names:
+            return notes + _fill(database, draft, source, found, tablespaces=not lacks["tablespace"])
+        notes += missing.make_roles(database, names, found, made)
 
 
 def _fill(database: Database, draft: str, source: Path, found: Outside, *, tablespaces: bool) -> list[str]:
-    flags = ("--exit-on-error", *(() if tablespaces else ("--no-tablespaces",)))
-    with source.open("rb") as file:
-        database.run("pg_restore", *flags, f"--dbname={draft}", database=draft, source=file)
+    refused = about(database, draft, found.ownership)  # first, for what is made or refreshed in its owner's name
+    flags = ("--exit-on-error", "--no-subscriptions", *(() if tablespaces else ("--no-tablespaces",)))
+    try:
+        with source.open("rb") as file:
+            database.run("pg_restore", *flags, f"--dbname={draft}", database=draft, source=file)
+    except Failure as failure:
+        raise _refused(failure) from failure
+    refused += about(database, draft, found.database)
     notes = [] if tablespaces else ["its tablespaces are not here: all of it is in the default one"]
-    refused = [line for line in _about(database, draft, found.database) if line.startswith(FIRST_LINE)]
-    return [*notes, *(f"not restored: {line.removeprefix(FIRST_LINE)}" for line in refused)]
+    lines = [line.removeprefix(FIRST_LINE) for line in refused if line.startswith(FIRST_LINE)]
+    return [*notes, *(f"not restored: {line}" for line in lines)]
 
 
-def _about(database: Database, draft: str, statements: Sequence[str]) -> list[str]:
-    """Run statements about a database in itself, for psql puts in its name; return what was refused."""
-    with tempfile.TemporaryFile() as script:
-        script.write(f"{chr(10).join(f'{each};' for each in statements)}\n".encode())
-        script.seek(0)
-        return database.attempt("psql", "-Xq", "-f", "-", database=draft, source=script)
+def _refused(failure: Failure) -> Failure:
+    """Return the failure; the owner of a large object, which no schema names, can be made by who restores it."""
+    found = [each for line in failure.evidence if (each := missing.MISSING.search(line)) and each[1] == "role"]
+    if not found:
+        return failure
+    name = found[0][2]
+    return Failure(
+        f"The snapshot needs the role {name}, which this server does not have.",
+        evidence=failure.evidence,
+        next=f"in ./inv db.shell: CREATE ROLE {quoted(name)}; then repeat the command",
+        code=failure.code,
+    )
 
 
 def _swap(database: Database, draft: str, aside: str) -> None:
     """Rename both in one transaction, once nobody is connected to either."""
-    names = f"{_literal(database.name)}, {_literal(draft)}"
+    names = f"{literal(database.name)}, {literal(draft)}"
     leave = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({names})"  # noqa: S608 - quoted
     renames = "; ".join(
-        f"ALTER DATABASE {_quoted(old)} RENAME TO {_quoted(new)}"
+        f"ALTER DATABASE {quoted(old)} RENAME TO {quoted(new)}"
         for old, new in ((database.name, aside), (draft, database.name))
     )
     for attempt in range(SWAPS):
@@ -175,8 +190,18 @@ def _swap(database: Database, draft: str, aside: str) -> None:
 
 
 def _old(database: Database, aside: str) -> list[str]:
-    """Remove the database that was replaced; what keeps it (a subscription, a slot) does not undo what is done."""
-    return [f"the database before is left as {aside}: {line}" for line in database.attempt_sql(_drop(aside))]
+    """Remove the database that was replaced; what keeps it (a slot in use) does not undo what is done."""
+    try:
+        _remove(database, aside)
+    except Failure as failure:
+        return [f"the database before is left as {aside}: {' '.join(failure.evidence)}"]
+    return []
+
+
+def _remove(database: Database, name: str) -> None:
+    with suppress(Failure):  # there is none
+        database.sql(UNSUBSCRIBE, database=name)
+    database.sql(_drop(name))
 
 
 def _versions(found: Outside, present: Outside) -> list[str]:
@@ -188,12 +213,4 @@ def _versions(found: Outside, present: Outside) -> list[str]:
 
 
 def _drop(name: str) -> str:
-    return f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)"
-
-
-def _quoted(name: str) -> str:
-    return '"{}"'.format(name.replace('"', '""'))
-
-
-def _literal(text: str) -> str:
-    return "'{}'".format(text.replace("'", "''"))
+    return f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)"

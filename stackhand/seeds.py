@@ -1,7 +1,7 @@
 """One file of `seeds/`: loaded whole, or not at all.
 
-A file that ends the transaction itself would be kept in part. The server finds that out: a deferred constraint, checked
-at COMMIT, fails unless the file has come to its end; and after a ROLLBACK, transactions may only read.
+A file that ends the transaction itself would be kept in part. The server finds that out: a cursor WITH HOLD is run to
+its end at COMMIT, and ours fails unless the file has come to its end; and after a ROLLBACK, transactions may only read.
 """
 
 from __future__ import annotations
@@ -17,21 +17,16 @@ if TYPE_CHECKING:
 
 OWN_END = "stackhand: the file ends its transaction itself"
 WHOLE = f"""
-CREATE FUNCTION pg_temp.stackhand_whole() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE FUNCTION pg_temp.stackhand_whole() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
     IF current_setting('stackhand.whole', true) IS DISTINCT FROM 'yes' THEN RAISE EXCEPTION '{OWN_END}'; END IF;
-    RETURN NULL;
 END $$
 """
-TRIGGER = """
-CREATE CONSTRAINT TRIGGER whole AFTER INSERT ON pg_temp.stackhand_seed DEFERRABLE INITIALLY DEFERRED
-FOR EACH ROW EXECUTE FUNCTION pg_temp.stackhand_whole()
-"""
-BEGIN = ("BEGIN READ WRITE", "INSERT INTO pg_temp.stackhand_seed VALUES (1)")
 READ_ONLY = "SET default_transaction_read_only = on"
-BEFORE = ("CREATE TEMPORARY TABLE stackhand_seed (n int)", WHOLE, TRIGGER, READ_ONLY, *BEGIN)
+GUARD = "DECLARE stackhand_whole CURSOR WITH HOLD FOR SELECT pg_temp.stackhand_whole()"
+BEFORE = (WHOLE, READ_ONLY, "BEGIN READ WRITE", "SET LOCAL stackhand.whole = 'no'", GUARD)
 AT_ITS_END = f"""
 DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_temp.stackhand_seed) THEN RAISE EXCEPTION '{OWN_END}'; END IF;
+    IF current_setting('stackhand.whole', true) IS DISTINCT FROM 'no' THEN RAISE EXCEPTION '{OWN_END}'; END IF;
     PERFORM set_config('stackhand.whole', 'yes', true);
 END $$
 """
@@ -52,7 +47,7 @@ def load(database: Database, path: Path) -> int:
             said = database.run("psql", *words, source=source)
     except Failure as failure:
         raise _refused(path, failure) from failure
-    return sum(map(int, ROWS.findall(said))) - 1  # ours
+    return sum(map(int, ROWS.findall(said)))
 
 
 def _refused(path: Path, failure: Failure) -> Failure:

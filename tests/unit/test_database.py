@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import outside, restoring
+from stackhand import missing, outside
 from stackhand.failure import Failure
 from stackhand.outside import Outside, Role
 from stackhand.restoring import LONGEST_NAME, spare_names
@@ -25,7 +25,7 @@ def test_a_draft_has_a_name_that_postgresql_neither_cuts_nor_takes_for_another(n
 def test_roles_are_made_after_those_they_are_members_of() -> None:
     roles = {name: Role(login=False, groups=groups, statements=[]) for name, groups in MEMBERS.items()}
     found = Outside(locale="", roles=roles)
-    assert restoring._groups_first(["app", "staff", "unknown"], found, {"here"}) == ["all", "staff", "app", "unknown"]
+    assert missing._groups_first(["app", "staff", "unknown"], found, {"here"}) == ["all", "staff", "app", "unknown"]
 
 
 MEMBERS = {"app": ["staff", "here"], "staff": ["all"], "all": [], "here": []}
@@ -33,11 +33,11 @@ MEMBERS = {"app": ["staff", "here"], "staff": ["all"], "all": [], "here": []}
 
 def test_what_a_server_does_not_have_is_read_from_its_errors(tmp_path: Path) -> None:
     said = 'pg_restore: error: could not execute query: ERROR:  extension "post gis" is not available'
-    found = restoring.MISSING.search(said)
+    found = missing.MISSING.search(said)
     assert found
     assert found.groups() == ("extension", "post gis")
     with pytest.raises(Failure, match="The snapshot good needs what this server does not have: post gis"):
-        restoring._refuse_without([found[2]], tmp_path / "good.dump")
+        missing.refuse_without([found[2]], tmp_path / "good.dump")
 
 
 def test_a_snapshot_without_its_companion_or_with_a_broken_one_is_a_dump_alone(tmp_path: Path) -> None:
