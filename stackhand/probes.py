@@ -101,17 +101,23 @@ def of(webs: Mapping[str, Web]) -> Questions:
 
 def leads_to(path: str, webs: Mapping[str, Web]) -> str | None:
     """Return the service that the load balancer sends a path to, by the rules of terraform/load_balancer.tf."""
-    health = [web.health for web in webs.values() if web.health]
+    path = _bare(path)
+    health = {name: _bare(web.health) for name, web in webs.items() if web.health}
     rules = {
-        web.health: name
-        for name, web in webs.items()
-        if web.health and web.paths and web.health != "/" and health.count(web.health) == 1
+        asked: name
+        for name, asked in health.items()
+        if webs[name].paths and asked != "/" and [*health.values()].count(asked) == 1
     }
     rules |= {pattern: name for name, web in webs.items() for pattern in web.paths}
     matching = [
         pattern for pattern in rules if pattern == path or (pattern[-1] == "*" and path.startswith(pattern[:-1]))
     ]
     return rules[max(matching, key=_written_out)] if matching else None
+
+
+def _bare(path: str) -> str:
+    """Return a path without its query, of which a rule for paths knows nothing."""
+    return path.partition("?")[0]
 
 
 def _written_out(pattern: str) -> int:

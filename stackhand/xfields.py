@@ -13,6 +13,9 @@ from stackhand.failure import ExitCode, Failure
 
 MigrationKey = Literal["command", "plan", "status"]
 KNOWN = ("x-health", "x-embedded", "x-aws")
+ASKED = r"/[!\"$-)+-~]*"
+"""A path that is asked for: HTTP has no blanks in it, and in a rule of the load balancer a star is any text."""
+ASKED_SAYS = "a path of plain letters, with no blank, star or #"
 
 
 class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +114,8 @@ def health(entry: dict[str, Any], at: str) -> str | None:
     path = entry.get("x-health")
     if path is not None and not (isinstance(path, str) and path.startswith("/")):
         raise wrong(f"{at}.x-health", "a path that begins with /", path)
+    if path is not None and not re.fullmatch(ASKED, path):
+        raise wrong(f"{at}.x-health", ASKED_SAYS, path)
     return path
 
 
@@ -141,6 +146,8 @@ def aws(entry: dict[str, Any], at: str) -> Fargate | Managed | None:
     for key, path in (("path", probe.path), ("version", probe.version)):
         if path is not None and not path.startswith("/"):
             raise wrong(f"{at}.probe.{key}", "a path that begins with /", path)
+        if path is not None and not re.fullmatch(ASKED, path):
+            raise wrong(f"{at}.probe.{key}", ASKED_SAYS, path)
     for key, command in commands(found.migrate).items():
         _refuse_open_quote(command, f"{at}.migrate.{key}")
     return found

@@ -1,7 +1,11 @@
 # The services, as ../docker-compose.yml describes them. `./inv plan` has checked that file before Terraform reads it.
 
 locals {
-  compose = yamldecode(file(var.compose_file)).services
+  # A key with no value says what one that is not there says.
+  compose = {
+    for name, service in yamldecode(file(var.compose_file)).services :
+    name => try({ for key, value in service : key => value if value != null }, {})
+  }
 
   # Those that run on Fargate, and those for which a managed service stands in.
   services  = { for name, service in local.compose : name => service if can(service["x-aws"].port) }

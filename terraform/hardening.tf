@@ -31,7 +31,9 @@ locals {
   mounted = {
     for name, service in local.services : name => concat(
       flatten([try(service.tmpfs, [])]),
-      local.hardened[name] && !can(tobool(service.read_only)) && !can(service.tmpfs) ? ["/tmp"] : [],
+      local.hardened[name] && !can(tobool(service.read_only)) && !contains(
+        [for text in flatten([try(service.tmpfs, [])]) : trimsuffix(split(":", text)[0], "/")], "/tmp"
+      ) ? ["/tmp"] : [],
     )
   }
   units = { "" = 1 / 1048576, b = 1 / 1048576, k = 1 / 1024, m = 1, g = 1024 }

@@ -11,11 +11,14 @@ locals {
     local.emulated ? "${trimsuffix(coalesce(var.aws_endpoint_of_tasks, var.aws_endpoint), "/")}/_alb/${aws_lb.main.name}" : local.url
   )
 
+  # What the health checks ask for, without a query: in a rule, its "?" would stand for any letter.
+  asked = { for name, path in local.health : name => split("?", path)[0] }
+
   # Each path and the service behind it. The path of a service's health check leads to that service, wherever else it would.
   routes = merge(
     {
-      for name, path in local.health : path => name
-      if contains(keys(local.paths), name) && path != "/" && length([for other in values(local.health) : other if other == path]) == 1
+      for name, path in local.asked : path => name
+      if contains(keys(local.paths), name) && path != "/" && length([for other in values(local.asked) : other if other == path]) == 1
     },
     merge([for name, paths in local.paths : { for path in paths : path => name }]...),
   )

@@ -47,7 +47,7 @@ output "release" {
         min               = service["x-aws"].scale.min
         max               = service["x-aws"].scale.max
         probe             = try(service["x-aws"].probe, true)
-        migrate           = try(split(" ", service["x-aws"].migrate.command), split(" ", service["x-aws"].migrate), null)
+        migrate           = try(regexall("\\S+", service["x-aws"].migrate.command), regexall("\\S+", service["x-aws"].migrate), null)
       }
     }
   }

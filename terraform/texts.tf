@@ -1,11 +1,11 @@
 # Texts of the Compose file as Compose reads them: commands as lists, variables filled in.
 
 locals {
-  # A command that is one text is split at its spaces; `./inv plan` refuses quotes in it.
+  # A command that is one text is split at its blanks and line ends; `./inv plan` refuses quotes in it.
   commands = {
     for name, service in local.services : name => {
       for key in ["command", "entrypoint"] : key => [
-        for word in try(tolist(service[key]), split(" ", service[key]), []) : tostring(word)
+        for word in try(tolist(service[key]), regexall("\\S+", service[key]), []) : tostring(word)
       ]
     }
   }

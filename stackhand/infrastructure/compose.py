@@ -18,6 +18,8 @@ from stackhand.xfields import Fargate, Managed
 
 STOP_WITHIN = 120
 """The seconds that Fargate gives a task to stop, at most."""
+KEPT = frozenset({"rw", "nosuid", "nodev"})
+"""The options of a folder in memory that it has on AWS as well."""
 OF_AN_IMAGE = ("command", "entrypoint", "configs", "volumes")
 """What sets up the container for which a managed service stands in."""
 
@@ -39,6 +41,21 @@ def refusals(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
         support = AWS.get(key)
         if support and support.level is Level.REFUSED:
             yield f"services.{name}.{key}: {support.message}"
+    if not entry.get("entrypoint"):  # with one of its own, the image's command is not run anyhow
+        for key in ("entrypoint", "command"):
+            if entry.get(key) is not None and not _words(entry[key]):
+                yield f"services.{name}.{key}: AWS cannot take away what the image has; write what runs or leave it out"
+    limit = (entry.get("ulimits") or {}).get("nofile", 0)
+    if not (_whole(limit) or (isinstance(limit, dict) and all(_whole(limit.get(key)) for key in ("soft", "hard")))):
+        yield f"services.{name}.ulimits.nofile must be a number, or have both soft and hard"
+
+
+def _words(value: Any) -> list[Any]:
+    return value.split() if isinstance(value, str) else list(value)
+
+
+def _whole(value: Any) -> bool:
+    return re.fullmatch(r"-?\d+", str(value)) is not None
 
 
 def lines(noted: Sequence[Note]) -> list[str]:
@@ -99,11 +116,20 @@ def _values(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
             yield Note(Level.IGNORED, "ulimits", f"{limit} ({name})", "Fargate takes nofile alone")
     for capability in capabilities.impossible(entry.get("cap_add") or []):
         yield Note(Level.IGNORED, "cap_add", f"{capability} ({name})", "Fargate grants it to nobody")
+    for option in _lost_options(entry.get("tmpfs") or []):
+        yield Note(Level.IGNORED, "tmpfs", f"{option} ({name})", "of a folder's options its size alone is taken")
     if _seconds(str(entry.get("stop_grace_period", "0s"))) > STOP_WITHIN:
         yield Note(Level.IGNORED, "stop_grace_period", name, f"Fargate waits {STOP_WITHIN} s, and then kills")
     lost = {"start_interval"} & set(entry.get("healthcheck") or {})
     if lost:
         yield Note(Level.DIFFERS, "healthcheck.start_interval", name, "ECS asks at the interval from the start")
+
+
+def _lost_options(tmpfs: str | Sequence[str]) -> list[str]:
+    """Return the options of folders in memory that none has on AWS; each is mounted nosuid and nodev there."""
+    texts = [tmpfs] if isinstance(tmpfs, str) else tmpfs
+    options = [option for text in texts for option in str(text).partition(":")[2].split(",") if option]
+    return [each for each in options if each not in KEPT and not each.startswith("size=")]
 
 
 def _seconds(text: str) -> float:

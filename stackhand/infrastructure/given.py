@@ -77,9 +77,11 @@ def require(environment: Environment, given: Mapping[str, str]) -> None:
 def put(environment: Environment, name: str) -> str:
     """Return the command that gives a parameter its value, which it reads, so that it is in no history of a shell.
 
+    The sign of equality has a value that begins with a hyphen be one, and no option.
+
     It names no key: the account's own for SSM is there before the environment, and outlives it.
     """
-    return f'aws ssm put-parameter --region {environment.region} --type SecureString --name {name} --value "$(cat)"'
+    return f'aws ssm put-parameter --region {environment.region} --type SecureString --name {name} --value="$(cat)"'
 
 
 def _make_up(environment: Environment, lacking: Mapping[str, str]) -> None:

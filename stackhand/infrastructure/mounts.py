@@ -52,14 +52,16 @@ def _lost(mount: Mount, service: Service, stack: Stack) -> str:
         return "not mounted; write it as tmpfs"
     if mount.kind != "bind":
         return f"what is written to {mount.target} is gone with each task"
-    path = stack.root / Path(mount.source).expanduser()
-    if (
-        service.build
-        and path.is_dir()
-        and path.resolve().is_relative_to((stack.root / service.build.context).resolve())
-    ):
-        return HAS_ITS_OWN
-    return NOT_THERE + _names(path, service, stack)
+    try:
+        path = stack.root / Path(mount.source).expanduser()
+        copied = service.build and path.is_dir() and _is_below(path, stack.root / service.build.context)
+    except (OSError, RuntimeError):  # nobody of that name is here, or the folder is not ours to look into
+        return NOT_THERE
+    return HAS_ITS_OWN if copied else NOT_THERE + _names(path, service, stack)
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _mount(entry: Any) -> Mount:

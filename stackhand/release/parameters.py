@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 from stackhand.release.target import Target
@@ -32,7 +34,10 @@ def versions(ssm: Any, names: list[str]) -> dict[str, str]:
     found = {}
     for start in range(0, len(names), BATCH):
         answer = ssm.get_parameters(Names=names[start : start + BATCH], WithDecryption=False)
-        found.update(
-            {each["Name"]: f"{each['Version']} of {each['LastModifiedDate']}" for each in answer["Parameters"]}
-        )
+        found.update({each["Name"]: _version(each) for each in answer["Parameters"]})
     return found
+
+
+def _version(parameter: Mapping[str, Any]) -> str:
+    """Return the version and its time in UTC; botocore tells it in the time zone of the machine that asks."""
+    return f"{parameter['Version']} of {parameter['LastModifiedDate'].astimezone(UTC)}"

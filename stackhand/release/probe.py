@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -18,6 +19,8 @@ UNWELL = frozenset({"fail", "error", "down"})
 """What `status` says of something that is not well, in the form of application/health+json."""
 HEALTH = "application/health+json"
 OK = HTTPStatus.OK
+MOST = 1_000_000
+"""The bytes that are read of an answer."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +129,37 @@ def _code(answer: Answer, why: str) -> str:
 def ask(url: str, cap: float) -> Answer:
     """GET an address, in bounded time."""
     began = time.monotonic()
+    try:
+        with _response(url, cap) as response:
+            code, text, headers = response.status or 0, _read(response), response.headers
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return Answer(0, {}, time.monotonic() - began, f"no answer: {getattr(error, 'reason', None) or error}")
+    words = f"{code} to {headers['Location']}" if HTTPStatus(300) <= code < HTTPStatus(400) else ""
+    return Answer(code, _json(text), time.monotonic() - began, words, headers.get_content_type())
+
+
+def _read(response: Any) -> bytes:
+    """Read what an answer has, up to a limit; with one, `read` does not tell of an answer that ends early."""
+    text: bytes = response.read(MOST)
+    if len(text) < MOST and response.length:
+        raise http.client.IncompleteRead(text, response.length)
+    return text
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: the page of a login that a path leads to says nothing of the path."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Have a redirect be the answer."""
+
+
+def _response(url: str, cap: float) -> Any:
+    """Return the answer of an address, whatever its code is."""
     request = urllib.request.Request(url, headers={"Accept": "application/json", "Cache-Control": "no-cache"})  # noqa: S310 - of our own load balancer
     try:
-        with urllib.request.urlopen(request, timeout=cap) as response:  # noqa: S310 - as above
-            code, text, kind = response.status, response.read(), response.headers.get_content_type()
+        return urllib.request.build_opener(_Stay).open(request, timeout=cap)
     except urllib.error.HTTPError as error:
-        with error:
-            code, text, kind = error.code, error.read(), error.headers.get_content_type()
-    except (OSError, ValueError) as error:
-        return Answer(0, {}, time.monotonic() - began, f"no answer: {getattr(error, 'reason', None) or error}")
-    return Answer(code, _json(text), time.monotonic() - began, type=kind)
+        return error
 
 
 def _json(text: bytes) -> dict[str, Any]:

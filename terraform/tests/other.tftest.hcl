@@ -108,7 +108,7 @@ run "it_is_told_the_addresses_and_secrets_of_the_cloud" {
     error_message = "values that are no texts become some"
   }
   assert {
-    condition     = local.environment.queue.HEALTH_TARGETS == "reports=http://reports.shop-staging.internal:8080/up,shop=http://shop.shop-staging.internal:5000/up"
+    condition     = local.environment.queue.HEALTH_TARGETS == "reports=http://reports.shop-staging.internal:8080/up,shop=http://shop.shop-staging.internal:5000/up?deep=1"
     error_message = "who asks for the health of the others is told where they are"
   }
 }
@@ -125,7 +125,7 @@ run "its_tasks_look_as_compose_would_start_them" {
     error_message = "the health check is the same, within what ECS allows"
   }
   assert {
-    condition     = local.containers.queue.user == "1000:1000" && local.containers.queue.stopTimeout == 90
+    condition     = local.containers.queue.user == "1000:1000" && local.containers.queue.stopTimeout == 90 && local.containers.queue.command == null && local.containers.queue.ulimits == null
     error_message = "account and patience are the same"
   }
   assert {
@@ -144,8 +144,8 @@ run "hardening_is_a_default_and_the_compose_file_decides" {
   command = plan
 
   assert {
-    condition     = local.containers.shop.readonlyRootFilesystem && local.containers.shop.linuxParameters.capabilities.drop == tolist(["ALL"]) && one(local.containers.shop.linuxParameters.tmpfs).containerPath == "/tmp"
-    error_message = "what says nothing is hardened, and has a /tmp"
+    condition     = local.containers.shop.readonlyRootFilesystem && local.containers.shop.linuxParameters.capabilities.drop == tolist(["ALL"]) && local.containers.shop.linuxParameters.tmpfs[*].containerPath == ["/cache", "/tmp"]
+    error_message = "what says nothing is hardened, and has a /tmp beside its own folders"
   }
   assert {
     condition     = !local.containers.reports.readonlyRootFilesystem && local.containers.reports.linuxParameters.capabilities == {} && length(local.containers.reports.linuxParameters.tmpfs) == 0

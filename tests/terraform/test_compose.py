@@ -61,6 +61,11 @@ HOST = "orders is no host name on AWS; orders:5432 is rewritten to its address"
         ({"command": ["serve", "--db=orders:5432"]}, "command of shop: orders is no host name on AWS; "),
         ({"stop_grace_period": "5m"}, "stop_grace_period of shop: Fargate waits 120 s, and then kills"),
         ({"ulimits": {"nofile": 1, "memlock": 2}}, "ulimits of memlock (shop): Fargate takes nofile alone"),
+        (
+            {"tmpfs": ["/x:size=1m,rw,mode=0700"]},
+            "tmpfs of mode=0700 (shop): of a folder's options its size alone is taken",
+        ),
+        ({"volumes": ["~nosuch/x:/x"]}, "volumes of ~nosuch/x (shop): not there; COPY it into an image"),
         ({"cap_add": ["NET_ADMIN", "NET_BIND_SERVICE"]}, "cap_add of NET_ADMIN (shop): Fargate grants it to nobody"),
         ({"quux": 1}, "quux of shop: this version of Stackhand does not know it"),
         (
@@ -88,13 +93,15 @@ def test_what_is_lost_is_one_line_with_its_consequence(tmp_path: Path, keys: dic
         {"entrypoint": ["/start"], "command": ["serve"], "working_dir": "/srv", "user": "1000", "init": True},
         {"labels": {"team": "shop"}, "ulimits": {"nofile": 9}, "tmpfs": ["/tmp"], "stop_grace_period": "1m30s"},
         {"read_only": None, "cap_drop": None, "aws": {"hardened": False}},
+        {"entrypoint": ["/start"], "command": []},
+        {"command": None, "labels": None, "ulimits": None, "tmpfs": None, "entrypoint": None},
         {"read_only": False, "cap_drop": [], "cap_add": ["SYS_PTRACE"]},
         {
             "environment": {"DB": "postgresql://orders@orders:5432/orders", "DB_NAME": "orders"},
             "aws": {"needs": ["orders"]},
         },
     ],
-    ids=["program", "limits", "soft", "as written", "addresses"],
+    ids=["program", "limits", "soft", "nothing more", "nothing", "as written", "addresses"],
 )
 def test_what_aws_does_as_compose_does_is_not_mentioned(tmp_path: Path, keys: dict[str, Any]) -> None:
     assert lines(tmp_path, **keys) == []

@@ -59,6 +59,7 @@ def test_one_more_service_is_fit_too(tmp_path: Path) -> None:
 SPLIT = "in the cloud a command is split at spaces; write it without quotes and variables"
 WHOLE = "a secret must be the whole value, for its parameter is injected as it is"
 PLAIN = "in the cloud a variable may have a default, and no more; see docs/operations.md"
+CLEARED = "AWS cannot take away what the image has; write what runs or leave it out"
 GIVEN = "is a secret, and in the cloud only a value of environment can be one"
 NOWHERE = ".x-aws.probe.version: /shop/v leads to web; x-aws.paths say what leads to shop"
 RDS = {"managed": "rds", "class": "db.t4g.micro"}
@@ -85,6 +86,10 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
         ),
         ({"aws_probe": {"version": "/shop/v"}, "aws_paths": []}, NOWHERE),
         ({"entrypoint": "sh -c 'go on'"}, f".entrypoint: {SPLIT}"),
+        ({"entrypoint": ""}, f".entrypoint: {CLEARED}"),
+        ({"entrypoint": []}, f".entrypoint: {CLEARED}"),
+        ({"command": " "}, f".command: {CLEARED}"),
+        ({"ulimits": {"nofile": {"soft": 9}}}, ".ulimits.nofile must be a number, or have both soft and hard"),
         ({"command": ["serve", "${POSTGRES_PASSWORD}"]}, f".command: POSTGRES_PASSWORD {GIVEN}"),
         ({"labels": {"a": "${A:-${B}}"}}, f".labels: {PLAIN}"),
         ({"aws_migrate": "sh -c 'go on'"}, f".x-aws.migrate: {SPLIT}"),

@@ -17,7 +17,7 @@ from stackhand.infrastructure.plan import summary
 
 NAME = "/shop/staging/STRIPE_KEY"
 GIVEN = {"STRIPE_KEY": NAME}
-PUT = f'aws ssm put-parameter --region eu-west-1 --type SecureString --name {NAME} --value "$(cat)"'
+PUT = f'aws ssm put-parameter --region eu-west-1 --type SecureString --name {NAME} --value="$(cat)"'
 EXAMPLE = """# type: secret given
 STRIPE_KEY=
 

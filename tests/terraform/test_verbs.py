@@ -286,7 +286,7 @@ def test_a_deploy_stops_for_a_missing_secret_and_forgets_what_it_made_in_place_o
     assert f"{address}: given, so its value stays" in stopped.out
     assert "nobody is told of alarms: alarm_email in terraform/environments/staging.tfvars is empty" in stopped.out
     assert "staging has no value for MAIL_URL, which only you can give." in stopped.out
-    assert f'--type SecureString --name {mail} --value "$(cat)"' in " ".join(stopped.out.split())
+    assert f'--type SecureString --name {mail} --value="$(cat)"' in " ".join(stopped.out.split())
     lines = (folder / "said").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["version", "init", "plan", "show", "state", "plan", "show"]
     assert lines[4] == f"state rm -lock-timeout=5s {address}"

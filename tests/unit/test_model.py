@@ -148,6 +148,9 @@ def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
     [
         ("x-helth: /up", r"services\.one\.x-helth must be one of the known x- keys"),
         ("x-health: up", r"services\.one\.x-health must be a path that begins with /, but it is 'up'"),
+        ("x-health: /up now", r"services\.one\.x-health must be a path of plain letters, with no blank, star or #"),
+        ('x-health: "/up\\n"', r"services\.one\.x-health must be a path of plain letters"),
+        ("x-health: /up*", r"services\.one\.x-health must be a path of plain letters"),
         ("x-embedded: {}", r"services\.one\.x-embedded must be either engine or command"),
         ("x-embedded: {engine: mysql}", r"services\.one\.x-embedded\.engine: Invalid enum value 'mysql'"),
         ("x-embedded: {engine: redis, command: x}", r"services\.one\.x-embedded must be either engine or command"),

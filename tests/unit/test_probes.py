@@ -30,8 +30,24 @@ API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/
             [],
             ["/ of shop cannot be asked from outside: no x-aws.paths lead to it"],
         ),
+        ({"web": WEB, "shop": Web(["/shop/*"], "/up?deep=1")}, ["web /healthz", "shop /up?deep=1"], []),
+        (
+            {"web": Web(["/*"], "/up?a"), "shop": Web(["/shop/*"], "/up?b")},
+            ["web /up?a"],
+            ["/up?b of shop cannot be asked from outside: it leads to web; the load balancer's own check of it counts"],
+        ),
     ],
-    ids=["health", "ours", "version", "worker", "switched off", "one path twice", "no way"],
+    ids=[
+        "health",
+        "ours",
+        "version",
+        "worker",
+        "switched off",
+        "one path twice",
+        "no way",
+        "query",
+        "one path twice, with queries",
+    ],
 )
 def test_what_is_asked_of_a_release(webs: dict[str, Web], asked: list[str], notes: list[str]) -> None:
     found = probes.of(webs)
@@ -41,7 +57,15 @@ def test_what_is_asked_of_a_release(webs: dict[str, Web], asked: list[str], note
 
 @pytest.mark.parametrize(
     ("path", "service"),
-    [("/", "web"), ("/api/x", "api"), ("/health/all", "api"), ("/healthz", "web"), ("/version", "api"), ("/v", "web")],
+    [
+        ("/", "web"),
+        ("/api/x", "api"),
+        ("/health/all", "api"),
+        ("/healthz", "web"),
+        ("/version", "api"),
+        ("/v", "web"),
+        ("/version?x=/v", "api"),
+    ],
 )
 def test_a_path_leads_where_the_load_balancer_sends_it(path: str, service: str) -> None:
     assert probes.leads_to(path, {"web": WEB, "api": API}) == service
