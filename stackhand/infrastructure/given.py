@@ -18,6 +18,8 @@ from stackhand.release.preflight import CANNOT_TELL
 
 OUTPUT = "given_secrets"
 """Terraform's output: the variable, and the name of its parameter."""
+FILTERED = 50
+"""Names in one filter of DescribeParameters, at most."""
 OF_TERRAFORM = frozenset({"COMPOSE_PROJECT_NAME", "ENVIRONMENT", "METRICS_EMF"})
 """The variables that it sets itself."""
 
@@ -96,6 +98,24 @@ def _make_up(environment: Environment, lacking: Mapping[str, str]) -> None:
 def of(state: Mapping[str, Any]) -> dict[str, str]:
     """Return the given secrets of an environment, from what Terraform's state has."""
     return dict(state.get("outputs", {}).get(OUTPUT, {}).get("value", {}))
+
+
+def keys(environment: Environment, given: Mapping[str, str]) -> list[str]:
+    """Return what encrypts the given secrets that are there: ARNs, ids or aliases of keys.
+
+    Raises:
+        Failure: AWS cannot be asked.
+    """
+    found: list[str] = []
+    names = [*given.values()]
+    try:
+        for start in range(0, len(names), FILTERED):
+            chosen = [{"Key": "Name", "Option": "Equals", "Values": names[start : start + FILTERED]}]
+            pages = environment.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=chosen)
+            found += [each["KeyId"] for page in pages for each in page["Parameters"] if "KeyId" in each]
+    except Exception as error:
+        raise failure("The given secrets cannot be looked for", error, ExitCode.PREFLIGHT) from error
+    return found
 
 
 def left(environment: Environment, given: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stackhand.failure import ExitCode, Failure
@@ -52,12 +52,14 @@ def _lost(kind: str, action: str) -> bool:
     return action == "destroy" or (action == "replace" and kind != "aws_ssm_parameter")
 
 
-def key_of_snapshots(databases: Sequence[Mapping[str, Any]], resources: Sequence[Mapping[str, Any]]) -> str:
-    """Return the environment's own key, where a database was made with it: the last snapshot cannot be read without.
+def key_that_stays(resources: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> str:
+    """Return the ARN of the environment's own key where something that outlives it is encrypted with it; else nothing.
 
     Args:
-        databases: the values of those that leave a snapshot.
         resources: the state's.
+        keys: what encrypts that: ARNs, ids or aliases.
     """
-    own = {each["values"].get("arn") for each in resources if each["type"] == "aws_kms_key"}
-    return next((str(each["kms_key_id"]) for each in databases if each.get("kms_key_id") in own), "")
+    own = next((each["values"] for each in resources if each["type"] == "aws_kms_key"), {})
+    aliases = (each["values"] for each in resources if each["type"] == "aws_kms_alias")
+    names = {own.get("arn"), own.get("key_id"), *(each.get(key) for each in aliases for key in ("name", "arn"))}
+    return str(own["arn"]) if own and (names - {None}) & set(keys) else ""

@@ -111,7 +111,9 @@ def _stays(environment: Environment, report: dict[str, Any]) -> list[str]:
         lines.append(f"snapshots cost storage until you delete them: ./inv cloud.snapshots -e {environment.name}")
     lines += given.left(environment, report.get("secrets", {}))
     if report.get("key"):
-        lines.append(f"key {report['key']}: without it that snapshot cannot be read, so it was kept ($1 a month)")
+        lines.append(
+            f"key {report['key']}: without it a snapshot or a given secret cannot be read, so it was kept ($1 a month)"
+        )
     return lines
 
 

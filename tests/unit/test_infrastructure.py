@@ -111,15 +111,27 @@ def test_a_database_that_is_replaced_on_purpose_is_no_loss() -> None:
         losses.refuse("staging", found, allowed=['aws_db_instance.main["orders"]'])
 
 
-def test_the_key_that_a_last_snapshot_needs_stays() -> None:
-    key = {"type": "aws_kms_key", "values": {"arn": "arn:key/1"}}
-    old, new = {"kms_key_id": "arn:key/1"}, {"kms_key_id": "arn:key/of-the-account"}
-    assert losses.key_of_snapshots([new, old], [key]) == "arn:key/1"
-    assert losses.key_of_snapshots([new], [key]) == ""
-    assert losses.key_of_snapshots([], [key]) == ""
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [
+        (["arn:key/of-the-account", "arn:key/1"], "arn:key/1"),
+        (["alias/shop-staging"], "arn:key/1"),
+        (["1"], "arn:key/1"),
+        (["arn:key/of-the-account", "alias/aws/ssm", ""], ""),
+        ([], ""),
+    ],
+)
+def test_the_key_stays_that_what_outlives_the_environment_needs(keys: list[str], kept: str) -> None:
+    key = {"type": "aws_kms_key", "values": {"arn": "arn:key/1", "key_id": "1"}}
+    alias = {"type": "aws_kms_alias", "values": {"name": "alias/shop-staging"}}
+    assert losses.key_that_stays([key, alias], keys) == kept
+    assert losses.key_that_stays([], keys) == ""
+
+
+def test_what_stays_of_an_environment_is_said() -> None:
     stays = verbs._stays(STAGING, {"snapshots": ["shop-staging-postgres-final-1"], "key": "arn:key/1"})
     assert stays[1].endswith("./inv deploy -e staging --from-snapshot shop-staging-postgres-final-1 starts from it")
-    assert "key arn:key/1: without it that snapshot cannot be read" in stays[-1]
+    assert "key arn:key/1: without it a snapshot or a given secret cannot be read" in stays[-1]
     assert verbs._stays(STAGING, {}) == [stays[0]]
 
 

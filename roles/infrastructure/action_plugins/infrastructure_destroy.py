@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,11 +11,10 @@ from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket, given, losses
+from stackhand.infrastructure import account, bucket, given, losses, rds
 from stackhand.infrastructure.plan import concerns_of, numbers
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
-from stackhand.infrastructure.rds import STAMP
 from stackhand.release import removal
 from stackhand.release.releases import Releases
 from stackhand.release.store import Store
@@ -64,7 +64,7 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
     secrets = given.of(terraform.state())
     lifted = {"deletion_protection": "false", "destroying": "true"}
     databases = [each["values"] for each in there if each["type"] == "aws_db_instance"]
-    snapshot = f"final-{datetime.now(UTC):{STAMP}}"
+    snapshot = f"final-{datetime.now(UTC):{rds.STAMP}}"
     if environment.variables.get("final_snapshot", "") is None:
         databases = []
     else:
@@ -72,9 +72,18 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
     addresses = {each["address"].partition("[")[0] for each in there}
     if protected := [each for each in PROTECTED if each in addresses]:
         terraform.change(*protected, **lifted)
-    key = losses.key_of_snapshots(databases, there)
+    key = losses.key_that_stays(there, _keys_in_use(environment, databases, secrets))
     if key:
         terraform.forget(["aws_kms_key.main"])
     terraform.destroy(**lifted)
     snapshots = [f"{each['identifier']}-{snapshot}" for each in databases]
     return {"snapshots": snapshots, "key": key, "secrets": secrets}
+
+
+def _keys_in_use(
+    environment: Environment, databases: list[dict[str, Any]], secrets: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield what encrypts all that outlives the environment: snapshots, last and earlier, and given secrets."""
+    yield from (str(each.get("kms_key_id")) for each in databases)
+    yield from (each.key for each in rds.snapshots(environment))
+    yield from given.keys(environment, secrets)
