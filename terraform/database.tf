@@ -66,7 +66,7 @@ resource "aws_db_instance" "main" {
   maintenance_window         = "sun:03:30-sun:04:30"
   auto_minor_version_upgrade = true
   copy_tags_to_snapshot      = true
-  delete_automated_backups   = !var.deletion_protection
+  delete_automated_backups   = var.destroying
   deletion_protection        = var.deletion_protection #checkov:skip=CKV_AWS_293: off where the environment is made to be thrown away
   skip_final_snapshot        = var.final_snapshot == null
   final_snapshot_identifier  = var.final_snapshot == null ? null : "${local.name}-${each.key}-${var.final_snapshot}"

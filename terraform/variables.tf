@@ -218,7 +218,7 @@ variable "deletion_protection" {
   description = "Whether databases and load balancer refuse to be deleted, and buckets and repositories to be deleted while they hold something."
 
   validation {
-    condition     = var.deletion_protection || var.environment != "production" || var.destroying
+    condition     = var.deletion_protection || var.environment != "production" || var.destroying || var.replacing
     error_message = "production keeps its deletion protection; ./inv destroy lifts it."
   }
 }
@@ -229,13 +229,19 @@ variable "destroying" {
   description = "Set by ./inv destroy, and by nothing else."
 }
 
+variable "replacing" {
+  type        = bool
+  default     = false
+  description = "Set by ./inv deploy --replace-database, and by nothing else: the protection goes, the automated backups stay."
+}
+
 variable "snapshot_identifiers" {
   type        = map(string)
   default     = {}
   description = "The snapshot that a new database starts from, by its name in the Compose file. A database that is there already stays as it is."
 
   validation {
-    condition     = alltrue([for name in keys(var.snapshot_identifiers) : contains(keys(local.databases), name)])
+    condition     = alltrue([for name in keys(var.snapshot_identifiers) : contains(keys(local.databases), name)]) || var.destroying
     error_message = "snapshot_identifiers are by the names of services with `managed: rds`: { postgres = \"shop-staging-postgres-final-20260131-120000\" }."
   }
 }

@@ -97,6 +97,18 @@ def test_a_point_in_time_becomes_a_snapshot_and_its_copy_is_removed(
     assert restore.prepare(staging, stack, taken, replace=True).replaced == ["postgres"]
 
 
+def test_an_automated_snapshot_does_not_replace_a_database(
+    staging: Environment, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = database(staging)
+    staging.client("rds").create_db_snapshot(DBInstanceIdentifier=name, DBSnapshotIdentifier=f"{name}-a")
+    automated = replace(rds.find(staging, f"{name}-a"), kind="automated", name=f"rds:{name}-a")
+    monkeypatch.setattr(rds, "find", lambda *_: automated)
+    with pytest.raises(Failure, match="is automated") as refused:
+        restore.prepare(staging, stack, f"postgres={automated.name}", replace=True)
+    assert f"copy-db-snapshot --region {REGION} --source-db-snapshot-identifier rds:{name}-a" in str(refused.value.next)
+
+
 @pytest.mark.parametrize(
     ("flags", "what"),
     [
