@@ -52,12 +52,16 @@ def _lost(kind: str, action: str) -> bool:
     return action == "destroy" or (action == "replace" and kind != "aws_ssm_parameter")
 
 
-def key_of_snapshots(databases: Sequence[Mapping[str, Any]], resources: Sequence[Mapping[str, Any]]) -> str:
+def key_of_snapshots(
+    databases: Sequence[Mapping[str, Any]], resources: Sequence[Mapping[str, Any]], kept: Sequence[str] = ()
+) -> str:
     """Return the environment's own key, where a database was made with it: the last snapshot cannot be read without.
 
     Args:
         databases: the values of those that leave a snapshot.
         resources: the state's.
+        kept: the ARNs of keys of what else stays: earlier snapshots.
     """
     own = {each["values"].get("arn") for each in resources if each["type"] == "aws_kms_key"}
-    return next((str(each["kms_key_id"]) for each in databases if each.get("kms_key_id") in own), "")
+    used = [*(each.get("kms_key_id") for each in databases), *kept]
+    return next((str(each) for each in used if each and each in own), "")

@@ -10,7 +10,7 @@ from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket, given, losses
+from stackhand.infrastructure import account, bucket, given, losses, rds
 from stackhand.infrastructure.plan import concerns_of, numbers
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
@@ -72,7 +72,7 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
     addresses = {each["address"].partition("[")[0] for each in there}
     if protected := [each for each in PROTECTED if each in addresses]:
         terraform.change(*protected, **lifted)
-    key = losses.key_of_snapshots(databases, there)
+    key = losses.key_of_snapshots(databases, there, [each.key for each in rds.snapshots(environment)])
     if key:
         terraform.forget(["aws_kms_key.main"])
     terraform.destroy(**lifted)
