@@ -115,6 +115,12 @@ def _require_fit(stack: Stack, service: str, snapshot: Snapshot) -> None:
     """Refuse a snapshot that is larger than the database would be: RDS cannot make storage smaller."""
     aws = stack.services[service].aws
     storage = (aws.storage if isinstance(aws, Managed) else None) or SMALLEST
+    if snapshot.engine.partition(" ")[0] != "postgres":
+        raise Failure(
+            f"The snapshot {snapshot.name} is of {snapshot.engine}, and {service} is postgres.",
+            next="name a snapshot of a postgres database",
+            code=ExitCode.USAGE,
+        )
     if snapshot.size > storage:
         raise Failure(
             f"The snapshot {snapshot.name} needs {snapshot.size} GiB, and {service} has {storage}.",

@@ -188,7 +188,9 @@ def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(
     with pytest.raises(Failure) as found:
         restore.prepare(staging, stack, name, replace=False)
     assert "is pending deletion on 2" in found.value.evidence[1]
-    assert found.value.next.startswith(f"aws kms cancel-key-deletion --key-id {key} && aws kms enable-key")
+    assert found.value.next.startswith(
+        f"aws kms cancel-key-deletion --region {REGION} --key-id {key} && aws kms enable-key"
+    )
     kms.cancel_key_deletion(KeyId=identity)
     kms.enable_key(KeyId=identity)
     restore.prepare(staging, stack, name, replace=False)
