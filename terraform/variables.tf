@@ -226,7 +226,7 @@ variable "deletion_protection" {
 variable "destroying" {
   type        = bool
   default     = false
-  description = "Set by ./inv destroy, and by nothing else."
+  description = "Set by ./inv while a database or all of it is removed, and by nothing else."
 }
 
 variable "snapshot_identifiers" {
@@ -235,7 +235,7 @@ variable "snapshot_identifiers" {
   description = "The snapshot that a new database starts from, by its name in the Compose file. A database that is there already stays as it is."
 
   validation {
-    condition     = alltrue([for name in keys(var.snapshot_identifiers) : contains(keys(local.databases), name)])
+    condition     = alltrue([for name in keys(var.snapshot_identifiers) : contains(keys(local.databases), name)]) || var.destroying
     error_message = "snapshot_identifiers are by the names of services with `managed: rds`: { postgres = \"shop-staging-postgres-final-20260131-120000\" }."
   }
 }

@@ -56,7 +56,7 @@ def take(*, environment: str, database: str, at: str) -> None:
 
 
 def _service(environment: Environment, wanted: str) -> str:
-    databases = restore.databases(description.check(ROOT))
+    databases = restore.databases(description.stack_of(ROOT))
     if wanted in databases or (not wanted and len(databases) == 1):
         return wanted or databases[0]
     raise Failure(

@@ -59,7 +59,7 @@ def key_that_stays(resources: Sequence[Mapping[str, Any]], keys: Iterable[str]) 
         resources: the state's.
         keys: what encrypts that: ARNs, ids or aliases.
     """
-    own = next((each["values"] for each in resources if each["type"] == "aws_kms_key"), {})
+    own: Mapping[str, Any] = next((each["values"] for each in resources if each["type"] == "aws_kms_key"), {})
     aliases = (each["values"] for each in resources if each["type"] == "aws_kms_alias")
     names = {own.get("arn"), own.get("key_id"), *(each.get(key) for each in aliases for key in ("name", "arn"))}
     return str(own["arn"]) if own and (names - {None}) & set(keys) else ""

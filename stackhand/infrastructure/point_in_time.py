@@ -44,7 +44,8 @@ def snapshot(environment: Environment, source: dict[str, Any], at: datetime, tel
         tell(f"{name}: RDS takes it; minutes")
         rds.wait(environment, name)
     except BaseException:
-        remove = f"aws rds delete-db-instance --skip-final-snapshot --db-instance-identifier {copy}"
+        remove = f"aws rds delete-db-instance --region {environment.region} "
+        remove += f"--skip-final-snapshot --db-instance-identifier {copy}"
         tell(f"the copy may be there still; to remove it: {remove}")
         raise
     with rds.as_failure(f"The snapshot {name} is there, and the copy {copy} could not be removed"):

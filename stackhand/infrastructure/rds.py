@@ -182,8 +182,14 @@ def _unusable(environment: Environment, snapshot: Snapshot) -> Failure:
     elif snapshot.key_state == "deleted":
         remedy = f"another snapshot: ./inv cloud.snapshots -e {environment.name}"
     else:
-        undo = "" if snapshot.key_state == "disabled" else f"aws kms cancel-key-deletion --key-id {snapshot.key} && "
-        remedy = f"{undo}aws kms enable-key --key-id {snapshot.key}, then repeat the command"
+        undo = (
+            ""
+            if snapshot.key_state == "disabled"
+            else f"aws kms cancel-key-deletion --region {environment.region} --key-id {snapshot.key} && "
+        )
+        remedy = (
+            f"{undo}aws kms enable-key --region {environment.region} --key-id {snapshot.key}, then repeat the command"
+        )
     return Failure(
         f"The snapshot {snapshot.name} cannot be restored.",
         evidence=[f"it is {snapshot.status}", f"its key {snapshot.key or '(none)'} is {snapshot.key_state}"],

@@ -73,11 +73,13 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
             if rds.restored_from(there) == name:
                 continue  # by an earlier run
             if service in chosen:
-                raise _occupied(environment, database, name)
+                raise _occupied(environment, database, wanted)
             notes.append(f"{database} is there and stays as it is; {VARIABLE} is for a new one")
             continue
         snapshot = rds.find(environment, name)
         _require_fit(stack, service, snapshot)
+        if there and snapshot.kind == "automated":
+            raise _automated(environment, snapshot)
         notes.append(f"{database} starts from {name}, {snapshot.created}")
         replaced += [service] if there else []
     return Restore({**named, **chosen} if chosen else {}, replaced, notes)
@@ -113,6 +115,12 @@ def _require_fit(stack: Stack, service: str, snapshot: Snapshot) -> None:
     """Refuse a snapshot that is larger than the database would be: RDS cannot make storage smaller."""
     aws = stack.services[service].aws
     storage = (aws.storage if isinstance(aws, Managed) else None) or SMALLEST
+    if snapshot.engine.partition(" ")[0] != "postgres":
+        raise Failure(
+            f"The snapshot {snapshot.name} is of {snapshot.engine}, and {service} is postgres.",
+            next="name a snapshot of a postgres database",
+            code=ExitCode.USAGE,
+        )
     if snapshot.size > storage:
         raise Failure(
             f"The snapshot {snapshot.name} needs {snapshot.size} GiB, and {service} has {storage}.",
@@ -121,6 +129,17 @@ def _require_fit(stack: Stack, service: str, snapshot: Snapshot) -> None:
             "then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
+
+
+def _automated(environment: Environment, snapshot: Snapshot) -> Failure:
+    copy = f"{snapshot.database}-{snapshot.name.rpartition(':')[2]}-copy"
+    return Failure(
+        f"The snapshot {snapshot.name} is automated, and may go with the database it was taken of.",
+        evidence=["only a snapshot that somebody took, or copied, is sure to outlast the database that gives way"],
+        next=f"aws rds copy-db-snapshot --region {environment.region} --source-db-snapshot-identifier {snapshot.name} "
+        f"--target-db-snapshot-identifier {copy}, then the same command with {copy}",
+        code=ExitCode.PREFLIGHT,
+    )
 
 
 def _occupied(environment: Environment, database: str, name: str) -> Failure:

@@ -97,6 +97,18 @@ def test_a_point_in_time_becomes_a_snapshot_and_its_copy_is_removed(
     assert restore.prepare(staging, stack, taken, replace=True).replaced == ["postgres"]
 
 
+def test_an_automated_snapshot_does_not_replace_a_database(
+    staging: Environment, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = database(staging)
+    staging.client("rds").create_db_snapshot(DBInstanceIdentifier=name, DBSnapshotIdentifier=f"{name}-a")
+    automated = replace(rds.find(staging, f"{name}-a"), kind="automated", name=f"rds:{name}-a")
+    monkeypatch.setattr(rds, "find", lambda *_: automated)
+    with pytest.raises(Failure, match="is automated") as refused:
+        restore.prepare(staging, stack, f"postgres={automated.name}", replace=True)
+    assert f"copy-db-snapshot --region {REGION} --source-db-snapshot-identifier rds:{name}-a" in str(refused.value.next)
+
+
 @pytest.mark.parametrize(
     ("flags", "what"),
     [
@@ -176,7 +188,9 @@ def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(
     with pytest.raises(Failure) as found:
         restore.prepare(staging, stack, name, replace=False)
     assert "is pending deletion on 2" in found.value.evidence[1]
-    assert found.value.next.startswith(f"aws kms cancel-key-deletion --key-id {key} && aws kms enable-key")
+    assert found.value.next.startswith(
+        f"aws kms cancel-key-deletion --region {REGION} --key-id {key} && aws kms enable-key"
+    )
     kms.cancel_key_deletion(KeyId=identity)
     kms.enable_key(KeyId=identity)
     restore.prepare(staging, stack, name, replace=False)

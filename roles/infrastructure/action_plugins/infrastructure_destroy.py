@@ -69,10 +69,10 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
         databases = []
     else:
         lifted["final_snapshot"] = snapshot
+    key = losses.key_that_stays(there, _keys_in_use(environment, databases, secrets))
     addresses = {each["address"].partition("[")[0] for each in there}
     if protected := [each for each in PROTECTED if each in addresses]:
         terraform.change(*protected, **lifted)
-    key = losses.key_that_stays(there, _keys_in_use(environment, databases, secrets))
     if key:
         terraform.forget(["aws_kms_key.main"])
     terraform.destroy(**lifted)
