@@ -69,7 +69,7 @@ def test(*, fast: bool, only: str) -> None:
         Failure: tests failed; pytest has said which.
     """
     _install()
-    workers = 2 * (os.cpu_count() or 1)  # half of a test that starts a stack is waiting
+    workers = -(-(os.cpu_count() or 1) * 3 // 2)  # half of a test that starts a stack is waiting
     words = [PYTHON, "-m", "pytest", "-n", str(workers), "--dist", "loadgroup"]
     if fast:
         words += ["-m", "not slow"]

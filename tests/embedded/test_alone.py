@@ -115,10 +115,10 @@ def test_a_database_of_the_longest_name_or_named_postgres_is_emptied_and_brought
     stack.env(POSTGRES_DB=name)
     stack.inv("up")
     stack.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
-    stack.inv("db.snapshot", "of-it")
+    stack.inv("db.snapshot", f"of-{len(name)}")
     stack.inv("db.reset", "--yes")
     assert "does not exist" in stack.inv("db.shell", stdin="SELECT * FROM kept", check=False).err
-    stack.inv("db.restore", "of-it", "--yes")
+    stack.inv("db.restore", f"of-{len(name)}", "--yes")
     assert stack.inv("db.shell", stdin="SELECT * FROM kept").out.split()[2] == "7"
     stack.env(POSTGRES_DB=before)
     stack.inv("up")

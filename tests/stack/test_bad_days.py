@@ -59,7 +59,7 @@ def test_a_service_that_never_gets_ready_is_told_with_its_last_answer(stack: Che
     stack.edit("docker-compose.yml", "ready: /health/ready", "ready: /health/never")
     stack.edit("docker-compose.yml", "python, -m, service, check]", "python, -c, 'raise SystemExit(\"warming up\")']")
     last = "404 Not Found" if stack.engine == "embedded" else "warming up"
-    for patience in ("6", "60"):  # the longer one where a slow machine has not asked it yet
+    for patience in ("12", "60"):  # the longer one where a slow machine has not asked it yet
         said = stack.inv("up", "--timeout", patience, check=False)
         if last in said.err:
             break
