@@ -27,6 +27,7 @@ class Snapshot:
         name: its identifier.
         database: the identifier of the database it was taken of.
         created: when, in UTC; empty while it is being taken.
+        user: the role that owns it: `POSTGRES_USER` of the database.
         size: of the database's storage, in GiB.
         engine: and its version: postgres 16.4.
         kind: manual, which stays until somebody deletes it, or automated, which goes after `database_backup_days`.
@@ -38,6 +39,7 @@ class Snapshot:
     name: str
     database: str
     created: str
+    user: str
     size: int
     engine: str
     kind: str
@@ -143,6 +145,7 @@ def _snapshot(environment: Environment, entry: dict[str, Any], states: dict[str,
         name=str(entry["DBSnapshotIdentifier"]),
         database=str(entry["DBInstanceIdentifier"]),
         created=created.astimezone(UTC).isoformat(timespec="seconds") if created else "",
+        user=str(entry.get("MasterUsername", "")),
         size=int(entry.get("AllocatedStorage", 0)),
         engine=f"{entry['Engine']} {entry.get('EngineVersion', '')}".strip(),
         kind=str(entry.get("SnapshotType", "")),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
@@ -16,6 +18,8 @@ from stackhand.model import Stack
 from stackhand.xfields import Managed
 
 VARIABLE = "snapshot_identifiers"
+ENGINE = "postgres 16"
+"""What terraform/database.tf makes, with its major version."""
 SMALLEST = 20
 """GiB that a database has when docker-compose.yml says nothing else."""
 
@@ -27,11 +31,15 @@ class Restore:
     Args:
         named: snapshots by the names of services; what the file of the environment says, and beyond it.
         replaced: services whose database is there, and gives way.
+        chosen: services that `--from-snapshot` restores.
+        users: the role that owns each snapshot, by service.
         notes: what there is to say of it.
     """
 
     named: dict[str, str] = field(default_factory=dict)
     replaced: list[str] = field(default_factory=list)
+    chosen: list[str] = field(default_factory=list)
+    users: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -65,7 +73,7 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
     """
     named = {str(key).strip('"'): str(value) for key, value in (environment.variables.get(VARIABLE) or {}).items()}
     chosen = _chosen(environment, databases(stack), wanted) if wanted else {}
-    notes, replaced = [], []
+    notes, replaced, users = [], [], {}
     for service, name in {**named, **chosen}.items():
         database = f"{environment.stack}-{environment.name}-{service}"
         there = rds.find_database(environment, database)
@@ -77,12 +85,13 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
             notes.append(f"{database} is there and stays as it is; {VARIABLE} is for a new one")
             continue
         snapshot = rds.find(environment, name)
-        _require_fit(stack, service, snapshot)
+        _require_fit(environment, stack, service, snapshot)
         if there and snapshot.kind == "automated":
             raise _automated(environment, snapshot)
         notes.append(f"{database} starts from {name}, {snapshot.created}")
         replaced += [service] if there else []
-    return Restore({**named, **chosen} if chosen else {}, replaced, notes)
+        users[service] = snapshot.user
+    return Restore({**named, **chosen} if chosen else {}, replaced, [*chosen], users, notes)
 
 
 def make_way(terraform: Terraform, restore: Restore) -> list[str]:
@@ -111,16 +120,52 @@ def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str
     return {service: name}
 
 
-def _require_fit(stack: Stack, service: str, snapshot: Snapshot) -> None:
-    """Refuse a snapshot that is larger than the database would be: RDS cannot make storage smaller."""
-    aws = stack.services[service].aws
-    storage = (aws.storage if isinstance(aws, Managed) else None) or SMALLEST
-    if snapshot.engine.partition(" ")[0] != "postgres":
+def require_user(environment: Environment, planned: Mapping[str, Any], restored: Restore) -> None:
+    """Refuse a plan whose database is to have another role than its snapshot: a restore does not rename it.
+
+    Args:
+        environment: where.
+        planned: the plan, as Terraform's JSON.
+        restored: what is restored.
+
+    Raises:
+        Failure: every later plan would replace the database for it.
+    """
+    for each in planned.get("resource_changes", []):
+        user = restored.users.get(str(each.get("index"))) if each["type"] == "aws_db_instance" else None
+        wanted = (each["change"].get("after") or {}).get("username")
+        if user and wanted and user != wanted:
+            raise Failure(
+                f"The snapshot is of the role {user}, and {each['index']} is to have {wanted}.",
+                evidence=["a restore keeps the role of the snapshot, and every later plan would replace the database"],
+                next=f"set the service's POSTGRES_USER to {user} in settings of "
+                f"terraform/environments/{environment.name}.tfvars, then repeat the command",
+                code=ExitCode.PREFLIGHT,
+            )
+
+
+def _require_fit(environment: Environment, stack: Stack, service: str, snapshot: Snapshot) -> None:
+    """Refuse a snapshot that cannot become the database that terraform/database.tf describes.
+
+    RDS cannot make storage smaller, and each later plan would replace a database that is not encrypted.
+    """
+    if snapshot.engine.partition(".")[0] != ENGINE:
         raise Failure(
-            f"The snapshot {snapshot.name} is of {snapshot.engine}, and {service} is postgres.",
-            next="name a snapshot of a postgres database",
+            f"The snapshot {snapshot.name} is of {snapshot.engine}, and {service} is {ENGINE}.",
+            next=f"./inv cloud.snapshots -e {environment.name} shows what each is of",
             code=ExitCode.USAGE,
         )
+    if not snapshot.key and not environment.emulated:
+        copy = f"{snapshot.name.rpartition(':')[2]}-encrypted"
+        raise Failure(
+            f"The snapshot {snapshot.name} is not encrypted, and {service} is.",
+            next=f"aws rds copy-db-snapshot --region {environment.region} --kms-key-id alias/aws/rds "
+            f"--source-db-snapshot-identifier {snapshot.name} --target-db-snapshot-identifier {copy}, "
+            f"then the same command with {copy}",
+            code=ExitCode.PREFLIGHT,
+        )
+    aws = stack.services[service].aws
+    storage = (aws.storage if isinstance(aws, Managed) else None) or SMALLEST
     if snapshot.size > storage:
         raise Failure(
             f"The snapshot {snapshot.name} needs {snapshot.size} GiB, and {service} has {storage}.",

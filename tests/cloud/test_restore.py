@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 from stackhand import environments, model, settings
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import account, backups, rds, restore
+from stackhand.infrastructure import account, backups, rds, restore, unfinished
 from stackhand.model import Stack
 from stackhand.release import deploy, parameters
+from stackhand.release.store import Store
 from tests.checkout import ROOT
 from tests.cloud.fake_rollout import ACCOUNT, REGION
 
@@ -41,8 +43,10 @@ def stack() -> Stack:
 def database(environment: Environment, service: str = "postgres", **more: Any) -> str:
     """Have a database, and return its identifier."""
     name = f"{environment.stack}-{environment.name}-{service}"
-    words = {"DBInstanceIdentifier": name, "Engine": "postgres", "DBInstanceClass": "db.t4g.micro"}
-    given = {"AllocatedStorage": 20, "MasterUsername": "shop", "MasterUserPassword": "abcdefgh", **words, **more}
+    words = {"DBInstanceIdentifier": name, "Engine": "postgres", "EngineVersion": "16.4"}
+    others = {"DBInstanceClass": "db.t4g.micro", "MasterUsername": "shop", "MasterUserPassword": "abcdefgh"}
+    key = {"StorageEncrypted": True, "KmsKeyId": environment.client("kms").create_key()["KeyMetadata"]["Arn"]}
+    given = {"AllocatedStorage": 20, **words, **others, **({} if "StorageEncrypted" in more else key), **more}
     environment.client("rds").create_db_instance(**given)
     return name
 
@@ -63,7 +67,7 @@ def test_the_snapshots_of_a_destroyed_environment_are_listed(
     backups.show(environment="staging", json=True)
     found = json.loads(capsys.readouterr().out)["snapshots"]
     assert [(each["name"], each["size"], each["status"], each["key_state"]) for each in found] == [
-        (name, 20, "available", "none")
+        (name, 20, "available", "enabled")
     ]
     backups.show(environment="staging", json=False)
     assert name in capsys.readouterr().out
@@ -174,6 +178,57 @@ def test_what_cannot_be_restored_is_refused_with_the_way_out(staging: Environmen
         restore.prepare(staging, stack, large, replace=False)
     assert found.value.what == f"The snapshot {large} needs 60 GiB, and postgres has 20."
     assert "storage: 60" in found.value.next
+
+
+@pytest.mark.parametrize(
+    ("differs", "what", "remedy"),
+    [
+        ({"EngineVersion": "15.4"}, "is of postgres 15.4, and postgres is postgres 16.", "./inv cloud.snapshots"),
+        ({"Engine": "mysql", "EngineVersion": "8.0"}, "is of mysql 8.0, and postgres is postgres 16.", "./inv cloud"),
+        ({"StorageEncrypted": False}, "is not encrypted, and postgres is.", "--kms-key-id alias/aws/rds"),
+    ],
+    ids=["version", "engine", "encryption"],
+)
+def test_a_snapshot_that_every_later_plan_would_replace_is_refused(
+    staging: Environment, stack: Stack, differs: dict[str, Any], what: str, remedy: str
+) -> None:
+    name = destroyed(staging, **differs)
+    with pytest.raises(Failure) as found:
+        restore.prepare(staging, stack, name, replace=False)
+    assert found.value.what == f"The snapshot {name} {what}"
+    assert remedy in found.value.next
+
+
+def test_a_snapshot_of_another_role_is_refused_before_anything_is_applied(staging: Environment, stack: Stack) -> None:
+    found = restore.prepare(staging, stack, destroyed(staging), replace=False)
+    change = {"type": "aws_db_instance", "index": "postgres", "change": {"after": {"username": "shop"}}}
+    restore.require_user(staging, {"resource_changes": [change]}, found)
+    change["change"] = {"after": {"username": "other"}}
+    with pytest.raises(Failure, match="The snapshot is of the role shop, and postgres is to have other"):
+        restore.require_user(staging, {"resource_changes": [change]}, found)
+
+
+def test_the_version_that_a_snapshot_must_have_is_that_of_terraform() -> None:
+    text = (ROOT / "terraform" / "database.tf").read_text(encoding="utf-8")
+    found = re.search(r'engine         = "(\w+)"\n  engine_version = "(\d+)"', text)
+    assert found
+    assert f"{found[1]} {found[2]}" == restore.ENGINE
+
+
+def test_a_restore_that_was_interrupted_is_finished_before_anything_else(staging: Environment) -> None:
+    where = {"CreateBucketConfiguration": {"LocationConstraint": REGION}}
+    staging.client("s3").create_bucket(Bucket=staging.bucket, **where)
+    store = Store(staging)
+    unfinished.require_none(store, [])
+    chosen = restore.Restore(named={"postgres": "before", "orders": "x"}, replaced=["postgres"], chosen=["postgres"])
+    unfinished.begin(store, chosen)
+    with pytest.raises(Failure, match="was interrupted: the database of postgres is gone") as refused:
+        unfinished.require_none(store, [])
+    assert refused.value.next == "./inv deploy -e staging --from-snapshot postgres=before --replace-database"
+    unfinished.require_none(store, chosen.chosen)
+    for _ in range(2):
+        unfinished.end(store)
+    unfinished.require_none(store, [])
 
 
 def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(

@@ -6,10 +6,11 @@ from typing import Any
 
 from stackhand import environments
 from stackhand.action import Action, step
-from stackhand.infrastructure import given, losses, restore
+from stackhand.infrastructure import given, losses, restore, unfinished
 from stackhand.infrastructure.plan import SHOWN, numbers
 from stackhand.infrastructure.program import Terraform
 from stackhand.infrastructure.restore import Restore
+from stackhand.release.store import Store
 
 
 class ActionModule(Action):
@@ -20,7 +21,8 @@ class ActionModule(Action):
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Apply the plan, and return the output that a deploy needs as a fact."""
         environment, plan = environments.load(str(arguments["environment"])), arguments["plan"]
-        restored = Restore(**arguments["restore"])
+        restored, store = Restore(**arguments["restore"]), Store(environment)
+        unfinished.require_none(store, restored.chosen)
         if not arguments["may_lose_data"]:
             losses.refuse(environment.name, plan, allowed=restored.addresses)
         given.require(environment, arguments["outputs"].get(given.OUTPUT, {}))
@@ -29,11 +31,13 @@ class ActionModule(Action):
         terraform = Terraform(environment, self.progress, self.count)
         notes = []
         if restored.replaced:
+            unfinished.begin(store, restored)
             notes = restore.make_way(terraform, restored)
             terraform.plan(replace=restored.addresses, **restored.variables())  # the state is another one now
         if plan["changed"]:
             terraform.apply(sum(plan[name] for name in SHOWN))
         terraform.plan_file.unlink(missing_ok=True)
+        unfinished.end(store)
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
         found = terraform.outputs() if plan["changed"] else arguments["outputs"]
         done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]

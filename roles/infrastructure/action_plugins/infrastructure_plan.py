@@ -38,6 +38,7 @@ class ActionModule(Action):
             report |= {"plan": Summary([], []).to_dict(), "warnings": warnings.of(environment, {}, refreshed=False)}
             return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
+        restore.require_user(environment, planned, restored)
         kept = given.kept(planned, _outputs(planned).get(given.OUTPUT, {}))
         if kept and applied_next and not check:
             terraform.forget(kept)
