@@ -133,7 +133,7 @@ data "aws_iam_policy_document" "release" {
   statement {
     sid       = "StateLeaseAndReleases"
     actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-    resources = [for key in ["terraform.tfstate", "terraform.tfstate.tflock", "lease.json", "releases/*", "current.json"] : "${local.state_bucket}/${key}"]
+    resources = [for key in ["terraform.tfstate", "terraform.tfstate.tflock", "lease.json", "releases/*", "current.json", "restore.json"] : "${local.state_bucket}/${key}"]
   }
 
   statement {

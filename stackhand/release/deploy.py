@@ -45,7 +45,7 @@ def deploy(
     Raises:
         Failure: it is not deployed.
     """
-    _require_together(resume=resume, from_snapshot=from_snapshot, replace_database=replace_database)
+    _require_together(environment, resume=resume, from_snapshot=from_snapshot, replace_database=replace_database)
     variables: dict[str, Any] = {"stackhand_environment": environment, "preflight_lock_wait": lock_wait}
     if not resume:
         variables |= {
@@ -62,14 +62,14 @@ def deploy(
     _run("resume" if resume else "deploy", environment, variables, question, json=json)
 
 
-def _require_together(*, resume: bool, from_snapshot: str, replace_database: bool) -> None:
+def _require_together(environment: str, *, resume: bool, from_snapshot: str, replace_database: bool) -> None:
     """Refuse flags that mean nothing together, before anything is done."""
     if (resume and from_snapshot) or (replace_database and not from_snapshot):
         raise Failure(
             "A release that is resumed has its database already."
             if resume
             else "--replace-database needs the snapshot that the new database starts from.",
-            next="--from-snapshot NAME, without --resume; ./inv cloud.snapshots shows the names",
+            next=f"--from-snapshot NAME, without --resume; ./inv cloud.snapshots -e {environment} shows the names",
             code=ExitCode.USAGE,
         )
 

@@ -12,6 +12,7 @@ from stackhand import console, inherited
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import standing
 from stackhand.release.aws import failure, message_of
+from stackhand.release.target import Target
 
 PLUGIN = "session-manager-plugin"
 
@@ -32,7 +33,7 @@ def execute(*, environment: str, service: str, command: str) -> None:
         )
     ecs = stands.environment.client("ecs")
     where = stands.target.services[name]
-    task = _newest(ecs, stands.target.cluster, where.service, name)
+    task = _newest(ecs, stands.target, name)
     try:
         answer = ecs.execute_command(
             cluster=stands.target.cluster, task=task, container=where.container, command=command, interactive=True
@@ -54,16 +55,18 @@ def execute(*, environment: str, service: str, command: str) -> None:
     os.execvpe(PLUGIN, words, inherited.environment("session-manager"))  # noqa: S606 - the very purpose
 
 
-def _newest(ecs: Any, cluster: str, service: str, name: str) -> str:
+def _newest(ecs: Any, target: Target, name: str) -> str:
     """Return the task of a service that was started last."""
     try:
-        arns = ecs.list_tasks(cluster=cluster, serviceName=service, desiredStatus="RUNNING")["taskArns"]
-        tasks = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+        service = target.services[name].service
+        arns = ecs.list_tasks(cluster=target.cluster, serviceName=service, desiredStatus="RUNNING")["taskArns"]
+        tasks = ecs.describe_tasks(cluster=target.cluster, tasks=arns)["tasks"] if arns else []
     except Exception as error:
         raise failure(f"The tasks of {name} cannot be asked for", error) from error
     running = [each for each in tasks if each.get("lastStatus") == "RUNNING"]
     if not running:
-        raise Failure(f"No task of {name} runs.", next="./inv cloud.status", code=ExitCode.UNHEALTHY)
+        status = f"./inv cloud.status -e {target.environment}"
+        raise Failure(f"No task of {name} runs.", next=status, code=ExitCode.UNHEALTHY)
     return str(max(running, key=lambda each: str(each.get("startedAt") or ""))["taskArn"])
 
 

@@ -90,9 +90,10 @@ def parse(output: Mapping[str, Any]) -> Target:
     try:
         return msgspec.convert(dict(output), Target)
     except msgspec.ValidationError as error:
+        name = output.get("environment", "ENVIRONMENT")
         raise Failure(
             "Terraform's output `release` is not as a deploy needs it.",
             evidence=[str(error)],
-            next="./inv plan shows what terraform/ would change; an apply brings the output up to date",
+            next=f"./inv plan -e {name} shows what terraform/ would change; an apply brings the output up to date",
             code=ExitCode.PREFLIGHT,
         ) from error

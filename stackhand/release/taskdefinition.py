@@ -53,7 +53,7 @@ def render(name: str, service: Service, digests: Mapping[str, str]) -> dict[str,
         raise Failure(
             f"The task definition of {name} cannot be made.",
             evidence=[f"no container has the image {PLACEHOLDER}"] if not places else [f"no digest: {digest!r}"],
-            next="./inv plan shows what terraform/ says of it",
+            next="look into terraform/task_definitions.tf, which makes it",
             code=ExitCode.PREFLIGHT,
         )
     for each in places:

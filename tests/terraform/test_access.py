@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from stackhand.infrastructure import given
+from stackhand.infrastructure import given, unfinished
 from stackhand.infrastructure.plan import summary
+from stackhand.release import lease, releases
 from tests.checkout import ROOT
 from tests.terraform import iam
 from tests.terraform.conftest import GITHUB, Module
@@ -138,6 +139,14 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
     roles = resources(applied, "aws_iam_role")
     bounded = {address for address, role in roles.items() if role["permissions_boundary"]}
     assert {'aws_iam_role.task["api"]', 'aws_iam_role.task["web"]', "aws_iam_role.execution"} == bounded
+
+
+@pytest.mark.parametrize("key", [lease.KEY, releases.CURRENT, f"{releases.FOLDER}1.json", unfinished.KEY])
+def test_a_deploy_may_use_each_document_of_the_bucket(applied: Plan, key: str) -> None:
+    release = statements(applied, "aws_iam_role_policy", 'aws_iam_role_policy.release["github"]', "policy")
+    bucket = "arn:aws:s3:::stackhand-staging-123456789012-eu-west-1"
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        assert iam.allowed(release, action, f"{bucket}/{key}")
 
 
 def test_a_shell_may_look_at_its_log_group_and_record_there_and_the_boundary_lets_it(applied: Plan) -> None:

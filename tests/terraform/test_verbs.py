@@ -96,7 +96,7 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert (again.code, "over nothing:" in again.out) == (2, True), again.out  # for nothing was released to it yet
 
     kept = json.dumps({"id": "1", "environment": "staging", "commit": "c0ffee", "by": "ann", "began": ""}).encode()
-    for key in ("current.json", "releases/1.json"):
+    for key in ("current.json", "releases/1.json", "restore.json"):
         cloud.s3().put_object(Bucket=BUCKET, Key=key, Body=kept)
     lease = {
         "token": "x",
@@ -125,7 +125,7 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert state["resources"] == []
     left = [each["Key"] for each in cloud.s3().list_objects_v2(Bucket=BUCKET)["Contents"]]
     assert "releases/1.json" in left
-    assert not {"current.json", "lease.json"} & set(left)
+    assert not {"current.json", "lease.json", "restore.json"} & set(left)
 
 
 def test_nothing_is_destroyed_before_its_name_is_typed(cloud: Cloud, folder: Path) -> None:

@@ -11,7 +11,7 @@ from stackhand import environments
 from stackhand.action import Action, step
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket, given, losses, rds
+from stackhand.infrastructure import account, bucket, given, losses, rds, unfinished
 from stackhand.infrastructure.plan import concerns_of, numbers
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
@@ -42,12 +42,14 @@ class ActionModule(Action):
         terraform = Terraform(environment, self.progress, self.count)
         terraform.init()
         there = terraform.resources()
-        releases = Releases(Store(environment))
+        store = Store(environment)
+        releases = Releases(store)
         if check or not (there or releases.current()):
             return {"changed": bool(there)}
         with removal.alone(environment, self.progress):
             report = _destroy(environment, terraform, there) if there else {"snapshots": [], "key": "", "secrets": {}}
             releases.forget()
+            unfinished.end(store)
         notes = [*numbers(_concerns(there)), *(f"snapshot {each}" for each in report["snapshots"])]
         notes.append("the protection against deletion was lifted")
         return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes), "report": report}
