@@ -90,7 +90,7 @@ class Rehearsal:
         self.verb(name, "deploy", "--yes", "--max-severity", "any", *more, expected=expected)
         running = self.running
         if running not in {then, None}:
-            raise Failure(f"After the {name}, {self.url} answers as {running}, not as {then}.")
+            raise Failure(f"After the step {name}, {self.url} answers as {running}, not as {then}.")
 
     def verb(self, name: str, *words: str, expected: ExitCode = ExitCode.DONE) -> list[str]:
         """Run a verb in the copy, note down how it ended, and return what it printed.

@@ -69,7 +69,7 @@ def stop() -> None:
             console.say("No rehearsal is there.")
             return
         if left := _clear():
-            raise Failure("Something of the rehearsal is left.", evidence=left, next="docker rm -f, by hand")
+            raise _left(left)
     console.say("The rehearsal has ended; nothing is left of it.")
 
 
@@ -87,7 +87,12 @@ def _end(rehearsal: Rehearsal) -> Failure | None:
     began = time.monotonic()
     left = _clear(rehearsal.made)
     rehearsal.steps.append(Step("teardown", f"{len(left)} left" if left else "nothing left", time.monotonic() - began))
-    return Failure("Something of the rehearsal is left.", evidence=left) if left else None
+    return _left(left) if left else None
+
+
+def _left(what: list[str]) -> Failure:
+    mend = "remove it (docker rm --force, docker network rm, docker volume rm), then ./inv rehearse --stop"
+    return Failure("Something of the rehearsal is left.", evidence=what, next=mend)
 
 
 def _clear(made: Made | None = None) -> list[str]:

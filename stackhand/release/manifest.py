@@ -124,7 +124,7 @@ def parse(found: dict[str, Any]) -> Manifest:
         raise Failure(
             f"The release {found.get('id', '?')} in the bucket cannot be read.",
             evidence=[str(error)],
-            next="cloud.releases shows the others",
+            next=f"./inv cloud.releases -e {found.get('environment', 'ENVIRONMENT')} shows the others",
         ) from error
 
 

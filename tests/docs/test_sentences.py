@@ -1,0 +1,95 @@
+"""What a verb says when it fails: its next command works, and docs/operations.md has all of a deploy."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from functools import cache
+
+import pytest
+from invoke.exceptions import Exit
+
+from tests.checkout import ROOT
+from tests.docs import sentences
+from tests.unit.test_usage import parsed
+
+PROGRAMS = ("./inv", "aws", "docker", "git", "sudo", "terraform", r"\.venv/bin/ansible-playbook")
+COMMAND = re.compile(rf"(?:(?<=^)|(?<=[ (]))(?:{'|'.join(PROGRAMS)}) (?:(?! \(|[,;)]|: | && ).)+")
+PROSE = re.compile(
+    r" (?:shows?|says?|makes?|lists?|removes?|takes?|first|once|again|to|if|and|with|for|or|where|instead|in|there|on"
+    r"|is|then|needs?|goes|as|without)\b.*"
+)
+"""Where a sentence goes on behind a command."""
+SAMPLES = {"ENGINE": "compose", "TIMEOUT": "60", "PORT": "8080"}
+
+
+def commands() -> list[str]:
+    """Return each command that is advised anywhere, with an example for what varies."""
+    nexts = {text for each in sentences.of("stackhand", "roles") for text in each.next}
+    found = {PROSE.sub("", command[0]) for text in nexts for command in COMMAND.finditer(text)}
+    return sorted(
+        {re.sub(r"[A-Z_]{2,}", lambda name: SAMPLES.get(name[0], "x"), each) for each in found if " " in each}
+    )
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_next_command_is_one_that_there_is(command: str) -> None:
+    """Read by the program itself, or by what it says of its own commands."""
+    program, *words = shlex.split(command)
+    match program:
+        case "./inv" if words[0].startswith("--install-"):
+            assert "    --install-cloud)" in (ROOT / "inv").read_text(encoding="utf-8")
+        case "./inv":
+            assert_read_by_inv(words, command)
+        case "aws":
+            assert_known_to_aws(words)
+        case ".venv/bin/ansible-playbook":
+            assert (ROOT / words[0]).is_file()
+        case "sudo" if words[:1] == ["./inv"]:
+            assert_read_by_inv(words[1:], command)
+        case "sudo":
+            assert shutil.which(words[0]), command
+        case _:
+            assert words[0] in subcommands(program), command
+
+
+def test_operations_lists_every_sentence_of_a_deploy() -> None:
+    now = sentences.OPERATIONS.read_text(encoding="utf-8")
+    assert now == sentences.written(), "write it anew: .venv/bin/python -m tests.docs.sentences"
+
+
+def test_no_sentence_is_made_of_variables_alone() -> None:
+    for each in sentences.of(*sentences.PLACES):
+        assert re.search("[a-z]{3}", each.what), each
+
+
+def assert_read_by_inv(words: list[str], command: str) -> None:
+    try:
+        assert parsed(" ".join(words))
+    except Exit as refused:
+        pytest.fail(f"{command}: {refused.message}")
+
+
+def assert_known_to_aws(words: list[str]) -> None:
+    """Look an operation and its options up in AWS's own description; a few commands are the tool's own."""
+    import botocore.session
+    from botocore import xform_name
+
+    if words[:2] in (["sso", "login"], ["s3", "rm"], ["configure", "sso"]):
+        return
+    service, operation, *rest = words
+    model = botocore.session.get_session().get_service_model("s3" if service == "s3api" else service)
+    known = {xform_name(name, "-"): name for name in model.operation_names}
+    members = {xform_name(name, "-") for name in model.operation_model(known[operation]).input_shape.members}
+    options = {word.removeprefix("--") for word in rest if word.startswith("--")}
+    assert options - members <= {"region", "profile"}
+
+
+@cache
+def subcommands(program: str) -> frozenset[str]:
+    """Return what a program says that it can do."""
+    words = {"git": ["--list-cmds=main,others,nohelpers"], "docker": ["--help"], "terraform": ["-help"]}[program]
+    found = subprocess.run([program, *words], capture_output=True, text=True, check=False)
+    return frozenset(re.findall(r"^ *([a-z][\w-]+)", found.stdout + found.stderr, re.MULTILINE))
