@@ -1,0 +1,79 @@
+"""What a snapshot keeps beyond a dump: the SQL is one for both engines, so one of them shows it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.checkout import Checkout
+
+pytestmark = pytest.mark.slow
+OUTSIDE = """
+CREATE ROLE "read ers"; CREATE ROLE app LOGIN PASSWORD 'x' IN ROLE "read ers"; CREATE ROLE auditor;
+CREATE TABLE owned AS SELECT 2 AS two; ALTER TABLE owned OWNER TO app; GRANT SELECT ON owned TO auditor;
+ALTER DATABASE :"DBNAME" SET search_path TO "$user", 'My Schema', public;
+ALTER ROLE app SET statement_timeout TO '7s';
+ALTER DATABASE :"DBNAME" OWNER TO app;
+GRANT CONNECT ON DATABASE :"DBNAME" TO auditor;
+CREATE ROLE writer; GRANT INSERT ON owned TO writer;
+CREATE ROLE one; CREATE ROLE another; CREATE POLICY two ON owned TO one, another;
+CREATE ROLE keeper; SELECT lo_from_bytea(4711, 'x'); ALTER LARGE OBJECT 4711 OWNER TO keeper;
+CREATE SUBSCRIPTION feed CONNECTION 'port=1' PUBLICATION news WITH (connect = false);
+\\c template1
+CREATE TABLE of_template1 AS SELECT 1 AS one;
+"""
+STATE = r"""
+\pset format unaligned
+\pset tuples_only on
+SELECT two, tableowner FROM owned, pg_tables WHERE tablename = 'owned';
+SELECT relacl FROM pg_class WHERE relname = 'owned';
+SELECT polroles::regrole[] FROM pg_policy;
+SELECT lomowner::regrole FROM pg_largeobject_metadata;
+SELECT setconfig FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase;
+SELECT rolcanlogin, rolconfig, pg_has_role('app', 'read ers', 'member') FROM pg_roles WHERE rolname = 'app';
+SELECT datacl::text LIKE '%auditor=c%', datdba::regrole FROM pg_database WHERE datname = current_database();
+"""
+WITHOUT_ROLES = """
+SELECT 'of ' || datdba::regrole FROM pg_database WHERE datname = current_database();
+ALTER DATABASE :"DBNAME" OWNER TO CURRENT_USER;
+DROP ROLE app; DROP ROLE auditor; DROP ROLE "read ers";
+DROP ROLE writer; DROP ROLE one; DROP ROLE another; DROP ROLE keeper;
+SELECT * FROM of_template1
+"""
+
+
+def test_a_snapshot_brings_back_what_a_dump_leaves_out(stack: Checkout) -> None:
+    stack.inv("db.shell", stdin=OUTSIDE)
+    before = stack.inv("db.shell", stdin=STATE).out
+    assert "2|app" in before
+    stack.inv("db.snapshot", "whole")
+    assert "settings and grants of the database itself are gone" in stack.inv("db.reset", "--yes").out
+    gone = stack.inv("db.shell", stdin=WITHOUT_ROLES, check=False)
+    assert gone.out.count("DROP ROLE") == 7
+    assert "of app" in gone.out  # an emptied database is still whose it was
+    assert 'relation "of_template1" does not exist' in gone.err  # empty means empty
+    said = stack.inv("db.restore", "whole", "--yes").out
+    assert said.count("subscription feed is gone, and its slot on the publisher is left") == 1
+    assert "left as" not in said
+    assert "role app is made again without its password: ALTER ROLE" in said
+    assert stack.inv("db.shell", stdin=STATE).out == before
+    _restore_a_dump_alone(stack, before)
+    stack.inv("db.reset", "--yes")
+    stack.inv("db.shell", stdin=f"{WITHOUT_ROLES};\n\\c template1\nDROP TABLE of_template1", check=False)
+
+
+def _restore_a_dump_alone(stack: Checkout, before: str) -> None:
+    (stack.state / "snapshots" / "whole.outside.json").unlink()  # as an old snapshot is
+    stack.inv("db.reset", "--yes")
+    stack.inv("db.shell", stdin=WITHOUT_ROLES, check=False)
+    said = stack.inv("db.restore", "whole", "--yes", check=False).err
+    assert "The snapshot needs the role keeper, which this server does not have." in said
+    asked = "SELECT 'only ' || count(*) FROM pg_roles WHERE rolname IN ('app', 'writer')"
+    assert "only 0" in stack.inv("db.shell", stdin=asked).out
+    stack.inv("db.shell", stdin=re.findall(r"CREATE ROLE .*?;", said)[0])
+    said = stack.inv("db.restore", "whole", "--yes").out
+    assert "the snapshot is a dump alone" in said
+    assert "subscription feed is gone" in said
+    assert "role auditor is made without login and memberships" in said
+    assert stack.inv("db.shell", stdin=STATE).out.splitlines()[:5] == before.splitlines()[:5]
