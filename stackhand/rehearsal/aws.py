@@ -7,11 +7,15 @@ the port, which no other one has.
 
 from __future__ import annotations
 
-from docker.models.containers import ContainerCollection
-from ministack.app import app
-from ministack.services import alb, ecs, rds
+import os
 
-from stackhand.rehearsal import database_snapshots, health, limits
+from docker.models.containers import ContainerCollection
+from ministack.app import app as ministack
+from ministack.services import alb, ecr, ecs, rds
+
+from stackhand.rehearsal import database_snapshots, health, limits, registry
+from stackhand.rehearsal.balancer import balancer
+from stackhand.rehearsal.guard import Guard
 
 __all__ = ["app"]
 
@@ -21,6 +25,8 @@ ecs._record_service_task_healthy = health.record_task
 ecs._cleanup_task_resources = health.clean_up
 ecs._stop_task = health.stop_task
 ecs._build_run_kwargs = limits.run_arguments
+ecs._resolve_repository_credentials = registry.credentials
+ecr._get_authorization_token = registry.token
 ContainerCollection.create, ContainerCollection.get = limits.create, limits.get
 
 rds._create_snapshot_internal = database_snapshots.note
@@ -28,3 +34,7 @@ rds._wait_for_database_ready = database_snapshots.wait
 rds._ACTION_MAP["CreateDBInstance"] = database_snapshots.create
 rds._ACTION_MAP["DeleteDBInstance"] = database_snapshots.delete
 rds._ACTION_MAP["RestoreDBInstanceFromDBSnapshot"] = database_snapshots.restore
+
+_NAMES = ("127.0.0.1", "localhost", "host.docker.internal", os.environ["REHEARSAL_GATEWAY"])
+_HOSTS = [f"{name}:{os.environ['GATEWAY_PORT']}" for name in _NAMES]
+app = Guard(ministack, balancer, os.environ["REHEARSAL_KEY"], _HOSTS)

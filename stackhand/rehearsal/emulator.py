@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -43,6 +44,7 @@ class Emulator:
         port: where it listens, on 127.0.0.1.
         region: whose resources it has; requests to a load balancer or to the registry name none.
         gateway: where containers reach this machine.
+        key: the id of the access key that it answers to; made for this rehearsal alone.
     """
 
     pid: int
@@ -50,6 +52,7 @@ class Emulator:
     port: int
     region: str
     gateway: str
+    key: str
 
     @property
     def endpoint(self) -> str:
@@ -70,8 +73,8 @@ class Emulator:
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            "AWS_ACCESS_KEY_ID": "rehearsal",
-            "AWS_SECRET_ACCESS_KEY": "rehearsal",
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.key,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -118,26 +121,34 @@ def start(folder: Path, region: str) -> Emulator:
         earlier.stop()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "emulator.log"
-    port, gateway = place.free_port(), place.gateway()
+    port, gateway, key = place.free_port(), place.gateway(), f"REHEARSAL{secrets.token_hex(16).upper()}"
     with log_path.open("wb") as log:
         child = subprocess.Popen(
             place.command(port, gateway),
             cwd=folder,
-            env=_environment(folder, port, region),
+            env=_environment(folder, port, region) | {"REHEARSAL_KEY": key, "REHEARSAL_GATEWAY": gateway},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     _children.append(child)
-    found = Emulator(child.pid, birth(child.pid) or "", port, region, gateway)
-    _file(folder).write_text(json.dumps(asdict(found)), encoding="utf-8")
+    found = Emulator(child.pid, birth(child.pid) or "", port, region, gateway, key)
+    _remember(folder, found)
     try:
         _wait_for(found, log_path)
     except BaseException:
         found.stop()
         raise
     return found
+
+
+def _remember(folder: Path, emulator: Emulator) -> None:
+    """Note an emulator down, with its key, for this account alone."""
+    path = _file(folder)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(json.dumps(asdict(emulator)), encoding="utf-8")
 
 
 def remembered(folder: Path) -> Emulator | None:

@@ -10,14 +10,24 @@ from docker.models.containers import ContainerCollection
 from ministack.services import ecs
 
 OURS = f"-{os.environ['GATEWAY_PORT']}"
+KEY = os.environ["REHEARSAL_KEY"]
+REACHING = frozenset({"cap_add", "network_mode", "pid_mode", "privileged", "volumes"})
+GRANTED = frozenset({"SYS_PTRACE"})
+"""https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_KernelCapabilities.html"""
 
 _arguments: Callable[..., dict[str, Any]] = ecs._build_run_kwargs
 _create: Callable[..., Any] = ContainerCollection.create
 _get: Callable[..., Any] = ContainerCollection.get
 
 
-def run_arguments(container: dict[str, Any], definition: dict[str, Any], *rest: Any) -> dict[str, Any]:
-    """Return what docker is told to run a container with: also its memory, and what it may not do."""
+def run_arguments(
+    container: dict[str, Any], definition: dict[str, Any], variables: dict[str, str], *rest: Any
+) -> dict[str, Any]:
+    """Return what docker is told to run a container with: also its memory, and what it may not do.
+
+    What Fargate refuses, and what would make a task root on this machine, is left out: privileges, folders and
+    namespaces of the machine.
+    """
     linux = container.get("linuxParameters") or {}
     memory = container.get("memory") or definition.get("memory")
     tmpfs = {each["containerPath"]: f"size={each['size']}m" for each in linux.get("tmpfs") or []}
@@ -30,7 +40,21 @@ def run_arguments(container: dict[str, Any], definition: dict[str, Any], *rest: 
         "init": linux.get("initProcessEnabled"),
         "cap_drop": (linux.get("capabilities") or {}).get("drop"),
     }
-    return {**_arguments(container, definition, *rest), **{key: value for key, value in more.items() if value}}
+    found = _arguments(container, definition, _with_key(variables), *rest)
+    return {**_harmless(found, rest[1]), **{key: value for key, value in more.items() if value}}
+
+
+def _with_key(variables: dict[str, str]) -> dict[str, str]:
+    """Return a task's variables with credentials that are accepted here: those that ministack hands out are not."""
+    kept = {key: value for key, value in variables.items() if not key.startswith("AWS_CONTAINER_")}
+    return {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": KEY, **kept}
+
+
+def _harmless(found: dict[str, Any], network: str) -> dict[str, Any]:
+    """Return docker's arguments without what reaches beyond the container."""
+    kept = {key: value for key, value in found.items() if key not in REACHING}
+    added = [each for each in found.get("cap_add", []) if each in GRANTED]
+    return {"network": network, **kept, **({"cap_add": added} if added else {})}
 
 
 def create(collection: Any, image: str, command: Any = None, **more: Any) -> Any:

@@ -59,8 +59,8 @@ class Cloud:
             service,
             region_name=self.aws.region,
             endpoint_url=self.aws.endpoint,
-            aws_access_key_id="tests",
-            aws_secret_access_key="tests",
+            aws_access_key_id=self.aws.key,
+            aws_secret_access_key=self.aws.key,
         )
 
     def shell(self) -> dict[str, str]:

@@ -27,7 +27,7 @@ from stackhand.rehearsal.output import Output
 from stackhand.rehearsal.play import Rehearsal, version, words_of
 from stackhand.release.source import LOCK
 
-AWS = Emulator(os.getpid(), birth(os.getpid()) or "", 4566, "eu-west-1", "172.17.0.1")
+AWS = Emulator(os.getpid(), birth(os.getpid()) or "", 4566, "eu-west-1", "172.17.0.1", "REHEARSAL0")
 
 
 def test_the_genuine_aws_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_the_emulator_starts_also_when_its_environment_was_made_under_another_pa
 
 def test_an_emulator_is_known_by_more_than_the_number_of_its_process(tmp_path: Path) -> None:
     assert AWS.alive
-    assert not Emulator(AWS.pid, "another birth", 4566, "eu-west-1", "").alive
+    assert not Emulator(AWS.pid, "another birth", 4566, "eu-west-1", "", "").alive
     assert emulator.remembered(tmp_path) is None
     (tmp_path / "emulator.json").write_text(json.dumps(asdict(AWS)), encoding="utf-8")
     assert emulator.remembered(tmp_path) == AWS
