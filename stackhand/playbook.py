@@ -47,15 +47,31 @@ class Outcome:
 
 
 def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
-    """Return the command line that runs `playbooks/NAME.yml` with extra variables."""
+    """Return the command line that runs `playbooks/NAME.yml` with extra variables.
+
+    Ansible would evaluate a text among them that looks like a template, and they come from outside: tags, names, paths.
+    """
     return [
         sys.executable,
         "-m",
         "ansible.cli.playbook",
         f"playbooks/{playbook}.yml",
         "--extra-vars",
-        json.dumps(dict(variables), sort_keys=True),
+        json.dumps(_never_evaluated(variables), sort_keys=True),
     ]
+
+
+def _never_evaluated(value: Any) -> Any:
+    """Return a value in which every text is marked as data, in the way that Ansible reads from JSON."""
+    match value:
+        case str():
+            return {"__ansible_unsafe": value}
+        case Mapping():
+            return {key: _never_evaluated(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_never_evaluated(each) for each in value]
+        case _:
+            return value
 
 
 def run(

@@ -79,7 +79,7 @@ class Guard:
             return str(signed[1])
         if REGISTRY.fullmatch(scope["path"]):
             return _password(headers.get("authorization", ""))
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        query: dict[str, list[str]] = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         return query.get("X-Amz-Credential", [""])[0].partition("/")[0]
 
 

@@ -31,6 +31,24 @@ def test_deploy_runs_playbooks_that_are_there_with_variables_they_know() -> None
     assert set(re.findall(r'-e "?(\w+)=', DEPLOY)) <= options() | {"stackhand_environment"}
 
 
+def test_nothing_from_outside_is_written_into_a_command() -> None:
+    """GitHub pastes an expression into the script, and Ansible evaluates what it is given with -e."""
+    jobs = {
+        name: job
+        for path in WORKFLOWS
+        for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items()
+    }
+    for job in jobs.values():
+        for step in job["steps"]:
+            run, given = str(step.get("run", "")), step.get("env", {})
+            assert "${{" not in run.replace("${{ env.", "").replace("${{ matrix.", "")
+            for name in re.findall(r'-e "?\w+=\$(\w+)', run):
+                fixed = "matrix." in given[name] or any(
+                    f'case "${name}" in' in str(each.get("run")) for each in job["steps"]
+                )
+                assert fixed, name
+
+
 def test_what_changes_an_environment_is_never_cancelled_and_waits_for_its_gate() -> None:
     for name, job in JOBS.items():
         if name != "plan":

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
 from tests.checkout import Checkout
 from tests.shells import HOSTILE
 
 pytestmark = pytest.mark.slow
+
+
+def test_what_looks_like_a_template_of_ansible_is_data(running: Checkout) -> None:
+    evil = f"{{{{ lookup('pipe', 'touch {running.path}/evaluated') }}}}"
+    compose = (running.path / "docker-compose.yml").read_text(encoding="utf-8")
+    running.edit("docker-compose.yml", "      ENGINE: compose\n", f'      ENGINE: compose\n      EVIL: "{evil}"\n')
+    try:
+        running.inv("up", EVIL=evil)
+        assert psutil.Process(running.pid("api")).environ()["EVIL"] == evil
+        refused = running.inv("up", evil, check=False)
+        assert (refused.code, evil in refused.err) == (2, True)
+    finally:
+        (running.path / "docker-compose.yml").write_text(compose, encoding="utf-8")
+        running.inv("up")
+    assert not (running.path / "evaluated").exists()
 
 
 def test_settings_of_other_projects_change_nothing(running: Checkout) -> None:

@@ -128,6 +128,18 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert not {"current.json", "lease.json", "restore.json"} & set(left)
 
 
+def test_the_name_of_a_release_is_never_evaluated(cloud: Cloud, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may press "Run workflow" would have the deploy role for whatever they like."""
+    cloud.bootstrap()
+    name = f"{{{{ lookup('pipe', 'touch {folder}/evaluated') }}}}"
+    by_hand = cloud.inv("rollback", "-e", "staging", "--to", name, "--yes", check=False)
+    monkeypatch.setenv("STACKHAND_RELEASE", name)  # as .github/workflows/deploy.yml gives it
+    by_workflow = cloud.play("rollback", stackhand_environment="staging")
+    for said in (by_hand, by_workflow):
+        assert f"There is no release {name!r}." in said.out + said.err
+    assert not (folder / "evaluated").exists()
+
+
 def test_nothing_is_destroyed_before_its_name_is_typed(cloud: Cloud, folder: Path) -> None:
     cloud.bootstrap()
     database = {"address": "x", "mode": "managed", "type": "aws_db_instance", "values": {"identifier": "orders"}}

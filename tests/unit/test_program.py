@@ -117,9 +117,14 @@ def test_a_reader_of_the_list_that_goes_away_is_no_fault() -> None:
 
 
 def test_a_playbook_gets_its_variables_as_one_json_object() -> None:
-    words = playbook.command("up", {"stack_timeout": 5, "stack_engine": 'it\'s "quoted"'})
+    words = playbook.command("up", {"stack_timeout": 5, "stack_engine": 'it\'s "quoted"', "stack_services": ["a"]})
     assert words[:4] == [sys.executable, "-m", "ansible.cli.playbook", "playbooks/up.yml"]
-    assert json.loads(words[5]) == {"stack_timeout": 5, "stack_engine": 'it\'s "quoted"'}
+    text = {"__ansible_unsafe": 'it\'s "quoted"'}
+    assert json.loads(words[5]) == {
+        "stack_timeout": 5,
+        "stack_engine": text,
+        "stack_services": [{"__ansible_unsafe": "a"}],
+    }
 
 
 def test_the_slowest_path_is_the_chain_that_took_longest() -> None:
