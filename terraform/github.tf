@@ -234,7 +234,10 @@ data "aws_iam_policy_document" "infrastructure" {
   statement {
     sid = "ByName"
     actions = [
-      "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "rds:*", "s3:*", "sns:*", "ssm:*",
+      "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "s3:*", "sns:*", "ssm:*",
+      "rds:AddTagsToResource", "rds:CopyDBSnapshot", "rds:Create*", "rds:DeleteDBInstance", "rds:DeleteDBParameterGroup", "rds:DeleteDBSubnetGroup",
+      "rds:ListTagsForResource", "rds:ModifyDBInstance", "rds:ModifyDBParameterGroup", "rds:ModifyDBSubnetGroup", "rds:RebootDBInstance",
+      "rds:RemoveTagsFromResource", "rds:ResetDBParameterGroup", "rds:RestoreDBInstance*",
     ]
     resources = flatten([
       "arn:aws:s3:::${local.name}-${var.account_id}-access-logs", "arn:aws:s3:::${local.name}-${var.account_id}-access-logs/*",
@@ -346,7 +349,8 @@ data "aws_iam_policy_document" "infrastructure" {
     sid = "ChangeWithOurTags"
     actions = concat([for action in concat(local.made, local.ruled) : "ec2:${action}"], [
       "application-autoscaling:*", "ec2:Associate*", "ec2:Attach*", "ec2:CreateRoute", "ec2:CreateTags", "ec2:Delete*", "ec2:Detach*", "ec2:Disassociate*",
-      "ec2:Modify*", "ec2:ReleaseAddress", "ec2:Replace*", "ec2:Revoke*", "ec2:Update*", "kms:*", "servicediscovery:*",
+      "ec2:Modify*", "ec2:ReleaseAddress", "ec2:Replace*", "ec2:Revoke*", "ec2:Update*", "kms:Decrypt", "kms:Describe*", "kms:EnableKeyRotation",
+      "kms:Encrypt", "kms:GenerateDataKey*", "kms:Get*", "kms:List*", "kms:TagResource", "kms:UpdateKeyDescription", "servicediscovery:*",
     ])
     resources = ["*"]
 
@@ -360,11 +364,53 @@ data "aws_iam_policy_document" "infrastructure" {
       }
     }
   }
+}
 
+# --- deploy: who may use the key, and the roles of tasks --------------------------------------------------------
+
+resource "aws_iam_role_policy_attachment" "roles" {
+  for_each = toset(local.github)
+
+  role       = aws_iam_role.deploy[each.key].name
+  policy_arn = aws_iam_policy.roles[each.key].arn
+}
+
+resource "aws_iam_policy" "roles" {
+  for_each = toset(local.github)
+
+  name        = "${local.name}-roles"
+  description = "Terraform, applying the files of ${local.name}: keys and roles"
+  policy      = data.aws_iam_policy_document.roles.json
+}
+
+data "aws_iam_policy_document" "roles" {
   statement {
     sid       = "Alias"
     actions   = ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"]
     resources = ["arn:aws:kms:${var.region}:${var.account_id}:alias/${local.name}"]
+  }
+
+  # ElastiCache uses the key by a grant, which it makes as whoever makes the cache.
+  statement {
+    sid       = "GrantsOfServices"
+    actions   = ["kms:CreateGrant"]
+    resources = ["arn:aws:kms:${local.here}:key/*"]
+
+    condition {
+      test     = "Bool"
+      variable = "kms:GrantIsForAWSResource"
+      values   = ["true"]
+    }
+
+    dynamic "condition" {
+      for_each = local.tags
+
+      content {
+        test     = "StringEquals"
+        variable = "aws:ResourceTag/${condition.key}"
+        values   = [condition.value]
+      }
+    }
   }
 
   statement {
@@ -388,7 +434,7 @@ data "aws_iam_policy_document" "infrastructure" {
 
   statement {
     sid       = "NamesOfRoles"
-    actions   = ["iam:DeleteRole", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription"]
+    actions   = ["iam:DeleteRole", "iam:TagRole", "iam:UntagRole", "iam:UpdateRole", "iam:UpdateRoleDescription"]
     resources = local.bounded_roles
   }
 }

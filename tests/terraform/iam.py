@@ -47,7 +47,7 @@ def _fits(conditions: Mapping[str, Mapping[str, Any]], keys: Mapping[str, str]) 
     return all(
         (str(key not in keys).lower() in listed(wanted))
         if test == "Null"
-        else {"StringEquals": True, "ArnEquals": True}[test] and keys.get(key) in listed(wanted)
+        else {"StringEquals": True, "ArnEquals": True, "Bool": True}[test] and keys.get(key) in listed(wanted)
         for test, each in conditions.items()
         for key, wanted in each.items()
     )

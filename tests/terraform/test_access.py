@@ -129,7 +129,8 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     names = {arn.rpartition("/")[2] for arn in listed(passing[0]["Resource"])}
     assert names == {"stackhand-staging-execution", "stackhand-staging-*-task"}
-    infrastructure = statements(applied, "aws_iam_policy", 'aws_iam_policy.infrastructure["github"]', "policy")
+    names = [f'aws_iam_policy.{name}["github"]' for name in ("infrastructure", "roles")]
+    infrastructure = [each for name in names for each in statements(applied, "aws_iam_policy", name, "policy")]
     for statement in infrastructure + release:
         actions = listed(statement["Action"])
         assert not {"*", "iam:*", "sts:*"} & set(actions)

@@ -52,8 +52,28 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("ecr:PutImage", f"ecr:{HERE}:repository/stackhand-production/api", {}),
     ("iam:PassRole", "iam::123456789012:role/stackhand-production-api-task", PASSED),
     ("iam:PutRolePolicy", "iam::123456789012:role/stackhand-staging-github-deploy", {}),
+    # who may use the key, or whether there is one
+    ("kms:CreateGrant", f"kms:{HERE}:key/1", MINE),
+    ("kms:CreateGrant", f"kms:{HERE}:key/1", ANOTHERS | {"kms__GrantIsForAWSResource": "true"}),
+    ("kms:DeleteImportedKeyMaterial", f"kms:{HERE}:key/1", MINE),
+    ("kms:DisableKey", f"kms:{HERE}:key/1", MINE),
+    ("kms:PutKeyPolicy", f"kms:{HERE}:key/1", MINE),
+    ("kms:ReplicateKey", f"kms:{HERE}:key/1", MINE),
+    ("kms:ScheduleKeyDeletion", f"kms:{HERE}:key/1", MINE),
+    # the only copies of data, and whom they are shared with
+    ("rds:DeleteDBInstanceAutomatedBackup", f"rds:{HERE}:db:stackhand-staging-postgres", {}),
+    ("rds:DeleteDBSnapshot", f"rds:{HERE}:snapshot:stackhand-staging-postgres-final-1", {}),
+    ("rds:ModifyDBSnapshotAttribute", f"rds:{HERE}:snapshot:stackhand-staging-postgres-final-1", {}),
+    ("rds:StartExportTask", f"rds:{HERE}:snapshot:stackhand-staging-postgres-final-1", {}),
+    # who may become the roles of tasks
+    ("iam:UpdateAssumeRolePolicy", "iam::123456789012:role/stackhand-staging-api-task", {}),
 ]  # fmt: skip
 ALLOWED: list[tuple[str, str, dict[str, str]]] = [
+    ("kms:CreateGrant", f"kms:{HERE}:key/1", MINE | {"kms__GrantIsForAWSResource": "true"}),
+    ("kms:GenerateDataKeyWithoutPlaintext", f"kms:{HERE}:key/1", MINE),
+    ("rds:CreateDBSnapshot", f"rds:{HERE}:snapshot:stackhand-staging-postgres-final-1", {}),
+    ("rds:ModifyDBInstance", f"rds:{HERE}:db:stackhand-staging-postgres", {}),
+    ("rds:DeleteDBInstance", f"rds:{HERE}:db:stackhand-staging-postgres", {}),
     ("rds:RestoreDBInstanceFromDBSnapshot", f"rds:{HERE}:snapshot:rds:stackhand-staging-postgres-2026-01-31", {}),
     ("rds:RestoreDBInstanceFromDBSnapshot", f"rds:{HERE}:snapshot:stackhand-staging-postgres-final-1", {}),
     ("ec2:CreateSubnet", f"ec2:{HERE}:subnet/*", NEW),
@@ -86,7 +106,8 @@ def policies(plan: Plan) -> dict[str, str]:
 def deploy(applied: Plan) -> list[Statement]:
     """All that the deploy role of staging may do."""
     found = policies(applied)
-    names = ('aws_iam_policy.infrastructure["github"]', 'aws_iam_role_policy.release["github"]')
+    kinds = ("aws_iam_policy.infrastructure", "aws_iam_policy.roles", "aws_iam_role_policy.release")
+    names = [f'{kind}["github"]' for kind in kinds]
     return [statement for name in names for statement in statements(found[name])]
 
 
