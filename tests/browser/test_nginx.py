@@ -42,6 +42,29 @@ def site() -> Iterator[Checkout]:
     shutil.rmtree(place)
 
 
+@pytest.fixture(scope="module")
+def itself() -> Iterator[Checkout]:
+    """A checkout whose nginx is its own upstream, as on AWS, where a load balancer is in between."""
+    place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    place.chmod(0o755)
+    mine = ("set $api ${API_UPSTREAM};", "set $api http://$server_addr:$server_port;")
+    with nginx(place / "shop", mine, ("access_log /dev/stdout json;", 'access_log "${RUN}/access.log" json;')) as found:
+        yield found
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("path", ["//api/status", "/%61pi/status", "/./api/status", "/x/../api/status", "//health"])
+def test_what_only_nginx_reads_as_a_path_of_the_api_goes_nowhere(itself: Checkout, path: str) -> None:
+    """A load balancer compares what was written: it would send such a path to nginx, whose upstream it is."""
+    (log,) = itself.state.rglob("access.log")
+    before = len(log.read_text(encoding="utf-8").splitlines())
+    connection = http.client.HTTPConnection("127.0.0.1", itself.ports["WEB_PORT"], timeout=10)
+    connection.request("GET", path)
+    assert connection.getresponse().status == 404
+    connection.close()
+    assert len(log.read_text(encoding="utf-8").splitlines()) == before + 1
+
+
 class Api(BaseHTTPRequestHandler):
     """Renders the state of 20 components, and never answers anything else in time."""
 
