@@ -14,8 +14,6 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.state import State
 
 WATCH_INTERVAL = 1.0
-ANSWER_WITHIN = 1.6
-"""Seconds for everything that is asked: `./inv status` answers within two, whatever hangs."""
 STYLES = {"healthy": "green", "done": "green", "starting": "yellow", "unhealthy": "bold red", "failed": "bold red"}
 
 
@@ -62,10 +60,10 @@ def services(engine: Engine) -> list[ServiceStatus]:
     Raises:
         Failure: the engine cannot be asked, or does not answer in time.
     """
-    found = deadline.gather({"status": lambda: engine.status() if engine.runs() else []}, ANSWER_WITHIN)
+    found = deadline.gather({"status": lambda: engine.status() if engine.runs() else []}, engine.answer_within)
     if "status" not in found:
         raise Failure(
-            f"How the services are is not known: {engine.asked} did not answer within {ANSWER_WITHIN:g} s.",
+            f"How the services are is not known: {engine.asked} did not answer within {engine.answer_within:g} s.",
             evidence=["they may run none the less"],
             next="./inv doctor",
             code=ExitCode.UNHEALTHY,

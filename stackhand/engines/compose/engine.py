@@ -12,7 +12,7 @@ from typing import Any
 
 from stackhand import deadline, inherited
 from stackhand.engines import health, login
-from stackhand.engines.compose import containers, docker, gate, images, kept, preflight, status
+from stackhand.engines.compose import api, containers, docker, gate, images, kept, preflight, status
 from stackhand.engines.compose.containers import Container
 from stackhand.engines.compose.database import Database
 from stackhand.engines.compose.unavailable import Unavailable
@@ -33,6 +33,11 @@ class Compose(Engine):
     def project(self) -> str:
         """The name of the Compose project: the stack's, or that of the containers and volumes made last."""
         return self._stack.name if self._stack else kept.project(self.state)
+
+    @property
+    def answer_within(self) -> float:
+        """Seconds for all that `status` asks: more where a network is in between."""
+        return docker.REMOTE_WITHIN if api.is_remote(api.address()) else super().answer_within
 
     @property
     def database(self) -> Database:
@@ -88,6 +93,22 @@ class Compose(Engine):
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""
         return bool(self.project and docker.listed(self.project))
+
+    def left_running(self) -> bool:
+        """Whether there is any container where it was made; see `Engine.left_running`.
+
+        The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
+        of this machine at which no process listens says that nothing runs.
+        """
+        where = kept.host(self.state)
+        if where == api.address():
+            where = ""  # asked as the settings say, with the certificates of a context
+        try:
+            return bool(self.project and docker.listed(self.project, where))
+        except Unavailable as error:
+            if error.stopped and (not where or error.address == where):
+                return False
+            raise
 
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
