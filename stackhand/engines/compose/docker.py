@@ -61,10 +61,11 @@ class Failed(Failure):
 
     def __init__(self, args: Sequence[str], message: str) -> None:
         name = " ".join(list(takewhile(lambda each: not each.startswith("-"), args))[:2])
-        remedy, code = "put that right, then repeat the command", ExitCode.FAILED
+        what, remedy, code = f"docker {name} failed.", "put that right, then repeat the command", ExitCode.FAILED
         if name == "compose config":
-            remedy, code = "mend docker-compose.yml, then repeat the command", ExitCode.PREFLIGHT
-        super().__init__(f"docker {name} failed.", evidence=message.splitlines()[-SHOWN:], next=remedy, code=code)
+            what, code = "Compose does not accept docker-compose.yml.", ExitCode.PREFLIGHT
+            remedy = "fix docker-compose.yml, then repeat the command"
+        super().__init__(what, evidence=message.splitlines()[-SHOWN:], next=remedy, code=code)
         self.message = message
 
 

@@ -118,9 +118,7 @@ class Compose(Engine):
             return False
         if remembered.get("images") != self._image_fingerprints():
             return False
-        environment = docker.surroundings() | self.environment()
-        said = docker.run("compose", "config", "--hash", "*", environment=environment, folder=self.state.root)
-        hashes = dict(line.split() for line in said.stdout.splitlines())
+        hashes = dict(line.split() for line in self._config("--hash", "*").splitlines())
         labels = {name: each["Config"]["Labels"].get("com.docker.compose.config-hash") for name, each in found.items()}
         if hashes != labels:
             return False
@@ -166,6 +164,7 @@ class Compose(Engine):
         """
         self.state.make()
         preflight.require_ours(self.containers().values(), self.state.root)
+        self._config("--quiet")  # what Compose does not accept is no fault of a build
         done = self._have_images(progress)
         self.state.remember(
             engine=self.name,
@@ -291,6 +290,15 @@ class Compose(Engine):
 
     def _served(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         return {name: status.served(self.stack.services[name]) for name in names}
+
+    def _config(self, *flags: str) -> str:
+        """Return what Compose makes of its file.
+
+        Raises:
+            Failure: it does not accept the file; why is told.
+        """
+        environment = docker.surroundings() | self.environment()
+        return docker.run("compose", "config", *flags, environment=environment, folder=self.state.root).stdout
 
     def _have_images(self, progress: images.Progress) -> list[str]:
         """Pull what is missing and build what has changed; return what was done."""
