@@ -279,6 +279,21 @@ def test_an_engine_that_is_not_in_force_any_more_is_asked_by_its_address(
     assert failure.evidence[1] == "error during connect: tcp://far:2375: EOF"
 
 
+def test_an_engine_on_another_machine_has_longer_to_answer(
+    says: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says("")
+    script = '#!/bin/sh\nsleep 0.2\ncase $1 in version) echo \'{"Version": "26.1"}\' ;; *) echo 2.26.1 ;; esac\n'
+    (tmp_path / "docker").write_text(script)
+    monkeypatch.setattr(docker, "ANSWER_WITHIN", 0.1)
+    monkeypatch.setenv("DOCKER_HOST", FAR)
+    assert docker.reach() == docker.Reached(FAR, "26.1", "2.26.1")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/here")
+    with pytest.raises(Unavailable, match=rf"at unix://{tmp_path}/here did not answer within 0\.1 s") as caught:
+        docker.reach()
+    assert caught.value.next.startswith("restart Docker")
+
+
 @pytest.mark.parametrize(
     ("host", "socket_path", "remote"),
     [
