@@ -144,6 +144,14 @@ class Engine(ABC):
         """
         return self.runs()
 
+    def elsewhere(self) -> str:
+        """Return a sentence on what was made on another engine than the one asked now, which has nothing; else nothing.
+
+        Raises:
+            Failure: the engine cannot be asked.
+        """
+        return ""
+
     @abstractmethod
     def unchanged(self) -> bool:
         """Whether exactly what would be started now runs already, and is healthy."""

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import preflight
+from stackhand import otherengine, preflight, status
 from stackhand.engines.compose import api, containers, docker, images
+from stackhand.engines.compose.engine import Compose
 from stackhand.engines.compose.unavailable import Unavailable
 from stackhand.failure import Failure
 from stackhand.state import State
@@ -223,22 +224,31 @@ def _made_on(folder: Path, host: str) -> State:
 
 @pytest.fixture
 def sockets(folder: Path) -> Iterator[Path]:
-    """A folder with sockets of engines: one that ended, one that closes each connection, one that has a container."""
+    """A folder with sockets of engines: one ended, one closes each connection, one has a container, one has none."""
     with socket.socket(socket.AF_UNIX) as ended:
         ended.bind(str(folder / "ended"))
     with ExitStack() as servers:
-        for name, handler in (("closing", socketserver.BaseRequestHandler), ("running", _OneContainer)):
+        for name, handler in (
+            ("closing", socketserver.BaseRequestHandler),
+            ("running", _OneContainer),
+            ("empty", _Nothing),
+        ):
             server = servers.enter_context(socketserver.UnixStreamServer(str(folder / name), handler))
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             servers.callback(server.shutdown)
         yield folder
 
 
-class _OneContainer(socketserver.StreamRequestHandler):
+class _Nothing(socketserver.StreamRequestHandler):
+    body = b"[]"
+
     def handle(self) -> None:
         self.rfile.readline()
-        body = b'[{"Id": "1"}]'
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(self.body), self.body))
+
+
+class _OneContainer(_Nothing):
+    body = b'[{"Id": "1"}]'
 
 
 @pytest.mark.parametrize(
@@ -292,6 +302,26 @@ def test_an_engine_on_another_machine_has_longer_to_answer(
     with pytest.raises(Unavailable, match=rf"at unix://{tmp_path}/here did not answer within 0\.1 s") as caught:
         docker.reach()
     assert caught.value.next.startswith("restart Docker")
+
+
+def test_what_another_engine_has_is_told_where_nothing_runs_and_not_forgotten(
+    sockets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    state = _made_on(tmp_path, f"unix://{sockets}/running")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/empty")
+    made = f"the containers and volumes of shop were made on unix://{sockets}/running"
+    told = [f"{made}, and docker asks unix://{sockets}/empty now"]
+    engine = Compose(state)
+    assert status.services(engine) == []
+    assert engine.notes == told
+    assert otherengine.left(state, volumes=True) == otherengine.Left(running=False, data=[], unknown=told)
+    assert otherengine.stop(state, volumes=True) == ([], told)
+    assert state.read()["compose"]["host"] == f"unix://{sockets}/running"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/running")
+    assert engine.elsewhere() == ""
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,13 @@ class Compose(Engine):
                 return False
             raise
 
+    def elsewhere(self) -> str:
+        """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
+        where, here = kept.host(self.state), api.address()
+        if where in {"", here} or self.runs() or self.volumes():  # one engine may have two addresses
+            return ""
+        return f"the containers and volumes of {self.project} were made on {where}, and docker asks {here} now"
+
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
         found = self.containers()
@@ -165,7 +172,8 @@ class Compose(Engine):
         self.state.make()
         preflight.require_ours(self.containers().values(), self.state.root)
         self._config("--quiet")  # what Compose does not accept is no fault of a build
-        done = self._have_images(progress)
+        done = list(filter(None, [self.elsewhere()]))
+        done += self._have_images(progress)
         self.state.remember(
             engine=self.name,
             name=self.stack.name,
