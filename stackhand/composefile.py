@@ -36,6 +36,12 @@ def require_one(root: Path, variables: Mapping[str, str]) -> None:
         Failure: with the files, and who reads which.
     """
     given = variables.get("COMPOSE_FILE", "")
+    if "COMPOSE_FILE" in variables and not given:
+        raise Failure(
+            "COMPOSE_FILE in .env is empty, and Compose takes that for the folder of the checkout.",
+            next="delete COMPOSE_FILE from .env, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
     named = [each for each in given.split(variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep) if each]
     used = named or [
         *next(([each] for each in NAMES if (root / each).is_file()), []),

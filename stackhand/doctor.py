@@ -59,16 +59,22 @@ def doctor(*, json: bool) -> None:
 
 
 def examine() -> list[Check]:
-    """Return all checks. Each category gets three seconds; one that takes longer is told as such."""
+    """Return all checks. Each category gets three seconds, or more where it asks a container engine on another machine.
+
+    One that takes longer is told as such.
+    """
+    from stackhand.engines.compose import docker
+
     found: list[Check] = []
+    within = PATIENCE + docker.answer_within() - docker.ANSWER_WITHIN
     for category, look in CATEGORIES.items():
         result: list[Check] = []
         thread = threading.Thread(target=_collect, args=(category, look, result), daemon=True)
         thread.start()
-        thread.join(PATIENCE)
+        thread.join(within)
         found += list(result)
         if thread.is_alive():
-            found.append(Check(category, category, "warn", f"not answered within {PATIENCE:g} s"))
+            found.append(Check(category, category, "warn", f"not answered within {within:g} s"))
     return found
 
 

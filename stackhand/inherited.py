@@ -8,15 +8,19 @@ has the table for people; STACKHAND_PASS is the way through for what it lacks.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from stackhand import ROOT
+from stackhand import ROOT, passthrough
 
-PERSON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "NO_COLOR", "TZ", "TMPDIR", "XDG_*")
-LANGUAGE = ("LANG", "LANGUAGE", "LC_*")
+LOADER = ("LD_LIBRARY_PATH", "DYLD_*PATH", "NIX_LD", "NIX_LD_*")
+"""Where shared libraries are: a Python of `module load` or Nix does not start without. Not LD_PRELOAD: other code."""
+PERSON = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TERMINFO", "TERMINFO_DIRS", "COLORTERM", "NO_COLOR"),
+    *("TZ", "TMPDIR", "XDG_*", "LANG", "LANGUAGE", "LC_*"),
+    *LOADER,
+)
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CA_BUNDLE", "PIP_CERT")
 DOCKER = (
@@ -42,18 +46,23 @@ GIT = ("GIT_CONFIG_*", "GIT_SSH", "GIT_SSH_COMMAND", "SSH_AUTH_SOCK")
 INSTALLER = ("UV_*", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CONFIG_FILE", "PIP_CACHE_DIR", "PIP_NO_CACHE_DIR")
 """For `inv`, which has a list of its own of what reaches pip and uv."""
 RUNNER = ("CI", "GITHUB_*")
+EDITING = ("EDITOR", "VISUAL", "PAGER", "LESS", "LESSCHARSET", "INPUTRC")
+CLIENTS = (
+    *("PSQLRC", "PSQL_*", "PG_COLOR", "PG_COLORS"),
+    *("REDISCLI_HISTFILE", "REDISCLI_RCFILE", "VALKEYCLI_HISTFILE", "VALKEYCLI_RCFILE"),
+)
+"""How a person likes psql and redis-cli. Not PGHOST, PGOPTIONS or *_AUTH: another server, or another login."""
 OURS = ("STACKHAND_*",)
 
 REACHES: Mapping[str, tuple[str, ...]] = {
     "ansible": (
-        *(*PERSON, *LANGUAGE, *NETWORK, *CERTIFICATES, *DOCKER, *COMPOSE, *AWS, *TERRAFORM, *GIT, *RUNNER, *OURS),
+        *(*PERSON, *NETWORK, *CERTIFICATES, *DOCKER, *COMPOSE, *AWS, *TERRAFORM, *GIT, *RUNNER, *OURS),
         *INSTALLER,
     ),
-    "docker": (*PERSON, *LANGUAGE, *NETWORK, *CERTIFICATES, *DOCKER, *AWS),
-    "compose": (*PERSON, *LANGUAGE, *NETWORK, *CERTIFICATES, *DOCKER, *AWS, *COMPOSE),
+    "docker": (*PERSON, *NETWORK, *CERTIFICATES, *DOCKER, *AWS),
+    "compose": (*PERSON, *NETWORK, *CERTIFICATES, *DOCKER, *AWS, *COMPOSE),
     "terraform": (
         *PERSON,
-        *LANGUAGE,
         *NETWORK,
         *CERTIFICATES,
         *AWS,
@@ -61,14 +70,14 @@ REACHES: Mapping[str, tuple[str, ...]] = {
         "SSH_AUTH_SOCK",
         "STACKHAND_TERRAFORM_*",
     ),
-    "session-manager": (*PERSON, *LANGUAGE, *NETWORK, *CERTIFICATES, *AWS),
-    "git": (*PERSON, *LANGUAGE, *GIT),
-    "client": (*PERSON, *LANGUAGE, "PAGER", "LESS"),
-    "shell": (*PERSON, *LANGUAGE, "EDITOR", "VISUAL", "PAGER", "SSH_AUTH_SOCK"),
+    "session-manager": (*PERSON, *NETWORK, *CERTIFICATES, *AWS),
+    "git": (*PERSON, *GIT),
+    "client": (*PERSON, *EDITING, *CLIENTS),
+    "shell": (*PERSON, *EDITING, "SSH_AUTH_SOCK"),
     "service": ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    "server": ("PATH",),
-    "emulator": (*PERSON, *LANGUAGE, *NETWORK, *CERTIFICATES, *DOCKER),
-    "rehearsal": (*PERSON, *LANGUAGE, *NETWORK, *CERTIFICATES, *DOCKER, *OURS, *INSTALLER, *TERRAFORM_ITSELF),
+    "server": ("PATH", *LOADER),
+    "emulator": (*PERSON, *NETWORK, *CERTIFICATES, *DOCKER),
+    "rehearsal": (*PERSON, *NETWORK, *CERTIFICATES, *DOCKER, *OURS, *INSTALLER, *TERRAFORM_ITSELF),
 }
 """Names, and patterns of names, by program; `client` is psql and its like, `server` what supervisord starts."""
 FOREIGN = ("INVOKE_*", "PYTHON*")
@@ -76,22 +85,25 @@ FOREIGN = ("INVOKE_*", "PYTHON*")
 WITH_COMPOSE_FILE = frozenset({"ansible", "compose"})
 """What also gets the variables that the project's own files name: the shell wins over `.env`, as in Compose."""
 NEVER_OF_THE_FILE = ("ANSIBLE_*", "PYTHON*", "COMPOSE_*", "LD_*")
-NAMED = re.compile(
-    r"""\$\{?([A-Za-z_]\w*)  # interpolated
-    |^\s*-\s*["']?([A-Za-z_]\w*)["']?\s*(?:\#.*)?$  # handed through: an item that is a name alone
-    |^\s*([A-Za-z_]\w*)\s*:\s*(?:\#.*)?$  # handed through: a key without a value
-    |^\s*(?:export\s+)?([A-Za-z_]\w*)=  # of .env.example
-    """,
-    re.MULTILINE | re.VERBOSE,
-)
 
 
-def environment(program: str, **ours: str) -> dict[str, str]:
-    """Return the environment for a program: what of the user's shell reaches it, and what we add to that."""
+def environment(program: str, root: Path = ROOT, /, **ours: str) -> dict[str, str]:
+    """Return the environment for a program: what of the user's shell reaches it, and what we add to that.
+
+    Args:
+        program: a key of REACHES.
+        root: the checkout whose Compose files name variables.
+        ours: what we add.
+    """
     allowed = (*REACHES[program], *os.environ.get("STACKHAND_PASS", "").replace(",", " ").split())
-    named = _named(ROOT) if program in WITH_COMPOSE_FILE else frozenset()
+    named = _named(root) if program in WITH_COMPOSE_FILE else frozenset()
     kept = {name: value for name, value in os.environ.items() if name in named or _any(allowed, name)}
     return {**kept, **ours}
+
+
+def loader() -> dict[str, str]:
+    """Return where shared libraries are, for what gets an environment of its own."""
+    return {name: value for name, value in os.environ.items() if _any(LOADER, name)}
 
 
 def drop_foreign() -> None:
@@ -109,14 +121,7 @@ def restrict(program: str) -> None:
 
 def _named(root: Path) -> frozenset[str]:
     """Return the variables that the project's own files name."""
-    found: set[str] = set()
-    for path in (*root.glob("*compose*.y*ml"), root / ".env.example"):
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:  # whoever needs the file says what is wrong with it
-            continue
-        found.update(name for groups in NAMED.findall(text) for name in groups if name)
-    return frozenset(name for name in found if not _any(NEVER_OF_THE_FILE, name))
+    return frozenset(name for name in passthrough.names(root) if not _any(NEVER_OF_THE_FILE, name))
 
 
 def _any(patterns: Iterable[str], name: str) -> bool:

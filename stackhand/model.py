@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Callable, Collection, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand import xfields
+from stackhand import inherited, xfields
 from stackhand.composefile import FILE, elsewhere, filled, mapping, read, require_one, wrong
 from stackhand.failure import ExitCode, Failure
 from stackhand.xfields import Embedded, Fargate, Managed
@@ -180,12 +179,13 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
     written = read(root / FILE)
     if "include" in written:
         raise elsewhere("include")
-    variables = {**variables, **os.environ}  # the shell wins, as in Compose
+    variables = {**variables, **inherited.environment("compose", root)}  # the shell wins, as in Compose
     document = filled(written, variables)
     active = _active(document, variables)
     jobs = _jobs(active)
     services = {
-        name: _service(name, entry, written["services"][name] or {}, job=name in jobs) for name, entry in active.items()
+        name: _service(name, entry, written["services"][name] or {}, variables, job=name in jobs)
+        for name, entry in active.items()
     }
     for service in services.values():
         if unknown := [name for name in service.depends_on if name not in services]:
@@ -222,7 +222,9 @@ def _jobs(entries: Mapping[str, dict[str, Any]]) -> set[str]:
     return {name for name, condition in conditions if condition == "service_completed_successfully"}
 
 
-def _service(name: str, entry: dict[str, Any], written: dict[str, Any], *, job: bool) -> Service:
+def _service(
+    name: str, entry: dict[str, Any], written: dict[str, Any], variables: Mapping[str, str], *, job: bool
+) -> Service:
     at = f"services.{name}"
     if "extends" in entry:
         raise elsewhere(f"{at}.extends")
@@ -234,9 +236,9 @@ def _service(name: str, entry: dict[str, Any], written: dict[str, Any], *, job: 
     return Service(
         name=name,
         image=entry.get("image"),
-        build=_build(entry.get("build"), at),
+        build=_build(entry.get("build"), at, variables),
         command=_words(entry.get("command"), at),
-        environment=_environment(entry.get("environment"), f"{at}.environment"),
+        environment=_environment(entry.get("environment"), f"{at}.environment", variables),
         ports=tuple(
             _port(port, raw, f"{at}.ports")
             for port, raw in zip(entry.get("ports") or [], written.get("ports") or [], strict=True)
@@ -251,14 +253,15 @@ def _service(name: str, entry: dict[str, Any], written: dict[str, Any], *, job: 
     )
 
 
-def _build(entry: Any, at: str) -> Build | None:
+def _build(entry: Any, at: str, variables: Mapping[str, str]) -> Build | None:
     match entry:
         case None:
             return None
         case str():
             return Build(entry)
         case {"context": str(context)}:
-            return Build(context, entry.get("dockerfile", "Dockerfile"), _environment(entry.get("args"), f"{at}.args"))
+            args = _environment(entry.get("args"), f"{at}.args", variables)
+            return Build(context, entry.get("dockerfile", "Dockerfile"), args)
     raise wrong(f"{at}.build", "a folder, or a mapping with a context", entry)
 
 
@@ -273,7 +276,7 @@ def _words(entry: Any, at: str) -> list[str]:
     raise wrong(f"{at}.command", "a string or a list", entry)
 
 
-def _environment(entry: Any, at: str) -> dict[str, str]:
+def _environment(entry: Any, at: str, variables: Mapping[str, str]) -> dict[str, str]:
     match entry:
         case None:
             return {}
@@ -285,7 +288,7 @@ def _environment(entry: Any, at: str) -> dict[str, str]:
         case _:
             raise wrong(at, "a mapping or a list of KEY=value", entry)
     computed = {TARGETS: ""}
-    given = {key: os.environ.get(key, computed.get(key)) if value is None else value for key, value in pairs}
+    given = {key: variables.get(key, computed.get(key)) if value is None else value for key, value in pairs}
     return {key: _text(value) for key, value in given.items() if value is not None}
 
 

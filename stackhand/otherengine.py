@@ -23,11 +23,11 @@ def notes(engine: Engine, *, copying: bool) -> list[str]:
     if before == engine.name or not other.used():
         return []
     try:
-        found = other.data()
+        found, elsewhere = other.data(), other.elsewhere()
     except Failure as failure:
         return [f"{other.name} may keep data of this checkout, which could not be looked at: {failure.what}"]
     if not found:
-        return []
+        return [elsewhere] if elsewhere else []
     kept = f"{other.name} keeps data of this checkout, which {engine.name} does not see: {_list(found)}"
     if copying:
         return [kept]
@@ -61,11 +61,13 @@ def left(state: State, *, volumes: bool) -> Left:
     Raises:
         Failure: the engine that was used last does not answer.
     """
-    running, data, unknown = False, [], []
+    running, data = False, list[Kept]()
+    unknown: list[str] = []
     for number, engine in enumerate(engines.used(state)):
         try:
             running |= engine.runs()
             data += engine.data() if volumes else []
+            unknown += filter(None, [engine.elsewhere()])
         except Failure as failure:
             if number == 0:
                 raise
@@ -86,9 +88,10 @@ def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str]]:
     Raises:
         Failure: the engine that was used last does not answer, or does not stop.
     """
-    stopped, unknown = [], []
+    stopped, unknown = list[str](), list[str]()
     for number, engine in enumerate(engines.used(state)):
         try:
+            unknown += filter(None, [engine.elsewhere()])
             stopped += engine.down(volumes=volumes)
         except Failure as failure:
             if number == 0:

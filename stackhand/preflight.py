@@ -97,10 +97,8 @@ def no_other_engine(chosen: str, state: State) -> None:
     if known == chosen:
         return
     try:
-        running = engines.remembered(state).runs()
+        running = engines.remembered(state).left_running()
     except Unavailable as error:
-        if error.stopped:  # it runs nothing
-            return
         raise Failure(
             f"Whether this checkout still runs on {known} cannot be told, and {chosen} would not see its data.",
             evidence=[error.what, *error.evidence],

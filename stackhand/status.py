@@ -14,8 +14,6 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.state import State
 
 WATCH_INTERVAL = 1.0
-ANSWER_WITHIN = 1.6
-"""Seconds for everything that is asked: `./inv status` answers within two, whatever hangs."""
 STYLES = {"healthy": "green", "done": "green", "starting": "yellow", "unhealthy": "bold red", "failed": "bold red"}
 
 
@@ -62,15 +60,22 @@ def services(engine: Engine) -> list[ServiceStatus]:
     Raises:
         Failure: the engine cannot be asked, or does not answer in time.
     """
-    found = deadline.gather({"status": lambda: engine.status() if engine.runs() else []}, ANSWER_WITHIN)
+    found = deadline.gather({"status": lambda: _ask(engine)}, engine.answer_within)
     if "status" not in found:
         raise Failure(
-            f"How the services are is not known: {engine.asked} did not answer within {ANSWER_WITHIN:g} s.",
+            f"How the services are is not known: {engine.asked} did not answer within {engine.answer_within:g} s.",
             evidence=["they may run none the less"],
             next="./inv doctor",
             code=ExitCode.UNHEALTHY,
         )
     return found["status"]
+
+
+def _ask(engine: Engine) -> list[ServiceStatus]:
+    if engine.runs():
+        return engine.status()
+    engine.notes = list(filter(None, [engine.elsewhere()]))
+    return []
 
 
 def overall(services: list[ServiceStatus]) -> str:
@@ -83,6 +88,7 @@ def overall(services: list[ServiceStatus]) -> str:
 def _show(found: dict[str, Any]) -> None:
     if found["status"] == "stopped":
         console.say(f"{found['stack']} is not running; ./inv up starts it.")
+        _show_notes(found)
         return
     console.say(f"{found['stack']} on {found['engine']}: {found['status']}")
     rows = [
@@ -96,6 +102,10 @@ def _show(found: dict[str, Any]) -> None:
         for service in found["services"]
     ]
     console.table(rows, ["service", "state", "address", "up", "answer"], STYLES)
+    _show_notes(found)
+
+
+def _show_notes(found: dict[str, Any]) -> None:
     for note in found["notes"]:
         console.say(f"{console.glyph('note')} {note}")
 

@@ -15,6 +15,8 @@ from stackhand.loglines import Line
 from stackhand.model import Service, Stack
 from stackhand.state import State
 
+ANSWER_WITHIN = 1.6
+"""Seconds in which this machine tells how its services are: `./inv status` answers within two, whatever hangs."""
 CONNECT_WITHIN = 10
 """Seconds that a program of PostgreSQL waits for a server that lets it in, and does not answer."""
 
@@ -99,6 +101,11 @@ class Engine(ABC):
         """What `status` could not ask when it was last called, in sentences."""
 
     @property
+    def answer_within(self) -> float:
+        """Seconds for all that `status` asks."""
+        return ANSWER_WITHIN
+
+    @property
     def stack(self) -> Stack:
         """The services of now.
 
@@ -128,6 +135,22 @@ class Engine(ABC):
     @abstractmethod
     def runs(self) -> bool:
         """Whether anything of this checkout runs, healthy or not."""
+
+    def left_running(self) -> bool:
+        """Whether anything of this checkout still runs where it was started, whatever is in force since.
+
+        Raises:
+            Failure: that cannot be told.
+        """
+        return self.runs()
+
+    def elsewhere(self) -> str:
+        """Return a sentence on what was made on another engine than the one asked now, which has nothing; else nothing.
+
+        Raises:
+            Failure: the engine cannot be asked.
+        """
+        return ""
 
     @abstractmethod
     def unchanged(self) -> bool:

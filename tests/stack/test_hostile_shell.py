@@ -9,6 +9,8 @@ from tests.checkout import Checkout
 from tests.shells import HOSTILE
 
 pytestmark = pytest.mark.slow
+PASSED = '"PASSED": ~ # has the value of the shell'
+BEFORE = "HEALTH_DETAILS_TOKEN: ${HEALTH_DETAILS_TOKEN:-}\n"
 
 
 def test_what_looks_like_a_template_of_ansible_is_data(running: Checkout) -> None:
@@ -26,9 +28,12 @@ def test_what_looks_like_a_template_of_ansible_is_data(running: Checkout) -> Non
     assert not (running.path / "evaluated").exists()
 
 
-def test_settings_of_other_projects_change_nothing(running: Checkout) -> None:
+def test_settings_of_other_projects_change_nothing_and_one_that_is_asked_for_arrives(running: Checkout) -> None:
     running.inv("down", **HOSTILE)
-    running.inv("up", **HOSTILE)
+    running.edit("docker-compose.yml", BEFORE, f"{BEFORE}      {PASSED}\n")
+    running.inv("up", **HOSTILE, PASSED="on")
     assert running.inv("status", "--json", **HOSTILE).json["status"] == "healthy"
     assert running.inv("logs", "postgres", "--lines", "1", **HOSTILE).out
-    assert "is up already" in running.inv("up").out
+    assert running.inv("shell", "api", stdin="echo $PASSED", PASSED="on").out == "on\n"
+    assert "is up already" in running.inv("up", PASSED="on").out
+    running.edit("docker-compose.yml", f"      {PASSED}\n", "")

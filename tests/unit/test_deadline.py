@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from stackhand import deadline, status
+from stackhand.engines.compose import docker
 from stackhand.engines.compose.engine import Compose
 from stackhand.engines.embedded import processes
 from stackhand.engines.embedded.engine import SILENT, Embedded
@@ -129,3 +130,18 @@ def test_a_container_engine_that_hangs_is_told_within_two_seconds(
     assert time.monotonic() - began < 2.0
     assert raised.value.what == "How the services are is not known: the container engine did not answer within 1.6 s."
     assert raised.value.next == "./inv doctor"
+
+
+def test_a_container_engine_on_another_machine_may_take_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\nsleep 0.15\ncase $1 in ps) echo 1 ;; *) echo '[]' ;; esac\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("stackhand.engines.engine.ANSWER_WITHIN", 0.3)
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@far")
+    state = State(tmp_path)
+    state.make()
+    state.remember(engine="compose", name="shop-1234", services=["api"])
+    assert [each.state for each in status.services(Compose(state))] == ["stopped"]
+    monkeypatch.setattr(docker, "REMOTE_WITHIN", 0.3)
+    with pytest.raises(Failure, match=r"the container engine did not answer within 0\.3 s"):
+        status.services(Compose(state))

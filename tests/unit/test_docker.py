@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Callable
+import shutil
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from stackhand import preflight
+from stackhand import otherengine, preflight, status
 from stackhand.engines.compose import api, containers, docker, images
+from stackhand.engines.compose.engine import Compose
 from stackhand.engines.compose.unavailable import Unavailable
 from stackhand.failure import Failure
 from stackhand.state import State
@@ -24,7 +32,7 @@ def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Says:
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_API_VERSION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "none"))
-    monkeypatch.setattr(api, "local_socket", lambda: None)
+    monkeypatch.setattr(api, "local_socket", lambda *_: None)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     def answer(err: str, code: int = 1, out: str = "") -> None:
@@ -122,21 +130,225 @@ def test_the_failure_of_a_service_is_told_even_when_its_log_cannot_be_read(says:
     assert "its log cannot be read: Error response from daemon: configured logging driver" in shown.evidence[0]
 
 
-@pytest.mark.parametrize(("message", "refused"), [(CONNECT, False), (UNAVAILABLE[0][0], True)])
-def test_containers_that_cannot_be_seen_are_not_left_behind_for_the_other_engine(
-    says: Says, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, message: str, refused: bool
+WSL = """
+The command 'docker' could not be found in this WSL 2 distro.
+We recommend to activate the WSL integration in Docker Desktop settings.
+"""
+
+
+def test_the_stand_in_for_docker_in_wsl_reports_on_stdout(says: Says) -> None:
+    says("", out=WSL)
+    for ask in (lambda: docker.listed("shop"), docker.reach):
+        with pytest.raises(Unavailable, match="Docker Desktop has no docker command for this WSL") as caught:
+            ask()
+        assert "The command 'docker' could not be found in this WSL 2 distro." in caught.value.evidence
+        assert "WSL integration" in caught.value.next
+
+
+FAR = "ssh://me@far:2222"
+BY_SSH = {
+    "me@far: Permission denied (publickey).": f"ssh has no key that the container engine at {FAR} accepts.",
+    "ssh: Could not resolve hostname far: Name or service not known": f"The host of the container engine at {FAR}",
+    "ssh: connect to host far port 2222: Connection timed out": "does not answer ssh.",
+    "ssh: connect to host far port 2222: Connection refused": "does not answer ssh.",
+    "Host key verification failed.": f"ssh does not know the host key of the container engine at {FAR}.",
+    "sh: 1: docker: command not found": f"The host of the container engine at {FAR} has no docker command.",
+    "kex_exchange_identification: read: Connection reset by peer": f"ssh to the container engine at {FAR} failed.",
+}
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker command")
+@pytest.mark.parametrize(("message", "what"), BY_SSH.items())
+def test_an_engine_that_ssh_does_not_reach_may_run_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, what: str
+) -> None:
+    (tmp_path / "ssh").write_text(f"#!/bin/sh\nread -r _\necho '{message}' >&2\nexit 255\n")
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", FAR)
+    failure = _refused(tmp_path, FAR)
+    assert what in failure.evidence[0]
+    assert message in failure.evidence[1]
+    assert failure.next.startswith("fix what this shows: ssh -p 2222 me@far docker version")
+
+
+REMOTE = {
+    'error during connect: Get "http://far:2375/v1.45/info": dial tcp: lookup far on 127.0.0.53:53: no such host': (
+        "The container engine at tcp://far:2375 cannot be reached: the host name far has no address."
+    ),
+    "failed to connect to the docker API at tcp://far:2375: dial tcp: lookup far: no such host": (
+        "The container engine at tcp://far:2375 cannot be reached: the host name far has no address."
+    ),
+    "Cannot connect to the Docker daemon at tcp://far:2375. Is the docker daemon running?": (
+        "DOCKER_HOST says tcp://far:2375, and no container engine answers there."
+    ),
+    'error during connect: Get "http://far:2375/v1.45/info": dial tcp 10.0.0.1:2375: i/o timeout': (
+        "The container engine at tcp://far:2375 did not answer in time."
+    ),
+    'error during connect: Get "http://far:2375/v1.45/info": EOF': (
+        "The container engine at tcp://far:2375 closed the connection without an answer."
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "what"), REMOTE.items())
+def test_an_engine_on_another_machine_that_does_not_answer_may_run_the_stack(
+    says: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, what: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://far:2375")
+    says(message)
+    assert what in _refused(tmp_path, "tcp://far:2375").evidence[0]
+
+
+def test_a_context_that_leads_nowhere_may_hide_the_stack(
+    says: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_CONTEXT", "far")
-    says(message)
-    state = State(tmp_path)
+    says(UNAVAILABLE[0][0])
+    assert "There is no docker context 'far'." in _refused(tmp_path, "").evidence[0]
+
+
+def _refused(folder: Path, made_on: str) -> Failure:
+    """Return why embedded is not started here, where containers were made on an engine at an address."""
+    with pytest.raises(Failure, match="Whether this checkout still runs on compose cannot be told") as caught:
+        preflight.no_other_engine("embedded", _made_on(folder, made_on))
+    return caught.value
+
+
+def _made_on(folder: Path, host: str) -> State:
+    state = State(folder)
     state.make()
-    state.remember(engine="compose", name="shop")
-    if not refused:
+    state.remember(engine="compose", name="shop", compose={"project": "shop", "root": str(folder), "host": host})
+    return state
+
+
+@pytest.fixture
+def sockets(folder: Path) -> Iterator[Path]:
+    """A folder with sockets of engines: one ended, one closes each connection, one has a container, one has none."""
+    with socket.socket(socket.AF_UNIX) as ended:
+        ended.bind(str(folder / "ended"))
+    with ExitStack() as servers:
+        for name, handler in (
+            ("closing", socketserver.BaseRequestHandler),
+            ("running", _OneContainer),
+            ("empty", _Nothing),
+        ):
+            server = servers.enter_context(socketserver.UnixStreamServer(str(folder / name), handler))
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+            servers.callback(server.shutdown)
+        yield folder
+
+
+class _Nothing(socketserver.StreamRequestHandler):
+    body = b"[]"
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(self.body), self.body))
+
+
+class _OneContainer(_Nothing):
+    body = b'[{"Id": "1"}]'
+
+
+@pytest.mark.parametrize(
+    ("made_on", "now", "refusal"),
+    [
+        ("none", "none", ""),
+        ("ended", "ended", ""),
+        ("", "ended", ""),  # made before addresses were remembered
+        ("ended", "running", ""),  # the engine in force has nothing to do with it
+        ("closing", "closing", "cannot be told"),
+        ("", "closing", "cannot be told"),
+        ("running", "running", "This checkout runs on compose"),
+        ("running", "none", "This checkout runs on compose"),
+    ],
+)
+def test_only_a_socket_at_which_no_process_listens_runs_nothing(
+    sockets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, made_on: str, now: str, refusal: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/{now}")
+    state = _made_on(tmp_path, made_on and f"unix://{sockets}/{made_on}")
+    if not refusal:
         preflight.no_other_engine("embedded", state)
         return
-    with pytest.raises(Failure, match="Whether this checkout still runs on compose cannot be told") as caught:
+    with pytest.raises(Failure, match=refusal) as caught:
         preflight.no_other_engine("embedded", state)
-    assert "There is no docker context 'far'." in caught.value.evidence[0]
+    if "told" in refusal:
+        assert f"{sockets}/closing closed the connection without an answer." in caught.value.evidence[0]
+
+
+def test_an_engine_that_is_not_in_force_any_more_is_asked_by_its_address(
+    says: Says, sockets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/ended")
+    says("")
+    (tmp_path / "docker").write_text("#!/bin/sh\necho error during connect: $DOCKER_HOST: EOF >&2\nexit 1\n")
+    failure = _refused(tmp_path, "tcp://far:2375")
+    assert "The container engine at tcp://far:2375 closed" in failure.evidence[0]
+    assert failure.evidence[1] == "error during connect: tcp://far:2375: EOF"
+
+
+def test_an_engine_on_another_machine_has_longer_to_answer(
+    says: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says("")
+    script = '#!/bin/sh\nsleep 0.2\ncase $1 in version) echo \'{"Version": "26.1"}\' ;; *) echo 2.26.1 ;; esac\n'
+    (tmp_path / "docker").write_text(script)
+    monkeypatch.setattr(docker, "ANSWER_WITHIN", 0.1)
+    monkeypatch.setenv("DOCKER_HOST", FAR)
+    assert docker.reach() == docker.Reached(FAR, "26.1", "2.26.1")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/here")
+    with pytest.raises(Unavailable, match=rf"at unix://{tmp_path}/here did not answer within 0\.1 s") as caught:
+        docker.reach()
+    assert caught.value.next.startswith("restart Docker")
+
+
+def test_what_another_engine_has_is_told_where_nothing_runs_and_not_forgotten(
+    sockets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    state = _made_on(tmp_path, f"unix://{sockets}/running")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/empty")
+    made = f"the containers and volumes of shop were made on unix://{sockets}/running"
+    told = [f"{made}, and docker asks unix://{sockets}/empty now"]
+    engine = Compose(state)
+    assert status.services(engine) == []
+    assert engine.notes == told
+    assert otherengine.left(state, volumes=True) == otherengine.Left(running=False, data=[], unknown=told)
+    assert otherengine.stop(state, volumes=True) == ([], told)
+    assert state.read()["compose"]["host"] == f"unix://{sockets}/running"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/running")
+    assert engine.elsewhere() == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "socket_path", "remote"),
+    [
+        ("unix:///run/user/1/docker.sock", "/run/user/1/docker.sock", False),
+        ("npipe:////./pipe/docker_engine", None, False),
+        ("ssh://me@far", None, True),
+        ("tcp://127.0.0.1:2375", None, True),
+    ],
+)
+def test_the_address_of_a_context_is_read_as_docker_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, socket_path: str | None, *, remote: bool
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    place = tmp_path / "contexts" / "meta" / hashlib.sha256(b"here").hexdigest()
+    place.mkdir(parents=True)
+    (place / "meta.json").write_text(json.dumps({"Name": "here", "Endpoints": {"docker": {"Host": host}}}))
+    (tmp_path / "config.json").write_text('{"currentContext": "here"}')
+    assert api.address() == host
+    assert api.local_socket() == socket_path
+    assert api.is_remote(api.address()) is remote
+    monkeypatch.setenv("DOCKER_CONTEXT", "gone")
+    assert api.address() == ""
+    monkeypatch.setenv("DOCKER_CONTEXT", "default")
+    assert api.address() == api.DEFAULT_HOST
 
 
 def test_a_log_that_cannot_be_followed_any_more_does_not_end_as_if_it_were_over(says: Says) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import inherited
+from stackhand import inherited, model
+from stackhand.engines.embedded.engine import Embedded
+from stackhand.state import State
 from tests.checkout import ROOT
 from tests.shells import HOSTILE
 
@@ -29,21 +31,30 @@ FRIENDLY = {
     "SSH_AUTH_SOCK": "/agent",
     "GITHUB_ACTOR": "alice",
     "STACKHAND_PACE": "poll=1",
+    "LD_LIBRARY_PATH": "/opt/python/lib",
+    "DYLD_FALLBACK_LIBRARY_PATH": "/opt/python/lib",
+    "NIX_LD_LIBRARY_PATH": "/nix/store/lib",
+    "EDITOR": "vi",
+    "PSQLRC": "/home/alice/.psqlrc-shop",
+    "PSQL_HISTORY": "/dev/null",
+    "REDISCLI_HISTFILE": "/dev/null",
 }
-PERSON = {"PATH", "HOME", "LC_ALL"}
+LOADER = {"LD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "NIX_LD_LIBRARY_PATH"}
+PERSON = {"PATH", "HOME", "LC_ALL"} | LOADER
+OF_CLIENTS = {"PSQLRC", "PSQL_HISTORY", "REDISCLI_HISTFILE"}
 NETWORK = {"HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE"}
 DOCKER = PERSON | NETWORK | {"DOCKER_HOST", "SSH_AUTH_SOCK"}
 REACHES = {
-    "ansible": set(FRIENDLY),
+    "ansible": set(FRIENDLY) - OF_CLIENTS - {"EDITOR"},
     "docker": DOCKER | {"AWS_PROFILE"},
     "compose": DOCKER | {"AWS_PROFILE", "COMPOSE_PROFILES", "WEB_PORT"},
     "terraform": PERSON | NETWORK | {"AWS_PROFILE", "SSH_AUTH_SOCK", "TF_CLI_CONFIG_FILE", "TF_VAR_aws_endpoint"},
     "session-manager": PERSON | NETWORK | {"AWS_PROFILE"},
     "git": PERSON | {"SSH_AUTH_SOCK"},
-    "client": PERSON,
-    "shell": PERSON | {"SSH_AUTH_SOCK"},
+    "client": PERSON | OF_CLIENTS | {"EDITOR"},
+    "shell": PERSON | {"SSH_AUTH_SOCK", "EDITOR"},
     "service": {"PATH", "HOME", "SSL_CERT_FILE"},
-    "server": {"PATH"},
+    "server": {"PATH"} | LOADER,
     "emulator": DOCKER,
     "rehearsal": DOCKER | {"TF_CLI_CONFIG_FILE", "STACKHAND_PACE"},
 }
@@ -81,15 +92,25 @@ def test_stackhand_pass_lets_more_through_by_name_and_pattern(monkeypatch: pytes
     assert {"GIT_DIR", "TF_WORKSPACE"} < set(inherited.environment("git"))
 
 
-def test_the_compose_file_names_variables_in_four_ways(tmp_path: Path) -> None:
-    (tmp_path / "compose.override.yaml").write_text(
-        "services:\n  api:\n    image: ${IMAGE:-x}$TAG\n    environment:\n      - HANDED\n      - FIXED=1\n"
-        "    args:\n      KEYED:\n      PYTHONPATH: /app\n      LD_PRELOAD:\n"
-    )
-    (tmp_path / ".env.example").write_text("# type: port\nSHOP_PORT=1\n")
-    found = inherited._named(tmp_path)
-    assert {"IMAGE", "TAG", "HANDED", "KEYED", "SHOP_PORT"} <= found
-    assert not {"PYTHONPATH", "LD_PRELOAD", "FIXED"} & found
+def test_a_name_in_the_compose_file_does_not_change_what_runs_it(tmp_path: Path) -> None:
+    names = "HANDED, PYTHONPATH, LD_PRELOAD, ANSIBLE_CONFIG, COMPOSE_FILE"
+    (tmp_path / "compose.override.yaml").write_text(f"services: {{api: {{environment: [{names}]}}}}\n")
+    assert inherited._named(tmp_path) == {"HANDED"}
+
+
+def test_a_server_finds_shared_libraries_and_is_not_restarted_for_other_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = "{api: {image: x, ports: ['127.0.0.1:1:2'], x-embedded: {%s}}}"
+    fingerprints = set()
+    for embedded in ("command: run", "engine: redis"):
+        (tmp_path / "docker-compose.yml").write_text(f"services: {services % embedded}\n")
+        for folder in ("/opt/python/lib", "/opt/another/lib"):
+            monkeypatch.setenv("LD_LIBRARY_PATH", folder)
+            server = Embedded(State(tmp_path), model.load(tmp_path, {})).servers()["api"]
+            fingerprints.add(server.program().fingerprint)
+            assert server.program().environment.items() >= {name: os.environ[name] for name in LOADER}.items()
+    assert len(fingerprints) == 2
 
 
 def test_our_own_process_forgets_settings_of_invoke_and_python() -> None:

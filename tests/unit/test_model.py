@@ -244,6 +244,13 @@ def test_files_that_compose_reads_and_we_do_not_are_refused_by_name(
     assert all(name in caught.value.next for name in files)
 
 
+def test_an_empty_compose_file_is_no_missing_one_for_compose(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text("services: {shop: {image: shop}}")
+    with pytest.raises(Failure, match=r"COMPOSE_FILE in \.env is empty") as caught:
+        model.load(tmp_path, {"COMPOSE_FILE": ""})
+    assert caught.value.next.startswith("delete COMPOSE_FILE from .env")
+
+
 @pytest.mark.parametrize("variables", [{}, {"COMPOSE_FILE": "./docker-compose.yml"}])
 def test_a_file_that_compose_does_not_read_either_is_left_alone(tmp_path: Path, variables: dict[str, str]) -> None:
     for name in ("docker-compose.yml", "docker-compose.yaml", "compose.prod.yml"):

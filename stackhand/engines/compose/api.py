@@ -6,6 +6,7 @@ https://docs.docker.com/reference/api/engine/
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
+UNIX = "unix://"
+LOCAL = (UNIX, "npipe://", "fd://")
+DEFAULT_HOST = f"{UNIX}/var/run/docker.sock"
 ANSWER_WITHIN = 20.0
+VACANT_WITHIN = 1.0
 
 
 class Refused(http.client.HTTPException):
@@ -36,13 +40,49 @@ class _Local(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def local_socket() -> str | None:
-    """Return the path of the socket that the docker command would ask; None when it would ask elsewhere."""
-    host = os.environ.get("DOCKER_HOST")
-    if not host:
-        context = os.environ.get("DOCKER_CONTEXT") or configuration().get("currentContext") or "default"
-        host = DEFAULT_HOST if context == "default" else ""
-    return host.removeprefix("unix://") if host.startswith("unix://") else None
+def context() -> str:
+    """Return the context of the docker command that is in force; nothing for the default one."""
+    name = os.environ.get("DOCKER_CONTEXT") or str(configuration().get("currentContext") or "")
+    return "" if name == "default" or os.environ.get("DOCKER_HOST") else name
+
+
+def address() -> str:
+    """Return the address that the docker command would ask; nothing where its context is not to be found."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    if not (name := context()):
+        return DEFAULT_HOST
+    found = _json(_folder() / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json")
+    return str(found.get("Endpoints", {}).get("docker", {}).get("Host") or "")
+
+
+def is_remote(host: str) -> bool:
+    """Whether an address is reached by a network, and may be as slow as one."""
+    return bool(host) and not host.startswith(LOCAL)
+
+
+def is_vacant(host: str) -> bool:
+    """Whether an address is a socket of this machine at which no process listens."""
+    if not host.startswith(UNIX):
+        return False
+    with socket.socket(socket.AF_UNIX) as found:
+        found.settimeout(VACANT_WITHIN)
+        try:
+            found.connect(host.removeprefix(UNIX))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except (OSError, ValueError):  # it may not be used, or is slow; or no path
+            return False
+        return False
+
+
+def local_socket(host: str = "") -> str | None:
+    """Return the path of the socket at an address, or else of the one that the docker command would ask.
+
+    None when that is elsewhere.
+    """
+    host = host or address()
+    return host.removeprefix(UNIX) if host.startswith(UNIX) else None
 
 
 def listed(path: str, project: str) -> list[str]:
@@ -91,9 +131,16 @@ def _get(path: str, target: str, *, may_be_gone: bool = False) -> Any:
 
 def configuration() -> dict[str, Any]:
     """Return the settings of the docker command, from its `config.json`."""
-    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    return _json(_folder() / "config.json")
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+
+
+def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

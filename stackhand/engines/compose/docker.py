@@ -7,7 +7,6 @@ local socket instead, where there is one.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -25,10 +24,12 @@ from stackhand.engines.compose.unavailable import INSTEAD, NO_COMMAND, Unavailab
 from stackhand.failure import ExitCode, Failure
 
 ANSWER_WITHIN = 2.0
+REMOTE_WITHIN = 10.0
+"""Seconds for an engine on another machine: a login by ssh takes one or two, and each command logs in anew."""
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
 SILENT = 124  # the code of timeout(1)
-HOST = ("context", "inspect", "--format", "{{.Name}} {{.Endpoints.docker.Host}}")
+HOST = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
 SHOWN = 10
 """Lines of what a command said before it failed."""
 NOT_THERE = re.compile(r"no such (?:image|container|object|volume|network)|network \S+ not found", re.IGNORECASE)
@@ -60,15 +61,16 @@ class Failed(Failure):
 
     def __init__(self, args: Sequence[str], message: str) -> None:
         name = " ".join(list(takewhile(lambda each: not each.startswith("-"), args))[:2])
-        remedy, code = "put that right, then repeat the command", ExitCode.FAILED
+        what, remedy, code = f"docker {name} failed.", "put that right, then repeat the command", ExitCode.FAILED
         if name == "compose config":
-            remedy, code = "mend docker-compose.yml, then repeat the command", ExitCode.PREFLIGHT
-        super().__init__(f"docker {name} failed.", evidence=message.splitlines()[-SHOWN:], next=remedy, code=code)
+            what, code = "Compose does not accept docker-compose.yml.", ExitCode.PREFLIGHT
+            remedy = "fix docker-compose.yml, then repeat the command"
+        super().__init__(what, evidence=message.splitlines()[-SHOWN:], next=remedy, code=code)
         self.message = message
 
 
 def reach() -> Reached:
-    """Return the container engine, when it answers within two seconds and is new enough.
+    """Return the container engine, when it answers in time (see `answer_within`) and is new enough.
 
     Raises:
         Failure: it cannot be used; not installed, not running, not allowed, a wrong context and a Compose that
@@ -78,24 +80,27 @@ def reach() -> Reached:
     asked = {
         "version": ["docker", "version", "--format", "{{json .Server}}"],
         "compose": ["docker", "compose", "version", "--short"],
-        "host": ["docker", *HOST],
     }
     said = _all_at_once(asked)
-    address = os.environ.get("DOCKER_HOST") or said["host"].out.partition(" ")[2] or api.DEFAULT_HOST
     if said["version"].code != 0:
-        raise Unavailable(said["version"].err, address)
+        raise Unavailable(said["version"].message)
     if said["compose"].code == SILENT:
         raise _failure(f"docker compose version: {said['compose'].err}.", f"repeat the command; {INSTEAD}")
     if said["compose"].code != 0:
         remedy = f"install docker-compose-plugin; {INSTEAD}"
-        raise _failure("docker has no Compose plugin that answers.", remedy, said["compose"].err)
+        raise _failure("docker has no Compose plugin that answers.", remedy, said["compose"].message)
     compose = said["compose"].out.lstrip("v")
     numbers = tuple(int(number) for number in re.findall(r"\d+", compose)[:2])
     if numbers < OLDEST_COMPOSE:
         oldest = ".".join(map(str, OLDEST_COMPOSE))
         raise _failure(f"Compose {compose} is too old: {oldest} or newer is needed.", f"update Docker; {INSTEAD}")
     server = json.loads(said["version"].out) or {}
-    return Reached(address, str(server.get("Version", "unknown")), compose)
+    return Reached(host(), str(server.get("Version", "unknown")), compose)
+
+
+def answer_within() -> float:
+    """Return the seconds after which an engine that does not answer is given up."""
+    return REMOTE_WITHIN if api.is_remote(api.address()) else ANSWER_WITHIN
 
 
 def host() -> str:
@@ -105,9 +110,7 @@ def host() -> str:
         Failure: there is no docker command, or no such context.
     """
     _require_command()
-    if path := api.local_socket():
-        return f"unix://{path}"
-    return os.environ.get("DOCKER_HOST") or run(*HOST).stdout.partition(" ")[2].strip() or api.DEFAULT_HOST
+    return api.address() or run(*HOST).stdout.strip()
 
 
 def run(
@@ -116,6 +119,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     timeout: float | None = READ_WITHIN,
+    host: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run a docker command to its end and return what it said.
 
@@ -125,6 +129,7 @@ def run(
         environment: its variables; ours, when they are not given.
         folder: where it runs.
         timeout: seconds it may take.
+        host: the engine's address, where it is not the one in force.
 
     Raises:
         Unavailable: the engine cannot be asked.
@@ -133,7 +138,7 @@ def run(
     try:
         done = subprocess.run(
             ["docker", *args],
-            env=environment or inherited.environment("docker"),
+            env={**(environment or inherited.environment("docker")), **({"DOCKER_HOST": host} if host else {})},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -145,16 +150,17 @@ def run(
     except FileNotFoundError as error:
         raise Unavailable(NO_COMMAND) from error
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"no answer within {timeout:g} s") from error
+        raise Unavailable(f"no answer within {timeout:g} s", host) from error
     if done.returncode != 0 and not _accepted(done.stderr, accept):
-        raise error_of(args, done.returncode, done.stderr)
+        # WSL's stand-in for docker reports on stdout
+        raise error_of(args, done.returncode, done.stderr.strip() or done.stdout, host)
     return done
 
 
-def error_of(args: Sequence[str], code: int, message: str) -> Unavailable | Failed:
-    """Return the failure of a docker command that ended with an exit code and these words."""
+def error_of(args: Sequence[str], code: int, message: str, host: str = "") -> Unavailable | Failed:
+    """Return the failure of a docker command that ended with an exit code and this message; see `run`."""
     message = message.strip() or f"it said nothing, and ended with exit code {code}"
-    return Unavailable(message) if is_unavailable(message) else Failed(args, message)
+    return Unavailable(message, host) if is_unavailable(message) else Failed(args, message)
 
 
 def _accepted(message: str, accept: re.Pattern[str] | None) -> bool:
@@ -175,16 +181,21 @@ def inspect(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {str(each["Name"]).lstrip("/"): each for each in found}
 
 
-def listed(project: str) -> list[str]:
+def listed(project: str, host: str = "") -> list[str]:
     """Return the ids of a Compose project's containers, running or not.
+
+    Args:
+        project: its name.
+        host: the engine's address, where it is not the one in force.
 
     Raises:
         Unavailable: the engine cannot be asked.
     """
-    if path := api.local_socket():
+    if path := api.local_socket(host):
         with _telling_unavailable(path):
             return api.listed(path, project)
-    return run("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={project}").stdout.split()
+    label = f"label=com.docker.compose.project={project}"
+    return run("ps", "--all", "--quiet", "--filter", label, host=host).stdout.split()
 
 
 def containers(project: str) -> dict[str, dict[str, Any]]:
@@ -212,14 +223,16 @@ def _telling_unavailable(path: str) -> Iterator[None]:
         raise Unavailable(f"permission denied while trying to connect to unix://{path}") from error
     except api.Refused as error:
         raise Unavailable(f"{path} answered: {error}", f"unix://{path}") from error
-    except (OSError, HTTPException) as error:
+    except (FileNotFoundError, ConnectionRefusedError) as error:
         raise Unavailable(f"Cannot connect to the Docker daemon at unix://{path}: {error}") from error
+    except (OSError, HTTPException) as error:
+        raise Unavailable(f"error during connect: {error or type(error).__name__}", f"unix://{path}") from error
 
 
 def publisher(port: int) -> str | None:
     """Return in words which container publishes a port of this machine, if any is known to: for a sentence only."""
     try:
-        said = run("ps", "--filter", f"publish={port}", "--format", "{{json .}}", timeout=ANSWER_WITHIN)
+        said = run("ps", "--filter", f"publish={port}", "--format", "{{json .}}", timeout=answer_within())
     except Failure:
         return None
     for line in said.stdout.splitlines():
@@ -240,6 +253,11 @@ class _Said:
     out: str
     err: str
 
+    @property
+    def message(self) -> str:
+        """What it said of a failure: on stderr, or as WSL's stand-in for docker does, on stdout."""
+        return self.err or self.out
+
 
 def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
     """Run commands side by side; one that takes too long is ended, with the code of timeout(1)."""
@@ -255,15 +273,15 @@ def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
         )
         for name, words in commands.items()
     }
-    said = {}
+    said, within = {}, answer_within()
     for name, child in children.items():
         try:
-            out, err = child.communicate(timeout=ANSWER_WITHIN)
+            out, err = child.communicate(timeout=within)
             said[name] = _Said(child.returncode, out.strip(), err.strip())
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            said[name] = _Said(SILENT, "", f"no answer within {ANSWER_WITHIN:g} s")
+            said[name] = _Said(SILENT, "", f"no answer within {within:g} s")
     return said
 
 

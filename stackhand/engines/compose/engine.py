@@ -12,7 +12,7 @@ from typing import Any
 
 from stackhand import deadline, inherited
 from stackhand.engines import health, login
-from stackhand.engines.compose import containers, docker, gate, images, kept, preflight, status
+from stackhand.engines.compose import api, containers, docker, gate, images, kept, preflight, status
 from stackhand.engines.compose.containers import Container
 from stackhand.engines.compose.database import Database
 from stackhand.engines.compose.unavailable import Unavailable
@@ -33,6 +33,11 @@ class Compose(Engine):
     def project(self) -> str:
         """The name of the Compose project: the stack's, or that of the containers and volumes made last."""
         return self._stack.name if self._stack else kept.project(self.state)
+
+    @property
+    def answer_within(self) -> float:
+        """Seconds for all that `status` asks: more where a network is in between."""
+        return docker.REMOTE_WITHIN if api.is_remote(api.address()) else super().answer_within
 
     @property
     def database(self) -> Database:
@@ -89,6 +94,29 @@ class Compose(Engine):
         """Whether there is any container of this stack, running or not."""
         return bool(self.project and docker.listed(self.project))
 
+    def left_running(self) -> bool:
+        """Whether there is any container where it was made; see `Engine.left_running`.
+
+        The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
+        of this machine at which no process listens says that nothing runs.
+        """
+        where = kept.host(self.state)
+        if where == api.address():
+            where = ""  # asked as the settings say, with the certificates of a context
+        try:
+            return bool(self.project and docker.listed(self.project, where))
+        except Unavailable as error:
+            if error.stopped and (not where or error.address == where):
+                return False
+            raise
+
+    def elsewhere(self) -> str:
+        """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
+        where, here = kept.host(self.state), api.address()
+        if where in {"", here} or self.runs() or self.volumes():  # one engine may have two addresses
+            return ""
+        return f"the containers and volumes of {self.project} were made on {where}, and docker asks {here} now"
+
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
         found = self.containers()
@@ -97,9 +125,7 @@ class Compose(Engine):
             return False
         if remembered.get("images") != self._image_fingerprints():
             return False
-        environment = docker.surroundings() | self.environment()
-        said = docker.run("compose", "config", "--hash", "*", environment=environment, folder=self.state.root)
-        hashes = dict(line.split() for line in said.stdout.splitlines())
+        hashes = dict(line.split() for line in self._config("--hash", "*").splitlines())
         labels = {name: each["Config"]["Labels"].get("com.docker.compose.config-hash") for name, each in found.items()}
         if hashes != labels:
             return False
@@ -145,7 +171,9 @@ class Compose(Engine):
         """
         self.state.make()
         preflight.require_ours(self.containers().values(), self.state.root)
-        done = self._have_images(progress)
+        self._config("--quiet")  # what Compose does not accept is no fault of a build
+        done = list(filter(None, [self.elsewhere()]))
+        done += self._have_images(progress)
         self.state.remember(
             engine=self.name,
             name=self.stack.name,
@@ -270,6 +298,15 @@ class Compose(Engine):
 
     def _served(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         return {name: status.served(self.stack.services[name]) for name in names}
+
+    def _config(self, *flags: str) -> str:
+        """Return what Compose makes of its file.
+
+        Raises:
+            Failure: it does not accept the file; why is told.
+        """
+        environment = docker.surroundings() | self.environment()
+        return docker.run("compose", "config", *flags, environment=environment, folder=self.state.root).stdout
 
     def _have_images(self, progress: images.Progress) -> list[str]:
         """Pull what is missing and build what has changed; return what was done."""

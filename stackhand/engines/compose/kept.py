@@ -18,7 +18,7 @@ from stackhand.state import State
 
 def memory(stack: Stack) -> dict[str, str]:
     """Return what is remembered of containers and volumes under `compose`, whichever engine comes after."""
-    return {"project": stack.name, "root": str(stack.root)}
+    return {"project": stack.name, "root": str(stack.root), "host": docker.host()}
 
 
 def remembered(state: State) -> bool:
@@ -30,6 +30,11 @@ def project(state: State) -> str:
     """Return the Compose project of the containers and volumes; nothing when there are none."""
     found = state.read()
     return str(found.get("compose", {}).get("project") or found.get("name", ""))
+
+
+def host(state: State) -> str:
+    """Return the address of the container engine that they were made on; nothing where that was not remembered."""
+    return str(state.read().get("compose", {}).get("host", ""))
 
 
 def require_ours(state: State) -> None:

@@ -74,6 +74,8 @@ def _certificates() -> Iterator[tuple[str, str, str, str]]:
 
 def _disk() -> tuple[Path, int] | None:
     """Return the folder of the engine's images and the MB free there; None where that cannot be told."""
+    if api.is_remote(api.address()):  # a folder of another machine
+        return None
     try:
         said = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
         place = Path(said)

@@ -140,6 +140,7 @@ class Embedded(Engine):
         user, password, _ = login.wanted(service)
         assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
         return [server.tool(tool)], {
+            **inherited.loader(),
             "PGHOST": "127.0.0.1",
             "PGPORT": str(server.port),
             "PGUSER": user,

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from stackhand import inherited
 from stackhand.engines import damage
 from stackhand.engines.embedded.accounts import Account, choose
 from stackhand.failure import ExitCode, Failure
@@ -30,7 +31,7 @@ class Program(msgspec.Struct, kw_only=True):
     Args:
         name: the service.
         argv: the program and its arguments.
-        environment: all variables it gets; nothing is inherited.
+        environment: all variables it gets; nothing is inherited, but for where shared libraries are.
         directory: where it starts.
         question: how `health.ask` asks whether it lives.
         ready: how `up` asks whether it can be used.
@@ -153,12 +154,16 @@ class Server(ABC):
         return value
 
     def finished(self, program: Program) -> Program:
-        """Return the program with its fingerprint and the place of its record."""
+        """Return the program with its fingerprint, the place of its record, and where shared libraries are.
+
+        Those are no part of the fingerprint: a shell with another module loaded is no reason to restart a database.
+        """
         content = msgspec.to_builtins(program)
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         digest.update(self.sources().encode())
         program.fingerprint = digest.hexdigest()[:16]
         program.record = str(self.state.run / f"{program.name}.json")
+        program.environment = inherited.loader() | program.environment
         return program
 
     def sources(self) -> str:
