@@ -15,6 +15,7 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from stackhand import console, defect, ownership, streams
+from stackhand.aws import errors
 from stackhand.failure import ExitCode, Failure
 
 
@@ -43,8 +44,9 @@ class Verb(Task):  # type: ignore[type-arg]
         except Exception as error:
             if isinstance(error, OSError) and streams.error_of(sys.stdout):
                 raise Exit(code=int(ExitCode.DONE)) from None  # full, closed, or read by nobody: see streams.finish
-            self._tell(defect.of(self.name, error), as_json=bool(kwargs.get("json")))
-            raise Exit(code=int(ExitCode.FAILED)) from error
+            found = errors.failure_of(error) or defect.of(self.name, error)
+            self._tell(found, as_json=bool(kwargs.get("json")))
+            raise Exit(code=int(found.code)) from error
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the flags; Invoke takes each help text away with the first call, and we ask more than once."""

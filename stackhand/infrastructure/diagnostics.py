@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT
+from stackhand.aws import clock, profiles
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 
@@ -37,7 +38,7 @@ def failure(environment: Environment, what: str, said: Sequence[dict[str, Any]],
             return Failure(
                 sentence.format(name=environment.name, account=environment.account),
                 evidence=_lines(said)[:SHOWN],
-                next=mend.format(name=environment.name),
+                next=mend.format(name=environment.name, renewal=profiles.renewal(), clock=clock.remedy()),
                 code=ExitCode.PREFLIGHT,
             )
     return Failure(
@@ -54,9 +55,17 @@ KNOWN = (
         "name your network's bundle of certificates: SSL_CERT_FILE=/path/to/bundle.pem, then repeat the command",
     ),
     (
-        r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is",
+        (
+            r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is"
+            r"|failed to get shared config profile|SSO (session|token)|refresh cached credentials"
+        ),
         "AWS does not know who you are.",
-        "log in (aws sso login, or AWS_PROFILE=...), then repeat the command",
+        "{renewal}, then repeat the command",
+    ),
+    (
+        r"Signature (expired|not yet current)|RequestTimeTooSkewed",
+        "This machine's clock differs from AWS's.",
+        "{clock}, then repeat the command",
     ),
     (
         r"AWS account ID not allowed",
