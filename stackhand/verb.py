@@ -15,7 +15,6 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from stackhand import console, defect, ownership, streams
-from stackhand.aws import errors
 from stackhand.failure import ExitCode, Failure
 
 
@@ -44,6 +43,8 @@ class Verb(Task):  # type: ignore[type-arg]
         except Exception as error:
             if isinstance(error, OSError) and streams.error_of(sys.stdout):
                 raise Exit(code=int(ExitCode.DONE)) from None  # full, closed, or read by nobody: see streams.finish
+            from stackhand.aws import errors  # which most verbs never need
+
             found = errors.failure_of(error) or defect.of(self.name, error)
             self._tell(found, as_json=bool(kwargs.get("json")))
             raise Exit(code=int(found.code)) from error

@@ -23,8 +23,8 @@ UNSURE = frozenset(
         ),
     }
 )
-"""Codes that a wrong clock can be the reason of; the time in AWS's answer decides."""
-SAID = re.compile(
+"""Codes that a wrong clock can be the reason of; the date of AWS's response decides."""
+MESSAGES = re.compile(
     r"signature not yet current|signature expired|request has expired|too skewed|not within", re.IGNORECASE
 )
 STAMP = re.compile(r"\b(\d{8}T\d{6})Z")
@@ -40,7 +40,7 @@ def diagnose(error: BaseException) -> Diagnosis | None:
         sentence = "this machine's clock is wrong, or AWS's certificate is: it is not valid yet"
         return Diagnosis(Kind.CLOCK, sentence, [detail_of(error, "error")], remedy())
     code, skew = code_of(asked), _skew(asked)
-    certain = code in CODES or bool(SAID.search(message_of(asked)))
+    certain = code in CODES or bool(MESSAGES.search(message_of(asked)))
     if not certain and not (code in UNSURE and skew is not None and abs(skew) > TOLERATED):
         return None
     return Diagnosis(Kind.CLOCK, _sentence(skew), [message_of(asked)], remedy())
@@ -55,16 +55,16 @@ def _answered(error: BaseException) -> BaseException:
 def _sentence(skew: timedelta | None) -> str:
     if skew is None or abs(skew) <= TOLERATED:
         return "this machine's clock differs from AWS's"
-    return f"this machine's clock is {_words(abs(skew))} {'ahead of' if skew > timedelta() else 'behind'} AWS's"
+    return f"this machine's clock is {_duration(abs(skew))} {'ahead of' if skew > timedelta() else 'behind'} AWS's"
 
 
-def _words(length: timedelta) -> str:
+def _duration(length: timedelta) -> str:
     minutes = round(length.total_seconds() / 60)
     return f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"  # noqa: PLR2004 - readable
 
 
 def _skew(error: BaseException) -> timedelta | None:
-    """Return how far our clock is ahead, by the time in the header of AWS's answer, or in its words."""
+    """Return how far our clock is ahead, by the date header of AWS's response, or the times in its message."""
     headers = answer_of(error).get("ResponseMetadata", {}).get("HTTPHeaders", {})
     with suppress(TypeError, ValueError):
         return datetime.now(UTC) - parsedate_to_datetime(headers.get("date"))

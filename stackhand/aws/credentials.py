@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable
 
@@ -25,6 +26,7 @@ REJECTED = frozenset(
     }
 )
 ASKED_FOR = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials"})
+NAMED = re.compile(r"\b(?:AWS|REQUESTS)_[A-Z_]+\b")
 WRONG = {
     "ConfigNotFound": "AWS's configuration file is not there",
     "ConfigParseError": "AWS's configuration file cannot be read",
@@ -44,21 +46,21 @@ WRONG = {
 def diagnose(error: BaseException) -> Diagnosis | None:
     """Return what is wrong with our credentials; None when an error is not about them."""
     for name in names_of(error):
-        if name in TOLD:
-            return TOLD[name](error)
+        if name in DIAGNOSES:
+            return DIAGNOSES[name](error)
         if name in WRONG:
             return _none(WRONG[name].format(profile=profile()), error)
     return _over(error) if code_of(error) in EXPIRED else _rejected(error) if code_of(error) in REJECTED else None
 
 
 def _rejected(error: BaseException) -> Diagnosis:
-    note = "AWS says the same where a region is not enabled for the account"
+    note = "AWS responds the same where a region is not enabled for the account"
     return Diagnosis(Kind.NO_CREDENTIALS, f"AWS does not accept {source()}", [message_of(error), note], renewal())
 
 
 def _missing(_error: BaseException) -> Diagnosis:
-    looked = f"no AWS_ACCESS_KEY_ID, nothing usable in profile {profile()}, and no role of this machine's"
-    return Diagnosis(Kind.NO_CREDENTIALS, "there are no credentials for AWS", [looked], renewal())
+    sources = f"no AWS_ACCESS_KEY_ID, nothing usable in profile {profile()}, and no role of this machine's"
+    return Diagnosis(Kind.NO_CREDENTIALS, "there are no credentials for AWS", [sources], renewal())
 
 
 def _not_granted(error: BaseException) -> Diagnosis:
@@ -120,8 +122,8 @@ def _correction(error: BaseException) -> str:
     """Return the remedy of credentials that are configured wrongly: no login helps before that is corrected."""
     names = set(names_of(error))
     if names & {"ConfigParseError", "ConfigNotFound", "InvalidConfigError", "UnknownCredentialError"}:
-        file = detail_of(error, "path") or os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
-        return f"correct {file}"
+        named = next((each for each in NAMED.findall(message_of(error)) if each in os.environ), "")
+        return f"correct {named or detail_of(error, 'path') or os.environ.get('AWS_CONFIG_FILE') or '~/.aws/config'}"
     if "MissingDependencyException" in names:
         return f'eval "$(aws configure export-credentials --profile {shlex.quote(profile())} --format env)"'
     if "PartialCredentialsError" in names:
@@ -129,7 +131,7 @@ def _correction(error: BaseException) -> str:
     return renewal()
 
 
-TOLD: dict[str, Callable[[BaseException], Diagnosis]] = {
+DIAGNOSES: dict[str, Callable[[BaseException], Diagnosis]] = {
     "CredentialRetrievalError": _not_retrieved,
     "LoginError": _over,
     "LoginInsufficientPermissions": _not_granted,
@@ -139,4 +141,4 @@ TOLD: dict[str, Callable[[BaseException], Diagnosis]] = {
     "SSOError": _over,
     "TokenRetrievalError": _over,
 }
-"""Who tells what botocore's classes mean."""
+"""What explains each of botocore's classes."""

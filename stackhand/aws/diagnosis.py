@@ -1,4 +1,4 @@
-"""What an error of boto3 says, and what we make of it."""
+"""The content of an error that boto3 raises, and its diagnosis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 
 IDENTITY = frozenset({Kind.NO_CREDENTIALS, Kind.UNKNOWN_PROFILE, Kind.EXPIRED, Kind.CLOCK})
-"""AWS does not know who asks, so no other request will do better."""
+"""AWS does not accept the caller, so every other request fails as well."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Diagnosis:
 
     Args:
         kind: what is wrong.
-        sentence: the same in words, to stand behind a colon: no capital, no full stop.
+        sentence: a description that can follow a colon: no capital, no full stop.
         evidence: what shows it.
         remedy: the command or act that fixes it.
     """
@@ -53,7 +53,7 @@ def code_of(error: BaseException) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Return an error's own words, on one line."""
+    """Return an error's own message, on one line."""
     message = str(answer_of(error).get("Error", {}).get("Message", "")) or str(error)
     code = code_of(error)
     return " ".join((f"{code}: {message}" if code else message).split())

@@ -1,4 +1,4 @@
-"""The one place that tells what AWS's errors mean, whichever verb meets them (docs/decisions/036-aws-errors.md)."""
+"""Explain AWS's errors, in one place for all verbs (docs/decisions/036-aws-errors.md)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OURS = frozenset(
         "WaiterConfigError",
     }
 )
-"""Requests that we built wrong, which no user can fix: those are told as what they are."""
+"""Requests that we built wrong, which no user can fix: they are reported as defects."""
 
 
 def diagnose(error: BaseException) -> Diagnosis:
@@ -70,7 +70,7 @@ def failure(
         error: boto3's.
         code: the exit code; without one, 3 when nothing can be asked of AWS before it is fixed, and 1 otherwise.
         repeat: the command to continue with, when it is not the same one again.
-        evidence: to stand before AWS's own words.
+        evidence: lines to show before AWS's own message.
     """
     found = diagnose(error)
     sentence = f"{what}: {found.sentence}" if what else found.sentence[:1].upper() + found.sentence[1:]
@@ -92,7 +92,7 @@ def failure_of(error: BaseException, what: str = "") -> Failure | None:
 
 @contextmanager
 def as_failure(what: str, code: ExitCode | None = None, *, repeat: str = "") -> Iterator[None]:
-    """Turn AWS's errors into a failure that says what was being done."""
+    """Turn AWS's errors into a failure that names what was attempted."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

@@ -48,40 +48,69 @@ def diagnose(error: BaseException) -> Diagnosis | None:
         return _tls(error)
     if found := next((each for each in names if each in REACHED), None):
         return _unreachable(error, found)
-    if ADDRESSES & set(names):
-        settings = list(_set(WHERE))
-        remedy = f"correct or unset {settings[0].partition('=')[0]}" if settings else "correct the region"
-        where = "" if settings else " in the environment's file (terraform/environments)"
-        return Diagnosis(
-            Kind.NETWORK, "there is no such address of AWS", [message_of(error), *settings], f"{remedy}{where}"
-        )
-    return None
+    return _no_address(error) if ADDRESSES & set(names) else None
+
+
+def _no_address(error: BaseException) -> Diagnosis:
+    settings = sorted(_set(WHERE), key=lambda each: each.partition("=")[2] not in message_of(error))
+    remedy = "correct the region in the environment's file (terraform/environments)"
+    if settings:
+        remedy = f"correct or unset {_name(settings[0])}"
+    return Diagnosis(Kind.NETWORK, "there is no such address of AWS", [message_of(error), *settings], remedy)
 
 
 def _unreachable(error: BaseException, name: str) -> Diagnosis:
     address = detail_of(error, "endpoint_url")
     host = urlsplit(address).netloc or "AWS"
-    why = detail_of(error, "error")
-    evidence = [each for each in (address, _masked(why)) if each]
-    proxies, overridden = list(_set(PROXIES)), list(_overridden(address))
-    if overridden:
-        remedy = f"start what answers there, or unset {overridden[0].partition('=')[0]}"
-    elif proxies:
-        remedy = f"correct {proxies[0].partition('=')[0]}, or look why its proxy refuses"
+    overridden, proxy = list(_overridden(address)), _proxy(address, detail_of(error, "proxy_url"))
+    if proxy:
+        shown, remedy = [proxy], f"correct {_name(proxy)}, or look why its proxy refuses"
+    elif overridden:
+        shown, remedy = overridden, f"start what answers there, or unset {_name(overridden[0])}"
     else:
+        shown = [*_set(PROXIES), "boto3 uses no proxy for it: it looks at HTTPS_PROXY and NO_PROXY"]
         remedy = f"look at the network (curl -v {address or 'https://sts.amazonaws.com'}), or set HTTPS_PROXY"
-    nothing = [] if overridden or proxies else ["no proxy is set (HTTPS_PROXY)"]
-    return Diagnosis(
-        Kind.NETWORK, REACHED[name].format(host=host), [*evidence, *overridden, *(proxies or nothing)], remedy
-    )
+    evidence = [each for each in (address, _why(error)) if each]
+    return Diagnosis(Kind.NETWORK, REACHED[name].format(host=host), [*evidence, *shown], remedy)
 
 
 def _tls(error: BaseException) -> Diagnosis:
-    host = urlsplit(detail_of(error, "endpoint_url")).netloc or "AWS"
-    evidence = [detail_of(error, "error"), *_set(BUNDLES), *_set(PROXIES)]
-    name = next(_set(BUNDLES), "SSL_CERT_FILE").partition("=")[0]
-    remedy = f"name your network's bundle of certificates: export {name}=/path/to/bundle.pem"
-    return Diagnosis(Kind.NETWORK, f"the certificate that {host} shows is not trusted here", evidence, remedy)
+    address = detail_of(error, "endpoint_url")
+    host, why = urlsplit(address).netloc or "AWS", _why(error)
+    set_bundles, proxy = list(_set(BUNDLES)), _proxy(address, "")
+    evidence = [why, *set_bundles, *([proxy] if proxy else [])]
+    if "certificate verify failed" in why:
+        name = _name(next(iter(set_bundles), "SSL_CERT_FILE"))
+        remedy = f"name your network's bundle of certificates: export {name}=/path/to/bundle.pem"
+        return Diagnosis(Kind.NETWORK, f"the certificate that {host} shows is not trusted here", evidence, remedy)
+    remedy = f"correct {_name(set_bundles[0])}" if set_bundles else f"look at the network (curl -v {address})"
+    return Diagnosis(Kind.NETWORK, f"TLS with {host} fails", evidence, remedy)
+
+
+def _why(error: BaseException) -> str:
+    """Return the innermost reason that a request did not get through, without the connection's own name."""
+    reason = getattr(error, "kwargs", {}).get("error")
+    while isinstance(reason, BaseException) and reason.args and isinstance(reason.args[-1], BaseException):
+        reason = reason.args[-1]
+    message = " ".join(str(reason or "").split())
+    return _masked(re.sub(r"^<?AWSHTTPS?Connection[^:]*: ", "", message))
+
+
+def _proxy(address: str, known: str) -> str:
+    """Return the variable with the proxy that an address is reached by; empty when there is none.
+
+    Args:
+        address: of AWS; may be empty.
+        known: the proxy that botocore names, with its login masked; may be empty.
+    """
+    from botocore.utils import get_environ_proxies
+
+    used = get_environ_proxies(address).get(urlsplit(address).scheme, "") if address else ""
+    for each in _set(PROXIES):
+        _, _, value = each.partition("=")
+        if _masked(used) == value or (known and known.rpartition("@")[2].rpartition("//")[2] in value):
+            return each
+    return ""
 
 
 def _overridden(address: str) -> Iterator[str]:
@@ -95,6 +124,10 @@ def _set(names: tuple[str, ...]) -> Iterator[str]:
     for name in names:
         if os.environ.get(name):
             yield f"{name}={_masked(os.environ[name])}"
+
+
+def _name(setting: str) -> str:
+    return setting.partition("=")[0]
 
 
 def _masked(text: str) -> str:

@@ -13,7 +13,7 @@ RENEWED_BY = {
     "login_session": "aws login",
     "credential_process": "see why its program fails: aws configure export-credentials",
 }
-"""What renews a profile, by the key that tells its kind."""
+"""The command that renews a profile, by the key that identifies its kind."""
 
 
 def profile() -> str:
@@ -48,7 +48,7 @@ def known() -> dict[str, dict[str, Any]]:
 
     try:
         return dict(botocore.session.get_session().full_config["profiles"])
-    except Exception:  # whatever is wrong with them is told elsewhere
+    except Exception:  # whatever is wrong with them is reported elsewhere
         return {}
 
 

@@ -20,6 +20,7 @@ CODES = frozenset(
     }
 )
 ACTION = re.compile(r"not authorized to perform:? ([\w-]+:\w+)")
+DENIED = re.compile(r"explicit deny in an? ([\w -]*(?:policy|boundary))")
 WHO = re.compile(r"User: (arn:[^\s,]+)")
 NAMES = {
     "GetBucketEncryption": "GetEncryptionConfiguration",
@@ -41,11 +42,14 @@ def diagnose(error: BaseException) -> Diagnosis | None:
         return None
     message = message_of(error)
     action, who = action_of(error), _role(message)
+    remedy = f"have {action} granted to {who or 'your role'} (docs/operations.md), or use another role"
+    if denied := DENIED.search(message):
+        remedy = f"no grant helps: have {action} taken out of the {denied[1]} that denies it, or use another role"
     return Diagnosis(
         Kind.DENIED,
         f"AWS does not allow {action}{f' to {who}' if who else ''}",
         [message],
-        f"have {action} granted to {who or 'your role'} (docs/operations.md), or use another role",
+        remedy,
     )
 
 

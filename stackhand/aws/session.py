@@ -102,6 +102,6 @@ def _trust(core: Any) -> None:
 
 
 def _note_service(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> None:
-    """Note whose answer an error is: its operation alone does not tell which right is missing."""
+    """Record the service of an error: the operation alone does not identify the missing permission."""
     if http_response.status_code >= FAILS_FROM:
         parsed.setdefault("ResponseMetadata", {})["Service"] = model.service_model.signing_name

@@ -51,9 +51,9 @@ def make(environment: Environment) -> list[str]:
     with errors.as_failure(f"The bucket {name} cannot be looked at", ExitCode.FAILED if done else None):
         lacking = list(_lacking(client, name))
     with errors.as_failure(f"The bucket {name} is there, and not all of its settings are", ExitCode.FAILED):
-        for words, mend in lacking:
-            mend()
-            done.append(words)
+        for setting, apply in lacking:
+            apply()
+            done.append(setting)
     return done
 
 
@@ -70,7 +70,7 @@ def _create(environment: Environment, client: Any) -> list[str]:
 
 
 def _lacking(client: Any, bucket: str) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield the settings that the bucket does not have yet: what to say of each, and what makes it."""
+    """Yield each setting that the bucket lacks: its description, and the call that applies it."""
     named = {"Bucket": bucket}
     if _ask(client.get_public_access_block, "PublicAccessBlockConfiguration", bucket) != BLOCKED:
         block = partial(client.put_public_access_block, **named, PublicAccessBlockConfiguration=BLOCKED)

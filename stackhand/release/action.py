@@ -23,7 +23,7 @@ def _warm_up() -> None:
     """Load in Ansible's own process what each of the workers that it forks would have to load again: half a second."""
     if not packages.CLOUD.current():  # a verb installs them
         return
-    with contextlib.suppress(Exception):  # such as a profile that is not here: the action that needs it says so
+    with contextlib.suppress(Exception):  # such as a profile that is not here: the action that needs it reports it
         import hcl2
 
         hcl2.loads("")

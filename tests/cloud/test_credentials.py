@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +15,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stackhand.aws.errors import code_of
@@ -18,6 +23,8 @@ from stackhand.aws.session import session
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket
+from stackhand.release.store import Store
+from tests.checkout import ROOT
 from tests.tls import Authority, pem
 
 STAGING = Environment("staging", "shop", "eu-west-1", "123456789012")
@@ -47,8 +54,6 @@ sso_registration_scopes = sso:account:access
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for AWS's two files, and a shell with nothing of AWS in it but them."""
-    import os
-
     for name in os.environ:
         if name.startswith(("AWS_", "GITHUB_")) or name.upper().endswith(("_PROXY", "CA_BUNDLE", "SSL_CERT_FILE")):
             monkeypatch.delenv(name)
@@ -191,7 +196,7 @@ def refused() -> Failure:
         *("sso", "legacy-sso", "role-over-sso", "no-source", "aws-login", "no-token", "no-address"),
     ],
 )
-def test_what_is_wrong_with_credentials_is_told_with_what_renews_them(
+def test_what_is_wrong_with_credentials_is_reported_with_what_renews_them(
     files: Path, monkeypatch: pytest.MonkeyPatch, case: tuple[str, dict[str, str], str, str]
 ) -> None:
     config, settings, what, words = case
@@ -245,6 +250,28 @@ def test_a_role_that_may_not_be_taken_is_no_answer_to_another_question(
     assert code_of(found.value) == ""  # or a preflight would note that parameters may not be looked at, and go on
 
 
+def test_the_process_that_takes_the_lease_explains_it_too(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (files / "config").write_text("", encoding="utf-8")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    me = os.getpid()
+    request = {"environment": "staging", "pid": me, "born": psutil.Process(me).create_time()}
+    command = [sys.executable, "-m", "stackhand.release.keeper"]
+    done = subprocess.run(command, cwd=ROOT, input=json.dumps(request), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["failure"]["what"] == "There is no AWS profile nobody on this machine."
+
+
+def test_another_account_is_reported_by_verbs_that_only_read(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(key, "test")
+    other = Environment("production", "shop", "eu-west-1", "999999999999")
+    with aws(lambda method, *_: (403, error("AccessDenied")) if method == "GET" else (200, WHO)) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        with pytest.raises(Failure, match="You are logged in to account 123456789012, and production belongs to 9999"):
+            Store(other).read("current.json")
+        with pytest.raises(Failure, match=r"cannot be used: AWS does not allow s3:GetObject\."):
+            Store(STAGING).read("current.json")
+
+
 def test_a_proxy_in_the_way_is_named_without_its_login(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(key, "test")
@@ -271,12 +298,17 @@ def test_a_certificate_that_nobody_trusts_here_is_trusted_by_the_one_variable(
         found = refused()
         assert found.what == f"The certificate that {address.removeprefix('https://')} shows is not trusted here."
         assert "export SSL_CERT_FILE=" in found.next
+        monkeypatch.setenv("SSL_CERT_FILE", str(files / "gone.pem"))
+        session.cache_clear()
+        assert "correct SSL_CERT_FILE" in refused().next
         monkeypatch.setenv("SSL_CERT_FILE", str(files / "bundle.pem"))
         session.cache_clear()
         assert account.check(STAGING).endswith("deployer/ann")
 
 
-def test_a_first_day_without_a_right_is_told_at_every_call(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_permission_is_reported_at_every_call_of_bootstrap(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The bucket is made by some ten requests; each of them is refused in its turn."""
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(key, "test")

@@ -1,4 +1,4 @@
-"""Credentials that end in the middle of a release: what was ordered goes on, and the same release is come back to."""
+"""Credentials that end in the middle of a release: its rollout continues, and `--resume` finishes it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import UnauthorizedSSOTokenError
 
+from stackhand import environments
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import lead, rolling, verify
+from stackhand.release import deploy, lead, rolling, verify
+from stackhand.release.store import Store
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Accepted, Refused
 from tests.cloud.test_stages import refused, release, running
@@ -75,3 +77,36 @@ def test_a_bucket_that_does_not_know_us_any_more_names_the_way_back(held: Cloud)
     assert failure.next.endswith(", then ./inv deploy -e staging --resume")
     assert not failure.next.startswith("fix that")
     assert isinstance(failure, Failure)
+
+
+def test_a_bucket_that_is_lost_before_a_rollback_leaves_a_release_to_resume(
+    held: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(held, "first")
+    updated, read, asked = held.world.updates() + 2, held.context.releases.current, 0
+
+    def current() -> Any:
+        nonlocal asked
+        asked += held.world.updates() >= updated
+        if asked > 1:  # after the probe
+            raise Failure("The bucket cannot be used.", code=ExitCode.PREFLIGHT)
+        return read()
+
+    monkeypatch.setattr(held.context.releases, "current", current)
+    failure = refused(held, "second", healthy=False)
+    assert failure.code == ExitCode.STILL_ROLLING
+    assert failure.next.endswith("./inv deploy -e staging --resume")
+
+
+def test_an_interrupt_without_credentials_does_not_claim_that_nothing_was_touched(
+    held: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "load", lambda _name: held.environment)
+
+    def keys(store: Store, _prefix: str) -> list[str]:
+        raise store._unreadable(UnauthorizedSSOTokenError())  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(Store, "keys", keys)
+    failure = deploy._interrupted("staging")
+    assert failure.what == "Interrupted; whether a service was touched is not known."
+    assert failure.next.endswith("./inv cloud.status -e staging")
