@@ -68,10 +68,12 @@ def _not_granted(error: BaseException) -> Diagnosis:
 
 
 def _unknown(error: BaseException) -> Diagnosis:
-    name, there = detail_of(error, "profile") or profile(), sorted(known())
-    chosen = next((each for each in ("AWS_DEFAULT_PROFILE", "AWS_PROFILE") if os.environ.get(each)), "AWS_PROFILE")
+    name, there = detail_of(error, "profile"), sorted(known())
+    chosen = next((each for each in ("AWS_DEFAULT_PROFILE", "AWS_PROFILE") if each in os.environ), "AWS_PROFILE")
     file = os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
     evidence = [f"{chosen}={os.environ.get(chosen, '')}", f"profiles in {file}: {', '.join(there) or 'none'}"]
+    if not name:
+        return Diagnosis(Kind.UNKNOWN_PROFILE, f"{chosen} is set, and empty", evidence, f"unset {chosen}")
     remedy = f"set {chosen} to one of them" if there else f"aws configure sso --profile {shlex.quote(name)}"
     return Diagnosis(Kind.UNKNOWN_PROFILE, f"there is no AWS profile {name} on this machine", evidence, remedy)
 

@@ -128,6 +128,7 @@ def refused() -> Failure:
             "There is no AWS profile nobody on this machine.",
             "deployer, legacy, staging",
         ),
+        (SSO, {"AWS_PROFILE": ""}, "AWS_PROFILE is set, and empty.", "unset AWS_PROFILE"),
         ("[profile x\nregion", {}, "AWS's configuration file cannot be read.", "correct "),
         ("", {"AWS_ACCESS_KEY_ID": "AKIA"}, "The credentials are not complete.", "add AWS_SECRET_ACCESS_KEY"),
         (
@@ -192,7 +193,16 @@ def refused() -> Failure:
         ),
     ],
     ids=[
-        *("nothing", "no-profile", "broken-file", "half-a-key", "process-fails", "no-process", "process-says-hello"),
+        *(
+            "nothing",
+            "no-profile",
+            "empty-profile",
+            "broken-file",
+            "half-a-key",
+            "process-fails",
+            "no-process",
+            "process-says-hello",
+        ),
         *("sso", "legacy-sso", "role-over-sso", "no-source", "aws-login", "no-token", "no-address"),
     ],
 )

@@ -9,7 +9,7 @@ from botocore.exceptions import UnauthorizedSSOTokenError
 
 from stackhand import environments
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import deploy, lead, rolling, verify
+from stackhand.release import deploy, lead, rollback, rolling, verify
 from stackhand.release.store import Store
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Accepted, Refused
@@ -48,6 +48,20 @@ def _end_session_after(held: Cloud, orders: int, monkeypatch: pytest.MonkeyPatch
         return call(operation, words)
 
     monkeypatch.setattr(held.context.ecs, "_make_api_call", sign)
+
+
+def test_credentials_that_end_during_a_rollback_leave_it_rolling_and_rollback_finishes_it(held: Cloud) -> None:
+    release(held, "first")
+    orders = [Accepted(), Accepted(), Refused("ExpiredTokenException")]
+    held.world.errors["UpdateService"] = orders  # type: ignore[assignment]
+    failure = refused(held, "second", healthy=False)
+    assert failure.code == ExitCode.STILL_ROLLING
+    assert "the rollback was cut off" in failure.what
+    assert any(line.endswith(", then ./inv rollback -e staging") for line in failure.evidence)
+    good = lead.choose(held.context, "returned", "")
+    assert good is not None
+    rolling.roll(held.context, rollback.prepare(held.context, good), good)
+    assert running(held) == {"first"}
 
 
 def test_credentials_that_end_before_a_migration_touch_nothing(held: Cloud) -> None:

@@ -234,6 +234,37 @@ def test_what_aws_does_not_allow_is_told_by_the_right_that_is_missing(
     assert not errors.expired(error)
 
 
+@pytest.mark.parametrize(
+    ("cause", "kind", "next_step"),
+    [
+        (EOFError(), Kind.NO_CREDENTIALS, "type its code here: eval "),
+        (
+            RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+            Kind.EXPIRED,
+            "",
+        ),
+        (answer("ExpiredToken", operation="AssumeRole"), Kind.EXPIRED, ""),
+        (answer("RequestTimeTooSkewed", operation="AssumeRole"), Kind.CLOCK, "set the clock"),
+        (answer("AccessDenied", operation="AssumeRole"), Kind.NO_CREDENTIALS, "have its trust policy name who you are"),
+    ],
+)
+def test_what_went_wrong_on_the_way_to_credentials_is_found(cause: Exception, kind: Kind, next_step: str) -> None:
+    error = exceptions.CredentialRetrievalError(provider="assume-role", error_msg=str(cause))  # type: ignore[no-untyped-call]
+    error.__cause__ = cause
+    assert errors.diagnose(error).kind is kind
+    assert errors.failure("", error).next.startswith(next_step)
+
+
+def test_a_token_of_a_job_that_a_role_does_not_take_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/ci")
+    kwargs = {"provider": "assume-role-with-web-identity", "error_msg": "no"}
+    error = exceptions.CredentialRetrievalError(**kwargs)  # type: ignore[no-untyped-call]
+    error.__cause__ = answer("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+    found = errors.failure("", error)
+    assert found.what == "AWS does not take this job's token for the role ci."
+    assert "repository, branch, environment" in found.next
+
+
 def test_another_next_step_takes_the_place_of_the_same_command() -> None:
     found = errors.failure("", exceptions.UnauthorizedSSOTokenError())  # type: ignore[no-untyped-call]
     assert errors.then(found, "./inv deploy --resume").endswith(
