@@ -14,7 +14,7 @@ BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 WHERE = ("AWS_ENDPOINT_URL", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_DEFAULTS_MODE")
 """What changes which address a service has."""
 REACHED = {
-    "ProxyConnectionError": "the proxy does not let AWS be reached",
+    "ProxyConnectionError": "the proxy {proxy} does not let AWS be reached",
     "InvalidProxiesConfigError": "the configuration of the proxy is not valid",
     "ConnectTimeoutError": "{host} does not answer",
     "ReadTimeoutError": "{host} does not answer in time",
@@ -71,7 +71,9 @@ def _unreachable(error: BaseException, name: str) -> Diagnosis:
         shown = [*_set(PROXIES), "boto3 uses no proxy for it: it looks at HTTPS_PROXY and NO_PROXY"]
         remedy = f"look at the network (curl -v {address or 'https://sts.amazonaws.com'}), or set HTTPS_PROXY"
     evidence = [each for each in (address, _why(error)) if each]
-    return Diagnosis(Kind.NETWORK, REACHED[name].format(host=host), [*evidence, *shown], remedy)
+    return Diagnosis(
+        Kind.NETWORK, REACHED[name].format(host=host, proxy=detail_of(error, "proxy_url")), [*evidence, *shown], remedy
+    )
 
 
 def _tls(error: BaseException) -> Diagnosis:

@@ -42,7 +42,7 @@ def snapshot(environment: Environment, source: dict[str, Any], at: datetime, tel
         with as_failure(f"The copy {copy} is not ready", ExitCode.FAILED):
             waiter = client.get_waiter("db_instance_available")
             waiter.wait(DBInstanceIdentifier=copy, WaiterConfig={"Delay": 30, "MaxAttempts": 240})
-        name = rds.take(environment, copy).name
+        name = rds.take(environment, copy)
         tell(f"{name}: RDS takes it; minutes")
         rds.wait(environment, name)
     except BaseException:

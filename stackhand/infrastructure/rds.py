@@ -95,16 +95,16 @@ def restored_from(database: dict[str, Any]) -> str:
     return next((each["Value"] for each in database.get("TagList") or [] if each["Key"] == RESTORED), "")
 
 
-def take(environment: Environment, database: str) -> Snapshot:
-    """Begin a snapshot of a database, and return it.
+def take(environment: Environment, database: str) -> str:
+    """Begin a snapshot of a database, and return its name.
 
     Raises:
         Failure: RDS refuses.
     """
     name = f"{database}-{datetime.now(UTC):{STAMP}}"
     with as_failure(f"No snapshot of {database} can be taken"):
-        entry = environment.client("rds").create_db_snapshot(DBInstanceIdentifier=database, DBSnapshotIdentifier=name)
-    return _snapshot(environment, entry["DBSnapshot"], {})
+        environment.client("rds").create_db_snapshot(DBInstanceIdentifier=database, DBSnapshotIdentifier=name)
+    return name
 
 
 def wait(environment: Environment, snapshot: str) -> None:
