@@ -38,24 +38,22 @@ def diagnose(error: BaseException) -> Diagnosis | None:
     asked = _answered(error)
     if "SSLError" in names_of(error) and NOT_YET.search(detail_of(error, "error")):
         sentence = "this machine's clock is wrong, or AWS's certificate is: it is not valid yet"
-        return Diagnosis(Kind.CLOCK, sentence, [detail_of(error, "error")], remedy())
+        return Diagnosis(Kind.CLOCK, sentence, [detail_of(error, "error")], synchronization())
     code, skew = code_of(asked), _skew(asked)
     certain = code in CODES or bool(MESSAGES.search(message_of(asked)))
     if not certain and not (code in UNSURE and skew is not None and abs(skew) > TOLERATED):
         return None
-    return Diagnosis(Kind.CLOCK, _sentence(skew), [message_of(asked)], remedy())
+    sentence = "this machine's clock differs from AWS's"
+    if skew is not None and abs(skew) > TOLERATED:
+        way = "ahead of" if skew > timedelta() else "behind"
+        sentence = f"this machine's clock is {_duration(abs(skew))} {way} AWS's"
+    return Diagnosis(Kind.CLOCK, sentence, [message_of(asked)], synchronization())
 
 
 def _answered(error: BaseException) -> BaseException:
     """Return the error that has AWS's answer: that of the request for credentials, where these were asked for."""
     cause = error.__cause__
     return cause if cause is not None and answer_of(cause) and not answer_of(error) else error
-
-
-def _sentence(skew: timedelta | None) -> str:
-    if skew is None or abs(skew) <= TOLERATED:
-        return "this machine's clock differs from AWS's"
-    return f"this machine's clock is {_duration(abs(skew))} {'ahead of' if skew > timedelta() else 'behind'} AWS's"
 
 
 def _duration(length: timedelta) -> str:
@@ -72,7 +70,7 @@ def _skew(error: BaseException) -> timedelta | None:
     return stamps[0] - stamps[-1] if len(stamps) > 1 else None  # ours, then AWS's
 
 
-def remedy() -> str:
+def synchronization() -> str:
     """Return the command that sets this machine's clock."""
     command = "sntp -sS time.apple.com" if sys.platform == "darwin" else "timedatectl set-ntp true"
     return f"set the clock: sudo {command}"

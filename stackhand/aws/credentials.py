@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from stackhand.aws.diagnosis import Diagnosis, Kind, answer_of, code_of, detail_of, message_of, names_of
 from stackhand.aws.profiles import known, profile, renewal, source
@@ -27,30 +26,50 @@ REJECTED = frozenset(
 )
 ASKED_FOR = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials"})
 NAMED = re.compile(r"\b(?:AWS|REQUESTS)_[A-Z_]+\b")
-WRONG = {
-    "ConfigNotFound": "AWS's configuration file is not there",
-    "ConfigParseError": "AWS's configuration file cannot be read",
-    "InvalidConfigError": "the configuration of AWS profile {profile} is not valid",
-    "InvalidIMDSEndpointError": "the address of this machine's metadata service is not valid",
-    "InvalidIMDSEndpointModeError": "the address of this machine's metadata service is not valid",
-    "MetadataRetrievalError": "this machine's metadata service gives no credentials",
-    "MissingDependencyException": "the way in that AWS profile {profile} asks for needs a package that is not here",
-    "NoAuthTokenError": "there is no token for AWS",
-    "PartialCredentialsError": "the credentials are not complete",
-    "UnknownCredentialError": "AWS profile {profile} names a source of credentials that does not exist",
-    "UnknownTokenProviderError": "AWS profile {profile} names a source of tokens that does not exist",
-}
-"""Why there are no credentials, by botocore's class."""
+WRONG = (
+    ("ConfigNotFound", "AWS's configuration file is not there", "correct {setting}"),
+    ("ConfigParseError", "AWS's configuration file cannot be read", "correct {setting}"),
+    ("InvalidConfigError", "the configuration of AWS profile {profile} is not valid", "correct {setting}"),
+    ("InvalidIMDSEndpointError", "the address of this machine's metadata service is not valid", "correct {setting}"),
+    (
+        "InvalidIMDSEndpointModeError",
+        "the address of this machine's metadata service is not valid",
+        "correct {setting}",
+    ),
+    ("MetadataRetrievalError", "this machine's metadata service gives no credentials", "{renewal}"),
+    (
+        "MissingDependencyException",
+        "the way in that AWS profile {profile} asks for needs a package that is not here",
+        'eval "$(aws configure export-credentials --profile {profile} --format env)"',
+    ),
+    ("NoAuthTokenError", "there is no token for AWS", "{renewal}"),
+    ("PartialCredentialsError", "the credentials are not complete", "add {missing}"),
+    ("UnknownCredentialError", "AWS profile {profile} names no source of credentials", "correct {setting}"),
+    ("UnknownTokenProviderError", "AWS profile {profile} names no source of tokens", "correct {setting}"),
+)
+"""Why there are no credentials, by botocore's class, and what fixes it."""
 
 
 def diagnose(error: BaseException) -> Diagnosis | None:
     """Return what is wrong with our credentials; None when an error is not about them."""
-    for name in names_of(error):
+    names, code = list(names_of(error)), code_of(error)
+    for name in names:
         if name in DIAGNOSES:
             return DIAGNOSES[name](error)
-        if name in WRONG:
-            return _none(WRONG[name].format(profile=profile()), error)
-    return _over(error) if code_of(error) in EXPIRED else _rejected(error) if code_of(error) in REJECTED else None
+    return _wrong(error, names) or (_over(error) if code in EXPIRED else _rejected(error) if code in REJECTED else None)
+
+
+def _wrong(error: BaseException, names: Sequence[str]) -> Diagnosis | None:
+    missing = detail_of(error, "cred_var")
+    for name, sentence, remedy in WRONG:
+        if name in names:
+            return Diagnosis(
+                Kind.NO_CREDENTIALS,
+                sentence.format(profile=profile()),
+                _evidence(error),
+                remedy.format(profile=profile(), renewal=renewal(), setting=_setting(error), missing=missing),
+            )
+    return None
 
 
 def _rejected(error: BaseException) -> Diagnosis:
@@ -74,7 +93,7 @@ def _unknown(error: BaseException) -> Diagnosis:
     evidence = [f"{chosen}={os.environ.get(chosen, '')}", f"profiles in {file}: {', '.join(there) or 'none'}"]
     if not name:
         return Diagnosis(Kind.UNKNOWN_PROFILE, f"{chosen} is set, and empty", evidence, f"unset {chosen}")
-    remedy = f"set {chosen} to one of them" if there else f"aws configure sso --profile {shlex.quote(name)}"
+    remedy = f"set {chosen} to one of them" if there else f"aws configure sso --profile {name}"
     return Diagnosis(Kind.UNKNOWN_PROFILE, f"there is no AWS profile {name} on this machine", evidence, remedy)
 
 
@@ -94,43 +113,46 @@ def _not_retrieved(error: BaseException) -> Diagnosis:
     if provider == "assume-role-with-web-identity":
         return _web_identity(cause or error)
     if getattr(cause, "operation_name", "") in ASKED_FOR and cause is not None and answer_of(cause):
-        remedy = "have its trust policy name who you are, or use another profile"
-        return _none(f"AWS does not let profile {profile()} take its role", cause, remedy)
+        trust = "have its trust policy name who you are, or use another profile"
+        return _none(f"AWS does not let profile {profile()} take its role", cause, trust)
     if isinstance(cause, EOFError):
-        remedy = f'type its code here: eval "$(aws configure export-credentials --profile {profile()} --format env)"'
-        return _none(f"AWS profile {profile()} asks for a code (MFA), and nobody can type it", error, remedy)
+        code_asked = (
+            f'type its code here: eval "$(aws configure export-credentials --profile {profile()} --format env)"'
+        )
+        return _none(f"AWS profile {profile()} asks for a code (MFA), and nobody can type it", error, code_asked)
     if provider == "custom-process":
-        return _none(f"the credential_process of AWS profile {profile()} failed", error)
-    return _none("there are no credentials for AWS", error)
+        why = f"see why: aws configure export-credentials --profile {profile()}"
+        return _none(f"the credential_process of AWS profile {profile()} failed", error, why)
+    return _none("there are no credentials for AWS", error, renewal())
 
 
 def _web_identity(error: BaseException) -> Diagnosis:
     """Say why a job's token is not taken for a role, as GitHub's are."""
-    file, role = os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE", ""), os.environ.get("AWS_ROLE_ARN", "")
+    file, role = os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE", ""), _role()
     if isinstance(error, OSError):
         remedy = "let the job write its token there" if file else f"correct web_identity_token_file of {profile()}"
         return _none("the token for a role of AWS cannot be read", error, remedy)
-    remedy = "compare the role's trust policy with the job: repository, branch, environment and audience"
-    return _none(f"AWS does not take this job's token for the role {role.rpartition('/')[2]}".rstrip(), error, remedy)
+    trust = "compare the role's trust policy with the job: repository, branch, environment and audience"
+    return _none(f"AWS does not take this job's token for the role {role}", error, trust)
 
 
-def _none(sentence: str, error: BaseException, remedy: str = "") -> Diagnosis:
-    # what botocore leaves out of some of its texts, such as where a file is broken
-    more = [detail_of(error, "error")] if detail_of(error, "error") else []
-    return Diagnosis(Kind.NO_CREDENTIALS, sentence, [message_of(error), *more], remedy or _correction(error))
+def _role() -> str:
+    return os.environ.get("AWS_ROLE_ARN", "").rpartition("/")[2] or f"of profile {profile()}"
 
 
-def _correction(error: BaseException) -> str:
-    """Return the remedy of credentials that are configured wrongly: no login helps before that is corrected."""
-    names = set(names_of(error))
-    if names & {"ConfigParseError", "ConfigNotFound", "InvalidConfigError", "UnknownCredentialError"}:
-        named = next((each for each in NAMED.findall(message_of(error)) if each in os.environ), "")
-        return f"correct {named or detail_of(error, 'path') or os.environ.get('AWS_CONFIG_FILE') or '~/.aws/config'}"
-    if "MissingDependencyException" in names:
-        return f'eval "$(aws configure export-credentials --profile {shlex.quote(profile())} --format env)"'
-    if "PartialCredentialsError" in names:
-        return f"add {detail_of(error, 'cred_var')}"
-    return renewal()
+def _none(sentence: str, error: BaseException, remedy: str) -> Diagnosis:
+    return Diagnosis(Kind.NO_CREDENTIALS, sentence, _evidence(error), remedy)
+
+
+def _evidence(error: BaseException) -> list[str]:
+    """Return an error's message, and what botocore leaves out of some of them, such as where a file is broken."""
+    return [each for each in (message_of(error), detail_of(error, "error")) if each]
+
+
+def _setting(error: BaseException) -> str:
+    """Return what is configured wrongly: a variable that the message names, else the file."""
+    named = next((each for each in NAMED.findall(message_of(error)) if each in os.environ), "")
+    return named or detail_of(error, "path") or os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
 
 
 DIAGNOSES: dict[str, Callable[[BaseException], Diagnosis]] = {

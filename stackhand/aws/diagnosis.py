@@ -40,6 +40,11 @@ class Diagnosis:
     evidence: Sequence[str] = ()
     remedy: str = "fix that"
 
+    @property
+    def alone(self) -> str:
+        """The sentence where nothing stands before it."""
+        return f"{self.sentence[:1].upper()}{self.sentence[1:]}."
+
 
 def answer_of(error: BaseException) -> dict[str, Any]:
     """Return AWS's answer; empty when there was none. A waiter keeps the last one."""

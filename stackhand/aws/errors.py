@@ -9,7 +9,7 @@ from stackhand.aws import clock, credentials, network, rights
 from stackhand.aws.diagnosis import IDENTITY, Diagnosis, Kind, answer_of, code_of, message_of, names_of
 from stackhand.failure import ExitCode, Failure
 
-__all__ = ["as_failure", "code_of", "diagnose", "expired", "failure", "failure_of", "message_of", "then", "transient"]
+__all__ = ["as_failure", "code_of", "diagnose", "expired", "failure", "failure_of", "message_of", "remedy", "transient"]
 
 THROTTLED = frozenset(
     {
@@ -26,7 +26,7 @@ THROTTLED = frozenset(
         "ServiceUnavailableException",
     }
 )
-REPEAT = "then repeat the command"
+REPEAT = ", then repeat the command"
 OURS = frozenset(
     {
         "MissingParametersError",
@@ -60,7 +60,7 @@ def failure(
     error: BaseException,
     code: ExitCode | None = None,
     *,
-    repeat: str = "",
+    repeat: str = "repeat the command",
     evidence: Sequence[str] = (),
 ) -> Failure:
     """Return an error of AWS as a failure.
@@ -69,15 +69,14 @@ def failure(
         what: failed, as the beginning of a sentence; may be empty.
         error: boto3's.
         code: the exit code; without one, 3 when nothing can be asked of AWS before it is fixed, and 1 otherwise.
-        repeat: the command to continue with, when it is not the same one again.
+        repeat: what to do once that is fixed.
         evidence: lines to show before AWS's own message.
     """
     found = diagnose(error)
-    sentence = f"{what}: {found.sentence}" if what else found.sentence[:1].upper() + found.sentence[1:]
     return Failure(
-        f"{sentence}.",
+        f"{what}: {found.sentence}." if what else found.alone,
         evidence=[*evidence, *found.evidence],
-        next=f"{found.remedy}, {f'then {repeat}' if repeat else REPEAT}",
+        next=f"{found.remedy}, then {repeat}",
         code=code or (ExitCode.FAILED if found.kind is Kind.REFUSED else ExitCode.PREFLIGHT),
     )
 
@@ -91,7 +90,7 @@ def failure_of(error: BaseException, what: str = "") -> Failure | None:
 
 
 @contextmanager
-def as_failure(what: str, code: ExitCode | None = None, *, repeat: str = "") -> Iterator[None]:
+def as_failure(what: str = "", code: ExitCode | None = None, *, repeat: str = "repeat the command") -> Iterator[None]:
     """Turn AWS's errors into a failure that names what was attempted."""
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -101,10 +100,9 @@ def as_failure(what: str, code: ExitCode | None = None, *, repeat: str = "") -> 
         raise failure(what, error, code, repeat=repeat) from error
 
 
-def then(found: Failure, command: str) -> str:
-    """Return the next step of a failure, with another command than the same one again at its end."""
-    remedy = found.next.removesuffix(REPEAT).rstrip(", ") if found.next.endswith(REPEAT) else "fix that"
-    return f"{remedy}, then {command}"
+def remedy(found: Failure) -> str:
+    """Return what fixes a failure, without the command to repeat then."""
+    return found.next.removesuffix(REPEAT) if found.next.endswith(REPEAT) else "fix that"
 
 
 def transient(error: BaseException) -> bool:

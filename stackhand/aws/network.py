@@ -62,7 +62,8 @@ def _no_address(error: BaseException) -> Diagnosis:
 def _unreachable(error: BaseException, name: str) -> Diagnosis:
     address = detail_of(error, "endpoint_url")
     host = urlsplit(address).netloc or "AWS"
-    overridden, proxy = list(_overridden(address)), _proxy(address, detail_of(error, "proxy_url"))
+    proxy_url = detail_of(error, "proxy_url")
+    overridden, proxy = list(_overridden(address)), _proxy(address, proxy_url)
     if proxy:
         shown, remedy = [proxy], f"correct {_name(proxy)}, or look why its proxy refuses"
     elif overridden:
@@ -71,9 +72,7 @@ def _unreachable(error: BaseException, name: str) -> Diagnosis:
         shown = [*_set(PROXIES), "boto3 uses no proxy for it: it looks at HTTPS_PROXY and NO_PROXY"]
         remedy = f"look at the network (curl -v {address or 'https://sts.amazonaws.com'}), or set HTTPS_PROXY"
     evidence = [each for each in (address, _why(error)) if each]
-    return Diagnosis(
-        Kind.NETWORK, REACHED[name].format(host=host, proxy=detail_of(error, "proxy_url")), [*evidence, *shown], remedy
-    )
+    return Diagnosis(Kind.NETWORK, REACHED[name].format(host=host, proxy=proxy_url), [*evidence, *shown], remedy)
 
 
 def _tls(error: BaseException) -> Diagnosis:
@@ -83,8 +82,8 @@ def _tls(error: BaseException) -> Diagnosis:
     evidence = [why, *set_bundles, *([proxy] if proxy else [])]
     if "certificate verify failed" in why:
         name = _name(next(iter(set_bundles), "SSL_CERT_FILE"))
-        remedy = f"name your network's bundle of certificates: export {name}=/path/to/bundle.pem"
-        return Diagnosis(Kind.NETWORK, f"the certificate that {host} shows is not trusted here", evidence, remedy)
+        bundle = f"name your network's bundle of certificates: export {name}=/path/to/bundle.pem"
+        return Diagnosis(Kind.NETWORK, f"the certificate that {host} shows is not trusted here", evidence, bundle)
     remedy = f"correct {_name(set_bundles[0])}" if set_bundles else f"look at the network (curl -v {address})"
     return Diagnosis(Kind.NETWORK, f"TLS with {host} fails", evidence, remedy)
 

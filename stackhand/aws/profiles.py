@@ -11,7 +11,7 @@ RENEWED_BY = {
     "sso_session": "aws sso login",
     "sso_start_url": "aws sso login",
     "login_session": "aws login",
-    "credential_process": "see why its program fails: aws configure export-credentials",
+    "credential_process": "see why its credential_process fails: aws configure export-credentials",
 }
 """The command that renews a profile, by the key that identifies its kind."""
 

@@ -13,7 +13,7 @@ def check(environment: Environment) -> str:
     Raises:
         Failure: nobody, nobody AWS knows, or somebody of another account.
     """
-    with errors.as_failure(""):
+    with errors.as_failure():
         who = environment.client("sts").get_caller_identity()
     if who["Account"] != environment.account:
         raise Failure(

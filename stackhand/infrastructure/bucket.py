@@ -15,6 +15,7 @@ from stackhand.failure import ExitCode, Failure
 
 KEPT_VERSIONS_DAYS = 90
 NOT_THERE = 404
+KEEP_VERSIONS = "aws s3api put-bucket-versioning --versioning-configuration Status=Enabled --bucket"
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}, "BucketKeyEnabled": True}]}
 
@@ -63,7 +64,7 @@ def _create(environment: Environment, client: Any) -> list[str]:
     with errors.as_failure(f"The bucket {name} cannot be made"):
         client.create_bucket(Bucket=name, **({} if environment.region == "us-east-1" else place))
     # The next bootstrap would take a bucket that was never versioned for somebody else's.
-    repeat = f"{_versioned(name)} && ./inv bootstrap -e {environment.name}"
+    repeat = f"{KEEP_VERSIONS} {name} && ./inv bootstrap -e {environment.name}"
     with errors.as_failure(f"The bucket {name} is there, and keeps no versions yet", ExitCode.FAILED, repeat=repeat):
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     return [f"bucket {name} in {environment.region}", "every version of an object is kept"]
@@ -155,11 +156,6 @@ def _unversioned(environment: Environment) -> Failure:
     return Failure(
         f"The bucket {environment.bucket} is there already, and forgets earlier versions of an object.",
         evidence=["a state that is overwritten by mistake could not be brought back", "we did not make it so"],
-        next=f"if it is meant for this: {_versioned(environment.bucket)}",
+        next=f"if it is meant for this: {KEEP_VERSIONS} {environment.bucket}",
         code=ExitCode.PREFLIGHT,
     )
-
-
-def _versioned(bucket: str) -> str:
-    """Return the command that has a bucket keep versions."""
-    return f"aws s3api put-bucket-versioning --versioning-configuration Status=Enabled --bucket {bucket}"

@@ -33,12 +33,13 @@ def failure(environment: Environment, what: str, said: Sequence[dict[str, Any]],
     text = "\n".join(f"{each.get('summary', '')}\n{each.get('detail', '')}" for each in said)
     if "Error acquiring the state lock" in text:
         return _locked(environment, text)
+    renewal, synchronization = profiles.renewal(), clock.synchronization()
     for pattern, sentence, mend in KNOWN:
         if re.search(pattern, text, re.IGNORECASE):
             return Failure(
                 sentence.format(name=environment.name, account=environment.account),
                 evidence=_lines(said)[:SHOWN],
-                next=mend.format(name=environment.name, renewal=profiles.renewal(), clock=clock.remedy()),
+                next=mend.format(name=environment.name, renewal=renewal, synchronization=synchronization),
                 code=ExitCode.PREFLIGHT,
             )
     return Failure(
@@ -65,7 +66,7 @@ KNOWN = (
     (
         r"Signature (expired|not yet current)|RequestTimeTooSkewed",
         "This machine's clock differs from AWS's.",
-        "{clock}, then repeat the command",
+        "{synchronization}, then repeat the command",
     ),
     (
         r"AWS account ID not allowed",

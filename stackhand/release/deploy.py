@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from stackhand import console, environments, packages, playbook
-from stackhand.aws.errors import then
+from stackhand.aws.errors import remedy
 from stackhand.failure import ExitCode, Failure
 from stackhand.local import confirm
 from stackhand.ndjson import Lines
@@ -138,7 +138,7 @@ def _interrupted(environment: str) -> Failure:
         return Failure(
             "Interrupted; whether a service was touched is not known.",
             evidence=[error.what, *error.evidence],
-            next=then(error, f"./inv cloud.status -e {environment}"),
+            next=f"{remedy(error)}, then ./inv cloud.status -e {environment}",
             code=ExitCode.INTERRUPTED,
         )
     ordered = _ordered(newest) if newest and newest.open else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stackhand.aws.errors import failure, then
+from stackhand.aws.errors import failure, remedy
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest
@@ -65,7 +65,7 @@ def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling
     return Failure(
         f"{manifest.commit[:12]} was ordered in {name}, and that could not be recorded; ECS goes on without us.",
         evidence=[*_words(manifest, rolling or {}), error.what, *error.evidence],
-        next=then(error, f"./inv deploy -e {name} --resume"),
+        next=f"{remedy(error)}, then ./inv deploy -e {name} --resume",
         code=ExitCode.STILL_ROLLING,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackhand.aws.errors import expired, failure, message_of, then
+from stackhand.aws.errors import diagnose, expired, message_of
 from stackhand.failure import Failure
 from stackhand.release import snapshots, taskdefinition
 from stackhand.release.context import Context, target_of
@@ -63,9 +63,9 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
 
 def _cut_off(name: str, error: Exception) -> Returned:
     """Return what a rollback without credentials comes to: what ECS took of it goes on, and nobody can see it."""
-    found = failure("the rollback was cut off", error)
-    lines = [found.what, *found.evidence, then(found, f"./inv rollback -e {name}")]
-    return Returned(Verdict.STILL_ROLLING, "the rollback was cut off", lines)
+    found = diagnose(error)
+    lines = [*found.evidence, f"{found.remedy}, then ./inv rollback -e {name}"]
+    return Returned(Verdict.STILL_ROLLING, f"the rollback was cut off: {found.sentence}", lines)
 
 
 def _judge(context: Context, good: Manifest, found: Verdict, words: list[str]) -> Returned:

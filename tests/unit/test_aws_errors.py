@@ -265,9 +265,7 @@ def test_a_token_of_a_job_that_a_role_does_not_take_is_explained(monkeypatch: py
     assert "repository, branch, environment" in found.next
 
 
-def test_another_next_step_takes_the_place_of_the_same_command() -> None:
+def test_a_remedy_is_the_next_step_without_what_to_repeat() -> None:
     found = errors.failure("", exceptions.UnauthorizedSSOTokenError())  # type: ignore[no-untyped-call]
-    assert errors.then(found, "./inv deploy --resume").endswith(
-        "PROFILE=NAME of a profile you have, then ./inv deploy --resume"
-    )
-    assert errors.then(Failure("x", next="look"), "y") == "fix that, then y"
+    assert errors.remedy(found) == "aws configure sso, or AWS_PROFILE=NAME of a profile you have"
+    assert errors.remedy(Failure("x", next="look")) == "fix that"
