@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from stackhand import ROOT, defect, engines, model, ownership, settings
+from stackhand.aws import errors
 from stackhand.console import COUNTS_EVERY
 from stackhand.engines.engine import Engine
 from stackhand.failure import Failure
@@ -46,7 +47,7 @@ class Action(ActionBase):  # type: ignore[misc]
         except AnsibleError:  # which Ansible tells itself
             raise
         except Exception as error:
-            return _failed(defect.of(str(self._task.action), error))
+            return _failed(errors.failure_of(error) or defect.of(str(self._task.action), error))
         if "step" in result:
             result["step"].setdefault("seconds", time.monotonic() - began)
         return result

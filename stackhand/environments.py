@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT, packages
+from stackhand.aws.session import client
 from stackhand.failure import ExitCode, Failure
 
 FOLDER = ROOT / "terraform" / "environments"
@@ -47,20 +47,7 @@ class Environment:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client that gives up in bounded time; `AWS_ENDPOINT_URL` is honoured."""
-        made = session()
-        from botocore.config import Config
-
-        config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
-        return made.client(service, region_name=self.region, config=config)
-
-
-@cache
-def session() -> Any:
-    """Return this process's boto3 session, which reads the description of each service only once."""
-    packages.CLOUD.ensure()
-    import boto3
-
-    return boto3.session.Session()
+        return client(service, self.region)
 
 
 def known() -> list[str]:

@@ -43,8 +43,11 @@ class Verb(Task):  # type: ignore[type-arg]
         except Exception as error:
             if isinstance(error, OSError) and streams.error_of(sys.stdout):
                 raise Exit(code=int(ExitCode.DONE)) from None  # full, closed, or read by nobody: see streams.finish
-            self._tell(defect.of(self.name, error), as_json=bool(kwargs.get("json")))
-            raise Exit(code=int(ExitCode.FAILED)) from error
+            from stackhand.aws import errors  # which most verbs never need
+
+            found = errors.failure_of(error) or defect.of(self.name, error)
+            self._tell(found, as_json=bool(kwargs.get("json")))
+            raise Exit(code=int(found.code)) from error
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the flags; Invoke takes each help text away with the first call, and we ask more than once."""

@@ -48,7 +48,7 @@ def take(*, environment: str, database: str, at: str) -> None:
     if moment:
         name = point_in_time.snapshot(chosen, there, moment, console.tell)
     else:
-        name = rds.take(chosen, identifier).name
+        name = rds.take(chosen, identifier)
         console.tell(f"{name}: RDS takes it; minutes")
         rds.wait(chosen, name)
     console.say(name)

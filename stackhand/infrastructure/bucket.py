@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+from stackhand.aws import errors
+from stackhand.aws.diagnosis import Kind
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 
 KEPT_VERSIONS_DAYS = 90
+NOT_THERE = 404
+KEEP_VERSIONS = "aws s3api put-bucket-versioning --versioning-configuration Status=Enabled --bucket"
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}, "BucketKeyEnabled": True}]}
 
@@ -34,37 +40,54 @@ def make(environment: Environment) -> list[str]:
     Raises:
         Failure: somebody else has a bucket of that name, or it is there and was never versioned.
     """
+    name, done = environment.bucket, []
     client = environment.client("s3")
     if exists(environment):
-        if client.get_bucket_versioning(Bucket=environment.bucket).get("Status") != "Enabled":
+        with errors.as_failure(f"The bucket {name} cannot be looked at"):
+            versioning = client.get_bucket_versioning(Bucket=name).get("Status")
+        if versioning != "Enabled":
             raise _unversioned(environment)
-        done = []
     else:
-        elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": environment.region}}
-        client.create_bucket(Bucket=environment.bucket, **({} if environment.region == "us-east-1" else elsewhere))
-        client.put_bucket_versioning(Bucket=environment.bucket, VersioningConfiguration={"Status": "Enabled"})
-        done = [f"bucket {environment.bucket} in {environment.region}", "every version of an object is kept"]
-    return [*done, *_settings(environment, client)]
+        done = _create(environment, client)
+    with errors.as_failure(f"The bucket {name} cannot be looked at", ExitCode.FAILED if done else None):
+        lacking = list(_lacking(client, name))
+    with errors.as_failure(f"The bucket {name} is there, and not all of its settings are", ExitCode.FAILED):
+        for setting, apply in lacking:
+            apply()
+            done.append(setting)
+    return done
 
 
-def _settings(environment: Environment, client: Any) -> list[str]:
-    bucket, done = environment.bucket, []
+def _create(environment: Environment, client: Any) -> list[str]:
+    name = environment.bucket
+    place = {"CreateBucketConfiguration": {"LocationConstraint": environment.region}}
+    with errors.as_failure(f"The bucket {name} cannot be made"):
+        client.create_bucket(Bucket=name, **({} if environment.region == "us-east-1" else place))
+    # The next bootstrap would take a bucket that was never versioned for somebody else's.
+    repeat = f"{KEEP_VERSIONS} {name} && ./inv bootstrap -e {environment.name}"
+    with errors.as_failure(f"The bucket {name} is there, and keeps no versions yet", ExitCode.FAILED, repeat=repeat):
+        client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return [f"bucket {name} in {environment.region}", "every version of an object is kept"]
+
+
+def _lacking(client: Any, bucket: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield each setting that the bucket lacks: its description, and the call that applies it."""
+    named = {"Bucket": bucket}
     if _ask(client.get_public_access_block, "PublicAccessBlockConfiguration", bucket) != BLOCKED:
-        client.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=BLOCKED)
-        done.append("nobody outside the account can be let in")
+        block = partial(client.put_public_access_block, **named, PublicAccessBlockConfiguration=BLOCKED)
+        yield "nobody outside the account can be let in", block
     rules = (_ask(client.get_bucket_encryption, "ServerSideEncryptionConfiguration", bucket) or {}).get("Rules", [{}])
     if rules[0].get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm") != "aws:kms":
-        client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=ENCRYPTION)
-        done.append("encrypted with a key of KMS")
+        encrypt = partial(client.put_bucket_encryption, **named, ServerSideEncryptionConfiguration=ENCRYPTION)
+        yield "encrypted with a key of KMS", encrypt
     policy = _policy(bucket)
     plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http:")  # an emulator, which the policy would lock out
     if not plain and json.loads(_ask(client.get_bucket_policy, "Policy", bucket) or "null") != policy:
-        client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
-        done.append("nothing but TLS is answered")
+        yield "nothing but TLS is answered", partial(client.put_bucket_policy, **named, Policy=json.dumps(policy))
     if not _ask(client.get_bucket_lifecycle_configuration, "Rules", bucket):
-        client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [_lifecycle()]})
-        done.append(f"earlier versions go after {KEPT_VERSIONS_DAYS} days")
-    return done
+        rules = {"Rules": [_lifecycle()]}
+        limit = partial(client.put_bucket_lifecycle_configuration, **named, LifecycleConfiguration=rules)
+        yield f"earlier versions go after {KEPT_VERSIONS_DAYS} days", limit
 
 
 def exists(environment: Environment) -> bool:
@@ -73,21 +96,25 @@ def exists(environment: Environment) -> bool:
     Raises:
         Failure: it is, and is somebody else's.
     """
-    client = environment.client("s3")
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        client.head_bucket(Bucket=environment.bucket, ExpectedBucketOwner=environment.account)
+        environment.client("s3").head_bucket(Bucket=environment.bucket, ExpectedBucketOwner=environment.account)
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status == 404:  # noqa: PLR2004 - not there
+        if status == NOT_THERE:
             return False
+        found = errors.diagnose(error)
+        if found.kind is not Kind.DENIED:
+            raise errors.failure(f"The bucket {environment.bucket} cannot be looked at", error) from error
         raise Failure(
             f"The bucket {environment.bucket} is not yours to use (S3 answers {status}).",
-            evidence=["somebody else has a bucket of that name, or your role may not see it"],
-            next=f"look at your role; else change stack in terraform/environments/{environment.name}.tfvars",
+            evidence=["somebody else has a bucket of that name, or your role may not see it (s3:ListBucket)"],
+            next=f"{found.remedy}; else change stack in terraform/environments/{environment.name}.tfvars",
             code=ExitCode.PREFLIGHT,
         ) from error
+    except BotoCoreError as error:
+        raise errors.failure(f"The bucket {environment.bucket} cannot be looked at", error) from error
     return True
 
 
@@ -129,7 +156,6 @@ def _unversioned(environment: Environment) -> Failure:
     return Failure(
         f"The bucket {environment.bucket} is there already, and forgets earlier versions of an object.",
         evidence=["a state that is overwritten by mistake could not be brought back", "we did not make it so"],
-        next="if it is meant for this: aws s3api put-bucket-versioning --versioning-configuration Status=Enabled "
-        f"--bucket {environment.bucket}",
+        next=f"if it is meant for this: {KEEP_VERSIONS} {environment.bucket}",
         code=ExitCode.PREFLIGHT,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT
+from stackhand.aws import clock, profiles
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 
@@ -32,12 +33,13 @@ def failure(environment: Environment, what: str, said: Sequence[dict[str, Any]],
     text = "\n".join(f"{each.get('summary', '')}\n{each.get('detail', '')}" for each in said)
     if "Error acquiring the state lock" in text:
         return _locked(environment, text)
+    renewal, synchronization = profiles.renewal(), clock.synchronization()
     for pattern, sentence, mend in KNOWN:
         if re.search(pattern, text, re.IGNORECASE):
             return Failure(
                 sentence.format(name=environment.name, account=environment.account),
                 evidence=_lines(said)[:SHOWN],
-                next=mend.format(name=environment.name),
+                next=mend.format(name=environment.name, renewal=renewal, synchronization=synchronization),
                 code=ExitCode.PREFLIGHT,
             )
     return Failure(
@@ -54,9 +56,17 @@ KNOWN = (
         "name your network's bundle of certificates: SSL_CERT_FILE=/path/to/bundle.pem, then repeat the command",
     ),
     (
-        r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is",
+        (
+            r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is"
+            r"|failed to get shared config profile|SSO (session|token)|refresh cached credentials"
+        ),
         "AWS does not know who you are.",
-        "log in (aws sso login, or AWS_PROFILE=...), then repeat the command",
+        "{renewal}, then repeat the command",
+    ),
+    (
+        r"Signature (expired|not yet current)|RequestTimeTooSkewed",
+        "This machine's clock differs from AWS's.",
+        "{synchronization}, then repeat the command",
     ),
     (
         r"AWS account ID not allowed",

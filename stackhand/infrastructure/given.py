@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT, schema, values
+from stackhand.aws.errors import code_of, failure
 from stackhand.composefile import FILE, read
 from stackhand.environments import FOLDER, Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure.description import FILLED, REQUIRED, environment_of
 from stackhand.release import parameters
-from stackhand.release.aws import code_of, failure
 from stackhand.release.preflight import CANNOT_TELL
 
 OUTPUT = "given_secrets"

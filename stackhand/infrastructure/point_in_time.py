@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from stackhand.aws.errors import as_failure
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import rds
@@ -35,12 +36,13 @@ def snapshot(environment: Environment, source: dict[str, Any], at: datetime, tel
     copy = f"{database}-at-{at:%y%m%d%H%M%S}"  # a name of RDS has 63 letters
     tell(f"{copy}: a copy of {database} as it was at {at.isoformat(timespec='seconds')}; about as long as a new one")
     try:
-        with rds.as_failure(f"{database} cannot be copied as it was at {at.isoformat(timespec='seconds')}"):
+        with as_failure(f"{database} cannot be copied as it was at {at.isoformat(timespec='seconds')}"):
             client = environment.client("rds")
             client.restore_db_instance_to_point_in_time(**_arguments(source, copy, at))
+        with as_failure(f"The copy {copy} is not ready", ExitCode.FAILED):
             waiter = client.get_waiter("db_instance_available")
             waiter.wait(DBInstanceIdentifier=copy, WaiterConfig={"Delay": 30, "MaxAttempts": 240})
-        name = rds.take(environment, copy).name
+        name = rds.take(environment, copy)
         tell(f"{name}: RDS takes it; minutes")
         rds.wait(environment, name)
     except BaseException:
@@ -48,7 +50,7 @@ def snapshot(environment: Environment, source: dict[str, Any], at: datetime, tel
         remove += f"--skip-final-snapshot --db-instance-identifier {copy}"
         tell(f"the copy may be there still; to remove it: {remove}")
         raise
-    with rds.as_failure(f"The snapshot {name} is there, and the copy {copy} could not be removed"):
+    with as_failure(f"The snapshot {name} is there, and the copy {copy} could not be removed", ExitCode.FAILED):
         client.delete_db_instance(DBInstanceIdentifier=copy, SkipFinalSnapshot=True, DeleteAutomatedBackups=True)
     return name
 

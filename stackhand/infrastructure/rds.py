@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from stackhand.aws.errors import as_failure, code_of, expired
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.release.aws import code_of, failure
 
 STAMP = "%Y%m%d-%H%M%S"
 RESTORED = "RestoredFrom"
@@ -56,7 +54,9 @@ def snapshots(environment: Environment) -> list[Snapshot]:
         entries = [each for page in pages for each in page["DBSnapshots"]]
     states: dict[str, str] = {}
     mine = [each for each in entries if each["DBInstanceIdentifier"].startswith(prefix) and _ours(environment, each)]
-    return sorted((_snapshot(environment, each, states) for each in mine), key=lambda each: each.created, reverse=True)
+    with as_failure(f"The keys of the snapshots of {environment.name} cannot be looked up"):
+        found = [_snapshot(environment, each, states) for each in mine]
+    return sorted(found, key=lambda each: each.created, reverse=True)
 
 
 def find(environment: Environment, name: str) -> Snapshot:
@@ -95,38 +95,28 @@ def restored_from(database: dict[str, Any]) -> str:
     return next((each["Value"] for each in database.get("TagList") or [] if each["Key"] == RESTORED), "")
 
 
-def take(environment: Environment, database: str) -> Snapshot:
-    """Begin a snapshot of a database, and return it.
+def take(environment: Environment, database: str) -> str:
+    """Begin a snapshot of a database, and return its name.
 
     Raises:
         Failure: RDS refuses.
     """
     name = f"{database}-{datetime.now(UTC):{STAMP}}"
     with as_failure(f"No snapshot of {database} can be taken"):
-        entry = environment.client("rds").create_db_snapshot(DBInstanceIdentifier=database, DBSnapshotIdentifier=name)
-    return _snapshot(environment, entry["DBSnapshot"], {})
+        environment.client("rds").create_db_snapshot(DBInstanceIdentifier=database, DBSnapshotIdentifier=name)
+    return name
 
 
 def wait(environment: Environment, snapshot: str) -> None:
     """Wait until a snapshot is complete.
 
     Raises:
-        Failure: it fails, or takes more than an hour.
+        Failure: it fails, takes more than an hour, or nobody can be asked any more; RDS goes on with it then.
     """
-    with as_failure(f"The snapshot {snapshot} is not complete"):
+    repeat = f"./inv cloud.snapshots -e {environment.name}"
+    with as_failure(f"The snapshot {snapshot} is not complete", ExitCode.FAILED, repeat=repeat):
         waiter = environment.client("rds").get_waiter("db_snapshot_available")
         waiter.wait(DBSnapshotIdentifier=snapshot, WaiterConfig={"Delay": 10, "MaxAttempts": 360})
-
-
-@contextmanager
-def as_failure(what: str) -> Iterator[None]:
-    """Turn AWS's errors into a failure."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise failure(what, error) from error
 
 
 def _ours(environment: Environment, entry: dict[str, Any]) -> bool:
@@ -162,6 +152,8 @@ def _key_state(environment: Environment, key: str) -> str:
     try:
         key_data = environment.client("kms").describe_key(KeyId=key)["KeyMetadata"]
     except Exception as error:
+        if expired(error):
+            raise
         return "deleted" if code_of(error) == "NotFoundException" else "unknown"
     state = str(key_data.get("KeyState", "Enabled"))
     if state == "PendingDeletion" and key_data.get("DeletionDate"):

@@ -8,12 +8,12 @@ import os
 from abc import abstractmethod
 from typing import Any
 
-from stackhand import environments
+from stackhand import environments, packages
 from stackhand.action import Action
+from stackhand.aws import errors, session
 from stackhand.failure import ExitCode, Failure
 from stackhand.playbook import INTERRUPTED_TO
 from stackhand.release import lease
-from stackhand.release.aws import failure
 from stackhand.release.context import Context, Pace
 from stackhand.release.manifest import Manifest, parse
 from stackhand.release.waiting import Clock, Interrupted
@@ -21,13 +21,14 @@ from stackhand.release.waiting import Clock, Interrupted
 
 def _warm_up() -> None:
     """Load in Ansible's own process what each of the workers that it forks would have to load again: half a second."""
-    with contextlib.suppress(ImportError):
-        import boto3  # noqa: F401 - may be missing, which a verb mends
+    if not packages.CLOUD.current():  # a verb installs them
+        return
+    with contextlib.suppress(Exception):  # such as a profile that is not here: the action that needs it reports it
         import hcl2
 
         hcl2.loads("")
         for service in ("s3", "ecs"):
-            environments.session().client(service, region_name="us-east-1")
+            session.client(service, "us-east-1")
 
 
 _warm_up()
@@ -80,9 +81,7 @@ class ReleaseAction(Action):
             return error
         if isinstance(error, Interrupted):
             return Failure("Interrupted; no service was touched.", code=ExitCode.INTERRUPTED)
-        if type(error).__module__.startswith("botocore"):
-            return failure(f"{type(self).words} failed", error)
-        return None
+        return errors.failure_of(error, f"{type(self).words} failed")
 
     def _tell_interrupted(self, found: Failure, clock: Clock) -> None:
         """Tell a failure at once when we are interrupted: nobody may be left to tell it for us."""

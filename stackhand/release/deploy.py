@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from stackhand import console, environments, packages, playbook
+from stackhand.aws.errors import remedy
 from stackhand.failure import ExitCode, Failure
 from stackhand.local import confirm
 from stackhand.ndjson import Lines
@@ -133,8 +134,13 @@ def _interrupted(environment: str) -> Failure:
 
     try:
         newest = next(Releases(Store(environments.load(environment))).newest_first(), None)
-    except Failure:
-        newest = None
+    except Failure as error:
+        return Failure(
+            "Interrupted; whether a service was touched is not known.",
+            evidence=[error.what, *error.evidence],
+            next=f"{remedy(error)}, then ./inv cloud.status -e {environment}",
+            code=ExitCode.INTERRUPTED,
+        )
     ordered = _ordered(newest) if newest and newest.open else []
     return Failure(
         f"Interrupted; what was ordered goes on in {environment} without us." if ordered else "Interrupted.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stackhand.aws.errors import failure, remedy
 from stackhand.failure import ExitCode, Failure
-from stackhand.release.aws import expired, failure, message_of
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest
 from stackhand.release.rollout import Rolling
@@ -47,13 +47,12 @@ def lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -
     name = manifest.environment
     if not rolling:
         return failure(f"The rollout to {name} was not begun", error)
-    if not expired(error):
-        return failure(f"The rollout to {name} cannot be watched any more", error, ExitCode.STILL_ROLLING)
-    return Failure(
-        f"The credentials expired while {manifest.commit[:12]} was rolled out to {name}; ECS goes on without us.",
-        evidence=[*_words(manifest, rolling), message_of(error)],
-        next=f"log in again, then ./inv deploy -e {name} --resume",
-        code=ExitCode.STILL_ROLLING,
+    return failure(
+        f"{manifest.commit[:12]} cannot be watched any more in {name}, where ECS goes on without us",
+        error,
+        ExitCode.STILL_ROLLING,
+        repeat=f"./inv deploy -e {name} --resume",
+        evidence=_words(manifest, rolling),
     )
 
 
@@ -66,7 +65,7 @@ def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling
     return Failure(
         f"{manifest.commit[:12]} was ordered in {name}, and that could not be recorded; ECS goes on without us.",
         evidence=[*_words(manifest, rolling or {}), error.what, *error.evidence],
-        next=f"mend that, then ./inv deploy -e {name} --resume",
+        next=f"{remedy(error)}, then ./inv deploy -e {name} --resume",
         code=ExitCode.STILL_ROLLING,
     )
 

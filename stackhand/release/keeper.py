@@ -132,6 +132,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     watched = (int(request["pid"]), float(request["born"]))
     from stackhand import environments
+    from stackhand.aws import errors
     from stackhand.release.lease import RENEWED, Holder
     from stackhand.release.store import Store
 
@@ -148,7 +149,10 @@ def main() -> None:
             float(request["patience"]),
             lambda text: _say({"waiting": text}),
         )
-    except Failure as failure:
+    except Exception as error:
+        failure = error if isinstance(error, Failure) else errors.failure_of(error)
+        if failure is None:
+            raise
         _say({"failure": failure.to_dict()})
         return
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from stackhand.release.aws import code_of, transient
+from stackhand.aws.errors import code_of, transient
 from stackhand.release.target import Service
 
 TAIL = 30

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from stackhand.aws.diagnosis import Kind
+from stackhand.aws.errors import diagnose, failure, message_of, transient
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import logs
-from stackhand.release.aws import message_of, transient
 from stackhand.release.target import Service, Target
 from stackhand.release.waiting import Clock, Interrupted
 
@@ -87,6 +88,7 @@ class Migration:
             "overrides": {"containerOverrides": [{"name": service.container, "command": service.migrate or []}]},
         }
         reasons: list[str] = []
+        refused: Exception | None = None
         for attempt in range(CAPACITY):
             if attempt:
                 self.clock.sleep(self.poll * 5)
@@ -97,6 +99,7 @@ class Migration:
             except Exception as error:
                 reasons = [message_of(error)]
                 if not transient(error):
+                    refused = error
                     break
                 self.started = True
                 continue
@@ -106,6 +109,9 @@ class Migration:
             reasons = _reasons(answer)
         if self.started:
             reasons.append(f"ECS may have started it all the same: aws ecs list-tasks --cluster {words['cluster']}")
+        elif refused is not None and diagnose(refused).kind is not Kind.REFUSED:
+            what = f"The migration of {self.name} could not be started, and no service was touched"
+            raise failure(what, refused) from refused
         raise self._failure("could not be started", reasons)
 
     def _wait(self, task: str, follower: logs.Follower, said: list[str]) -> dict[str, Any]:
@@ -161,7 +167,8 @@ class Migration:
             words = f"was interrupted, and {self._stop(task, 'interrupted')}"
             return self._failure(words, [f"task {task}"], ExitCode.INTERRUPTED)
         words = f"cannot be watched any more, and {self._stop(task, 'nobody can watch it')}"
-        return self._failure(words, [f"task {task}", message_of(error)])
+        meaning = failure("", error, repeat="deploy again")
+        return self._failure(words, [f"task {task}", meaning.what, *meaning.evidence], repair=meaning.next)
 
     def _stop(self, task: str, reason: str) -> str:
         """Stop a task, and say whether that went well; it may also have ended by itself."""
@@ -173,11 +180,17 @@ class Migration:
             return f"may go on ({message_of(error)}); {by_hand} ends it"
         return "was stopped"
 
-    def _failure(self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED) -> Failure:
+    def _failure(
+        self,
+        what: str,
+        evidence: list[str],
+        code: ExitCode = ExitCode.DEPLOY_FAILED,
+        repair: str = "fix it, then deploy again",
+    ) -> Failure:
         return Failure(
             f"The migration of {self.name} {what}; no service was touched.",
             evidence=evidence,
-            next="mend it, then deploy again",
+            next=repair,
             code=code,
         )
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stackhand.aws.errors import code_of
 from stackhand.failure import Failure
 from stackhand.release import drift, prepare, registry, snapshots, source, target, taskdefinition
-from stackhand.release.aws import code_of
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Migration
 from stackhand.release.target import Service, Target

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from stackhand.aws.errors import code_of, failure, message_of
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import network, parameters
-from stackhand.release.aws import code_of, failure, message_of
 from stackhand.release.target import Target
 
 CANNOT_TELL = frozenset(
@@ -129,17 +129,13 @@ class Preflight:
                     yield f"{name}: the load balancer asks {group['HealthCheckPath']}, not {service.health_path}"
 
     def network(self) -> Iterator[str]:
-        """The tasks can reach ECR and the logs: their subnets have a way out, or endpoints."""
-        wanted = sorted({subnet for each in self.target.services.values() for subnet in each.subnets})
-        if not wanted:
+        """The subnets and security groups exist, and the tasks reach ECR and the logs: by a route, or by endpoints."""
+        if not any(each.subnets for each in self.target.services.values()):
             return
         if self.environment.emulated:
             self.notes.append("not checked, subnets: an emulator's tasks need no route")
             return
-        found = self._ask("subnets", lambda: network.ways_out(self._client("ec2"), wanted))
-        for subnet in wanted:
-            if found is not None and not found.get(subnet, False):
-                yield f"the subnet {subnet} has no route out and its network no endpoints: tasks could not pull images"
+        yield from self._ask("subnets", lambda: [*network.problems(self._client("ec2"), self.target.services)]) or []
 
     def images(self) -> Iterator[str]:
         """The images are in ECR, by their digest."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stackhand.aws.errors import failure
 from stackhand.failure import Failure
 from stackhand.release import manifest as manifests
 from stackhand.release import parameters, snapshots, taskdefinition
-from stackhand.release.aws import failure
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest, Migration, Part
 from stackhand.release.target import Target

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from stackhand.aws.errors import code_of
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.release.aws import code_of
 from stackhand.release.target import Service, Target
 
 MISSING = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT
+from stackhand.aws.errors import message_of
 from stackhand.environments import Environment
 from stackhand.release import logs, stopped
-from stackhand.release.aws import message_of
 from stackhand.release.rollout import Rolling
 from stackhand.release.stopped import Stopped
 from stackhand.release.target import Service, Target

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from stackhand.aws.errors import diagnose, expired, message_of
 from stackhand.failure import Failure
 from stackhand.release import snapshots, taskdefinition
-from stackhand.release.aws import message_of
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.migrating import require_way_back
@@ -55,8 +55,17 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
                 _return(context, rollout, name, target_of(manifest).services[name], part.task_definition)
         found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
     except (BotoCoreError, ClientError) as error:
+        if expired(error):
+            return _cut_off(context.environment.name, error)
         return Returned(Verdict.FAILED, "AWS refused the way back", [message_of(error)])
     return _judge(context, good, found, [each.words() for each in rollout.rolling.values()])
+
+
+def _cut_off(name: str, error: Exception) -> Returned:
+    """Return what a rollback without credentials comes to: what ECS took of it goes on, and nobody can see it."""
+    found = diagnose(error)
+    lines = [*found.evidence, f"{found.remedy}, then ./inv rollback -e {name}"]
+    return Returned(Verdict.STILL_ROLLING, f"the rollback was cut off: {found.sentence}", lines)
 
 
 def _judge(context: Context, good: Manifest, found: Verdict, words: list[str]) -> Returned:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stackhand.aws.errors import expired, message_of, transient
 from stackhand.release import snapshots, verdict
-from stackhand.release.aws import expired, message_of, transient
 from stackhand.release.targets import Targets
 from stackhand.release.verdict import Order, Snapshot, Verdict
 from stackhand.release.waiting import Clock, Say

@@ -9,9 +9,9 @@ import sys
 from typing import Any
 
 from stackhand import console, inherited
+from stackhand.aws.errors import failure, message_of
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import standing
-from stackhand.release.aws import failure, message_of
 from stackhand.release.target import Target
 
 PLUGIN = "session-manager-plugin"

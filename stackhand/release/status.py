@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from stackhand import console
+from stackhand.aws.errors import failure
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import drift, lease, snapshots, standing
-from stackhand.release.aws import failure
 from stackhand.release.manifest import Manifest
 from stackhand.release.standing import Standing
 from stackhand.release.verdict import COMPLETED, FAILED, Deployment

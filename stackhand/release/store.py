@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from stackhand.aws.diagnosis import Kind
+from stackhand.aws.errors import code_of, diagnose, failure
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.release.aws import code_of, failure
+from stackhand.infrastructure import account
 
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
@@ -126,4 +128,6 @@ class Store:
                 next=f"./inv bootstrap -e {name}",
                 code=ExitCode.PREFLIGHT,
             )
+        if diagnose(error).kind is Kind.DENIED:
+            account.check(self.environment)  # for a verb that only reads, the first to notice another account
         return failure(f"The bucket {self.bucket} cannot be used", error)

@@ -46,7 +46,10 @@ def probe(context: Context, manifest: Manifest) -> str:
             code=ExitCode.UNHEALTHY,
         )
     context.note(f"the probe failed: {problems[0]}")
-    good = context.releases.current()
+    try:
+        good = context.releases.current()
+    except Failure as error:
+        raise unrecorded(manifest, error) from error
     raise go_back_and_tell(context, manifest, good, "every task runs, but the probe failed", problems)
 
 

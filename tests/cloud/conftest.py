@@ -117,8 +117,8 @@ def tick() -> float:
 
 
 @pytest.fixture(scope="session")
-def subnet(moto: str) -> str:
-    """A subnet of what Terraform would have made, once for all tests."""
+def network(moto: str) -> tuple[str, str]:
+    """A subnet and a security group of what Terraform would have made, once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
         for key, value in _settings(moto).items():
             patch.setenv(key, value)
@@ -126,7 +126,7 @@ def subnet(moto: str) -> str:
 
 
 @pytest.fixture
-def cloud(moto: str, subnet: str, tick: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(moto: str, network: tuple[str, str], tick: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An environment with two services that run, a bucket of its own, and nothing released to it yet."""
     world = World(tick)
     with serving(world) as address:
@@ -145,7 +145,7 @@ def cloud(moto: str, subnet: str, tick: float, monkeypatch: pytest.MonkeyPatch) 
             world.create(name, f"{_repository(name)}@sha256:{'0' * 64}")
         said: list[str] = []
         context = Context(environment, said.append, said.append, TurnedClock(world), pace=Pace(probe_timeout=4.0))
-        yield Cloud(environment, world, context, said, output(address, subnet), settings)
+        yield Cloud(environment, world, context, said, output(address, *network), settings)
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def _settings(moto: str) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": moto}
 
 
-def output(url: str, subnet: str) -> dict[str, Any]:
+def output(url: str, subnet: str, group: str = "sg-1") -> dict[str, Any]:
     """Return Terraform's output `release`."""
     services = {
         name: {
@@ -186,7 +186,7 @@ def output(url: str, subnet: str) -> dict[str, Any]:
             "paths": ["/*"] if name == "web" else ["/health*", "/version"],
             "probe": True if name == "web" else {"path": "/health/all", "version": "/version"},
             "subnets": [subnet],
-            "security_groups": ["sg-1"],
+            "security_groups": [group],
             "log_group": f"/shop/{name}",
             "log_stream_prefix": "ecs",
             "min": 1,
@@ -211,8 +211,8 @@ def _repository(name: str) -> str:
     return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop-{name}"
 
 
-def _furnish(environment: Environment) -> str:
-    """Make what Terraform would have made, and return a subnet."""
+def _furnish(environment: Environment) -> tuple[str, str]:
+    """Make what Terraform would have made, and return a subnet and a security group."""
     client = environment.client
     client("ssm").put_parameter(Name="/shop/staging/password", Value="one", Type="SecureString")
     trust = {"Statement": [{"Action": "sts:AssumeRole", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
@@ -225,4 +225,5 @@ def _furnish(environment: Environment) -> str:
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
     table = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"][0]["RouteTableId"]
     ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
-    return str(ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"])
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+    return subnet, ec2.create_security_group(GroupName="api", Description="api", VpcId=vpc)["GroupId"]

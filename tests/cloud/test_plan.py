@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackhand import environments
+from stackhand.aws.session import session
 from stackhand.infrastructure import account, bucket
 from stackhand.release import lease, plan, source
 from stackhand.release.context import Context
@@ -89,7 +89,7 @@ def test_the_role_of_a_pull_request_may_ask_what_a_plan_asks_and_no_more(cloud: 
         asked.add(ACTIONS.get(name, name))
         keys.update([params["Key"]] if "Key" in params else [])
 
-    events = environments.session().events
+    events = session().events
     events.register("provide-client-params", note)
     try:
         account.check(cloud.environment)

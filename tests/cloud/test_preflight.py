@@ -58,6 +58,22 @@ def test_everything_that_is_missing_is_told_together(cloud: Cloud) -> None:
     )
 
 
+def test_a_deleted_subnet_and_security_group_are_named_and_no_missing_route(cloud: Cloud) -> None:
+    ec2, api = cloud.environment.client("ec2"), cloud.output["services"]["api"]
+    [there] = api["subnets"]
+    vpc = ec2.describe_subnets(SubnetIds=[there])["Subnets"][0]["VpcId"]
+    gone = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.77.0/24")["Subnet"]["SubnetId"]
+    ec2.delete_subnet(SubnetId=gone)
+    api |= {"subnets": [there, gone], "security_groups": ["sg-0123"]}
+    assert problems(cloud, cloud.output, {}) == (
+        f"api: the subnet {gone} is gone: somebody deleted it",
+        "api: the security group sg-0123 is gone: somebody deleted it",
+    )
+    for each in cloud.output["services"].values():
+        each["subnets"] = [gone]
+    assert f"web, api: the subnet {gone} is gone: somebody deleted it" in problems(cloud, cloud.output, {})
+
+
 def test_what_we_may_not_look_at_is_noted_and_no_reason_to_stop(cloud: Cloud) -> None:
     cloud.world.fail("DescribeServices", "AccessDeniedException")
     notes = Preflight(cloud.environment, target.parse(cloud.output), {}).run()

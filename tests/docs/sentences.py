@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from stackhand.failure import ExitCode
 from tests.checkout import ROOT
@@ -26,12 +26,14 @@ BEGIN, END = "<!-- sentences: python -m tests.docs.sentences -->", "<!-- end of 
 PLACES = (
     "roles/infrastructure",
     "roles/release",
-    "stackhand/aws.py",
+    "stackhand/aws",
     "stackhand/environments.py",
     "stackhand/infrastructure",
     "stackhand/release",
 )
 """Where a deploy, a rollback, a plan and their like come from."""
+ALONE = frozenset({"ALONE", ": SENTENCE."})
+"""An error of AWS where nobody says what failed: it stands in the table of AWS's errors."""
 
 
 @dataclass(frozen=True, order=True)
@@ -87,13 +89,22 @@ class Module:
     def sentences(self) -> Iterator[Sentence]:
         """Yield its failures, one for each sentence."""
         for node in ast.walk(self.tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id == "Failure"
-                and node.args
-            ):
+            if _makes(node, "Failure"):
                 yield from self._sentences(node)
+
+    def diagnoses(self) -> Iterator[Sentence]:
+        """Yield what it makes of AWS's errors: each stands behind a failure's sentence, or alone."""
+        for node in ast.walk(self.tree):
+            if _makes(node, "Diagnosis"):
+                remedy = [*node.args[3:], *(each.value for each in node.keywords if each.arg == "remedy")]
+                following = self.texts(remedy[0], node) if remedy else [Words("fix that")]
+                found: dict[str, dict[str, None]] = {}
+                for what in self.texts(node.args[1], node):
+                    for each in following:
+                        if each.text and [*what.with_("", each.choices)]:
+                            found.setdefault(what.text, {})[each.text] = None
+                where = f"{self.path.relative_to(ROOT)}:{node.lineno}"
+                yield from (Sentence((), what, tuple(nexts), where) for what, nexts in found.items())
 
     def _sentences(self, node: ast.Call) -> Iterator[Sentence]:
         given = {each.arg: each.value for each in node.keywords}
@@ -110,7 +121,9 @@ class Module:
                             nexts[following.text] = None
         # Without a sentence there is nothing to say besides what was shown.
         yield from (
-            Sentence(tuple(sorted(codes)), what, tuple(nexts), where) for what, (codes, nexts) in ends.items() if what
+            Sentence(tuple(sorted(codes)), what, tuple(nexts), where)
+            for what, (codes, nexts) in ends.items()
+            if what and what not in ALONE
         )
 
     def texts(self, node: ast.expr, at: ast.AST) -> list[Words]:
@@ -132,7 +145,7 @@ class Module:
                 yield from self._either(node, at)
             case ast.BoolOp(op=ast.Or(), values=values):
                 yield from (words for each in values for words in self.texts(each, at))
-            case ast.Call(func=ast.Attribute(value=ast.Name() as value, attr="format"), keywords=keywords):
+            case ast.Call(func=ast.Attribute(value=value, attr="format"), keywords=keywords):
                 names = {each.arg: shown(each.value) for each in keywords if each.arg}
                 for words in self.texts(value, at):
                     filled = re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[1].upper()), words.text)
@@ -256,11 +269,17 @@ class Module:
                     found[modules[module], name].append(node)
         return found
 
-    def codes(self, node: ast.expr | None, at: ast.AST) -> Iterator[Words]:
+    def codes(self, node: ast.expr | None, at: ast.AST) -> Iterator[Words]:  # noqa: C901, PLR0912 - as `_texts`
         """Yield the exit codes that an expression may come to, as texts."""
         match node:
             case None:
                 yield Words(str(int(ExitCode.FAILED)))
+            case ast.Constant(value=None):
+                yield Words("")
+            case ast.BoolOp(op=ast.Or(), values=[given, otherwise]):
+                for words in self.codes(given, at):
+                    for each in [words] if words.text else self.codes(otherwise, at):
+                        yield from words.with_(each.text if not words.text else "", each.choices)
             case ast.Attribute(value=ast.Name(id="ExitCode"), attr=name):
                 yield Words(str(int(ExitCode[name])))
             case ast.IfExp(test=test, body=body, orelse=orelse):
@@ -273,6 +292,11 @@ class Module:
                 for origin in self._origins(name, at):
                     for words in origin.module.codes(origin.node, origin.at):
                         yield from words.with_("", origin.choice)
+
+
+def _makes(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
+    """Whether an expression makes an object of a class, with something said in it."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name and bool(node.args)
 
 
 @dataclass(frozen=True)
@@ -340,19 +364,31 @@ def of(*places: str) -> list[Sentence]:
     return sorted(each for module in within for each in module.sentences())
 
 
+def diagnoses() -> list[Sentence]:
+    """Return what AWS's errors can be, each with its remedy."""
+    return sorted(each for module in modules() for each in module.diagnoses())
+
+
 def table() -> str:
     """Return the tables of all that a verb of the cloud can end with, one for each exit code."""
     found: dict[tuple[int, ...], set[tuple[str, tuple[str, ...]]]] = defaultdict(set)
     for each in of(*PLACES):
         found[each.code].add((each.what, each.next))
-    return "\n\n".join(_section(codes, rows) for codes, rows in sorted(found.items()))
+    sections = [_section(codes, rows) for codes, rows in sorted(found.items())]
+    meanings = {(each.what, each.next) for each in diagnoses()}
+    return "\n\n".join([*sections, _rows("AWS's errors", meanings)])
 
 
 def _section(codes: tuple[int, ...], rows: set[tuple[str, tuple[str, ...]]]) -> str:
-    title = " or ".join(f"{code} {ExitCode(code).name.lower().replace('_', ' ')}" for code in codes)
+    return _rows(
+        "Exit code " + " or ".join(f"{code} {ExitCode(code).name.lower().replace('_', ' ')}" for code in codes), rows
+    )
+
+
+def _rows(title: str, rows: set[tuple[str, tuple[str, ...]]]) -> str:
     cells = [[what, "; or ".join(nexts)] for what, nexts in sorted(rows)]
     lines = ["| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |" for row in cells]
-    return "\n".join([f"### Exit code {title}", "", "| what is said | next |", "|---|---|", *lines])
+    return "\n".join([f"### {title}", "", "| what is said | next |", "|---|---|", *lines])
 
 
 def written() -> str:

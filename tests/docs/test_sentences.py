@@ -27,7 +27,8 @@ SAMPLES = {"ENGINE": "compose", "TIMEOUT": "60", "PORT": "8080"}
 
 def commands() -> list[str]:
     """Return each command that is advised anywhere, with an example for what varies."""
-    nexts = {text for each in sentences.of("stackhand", "roles") for text in each.next}
+    ends = [*sentences.of("stackhand", "roles"), *sentences.diagnoses()]
+    nexts = {text for each in ends for text in each.next}
     found = {PROSE.sub("", command[0]) for text in nexts for command in COMMAND.finditer(text)}
     return sorted(
         {re.sub(r"[A-Z_]{2,}", lambda name: SAMPLES.get(name[0], "x"), each) for each in found if " " in each}
@@ -77,7 +78,7 @@ def assert_known_to_aws(words: list[str]) -> None:
     import botocore.session
     from botocore import xform_name
 
-    if words[:2] in (["sso", "login"], ["s3", "rm"], ["configure", "sso"]):
+    if words[:2] in (["sso", "login"], ["s3", "rm"], ["configure", "sso"], ["configure", "export-credentials"]):
         return
     service, operation, *rest = words
     model = botocore.session.get_session().get_service_model("s3" if service == "s3api" else service)

@@ -167,33 +167,38 @@ def test_production_is_destroyed_only_by_saying_so(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "code", "words"),
+    ("verb", "environment", "words"),
     [
         (
+            "plan",
             {"STACKHAND_TERRAFORM": "/nowhere/terraform"},
-            3,
             ["Terraform cannot be run.", "install Terraform 1.11 or newer"],
         ),
-        ({"STACKHAND_TERRAFORM": "OLD"}, 3, ["Terraform is 1.9.8", "install Terraform 1.11 or newer"]),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 3, ["AWS cannot be reached.", "look at the network"]),
+        ("plan", {"STACKHAND_TERRAFORM": "OLD"}, ["Terraform is 1.9.8", "install Terraform 1.11 or newer"]),
+        ("plan", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, ["127.0.0.1:9 cannot be reached.", "AWS_ENDPOINT_URL"]),
         (
+            "bootstrap",
             {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
-            3,
-            ["There are no credentials for AWS.", "aws sso login"],
+            ["There are no credentials for AWS.", "aws configure sso"],
+        ),
+        (  # whose actions meet it as they are loaded
+            "deploy",
+            {"AWS_PROFILE": "nobody", "AWS_CONFIG_FILE": "/dev/null"},
+            ["There is no AWS profile nobody on this machine.", "aws configure sso --profile nobody"],
         ),
     ],
-    ids=["no-terraform", "an-old-terraform", "no-network", "no-credentials"],
+    ids=["no-terraform", "an-old-terraform", "no-network", "no-credentials", "no-such-profile"],
 )
 def test_what_is_missing_is_said_before_terraform_starts(
-    cloud: Cloud, folder: Path, environment: dict[str, str], code: int, words: list[str]
+    cloud: Cloud, folder: Path, verb: str, environment: dict[str, str], words: list[str]
 ) -> None:
     if environment.get("STACKHAND_TERRAFORM") == "OLD":
         old = folder / "terraform"
         old.write_text("""#!/bin/sh\necho '{"terraform_version": "1.9.8"}'\n""")
         old.chmod(0o755)
         environment = {"STACKHAND_TERRAFORM": str(old)}
-    said = cloud.inv("plan", "-e", "staging", check=False, **environment)
-    assert said.code == code, said.out + said.err
+    said = cloud.inv(verb, "-e", "staging", check=False, **environment)
+    assert said.code == 3, said.out + said.err
     assert all(word in said.err for word in words), said.err
     assert "Traceback" not in said.out + said.err
 

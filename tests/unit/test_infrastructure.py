@@ -165,6 +165,18 @@ Lock Info:
         ),
         ("No valid credential sources found", "", "AWS does not know who you are.", ExitCode.PREFLIGHT),
         (
+            "configuring Terraform AWS Provider",
+            "failed to refresh cached credentials, refresh cached SSO token failed, unable to refresh SSO token",
+            "AWS does not know who you are.",
+            ExitCode.PREFLIGHT,
+        ),
+        (
+            "Retrieving AWS account details",
+            "api error SignatureDoesNotMatch: Signature expired: 20260131T120000Z is now earlier than 20260131T123500Z",
+            "This machine's clock differs from AWS's.",
+            ExitCode.PREFLIGHT,
+        ),
+        (
             "Failed to query available provider packages",
             "",
             "Terraform could not get its providers.",
@@ -184,7 +196,7 @@ Lock Info:
         ),
         ("creating VPC", "VpcLimitExceeded", "staging could not be applied.", ExitCode.FAILED),
     ],
-    ids=["locked", "nobody", "no-providers", "certificate", "not-allowed", "anything-else"],
+    ids=["locked", "nobody", "session-over", "clock", "no-providers", "certificate", "not-allowed", "anything-else"],
 )
 def test_an_error_of_terraform_is_one_paragraph(summary: str, detail: str, what: str, code: ExitCode) -> None:
     said = [{"summary": summary, "detail": detail, "address": "aws_vpc.main"}]

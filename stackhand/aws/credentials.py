@@ -1,0 +1,168 @@
+"""What is wrong with our credentials for AWS, and what fixes it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+
+from stackhand.aws.diagnosis import Diagnosis, Kind, answer_of, code_of, detail_of, message_of, names_of
+from stackhand.aws.profiles import known, profile, renewal, source
+
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+REJECTED = frozenset(
+    {
+        "AuthFailure",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+ASKED_FOR = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials"})
+NAMED = re.compile(r"\b(?:AWS|REQUESTS)_[A-Z_]+\b")
+WRONG = (
+    ("ConfigNotFound", "AWS's configuration file is not there", "correct {setting}"),
+    ("ConfigParseError", "AWS's configuration file cannot be read", "correct {setting}"),
+    ("InvalidConfigError", "the configuration of AWS profile {profile} is not valid", "correct {setting}"),
+    ("InvalidIMDSEndpointError", "the address of this machine's metadata service is not valid", "correct {setting}"),
+    (
+        "InvalidIMDSEndpointModeError",
+        "the address of this machine's metadata service is not valid",
+        "correct {setting}",
+    ),
+    ("MetadataRetrievalError", "this machine's metadata service gives no credentials", "{renewal}"),
+    (
+        "MissingDependencyException",
+        "the way in that AWS profile {profile} asks for needs a package that is not here",
+        'eval "$(aws configure export-credentials --profile {profile} --format env)"',
+    ),
+    ("NoAuthTokenError", "there is no token for AWS", "{renewal}"),
+    ("PartialCredentialsError", "the credentials are not complete", "add {missing}"),
+    ("UnknownCredentialError", "AWS profile {profile} names no source of credentials", "correct {setting}"),
+    ("UnknownTokenProviderError", "AWS profile {profile} names no source of tokens", "correct {setting}"),
+)
+"""Why there are no credentials, by botocore's class, and what fixes it."""
+
+
+def diagnose(error: BaseException) -> Diagnosis | None:
+    """Return what is wrong with our credentials; None when an error is not about them."""
+    names, code = list(names_of(error)), code_of(error)
+    for name in names:
+        if name in DIAGNOSES:
+            return DIAGNOSES[name](error)
+    return _wrong(error, names) or (_over(error) if code in EXPIRED else _rejected(error) if code in REJECTED else None)
+
+
+def _wrong(error: BaseException, names: Sequence[str]) -> Diagnosis | None:
+    missing = detail_of(error, "cred_var")
+    for name, sentence, remedy in WRONG:
+        if name in names:
+            return Diagnosis(
+                Kind.NO_CREDENTIALS,
+                sentence.format(profile=profile()),
+                _evidence(error),
+                remedy.format(profile=profile(), renewal=renewal(), setting=_setting(error), missing=missing),
+            )
+    return None
+
+
+def _rejected(error: BaseException) -> Diagnosis:
+    note = "AWS responds the same where a region is not enabled for the account"
+    return Diagnosis(Kind.NO_CREDENTIALS, f"AWS does not accept {source()}", [message_of(error), note], renewal())
+
+
+def _missing(_error: BaseException) -> Diagnosis:
+    sources = f"no AWS_ACCESS_KEY_ID, nothing usable in profile {profile()}, and no role of this machine's"
+    return Diagnosis(Kind.NO_CREDENTIALS, "there are no credentials for AWS", [sources], renewal())
+
+
+def _not_granted(error: BaseException) -> Diagnosis:
+    return _none(f"AWS profile {profile()} may not log in", error, "have signin:CreateOAuth2Token granted to you")
+
+
+def _unknown(error: BaseException) -> Diagnosis:
+    name, there = detail_of(error, "profile"), sorted(known())
+    chosen = next((each for each in ("AWS_DEFAULT_PROFILE", "AWS_PROFILE") if each in os.environ), "AWS_PROFILE")
+    file = os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
+    evidence = [f"{chosen}={os.environ.get(chosen, '')}", f"profiles in {file}: {', '.join(there) or 'none'}"]
+    if not name:
+        return Diagnosis(Kind.UNKNOWN_PROFILE, f"{chosen} is set, and empty", evidence, f"unset {chosen}")
+    remedy = f"set {chosen} to one of them" if there else f"aws configure sso --profile {name}"
+    return Diagnosis(Kind.UNKNOWN_PROFILE, f"there is no AWS profile {name} on this machine", evidence, remedy)
+
+
+def _over(error: BaseException) -> Diagnosis:
+    if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("GITHUB_ACTIONS"):
+        return Diagnosis(Kind.EXPIRED, "the credentials expired", [message_of(error)], renewal())
+    sentence = f"the session of AWS profile {profile()} has expired, or was never begun"
+    return Diagnosis(Kind.EXPIRED, sentence, [message_of(error)], renewal())
+
+
+def _not_retrieved(error: BaseException) -> Diagnosis:
+    """Say why credentials could not be fetched, from AWS's answer where it was asked for them."""
+    cause, provider = error.__cause__, detail_of(error, "provider")
+    code = code_of(cause) if cause else ""
+    if code in EXPIRED or "still expired" in str(cause):
+        return _over(cause or error)
+    if provider == "assume-role-with-web-identity":
+        return _web_identity(cause or error)
+    if getattr(cause, "operation_name", "") in ASKED_FOR and cause is not None and answer_of(cause):
+        trust = "have its trust policy name who you are, or use another profile"
+        return _none(f"AWS does not let profile {profile()} take its role", cause, trust)
+    if isinstance(cause, EOFError):
+        code_asked = (
+            f'type its code here: eval "$(aws configure export-credentials --profile {profile()} --format env)"'
+        )
+        return _none(f"AWS profile {profile()} asks for a code (MFA), and nobody can type it", error, code_asked)
+    if provider == "custom-process":
+        why = f"see why: aws configure export-credentials --profile {profile()}"
+        return _none(f"the credential_process of AWS profile {profile()} failed", error, why)
+    return _none("there are no credentials for AWS", error, renewal())
+
+
+def _web_identity(error: BaseException) -> Diagnosis:
+    """Say why a job's token is not taken for a role, as GitHub's are."""
+    file, role = os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE", ""), _role()
+    if isinstance(error, OSError):
+        remedy = "let the job write its token there" if file else f"correct web_identity_token_file of {profile()}"
+        return _none("the token for a role of AWS cannot be read", error, remedy)
+    trust = "compare the role's trust policy with the job: repository, branch, environment and audience"
+    return _none(f"AWS does not take this job's token for the role {role}", error, trust)
+
+
+def _role() -> str:
+    return os.environ.get("AWS_ROLE_ARN", "").rpartition("/")[2] or f"of profile {profile()}"
+
+
+def _none(sentence: str, error: BaseException, remedy: str) -> Diagnosis:
+    return Diagnosis(Kind.NO_CREDENTIALS, sentence, _evidence(error), remedy)
+
+
+def _evidence(error: BaseException) -> list[str]:
+    """Return an error's message, and what botocore leaves out of some of them, such as where a file is broken."""
+    return [each for each in (message_of(error), detail_of(error, "error")) if each]
+
+
+def _setting(error: BaseException) -> str:
+    """Return what is configured wrongly: a variable that the message names, else the file."""
+    named = next((each for each in NAMED.findall(message_of(error)) if each in os.environ), "")
+    return named or detail_of(error, "path") or os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
+
+
+DIAGNOSES: dict[str, Callable[[BaseException], Diagnosis]] = {
+    "CredentialRetrievalError": _not_retrieved,
+    "LoginError": _over,
+    "LoginInsufficientPermissions": _not_granted,
+    "NoCredentialsError": _missing,
+    "ProfileNotFound": _unknown,
+    "RefreshWithMFAUnsupportedError": _over,
+    "SSOError": _over,
+    "TokenRetrievalError": _over,
+}
+"""What explains each of botocore's classes."""
