@@ -33,17 +33,24 @@ def stop_all(checkout: Checkout) -> None:
     docker("stop", *docker("ps", "--quiet", "--filter", f"name={checkout.name}-").split())
 
 
+def new_password(checkout: Checkout) -> None:
+    checkout.env(POSTGRES_PASSWORD="told-before-it-is-changed")
+
+
+def supervisor_killed(checkout: Checkout) -> None:
+    checkout.kill("supervisord")
+
+
+SITUATIONS: dict[str, list[tuple[Callable[[Checkout], None], str]]] = {
+    "embedded": [(new_password, "up"), (supervisor_killed, "up")],
+    "compose": [(stop_all, "down")],  # its start is a scenario of Molecule's
+}
+
+
 def test_check_mode_reports_what_the_run_changes(running: Checkout) -> None:
-    embedded = running.engine == "embedded"
-    situations: dict[str, tuple[Callable[[], object], str]] = {
-        "new password": (lambda: running.env(POSTGRES_PASSWORD="told-before-it-is-changed"), "up"),
-        "supervisor killed": (lambda: running.kill("supervisord"), "up"),
-        "containers stopped": (lambda: stop_all(running), "down"),
-    }
-    del situations["containers stopped" if embedded else "supervisor killed"]
-    for name, (happens, playbook) in situations.items():
-        happens()
+    for happens, playbook in SITUATIONS[running.engine]:
+        happens(running)
         reported = changed(running, playbook, "--check")
-        assert reported, name
-        assert reported == changed(running, playbook), name
+        assert reported, happens
+        assert reported == changed(running, playbook), happens
     running.inv("up")
