@@ -171,7 +171,7 @@ data "aws_iam_policy_document" "release" {
 
   statement {
     sid       = "RunThem"
-    actions   = ["ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListTasks", "ecs:RunTask", "ecs:StopTask", "ecs:TagResource", "ecs:UpdateService"]
+    actions   = ["ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListServices", "ecs:ListTasks", "ecs:RunTask", "ecs:StopTask", "ecs:TagResource", "ecs:UpdateService"]
     resources = ["*"]
 
     condition {

@@ -166,3 +166,5 @@ def say_release(report: dict[str, Any]) -> None:
     console.say(f"\n{report['commit'][:12]} {what} in {report['environment']}, at {report['url']}")
     for name, each in report["services"].items():
         console.say(f"  {name}  {each['task_definition'].rpartition('/')[2]}  {each['image']}")
+    for name, definition in report.get("extra", {}).items():
+        console.say(f"  {name}  {definition.rpartition('/')[2]}  stays: {report['commit'][:12]} does not have it")

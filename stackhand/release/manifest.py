@@ -63,6 +63,7 @@ class Manifest(msgspec.Struct, frozen=True):
         verdict: once it is known.
         reason: why it is that.
         of: the release a rollback returns to.
+        extra: services of the cluster that what runs since then does not have, and the task definition each is left on.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Manifest(msgspec.Struct, frozen=True):
     verdict: str = ""
     reason: str = ""
     of: str = ""
+    extra: dict[str, str] = {}
 
     @property
     def good(self) -> bool:

@@ -34,6 +34,7 @@ class Preflight:
     def __init__(self, environment: Environment, target: Target, digests: Mapping[str, str]) -> None:
         self.environment, self.target, self.digests = environment, target, digests
         self.notes: list[str] = []
+        self.idle: list[str] = []
 
     def run(self) -> list[str]:
         """Check everything, and return what could not be told.
@@ -41,12 +42,16 @@ class Preflight:
         Raises:
             Failure: a release would fail; all reasons together.
         """
-        problems = [problem for check in self._checks() for problem in check()]
+        from stackhand.release.inventory import scale_up
+
+        problems, name = [problem for check in self._checks() for problem in check()], self.target.environment
         if problems:
             raise Failure(
-                f"{self.target.environment} is not ready for a release; nothing was written.",
+                f"{name} is not ready for a release; nothing was written.",
                 evidence=problems,
-                next=f"./inv plan -e {self.target.environment} shows what terraform/ would mend",
+                next=f"{scale_up(self.target, self.idle)}; then ./inv deploy -e {name}"
+                if len(problems) == len(self.idle)
+                else f"./inv plan -e {name} shows what terraform/ would mend",
                 code=ExitCode.PREFLIGHT,
             )
         return self.notes
@@ -64,16 +69,25 @@ class Preflight:
         ]
 
     def services(self) -> Iterator[str]:
-        """The cluster has the services, and they take rolling deployments."""
-        from stackhand.release import snapshots
+        """The cluster has the services, and each has tasks; what else the cluster has is noted."""
+        from stackhand.release import inventory
 
-        wanted = {each.service: name for name, each in self.target.services.items()}
-        found = self._ask("services", lambda: snapshots.describe(self._client("ecs"), self.target.cluster, [*wanted]))
-        for service, name in wanted.items():
-            if found is None:
-                return
-            if found.get(service, {}).get("status") != "ACTIVE":
-                yield f"{name}: the cluster {self.target.cluster} has no active service {service}"
+        cluster, wanted = self.target.cluster, {name: each.service for name, each in self.target.services.items()}
+        found = self._ask("services", lambda: inventory.take(self._client("ecs"), cluster, wanted.values()))
+        if found is None:
+            return
+        services = found.services if found else {}
+        yield from (
+            f"{name}: the cluster {cluster} has no active service {service}"
+            for name, service in wanted.items()
+            if service not in services
+        )
+        if found:
+            self.idle = found.idle(self.target)
+            yield from inventory.wanting_none(self.environment, self.target, self.idle)
+            extra = found.others(self.target)
+            self.notes += [f"{name} is in the cluster, and not of this release: it stays as it is" for name in extra]
+            self.notes += [found.note] * bool(found.note)
 
     def architecture(self) -> Iterator[str]:
         """The tasks run on the processors that images are built for."""

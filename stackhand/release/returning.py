@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackhand.aws.errors import diagnose, expired, message_of
 from stackhand.failure import Failure
-from stackhand.release import snapshots, taskdefinition
+from stackhand.release import rollback_plan, snapshots, taskdefinition
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.migrating import require_way_back
 from stackhand.release.probe import Probe
+from stackhand.release.rollback_plan import Plan, short
 from stackhand.release.rollout import Rollout
 from stackhand.release.target import Service
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Order, Verdict
@@ -25,15 +26,17 @@ class Returned:
         verdict: rolled back; failed; or still rolling.
         words: the same, for a sentence.
         lines: what there is to know besides.
+        extra: services that the last good release does not have, and the task definition each is left on.
     """
 
     verdict: Verdict
     words: str
     lines: list[str] = field(default_factory=list)
+    extra: dict[str, str] = field(default_factory=dict)
 
 
 def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Returned:
-    """Return all services of a release to the last known good one.
+    """Return all services of a release to the last known good one; none of them when one cannot return.
 
     Raises:
         Interrupted: we are to stop.
@@ -41,24 +44,24 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
     from botocore.exceptions import BotoCoreError, ClientError
 
     if good is None:
-        return Returned(Verdict.FAILED, "there is no release before it to return to")
+        left = {name: part.task_definition for name, part in manifest.services.items()}
+        return Returned(Verdict.FAILED, "there is no release before it to return to", _left(left), left)
+    plan = Plan()
     try:
         context.require_lease()
         require_way_back(context.releases, good, manifest)
+        plan = rollback_plan.plan(context, manifest, good)
+        if plan.problems:
+            return _refused(manifest, good, plan)
+        returned = _order(context, manifest, good, plan)
     except Failure as failure:
-        return Returned(Verdict.FAILED, f"no way back: {failure.what}", list(failure.evidence))
-    context.note(f"returning all services to {good.commit[:12]}")
-    rollout = context.rollout(target_of(manifest))
-    try:
-        for name, part in good.services.items():
-            if name in manifest.services and not _taken(context, manifest, name, part.task_definition):
-                _return(context, rollout, name, target_of(manifest).services[name], part.task_definition)
-        found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
+        returned = Returned(Verdict.FAILED, f"no way back: {failure.what}", list(failure.evidence))
     except (BotoCoreError, ClientError) as error:
         if expired(error):
-            return _cut_off(context.environment.name, error)
-        return Returned(Verdict.FAILED, "AWS refused the way back", [message_of(error)])
-    return _judge(context, good, found, [each.words() for each in rollout.rolling.values()])
+            returned = _cut_off(context.environment.name, error)
+        else:
+            returned = Returned(Verdict.FAILED, "AWS refused the way back", [message_of(error)])
+    return replace(returned, lines=[*returned.lines, *plan.lines], extra=plan.extra)
 
 
 def _cut_off(name: str, error: Exception) -> Returned:
@@ -68,7 +71,35 @@ def _cut_off(name: str, error: Exception) -> Returned:
     return Returned(Verdict.STILL_ROLLING, f"the rollback was cut off: {found.sentence}", lines)
 
 
-def _judge(context: Context, good: Manifest, found: Verdict, words: list[str]) -> Returned:
+def _refused(manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
+    """Say why nothing goes back, and what each service is left on."""
+    left = {name: part.task_definition for name, part in manifest.services.items()}
+    lines = [*plan.problems, *_left(left)]
+    makes = f"git checkout {good.commit[:12]}, then ./inv deploy -e {manifest.environment} --allow-older, makes it anew"
+    extra = {name: each for name, each in left.items() if name not in good.services}
+    return Returned(Verdict.FAILED, f"no way back: {plan.problems[0]}", [*lines, makes], extra)
+
+
+def _left(definitions: dict[str, str]) -> list[str]:
+    stays = "it stays as ordered, unless ECS itself takes it back"
+    return [f"{name}: {short(each)}: {stays}" for name, each in definitions.items()]
+
+
+def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
+    """Order what is planned, and wait for it."""
+    context.note(f"returning all services to {good.commit[:12]}")
+    target = target_of(manifest)
+    rollout, kept = context.rollout(target), [*plan.kept]
+    for name, definition in plan.orders.items():
+        if _taken(context, manifest, name, definition):
+            kept.append(name)
+        else:
+            _return(context, rollout, name, target.services[name], definition)
+    found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
+    return _judge(context, good, found, [each.words() for each in rollout.rolling.values()], kept)
+
+
+def _judge(context: Context, good: Manifest, found: Verdict, words: list[str], kept: list[str]) -> Returned:
     """Say how the way back ended, from the verdict on its rollout and a probe."""
     name = good.commit[:12]
     if found is Verdict.STILL_ROLLING:
@@ -78,7 +109,8 @@ def _judge(context: Context, good: Manifest, found: Verdict, words: list[str]) -
     problems = probe_of(context, good).run(context.clock, context.say)
     if problems:
         return Returned(Verdict.FAILED, f"{name} runs again, but is not well", problems)
-    return Returned(Verdict.ROLLED_BACK, f"{name} runs again everywhere")
+    where = f"but for {', '.join(kept)}" if kept else "everywhere"
+    return Returned(Verdict.ROLLED_BACK, f"{name} runs again {where}")
 
 
 def probe_of(context: Context, manifest: Manifest) -> Probe:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from stackhand.failure import Failure
-from stackhand.release import ending, ordering
+from stackhand.release import ending, inventory, ordering
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.returning import Returned, go_back
@@ -35,7 +37,17 @@ def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manif
     Raises:
         Failure: as for `roll`.
     """
+    _require_tasks(context, manifest)
     return _order_and_watch(context, manifest, good)
+
+
+def _require_tasks(context: Context, manifest: Manifest) -> None:
+    """Refuse services that are scaled to 0; what AWS does not answer is reported by the rollout itself."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    target = target_of(manifest)
+    with suppress(BotoCoreError, ClientError):
+        inventory.require_tasks(context, target, inventory.of(context, target))
 
 
 def _order_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
@@ -90,7 +102,7 @@ def go_back_and_tell(
         returned = Returned(Verdict.STILL_ROLLING, "interrupted while the services return")
     verdict = returned.verdict
     try:
-        context.releases.write(manifest.judged(verdict, what))
+        context.releases.write(manifest.but(extra=returned.extra).judged(verdict, what))
     except Failure as error:
         lines = [*lines, f"the verdict could not be recorded: {error.what}"]
     everything = [*lines, *returned.lines]

@@ -35,6 +35,11 @@ class Standing:
         """Where its services are."""
         return target_of(self.newest)
 
+    def services(self) -> dict[str, str]:
+        """Return the services of the last known good release and of the newest attempt, with ECS's names."""
+        targets = [*([target_of(self.current)] if self.current else []), self.target]
+        return {name: each.service for target in targets for name, each in target.services.items()}
+
 
 def find(name: str) -> Standing:
     """Return how an environment stands.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,12 +11,15 @@ import msgspec
 from stackhand import console
 from stackhand.aws.errors import failure
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import drift, lease, snapshots, standing
+from stackhand.release import drift, inventory, lease, snapshots, standing
+from stackhand.release.inventory import Inventory
 from stackhand.release.manifest import Manifest
 from stackhand.release.standing import Standing
 from stackhand.release.verdict import COMPLETED, FAILED, Deployment
 
-STYLES = {"running": "green", "rolling": "yellow", "failing": "bold red", "missing": "bold red"}
+STYLES = {"running": "green", "rolling": "yellow", "failing": "bold red", "missing": "bold red", "stopped": "bold red"}
+DEEP = 20
+"""How many releases are read, at most, to find out which one a service runs."""
 
 
 def status(*, environment: str, json: bool) -> None:
@@ -35,13 +40,14 @@ def status(*, environment: str, json: bool) -> None:
 def snapshot(stands: Standing) -> dict[str, Any]:
     """Return the document of `cloud.status --json` (docs/output.md)."""
     target = stands.target
-    names = [each.service for each in target.services.values()]
+    services = stands.services()
     try:
-        found = snapshots.describe(stands.environment.client("ecs"), target.cluster, names)
+        found = inventory.take(stands.environment.client("ecs"), target.cluster, services.values())
     except Exception as error:
         raise failure(f"{target.environment} cannot be asked", error) from error
     held = lease.current(stands.releases.store)
-    by_definition = _releases(stands)
+    services |= {name: name for name in found.services if name not in services.values()}
+    by_definition = _releases(stands, found)
     return {
         "environment": target.environment,
         "url": target.url,
@@ -50,8 +56,12 @@ def snapshot(stands: Standing) -> dict[str, Any]:
         "lease": {key: value for key, value in msgspec.to_builtins(held[0]).items() if key != "token"}
         if held
         else None,
-        "services": [_service(name, found.get(each.service), by_definition) for name, each in target.services.items()],
-        "drift": drift.of(target, stands.current, found),
+        "services": [_service(name, found.services.get(each), by_definition) for name, each in services.items()],
+        "drift": [
+            *drift.of(target, stands.current, found.services),
+            *drift.sets(target, stands.current, found),
+            *([found.note] if found.note else []),
+        ],
     }
 
 
@@ -62,13 +72,20 @@ def _brief(manifest: Manifest | None) -> dict[str, Any] | None:
     return {key: getattr(manifest, key) for key in keys}
 
 
-def _releases(stands: Standing) -> dict[str, Manifest]:
-    """Return the last good and the newest release by the task definitions they consist of."""
-    known = [stands.newest, *([stands.current] if stands.current else [])]
-    return {part.task_definition: manifest for manifest in known for part in manifest.services.values()}
+def _releases(stands: Standing, found: Inventory) -> dict[str, Manifest]:
+    """Return the releases by the task definitions they consist of, as far as the services that run need it."""
+    wanted = {each.task_definition for service in found.services if (each := found.primary(service))}
+    first = [*([stands.current] if stands.current else []), stands.newest]
+    by_definition: dict[str, Manifest] = {}
+    for manifest in itertools.chain(first, itertools.islice(stands.releases.newest_first(), DEEP)):
+        for part in manifest.services.values():
+            by_definition.setdefault(part.task_definition, manifest)
+        if wanted <= by_definition.keys():
+            break
+    return by_definition
 
 
-def _service(name: str, found: dict[str, Any] | None, releases: dict[str, Manifest]) -> dict[str, Any]:
+def _service(name: str, found: Mapping[str, Any] | None, releases: dict[str, Manifest]) -> dict[str, Any]:
     primary = snapshots.snapshot(found, 0).primary if found else None
     if found is None or primary is None:
         return {"name": name, "state": "missing", "commit": None, "task_definition": None, "running": 0, "desired": 0}
@@ -86,13 +103,15 @@ def _service(name: str, found: dict[str, Any] | None, releases: dict[str, Manife
     }
 
 
-def _state(found: dict[str, Any], primary: Deployment) -> str:
+def _state(found: Mapping[str, Any], primary: Deployment) -> str:
     if primary.rollout == FAILED:
         return "failing"
     if primary.rollout != COMPLETED:
         return "rolling"
-    running = int(found.get("runningCount", primary.running))
-    return "running" if running >= int(found.get("desiredCount", 0)) else "failing"
+    running, desired = int(found.get("runningCount", primary.running)), int(found.get("desiredCount", 0))
+    if desired == 0:
+        return "stopped"
+    return "running" if running >= desired else "failing"
 
 
 def _show(found: dict[str, Any]) -> None:

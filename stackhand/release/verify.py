@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from stackhand.failure import ExitCode, Failure
+from stackhand.release import inventory
 from stackhand.release.context import Context, target_of
 from stackhand.release.ending import unproven, unrecorded
 from stackhand.release.manifest import Manifest
@@ -50,7 +51,20 @@ def probe(context: Context, manifest: Manifest) -> str:
         good = context.releases.current()
     except Failure as error:
         raise unrecorded(manifest, error) from error
-    raise go_back_and_tell(context, manifest, good, "every task runs, but the probe failed", problems)
+    idle = _idle(context, manifest)
+    what = f"0 tasks wanted for {', '.join(idle)}" if idle else "every task runs, but the probe failed"
+    raise go_back_and_tell(context, manifest, good, what, problems)
+
+
+def _idle(context: Context, manifest: Manifest) -> list[str]:
+    """Return the services that are scaled to 0: they have completed their rollout as well."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    target = target_of(manifest)
+    try:
+        return inventory.of(context, target).idle(target)
+    except (BotoCoreError, ClientError):  # what failed is the probe
+        return []
 
 
 def unchanged(context: Context, manifest: Manifest) -> bool:
@@ -93,4 +107,5 @@ def report(manifest: Manifest, *, changed: bool) -> dict[str, Any]:
             name: {"task_definition": each.task_definition, "image": each.image, "deployment": each.deployment}
             for name, each in manifest.services.items()
         },
+        "extra": manifest.extra,
     }

@@ -81,6 +81,17 @@ class World(Rollouts):
             "events": [],
         }
 
+    def delete(self, name: str) -> None:
+        """Delete a service, as Terraform would; ECS still describes it for a while."""
+        self.services[f"shop-{name}"] |= {"status": "INACTIVE", "desiredCount": 0, "deployments": []}
+
+    def scale(self, name: str, desired: int) -> None:
+        """Scale a service, at once."""
+        service = self.services[f"shop-{name}"]
+        service |= {"desiredCount": desired, "runningCount": desired}
+        for each in service["deployments"]:
+            each |= {"desiredCount": desired, "runningCount": desired}
+
     def start(self, name: str) -> str:
         """Have a task of a service run, and return its id."""
         service = self.services[f"shop-{name}"]
@@ -108,7 +119,8 @@ class World(Rollouts):
                 else:
                     plan[2]()
             for service in self.services.values():
-                self._advance(service)
+                if service["deployments"]:
+                    self._advance(service)
 
     # what AWS's clients ask for
 
@@ -150,10 +162,16 @@ class World(Rollouts):
         missing = [{"arn": name, "reason": "MISSING"} for name in words["services"] if name not in known]
         return {"services": copy.deepcopy(found), "failures": missing}
 
+    def list_services(self, words: dict[str, Any]) -> dict[str, Any]:
+        known = [name for name, each in self.services.items() if each["status"] == "ACTIVE"]
+        return {"serviceArns": [f"{ARN}:service/{words['cluster']}/{name}" for name in known]}
+
     def update_service(self, words: dict[str, Any]) -> dict[str, Any]:
         service = self.services.get(words["service"])
         if service is None:
             raise Refused("ServiceNotFoundException", "Service not found.")
+        if service["status"] != "ACTIVE":
+            raise Refused("ServiceNotActiveException", "Service was not ACTIVE.")
         self.stale = [copy.deepcopy(self.services)]
         wanted = words.get("taskDefinition") or self._primary(service)["taskDefinition"]
         if self.definitions[wanted]["status"] != "ACTIVE":
@@ -202,6 +220,8 @@ class World(Rollouts):
         """Answer through the load balancer, as what the api runs would."""
         if self.paths and path not in self.paths:
             return 404, {}
+        if not self.services["shop-api"]["desiredCount"]:
+            return 503, {}
         outcome = self.outcomes.get(self.running("api").rpartition("@")[2], Outcome())
         if path == "/version":
             return 200, {"commit": outcome.version}

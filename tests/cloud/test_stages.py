@@ -92,6 +92,7 @@ def test_a_first_release_that_fails_has_nothing_to_return_to(held: Cloud) -> Non
     failure = refused(held, "first", kind="fails", exit=1)
     assert failure.code == ExitCode.DEPLOY_FAILED
     assert "there is no release before it to return to" in failure.what
+    assert any(line.startswith("web: shop-web:2: it stays as ordered") for line in failure.evidence)
     assert held.context.releases.current() is None
 
 

@@ -76,6 +76,7 @@ def test_a_release_is_deployed_a_broken_one_taken_back_and_an_earlier_one_brough
         "url": cloud.output["url"],
         "probe": lines[-1]["probe"],
         "services": lines[-1]["services"],
+        "extra": {},
     }
     assert [each["path"] for each in lines[-1]["probe"]["asked"]] == ["/health/all", "/healthz", "/version"]
     assert [each["name"] for each in lines if each["event"] == "step"] == [

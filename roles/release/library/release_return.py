@@ -4,7 +4,7 @@ DOCUMENTATION = """
 module: release_return
 short_description: Prepare the return to an earlier release
 description:
-  - Refuses one that was never good, or does not work with the database any more.
+  - Refuses one that was never good, does not work with the database any more, or needs what is gone or scaled to 0.
 options:
   environment:
     description: The environment.
