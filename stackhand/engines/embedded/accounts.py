@@ -68,7 +68,7 @@ def choose(data: Path, needed: Iterable[Path]) -> Account | None:
         if owner not in {None, os.getuid()}:
             raise ownership.closed(data)
         return None
-    entry = pwd.getpwuid(owner) if owner and _known(owner) else _unprivileged()
+    entry = pwd.getpwuid(owner) if owner and has_name(owner) else _unprivileged()
     account = Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
     blocked = next((folder for path in needed for folder in _way(path) if not _passes(account, folder)), None)
     return account if blocked is None else _let_pass(account, blocked)
@@ -131,7 +131,8 @@ def _unprivileged() -> pwd.struct_passwd:
     )
 
 
-def _known(uid: int) -> bool:
+def has_name(uid: int) -> bool:
+    """Whether this machine has a name for an account; a container's may have none."""
     try:
         pwd.getpwuid(uid)
     except KeyError:
