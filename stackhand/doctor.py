@@ -6,6 +6,7 @@ import difflib
 import itertools
 import os
 import platform
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -119,7 +120,7 @@ def _machine() -> Iterator[Check]:
     if account:
         words = f"you are root: servers run as {account.name}"
         blocked = f", with the right to pass through {account.blocked}" if account.blocked else ""
-        mend = f"chmod o+x {account.blocked} would do without it" if account.blocked else ""
+        mend = f"chmod o+x {shlex.quote(account.blocked)} would do without it" if account.blocked else ""
         yield Check("machine", "account", "warn" if account.blocked else "pass", words + blocked, mend)
 
 

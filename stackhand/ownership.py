@@ -33,28 +33,75 @@ def refused(error: PermissionError) -> Failure:
 
 def closed(path: Path) -> Failure:
     """Return the failure of a path that this account may not use: whose it is, and how to have it back."""
-    found = _of_another(path)
-    if found is None:
-        return Failure(
-            f"{path} may not be used by {account()}: a mode forbids it.",
-            evidence=_modes(path),
-            next=f"chmod -R u+rwX {shlex.quote(str(path))}, then repeat the command",
-            code=ExitCode.PREFLIGHT,
-        )
-    owner, us = account(found.stat().st_uid), account()
-    place = next((each for each in (*reversed(found.parents), found) if each.name in OURS), found)
-    mend = f"sudo chown -R {us}: {shlex.quote(str(place))}"
+    barrier = _barrier(path)
+    mine, found = barrier.stat().st_uid == os.getuid(), os.statvfs(barrier)
+    if found.f_flag & os.ST_RDONLY and _allows(barrier, os.R_OK):
+        return _on_read_only(barrier)
+    if os.getuid() == 0 and (mine or not _allows(barrier, os.R_OK | os.W_OK)):
+        return _closed_to_root(barrier)
+    if mine:
+        return _closed_by_mode(barrier)
+    place = _part_of_ours(barrier)
+    return _taken(barrier, place) if place else _elsewhere(barrier)
+
+
+def _on_read_only(path: Path) -> Failure:
+    return Failure(
+        f"{path} is on a file system that is mounted read-only.",
+        evidence=["neither its owner nor its mode is the reason"],
+        next="mount it writable, or use a checkout on one that is",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _closed_to_root(path: Path) -> Failure:
+    owner = path.stat().st_uid
+    who = f"{account(owner)}, who owns it" if owner else "an ordinary account that owns the checkout"
+    return Failure(
+        f"The system does not let root use {path}.",
+        evidence=["a container without some capabilities (CAP_CHOWN, CAP_DAC_OVERRIDE) does that", *_modes(path)],
+        next=f"repeat the command as {who}, or give the container its capabilities back",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _closed_by_mode(path: Path) -> Failure:
+    recursive = "-R " if _part_of_ours(path) else ""
+    return Failure(
+        f"{path} may not be used by {account()}: a mode forbids it.",
+        evidence=_modes(path),
+        next=f"chmod {recursive}u+rwX {shlex.quote(str(path))}, then repeat the command",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _elsewhere(path: Path) -> Failure:
+    """Return the failure of what is not ours to change: a command that does would change the system."""
+    owner, us = account(path.stat().st_uid), account()
+    return Failure(
+        f"{path} belongs to {owner}, and you are {us}.",
+        evidence=_modes(path),
+        next=f"ask {owner} for access to {path}, or use a place of your own; then repeat the command",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _taken(path: Path, place: Path) -> Failure:
+    owner, us = account(path.stat().st_uid), account()
+    root = os.getuid() == 0
+    sudo = f"sudo -u {_operand(path.stat().st_uid, '#')}" if root else "sudo"
+    fix = f"{'' if root else 'sudo '}chown -R {_operand(os.getuid())}: {shlex.quote(str(place))}"
     if running_as_another():
         return Failure(
             f"The stack of this checkout runs as {owner}, and you are {us}.",
-            evidence=[f"{found} belongs to {owner}"],
-            next=f"sudo ./inv status; to have it as {us}: sudo ./inv down, then {mend}",
+            evidence=[f"{path} belongs to {owner}"],
+            next=f"{sudo} ./inv status; to have it as {us}: {sudo} ./inv down, then {fix}",
             code=ExitCode.PREFLIGHT,
         )
     return Failure(
-        f"{found} belongs to {owner}, and you are {us}.",
+        f"{path} belongs to {owner}, and you are {us}.",
         evidence=["a command that ran as another account made it, such as sudo ./inv up"],
-        next=f"{mend}, or run the command with sudo",
+        next=f"{fix}, or run the command {f'as {owner}' if root else 'with sudo'}",
         code=ExitCode.PREFLIGHT,
     )
 
@@ -62,20 +109,29 @@ def closed(path: Path) -> Failure:
 def account(uid: int | None = None) -> str:
     """Return the name of an account, ours without a number."""
     uid = os.getuid() if uid is None else uid
-    try:
+    return _name(uid) or f"uid {uid}"
+
+
+def _operand(uid: int, mark: str = "") -> str:
+    """Return an account for a command line: its name, or its number, which sudo wants marked."""
+    return _name(uid) or shlex.quote(f"{mark}{uid}")
+
+
+def _name(uid: int) -> str:
+    with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+    return ""
 
 
 def hand_over(root: Path, paths: Iterable[Path]) -> None:
     """Give what root has made in somebody's checkout, and all that is in it, to the owner of the checkout."""
     if not of_another(root):
         return
-    for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            hand_over(root, path.iterdir())
-        give(root, path)
+    with suppress(OSError):  # as in `give`
+        for path in paths:
+            if path.is_dir() and not path.is_symlink():
+                hand_over(root, path.iterdir())
+            give(root, path)
 
 
 def of_another(root: Path) -> bool:
@@ -84,9 +140,12 @@ def of_another(root: Path) -> bool:
 
 
 def give(root: Path, path: Path) -> None:
-    """Give one file or folder of root's to the owner of the checkout; what is a server's stays so."""
+    """Give one file or folder of root's to the owner of the checkout; what is a server's stays so.
+
+    The work is done by then, so what cannot be given stays root's: a container's root may lack CAP_CHOWN.
+    """
     owner = root.stat()
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         if os.getuid() == 0 and path.lstat().st_uid == 0:
             os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
@@ -103,11 +162,33 @@ def running_as_another() -> bool:
     return False
 
 
-def _of_another(path: Path) -> Path | None:
-    """Return what keeps us from a path and belongs to somebody else; None when all of it is ours."""
-    way = [each for each in (*reversed(path.parents), path) if _exists(each)]
-    barred = (each for each in way if not os.access(each, os.R_OK | (os.X_OK if each.is_dir() else 0)))
-    return next((each for each in (*barred, *reversed(way[-2:])) if each.stat().st_uid != os.getuid()), None)
+def _barrier(path: Path) -> Path:
+    """Return what keeps us from a path: itself, its nearest existing parent, or our folder that it is replaced in.
+
+    The parents of what exists need nothing but to be passed, and are.
+    """
+    nearest = next(each for each in (path.absolute(), *path.absolute().parents) if _exists(each))
+    mine = nearest.stat().st_uid == os.getuid() and _allows(nearest, os.R_OK | os.W_OK)
+    folder = nearest.parent
+    return folder if mine and _part_of_ours(folder) and not os.access(folder, os.W_OK) else nearest
+
+
+def _allows(path: Path, wanted: int) -> bool:
+    return os.access(path, wanted | (os.X_OK if path.is_dir() else 0))
+
+
+def _part_of_ours(path: Path) -> Path | None:
+    """Return the part of the checkout, or the folder for its sockets in /tmp, that a path is in; None elsewhere."""
+    from stackhand.state import State
+
+    real, root, run = Path(os.path.realpath(path)), Path(os.path.realpath(ROOT)), State(ROOT).run
+    run = Path(os.path.realpath(run.parent), run.name)  # not itself: anybody may put a link into /tmp
+    if real.is_relative_to(run):
+        return run
+    if not real.is_relative_to(root):
+        return None
+    first = real.relative_to(root).parts[:1]
+    return Path(root, *first) if first and first[0] in OURS else real
 
 
 def _exists(path: Path) -> bool:

@@ -199,8 +199,9 @@ def _keep_access(draft: int, old: Path, root: Path) -> None:
         os.fchmod(draft, found.st_mode & 0o777)
     except FileNotFoundError:
         found = root.stat()
-    if os.getuid() == 0:
-        os.fchown(draft, found.st_uid, found.st_gid)
+    with suppress(OSError):  # a container's root may lack CAP_CHOWN, and then the file is root's
+        if os.getuid() == 0:
+            os.fchown(draft, found.st_uid, found.st_gid)
 
 
 def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:

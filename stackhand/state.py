@@ -9,7 +9,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -157,10 +157,12 @@ class State:
         """Leave to the owner of the checkout what root has made there, but for what its servers live in."""
         if not ownership.of_another(self.root):
             return
-        inside = [each for each in self.directory.iterdir() if each not in {self.data, self.run}]
+        with suppress(OSError):  # the work is done, and a container's root may not look everywhere
+            inside = [each for each in self.directory.iterdir() if each not in {self.data, self.run}]
+            ownership.hand_over(self.root, inside)
         # Ansible looks for plugins in every folder beside them, and breaks on one that it may not list.
         compiled = [each for name in COMPILED for each in (self.root / name).rglob("__pycache__")]
-        ownership.hand_over(self.root, [*inside, *compiled])
+        ownership.hand_over(self.root, compiled)
         ownership.give(self.root, self.directory)
         ownership.give(self.root, self.data)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
+
+from invoke.exceptions import Exit
 
 from stackhand.failure import ExitCode
 
@@ -54,6 +57,34 @@ def error_of(stream: IO[str]) -> OSError | None:
     return stream.error if isinstance(stream, Output) else None
 
 
+@contextmanager
+def finished() -> Iterator[None]:
+    """Do for a verb what `./inv` does at its begin and end, where that is not what runs: plain Invoke.
+
+    Raises:
+        Exit: with the exit code.
+    """
+    prepared = sys.stdout is not sys.__stdout__
+    if prepared:
+        yield
+        return
+    before = sys.stdout, sys.stderr
+    prepare()
+    end = Exit(code=int(ExitCode.DONE))
+    try:
+        yield
+    except Exit as raised:
+        end = raised
+    except OSError:
+        if not (error_of(sys.stdout) or error_of(sys.stderr)):
+            raise
+    finally:
+        code = finish(end.code)
+        sys.stdout, sys.stderr = before
+    if code:
+        raise Exit(end.message, code)
+
+
 def finish(code: int) -> int:
     """Write what is left; return the exit code, which is 1 when stdout did not take everything.
 
@@ -77,9 +108,11 @@ def report(text: str) -> None:
 
 
 def _remembering(stream: IO[str] | None, number: int) -> Output:
-    """Return a stream over the same file, with the same encoding."""
+    """Return a stream over the same file, with the same encoding; the one there was stays usable."""
     made = stream or open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as we run
     assert isinstance(made, io.TextIOWrapper)  # noqa: S101 - this process's own
     encoding, errors = made.encoding, made.errors
     line_buffering, through = made.line_buffering, made.write_through
-    return Output(made.detach(), encoding, errors, line_buffering=line_buffering, write_through=through)
+    made.flush()
+    file = open(number, "wb", 0 if through else -1, closefd=False)  # noqa: SIM115 - likewise
+    return Output(file, encoding, errors, line_buffering=line_buffering, write_through=through)

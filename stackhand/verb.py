@@ -28,6 +28,10 @@ class Verb(Task):  # type: ignore[type-arg]
             Exit: the verb failed; what there is to say has been said.
         """
         signal.signal(signal.SIGTERM, _interrupt)
+        with streams.finished():
+            return self._run(*args, **kwargs)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
         except Exit:

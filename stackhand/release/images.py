@@ -172,9 +172,9 @@ def _logged_in(environment: Environment, registry: str) -> Iterator[str]:
     context = api.configuration().get("currentContext")
     found = {"auths": {registry: {"auth": token}}, **({"currentContext": context} if context else {})}
     with tempfile.TemporaryDirectory(prefix="stackhand-") as folder:
-        theirs = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+        theirs = api.folder()
         for each in ("contexts", "cli-plugins"):
-            if (theirs / each).exists():
+            if theirs and (theirs / each).exists():
                 (Path(folder) / each).symlink_to(theirs / each)
         path = Path(folder) / "config.json"
         path.touch(mode=0o600)

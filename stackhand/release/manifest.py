@@ -142,11 +142,19 @@ def new_id(commit: str) -> str:
 
 def owner() -> str:
     """Return who we are, for other people."""
-    import getpass
     import socket
 
     actor = os.environ.get("GITHUB_ACTOR")
-    return f"{actor} (GitHub Actions)" if actor else f"{getpass.getuser()}@{socket.gethostname()}"
+    return f"{actor} (GitHub Actions)" if actor else f"{_user()}@{socket.gethostname()}"
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's account may have no name; which error it is depends on Python
+        return f"uid {os.getuid()}"
 
 
 def run_url() -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import os
+import pwd
+import re
 import shutil
 import ssl
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import accounts
 from tests.checkout import ROOT, Checkout, Said, clean_environment
 from tests.leaks import Leaks
 from tests.tls import Authority
@@ -23,6 +26,7 @@ TOOLS = (
     "dash",
     "awk",
     "cat",
+    "chown",
     "cmp",
     "cp",
     "dirname",
@@ -36,6 +40,7 @@ TOOLS = (
     "sed",
     "sleep",
     "tail",
+    "touch",
 )
 
 
@@ -99,6 +104,68 @@ def stub(place: Path, name: str, script: str) -> Path:
 def real_python() -> str:
     """The Python that made our own environment."""
     return os.path.realpath(ROOT / ".venv" / "bin" / "python")
+
+
+@pytest.fixture
+def stubs(tools: Path) -> Path:
+    """A PATH with a uv that makes an environment in no time, whose Python shows the variables it was given."""
+    stub(tools, "python3", f'exec {real_python()} "$@"')
+    python = stub(tools, "shows", 'case "$1" in -c) dirname "$0" ;; *) exec env ;; esac')
+    stub(tools, "uv", f'[ "$1" = venv ] || exit 0; shift 4; mkdir -p "$1/bin"; cp {python} "$1/bin/python"')
+    return tools
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_no_variable_of_the_user_changes_on_its_way(bare: Checkout, stubs: Path, shell: str) -> None:
+    words = set(re.findall(r"\b[a-z]\w*\b", (ROOT / "inv").read_text(encoding="utf-8")))
+    theirs = {word: f"their {word}" for word in words}
+    environment = clean_environment(PATH=str(stubs)) | theirs
+    for made in (True, False):
+        argv = [str(shutil.which(shell)), "./inv", "up"]
+        said = subprocess.run(argv, cwd=bare.path, env=environment, capture_output=True, text=True, check=True)
+        assert ("installing" in said.stderr) is made
+        shown = dict(line.partition("=")[::2] for line in said.stdout.splitlines())
+        assert {word: shown.get(word) for word in words if shown.get(word) != theirs[word]} == {}
+
+
+def test_a_file_system_that_is_read_only_is_told_as_such(bare: Checkout) -> None:
+    accounts.require_root()
+    script = 'mount --bind . . && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec ./inv up'
+    words = ["unshare", "--mount", "sh", "-c", script]
+    said = subprocess.run(words, cwd=bare.path, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert said.returncode == 3
+    assert f"cannot write to {bare.path}: it is on a file system that is mounted read-only." in said.stderr
+    assert "chown" not in said.stderr
+
+
+def test_a_path_with_blanks_is_quoted_in_the_command_that_is_shown(bare: Checkout) -> None:
+    accounts.require_root()
+    said = accounts.inv(bare, "up")
+    assert said.code == 3
+    assert f"sudo chown -R {accounts.NAME}: '{bare.path}', or run the command with sudo." in said.err
+    quoted = bare.path.with_name("it's")
+    bare.path.rename(quoted)
+    given = accounts.inv(Checkout(quoted, bare.ports), "up").err.partition("nobody: ")[2].partition(", or")[0]
+    assert subprocess.check_output(["sh", "-c", f"printf %s {given}"], text=True) == str(quoted)
+
+
+def test_an_account_without_a_name_is_told_by_its_number(bare: Checkout) -> None:
+    accounts.require_root()
+    words = ["setpriv", "--reuid=42427", "--clear-groups", "./inv", "up"]
+    said = subprocess.run(words, cwd=bare.path, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert said.stderr.splitlines()[0].endswith("it belongs to root, and you are 42427.")
+
+
+def test_root_that_may_not_hand_over_what_it_made_says_so_and_goes_on(bare: Checkout, stubs: Path) -> None:
+    accounts.require_root()
+    os.chown(bare.path, pwd.getpwnam(accounts.NAME).pw_uid, -1)
+    setpriv = shutil.which("setpriv")
+    words = [str(setpriv), "--bounding-set=-chown", "--inh-caps=-chown", "./inv", "up"]
+    environment = clean_environment(PATH=str(stubs))
+    said = subprocess.run(words, cwd=bare.path, env=environment, capture_output=True, text=True, check=False)
+    assert said.returncode == 0
+    assert "stays root's, for this root may not hand it" in said.stderr
+    assert "chown:" not in said.stderr
 
 
 def test_a_machine_without_python_is_told_how_to_get_one(bare: Checkout, tools: Path) -> None:
@@ -184,6 +251,7 @@ def pip_found(versions: str) -> str:
         ),
         (f"error: No solution found when resolving dependencies\n  cause: {NO_WHEEL}", NOT_THERE),
         ("error: Failed to install\n  cause: Failed to copy: No space left on device (os error 28)", DISK),
+        ("error: Failed to create\n  cause: Read-only file system (os error 30)", "a file system is mounted read-only"),
         ("error: Failed to query Python\n  cause: Permission denied (os error 13)", "may not be written or read by"),
         (f"{PIP_TLS}{pip_found('none')}", CERTIFICATE),
         (pip_found("none"), NETWORK),

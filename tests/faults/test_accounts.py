@@ -56,3 +56,19 @@ def test_state_that_may_not_be_read_is_not_taken_for_none(checkout: Checkout) ->
         assert said.code == 3, words
         assert f"{checkout.state} belongs to root, and you are {accounts.NAME}." in said.err
         assert f"next: sudo chown -R {accounts.NAME}: {checkout.state}, or run the command with sudo" in said.err
+
+
+def test_an_account_without_a_name_and_a_home_falls_back_to_embedded_and_is_told(checkout: Checkout) -> None:
+    accounts.require_root()
+    subprocess.run(["chown", "-Rh", "42427:42427", str(checkout.path)], check=True)
+    # As another account, who is let pass to root's Python.
+    pass_by = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    become = ["setpriv", "--reuid=42427", "--regid=42427", "--clear-groups", *pass_by]
+    environment = {
+        name: value for name, value in clean_environment().items() if name not in {"HOME", "USER", "LOGNAME"}
+    }
+    words = [*become, "./inv", "up", "--engine", "auto"]
+    said = subprocess.run(words, cwd=checkout.path, env=environment, capture_output=True, text=True, check=False)
+    assert "embedded: real servers from packages" in said.stdout
+    assert said.returncode == 3
+    assert "PostgreSQL runs only under an account that has a name, and uid 42427 has none here." in said.stderr

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from stackhand import playbook, verification
 from stackhand.program import Inv
 from tests.checkout import ROOT, clean_environment
+
+INVOKE = str(Path(sys.executable).with_name("invoke"))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,22 @@ def test_a_stream_that_takes_nothing_is_told_and_ends_with_a_code(typed: str, st
     assert "Traceback" not in said.stderr
     assert "Exception ignored" not in said.stderr
     assert ("stdout cannot be written" in said.stderr) is (code == 1 and "2>" not in streams)
+
+
+@pytest.mark.parametrize("typed", ["doctor", "doctor --json", "up --engine nosuch --json"])
+def test_a_reader_of_plain_invoke_that_goes_away_is_no_fault(typed: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    argv = [INVOKE, *typed.split()]
+    said = subprocess.run(argv, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert not any(word in said.stderr for word in ("mistake", "Traceback", "Exception ignored")), said.stderr
+
+
+def test_plain_invoke_tells_of_a_full_disk() -> None:
+    argv = f"{INVOKE} status --json >/dev/full"
+    said = subprocess.run(["sh", "-c", argv], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (1, "inv: stdout cannot be written: No space left on device.\n")
 
 
 def test_a_reader_of_the_list_that_goes_away_is_no_fault() -> None:

@@ -52,7 +52,7 @@ def address() -> str:
         return host
     if not (name := context()):
         return DEFAULT_HOST
-    found = _json(_folder() / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json")
+    found = _settings("contexts", "meta", hashlib.sha256(name.encode()).hexdigest(), "meta.json")
     return str(found.get("Endpoints", {}).get("docker", {}).get("Host") or "")
 
 
@@ -129,18 +129,24 @@ def _get(path: str, target: str, *, may_be_gone: bool = False) -> Any:
         raise Refused(f"no JSON: {body[:200].decode(errors='replace')}") from error
 
 
+def folder() -> Path | None:
+    """Return the folder of the docker command's settings; None for an account without a home, or without a name."""
+    named = os.environ.get("DOCKER_CONFIG")
+    try:
+        return Path(named) if named else Path.home() / ".docker"
+    except RuntimeError:
+        return None
+
+
 def configuration() -> dict[str, Any]:
     """Return the settings of the docker command, from its `config.json`."""
-    return _json(_folder() / "config.json")
+    return _settings("config.json")
 
 
-def _folder() -> Path:
-    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-
-
-def _json(path: Path) -> dict[str, Any]:
+def _settings(*path: str) -> dict[str, Any]:
+    place = folder()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(place.joinpath(*path).read_text(encoding="utf-8")) if place else {}
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

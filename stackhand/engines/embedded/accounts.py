@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -65,14 +66,9 @@ def choose(data: Path, needed: Iterable[Path]) -> Account | None:
     owner = data.stat().st_uid if data.exists() else None
     if os.getuid() != 0:
         if owner not in {None, os.getuid()}:
-            raise Failure(
-                f"{data} belongs to {ownership.account(owner)}, and you are {ownership.account()}.",
-                evidence=["a command that ran as another account made it, such as sudo ./inv up"],
-                next=f"sudo chown -R {ownership.account()}: {data.parent.parent}",
-                code=ExitCode.PREFLIGHT,
-            )
+            raise ownership.closed(data)
         return None
-    entry = pwd.getpwuid(owner) if owner and _known(owner) else _unprivileged()
+    entry = pwd.getpwuid(owner) if owner and has_name(owner) else _unprivileged()
     account = Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
     blocked = next((folder for path in needed for folder in _way(path) if not _passes(account, folder)), None)
     return account if blocked is None else _let_pass(account, blocked)
@@ -85,7 +81,7 @@ def _let_pass(account: Account, blocked: Path) -> Account:
         raise Failure(
             f"PostgreSQL does not run as root, so {account.name} runs it, who cannot enter {blocked} (mode {mode}).",
             evidence=["ways out: chmod o+x on that folder; a checkout elsewhere; or an ordinary account for all of it"],
-            next=f"chmod o+x {blocked}",
+            next=f"chmod o+x {shlex.quote(str(blocked))}",
             code=ExitCode.PREFLIGHT,
         )
     prefix = (
@@ -135,7 +131,8 @@ def _unprivileged() -> pwd.struct_passwd:
     )
 
 
-def _known(uid: int) -> bool:
+def has_name(uid: int) -> bool:
+    """Whether this machine has a name for an account; a container's may have none."""
     try:
         pwd.getpwuid(uid)
     except KeyError:

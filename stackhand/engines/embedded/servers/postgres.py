@@ -6,6 +6,7 @@ Unlike the container it also follows when they change (see `login.follow`).
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from functools import cached_property
@@ -173,6 +174,13 @@ class Postgres(Server):
 
     def _initialise(self) -> None:
         """Make the data folder beside its place and move it there whole: a killed initdb leaves nothing half made."""
+        if not self.owner and not accounts.has_name(os.getuid()):
+            raise Failure(
+                f"PostgreSQL runs only under an account that has a name, and uid {os.getuid()} has none here.",
+                evidence=["a container that was given a number for its account is like that"],
+                next="give the account a line in /etc/passwd, or repeat the command as one that has",
+                code=ExitCode.PREFLIGHT,
+            )
         draft = self.data
         if not self.data.is_mount():
             draft = self.data.with_name(f"{self.data.name}.new")

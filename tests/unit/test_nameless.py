@@ -1,0 +1,37 @@
+"""An account without a name or a home, as a container has that was given a number."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from stackhand.engines.compose import api
+from stackhand.release import manifest
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME", "DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("GITHUB_ACTOR", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", missing)
+
+
+@pytest.mark.usefixtures("nameless")
+def test_docker_has_no_settings_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert api.folder() is None
+    assert api.configuration() == {}
+    assert api.local_socket() == "/var/run/docker.sock"
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert api.folder() == tmp_path
+
+
+@pytest.mark.usefixtures("nameless")
+def test_who_deploys_is_told_by_a_number() -> None:
+    assert manifest.owner().startswith(f"uid {os.getuid()}@")
