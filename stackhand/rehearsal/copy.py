@@ -12,7 +12,7 @@ from pathlib import Path
 from stackhand import ROOT, inherited
 from stackhand.engines.compose.images import stream
 from stackhand.failure import ExitCode, Failure
-from stackhand.release.images import TARGET
+from stackhand.release.building import TARGET
 from stackhand.release.source import BUT_LOCK, LOCK
 
 WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
