@@ -76,8 +76,8 @@ def _lacking(client: Any, bucket: str) -> Iterator[tuple[str, Callable[[], objec
     if _ask(client.get_public_access_block, "PublicAccessBlockConfiguration", bucket) != BLOCKED:
         block = partial(client.put_public_access_block, **named, PublicAccessBlockConfiguration=BLOCKED)
         yield "nobody outside the account can be let in", block
-    rules = (_ask(client.get_bucket_encryption, "ServerSideEncryptionConfiguration", bucket) or {}).get("Rules", [{}])
-    if rules[0].get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm") != "aws:kms":
+    rules = (_ask(client.get_bucket_encryption, "ServerSideEncryptionConfiguration", bucket) or {}).get("Rules", [])
+    if not any(each.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm") == "aws:kms" for each in rules):
         encrypt = partial(client.put_bucket_encryption, **named, ServerSideEncryptionConfiguration=ENCRYPTION)
         yield "encrypted with a key of KMS", encrypt
     policy = _policy(bucket)

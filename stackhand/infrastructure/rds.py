@@ -67,12 +67,14 @@ def find(environment: Environment, name: str) -> Snapshot:
     """
     with as_failure(f"The snapshot {name} cannot be looked up"):
         try:
-            entry = environment.client("rds").describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"][0]
+            entries = environment.client("rds").describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"]
         except Exception as error:
             if code_of(error) not in {"DBSnapshotNotFound", "DBSnapshotNotFoundFault"}:
                 raise
             raise _missing(environment, name) from error
-    snapshot = _snapshot(environment, entry, {})
+    if not entries:
+        raise _missing(environment, name)
+    snapshot = _snapshot(environment, entries[0], {})
     if snapshot.status != "available" or snapshot.key_state not in READABLE:
         raise _unusable(environment, snapshot)
     return snapshot
@@ -87,7 +89,7 @@ def find_database(environment: Environment, database: str) -> dict[str, Any] | N
             if code_of(error) in {"DBInstanceNotFound", "DBInstanceNotFoundFault"}:
                 return None
             raise
-    return dict(answer["DBInstances"][0])
+    return next((dict(each) for each in answer["DBInstances"]), None)
 
 
 def restored_from(database: dict[str, Any]) -> str:

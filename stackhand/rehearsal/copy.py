@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from stackhand import ROOT, inherited
+from stackhand import ROOT
 from stackhand.engines.compose.images import stream
 from stackhand.failure import ExitCode, Failure
-from stackhand.release.images import TARGET
+from stackhand.release import git
+from stackhand.release.building import TARGET
 from stackhand.release.source import BUT_LOCK, LOCK
 
 WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
@@ -38,12 +38,16 @@ class Copy:
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         found = cls(path)
+        found.git("rev-parse", "HEAD", folder=ROOT)  # whose refusal says more than that of a clone
         found.git("clone", "--quiet", str(ROOT), str(path), folder=ROOT)
         (path / ".git" / "info" / "exclude").write_text(f".venv\n/{LOCK}\n", encoding="utf-8")
         (path / ".venv").symlink_to(ROOT / ".venv")
+        found.clone_submodules(ROOT, path)
         listed = found.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=ROOT)
         for name in filter(None, listed.split("\0")):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_dir():
+                continue
             if (ROOT / name).exists():
                 shutil.copy2(ROOT / name, path / name)
             else:
@@ -56,6 +60,14 @@ class Copy:
     def head(self) -> str:
         """The commit it is at."""
         return self.git("rev-parse", "HEAD").strip()
+
+    def clone_submodules(self, origin: Path, target: Path) -> None:
+        """Clone the submodules that a checkout has, at the commits that it has recorded."""
+        for name, commit in git.submodules(origin, ["."]).items():
+            if (origin / name / ".git").exists():
+                self.git("clone", "--quiet", "--no-checkout", str(origin / name), str(target / name), folder=origin)
+                self.git("checkout", "--quiet", commit, folder=target / name)
+                self.clone_submodules(origin / name, target / name)
 
     def commit(self, message: str) -> str:
         """Commit everything, or nothing at all, and return the new commit."""
@@ -91,21 +103,12 @@ class Copy:
         Raises:
             Failure: it cannot be done.
         """
-        said = subprocess.run(
-            ["git", *words],
-            cwd=folder or self.path,
-            env=inherited.environment("git"),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        if said.returncode != 0:
+        try:
+            return git.run(*words, folder=folder or self.path)
+        except git.NoGit as failure:
             raise Failure(
                 "A rehearsal needs the history of this checkout, and git does not give it.",
-                evidence=[f"git {' '.join(words)[:80]}", *said.stderr.splitlines()[-3:]],
+                evidence=[failure.what, *failure.evidence],
                 next="rehearse in a clone of the repository",
                 code=ExitCode.PREFLIGHT,
-            )
-        return said.stdout
+            ) from None

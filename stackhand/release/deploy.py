@@ -32,11 +32,11 @@ def deploy(
 
     Args:
         environment: where.
-        tag: what to call the release, instead of its commit.
+        tag: a commit whose images are there, or another name for what is checked out.
         yes: do not ask.
         json: lines of JSON on stdout.
         dirty: let changes go along that are not committed.
-        allow_older: let a commit be released that is older than what runs.
+        allow_older: let a commit be released that is older than what runs, or whose age nobody can tell.
         lock_wait: seconds to wait for the lease.
         max_severity: of what the scan of an image finds.
         resume: no new release.

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT, inherited
+from stackhand import inherited
 from stackhand.engines.compose import api, docker
-from stackhand.engines.compose.images import build_failed, certificates, steps, stream
+from stackhand.engines.compose.images import stream
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import description
-from stackhand.model import Service
-from stackhand.release import scan
+from stackhand.release import building, registry, scan
 
-PLATFORMS = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
-TARGET = "production"
 SEEN_WITHIN = 20.0
 TAIL = 8
 THERE = re.compile(r"image tag .+ already exists in the .+ repository and cannot be overwritten", re.IGNORECASE)
@@ -37,6 +31,7 @@ def ensure(
     release_output: Mapping[str, Any],
     commit: str,
     *,
+    name: str = "",
     architecture: str,
     max_severity: str,
     say: Say,
@@ -47,6 +42,7 @@ def ensure(
         environment: whose registry it is.
         release_output: Terraform's output `release`.
         commit: the tag: the commit, marked when it is not all that was built.
+        name: another tag that they get.
         architecture: X86_64 or ARM64.
         max_severity: the worst finding of ECR's scan that may be released; `any` asks for none.
         say: told what is being done.
@@ -56,23 +52,54 @@ def ensure(
     """
     built = repositories(release_output)
     digests = known(environment, release_output, commit)
-    missing = [name for name in built if name not in digests]
-    if missing:
+    if name and name != commit:
+        _require_free(environment, built, name, commit)
+    if missing := {each: built[each]["url"] for each in built if each not in digests}:
         docker.reach()
-    stack = description.stack_of(ROOT) if missing else None
-    for name in missing:
-        assert stack is not None  # noqa: S101 - as something is missing
-        image = f"{built[name]['url']}:{commit}"
-        _build(stack.service(name), image, commit, architecture, say)
-        _push(environment, name, image, say)
-        digests[name] = _digest(environment, built[name]["name"], commit, patience=SEEN_WITHIN)
-        if not digests[name]:
+        for service in building.build(missing, commit, architecture, say):
+            _push(environment, service, f"{missing[service]}:{commit}", say)
+    for each, url in missing.items():
+        digests[each] = _digest(environment, built[each]["name"], commit, patience=SEEN_WITHIN)
+        if not digests[each]:
             raise Failure(
-                f"ECR does not know {image}, {SEEN_WITHIN:g} s after it was pushed.", next="repeat the command"
+                f"ECR does not know {url}:{commit}, {SEEN_WITHIN:g} s after it was pushed.",
+                next="repeat the command",
             )
-    for name, repository in built.items():
-        scan.gate(environment, repository["name"], digests[name], max_severity, say)
+    for each, repository in built.items():
+        if name and name != commit:
+            _name(environment, repository["name"], digests[each], name)
+        scan.gate(environment, repository["name"], digests[each], max_severity, say)
     return digests
+
+
+def _require_free(environment: Environment, built: Mapping[str, Mapping[str, str]], name: str, commit: str) -> None:
+    """Refuse a name that belongs to another commit."""
+    commits = registry.commits_of(environment, [each["name"] for each in built.values()], name)
+    if commits and commit not in commits:
+        raise registry.taken(name, max(commits) or "unknown images", commit)
+
+
+def _name(environment: Environment, repository: str, digest: str, name: str) -> None:
+    """Give an image a second tag."""
+    client = environment.client("ecr")
+    found = client.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
+    image = next(iter(found), None)
+    if image is None:
+        raise Failure(f"ECR does not have {repository}@{digest} any more.", next="repeat the command")
+    words = {"imageManifest": image["imageManifest"], "imageTag": name}
+    if image.get("imageManifestMediaType"):
+        words["imageManifestMediaType"] = image["imageManifestMediaType"]
+    try:
+        client.put_image(repositoryName=repository, **words)
+    except client.exceptions.ImageAlreadyExistsException:
+        return
+    except client.exceptions.ImageTagAlreadyExistsException as error:
+        raise Failure(
+            f"Another image of {repository} has got the name {name} meanwhile.",
+            evidence=[str(error)],
+            next="another --tag, or none",
+            code=ExitCode.PREFLIGHT,
+        ) from error
 
 
 def known(environment: Environment, release_output: Mapping[str, Any], commit: str) -> dict[str, str]:
@@ -110,44 +137,6 @@ def _digest(environment: Environment, repository: str, tag: str, patience: float
         time.sleep(0.5)
 
 
-def _build(service: Service, image: str, tag: str, architecture: str, say: Say) -> None:
-    say(f"building {service.name}")
-    words = command(service, image, tag, architecture, datetime.now(UTC))
-    code, lines = stream(words, None, ROOT, steps(f"building {service.name}", say))
-    if code != 0:
-        raise build_failed(service, lines, then="deploy again")
-
-
-def command(service: Service, image: str, tag: str, architecture: str, now: datetime) -> list[str]:
-    """Return the command that builds the image a service is released as."""
-    assert service.build is not None  # noqa: S101 - else Terraform has no repository for it
-    created = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    arguments = {**service.build.args, "REVISION": tag, "CREATED": created}
-    labels = {"revision": tag, "created": created, "source": _source()}
-    words = ["docker", "build", "--progress", "plain", "--provenance=false", "--platform", PLATFORMS[architecture]]
-    words += ["--file", str(Path(service.build.context) / service.build.dockerfile), "--tag", image]
-    words += [f"--build-arg={key}={value}" for key, value in arguments.items()]
-    words += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items() if value]
-    words += [f"--secret=id=ca,src={certificates() or os.devnull}"]
-    if re.search(rf"^FROM .* AS {TARGET}$", _dockerfile(service), re.MULTILINE | re.IGNORECASE):
-        words += ["--target", TARGET]
-    return [*words, service.build.context]
-
-
-def _dockerfile(service: Service) -> str:
-    assert service.build is not None  # noqa: S101 - see command
-    try:
-        return (ROOT / service.build.context / service.build.dockerfile).read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def _source() -> str:
-    """Return where the sources are, as far as the runner of a workflow says so."""
-    server, repository = os.environ.get("GITHUB_SERVER_URL", ""), os.environ.get("GITHUB_REPOSITORY", "")
-    return f"{server}/{repository}" if server and repository else ""
-
-
 def _push(environment: Environment, name: str, image: str, say: Say) -> None:
     say(f"pushing {name}")
     with _logged_in(environment, image.partition("/")[0]) as folder:
@@ -168,7 +157,10 @@ def _logged_in(environment: Environment, registry: str) -> Iterator[str]:
 
     The user's own settings stay as they are, and no password stands in a command line.
     """
-    token = environment.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    given = environment.client("ecr").get_authorization_token().get("authorizationData")
+    if not given:
+        raise Failure("ECR gave no password for its registry.", next="repeat the command")
+    token = given[0]["authorizationToken"]
     context = api.configuration().get("currentContext")
     found = {"auths": {registry: {"auth": token}}, **({"currentContext": context} if context else {})}
     with tempfile.TemporaryDirectory(prefix="stackhand-") as folder:

@@ -7,9 +7,10 @@ from typing import Any
 
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import keeper, manifest, ordering, registry, source
+from stackhand.release import building, keeper, manifest, ordering, registry, source
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
+from stackhand.release.source import Source
 from stackhand.release.verdict import Verdict
 
 
@@ -28,7 +29,8 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
     """
     who = account.check(context.environment)
     state = str(arguments["state"])
-    commit = _commit(context, arguments) if state == "released" else ""
+    wanted = _source(context, arguments) if state == "released" else None
+    commit = wanted.commit if wanted else ""
     request = {
         "environment": context.environment.name,
         "owner": manifest.owner(),
@@ -39,30 +41,36 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
     }
     held = keeper.start(request, context.say, context.clock.check)
     try:
-        _require_newer(context, arguments, commit)  # again: who had the lease may have released meanwhile
+        # Again, for who had the lease may have released meanwhile.
+        if note := _require_newer(context, arguments, commit):
+            context.note(note)
         chosen = choose(context, state, str(arguments["to"]))
     except Failure:
         keeper.stop(held["keeper"])
         raise
     found = chosen.to_dict() if chosen else {}
-    return {"who": who, "commit": commit or found.get("commit", ""), "lease": held, "manifest": found}
+    name = wanted.name if wanted else found.get("name", "")
+    return {"who": who, "commit": commit or found.get("commit", ""), "name": name, "lease": held, "manifest": found}
 
 
-def _commit(context: Context, arguments: dict[str, Any]) -> str:
+def _source(context: Context, arguments: dict[str, Any]) -> Source:
     """Return what is to be released, when it may be."""
-    chosen = source.choose(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]))
+    older = bool(arguments["allow_older"])
+    chosen = source.choose(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]), folders=building.sources())
     current = context.releases.current()
-    if not chosen.here:
-        registry.require(context.environment, target_of(current) if current else None, chosen.name)
-    _require_newer(context, arguments, chosen.name)
-    return chosen.name
+    if chosen.name or not chosen.here:
+        target = target_of(current) if current else None
+        chosen = registry.settle(context.environment, target, chosen, unknown=older)
+    _require_newer(context, arguments, chosen.commit)
+    return chosen
 
 
-def _require_newer(context: Context, arguments: dict[str, Any], commit: str) -> None:
-    """Refuse a commit that is older than what runs, unless that is meant."""
+def _require_newer(context: Context, arguments: dict[str, Any], commit: str) -> str:
+    """Refuse a commit that is older than what runs, unless that is meant; return what is to be said of the two."""
     current = context.releases.current()
-    if commit and current and not arguments["allow_older"]:
-        source.require_newer(current.commit, commit)
+    if not commit or not current or arguments["allow_older"]:
+        return ""
+    return source.require_newer(current.commit, commit, context.environment.name)
 
 
 def choose(context: Context, state: str, to: str) -> Manifest | None:

@@ -64,6 +64,7 @@ class Manifest(msgspec.Struct, frozen=True):
         reason: why it is that.
         of: the release a rollback returns to.
         extra: services of the cluster that what runs since then does not have, and the task definition each is left on.
+        name: what else its images are called, by `--tag`.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Manifest(msgspec.Struct, frozen=True):
     reason: str = ""
     of: str = ""
     extra: dict[str, str] = {}
+    name: str = ""
 
     @property
     def good(self) -> bool:

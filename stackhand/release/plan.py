@@ -8,7 +8,7 @@ from typing import Any
 
 from stackhand.aws.errors import code_of
 from stackhand.failure import Failure
-from stackhand.release import drift, prepare, registry, snapshots, source, target, taskdefinition
+from stackhand.release import building, drift, prepare, registry, snapshots, source, target, taskdefinition
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Migration
 from stackhand.release.target import Service, Target
@@ -106,7 +106,7 @@ def _pending(where: Target, folder: Path, current: Manifest | None) -> list[Migr
 def _commit() -> str:
     """Return the commit of this checkout, marked when files differ from it; a plan may be made without any."""
     try:
-        return source.choose(tag="", dirty=True).name
+        return source.choose(tag="", dirty=True, folders=building.sources()).commit
     except Failure:
         return "unknown"
 

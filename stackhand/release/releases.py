@@ -75,12 +75,12 @@ class Releases:
                 yield parse(found.content)
 
     def named(self, name: str) -> Manifest:
-        """Return a release by its id or the beginning of its commit.
+        """Return a release by its id, its name or the beginning of its commit.
 
         Raises:
             Failure: there is none, or more than one.
         """
-        found = [each for each in self.newest_first() if name == each.id or each.commit.startswith(name)]
+        found = [each for each in self.newest_first() if name in {each.id, each.name} or each.commit.startswith(name)]
         good = [each for each in found if each.id == name] or [each for each in found if each.good] or found
         if not name or not good:
             raise Failure(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stackhand import ROOT, inherited
+from stackhand import ROOT
 from stackhand.failure import ExitCode, Failure
+from stackhand.release import git, tree
 
 LOCK = "terraform/.terraform.lock.hcl"
 """What `terraform init` writes into a checkout, also a clean one: it is to be committed, and is in no image."""
 BUT_LOCK = ("--", f":(exclude){LOCK}")
+ALL = (".",)
+DIRTY = "-dirty-"
+"""Between a commit and the digest of what differs from it."""
+STATUS = ("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none")
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+COMMIT = re.compile(rf"[0-9a-f]{{40}}([0-9a-f]{{24}})?({DIRTY}[0-9a-f]+)?")
 
 
 @dataclass(frozen=True)
@@ -22,31 +27,39 @@ class Source:
     """What is to be released.
 
     Args:
-        name: its commit, with a mark when files differ from it; what its images are tagged with.
-        here: whether this checkout is it; otherwise its images have to be there already.
+        commit: with a mark when files differ from it; what its images say they are, and are tagged with.
+        name: another tag of its images; empty without `--tag NAME`.
+        here: whether this checkout is it; otherwise its images have to be in ECR already.
     """
 
-    name: str
+    commit: str
+    name: str = ""
     here: bool = True
 
 
-def choose(*, tag: str, dirty: bool) -> Source:
+def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
     """Return what is to be released: this checkout, or another commit whose images are there.
 
     Args:
         tag: a commit, or another name for what is here.
         dirty: whether changes that are not committed may go along.
+        folders: what a release is made of, relative to the checkout; changes elsewhere do not count.
 
     Raises:
         Failure: it is no checkout of git, or has such changes.
     """
     if tag and not TAG.fullmatch(tag):
         raise Failure(f"--tag {tag!r} is no tag for an image.", next="letters, digits, _ . -", code=ExitCode.USAGE)
-    head = _git("rev-parse", "HEAD").strip()
+    try:
+        head = _git("rev-parse", "HEAD").strip()
+        changes = _git(*STATUS, "--", *folders, tree.excluded(LOCK)).splitlines()
+    except git.NoGit:
+        if not tag:
+            raise
+        return Source(tag, tag, here=False)  # whether ECR has images of that name is asked next
     named = _commit_of(tag) if tag else head
     if named and named != head:
         return Source(named, here=False)
-    changes = _git("status", "--porcelain", *BUT_LOCK).splitlines()
     if changes and not dirty:
         raise Failure(
             "This checkout has changes that are not committed.",
@@ -54,77 +67,89 @@ def choose(*, tag: str, dirty: bool) -> Source:
             next="commit them, or deploy them as they are with --dirty",
             code=ExitCode.PREFLIGHT,
         )
-    name = named or tag
-    return Source(f"{name}-dirty-{_digest()}" if changes else name)
+    return Source(f"{head}{DIRTY}{tree.digest(ROOT, folders, LOCK)}" if changes else head, "" if named else tag)
 
 
 def _commit_of(tag: str) -> str:
     """Return the commit that a name means; nothing, when it means none."""
-    words = ["git", "rev-parse", "--verify", "--quiet", f"{tag}^{{commit}}"]
-    said = subprocess.run(
-        words, cwd=ROOT, env=inherited.environment("git"), capture_output=True, text=True, errors="replace", check=False
-    )
-    return said.stdout.strip() if said.returncode == 0 else ""
+    words = ("rev-parse", "--verify", "--quiet", f"{tag}^{{commit}}")
+    return _git(*words).strip() if git.succeeds(*words, folder=ROOT) else ""
 
 
-def require_newer(running: str, wanted: str) -> None:
-    """Refuse what is older than what runs.
+def clean(commit: str) -> str:
+    """Return a commit without the mark of what differs from it."""
+    return commit.partition("-dirty")[0]
+
+
+def require_newer(running: str, wanted: str, environment: str) -> str:
+    """Refuse what is older than what runs, or whose age nobody can tell; return what is to be said of the two.
 
     Raises:
-        Failure: the wanted commit is an ancestor of the running one.
+        Failure: the wanted commit is an ancestor of the running one, or one of them is not in this clone.
     """
-    old, new = running.partition("-dirty")[0], wanted.partition("-dirty")[0]
-    if old == new or not (_known(old) and _known(new)):
-        return
-    if _ask("merge-base", "--is-ancestor", new, old) == 0:
+    old, new = clean(running), clean(wanted)
+    if old == new:
+        return ""
+    if not _known(old):
+        raise _unknown(f"{old[:12]}, which runs,", old)
+    if not _known(new):
+        raise _unknown(new[:12], new)
+    if git.succeeds("merge-base", "--is-ancestor", new, old, folder=ROOT):
         raise Failure(
             f"{new[:12]} is older than {old[:12]}, which runs.",
             evidence=_git("log", "--oneline", "--max-count=5", f"{new}..{old}").splitlines(),
-            next="deploy a newer commit, go back with ./inv rollback, or insist with --allow-older",
+            next=f"deploy a newer commit, go back with ./inv rollback -e {environment}, or insist with --allow-older",
             code=ExitCode.PREFLIGHT,
         )
+    if git.succeeds("merge-base", "--is-ancestor", old, new, folder=ROOT):
+        return ""
+    if _shallow():
+        raise _unrelated(old, new)
+    lost = len(_git("rev-list", f"{new}..{old}").splitlines())
+    commits = "1 commit" if lost == 1 else f"{lost} commits"
+    return f"{new[:12]} is of another branch than {old[:12]}, which runs: {commits} of that are not in this release"
 
 
-def _digest() -> str:
-    """Return a digest of all that differs from the commit, new files as well."""
-    found = hashlib.sha256(_git("diff", "HEAD", "--binary", *BUT_LOCK).encode("utf-8", "surrogateescape"))
-    for name in sorted(_git("ls-files", "--others", "--exclude-standard", "-z", *BUT_LOCK).split("\0")):
-        if name and (ROOT / name).is_file():
-            found.update(name.encode("utf-8", "surrogateescape") + (ROOT / name).read_bytes())
-    return found.hexdigest()[:12]
+def _unknown(subject: str, commit: str) -> Failure:
+    """Return the refusal of a comparison with what this clone does not have."""
+    if not COMMIT.fullmatch(commit):
+        return Failure(
+            f"{subject} is no commit of git, so nobody can tell which release is newer.",
+            next="--allow-older, if this release is meant to replace it",
+            code=ExitCode.PREFLIGHT,
+        )
+    fetch = "git fetch --unshallow (fetch-depth: 0 in a workflow)" if _shallow() else "git fetch"
+    return Failure(
+        f"{subject} is not in this clone, so nobody can tell whether this release is older.",
+        evidence=["somebody may have released it from another clone, and from a newer commit"],
+        next=f"{fetch}, and repeat the command; or --allow-older, if this release is meant to replace it",
+        code=ExitCode.PREFLIGHT,
+    )
 
 
-def _known(name: str) -> bool:
-    return _ask("cat-file", "-e", f"{name}^{{commit}}") == 0
+def _unrelated(old: str, new: str) -> Failure:
+    return Failure(
+        f"This clone is shallow: its history does not tell whether {new[:12]} is newer than {old[:12]}, which runs.",
+        next="git fetch --unshallow (fetch-depth: 0 in a workflow), and repeat the command; or --allow-older",
+        code=ExitCode.PREFLIGHT,
+    )
 
 
-def _ask(*words: str) -> int:
-    argv = ["git", *words]
-    return subprocess.run(argv, cwd=ROOT, env=inherited.environment("git"), capture_output=True, check=False).returncode
+def _shallow() -> bool:
+    """Whether the clone lacks a part of the history."""
+    try:
+        return _git("rev-parse", "--is-shallow-repository").strip() == "true"
+    except Failure:
+        return False
+
+
+def _known(commit: str) -> bool:
+    """Whether it is a commit of this clone; a name that runs is none, whatever it means here today."""
+    try:
+        return bool(COMMIT.fullmatch(commit)) and git.succeeds("cat-file", "-e", f"{commit}^{{commit}}", folder=ROOT)
+    except git.NoGit:
+        return False
 
 
 def _git(*words: str) -> str:
-    try:
-        said = subprocess.run(
-            ["git", *words],
-            cwd=ROOT,
-            env=inherited.environment("git"),
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            check=False,
-        )
-    except FileNotFoundError:
-        raise Failure(
-            "There is no git command, so nobody knows which commit this is.",
-            next="install git, or name the release with --tag",
-            code=ExitCode.PREFLIGHT,
-        ) from None
-    if said.returncode != 0:
-        raise Failure(
-            "This is no checkout of git with a commit, so a release has no name.",
-            evidence=said.stderr.splitlines()[-3:],
-            next="git commit, or name the release with --tag",
-            code=ExitCode.PREFLIGHT,
-        )
-    return said.stdout
+    return git.run(*words, folder=ROOT)

@@ -16,7 +16,7 @@ ENVIRONMENT = "the environment, as in terraform/environments"
         "yes": "do not ask for the environment's name",
         "json": "what happens, one JSON document a line",
         "dirty": "with the changes that are not committed",
-        "allow-older": "also when a newer commit runs",
+        "allow-older": "also when a newer commit runs, or nobody can tell which is newer",
         "lock-wait": "seconds to wait for another deploy to end",
         "max-severity": "of what the scan of an image may find: low, medium, high, critical, any",
         "resume": "go on waiting for a release that was left rolling",

@@ -15,7 +15,7 @@ from stackhand import model
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import Build, Service
-from stackhand.release import images, scan
+from stackhand.release import building, images, scan
 from tests import moto_server
 from tests.checkout import ROOT
 
@@ -122,9 +122,9 @@ def test_the_command_builds_the_production_image_of_the_commit(monkeypatch: pyte
     monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.example")
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme/shop")
     service = next(each for each in model.load(ROOT, _secrets()).services.values() if each.name == "api")
-    assert images.command(service, "url:tag", COMMIT, "ARM64", NOW) == [
+    assert building.command(service, f"url:{COMMIT}", "ARM64", NOW, ROOT) == [
         *("docker", "build", "--progress", "plain", "--provenance=false", "--platform", "linux/arm64"),
-        *("--file", "service/Dockerfile", "--tag", "url:tag"),
+        *("--file", "service/Dockerfile", "--tag", f"url:{COMMIT}"),
         f"--build-arg=REVISION={COMMIT}",
         "--build-arg=CREATED=2026-11-24T08:00:00Z",
         f"--label=org.opencontainers.image.revision={COMMIT}",
@@ -136,13 +136,12 @@ def test_the_command_builds_the_production_image_of_the_commit(monkeypatch: pyte
 
 
 def test_a_service_of_ones_own_is_built_with_its_arguments_and_its_last_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(images, "ROOT", tmp_path)
     (tmp_path / "Dockerfile").write_text("FROM scratch AS only\n", encoding="utf-8")
     build = Build(".", args={"FLAVOUR": "plain"})
     service = Service("own", None, build, [], {}, (), (), "no", False, False, None, None, None)
-    words = images.command(service, "url:tag", COMMIT, "X86_64", NOW)
+    words = building.command(service, f"url:{COMMIT}", "X86_64", NOW, tmp_path)
     assert "--build-arg=FLAVOUR=plain" in words
     assert "--target" not in words
 

@@ -288,3 +288,15 @@ def test_what_rds_refuses_is_one_paragraph(staging: Environment, monkeypatch: py
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(Failure, match="The database shop cannot be looked up: 127"):
         rds.find_database(staging, "shop")
+
+
+def test_an_rds_that_answers_with_an_empty_list_has_no_such_thing(
+    staging: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = staging.client("rds")
+    monkeypatch.setattr(client, "describe_db_snapshots", lambda **_: {"DBSnapshots": []})
+    monkeypatch.setattr(client, "describe_db_instances", lambda **_: {"DBInstances": []})
+    monkeypatch.setattr(Environment, "client", lambda *_: client)
+    assert rds.find_database(staging, "shop") is None
+    with pytest.raises(Failure, match="There is no snapshot"):
+        rds.find(staging, "gone")

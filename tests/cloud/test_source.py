@@ -5,38 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import lead, source
+from stackhand.release import building, images, lead, registry, source
+from stackhand.release.context import target_of
 from stackhand.release.manifest import Manifest
 from tests.cloud.conftest import Cloud
-
-
-class Repository:
-    """A checkout to commit into."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.git("init", "--quiet")
-
-    def git(self, *words: str) -> str:
-        who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        found = subprocess.run(["git", *who, *words], cwd=self.path, capture_output=True, text=True, check=True)
-        return found.stdout.strip()
-
-    def commit(self, words: str) -> str:
-        (self.path / "file").write_text(words, encoding="utf-8")
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", words)
-        return self.git("rev-parse", "HEAD")
+from tests.cloud.repository import Repository
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    monkeypatch.setattr(source, "ROOT", tmp_path)
-    return Repository(tmp_path)
+    found = Repository(tmp_path / "shop")
+    monkeypatch.setattr(source, "ROOT", found.path)
+    monkeypatch.setattr(building, "sources", lambda: ["."])
+    return found
 
 
 def test_a_release_is_called_by_its_commit_and_a_dirty_one_by_what_differs(repository: Repository) -> None:
@@ -46,12 +32,12 @@ def test_a_release_is_called_by_its_commit_and_a_dirty_one_by_what_differs(repos
     with pytest.raises(Failure) as found:
         source.choose(tag="", dirty=False)
     assert (found.value.code, found.value.evidence) == (ExitCode.PREFLIGHT, ("?? new",))
-    first = source.choose(tag="", dirty=True).name
+    first = source.choose(tag="", dirty=True).commit
     assert first.startswith(f"{head}-dirty-")
     (repository.path / "new").write_text("y", encoding="utf-8")
-    assert source.choose(tag="", dirty=True).name not in {first, head}
+    assert source.choose(tag="", dirty=True).commit not in {first, head}
     (repository.path / os.fsdecode(b"caf\xe9")).write_text("a name that is no text", encoding="utf-8")
-    assert source.choose(tag="", dirty=True).name.startswith(f"{head}-dirty-")
+    assert source.choose(tag="", dirty=True).commit.startswith(f"{head}-dirty-")
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["new", "committed and written again"])
@@ -65,11 +51,11 @@ def test_what_terraform_init_writes_makes_nothing_dirty(repository: Repository, 
     assert repository.git("status", "--porcelain") != ""
     assert source.choose(tag="", dirty=False) == source.Source(head)
     (repository.path / "new").write_text("x", encoding="utf-8")
-    dirty = source.choose(tag="", dirty=True).name
+    dirty = source.choose(tag="", dirty=True).commit
     lock.write_text("yet more\n", encoding="utf-8")
-    assert source.choose(tag="", dirty=True).name == dirty
+    assert source.choose(tag="", dirty=True).commit == dirty
     (lock.parent / "main.tf").write_text("x", encoding="utf-8")
-    assert source.choose(tag="", dirty=True).name not in {dirty, head}
+    assert source.choose(tag="", dirty=True).commit not in {dirty, head}
 
 
 def test_a_tag_is_a_commit_or_another_name_for_what_is_here(repository: Repository) -> None:
@@ -77,7 +63,7 @@ def test_a_tag_is_a_commit_or_another_name_for_what_is_here(repository: Reposito
     repository.git("tag", "v1", old)
     assert source.choose(tag=head[:10], dirty=False) == source.Source(head)
     assert source.choose(tag="v1", dirty=False) == source.Source(old, here=False)
-    assert source.choose(tag="blue", dirty=False) == source.Source("blue")
+    assert source.choose(tag="blue", dirty=False) == source.Source(head, "blue")
     with pytest.raises(Failure) as found:
         source.choose(tag="no spaces", dirty=False)
     assert found.value.code == ExitCode.USAGE
@@ -86,19 +72,112 @@ def test_a_tag_is_a_commit_or_another_name_for_what_is_here(repository: Reposito
 def test_boxel_5068_an_older_commit_is_refused_and_a_branch_of_its_own_is_not(repository: Repository) -> None:
     old, new = repository.commit("one"), repository.commit("two")
     with pytest.raises(Failure) as found:
-        source.require_newer(new, old)
+        source.require_newer(new, old, "staging")
     assert found.value.code == ExitCode.PREFLIGHT
     assert "--allow-older" in found.value.next
     assert found.value.evidence[0].endswith("two")
-    source.require_newer(old, new)
-    source.require_newer(new, new)
-    source.require_newer("not-a-commit", new)
+    assert source.require_newer(old, new, "staging") == source.require_newer(new, new, "staging") == ""
     repository.git("checkout", "--quiet", "-b", "side", old)
-    source.require_newer(new, repository.commit("three"))
+    third = repository.commit("three")
+    said = f"{third[:12]} is of another branch than {new[:12]}, which runs: 1 commit of that are not in this release"
+    assert source.require_newer(new, third, "staging") == said
 
 
-def test_without_git_or_a_commit_a_release_has_no_name(repository: Repository) -> None:
-    with pytest.raises(Failure, match="no checkout of git with a commit"):
+@pytest.mark.parametrize(
+    ("running", "wanted", "what", "advice"),
+    [
+        (
+            "f" * 40,
+            "HEAD",
+            "ffffffffffff, which runs, is not in this clone, so",
+            "git fetch, and repeat the command; or ",
+        ),
+        ("f" * 40 + "-dirty-abc", "HEAD", "ffffffffffff, which runs, is not in this clone, so", "git fetch, "),
+        ("hotfix", "HEAD", "hotfix, which runs, is no commit of git, so", "--allow-older, if"),
+        ("HEAD", "blue", "blue is no commit of git, so", "--allow-older, if"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_released_by_accident(
+    repository: Repository, running: str, wanted: str, what: str, advice: str
+) -> None:
+    head = repository.commit("one")
+    repository.git("tag", "hotfix")
+    with pytest.raises(Failure) as found:
+        source.require_newer(running.replace("HEAD", head), wanted.replace("HEAD", head), "staging")
+    assert found.value.what.startswith(what)
+    assert found.value.next.startswith(advice)
+    assert "--allow-older" in found.value.next
+    assert found.value.code == ExitCode.PREFLIGHT
+
+
+def test_a_shallow_clone_says_how_to_have_the_history(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = repository.commit("one")
+    other = repository.commit("two")
+    repository.git("checkout", "--quiet", "-b", "side", old)
+    head = repository.commit("three")
+    clone = repository.path.parent / "clone"
+    repository.git("clone", "--quiet", "--depth", "1", repository.path.as_uri(), str(clone))
+    monkeypatch.setattr(source, "ROOT", clone)
+    for running, what in ((other, "is not in this clone"), (old, "is not in this clone")):
+        with pytest.raises(Failure, match=what) as found:
+            source.require_newer(running, head, "staging")
+        assert "git fetch --unshallow (fetch-depth: 0 in a workflow), " in found.value.next
+    subprocess.run(["git", "fetch", "--quiet", "--depth", "1", "origin", other], cwd=clone, check=True)
+    with pytest.raises(Failure, match="This clone is shallow: its history does not tell") as found:
+        source.require_newer(other, head, "staging")
+    assert "git fetch --unshallow" in found.value.next
+
+
+def test_what_is_no_checkout_is_named_with_what_helps(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = repository.path.parent
+    bare = folder / "bare"
+    with pytest.raises(Failure, match="has no commit yet, so a release has no commit") as found:
+        source.choose(tag="", dirty=False)
+    assert found.value.next == "git add and git commit; or release images that ECR has already with --tag NAME"
+    repository.commit("one")
+    repository.git("clone", "--quiet", "--bare", str(repository.path), str(bare))
+    for place, what in ((folder, "is not in a git repository"), (bare, "is in a bare repository, which has no files")):
+        monkeypatch.setattr(source, "ROOT", place)
+        with pytest.raises(Failure, match=what) as found:
+            source.choose(tag="", dirty=False)
+        assert "deploy from a clone of" in found.value.next
+        assert source.choose(tag="blue", dirty=False) == source.Source("blue", "blue", here=False)
+    monkeypatch.setenv("PATH", str(folder))
+    with pytest.raises(Failure, match="There is no git command"):
+        source.choose(tag="", dirty=False)
+    assert source.choose(tag="blue", dirty=False) == source.Source("blue", "blue", here=False)
+
+
+def test_a_checkout_of_another_user_is_named_with_the_command_that_helps(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit("one")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("STACKHAND_PASS", "GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    for tag in ("", "blue"):
+        with pytest.raises(Failure, match="belongs to another user") as found:
+            source.choose(tag=tag, dirty=False)
+        assert found.value.next == f"git config --global --add safe.directory {repository.path}"
+
+
+def test_a_worktree_is_a_checkout_and_a_folder_looks_at_its_own_paths(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.write("shop/app")
+    head = repository.commit("one")
+    tree = repository.path.parent / "tree"
+    repository.git("worktree", "add", "--quiet", str(tree))
+    (tree / "beside").write_text("x", encoding="utf-8")
+    monkeypatch.setattr(source, "ROOT", tree / "shop")
+    assert source.choose(tag="", dirty=False) == source.Source(head)
+    with pytest.raises(Failure, match="changes that are not committed"):
+        source.choose(tag="", dirty=False, folders=[".", "../beside"])
+    with pytest.raises(Failure, match="a folder outside of this repository"):
+        source.choose(tag="", dirty=False, folders=[".", "../../elsewhere"])
+    (tree / "shop" / "app").write_text("changed", encoding="utf-8")
+    with pytest.raises(Failure, match="changes that are not committed"):
         source.choose(tag="", dirty=False)
 
 
@@ -132,3 +211,96 @@ def test_a_commit_that_waited_while_a_newer_one_was_released_is_refused(
         lead.begin(held.context, arguments)
     assert stopped == [7]
     assert lead.begin(held.context, {**arguments, "allow_older": True})["commit"] == old
+
+
+def begin(tag: str, **more: Any) -> dict[str, Any]:
+    return {"state": "released", "tag": tag, "dirty": False, "allow_older": False, "lock_wait": 0.0, "to": "", **more}
+
+
+@pytest.fixture
+def released(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The commit that is checked out, whose images are in ECR, and which runs."""
+    head = repository.commit("one")
+    held.image(head)
+    held.context.releases.make_current(Manifest("1", "staging", head, "ann", "", target=held.output))
+    monkeypatch.setattr(lead.account, "check", lambda _: "me")
+    monkeypatch.setattr(lead.keeper, "start", lambda *_: {"token": "ours", "keeper": 7})
+    return head
+
+
+def ensure(cloud: Cloud, commit: str, name: str) -> None:
+    images.ensure(
+        cloud.environment,
+        cloud.output,
+        commit,
+        name=name,
+        architecture="X86_64",
+        max_severity="any",
+        say=lambda _: None,
+    )
+
+
+def test_a_name_is_a_tag_more_of_the_images_of_its_commit_and_stays_with_it(
+    repository: Repository, held: Cloud, released: str
+) -> None:
+    name = f"hotfix-{released[:8]}"
+    found = lead.begin(held.context, begin(name))
+    assert (found["commit"], found["name"]) == (released, name)
+    ensure(held, released, name)
+    ensure(held, released, name)
+    assert lead.begin(held.context, begin(name))["commit"] == released
+    later = repository.commit("two")
+    with pytest.raises(Failure) as failure:
+        lead.begin(held.context, begin(name))
+    assert failure.value.what == f"{name} is the name of {released[:12]} already, and this is {later[:12]}."
+    assert failure.value.next == f"another --tag, or none; --tag {released[:12]} releases the earlier code again"
+    held.image(later)
+    with pytest.raises(Failure, match="is the name of"):
+        ensure(held, later, name)
+
+
+def test_without_git_a_name_that_ecr_knows_is_released_as_the_commit_it_is_of(
+    repository: Repository, held: Cloud, released: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"kept-{released[:8]}"
+    ensure(held, released, name)
+    monkeypatch.setattr(source, "ROOT", repository.path.parent)
+    assert lead.begin(held.context, begin(name))["commit"] == released
+    with pytest.raises(Failure, match="none is not what is checked out here, and ECR has no images of it") as failure:
+        lead.begin(held.context, begin("none"))
+    assert failure.value.next == "deploy from a clone of the repository, without --tag"
+
+
+def test_images_of_which_nobody_knows_the_commit_are_released_only_when_that_is_meant(
+    held: Cloud, released: str
+) -> None:
+    name = f"built-elsewhere-{released[:8]}"
+    held.image(name)
+    with pytest.raises(Failure, match="nobody knows which commit they are of") as failure:
+        lead.begin(held.context, begin(name))
+    assert "--allow-older" in failure.value.next
+    assert lead.begin(held.context, begin(name, allow_older=True))["commit"] == name
+
+
+def test_a_branch_that_replaces_another_is_told_once(repository: Repository, held: Cloud, released: str) -> None:
+    repository.git("checkout", "--quiet", "--orphan", "side")
+    head = repository.commit("three")
+    told: list[str] = []
+    held.context.note = told.append
+    assert lead.begin(held.context, begin(""))["commit"] == head
+    assert [line.partition(",")[0] for line in told] == [f"{head[:12]} is of another branch than {released[:12]}"]
+
+
+def test_an_ecr_that_answers_with_an_empty_list_has_no_such_image(held: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Empty:
+        def describe_images(self, **_: object) -> dict[str, object]:
+            return {"imageDetails": []}
+
+        def get_authorization_token(self) -> dict[str, object]:
+            return {"authorizationData": []}
+
+    service = target_of(Manifest("1", "staging", "c", "ann", "", target=held.output)).services["api"]
+    monkeypatch.setattr(type(held.environment), "client", lambda *_: Empty())
+    assert registry.digest_of(held.environment, service, "c") == ""
+    with pytest.raises(Failure, match="ECR gave no password"), images._logged_in(held.environment, "x"):
+        pass

@@ -190,9 +190,21 @@ def test_a_rollback_brings_the_release_before_back(cloud: Cloud) -> None:
 
 def test_ansible_alone_deploys_as_a_workflow_does_and_changes_nothing_the_second_time(cloud: Cloud) -> None:
     with cloud.unharmed() as client:
-        said = cloud.playbook("deploy", preflight_tag=cloud.good, images_max_severity="any")
+        said = cloud.playbook(
+            "deploy", preflight_tag=cloud.good, preflight_allow_older="true", images_max_severity="any"
+        )
     assert said.code == 0, said.out
     assert "was running already" in said.out
     assert "is in ECR already" in said.out
     assert client.seen == {cloud.good}
     assert f"{cloud.good[:12]} runs already in rehearsal, at {cloud.url}" in said.out
+
+
+def test_a_plan_tells_of_a_commit_that_was_never_pushed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "replay", "")  # what Terraform said once is no plan of its own
+    before = cloud.copy.head
+    cloud.copy.commit("Change nothing but the commit")
+    said = cloud.inv("plan", "-e", ENVIRONMENT)
+    cloud.copy.back(before)
+    assert said.code == ExitCode.DONE, said.out
+    assert "(still to be built)" in said.out

@@ -26,6 +26,7 @@ from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.output import Output
 from stackhand.rehearsal.play import Rehearsal, version, words_of
 from stackhand.release.source import LOCK
+from tests.cloud.repository import Repository
 
 AWS = Emulator(os.getpid(), birth(os.getpid()) or "", 4566, "eu-west-1", "172.17.0.1", "REHEARSAL0")
 
@@ -101,6 +102,18 @@ def test_a_copy_has_what_is_not_committed_as_a_commit_of_its_own(
     assert copy.git("status", "--porcelain") == ""
     copy.back(before)
     assert (copy.path / "kept").read_text(encoding="utf-8") == "1"
+
+
+def test_a_copy_has_the_submodules_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library, root = Repository(tmp_path / "library"), Repository(tmp_path / "root")
+    library.commit("recorded")
+    root.git("submodule", "--quiet", "add", str(library.path), "library")
+    head = root.commit("First")
+    (root.path / "library" / "file").write_text("changed", encoding="utf-8")
+    monkeypatch.setattr("stackhand.rehearsal.copy.ROOT", root.path)
+    copy = Copy.make(tmp_path / "copy")
+    assert (copy.path / "library" / "file").read_text(encoding="utf-8") == "recorded"
+    assert copy.head == head
 
 
 def test_without_git_there_is_nothing_to_rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from stackhand.release import images
 class ActionModule(Action):
     """Has the images of a release in ECR."""
 
-    options = frozenset({"environment", "release", "commit", "max_severity"})
+    options = frozenset({"environment", "release", "commit", "name", "max_severity"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Return the digests as a fact; when only checking, those that ECR has already."""
@@ -27,6 +27,7 @@ class ActionModule(Action):
                 environment,
                 release,
                 commit,
+                name=given["name"] or "",
                 architecture=release["architecture"],
                 max_severity=given["max_severity"],
                 say=self.progress,

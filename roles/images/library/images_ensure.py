@@ -16,6 +16,9 @@ options:
   commit:
     description: The tag.
     type: str
+  name:
+    description: Another tag, which stays with this commit.
+    type: str
   max_severity:
     description: The worst finding that may be released, or C(any).
     type: str

@@ -13,13 +13,13 @@ options:
     description: C(released), C(resumed) or C(returned).
     type: str
   tag:
-    description: What to call the release, instead of its commit.
+    description: A commit whose images are there, or another name for what is checked out.
     type: str
   dirty:
     description: Let changes go along that are not committed.
     type: bool
   allow_older:
-    description: Let a commit be released that is older than what runs.
+    description: Let a commit be released that is older than what runs, or whose age nobody can tell.
     type: bool
   lock_wait:
     description: Seconds to wait for the lease.

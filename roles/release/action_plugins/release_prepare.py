@@ -14,7 +14,7 @@ from stackhand.release.context import Context
 class ActionModule(ReleaseAction):
     """Registers the task definitions that differ from what runs."""
 
-    options = frozenset({"environment", "output", "digests", "commit", "migrations", "token"})
+    options = frozenset({"environment", "output", "digests", "commit", "name", "migrations", "token"})
     words = "The preparation of the release"
 
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -23,6 +23,7 @@ class ActionModule(ReleaseAction):
         where = target.parse(arguments["output"])
         folder = ROOT / str(arguments["migrations"])
         found = prepare.prepare(context, where, arguments["digests"], str(arguments["commit"]), folder)
+        found = found.but(name=str(arguments["name"] or ""))
         new = [each.task_definition.rpartition("/")[2] for each in found.services.values() if not each.same]
         words = f"registered {', '.join(new)}" if new else "nothing differs from what runs"
         return {"changed": bool(new), "manifest": found.to_dict(), "step": step("prepared", words)}

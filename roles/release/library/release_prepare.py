@@ -18,6 +18,9 @@ options:
   commit:
     description: What the release is called, and its images say they are.
     type: str
+  name:
+    description: What else its images are called.
+    type: str
   migrations:
     description: The folder of the migrations, from the checkout's root.
     type: str

@@ -1,0 +1,127 @@
+"""The images of a release, built from the files that git knows."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stackhand import ROOT
+from stackhand.engines.compose.images import build_failed, certificates, steps, stream
+from stackhand.failure import ExitCode, Failure
+from stackhand.infrastructure import description
+from stackhand.model import Build, Service
+from stackhand.release import source, tree
+from stackhand.xfields import Fargate
+
+PLATFORMS = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
+TARGET = "production"
+MISSED = re.compile(r'failed to compute cache key: .*"(/[^"]*)": not found')
+"""What BuildKit says of a COPY whose source is not in the context."""
+
+Say = Callable[[str], None]
+
+
+def sources() -> list[str]:
+    """Return what images are built from, relative to the checkout: the checkout, and what Compose names beside it."""
+    released = [each for each in description.stack_of(ROOT).services.values() if isinstance(each.aws, Fargate)]
+    return tree.below([".", *_contexts(released)])
+
+
+def _contexts(services: Iterable[Service]) -> list[str]:
+    """Return the folders that builds see, and those of Dockerfiles elsewhere."""
+    builds = [service.build for service in services if service.build]
+    return [*(_context(build) for build in builds), *(str(Path(_dockerfile(build)).parent) for build in builds)]
+
+
+def _context(build: Build) -> str:
+    """Return the folder that a build sees, relative to the checkout also where Compose has it written out."""
+    return os.path.relpath(build.context, ROOT) if Path(build.context).is_absolute() else build.context
+
+
+def _dockerfile(build: Build) -> str:
+    return str(Path(_context(build)) / build.dockerfile)
+
+
+def build(wanted: Mapping[str, str], commit: str, architecture: str, say: Say) -> Iterator[str]:
+    """Build images from the files of a commit, and yield the name of each service whose image is built.
+
+    Args:
+        wanted: the addresses of the images, by the services' names.
+        commit: what is released, which is their tag.
+        architecture: X86_64 or ARM64.
+        say: told what is being done.
+
+    Raises:
+        Failure: a build fails, or the files are not those that the release was named after.
+    """
+    stack = description.stack_of(ROOT)
+    services = [stack.service(name) for name in wanted]
+    _require_same(commit)
+    dirty = commit != source.clean(commit)
+    with tree.exported(ROOT, source.clean(commit), tree.below(_contexts(services)), dirty=dirty) as folder:
+        for service in services:
+            say(f"building {service.name}")
+            words = command(service, f"{wanted[service.name]}:{commit}", architecture, datetime.now(UTC), folder)
+            code, lines = stream(words, None, folder, steps(f"building {service.name}", say))
+            if code != 0:
+                raise _unexported(service, lines) or build_failed(service, lines, then="deploy again")
+            yield service.name
+
+
+def _require_same(commit: str) -> None:
+    """Refuse changes that came while the release was under way: its name would tell of others."""
+    if commit == source.clean(commit):
+        return
+    if (found := source.choose(tag="", dirty=True, folders=sources()).commit) != commit:
+        raise Failure(
+            "Files of this checkout changed since the deploy began, so its images would not be what it is called.",
+            evidence=[f"it began as {commit}", f"and is now {found}"],
+            next="repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def _unexported(service: Service, lines: list[str]) -> Failure | None:
+    """Return the failure of a build that wants a file which is here, and which git does not have."""
+    assert service.build is not None  # noqa: S101 - see command
+    context = ROOT / service.build.context
+    found = {match[1] for line in lines for match in MISSED.finditer(line) if (context / match[1].strip("/")).exists()}
+    if not found:
+        return None
+    return Failure(
+        f"The image of {service.name} could not be built: it wants what git does not have.",
+        evidence=[f"{path.strip('/')} is in this checkout, and not in its commit" for path in sorted(found)],
+        next="commit it; or make it in a stage of the Dockerfile, if it is something built (docs/operations.md)",
+    )
+
+
+def command(service: Service, image: str, architecture: str, now: datetime, folder: Path) -> list[str]:
+    """Return the command that builds the image a service is released as, in the folder of its files."""
+    assert service.build is not None  # noqa: S101 - else Terraform has no repository for it
+    created, tag = now.strftime("%Y-%m-%dT%H:%M:%SZ"), image.rpartition(":")[2]
+    arguments = {**service.build.args, "REVISION": tag, "CREATED": created}
+    labels = {"revision": tag, "created": created, "source": _source()}
+    words = ["docker", "build", "--progress", "plain", "--provenance=false", "--platform", PLATFORMS[architecture]]
+    words += ["--file", _dockerfile(service.build), "--tag", image]
+    words += [f"--build-arg={key}={value}" for key, value in arguments.items()]
+    words += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items() if value]
+    words += [f"--secret=id=ca,src={Path(certificates() or os.devnull).absolute()}"]
+    if re.search(rf"^FROM .* AS {TARGET}$", _text(folder / _dockerfile(service.build)), re.MULTILINE | re.IGNORECASE):
+        words += ["--target", TARGET]
+    return [*words, _context(service.build)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _source() -> str:
+    """Return where the sources are, as far as the runner of a workflow says so."""
+    server, repository = os.environ.get("GITHUB_SERVER_URL", ""), os.environ.get("GITHUB_REPOSITORY", "")
+    return f"{server}/{repository}" if server and repository else ""
