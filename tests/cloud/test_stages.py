@@ -150,7 +150,7 @@ def test_throttling_and_an_ecs_that_lags_behind_delay_a_release_and_no_more(held
 @pytest.mark.parametrize("operation", ["RegisterTaskDefinition", "RunTask", "UpdateService"])
 def test_a_write_that_ecs_throttles_is_repeated(held: Cloud, operation: str) -> None:
     release(held, "first")
-    held.world.fail(operation, "ThrottlingException", 9)  # boto3 tries four times
+    held.world.fail(operation, "ThrottlingException", 15)  # boto3 tries four times
     assert release(held, "second").verdict == "deployed"
     assert running(held) == {"second"}
 
@@ -252,6 +252,19 @@ def test_a_secret_that_was_rotated_rolls_the_same_definitions_anew(held: Cloud) 
     assert all(part.deployment for part in second.services.values())
     assert second.secrets != first.secrets
     assert release(held, "first") == second
+
+
+def test_a_secret_that_was_removed_and_made_anew_is_another_one(held: Cloud) -> None:
+    ssm = held.environment.client("ssm")
+    name = "/shop/staging/password"
+    ssm.delete_parameter(Name=name)
+    ssm.put_parameter(Name=name, Value="four", Type="SecureString")
+    first = release(held, "first")
+    assert release(held, "first") == first
+    ssm.delete_parameter(Name=name)
+    assert ssm.put_parameter(Name=name, Value="five", Type="SecureString")["Version"] == 1
+    assert all(part.deployment for part in release(held, "first").services.values())
+    assert held.world.updates() == 4
 
 
 def test_an_interrupt_says_what_goes_on_without_us(held: Cloud) -> None:
