@@ -100,8 +100,6 @@ def go_back_and_tell(
         returned = go_back(context, manifest, good)
     except Interrupted:
         returned = Returned(Verdict.STILL_ROLLING, "interrupted while the services return")
-    except Failure as failure:
-        returned = Returned(Verdict.FAILED, f"no way back: {failure.what}", list(failure.evidence))
     verdict = returned.verdict
     try:
         context.releases.write(manifest.but(extra=returned.extra).judged(verdict, what))

@@ -155,6 +155,21 @@ def test_a_write_that_ecs_throttles_is_repeated(held: Cloud, operation: str) -> 
     assert running(held) == {"second"}
 
 
+@pytest.mark.parametrize("times", [15, 1000])
+def test_a_throttled_way_back_is_repeated_and_then_left_rolling(held: Cloud, times: int) -> None:
+    release(held, "first")
+    held.context.pace = Pace(timeout=60.0, probe_timeout=4.0)
+
+    def throttle(text: str) -> None:
+        if text.startswith("returning all"):
+            for operation in ("UpdateService", "DescribeTaskDefinition"):
+                held.world.fail(operation, "ThrottlingException", times)
+
+    held.context.note = throttle
+    code = refused(held, "second", healthy=False).code
+    assert code == (ExitCode.ROLLED_BACK if times < 1000 else ExitCode.STILL_ROLLING)
+
+
 def test_an_update_whose_answer_is_lost_is_not_repeated(held: Cloud) -> None:
     release(held, "first")
     before = held.world.updates()
