@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -66,11 +66,13 @@ class Migrate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         command: applies what is pending.
         plan: shows what is pending, and changes nothing.
         status: shows what is applied and what is not, and changes nothing.
+        timeout: seconds the command may take in a deploy; two hours without it.
     """
 
     command: str
     plan: str | None = None
     status: str | None = None
+    timeout: Annotated[int, msgspec.Meta(gt=0)] | None = None
 
 
 class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,7 +158,8 @@ def aws(entry: dict[str, Any], at: str) -> Fargate | Managed | None:
 def commands(migrate: Migrate | str | None) -> dict[str, str]:
     """Return the commands of `x-aws.migrate` by their keys; written as a string it is the command, and no more."""
     if isinstance(migrate, Migrate):
-        return {key: command for key, command in msgspec.to_builtins(migrate).items() if command}
+        written = msgspec.to_builtins(migrate)
+        return {key: command for key, command in written.items() if command and key != "timeout"}
     return {"command": migrate} if migrate else {}
 
 

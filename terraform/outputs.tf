@@ -48,6 +48,7 @@ output "release" {
         max               = service["x-aws"].scale.max
         probe             = try(service["x-aws"].probe, true)
         migrate           = try(regexall("\\S+", service["x-aws"].migrate.command), regexall("\\S+", service["x-aws"].migrate), null)
+        migrate_timeout   = try(service["x-aws"].migrate.timeout, null)
       }
     }
   }

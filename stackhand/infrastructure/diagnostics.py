@@ -104,7 +104,7 @@ def _locked(environment: Environment, text: str) -> Failure:
     return Failure(
         f"The state of {environment.name} is locked by {who}, since {since}.",
         evidence=[f"for: {found['Operation'].removeprefix('OperationType')}"] if "Operation" in found else [],
-        next="wait for it to end; when it ended without freeing the lock: "
+        next="wait for it with --lock-wait 600; when it ended without freeing the lock: "
         f"aws s3 rm s3://{environment.bucket}/terraform.tfstate.tflock",
         code=ExitCode.LOCKED,
     )

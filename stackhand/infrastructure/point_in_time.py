@@ -38,7 +38,8 @@ def snapshot(environment: Environment, source: dict[str, Any], at: datetime, tel
     try:
         with as_failure(f"{database} cannot be copied as it was at {at.isoformat(timespec='seconds')}"):
             client = environment.client("rds")
-            client.restore_db_instance_to_point_in_time(**_arguments(source, copy, at))
+            words = _arguments(source, copy, at)
+            rds.write(lambda: client.restore_db_instance_to_point_in_time(**words), done="DBInstanceAlreadyExists")
         with as_failure(f"The copy {copy} is not ready", ExitCode.FAILED):
             waiter = client.get_waiter("db_instance_available")
             waiter.wait(DBInstanceIdentifier=copy, WaiterConfig={"Delay": 30, "MaxAttempts": 240})
@@ -51,7 +52,8 @@ def snapshot(environment: Environment, source: dict[str, Any], at: datetime, tel
         tell(f"the copy may be there still; to remove it: {remove}")
         raise
     with as_failure(f"The snapshot {name} is there, and the copy {copy} could not be removed", ExitCode.FAILED):
-        client.delete_db_instance(DBInstanceIdentifier=copy, SkipFinalSnapshot=True, DeleteAutomatedBackups=True)
+        gone = {"DBInstanceIdentifier": copy, "SkipFinalSnapshot": True, "DeleteAutomatedBackups": True}
+        rds.write(lambda: client.delete_db_instance(**gone), done="InvalidDBInstanceState")
     return name
 
 

@@ -20,7 +20,7 @@ from stackhand.state import State
 
 OLDEST = (1, 11)
 STATE_KEY = "terraform.tfstate"
-LOCK_WAIT = "5s"
+LOCK_WAIT = 5.0
 CHANGES = 2
 """What `terraform plan -detailed-exitcode` ends with when there are any."""
 ENDED = frozenset({"apply_complete", "apply_errored"})
@@ -35,12 +35,14 @@ class Terraform:
         environment: which.
         progress: told what is being done.
         count: told how much of it is done, again and again.
+        lock_wait: seconds to wait while somebody else has the state.
         said: its error messages of the last command.
     """
 
     environment: Environment
     progress: Callable[[str], None] = lambda _text: None
     count: Callable[[str], None] = lambda _text: None
+    lock_wait: float = LOCK_WAIT
     said: list[dict[str, Any]] = field(default_factory=list)
     _done: int = 0
     _planned: int = 0
@@ -110,7 +112,7 @@ class Terraform:
     def apply(self, changes: int = 0) -> None:
         """Do what is planned: so many changes."""
         self._planned = changes
-        self._run("could not be applied", "apply", str(self.plan_file))
+        self._run("could not be applied", "apply", self._lock_timeout, str(self.plan_file))
 
     def change(self, *targets: str, **variables: str) -> None:
         """Bring a few resources to other values than the environment's file has."""
@@ -123,7 +125,7 @@ class Terraform:
 
     def forget(self, addresses: Sequence[str]) -> None:
         """Leave some resources as they are, and manage them no more."""
-        self._read("state", "rm", f"-lock-timeout={LOCK_WAIT}", *addresses)
+        self._read("state", "rm", self._lock_timeout, *addresses)
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs' values, by name."""
@@ -153,9 +155,13 @@ class Terraform:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
+    @property
+    def _lock_timeout(self) -> str:
+        return f"-lock-timeout={max(self.lock_wait, LOCK_WAIT):.0f}s"
+
     def _variables(self, **more: str) -> list[str]:
         file = f"-var-file=environments/{self.environment.name}.tfvars"
-        return [f"-lock-timeout={LOCK_WAIT}", file, *(f"-var={name}={value}" for name, value in more.items())]
+        return [self._lock_timeout, file, *(f"-var={name}={value}" for name, value in more.items())]
 
     def _backend(self) -> list[str]:
         found = [f"bucket={self.environment.bucket}", f"key={STATE_KEY}", f"region={self.environment.region}"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from stackhand.aws.errors import as_failure, code_of, expired
+from stackhand.aws.errors import as_failure, code_of, expired, transient
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
+from stackhand.release.retry import Retry
 
+RETRY = Retry(120.0)
 STAMP = "%Y%m%d-%H%M%S"
 RESTORED = "RestoredFrom"
 """The tag that terraform/database.tf gives a database that starts from a snapshot."""
@@ -105,8 +108,33 @@ def take(environment: Environment, database: str) -> str:
     """
     name = f"{database}-{datetime.now(UTC):{STAMP}}"
     with as_failure(f"No snapshot of {database} can be taken"):
-        environment.client("rds").create_db_snapshot(DBInstanceIdentifier=database, DBSnapshotIdentifier=name)
+        client = environment.client("rds")
+        ids = {"DBInstanceIdentifier": database, "DBSnapshotIdentifier": name}
+        write(lambda: client.create_db_snapshot(**ids), done="DBSnapshotAlreadyExists")
     return name
+
+
+def write(call: Callable[[], object], *, done: str, retry: Retry = RETRY) -> None:
+    """Call RDS until it answers.
+
+    Args:
+        call: a write.
+        done: the code of RDS's error when an earlier call, whose answer was lost, has done it already.
+        retry: how long to go on while RDS is busy.
+    """
+    unanswered = False
+
+    def attempt() -> None:
+        nonlocal unanswered
+        try:
+            call()
+        except Exception as error:
+            if unanswered and code_of(error) == done:
+                return
+            unanswered |= transient(error)
+            raise
+
+    retry(attempt)
 
 
 def wait(environment: Environment, snapshot: str) -> None:

@@ -30,7 +30,7 @@ def bootstrap(*, environment: str) -> None:
     console.say(f"\n{environment} {told} for its first plan: ./inv plan -e {environment}")
 
 
-def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool) -> None:
+def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool, lock_wait: float) -> None:
     """Say what a deploy would change.
 
     Args:
@@ -38,9 +38,11 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
         json: one document on stdout.
         detailed_exitcode: end with 2 when there are changes.
         refresh: compare with what is there, not only with the state.
+        lock_wait: seconds to wait while somebody else has the state.
     """
     found = environments.load(environment)
-    report = _run("plan", found, as_json=json, infrastructure_refresh=refresh).report
+    variables = {"infrastructure_refresh": refresh, "infrastructure_lock_wait": lock_wait}
+    report = _run("plan", found, as_json=json, **variables).report
     if json:
         console.document(report)
     else:
@@ -49,13 +51,14 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
         raise Failure("", code=ExitCode.USAGE)  # 2, as Terraform does
 
 
-def destroy(*, environment: str, production: bool, yes: bool) -> None:
+def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) -> None:
     """Remove an environment, but for its bucket, when its name is typed.
 
     Args:
         environment: which.
         production: that it is production is known.
         yes: do not ask for its name.
+        lock_wait: seconds to wait while somebody else deploys, or has the state.
     """
     found = environments.load(environment)
     if environment == "production" and not production:
@@ -73,7 +76,7 @@ def destroy(*, environment: str, production: bool, yes: bool) -> None:
         console.say(f"  {line}")
     if not yes:
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
-    outcome = _run("destroy", found, infrastructure_confirmed=environment)
+    outcome = _run("destroy", found, infrastructure_confirmed=environment, infrastructure_lock_wait=lock_wait)
     console.say(f"\n{environment} is gone ({outcome.seconds:.0f} s). What stays:")
     for line in _stays(found, outcome.report):
         console.say(f"  {line}")

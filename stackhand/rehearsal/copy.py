@@ -15,6 +15,8 @@ from stackhand.release import git
 from stackhand.release.building import TARGET
 from stackhand.release.source import BUT_LOCK, LOCK
 
+SCRIPT = 1_000_000
+"""Bytes beyond which a program is no script that names its Python."""
 WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
 
 
@@ -41,7 +43,7 @@ class Copy:
         found.git("rev-parse", "HEAD", folder=ROOT)  # whose refusal says more than that of a clone
         found.git("clone", "--quiet", str(ROOT), str(path), folder=ROOT)
         (path / ".git" / "info" / "exclude").write_text(f".venv\n/{LOCK}\n", encoding="utf-8")
-        (path / ".venv").symlink_to(ROOT / ".venv")
+        link_environment(ROOT / ".venv", path / ".venv")
         found.clone_submodules(ROOT, path)
         listed = found.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=ROOT)
         for name in filter(None, listed.split("\0")):
@@ -112,3 +114,33 @@ class Copy:
                 next="rehearse in a clone of the repository",
                 code=ExitCode.PREFLIGHT,
             ) from None
+
+
+def link_environment(ours: Path, theirs: Path) -> None:
+    """Make a virtual environment with the packages of another one, whose programs belong to the checkout around it.
+
+    A plain link would not do: a script names its Python by path, and that one finds the checkout beside itself.
+    """
+    if not ours.is_dir():
+        return
+    (theirs / "bin").mkdir(parents=True)
+    for each in ours.iterdir():
+        if each.name != "bin":
+            (theirs / each.name).symlink_to(each)
+    for each in (ours / "bin").iterdir():
+        _place(each, theirs / "bin" / each.name, {str(ours.resolve()): str(theirs), str(ours): str(theirs)})
+
+
+def _place(program: Path, at: Path, paths: Mapping[str, str]) -> None:
+    """Copy a script with other paths in it; link to what is none."""
+    if program.is_symlink():
+        at.symlink_to(program.readlink())
+        return
+    content = program.read_bytes() if program.stat().st_size < SCRIPT else b"\0"
+    if b"\0" in content:
+        at.symlink_to(program)
+        return
+    for old, new in paths.items():
+        content = content.replace(old.encode(), new.encode())
+    at.write_bytes(content)
+    shutil.copymode(program, at)

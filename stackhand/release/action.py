@@ -73,7 +73,8 @@ class ReleaseAction(Action):
     def _context(self, arguments: dict[str, Any], clock: Clock) -> Context:
         pace = Pace(**{key: type(getattr(Pace, key))(value) for key, value in (arguments.get("pace") or {}).items()})
         environment = environments.load(str(arguments["environment"]))
-        return Context(environment, self.progress, self.note, clock, str(arguments.get("token", "")), pace)
+        token = str(arguments.get("token", ""))
+        return Context(environment, self.progress, self.note, clock, token, pace, self.count)
 
     def _failure_of(self, error: Exception) -> Failure | None:
         """Return what there is to say of an error; nothing of one that nobody foresaw."""

@@ -10,6 +10,7 @@ from stackhand.environments import Environment
 from stackhand.release import target as targets
 from stackhand.release.manifest import Manifest
 from stackhand.release.releases import Releases
+from stackhand.release.retry import ONCE, Retry
 from stackhand.release.rollout import PATIENCE, POLL, Rollout
 from stackhand.release.store import Store
 from stackhand.release.target import Target
@@ -23,7 +24,8 @@ class Pace:
 
     Args:
         poll: seconds between two looks at ECS.
-        timeout: seconds that services may take together.
+        timeout: seconds that services may take together, and that AWS may stay busy.
+        migration: seconds that the migration of a service may take, where `x-aws.migrate` gives no `timeout`.
         probes: how often in a row the release must answer well.
         cap: seconds an answer may take.
         probe_timeout: seconds in which it must.
@@ -31,6 +33,7 @@ class Pace:
 
     poll: float = POLL
     timeout: float = PATIENCE
+    migration: float = 7200.0
     probes: int = 3
     cap: float = 2.0
     probe_timeout: float = 30.0
@@ -47,6 +50,7 @@ class Context:
         clock: the time.
         token: of the lease; empty for who only reads.
         pace: how to wait.
+        count: told again and again how much is done; it is shown now and then.
     """
 
     environment: Environment
@@ -55,11 +59,17 @@ class Context:
     clock: Clock = field(default_factory=Clock)
     token: str = ""
     pace: Pace = field(default_factory=Pace)
+    count: Say = lambda _: None
 
     @cached_property
     def store(self) -> Store:
-        """Its bucket."""
-        return Store(self.environment)
+        """Its bucket; who deploys has something to lose, and waits for it."""
+        return Store(self.environment, self.retry if self.token else ONCE)
+
+    @cached_property
+    def retry(self) -> Retry:
+        """Repeat a call while AWS is busy, as long as services may take."""
+        return Retry(self.pace.timeout, self.clock.sleep, self.say, self.clock.now)
 
     @cached_property
     def releases(self) -> Releases:
@@ -79,7 +89,7 @@ class Context:
     def rollout(self, target: Target) -> Rollout:
         """Return a rollout in the environment's cluster."""
         found = Rollout(self.ecs, target.cluster, self.clock, self.say, poll=self.pace.poll, timeout=self.pace.timeout)
-        found.note = self.note
+        found.note, found.require = self.note, self.require_lease
         found.targets = Targets(self.environment.client("elbv2"), target)
         return found
 

@@ -39,27 +39,39 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
     write = writer(names)
     chosen = {name: stands.target.services[name] for name in names}
     begin = int(start.timestamp() * 1000)
-    first = {name: _lines(cloudwatch, name, each, begin) for name, each in chosen.items()}
-    for line in logs.together([found[-lines:] for found in first.values()]):
+    first = {name: _last(cloudwatch, name, each, begin, lines) for name, each in chosen.items()}
+    for line in logs.together(first.values()):
         write(line.service, line.text)
     if follow:
-        _follow(cloudwatch, chosen, begin, logs.together(first.values()), write)
+        _follow(cloudwatch, chosen, begin, first, write)
 
 
 def _follow(
     cloudwatch: Any,
     chosen: Mapping[str, Service],
     begin: int,
-    before: Sequence[Line],
+    before: Mapping[str, list[Line]],
     write: Callable[[str, str], None],
 ) -> None:
-    """Write what is added, until somebody interrupts us."""
-    shown = {_key(line) for line in before}
-    last = max((line.at for line in before), default=int(time.time() * 1000))
+    """Write what is added, until somebody interrupts us.
+
+    Args:
+        cloudwatch: boto3's client for logs.
+        chosen: the services by name.
+        begin: the earliest time of a line, in milliseconds.
+        before: the lines of each service that are written already; those before them are not to be.
+        write: called with a service and its line.
+    """
+    written = logs.together(before.values())
+    last = max((line.at for line in written), default=int(time.time() * 1000))
+    shown = {_key(line) for line in written}
+    for name in filter(before.get, before):
+        found = _since(cloudwatch, name, chosen[name], max(begin, last - OVERLAP))
+        shown |= {_key(line) for line in found if line.at <= before[name][0].at}
     while True:
         time.sleep(LOOKS)
         since = max(begin, last - OVERLAP)
-        found = logs.together([_lines(cloudwatch, name, each, since) for name, each in chosen.items()])
+        found = logs.together([_since(cloudwatch, name, each, since) for name, each in chosen.items()])
         for line in found:
             if _key(line) not in shown:
                 write(line.service, line.text)
@@ -71,9 +83,17 @@ def _key(line: Line) -> str:
     return f"{line.service} {line.number or line}"
 
 
-def _lines(cloudwatch: Any, name: str, service: Service, start: int) -> list[Line]:
+def _last(cloudwatch: Any, name: str, service: Service, start: int, lines: int) -> list[Line]:
+    return _read(name, lambda: logs.last(cloudwatch, name, service, start, lines))
+
+
+def _since(cloudwatch: Any, name: str, service: Service, start: int) -> list[Line]:
+    return _read(name, lambda: list(logs.since(cloudwatch, name, service, start)))
+
+
+def _read(name: str, read: Callable[[], list[Line]]) -> list[Line]:
     try:
-        return list(logs.since(cloudwatch, name, service, start))
+        return read()
     except Exception as error:
         if code_of(error) == "ResourceNotFoundException":
             return []

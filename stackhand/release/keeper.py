@@ -133,7 +133,8 @@ def main() -> None:
     watched = (int(request["pid"]), float(request["born"]))
     from stackhand import environments
     from stackhand.aws import errors
-    from stackhand.release.lease import RENEWED, Holder
+    from stackhand.release.lease import LASTS, RENEWED, Holder
+    from stackhand.release.retry import Retry
     from stackhand.release.store import Store
 
     def pause(seconds: float) -> None:
@@ -141,7 +142,8 @@ def main() -> None:
             raise SystemExit(0)
 
     try:
-        holder = Holder(Store(environments.load(request["environment"])), sleep=pause)
+        retry = Retry(LASTS / 2, pause, lambda text: _say({"waiting": text}))
+        holder = Holder(Store(environments.load(request["environment"]), retry), sleep=pause)
         lease = holder.take(
             request["owner"],
             request["commit"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,9 @@ from stackhand.aws.errors import code_of, transient
 from stackhand.release.target import Service
 
 TAIL = 30
+FIRST_WINDOW = 10_000
+"""Milliseconds in which the last lines are looked for at first; each window before it is so many times as long:"""
+GROWTH = 6
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,34 @@ class Follower:
         return [str(each["message"]).rstrip("\n") for each in found["events"]]
 
 
-def since(logs: Any, name: str, service: Service, start: int) -> Iterator[Line]:
-    """Yield the lines of all tasks of a service from a time on, in its order."""
+def last(logs: Any, name: str, service: Service, start: int, lines: int) -> list[Line]:
+    """Return the last lines of all tasks of a service, none older than `start`.
+
+    It goes back from now in windows, so that a service which says a lot is not read from its beginning; no more than a
+    page and what is returned is kept at a time.
+    """
+    found: list[Line] = []
+    begin, end, width = int(time.time() * 1000) - FIRST_WINDOW, None, FIRST_WINDOW
+    while lines > 0:
+        begin = max(begin, start)
+        known = {line.number for line in found}
+        window = (line for line in since(logs, name, service, begin, end) if line.number not in known)
+        newest = heapq.nlargest(lines - len(found), enumerate(window), key=lambda each: (each[1].at, each[0]))
+        found = [line for _, line in reversed(newest)] + found
+        if len(found) >= lines or begin <= start:
+            break
+        width *= GROWTH
+        begin, end = begin - width, begin
+    return found
+
+
+def since(logs: Any, name: str, service: Service, start: int, end: int | None = None) -> Iterator[Line]:
+    """Yield the lines of all tasks of a service from a time on, in CloudWatch's order, page by page."""
     pages = logs.get_paginator("filter_log_events").paginate(
-        logGroupName=service.log_group, logStreamNamePrefix=f"{service.log_stream_prefix}/", startTime=start
+        logGroupName=service.log_group,
+        logStreamNamePrefix=f"{service.log_stream_prefix}/",
+        startTime=start,
+        **({} if end is None else {"endTime": end}),
     )
     for page in pages:
         for each in page.get("events", []):

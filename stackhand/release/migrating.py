@@ -36,9 +36,10 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
             target,
             name,
             context.clock,
-            lambda line, name=name: context.say(f"migration of {name}: {line}"),  # type: ignore[misc]
+            lambda text, name=name: context.count(f"migration of {name}: {text}"),  # type: ignore[misc]
             poll=min(context.pace.poll, 1.0),
-            timeout=context.pace.timeout,
+            timeout=target.services[name].migrate_timeout or context.pace.migration,
+            starts_within=context.pace.timeout,
         )
         try:
             context.require_lease()

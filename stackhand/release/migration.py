@@ -13,7 +13,7 @@ from typing import Any
 from stackhand.aws.diagnosis import Kind
 from stackhand.aws.errors import diagnose, failure, message_of, transient
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import logs
+from stackhand.release import logs, retry
 from stackhand.release.target import Service, Target
 from stackhand.release.waiting import Clock, Interrupted
 
@@ -21,6 +21,8 @@ POLL = 1.0
 LOG_COMES_WITHIN = 5.0
 CAPACITY = 3
 """How often to ask when there is no place for the task, or ECS does not know the new definition yet."""
+STOPS_WITHIN = 60.0
+NEXT = "fix it, then deploy again"
 
 
 @dataclass
@@ -33,9 +35,10 @@ class Migration:
         target: where.
         name: of the service.
         clock: the time.
-        tell: told each line of its log.
+        count: told again and again how long it runs and the last line of its log.
         poll: seconds between two looks.
         timeout: seconds after which it is stopped.
+        starts_within: seconds for which ECS is asked to start it.
         started: whether ECS has started it, or may have.
     """
 
@@ -44,9 +47,10 @@ class Migration:
     target: Target
     name: str
     clock: Clock
-    tell: Callable[[str], None]
+    count: Callable[[str], None]
     poll: float = POLL
-    timeout: float = 900.0
+    timeout: float = 7200.0
+    starts_within: float = 900.0
     started: bool = False
 
     def run(self, task_definition: str, started_by: str) -> list[str]:
@@ -87,11 +91,10 @@ class Migration:
             },
             "overrides": {"containerOverrides": [{"name": service.container, "command": service.migrate or []}]},
         }
-        reasons: list[str] = []
         refused: Exception | None = None
-        for attempt in range(CAPACITY):
-            if attempt:
-                self.clock.sleep(self.poll * 5)
+        code, reasons = ExitCode.DEPLOY_FAILED, [""]
+        deadline, refusals, delays = self.clock.now() + self.starts_within, 0, retry.delays()
+        while refusals < CAPACITY and self.clock.now() < deadline:
             if not self.started:  # one token as long as ECS may have started a task for it: there is never a second one
                 words["clientToken"] = secrets.token_hex(16)
             try:
@@ -101,30 +104,53 @@ class Migration:
                 if not transient(error):
                     refused = error
                     break
-                self.started = True
-                continue
-            self.started = bool(answer.get("tasks"))
-            if self.started:
-                return str(answer["tasks"][0]["taskArn"])
-            reasons = _reasons(answer)
-        if self.started:
-            reasons.append(f"ECS may have started it all the same: aws ecs list-tasks --cluster {words['cluster']}")
-        elif refused is not None and diagnose(refused).kind is not Kind.REFUSED:
+                self.started, seconds = True, next(delays)
+            else:
+                self.started = bool(answer.get("tasks"))
+                if self.started:
+                    return str(answer["tasks"][0]["taskArn"])
+                reasons, seconds, refusals = _reasons(answer), self.poll * 5, refusals + 1
+            self.count(f"not started yet: {reasons[0]}")
+            try:
+                self.clock.sleep(seconds)
+            except Interrupted:
+                if not self.started:
+                    raise
+                code = ExitCode.INTERRUPTED
+                break
+        unknown = self._end_unanswered(words) if self.started else []
+        if not self.started and refused is not None and diagnose(refused).kind is not Kind.REFUSED:
             what = f"The migration of {self.name} could not be started, and no service was touched"
             raise failure(what, refused) from refused
-        raise self._failure("could not be started", reasons)
+        raise self._failure("could not be started", [*reasons, *unknown], code)
+
+    def _end_unanswered(self, words: dict[str, Any]) -> list[str]:
+        """Stop what ECS may have started although its answer never came, and return what to say of it."""
+        try:
+            found = self.ecs.list_tasks(cluster=words["cluster"], startedBy=words["startedBy"])["taskArns"]
+        except Exception as error:
+            by_hand = f"aws ecs list-tasks --cluster {words['cluster']} --started-by {words['startedBy']}"
+            return [f"ECS may have started it all the same ({message_of(error)}): {by_hand}"]
+        return [
+            f"ECS had started the task {each}, and it {self._stop(each, 'its start was not answered')}"
+            for each in found
+        ]
 
     def _wait(self, task: str, follower: logs.Follower, said: list[str]) -> dict[str, Any]:
-        deadline = self.clock.now() + self.timeout
+        began = self.clock.now()
+        deadline = began + self.timeout
         while True:
             found = self._describe(task)
-            self._follow(follower, said)
+            said += follower.new_lines()
+            last = f", {said[-1]}" if said else ""
+            self.count(f"running for {elapsed(self.clock.now() - began)}{last}")
             if found and found.get("lastStatus") == "STOPPED":
                 return found
             if self.clock.now() >= deadline:
                 end = self._stop(task, f"not done within {self.timeout:g} s")
                 words = f"did not end within {self.timeout:g} s, and {end}"
-                raise self._failure(words, [f"task {task}", *said[-logs.TAIL :]])
+                longer = "give it longer by x-aws.migrate.timeout (seconds), then deploy again"
+                raise self._failure(words, [f"task {task}", *said[-logs.TAIL :]], repair=longer)
             self.clock.sleep(self.poll)
 
     def _describe(self, task: str) -> dict[str, Any]:
@@ -137,11 +163,6 @@ class Migration:
             raise
         return dict(answer["tasks"][0]) if answer.get("tasks") else {}
 
-    def _follow(self, follower: logs.Follower, said: list[str]) -> None:
-        for line in follower.new_lines():
-            said.append(line)
-            self.tell(line)
-
     def _rest(self, follower: logs.Follower, said: list[str]) -> None:
         """CloudWatch shows a line some seconds after it was written: wait for those of a task that failed."""
         deadline = self.clock.now() + LOG_COMES_WITHIN
@@ -149,7 +170,7 @@ class Migration:
         while self.clock.now() < deadline and quiet < (1 if said else LOG_COMES_WITHIN):
             before = len(said)
             self.clock.sleep(min(self.poll, 1.0))
-            self._follow(follower, said)
+            said += follower.new_lines()
             quiet = quiet + 1 if len(said) == before else 0
 
     def _judge(self, found: dict[str, Any], service: Service, said: list[str]) -> None:
@@ -172,8 +193,9 @@ class Migration:
 
     def _stop(self, task: str, reason: str) -> str:
         """Stop a task, and say whether that went well; it may also have ended by itself."""
+        patient = retry.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
         try:
-            self.ecs.stop_task(cluster=self.target.cluster, task=task, reason=f"stackhand: {reason}")
+            patient(lambda: self.ecs.stop_task(cluster=self.target.cluster, task=task, reason=f"stackhand: {reason}"))
         except Exception as error:
             number = task.rpartition("/")[2]
             by_hand = f"aws ecs stop-task --cluster {self.target.cluster} --task {number}"
@@ -181,11 +203,7 @@ class Migration:
         return "was stopped"
 
     def _failure(
-        self,
-        what: str,
-        evidence: list[str],
-        code: ExitCode = ExitCode.DEPLOY_FAILED,
-        repair: str = "fix it, then deploy again",
+        self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED, repair: str = NEXT
     ) -> Failure:
         return Failure(
             f"The migration of {self.name} {what}; no service was touched.",
@@ -193,6 +211,14 @@ class Migration:
             next=repair,
             code=code,
         )
+
+
+def elapsed(seconds: float) -> str:
+    """Return a time in its largest whole unit, so that it seldom changes."""
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - an hour
 
 
 def _reasons(answer: dict[str, Any]) -> list[str]:

@@ -36,6 +36,8 @@ def order(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
             rolling = rolling or rollout.update(name, service, part.task_definition, force=force)
             manifest = manifest.but(services={**manifest.services, name: _ordered(part, rolling)})
             context.releases.write(manifest)
+            if rolling.verdict:  # refused, or somebody else's by now: the others stay as they are
+                break
     except Interrupted:
         raise ending.interrupted(manifest, rollout.rolling) from None
     except (BotoCoreError, ClientError) as error:
@@ -68,7 +70,7 @@ def _taken(context: Context, rollout: Rollout, name: str, service: str, part: Pa
 
     One that was on it before, and has completed, may as well never have been ordered.
     """
-    found = snapshots.snapshot(snapshots.describe(context.ecs, rollout.cluster, [service]).get(service), 0)
+    found = snapshots.snapshot(rollout.ask(service), 0)
     primary = found.primary
     if primary is None or primary.task_definition != part.task_definition:
         return None

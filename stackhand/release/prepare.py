@@ -76,8 +76,9 @@ def _part(context: Context, service: Mapping[str, Any], wanted: dict[str, Any], 
     if primary and not taskdefinition.differences(running(context.ecs, old), wanted):
         return Part(old, image, same=primary.rollout == COMPLETED, previous=old)
     try:
-        answer = context.ecs.register_task_definition(**wanted)
+        answer = context.retry(lambda: context.ecs.register_task_definition(**wanted))
     except Exception as error:
+        context.clock.check()  # an interrupt ends the retries
         raise failure(f"The task definition {wanted.get('family')} cannot be registered", error) from error
     return Part(str(answer["taskDefinition"]["taskDefinitionArn"]), image, previous=old)
 

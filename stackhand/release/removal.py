@@ -13,8 +13,8 @@ from stackhand.release.store import Store
 
 
 @contextmanager
-def alone(environment: Environment, tell: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lease of an environment that is being removed.
+def alone(environment: Environment, tell: Callable[[str], None], patience: float = 0.0) -> Iterator[None]:
+    """Hold the lease of an environment that is being removed, after waiting for it so many seconds.
 
     Raises:
         Failure: somebody deploys to it.
@@ -24,7 +24,7 @@ def alone(environment: Environment, tell: Callable[[str], None]) -> Iterator[Non
         "owner": manifest.owner(),
         "commit": "nothing: it is being destroyed",
         "run": manifest.run_url(),
-        "patience": 0.0,
+        "patience": patience,
         "pid": os.getppid(),
     }
     try:

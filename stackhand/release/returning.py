@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stackhand.aws.errors import diagnose, expired, message_of
+from stackhand.aws.errors import diagnose, expired, message_of, transient
 from stackhand.failure import Failure
 from stackhand.release import rollback_plan, snapshots, taskdefinition
 from stackhand.release.context import Context, target_of
@@ -57,7 +57,7 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
     except Failure as failure:
         returned = Returned(Verdict.FAILED, f"no way back: {failure.what}", list(failure.evidence))
     except (BotoCoreError, ClientError) as error:
-        if expired(error):
+        if expired(error) or transient(error):
             returned = _cut_off(context.environment.name, error)
         else:
             returned = Returned(Verdict.FAILED, "AWS refused the way back", [message_of(error)])
@@ -65,7 +65,7 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
 
 
 def _cut_off(name: str, error: Exception) -> Returned:
-    """Return what a rollback without credentials comes to: what ECS took of it goes on, and nobody can see it."""
+    """Return what a rollback comes to that AWS does not answer: what ECS took of it goes on, and nobody can see it."""
     found = diagnose(error)
     lines = [*found.evidence, f"{found.remedy}, then ./inv rollback -e {name}"]
     return Returned(Verdict.STILL_ROLLING, f"the rollback was cut off: {found.sentence}", lines)
@@ -131,7 +131,8 @@ def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool
     """Whether somebody else has deployed a service meanwhile: then it is theirs, and stays as it is."""
     target, part = target_of(manifest), manifest.services[name]
     service = target.services[name].service
-    primary = snapshots.snapshot(snapshots.describe(context.ecs, target.cluster, [service]).get(service), 0).primary
+    found = context.retry(lambda: snapshots.describe(context.ecs, target.cluster, [service]))
+    primary = snapshots.snapshot(found.get(service), 0).primary
     ours = {wanted, part.task_definition, part.previous, *(definition for _, definition in part.before)}
     if primary is None or primary.task_definition in ours:
         return False
@@ -141,15 +142,14 @@ def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool
 
 def _return(context: Context, rollout: Rollout, name: str, service: Service, wanted: str) -> None:
     """Have one service return, unless ECS has had it do so already."""
-    found = snapshots.describe(context.ecs, rollout.cluster, [service.service]).get(service.service)
-    primary = snapshots.snapshot(found, 0).primary
+    primary = snapshots.snapshot(rollout.ask(service.service), 0).primary
     if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:
         return
     if primary and primary.task_definition == wanted and primary.rollout == IN_PROGRESS:
         order = Order(primary.id, wanted, returns=False, timeout=context.pace.timeout)
         rollout.follow(name, service.service, order)
         return
-    rollout.update(name, service.service, active(context.ecs, wanted))
+    rollout.update(name, service.service, context.retry(lambda: active(context.ecs, wanted)))
 
 
 def active(ecs: Any, arn: str) -> str:

@@ -88,7 +88,7 @@ def _runs(part: Part, primary: Deployment | None) -> bool:
 
 
 def _part(context: Context, part: Part, primary: Deployment | None, *, same: bool) -> Part:
-    wanted = part.task_definition if same else active(context.ecs, part.task_definition)
+    wanted = part.task_definition if same else context.retry(lambda: active(context.ecs, part.task_definition))
     return Part(wanted, part.image, same=same, previous=primary.task_definition if primary else "")
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackhand.aws.errors import expired, message_of, transient
-from stackhand.release import snapshots, verdict
+from stackhand.failure import Failure
+from stackhand.release import retry, snapshots, verdict
 from stackhand.release.targets import Targets
-from stackhand.release.verdict import Order, Snapshot, Verdict
-from stackhand.release.waiting import Clock, Say
+from stackhand.release.verdict import Deployment, Order, Snapshot, Verdict
+from stackhand.release.waiting import Clock, Interrupted, Say
 
 POLL = 2.0
 PATIENCE = 900.0
@@ -29,6 +30,7 @@ class Rolling:
         verdict: once it is known.
         failing: whether it failed, though ECS may still be on its way back.
         refused: why ECS did not even take the order.
+        unanswered: the last error after which nobody knew whether ECS had taken it.
         known: the events from before it.
     """
 
@@ -40,6 +42,7 @@ class Rolling:
     verdict: Verdict | None = None
     failing: bool = False
     refused: str = ""
+    unanswered: str = ""
     known: frozenset[str] = frozenset()
 
     def events(self) -> list[str]:
@@ -59,6 +62,8 @@ class Rolling:
             return f"{self.name} refused"
         ours = self.seen[-1].deployment(self.order.deployment) if self.seen else None
         revision = self.order.task_definition.rpartition(":")[2]
+        if self.unanswered and not (self.order.deployment or self.verdict):
+            return f"{self.name}:{revision} requested, and ECS has not confirmed it"
         if ours is None:
             return f"{self.name}:{revision} {self.verdict or 'ordered'}"
         failed = f", {ours.failed} failed" if ours.failed else ""
@@ -92,6 +97,7 @@ class Rollout:
         self.poll, self.timeout = poll, timeout
         self.rolling: dict[str, Rolling] = {}
         self.note: Say = say
+        self.require: Callable[[], None] = lambda: None
         self.targets: Targets | None = None
         self._told: set[str] = set()
 
@@ -100,24 +106,72 @@ class Rollout:
         self.clock.check()
         rolling = Rolling(name, service, Order("", task_definition, timeout=self.timeout), self.clock.now())
         try:
-            found = snapshots.describe(self.ecs, self.cluster, [service]).get(service)
-            answer = self.ecs.update_service(
-                cluster=self.cluster, service=service, taskDefinition=task_definition, forceNewDeployment=force
-            )
+            self._submit(rolling, force=force)
+        except (Interrupted, Failure):
+            raise
         except Exception as error:
-            if expired(error):
+            if expired(error) or transient(error):
                 raise
             rolling.refused, rolling.verdict = message_of(error), Verdict.FAILED
-            self.rolling[name] = rolling
-            return rolling
         self.rolling[name] = rolling
-        old, new = snapshots.snapshot(found, 0), snapshots.snapshot(answer["service"], 0)
-        number = new.primary.id if new.primary else ""
-        # Both, for what DescribeServices says may be older than what UpdateService does.
-        there = {each.id: each.task_definition for each in (*old.deployments, *new.deployments) if each.id != number}
-        rolling.known = frozenset(old.events)
-        rolling.order = Order(number, task_definition, tuple(there.items()), _returns(found or {}), self.timeout)
         return rolling
+
+    def ask(self, service: str, began: float | None = None) -> dict[str, Any] | None:
+        """Return what ECS says of a service, as soon as it answers and before the timeout."""
+        rest = self.timeout if began is None else began + self.timeout - self.clock.now()
+        patient = retry.Retry(rest, self.clock.sleep, self.say, self.clock.now)
+        return patient(lambda: snapshots.describe(self.ecs, self.cluster, [service])).get(service)
+
+    def _submit(self, rolling: Rolling, *, force: bool) -> None:
+        """Call UpdateService until ECS has taken it, and note what it made of it.
+
+        An error may hide that it was taken: ECS is asked before the next attempt.
+        """
+        found = self.ask(rolling.service, rolling.began) or {}
+        old = snapshots.snapshot(found, 0)
+        rolling.known = frozenset(old.events)
+        for seconds in retry.delays():
+            new = self._update_service(rolling, force=force, again=self.clock.now() + seconds)
+            ours = new.primary if new else None
+            if new is None:
+                self.clock.sleep(seconds)
+                new = snapshots.snapshot(self.ask(rolling.service, rolling.began), 0)
+                ours = _taken(rolling, old, new)
+                _judge_others(rolling, old, new, ours)
+            if ours or rolling.verdict:
+                self._accept(rolling, (*old.deployments, *new.deployments), ours, returns=_returns(found))
+                return
+            self.require()
+
+    def _update_service(self, rolling: Rolling, *, force: bool, again: float) -> Snapshot | None:
+        """Call UpdateService once; None when it is to be called again at that time."""
+        definition = rolling.order.task_definition
+        try:
+            answer = self.ecs.update_service(
+                cluster=self.cluster, service=rolling.service, taskDefinition=definition, forceNewDeployment=force
+            )
+        except Exception as error:
+            if not transient(error):
+                raise
+            rolling.unanswered = message_of(error)
+            self.rolling[rolling.name] = rolling
+            if again > rolling.began + self.timeout:
+                raise
+            self.say(f"{rolling.name}: ECS does not answer, trying again: {rolling.unanswered}")
+            return None
+        return snapshots.snapshot(answer["service"], 0)
+
+    def _accept(
+        self, rolling: Rolling, listed: tuple[Deployment, ...], ours: Deployment | None, *, returns: bool
+    ) -> None:
+        """Note the deployment that ECS made, and those beside it.
+
+        Both lists count, for what DescribeServices says may be older than what UpdateService does.
+        """
+        number = ours.id if ours else ""
+        there = {each.id: each.task_definition for each in listed if each.id != number}
+        definition = rolling.order.task_definition
+        rolling.order = Order(number, definition, tuple(there.items()), returns, self.timeout)
 
     def follow(self, name: str, service: str, order: Order) -> Rolling:
         """Go on watching what was ordered before."""
@@ -175,6 +229,23 @@ class Rollout:
             if message not in self._told:
                 self._told.add(message)
                 self.note(message)
+
+
+def _taken(rolling: Rolling, old: Snapshot, new: Snapshot) -> Deployment | None:
+    """Return the deployment that an unanswered call has made; None when it has made none."""
+    before = {each.id for each in old.deployments}
+    mine = (each for each in new.deployments if each.task_definition == rolling.order.task_definition)
+    return next((each for each in mine if each.id not in before), None)
+
+
+def _judge_others(rolling: Rolling, old: Snapshot, new: Snapshot, ours: Deployment | None) -> None:
+    """See whether another deployment has come meanwhile: then there is nothing to call again for."""
+    before = {each.id: each.task_definition for each in old.deployments}
+    if ours or new.primary is None or new.primary.id in before:
+        return
+    returned = new.primary.task_definition in before.values()  # ours was taken, and has failed already
+    rolling.seen.append(new)
+    rolling.verdict = Verdict.FAILED if returned else Verdict.SUPERSEDED
 
 
 def _returns(found: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from stackhand.aws.diagnosis import Kind
@@ -15,6 +16,7 @@ from stackhand.aws.errors import code_of, diagnose, failure
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account
+from stackhand.release.retry import ONCE, Retry
 
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
@@ -40,10 +42,11 @@ class Store:
 
     Args:
         environment: whose.
+        retry: how long to go on while S3 is busy.
     """
 
-    def __init__(self, environment: Environment) -> None:
-        self.environment = environment
+    def __init__(self, environment: Environment, retry: Retry = ONCE) -> None:
+        self.environment, self.retry = environment, retry
         self.bucket = environment.bucket
         self.s3 = environment.client("s3")
         self.s3.meta.events.register("after-call.s3", self._note_time)
@@ -66,11 +69,14 @@ class Store:
             Failure: the bucket cannot be read.
         """
         try:
-            found = self.s3.get_object(Bucket=self.bucket, Key=key)
+            return self.retry(lambda: self._get(key))
         except Exception as error:
             if code_of(error) in MISSING:
                 return None
             raise self._unreadable(error) from error
+
+    def _get(self, key: str) -> Document:
+        found = self.s3.get_object(Bucket=self.bucket, Key=key)
         return Document(json.loads(found["Body"].read()), str(found["ETag"]))
 
     def write(self, key: str, content: Mapping[str, Any], *, etag: str | None = None, new: bool = False) -> str:
@@ -89,14 +95,17 @@ class Store:
         condition = {"IfNoneMatch": "*"} if new else {"IfMatch": etag} if etag else {}
         body = json.dumps(content, indent=2, sort_keys=True).encode()
         try:
-            answer = self.s3.put_object(
-                Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", **condition
-            )
+            put = partial(self.s3.put_object, Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+            return str(self.retry(lambda: put(**condition))["ETag"])
         except Exception as error:
-            if condition and code_of(error) in CONFLICT | MISSING and code_of(error) != "NoSuchBucket":
-                raise Conflict(key) from error
-            raise self._unreadable(error) from error
-        return str(answer["ETag"])
+            if not condition or code_of(error) not in CONFLICT | MISSING or code_of(error) == "NoSuchBucket":
+                raise self._unreadable(error) from error
+            conflict = Conflict(key)
+            conflict.__cause__ = error
+        found = self.read(key)  # S3 may have taken an earlier attempt whose answer was lost
+        if found and found.content == json.loads(body):
+            return found.etag
+        raise conflict
 
     def remove(self, key: str, *, etag: str) -> None:
         """Remove a document.
@@ -106,7 +115,7 @@ class Store:
             Failure: the bucket cannot be written.
         """
         try:
-            self.s3.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag)
+            self.retry(lambda: self.s3.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag))
         except Exception as error:
             if code_of(error) in CONFLICT | MISSING:
                 raise Conflict(key) from error
@@ -115,10 +124,13 @@ class Store:
     def keys(self, prefix: str) -> list[str]:
         """Return the keys that begin so, in order."""
         try:
-            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-            return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
+            return self.retry(lambda: self._list(prefix))
         except Exception as error:
             raise self._unreadable(error) from error
+
+    def _list(self, prefix: str) -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
 
     def _unreadable(self, error: Exception) -> Failure:
         name = self.environment.name

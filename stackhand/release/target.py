@@ -39,6 +39,7 @@ class Service(msgspec.Struct, frozen=True):
         min: fewest tasks.
         max: most tasks.
         migrate: the command that brings the database up to date.
+        migrate_timeout: seconds that it may take; none for the usual limit.
         probe: what a release is asked from outside, as `x-aws.probe` says.
     """
 
@@ -57,6 +58,7 @@ class Service(msgspec.Struct, frozen=True):
     min: int = 1
     max: int = 1
     migrate: list[str] | None = None
+    migrate_timeout: float | None = None
     probe: Probe | bool = True
 
 

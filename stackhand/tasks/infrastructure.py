@@ -23,15 +23,27 @@ def bootstrap(c: Context, environment: str) -> None:
         "json": "one JSON document on stdout",
         "detailed-exitcode": "end with 2 when there are changes",
         "refresh": "compare with what is there, not only with the state",
+        "lock-wait": "seconds to wait for another plan or deploy to end",
     }
 )
 def plan(
-    c: Context, environment: str, json: bool = False, detailed_exitcode: bool = False, refresh: bool = True
+    c: Context,
+    environment: str,
+    json: bool = False,
+    detailed_exitcode: bool = False,
+    refresh: bool = True,
+    lock_wait: float = 0.0,
 ) -> None:
     """Say what a deploy would change in the cloud, and the cost."""
     from stackhand.infrastructure import verbs
 
-    verbs.plan(environment=environment, json=json, detailed_exitcode=detailed_exitcode, refresh=refresh)
+    verbs.plan(
+        environment=environment,
+        json=json,
+        detailed_exitcode=detailed_exitcode,
+        refresh=refresh,
+        lock_wait=lock_wait,
+    )
 
 
 @task(
@@ -39,10 +51,11 @@ def plan(
         "environment": ENVIRONMENT,
         "production": "also when it is production",
         "yes": "do not ask for the environment's name",
+        "lock-wait": "seconds to wait for a plan or deploy to end",
     }
 )
-def destroy(c: Context, environment: str, production: bool = False, yes: bool = False) -> None:
+def destroy(c: Context, environment: str, production: bool = False, yes: bool = False, lock_wait: float = 0.0) -> None:
     """Remove an environment; its databases leave a snapshot."""
     from stackhand.infrastructure import verbs
 
-    verbs.destroy(environment=environment, production=production, yes=yes)
+    verbs.destroy(environment=environment, production=production, yes=yes, lock_wait=lock_wait)

@@ -128,6 +128,7 @@ def network(moto: str) -> tuple[str, str]:
 @pytest.fixture
 def cloud(moto: str, network: tuple[str, str], tick: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An environment with two services that run, a bucket of its own, and nothing released to it yet."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     world = World(tick)
     with serving(world) as address:
         settings = {

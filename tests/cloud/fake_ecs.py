@@ -28,6 +28,13 @@ class Accepted(Refused):
         super().__init__("")
 
 
+class Lost(Refused):
+    """AWS does it, and its answer does not arrive."""
+
+    def __init__(self) -> None:
+        super().__init__("ServerException", "its answer was lost", 500)
+
+
 class World(Rollouts):
     """The cluster.
 
@@ -127,12 +134,13 @@ class World(Rollouts):
     def call(self, operation: str, words: dict[str, Any]) -> dict[str, Any]:
         """Answer one call."""
         self.calls.append((operation, words))
-        if self.errors.get(operation):
-            error = self.errors[operation].pop(0)
-            if not isinstance(error, Accepted):
-                raise error
+        error = self.errors[operation].pop(0) if self.errors.get(operation) else Accepted()
+        if not isinstance(error, Accepted | Lost):
+            raise error
         name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
         found: dict[str, Any] = getattr(self, name)(words)
+        if isinstance(error, Lost):
+            raise error
         return found
 
     def register_task_definition(self, words: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +212,9 @@ class World(Rollouts):
             "taskArns": [
                 arn
                 for arn, task in self.tasks.items()
-                if task["_service"] == words.get("serviceName") and task["desiredStatus"] == wanted
+                if task["_service"] == words.get("serviceName")
+                and task["desiredStatus"] == wanted
+                and task["startedBy"] == words.get("startedBy", task["startedBy"])
             ]
         }
 

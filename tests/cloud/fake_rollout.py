@@ -22,6 +22,7 @@ class Outcome:
         after: seconds until a good one has completed, or until each task fails.
         exit: the exit code of its tasks; none for a container that never ran.
         migration: the exit code of a migration.
+        migrates: seconds that a migration takes.
         reason: why its tasks stopped.
         code: their stop code.
         log: what they say.
@@ -33,6 +34,7 @@ class Outcome:
     after: float = 4.0
     exit: int | None = 0
     migration: int | None = 0
+    migrates: float = 2.0
     reason: str = ""
     code: str = "EssentialContainerExited"
     log: tuple[str, ...] = ()
@@ -141,7 +143,7 @@ class Rollouts:
             "createdAt": self.now,
             "_service": service,
             "_token": None,
-            "_ends": None if service else self.now + min(outcome.after, 2.0),
+            "_ends": None if service else self.now + outcome.migrates,
         }
         self.tasks[task["taskArn"]] = task
         for container in containers:

@@ -9,7 +9,7 @@ import pytest
 
 from stackhand import environments
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import follow, history, lead, lease, manifest, shell, standing, status
+from stackhand.release import follow, history, lead, lease, logs, manifest, shell, standing, status, target
 from stackhand.release.manifest import Manifest, Migration, Part
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_rollout import CLUSTER, REGION
@@ -151,6 +151,53 @@ def test_logs_of_all_tasks_come_in_the_order_of_time(
     finally:
         for name in SERVICES:
             cloudwatch.delete_log_group(logGroupName=f"/shop/{name}")
+
+
+class Busy:
+    """CloudWatch with the log of a service that says a lot, ten lines a second for an hour."""
+
+    def __init__(self, now: int) -> None:
+        self.lines = [now - 100 * number for number in reversed(range(36_000))]
+        self.read = 0
+
+    def get_paginator(self, _operation: str) -> Any:
+        return self
+
+    def paginate(self, **words: Any) -> Any:
+        end = words.get("endTime", self.lines[-1])
+        found = [at for at in self.lines if words["startTime"] <= at <= end]
+        for first in range(0, len(found), 1000):
+            events = [{"timestamp": at, "message": f"at {at}", "eventId": str(at)} for at in found[first:][:1000]]
+            self.read += len(events)
+            yield {"events": events}
+
+
+@pytest.mark.parametrize(("lines", "at_most"), [(5, 110), (150, 710), (40_000, 36_010)])
+def test_no_more_of_a_long_log_is_read_than_is_asked_for(cloud: Cloud, lines: int, at_most: int) -> None:
+    cloudwatch = Busy(int(follow.time.time() * 1000))
+    service = target.parse(cloud.output).services["web"]
+    found = logs.last(cloudwatch, "web", service, cloudwatch.lines[0], lines)
+    assert [line.at for line in found] == cloudwatch.lines[-lines:]
+    assert cloudwatch.read <= at_most
+
+
+def test_a_log_that_is_followed_begins_with_the_lines_that_are_asked_for(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloudwatch = Busy(int(follow.time.time() * 1000))
+    service = target.parse(cloud.output).services["web"]
+    first = {"web": logs.last(cloudwatch, "web", service, 0, 3)}
+    written: list[str] = []
+
+    def later(_seconds: float) -> None:
+        if cloudwatch.lines[-1] > first["web"][-1].at:
+            raise KeyboardInterrupt
+        cloudwatch.lines.append(cloudwatch.lines[-1] + 100)
+
+    monkeypatch.setattr(follow.time, "sleep", later)
+    with pytest.raises(KeyboardInterrupt):
+        follow._follow(cloudwatch, {"web": service}, 0, first, lambda _name, text: written.append(text))
+    assert written == [f"at {cloudwatch.lines[-1]}"]
 
 
 def test_exec_needs_its_plugin_and_a_task(cloud: Cloud, released: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.release import target
 from stackhand.release.migration import Migration
 from tests.cloud.conftest import Cloud
+from tests.cloud.fake_ecs import Lost, Refused
 
 
 def migration(cloud: Cloud, **more: Any) -> Migration:
@@ -32,7 +33,7 @@ def run(cloud: Cloud, commit: str = "new", containers: list[dict[str, Any]] | No
 
 def test_a_migration_that_ends_with_0_goes_on_and_its_log_is_told(cloud: Cloud) -> None:
     assert run(cloud, log=("001 applied", "done")) == ["001 applied", "done"]
-    assert cloud.said == ["001 applied", "done"]
+    assert cloud.said == ["running for 0 s, done", "running for 1 s, done", "running for 2 s, done"]
     words = next(words for name, words in cloud.world.calls if name == "RunTask")
     assert words["overrides"]["containerOverrides"] == [
         {"name": "api", "command": ["python", "-m", "service", "migrate"]}
@@ -137,6 +138,21 @@ def test_a_log_that_cannot_be_read_does_not_end_the_wait(cloud: Cloud, monkeypat
 
     monkeypatch.setattr(cloud.context.cloudwatch, "get_log_events", refuse)
     assert run(cloud) == ["(its log cannot be read: AccessDeniedException)"]
+
+
+def test_a_task_whose_start_is_never_answered_is_stopped(cloud: Cloud) -> None:
+    cloud.world.errors["RunTask"] = [Lost(), *[Refused("ServerException", status=500)] * 100]
+    with pytest.raises(Failure, match="could not be started") as found:
+        run(cloud)
+    [task] = cloud.world.tasks.values()
+    assert task["stopCode"] == "UserInitiated"
+    assert f"ECS had started the task {task['taskArn']}, and it was stopped" in found.value.evidence
+
+
+def test_a_throttled_stop_is_repeated(cloud: Cloud) -> None:
+    cloud.world.fail("StopTask", "ThrottlingException", 9)
+    with pytest.raises(Failure, match="did not end within 1 s, and was stopped"):
+        migration(cloud, timeout=1.0).run(cloud.world.services["shop-api"]["deployments"][0]["taskDefinition"], "r-1")
 
 
 def test_a_task_whose_start_was_never_answered_is_not_started_twice(cloud: Cloud) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from stackhand import environments, model, settings
 from stackhand.environments import Environment
@@ -17,6 +18,7 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import account, backups, rds, restore, unfinished
 from stackhand.model import Stack
 from stackhand.release import deploy, parameters
+from stackhand.release.retry import Retry
 from stackhand.release.store import Store
 from tests.checkout import ROOT
 from tests.cloud.fake_rollout import ACCOUNT, REGION
@@ -300,3 +302,22 @@ def test_an_rds_that_answers_with_an_empty_list_has_no_such_thing(
     assert rds.find_database(staging, "shop") is None
     with pytest.raises(Failure, match="There is no snapshot"):
         rds.find(staging, "gone")
+
+
+def test_a_write_that_rds_did_although_its_answer_was_lost_is_done() -> None:
+    def code(name: str) -> ClientError:
+        return ClientError({"Error": {"Code": name, "Message": name}}, "CreateDBSnapshot")
+
+    def write(*codes: str) -> None:
+        errors = iter([code(name) for name in codes])
+
+        def call() -> None:
+            for error in errors:
+                raise error
+
+        rds.write(call, done="DBSnapshotAlreadyExists", retry=Retry(60.0, lambda _: None))
+
+    write("Throttling", "ServiceUnavailable")
+    write("Throttling", "DBSnapshotAlreadyExists")
+    with pytest.raises(ClientError, match="AlreadyExists"):
+        write("DBSnapshotAlreadyExists")

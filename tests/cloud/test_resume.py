@@ -11,7 +11,7 @@ from stackhand.release import lead, rolling, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Part
 from tests.cloud.conftest import SERVICES, Cloud, Troubled
-from tests.cloud.fake_ecs import Accepted, Refused
+from tests.cloud.fake_ecs import Accepted, Lost, Refused
 from tests.cloud.test_stages import refused, release, running
 
 
@@ -72,6 +72,24 @@ def test_a_release_that_is_left_between_two_orders_is_ordered_to_its_end(held: C
     assert running(held) == {"second"}
     orders = [words["service"] for name, words in held.world.calls if name == "UpdateService"][before:]
     assert orders.count("shop-web") == 1
+
+
+@pytest.mark.parametrize("accepted", [False, True], ids=["refused", "accepted"])
+@pytest.mark.parametrize("first", [True, False], ids=["the first", "the second"])
+def test_an_update_that_is_never_answered_is_come_back_to(held: Cloud, first: bool, accepted: bool) -> None:
+    release(held, "first")
+    held.context.pace = Pace(timeout=20.0)
+    lost: list[Refused] = [Lost()] if accepted else []
+    held.world.errors["UpdateService"] = [] if first else [Accepted()]
+    held.world.errors["UpdateService"] += [*lost, *[Refused("ServerException", status=500)] * 100]
+    held.world.after_updates(2, 0.0, lambda: held.world.fail("DescribeServices", "ServerException", 100, 500))
+    failure = refused(held, "second")
+    assert (failure.code, "--resume" in failure.next) == (ExitCode.STILL_ROLLING, True)
+    name = "web" if first else "api"
+    assert f"{name}:3 requested, and ECS has not confirmed it" in failure.evidence
+    held.context.pace = Pace()
+    resumed(held)
+    assert running(held) == {"second"}
 
 
 def test_an_interrupt_before_the_first_order_says_that_nothing_goes_on(held: Cloud) -> None:

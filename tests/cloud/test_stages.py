@@ -13,7 +13,7 @@ from stackhand.release import lead, migrating, prepare, rollback, rolling, targe
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Migration
 from tests.cloud.conftest import SERVICES, Cloud
-from tests.cloud.fake_ecs import Accepted, Refused, definition
+from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
 
 MIGRATIONS = ROOT / "service" / "migrations"
 
@@ -139,15 +139,65 @@ def test_an_emulator_whose_rollback_is_the_old_deployment_is_understood(held: Cl
     assert running(held) == {"third"}
 
 
-def test_throttling_and_an_ecs_that_lags_behind_delay_a_release_and_no_more(
-    held: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+def test_throttling_and_an_ecs_that_lags_behind_delay_a_release_and_no_more(held: Cloud) -> None:
     release(held, "first")
     held.world.lag = 3
     held.world.after_updates(2, 3.0, lambda: held.world.fail("DescribeServices", "ThrottlingException", 4))
     assert release(held, "second").verdict == "deployed"
     assert any("ECS does not answer: ThrottlingException" in each for each in held.said)
+
+
+@pytest.mark.parametrize("operation", ["RegisterTaskDefinition", "RunTask", "UpdateService"])
+def test_a_write_that_ecs_throttles_is_repeated(held: Cloud, operation: str) -> None:
+    release(held, "first")
+    held.world.fail(operation, "ThrottlingException", 15)  # boto3 tries four times
+    assert release(held, "second").verdict == "deployed"
+    assert running(held) == {"second"}
+
+
+@pytest.mark.parametrize("times", [15, 1000])
+def test_a_throttled_way_back_is_repeated_and_then_left_rolling(held: Cloud, times: int) -> None:
+    release(held, "first")
+    held.context.pace = Pace(timeout=60.0, probe_timeout=4.0)
+
+    def throttle(text: str) -> None:
+        if text.startswith("returning all"):
+            for operation in ("UpdateService", "DescribeTaskDefinition"):
+                held.world.fail(operation, "ThrottlingException", times)
+
+    held.context.note = throttle
+    code = refused(held, "second", healthy=False).code
+    assert code == (ExitCode.ROLLED_BACK if times < 1000 else ExitCode.STILL_ROLLING)
+
+
+def test_an_update_whose_answer_is_lost_is_not_repeated(held: Cloud) -> None:
+    release(held, "first")
+    before = held.world.updates()
+    held.world.errors["UpdateService"] = [Lost(), *[Refused("ServerException", status=500)] * 3]
+    second = release(held, "second")
+    assert held.world.updates() - before == 4 + 1  # boto3's own four, and the other service
+    assert {each["deployments"][0]["id"] for each in held.world.services.values()} == {
+        part.deployment for part in second.services.values()
+    }
+
+
+def test_an_update_is_not_repeated_over_somebody_elses(held: Cloud) -> None:
+    release(held, "first")
+    theirs = held.world.register_task_definition(definition("web", "somebody/else:1"))["taskDefinition"]
+    words = {"service": "shop-web", "taskDefinition": theirs["taskDefinitionArn"]}
+    held.world.fail("UpdateService", "ThrottlingException", 4)
+    held.world.after_updates(1, 0.0, lambda: held.world.update_service(words))
+    assert refused(held, "second").code == ExitCode.SUPERSEDED
+    assert held.world.services["shop-web"]["deployments"][0]["taskDefinition"] == theirs["taskDefinitionArn"]
+    assert running(held) == {"first"}
+
+
+def test_a_lease_that_is_lost_meanwhile_ends_the_attempts(held: Cloud) -> None:
+    release(held, "first")
+    held.world.fail("UpdateService", "ThrottlingException", 4)
+    held.world.after_updates(1, 0.0, lambda: setattr(held.context, "token", "somebody else's"))
+    before = held.world.updates()
+    assert (refused(held, "second").code, held.world.updates() - before) == (ExitCode.LOCKED, 4)
 
 
 def test_credentials_that_expire_in_the_middle_leave_it_rolling_and_say_so(held: Cloud) -> None:
@@ -219,6 +269,19 @@ def test_a_secret_that_was_rotated_rolls_the_same_definitions_anew(held: Cloud) 
     assert release(held, "first") == second
 
 
+def test_a_secret_that_was_removed_and_made_anew_is_another_one(held: Cloud) -> None:
+    ssm = held.environment.client("ssm")
+    name = "/shop/staging/password"
+    ssm.delete_parameter(Name=name)
+    ssm.put_parameter(Name=name, Value="four", Type="SecureString")
+    first = release(held, "first")
+    assert release(held, "first") == first
+    ssm.delete_parameter(Name=name)
+    assert ssm.put_parameter(Name=name, Value="five", Type="SecureString")["Version"] == 1
+    assert all(part.deployment for part in release(held, "first").services.values())
+    assert held.world.updates() == 4
+
+
 def test_an_interrupt_says_what_goes_on_without_us(held: Cloud) -> None:
     release(held, "first")
     ordered = held.world.updates() + 2
@@ -263,11 +326,28 @@ def test_a_migration_that_failed_half_way_is_in_the_history_and_forbids_the_way_
     assert any("090_gone.sql" in line for line in found.value.evidence)
 
 
+def test_a_migration_may_take_longer_than_a_rollout(held: Cloud) -> None:
+    release(held, "first")
+    held.world.tick = 120.0
+    told: list[str] = []
+    held.context.count = told.append
+    release(held, "second", migrates=3000.0, log=("001 building an index",))
+    assert "migration of api: running for 20 min, 001 building an index" in told
+
+
+def test_a_migration_has_the_limit_that_its_service_gives_it(held: Cloud) -> None:
+    held.world.tick = 10.0
+    held.output["services"]["api"]["migrate_timeout"] = 60
+    failure = refused(held, "first", migrates=3000.0)
+    assert failure.what.startswith("The migration of api did not end within 60 s, and was stopped")
+    assert "x-aws.migrate.timeout" in failure.next
+
+
 def test_a_migration_that_is_on_its_way_is_in_the_bucket_already(held: Cloud) -> None:
     release(held, "first")
     held.clock.interrupt_when = lambda: bool(held.world.tasks)
     seen: list[Manifest] = []
-    held.context.say = lambda _: seen.append(next(held.context.releases.newest_first()))
+    held.context.count = lambda _: seen.append(next(held.context.releases.newest_first()))
     assert refused(held, "second", log=("001 applied",)).code == ExitCode.INTERRUPTED
     assert (seen[-1].commit, seen[-1].migrated, seen[-1].verdict) == ("second", True, "")
     assert next(held.context.releases.newest_first()).verdict == "failed"

@@ -91,7 +91,8 @@ def test_actions_are_pinned_and_rights_are_given_by_the_job(path: Path) -> None:
     for action, comment in uses:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action)
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment)
-    assert all(job["timeout-minutes"] <= 60 for job in found["jobs"].values())
+    longest = 150 if path.name == "deploy.yml" else 60  # a migration may take two hours
+    assert all(job["timeout-minutes"] <= longest for job in found["jobs"].values())
 
 
 def test_the_parts_of_ci_are_everything() -> None:

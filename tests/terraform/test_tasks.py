@@ -57,7 +57,17 @@ def test_a_deploy_is_told_all_that_the_contract_has(applied: Plan) -> None:
     whole = {"stack", "environment", "region", "account", "url", "cluster", "architecture", "services"}
     assert set(release) == whole
     each = {"service", "container", "repository", "task_definition", "target_group", "port", "health_path", "paths"}
-    each |= {"subnets", "security_groups", "log_group", "log_stream_prefix", "min", "max", "migrate", "probe"}
+    each |= {
+        "subnets",
+        "security_groups",
+        "log_group",
+        "log_stream_prefix",
+        "min",
+        "max",
+        "migrate",
+        "migrate_timeout",
+        "probe",
+    }
     for service in tasks(applied).values():
         assert set(service) == each
         assert service["target_group"].startswith("arn:")

@@ -27,6 +27,7 @@ APPLY = """
     - role: infrastructure
       vars:
         infrastructure_environment: staging
+        infrastructure_lock_wait: 30
   tasks:
     - name: Show the release
       ansible.builtin.copy:
@@ -258,13 +259,15 @@ def test_an_interrupt_lets_terraform_finish_what_it_has_begun(cloud: Cloud, fold
 trap 'touch {folder}/freed; exit 1' INT
 case $1 in
 version) echo '{{"terraform_version": "1.11.4"}}' ;;
-plan) touch {folder}/begun; while :; do sleep 0.1; done ;;
+plan) echo "$*" >{folder}/words; touch {folder}/begun; while :; do sleep 0.1; done ;;
 esac
 """
     )
     program.chmod(0o755)
-    child = cloud.checkout.start("plan", "-e", "staging", **{**cloud.environment, "STACKHAND_TERRAFORM": str(program)})
+    words = ["plan", "-e", "staging", "--lock-wait", "120"]
+    child = cloud.checkout.start(*words, **{**cloud.environment, "STACKHAND_TERRAFORM": str(program)})
     eventually((folder / "begun").exists, "Terraform plans")
+    assert "-lock-timeout=120s" in (folder / "words").read_text(encoding="utf-8")
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     eventually((folder / "freed").exists, "Terraform is interrupted")
@@ -306,7 +309,8 @@ def test_a_deploy_stops_for_a_missing_secret_and_forgets_what_it_made_in_place_o
     assert f'--type SecureString --name {mail} --value="$(cat)"' in " ".join(stopped.out.split())
     lines = (folder / "said").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["version", "init", "plan", "show", "state", "plan", "show"]
-    assert lines[4] == f"state rm -lock-timeout=5s {address}"
+    assert lines[4] == f"state rm -lock-timeout=30s {address}"
+    assert all("-lock-timeout=30s" in line for line in lines if line.startswith("plan"))
     found = cloud.client("ssm").get_parameter(Name=key, WithDecryption=True)["Parameter"]
     assert (found["Value"], found["Version"]) == ("sk_live_1", 1)
 

@@ -88,6 +88,7 @@ def test_a_migration_is_asked_only_by_commands_of_its_own(
     [
         ("{command: up, pending: x}", "x-aws.migrate: Object contains unknown field `pending`"),
         ("{plan: list}", "x-aws.migrate: Object missing required field `command`"),
+        ("{command: up, timeout: 0}", "x-aws.migrate.timeout: Expected `int` >= 1"),
         ("{command: up, plan: sh -c 'list}", "x-aws.migrate.plan must be a command as a shell would split it"),
     ],
 )

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from stackhand.engines.embedded.launch import birth
 from stackhand.failure import ExitCode, Failure
 from stackhand.infrastructure import providers
 from stackhand.rehearsal import emulator, place, rehearse
-from stackhand.rehearsal.copy import Copy
+from stackhand.rehearsal.copy import Copy, link_environment
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.output import Output
@@ -114,6 +115,27 @@ def test_a_copy_has_the_submodules_of_the_checkout(tmp_path: Path, monkeypatch: 
     copy = Copy.make(tmp_path / "copy")
     assert (copy.path / "library" / "file").read_text(encoding="utf-8") == "recorded"
     assert copy.head == head
+
+
+def test_a_program_of_a_copys_environment_belongs_to_the_copy(tmp_path: Path) -> None:
+    outer, inner = tmp_path / "outer", tmp_path / "inner"
+    venv.create(outer / ".venv", symlinks=True)
+    packages = next((outer / ".venv" / "lib").glob("*/site-packages"))
+    (packages / "checkout.pth").write_text(
+        "import os, sys; sys.path.append(os.path.dirname(sys.prefix))\n", encoding="utf-8"
+    )
+    for root in (outer, inner):
+        (root / "shop").mkdir(parents=True)
+        (root / "shop" / "__init__.py").write_text(f"name = {root.name!r}", encoding="utf-8")
+    program = outer / ".venv" / "bin" / "shop"
+    program.write_text(f"#!{outer}/.venv/bin/python\nimport shop; print(shop.name)\n", encoding="utf-8")
+    program.chmod(0o755)
+    link_environment(outer / ".venv", inner / ".venv")
+    for root in (outer, inner):
+        said = subprocess.run([root / ".venv" / "bin" / "shop"], cwd="/", capture_output=True, text=True, check=True)
+        assert said.stdout == f"{root.name}\n"
+    shutil.rmtree(inner)
+    assert packages.is_dir()
 
 
 def test_without_git_there_is_nothing_to_rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

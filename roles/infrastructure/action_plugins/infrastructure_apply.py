@@ -16,7 +16,7 @@ from stackhand.release.store import Store
 class ActionModule(Action):
     """Applies what was planned, unless data would be lost."""
 
-    options = frozenset({"environment", "plan", "outputs", "may_lose_data", "restore"})
+    options = frozenset({"environment", "plan", "outputs", "may_lose_data", "restore", "lock_wait"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Apply the plan, and return the output that a deploy needs as a fact."""
@@ -28,7 +28,7 @@ class ActionModule(Action):
         given.require(environment, arguments["outputs"].get(given.OUTPUT, {}))
         if check:
             return {"changed": bool(plan["changed"])}
-        terraform = Terraform(environment, self.progress, self.count)
+        terraform = Terraform(environment, self.progress, self.count, float(arguments["lock_wait"]))
         notes = []
         if restored.replaced:
             unfinished.begin(store, restored)

@@ -26,7 +26,7 @@ PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main"
 class ActionModule(Action):
     """Lifts the protection, then removes everything."""
 
-    options = frozenset({"environment", "confirmed"})
+    options = frozenset({"environment", "confirmed", "lock_wait"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Destroy, while nobody deploys; the databases leave a snapshot."""
@@ -39,14 +39,15 @@ class ActionModule(Action):
             )
         account.check(environment)
         bucket.require(environment)
-        terraform = Terraform(environment, self.progress, self.count)
+        wait = float(arguments["lock_wait"])
+        terraform = Terraform(environment, self.progress, self.count, wait)
         terraform.init()
         there = terraform.resources()
         store = Store(environment)
         releases = Releases(store)
         if check or not (there or releases.current()):
             return {"changed": bool(there)}
-        with removal.alone(environment, self.progress):
+        with removal.alone(environment, self.progress, wait):
             report = _destroy(environment, terraform, there) if there else {"snapshots": [], "key": "", "secrets": {}}
             releases.forget()
             unfinished.end(store)

@@ -17,7 +17,7 @@ from stackhand.infrastructure.program import Terraform
 class ActionModule(Action):
     """Lets Terraform plan, and says what it would do."""
 
-    options = frozenset({"environment", "refresh", "cost", "from_snapshot", "replace_database"})
+    options = frozenset({"environment", "refresh", "cost", "from_snapshot", "replace_database", "lock_wait"})
 
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Plan; it changes nothing but the file of the plan, and before an apply what the state remembers."""
@@ -26,7 +26,7 @@ class ActionModule(Action):
         if arguments["refresh"]:
             wanted, replace = str(arguments["from_snapshot"]), bool(arguments["replace_database"])
             restored = restore.prepare(environment, stack, wanted, replace=replace)
-        terraform = Terraform(environment, self.progress)
+        terraform = Terraform(environment, self.progress, lock_wait=float(arguments["lock_wait"]))
         refresh, applied_next = bool(arguments["refresh"]), not arguments["cost"]
         terraform.init()
         replaced, variables = restored.addresses, restored.variables()

@@ -21,4 +21,7 @@ options:
   restore:
     description: What infrastructure_plan reported of the databases that start from a snapshot.
     type: dict
+  lock_wait:
+    description: Seconds to wait while somebody else has the state.
+    type: float
 """

@@ -13,4 +13,7 @@ options:
   confirmed:
     description: The environment's name once more.
     type: str
+  lock_wait:
+    description: Seconds to wait while somebody else has the state.
+    type: float
 """

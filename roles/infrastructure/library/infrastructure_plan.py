@@ -21,4 +21,7 @@ options:
   replace_database:
     description: Also where there is a database already.
     type: bool
+  lock_wait:
+    description: Seconds to wait while somebody else has the state.
+    type: float
 """

@@ -1,0 +1,60 @@
+"""The bucket of an environment, while S3 is busy or its answers are lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from stackhand.failure import Failure
+from stackhand.release.retry import Retry
+from stackhand.release.store import Conflict, Store
+from tests.cloud.conftest import Cloud
+
+BUSY = ClientError({"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate."}}, "PutObject")
+
+
+def troubled(
+    cloud: Cloud, operation: str, errors: list[Exception], *, lost: bool = False, timeout: float = 60.0
+) -> Store:
+    """Return a bucket of which an operation fails some times, after it was done where its answers are `lost`."""
+    store = Store(cloud.environment, Retry(timeout, cloud.clock.sleep, cloud.said.append, cloud.clock.now))
+    real = getattr(store.s3, operation)
+
+    def call(*given: Any, **words: Any) -> Any:
+        answer = real(*given, **words) if lost or not errors else None
+        if errors:
+            raise errors.pop(0)
+        return answer
+
+    setattr(store.s3, operation, call)
+    return store
+
+
+def test_a_busy_bucket_is_read_and_written_as_soon_as_it_answers(cloud: Cloud) -> None:
+    for operation in ("put_object", "get_object", "get_paginator"):
+        store = troubled(cloud, operation, [BUSY, ReadTimeoutError(endpoint_url="s3")])
+        store.write("some.json", {"a": 1})
+        found = store.read("some.json")
+        assert found is not None
+        assert (found.content, store.keys("some")) == ({"a": 1}, ["some.json"])
+
+
+def test_a_document_is_ours_although_the_answer_was_lost(cloud: Cloud) -> None:
+    store = troubled(cloud, "put_object", [BUSY], lost=True)
+    etag = store.write("lease.json", {"token": "ours"}, new=True)
+    with pytest.raises(Conflict):
+        store.write("lease.json", {"token": "theirs"}, new=True)
+    assert store.write("lease.json", {"token": "ours again"}, etag=etag) != etag
+
+
+def test_a_bucket_is_given_up_after_the_timeout_or_an_interrupt(cloud: Cloud) -> None:
+    store = troubled(cloud, "put_object", [BUSY] * 100)
+    began = cloud.clock.now()
+    with pytest.raises(Failure, match="cannot be used"):
+        store.write("some.json", {})
+    assert 30.0 < cloud.clock.now() - began <= 60.0
+    cloud.clock.interrupt_when = lambda: True
+    with pytest.raises(Failure, match="cannot be used"):
+        store.write("some.json", {})
