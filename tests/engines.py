@@ -15,6 +15,8 @@ from tests.checkout import ROOT
 
 COMPOSE = pytest.param("compose", marks=pytest.mark.compose)
 BOTH = ["embedded", COMPOSE]
+ON_ONE = pytest.mark.parametrize("engine", ["embedded"], indirect=True, scope="package")
+"""For a test of what no engine has a part in."""
 LOCK = ROOT / ".venv" / "tests-container-engine.lock"
 
 

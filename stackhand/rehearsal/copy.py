@@ -17,6 +17,8 @@ from stackhand.release.source import BUT_LOCK, LOCK
 
 SCRIPT = 1_000_000
 """Bytes beyond which a program is no script that names its Python."""
+INSTALLED = ("collections", "tools")
+"""Folders of an environment that `./inv` makes when something is installed into them."""
 WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
 
 
@@ -124,6 +126,8 @@ def link_environment(ours: Path, theirs: Path) -> None:
     if not ours.is_dir():
         return
     (theirs / "bin").mkdir(parents=True)
+    for name in INSTALLED:  # else what the copy installs would be noted here, and be there only
+        (ours / name).mkdir(exist_ok=True)
     for each in ours.iterdir():
         if each.name != "bin":
             (theirs / each.name).symlink_to(each)

@@ -25,7 +25,7 @@ from service.http.problem import SENTENCES
 from service.snapshot import snapshot
 from tests.browser import shapes
 from tests.browser.nginx import nginx
-from tests.checkout import ROOT, Checkout
+from tests.checkout import ROOT, Checkout, eventually
 
 pytestmark = pytest.mark.slow
 PROBLEM = "application/problem+json"
@@ -62,6 +62,7 @@ def test_what_only_nginx_reads_as_a_path_of_the_api_goes_nowhere(itself: Checkou
     connection.request("GET", path)
     assert connection.getresponse().status == 404
     connection.close()
+    eventually(lambda: len(log.read_text(encoding="utf-8").splitlines()) > before, "the request is logged")
     assert len(log.read_text(encoding="utf-8").splitlines()) == before + 1
 
 

@@ -7,11 +7,13 @@ import signal
 import pytest
 
 from tests.checkout import Checkout, eventually
+from tests.engines import ON_ONE
 
 pytestmark = pytest.mark.slow
 SERVICES = ("postgres", "redis", "api", "web")
 
 
+@ON_ONE
 def test_settings_deleted_while_running_are_made_anew_and_the_data_stays(stack: Checkout) -> None:
     stack.inv("db.shell", stdin="CREATE TABLE spared AS SELECT 7 AS seven")
     (stack.path / ".env").unlink()
@@ -135,6 +137,7 @@ def test_two_checkouts_run_side_by_side(stack: Checkout, checkout: Checkout) -> 
     assert stack.ask("/health/ready")[0] == 200
 
 
+@ON_ONE
 def test_down_in_the_middle_of_up_waits_for_it_and_leaves_nothing(checkout: Checkout) -> None:
     child = checkout.start("up")
     eventually(lambda: checkout.has_started("postgres"), "postgres is started")

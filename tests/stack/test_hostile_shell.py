@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from tests.checkout import Checkout
+from tests.engines import ON_ONE
 from tests.shells import HOSTILE
 
 pytestmark = pytest.mark.slow
@@ -13,6 +14,7 @@ PASSED = '"PASSED": ~ # has the value of the shell'
 BEFORE = "HEALTH_DETAILS_TOKEN: ${HEALTH_DETAILS_TOKEN:-}\n"
 
 
+@ON_ONE
 def test_what_looks_like_a_template_of_ansible_is_data(running: Checkout) -> None:
     evil = f"{{{{ lookup('pipe', 'touch {running.path}/evaluated') }}}}"
     compose = (running.path / "docker-compose.yml").read_text(encoding="utf-8")

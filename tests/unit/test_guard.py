@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -30,6 +30,15 @@ async def emulator(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"done"})
 
 
+def finished(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run what waits for nothing; without a loop, for a browser's tests have one in this process."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("it waits for something")
+
+
 def ask(path: str, query: str = "", kind: str = "http", **headers: str) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
 
@@ -41,7 +50,7 @@ def ask(path: str, query: str = "", kind: str = "http", **headers: str) -> list[
 
     given = [(name.lower().encode(), value.encode()) for name, value in {"Host": HOST, **headers}.items()]
     scope = {"type": kind, "method": "POST", "path": path, "query_string": query.encode(), "headers": given}
-    asyncio.run(Guard(emulator, balancer, KEY, [HOST])(scope, receive, send))
+    finished(Guard(emulator, balancer, KEY, [HOST])(scope, receive, send))
     return said
 
 
