@@ -67,7 +67,7 @@ def build(wanted: Mapping[str, str], commit: str, architecture: str, say: Say) -
             words = command(service, f"{wanted[service.name]}:{commit}", architecture, datetime.now(UTC), folder)
             code, lines = stream(words, None, folder, steps(f"building {service.name}", say))
             if code != 0:
-                raise _unexported(service, lines) or build_failed(service, lines, then="deploy again")
+                raise _unexported(service, lines, folder) or build_failed(service, lines, then="deploy again")
             yield service.name
 
 
@@ -84,16 +84,20 @@ def _require_same(commit: str) -> None:
         )
 
 
-def _unexported(service: Service, lines: list[str]) -> Failure | None:
-    """Return the failure of a build that wants a file which is here, and which git does not have."""
+def _unexported(service: Service, lines: list[str], folder: Path) -> Failure | None:
+    """Return the failure of a build that wants a file which is here, and which git does not have.
+
+    What the export has too is kept from the build by .dockerignore, or is of another stage.
+    """
     assert service.build is not None  # noqa: S101 - see command
-    context = ROOT / service.build.context
-    found = {match[1] for line in lines for match in MISSED.finditer(line) if (context / match[1].strip("/")).exists()}
+    here, there = ROOT / _context(service.build), folder / _context(service.build)
+    wanted = {match[1].strip("/") for line in lines for match in MISSED.finditer(line)}
+    found = {path for path in wanted if (here / path).exists() and not (there / path).exists()}
     if not found:
         return None
     return Failure(
         f"The image of {service.name} could not be built: it wants what git does not have.",
-        evidence=[f"{path.strip('/')} is in this checkout, and not in its commit" for path in sorted(found)],
+        evidence=[f"{path} is in this checkout, and not in its commit" for path in sorted(found)],
         next="commit it; or make it in a stage of the Dockerfile, if it is something built (docs/operations.md)",
     )
 

@@ -52,7 +52,7 @@ def deploy(
         variables |= {
             "preflight_tag": tag,
             "preflight_dirty": dirty,
-            "preflight_allow_older": allow_older,
+            "preflight_allow_older": allow_older or replace_database,  # which may be back at an earlier time
             "images_max_severity": max_severity,
             "infrastructure_from_snapshot": from_snapshot,
             "infrastructure_replace_database": replace_database,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stackhand.aws.errors import failure, remedy, transient
+from stackhand.aws.errors import failure, remedy
 from stackhand.failure import ExitCode, Failure
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest
@@ -45,7 +45,7 @@ def unproven(manifest: Manifest) -> Failure:
 def lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -> Failure:
     """Return what to say when AWS does not answer us any more in the middle."""
     name = manifest.environment
-    if not (rolling or transient(error)):
+    if not rolling and not any(each.deployment for each in manifest.services.values()):
         return failure(f"The rollout to {name} was not begun", error)
     return failure(
         f"{manifest.commit[:12]} cannot be watched any more in {name}, where ECS goes on without us",

@@ -72,11 +72,19 @@ def take(ecs: Any, cluster: str, known: Iterable[str]) -> Inventory:
 def of(context: Context, target: Target, *more: Target) -> Inventory:
     """Return the active services of the cluster that a release goes to; asked for also with more releases' names."""
     known = [each.service for one in (target, *more) for each in one.services.values()]
-    return take(context.ecs, target.cluster, known)
+    return context.retry(lambda: take(context.ecs, target.cluster, known))
 
 
-def require_tasks(context: Context, target: Target, found: Inventory) -> None:
+def require_tasks(
+    context: Context, target: Target, found: Inventory, definitions: Mapping[str, str] | None = None
+) -> None:
     """Refuse to wait for services that are scaled to 0: no task would run, and nothing would answer.
+
+    Args:
+        context: where.
+        target: the release.
+        found: what the cluster has.
+        definitions: what each service is to run; those that it is on now, when there are none.
 
     Raises:
         Failure: a service is scaled to 0.
@@ -85,7 +93,7 @@ def require_tasks(context: Context, target: Target, found: Inventory) -> None:
         raise Failure(
             f"{target.environment} has services that are scaled to 0 tasks; nothing was touched.",
             evidence=wanting_none(context.environment, target, idle),
-            next=f"{scale_up(target, idle)}; then repeat the command",
+            next=f"{scale_up(target, idle, definitions or {})}; then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
 
@@ -95,13 +103,16 @@ def wanting_none(environment: Environment, target: Target, idle: Iterable[str]) 
     return [f"{name} wants 0 tasks{_autoscaling(environment, target, name)}" for name in idle]
 
 
-def scale_up(target: Target, idle: Iterable[str]) -> str:
-    """Return the command that scales services up to their fewest tasks."""
-    return " && ".join(
-        f"aws ecs update-service --region {target.region} --cluster {target.cluster}"
-        f" --service {target.services[name].service} --desired-count {max(1, target.services[name].min)}"
-        for name in idle
-    )
+def scale_up(target: Target, idle: Iterable[str], definitions: Mapping[str, str] | None = None) -> str:
+    """Return the command that scales services up to their fewest tasks, on other definitions if they are given."""
+    return " && ".join(_scaled(target, name, (definitions or {}).get(name, "")) for name in idle)
+
+
+def _scaled(target: Target, name: str, definition: str) -> str:
+    service = target.services[name]
+    where = f"--region {target.region} --cluster {target.cluster} --service {service.service}"
+    of = f" --task-definition {definition}" if definition else ""
+    return f"aws ecs update-service {where} --desired-count {max(1, service.min)}{of}"
 
 
 def _autoscaling(environment: Environment, target: Target, name: str) -> str:

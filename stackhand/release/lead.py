@@ -66,11 +66,17 @@ def _source(context: Context, arguments: dict[str, Any]) -> Source:
 
 
 def _require_newer(context: Context, arguments: dict[str, Any], commit: str) -> str:
-    """Refuse a commit that is older than what runs, unless that is meant; return what is to be said of the two."""
-    current = context.releases.current()
-    if not commit or not current or arguments["allow_older"]:
+    """Refuse a commit that is older than what runs, unless that is meant; return what is to be said of the two.
+
+    What was left rolling runs too, at least in part, and its migrations have run.
+    """
+    if not commit or arguments["allow_older"]:
         return ""
-    return source.require_newer(current.commit, commit, context.environment.name)
+    newest = next(context.releases.newest_first(), None)
+    rolling = newest if newest and newest.open and newest.touched else None
+    running = dict.fromkeys(each.commit for each in (context.releases.current(), rolling) if each)
+    notes = [source.require_newer(each, commit, context.environment.name) for each in running]
+    return "; ".join(filter(None, notes))
 
 
 def choose(context: Context, state: str, to: str) -> Manifest | None:

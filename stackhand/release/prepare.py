@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stackhand import ROOT
 from stackhand.aws.errors import failure
-from stackhand.failure import Failure
+from stackhand.failure import ExitCode, Failure
+from stackhand.release import git, parameters, snapshots, source, taskdefinition, tree
 from stackhand.release import manifest as manifests
-from stackhand.release import parameters, snapshots, taskdefinition
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest, Migration, Part
 from stackhand.release.target import Target
@@ -53,7 +55,7 @@ def secrets_of(context: Context, target: Target) -> str:
 
 
 def migrations_of(folder: Path) -> list[Migration]:
-    """Return the migrations of this checkout; none when its service has no such folder.
+    """Return the migrations in a folder; none when there is no such folder.
 
     Raises:
         Failure: a file is not as it has to be.
@@ -67,6 +69,32 @@ def migrations_of(folder: Path) -> list[Migration]:
     except migration_files.MigrationError as error:
         raise Failure("The migrations are not in order.", evidence=[str(error)], next="./inv db.plan") from error
     return [Migration(each.number, each.name, each.breaking) for each in found]
+
+
+@contextmanager
+def files_of(commit: str, place: str) -> Iterator[Path]:
+    """Give a folder of a commit, which need not be the one that is checked out.
+
+    Raises:
+        Failure: the commit is not in this clone, so nobody knows what it has there.
+    """
+    wanted = source.clean(commit)
+    try:
+        here = git.run("rev-parse", "HEAD", folder=ROOT).strip() == wanted
+    except git.NoGit:  # then this folder is all that is known
+        here = True
+    if here or not (ROOT / place).is_dir():
+        yield ROOT / place
+        return
+    if not git.succeeds("cat-file", "-e", f"{wanted}^{{commit}}", folder=ROOT):
+        raise Failure(
+            f"{wanted[:12]} is not in this clone, so its migrations are not known.",
+            evidence=["they decide whether anybody may go back to it, or from it"],
+            next="git fetch, and repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    with tree.exported(ROOT, wanted, [place], dirty=False) as folder:
+        yield folder / place
 
 
 def _part(context: Context, service: Mapping[str, Any], wanted: dict[str, Any], container: str) -> Part:

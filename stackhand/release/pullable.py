@@ -38,7 +38,7 @@ def check(context: Context, manifest: Manifest, names: Iterable[str]) -> tuple[l
 
 def _definition(context: Context, name: str, arn: str) -> list[str]:
     try:
-        context.ecs.describe_task_definition(taskDefinition=arn)
+        context.retry(lambda: context.ecs.describe_task_definition(taskDefinition=arn))
     except Exception as error:
         if code_of(error) != UNKNOWN_DEFINITION:
             raise
@@ -55,7 +55,7 @@ def _image(context: Context, name: str, service: Service, image: str) -> tuple[s
     region, arguments = question
     where = replace(context.environment, region=region or context.environment.region)
     try:
-        where.client("ecr").describe_images(**arguments)
+        context.retry(lambda: where.client("ecr").describe_images(**arguments))
     except Exception as error:
         if code_of(error) in MISSING:
             return f"{name}: ECR no longer has its image {image.partition('/')[2]}", ""

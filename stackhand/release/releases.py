@@ -75,14 +75,20 @@ class Releases:
                 yield parse(found.content)
 
     def named(self, name: str) -> Manifest:
-        """Return a release by its id, its name or the beginning of its commit.
+        """Return the newest release of an id, of a name, or of a commit that begins so; a good one before others.
 
         Raises:
-            Failure: there is none, or more than one.
+            Failure: there is none.
         """
-        found = [each for each in self.newest_first() if name in {each.id, each.name} or each.commit.startswith(name)]
-        good = [each for each in found if each.id == name] or [each for each in found if each.good] or found
-        if not name or not good:
+        known = [*self.newest_first()] if name else []
+        kinds = (
+            [each for each in known if each.id == name],
+            [each for each in known if each.name == name],
+            [each for each in known if each.commit.startswith(name)],
+        )
+        found: list[Manifest] = next(filter(None, kinds), [])
+        good = [each for each in found if each.good] or found
+        if not good:
             raise Failure(
                 f"There is no release {name!r}.",
                 next=f"./inv cloud.releases -e {self.store.environment.name}",

@@ -62,7 +62,8 @@ def _require_services(context: Context, good: Manifest, cluster: Inventory) -> N
         others = ", ".join(cluster.services) or "none"
         lines = [f"{name}: the cluster {target.cluster} no longer has the service" for name in missing]
         raise _lacks(context, good, [*lines, f"the cluster has: {others}"])
-    inventory.require_tasks(context, target, cluster)
+    definitions = {name: part.task_definition for name, part in good.services.items()}
+    inventory.require_tasks(context, target, cluster, definitions)
 
 
 def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) -> None:

@@ -133,13 +133,17 @@ class Rollout:
         for seconds in retry.delays():
             new = self._update_service(rolling, force=force, again=self.clock.now() + seconds)
             ours = new.primary if new else None
-            if new is None:
+            if ours is None:
                 self.clock.sleep(seconds)
+            if new is None:
                 new = snapshots.snapshot(self.ask(rolling.service, rolling.began), 0)
                 ours = _taken(rolling, old, new)
                 _judge_others(rolling, old, new, ours)
             if ours or rolling.verdict:
                 self._accept(rolling, (*old.deployments, *new.deployments), ours, returns=_returns(found))
+                return
+            if self.clock.now() > rolling.began + self.timeout:  # taken, and no deployment came of it
+                rolling.verdict = Verdict.STILL_ROLLING
                 return
             self.require()
 

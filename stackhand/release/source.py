@@ -19,6 +19,7 @@ DIRTY = "-dirty-"
 STATUS = ("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none")
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+ABBREVIATED = re.compile(r"[0-9a-f]{7,64}")
 COMMIT = re.compile(rf"[0-9a-f]{{40}}([0-9a-f]{{24}})?({DIRTY}[0-9a-f]+)?")
 
 
@@ -67,12 +68,26 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
             next="commit them, or deploy them as they are with --dirty",
             code=ExitCode.PREFLIGHT,
         )
-    return Source(f"{head}{DIRTY}{tree.digest(ROOT, folders, LOCK)}" if changes else head, "" if named else tag)
+    name = "" if head.startswith(tag) else tag
+    return Source(f"{head}{DIRTY}{tree.digest(ROOT, folders, LOCK)}" if changes else head, name)
 
 
 def _commit_of(tag: str) -> str:
-    """Return the commit that a name means; nothing, when it means none."""
-    words = ("rev-parse", "--verify", "--quiet", f"{tag}^{{commit}}")
+    """Return the commit that a text names, by itself or as a tag of git; nothing, when it is a name for an image alone.
+
+    A few digits, such as the number of a run, begin some commit's number too often to be taken for it.
+
+    Raises:
+        Failure: it is a branch, which is another commit tomorrow.
+    """
+    if git.succeeds("show-ref", "--verify", "--quiet", f"refs/heads/{tag}", folder=ROOT):
+        raise Failure(
+            f"--tag {tag} is a branch, which is another commit tomorrow.",
+            next=f"name its commit: --tag $(git rev-parse {tag})",
+            code=ExitCode.USAGE,
+        )
+    number = ABBREVIATED.fullmatch(tag)
+    words = ("rev-parse", "--verify", "--quiet", f"{tag if number else f'refs/tags/{tag}'}^{{commit}}")
     return _git(*words).strip() if git.succeeds(*words, folder=ROOT) else ""
 
 

@@ -86,7 +86,7 @@ def _check_out(repository: Path, commit: str, paths: Sequence[str], target: Path
     """Write the files of a commit, with its submodules; neither the index nor the work tree is touched."""
     listed = git.names("ls-tree", "-r", "-z", "--full-tree", commit, "--", *_anywhere(paths), folder=repository)
     entries = [entry.partition("\t") for entry in listed]
-    files = [name for what, _, name in entries if not what.startswith(git.SUBMODULE)]
+    files = [name for what, _, name in entries if not _inner(what)]
     with tempfile.TemporaryDirectory(prefix="stackhand-") as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
         git.run("read-tree", commit, folder=repository, settings=index)
@@ -97,10 +97,28 @@ def _check_out(repository: Path, commit: str, paths: Sequence[str], target: Path
             umask=FOR_EVERYBODY,
             settings=index,
         )
-    for what, _, name in entries:
-        if what.startswith(git.SUBMODULE):
-            _require_submodule(repository, name, what.split()[2])
-            _check_out(repository / name, what.split()[2], ["."], target / name)
+    everything = git.names("ls-tree", "-r", "-z", "--full-tree", commit, folder=repository)
+    recorded = {
+        name: what.split()[2] for what, _, name in (each.partition("\t") for each in everything) if _inner(what)
+    }
+    for name, within in _within(recorded, paths).items():
+        _require_submodule(repository, name, recorded[name])
+        _check_out(repository / name, recorded[name], within, target / name)
+
+
+def _inner(what: str) -> bool:
+    return what.startswith(git.SUBMODULE)
+
+
+def _within(submodules: Iterable[str], paths: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the submodules that some paths contain or lie in, each with what is wanted of it."""
+    found: dict[str, Sequence[str]] = {}
+    for name in submodules:
+        if any(path in {".", name} or name.startswith(f"{path}/") for path in paths):
+            found[name] = ["."]
+        elif below := [os.path.relpath(path, name) for path in paths if path.startswith(f"{name}/")]:
+            found[name] = below
+    return found
 
 
 def _anywhere(paths: Sequence[str]) -> Sequence[str]:
@@ -122,10 +140,12 @@ def _copy(folder: Path, paths: Sequence[str], target: Path) -> None:
 def _repositories(folder: Path, paths: Sequence[str]) -> Iterator[tuple[Path, Sequence[str]]]:
     """Yield a repository and those inside it, each with the paths to look at."""
     yield folder, paths
-    inner = [name for name in git.submodules(folder, paths) if (folder / name / ".git").exists()]
-    inner += [name for name in _others(folder, paths) if name.endswith("/")]
-    for each in inner:
-        yield from _repositories(folder / each, ["."])
+    for name, within in _within(git.submodules(folder, ["."]), paths).items():
+        if (folder / name / ".git").exists():
+            yield from _repositories(folder / name, within)
+    for name in _others(folder, paths):
+        if name.endswith("/"):
+            yield from _repositories(folder / name, ["."])
 
 
 def _new(repository: Path, paths: Sequence[str]) -> list[str]:

@@ -217,20 +217,52 @@ def test_the_version_that_a_snapshot_must_have_is_that_of_terraform() -> None:
     assert f"{found[1]} {found[2]}" == restore.ENGINE
 
 
-def test_a_restore_that_was_interrupted_is_finished_before_anything_else(staging: Environment) -> None:
+@pytest.fixture
+def begun(staging: Environment) -> Store:
+    """A bucket with the note of a restore whose old database is there yet."""
     where = {"CreateBucketConfiguration": {"LocationConstraint": REGION}}
     staging.client("s3").create_bucket(Bucket=staging.bucket, **where)
+    database(staging)
     store = Store(staging)
     unfinished.require_none(store, [])
-    chosen = restore.Restore(named={"postgres": "before", "orders": "x"}, replaced=["postgres"], chosen=["postgres"])
-    unfinished.begin(store, chosen)
-    with pytest.raises(Failure, match="was interrupted: the database of postgres is gone") as refused:
-        unfinished.require_none(store, [])
-    assert refused.value.next == "./inv deploy -e staging --from-snapshot postgres=before --replace-database"
-    unfinished.require_none(store, chosen.chosen)
+    unfinished.begin(store, restore.Restore(named={"postgres": "before"}, replaced=["postgres"], chosen=["postgres"]))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("there", "advice"),
+    [(False, "postgres=before"), (True, "postgres=before --replace-database")],
+    ids=["gone", "made-empty"],
+)
+def test_a_restore_that_was_interrupted_is_finished_before_anything_else(
+    staging: Environment, begun: Store, there: bool, advice: str
+) -> None:
+    destroyed_name = f"{staging.stack}-{staging.name}-postgres"
+    staging.client("rds").delete_db_instance(DBInstanceIdentifier=destroyed_name, SkipFinalSnapshot=True)
+    if there:
+        database(staging)
+        note = begun.read(unfinished.KEY)
+        assert note is not None  # moto gives all databases one number
+        begun.write(unfinished.KEY, {**note.content, "replaced": {"postgres": "db-EARLIER"}})
+    with pytest.raises(Failure, match="was interrupted: the database of postgres is") as refused:
+        unfinished.require_none(begun, [])
+    assert refused.value.next == f"./inv deploy -e staging --from-snapshot {advice}"
+    unfinished.require_none(begun, ["postgres"])
     for _ in range(2):
-        unfinished.end(store)
-    unfinished.require_none(store, [])
+        unfinished.end(begun)
+    unfinished.require_none(begun, [])
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_restore_that_came_to_nothing_or_to_its_end_holds_up_nobody(
+    staging: Environment, begun: Store, restored: bool
+) -> None:
+    if restored:
+        name = f"{staging.stack}-{staging.name}-postgres"
+        staging.client("rds").delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+        database(staging, Tags=[{"Key": rds.RESTORED, "Value": "before"}])
+    unfinished.require_none(begun, [])
+    assert begun.read(unfinished.KEY) is None
 
 
 def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(

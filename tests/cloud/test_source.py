@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import pytest
 
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import building, images, lead, registry, source
+from stackhand.release import building, images, lead, prepare, registry, source
 from stackhand.release.context import target_of
-from stackhand.release.manifest import Manifest
+from stackhand.release.manifest import Manifest, Part
 from tests.cloud.conftest import Cloud
 from tests.cloud.repository import Repository
 
@@ -64,6 +65,14 @@ def test_a_tag_is_a_commit_or_another_name_for_what_is_here(repository: Reposito
     assert source.choose(tag=head[:10], dirty=False) == source.Source(head)
     assert source.choose(tag="v1", dirty=False) == source.Source(old, here=False)
     assert source.choose(tag="blue", dirty=False) == source.Source(head, "blue")
+    repository.git("tag", "v2", head)
+    assert source.choose(tag="v2", dirty=False) == source.Source(head, "v2")
+    number = re.sub("[^0-9].*", "", old) or old[:3]  # as the number of a run may begin a commit
+    assert source.choose(tag=number[:4], dirty=False) == source.Source(head, number[:4])
+    repository.git("branch", "staging", old)
+    with pytest.raises(Failure, match="--tag staging is a branch") as branch:
+        source.choose(tag="staging", dirty=False)
+    assert branch.value.code == ExitCode.USAGE
     with pytest.raises(Failure) as found:
         source.choose(tag="no spaces", dirty=False)
     assert found.value.code == ExitCode.USAGE
@@ -179,6 +188,39 @@ def test_a_worktree_is_a_checkout_and_a_folder_looks_at_its_own_paths(
     (tree / "shop" / "app").write_text("changed", encoding="utf-8")
     with pytest.raises(Failure, match="changes that are not committed"):
         source.choose(tag="", dirty=False)
+
+
+def test_what_was_left_rolling_runs_too(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, old, new = (repository.commit(words) for words in ("one", "two", "three"))
+    held.context.releases.make_current(Manifest("1", "staging", first, "ann", ""))
+    rolling = Manifest("2", "staging", new, "bob", "", services={"api": Part("api:2", "x", deployment="d")})
+    held.context.releases.write(rolling.but(rolled=True))
+    repository.git("checkout", "--quiet", old)
+    monkeypatch.setattr(lead.account, "check", lambda _: "me")
+    with pytest.raises(Failure, match="is older than"):
+        lead.begin(held.context, begin(""))
+
+
+def test_the_migrations_of_a_release_are_those_of_its_commit(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "ROOT", repository.path)
+    repository.write("migrations/001_one.sql", "SELECT 1")
+    old = repository.commit("one")
+    repository.write("migrations/002_two.sql", "SELECT 2")
+    head = repository.commit("two")
+    found = {}
+    for commit in (old, head, f"{head}{source.DIRTY}0123"):
+        with prepare.files_of(commit, "migrations") as folder:
+            found[commit] = sorted(path.name for path in folder.iterdir())
+    assert [len(each) for each in found.values()] == [1, 2, 2]
+    with (
+        pytest.raises(Failure, match="its migrations are not known"),
+        prepare.files_of("c0ffee" * 6 + "c0ff", "migrations"),
+    ):
+        pass
+    with prepare.files_of(old, "elsewhere") as folder:
+        assert not folder.exists()
 
 
 def test_a_commit_that_is_not_checked_out_needs_its_images(cloud: Cloud, repository: Repository) -> None:

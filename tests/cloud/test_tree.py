@@ -106,6 +106,15 @@ def test_a_submodule_is_exported_as_the_commit_has_it_or_named_when_it_is_not_he
     (inner / "new").write_text("y", encoding="utf-8")
     assert len({*digests, tree.digest(repository.path, ["."], source.LOCK)}) == 3
 
+    library.write("part/Dockerfile", "FROM scratch")
+    library.commit("with a part")
+    (inner / "new").unlink()
+    repository.git("-C", "library", "checkout", "--quiet", ".")
+    repository.git("-C", "library", "pull", "--quiet")
+    head = repository.commit("two")
+    for dirty in (False, True):  # a build may see a folder inside it
+        assert set(content(repository.path, head, ["library/part"], dirty=dirty)) == {"library/part/Dockerfile"}
+
     clone = tmp_path / "clone"
     repository.git("clone", "--quiet", str(repository.path), str(clone))
     with pytest.raises(Failure, match="The submodule library is not in this clone") as found:

@@ -10,7 +10,11 @@ from stackhand.infrastructure import given, losses, restore, unfinished
 from stackhand.infrastructure.plan import SHOWN, numbers
 from stackhand.infrastructure.program import Terraform
 from stackhand.infrastructure.restore import Restore
+from stackhand.release.retry import Retry
 from stackhand.release.store import Store
+
+PATIENCE = 120.0
+"""Seconds for the note of a restore, while S3 is busy."""
 
 
 class ActionModule(Action):
@@ -21,7 +25,7 @@ class ActionModule(Action):
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Apply the plan, and return the output that a deploy needs as a fact."""
         environment, plan = environments.load(str(arguments["environment"])), arguments["plan"]
-        restored, store = Restore(**arguments["restore"]), Store(environment)
+        restored, store = Restore(**arguments["restore"]), Store(environment, Retry(PATIENCE))
         unfinished.require_none(store, restored.chosen)
         if not arguments["may_lose_data"]:
             losses.refuse(environment.name, plan, allowed=restored.addresses)

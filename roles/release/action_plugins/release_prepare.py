@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.action import step
 from stackhand.release import prepare, target
 from stackhand.release.action import ReleaseAction
@@ -21,8 +20,9 @@ class ActionModule(ReleaseAction):
         """Return the release."""
         context.require_lease()
         where = target.parse(arguments["output"])
-        folder = ROOT / str(arguments["migrations"])
-        found = prepare.prepare(context, where, arguments["digests"], str(arguments["commit"]), folder)
+        commit = str(arguments["commit"])
+        with prepare.files_of(commit, str(arguments["migrations"])) as folder:
+            found = prepare.prepare(context, where, arguments["digests"], commit, folder)
         found = found.but(name=str(arguments["name"] or ""))
         new = [each.task_definition.rpartition("/")[2] for each in found.services.values() if not each.same]
         words = f"registered {', '.join(new)}" if new else "nothing differs from what runs"
