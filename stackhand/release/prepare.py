@@ -81,8 +81,10 @@ def files_of(commit: str, place: str) -> Iterator[Path]:
     wanted = source.clean(commit)
     try:
         here = git.run("rev-parse", "HEAD", folder=ROOT).strip() == wanted
-    except git.NoGit:  # then this folder is all that is known
+    except git.NoGit:
         here = True
+    # Of images that nobody knows the commit of, and without git, this folder is all there is.
+    here = here or not source.COMMIT.fullmatch(commit)
     if here or not (ROOT / place).is_dir():
         yield ROOT / place
         return

@@ -210,10 +210,10 @@ def test_the_migrations_of_a_release_are_those_of_its_commit(
     repository.write("migrations/002_two.sql", "SELECT 2")
     head = repository.commit("two")
     found = {}
-    for commit in (old, head, f"{head}{source.DIRTY}0123"):
+    for commit in (old, head, f"{head}{source.DIRTY}0123", "a-name"):
         with prepare.files_of(commit, "migrations") as folder:
             found[commit] = sorted(path.name for path in folder.iterdir())
-    assert [len(each) for each in found.values()] == [1, 2, 2]
+    assert [len(each) for each in found.values()] == [1, 2, 2, 2]
     with (
         pytest.raises(Failure, match="its migrations are not known"),
         prepare.files_of("c0ffee" * 6 + "c0ff", "migrations"),
