@@ -350,7 +350,7 @@ data "aws_iam_policy_document" "infrastructure" {
     actions = concat([for action in concat(local.made, local.ruled) : "ec2:${action}"], [
       "application-autoscaling:*", "ec2:Associate*", "ec2:Attach*", "ec2:CreateRoute", "ec2:CreateTags", "ec2:Delete*", "ec2:Detach*", "ec2:Disassociate*",
       "ec2:Modify*", "ec2:ReleaseAddress", "ec2:Replace*", "ec2:Revoke*", "ec2:Update*", "kms:Decrypt", "kms:Describe*", "kms:EnableKeyRotation",
-      "kms:Encrypt", "kms:GenerateDataKey*", "kms:Get*", "kms:List*", "kms:TagResource", "kms:UpdateKeyDescription", "servicediscovery:*",
+      "kms:Encrypt", "kms:GenerateDataKey*", "kms:Get*", "kms:List*", "kms:RetireGrant", "kms:TagResource", "kms:UpdateKeyDescription", "servicediscovery:*",
     ])
     resources = ["*"]
 

@@ -14,7 +14,7 @@ from ministack.app import app as ministack
 from ministack.services import alb, ecr, ecs, rds
 
 from stackhand.rehearsal import database_snapshots, health, limits, registry
-from stackhand.rehearsal.balancer import balancer
+from stackhand.rehearsal.balancer import public
 from stackhand.rehearsal.guard import Guard
 
 __all__ = ["app"]
@@ -37,4 +37,4 @@ rds._ACTION_MAP["RestoreDBInstanceFromDBSnapshot"] = database_snapshots.restore
 
 _NAMES = ("127.0.0.1", "localhost", "host.docker.internal", os.environ["REHEARSAL_GATEWAY"])
 _HOSTS = [f"{name}:{os.environ['GATEWAY_PORT']}" for name in _NAMES]
-app = Guard(ministack, balancer, os.environ["REHEARSAL_KEY"], _HOSTS)
+app = Guard(ministack, public, os.environ["REHEARSAL_KEY"], _HOSTS)

@@ -1,6 +1,6 @@
-"""What is asked below /_alb/, without a key: a load balancer answers it, or nobody.
+"""What is asked without a key: below /_alb/ a load balancer answers it, below /v4/ a task's metadata, or nobody.
 
-ministack itself would take what no load balancer answers for a call of an API, whatever its path.
+ministack itself would take what neither knows for a call of an API: headers and query decide there, not the path.
 """
 
 from __future__ import annotations
@@ -10,12 +10,24 @@ from typing import Any
 from ministack import app
 from ministack.core import responses
 from ministack.core.sigv4 import decode_header_value
+from ministack.services import ecs_metadata
+
+from stackhand.rehearsal.guard import METADATA
 
 NOBODY = 404, {"Content-Type": "text/plain"}, b"there is no load balancer of that name\n"
 
 
-async def balancer(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Send a request on to a task, as an ASGI application."""
+async def public(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer what needs no key, as an ASGI application."""
+    if scope["path"].startswith(METADATA):
+        answer = await ecs_metadata.handle_request(scope["method"], scope["path"], {}, b"", {})
+        await app._send_if_handled(send, answer, receive)
+    else:
+        await _balance(scope, receive, send)
+
+
+async def _balance(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Send a request on to a task."""
     headers: dict[str, str] = {}
     for raw, value in scope["headers"]:
         name = raw.decode("latin-1").lower()

@@ -30,6 +30,23 @@ ENDS_WITHIN = 60.0
 ENDING = re.compile(rf"{docker.NOT_THERE.pattern}|already in progress", re.IGNORECASE)
 """What docker says of a container that the emulator is removing itself."""
 LABEL = "ministack.instance"
+SERVICES = (
+    *(
+        "acm",
+        "autoscaling",
+        "ec2",
+        "ecr",
+        "ecs",
+        "ecs-metadata",
+        "elasticache",
+        "elasticloadbalancing",
+        "events",
+        "iam",
+    ),
+    *("kms", "logs", "monitoring", "rds", "route53", "s3", "secretsmanager", "servicediscovery", "sns", "ssm", "sts"),
+    "tagging",
+)
+"""What terraform/ and a deploy use of AWS: some of the others would run what they are given on this machine."""
 _children: list[subprocess.Popen[bytes]] = []
 """Kept, for they may outlive us on purpose, and Python complains of forgotten ones."""
 
@@ -175,6 +192,7 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
         **inherited.environment("emulator"),
         "PYTHONPATH": str(ROOT),
         "GATEWAY_PORT": str(port),
+        "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
         # gives databases and caches addresses and usual ports that tasks and this machine reach alike
         "DOCKER_NETWORK": "bridge",

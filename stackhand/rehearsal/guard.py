@@ -9,7 +9,6 @@ balancer sends on to the tasks, a task's metadata, whose path is a secret, and t
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import json
 import re
@@ -26,7 +25,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CODE = "InvalidClientTokenId"
 BALANCED = "/_alb/"
-OPEN = re.compile(r"/_ministack/health|/v4/[\w-]{40,}(/.*)?")
+METADATA = "/v4/"
+HEALTH = "/_ministack/health"
 REGISTRY = re.compile(r"/v2(/.*)?")
 SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/")
 
@@ -36,14 +36,14 @@ class Guard:
 
     Args:
         application: the emulator.
-        balancer: its load balancers and nothing besides, for what needs no key.
+        public: its load balancers and its tasks' metadata, and nothing besides: what needs no key.
         key: the access key's id; also the password of the registry.
         hosts: the addresses with port that are the emulator's own.
     """
 
-    def __init__(self, application: Application, balancer: Application, key: str, hosts: Collection[str]) -> None:
-        self._application, self._balancer = application, balancer
-        self._key, self._hosts = key, frozenset(hosts)
+    def __init__(self, application: Application, public: Application, key: str, hosts: Collection[str]) -> None:
+        self._application, self._public = application, public
+        self._key, self._hosts = key.encode(), frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with the reason."""
@@ -54,8 +54,8 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
         elif reason := self.refusal(scope):
             await _refuse(reason, scope, send)
-        elif scope["path"].startswith(BALANCED):
-            await self._balancer(scope, receive, send)
+        elif scope["path"].startswith((BALANCED, METADATA)):
+            await self._public(scope, receive, send)
         else:
             await self._application(scope, receive, _without_sharing(send))
 
@@ -66,9 +66,12 @@ class Guard:
         if host not in self._hosts:
             return f"{host!r} is no address of this emulator"
         balanced = path.startswith(BALANCED)
-        if "origin" in headers and not (balanced and headers["origin"] == f"http://{host}"):
+        if "origin" in headers and not (balanced and _own_page(headers, host)):
             return "no web page may ask this emulator"
-        if balanced or OPEN.fullmatch(path) or hmac.compare_digest(self._shown(scope, headers), self._key):
+        alive = path == HEALTH and scope["method"] == "GET"
+        if balanced or path.startswith(METADATA) or alive:
+            return ""
+        if hmac.compare_digest(self._shown(scope, headers).encode("utf-8", "replace"), self._key):
             return ""
         return "the access key is not that of this rehearsal"
 
@@ -83,13 +86,19 @@ class Guard:
         return query.get("X-Amz-Credential", [""])[0].partition("/")[0]
 
 
+def _own_page(headers: dict[str, str], host: str) -> bool:
+    """Whether a page asks that came from below the load balancer; a form's origin may be kept back by its policy."""
+    origin = headers["origin"]
+    return origin == f"http://{host}" or (origin == "null" and headers.get("sec-fetch-site") == "same-origin")
+
+
 def _password(authorization: str) -> str:
     kind, _, encoded = authorization.partition(" ")
     if kind.lower() != "basic":
         return ""
     try:
         return base64.b64decode(encoded, validate=True).decode("latin-1").partition(":")[2]
-    except binascii.Error:
+    except ValueError:
         return ""
 
 

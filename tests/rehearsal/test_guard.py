@@ -70,6 +70,9 @@ def test_neither_a_web_page_nor_another_account_can_order_anything(aws: Emulator
         assert (status, why in said) == (403, True), said
     elsewhere = SIGNATURE.format(key="111111111111")  # an account that has no load balancer
     assert ask(aws, "/_alb/shop/", Authorization=elsewhere) == (404, "there is no load balancer of that name\n")
+    for path in ("/v4/" + "a" * 43, "/v4/" + "a" * 43 + "?Action=CreateUser&UserName=x", "/v4/x"):
+        status, said = ask(aws, path)  # no answer of an API: a task's metadata, of which there is none
+        assert (status, "found" in said or "unknown token" in said) == (404, True), said
     assert "Unable to find task definition: unheard-of" in ask(aws, **signed)[1]
 
 

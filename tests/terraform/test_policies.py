@@ -70,6 +70,7 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
 ]  # fmt: skip
 ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("kms:CreateGrant", f"kms:{HERE}:key/1", MINE | {"kms__GrantIsForAWSResource": "true"}),
+    ("kms:RetireGrant", f"kms:{HERE}:key/1", MINE),
     ("kms:GenerateDataKeyWithoutPlaintext", f"kms:{HERE}:key/1", MINE),
     ("rds:CreateDBSnapshot", f"rds:{HERE}:snapshot:stackhand-staging-postgres-final-1", {}),
     ("rds:ModifyDBInstance", f"rds:{HERE}:db:stackhand-staging-postgres", {}),
