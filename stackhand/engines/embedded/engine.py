@@ -265,7 +265,8 @@ class Embedded(Engine):
         fingerprint = self.servers()[name].program().fingerprint
         if record is None or not record.alive or record.fingerprint != fingerprint:
             return True
-        return not self.supervisor.processes()
+        # What an interrupted restart is still stopping runs for a moment, and would end under whoever waits for it.
+        return self.supervisor.processes().get(name, {}).get("statename", "STOPPING") == "STOPPING"
 
     def would_prepare(self) -> bool:
         """Whether `prepare` would do anything."""
