@@ -266,7 +266,7 @@ class Embedded(Engine):
         if record is None or not record.alive or record.fingerprint != fingerprint:
             return True
         # What an interrupted restart is still stopping runs for a moment, and would end under whoever waits for it.
-        return self.supervisor.processes().get(name, {}).get("statename", "STOPPING") == "STOPPING"
+        return str(self.supervisor.processes().get(name, {}).get("statename", "STOPPING")) == "STOPPING"
 
     def would_prepare(self) -> bool:
         """Whether `prepare` would do anything."""
