@@ -134,13 +134,15 @@ def test_restart_takes_the_port_and_the_password_of_now(running: Checkout) -> No
 
 
 def test_interrupted_restart_says_what_runs_and_what_is_stopped(running: Checkout) -> None:
-    page = running.pid("web")
-    child = running.start("restart")
-    eventually(lambda: not psutil.pid_exists(page), "the page is stopped")
-    child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 130
-    assert "Interrupted during restart." in err
+    for _ in range(5):
+        page = running.pid("web")
+        child = running.start("restart")
+        eventually(lambda page=page: not psutil.pid_exists(page), "the page is stopped")
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+        if child.returncode != 0:  # else it was done before the signal came
+            break
+    assert (child.returncode, "Interrupted during restart." in err) == (130, True), err
     assert "running now: " in err
     assert "next: ./inv up starts what is stopped" in err
     running.inv("up")
