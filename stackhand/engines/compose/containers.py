@@ -8,7 +8,7 @@ import selectors
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psutil
@@ -134,7 +134,8 @@ def follow(names: Mapping[str, str]) -> Iterator[Line]:
     Args:
         names: the containers' names by service.
     """
-    args = ["logs", "--follow", "--tail", "0"]
+    # By the time of now, not --tail 0: docker takes a moment to attach, and what is said meanwhile would be lost.
+    args = ["logs", "--follow", "--since", datetime.now(UTC).isoformat()]
     return _lines_of(
         {
             service: subprocess.Popen(
