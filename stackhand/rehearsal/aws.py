@@ -11,7 +11,7 @@ import os
 
 from docker.models.containers import ContainerCollection
 from ministack.app import app as ministack
-from ministack.services import alb, ecr, ecs, rds
+from ministack.services import alb, ec2, ecr, ecs, rds
 
 from stackhand.rehearsal import database_snapshots, health, limits, registry
 from stackhand.rehearsal.balancer import public
@@ -28,6 +28,8 @@ ecs._build_run_kwargs = limits.run_arguments
 ecs._resolve_repository_credentials = registry.credentials
 ecr._get_authorization_token = registry.token
 ContainerCollection.create, ContainerCollection.get = limits.create, limits.get
+for _action in ("RegisterImage", "RunInstances"):  # an instance would be a container without a task's limits
+    del ec2._ACTION_MAP[_action]
 
 rds._create_snapshot_internal = database_snapshots.note
 rds._wait_for_database_ready = database_snapshots.wait

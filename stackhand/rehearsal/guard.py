@@ -24,6 +24,8 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CODE = "InvalidClientTokenId"
+TASK = "TASK"
+"""The access key of every task: it is refused, for the roles that terraform/ gives to tasks allow no API either."""
 BALANCED = "/_alb/"
 METADATA = "/v4/"
 HEALTH = "/_ministack/health"
@@ -71,9 +73,14 @@ class Guard:
         alive = path == HEALTH and scope["method"] == "GET"
         if balanced or path.startswith(METADATA) or alive:
             return ""
-        if hmac.compare_digest(self._shown(scope, headers).encode("utf-8", "replace"), self._key):
+        shown = self._shown(scope, headers)
+        if hmac.compare_digest(shown.encode("utf-8", "replace"), self._key):
             return ""
-        return "the access key is not that of this rehearsal"
+        return (
+            "the role of a task allows no API of AWS"
+            if shown == TASK
+            else "the access key is not that of this rehearsal"
+        )
 
     def _shown(self, scope: Scope, headers: dict[str, str]) -> str:
         """Return the key that a request shows: in its signature, in a signed address, as the registry's password."""

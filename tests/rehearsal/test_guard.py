@@ -6,6 +6,7 @@ import http.client
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import boto3
 import pytest
@@ -63,6 +64,7 @@ def test_neither_a_web_page_nor_another_account_can_order_anything(aws: Emulator
     for refused, why in (
         ({}, "key"),
         ({"Authorization": SIGNATURE.format(key="rehearsal")}, "key"),
+        ({"Authorization": SIGNATURE.format(key="TASK")}, "role of a task"),
         ({**signed, "Origin": "https://evil.example"}, "web page"),
         ({**signed, "Host": f"evil.example:{aws.port}"}, "address"),
     ):
@@ -95,4 +97,18 @@ def test_a_task_that_asks_for_the_machine_does_not_get_it(aws: Emulator) -> None
     host = found["HostConfig"]
     assert (host["Privileged"], host["Binds"], host["CapAdd"], host["PidMode"]) == (False, None, None, "")
     assert host["NetworkMode"] != "host"
-    assert not any(each.startswith("AWS_CONTAINER_") for each in found["Config"]["Env"])
+    variables = dict(each.split("=", 1) for each in found["Config"]["Env"])
+    assert not any(name.startswith("AWS_CONTAINER_") for name in variables)
+    assert aws.key not in variables.values()
+    assert (variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]) == ("TASK", "TASK")
+
+
+def test_no_instance_becomes_a_container(aws: Emulator) -> None:
+    """An instance of an image that somebody registered would run on this machine without a task's limits."""
+    for order in ({"Action": "RegisterImage", "Name": "x", "ImageLocation": IMAGE}, {"Action": "RunInstances"}):
+        signed = {"Authorization": SIGNATURE.format(key=aws.key).replace("/ecs/", "/ec2/")}
+        connection = http.client.HTTPConnection("127.0.0.1", aws.port, timeout=10)
+        form = {**signed, "Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/", urlencode({**order, "Version": "2016-11-15"}), form)
+        answer = connection.getresponse()
+        assert (answer.status, b"InvalidAction" in answer.read()) == (400, True)
