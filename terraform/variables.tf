@@ -271,11 +271,22 @@ variable "github_repository" {
 variable "github_ids" {
   type        = object({ owner = string, repository = string })
   default     = null
-  description = "The numbers of owner and repository, where GitHub puts them into the subject of its tokens (repositories made since July 2026)."
+  description = "The numbers of owner and repository, where GitHub puts them into the subject of its tokens (repositories made, renamed or opted in since July 2026): then no other subject is accepted."
 
   validation {
     condition     = var.github_ids == null || can(regex("^[0-9]+/[0-9]+$", "${var.github_ids.owner}/${var.github_ids.repository}"))
     error_message = "github_ids are two numbers, in quotes: gh api repos/OWNER/NAME --jq '.owner.id, .id'."
+  }
+}
+
+variable "github_workflow" {
+  type        = string
+  default     = ".github/workflows/deploy.yml@refs/heads/main"
+  description = "The only workflow file, and the branch it is from, whose jobs may deploy this environment; null: any job of the GitHub environment may."
+
+  validation {
+    condition     = var.github_workflow == null || can(regex("^\\.github/workflows/[A-Za-z0-9._-]+\\.ya?ml@refs/heads/[A-Za-z0-9._/-]+$", coalesce(var.github_workflow, "-")))
+    error_message = "github_workflow is a file and its branch, without a wildcard: .github/workflows/deploy.yml@refs/heads/main."
   }
 }
 
