@@ -125,7 +125,7 @@ variable "architecture" {
 
 variable "placeholder_image" {
   type        = string
-  default     = "public.ecr.aws/docker/library/python:3.13-alpine"
+  default     = "public.ecr.aws/docker/library/python@sha256:79e7a9b9ff1cbceff819f856fb374477792a5967759d94df266de7b7b4120e6f" # 3.13-alpine, as in images.lock
   description = "An image with Python, which answers the health checks until the first release is deployed."
 
   validation {

@@ -44,7 +44,13 @@ def allowed(found: Sequence[Statement], action: str, resource: str, **context: s
 
 
 def assumable(found: Sequence[Statement], provider: str, **claims: str) -> bool:
-    """Return whether STS gives a role to who shows a token of GitHub's: its trust policy's statements, and the token's claims."""
+    """Return whether STS gives a role to who shows a token of GitHub's.
+
+    Args:
+        found: the statements of the role's trust policy.
+        provider: that signed the token.
+        claims: of the token.
+    """
     keys = {f"token.actions.githubusercontent.com:{name}": claim for name, claim in claims.items()}
     return any(
         "sts:AssumeRoleWithWebIdentity" in listed(statement["Action"])
