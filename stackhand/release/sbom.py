@@ -49,7 +49,9 @@ def body(document: dict[str, Any]) -> bytes:
 
 
 def _components(image: str) -> tuple[list[dict[str, str]], str]:
-    container = docker.run("create", "--network", "none", image, "none").stdout.strip()
+    platform = docker.run("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", image).stdout.strip()
+    # "none" is never run; an image need not name a command, and docker wants one
+    container = docker.run("create", "--platform", platform, "--network", "none", image, "none").stdout.strip()
     try:
         words = ["docker", "export", container]
         with subprocess.Popen(words, env=inherited.environment("docker"), stdout=subprocess.PIPE) as child:

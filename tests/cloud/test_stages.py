@@ -48,7 +48,10 @@ def running(cloud: Cloud) -> set[str]:
 
 
 def test_a_good_release_runs_and_is_recorded_as_the_last_known_good_one(held: Cloud) -> None:
+    entry = {"id": "sha256:1", "sbom": "sha256:2", "by": "somebody", "at": "2026-11-24T08:00:00Z"}
+    held.context.store.write("releases/images/first.json", {"commit": "first", "images": {"api": entry}})
     found = release(held, "first")
+    assert {name: part.sbom for name, part in found.services.items()} == {"web": "", "api": "sha256:2"}
     current = held.context.releases.current()
     assert running(held) == {"first"}
     assert current == found

@@ -87,10 +87,16 @@ def test_a_release_is_built_on_pinned_images_only(name: str) -> None:
     assert bases - stages <= pins.read().keys(), "add it to images.lock, with its digest"
 
 
-def test_the_placeholder_is_the_pinned_image() -> None:
-    text = (ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
-    [(name, digest, tag)] = re.findall(r'docker/library/(\w+)@(sha256:\w{64})" # ([\w.-]+)', text)
-    assert pins.read()[f"{name}:{tag}"] == digest
+def test_the_updater_finds_every_digest_and_the_placeholder_is_the_pinned_image() -> None:
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for manager in json.loads((ROOT / "renovate.json").read_text(encoding="utf-8"))["customManagers"]:
+        [path], [pattern] = manager["managerFilePatterns"], manager["matchStrings"]
+        name = path.strip("/^$").replace("\\", "")
+        matches = re.finditer(pattern.replace("(?<", "(?P<"), (ROOT / name).read_text(encoding="utf-8"))
+        found[name] = {each.group("depName", "currentValue", "currentDigest") for each in matches}
+    assert {f"{name}:{tag}": digest for name, tag, digest in found["images.lock"]} == pins.read()
+    assert found["terraform/variables.tf"] <= found["images.lock"]
+    assert len(found["terraform/variables.tf"]) == 1
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
