@@ -13,12 +13,12 @@ def write(images: Mapping[str, str], bills: Mapping[str, str]) -> None:
     """Write the digests of images and of their bills of materials, in the place of what an earlier run wrote.
 
     Args:
-        images: by their addresses.
+        images: by their repositories' names; an address has the account's number, and signatures are public.
         bills: likewise.
     """
     FILE.unlink(missing_ok=True)
-    lines = [f"{digest.removeprefix('sha256:')}  {url}" for url, digest in images.items()]
-    lines += [f"{digest.removeprefix('sha256:')}  {url}.cdx.json" for url, digest in bills.items()]
+    lines = [f"{digest.removeprefix('sha256:')}  {name}" for name, digest in images.items()]
+    lines += [f"{digest.removeprefix('sha256:')}  {name}.cdx.json" for name, digest in bills.items()]
     if lines:
         FILE.parent.mkdir(parents=True, exist_ok=True)
         FILE.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

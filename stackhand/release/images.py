@@ -73,8 +73,8 @@ def ensure(
             )
     record.require({each: built[each]["name"] for each in built}, digests)
     attesting.write(
-        {url: digests[each] for each, url in missing.items()},
-        {url: record.images[each].sbom for each, url in missing.items()},
+        {built[each]["name"]: digests[each] for each in missing},
+        {built[each]["name"]: record.images[each].sbom for each in missing},
     )
     for each, repository in built.items():
         if name and name != commit:
