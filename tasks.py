@@ -115,12 +115,17 @@ def test(c: Context, fast: bool = False, only: str = "") -> None:
     development.test(fast=fast, only=only)
 
 
-@task(help={"mutation": "instead: change the code, and look whether the tests notice (minutes)"})
-def check(c: Context, mutation: bool = False) -> None:
+@task(
+    help={
+        "mutation": "instead: change the code, and look whether the tests notice (minutes)",
+        "vulnerabilities": "instead: look all packages of the lock files up (needs the network)",
+    }
+)
+def check(c: Context, mutation: bool = False, vulnerabilities: bool = False) -> None:
     """Run the linters."""
     from stackhand import development
 
-    development.check_mutation() if mutation else development.check()
+    development.check(mutation=mutation, vulnerabilities=vulnerabilities)
 
 
 @task(help={"upgrade": "take the newest versions that pyproject.toml allows"})

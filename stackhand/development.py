@@ -80,13 +80,31 @@ def test(*, fast: bool, only: str) -> None:
         raise Failure("")
 
 
-def check() -> None:
+def check(*, mutation: bool, vulnerabilities: bool) -> None:
+    """Run the linters, or another check.
+
+    Args:
+        mutation: change the code instead, and count what the tests notice.
+        vulnerabilities: look the packages of the lock files up instead.
+
+    Raises:
+        Failure: something was found.
+    """
+    if vulnerabilities:
+        from stackhand import vulnerabilities as module
+
+        module.check(LOCKS)
+        return
+    _install()
+    check_mutation() if mutation else check_style()
+
+
+def check_style() -> None:
     """Run every linter, show what each of them says, and how long it took.
 
     Raises:
         Failure: one of them is not content.
     """
-    _install()
     reporter = console.Reporter(sys.stdout)
     bad = []
     for name, words in CHECKS.items():
@@ -111,7 +129,6 @@ def check_mutation() -> None:
     Raises:
         Failure: they notice too few.
     """
-    _install()
     from stackhand import mutation
 
     found = mutation.run()

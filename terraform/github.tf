@@ -1,19 +1,22 @@
 # What workflows of one GitHub repository may do here. There is no key: GitHub vouches for the workflow, for the length of one job.
 #
 #   plan     any pull request: reads the state and the release that runs, and compares both with the files; it is shown no secret
-#   deploy   only a job of the GitHub environment with this environment's name, which GitHub guards with its reviewers
+#   deploy   only a job of the GitHub environment with this environment's name, which GitHub guards with its reviewers, in main's deploy.yml
 
 locals {
   github = var.github_repository == null ? [] : ["github"]
 
-  # "repo:owner/name:" and, for repositories made since July 2026, "repo:owner@1/name@2:", which nobody can take over with the name.
-  github_names = concat(
-    [for name in compact([var.github_repository]) : name],
-    var.github_ids == null ? [] : [for name in compact([var.github_repository]) : "${split("/", name)[0]}@${var.github_ids.owner}/${split("/", name)[1]}@${var.github_ids.repository}"],
-  )
-  github_subjects = {
-    plan   = [for name in local.github_names : "repo:${name}:pull_request"]
-    deploy = [for name in local.github_names : "repo:${name}:environment:${var.environment}"]
+  # With `github_ids` only "repo:owner@1/name@2:", which nobody can take over by registering the name anew; else "repo:owner/name:".
+  github_owner_name = split("/", coalesce(var.github_repository, "/"))
+  github_subject    = var.github_ids == null ? "repo:${join("/", local.github_owner_name)}" : "repo:${local.github_owner_name[0]}@${var.github_ids.owner}/${local.github_owner_name[1]}@${var.github_ids.repository}"
+
+  github_claims = {
+    plan = { sub = "${local.github_subject}:pull_request" }
+    deploy = merge(
+      { sub = "${local.github_subject}:environment:${var.environment}" },
+      # Whichever file the job is in, also one of another repository: that of main is meant.
+      var.github_workflow == null ? {} : { job_workflow_ref = "${join("/", local.github_owner_name)}/${coalesce(var.github_workflow, "-")}" },
+    )
   }
 
   state_bucket = "arn:aws:s3:::${var.stack}-${var.environment}-${var.account_id}-${var.region}"
@@ -28,7 +31,7 @@ resource "aws_iam_openid_connect_provider" "github" {
 
 data "aws_iam_policy_document" "github_trust" {
   #checkov:skip=CKV_AWS_358: the subjects are whole, without a wildcard (tests/terraform checks them); it does not know the newer form
-  for_each = length(local.github) > 0 ? local.github_subjects : {}
+  for_each = { for role, claims in local.github_claims : role => claims if length(local.github) > 0 }
 
   statement {
     actions = ["sts:AssumeRoleWithWebIdentity"]
@@ -38,16 +41,14 @@ data "aws_iam_policy_document" "github_trust" {
       identifiers = [var.github_provider_arn != null ? var.github_provider_arn : aws_iam_openid_connect_provider.github["github"].arn]
     }
 
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
+    dynamic "condition" {
+      for_each = merge({ aud = "sts.amazonaws.com" }, each.value)
 
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = each.value
+      content {
+        test     = "StringEquals"
+        variable = "token.actions.githubusercontent.com:${condition.key}"
+        values   = [condition.value]
+      }
     }
   }
 }

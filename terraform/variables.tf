@@ -125,7 +125,7 @@ variable "architecture" {
 
 variable "placeholder_image" {
   type        = string
-  default     = "public.ecr.aws/docker/library/python:3.13-alpine"
+  default     = "public.ecr.aws/docker/library/python@sha256:79e7a9b9ff1cbceff819f856fb374477792a5967759d94df266de7b7b4120e6f" # 3.13-alpine, as in images.lock
   description = "An image with Python, which answers the health checks until the first release is deployed."
 
   validation {
@@ -271,11 +271,22 @@ variable "github_repository" {
 variable "github_ids" {
   type        = object({ owner = string, repository = string })
   default     = null
-  description = "The numbers of owner and repository, where GitHub puts them into the subject of its tokens (repositories made since July 2026)."
+  description = "The numbers of owner and repository, where GitHub puts them into the subject of its tokens (repositories made, renamed or opted in since July 2026): then no other subject is accepted."
 
   validation {
     condition     = var.github_ids == null || can(regex("^[0-9]+/[0-9]+$", "${var.github_ids.owner}/${var.github_ids.repository}"))
     error_message = "github_ids are two numbers, in quotes: gh api repos/OWNER/NAME --jq '.owner.id, .id'."
+  }
+}
+
+variable "github_workflow" {
+  type        = string
+  default     = ".github/workflows/deploy.yml@refs/heads/main"
+  description = "The only workflow file, and the branch it is from, whose jobs may deploy this environment; null: any job of the GitHub environment may."
+
+  validation {
+    condition     = var.github_workflow == null || can(regex("^\\.github/workflows/[A-Za-z0-9._-]+\\.ya?ml@refs/heads/[A-Za-z0-9._/-]+$", coalesce(var.github_workflow, "-")))
+    error_message = "github_workflow is a file and its branch, without a wildcard: .github/workflows/deploy.yml@refs/heads/main."
   }
 }
 

@@ -45,7 +45,9 @@ def _dockerfile(build: Build) -> str:
     return str(Path(_context(build)) / build.dockerfile)
 
 
-def build(wanted: Mapping[str, str], commit: str, architecture: str, say: Say) -> Iterator[str]:
+def build(
+    wanted: Mapping[str, str], commit: str, architecture: str, say: Say, pinned: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Build images from the files of a commit, and yield the name of each service whose image is built.
 
     Args:
@@ -53,6 +55,7 @@ def build(wanted: Mapping[str, str], commit: str, architecture: str, say: Say) -
         commit: what is released, which is their tag.
         architecture: X86_64 or ARM64.
         say: told what is being done.
+        pinned: the digests of images that they are built on.
 
     Raises:
         Failure: a build fails, or the files are not those that the release was named after.
@@ -64,7 +67,8 @@ def build(wanted: Mapping[str, str], commit: str, architecture: str, say: Say) -
     with tree.exported(ROOT, source.clean(commit), tree.below(_contexts(services)), dirty=dirty) as folder:
         for service in services:
             say(f"building {service.name}")
-            words = command(service, f"{wanted[service.name]}:{commit}", architecture, datetime.now(UTC), folder)
+            image = f"{wanted[service.name]}:{commit}"
+            words = command(service, image, architecture, datetime.now(UTC), folder, pinned=pinned or {})
             code, lines = stream(words, None, folder, steps(f"building {service.name}", say))
             if code != 0:
                 raise _unexported(service, lines, folder) or build_failed(service, lines, then="deploy again")
@@ -102,14 +106,20 @@ def _unexported(service: Service, lines: list[str], folder: Path) -> Failure | N
     )
 
 
-def command(service: Service, image: str, architecture: str, now: datetime, folder: Path) -> list[str]:
-    """Return the command that builds the image a service is released as, in the folder of its files."""
+def command(
+    service: Service, image: str, architecture: str, now: datetime, folder: Path, *, pinned: Mapping[str, str]
+) -> list[str]:
+    """Return the command that builds the image a service is released as, in the folder of its files.
+
+    BuildKit takes what a Dockerfile calls by a pinned tag from the place that `--build-context` names for it.
+    """
     assert service.build is not None  # noqa: S101 - else Terraform has no repository for it
     created, tag = now.strftime("%Y-%m-%dT%H:%M:%SZ"), image.rpartition(":")[2]
     arguments = {**service.build.args, "REVISION": tag, "CREATED": created}
     labels = {"revision": tag, "created": created, "source": _source()}
     words = ["docker", "build", "--progress", "plain", "--provenance=false", "--platform", PLATFORMS[architecture]]
     words += ["--file", _dockerfile(service.build), "--tag", image]
+    words += [f"--build-context={base}=docker-image://{base}@{digest}" for base, digest in pinned.items()]
     words += [f"--build-arg={key}={value}" for key, value in arguments.items()]
     words += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items() if value]
     words += [f"--secret=id=ca,src={Path(certificates() or os.devnull).absolute()}"]

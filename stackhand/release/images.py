@@ -16,7 +16,9 @@ from stackhand.engines.compose import api, docker
 from stackhand.engines.compose.images import stream
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import building, registry, scan
+from stackhand.release import attesting, building, pins, registry, scan
+from stackhand.release.built import Record
+from stackhand.release.store import Store
 
 SEEN_WITHIN = 20.0
 TAIL = 8
@@ -48,15 +50,19 @@ def ensure(
         say: told what is being done.
 
     Raises:
-        Failure: an image cannot be built or pushed, or its scan has worse findings.
+        Failure: an image cannot be built or pushed, is not what was built, or its scan has worse findings.
     """
     built = repositories(release_output)
     digests = known(environment, release_output, commit)
     if name and name != commit:
         _require_free(environment, built, name, commit)
+    record = Record(Store(environment), commit)
     if missing := {each: built[each]["url"] for each in built if each not in digests}:
         docker.reach()
-        for service in building.build(missing, commit, architecture, say):
+        pinned = {} if environment.emulated else pins.read()  # a rehearsal has the images of this machine
+        for service in building.build(missing, commit, architecture, say, pinned):
+            say(f"listing the packages of {service}")
+            record.note(service, f"{missing[service]}:{commit}")
             _push(environment, service, f"{missing[service]}:{commit}", say)
     for each, url in missing.items():
         digests[each] = _digest(environment, built[each]["name"], commit, patience=SEEN_WITHIN)
@@ -65,6 +71,11 @@ def ensure(
                 f"ECR does not know {url}:{commit}, {SEEN_WITHIN:g} s after it was pushed.",
                 next="repeat the command",
             )
+    record.require({each: built[each]["name"] for each in built}, digests)
+    attesting.write(
+        {built[each]["name"]: digests[each] for each in missing},
+        {built[each]["name"]: record.images[each].sbom for each in missing},
+    )
     for each, repository in built.items():
         if name and name != commit:
             _name(environment, repository["name"], digests[each], name)
@@ -142,7 +153,7 @@ def _push(environment: Environment, name: str, image: str, say: Say) -> None:
     with _logged_in(environment, image.partition("/")[0]) as folder:
         settings_of_docker = inherited.environment("docker", DOCKER_CONFIG=folder)
         code, lines = stream(["docker", "push", image], settings_of_docker, None, lambda _: None)
-    # Somebody else may have pushed the same commit meanwhile; ECR's tags do not move, and its digest is asked next.
+    # Somebody may have pushed under this commit meanwhile; ECR's tags do not move, and what it has is compared next.
     if code != 0 and not any(THERE.search(line) for line in lines):
         raise Failure(
             f"{image} could not be pushed.",

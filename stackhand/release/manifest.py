@@ -23,6 +23,7 @@ class Part(msgspec.Struct, frozen=True):
         deployment: the id that UpdateService returned.
         before: the deployments then, as id and task definition.
         ordered: when UpdateService returned, by the calendar.
+        sbom: the digest of the image's bill of materials, where a deploy recorded one.
     """
 
     task_definition: str
@@ -32,6 +33,7 @@ class Part(msgspec.Struct, frozen=True):
     deployment: str = ""
     before: list[tuple[str, str]] = []
     ordered: str = ""
+    sbom: str = ""
 
 
 class Migration(msgspec.Struct, frozen=True):

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from stackhand import ROOT
 from stackhand.aws.errors import failure
 from stackhand.failure import ExitCode, Failure
-from stackhand.release import git, parameters, snapshots, source, taskdefinition, tree
+from stackhand.release import built, git, parameters, snapshots, source, taskdefinition, tree
 from stackhand.release import manifest as manifests
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest, Migration, Part
@@ -27,10 +29,11 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
         Failure: AWS refuses one.
     """
     running = snapshots.describe(context.ecs, target.cluster, [each.service for each in target.services.values()])
-    parts = {}
+    parts, bills = {}, built.bills(context.store, commit)
     for name, service in target.services.items():
         wanted = taskdefinition.render(name, service, digests)
-        parts[name] = _part(context, running.get(service.service, {}), wanted, service.container)
+        part = _part(context, running.get(service.service, {}), wanted, service.container)
+        parts[name] = msgspec.structs.replace(part, sbom=bills.get(name, ""))
     return Manifest(
         id=manifests.new_id(commit),
         environment=context.environment.name,
@@ -120,7 +123,5 @@ def running(ecs: Any, arn: str) -> dict[str, Any]:
 
 
 def _builtins(target: Target) -> dict[str, Any]:
-    import msgspec
-
     found: dict[str, Any] = msgspec.to_builtins(target)
     return found

@@ -49,7 +49,7 @@ class Releases:
 
     def forget(self) -> None:
         """Return to none of them any more, for what they need is gone; they stay in the history."""
-        if not self.store.keys(FOLDER):
+        if not self._keys():
             return
         if (current := self.current()) is not None:
             self.write(current)
@@ -63,7 +63,7 @@ class Releases:
         Args:
             ever: also those from before the environment was destroyed, to which nobody can return.
         """
-        keys = self.store.keys(FOLDER)
+        keys = self._keys()
         current = self.current() if keys else None
         for key in reversed(keys):
             if key.endswith(DESTROYED):
@@ -73,6 +73,10 @@ class Releases:
                 yield current
             elif found := self.store.read(key):
                 yield parse(found.content)
+
+    def _keys(self) -> list[str]:
+        """Return the keys of the releases; those of images are in a folder of their own."""
+        return [key for key in self.store.keys(FOLDER) if "/" not in key.removeprefix(FOLDER)]
 
     def named(self, name: str) -> Manifest:
         """Return the newest release of an id, of a name, or of a commit that begins so; a good one before others.

@@ -39,15 +39,29 @@ run "nothing_is_there_only_once" {
   }
 }
 
-run "github_is_let_in_by_its_whole_name" {
+run "github_is_let_in_by_its_numbers_only" {
   command = plan
 
   assert {
-    condition     = local.github_subjects.deploy == ["repo:acme/shop:environment:production", "repo:acme@123/shop@456:environment:production"]
-    error_message = "deploying needs the environment of that name, in both forms of the subject"
+    condition     = local.github_claims.deploy.sub == "repo:acme@123/shop@456:environment:production" && local.github_claims.plan.sub == "repo:acme@123/shop@456:pull_request"
+    error_message = "whoever takes the name over has other numbers"
   }
   assert {
-    condition     = local.github_subjects.plan == ["repo:acme/shop:pull_request", "repo:acme@123/shop@456:pull_request"]
-    error_message = "any pull request may plan"
+    condition     = local.github_claims.deploy.job_workflow_ref == "acme/shop/.github/workflows/deploy.yml@refs/heads/main"
+    error_message = "only main's own workflow deploys"
+  }
+}
+
+run "github_is_let_in_by_its_name_where_its_numbers_are_not_said" {
+  command = plan
+
+  variables {
+    github_ids      = null
+    github_workflow = null
+  }
+
+  assert {
+    condition     = local.github_claims == { plan = { sub = "repo:acme/shop:pull_request" }, deploy = { sub = "repo:acme/shop:environment:production" } }
+    error_message = "an older repository sends no numbers"
   }
 }

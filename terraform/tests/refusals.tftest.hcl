@@ -31,13 +31,14 @@ run "names_numbers_and_words_that_aws_would_refuse_much_later" {
     alarm_email          = "the team"
     github_repository    = "acme/*"
     github_ids           = { owner = "acme", repository = "*" }
+    github_workflow      = ".github/workflows/*@refs/heads/main"
     snapshot_identifiers = { redis = "not-a-database" }
   }
 
   expect_failures = [
     var.stack, var.environment, var.region, var.account_id, var.zones, var.vpc_cidr, var.architecture, var.spot_weight,
     var.database_backup_days, var.cache_replicas, var.log_days, var.secrets_version, var.kept_images, var.alarm_email, var.github_repository,
-    var.github_ids, var.snapshot_identifiers,
+    var.github_ids, var.github_workflow, var.snapshot_identifiers,
   ]
 }
 

@@ -24,6 +24,7 @@ from tests.cloud.fake_server import serving
 
 SERVICES = ("web", "api")
 _numbers = itertools.count(1)
+BILL = f"sha256:{'5' * 64}"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
@@ -74,7 +75,7 @@ class Cloud:
     _images: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def image(self, commit: str, **outcome: Any) -> dict[str, str]:
-        """Say what happens to the images of a commit, and return their digests by service."""
+        """Have the images of a commit as a deploy leaves them, say what happens to them, and return their digests."""
         if commit in self._images:
             return self._images[commit]
         layer = {"digest": "sha256:" + (commit.encode().hex() * 64)[:64], "size": 1, "mediaType": "layer"}
@@ -85,6 +86,9 @@ class Cloud:
             found[name] = _pushed(self.environment, put)
             self.world.outcomes[found[name]] = Outcome(**{"version": commit, **outcome})
         self._images[commit] = found
+        built = {"sbom": BILL, "by": "the test", "at": "2026-11-24T08:00:00Z"}
+        record = {"commit": commit, "images": {name: {"id": digest, **built} for name, digest in found.items()}}
+        self.context.store.write(f"releases/images/{commit}.json", record)
         return found
 
     def watched(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,13 +17,17 @@ from stackhand import model
 from stackhand.environments import Environment
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import Build, Service
-from stackhand.release import building, images, scan
+from stackhand.release import attesting, building, built, images, pins, scan
+from stackhand.release.manifest import Manifest, Part
+from stackhand.release.releases import Releases
+from stackhand.release.store import Store
 from tests import moto_server
 from tests.checkout import ROOT
 
 REGION = "eu-west-1"
 COMMIT = "4f3a" * 10
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+BUILT, ANOTHER, BILL = (f"sha256:{sign * 64}" for sign in "be5")
 OUTPUT = {
     "services": {"api": {"repository": {"name": "shop/api", "url": "localhost:1/shop/api"}}, "db": {"repository": None}}
 }
@@ -47,6 +53,8 @@ def environment(moto: str, monkeypatch: pytest.MonkeyPatch) -> Environment:
         monkeypatch.setenv(key, value)
     found = Environment("staging", "shop", REGION, "123456789012")
     found.client("ecr").create_repository(repositoryName="shop/api", imageTagMutability="IMMUTABLE")
+    place = {"LocationConstraint": REGION}
+    found.client("s3").create_bucket(Bucket=found.bucket, CreateBucketConfiguration=place)
     return found
 
 
@@ -60,10 +68,21 @@ def exceptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def pushed(environment: Environment) -> str:
     """The digest of an image that is in ECR already."""
-    answer = environment.client("ecr").put_image(
-        repositoryName="shop/api", imageManifest=json.dumps(MANIFEST), imageTag=COMMIT
-    )
+    record(environment, BUILT)
+    return push(environment, BUILT)
+
+
+def push(environment: Environment, image: str) -> str:
+    """Put an image under the commit, and return its digest."""
+    content = json.dumps(MANIFEST | {"config": {"digest": image, "size": 1, "mediaType": "config"}})
+    answer = environment.client("ecr").put_image(repositoryName="shop/api", imageManifest=content, imageTag=COMMIT)
     return str(answer["image"]["imageId"]["imageDigest"])
+
+
+def record(environment: Environment, image: str) -> None:
+    """Record an image as a deploy does that builds it."""
+    entry = {"id": image, "sbom": BILL, "by": "somebody", "at": "2026-11-24T08:00:00Z"}
+    Store(environment).write(f"releases/images/{COMMIT}.json", {"commit": COMMIT, "images": {"api": entry}})
 
 
 def _post(url: str, document: Any) -> None:
@@ -110,6 +129,66 @@ def test_without_an_engine_what_ecr_has_not_cannot_be_built(
     assert failure.value.code is ExitCode.PREFLIGHT
 
 
+def test_an_image_that_was_pushed_under_the_commit_before_anybody_built_it_is_refused(environment: Environment) -> None:
+    digest = push(environment, ANOTHER)
+    with pytest.raises(Failure, match="that no deploy recorded") as failure:
+        ensure(environment)
+    assert failure.value.code is ExitCode.PREFLIGHT
+    assert f"in ECR: shop/api@{digest}" in failure.value.evidence
+    assert f"--image-ids imageDigest={digest}" in str(failure.value.next)
+
+
+def test_an_image_that_was_pushed_in_the_place_of_the_built_one_is_refused(
+    environment: Environment, pushed: str
+) -> None:
+    ids = [{"imageDigest": pushed}]
+    environment.client("ecr").batch_delete_image(repositoryName="shop/api", imageIds=ids)
+    push(environment, ANOTHER)
+    with pytest.raises(Failure, match="another image of api under 4f3a4f3a4f3a than the one that was built") as failure:
+        ensure(environment)
+    assert f"built: {BUILT}, by somebody at 2026-11-24T08:00:00Z" in failure.value.evidence
+
+
+@pytest.mark.parametrize("first", [BUILT, ANOTHER])
+def test_who_pushes_first_under_the_commit_that_is_being_built_gains_nothing(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    monkeypatch.setattr(images.docker, "reach", lambda: None)
+    monkeypatch.setattr(images.building, "build", lambda *_: iter(["api"]))
+    monkeypatch.setattr(built.sbom, "of", lambda *_: {"components": []})
+    said = subprocess.CompletedProcess([], 0, f"{BUILT}\n", "")
+    monkeypatch.setattr(built.docker, "run", lambda *_: said)
+    monkeypatch.setattr(images, "_push", lambda *_: push(environment, first))
+    monkeypatch.setattr(attesting, "FILE", tmp_path / "built" / "subjects.txt")
+    if first == ANOTHER:
+        with pytest.raises(Failure, match="another image of api"):
+            ensure(environment)
+        return
+    [digest] = ensure(environment).values()
+    bill = Store(environment).s3.get_object(Bucket=environment.bucket, Key=f"releases/images/{COMMIT}/api.cdx.json")
+    kept = hashlib.sha256(bill["Body"].read()).hexdigest()
+    assert built.bills(Store(environment), COMMIT) == {"api": f"sha256:{kept}"}
+    lines = [f"{digest.removeprefix('sha256:')}  shop/api", f"{kept}  shop/api.cdx.json"]
+    assert attesting.FILE.read_text(encoding="utf-8").splitlines() == lines
+    assert ensure(environment) == {"api": digest}
+    assert not attesting.FILE.exists()  # nothing was built here
+
+
+def test_an_image_that_was_released_before_there_were_records_is_still_good(environment: Environment) -> None:
+    digest = push(environment, BUILT)
+    part = Part("api:1", f"localhost:1/shop/api@{digest}")
+    good = Manifest("20261124T080000", "staging", COMMIT, "somebody", "", services={"api": part}, verdict="deployed")
+    Releases(Store(environment)).write(good)
+    assert ensure(environment) == {"api": digest}
+
+
+@pytest.mark.parametrize("line", ["python:3.13-alpine", "python sha256:" + "a" * 64, f"a:1 {BUILT}\na:1 {BUILT}"])
+def test_a_pin_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / pins.FILE).write_text(f"# why\n\n{line}\n", encoding="utf-8")
+    with pytest.raises(Failure, match=r"images\.lock is not valid"):
+        pins.read(tmp_path)
+
+
 def test_a_missing_repository_is_said(environment: Environment) -> None:
     environment.client("ecr").delete_repository(repositoryName="shop/api")
     with pytest.raises(Failure, match="ECR has no repository shop/api"):
@@ -122,9 +201,11 @@ def test_the_command_builds_the_production_image_of_the_commit(monkeypatch: pyte
     monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.example")
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme/shop")
     service = next(each for each in model.load(ROOT, _secrets()).services.values() if each.name == "api")
-    assert building.command(service, f"url:{COMMIT}", "ARM64", NOW, ROOT) == [
+    pinned = {"python:3.13-alpine": BUILT}
+    assert building.command(service, f"url:{COMMIT}", "ARM64", NOW, ROOT, pinned=pinned) == [
         *("docker", "build", "--progress", "plain", "--provenance=false", "--platform", "linux/arm64"),
         *("--file", "service/Dockerfile", "--tag", f"url:{COMMIT}"),
+        f"--build-context=python:3.13-alpine=docker-image://python:3.13-alpine@{BUILT}",
         f"--build-arg=REVISION={COMMIT}",
         "--build-arg=CREATED=2026-11-24T08:00:00Z",
         f"--label=org.opencontainers.image.revision={COMMIT}",
@@ -141,7 +222,7 @@ def test_a_service_of_ones_own_is_built_with_its_arguments_and_its_last_stage(
     (tmp_path / "Dockerfile").write_text("FROM scratch AS only\n", encoding="utf-8")
     build = Build(".", args={"FLAVOUR": "plain"})
     service = Service("own", None, build, [], {}, (), (), "no", False, False, None, None, None)
-    words = building.command(service, f"url:{COMMIT}", "X86_64", NOW, tmp_path)
+    words = building.command(service, f"url:{COMMIT}", "X86_64", NOW, tmp_path, pinned={})
     assert "--build-arg=FLAVOUR=plain" in words
     assert "--target" not in words
 

@@ -12,7 +12,7 @@ from stackhand.failure import ExitCode, Failure
 from stackhand.release import lead, migrating, prepare, rollback, rolling, target, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Migration
-from tests.cloud.conftest import SERVICES, Cloud
+from tests.cloud.conftest import BILL, SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
 
 MIGRATIONS = ROOT / "service" / "migrations"
@@ -49,6 +49,7 @@ def running(cloud: Cloud) -> set[str]:
 
 def test_a_good_release_runs_and_is_recorded_as_the_last_known_good_one(held: Cloud) -> None:
     found = release(held, "first")
+    assert {part.sbom for part in found.services.values()} == {BILL}
     current = held.context.releases.current()
     assert running(held) == {"first"}
     assert current == found

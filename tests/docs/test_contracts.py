@@ -14,6 +14,7 @@ import yaml
 import tasks
 from stackhand import schema
 from stackhand.failure import ExitCode
+from stackhand.release import pins
 from tests.checkout import ROOT
 
 OUTPUT = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
@@ -72,6 +73,30 @@ def test_every_variable_of_an_environment_is_documented() -> None:
 def test_the_file_of_each_environment_asks_who_is_told_of_alarms(name: str) -> None:
     text = (ROOT / "terraform" / "environments" / f"{name}.tfvars").read_text(encoding="utf-8")
     assert re.search(r'^alarm_email += "[^"]*" # \w+', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["service/Dockerfile", "web/Dockerfile"])
+def test_a_release_is_built_on_pinned_images_only(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))
+    stages = set(re.findall(r"^FROM \S+ AS (\w[\w-]*)$", text, re.MULTILINE))
+    bases = {
+        re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], each)
+        for each in re.findall(r"^FROM (\S+)", text, re.M)
+    }
+    assert bases - stages <= pins.read().keys(), "add it to images.lock, with its digest"
+
+
+def test_the_updater_finds_every_digest_and_the_placeholder_is_the_pinned_image() -> None:
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for manager in json.loads((ROOT / "renovate.json").read_text(encoding="utf-8"))["customManagers"]:
+        [path], [pattern] = manager["managerFilePatterns"], manager["matchStrings"]
+        name = path.strip("/^$").replace("\\", "")
+        matches = re.finditer(pattern.replace("(?<", "(?P<"), (ROOT / name).read_text(encoding="utf-8"))
+        found[name] = {each.group("depName", "currentValue", "currentDigest") for each in matches}
+    assert {f"{name}:{tag}": digest for name, tag, digest in found["images.lock"]} == pins.read()
+    assert found["terraform/variables.tf"] <= found["images.lock"]
+    assert len(found["terraform/variables.tf"]) == 1
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)

@@ -43,6 +43,23 @@ def allowed(found: Sequence[Statement], action: str, resource: str, **context: s
     )
 
 
+def assumable(found: Sequence[Statement], provider: str, **claims: str) -> bool:
+    """Return whether STS gives a role to who shows a token of GitHub's.
+
+    Args:
+        found: the statements of the role's trust policy.
+        provider: that signed the token.
+        claims: of the token.
+    """
+    keys = {f"token.actions.githubusercontent.com:{name}": claim for name, claim in claims.items()}
+    return any(
+        "sts:AssumeRoleWithWebIdentity" in listed(statement["Action"])
+        and provider in listed(statement["Principal"].get("Federated", []))
+        and _fits(statement.get("Condition", {}), keys)
+        for statement in found
+    )
+
+
 def _fits(conditions: Mapping[str, Mapping[str, Any]], keys: Mapping[str, str]) -> bool:
     return all(
         (str(key not in keys).lower() in listed(wanted))

@@ -11,7 +11,7 @@ import yaml
 
 from stackhand.infrastructure import given, unfinished
 from stackhand.infrastructure.plan import summary
-from stackhand.release import lease, releases
+from stackhand.release import built, lease, releases
 from tests.checkout import ROOT
 from tests.terraform import iam
 from tests.terraform.conftest import GITHUB, Module
@@ -90,16 +90,62 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-@pytest.mark.parametrize(("role", "end"), [("plan", "pull_request"), ("deploy", "environment:production")])
-def test_github_is_trusted_by_whole_subjects_only(production: Plan, role: str, end: str) -> None:
-    found = statements(production, "aws_iam_role", f'aws_iam_role.{role}["github"]', "assume_role_policy")
-    assert [statement["Action"] for statement in found] == ["sts:AssumeRoleWithWebIdentity"]
-    condition = found[0]["Condition"]
-    assert list(condition) == ["StringEquals"]
-    assert listed(condition["StringEquals"][f"{TOKEN}:aud"]) == ["sts.amazonaws.com"]
-    subjects = listed(condition["StringEquals"][f"{TOKEN}:sub"])
-    assert sorted(subjects) == [f"repo:acme/shop:{end}", f"repo:acme@123/shop@456:{end}"]
-    assert not any(sign in subject for subject in subjects for sign in "*?")
+OURS = "repo:acme@123/shop@456"
+FILE = "acme/shop/.github/workflows/deploy.yml@refs/heads/main"
+DEPLOYING = {"aud": "sts.amazonaws.com", "sub": f"{OURS}:environment:production", "job_workflow_ref": FILE}
+PLANNING = {
+    "aud": "sts.amazonaws.com",
+    "sub": f"{OURS}:pull_request",
+    "job_workflow_ref": "acme/shop/.github/workflows/deploy.yml@refs/pull/7/merge",
+}
+ATTACKS: dict[str, dict[str, str]] = {
+    "the name, registered anew by somebody else": {"sub": "repo:acme@999/shop@888:environment:production"},
+    "the repository, deleted and made anew": {"sub": "repo:acme@123/shop@888:environment:production"},
+    "the name without its numbers": {"sub": "repo:acme/shop:environment:production"},
+    "a pull request, of a fork as well": {"sub": f"{OURS}:pull_request"},
+    "a push to main without the environment": {"sub": f"{OURS}:ref:refs/heads/main"},
+    "another environment": {"sub": f"{OURS}:environment:staging"},
+    "an environment whose name begins so": {"sub": f"{OURS}:environment:production-2"},
+    "another repository of the owner": {"sub": "repo:acme@123/shop-2@457:environment:production"},
+    "another repository that calls our workflow": {"sub": "repo:evil@1/shop@2:environment:production"},
+    "a branch's workflow, in the environment": {
+        "job_workflow_ref": "acme/shop/.github/workflows/deploy.yml@refs/heads/x"
+    },
+    "another workflow of ours, in the environment": {
+        "job_workflow_ref": "acme/shop/.github/workflows/ci.yml@refs/heads/main"
+    },
+    "a reusable workflow of another repository": {
+        "job_workflow_ref": "evil/shop/.github/workflows/deploy.yml@refs/heads/main"
+    },
+    "a token for somebody else": {"aud": "https://github.com/acme"},
+}
+
+
+def trust(plan: Plan, role: str) -> list[dict[str, Any]]:
+    return statements(plan, "aws_iam_role", f'aws_iam_role.{role}["github"]', "assume_role_policy")
+
+
+@pytest.mark.parametrize(("role", "claims"), [("deploy", DEPLOYING), ("plan", PLANNING)])
+def test_github_is_trusted_with_its_own_job_only(production: Plan, role: str, claims: dict[str, str]) -> None:
+    found, provider = trust(production, role), GITHUB["github_provider_arn"]
+    assert iam.assumable(found, str(provider), **claims)
+    assert not iam.assumable(found, f"{provider}.evil.example", **claims)
+    assert {test for statement in found for test in statement["Condition"]} == {"StringEquals"}
+    assert not any(sign in json.dumps(found) for sign in "*?")
+
+
+@pytest.mark.parametrize("claims", ATTACKS.values(), ids=ATTACKS)
+def test_github_deploys_by_nothing_but_the_environment_of_this_very_repository(
+    production: Plan, claims: dict[str, str]
+) -> None:
+    token = DEPLOYING | claims
+    assert not iam.assumable(trust(production, "deploy"), str(GITHUB["github_provider_arn"]), **token)
+
+
+@pytest.mark.parametrize("name", ["acme@999/shop@888", "acme/shop", "acme@123/shop@888"])
+def test_github_plans_for_no_repository_of_the_same_name(production: Plan, name: str) -> None:
+    token = PLANNING | {"sub": f"repo:{name}:pull_request"}
+    assert not iam.assumable(trust(production, "plan"), str(GITHUB["github_provider_arn"]), **token)
 
 
 def test_whoever_plans_can_read_no_secret_and_change_nothing(production: Plan) -> None:
@@ -142,7 +188,9 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
     assert {'aws_iam_role.task["api"]', 'aws_iam_role.task["web"]', "aws_iam_role.execution"} == bounded
 
 
-@pytest.mark.parametrize("key", [lease.KEY, releases.CURRENT, f"{releases.FOLDER}1.json", unfinished.KEY])
+@pytest.mark.parametrize(
+    "key", [lease.KEY, releases.CURRENT, f"{releases.FOLDER}1.json", f"{built.FOLDER}1/api.cdx.json", unfinished.KEY]
+)
 def test_a_deploy_may_use_each_document_of_the_bucket(applied: Plan, key: str) -> None:
     release = statements(applied, "aws_iam_role_policy", 'aws_iam_role_policy.release["github"]', "policy")
     bucket = "arn:aws:s3:::stackhand-staging-123456789012-eu-west-1"

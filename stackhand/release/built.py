@@ -1,0 +1,117 @@
+"""What a deploy built, recorded in the bucket before it is pushed: `releases/images/COMMIT.json`.
+
+ECR's word alone is not enough: whoever may push can put an image under a commit before a deploy does, or delete one
+and push another. So what ECR has under a commit is released only if a deploy built it, or if it was released before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stackhand.engines.compose import docker
+from stackhand.failure import ExitCode, Failure
+from stackhand.release import manifest, releases, sbom
+from stackhand.release.releases import Releases
+from stackhand.release.source import COMMIT
+from stackhand.release.store import Store
+
+FOLDER = f"{releases.FOLDER}images/"
+
+
+class Image(msgspec.Struct, frozen=True):
+    """An image that was built.
+
+    Args:
+        id: as docker calls it: the digest of its configuration, or of its manifest, by the way the engine keeps images.
+        sbom: the digest of its bill of materials, which is kept beside the record.
+        by: who built it.
+        at: when.
+        run: the address of the CI run.
+    """
+
+    id: str
+    sbom: str
+    by: str
+    at: str
+    run: str = ""
+
+
+class Record:
+    """The images that were built of a commit.
+
+    Args:
+        store: the bucket.
+        commit: the tag of its images.
+    """
+
+    def __init__(self, store: Store, commit: str) -> None:
+        self.store, self.commit = store, commit
+        self.key = f"{FOLDER}{commit}.json"
+        found = store.read(self.key)
+        self.images = msgspec.convert(found.content["images"], dict[str, Image]) if found else {}
+
+    def note(self, name: str, image: str) -> None:
+        """Record an image of this machine, with its bill of materials, before anybody can have it."""
+        bill = sbom.of(image, name, self.commit)
+        digest = f"sha256:{hashlib.sha256(sbom.body(bill)).hexdigest()}"
+        built = docker.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
+        self.store.write(f"{FOLDER}{self.commit}/{name}.cdx.json", bill)
+        self.images[name] = Image(built, digest, manifest.owner(), manifest.timestamp(), manifest.run_url())
+        self.store.write(self.key, {"commit": self.commit, "images": msgspec.to_builtins(self.images)})
+
+    def require(self, repositories: Mapping[str, str], digests: Mapping[str, str]) -> None:
+        """Refuse what ECR has under the commit when it is not what was built.
+
+        Args:
+            repositories: by the services' names.
+            digests: of what ECR has, by the services' names.
+
+        Raises:
+            Failure: an image is another one, or nobody recorded it.
+        """
+        if not COMMIT.fullmatch(self.commit):
+            return  # a name whose images somebody else pushed, and which were asked for by --allow-older
+        for name, digest in digests.items():
+            image = self.images.get(name)
+            if image is not None and image.id in self._ids(repositories[name], digest):
+                continue
+            if image is None and self._released(digest):
+                continue  # by an edition that kept no record
+            raise self._refusal(name, repositories[name], digest, image)
+
+    def _ids(self, repository: str, digest: str) -> set[str]:
+        """Return what docker may call an image of ECR: its manifest names its configuration, and that its layers."""
+        client = self.store.environment.client("ecr")
+        found = client.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
+        content: dict[str, Any] = json.loads(found[0]["imageManifest"]) if found else {}
+        return {digest, str(content.get("config", {}).get("digest", ""))}
+
+    def _released(self, digest: str) -> bool:
+        past = (each for each in Releases(self.store).newest_first() if each.good)
+        return any(part.image.endswith(f"@{digest}") for each in past for part in each.services.values())
+
+    def _refusal(self, name: str, repository: str, digest: str, image: Image | None) -> Failure:
+        environment, commit = self.store.environment, self.commit[:12]
+        what = f"ECR has another image of {name} under {commit} than the one that was built."
+        evidence = [f"in ECR: {repository}@{digest}"]
+        if image is None:
+            what = f"ECR has an image of {name} under {commit} that no deploy recorded."
+        else:
+            evidence.append(f"built: {image.id}, by {image.by} at {image.at}")
+        remove = f"aws ecr batch-delete-image --region {environment.region} --repository-name {repository}"
+        return Failure(
+            what,
+            evidence=[*evidence, "somebody pushed it past ./inv deploy: CloudTrail's PutImage says who"],
+            next=f"{remove} --image-ids imageDigest={digest}; then deploy again, which builds it",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def bills(store: Store, commit: str) -> dict[str, str]:
+    """Return the digests of the bills of materials of a commit's images, as far as they were recorded."""
+    return {name: image.sbom for name, image in Record(store, commit).images.items()}
