@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import BrowserContext
 
 from service.snapshot import snapshot
 from stackhand.failure import Failure
@@ -172,6 +173,15 @@ def test_what_is_not_the_state_is_no_answer_now_or_from_the_cache(
     assert "<h1>Unknown: no answer from the API</h1>" in text
 
 
+def test_a_state_that_is_too_long_is_not_kept(site: tuple[Checkout, Api]) -> None:
+    checkout, api = site
+    api.says(GOOD + "x" * 300_000)
+    with pytest.raises(http.client.RemoteDisconnected):
+        get(checkout, "/?long")
+    api.answer = ""
+    assert "<h1>Unknown: no answer from the API</h1>" in shown(get(checkout, "/?long")[2])
+
+
 def test_an_answer_of_the_api_speaks_for_itself_and_not_for_the_origin(site: tuple[Checkout, Api]) -> None:
     checkout, api = site
     more = "".join(f"\r\n{name}: {value}" for name, value in HOSTILE.items())
@@ -189,6 +199,16 @@ def test_an_answer_of_the_api_speaks_for_itself_and_not_for_the_origin(site: tup
     assert headers["content-security-policy"].startswith("default-src 'none';")
     assert headers["content-security-policy"].endswith("; sandbox")
     assert (headers["referrer-policy"], headers["x-frame-options"]) == ("no-referrer", "DENY")
+
+
+def test_a_page_of_the_api_leads_nowhere(site: tuple[Checkout, Api], context: BrowserContext) -> None:
+    checkout, api = site
+    address = f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/api/status.html"
+    api.says('<meta http-equiv="refresh" content="0;url=/there"><script>location = "/there"</script>')
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_timeout(300)
+    assert page.url == address
 
 
 def test_an_https_api_is_the_one_that_its_certificate_names(tmp_path: Path) -> None:
