@@ -17,6 +17,8 @@ LOGIN = re.compile(r"://[^/?#\s]*@")
 """In a URL: a user, and perhaps a password."""
 ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?")
 
+HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
 
 def _port(value: str, _: tuple[str, ...]) -> str:
     good = value.isascii() and value.isdigit() and 1 <= int(value) <= 65535  # noqa: PLR2004 - the TCP range
@@ -132,6 +134,15 @@ def _origins(value: str, words: tuple[str, ...]) -> str:
     return "" if good else "origins such as https://example.org with commas between, or nothing"
 
 
+def _hosts(value: str, _: tuple[str, ...]) -> str:
+    good = all(HOST.fullmatch(each.strip()) for each in value.split(",")) if value else True
+    return (
+        ""
+        if good
+        else "host names such as example.org with commas between (.example.org: all below, *: any), or nothing"
+    )
+
+
 Check = Callable[[str, tuple[str, ...]], str]
 
 
@@ -160,6 +171,7 @@ CHECKS: dict[str, Check] = {
     "email": _optional(_email),
     "secret": _secret,
     "origins": _origins,
+    "hosts": _hosts,
 }
 """By type: a function that returns what was expected, or nothing when the value is good."""
 

@@ -5,6 +5,9 @@ locals {
     COMPOSE_PROJECT_NAME = local.name
     ENVIRONMENT          = var.environment
     METRICS_EMF          = "1"
+
+    # Its own name, and those of discovery.tf; without a certificate, any that is pointed at it. (Health checks ask an address.)
+    ALLOWED_HOSTS = var.domain == null ? "*" : "${var.domain},.${local.internal}"
   }, var.settings)
 
   # As the Compose file has it: a mapping, or a list of KEY=value.

@@ -98,6 +98,9 @@ resource "aws_lb_listener" "https" {
   ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
   certificate_arn   = var.certificate_arn
 
+  # On every answer, also on those of services that say nothing of it.
+  routing_http_response_strict_transport_security_header_value = "max-age=31536000"
+
   default_action {
     type = "fixed-response"
 

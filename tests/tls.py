@@ -35,10 +35,10 @@ class Authority:
         return cls(key, draft.sign(key, hashes.SHA256()))
 
     def issue(self, folder: Path, address: str) -> tuple[Path, Path]:
-        """Write a certificate for an address, and its key."""
+        """Write a certificate for an address or a name, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server")])
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        names = x509.SubjectAlternativeName([_name(address)])
         signed = _draft(subject, self.certificate.subject, key).add_extension(names, critical=False)
         certificate_path, key_path = folder / "server.crt", folder / "server.key"
         certificate_path.write_bytes(pem(signed.sign(self.key, hashes.SHA256())))
@@ -49,6 +49,13 @@ class Authority:
         )
         key_path.chmod(0o600)
         return certificate_path, key_path
+
+
+def _name(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
 
 
 def _draft(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

@@ -18,7 +18,7 @@ variables {
   github_ids        = { owner = "123", repository = "456" }
 }
 
-run "nothing_is_there_only_once" {
+run "nothing_is_there_only_once_and_tls_is_all_there_is" {
   command = plan
 
   assert {
@@ -36,6 +36,14 @@ run "nothing_is_there_only_once" {
   assert {
     condition     = alltrue([for service in aws_ecs_service.main : [for each in service.capacity_provider_strategy : each.capacity_provider] == ["FARGATE"]])
     error_message = "no task of production can be taken away"
+  }
+  assert {
+    condition     = aws_lb_listener.https["https"].routing_http_response_strict_transport_security_header_value == "max-age=31536000"
+    error_message = "Strict-Transport-Security on every answer"
+  }
+  assert {
+    condition     = local.environment.web.ALLOWED_HOSTS == "web,status.example.com,.stackhand-production.internal"
+    error_message = "the page answers under its own name, and to those who show its health: ${local.environment.web.ALLOWED_HOSTS}"
   }
 }
 

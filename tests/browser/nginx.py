@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from stackhand import model, settings
 from stackhand.engines.embedded.servers.nginx import Nginx
 from stackhand.state import State
@@ -16,8 +18,14 @@ from tests.checkout import Checkout, eventually
 
 
 @contextmanager
-def nginx(folder: Path, *edits: tuple[str, str]) -> Iterator[Checkout]:
-    """Give a copy of the checkout in a folder, whose page nginx serves; `edits` are of its template."""
+def nginx(folder: Path, *edits: tuple[str, str], **environment: str) -> Iterator[Checkout]:
+    """Give a copy of the checkout in a folder, whose page nginx serves.
+
+    Args:
+        folder: of the copy.
+        edits: of its template.
+        environment: more variables of the service.
+    """
     checkout = Checkout.make(folder)
     for old, new in edits:
         checkout.edit("web/nginx.conf.template", old, new)
@@ -25,7 +33,8 @@ def nginx(folder: Path, *edits: tuple[str, str]) -> Iterator[Checkout]:
     state = State(folder)
     state.make()
     stack = model.load(folder, settings.load(folder).values)
-    server = Nginx(stack.services["web"], stack, state)
+    web = stack.services["web"]
+    server = Nginx(msgspec.structs.replace(web, environment=web.environment | environment), stack, state)
     server.prepare()
     program = server.program()
     for name, text in program.files.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import json
@@ -30,6 +31,15 @@ from tests.checkout import ROOT, Checkout, eventually
 pytestmark = pytest.mark.slow
 PROBLEM = "application/problem+json"
 HTML = {"Accept": "text/html"}
+PROTECTING = {
+    "server": "nginx",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +47,11 @@ def site() -> Iterator[Checkout]:
     """A checkout whose page nginx serves, and that waits two seconds for the API."""
     place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
     place.chmod(0o755)
-    with nginx(place / "shop", ("proxy_read_timeout 10s;", "proxy_read_timeout 2s;")) as found:
+    sooner = [
+        ("proxy_read_timeout 10s;", "proxy_read_timeout 2s;"),
+        ("client_header_timeout 5s;", "client_header_timeout 1s;"),
+    ]
+    with nginx(place / "shop", *sooner, ALLOWED_HOSTS="web, shop.test,.below.test") as found:
         yield found
     shutil.rmtree(place)
 
@@ -53,17 +67,40 @@ def itself() -> Iterator[Checkout]:
     shutil.rmtree(place)
 
 
-@pytest.mark.parametrize("path", ["//api/status", "/%61pi/status", "/./api/status", "/x/../api/status", "//health"])
-def test_what_only_nginx_reads_as_a_path_of_the_api_goes_nowhere(itself: Checkout, path: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        *((path, 404) for path in ("//api/status", "/%61pi/status", "/./api/status", "/x/../api/status", "//health")),
+        *(
+            (path, 404)
+            for path in ("http://localhost//api/status", "/\\api/status", "/api%2fstatus", "/..;/api/status")
+        ),
+        ("/API/status", 404),
+        *((path, 400) for path in ("/../api/status", "/api/%00", "/api/\0", "api/status", "/api/%2e%2e/../..")),
+        (f"/{'x' * 17_000}/../api/status", 414),
+    ],
+)
+def test_what_only_nginx_reads_as_a_path_of_the_api_goes_nowhere(itself: Checkout, target: str, status: int) -> None:
     """A load balancer compares what was written: it would send such a path to nginx, whose upstream it is."""
+    assert rounds(itself, target) == [status]
+
+
+@pytest.mark.parametrize("target", ["/api/status", "/api/..;/", "http://localhost/api/status", "/version"])
+def test_what_is_sent_back_to_nginx_is_not_sent_on_again(itself: Checkout, target: str) -> None:
+    assert rounds(itself, target) == [502, 502]
+
+
+def rounds(itself: Checkout, target: str) -> list[int]:
+    """Send a request whose target is written as it is; return the statuses of all requests that came of it."""
     (log,) = itself.state.rglob("access.log")
     before = len(log.read_text(encoding="utf-8").splitlines())
-    connection = http.client.HTTPConnection("127.0.0.1", itself.ports["WEB_PORT"], timeout=10)
-    connection.request("GET", path)
-    assert connection.getresponse().status == 404
-    connection.close()
+    with socket.create_connection(("127.0.0.1", itself.ports["WEB_PORT"]), 10) as line:
+        line.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = line.makefile("rb").read()
     eventually(lambda: len(log.read_text(encoding="utf-8").splitlines()) > before, "the request is logged")
-    assert len(log.read_text(encoding="utf-8").splitlines()) == before + 1
+    found = [json.loads(each)["status"] for each in log.read_text(encoding="utf-8").splitlines()[before:]]
+    assert answer.startswith(f"HTTP/1.1 {found[-1]} ".encode())
+    return found
 
 
 class Api(BaseHTTPRequestHandler):
@@ -184,7 +221,81 @@ def test_the_page_for_errors_needs_no_other_file_for_its_looks(site: Checkout) -
     assert "style.css" not in re.sub(r"<!--.*?-->", "", text)
 
 
-@pytest.mark.parametrize("path", ["/error.html", "/problem", "/nowhere"])
-def test_pages_for_errors_are_no_pages(site: Checkout, path: str) -> None:
+@pytest.mark.parametrize("path", ["/error.html", "/problem", "/misdirected", "/snapshot", "/snapshot/last", "/nowhere"])
+def test_what_is_for_nginx_itself_is_no_page(site: Checkout, path: str) -> None:
     status, _, text = ask(site, "GET", path)
     assert (status, "<h1>There is no such page</h1>" in text) == (404, True)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:80", "[::1]:3000", "LocalHost", "a.b.localhost", "web", "SHOP.test:80", "x.below.test", "below.test"],
+)
+def test_names_that_are_ours_are_answered(site: Checkout, host: str) -> None:
+    assert ask(site, "GET", "/healthz", headers={"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["rebound.example", "localhost.example", "127.0.0.1.example", "shopXtest", "x.shop.test", "notbelow.test", "web.x"],
+)
+@pytest.mark.parametrize("path", ["/", "/healthz", "/api/status", "/health/all", "/nowhere"])
+def test_a_page_elsewhere_that_gave_its_name_our_address_reads_nothing(site: Checkout, host: str, path: str) -> None:
+    answer = ask(site, "GET", path, headers={"Host": host, **HTML})
+    assert problem(answer) == (421, "misdirected_request")
+
+
+def test_an_absolute_target_and_a_request_without_a_name_are_judged_by_what_they_name(site: Checkout) -> None:
+    for request, status in (
+        ("GET http://rebound.example/healthz HTTP/1.1\r\nHost: localhost\r\n", 421),
+        ("GET /healthz HTTP/1.0\r\n", 200),
+        ("GET /healthz HTTP/1.1\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: rebound.example\r\n", 400),
+    ):
+        with socket.create_connection(("127.0.0.1", site.ports["WEB_PORT"]), 5) as line:
+            line.sendall(f"{request}Connection: close\r\n\r\n".encode())
+            assert int(line.makefile("rb").readline().split()[1]) == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status"),
+    [
+        ("GET", "/", {}, 200),
+        ("GET", "/healthz", {}, 200),
+        ("GET", "/nowhere", {}, 404),
+        ("POST", "/", {}, 405),
+        ("PUT", "/api/incidents/1/note", {"body": b"x" * 70_000}, 413),
+        ("GET", "/", {"headers": {"Host": "rebound.example"}}, 421),
+        ("GET", "/", {"headers": {"X-Much": "x" * 17_000, **HTML}}, 431),
+        ("GET", "/api/status", {"headers": HTML}, 502),
+    ],
+)
+def test_every_answer_has_the_headers_that_protect_it(
+    site: Checkout, method: str, path: str, more: dict[str, Any], status: int
+) -> None:
+    found, headers, _ = ask(site, method, path, **more)
+    assert found == status
+    assert headers["content-security-policy"].startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert {name: headers.get(name) for name in PROTECTING} == PROTECTING
+    assert "strict-transport-security" not in headers
+
+
+def test_who_came_by_tls_is_told_to_come_by_it_from_now_on(site: Checkout) -> None:
+    for path in ("/", "/nowhere", "/api/status"):
+        headers = ask(site, "GET", path, headers={"X-Forwarded-Proto": "https"})[1]
+        assert headers["strict-transport-security"] == "max-age=31536000"
+
+
+def test_who_is_slow_or_idle_keeps_nobody_out(site: Checkout) -> None:
+    def connect() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", site.ports["WEB_PORT"]), 5)
+
+    with contextlib.ExitStack() as held:
+        slow = held.enter_context(connect())
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        for _ in range(600):  # more than nginx has room for
+            held.enter_context(connect())
+        assert ask(site, "GET", "/healthz")[0] == 200
+        with contextlib.suppress(ConnectionResetError):
+            assert slow.recv(1) == b""

@@ -25,7 +25,7 @@ def test_an_image_that_cannot_be_pulled_is_named_with_the_ways_out(checkout: Che
 
 
 def test_a_base_image_that_cannot_be_pulled_is_told_alike(checkout: Checkout) -> None:
-    checkout.edit("web/Dockerfile", "ARG BASE=nginx:1.29-alpine", "ARG BASE=127.0.0.1:9/nobody/base:1")
+    checkout.edit("web/Dockerfile", "ARG BASE=nginx:1.30-alpine", "ARG BASE=127.0.0.1:9/nobody/base:1")
     said = checkout.inv("up", check=False)
     assert said.code == 3
     assert "The image 127.0.0.1:9/nobody/base:1 is not on this machine and cannot be pulled." in said.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import tarfile
@@ -53,6 +54,17 @@ def test_a_container_may_do_no_more_than_it_needs(running: Checkout, service: st
     assert docker("exec", found["Name"], "sh", "-c", "id -u").strip() != "0"
     bindings = [binding for each in host["PortBindings"].values() for binding in each]
     assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+
+
+def test_the_page_knows_its_names_the_state_and_whom_to_trust(running: Checkout) -> None:
+    for host, status in (("web", 200), ("localhost", 200), ("rebound.example", 421)):
+        connection = http.client.HTTPConnection("127.0.0.1", running.ports["WEB_PORT"], timeout=5)
+        connection.request("GET", "/", headers={"Host": host})
+        answer = connection.getresponse()
+        assert (answer.status, b'class="components"' in answer.read()) == (status, status == 200)
+        connection.close()
+    name = running.container("web")["Name"]
+    docker("exec", name, "sh", "-c", "[ -s /etc/ssl/cert.pem ] || [ -s /etc/ssl/certs/ca-certificates.crt ]")
 
 
 def test_a_container_cannot_write_its_image(running: Checkout) -> None:

@@ -28,6 +28,10 @@ WRONG = {
     "LOG_LEVEL": ("loud", "one of debug, info, warning, error"),
     "PROBE_INTERVAL": ("soon", "a number of seconds, 1 to 3600"),
     "CORS_ORIGINS": ("https://example.org/page", "origins such as https://example.org with commas between"),
+    "ALLOWED_HOSTS": (
+        "https://example.org",
+        "host names such as example.org with commas between (.example.org: all below, *: any), or nothing",
+    ),
     "API_URL": ("https://a.example, https://b.example", "an origin such as https://example.org, or nothing"),
     "HEALTH_DETAILS_TOKEN": ("short", "a secret of 8 characters or more"),
 }

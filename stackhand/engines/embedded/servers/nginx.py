@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from stackhand.engines import health
+from stackhand.engines.embedded.servers import upstream
 from stackhand.engines.embedded.servers.base import Program, Server, account_fields, packaged
 from stackhand.failure import ExitCode, Failure
 
@@ -20,8 +22,9 @@ class Nginx(Server):
     """Runs nginx over the folder of its template.
 
     The template may use the service's variables and LISTEN (address to listen at), WEB_ROOT (the pages), RUN (a
-    folder it may write), STACK (the stack's name) and RESOLVER (empty, for every address is a number here). Paths
-    in it are relative to the checkout, so whatever the checkout's own path contains, nginx need not quote it.
+    folder it may write), STACK (the stack's name), HOSTS (a pattern of ALLOWED_HOSTS), RESOLVER (a name server; empty
+    where API_UPSTREAM is a number) and TRUST (how API_UPSTREAM is verified; empty for http://). Paths in it are
+    relative to the checkout, so whatever the checkout's own path contains, nginx need not quote it.
     """
 
     def program(self) -> Program:
@@ -30,12 +33,16 @@ class Nginx(Server):
         assert self.service.embedded is not None  # noqa: S101 - see server_for
         template = Path(self.service.embedded.template or "")
         account = self.account(server, self.stack.root / template)
-        variables = self.variables() | {
+        given = self.variables()
+        api = given.get("API_UPSTREAM", "http://127.0.0.1").strip()
+        variables = given | {
             "LISTEN": f"127.0.0.1:{self.port}",
             "WEB_ROOT": str(template.parent),
             "RUN": str(self.data.relative_to(self.stack.root)),
             "STACK": self.stack.name,
-            "RESOLVER": "",
+            "HOSTS": upstream.hosts(given.get("ALLOWED_HOSTS", "")),
+            "RESOLVER": "" if upstream.is_number(api) else upstream.resolver(),
+            "TRUST": self._trust(api, given.get("API_CA", "")),
         }
         configuration = self.data / "nginx.conf"
         return self.finished(
@@ -64,6 +71,22 @@ class Nginx(Server):
         found = next((each for each in map(pattern.search, lines) if each), None)
         template = self.service.embedded.template if self.service.embedded else None
         return f"fix {template}, line {found[1]}, then ./inv up" if found else super().remedy(lines)
+
+    def _trust(self, api: str, given: str) -> str:
+        """Return the directives that verify an API by the certificates in a file, or else by those of the system."""
+        if api.startswith("http://"):
+            return ""
+        path = self.stack.root / given if given else upstream.authorities()
+        if path is None or not path.is_file():
+            raise Failure(
+                f"Service {self.service.name} cannot verify {api}: there is no file of certificates.",
+                evidence=[f"API_CA is {given}" if given else "API_CA is empty, and this system has none of its own"],
+                next=f"set API_CA of {self.service.name} in docker-compose.yml to its authority's file, then ./inv up",
+                code=ExitCode.PREFLIGHT,
+            )
+        # As nginx takes it: from the folder of its configuration.
+        name = path if Path(given or path).is_absolute() else os.path.relpath(path, self.data)
+        return f'proxy_ssl_verify on; proxy_ssl_trusted_certificate "{name}";'
 
     def _rendered(self, template: Path, variables: dict[str, str]) -> str:
         try:

@@ -1,0 +1,236 @@
+"""What nginx lets through of an API that has been taken over, or that somebody else answers for."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext
+
+from service.snapshot import snapshot
+from stackhand.failure import Failure
+from tests.browser import shapes
+from tests.browser.nginx import nginx
+from tests.checkout import Checkout
+from tests.tls import Authority, pem
+
+pytestmark = pytest.mark.slow
+EVIL = "evil.example"
+REFRESH = f'<meta http-equiv="refresh" content="0;url=https://{EVIL}/">'
+GOOD = snapshot(shapes.status(time.time(), "db", "<b>odd & 'named'</b>"), time.time()).decode()
+NOBODY = snapshot(shapes.status(time.time()), time.time()).decode()
+OK = "200 OK\r\nContent-Type: text/html"
+HOSTILE = {
+    "Set-Cookie": "big=1; Path=/",
+    "Location": f"https://{EVIL}/",
+    "Refresh": f"0;url=https://{EVIL}/",
+    "Link": f"<https://{EVIL}/x.css>; rel=stylesheet",
+    "Clear-Site-Data": '"*"',
+    "Alt-Svc": f'h2="{EVIL}:443"',
+    "Strict-Transport-Security": "max-age=0",
+    "Content-Security-Policy": "script-src *",
+    "Content-Security-Policy-Report-Only": f"default-src 'none'; report-uri https://{EVIL}/",
+    "Service-Worker-Allowed": "/",
+    "Permissions-Policy": "camera=*",
+    "Report-To": "{}",
+    "NEL": "{}",
+    "X-Frame-Options": "ALLOWALL",
+    "Referrer-Policy": "unsafe-url",
+    "X-Accel-Redirect": "/style.css",
+    "X-Accel-Limit-Rate": "1",
+}
+
+
+class Api:
+    """A server at one port that answers whatever it was told, and says nothing when it was told nothing."""
+
+    def __init__(self, port: int) -> None:
+        self.answer = ""
+        self.context: ssl.SSLContext | None = None
+        self.names: list[str | None] = []
+        self._socket = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def says(self, body: str, head: str = OK) -> None:
+        self.answer = f"HTTP/1.1 {head}\r\nContent-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n{body}"
+
+    def certified_by(self, certificate: Path, key: Path) -> None:
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.context.load_cert_chain(certificate, key)
+        self.context.sni_callback = lambda _socket, name, _context: self.names.append(name)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                line, _ = self._socket.accept()
+                with suppress(OSError):
+                    self._answer(line)
+
+    def _answer(self, line: socket.socket) -> None:
+        line.settimeout(5)
+        with self.context.wrap_socket(line, server_side=True) if self.context else line as asked:
+            asked.recv(65_536)
+            asked.sendall(self.answer.encode())
+
+
+@contextmanager
+def served(*edits: tuple[str, str], **environment: str) -> Iterator[tuple[Checkout, Api]]:
+    place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    place.chmod(0o755)
+    by_page = ("proxy_cache_key state;", "proxy_cache_key $request_uri;")  # so that tests need not wait for each other
+    with nginx(place / "shop", by_page, by_page, *edits, **environment) as checkout:
+        api = Api(checkout.ports["API_PORT"])
+        yield checkout, api
+        api.close()
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[tuple[Checkout, Api]]:
+    """A page, and the API behind it."""
+    with served() as found:
+        yield found
+
+
+def get(site: Checkout, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
+    """Return status, headers (in small letters) and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.ports["WEB_PORT"], timeout=10)
+    connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
+
+
+def shown(page: str) -> str:
+    """Return what a page shows of the state, with the element around it."""
+    assert page.rstrip().endswith("</html>")
+    (found,) = re.findall(r'<section id="now".*?</section>', page, re.DOTALL)
+    return str(found)
+
+
+def test_the_state_is_shown_as_it_is_rendered(site: tuple[Checkout, Api]) -> None:
+    checkout, api = site
+    for number, body in enumerate((GOOD, NOBODY)):
+        api.says(body)
+        page = shown(get(checkout, f"/?good{number}")[2])
+        assert page.replace(body.strip(), "").split() == ["<section", 'id="now">', "</section>"]
+
+
+@pytest.mark.parametrize(
+    ("body", "head"),
+    [
+        (REFRESH, OK),
+        (GOOD + REFRESH, OK),
+        (GOOD.replace("Database", REFRESH), OK),
+        (GOOD.replace("Database", f'<script src="//{EVIL}/x.js"></script>'), OK),
+        (GOOD.replace("Database", '<!--#include virtual="/healthz" -->evil'), OK),
+        (GOOD.replace("<h1 class=", '<h1 style="x:evil" class='), OK),
+        (GOOD + "</section>evil", OK),
+        (GOOD.replace("<ul", "<h1>evil</h1><ul"), OK),
+        (GOOD.replace("Unknown: no answer from the API. Last known: ", "evil"), OK),
+        (GOOD.replace("Database", "evil"), "500 Internal Server Error\r\nContent-Type: text/html"),
+        ("evil", f"{OK}\r\nX-Accel-Redirect: /healthz"),
+        ("evil", "302 Found\r\nLocation: /"),
+        ("", OK),
+    ],
+    ids=[
+        *(
+            "a refresh",
+            "one behind it",
+            "one in it",
+            "a script",
+            "an include",
+            "an attribute",
+            "the end of its element",
+        ),
+        *("another title", "another word for unknown", "an error", "an order to nginx", "another place", "nothing"),
+    ],
+)
+def test_what_is_not_the_state_is_no_answer_now_or_from_the_cache(
+    site: tuple[Checkout, Api], body: str, head: str, request: pytest.FixtureRequest
+) -> None:
+    checkout, api = site
+    api.says(body, head)
+    text = shown(get(checkout, f"/?{request.node.callspec.id.replace(' ', '-')}")[2])
+    assert "evil" not in text
+    assert '"pass"' not in text
+    assert "<h1>Unknown: no answer from the API</h1>" in text
+
+
+def test_a_state_that_is_too_long_is_not_kept(site: tuple[Checkout, Api]) -> None:
+    checkout, api = site
+    api.says(GOOD + "x" * 300_000)
+    with pytest.raises(http.client.RemoteDisconnected):
+        get(checkout, "/?long")
+    api.answer = ""
+    assert "<h1>Unknown: no answer from the API</h1>" in shown(get(checkout, "/?long")[2])
+
+
+def test_an_answer_of_the_api_speaks_for_itself_and_not_for_the_origin(site: tuple[Checkout, Api]) -> None:
+    checkout, api = site
+    more = "".join(f"\r\n{name}: {value}" for name, value in HOSTILE.items())
+    api.says(REFRESH, f"{OK}{more}")
+    status, headers, text = get(checkout, "/api/status.html")
+    assert (status, text) == (200, REFRESH)
+    assert EVIL not in str(headers)
+    assert {name.lower() for name in HOSTILE} & headers.keys() == {
+        "content-security-policy",
+        "permissions-policy",
+        "referrer-policy",
+        "x-frame-options",
+    }
+    # a page of this policy runs nothing, and follows no refresh
+    assert headers["content-security-policy"].startswith("default-src 'none';")
+    assert headers["content-security-policy"].endswith("; sandbox")
+    assert (headers["referrer-policy"], headers["x-frame-options"]) == ("no-referrer", "DENY")
+
+
+def test_a_page_of_the_api_leads_nowhere(site: tuple[Checkout, Api], context: BrowserContext) -> None:
+    checkout, api = site
+    address = f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/api/status.html"
+    api.says('<meta http-equiv="refresh" content="0;url=/there"><script>location = "/there"</script>')
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_timeout(300)
+    assert page.url == address
+
+
+def test_an_https_api_is_the_one_that_its_certificate_names(tmp_path: Path) -> None:
+    ours, other = Authority.make(), Authority.make()
+    place = Path(tempfile.mkdtemp(prefix="sh-"))
+    place.chmod(0o755)
+    bundle = place / "ca.pem"
+    bundle.write_bytes(pem(ours.certificate))
+    group = ("\n    server {\n", "\n    upstream api.test { server ${API}; }\n    server {\n")
+    told = {"API_UPSTREAM": "https://api.test", "API_CA": str(bundle), "API": "api:4000"}
+    with served(group, **told) as (checkout, api):
+        api.says(GOOD)
+        for authority, name, trusted in ((other, "api.test", 0), (ours, EVIL, 0), (ours, "api.test", 1)):
+            api.certified_by(*authority.issue(tmp_path, name))
+            assert get(checkout, "/api/status")[0] == (200 if trusted else 502)
+            assert (GOOD.strip() in get(checkout, f"/?{trusted}")[2]) is bool(trusted)
+        assert set(api.names) == {"api.test"}
+    shutil.rmtree(place)
+
+
+def test_without_its_authority_an_https_api_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    given = {"API_UPSTREAM": "https://api.test", "API_CA": "none.pem"}
+    with pytest.raises(Failure, match=r"web cannot verify https://api.test") as said, nginx(tmp_path / "shop", **given):
+        pass
+    assert list(said.value.evidence) == ["API_CA is none.pem"]
