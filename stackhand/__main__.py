@@ -1,5 +1,17 @@
 """`python -m stackhand` is `./inv` without the making of its environment."""
 
-from stackhand.program import main
+import os
+import signal
+
+
+def _leave(*_: object) -> None:
+    os._exit(130)  # as an interrupted verb ends, but nothing is begun yet, and there is nothing to tell
+
+
+for _number in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(_number) is not signal.SIG_IGN:
+        signal.signal(_number, _leave)
+
+from stackhand.program import main  # noqa: E402 - takes longest, and an interruption of it would be a traceback
 
 main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from datetime import UTC, datetime
 
-from stackhand import ROOT
+from stackhand import ROOT, private
 from stackhand.failure import Failure
 
 
@@ -19,8 +19,8 @@ def of(doing: str, error: Exception) -> Failure:
     path = ROOT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
     where = "its traceback could not be written"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.write(path, "".join(traceback.format_exception(error)))
         where = f"traceback: {path.relative_to(ROOT)}"
     except OSError:
         pass

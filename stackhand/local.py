@@ -72,6 +72,7 @@ def down(*, volumes: bool, yes: bool) -> None:
         left = otherengine.left(state, volumes=volumes)
         name = str(state.read().get("name", ROOT.name))
         if not left.running and not (volumes and (left.data or left.unknown)):
+            otherengine.give_up(engines.remembered(state))
             console.say("\n".join([f"{name} is not running.", *(f"  but {each}" for each in left.unknown)]))
             return
         if volumes and not yes:

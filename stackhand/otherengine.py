@@ -65,9 +65,11 @@ def left(state: State, *, volumes: bool) -> Left:
     unknown: list[str] = []
     for number, engine in enumerate(engines.used(state)):
         try:
+            unknown += filter(None, [engine.elsewhere()])
+            if engine.is_unattended():
+                continue
             running |= engine.runs()
             data += engine.data() if volumes else []
-            unknown += filter(None, [engine.elsewhere()])
         except Failure as failure:
             if number == 0:
                 raise
@@ -92,7 +94,9 @@ def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str]]:
     for number, engine in enumerate(engines.used(state)):
         try:
             unknown += filter(None, [engine.elsewhere()])
-            stopped += engine.down(volumes=volumes)
+            if not engine.is_unattended():
+                stopped += engine.down(volumes=volumes)
+            give_up(engine)
         except Failure as failure:
             if number == 0:
                 raise
@@ -100,6 +104,12 @@ def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str]]:
     if volumes and not unknown:
         state.forget()
     return stopped, unknown
+
+
+def give_up(engine: Engine) -> None:
+    """Let go of a container engine that is gone, with what it kept, so that it keeps nobody from another engine."""
+    if engine.elsewhere():
+        engine.give_up_elsewhere()
 
 
 def _list(found: list[Kept]) -> str:

@@ -152,13 +152,14 @@ def give(root: Path, path: Path) -> None:
 
 def running_as_another() -> bool:
     """Whether another account's supervisor of this checkout lives."""
-    from stackhand.engines.embedded.launch import birth
+    from stackhand.engines.embedded.launch import birth, read
     from stackhand.state import State
 
     with suppress(OSError, ValueError, KeyError):
         path = State(ROOT).run / "supervisord.json"  # its folder can be passed, and not listed
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return path.stat().st_uid != os.getuid() and birth(int(found["pid"])) == found["birth"]
+        text, owner = read(path, {path.parent.lstat().st_uid})
+        found = json.loads(text)
+        return owner != os.getuid() and birth(int(found["pid"])) == found["birth"]
     return False
 
 
@@ -178,13 +179,8 @@ def _allows(path: Path, wanted: int) -> bool:
 
 
 def _part_of_ours(path: Path) -> Path | None:
-    """Return the part of the checkout, or the folder for its sockets in /tmp, that a path is in; None elsewhere."""
-    from stackhand.state import State
-
-    real, root, run = Path(os.path.realpath(path)), Path(os.path.realpath(ROOT)), State(ROOT).run
-    run = Path(os.path.realpath(run.parent), run.name)  # not itself: anybody may put a link into /tmp
-    if real.is_relative_to(run):
-        return run
+    """Return the part of the checkout that a path is in; None elsewhere."""
+    real, root = Path(os.path.realpath(path)), Path(os.path.realpath(ROOT))
     if not real.is_relative_to(root):
         return None
     first = real.relative_to(root).parts[:1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 from stackhand import engines, settings
 from stackhand import ports as machine_ports
+from stackhand.engines.compose import api, kept
 from stackhand.engines.compose.unavailable import Unavailable
 from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
@@ -102,12 +105,23 @@ def no_other_engine(chosen: str, state: State) -> None:
         raise Failure(
             f"Whether this checkout still runs on {known} cannot be told, and {chosen} would not see its data.",
             evidence=[error.what, *error.evidence],
-            next=f"{error.next.partition(';')[0]}; then ./inv down",
+            next=_reach_or_give_up(error, kept.awaited(state)),
             code=ExitCode.PREFLIGHT,
         ) from error
     if running:
+        where = kept.awaited(state) if known == "compose" else ""
+        asked = f"DOCKER_HOST={shlex.quote(where)} " if where not in {"", api.address()} else ""
         raise Failure(
             f"This checkout runs on {known}, whose data {chosen} does not see.",
-            next=f"./inv down, then ./inv up --engine {chosen} (with --copy-data the database comes along)",
+            next=f"{asked}./inv down, then ./inv up --engine {chosen} (with --copy-data the database comes along)",
             code=ExitCode.PREFLIGHT,
         )
+
+
+def _reach_or_give_up(error: Unavailable, where: str) -> str:
+    """Return the command for a container engine that does not answer, and the one where it is gone for good."""
+    reach = f"{error.next.partition(';')[0]}; then ./inv down"
+    if not api.is_remote(where):
+        return reach
+    switch = f"{api.switch()}, then " if where == api.address() else ""
+    return f"{reach}; or, when that engine is gone for good, {switch}./inv down"

@@ -7,6 +7,7 @@ import contextlib
 import io
 import itertools
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -128,7 +129,10 @@ def main() -> None:
     """Run `./inv` with this process's command line."""
     streams.prepare()
     inherited.drop_foreign()
-    sys.exit(streams.finish(_exit_code()))
+    code = _exit_code()
+    for number in (signal.SIGINT, signal.SIGTERM):  # too late: what was to be done is done, and told
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(streams.finish(code))
 
 
 def _exit_code() -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
+import hmac
 import json
 import os
-import stat
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stackhand import ownership
+from stackhand import ownership, private
 from stackhand.failure import ExitCode, Failure
 
 SOCKET_PATH_LIMIT = 103
 """Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""
 LONGEST_SOCKET_NAME = len("/postgres/.s.PGSQL.65535.lock")
-TEMPORARY = Path("/tmp")  # noqa: S108 - a folder of ours in it; TMPDIR differs from shell to shell, and may be long
 COMPILED = ("plugins", "roles", "stackhand")
 TURN_HELD = "STACKHAND_TURN"
 
@@ -39,17 +38,31 @@ class State:
         self.data = self.directory / "data"
         self.snapshots = self.directory / "snapshots"
         self.services = self.directory / "services"
+        self.run = self.directory / "run"
         self.file = self.directory / "state.json"
+        self.key_file = self.directory / "key"
 
     @property
-    def run(self) -> Path:
-        """The folder of sockets and process records; elsewhere when the checkout's path is too long for a socket."""
-        here = self.directory / "run"
-        if len(os.fsencode(here)) + LONGEST_SOCKET_NAME <= SOCKET_PATH_LIMIT:
-            return here
-        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        ours, of_root = (TEMPORARY / f"stackhand-{uid}-{digest}" for uid in (os.getuid(), 0))
-        return of_root if of_root.exists() and not ours.exists() else ours
+    def sockets(self) -> Path:
+        """The folder of the sockets: `run`, or one in /tmp when the checkout's path is too long for a socket.
+
+        Nobody else can tell the second one's name before it is made (docs/decisions/047-run-folder.md).
+        """
+        if len(os.fsencode(self.run)) + LONGEST_SOCKET_NAME <= SOCKET_PATH_LIMIT:
+            return self.run
+        return private.TEMPORARY / f"stackhand-{os.getuid()}-{self.keyed(os.fsencode(self.root))[:12]}"
+
+    def keyed(self, content: bytes) -> str:
+        """Return a digest of what may be secret: without this checkout's key nobody can try passwords against it.
+
+        Raises:
+            PermissionError: this account may not read the key.
+        """
+        try:
+            key = self.key_file.read_bytes()
+        except FileNotFoundError:  # nothing was started here yet
+            key = b""
+        return hmac.new(key, content, "sha256").hexdigest()
 
     def make(self) -> None:
         """Create the folders, whatever the umask; only their owner may look into those with secrets.
@@ -66,8 +79,9 @@ class State:
             # The database's account passes through data/ and run/ to what it owns, and cannot list them.
             for folder, mode in (*((each, 0o700) for each in closed), (self.data, 0o711)):
                 folder.chmod(mode)
-            if os.getuid() == 0:
-                self.directory.chmod(self.directory.stat().st_mode | 0o711)
+            mode = self.directory.stat().st_mode & ~private.OTHERS_MAY_WRITE | (0o711 if os.getuid() == 0 else 0)
+            if mode != self.directory.stat().st_mode:
+                self.directory.chmod(mode)
         except PermissionError as error:
             raise ownership.refused(error) from error
         except OSError as error:
@@ -78,20 +92,34 @@ class State:
             ) from error
 
     def make_run(self) -> None:
-        """Create the folder of sockets and records, which lasts as long as there is something in it.
+        """Create the folders of records and sockets, which last as long as there is something in them.
 
         Raises:
-            Failure: it cannot be made, or is somebody else's.
+            Failure: one cannot be made, or others can put something into it.
         """
-        try:
-            self.run.mkdir(exist_ok=True)
-            if self.run.lstat().st_uid == os.getuid():
-                self.run.chmod(0o711)
-        except OSError as error:
-            raise Failure(f"{self.run} cannot be made: {error.strerror}.", code=ExitCode.PREFLIGHT) from error
-        found = self.run.lstat()
-        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-            raise ownership.closed(self.run)
+        self._make_key()
+        for folder in (self.run, self.sockets):
+            try:
+                with suppress(FileExistsError):
+                    folder.mkdir(mode=0o700)
+                private.require(folder)
+                if folder.lstat().st_uid != os.getuid():  # the stack of the checkout's owner, and we are root
+                    raise ownership.closed(folder)
+                folder.chmod(0o711)  # the database's account passes through, and cannot list
+            except PermissionError as error:
+                raise ownership.refused(error) from error
+            except OSError as error:
+                raise Failure(f"{folder} cannot be made: {error.strerror}.", code=ExitCode.PREFLIGHT) from error
+
+    def remove_run(self) -> None:
+        """Remove the folders of records and sockets, as far as they are ours."""
+        for folder in {self.run, self.sockets}:
+            if private.is_closed(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _make_key(self) -> None:
+        if not self.key_file.exists():
+            private.write(self.key_file, os.urandom(32).hex())
 
     def read(self) -> dict[str, Any]:
         """Return what was remembered of this checkout; nothing when there is no memory, or a damaged one.
@@ -110,9 +138,7 @@ class State:
     def remember(self, **facts: Any) -> None:
         """Add facts to what is remembered; a fact that is None is forgotten."""
         known = {key: value for key, value in {**self.read(), **facts}.items() if value is not None}
-        draft = self.file.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-        draft.replace(self.file)
+        private.write(self.file, json.dumps(known, indent=2) + "\n")
 
     def forget(self) -> None:
         """Forget everything but the engine, which stays with the checkout."""
@@ -143,6 +169,7 @@ class State:
         self.make()
         with (self.directory / "turn").open("a+", encoding="utf-8") as file:
             self._wait_for(file.fileno(), patience, waiting)
+            self._make_key()
             file.truncate(0)
             since = datetime.now(UTC).astimezone().strftime("%H:%M:%S %Z")
             file.write(f"{command} (pid {os.getpid()}, since {since})")

@@ -28,6 +28,8 @@ class Verb(Task):  # type: ignore[type-arg]
             Exit: the verb failed; what there is to say has been said.
         """
         signal.signal(signal.SIGTERM, _interrupt)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with streams.finished():
             return self._run(*args, **kwargs)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from stackhand.state import TEMPORARY, State
+from stackhand.private import TEMPORARY
+from stackhand.state import State
 from tests.checkout import Checkout, docker, eventually
 
 
@@ -60,8 +61,8 @@ class Leaks:
         """Return what is left, in words."""
         left = [f"process {each.pid}: {' '.join(each.cmdline())}" for each in self._processes()]
         left += self._containers()
-        run = State(self.checkout.path).run
-        left += [f"folder of sockets {run}"] if run.exists() and run.parent == TEMPORARY else []
+        sockets = State(self.checkout.path).sockets
+        left += [f"folder of sockets {sockets}"] if sockets.exists() and sockets.parent == TEMPORARY else []
         left += [f"temporary folder {path}" for path in sorted(_temporary() - self.before)]
         left += [f"socket {path}" for path in self.checkout.path.rglob("*") if path.is_socket()]
         return left + [f"port {port}" for port in self.checkout.ports.values() if _listens(port)]

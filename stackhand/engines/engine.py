@@ -152,6 +152,14 @@ class Engine(ABC):
         """
         return ""
 
+    def is_unattended(self) -> bool:
+        """Whether there is nobody to ask any more who could stop or remove anything."""
+        return False
+
+    def give_up_elsewhere(self) -> bool:
+        """Ask no more for what `elsewhere` tells of when nobody answers there, and return whether that is so."""
+        return False
+
     @abstractmethod
     def unchanged(self) -> bool:
         """Whether exactly what would be started now runs already, and is healthy."""

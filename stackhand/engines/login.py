@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
 
 from stackhand.model import Service
+from stackhand.state import State
 
 UNLOGGED = "SET log_min_error_statement = panic"
 """Keeps statements that fail out of the server's log: those of `follow` have the password in them."""
@@ -86,6 +86,6 @@ def follow(service: Service, why: str, query: Callable[[str], Any]) -> list[str]
     return [f"{service.name}: {each}" for each in done]
 
 
-def fingerprint(service: Service) -> str:
+def fingerprint(service: Service, state: State) -> str:
     """Return a digest that changes when role, password or database do, and tells none of them."""
-    return hashlib.sha256(json.dumps(wanted(service)).encode()).hexdigest()[:16]
+    return state.keyed(json.dumps(wanted(service)).encode())[:16]

@@ -59,7 +59,7 @@ def frozen(folder: Path, silent: ExitStack) -> Embedded:
     state.make()
     state.make_run()
     listening = silent.enter_context(socket.socket(socket.AF_UNIX))
-    listening.bind(str(state.run / "supervisor.sock"))
+    listening.bind(str(state.sockets / "supervisor.sock"))
     listening.listen()
     for name in (*SERVICES, processes.SUPERVISOR):
         record = {"pid": os.getpid(), "birth": birth(os.getpid()), "fingerprint": "", "earlier": []}

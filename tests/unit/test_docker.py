@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import otherengine, preflight, status
+from stackhand import local, otherengine, preflight, status
 from stackhand.engines.compose import api, containers, docker, images
 from stackhand.engines.compose.engine import Compose
 from stackhand.engines.compose.unavailable import Unavailable
@@ -274,6 +274,8 @@ def test_only_a_socket_at_which_no_process_listens_runs_nothing(
         return
     with pytest.raises(Failure, match=refusal) as caught:
         preflight.no_other_engine("embedded", state)
+    if made_on == "running" and now == "none":  # which down would not ask
+        assert caught.value.next.startswith(f"DOCKER_HOST=unix://{sockets}/running ./inv down, then ./inv up")
     if "told" in refusal:
         assert f"{sockets}/closing closed the connection without an answer." in caught.value.evidence[0]
 
@@ -287,6 +289,32 @@ def test_an_engine_that_is_not_in_force_any_more_is_asked_by_its_address(
     failure = _refused(tmp_path, "tcp://far:2375")
     assert "The container engine at tcp://far:2375 closed" in failure.evidence[0]
     assert failure.evidence[1] == "error during connect: tcp://far:2375: EOF"
+
+
+@pytest.mark.parametrize("now", ["none", "ended", "empty"])
+def test_an_engine_that_is_gone_for_good_is_let_go_by_down_and_told(
+    says: Says,
+    sockets: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    now: str,
+) -> None:
+    says("")
+    gone = "case $DOCKER_HOST in tcp:*) echo error during connect: lookup far: no such host >&2; exit 1 ;; esac\n"
+    (tmp_path / "docker").write_text(f"#!/bin/sh\n{gone}")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://far:2375")
+    assert _refused(tmp_path, "tcp://far:2375").next.endswith("gone for good, unset DOCKER_HOST, then ./inv down")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/{now}")
+    assert _refused(tmp_path, "tcp://far:2375").next.endswith("or, when that engine is gone for good, ./inv down")
+    state = State(tmp_path)
+    monkeypatch.setattr(local, "State", lambda _: state)
+    local.down(volumes=False, yes=False)
+    made = "  but the containers and volumes of shop were made on tcp://far:2375, and docker asks "
+    assert capsys.readouterr().out.startswith(f"shop is not running.\n{made}")
+    preflight.no_other_engine("embedded", state)
+    assert Compose(state).elsewhere()
 
 
 def test_an_engine_on_another_machine_has_longer_to_answer(

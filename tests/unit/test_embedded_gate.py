@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from stackhand.engines.embedded import gate
+from stackhand.engines.embedded import gate, launch, processes
+from stackhand.engines.embedded.engine import Embedded
 from stackhand.engines.embedded.servers import Program
 from stackhand.failure import Failure
+from stackhand.state import State
 
 Says = Iterator[dict[str, Any]]
 
@@ -84,3 +86,26 @@ def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> Non
     runs = iter([{"statename": "RUNNING", "pid": os.getppid()}])
     supervisor, server, log = waits(tmp_path, runs)
     gate.stay_up(supervisor, [(server, log)])
+
+
+@pytest.mark.parametrize(
+    ("known", "starts"),
+    [
+        ({"api": {"statename": "RUNNING"}}, False),
+        ({"api": {"statename": "STOPPING"}}, True),  # it runs, but not for long: an interrupted restart stops it
+        ({}, True),
+    ],
+    ids=["runs", "is being stopped", "nobody supervises"],
+)
+def test_a_service_that_is_being_stopped_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, starts: bool
+) -> None:
+    engine = Embedded(State(tmp_path))
+    program = SimpleNamespace(fingerprint="now")
+    record = processes.Record("api", os.getpid(), str(launch.birth(os.getpid())), "now")
+    monkeypatch.setattr(engine, "servers", lambda: {"api": SimpleNamespace(program=lambda: program)})
+    monkeypatch.setattr(processes, "read", lambda *_: record)
+    monkeypatch.setattr(engine.supervisor, "processes", lambda: known)
+    assert engine.would_start("api") is starts
+    program.fingerprint = "changed"
+    assert engine.would_start("api")

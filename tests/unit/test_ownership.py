@@ -14,7 +14,6 @@ import pytest
 from stackhand import ownership
 from stackhand.engines.embedded import launch
 from stackhand.failure import ExitCode, Failure
-from stackhand.state import State
 from tests import accounts
 from tests.checkout import ROOT
 
@@ -133,24 +132,6 @@ def test_a_checkout_below_a_folder_with_the_name_of_ours_stays_within_itself(
     path = made(folder / ".venv" / "state")
     monkeypatch.setattr(ownership, "ROOT", path.parent)
     assert nobody(path).next.startswith(f"sudo chown -R {accounts.NAME}: {path}, or")
-
-
-def test_our_folder_of_sockets_in_the_temporary_folder_is_given_back_and_no_other(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    long = root / ("x" * 80)
-    long.mkdir()
-    monkeypatch.setattr(ownership, "ROOT", long)
-    run = State(long).run
-    other = run.with_name("stackhand-of-another")
-    for each in (run, other):
-        each.mkdir(mode=0o700)
-    try:
-        assert f"chown -R {accounts.NAME}: {run}, or" in nobody(run / "postgres").next
-        assert "chown" not in nobody(other).next
-    finally:
-        run.rmdir()
-        other.rmdir()
 
 
 def test_an_account_without_a_name_is_given_a_command_that_works(root: Path) -> None:

@@ -57,15 +57,15 @@ def test_a_record_of_a_reused_number_is_not_alive(tmp_path: Path) -> None:
 
 
 def test_a_record_in_a_copied_checkout_is_not_its_own_and_in_a_moved_one_it_is(tmp_path: Path) -> None:
-    first = tmp_path / "shop"
-    first.mkdir()
+    first = tmp_path / "shop" / "run"
+    first.mkdir(parents=True)
     with subprocess.Popen(["sleep", "30"]) as child:
         record = {"pid": child.pid, "birth": birth(child.pid), "fingerprint": "", "earlier": []}
         (first / "api.json").write_text(json.dumps({**record, "record": str(first / "api.json")}))
         shutil.copytree(first, tmp_path / "copy")
         assert processes.records(tmp_path / "copy") == {}
-        (tmp_path / "link").symlink_to(first)
-        assert processes.records(tmp_path / "link")["api"].alive
+        (tmp_path / "link").symlink_to(first.parent)
+        assert processes.records(tmp_path / "link" / "run")["api"].alive
         first.rename(tmp_path / "moved")
         assert processes.records(tmp_path / "moved")["api"].alive
         child.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,53 @@ def test_a_reader_of_the_list_that_goes_away_is_no_fault() -> None:
     said = subprocess.run(argv, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (said.returncode, said.stderr) == (0, "")
+
+
+HOLD = """
+import atexit, sys
+
+def hold():
+    print("held", flush=True)
+    sys.stdin.readline()
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {held!r}:
+            hold()
+
+sys.meta_path.insert(0, Finder())
+if {held!r} == "the end":
+    atexit.register(hold)
+"""
+
+
+@pytest.mark.parametrize(
+    ("held", "number", "code"),
+    [
+        ("stackhand.program", signal.SIGINT, 130),
+        ("stackhand.tasks", signal.SIGTERM, 130),
+        ("the end", signal.SIGINT, 0),
+    ],
+)
+def test_an_interruption_before_or_after_all_work_is_no_traceback(
+    tmp_path: Path, held: str, number: int, code: int
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HOLD.format(held=held))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "stackhand", "--list"],
+        cwd=ROOT,
+        env=clean_environment(PYTHONPATH=str(tmp_path)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    said = iter(child.stdout.readline, "")
+    assert "held\n" in said  # reads until then
+    child.send_signal(number)
+    _, err = child.communicate("\n", timeout=30)
+    assert (child.returncode, err) == (code, "")
 
 
 def test_a_playbook_gets_its_variables_as_one_json_object() -> None:

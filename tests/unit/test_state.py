@@ -46,7 +46,7 @@ def test_a_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [10, 60, 200])
 def test_sockets_lie_where_their_path_is_short_enough(tmp_path: Path, length: int) -> None:
     root = tmp_path / ("x" * (length // 2)) / ("y" * (length // 2))
-    socket = State(root).run / "postgres" / ".s.PGSQL.65535"
+    socket = State(root).sockets / "postgres" / ".s.PGSQL.65535"
     assert len(str(socket)) <= SOCKET_PATH_LIMIT or len(str(tmp_path)) > 80
 
 
@@ -54,13 +54,13 @@ def test_the_folder_of_sockets_is_the_same_whatever_tmpdir_says_and_made_for_a_s
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = State(tmp_path / ("x" * 100))
-    before = state.run
+    before = state.sockets
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    assert state.run == before
+    assert state.sockets == before
     state.root.mkdir()
     state.make()
-    assert not state.run.exists()
+    assert not state.sockets.exists()
 
 
 def test_a_turn_that_does_not_come_says_who_has_it(tmp_path: Path) -> None:

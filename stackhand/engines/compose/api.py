@@ -56,6 +56,13 @@ def address() -> str:
     return str(found.get("Endpoints", {}).get("docker", {}).get("Host") or "")
 
 
+def switch() -> str:
+    """Return the command after which docker asks the engine of this machine."""
+    if os.environ.get("DOCKER_HOST"):
+        return "unset DOCKER_HOST"
+    return "unset DOCKER_CONTEXT" if os.environ.get("DOCKER_CONTEXT") else "docker context use default"
+
+
 def is_remote(host: str) -> bool:
     """Whether an address is reached by a network, and may be as slow as one."""
     return bool(host) and not host.startswith(LOCAL)

@@ -58,7 +58,7 @@ class Database:
 
     def login(self) -> str | None:
         """Return a digest of what the settings log in with; None without a database."""
-        return login.fingerprint(self._service) if self._service else None
+        return login.fingerprint(self._service, self._engine.state) if self._service else None
 
     def remember(self) -> None:
         """Remember that the volume has the login of the settings, as a start that came to its end has shown."""

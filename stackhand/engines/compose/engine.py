@@ -100,7 +100,7 @@ class Compose(Engine):
         The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
         of this machine at which no process listens says that nothing runs.
         """
-        where = kept.host(self.state)
+        where = kept.awaited(self.state)
         if where == api.address():
             where = ""  # asked as the settings say, with the certificates of a context
         try:
@@ -113,9 +113,25 @@ class Compose(Engine):
     def elsewhere(self) -> str:
         """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
         where, here = kept.host(self.state), api.address()
-        if where in {"", here} or self.runs() or self.volumes():  # one engine may have two addresses
+        if where in {"", here}:
+            return ""
+        if not self.is_unattended() and (self.runs() or self.volumes()):  # one engine may have two addresses
             return ""
         return f"the containers and volumes of {self.project} were made on {where}, and docker asks {here} now"
+
+    def is_unattended(self) -> bool:
+        """Whether no container engine is in force any more, and another one had the containers."""
+        here = api.address()
+        return kept.host(self.state) not in {"", here} and api.is_vacant(here)
+
+    def give_up_elsewhere(self) -> bool:
+        """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""
+        try:
+            self.left_running()
+        except Unavailable:
+            kept.give_up(self.state)
+            return True
+        return False
 
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""

@@ -37,6 +37,16 @@ def host(state: State) -> str:
     return str(state.read().get("compose", {}).get("host", ""))
 
 
+def awaited(state: State) -> str:
+    """Return that address as long as `down` has not given that engine up."""
+    return "" if state.read().get("compose", {}).get("given_up") else host(state)
+
+
+def give_up(state: State) -> None:
+    """Ask the engine that they were made on no more: it does not answer, and `down` has told of it."""
+    state.remember(compose={**state.read().get("compose", {}), "given_up": True})
+
+
 def require_ours(state: State) -> None:
     """Refuse to remove the volumes of another checkout, of which this one is a copy.
 

@@ -292,7 +292,7 @@ class Embedded(Engine):
             Failure: some of the data cannot be removed.
         """
         ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
-        shutil.rmtree(self.state.run, ignore_errors=True)
+        self.state.remove_run()
         if volumes:
             removal.remove(self.state.data)
             removal.remove(self.state.services)

@@ -10,11 +10,14 @@ secrets stand in no configuration. Only the standard library, for it runs with `
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 RUNS_KEPT = 20
@@ -44,6 +47,23 @@ def started(pid: int) -> str | None:
     return said.stdout.strip() or None
 
 
+def read(path: Path, owners: Collection[int]) -> tuple[str, int]:
+    """Return the text of a file and its owner, who must be one of these accounts: nobody else's word counts.
+
+    Raises:
+        OSError: there is no such file, it is a link, or another account's.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid not in owners or not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError(errno.ENOENT, "another account's", str(path))
+        with os.fdopen(os.dup(descriptor), encoding="utf-8") as file:
+            return file.read(), found.st_uid
+    finally:
+        os.close(descriptor)
+
+
 def end_remains(groups: list[int]) -> None:
     """Kill what is left of earlier runs of this service: the workers of an nginx outlive a killed master.
 
@@ -59,7 +79,7 @@ def end_remains(groups: list[int]) -> None:
 def main(path: str) -> None:
     """Run the service described in the JSON file at `path`; does not return."""
     spec = json.loads(Path(path).read_text(encoding="utf-8"))
-    groups = _note_down(Path(spec["record"]), spec["fingerprint"])
+    groups = _note_down(Path(spec["record"]), spec["fingerprint"], spec.get("record_mode", 0o600))
     end_remains(groups)
     os.chdir(spec["directory"])
     os.umask(spec["umask"])
@@ -80,18 +100,21 @@ def main(path: str) -> None:
         sys.exit(f"cannot run {argv[0]}: {error.strerror}")
 
 
-def _note_down(record: Path, fingerprint: str) -> list[int]:
+def _note_down(record: Path, fingerprint: str, mode: int) -> list[int]:
     """Write the record of this process, and return the process groups of the runs before it."""
     earlier: list[int] = []
     with contextlib.suppress(OSError, ValueError, KeyError):
-        before = json.loads(record.read_text(encoding="utf-8"))
+        before = json.loads(read(record, {os.getuid()})[0])
         earlier = [before["pid"], *before["earlier"]][:RUNS_KEPT]
     pid = os.getpid()
     found: dict[str, object] = {"pid": pid, "birth": birth(pid), "fingerprint": fingerprint, "earlier": earlier}
     found["record"] = str(record)
     draft = record.with_suffix(".tmp")
-    draft.write_text(json.dumps(found), encoding="utf-8")
-    draft.chmod(0o644)  # whatever the umask: the owner of the checkout may know what runs there
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(found))
+    draft.chmod(mode)
     draft.replace(record)
     return earlier
 

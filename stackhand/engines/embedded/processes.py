@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from stackhand import private
+from stackhand.engines.embedded import launch
 from stackhand.engines.embedded.launch import birth
 
 SUPERVISOR = "supervisord"
@@ -28,6 +30,7 @@ class Record:
         birth: what tells it from a later process of that number.
         fingerprint: what it was started from.
         earlier: the numbers of the runs before it, whose children may be left.
+        owner: the account that noted it down; root's may run as any other, and everybody else's only as its own.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Record:
     birth: str
     fingerprint: str
     earlier: tuple[int, ...] = ()
+    owner: int = 0
 
     @property
     def alive(self) -> bool:
@@ -45,16 +49,21 @@ class Record:
 def read(run: Path, name: str) -> Record | None:
     """Return the record of a service, dead or alive; None when there is none, a damaged one, or another's.
 
+    Whoever wrote one names the processes that we end, so it must be ours: the file, and the folder that it is in.
+
     Raises:
         PermissionError: there is one that this account may not read.
+        Failure: others can put records into the folder.
     """
     try:
         path = run / f"{name}.json"
-        found = json.loads(path.read_text(encoding="utf-8"))
+        private.require(run)
+        text, owner = launch.read(path, private.trusted())
+        found = json.loads(text)
         if _of_another(path, Path(found.get("record", path))):
             return None
         earlier = tuple(int(pid) for pid in found["earlier"])
-        return Record(name, int(found["pid"]), str(found["birth"]), str(found["fingerprint"]), earlier)
+        return Record(name, int(found["pid"]), str(found["birth"]), str(found["fingerprint"]), earlier, owner)
     except PermissionError:
         raise
     except (OSError, ValueError, KeyError, TypeError):
@@ -70,9 +79,10 @@ def records(run: Path) -> dict[str, Record]:
     """Return all records of a run folder by name.
 
     Raises:
-        PermissionError: there is such a folder, and this account may not list it.
+        Failure: there is such a folder, and it is another account's, or others can put records into it.
     """
     try:
+        private.require(run)
         paths = sorted(run.iterdir())  # not glob(), which takes a folder that cannot be listed for an empty one
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -93,29 +103,29 @@ def living(found: dict[str, Record]) -> list[psutil.Process]:
     stays taken while it has members, so such a session whose leader is either dead or the recorded one, and in
     it one of the recorded groups, cannot be anybody else's.
     """
-    alive = {record.pid for record in found.values() if record.alive}
-    return _members(found.get(SUPERVISOR), _groups(found.values()), alive)
+    return _members(found.get(SUPERVISOR), _groups(found.values()))
 
 
 def remains(run: Path, name: str) -> list[psutil.Process]:
     """Return what a service has left in its process groups, known as `living` knows it."""
     record = read(run, name)
-    return _members(read(run, SUPERVISOR), _groups([record]), set()) if record else []
+    return _members(read(run, SUPERVISOR), _groups([record])) if record else []
 
 
 def _groups(found: Iterable[Record]) -> set[int]:
     return {pid for record in found for pid in (record.pid, *record.earlier)}
 
 
-def _members(session: Record | None, groups: set[int], alive: set[int]) -> list[psutil.Process]:
+def _members(session: Record | None, groups: set[int]) -> list[psutil.Process]:
+    if session is None or not (session.alive or birth(session.pid) is None):
+        return []
     members = []
     for process in psutil.process_iter():
         try:
-            ours = process.pid in alive or (
-                session is not None
-                and os.getsid(process.pid) == session.pid
-                and (session.alive or birth(session.pid) is None)
+            ours = (
+                os.getsid(process.pid) == session.pid
                 and os.getpgid(process.pid) in groups
+                and session.owner in {0, process.uids().real}
             )
             if ours and process.status() != psutil.STATUS_ZOMBIE:
                 members.append(process)

@@ -6,6 +6,7 @@ import configparser
 import http.client
 import io
 import json
+import os
 import re
 import resource
 import signal
@@ -19,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stackhand import inherited
+from stackhand import inherited, private
 from stackhand.engines.embedded import launch, processes
 from stackhand.failure import Failure
 from stackhand.loglines import tail
@@ -65,9 +66,13 @@ class Supervisor:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.socket = state.run / "supervisor.sock"
         self.configuration = state.directory / "supervisord.conf"
         self.log = state.logs / "supervisord.log"
+
+    @property
+    def socket(self) -> Path:
+        """The socket of its XML-RPC interface."""
+        return self.state.sockets / "supervisor.sock"
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of supervisord (http://supervisord.org/api.html).
@@ -76,6 +81,8 @@ class Supervisor:
             Gone: nobody answers.
             xmlrpc.client.Fault: supervisord refuses.
         """
+        if not (private.is_closed(self.socket.parent) and private.is_ours(self.socket)):
+            raise Gone("there is no socket of ours")
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.socket))
         try:
             return getattr(proxy.supervisor, method)(*arguments)
@@ -135,7 +142,7 @@ class Supervisor:
         old = self.configuration.read_text(encoding="utf-8") if self.configuration.exists() else None
         if old == text.getvalue():
             return False
-        self.configuration.write_text(text.getvalue(), encoding="utf-8")
+        private.write(self.configuration, text.getvalue())
         return True
 
     def ensure(self, fingerprint: str) -> bool:
@@ -153,7 +160,8 @@ class Supervisor:
         self.sweep()
         self.socket.unlink(missing_ok=True)
         spec = self.state.run / "supervisord.spec"
-        spec.write_text(
+        private.write(
+            spec,
             json.dumps(
                 {
                     "argv": [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)],
@@ -163,9 +171,10 @@ class Supervisor:
                     "umask": 0o022,
                     "fingerprint": fingerprint,
                     "record": str(self.state.run / f"{processes.SUPERVISOR}.json"),
+                    # The owner of the checkout may know that somebody else runs it; it has no fingerprint to try.
+                    "record_mode": 0o600 if self.state.root.stat().st_uid == os.getuid() else 0o644,
                 }
             ),
-            encoding="utf-8",
         )
         with self.log.open("ab") as log:
             child = subprocess.Popen(

@@ -125,7 +125,7 @@ class Server(ABC):
 
     def account(self, *needed: Path) -> Account | None:
         """Return the account for this server's program and data; None is ours."""
-        return choose(self.data, (self.state.root, self.state.data, self.state.run, *needed))
+        return choose(self.data, (self.state.root, self.state.data, self.state.sockets, *needed))
 
     def make_data(self, account: Account | None) -> None:
         """Create the server's folder, for its account alone."""
@@ -159,9 +159,8 @@ class Server(ABC):
         Those are no part of the fingerprint: a shell with another module loaded is no reason to restart a database.
         """
         content = msgspec.to_builtins(program)
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        digest.update(self.sources().encode())
-        program.fingerprint = digest.hexdigest()[:16]
+        whole = json.dumps(content, sort_keys=True) + self.sources()
+        program.fingerprint = self.state.keyed(whole.encode())[:16]
         program.record = str(self.state.run / f"{program.name}.json")
         program.environment = inherited.loader() | program.environment
         return program

@@ -41,7 +41,7 @@ class Postgres(Server):
     @property
     def sockets(self) -> Path:
         """The folder of the server's unix socket."""
-        return self.state.run / self.service.name
+        return self.state.sockets / self.service.name
 
     @cached_property
     def owner(self) -> accounts.Account | None:
