@@ -21,7 +21,7 @@ from service.database import DatabaseUnavailable
 from service.health.report import Report
 from service.history import reports
 from service.history.api import HistoryApi
-from service.http import problem
+from service.http import bearer, problem
 from service.http.middleware import ROUTE
 from service.metrics import CONTENT_TYPE as METRICS_TYPE
 from service.settings import Settings
@@ -29,6 +29,8 @@ from service.snapshot import snapshot
 
 HEALTH_TYPE = "application/health+json"
 DIGITS = 9
+NOTE = "/api/incidents/<incident:re:[0-9]{1,15}>/note"
+"""The one route that reads a body."""
 USABLE = frozenset({"pass", "warn"})
 ALIVE = json.dumps({"status": "pass", "version": __version__}, separators=(",", ":")).encode()
 
@@ -86,6 +88,22 @@ def create_app(parts: Parts) -> bottle.Bottle:
     _about(app, parts)
     _history(app, parts)
     return app
+
+
+def takes_body(app: bottle.Bottle, notes_token: str) -> Callable[[str, str, str], bool]:
+    """Return whether the answer to a request depends on its body: method, path, Authorization.
+
+    That to any other is known at the end of its header (401, 404, 405): no body is waited for that changes nothing.
+    """
+
+    def taken(method: str, path: str, authorization: str) -> bool:
+        try:
+            route, _ = app.router.match({"REQUEST_METHOD": method, "PATH_INFO": path})
+        except bottle.HTTPError:
+            return False
+        return route.rule == NOTE and method == "PUT" and bearer.has(authorization, notes_token)
+
+    return taken
 
 
 def _health(app: bottle.Bottle, report: Report) -> None:
@@ -163,10 +181,10 @@ def _history(app: bottle.Bottle, parts: Parts) -> None:
         with _arguments():
             return _tagged(history.incidents(_number("limit", reports.DEFAULT, reports.MOST), before))
 
-    @_route(app, "/api/incidents/<incident:re:[0-9]{1,15}>/note", method="PUT")
+    @_route(app, NOTE, method="PUT")
     def note(incident: str) -> bytes:
-        if not parts.report.may_see_details(bottle.request.get_header("Authorization", "")):
-            raise _error(HTTPStatus.UNAUTHORIZED, detail="A note needs the bearer token HEALTH_DETAILS_TOKEN.")
+        if not bearer.has(bottle.request.get_header("Authorization", ""), parts.settings.notes_token):
+            raise _error(HTTPStatus.UNAUTHORIZED, detail="A note needs the bearer token NOTES_TOKEN.")
         text = _note()
         with _arguments():
             found = history.note(int(incident), text)
