@@ -113,7 +113,7 @@ def _health(app: bottle.Bottle, report: Report) -> None:
 
     @_route(app, "/health/<name>")
     def one(name: str) -> bytes:
-        details = report.may_see_details(bottle.request.get_header("Authorization", ""))
+        details = report.may_see_details(_header("Authorization"))
         try:
             status, body = report.answer(name, details=details)
         except KeyError:
@@ -183,7 +183,7 @@ def _history(app: bottle.Bottle, parts: Parts) -> None:
 
     @_route(app, NOTE, method="PUT")
     def note(incident: str) -> bytes:
-        if not bearer.has(bottle.request.get_header("Authorization", ""), parts.settings.notes_token):
+        if not bearer.has(_header("Authorization"), parts.settings.notes_token):
             raise _error(HTTPStatus.UNAUTHORIZED, detail="A note needs the bearer token NOTES_TOKEN.")
         text = _note()
         with _arguments():
@@ -226,6 +226,11 @@ def _options(method: str) -> bottle.HTTPResponse:
     return bottle.HTTPResponse(status=204, headers={"Allow": allowed})
 
 
+def _header(name: str) -> str:
+    """Return a header as WSGI has it: Bottle fails on one that is not UTF-8."""
+    return str(bottle.request.environ.get(f"HTTP_{name.upper().replace('-', '_')}", ""))
+
+
 def _json(fields: dict[str, Any]) -> bytes:
     bottle.response.content_type = "application/json"
     return json.dumps(fields).encode()
@@ -233,7 +238,7 @@ def _json(fields: dict[str, Any]) -> bytes:
 
 def _tagged(answer: Answer) -> bytes:
     """Answer with a body and its ETag, or with 304 when the client has that already."""
-    known = [each.strip().removeprefix("W/") for each in bottle.request.get_header("If-None-Match", "").split(",")]
+    known = [each.strip().removeprefix("W/") for each in _header("If-None-Match").split(",")]
     headers = {"ETag": answer.etag, "Cache-Control": "no-cache"}
     if answer.etag.removeprefix("W/") in known or "*" in known:
         raise bottle.HTTPResponse(status=304, headers=headers)

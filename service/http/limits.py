@@ -27,6 +27,8 @@ IDLE = 120
 
 CANONICAL = re.compile(r"/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)?")
 """Paths that have one way to be written. Segments that begin with a dot, escapes and empty segments have more."""
+MANY_DIGITS = re.compile(rb"\r\ncontent-length:[ \t]*[0-9]{19}")
+"""More than any body has; Python refuses to read a number of thousands of digits."""
 ONCE = (b"\r\nhost:", b"\r\ncontent-type:", b"\r\ntransfer-encoding:", b"\r\ncontent-length:")
 
 
@@ -127,6 +129,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("a header stands twice that may stand once")
         if b"\r\n " in lines or b"\r\n\t" in lines:
             raise ParsingError("a header line is folded")
+        if MANY_DIGITS.search(lines):
+            raise ParsingError("Content-Length is no number of bytes")
         encoded = b"\r\ntransfer-encoding:" in lines
         if encoded and (b"\r\ncontent-length:" in lines or not start.endswith(b"HTTP/1.1")):
             raise ParsingError("Transfer-Encoding is ambiguous")

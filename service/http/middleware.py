@@ -107,7 +107,10 @@ class Middleware:
             log.exception("request failed", method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"])
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             body = [problem.document(status, instance=environ["PATH_INFO"], request_id=number)]
-            start(f"{status.value} {status.phrase}", [("Content-Type", problem.CONTENT_TYPE)])
+            length = str(len(body[0]))  # or the answer to HEAD would have the end of a chunked body
+            start(
+                f"{status.value} {status.phrase}", [("Content-Type", problem.CONTENT_TYPE), ("Content-Length", length)]
+            )
         status_text, headers = kept
         if environ["REQUEST_METHOD"] == "HEAD":
             body = []

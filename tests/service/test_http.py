@@ -88,6 +88,7 @@ def test_options_says_what_may_be_done(lonely: Service, path: str, allowed: str)
         (GET + b"X-A : b\r\n\r\n", 400, "bad_request"),
         (GET + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\na", 400, "bad_request"),
         (GET + b"Content-Length: +1\r\n\r\na", 400, "bad_request"),
+        (GET + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", 400, "bad_request"),
         (GET + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
         (GET + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
         (GET + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
@@ -191,7 +192,7 @@ def test_pages_of_other_origins_may_read_only_where_the_settings_say_so(lonely: 
 
 
 def test_details_are_for_who_has_the_token_only(lonely: Service) -> None:
-    for given in ("Bearer ", "Bearer", "", "Bearer None", f"Bearer {TOKEN}x", TOKEN, f"Bearer {NOTES}"):
+    for given in ("Bearer ", "Bearer", "", "Bearer None", f"Bearer {TOKEN}x", TOKEN, f"Bearer {NOTES}", "Bearer \xff"):
         answer = lonely.request("/health/db", Authorization=given)
         assert "address" not in answer.json["checks"]["db"][0]
         assert "127.0.0.1" not in answer.body.decode()
