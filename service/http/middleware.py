@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -20,6 +21,8 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 QUIET = ("/health", "/metrics")
 """Paths that machines ask for all day: their lines are for who debugs, unless something went wrong."""
 AGENT_LENGTH = 200
+UNPRINTABLE = re.compile("[^ -~]")
+"""Some of it a terminal takes for orders: the log is coloured text there, and no JSON."""
 OUR_FAULT = 500
 ROUTE = "stackhand.route"
 """Where in the environ the application leaves the template of the route, for metrics."""
@@ -152,5 +155,5 @@ class Middleware:
             ms=round(seconds * 1000, 2),
             bytes=size,
             client=environ.get("REMOTE_ADDR", ""),
-            agent=environ.get("HTTP_USER_AGENT", "")[:AGENT_LENGTH],
+            agent=UNPRINTABLE.sub("?", environ.get("HTTP_USER_AGENT", "")[:AGENT_LENGTH]),
         )

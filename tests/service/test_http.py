@@ -184,7 +184,12 @@ def test_pages_of_other_origins_may_read_only_where_the_settings_say_so(lonely: 
     friend = lonely.request("/version", Origin="https://status.example.com").headers
     assert friend["Access-Control-Allow-Origin"] == "https://status.example.com"
     assert "Origin" in friend["Vary"]
-    assert "Access-Control-Allow-Origin" not in lonely.request("/version", Origin="https://evil.example.com").headers
+    assert "Access-Control-Allow-Credentials" not in friend
+    evil = ("https://evil.example.com", "null", "https://status.example.com.evil.net", "http://status.example.com", "*")
+    for origin in evil:
+        given = lonely.request("/version", Origin=origin).headers
+        assert not [name for name in given if name.startswith("Access-Control-")]
+        assert given["Cross-Origin-Resource-Policy"] == "same-origin"
     ask = {"Origin": "https://status.example.com", "Access_Control_Request_Method": "GET"}
     preflight = lonely.request("/api/status", "OPTIONS", **ask)
     assert preflight.status == 204
