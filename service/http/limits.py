@@ -10,7 +10,7 @@ from typing import Any
 
 from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.utilities import Error
+from waitress.utilities import BadRequest, Error
 
 from service.http import hosts
 
@@ -107,8 +107,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         """Refuse a host that is not ours, and answer without its body a request whose answer does not depend on it."""
         host = self.headers.get("HOST", "")
         if host and not self._rules.hosts.allow(host):
-            self.error = MisdirectedError("not a host of ours")
-            self.completed = True
+            kind = MisdirectedError if hosts.is_well_formed(host) else BadRequest
+            self.error, self.completed = kind("not a host of ours"), True
         elif self.body_rcv is not None and not self._rules.takes_body(
             self.command, self.path, self.headers.get("AUTHORIZATION", "")
         ):
@@ -129,7 +129,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("a header stands twice that may stand once")
         if b"\r\n " in lines or b"\r\n\t" in lines:
             raise ParsingError("a header line is folded")
-        if MANY_DIGITS.search(lines):
+        if b"content-length" in lines and MANY_DIGITS.search(lines):
             raise ParsingError("Content-Length is no number of bytes")
         encoded = b"\r\ntransfer-encoding:" in lines
         if encoded and (b"\r\ncontent-length:" in lines or not start.endswith(b"HTTP/1.1")):
@@ -141,8 +141,6 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("no such version of HTTP")
         if self.version == "1.1" and not self.headers.get("HOST"):
             raise ParsingError("Host is missing")
-        if self.headers.get("HOST") and not hosts.is_well_formed(self.headers["HOST"]):
-            raise ParsingError("Host is no host")
         asterisk = self.command == "OPTIONS" and self.request_uri == "*"
         if not asterisk and not CANONICAL.fullmatch(self.request_uri.partition("?")[0]):
             self.problem = "path_not_canonical"

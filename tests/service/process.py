@@ -138,6 +138,16 @@ def answers(raw: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", raw)]
 
 
+def prompt(service: Service, path: str = "/health") -> bool:
+    """Whether a path is answered with 200 within a second: at once, or as soon as this busy machine gets to it."""
+
+    def answered() -> bool:
+        began = time.monotonic()
+        return service.status(path) == 200 and time.monotonic() - began < 1.0
+
+    return answered() or answered() or answered()
+
+
 def together(count: int, service: Service, path: str) -> list[tuple[int, float]]:
     """Ask the same from many threads at once; return status and seconds of each."""
     found: list[tuple[int, float]] = []

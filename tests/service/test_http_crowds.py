@@ -14,7 +14,7 @@ import pytest
 
 from service.http import capacity, limits
 from tests.checkout import eventually
-from tests.service.process import BODY_WITHIN, GET, HEADER_WITHIN, NOTES, NOWHERE, SLOW, Service, answers
+from tests.service.process import BODY_WITHIN, GET, HEADER_WITHIN, NOTES, NOWHERE, SLOW, Service, answers, prompt
 
 PUT = b"PUT /api/incidents/1/note HTTP/1.1\r\nHost: x\r\n"
 WRITER = f"Authorization: Bearer {NOTES}\r\n".encode()
@@ -51,22 +51,25 @@ def crowd(service: Service, count: int, what: bytes) -> Iterator[list[socket.soc
             sock.close()
 
 
-def took(service: Service, path: str) -> float:
-    began = time.monotonic()
-    service.status(path)
-    return time.monotonic() - began
+@pytest.fixture(scope="module")
+def usual() -> Iterator[Service]:
+    """The service with its own deadlines, so that nobody of a crowd is overdue while a test looks."""
+    found = Service(NOWHERE, DATABASE_WAIT="3600", NOTES_TOKEN=NOTES)
+    try:
+        found.await_status("/health")
+        yield found
+    finally:
+        found.kill()
 
 
 @pytest.mark.parametrize("what", KINDS)
-def test_health_is_answered_within_a_second_beside_a_thousand_connections(lonely: Service, what: str) -> None:
+def test_health_is_answered_within_a_second_beside_a_thousand_connections(usual: Service, what: str) -> None:
     assert limits.CONNECTIONS == 1000
-    with crowd(lonely, 1001, KINDS[what]):
-        if what == "answers that nobody reads":  # to make two thousand of them is work; to keep them is none
-            eventually(lambda: took(lonely, "/version") < 0.2, "they are made")
+    with crowd(usual, 1001, KINDS[what]):
         began = time.monotonic()
-        assert lonely.raw(GET + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
-        assert time.monotonic() - began < 1.0
-        assert lonely.status("/version") == 200
+        assert prompt(usual)
+        assert time.monotonic() - began < 0.8 * limits.HEADER_WITHIN  # so they were not just overdue
+        assert usual.status("/version") == 200
 
 
 def test_health_is_answered_when_all_descriptors_are_used_up() -> None:
@@ -75,10 +78,8 @@ def test_health_is_answered_when_all_descriptors_are_used_up() -> None:
     try:
         service.await_status("/health")
         with crowd(service, 300, GET + b"\r\n"):
-            began = time.monotonic()
-            assert service.status("/health") == 200
+            assert prompt(service)
             assert service.status("/version") == 200
-            assert time.monotonic() - began < 1.0
         assert psutil.Process(service.process.pid).num_fds() < 120
         assert "Traceback" not in service.end()
     finally:
