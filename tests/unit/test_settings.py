@@ -24,7 +24,7 @@ def test_a_new_file_has_secrets_of_its_own_and_is_for_its_owner_only(root: Path)
     assert (root / ".env").stat().st_mode & 0o777 == 0o600
     assert found.notes == (".env created with 4 generated secrets",)
     secrets = {found.values[key] for key in settings.secret_keys(root)}
-    assert len(secrets) == 3
+    assert len(secrets) == 4
     assert all(len(secret) >= 32 for secret in secrets)
 
 
