@@ -21,7 +21,7 @@ from service.database import DatabaseUnavailable
 from service.health.report import Report
 from service.history import reports
 from service.history.api import HistoryApi
-from service.http import problem
+from service.http import bearer, problem
 from service.http.middleware import ROUTE
 from service.metrics import CONTENT_TYPE as METRICS_TYPE
 from service.settings import Settings
@@ -29,6 +29,8 @@ from service.snapshot import snapshot
 
 HEALTH_TYPE = "application/health+json"
 DIGITS = 9
+NOTE = "/api/incidents/<incident:re:[0-9]{1,15}>/note"
+"""The one route that reads a body."""
 USABLE = frozenset({"pass", "warn"})
 ALIVE = json.dumps({"status": "pass", "version": __version__}, separators=(",", ":")).encode()
 
@@ -88,6 +90,22 @@ def create_app(parts: Parts) -> bottle.Bottle:
     return app
 
 
+def takes_body(app: bottle.Bottle, notes_token: str) -> Callable[[str, str, str], bool]:
+    """Return whether the answer to a request depends on its body: method, path, Authorization.
+
+    That to any other is known at the end of its header (401, 404, 405): no body is waited for that changes nothing.
+    """
+
+    def taken(method: str, path: str, authorization: str) -> bool:
+        try:
+            route, _ = app.router.match({"REQUEST_METHOD": method, "PATH_INFO": path})
+        except bottle.HTTPError:
+            return False
+        return route.rule == NOTE and method == "PUT" and bearer.has(authorization, notes_token)
+
+    return taken
+
+
 def _health(app: bottle.Bottle, report: Report) -> None:
     @_route(app, "/health")
     def health() -> bytes:
@@ -95,7 +113,7 @@ def _health(app: bottle.Bottle, report: Report) -> None:
 
     @_route(app, "/health/<name>")
     def one(name: str) -> bytes:
-        details = report.may_see_details(bottle.request.get_header("Authorization", ""))
+        details = report.may_see_details(_header("Authorization"))
         try:
             status, body = report.answer(name, details=details)
         except KeyError:
@@ -163,10 +181,10 @@ def _history(app: bottle.Bottle, parts: Parts) -> None:
         with _arguments():
             return _tagged(history.incidents(_number("limit", reports.DEFAULT, reports.MOST), before))
 
-    @_route(app, "/api/incidents/<incident:re:[0-9]{1,15}>/note", method="PUT")
+    @_route(app, NOTE, method="PUT")
     def note(incident: str) -> bytes:
-        if not parts.report.may_see_details(bottle.request.get_header("Authorization", "")):
-            raise _error(HTTPStatus.UNAUTHORIZED, detail="A note needs the bearer token HEALTH_DETAILS_TOKEN.")
+        if not bearer.has(_header("Authorization"), parts.settings.notes_token):
+            raise _error(HTTPStatus.UNAUTHORIZED, detail="A note needs the bearer token NOTES_TOKEN.")
         text = _note()
         with _arguments():
             found = history.note(int(incident), text)
@@ -208,6 +226,11 @@ def _options(method: str) -> bottle.HTTPResponse:
     return bottle.HTTPResponse(status=204, headers={"Allow": allowed})
 
 
+def _header(name: str) -> str:
+    """Return a header as WSGI has it: Bottle fails on one that is not UTF-8."""
+    return str(bottle.request.environ.get(f"HTTP_{name.upper().replace('-', '_')}", ""))
+
+
 def _json(fields: dict[str, Any]) -> bytes:
     bottle.response.content_type = "application/json"
     return json.dumps(fields).encode()
@@ -215,7 +238,7 @@ def _json(fields: dict[str, Any]) -> bytes:
 
 def _tagged(answer: Answer) -> bytes:
     """Answer with a body and its ETag, or with 304 when the client has that already."""
-    known = [each.strip().removeprefix("W/") for each in bottle.request.get_header("If-None-Match", "").split(",")]
+    known = [each.strip().removeprefix("W/") for each in _header("If-None-Match").split(",")]
     headers = {"ETag": answer.etag, "Cache-Control": "no-cache"}
     if answer.etag.removeprefix("W/") in known or "*" in known:
         raise bottle.HTTPResponse(status=304, headers=headers)

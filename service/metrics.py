@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from service.cache import Cache
     from service.health.component import Component
     from service.history.sampler import Recorder
-    from service.http.server import Dispatcher
+    from service.http.dispatch import Dispatcher
     from service.pool import Pool
 
 __all__ = ["CONTENT_TYPE", "Metrics", "Sources"]

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from service import __version__, logs, migrate, redis_client
-from service.app import Parts, answers, at_once, create_app, health_headers
+from service.app import Parts, answers, at_once, create_app, health_headers, takes_body
 from service.cache import Cache
 from service.database import DatabaseUnavailable
 from service.emf import run_emf
@@ -24,7 +24,9 @@ from service.history import before
 from service.history.api import HistoryApi
 from service.history.sampler import Recorder
 from service.history.samples import Reading
+from service.http.hosts import Hosts
 from service.http.lane import Lane
+from service.http.limits import Rules
 from service.http.middleware import Middleware, common_headers
 from service.http.server import Server
 from service.metrics import Metrics, Sources
@@ -122,6 +124,7 @@ class Process:
             threads=self.settings.threads,
             at_once=at_once,
             lane=lane,
+            rules=Rules(takes_body(self.app, self.settings.notes_token), Hosts(self.settings.allowed_hosts)),
             refused=self._refused,
         )
 

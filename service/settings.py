@@ -76,6 +76,8 @@ class Settings:
         cache_ttl: seconds for which an answer from the database may be given again.
         health_targets: further components: name and URL.
         details_token: who sends it reads addresses and errors; empty: nobody does.
+        notes_token: who sends it writes notes on incidents; empty: nobody does.
+        allowed_hosts: names a request may be for, beside those of service/http/hosts.py.
         cors_origins: origins whose pages may read the answers.
         metrics_emf: whether metrics are also written to the log in CloudWatch's format.
         stack: the name of the stack this process belongs to.
@@ -108,6 +110,8 @@ class Settings:
     cache_ttl: float = 10.0
     health_targets: tuple[tuple[str, str], ...] = ()
     details_token: str = field(default="", repr=False)
+    notes_token: str = field(default="", repr=False)
+    allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     metrics_emf: bool = False
     stack: str = ""
@@ -149,6 +153,8 @@ class Settings:
             cache_ttl=reader.get("CACHE_TTL", values.seconds, 10.0),
             health_targets=reader.get("HEALTH_TARGETS", values.targets, ()),
             details_token=reader.get("HEALTH_DETAILS_TOKEN", str, ""),
+            notes_token=reader.get("NOTES_TOKEN", str, ""),
+            allowed_hosts=reader.get("ALLOWED_HOSTS", values.hosts, ()),
             cors_origins=reader.get("CORS_ORIGINS", values.origins, ()),
             metrics_emf=reader.get("METRICS_EMF", values.switch, False),
             stack=reader.get("STACK", str, ""),

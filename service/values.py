@@ -109,6 +109,15 @@ def origins(value: str) -> tuple[str, ...]:
     return found
 
 
+def hosts(value: str) -> tuple[str, ...]:
+    """Return names of hosts in lower case, parted by commas: `.name` is it and all below it, `*` all."""
+    found = tuple(entry.strip().lower() for entry in value.split(",") if entry.strip())
+    for entry in found:
+        if not re.fullmatch(r"\*|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*", entry):
+            raise ValueError(f"a list of hosts such as status.example.com or .example.com, but it has {entry!r}")
+    return found
+
+
 def targets(value: str) -> tuple[tuple[str, str], ...]:
     """Return names and URLs of further components, parted by commas."""
     found: dict[str, str] = {}

@@ -21,6 +21,11 @@ SHARED = ("stack", "life", "production", "installed")
 """Fixtures that take long to make, and serve many tests."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what a test of random bytes is given."""
+    parser.addoption("--fuzz-seconds", type=float, default=0.0, help="fuzz for so long, at random; else shortly")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Give each run, and each worker, a temporary folder of its own, for what one leaves is not another's."""
     # How long an example takes says how busy the machine is.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Any
 from service import __version__
 from service.health import state as states
 from service.health.component import Component
+from service.http import bearer
 
 TICK = 0.1
 """Seconds for which a rendered answer is given again: the ages in it have no finer steps."""
@@ -43,8 +43,7 @@ class Report:
 
     def may_see_details(self, given: str) -> bool:
         """Whether an Authorization header's value has the token."""
-        expected = f"Bearer {self._token}"
-        return bool(self._token) and hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode())
+        return bearer.has(given, self._token)
 
     def overall(self) -> str:
         """Return pass, warn or fail."""

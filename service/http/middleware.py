@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -20,6 +21,8 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 QUIET = ("/health", "/metrics")
 """Paths that machines ask for all day: their lines are for who debugs, unless something went wrong."""
 AGENT_LENGTH = 200
+UNPRINTABLE = re.compile("[^ -~]")
+"""Some of it a terminal takes for orders: the log is coloured text there, and no JSON."""
 OUR_FAULT = 500
 ROUTE = "stackhand.route"
 """Where in the environ the application leaves the template of the route, for metrics."""
@@ -107,7 +110,10 @@ class Middleware:
             log.exception("request failed", method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"])
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             body = [problem.document(status, instance=environ["PATH_INFO"], request_id=number)]
-            start(f"{status.value} {status.phrase}", [("Content-Type", problem.CONTENT_TYPE)])
+            length = str(len(body[0]))  # or the answer to HEAD would have the end of a chunked body
+            start(
+                f"{status.value} {status.phrase}", [("Content-Type", problem.CONTENT_TYPE), ("Content-Length", length)]
+            )
         status_text, headers = kept
         if environ["REQUEST_METHOD"] == "HEAD":
             body = []
@@ -149,5 +155,5 @@ class Middleware:
             ms=round(seconds * 1000, 2),
             bytes=size,
             client=environ.get("REMOTE_ADDR", ""),
-            agent=environ.get("HTTP_USER_AGENT", "")[:AGENT_LENGTH],
+            agent=UNPRINTABLE.sub("?", environ.get("HTTP_USER_AGENT", "")[:AGENT_LENGTH]),
         )

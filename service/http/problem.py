@@ -12,7 +12,6 @@ SENTENCES = {
     "request_header_fields_too_large": (
         "A header may have 16 KiB. Browsers send the cookies of all ports of a host: delete those of this one."
     ),
-    "header_deadline": "The request did not arrive in time.",
     "overloaded": "Too many requests are waiting.",
     "database_unavailable": "The database cannot be used now.",
     "pool_exhausted": "All connections to the database are in use.",

@@ -75,7 +75,9 @@ def test_a_container_cannot_write_its_image(running: Checkout) -> None:
 
 
 def test_no_secret_is_in_an_image(running: Checkout) -> None:
-    secrets = [running.setting(key) for key in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEALTH_DETAILS_TOKEN")]
+    secrets = [
+        running.setting(key) for key in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEALTH_DETAILS_TOKEN", "NOTES_TOKEN")
+    ]
     for service in ("api", "web"):
         image = f"{running.name}-{service}"
         text = docker("image", "inspect", image) + docker("history", "--no-trunc", image)

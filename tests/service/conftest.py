@@ -20,7 +20,7 @@ from stackhand.engines.embedded import accounts
 from stackhand.engines.embedded.servers import postgres, redis
 from tests.checkout import eventually, free_ports
 from tests.service.history_kit import World, shared
-from tests.service.process import HEADER_WITHIN, NOWHERE, SLOW, TOKEN, Service, ready
+from tests.service.process import BODY_WITHIN, HEADER_WITHIN, NOTES, NOWHERE, SLOW, TOKEN, Service, ready
 
 
 class Server:
@@ -94,7 +94,10 @@ def settings(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
 @pytest.fixture(scope="module")
 def known(servers: dict[str, tuple[Server, Address]]) -> Iterator[Service]:
     """The service with a token, for the tests of a file."""
-    with empty(servers) as settings, ready(settings, HEALTH_DETAILS_TOKEN=TOKEN, SAMPLE_INTERVAL="0.5") as found:
+    with (
+        empty(servers) as settings,
+        ready(settings, HEALTH_DETAILS_TOKEN=TOKEN, NOTES_TOKEN=NOTES, SAMPLE_INTERVAL="0.5") as found,
+    ):
         yield found
 
 
@@ -109,7 +112,8 @@ def service(known: Service) -> Service:
 def lonely() -> Iterator[Service]:
     """The service without any dependency, with a few more paths."""
     settings = {"DATABASE_WAIT": "3600", "THREADS": "4", "CORS_ORIGINS": "https://status.example.com"}
-    found = Service(NOWHERE, words=SLOW, HEALTH_DETAILS_TOKEN=TOKEN, HEADER_WITHIN=str(HEADER_WITHIN), **settings)
+    settings |= {"HEADER_WITHIN": str(HEADER_WITHIN), "BODY_WITHIN": str(BODY_WITHIN), "NOTES_TOKEN": NOTES}
+    found = Service(NOWHERE, words=SLOW, HEALTH_DETAILS_TOKEN=TOKEN, **settings)
     try:
         found.await_status("/health")
         yield found

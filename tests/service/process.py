@@ -20,9 +20,12 @@ from tests.checkout import eventually, free_ports
 SLOW = [sys.executable, "-m", "tests.service.slow_service"]
 """The service with one more path, /slow?seconds=N, which a thread answers after that time."""
 TOKEN = "a-token-of-the-tests"
+NOTES = "another-token-of-the-tests"
 HEADER_WITHIN = 2.0
 """Seconds that a request's header has in the process that tests of HTTP share, so that they do not wait for ten."""
 NOWHERE = Settings("127.0.0.1", 0, Address("127.0.0.1", 1, "x", "", "x"), Address("127.0.0.1", 1, "", "", "0"))
+BODY_WITHIN = 1.0
+"""And its body, and whoever reads its answer."""
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n"
 """What a request begins with; a line break ends it."""
 
@@ -57,6 +60,7 @@ class Service:
             "REDIS_URL": f"redis://{settings.cache.host}:{settings.cache.port}/0",
             "PROBE_INTERVAL": "0.2",
             "STACK": "shop",
+            "ALLOWED_HOSTS": "x",  # of requests that tests write out
             **environment,
         }
         words = words or [sys.executable, "-m", "service", "serve"]
@@ -132,6 +136,16 @@ def database_url(address: Address) -> str:
 def answers(raw: bytes) -> list[int]:
     """Return the statuses of the answers that came over one connection."""
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", raw)]
+
+
+def prompt(service: Service, path: str = "/health") -> bool:
+    """Whether a path is answered with 200 within a second: at once, or as soon as this busy machine gets to it."""
+
+    def answered() -> bool:
+        began = time.monotonic()
+        return service.status(path) == 200 and time.monotonic() - began < 1.0
+
+    return answered() or answered() or answered()
 
 
 def together(count: int, service: Service, path: str) -> list[tuple[int, float]]:

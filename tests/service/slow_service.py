@@ -45,5 +45,6 @@ server.create_app = with_slow
 if os.environ.get("BROKEN_MIGRATIONS"):
     server.migrate.read = lambda: {}["a defect"]
 limits.HEADER_WITHIN = float(os.environ.get("HEADER_WITHIN", limits.HEADER_WITHIN))
-limits.CONNECTIONS = int(os.environ.get("CONNECTIONS", limits.CONNECTIONS))
+limits.BODY_WITHIN = float(os.environ.get("BODY_WITHIN", limits.BODY_WITHIN))
+limits.READ_WITHIN = float(os.environ.get("BODY_WITHIN", limits.READ_WITHIN))
 sys.exit(server.serve(Settings.from_environment()))

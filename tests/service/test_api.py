@@ -14,10 +14,11 @@ from service.database import connect
 from service.settings import Address
 from tests.checkout import eventually
 from tests.service.conftest import Server, empty
-from tests.service.process import TOKEN, Answer, Service, ready
+from tests.service.process import NOTES, TOKEN, Answer, Service, ready
 
 HISTORY = "/api/history?component=web&window=7d"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+WRITER = {"Authorization": f"Bearer {NOTES}"}
 
 
 class Web(http.server.ThreadingHTTPServer):
@@ -52,7 +53,7 @@ def api(servers: dict[str, tuple[Server, Address]], web: Web) -> Iterator[Servic
     """The service with a token and another service to look at, all well."""
     more = {"PROBE_INTERVAL": "1", "SAMPLE_INTERVAL": "0.5", "CACHE_TTL": "1", "HEALTH_TARGETS": f"web={web.url}"}
     with empty(servers) as settings:
-        names = {"STACK": settings.database.name, "HEALTH_DETAILS_TOKEN": TOKEN}
+        names = {"STACK": settings.database.name, "HEALTH_DETAILS_TOKEN": TOKEN, "NOTES_TOKEN": NOTES}
         with ready(settings, **names, **more) as found:
             yield found
 
@@ -100,13 +101,14 @@ def test_a_note_is_read_at_once_by_who_had_read_the_page_before(api: Service) ->
     assert before["note"] == ""
     path, body = f"/api/incidents/{number}/note", '{"note": "A disk was full: ü"}'.encode()
     assert api.request(path, "PUT", body).status == 401
-    assert api.request(path, "PUT", body, **BEARER).json == {"id": number, "note": "A disk was full: ü"}
+    assert api.request(path, "PUT", body, **BEARER).status == 401  # who reads details writes nothing
+    assert api.request(path, "PUT", body, **WRITER).json == {"id": number, "note": "A disk was full: ü"}
     after = told()
     assert after is not None
     assert after | {"updated_at": ""} == before | {"updated_at": "", "note": "A disk was full: ü"}
-    assert api.request(f"/api/incidents/{number + 1}/note", "PUT", body, **BEARER).status == 404
+    assert api.request(f"/api/incidents/{number + 1}/note", "PUT", body, **WRITER).status == 404
     long = b'{"note": "' + b"x" * 2001 + b'"}'
-    assert api.request(path, "PUT", long, **BEARER).json["code"] == "invalid_argument"
+    assert api.request(path, "PUT", long, **WRITER).json["code"] == "invalid_argument"
 
 
 def test_another_service_is_a_component_like_the_others(api: Service, web: Web) -> None:

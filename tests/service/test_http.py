@@ -7,8 +7,11 @@ import re
 
 import pytest
 
-from tests.service.process import GET, TOKEN, Answer, Service, answers
+from service import values
+from service.http.hosts import Hosts
+from tests.service.process import GET, NOTES, TOKEN, Answer, Service, answers
 
+WRITE = f"PUT /api/incidents/1/note HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {NOTES}\r\n".encode()
 PROBLEM = "application/problem+json"
 
 
@@ -77,19 +80,22 @@ def test_options_says_what_may_be_done(lonely: Service, path: str, allowed: str)
         (b"GET /health HTTP/1.1\r\n\r\n", 400, "bad_request"),
         (b"nonsense\r\n\r\n", 400, "bad_request"),
         (b"GET /health HTTP/2.0\r\nHost: x\r\n\r\n", 400, "bad_request"),
+        (b"GET /health HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "bad_request"),
+        (b"GET /health HTTP/1.1\r\nHost: rebound.example.net:4000\r\n\r\n", 421, "misdirected_request"),
         (GET + b"Host: y\r\n\r\n", 400, "bad_request"),
         (GET + b"Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n", 400, "bad_request"),
         (GET + b"X-A: b\r\n folded\r\n\r\n", 400, "bad_request"),
         (GET + b"X-A : b\r\n\r\n", 400, "bad_request"),
         (GET + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\na", 400, "bad_request"),
         (GET + b"Content-Length: +1\r\n\r\na", 400, "bad_request"),
+        (GET + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", 400, "bad_request"),
         (GET + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
         (GET + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
         (GET + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
         (b"GET /health HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
         (GET + b"Transfer-Encoding: gzip\r\n\r\n", 501, "not_implemented"),
-        (GET + b"Transfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n", 400, "bad_request"),
-        (GET + b"Transfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n", 400, "bad_request"),
+        (WRITE + b"Transfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n", 400, "bad_request"),
+        (WRITE + b"Transfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n", 400, "bad_request"),
         (b"GET http://evil/health HTTP/1.1\r\nHost: x\r\n\r\n", 400, "path_not_canonical"),
         (b"GET //health HTTP/1.1\r\nHost: x\r\n\r\n", 400, "path_not_canonical"),
         (b"GET /he%61lth HTTP/1.1\r\nHost: x\r\n\r\n", 400, "path_not_canonical"),
@@ -98,7 +104,7 @@ def test_options_says_what_may_be_done(lonely: Service, path: str, allowed: str)
         (b"GET /health;a=b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "path_not_canonical"),
         (GET + b"X-Long: " + b"a" * 17_000 + b"\r\n\r\n", 431, "request_header_fields_too_large"),
         (GET + b"Content-Length: 900000000\r\nExpect: 100-continue\r\n\r\n", 413, "request_entity_too_large"),
-        (GET + b"Transfer-Encoding: chunked\r\n\r\n11000\r\n" + b"a" * 0x11000, 413, "request_entity_too_large"),
+        (WRITE + b"Transfer-Encoding: chunked\r\n\r\n11000\r\n" + b"a" * 0x11000, 413, "request_entity_too_large"),
     ],
     ids=lambda value: repr(value[:70]) if isinstance(value, bytes) else None,
 )
@@ -114,6 +120,44 @@ def test_what_two_servers_could_read_in_two_ways_is_refused_once(
     document = json.loads(body)
     assert (document["status"], document["code"]) == (status, code)
     assert f"X-Request-Id: {document['request_id']}".encode() in head
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "is_let_in"),
+    [
+        ("", "127.0.0.1:4000", True),
+        ("", "[::1]:4000", True),
+        ("", "10.0.1.7", True),
+        ("", "LOCALHOST.:4000", True),
+        ("", "shop.localhost:4000", True),
+        ("", "rebound.example.net", False),
+        ("", "127.0.0.1.example.net", False),
+        ("", "0x7f.0.0.1", False),
+        ("", "localhost.example.net", False),
+        ("", "notlocalhost", False),
+        ("", "api", False),
+        ("", "[api]", False),
+        ("", "user@localhost", False),
+        ("", "localhost:80:80", False),
+        ("", "localhost, rebound.example.net", False),
+        ("api,web,", "api:4000", True),
+        ("Status.Example.com", "status.example.com:443", True),
+        ("status.example.com", "x.status.example.com", False),
+        (".example.com", "example.com", True),
+        (".example.com", "a.b.example.com", True),
+        (".example.com", "notexample.com", False),
+        ("*", "rebound.example.net", True),
+        ("*", "a/b", False),
+    ],
+)
+def test_a_host_is_ours_or_not(allowed: str, host: str, is_let_in: bool) -> None:
+    assert Hosts(values.hosts(allowed)).allow(host) is is_let_in
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/all", "/api/status", "/metrics", "/openapi.json", "/nothing"])
+def test_a_page_whose_name_was_rebound_to_this_machine_reads_nothing(lonely: Service, path: str) -> None:
+    assert problem(lonely.request(path, Host=f"rebound.example.net:{lonely.port}")) == (421, "misdirected_request")
+    assert lonely.request(path, Host="LocalHost").status != 421
 
 
 def test_the_usual_answer_and_the_one_through_the_application_are_the_same(lonely: Service) -> None:
@@ -140,7 +184,12 @@ def test_pages_of_other_origins_may_read_only_where_the_settings_say_so(lonely: 
     friend = lonely.request("/version", Origin="https://status.example.com").headers
     assert friend["Access-Control-Allow-Origin"] == "https://status.example.com"
     assert "Origin" in friend["Vary"]
-    assert "Access-Control-Allow-Origin" not in lonely.request("/version", Origin="https://evil.example.com").headers
+    assert "Access-Control-Allow-Credentials" not in friend
+    evil = ("https://evil.example.com", "null", "https://status.example.com.evil.net", "http://status.example.com", "*")
+    for origin in evil:
+        given = lonely.request("/version", Origin=origin).headers
+        assert not [name for name in given if name.startswith("Access-Control-")]
+        assert given["Cross-Origin-Resource-Policy"] == "same-origin"
     ask = {"Origin": "https://status.example.com", "Access_Control_Request_Method": "GET"}
     preflight = lonely.request("/api/status", "OPTIONS", **ask)
     assert preflight.status == 204
@@ -148,7 +197,7 @@ def test_pages_of_other_origins_may_read_only_where_the_settings_say_so(lonely: 
 
 
 def test_details_are_for_who_has_the_token_only(lonely: Service) -> None:
-    for given in ("Bearer ", "Bearer", "", "Bearer None", f"Bearer {TOKEN}x", TOKEN):
+    for given in ("Bearer ", "Bearer", "", "Bearer None", f"Bearer {TOKEN}x", TOKEN, f"Bearer {NOTES}", "Bearer \xff"):
         answer = lonely.request("/health/db", Authorization=given)
         assert "address" not in answer.json["checks"]["db"][0]
         assert "127.0.0.1" not in answer.body.decode()
@@ -161,4 +210,4 @@ def test_details_are_for_who_has_the_token_only(lonely: Service) -> None:
 )
 def test_a_body_that_cannot_be_read_is_told(lonely: Service, body: bytes) -> None:
     path = "/api/incidents/1/note"
-    assert problem(lonely.request(path, "PUT", body, Authorization=f"Bearer {TOKEN}")) == (400, "invalid_argument")
+    assert problem(lonely.request(path, "PUT", body, Authorization=f"Bearer {NOTES}")) == (400, "invalid_argument")

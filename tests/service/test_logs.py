@@ -9,11 +9,13 @@ import pty
 import re
 import struct
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 
+from service.http.middleware import Middleware
 from tests.checkout import eventually
 from tests.service.process import NOWHERE, SLOW, Service, answers
 
@@ -132,3 +134,14 @@ def test_a_log_that_nobody_reads_holds_up_no_answer() -> None:
         assert service.status("/health") == service.status("/version") == 200
     finally:
         service.kill()
+
+
+def test_what_a_client_calls_itself_gives_a_terminal_no_orders() -> None:
+    def application(_environ: object, start: Callable[..., object]) -> list[bytes]:
+        start("200 OK", [])
+        return []
+
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/version", "HTTP_USER_AGENT": "curl\x9b2J\x1b[2J\u0085"}
+    with structlog.testing.capture_logs() as lines:
+        Middleware(application)(environ, lambda *_: None)
+    assert lines[0]["agent"] == "curl?2J?[2J?"

@@ -14,7 +14,7 @@ from service import __version__
 from service.app import Parts, create_app
 from service.database import connect
 from service.settings import Settings
-from tests.service.process import TOKEN, Service
+from tests.service.process import NOTES, Service
 
 CONTRACT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "service" / "openapi.json").read_text())
 
@@ -47,7 +47,7 @@ def test_nothing_that_clients_may_send_is_answered_otherwise_than_the_contract_s
     connection.close()
     words = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{known.port}/openapi.json"]
     words += ["--checks", "all", "--max-examples", "25", "--workers", "1", "--seed", "1", "--no-color"]
-    words += ["--header", f"Authorization: Bearer {TOKEN}"]
+    words += ["--header", f"Authorization: Bearer {NOTES}"]
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     said = subprocess.run(
         words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=170

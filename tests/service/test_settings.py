@@ -110,6 +110,7 @@ def test_a_part_that_is_missing_is_named() -> None:
         ("HEALTH_TARGETS", "web=http://x:0", "a list of name=http://host/path, but it has 'web=http://x:0'"),
         ("HEALTH_TARGETS", "a/b=http://x", "a list of name=http://host/path, but it has 'a/b=http://x'"),
         ("HEALTH_TARGETS", "a=http://x,a=http://y", "a list of different names, but it has 'a' twice"),
+        ("ALLOWED_HOSTS", "x:1", "a list of hosts such as status.example.com or .example.com, but it has 'x:1'"),
         ("CORS_ORIGINS", "*", "a list of origins such as https://status.example.com, but it has '*'"),
         ("CORS_ORIGINS", "https://a/", "a list of origins such as https://status.example.com, but it has 'https://a/'"),
     ],
@@ -158,7 +159,9 @@ def test_nobody_waits_for_load_balancers_in_development() -> None:
 
 
 def test_no_secret_is_in_what_is_printed() -> None:
-    settings = read(DATABASE_PASSWORD="hidden1", REDIS_PASSWORD="hidden2", HEALTH_DETAILS_TOKEN="hidden3")
+    settings = read(
+        DATABASE_PASSWORD="hidden1", REDIS_PASSWORD="hidden2", HEALTH_DETAILS_TOKEN="hidden3", NOTES_TOKEN="hidden4"
+    )
     assert "hidden" not in repr(settings)
     assert "hidden" not in str(settings.database)
 
@@ -169,6 +172,7 @@ NAMES = [
     "PORT",
     "HEALTH_TARGETS",
     "CORS_ORIGINS",
+    "ALLOWED_HOSTS",
     "PROBE_INTERVAL",
     "POOL_SIZE",
     "DB_HOST",

@@ -350,7 +350,7 @@ def test_support_writes_one_file_without_secrets(stack: Checkout) -> None:
     with zipfile.ZipFile(path) as file:
         texts = {name: file.read(name).decode() for name in file.namelist()}
     assert {"versions.json", "doctor.json", "status.json", "settings.env", "logs/api.log"} <= set(texts)
-    for key in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEALTH_DETAILS_TOKEN"):
+    for key in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEALTH_DETAILS_TOKEN", "NOTES_TOKEN"):
         assert not any(stack.setting(key) in text for text in texts.values())
     assert not any("sk_live_0123456789" in text for text in texts.values())
     assert "SHOP_KEY=********" in texts["settings.env"]

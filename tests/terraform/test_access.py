@@ -78,6 +78,7 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
         'aws_ssm_parameter.cache["redis"]',
         'aws_ssm_parameter.database["postgres"]',
         'aws_ssm_parameter.other["HEALTH_DETAILS_TOKEN"]',
+        'aws_ssm_parameter.other["NOTES_TOKEN"]',
     }
     assert summary(plan, {}).outputs == ["given_secrets", "release"]
 

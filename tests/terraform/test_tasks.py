@@ -41,6 +41,8 @@ def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
     assert settings.database.password == "from-POSTGRES_PASSWORD"
     assert settings.cache.password == "from-REDIS_PASSWORD"
     assert settings.details_token == "from-HEALTH_DETAILS_TOKEN"
+    assert settings.notes_token == "from-NOTES_TOKEN"
+    assert settings.allowed_hosts == ("api", "web", "*")  # without a domain, any name may point at the load balancer
     assert settings.environment == "staging"
     assert settings.stack == "stackhand-staging"
     assert settings.health_targets == (("web", "http://web.stackhand-staging.internal:3000/healthz"),)
