@@ -161,12 +161,11 @@ def _with_a_way(account: Account, needed: Sequence[Path]) -> Account:
     blocked = [folder for path in places for folder in _way(path) if not _passes(account, folder)]
     if not blocked:
         return account
-    # A folder that is needed itself can be shown, and stays closed all the same.
-    if not set(blocked) & set(places):
-        entered = _entering(account, blocked, places)
-        if _can_enter(entered.prefix):
-            return entered
-    return _let_pass(account, blocked[0])
+    closed = [folder for folder in blocked if folder in places]  # can be shown, and is closed all the same
+    entered = _entering(account, blocked, places)
+    if not closed and _can_enter(entered.prefix):
+        return entered
+    return _let_pass(account, [*closed, *blocked][0])
 
 
 def _entering(account: Account, blocked: Sequence[Path], places: Iterable[Path]) -> Account:

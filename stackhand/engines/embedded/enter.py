@@ -31,7 +31,7 @@ def main(words: str, argv: list[str]) -> None:
         try:
             os.execvp(argv[0], argv)  # noqa: S606 - the very purpose
         except OSError as error:
-            print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
+            sys.stderr.write(f"{argv[0]}: {error.strerror}\n")
             sys.exit(127)  # as a shell has it
 
 

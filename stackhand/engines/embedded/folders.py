@@ -101,7 +101,9 @@ def _give(folder: int, before: int, account: Account) -> None:
     A link is left as it is, and so is a file that has another name elsewhere: that could be anybody's.
     """
     os.fchown(folder, account.uid, account.gid)
-    for name in os.listdir(folder):
+    with os.scandir(folder) as entries:
+        names = [each.name for each in entries]
+    for name in names:
         with suppress(FileNotFoundError, IsALink), _entry(name, folder) as inner:
             found = os.fstat(inner)
             if found.st_uid == before and stat.S_ISDIR(found.st_mode):

@@ -16,6 +16,9 @@ from stackhand.engines.embedded import folders
 from stackhand.engines.embedded.accounts import Account
 from stackhand.engines.embedded.servers.base import Program, Server, account_fields, digest_of
 
+PYTHON = (Path(sys.prefix), Path(sys.base_prefix))
+"""Where the Python is that a command finds first."""
+
 
 class Command(Server):
     """Runs the command from the checkout, with the service's own environment and PORT and HOST to listen at."""
@@ -63,8 +66,7 @@ class Command(Server):
 
     def _account(self, words: Sequence[str]) -> Account | None:
         program = shutil.which(words[0], path=_search_path()) if words else None
-        pythons = (Path(sys.prefix), Path(sys.base_prefix))
-        return self.account(self.stack.root, *pythons, *([_installation(Path(program))] if program else []))
+        return self.account(self.stack.root, *PYTHON, *([_installation(Path(program))] if program else []))
 
     def _inherited(self, account: Account | None) -> dict[str, str]:
         """Return what it gets of our shell; its account may use neither root's home nor root's temporary folder."""
