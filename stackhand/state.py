@@ -166,6 +166,7 @@ class State:
         ownership.hand_over(self.root, compiled)
         ownership.give(self.root, self.directory)
         ownership.give(self.root, self.data)
+        ownership.give(self.root, self.config)
 
     def holder(self) -> str:
         """Return who holds the turn, as `command (pid N, since T)`."""

@@ -302,10 +302,10 @@ class Embedded(Engine):
             Failure: some of the data cannot be removed.
         """
         ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
-        shutil.rmtree(self.state.run, ignore_errors=True)
+        for made_at_each_start in (self.state.run, self.state.config):
+            shutil.rmtree(made_at_each_start, ignore_errors=True)
         if volumes:
             removal.remove(self.state.data)
-            removal.remove(self.state.config)
             removal.remove(self.state.services)
         return sorted(ran)
 

@@ -85,8 +85,10 @@ def read(name: str, folder: int, most: int) -> bytes | None:
         descriptor = os.open(name, FILE, dir_fd=folder)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    try:
+        return os.read(descriptor, most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    finally:
+        os.close(descriptor)
 
 
 def _for_readers(descriptor: int, account: Account | None, ours: int, theirs: int) -> None:
