@@ -166,10 +166,8 @@ PLANTED = {
 def plant(checkout: Checkout, target: Path) -> str:
     """Return a shell's command that puts links to a file in the place of everything below the data folders."""
     links = [checkout.state / "data" / service / name for service, names in PLANTED.items() for name in names]
-    more = [checkout.state / "config" / "redis" / "redis.conf", checkout.state / "config" / "postgres" / "pg_hba.conf"]
-    return (
-        "; ".join(f"ln -sfn {shlex.quote(str(target))} {shlex.quote(str(each))}" for each in (*links, *more)) + "; true"
-    )
+    links += [checkout.state / "config" / name for name in ("redis/redis.conf", "postgres/pg_hba.conf")]
+    return "; ".join([*(f"ln -sfn {shlex.quote(str(target))} {shlex.quote(str(each))}" for each in links), "true"])
 
 
 @pytest.fixture
