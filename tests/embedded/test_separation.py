@@ -152,6 +152,10 @@ def test_a_command_has_a_home_and_a_name_without_an_account(stack: Checkout) -> 
         (Path.home() / "kept").unlink()
         return getpass.getuser(), os.path.expanduser("~"), tempfile.gettempdir(), (stack.path / "service").is_dir()  # noqa: PTH111 - what is asked
 
+    said = stack.inv(
+        "shell", "api", stdin="echo $HOME of $PORT"
+    ).out  # a person's, who must run nothing of the service's
+    assert said == f"{Path.home()} of {stack.ports['API_PORT']}\n"
     assert as_account(uid(stack, "api"), look) == ("api", str(stack.state / "data" / "api"), "/tmp", True)
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import ownership
+from stackhand import model, ownership
 from stackhand.engines.embedded import accounts, folders
 from stackhand.engines.embedded.accounts import NUMBERS, Account
+from stackhand.engines.embedded.servers import server_for
+from stackhand.state import State
 from tests.accounts import NAME, require_root
 from tests.checkout import ROOT
 
@@ -148,6 +150,18 @@ def test_who_owns_the_data_keeps_it(folder: Path, attacker: int) -> None:
     moved = accounts.choose(folder / "api", (), found["api"])  # of one that other servers had as well
     assert [each and each.uid for each in (kept, moved)] == [found["redis"], found["api"]]
     assert found["api"] in NUMBERS
+
+
+def test_a_command_that_is_refused_a_file_is_told_what_it_may(folder: Path) -> None:
+    require_root()
+    (folder / "docker-compose.yml").write_text(
+        "name: shop\nservices: {job: {image: job, x-embedded: {command: job}}}\n"
+    )
+    stack = model.load(folder, {})
+    server = server_for(stack.services["job"], stack, State(folder))
+    [hint] = server.hints(["PermissionError: [Errno 13] Permission denied: 'cache.db'"])
+    assert hint.endswith(f"writes below {folder}/.stackhand/data/job and /tmp only")
+    assert server.hints(["no such table"]) == []
 
 
 CHOOSE = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -16,6 +17,7 @@ from stackhand.engines.embedded import folders
 from stackhand.engines.embedded.accounts import Account
 from stackhand.engines.embedded.servers.base import Program, Server, account_fields, digest_of
 
+DENIED = re.compile(r"permission denied|EACCES|EPERM|Errno 13", re.IGNORECASE)
 PYTHON = (Path(sys.prefix), Path(sys.base_prefix))
 """Where the Python is that a command finds first."""
 
@@ -63,6 +65,14 @@ class Command(Server):
         if account:
             folders.make(self.data, account)
         return self.let_through(account)
+
+    def hints(self, lines: Sequence[str]) -> list[str]:
+        """Return what the command's account may do, for one that was root's before, and is refused something."""
+        assert self.service.embedded is not None  # noqa: S101 - see server_for
+        account = self._account(_words(self.service.embedded.command))
+        if account is None or not any(DENIED.search(line) for line in lines):
+            return []
+        return [f"it runs as {account.name}: it reads what everybody may, and writes below {self.data} and /tmp only"]
 
     def _account(self, words: Sequence[str]) -> Account | None:
         program = shutil.which(words[0], path=_search_path()) if words else None
