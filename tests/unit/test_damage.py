@@ -105,7 +105,7 @@ services:
         ("postgres", f"PANIC: {FULL} pg_control", "make room on the disk of {data}, then ./inv up"),
         (
             "web",
-            'nginx: [emerg] unknown directive "x" in {data}/web/nginx.conf:12',
+            'nginx: [emerg] unknown directive "x" in {config}/web/nginx.conf:12',
             "fix web/site.template, line 12, then",
         ),
     ],
@@ -117,7 +117,7 @@ def test_each_server_of_this_machine_has_a_way_out(
     state.make()
     (state.data / "redis.damaged").mkdir()  # of another day: mv would put the folder into it
     server = server_for(stack.services[service], stack, state)
-    said = server.remedy([line.format(data=state.data)])
+    said = server.remedy([line.format(data=state.data, config=state.config)])
     assert said.startswith(next_command.format(data=state.data))
 
 

@@ -179,6 +179,7 @@ def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
     state: State, monkeypatch: pytest.MonkeyPatch, cause: BaseException
 ) -> None:
     (state.data / "postgres").mkdir()
+    (state.data / "postgres" / "PG_VERSION").write_text("16\n")
     before = {"engine": "compose", "name": "shop-1234", "services": ["postgres", "web"]}
     state.remember(**before)
     stopped: list[bool] = []

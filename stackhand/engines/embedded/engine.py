@@ -17,9 +17,9 @@ import psutil
 
 from stackhand import deadline, inherited, loglines
 from stackhand.engines import health, login
-from stackhand.engines.embedded import gate, processes, removal, status
+from stackhand.engines.embedded import folders, gate, processes, removal, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
-from stackhand.engines.embedded.servers.base import no_port
+from stackhand.engines.embedded.servers.base import account_of, no_port
 from stackhand.engines.embedded.servers.postgres import Postgres
 from stackhand.engines.embedded.supervisor import Supervisor
 from stackhand.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
@@ -164,12 +164,19 @@ class Embedded(Engine):
         Raises:
             Failure: the service does not run on this engine.
         """
-        program = self._server(service).program()
+        server = self._server(service)
+        program = server.program()
+        account = program.account or {}
+        if account:
+            server.prepare()
+        prefix = account.get("prefix", [])
+        become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
         try:
             return subprocess.run(
-                words,
+                [*prefix, *words],
                 env=program.environment,
                 cwd=program.directory,
+                **become,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -186,8 +193,11 @@ class Embedded(Engine):
             Failure: the service does not run on this engine.
         """
         program = self._server(service).program()
-        chosen = os.environ.get("SHELL") or "/bin/sh"
-        return [chosen], inherited.environment("shell") | program.environment, program.directory
+        chosen, person = os.environ.get("SHELL") or "/bin/sh", inherited.environment("shell")
+        found = person | program.environment
+        if program.account:  # what the service writes into its own home is not to be run by root
+            found |= {name: person[name] for name in ("HOME", "USER", "LOGNAME", "TMPDIR") if name in person}
+        return [chosen], found, program.directory
 
     def _server(self, service: Service) -> Server:
         if service.embedded is None:
@@ -293,6 +303,7 @@ class Embedded(Engine):
         """
         ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
         self.state.remove_run()
+        shutil.rmtree(self.state.config, ignore_errors=True)
         if volumes:
             removal.remove(self.state.data)
             removal.remove(self.state.services)
@@ -301,8 +312,8 @@ class Embedded(Engine):
     def data(self) -> list[Kept]:
         """Return the folders in which services have left something; a stray file beside them is none."""
         there = self.state.data.iterdir() if self.state.data.exists() else ()
-        folders = sorted(each for each in there if each.is_dir())
-        return [Kept(str(each.relative_to(self.state.root)), _total(each), _made(each)) for each in folders]
+        places = sorted(each for each in there if each.is_dir() and any(each.iterdir()))
+        return [Kept(str(each.relative_to(self.state.root)), _total(each), _made(each)) for each in places]
 
     def used(self) -> bool:
         """Whether there is a data folder, or a record of a process."""
@@ -333,10 +344,7 @@ class Embedded(Engine):
 
     def _write_files(self, program: Program) -> None:
         for name, content in program.files.items():
-            path = Path(name)
-            _write(path, content.encode())
-            if program.account:
-                shutil.chown(path, program.account["uid"], program.account["gid"])
+            folders.write(Path(name), content.encode(), account_of(program))
 
     def _stop(self, names: Iterable[str]) -> list[str]:
         known = self.supervisor.processes()

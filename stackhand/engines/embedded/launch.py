@@ -87,7 +87,8 @@ def main(path: str) -> None:
     account = spec["account"]
     if account:
         for output in (1, 2):  # so that the program may open /dev/stdout once it is not root any more
-            os.fchown(output, account["uid"], account["gid"])
+            if stat.S_ISFIFO(os.fstat(output).st_mode):  # supervisord's own end of it is another; no file is given away
+                os.fchown(output, account["uid"], account["gid"])
         if account["prefix"]:
             argv = account["prefix"] + argv
         else:

@@ -16,7 +16,8 @@ import msgspec
 
 from stackhand import inherited
 from stackhand.engines import damage
-from stackhand.engines.embedded.accounts import Account, choose
+from stackhand.engines.embedded import accounts
+from stackhand.engines.embedded.accounts import Account
 from stackhand.failure import ExitCode, Failure
 from stackhand.model import TARGETS, Service, Stack
 from stackhand.state import State
@@ -40,7 +41,7 @@ class Program(msgspec.Struct, kw_only=True):
         stop_signal: what ends it in peace, without SIG.
         umask: of the files it makes.
         account: see launch.py; None is ours.
-        files: configuration it reads, by path; written before it starts.
+        files: configuration it reads, by path; written before it starts, where it can read and not write.
         may_finish: whether it is done when it exits with 0.
         job: whether it is to be waited for until then.
         restart: Compose's word for whether and when it is started again.
@@ -81,6 +82,7 @@ class Server(ABC):
         self.stack = stack
         self.state = state
         self.data = state.data / service.name
+        self.configuration = state.config / service.name
 
     @abstractmethod
     def program(self) -> Program:
@@ -123,15 +125,20 @@ class Server(ABC):
             raise no_port(self.service)
         return self.service.port
 
-    def account(self, *needed: Path) -> Account | None:
-        """Return the account for this server's program and data; None is ours."""
-        return choose(self.data, (self.state.root, self.state.data, self.state.sockets, *needed))
+    named = False
+    """Whether its account must be one that has a name."""
 
-    def make_data(self, account: Account | None) -> None:
-        """Create the server's folder, for its account alone."""
-        self.data.mkdir(exist_ok=True, mode=0o700)
-        if account and self.data.stat().st_uid != account.uid:
-            _hand_over(self.data, account)
+    def account(self, *needed: Path) -> Account | None:
+        """Return the account for this service's program and data; None is ours."""
+        services = [each.name for each in self.stack.services.values() if each.embedded]
+        number = None if self.named else accounts.numbers(self.state.root, self.state.data, services)[self.service.name]
+        return accounts.choose(self.data, (self.state.data, self.state.sockets, self.state.config, *needed), number)
+
+    def let_through(self, account: Account | None) -> list[str]:
+        """Return a sentence when the account has a right of root's."""
+        if account is None or not account.blocked:
+            return []
+        return [f"{self.service.name} runs as {account.name}, with the right to pass through {account.blocked}"]
 
     def variables(self) -> dict[str, str]:
         """Return the service's environment with the addresses of its neighbours as they are on this machine."""
@@ -182,6 +189,11 @@ def no_port(service: Service) -> Failure:
     )
 
 
+def account_of(program: Program) -> Account | None:
+    """Return the account that a program was written down with, as far as its files go."""
+    return Account("", program.account["uid"], program.account["gid"]) if program.account else None
+
+
 def account_fields(account: Account | None) -> dict[str, Any] | None:
     """Return an account as launch.py wants it."""
     return {"uid": account.uid, "gid": account.gid, "prefix": list(account.prefix)} if account else None
@@ -213,6 +225,11 @@ def packaged(package: str, pattern: str, *fallbacks: str) -> Path:
     )
 
 
+def installed(program: Path) -> Path:
+    """Return the folder that a program needs, with its libraries: all packages, or where it lies itself."""
+    return next((each for each in program.parents if each.name in {"site-packages", "dist-packages"}), program.parent)
+
+
 def digest_of(files: Iterable[Path]) -> str:
     """Return a digest of names, sizes and times of change: quick, and good enough to see an edit."""
     lines = []
@@ -226,8 +243,3 @@ def _unused(folder: Path) -> Path:
     """Return where a folder can be moved: mv would put it into one that is there already."""
     names = (folder.with_name(f"{folder.name}.damaged{number}") for number in ("", *range(2, 1000)))
     return next(path for path in names if not path.exists())
-
-
-def _hand_over(folder: Path, account: Account) -> None:
-    for path in (folder, *folder.rglob("*")):
-        shutil.chown(path, account.uid, account.gid)

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stackhand.engines import health
+from stackhand.engines.embedded import folders
+from stackhand.engines.embedded.accounts import Account
 from stackhand.engines.embedded.servers import upstream
-from stackhand.engines.embedded.servers.base import Program, Server, account_fields, packaged
+from stackhand.engines.embedded.servers.base import Program, Server, account_fields, installed, packaged
 from stackhand.failure import ExitCode, Failure
 
 
@@ -32,7 +34,7 @@ class Nginx(Server):
         server = binary()
         assert self.service.embedded is not None  # noqa: S101 - see server_for
         template = Path(self.service.embedded.template or "")
-        account = self.account(server, self.stack.root / template)
+        account = self._account(server)
         given = self.variables()
         api = given.get("API_UPSTREAM", "http://127.0.0.1").strip()
         variables = given | {
@@ -44,7 +46,7 @@ class Nginx(Server):
             "RESOLVER": "" if upstream.is_number(api) else upstream.resolver(),
             "TRUST": self._trust(api, given.get("API_CA", "")),
         }
-        configuration = self.data / "nginx.conf"
+        configuration = self.configuration / "nginx.conf"
         return self.finished(
             Program(
                 name=self.service.name,
@@ -62,12 +64,19 @@ class Nginx(Server):
 
     def prepare(self) -> list[str]:
         """Make the folder nginx keeps its temporary files in."""
-        self.make_data(self.account())
-        return []
+        account = self._account(binary())
+        folders.make(self.data, account)
+        return self.let_through(account)
+
+    def _account(self, server: Path) -> Account | None:
+        assert self.service.embedded is not None  # noqa: S101 - see server_for
+        pages = (self.stack.root / (self.service.embedded.template or "")).parent
+        certificates = self.variables().get("API_CA", "")
+        return self.account(installed(server), pages, *([self.stack.root / certificates] if certificates else []))
 
     def remedy(self, lines: Sequence[str]) -> str:
         """Return what to do about a server that stopped: an error in its configuration is one of the template."""
-        pattern = re.compile(rf"\[emerg\].* in {re.escape(str(self.data))}/nginx\.conf:(\d+)")
+        pattern = re.compile(rf"\[emerg\].* in {re.escape(str(self.configuration))}/nginx\.conf:(\d+)")
         found = next((each for each in map(pattern.search, lines) if each), None)
         template = self.service.embedded.template if self.service.embedded else None
         return f"fix {template}, line {found[1]}, then ./inv up" if found else super().remedy(lines)
@@ -85,7 +94,7 @@ class Nginx(Server):
                 code=ExitCode.PREFLIGHT,
             )
         # As nginx takes it: from the folder of its configuration.
-        name = path if Path(given or path).is_absolute() else os.path.relpath(path, self.data)
+        name = path if Path(given or path).is_absolute() else os.path.relpath(path, self.configuration)
         return f'proxy_ssl_verify on; proxy_ssl_trusted_certificate "{name}";'
 
     def _rendered(self, template: Path, variables: dict[str, str]) -> str:

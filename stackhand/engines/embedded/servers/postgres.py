@@ -13,17 +13,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stackhand import ownership
 from stackhand.engines import damage, health, login
-from stackhand.engines.embedded import accounts
-from stackhand.engines.embedded.servers.base import Program, Server, account_fields, packaged
+from stackhand.engines.embedded import accounts, folders
+from stackhand.engines.embedded.servers.base import Program, Server, account_fields, installed, packaged
 from stackhand.failure import ExitCode, Failure
 
 MAJOR = "16"
 BOOTSTRAP = "postgres"
 
 HOST_RULES = """\
-# Written by Stackhand at each start. The socket lies in a folder that only this account may enter.
-local all all trust
+# Written by Stackhand at each start. Over the socket, the system says who asks.
+local all all peer map=stackhand
 host all all 127.0.0.1/32 scram-sha-256
 """
 
@@ -37,6 +38,7 @@ class Postgres(Server):
     """Runs postgres on a data folder that it makes when there is none."""
 
     new = False
+    named = True
 
     @property
     def sockets(self) -> Path:
@@ -46,7 +48,7 @@ class Postgres(Server):
     @cached_property
     def owner(self) -> accounts.Account | None:
         """The account that runs it; None is ours."""
-        return self.account(binary())
+        return self.account(installed(binary()))
 
     def tool(self, name: str) -> str:
         """Return the path of psql, pg_dump and their like."""
@@ -59,6 +61,9 @@ class Postgres(Server):
             "port": str(self.port),
             "unix_socket_directories": str(self.sockets),
             "unix_socket_permissions": "0700",
+            # Not in the data folder, where whoever has the server can replace them.
+            "hba_file": str(self.configuration / "pg_hba.conf"),
+            "ident_file": str(self.configuration / "pg_ident.conf"),
             "shared_buffers": "32MB",
             "log_timezone": "UTC",
             "log_line_prefix": "%m [%p] ",
@@ -88,7 +93,7 @@ class Postgres(Server):
                 stop_signal="INT",
                 umask=0o077,
                 account=account_fields(self.owner),
-                files={str(self.data / "pg_hba.conf"): HOST_RULES},
+                files={options["hba_file"]: HOST_RULES, options["ident_file"]: self._superusers()},
             )
         )
 
@@ -98,20 +103,13 @@ class Postgres(Server):
         Raises:
             Failure: initdb fails, or the folder is no data folder of this version.
         """
-        self.sockets.mkdir(exist_ok=True, mode=0o700)
-        if self.owner:
-            shutil.chown(self.sockets, self.owner.uid, self.owner.gid)
-        notes = []
-        if self.owner and self.owner.blocked:
-            notes.append(
-                f"{self.service.name} runs as {self.owner.name}, with the right to pass through {self.owner.blocked}"
-            )
+        folders.make(self.sockets, self.owner)
+        notes = self.let_through(self.owner)
         if not self.data.exists() or not any(self.data.iterdir()):
             self._initialise()
             self.new = True
             return [*notes, f"{self.service.name}: new data folder"]
-        version = self.data / "PG_VERSION"
-        found = version.read_text(encoding="ascii", errors="replace").strip() if version.exists() else "no"
+        found = self._version()
         if found != MAJOR:
             what = f"a data folder of PostgreSQL {found}" if found.isdigit() else "no readable data folder"
             raise Failure(
@@ -172,6 +170,15 @@ class Postgres(Server):
             ssl_context=False,
         )
 
+    def _superusers(self) -> str:
+        """Return which accounts may be the superuser over the socket: that of who runs ./inv, and the server's."""
+        names = {ownership.account(), self.owner.name if self.owner else ownership.account()}
+        return "".join(f'stackhand "{name}" {BOOTSTRAP}\n' for name in sorted(names))
+
+    def _version(self) -> str:
+        with folders.opened(self.data) as folder:
+            return (folders.read("PG_VERSION", folder, 16) or b"no").decode("ascii", "replace").strip()
+
     def _initialise(self) -> None:
         """Make the data folder beside its place and move it there whole: a killed initdb leaves nothing half made."""
         if not self.owner and not accounts.has_name(os.getuid()):
@@ -185,9 +192,7 @@ class Postgres(Server):
         if not self.data.is_mount():
             draft = self.data.with_name(f"{self.data.name}.new")
             shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(mode=0o700)
-        if self.owner:
-            shutil.chown(draft, self.owner.uid, self.owner.gid)
+        folders.make(draft, self.owner)
         # The role that owns everything has a name of its own, so that POSTGRES_USER may change.
         said = accounts.run(
             self.owner,
@@ -197,7 +202,7 @@ class Postgres(Server):
                 f"--username={BOOTSTRAP}",
                 "--encoding=UTF8",
                 "--no-locale",
-                "--auth-local=trust",
+                "--auth-local=reject",
                 "--auth-host=scram-sha-256",
                 "--no-sync",
                 "--no-instructions",

