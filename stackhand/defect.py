@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from datetime import UTC, datetime
 
-from stackhand import ROOT
+from stackhand import ROOT, redaction
 from stackhand.failure import Failure
 
 
@@ -20,7 +20,8 @@ def of(doing: str, error: Exception) -> Failure:
     where = "its traceback could not be written"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        path.touch(0o600)
+        path.write_text(redaction.current().text("".join(traceback.format_exception(error))), encoding="utf-8")
         where = f"traceback: {path.relative_to(ROOT)}"
     except OSError:
         pass
