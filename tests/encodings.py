@@ -58,3 +58,5 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     },
 }
 """By name: a function that writes a text so."""
+AS_A_WORD = [name for name in ENCODINGS if " behind " not in name and name != "base64 in lines"]
+"""Those in which no letters stand beside the text."""
