@@ -14,6 +14,8 @@ from functools import lru_cache, partial
 
 DEPTH = 3
 """How many encodings may lie over each other: JSON in a URL in base64."""
+MOST, MOST_MORE = 1 << 20, 40
+"""Characters of all views together: so many, and so many times those of the text. Logs have five times as many."""
 SHORTEST = 6
 """Characters; what is shorter is not looked for in binary encodings, where all text means something."""
 PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
@@ -81,15 +83,16 @@ def views(text: str, reach: int) -> Iterator[View]:
         text: the text.
         reach: how many characters around what is encoded may belong to it; the rest is in the view before that.
     """
-    layer, seen = [View(text)], {text}
+    layer, seen, room = [View(text)], {text}, MOST_MORE * len(text) + MOST
     for _ in range(DEPTH):
         yield from layer
         decoded = [made for view in layer for decode in DECODERS if (made := decode(view, reach))]
         layer = []
         for view in decoded:
-            if view.text not in seen:
+            if view.text not in seen and room > 0:
                 seen.add(view.text)
                 layer.append(view)
+                room -= len(view.text)
     yield from layer
 
 

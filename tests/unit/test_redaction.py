@@ -14,7 +14,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from stackhand import action, console, defect, loglines, ndjson, redaction
+from stackhand import action, console, defect, loglines, ndjson, notes, redaction
 from stackhand.failure import Failure
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
@@ -272,6 +272,14 @@ def test_nothing_leaves_the_process_with_a_known_secret(
 def test_what_programs_go_by_is_not_redacted_by_its_name(here: Path) -> None:
     kept = json.loads(written({"token": "0f0f", "secrets": "1a", "services": {"api": {"key": "k"}}}))
     assert kept == {"token": "0f0f", "secrets": "1a", "services": {"api": {"key": "k"}}}
+
+
+def test_a_note_for_the_page_has_no_known_secret(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[str] = []
+    monkeypatch.setattr(notes.Database, "running", lambda: None)
+    monkeypatch.setattr(notes, "_set", lambda _database, _incident, text: noted.append(text) or "database")
+    notes.note("12", "the password: from-env-2 was wrong")
+    assert noted == ["the password: <DB_PASSWORD redacted> was wrong"]
 
 
 def test_a_secret_that_up_makes_is_known_at_once(here: Path) -> None:
