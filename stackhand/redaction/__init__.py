@@ -147,7 +147,7 @@ def remember() -> None:
     redactor = current()
     if redactor.former:
         with suppress(OSError):  # such as a disk that is full, which those who need it tell of
-            redactor.former.remember(redactor.secrets.values)
+            redactor.former.remember(redactor.secrets.lasting())
 
 
 def _stamps() -> list[tuple[str, int]]:

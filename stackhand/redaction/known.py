@@ -26,6 +26,7 @@ SHORTEST_NUMBER = 8
 """Digits: shorter ones are a part of times and ports."""
 SHORTEST_LINE = 16
 """Characters of a line of a longer secret, such as a key, that says enough alone."""
+LONGEST_REMEMBERED = 128
 LARGEST_FILE = 1 << 16
 COMMON = re.compile(
     "compose|database|default|development|docker|embedded|health|localhost|password|postgres|postgresql|"
@@ -47,12 +48,23 @@ class Known:
         names: of all of them, also of those that are looked for only behind their name.
         weak: the names of those, too short or too common.
         common: words that are no secrets, so that a secret that is one of them is weak.
+        foreign: the values that only the shell has, and that no file of the checkout names.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     weak: set[str] = field(default_factory=set)
     common: set[str] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)
+
+    def lasting(self) -> dict[str, str]:
+        """Return what the logs of services may have later on: not what is the shell's own, nor long keys and tokens."""
+        keys = [value for value in self.values if "\n" in value]
+        return {
+            value: name
+            for value, name in self.values.items()
+            if len(value) <= LONGEST_REMEMBERED and value not in self.foreign and not any(value in key for key in keys)
+        }
 
     def add(self, name: str, value: str, *, named: bool = False) -> None:
         """Add a secret, the password in it when it is a URL, and its lines when it has several.
@@ -89,9 +101,6 @@ def of(root: Path, *, doubtful: bool = False) -> Known:
     """
     found = Known()
     variables = _of_settings(root, found, doubtful=doubtful)
-    for name, value in os.environ.items():
-        if patterns.is_secret(name) and len(value) >= SHORTEST_SECRET:
-            found.add(name, value)
     nodes = [node for path in sorted(root.glob(passthrough.FILES)) for node in _nodes(_read(path))]
     found.common.update(_names_of_services(nodes))
     for node in nodes:
@@ -99,6 +108,11 @@ def of(root: Path, *, doubtful: bool = False) -> Known:
             found.add(name, value)
     for name, value in _of_running(root / ".stackhand" / "services"):
         found.add(name, value)
+    own = set(found.values)
+    for name, value in os.environ.items():
+        if patterns.is_secret(name) and len(value) >= SHORTEST_SECRET:
+            found.add(name, value)
+    found.foreign = found.values.keys() - own
     return found
 
 

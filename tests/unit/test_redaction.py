@@ -169,6 +169,7 @@ def test_secrets_are_known_from_settings_compose_files_what_they_name_and_the_sh
     assert "plain-text-1" not in known.of(project, doubtful=True).values
     assert "doubtful-1" not in known.of(project).values
     assert "doubtful-1" in known.of(project, doubtful=True).values
+    assert "from-aws_secret_access_key-1" not in known.of(project).lasting()
 
 
 @pytest.mark.parametrize("old", [OLD, "two words!", "Xk3v9sQ2LmT7bZ-pR8wN5yHc"])
@@ -185,6 +186,14 @@ def test_a_former_secret_is_found_by_its_fingerprint_alone(project: Path, old: s
         shown = redactor.text(f"login as ann:{written} refused")
         assert "<former DB_PASSWORD redacted>" in shown, encoding
         assert written.strip() not in shown, encoding
+
+
+def test_fingerprints_of_another_key_redact_nothing(project: Path) -> None:
+    Former(project).remember({OLD: "DB_PASSWORD"})
+    (project / ".stackhand" / "key").unlink()
+    assert Redactor.of(project).text(f"({OLD})") == f"({OLD})"
+    Former(project).remember({OLD: "DB_PASSWORD"})
+    assert Redactor.of(project).text(f"({OLD})") == "(<former DB_PASSWORD redacted>)"
 
 
 def test_present_secrets_are_not_looked_for_as_former_ones(project: Path) -> None:
