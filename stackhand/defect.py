@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from datetime import UTC, datetime
 
-from stackhand import ROOT, redaction
+from stackhand import ROOT
 from stackhand.failure import Failure
 
 
@@ -16,6 +16,8 @@ def of(doing: str, error: Exception) -> Failure:
         doing: the verb or the step that met it.
         error: what was met.
     """
+    from stackhand import redaction  # which reads YAML, and there is rarely a defect
+
     path = ROOT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
     where = "its traceback could not be written"
     try:
