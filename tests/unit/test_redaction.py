@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -19,7 +20,7 @@ from stackhand.failure import Failure
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known
-from stackhand.release import report, store
+from stackhand.release import built, report, store
 from stackhand.release.retry import ONCE
 from tests.encodings import AS_A_WORD, ENCODINGS
 
@@ -225,18 +226,22 @@ def crashed(text: str, here: Path) -> str:
     return (here / told.removeprefix("traceback: ")).read_text()
 
 
-def written(content: dict[str, Any]) -> str:
-    """Return what the bucket is given."""
-    bodies: list[bytes] = []
+def bucket(kept: dict[str, bytes]) -> store.Store:
+    """Return a store that keeps what the bucket is given."""
 
     def put(**words: Any) -> dict[str, str]:
-        bodies.append(words["Body"])
+        kept[words["Key"]] = words["Body"]
         return {"ETag": "1"}
 
     made = store.Store.__new__(store.Store)
     made.bucket, made.s3, made.retry = "b", SimpleNamespace(put_object=put), ONCE
-    made.write("x.json", content)
-    return bodies[0].decode()
+    return made
+
+
+def written(content: dict[str, Any]) -> str:
+    kept: dict[str, bytes] = {}
+    bucket(kept).write("x.json", content)
+    return kept["x.json"].decode()
 
 
 def ndjson_of(act: Callable[[ndjson.Lines], object], capsys: pytest.CaptureFixture[str]) -> str:
@@ -281,6 +286,20 @@ def test_nothing_leaves_the_process_with_a_known_secret(
 def test_what_programs_go_by_is_not_redacted_by_its_name(here: Path) -> None:
     kept = json.loads(written({"token": "0f0f", "secrets": "1a", "services": {"api": {"key": "k"}}}))
     assert kept == {"token": "0f0f", "secrets": "1a", "services": {"api": {"key": "k"}}}
+
+
+def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[str, bytes] = {}
+    monkeypatch.setattr(built.sbom, "of", lambda *_: {"name": "from-env-2"})
+    monkeypatch.setattr(built.docker, "run", lambda *_: SimpleNamespace(stdout="sha256:0f"))
+    made = bucket(kept)
+    monkeypatch.setattr(made, "read", lambda _key: None)
+    built.Record(made, "c0ffee").note("api", "api:c0ffee")
+    bill, record = (kept[f"releases/images/c0ffee{ending}.json"] for ending in ("/api.cdx", ""))
+    assert json.loads(bill) == {"name": "<DB_PASSWORD redacted>"}
+    assert json.loads(record)["images"]["api"]["sbom"] == f"sha256:{hashlib.sha256(bill).hexdigest()}"
 
 
 def test_a_note_for_the_page_has_no_known_secret(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
