@@ -101,7 +101,7 @@ def doctor(c: Context, json: bool = False) -> None:
 
 @task
 def support(c: Context) -> None:
-    """Write one file with all that a helper needs, without secrets."""
+    """Write a support bundle; known secrets are redacted."""
     from stackhand import support as module
 
     module.support()

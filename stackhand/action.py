@@ -16,7 +16,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from stackhand import ROOT, defect, engines, model, ownership, settings
+from stackhand import ROOT, console, defect, engines, model, ownership, redaction, settings
 from stackhand.aws import errors
 from stackhand.console import COUNTS_EVERY
 from stackhand.engines.engine import Engine
@@ -92,7 +92,7 @@ class Action(ActionBase):  # type: ignore[misc]
             self._tell({"event": "progress", "text": text, "kept": kept})
         elif text != self._told:
             with suppress(OSError):  # Ansible was killed; its worker may have something to finish
-                Display().display(f"  · {text}")
+                Display().display(f"  · {console.redacted(text)}")
         self._told = text
 
     def tell_step(self, step: dict[str, Any], *, changed: bool) -> None:
@@ -119,6 +119,7 @@ class Action(ActionBase):  # type: ignore[misc]
 
 
 def _failed(failure: Failure) -> dict[str, Any]:
+    failure = redaction.current().failure(failure)  # Ansible shows results as well, to who asks with -vvv
     return {"failed": True, "msg": failure.text(), "failure": failure.to_dict()}
 
 

@@ -54,7 +54,7 @@ def _converse(port: int, password: str) -> None:
             if words in (["exit"], ["quit"]):
                 return
             if words:
-                console.say(_shown(connection.execute_command(*words)))  # type: ignore[no-untyped-call]
+                console.show(_shown(connection.execute_command(*words)))  # type: ignore[no-untyped-call]
         except (redis.RedisError, ValueError) as error:
             console.say(f"(error) {error}")
 

@@ -78,7 +78,7 @@ class Reporter:
     def progress(self, text: str) -> None:
         """Show how far the present step is: in the live view, or as a line of its own."""
         if self.live is not None:
-            self.live.update(self.live.task_ids[0], description=text)
+            self.live.update(self.live.task_ids[0], description=redacted(text))
         elif text != self._told:
             self.line(f"{glyph('note'):>3} {text}")
         self._told = text
@@ -106,6 +106,7 @@ class Reporter:
 
     def line(self, text: str, style: str = "") -> None:
         """Write a line; a stream that takes nothing stops no work, and is told of at the end (`streams.finish`)."""
+        text = redacted(text)
         with suppress(OSError):
             if self.rich is not None:
                 self.rich.print(text, style=style or None, soft_wrap=False)
@@ -114,7 +115,10 @@ class Reporter:
 
     def failure(self, failure: Failure) -> None:
         """Write the paragraph that says what failed, why, and what to do next."""
+        from stackhand import redaction
+
         self.stop()
+        failure = redaction.current().failure(failure)
         self.line(f"{glyph('failed'):>3} {failure.what}", "bold red")
         for line in failure.evidence:
             self.line(f"    {readable(line)}")
@@ -145,7 +149,7 @@ def table(rows: Sequence[Sequence[str]], headings: Sequence[str], styles: Mappin
     for number, heading in enumerate(headings, 1):
         shown.add_column(heading, overflow="fold", no_wrap=number < len(headings))
     for row in rows:
-        shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
+        shown.add_row(*(Text(redacted(cell), style=styles.get(cell, "")) for cell in row))
     console = rich_console(sys.stdout)
     with console.capture() as drawn:
         console.print(Padding(shown, (0, 0, 0, indent), expand=False))
@@ -153,19 +157,33 @@ def table(rows: Sequence[Sequence[str]], headings: Sequence[str], styles: Mappin
         print(line.rstrip())
 
 
-def document(found: Mapping[str, Any]) -> None:
-    """Write one JSON document on stdout: all that a verb with --json says there."""
-    print(json.dumps(found, indent=2, ensure_ascii=False))
+def document(found: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Write one JSON document on stdout: all that a verb with --json says there; without `indent` on one line."""
+    from stackhand import redaction
+
+    print(json.dumps(redaction.current().data(found), indent=indent, ensure_ascii=False), flush=True)
 
 
 def say(text: str) -> None:
     """Write a sentence on stdout."""
+    print(redacted(text), flush=True)
+
+
+def show(text: str) -> None:
+    """Write on stdout what somebody has asked to see as it is: a log, a value in the cache."""
     print(text, flush=True)
 
 
 def tell(text: str) -> None:
     """Write a sentence on stderr: what is no result of the verb."""
-    streams.report(text)
+    streams.report(redacted(text))
+
+
+def redacted(text: str) -> str:
+    """Return a text without the secrets that are known in this checkout."""
+    from stackhand import redaction  # which reads YAML, and the verbs that only complete a word do not
+
+    return redaction.current().text(text) if text.strip() else text
 
 
 def readable(line: str) -> str:

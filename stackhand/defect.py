@@ -16,11 +16,13 @@ def of(doing: str, error: Exception) -> Failure:
         doing: the verb or the step that met it.
         error: what was met.
     """
+    from stackhand import redaction  # which reads YAML, and there is rarely a defect
+
     path = ROOT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
     where = "its traceback could not be written"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        private.write(path, "".join(traceback.format_exception(error)))
+        private.write(path, redaction.current().text("".join(traceback.format_exception(error))))
         where = f"traceback: {path.relative_to(ROOT)}"
     except OSError:
         pass

@@ -16,6 +16,7 @@ from stackhand import (
     otherengine,
     packages,
     playbook,
+    redaction,
     settings,
     verification,
 )
@@ -107,6 +108,7 @@ def restart(*, services: Sequence[str]) -> None:
         names = [name for name in engine.services() if not wished or name in wished]
         if not engine.runs():
             raise not_running(state)
+        redaction.remember()
         with interruption.reported("restart"):
             _restart(engine, names)
 

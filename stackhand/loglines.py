@@ -64,13 +64,15 @@ def tail(path: Path, lines: int) -> list[str]:
     """
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            start = max(0, path.stat().st_size - TAIL_BYTES)
+            file.seek(start)
             text = file.read().decode("utf-8", "replace")
     except PermissionError:
         raise
     except OSError:
         return []
-    return text.splitlines()[-lines:]
+    whole = text.splitlines()
+    return whole[1 if start and len(whole) > 1 else 0 :][-lines:]  # the first one may have lost its begin
 
 
 def merged(logs: Sequence[Sequence[Line]]) -> list[Line]:

@@ -81,7 +81,7 @@ def writer(names: Sequence[str]) -> Callable[[str, str], None]:
     width = max(map(len, names))
     prefix = len(names) > 1
     if not sys.stdout.isatty():
-        return lambda name, text: console.say(f"{name:<{width}} | {text}" if prefix else text)
+        return lambda name, text: console.show(f"{name:<{width}} | {text}" if prefix else text)
     from rich.text import Text
 
     rich = console.rich_console(sys.stdout)

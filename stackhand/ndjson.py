@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from stackhand import redaction
 from stackhand.console import Reporter
 from stackhand.failure import Failure
 
@@ -49,4 +50,5 @@ class Lines(Reporter):
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Write one line."""
-        print(json.dumps(document, ensure_ascii=False), file=self.stream, flush=True)
+        shown = redaction.current().data(document)
+        print(json.dumps(shown, ensure_ascii=False), file=self.stream, flush=True)

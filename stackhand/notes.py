@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 
-from stackhand import console
+from stackhand import console, redaction
 from stackhand.database import Database
 from stackhand.failure import ExitCode, Failure
 
@@ -28,7 +28,7 @@ def note(incident: str, text: str) -> None:
     Raises:
         Failure: there is no such incident, or the text is too long.
     """
-    text = text.strip()
+    text = redaction.current().content(text.strip())  # the page shows it to everybody
     if len(text) > LONGEST:
         raise Failure(f"A note may have {LONGEST} characters, but this has {len(text)}.", code=ExitCode.USAGE)
     database = Database.running()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 import time
 from typing import Any
@@ -115,7 +114,7 @@ def _watch(*, json: bool) -> None:
     while True:
         found = snapshot()
         if json:
-            console.say(json_module.dumps(found, ensure_ascii=False))
+            console.document(found, indent=None)
         else:
             if clear:
                 sys.stdout.write("\x1b[H\x1b[2J")

@@ -1,4 +1,4 @@
-"""`./inv support`: one file that says everything somebody needs to help, and no secret."""
+"""`./inv support`: one file that says everything somebody needs to help; known secrets are redacted."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import subprocess
 import sys
 import traceback
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from typing import Any
 
-from stackhand import ROOT, console, doctor, dotenv, engines, inherited, schema, settings, status
+from stackhand import ROOT, console, doctor, dotenv, engines, inherited, redaction, schema, settings, status
 from stackhand.engines.engine import Engine
 from stackhand.failure import Failure
 from stackhand.loglines import tail
 from stackhand.program import VERSION
+from stackhand.redaction import Redactor
 from stackhand.state import State
-from stackhand.values import SHORTEST_SECRET, may_be_shown
+from stackhand.values import may_be_shown
 
 LINES_OF_A_LOG = 2_000
-MASK = "********"
-SHORTEST_MASKED = 4
-"""Of a given secret, which may be short; what is still shorter would be found in every other word."""
+LARGEST_PART = 1 << 20
+"""Characters; of a longer one the end is kept."""
 EXAMPLE = ROOT / ".env.example"
 
 
@@ -38,27 +38,34 @@ def support() -> None:
     state.make()
     path = state.directory / f"support-{datetime.now(UTC):%Y%m%dT%H%M%S}.zip"
     draft = path.with_suffix(".tmp")
-    secrets = _secrets()
+    redaction.remember()
+    redactor = Redactor.of(ROOT, doubtful=True)
     try:
         draft.touch(0o600)
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
-            for name, part in _parts(state):
-                file.writestr(name, _masked(_text(part), secrets))
+            for name, part in _parts(state, redactor):
+                file.writestr(name, redactor.text(_end(_text(part))))
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
     console.say(
-        f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB, no secrets; look into it, then attach it"
+        f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB, known secrets are redacted; "
+        "look into it, then attach it"
     )
+    if redactor.weak:
+        console.say(
+            f"too short or common to be looked for but behind their names: {', '.join(redactor.weak)}; "
+            "look for these yourself"
+        )
 
 
 Part = Callable[[], str]
 
 
-def _parts(state: State) -> Iterator[tuple[str, Part]]:
-    yield "versions.json", lambda: json.dumps(_versions(), indent=2)
-    yield "doctor.json", lambda: json.dumps([asdict(check) for check in doctor.examine()], indent=2)
-    yield "status.json", lambda: json.dumps(status.snapshot(), indent=2)
+def _parts(state: State, redactor: Redactor) -> Iterator[tuple[str, Part]]:
+    yield "versions.json", lambda: _json(_versions(), redactor)
+    yield "doctor.json", lambda: _json([asdict(check) for check in doctor.examine()], redactor)
+    yield "status.json", lambda: _json(status.snapshot(), redactor)
     yield "settings.env", _settings
     for path in (ROOT / "docker-compose.yml", state.directory / "supervisord.conf", state.file):
         if path.exists():
@@ -81,10 +88,16 @@ def _text(part: Part) -> str:
         return traceback.format_exc()
 
 
-def _masked(text: str, secrets: Sequence[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return text
+def _json(document: Any, redactor: Redactor) -> str:
+    return json.dumps(redactor.data(document), indent=2)
+
+
+def _end(text: str) -> str:
+    """Return the end of a long text, from the begin of a line: half a secret would not be known."""
+    if len(text) <= LARGEST_PART:
+        return text
+    begin, _, rest = text[-LARGEST_PART:].partition("\n")
+    return rest or f"(a line of {len(text)} characters is left out)\n" if begin else rest
 
 
 def _end_of(path: Path) -> str:
@@ -123,34 +136,5 @@ def _settings() -> str:
     values, problems = dotenv.parse(path.read_text(encoding="utf-8", errors="replace"))
     entries = schema.read(EXAMPLE)
     shown = {key for key, value in values.items() if key in entries and may_be_shown(entries[key].kind, value)}
-    lines = [f"{key}={value if key in shown else MASK}" for key, value in values.items()]
+    lines = [f"{key}={value if key in shown else f'<{key} redacted>'}" for key, value in values.items()]
     return "\n".join([*lines, *(f"# line {each.line}: {each.key} {each.message}" for each in problems)]) + "\n"
-
-
-def _secrets() -> list[str]:
-    """Return the secrets' values, to be found wherever they may stand: as they are, as in JSON, as in a URL.
-
-    Of a setting that the example does not know nobody has said whether it is one.
-    """
-    path = ROOT / ".env"
-    text = path.read_text(encoding="utf-8", errors="replace") if settings.present(path) else ""
-    values, _ = dotenv.parse(text)
-    entries = schema.read(EXAMPLE)
-    found: set[str] = set()
-    for key in {*values, *entries}:
-        entry = entries.get(key)
-        shortest = SHORTEST_MASKED if entry else SHORTEST_SECRET
-        for value in (values.get(key, ""), os.environ.get(key, "")):
-            if entry is None or not may_be_shown(entry.kind, value):
-                found |= {each for each in (value, *_passwords(value)) if len(each) >= shortest}
-    forms = {form for value in found for form in (value, json.dumps(value)[1:-1], quote(value, safe=""))}
-    return sorted(forms, key=len, reverse=True)
-
-
-def _passwords(url: str) -> list[str]:
-    """Return the password in a URL, as it stands there and as it is meant: a log may have it alone."""
-    try:
-        password = urlsplit(url).password or ""
-    except ValueError:
-        return []
-    return [password, unquote(password)]

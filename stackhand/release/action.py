@@ -8,7 +8,7 @@ import os
 from abc import abstractmethod
 from typing import Any
 
-from stackhand import environments, packages
+from stackhand import environments, packages, redaction
 from stackhand.action import Action
 from stackhand.aws import errors, session
 from stackhand.failure import ExitCode, Failure
@@ -92,7 +92,7 @@ class ReleaseAction(Action):
             self._tell({"event": "failure", "failure": found.to_dict()})
         elif INTERRUPTED_TO in os.environ:
             with contextlib.suppress(OSError):
-                os.write(int(os.environ[INTERRUPTED_TO]), (found.text() + "\n").encode())
+                os.write(int(os.environ[INTERRUPTED_TO]), (redaction.current().failure(found).text() + "\n").encode())
 
 
 def _give_back(context: Context) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from stackhand import redaction
 from stackhand.engines.compose import docker
 from stackhand.failure import ExitCode, Failure
 from stackhand.release import manifest, releases, sbom
@@ -57,7 +58,7 @@ class Record:
 
     def note(self, name: str, image: str) -> None:
         """Record an image of this machine, with its bill of materials, before anybody can have it."""
-        bill = sbom.of(image, name, self.commit)
+        bill = redaction.current().data(sbom.of(image, name, self.commit), names=False)  # as the bucket is given it
         digest = f"sha256:{hashlib.sha256(sbom.body(bill)).hexdigest()}"
         built = docker.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
         self.store.write(f"{FOLDER}{self.commit}/{name}.cdx.json", bill)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
+from stackhand import ROOT, redaction
 from stackhand.aws.errors import message_of
 from stackhand.environments import Environment
 from stackhand.release import logs, stopped
@@ -108,7 +108,7 @@ def keep(release: str, lines: Sequence[str]) -> Path:
     state = State(ROOT)
     state.make()
     path = state.logs / f"release-{release}.txt"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("\n".join(redaction.current().lines(lines)) + "\n", encoding="utf-8")
     return path.relative_to(ROOT)
 
 

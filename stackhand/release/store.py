@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
+from stackhand import redaction
 from stackhand.aws.diagnosis import Kind
 from stackhand.aws.errors import code_of, diagnose, failure
 from stackhand.environments import Environment
@@ -93,6 +94,7 @@ class Store:
             Failure: the bucket cannot be written.
         """
         condition = {"IfNoneMatch": "*"} if new else {"IfMatch": etag} if etag else {}
+        content = redaction.current().data(content, names=False)  # its readers go by the rest
         body = json.dumps(content, indent=2, sort_keys=True).encode()
         try:
             put = partial(self.s3.put_object, Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")

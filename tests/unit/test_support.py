@@ -1,4 +1,4 @@
-"""What `./inv support` takes for a secret."""
+"""What `./inv support` says of the settings and of its own redaction."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from stackhand import support
+from stackhand.redaction import Redactor
 
 
-def test_short_given_secrets_and_passwords_in_urls_are_masked_wherever_they_stand(
+def test_settings_are_shown_by_their_type_and_given_secrets_redacted_wherever_they_stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(support, "ROOT", tmp_path)
@@ -19,9 +20,21 @@ def test_short_given_secrets_and_passwords_in_urls_are_masked_wherever_they_stan
         "# type: url\nSHOP_URL=\n\n# type: text\nA=\n"
     )
     (tmp_path / ".env").write_text(
-        "PIN=4711\nMAIL_URL=smtp://ann:a%2Fword@mail.example.org\nSHOP_URL=https://ann:other@example.org\nA=plain\n"
+        "PIN=4711\nMAIL_URL=smtp://ann:a%2Fword@mail.example.org\nSHOP_URL=https://ann:other1@example.org\nA=plain\n"
     )
-    log = "pin 4711, password a/word, url smtp://ann:a%2Fword@mail.example.org, shop other, plain"
-    masked = support._masked(log, support._secrets())
-    assert masked == "pin ********, password ********, url ********, shop ********, plain"
-    assert support._settings() == "PIN=********\nMAIL_URL=********\nSHOP_URL=********\nA=plain\n"
+    redactor = Redactor.of(tmp_path, doubtful=True)
+    log = "PIN: 4711, password a/word, url smtp://ann:a%2Fword@mail.example.org, shop other1, plain"
+    shown = (
+        "PIN: <PIN redacted>, password <MAIL_URL redacted>, url <MAIL_URL redacted>, shop <SHOP_URL redacted>, plain"
+    )
+    assert redactor.text(log) == shown
+    assert redactor.weak == ["PIN"]
+    assert support._settings() == (
+        "PIN=<PIN redacted>\nMAIL_URL=<MAIL_URL redacted>\nSHOP_URL=<SHOP_URL redacted>\nA=plain\n"
+    )
+
+
+def test_a_long_part_is_cut_at_the_begin_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(support, "LARGEST_PART", 12)
+    assert support._end("secret-1234\nlast line\n") == "last line\n"
+    assert support._end("a line without an end") == "(a line of 21 characters is left out)\n"

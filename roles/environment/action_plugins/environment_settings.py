@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import ROOT, settings
+from stackhand import ROOT, redaction, settings
 from stackhand.action import Action, step
 
 
@@ -14,5 +14,7 @@ class ActionModule(Action):
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - has no options
         """Have valid settings."""
         found = settings.ensure(ROOT, check=check)
+        if not check:
+            redaction.remember()
         words = f"{len(found.values)} values in .env" if not found.notes else found.notes[0]
         return {"changed": found.changed, "step": step("settings", words, notes=list(found.notes[1:]))}
