@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from stackhand.model import Service
@@ -19,6 +20,23 @@ REFUSALS = {
     "28P01": r'password authentication failed|role ".*" does not exist',
 }
 """The SQLSTATE of a refusal by psql's words, which do not say it."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """As whom to connect.
+
+    Args:
+        user: the role.
+        password: never printed.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+
+SUPERUSER = Login("", "")
+"""Whoever is the server's superuser: the toolkit alone, over the local socket where the server is a process here."""
 
 
 def wanted(service: Service) -> tuple[str, str, str]:

@@ -172,6 +172,15 @@ class Postgres(Server):
             ssl_context=False,
         )
 
+    def connection(self, as_whom: login.Login | None) -> dict[str, str]:
+        """Return what libpq needs to know to connect: the superuser exists on the local socket only."""
+        port = {"PGPORT": str(self.port)}
+        if as_whom == login.SUPERUSER:
+            return {"PGHOST": str(self.sockets), "PGUSER": BOOTSTRAP, **port}
+        user, password, _ = login.wanted(self.service)
+        chosen = as_whom or login.Login(user, password)
+        return {"PGHOST": "127.0.0.1", "PGUSER": chosen.user, "PGPASSWORD": chosen.password, **port}
+
     def _initialise(self) -> None:
         """Make the data folder beside its place and move it there whole: a killed initdb leaves nothing half made."""
         if not self.owner and not accounts.has_name(os.getuid()):
