@@ -186,7 +186,8 @@ class Database:
             draft.rename(beside)
             draft.touch(0o600)
             with draft.open("wb") as file:
-                self.run("pg_dump", "--format=custom", to=file)
+                # an owner may not read what other roles have in it, nor subscriptions
+                self.superuser().run("pg_dump", "--format=custom", to=file)
             draft.rename(path)
         finally:
             draft.unlink(missing_ok=True)

@@ -75,16 +75,22 @@ def _groups_first(names: Iterable[str], found: Outside, present: Container[str])
 def _make_role(server: Database, name: str, found: Outside, made: Container[str]) -> str:
     known = found.roles.get(name)
     if known is None:
-        server.sql(f"CREATE ROLE {quoted(name)}")
+        server.sql(f"CREATE ROLE {quoted(name)}", *_administered(server, name))
         return f"role {name} is made without login and memberships"
     vet = vetted.role(name, known.statements, made)
-    server.sql(vet.create)
+    server.sql(vet.create, *_administered(server, name))
     refused = [*vet.refused]
     for key, statement in vet.settings.items():
         refused += _set(server, key, statement)
     refused += [line for each in vet.groups for line in server.attempt_sql(each)]
     login = f" without its password: ALTER ROLE {quoted(name)} PASSWORD '...' sets one" if known.login else ""
     return "; ".join([f"role {name} is made again{login}", *refused])
+
+
+def _administered(server: Database, name: str) -> list[str]:
+    """Return the statement after which an owner that is no superuser may change a role, as if it had made it."""
+    plain = f"SELECT 1 FROM pg_roles WHERE rolname = {literal(server.owner)} AND NOT rolsuper"  # noqa: S608 - quoted
+    return [f"GRANT {quoted(name)} TO {quoted(server.owner)} WITH ADMIN OPTION"] if server.sql(plain) else []
 
 
 def _set(server: Database, key: str, statement: str) -> list[str]:
