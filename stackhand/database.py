@@ -308,6 +308,8 @@ def restore(name: str, *, yes: bool) -> None:
         kept = _keep(database, "before-restore")
         notes = database.replace(source)
     console.say(f"{database.name} is that of {name} again; what was there is kept as {kept}")
+    if migrations.services(database.engine):
+        notes.append("its schema and rights are the snapshot's: ./inv db.migrate brings them up to date")
     _say_notes(notes)
 
 
