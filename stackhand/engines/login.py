@@ -40,11 +40,10 @@ OF_THE_IMAGE = "SUPERUSER"
 """What the postgres image makes of POSTGRES_USER, and nobody can take away from the role that initdb made."""
 SELF_GRANT = "createrole_self_grant=set, inherit"
 """With it, who makes a role may also give it a table and look into that, as a superuser could."""
-OTHER_OWNERS = """
-SELECT DISTINCT rolname FROM pg_shdepend JOIN pg_roles AS r ON r.oid = refobjid, pg_database AS d
-WHERE datname = current_database() AND refclassid = 'pg_authid'::regclass AND deptype = 'o'
-    AND (dbid = d.oid OR (classid = 'pg_database'::regclass AND objid = d.oid))
-    AND NOT rolsuper AND rolname <> {0} AND NOT pg_has_role({0}, r.oid, 'USAGE')
+OTHERS = """
+SELECT rolname FROM pg_roles AS r WHERE rolname !~ '^pg_' AND rolname !~ '^stackhand_restore_' AND NOT rolsuper
+    AND rolname <> {0}
+    AND NOT (pg_has_role({0}, oid, 'USAGE') AND pg_has_role({0}, oid, 'USAGE WITH ADMIN OPTION')) ORDER BY rolname
 """
 OF_AN_OWNER = "NOSUPERUSER CREATEDB CREATEROLE NOREPLICATION NOBYPASSRLS"
 """What it is where the server is a process of this machine: no command of its user can be run through it."""
@@ -141,10 +140,12 @@ def own(service: Service, query: Callable[..., Any]) -> list[str]:
         query(f"ALTER ROLE {identifier(user)} SET createrole_self_grant TO 'set, inherit'")
     if query(f"SELECT 1 FROM pg_database WHERE datname = {literal(database)} AND datdba = {BOOTSTRAP_OID}"):
         query(f"ALTER DATABASE {identifier(database)} OWNER TO {identifier(user)}")
-    for (owner,) in query(OTHER_OWNERS.format(literal(user))):
-        query(f"REVOKE {identifier(user)} FROM {identifier(owner)}")  # as it was when their places were changed
-        query(f"GRANT {identifier(owner)} TO {identifier(user)} WITH ADMIN OPTION")
-        done.append(f"{user} may do what {owner} may, who owns things in {database}")
+    others = [name for (name,) in query(OTHERS.format(literal(user)))]
+    for name in others:  # all of them first, or there would be a circle where places were changed
+        query(f"REVOKE {identifier(user)} FROM {identifier(name)}")
+    for name in others:
+        query(f"GRANT {identifier(name)} TO {identifier(user)} WITH ADMIN OPTION")
+    done += [f"{user} may do what {', '.join(others)} may"] if others else []
     return [f"{service.name}: {each}" for each in done]
 
 

@@ -36,6 +36,8 @@ def test_a_data_folder_from_before_follows_and_loses_nothing(stack: Checkout) ->
     assert stack.superuser(RIGHTS.format(user)).strip() == "f|t|t|f|f|t"
     assert stack.inv("db.shell", stdin="SELECT one FROM olden; DROP TABLE olden").out.split()[2] == "1"
     assert "is up" in stack.inv("up").out
+
+
 CONNECTED = """
 SELECT DISTINCT usename FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'stackhand%';
