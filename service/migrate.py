@@ -21,7 +21,7 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError
 
-from service import migration_lock, migration_run
+from service import application_role, migration_lock, migration_run
 from service.database import LOST, READ_WITHIN, DatabaseUnavailable, connect, connect_patiently
 from service.migration_files import APPLIED, FOLDER, Migration, MigrationError, Record, plan, read
 from service.migration_run import RUNNING, Limits
@@ -83,7 +83,8 @@ def apply(
     stopped = _asked(stop)
     done: list[str] = []
     with _connection(settings, stopped) as connection:
-        migration_lock.refuse_pooler(connection, lambda: connect(settings.database, READ_WITHIN))
+        at = settings.owner or settings.database
+        migration_lock.refuse_pooler(connection, lambda: connect(at, READ_WITHIN))
         migration_lock.take(connection, settings.database_wait, stopped)
         migration_run.prepare_table(connection)
         pending = plan(migrations, migration_run.records(connection))
@@ -92,6 +93,8 @@ def apply(
             migration_lock.verify(connection)
             _run_patiently(connection, migration, limits or Limits(), stopped)
             done.append(migration.name)
+        if settings.owner:
+            application_role.settle(connection, settings.owner.user, settings.database)
     return done
 
 
@@ -199,15 +202,16 @@ def _complain(error: MigrationError | DatabaseUnavailable, *, as_json: bool) -> 
 @contextmanager
 def _connection(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Any]:
     """Yield a connection, and translate what goes wrong on it."""
+    at = settings.owner or settings.database
     try:
-        connection = connect_patiently(settings.database, settings.database_wait, stop=stopped)
+        connection = connect_patiently(at, settings.database_wait, stop=stopped)
     except DatabaseUnavailable as error:
         migration_lock.refuse_when(stopped)
         raise DatabaseUnavailable(f"{error}: {_cause(error)}") from error
     try:
         yield connection
     except LOST as error:
-        raise DatabaseUnavailable(f"the connection to {settings.database} broke: {error}") from error
+        raise DatabaseUnavailable(f"the connection to {at} broke: {error}") from error
     except DatabaseError as error:
         raise migration_run.refusal(error) from error
     finally:

@@ -54,7 +54,8 @@ class Settings:
     Args:
         host: address to listen at.
         port: port to listen at.
-        database: PostgreSQL.
+        database: PostgreSQL, as the role that answers requests.
+        owner: the same as the role that owns it, which migrates; None: that is `database` as well.
         cache: the Redis-protocol server.
         environment: development, staging, production, ...
         log_level: debug, info, warning or error.
@@ -90,6 +91,7 @@ class Settings:
     port: int
     database: Address
     cache: Address
+    owner: Address | None = None
     environment: str = "development"
     log_level: str = "info"
     probe_interval: float = 2.0
@@ -133,6 +135,7 @@ class Settings:
             port=reader.get("PORT", values.port, 4000),
             database=_database(reader),
             cache=_cache(reader),
+            owner=_owner(reader),
             environment=reader.get("ENVIRONMENT", str, "development"),
             log_level=reader.get("LOG_LEVEL", values.level, "info"),
             probe_interval=reader.get("PROBE_INTERVAL", values.seconds, 2.0),
@@ -200,10 +203,21 @@ def _database(reader: _Reader) -> Address:
             tls=reader.get("DB_SSLMODE", values.tls_mode, False),
             ca=reader.get("DB_SSLROOTCERT", values.file, ""),
         )
-    address, options = _address(reader, "DATABASE_URL", {"postgresql": 5432, "postgres": 5432}, password)
+    return _postgres(reader, "DATABASE_URL", password)
+
+
+def _owner(reader: _Reader) -> Address | None:
+    """Return the database as its owner connects to it, where that is another role than the one that serves."""
+    if not reader.environment.get("MIGRATION_DATABASE_URL"):
+        return None
+    return _postgres(reader, "MIGRATION_DATABASE_URL", reader.environment.get("MIGRATION_DATABASE_PASSWORD", ""))
+
+
+def _postgres(reader: _Reader, variable: str, password: str) -> Address:
+    address, options = _address(reader, variable, {"postgresql": 5432, "postgres": 5432}, password)
     read = _Reader(options)
     tls, ca = read.get("sslmode", values.tls_mode, False), read.get("sslrootcert", values.file, "")
-    _no_others(reader, "DATABASE_URL", read, "sslmode", "sslrootcert")
+    _no_others(reader, variable, read, "sslmode", "sslrootcert")
     return Address(**address, tls=tls, ca=ca)
 
 

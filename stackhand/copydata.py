@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackhand import engines
-from stackhand.database import Database
+from stackhand.database import CATALOG_ONLY, Database
 from stackhand.engines.embedded.servers.postgres import MAJOR
 from stackhand.engines.engine import Engine
 from stackhand.failure import ExitCode, Failure
@@ -171,7 +171,7 @@ def _too_new(source: str, major: int, target: str, older: int) -> Failure:
 
 
 def _empty(database: Database) -> bool:
-    return database.sql(RELATIONS, database=database.name).strip() == "0"
+    return database.sql(CATALOG_ONLY, RELATIONS, database=database.name).strip() == "0"
 
 
 def _major(database: Database) -> int:

@@ -5,10 +5,12 @@ All of it goes through PostgreSQL's own programs, so that a snapshot is an ordin
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,6 +35,7 @@ from stackhand import (
 )
 from stackhand.engines import login
 from stackhand.engines.engine import Engine
+from stackhand.engines.login import SUPERUSER, Login
 from stackhand.failure import ExitCode, Failure
 from stackhand.local import confirm
 from stackhand.model import Service
@@ -40,16 +43,22 @@ from stackhand.outside import Outside
 from stackhand.state import State
 
 SEEDS = ROOT / "seeds"
+CATALOG_ONLY = "SET search_path TO pg_catalog"
 SNAPSHOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class Database:
     """The PostgreSQL of the running stack.
 
+    All verbs connect as the owner of the database. What an owner cannot do (end the sessions of others, and make the
+    role that a dump is restored as) is done by `superuser()`.
+
     Args:
         engine: that runs it.
         service: its entry in docker-compose.yml.
     """
+
+    login: Login | None = None
 
     def __init__(self, engine: Engine, service: Service) -> None:
         self.engine = engine
@@ -72,6 +81,16 @@ class Database:
         if failure and not (isinstance(failure, readiness.Unhealthy) and database._answers()):
             raise failure
         return database
+
+    def superuser(self) -> Database:
+        """Return the same server, connected to as its superuser; none but statements of our own go there."""
+        return self.connected(SUPERUSER, self.name)
+
+    def connected(self, login: Login, name: str) -> Database:
+        """Return a database of the same server, connected to as somebody else."""
+        found = copy.copy(self)
+        found.login, found.name = login, name
+        return found
 
     def _answers(self) -> bool:
         try:
@@ -101,14 +120,23 @@ class Database:
 
     def attempt(
         self, tool: str, *arguments: str, database: str | None = None, source: IO[bytes] | None = None
-    ) -> list[str]:
-        """Run one of PostgreSQL's programs, and return the lines of what it complained about, however it ended."""
-        return _lines(self._execute(tool, arguments, database, source, None).stderr)
+    ) -> tuple[int, list[str]]:
+        """Run one of PostgreSQL's programs; return its exit code, and the lines of what it complained about."""
+        done = self._execute(tool, arguments, database, source, None)
+        return done.returncode, _lines(done.stderr)
+
+    def script(self, statement: str) -> None:
+        """Run a statement with a secret in it: by standard input, and kept out of the server's log."""
+        words = ("-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-")
+        with tempfile.TemporaryFile() as script:
+            script.write(f"{login.UNLOGGED};\n{statement};\n".encode())
+            script.seek(0)
+            self.run("psql", *words, database=self._elsewhere, source=script)
 
     def _execute(
         self, tool: str, arguments: Sequence[str], database: str | None, source: IO[bytes] | None, to: Any
     ) -> subprocess.CompletedProcess[bytes]:
-        argv, environment = self.engine.client(self.service, tool, database or self.name)
+        argv, environment = self.engine.client(self.service, tool, database or self.name, login=self.login)
         return subprocess.run(
             [*argv, *arguments],
             env=environment,
@@ -125,14 +153,19 @@ class Database:
             statements: of SQL.
             database: where; any but the stack's own, unless it is named.
         """
-        words = [word for statement in statements for word in ("-c", statement)]
-        elsewhere = "template1" if self.name == "postgres" else "postgres"
-        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *words, database=database or elsewhere)
+        # A database may have functions and operators of its own in the way of PostgreSQL's, for us to run.
+        first = (CATALOG_ONLY,) if self.login == SUPERUSER else ()
+        words = [word for statement in (*first, *statements) for word in ("-c", statement)]
+        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *words, database=database or self._elsewhere)
 
-    def attempt_sql(self, *statements: str) -> list[str]:
+    @property
+    def _elsewhere(self) -> str:
+        return "template1" if self.name == "postgres" else "postgres"
+
+    def attempt_sql(self, *statements: str, database: str | None = None) -> list[str]:
         """Run statements as `sql` does, and return why that failed; nothing when it did not."""
         try:
-            self.sql(*statements)
+            self.sql(*statements, database=database)
         except Failure as failure:
             return list(failure.evidence)
         return []
@@ -153,7 +186,8 @@ class Database:
             draft.rename(beside)
             draft.touch(0o600)
             with draft.open("wb") as file:
-                self.run("pg_dump", "--format=custom", to=file)
+                # an owner may not read what other roles have in it, nor subscriptions
+                self.superuser().run("pg_dump", "--format=custom", to=file)
             draft.rename(path)
         finally:
             draft.unlink(missing_ok=True)
@@ -186,7 +220,7 @@ class Database:
 
     def outside(self) -> Outside:
         """Return what belongs to the database as it is now and is not in its dump."""
-        return outside.parse(self.sql(outside.QUERY, database=self.name))
+        return outside.parse(self.sql(CATALOG_ONLY, outside.QUERY, database=self.name))
 
 
 def migrate() -> None:
@@ -274,6 +308,8 @@ def restore(name: str, *, yes: bool) -> None:
         kept = _keep(database, "before-restore")
         notes = database.replace(source)
     console.say(f"{database.name} is that of {name} again; what was there is kept as {kept}")
+    if migrations.services(database.engine):
+        notes.append("its schema and rights are the snapshot's: ./inv db.migrate brings them up to date")
     _say_notes(notes)
 
 

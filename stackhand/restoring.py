@@ -1,5 +1,7 @@
 """A database put in the place of the present one: made whole beside it, then renamed in one transaction.
 
+A dump is restored as a role that may do nothing else (`restricted`), and given to the stack's owner last.
+
 Roles that a dump refers to are written down beside it. What else this server does not have is found out by restoring
 the schema alone first: the server names it. Roles are made, as they were where that is known; the rest is reported, for
 there is no half restore.
@@ -10,12 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackhand import missing, outside
+from stackhand import missing, outside, restricted, vetted
+from stackhand.engines.login import Login
 from stackhand.failure import Failure
-from stackhand.missing import about, literal, quoted
+from stackhand.missing import literal, quoted
 from stackhand.outside import Outside
 
 if TYPE_CHECKING:
@@ -27,6 +31,10 @@ LONGEST_NAME = 63
 """In bytes: NAMEDATALEN of PostgreSQL, less its NUL."""
 SWAPS = 5
 """How often to try to rename: a service that reconnects at that moment is in the way."""
+HERE = ':"DBNAME"'
+"""The name of the database in the statements beside a snapshot."""
+OWNER = re.compile(rf"^ALTER .* OWNER TO ({vetted.IDENT});$", re.MULTILINE)
+LARGE = re.compile(r"^\d+; 2613 \d+ BLOB(?: METADATA)? - .*? (\S+)$", re.MULTILINE)
 ALONE = "the snapshot is a dump alone: settings of the database itself, and what its roles had, are not in it"
 SUBSCRIPTION = "subscription {} is gone, and its slot on the publisher is left: CREATE SUBSCRIPTION makes it again"
 LISTED = re.compile(r"^\d+; \d+ \d+ SUBSCRIPTION - (.+) \S+$", re.MULTILINE)
@@ -41,8 +49,25 @@ DO $$ DECLARE each name; BEGIN
 END $$
 """
 """A database with a subscription cannot be dropped."""
-FIRST_LINE = "psql:<stdin>:"
-"""Of what psql reports of a statement; the line's number follows."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A database that is being made.
+
+    Args:
+        name: of the database.
+        login: of the role that it belongs to until it is whole.
+        source: the dump.
+        schema: the dump's definitions as SQL.
+        fallback: the locale, where the server does not have the snapshot's.
+    """
+
+    name: str
+    login: Login
+    source: Path
+    schema: str
+    fallback: str
 
 
 def replace(database: Database, source: Path | None) -> list[str]:
@@ -54,26 +79,52 @@ def replace(database: Database, source: Path | None) -> list[str]:
     Raises:
         Failure: it cannot be made; the present one is untouched then.
     """
+    server = database.superuser()
     draft, aside = spare_names(database.name)
     for name in (aside, draft):
-        _remove(database, name)
+        _remove(server, name)
     present = database.outside()
     known = outside.read(source) if source else None
     found = known or _alone(database, source, present)
     notes = [ALONE] if source and known is None else []
     made: list[str] = []
     try:
-        notes += _create(database, draft, found.locale, present.locale)
         if source:
-            notes += _filled(database, draft, source, found, made, fallback=present.locale)
+            notes += _restored(database, draft, source, found, made, fallback=present.locale)
         else:
-            notes += about(database, draft, found.ownership)
-        _swap(database, draft, aside)
+            notes += _create(server, draft, present.locale, present.locale, database.owner)
+            server.sql(*(each.replace(HERE, quoted(draft)) for each in present.ownership))
+        _swap(server, draft, aside)
     except BaseException:  # Ctrl-C as well
-        _undo(database, draft, aside, made)
+        _undo(server, draft, aside, made)
         raise
     notes += [SUBSCRIPTION.format(name) for name in sorted({*found.subscriptions, *present.subscriptions})]
-    return [*notes, *_versions(found, database.outside()), *_old(database, aside)]
+    return [*notes, *_versions(found, database.outside()), *_old(server, aside)]
+
+
+def _restored(
+    database: Database, draft: str, source: Path, found: Outside, made: list[str], *, fallback: str
+) -> list[str]:
+    """Make the draft from a dump, as a role that may do nothing else, and give it to the owner of the database."""
+    server = database.superuser()
+    schema = _definitions(database, source)
+    with restricted.role(server) as login:
+        try:
+            notes = _filled(server, Draft(draft, login, source, schema, fallback), found, made)
+            notes += restricted.hand_over(server, draft, login, database.owner, schema)
+        except BaseException:
+            _undo(server, draft, "", made)  # before the role goes, whose it is
+            raise
+    return notes
+
+
+def _definitions(database: Database, source: Path) -> str:
+    """Return what a dump defines, as SQL, and its list of entries, which alone has the owners of large objects."""
+    texts = []
+    for words in (("--list",), ("--schema-only", "--file=-")):
+        with source.open("rb") as file:
+            texts.append(database.run("pg_restore", *words, source=file))
+    return "\n".join(texts)
 
 
 def _alone(database: Database, source: Path | None, present: Outside) -> Outside:
@@ -108,67 +159,58 @@ def spare_names(name: str) -> tuple[str, str]:
     return first, second
 
 
-def _create(database: Database, draft: str, locale: str, fallback: str) -> list[str]:
+def _create(server: Database, draft: str, locale: str, fallback: str, owner: str) -> list[str]:
     """Make an empty database: of template0, for what somebody put into template1 is in no dump's way there."""
 
     def statements(words: str) -> tuple[str, ...]:
-        return (
-            _drop(draft),
-            f"CREATE DATABASE {quoted(draft)} OWNER {quoted(database.owner)} TEMPLATE template0 {words}",
-        )
+        return (_drop(draft), f"CREATE DATABASE {quoted(draft)} OWNER {quoted(owner)} TEMPLATE template0 {words}")
 
     try:
-        database.sql(*statements(locale))
+        server.sql(*statements(vetted.locale(locale, fallback)))
     except Failure:
         if locale == fallback:
             raise
-        database.sql(*statements(fallback))
+        server.sql(*statements(fallback))
         return [f"this server does not have the snapshot's locale ({locale}): it is {fallback} now"]
     return []
 
 
-def _filled(
-    database: Database, draft: str, source: Path, found: Outside, made: list[str], *, fallback: str
-) -> list[str]:
+def _filled(server: Database, draft: Draft, found: Outside, made: list[str]) -> list[str]:
     """Fill the draft, with the roles that it needs; `made` gets those that were not there."""
     referred = (name for name, role in found.roles.items() if role.referred)
-    notes = missing.make_roles(database, referred, found, made)
+    notes = missing.make_roles(server, referred, found, made)
     while True:  # of the roles in one grant or policy, the server names the first that is missing
-        lacks = missing.look(database, draft, source, found)
-        missing.refuse_without(lacks["extension"], source)
-        _create(database, draft, found.locale, fallback)
+        said = _empty(server, draft, found)
+        own = server.connected(draft.login, draft.name)
+        lacks = missing.look(own, draft.source, found.database)
+        missing.refuse_without(lacks["extension"], draft.source)
+        said = _empty(server, draft, found)
         names = [name for name in lacks["role"] if name not in made]
         if not names:
-            return notes + _fill(database, draft, source, found, tablespaces=not lacks["tablespace"])
-        notes += missing.make_roles(database, names, found, made)
+            return [*notes, *said, *_fill(server, own, draft, found, tablespaces=not lacks["tablespace"])]
+        notes += missing.make_roles(server, names, found, made)
 
 
-def _fill(database: Database, draft: str, source: Path, found: Outside, *, tablespaces: bool) -> list[str]:
-    refused = about(database, draft, found.ownership)  # first, for what is made or refreshed in its owner's name
-    flags = ("--exit-on-error", "--no-subscriptions", *(() if tablespaces else ("--no-tablespaces",)))
-    try:
-        with source.open("rb") as file:
-            database.run("pg_restore", *flags, f"--dbname={draft}", database=draft, source=file)
-    except Failure as failure:
-        raise _refused(failure) from failure
-    refused += about(database, draft, found.database)
+def _empty(server: Database, draft: Draft, found: Outside) -> list[str]:
+    notes = _create(server, draft.name, found.locale, draft.fallback, draft.login.user)
+    restricted.open_to(server, draft.name, draft.login, draft.schema)
+    return notes
+
+
+def _fill(server: Database, own: Database, draft: Draft, found: Outside, *, tablespaces: bool) -> list[str]:
+    flags = (*missing.FLAGS, *(() if tablespaces else ("--no-tablespaces",)))
+    refused = restricted.restore(own, draft.source, draft.schema, *flags)
+    for statement in found.database:
+        refused += missing.about(server, own, statement)
     notes = [] if tablespaces else ["its tablespaces are not here: all of it is in the default one"]
-    lines = [line.removeprefix(FIRST_LINE) for line in refused if line.startswith(FIRST_LINE)]
-    return [*notes, *(f"not restored: {line}" for line in lines)]
+    return [*notes, *(f"not restored: {each}" for each in refused), *_others(draft.schema, server.owner)]
 
 
-def _refused(failure: Failure) -> Failure:
-    """Return the failure; the owner of a large object, which no schema names, can be made by who restores it."""
-    found = [each for line in failure.evidence if (each := missing.MISSING.search(line)) and each[1] == "role"]
-    if not found:
-        return failure
-    name = found[0][2]
-    return Failure(
-        f"The snapshot needs the role {name}, which this server does not have.",
-        evidence=failure.evidence,
-        next=f"in ./inv db.shell: CREATE ROLE {quoted(name)}; then repeat the command",
-        code=failure.code,
-    )
+def _others(schema: str, owner: str) -> list[str]:
+    """Return a sentence on the roles to whom things belonged in the dump, and do not any more."""
+    theirs = {vetted.unquoted(name) for name in OWNER.findall(schema)} | {*LARGE.findall(schema)}
+    names = sorted(theirs - {owner})
+    return [f"what belonged to {', '.join(names)} belongs to {owner} now"] if names else []
 
 
 def _swap(database: Database, draft: str, aside: str) -> None:

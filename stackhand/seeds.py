@@ -7,6 +7,7 @@ its end at COMMIT, and ours fails unless the file has come to its end; and after
 from __future__ import annotations
 
 import re
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ DO $$ BEGIN
 END $$
 """
 AFTER = (AT_ITS_END, "COMMIT")
+OLD = r"invalid command \restrict"
+r"""A psql from before August 2025, which cannot keep commands of its own (\! runs a program) out of a file."""
 ROWS = re.compile(r"^(?:INSERT 0|UPDATE|DELETE|MERGE|COPY) (\d+)$", re.MULTILINE)
 
 
@@ -41,13 +44,22 @@ def load(database: Database, path: Path) -> int:
         Failure: it cannot be loaded; nothing of it is kept.
     """
     before, after = ([word for each in part for word in ("-c", each)] for part in (BEFORE, AFTER))
-    words = ["-XtA", "-v", "ON_ERROR_STOP=1", *before, "-f", "-", *after]
+    words = [*before, "-f", "-", *after]
     try:
-        with path.open("rb") as source:
-            said = database.run("psql", *words, source=source)
+        said = _run(database, path, "-c", rf"\restrict {secrets.token_hex(16)}", *words)
     except Failure as failure:
-        raise _refused(path, failure) from failure
+        if OLD not in " ".join(failure.evidence):
+            raise _refused(path, failure) from failure
+        try:
+            said = _run(database, path, *words)
+        except Failure as again:
+            raise _refused(path, again) from again
     return sum(map(int, ROWS.findall(said)))
+
+
+def _run(database: Database, path: Path, *words: str) -> str:
+    with path.open("rb") as source:
+        return database.run("psql", "-XtA", "-v", "ON_ERROR_STOP=1", *words, source=source)
 
 
 def _refused(path: Path, failure: Failure) -> Failure:

@@ -19,6 +19,8 @@ from typing import IO, Any
 import psutil
 
 from stackhand import dotenv, ports, settings
+from stackhand.engines.embedded.servers import postgres
+from stackhand.state import State
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("WEB_PORT", "API_PORT", "POSTGRES_PORT", "REDIS_PORT")
@@ -121,6 +123,21 @@ class Checkout:
         if check and child.returncode != 0:
             raise AssertionError(f"./inv {' '.join(words)} ended with {child.returncode}\n{out}\n{err}")
         return Said(child.returncode, out, err)
+
+    def superuser(self, sql: str) -> str:
+        """Run SQL as the superuser of the database server, whom no verb connects as: the rows, with | in between."""
+        if self.engine == "compose":
+            asked = ["docker", "exec", "--interactive", f"{self.name}-postgres"]
+            login = ["-h", "/var/run/postgresql", "-U", self.setting("POSTGRES_USER")]
+        else:
+            asked, login = [], ["-h", str(State(self.path).run / "postgres"), "-p", self.setting("POSTGRES_PORT")]
+            login += ["-U", "postgres"]
+        program = "psql" if asked else str(postgres.binary().with_name("psql"))
+        name = self.setting("POSTGRES_DB")
+        words = [*asked, program, "-XqAt", "-v", "ON_ERROR_STOP=1", *login, "-d", name, "-f", "-"]
+        said = subprocess.run(words, input=sql, capture_output=True, text=True, check=False, timeout=60)
+        assert said.returncode == 0, said.stderr
+        return said.stdout
 
     def start(self, *words: str, stdin: str | None = None, **env: str) -> subprocess.Popen[str]:
         """Start ./inv and return at once; `up` without an engine takes that of this checkout."""

@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 from typing import Any, ClassVar
 
 from stackhand import ports
+from stackhand.engines.login import Login
 from stackhand.engines.status import ServiceStatus
 from stackhand.loglines import Line
 from stackhand.model import Service, Stack
@@ -246,7 +247,7 @@ class Engine(ABC):
 
     @abstractmethod
     def client(
-        self, service: Service, tool: str, database: str, *, interactive: bool = False
+        self, service: Service, tool: str, database: str, *, login: Login | None = None, interactive: bool = False
     ) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs against a service, and with which environment.
 
@@ -254,6 +255,7 @@ class Engine(ABC):
             service: the database.
             tool: psql, pg_dump or pg_restore.
             database: its name.
+            login: as whom; the owner of the stack's database without one, and a superuser for `login.SUPERUSER`.
             interactive: whether a person may type into it.
         """
 

@@ -318,4 +318,4 @@ def test_a_scan_that_cannot_be_made_is_no_clean_one(moto: str, environment: Envi
 
 
 def _secrets() -> dict[str, str]:
-    return {"POSTGRES_PASSWORD": "x", "REDIS_PASSWORD": "x"}
+    return {"POSTGRES_PASSWORD": "x", "DATABASE_PASSWORD": "x", "REDIS_PASSWORD": "x"}

@@ -102,7 +102,7 @@ def test_a_snapshot_is_brought_back_for_another_role(stack: Checkout) -> None:
     stack.inv("up")
     stack.inv("db.restore", "of-another", "--yes")
     rows = "SELECT seven, tableowner, current_user FROM handed_on, pg_tables WHERE tablename = 'handed_on'"
-    assert stack.inv("db.shell", stdin=rows).out.splitlines()[2].split() == ["7", "|", before, "|", "newcomer"]
+    assert stack.inv("db.shell", stdin=rows).out.splitlines()[2].split() == ["7", "|", "newcomer", "|", "newcomer"]
     stack.env(POSTGRES_USER=before)
     stack.inv("up")
 

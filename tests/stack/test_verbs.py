@@ -313,6 +313,7 @@ def test_a_seed_that_cannot_be_loaded_is_told_and_leaves_nothing(stack: Checkout
         (f"BEGIN;\n{sown}COMMIT;\n{wrong}", ends, "psql:<stdin>:3:"),
         (f"ROLLBACK;\n{sown}{wrong}", ends, "psql:<stdin>:2:"),
         (f"{sown}ROLLBACK;\nBEGIN;", ends, "the file ends its transaction itself"),
+        ("\\! touch sown\n", "000_bad.sql was not loaded.", "backslash commands are restricted"),
     ):
         bad.write_text(text)
         said = stack.inv("db.seed", check=False)
@@ -320,6 +321,7 @@ def test_a_seed_that_cannot_be_loaded_is_told_and_leaves_nothing(stack: Checkout
         assert (said.code, said.out) == (1, "")
         assert what in said.err
         assert evidence in said.err
+    assert not (stack.path / "sown").exists()
     assert "f" in stack.inv("db.shell", stdin="SELECT to_regclass('sown') IS NOT NULL").out.split()
 
 

@@ -77,6 +77,7 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
         'aws_elasticache_replication_group.main["redis"]',
         'aws_ssm_parameter.cache["redis"]',
         'aws_ssm_parameter.database["postgres"]',
+        'aws_ssm_parameter.other["DATABASE_PASSWORD"]',
         'aws_ssm_parameter.other["HEALTH_DETAILS_TOKEN"]',
         'aws_ssm_parameter.other["NOTES_TOKEN"]',
     }

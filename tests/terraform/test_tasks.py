@@ -28,7 +28,7 @@ def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
     database = next(iter(resources(applied, "aws_db_instance").values()))
     cache = next(iter(resources(applied, "aws_elasticache_replication_group").values()))
     assert given["DATABASE_URL"].startswith(
-        f"postgresql://stackhand@{database['address']}:{database['port']}/stackhand?"
+        f"postgresql://stackhand-api@{database['address']}:{database['port']}/stackhand?"
     )
     assert given["REDIS_URL"] == f"rediss://{cache['primary_endpoint_address']}:6379/0"
     assert "/app/service/rds.pem" in given["DATABASE_URL"]
@@ -38,7 +38,10 @@ def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
     assert settings.database.tls
     assert settings.cache.tls
     assert settings.metrics_emf
-    assert settings.database.password == "from-POSTGRES_PASSWORD"
+    assert settings.database.password == "from-DATABASE_PASSWORD"
+    assert settings.owner
+    assert (settings.owner.user, settings.owner.password) == ("stackhand", "from-POSTGRES_PASSWORD")
+    assert settings.owner.tls
     assert settings.cache.password == "from-REDIS_PASSWORD"
     assert settings.details_token == "from-HEALTH_DETAILS_TOKEN"
     assert settings.notes_token == "from-NOTES_TOKEN"

@@ -15,6 +15,8 @@ from stackhand.engines.compose import containers, docker, gate, images, prefligh
 from stackhand.failure import Failure
 from tests.checkout import ROOT
 
+SECRETS = {"POSTGRES_PASSWORD": "secret-1", "DATABASE_PASSWORD": "secret-3", "REDIS_PASSWORD": "secret-2"}
+
 
 def container(**fields: Any) -> containers.Container:
     running = {"Status": "running", "ExitCode": 0, "Health": {"Status": "starting", "Log": []}}
@@ -42,7 +44,7 @@ def test_a_container_that_ended_is_not_called_slow_because_it_runs_again_by_now(
 
 
 def test_who_is_late_is_one_that_is_not_well() -> None:
-    stack = model.load(ROOT, {"POSTGRES_PASSWORD": "secret-1", "REDIS_PASSWORD": "secret-2"})
+    stack = model.load(ROOT, SECRETS)
     state = {"Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}, "StartedAt": "then"}
     well = {"postgres": container(Id="1", State=state), "redis": container(Id="2", State=state)}
     services = [stack.services[name] for name in ("postgres", "redis", "api")]
@@ -53,7 +55,7 @@ def test_who_is_late_is_one_that_is_not_well() -> None:
 
 def test_crashes_of_the_past_are_not_held_against_a_healthy_container(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, words="accepting connections"))
-    postgres = model.load(ROOT, {"POSTGRES_PASSWORD": "secret-1", "REDIS_PASSWORD": "secret-2"}).services["postgres"]
+    postgres = model.load(ROOT, SECRETS).services["postgres"]
     check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:00:02Z"}
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z"}
     well = container(Id="1", RestartCount=4, State=state | {"Health": {"Status": "healthy", "Log": [check]}})
@@ -66,7 +68,7 @@ def test_crashes_of_the_past_are_not_held_against_a_healthy_container(monkeypatc
 
 def test_a_container_that_ran_already_took_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, words="PONG"))
-    redis = model.load(ROOT, {"POSTGRES_PASSWORD": "secret-1", "REDIS_PASSWORD": "secret-2"}).services["redis"]
+    redis = model.load(ROOT, SECRETS).services["redis"]
     check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:04:53Z"}
     health_log = {"Status": "healthy", "Log": [check]}
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z", "Health": health_log}

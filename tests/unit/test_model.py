@@ -13,7 +13,12 @@ from stackhand.failure import Failure
 from stackhand.state import State
 from stackhand.xfields import Embedded, Fargate, Scale
 
-VARIABLES = {"POSTGRES_PASSWORD": "secret-p", "REDIS_PASSWORD": "secret-r", "COMPOSE_PROJECT_NAME": "shop"}
+VARIABLES = {
+    "POSTGRES_PASSWORD": "secret-p",
+    "DATABASE_PASSWORD": "secret-d",
+    "REDIS_PASSWORD": "secret-r",
+    "COMPOSE_PROJECT_NAME": "shop",
+}
 
 MIGRATING = """
 services:

@@ -99,7 +99,11 @@ class Database:
             why = self._refused(service)
         if why is None:
             return notes
-        return [*notes, *login.follow(service, why, lambda statement: self._sql(service, superuser, statement))]
+
+        def query(statement: str) -> str:
+            return self._sql(service, superuser, statement)
+
+        return [*notes, *login.follow(service, why, login.OF_THE_IMAGE, query)]
 
     def start(self) -> None:
         """Start the server alone, and wait until it can be used."""

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from stackhand import deadline, inherited
-from stackhand.engines import health, login
+from stackhand.engines import health
 from stackhand.engines.compose import api, containers, docker, gate, images, kept, preflight, status
 from stackhand.engines.compose.containers import Container
 from stackhand.engines.compose.database import Database
 from stackhand.engines.compose.unavailable import Unavailable
 from stackhand.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
+from stackhand.engines.login import SUPERUSER, Login, wanted
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -273,10 +274,12 @@ class Compose(Engine):
         self.database.start()
 
     def client(
-        self, service: Service, tool: str, database: str, *, interactive: bool = False
+        self, service: Service, tool: str, database: str, *, login: Login | None = None, interactive: bool = False
     ) -> tuple[list[str], dict[str, str]]:
-        """Return how to run one of PostgreSQL's programs in the container; see `Engine.client`."""
-        user, password, _ = login.wanted(service)
+        """Return how to run one of PostgreSQL's programs in the container, whose POSTGRES_USER is its superuser."""
+        user, password, _ = wanted(service)
+        if login and login != SUPERUSER:
+            user, password = login.user, login.password
         port = service.ports[0].target if service.ports else 5432
         settings = (
             *("PGHOST=127.0.0.1", f"PGPORT={port}", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD"),

@@ -16,13 +16,14 @@ import msgspec
 import psutil
 
 from stackhand import deadline, inherited, loglines
-from stackhand.engines import health, login
+from stackhand.engines import health
 from stackhand.engines.embedded import folders, gate, processes, removal, status
 from stackhand.engines.embedded.servers import Program, Server, server_for
 from stackhand.engines.embedded.servers.base import account_of, no_port
 from stackhand.engines.embedded.servers.postgres import Postgres
 from stackhand.engines.embedded.supervisor import Supervisor
 from stackhand.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
+from stackhand.engines.login import Login
 from stackhand.engines.status import ServiceStatus
 from stackhand.failure import ExitCode, Failure
 from stackhand.loglines import Line
@@ -133,18 +134,15 @@ class Embedded(Engine):
         tool: str,
         database: str,
         *,
+        login: Login | None = None,
         interactive: bool = False,  # noqa: ARG002 - a process here has our terminal
     ) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs against a service; see `Engine.client`."""
         server = self._server(service)
-        user, password, _ = login.wanted(service)
         assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
         return [server.tool(tool)], {
             **inherited.loader(),
-            "PGHOST": "127.0.0.1",
-            "PGPORT": str(server.port),
-            "PGUSER": user,
-            "PGPASSWORD": password,
+            **server.connection(login),
             "PGDATABASE": database,
             "PGCLIENTENCODING": "UTF8",
             "PGCONNECT_TIMEOUT": str(CONNECT_WITHIN),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ class Postgres(Server):
         return notes
 
     def settle(self) -> list[str]:
-        """Make the role, its password and the database those of the settings.
+        """Make the role, its password and the database those of the settings, and the role no more than its owner.
 
         Returns:
             A sentence on each thing that had to be changed.
@@ -129,21 +129,31 @@ class Postgres(Server):
         Raises:
             Failure: the server refuses.
         """
-        why = login.refused(self.service)
-        if why is None:
-            return []
         import pg8000
 
-        connection = self.local()
+        done: list[str] = []
+        user, _, database = login.wanted(self.service)
         try:
-            connection.run(login.UNLOGGED)
-            done = login.follow(self.service, why, connection.run)
+            if why := login.refused(self.service):
+                rights = login.OF_THE_IMAGE if user == BOOTSTRAP else login.OF_AN_OWNER
+                done = self._as_superuser(BOOTSTRAP, partial(login.follow, self.service, why, rights))
+            done += self._as_superuser(database, partial(login.own, self.service))
         except pg8000.DatabaseError as error:
             said = error.args[0].get("M", "") if error.args and isinstance(error.args[0], dict) else str(error)
             raise Failure(f"{self.service.name} refused to follow .env.", evidence=[said]) from error
+        return [] if self.new else done
+
+    def _as_superuser(self, database: str, work: Callable[[Callable[..., Any]], list[str]]) -> list[str]:
+        connection = self.local(database)
+        try:
+            connection.run(f"{login.UNLOGGED}; SET search_path TO pg_catalog")
+            return work(connection.run)
         finally:
             connection.close()
-        return [] if self.new else done
+
+    def sources(self) -> str:
+        """Have a server from before start anew once, so that `settle` takes from its role what it need not have."""
+        return login.OF_AN_OWNER
 
     def will_pass(self, lines: Sequence[str]) -> bool:
         """The backends of a killed server keep its shared memory a moment longer."""
@@ -178,6 +188,15 @@ class Postgres(Server):
     def _version(self) -> str:
         with folders.opened(self.data) as folder:
             return (folders.read("PG_VERSION", folder, 16) or b"no").decode("ascii", "replace").strip()
+
+    def connection(self, as_whom: login.Login | None) -> dict[str, str]:
+        """Return what libpq needs to know to connect: the superuser exists on the local socket only."""
+        port = {"PGPORT": str(self.port)}
+        if as_whom == login.SUPERUSER:
+            return {"PGHOST": str(self.sockets), "PGUSER": BOOTSTRAP, **port}
+        user, password, _ = login.wanted(self.service)
+        chosen = as_whom or login.Login(user, password)
+        return {"PGHOST": "127.0.0.1", "PGUSER": chosen.user, "PGPASSWORD": chosen.password, **port}
 
     def _initialise(self) -> None:
         """Make the data folder beside its place and move it there whole: a killed initdb leaves nothing half made."""
