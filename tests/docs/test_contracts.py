@@ -138,6 +138,15 @@ def test_every_decision_is_numbered_and_short(name: str) -> None:
     assert len(text.split()) <= 350
 
 
+def test_every_proof_of_the_threat_model_exists() -> None:
+    proofs = re.findall(
+        r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    )
+    assert len(proofs) > 20
+    missing = [(file, name) for file, name in proofs if f"def {name}" not in (ROOT / file).read_text(encoding="utf-8")]
+    assert missing == []
+
+
 def test_links_between_the_documents_lead_somewhere() -> None:
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
