@@ -219,7 +219,10 @@ def _filled(text: str, variables: Mapping[str, str]) -> str:
 
 def _of_running(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield what the embedded engine's services were started with: .env may have changed since."""
-    for path in sorted(folder.glob("*.json")):
+    paths: list[Path] = []
+    with suppress(PermissionError):  # another account's
+        paths = sorted(folder.glob("*.json"))
+    for path in paths:
         with suppress(ValueError, AttributeError):
             for name, value in json.loads(_read(path)).get("environment", {}).items():
                 if patterns.is_secret(name):

@@ -34,6 +34,8 @@ WRONG = {
     ),
     "API_URL": ("https://a.example, https://b.example", "an origin such as https://example.org, or nothing"),
     "HEALTH_DETAILS_TOKEN": ("short", "a secret of 8 characters or more"),
+    "DATABASE_USER": ("Robert'); DROP TABLE", "a name"),
+    "DATABASE_PASSWORD": ("short", "a secret of 8 characters or more"),
     "NOTES_TOKEN": ("short", "a secret of 8 characters or more"),
 }
 

@@ -207,6 +207,6 @@ def test_what_is_written_of_a_checkout_is_for_its_owner(
         os.umask(before)
     modes = {each.name.partition("-")[0]: each.stat().st_mode & 0o777 for each in state.directory.rglob("*")}
     closed = dict.fromkeys(("key", "state.json", "api.json", "crash"), 0o600)
-    folders = {"run": 0o711, "data": 0o711, **dict.fromkeys(("logs", "services", "snapshots"), 0o700)}
+    folders = {"run": 0o711, "config": 0o711, "data": 0o711, **dict.fromkeys(("logs", "services", "snapshots"), 0o700)}
     assert modes == {**closed, **folders, ".gitignore": modes[".gitignore"], "turn": modes["turn"]}
     assert not state.directory.stat().st_mode & 0o022

@@ -22,9 +22,9 @@ def root(tmp_path: Path) -> Path:
 def test_a_new_file_has_secrets_of_its_own_and_is_for_its_owner_only(root: Path) -> None:
     found = settings.ensure(root)
     assert (root / ".env").stat().st_mode & 0o777 == 0o600
-    assert found.notes == (".env created with 4 generated secrets",)
+    assert found.notes == (".env created with 5 generated secrets",)
     secrets = {found.values[key] for key in settings.secret_keys(root)}
-    assert len(secrets) == 4
+    assert len(secrets) == 5
     assert all(len(secret) >= 32 for secret in secrets)
 
 
@@ -127,7 +127,7 @@ def test_a_given_secret_is_never_made_and_said_to_be_missing_once(root: Path) ->
     again = settings.ensure(root)
     assert (again.changed, again.notes, again.values["STRIPE_KEY"]) == (False, (), "")
     (root / ".env").unlink()
-    assert settings.ensure(root).notes[0] == ".env created with 4 generated secrets"
+    assert settings.ensure(root).notes[0] == ".env created with 5 generated secrets"
     assert "STRIPE_KEY=\n" in (root / ".env").read_text()
 
 

@@ -210,9 +210,9 @@ class Embedded(Engine):
 
     def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:  # noqa: ARG002 - takes no time
         """Write down the programs and have a supervisor that knows them; see `Engine.prepare`."""
-        programs = {name: server.program() for name, server in self.servers().items()}
         self.state.make()
-        self.state.make_run()
+        self.state.make_run()  # with the key of the programs' fingerprints
+        programs = {name: server.program() for name, server in self.servers().items()}
         changed = False
         for path in self.state.services.glob("*.json"):
             if path.stem not in programs:
