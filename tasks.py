@@ -9,7 +9,7 @@ from invoke.context import Context
 
 from stackhand.tasks import bench, cache, cloud, db, infrastructure, release
 from stackhand.tasks.rehearse import rehearse
-from stackhand.verb import task
+from stackhand.tasks.verb import task
 
 
 @task(
@@ -30,7 +30,7 @@ def up(
     json: bool = False,
 ) -> None:
     """Start the stack and wait until every service is healthy."""
-    from stackhand import local
+    from stackhand.local import verbs as local
 
     local.up(engine=engine, free_ports=free_ports, copy_data=copy_data, timeout=timeout, json=json)
 
@@ -38,7 +38,7 @@ def up(
 @task(help={"volumes": "remove the data as well, on both engines", "yes": "do not ask for the stack's name"})
 def down(c: Context, volumes: bool = False, yes: bool = False) -> None:
     """Stop the stack; its data stays."""
-    from stackhand import local
+    from stackhand.local import verbs as local
 
     local.down(volumes=volumes, yes=yes)
 
@@ -46,7 +46,7 @@ def down(c: Context, volumes: bool = False, yes: bool = False) -> None:
 @task(help={"json": "one JSON document on stdout", "watch": "again every second; with --json, one document a line"})
 def status(c: Context, json: bool = False, watch: bool = False) -> None:
     """Show how each service is."""
-    from stackhand import status as module
+    from stackhand.local import status as module
 
     module.status(json=json, watch=watch)
 
@@ -62,7 +62,7 @@ def status(c: Context, json: bool = False, watch: bool = False) -> None:
 )
 def logs(c: Context, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100) -> None:
     """Show what the services say."""
-    from stackhand import logs as module
+    from stackhand.local import logs as module
 
     module.logs(service, follow=follow, since=since, lines=lines)
 
@@ -70,7 +70,7 @@ def logs(c: Context, service: Sequence[str], follow: bool = False, since: str = 
 @task(iterable=["service"], help={"service": "names; without any, all services"})
 def restart(c: Context, service: Sequence[str]) -> None:
     """Restart services with the settings of now."""
-    from stackhand import local
+    from stackhand.local import verbs as local
 
     local.restart(services=service)
 
@@ -78,7 +78,7 @@ def restart(c: Context, service: Sequence[str]) -> None:
 @task(help={"service": "whose environment the shell gets"})
 def shell(c: Context, service: str) -> None:
     """Open a shell with a service's environment."""
-    from stackhand import shell as module
+    from stackhand.local import shell as module
 
     module.shell(service)
 
@@ -86,7 +86,7 @@ def shell(c: Context, service: str) -> None:
 @task(iterable=["service"], help={"service": "a name; without any, the page"})
 def open(c: Context, service: Sequence[str]) -> None:
     """Open the page in the browser."""
-    from stackhand import shell as module
+    from stackhand.local import shell as module
 
     module.open_page(service)
 
@@ -94,7 +94,7 @@ def open(c: Context, service: Sequence[str]) -> None:
 @task(help={"json": "one JSON document on stdout"})
 def doctor(c: Context, json: bool = False) -> None:
     """Look for what could keep the stack from running."""
-    from stackhand import doctor as module
+    from stackhand.local import doctor as module
 
     module.doctor(json=json)
 
@@ -102,7 +102,7 @@ def doctor(c: Context, json: bool = False) -> None:
 @task
 def support(c: Context) -> None:
     """Write a support bundle; known secrets are redacted."""
-    from stackhand import support as module
+    from stackhand.local import support as module
 
     module.support()
 
@@ -110,7 +110,7 @@ def support(c: Context) -> None:
 @task(help={"fast": "without the tests that start a whole stack", "only": "an expression for pytest's -k"})
 def test(c: Context, fast: bool = False, only: str = "") -> None:
     """Run the tests."""
-    from stackhand import development
+    from stackhand.development import verbs as development
 
     development.test(fast=fast, only=only)
 
@@ -123,7 +123,7 @@ def test(c: Context, fast: bool = False, only: str = "") -> None:
 )
 def check(c: Context, mutation: bool = False, vulnerabilities: bool = False) -> None:
     """Run the linters."""
-    from stackhand import development
+    from stackhand.development import verbs as development
 
     development.check(mutation=mutation, vulnerabilities=vulnerabilities)
 
@@ -131,7 +131,7 @@ def check(c: Context, mutation: bool = False, vulnerabilities: bool = False) -> 
 @task(help={"upgrade": "take the newest versions that pyproject.toml allows"})
 def lock(c: Context, upgrade: bool = False) -> None:
     """Compile pyproject.toml into the lock files."""
-    from stackhand import development
+    from stackhand.development import verbs as development
 
     development.lock(upgrade=upgrade)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.clock import RUNS, clock, machine, table, times
 from stackhand import ROOT
-from stackhand.engines import health
+from stackhand.local.engines import health
 from tests.checkout import Checkout, clean_environment, free_ports
 
 GOALS = {

@@ -17,8 +17,8 @@ from pathlib import Path
 import pg8000.native
 import psutil
 
-from stackhand.engines.embedded import accounts
-from stackhand.engines.embedded.servers import postgres, redis
+from stackhand.local.engines.embedded import accounts
+from stackhand.local.engines.embedded.servers import postgres, redis
 
 PATIENCE = 60.0
 DATABASE = "bench"

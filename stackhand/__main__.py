@@ -12,6 +12,6 @@ for _number in (signal.SIGINT, signal.SIGTERM):
     if signal.getsignal(_number) is not signal.SIG_IGN:
         signal.signal(_number, _leave)
 
-from stackhand.program import main  # noqa: E402 - takes longest, and an interruption of it would be a traceback
+from stackhand.tasks.program import main  # noqa: E402 - takes longest, and an interruption of it would be a traceback
 
 main()

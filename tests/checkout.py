@@ -18,9 +18,9 @@ from typing import IO, Any
 
 import psutil
 
-from stackhand import dotenv, ports, settings
-from stackhand.engines.embedded.servers import postgres
-from stackhand.state import State
+from stackhand.local.engines.embedded.servers import postgres
+from stackhand.project import dotenv, ports, settings
+from stackhand.project.state import State
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("WEB_PORT", "API_PORT", "POSTGRES_PORT", "REDIS_PORT")

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from stackhand.engines.compose import docker
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
+from stackhand.containers import docker
 from tests.checkout import ROOT
 
 COMPOSE = pytest.param("compose", marks=pytest.mark.compose)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from stackhand.private import TEMPORARY
-from stackhand.state import State
+from stackhand.project.private import TEMPORARY
+from stackhand.project.state import State
 from tests.checkout import Checkout, docker, eventually
 
 

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from stackhand import ports
+from stackhand.project import ports
 from tests.checkout import ROOT, eventually
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
-from stackhand import reports
-from stackhand.console import Reporter
-from stackhand.failure import Failure
-from stackhand.playbook import EVENTS, INTERRUPTED_TO
+from stackhand.ansible.playbook import EVENTS, INTERRUPTED_TO
+from stackhand.cli.console import Reporter
+from stackhand.cli.failure import Failure
+from stackhand.tasks import reports
 
 DOCUMENTATION = """
 name: stackhand

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from stackhand.aws import clock, credentials, network, rights
 from stackhand.aws.diagnosis import IDENTITY, Diagnosis, Kind, answer_of, code_of, message_of, names_of
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 
 __all__ = ["as_failure", "code_of", "diagnose", "expired", "failure", "failure_of", "message_of", "remedy", "transient"]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from stackhand import packages
+from stackhand.cli import packages
 
 FAILS_FROM = 300
 """Statuses from which an answer is an error."""

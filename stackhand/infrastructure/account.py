@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from stackhand.aws import errors, profiles
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.environments import Environment
 
 
 def check(environment: Environment) -> str:

@@ -6,10 +6,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from stackhand import ROOT, console, environments
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand import ROOT
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, description, point_in_time, rds, restore
+from stackhand.project import environments
+from stackhand.project.environments import Environment
 
 HEADINGS = ("snapshot", "created", "GiB", "engine", "kind", "status", "key")
 STYLES = {"available": "green", "enabled": "green", "none": "green"}

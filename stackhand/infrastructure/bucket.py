@@ -10,8 +10,8 @@ from typing import Any
 
 from stackhand.aws import errors
 from stackhand.aws.diagnosis import Kind
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.environments import Environment
 
 KEPT_VERSIONS_DAYS = 90
 NOT_THERE = 404

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from stackhand.composefile import FILE, read
-from stackhand.composekeys import AWS, UNKNOWN, Level
 from stackhand.infrastructure import capabilities, hosts, mounts
 from stackhand.infrastructure.note import Note
-from stackhand.model import Service, Stack
-from stackhand.xfields import Fargate, Managed
+from stackhand.project.composefile import FILE, read
+from stackhand.project.composekeys import AWS, UNKNOWN, Level
+from stackhand.project.model import Service, Stack
+from stackhand.project.xfields import Fargate, Managed
 
 STOP_WITHIN = 120
 """The seconds that Fargate gives a task to stop, at most."""

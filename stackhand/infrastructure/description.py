@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stackhand import model, probes, schema, settings
-from stackhand.composefile import FILE, read
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import compose
 from stackhand.infrastructure.hosts import PORTS
-from stackhand.model import Service, Stack
-from stackhand.schema import Setting
-from stackhand.xfields import Fargate, Managed, Probe
+from stackhand.project import model, probes, schema, settings
+from stackhand.project.composefile import FILE, read
+from stackhand.project.model import Service, Stack
+from stackhand.project.schema import Setting
+from stackhand.project.xfields import Fargate, Managed, Probe
 
 SIZES = {
     256: range(512, 2049, 512),

@@ -9,8 +9,8 @@ from typing import Any
 
 from stackhand import ROOT
 from stackhand.aws import clock, profiles
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.environments import Environment
 
 WAYS_OUT = (
     "let this machine reach Terraform's registry, then repeat the command; or name a mirror (docs/operations.md): "

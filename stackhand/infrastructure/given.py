@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT, schema, values
+from stackhand import ROOT
+from stackhand.aws import parameters
 from stackhand.aws.errors import code_of, failure
-from stackhand.composefile import FILE, read
-from stackhand.environments import FOLDER, Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.description import FILLED, REQUIRED, environment_of
-from stackhand.release import parameters
+from stackhand.project import schema, values
+from stackhand.project.composefile import FILE, read
+from stackhand.project.environments import FOLDER, Environment
 from stackhand.release.preflight import CANNOT_TELL
 
 OUTPUT = "given_secrets"

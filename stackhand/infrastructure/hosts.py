@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stackhand.composekeys import Level
 from stackhand.infrastructure.note import Note
-from stackhand.model import Service, Stack
-from stackhand.xfields import Fargate, Managed
+from stackhand.project.composekeys import Level
+from stackhand.project.model import Service, Stack
+from stackhand.project.xfields import Fargate, Managed
 
 PORTS = {"rds": 5432, "elasticache": 6379}
 """Where the managed services listen."""

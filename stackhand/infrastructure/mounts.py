@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stackhand.composefile import FILE, read
-from stackhand.composekeys import AWS, Level
 from stackhand.infrastructure import hosts
 from stackhand.infrastructure.note import Note
-from stackhand.model import Service, Stack
+from stackhand.project.composefile import FILE, read
+from stackhand.project.composekeys import AWS, Level
+from stackhand.project.model import Service, Stack
 
 HAS_ITS_OWN = "not mounted; the image has what its Dockerfile copies"
 NOT_THERE = "not there; COPY it into an image"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stackhand.composekeys import Level
+from stackhand.project.composekeys import Level
 
 
 class Note(msgspec.Struct, frozen=True):

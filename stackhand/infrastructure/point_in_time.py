@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackhand.aws.errors import as_failure
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import rds
+from stackhand.project.environments import Environment
 
 
 def snapshot(environment: Environment, source: dict[str, Any], at: datetime, tell: Callable[[str], None]) -> str:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stackhand import ROOT
-from stackhand.failure import ExitCode, Failure
-from stackhand.loglines import tail
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import tail
 
 FOLDER = ROOT / "terraform"
 INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or name it: STACKHAND_TERRAFORM=PATH"

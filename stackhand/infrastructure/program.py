@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT, inherited
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand import ROOT
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import process
 from stackhand.infrastructure.diagnostics import failure
-from stackhand.state import State
+from stackhand.project import inherited
+from stackhand.project.environments import Environment
+from stackhand.project.state import State
 
 OLDEST = (1, 11)
 STATE_KEY = "terraform.tfstate"

@@ -9,11 +9,11 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.diagnostics import WAYS_OUT
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
+from stackhand.project.environments import Environment
 
 FILES = ("versions.tf", ".terraform.lock.hcl")
 """What says which providers are wanted."""

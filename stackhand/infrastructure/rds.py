@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackhand.aws.errors import as_failure, code_of, expired, transient
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
-from stackhand.release.retry import Retry
+from stackhand.aws.retry import Retry
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.environments import Environment
 
 RETRY = Retry(120.0)
 STAMP = "%Y%m%d-%H%M%S"

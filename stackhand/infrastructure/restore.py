@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import rds
 from stackhand.infrastructure.program import Terraform
 from stackhand.infrastructure.rds import Snapshot
-from stackhand.model import Stack
-from stackhand.xfields import Managed
+from stackhand.project.environments import Environment
+from stackhand.project.model import Stack
+from stackhand.project.xfields import Managed
 
 VARIABLE = "snapshot_identifiers"
 ENGINE = "postgres 16"

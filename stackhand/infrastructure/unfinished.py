@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import rds
 from stackhand.infrastructure.restore import Restore
+from stackhand.infrastructure.store import Store
+from stackhand.project.environments import Environment
 from stackhand.release import manifest
-from stackhand.release.store import Store
 
 KEY = "restore.json"
 

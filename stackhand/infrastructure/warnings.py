@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stackhand.environments import Environment
 from stackhand.infrastructure import given
+from stackhand.project.environments import Environment
 
 SUBSCRIPTION = "aws_sns_topic_subscription"
 

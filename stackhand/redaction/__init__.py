@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT, passthrough
-from stackhand.failure import Failure
+from stackhand import ROOT
+from stackhand.cli.failure import Failure
+from stackhand.project import passthrough
 from stackhand.redaction import known, patterns
 from stackhand.redaction.decoding import View, views
 from stackhand.redaction.former import Former

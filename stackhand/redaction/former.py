@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand import ownership
+from stackhand.project import ownership
 
 FILE = "secrets.json"
 KEY = "key"

@@ -13,12 +13,12 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from stackhand import dotenv, passthrough, schema
-from stackhand.failure import Failure
-from stackhand.interpolation import InterpolationError, fill
+from stackhand.cli.failure import Failure
+from stackhand.project import dotenv, passthrough, schema
+from stackhand.project.interpolation import InterpolationError, fill
+from stackhand.project.schema import Setting
+from stackhand.project.values import SHORTEST_SECRET, may_be_shown
 from stackhand.redaction import patterns
-from stackhand.schema import Setting
-from stackhand.values import SHORTEST_SECRET, may_be_shown
 
 SHORTEST = 6
 """Characters of what is looked for by its value: shorter ones are a part of other words."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stackhand import ROOT
-from stackhand.engines.compose.images import stream
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers.images import stream
 from stackhand.release import git
 from stackhand.release.building import TARGET
 from stackhand.release.source import BUT_LOCK, LOCK

@@ -18,11 +18,13 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stackhand import ROOT, inherited, packages
-from stackhand.engines.compose import docker
-from stackhand.engines.embedded.launch import birth
-from stackhand.failure import ExitCode, Failure
-from stackhand.loglines import tail
+from stackhand import ROOT
+from stackhand.cli import packages
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import tail
+from stackhand.containers import docker
+from stackhand.local.engines.embedded.launch import birth
+from stackhand.project import inherited
 from stackhand.rehearsal import place
 
 STARTS_WITHIN = 60.0

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from stackhand.engines.compose import docker
+from stackhand.containers import docker
 from stackhand.rehearsal.emulator import Emulator
 
 KEPT = re.compile(rf"{docker.NOT_THERE.pattern}|conflict: unable to", re.IGNORECASE)

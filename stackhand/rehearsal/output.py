@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stackhand import ROOT
-from stackhand.console import ASCII, GLYPHS, Reporter
+from stackhand.cli.console import ASCII, GLYPHS, Reporter
 
 TAIL = 15
 DONE, FAILED = ({GLYPHS[name], ASCII[name]} for name in ("done", "failed"))

@@ -6,8 +6,9 @@ import os
 import socket
 from itertools import chain
 
-from stackhand import ROOT, ports
-from stackhand.engines.compose import docker
+from stackhand import ROOT
+from stackhand.containers import docker
+from stackhand.project import ports
 
 PYTHON = ROOT / ".venv" / "tools" / "ministack" / "bin" / "python"
 """Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""

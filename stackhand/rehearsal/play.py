@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stackhand import ROOT, environments, probes
-from stackhand.failure import ExitCode, Failure
+from stackhand import ROOT
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import description
-from stackhand.model import Stack
+from stackhand.project import environments, probes
+from stackhand.project.model import Stack
+from stackhand.project.xfields import Fargate
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.output import Output
-from stackhand.xfields import Fargate
 
 ENVIRONMENT = "rehearsal"
 BAD = """ENTRYPOINT []

@@ -8,17 +8,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stackhand import ROOT, console, environments
-from stackhand.engines.compose import docker
-from stackhand.failure import Failure
+from stackhand import ROOT
+from stackhand.cli import console
+from stackhand.cli.failure import Failure
+from stackhand.containers import docker
 from stackhand.infrastructure import providers
+from stackhand.project import environments
+from stackhand.project.state import State
 from stackhand.rehearsal import emulator, restoring
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.output import Output
 from stackhand.rehearsal.play import ENVIRONMENT, Rehearsal, Step
-from stackhand.state import State
 
 FOLDER = ROOT / ".stackhand" / "rehearsal"
 LOGS = FOLDER / "logs"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stackhand.engines.compose import docker
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
+from stackhand.containers import docker
 from stackhand.rehearsal.play import Rehearsal
 
 WRITTEN = "written before it was destroyed"

@@ -8,15 +8,17 @@ import os
 from abc import abstractmethod
 from typing import Any
 
-from stackhand import environments, packages, redaction
-from stackhand.action import Action
+from stackhand import redaction
+from stackhand.ansible.action import Action
+from stackhand.ansible.playbook import INTERRUPTED_TO
 from stackhand.aws import errors, session
-from stackhand.failure import ExitCode, Failure
-from stackhand.playbook import INTERRUPTED_TO
+from stackhand.aws.waiting import Clock, Interrupted
+from stackhand.cli import packages
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import environments
 from stackhand.release import lease
 from stackhand.release.context import Context, Pace
 from stackhand.release.manifest import Manifest, parse
-from stackhand.release.waiting import Clock, Interrupted
 
 
 def _warm_up() -> None:

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stackhand import ROOT
-from stackhand.engines.compose.images import build_failed, certificates, steps, stream
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers.images import build_failed, certificates, steps, stream
 from stackhand.infrastructure import description
-from stackhand.model import Build, Service
+from stackhand.project.model import Build, Service
+from stackhand.project.xfields import Fargate
 from stackhand.release import source, tree
-from stackhand.xfields import Fargate
 
 PLATFORMS = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
 TARGET = "production"

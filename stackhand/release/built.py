@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from stackhand import redaction
-from stackhand.engines.compose import docker
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import docker
+from stackhand.infrastructure.store import Store
 from stackhand.release import manifest, releases, sbom
 from stackhand.release.releases import Releases
 from stackhand.release.source import COMMIT
-from stackhand.release.store import Store
 
 FOLDER = f"{releases.FOLDER}images/"
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from stackhand.environments import Environment
+from stackhand.aws.retry import ONCE, Retry
+from stackhand.aws.waiting import Clock, Say
+from stackhand.infrastructure.store import Store
+from stackhand.project.environments import Environment
 from stackhand.release import target as targets
 from stackhand.release.manifest import Manifest
 from stackhand.release.releases import Releases
-from stackhand.release.retry import ONCE, Retry
 from stackhand.release.rollout import PATIENCE, POLL, Rollout
-from stackhand.release.store import Store
 from stackhand.release.target import Target
 from stackhand.release.targets import Targets
-from stackhand.release.waiting import Clock, Say
 
 
 @dataclass(frozen=True)

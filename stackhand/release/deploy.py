@@ -6,11 +6,13 @@ import os
 import sys
 from typing import Any
 
-from stackhand import console, environments, packages, playbook
+from stackhand.ansible import playbook
+from stackhand.ansible.ndjson import Lines
 from stackhand.aws.errors import remedy
-from stackhand.failure import ExitCode, Failure
-from stackhand.local import confirm
-from stackhand.ndjson import Lines
+from stackhand.cli import console, packages
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local.verbs import confirm
+from stackhand.project import environments
 from stackhand.release.manifest import Manifest
 
 
@@ -129,8 +131,8 @@ def _pace() -> dict[str, Any]:
 
 def _interrupted(environment: str) -> Failure:
     """Return what to say when the playbook could not: from what the bucket knows of the release."""
+    from stackhand.infrastructure.store import Store
     from stackhand.release.releases import Releases
-    from stackhand.release.store import Store
 
     try:
         newest = next(Releases(Store(environments.load(environment))).newest_first(), None)

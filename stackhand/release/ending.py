@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stackhand.aws.errors import failure, remedy
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest
 from stackhand.release.rollout import Rolling

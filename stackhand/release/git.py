@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stackhand import inherited
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import inherited
 
 HAVE_IMAGES = "release images that ECR has already with --tag NAME"
 SUBMODULE = "160000 "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 
-from stackhand import console, environments
-from stackhand.failure import Failure
-from stackhand.local import confirm
+from stackhand.cli import console
+from stackhand.cli.failure import Failure
+from stackhand.infrastructure.store import Conflict, Store
+from stackhand.local.verbs import confirm
+from stackhand.project import environments
 from stackhand.release import lease
 from stackhand.release.manifest import Manifest
 from stackhand.release.releases import Releases
-from stackhand.release.store import Conflict, Store
 
 STYLES = {"deployed": "green", "rolled_back": "yellow", "failed": "bold red", "superseded": "yellow"}
 

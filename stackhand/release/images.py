@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stackhand import inherited
-from stackhand.engines.compose import api, docker
-from stackhand.engines.compose.images import stream
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import api, docker
+from stackhand.containers.images import stream
+from stackhand.infrastructure.store import Store
+from stackhand.project import inherited
+from stackhand.project.environments import Environment
 from stackhand.release import attesting, building, pins, registry, scan
 from stackhand.release.built import Record
-from stackhand.release.store import Store
 
 SEEN_WITHIN = 20.0
 TAIL = 8

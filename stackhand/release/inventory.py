@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackhand.aws.errors import code_of, message_of
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.environments import Environment
 from stackhand.release import snapshots
 from stackhand.release.context import Context
 from stackhand.release.target import Target

@@ -23,10 +23,11 @@ from typing import Any
 import msgspec
 import psutil
 
-from stackhand import ROOT, inherited
-from stackhand.failure import Failure
-from stackhand.loglines import tail
-from stackhand.state import State
+from stackhand import ROOT
+from stackhand.cli.failure import Failure
+from stackhand.cli.loglines import tail
+from stackhand.project import inherited
+from stackhand.project.state import State
 
 LOOKS = 0.2
 _started: list[subprocess.Popen[bytes]] = []
@@ -131,11 +132,11 @@ def main() -> None:
         signal.signal(number, end)
     request = json.load(sys.stdin)
     watched = (int(request["pid"]), float(request["born"]))
-    from stackhand import environments
     from stackhand.aws import errors
+    from stackhand.aws.retry import Retry
+    from stackhand.infrastructure.store import Store
+    from stackhand.project import environments
     from stackhand.release.lease import LASTS, RENEWED, Holder
-    from stackhand.release.retry import Retry
-    from stackhand.release.store import Store
 
     def pause(seconds: float) -> None:
         if ended.wait(seconds) or not _alive(*watched):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.release import building, keeper, manifest, ordering, registry, source
 from stackhand.release.context import Context, target_of

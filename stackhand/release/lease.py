@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from stackhand.failure import ExitCode, Failure
-from stackhand.release.store import Conflict, Document, Store
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.store import Conflict, Document, Store
 
 KEY = "lease.json"
 LASTS = 60.0

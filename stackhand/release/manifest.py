@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
 from stackhand.release.verdict import Verdict
 
 

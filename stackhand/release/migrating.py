@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from stackhand.failure import ExitCode, Failure
+from stackhand.aws.waiting import Interrupted
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.migration import Migration
 from stackhand.release.releases import Releases
 from stackhand.release.verdict import Verdict
-from stackhand.release.waiting import Interrupted
 
 
 def migrate(context: Context, manifest: Manifest) -> list[str]:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from stackhand.aws import retry
 from stackhand.aws.diagnosis import Kind
 from stackhand.aws.errors import diagnose, failure, message_of, transient
-from stackhand.failure import ExitCode, Failure
-from stackhand.release import logs, retry
+from stackhand.aws.waiting import Clock, Interrupted
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.release import logs
 from stackhand.release.target import Service, Target
-from stackhand.release.waiting import Clock, Interrupted
 
 POLL = 1.0
 LOG_COMES_WITHIN = 5.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from stackhand.failure import Failure
+from stackhand.aws.waiting import Interrupted
+from stackhand.cli.failure import Failure
 from stackhand.release import ending, snapshots
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Part
 from stackhand.release.rollout import Rolling, Rollout
 from stackhand.release.verdict import IN_PROGRESS, Order
-from stackhand.release.waiting import Interrupted
 
 
 def order(context: Context, manifest: Manifest, good: Manifest | None, rollout: Rollout) -> Manifest:

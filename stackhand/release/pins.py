@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from stackhand import ROOT
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 
 FILE = "images.lock"
 LINE = re.compile(r"(?P<image>[^\s@]+:[^\s:/@]+) (?P<digest>sha256:[0-9a-f]{64})")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.aws.errors import code_of
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
 from stackhand.release import building, drift, prepare, registry, snapshots, source, target, taskdefinition
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Migration

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from stackhand.aws import parameters
 from stackhand.aws.errors import code_of, failure, message_of
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
-from stackhand.release import network, parameters
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.environments import Environment
+from stackhand.release import network
 from stackhand.release.target import Target
 
 CANNOT_TELL = frozenset(

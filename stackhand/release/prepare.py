@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from stackhand import ROOT
+from stackhand.aws import parameters
 from stackhand.aws.errors import failure
-from stackhand.failure import ExitCode, Failure
-from stackhand.release import built, git, parameters, snapshots, source, taskdefinition, tree
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.release import built, git, snapshots, source, taskdefinition, tree
 from stackhand.release import manifest as manifests
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest, Migration, Part

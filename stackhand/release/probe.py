@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from stackhand.probes import Question, Questions
-from stackhand.release.waiting import Clock
+from stackhand.aws.waiting import Clock
+from stackhand.project.probes import Question, Questions
 
 UNWELL = frozenset({"fail", "error", "down"})
 """What `status` says of something that is not well, in the form of application/health+json."""

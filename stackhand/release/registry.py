@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stackhand.aws.errors import code_of
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.environments import Environment
 from stackhand.release.source import COMMIT, Source, clean
 from stackhand.release.target import Service, Target
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.store import Store
 from stackhand.release.manifest import Manifest, new_id, owner, parse, timestamp
-from stackhand.release.store import Store
 
 FOLDER = "releases/"
 CURRENT = "current.json"

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.store import Store
+from stackhand.project.environments import Environment
 from stackhand.release import keeper, lease, manifest
-from stackhand.release.store import Store
 
 
 @contextmanager

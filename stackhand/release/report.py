@@ -9,13 +9,13 @@ from typing import Any
 
 from stackhand import ROOT, redaction
 from stackhand.aws.errors import message_of
-from stackhand.environments import Environment
+from stackhand.project.environments import Environment
+from stackhand.project.state import State
 from stackhand.release import logs, stopped
 from stackhand.release.rollout import Rolling
 from stackhand.release.stopped import Stopped
 from stackhand.release.target import Service, Target
 from stackhand.release.targets import Targets
-from stackhand.state import State
 
 EVENTS = 5
 

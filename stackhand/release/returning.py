@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackhand.aws.errors import diagnose, expired, message_of, transient
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
 from stackhand.release import rollback_plan, snapshots, taskdefinition
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest

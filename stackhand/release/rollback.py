@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import inventory, pullable
 from stackhand.release import manifest as manifests
 from stackhand.release.context import Context, target_of

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from stackhand.failure import Failure
+from stackhand.aws.waiting import Interrupted
+from stackhand.cli.failure import Failure
 from stackhand.release import ending, inventory, ordering
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.returning import Returned, go_back
 from stackhand.release.rollout import Rolling, Rollout
 from stackhand.release.verdict import Verdict
-from stackhand.release.waiting import Interrupted
 
 
 def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:

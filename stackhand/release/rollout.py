@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stackhand.aws import retry
 from stackhand.aws.errors import expired, message_of, transient
-from stackhand.failure import Failure
-from stackhand.release import retry, snapshots, verdict
+from stackhand.aws.waiting import Clock, Interrupted, Say
+from stackhand.cli.failure import Failure
+from stackhand.release import snapshots, verdict
 from stackhand.release.targets import Targets
 from stackhand.release.verdict import Deployment, Order, Snapshot, Verdict
-from stackhand.release.waiting import Clock, Interrupted, Say
 
 POLL = 2.0
 PATIENCE = 900.0

@@ -11,9 +11,9 @@ from email.parser import HeaderParser
 from typing import IO, Any
 from urllib.parse import quote
 
-from stackhand import inherited
-from stackhand.engines.compose import docker
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
+from stackhand.containers import docker
+from stackhand.project import inherited
 
 Component = dict[str, str]
 LARGEST = 16 * 1024 * 1024

@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from stackhand import ROOT
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.environments import Environment
 
 FILE = "allowed-findings.yml"
 SEVERITIES = ("informational", "low", "medium", "high", "critical")

@@ -8,9 +8,10 @@ import shutil
 import sys
 from typing import Any
 
-from stackhand import console, inherited
 from stackhand.aws.errors import failure, message_of
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import inherited
 from stackhand.release import standing
 from stackhand.release.target import Target
 

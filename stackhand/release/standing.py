@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stackhand import environments
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.store import Store
+from stackhand.project import environments
+from stackhand.project.environments import Environment
 from stackhand.release.context import target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.releases import Releases
-from stackhand.release.store import Store
 from stackhand.release.target import Target
 
 

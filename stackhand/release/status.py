@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from stackhand import console
 from stackhand.aws.errors import failure
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import drift, inventory, lease, snapshots, standing
 from stackhand.release.inventory import Inventory
 from stackhand.release.manifest import Manifest

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from stackhand import probes
-from stackhand.failure import ExitCode, Failure
-from stackhand.probes import Questions, Web
-from stackhand.xfields import Probe
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import probes
+from stackhand.project.probes import Questions, Web
+from stackhand.project.xfields import Probe
 
 
 class Repository(msgspec.Struct, frozen=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from stackhand.failure import ExitCode, Failure
+from stackhand.aws.waiting import Interrupted
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import inventory
 from stackhand.release.context import Context, target_of
 from stackhand.release.ending import unproven, unrecorded
@@ -13,7 +14,6 @@ from stackhand.release.manifest import Manifest
 from stackhand.release.returning import probe_of
 from stackhand.release.rolling import go_back_and_tell
 from stackhand.release.verdict import Verdict
-from stackhand.release.waiting import Interrupted
 
 UNTOUCHED_PAUSE = 0.1
 """Seconds between two looks at what was running already: there is no old task left that could answer in its place."""

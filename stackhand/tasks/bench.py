@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from stackhand.verb import task
+from stackhand.tasks.verb import task
 
 
 @task
 def local(c: Context) -> None:
     """Measure the verbs on this machine, beside the bare programs."""
-    from stackhand import development
+    from stackhand.development import verbs as development
 
     development.bench("local")
 
@@ -18,7 +18,7 @@ def local(c: Context) -> None:
 @task
 def compose(c: Context) -> None:
     """Measure the verbs on containers, beside the bare docker compose."""
-    from stackhand import development
+    from stackhand.development import verbs as development
 
     development.bench("compose")
 
@@ -26,7 +26,7 @@ def compose(c: Context) -> None:
 @task
 def service(c: Context) -> None:
     """Measure the service beside FastAPI, Flask and Express."""
-    from stackhand import development
+    from stackhand.development import verbs as development
 
     development.bench("service")
 
@@ -34,7 +34,7 @@ def service(c: Context) -> None:
 @task
 def soak(c: Context) -> None:
     """Ask the service 500 times a second for a minute, and restart PostgreSQL meanwhile."""
-    from stackhand import development
+    from stackhand.development import verbs as development
 
     development.bench("service_soak")
 
@@ -42,7 +42,7 @@ def soak(c: Context) -> None:
 @task
 def page(c: Context) -> None:
     """Measure the status page: first paint, transfer, and how soon it shows a failure."""
-    from stackhand import development
+    from stackhand.development import verbs as development
 
     development.bench("page")
 
@@ -50,6 +50,6 @@ def page(c: Context) -> None:
 @task
 def deploy(c: Context) -> None:
     """Measure a deploy on an emulator, beside the same steps by hand."""
-    from stackhand import development
+    from stackhand.development import verbs as development
 
     development.bench("deploy")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from stackhand.verb import task
+from stackhand.tasks.verb import task
 
 
 @task
 def shell(c: Context) -> None:
     """Talk to the Redis-protocol server; commands on standard input work too."""
-    from stackhand import cache
+    from stackhand.database import cache
 
     cache.shell()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.context import Context
 
 from stackhand.tasks.release import ENVIRONMENT
-from stackhand.verb import task
+from stackhand.tasks.verb import task
 
 
 @task(help={"environment": ENVIRONMENT, "json": "one JSON document on stdout"})

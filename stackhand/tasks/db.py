@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from stackhand.verb import task
+from stackhand.tasks.verb import task
 
 
 @task
 def migrate(c: Context) -> None:
     """Apply the pending migrations."""
-    from stackhand import database
+    from stackhand.database import verbs as database
 
     database.migrate()
 
@@ -18,7 +18,7 @@ def migrate(c: Context) -> None:
 @task(help={"json": "one JSON document on stdout"})
 def status(c: Context, json: bool = False) -> None:
     """Show migrations, size and snapshots."""
-    from stackhand import database
+    from stackhand.database import verbs as database
 
     database.status(json=json)
 
@@ -26,7 +26,7 @@ def status(c: Context, json: bool = False) -> None:
 @task
 def plan(c: Context) -> None:
     """Show what db.migrate would do."""
-    from stackhand import database
+    from stackhand.database import verbs as database
 
     database.plan()
 
@@ -34,7 +34,7 @@ def plan(c: Context) -> None:
 @task
 def shell(c: Context) -> None:
     """Open psql; SQL on standard input works too."""
-    from stackhand import database
+    from stackhand.database import verbs as database
 
     database.shell()
 
@@ -42,7 +42,7 @@ def shell(c: Context) -> None:
 @task(help={"name": "letters, digits, and . _ - inside it"})
 def snapshot(c: Context, name: str) -> None:
     """Keep the database as it is now, under a name."""
-    from stackhand import database
+    from stackhand.database import verbs as database
 
     database.snapshot(name)
 
@@ -50,7 +50,7 @@ def snapshot(c: Context, name: str) -> None:
 @task(help={"name": "of the snapshot", "yes": "do not ask for the database's name"})
 def restore(c: Context, name: str, yes: bool = False) -> None:
     """Put a snapshot in the place of the database (a snapshot is taken first)."""
-    from stackhand import database
+    from stackhand.database import verbs as database
 
     database.restore(name, yes=yes)
 
@@ -58,7 +58,7 @@ def restore(c: Context, name: str, yes: bool = False) -> None:
 @task(help={"yes": "do not ask for the database's name"})
 def reset(c: Context, yes: bool = False) -> None:
     """Empty the database and migrate it anew (a snapshot is taken first)."""
-    from stackhand import database
+    from stackhand.database import verbs as database
 
     database.reset(yes=yes)
 
@@ -66,7 +66,7 @@ def reset(c: Context, yes: bool = False) -> None:
 @task
 def seed(c: Context) -> None:
     """Load the example data of seeds/; what is there stays."""
-    from stackhand import database
+    from stackhand.database import verbs as database
 
     database.seed()
 
@@ -74,6 +74,6 @@ def seed(c: Context) -> None:
 @task(help={"incident": "its number, as the page shows it", "text": "for who reads the page; empty removes it"})
 def note(c: Context, incident: str, text: str) -> None:
     """Put a note on an incident."""
-    from stackhand import notes
+    from stackhand.database import notes
 
     notes.note(incident, text)

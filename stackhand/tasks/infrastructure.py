@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from stackhand.verb import task
+from stackhand.tasks.verb import task
 
 ENVIRONMENT = "the environment, as in terraform/environments"
 
@@ -12,7 +12,7 @@ ENVIRONMENT = "the environment, as in terraform/environments"
 @task(help={"environment": ENVIRONMENT})
 def bootstrap(c: Context, environment: str) -> None:
     """Make the bucket for an environment's state."""
-    from stackhand.infrastructure import verbs
+    from stackhand.release import environment as verbs
 
     verbs.bootstrap(environment=environment)
 
@@ -35,7 +35,7 @@ def plan(
     lock_wait: float = 0.0,
 ) -> None:
     """Say what a deploy would change in the cloud, and the cost."""
-    from stackhand.infrastructure import verbs
+    from stackhand.release import environment as verbs
 
     verbs.plan(
         environment=environment,
@@ -56,6 +56,6 @@ def plan(
 )
 def destroy(c: Context, environment: str, production: bool = False, yes: bool = False, lock_wait: float = 0.0) -> None:
     """Remove an environment; its databases leave a snapshot."""
-    from stackhand.infrastructure import verbs
+    from stackhand.release import environment as verbs
 
     verbs.destroy(environment=environment, production=production, yes=yes, lock_wait=lock_wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from stackhand.verb import task
+from stackhand.tasks.verb import task
 
 ENVIRONMENT = "the environment, as in terraform/environments"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand import model, settings
-from stackhand.engines.embedded import folders
-from stackhand.engines.embedded.servers.base import account_of
-from stackhand.engines.embedded.servers.nginx import Nginx
-from stackhand.state import State
+from stackhand.local.engines.embedded import folders
+from stackhand.local.engines.embedded.servers.base import account_of
+from stackhand.local.engines.embedded.servers.nginx import Nginx
+from stackhand.project import model, settings
+from stackhand.project.state import State
 from tests.checkout import Checkout, eventually
 
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from stackhand.engines.embedded.supervisor import Supervisor
-from stackhand.state import State
+from stackhand.local.engines.embedded.supervisor import Supervisor
+from stackhand.project.state import State
 from tests.browser.conftest import SOON, accessible, green, keep, summary
 from tests.checkout import Checkout, eventually
 

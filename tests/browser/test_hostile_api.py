@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from service.snapshot import snapshot
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
 from tests.browser import shapes
 from tests.browser.nginx import nginx
 from tests.checkout import Checkout

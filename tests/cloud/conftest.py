@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from stackhand.environments import Environment
-from stackhand.failure import Failure
+from stackhand.aws.waiting import Clock
+from stackhand.cli.failure import Failure
+from stackhand.infrastructure.store import Store
+from stackhand.project.environments import Environment
 from stackhand.release import lease
 from stackhand.release.context import Context, Pace
-from stackhand.release.store import Store
-from stackhand.release.waiting import Clock
 from tests import moto_server
 from tests.cloud import fake_ecs
 from tests.cloud.fake_ecs import World

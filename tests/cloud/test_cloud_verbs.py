@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stackhand import environments
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import environments
 from stackhand.release import follow, history, lead, lease, logs, manifest, shell, standing, status, target
 from stackhand.release.manifest import Manifest, Migration, Part
 from tests.cloud.conftest import SERVICES, Cloud

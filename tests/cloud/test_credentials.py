@@ -21,10 +21,10 @@ import pytest
 
 from stackhand.aws.errors import code_of
 from stackhand.aws.session import session
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket
-from stackhand.release.store import Store
+from stackhand.infrastructure.store import Store
+from stackhand.project.environments import Environment
 from tests.checkout import ROOT
 from tests.tls import Authority, pem
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from stackhand import model
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
-from stackhand.model import Build, Service
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.store import Store
+from stackhand.project import model
+from stackhand.project.environments import Environment
+from stackhand.project.model import Build, Service
 from stackhand.release import attesting, building, built, images, pins, scan
 from stackhand.release.manifest import Manifest, Part
 from stackhand.release.releases import Releases
-from stackhand.release.store import Store
 from tests import moto_server
 from tests.checkout import ROOT
 

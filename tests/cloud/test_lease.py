@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from stackhand import environments
-from stackhand.failure import ExitCode, Failure
+from stackhand.aws.waiting import Clock, Interrupted
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.store import Store
+from stackhand.project import environments
 from stackhand.release import keeper, lease, removal
 from stackhand.release.lease import LASTS, Holder
-from stackhand.release.store import Store
-from stackhand.release.waiting import Clock, Interrupted
 from tests.checkout import eventually
 from tests.cloud.conftest import Cloud
 

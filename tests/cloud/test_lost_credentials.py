@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import UnauthorizedSSOTokenError
 
-from stackhand import environments
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.store import Store
+from stackhand.project import environments
 from stackhand.release import deploy, lead, rollback, rolling, verify
-from stackhand.release.store import Store
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Accepted, Refused
 from tests.cloud.test_stages import refused, release, running

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.release import parameters
+from stackhand.aws import parameters
 
 
 class Ssm:

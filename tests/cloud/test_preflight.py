@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
+from stackhand.project.environments import Environment
 from stackhand.release import target
 from stackhand.release.preflight import Preflight
 from tests.cloud.conftest import Cloud

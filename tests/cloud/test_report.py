@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from stackhand.probes import Question, Questions
+from stackhand.aws.waiting import Clock
+from stackhand.project.probes import Question, Questions
 from stackhand.release import stopped
 from stackhand.release.probe import Answer, Probe
 from stackhand.release.stopped import Stopped
 from stackhand.release.verdict import Order
-from stackhand.release.waiting import Clock
 
 ESSENTIAL = "Essential container in task exited"
 

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stackhand import environments, model, settings
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.aws import parameters
+from stackhand.aws.retry import Retry
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, backups, rds, restore, unfinished
-from stackhand.model import Stack
-from stackhand.release import deploy, parameters
-from stackhand.release.retry import Retry
-from stackhand.release.store import Store
+from stackhand.infrastructure.store import Store
+from stackhand.project import environments, model, settings
+from stackhand.project.environments import Environment
+from stackhand.project.model import Stack
+from stackhand.release import deploy
 from tests.checkout import ROOT
 from tests.cloud.fake_rollout import ACCOUNT, REGION
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import lead, rolling, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Part

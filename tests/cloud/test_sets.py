@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stackhand import environments
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import environments
 from stackhand.release import deploy, inventory, pullable, rollback, rolling, status, target, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Part

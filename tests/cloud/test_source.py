@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import building, images, lead, prepare, registry, source
 from stackhand.release.context import target_of
 from stackhand.release.manifest import Manifest, Part

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackhand import ROOT
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import lead, migrating, prepare, rollback, rolling, target, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Migration

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from stackhand.failure import Failure
-from stackhand.release.retry import Retry
-from stackhand.release.store import Conflict, Store
+from stackhand.aws.retry import Retry
+from stackhand.cli.failure import Failure
+from stackhand.infrastructure.store import Conflict, Store
 from tests.cloud.conftest import Cloud
 
 BUSY = ClientError({"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate."}}, "PutObject")

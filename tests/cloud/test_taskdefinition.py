@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
 from stackhand.release import target
 from stackhand.release.taskdefinition import differences, render
 from tests.cloud.conftest import output

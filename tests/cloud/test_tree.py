@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.failure import Failure
-from stackhand.model import Build, Service, Stack
+from stackhand.cli.failure import Failure
+from stackhand.project.model import Build, Service, Stack
+from stackhand.project.xfields import Fargate, Scale
 from stackhand.release import building, source, tree
-from stackhand.xfields import Fargate, Scale
 from tests.cloud.repository import Repository
 from tests.engines import use
 

@@ -162,7 +162,7 @@ def test_down_removes_containers_of_a_file_that_is_broken_by_now(running: Checko
 
 def test_compose_sees_the_settings_as_we_do(checkout: Checkout) -> None:
     """Whatever letters a value has, `docker compose` by hand reads the same one."""
-    from stackhand import settings
+    from stackhand.project import settings
 
     checkout.env(POSTGRES_PASSWORD="'a\"b$c#d e{f}%g;h'", REDIS_PASSWORD="\"it's a $$ \\\\ '#' \\n line\"")
     ours = settings.ensure(checkout.path).values

@@ -15,8 +15,8 @@ from typing import ClassVar
 
 import pytest
 
-from stackhand.engines.compose import docker
-from stackhand.model import Build, Service
+from stackhand.containers import docker
+from stackhand.project.model import Build, Service
 from stackhand.release import building, sbom
 
 pytestmark = pytest.mark.compose

@@ -18,7 +18,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from stackhand.failure import ExitCode
+from stackhand.cli.failure import ExitCode
 from tests.checkout import ROOT
 
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -27,7 +27,7 @@ PLACES = (
     "roles/infrastructure",
     "roles/release",
     "stackhand/aws",
-    "stackhand/environments.py",
+    "stackhand/project/environments.py",
     "stackhand/infrastructure",
     "stackhand/release",
 )

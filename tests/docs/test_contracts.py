@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 import tasks
-from stackhand import schema
-from stackhand.failure import ExitCode
+from stackhand.cli.failure import ExitCode
+from stackhand.project import schema
 from stackhand.release import pins
 from tests.checkout import ROOT
 

@@ -18,7 +18,7 @@ import pg8000.native
 import pytest
 import redis
 
-from stackhand.engines.embedded.accounts import NUMBERS
+from stackhand.local.engines.embedded.accounts import NUMBERS
 from tests import accounts
 from tests.checkout import Checkout
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stackhand.engines.health import PROTOCOL_3
+from stackhand.local.engines.health import PROTOCOL_3
 from tests.checkout import Checkout, eventually
 
 pytestmark = pytest.mark.slow
@@ -153,8 +153,8 @@ def test_a_database_without_a_free_connection_is_not_told_to_be_down(running: Ch
 
 
 def test_moved_ports_are_kept_when_the_settings_are_deleted(checkout: Checkout) -> None:
-    from stackhand import settings
-    from stackhand.state import State
+    from stackhand.project import settings
+    from stackhand.project.state import State
 
     State(checkout.path).make()
     State(checkout.path).remember(ports={"WEB_PORT": 3450})
@@ -174,7 +174,7 @@ def test_interrupt_while_the_database_is_made_leaves_no_half_of_it(checkout: Che
 
 
 def test_up_that_would_wait_too_long_says_who_is_at_work(checkout: Checkout) -> None:
-    from stackhand.state import State
+    from stackhand.project.state import State
 
     with State(checkout.path).turn("./inv restart", 1.0, print):
         said = checkout.inv("up", "--timeout", "0.5", check=False)

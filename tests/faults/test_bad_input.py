@@ -41,7 +41,8 @@ WRONG = {
 
 
 def test_every_setting_of_the_example_has_a_wrong_value_here() -> None:
-    from stackhand import ROOT, schema
+    from stackhand import ROOT
+    from stackhand.project import schema
 
     assert set(WRONG) == set(schema.read(ROOT / ".env.example"))
 
@@ -60,8 +61,8 @@ def test_all_wrong_settings_are_named_at_once_with_what_was_expected(checkout: C
 
 @pytest.mark.parametrize("key", sorted(WRONG))
 def test_each_wrong_setting_is_refused_alone(folder: Path, key: str) -> None:
-    from stackhand import settings
-    from stackhand.failure import Failure
+    from stackhand.cli.failure import Failure
+    from stackhand.project import settings
 
     shutil.copy2(ROOT / ".env.example", folder)
     settings.ensure(folder)
@@ -142,8 +143,8 @@ def test_a_checkout_that_cannot_be_written_is_told(checkout: Checkout) -> None:
 
 
 def test_a_state_folder_that_cannot_be_made_is_told() -> None:
-    from stackhand.failure import Failure
-    from stackhand.state import State
+    from stackhand.cli.failure import Failure
+    from stackhand.project.state import State
 
     with pytest.raises(Failure, match=r"/proc/1/\.stackhand cannot be written"):
         State(Path("/proc/1")).make()

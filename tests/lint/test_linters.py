@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from stackhand.development import CHECKS
+from stackhand.development.verbs import CHECKS
 from tests.checkout import ROOT
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from stackhand import environments
-from stackhand.environments import Environment
+from stackhand.project import environments
+from stackhand.project.environments import Environment
 from stackhand.rehearsal import emulator
 from stackhand.rehearsal.copy import Copy
 from stackhand.rehearsal.emulator import Emulator

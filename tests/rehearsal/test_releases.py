@@ -10,7 +10,7 @@ import signal
 
 import pytest
 
-from stackhand.failure import ExitCode
+from stackhand.cli.failure import ExitCode
 from stackhand.rehearsal.play import ENVIRONMENT
 from tests.checkout import docker, eventually
 from tests.rehearsal.cloud import DEPLOY, Cloud

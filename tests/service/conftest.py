@@ -16,9 +16,9 @@ import pytest
 
 from service.database import connect_patiently
 from service.settings import Address, Settings
-from stackhand.engines.embedded import accounts
-from stackhand.engines.embedded.servers import postgres, redis
-from stackhand.engines.embedded.servers.base import installed
+from stackhand.local.engines.embedded import accounts
+from stackhand.local.engines.embedded.servers import postgres, redis
+from stackhand.local.engines.embedded.servers.base import installed
 from tests.checkout import eventually, free_ports
 from tests.service.history_kit import World, shared
 from tests.service.process import BODY_WITHIN, HEADER_WITHIN, NOTES, NOWHERE, SLOW, TOKEN, Service, ready

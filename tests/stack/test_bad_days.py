@@ -164,7 +164,7 @@ def test_a_role_that_postgresql_refuses_is_told_and_no_log_has_its_password(stac
 
 
 def test_a_password_of_any_letters_is_seen_alike_by_every_program(stack: Checkout) -> None:
-    from stackhand import dotenv
+    from stackhand.project import dotenv
 
     path, password = stack.path / ".env", 'it\'s a "$5 ${HOME}" #b'
     changed = {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": f"{password}\ntwo\nlines\\"}

@@ -16,7 +16,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from stackhand.engines import health
+from stackhand.local.engines import health
 from tests.checkout import Checkout, eventually
 from tests.encodings import AS_A_WORD, ENCODINGS
 from tests.engines import ON_ONE

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from moto import mock_aws
 
-from stackhand.environments import Environment
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
 from stackhand.infrastructure import account, bucket
+from stackhand.project.environments import Environment
 
 STAGING = Environment("staging", "shop", "eu-west-1", "123456789012")
 

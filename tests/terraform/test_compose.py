@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from stackhand.composekeys import AWS, Level
 from stackhand.infrastructure import compose, description
 from stackhand.infrastructure.note import Note
+from stackhand.project.composekeys import AWS, Level
 from tests.checkout import ROOT
 
 SCALE = {"min": 1, "max": 1, "cpu": 60, "memory": 70}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
 from stackhand.infrastructure import description
 from tests.checkout import ROOT
 

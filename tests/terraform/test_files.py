@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from stackhand import packages
+from stackhand.cli import packages
 from tests.checkout import ROOT
 from tests.terraform.conftest import Module
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import given, losses, warnings
 from stackhand.infrastructure.plan import summary
+from stackhand.project.environments import Environment
 
 NAME = "/shop/staging/STRIPE_KEY"
 GIVEN = {"STRIPE_KEY": NAME}

@@ -13,7 +13,7 @@ import yaml
 from botocore.validate import ParamValidator
 
 from service.settings import Settings
-from stackhand import ports
+from stackhand.project import ports
 from tests.checkout import ROOT
 from tests.terraform.plans import Plan, resources, tasks
 

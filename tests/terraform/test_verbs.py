@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
 from stackhand.infrastructure import description
 from tests.checkout import eventually
 from tests.terraform.conftest import BUCKET, Cloud

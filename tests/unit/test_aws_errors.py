@@ -15,11 +15,11 @@ from botocore import exceptions
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from stackhand.action import Action
+from stackhand.ansible.action import Action
 from stackhand.aws import errors
 from stackhand.aws.diagnosis import Kind
-from stackhand.failure import ExitCode, Failure
-from stackhand.verb import Verb
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.tasks.verb import Verb
 from tests.checkout import ROOT
 
 CREDENTIALS = {
@@ -124,7 +124,7 @@ def test_credentials_and_reachability_have_a_sentence_each_and_code_3(name: str)
 def test_a_bare_error_is_a_paragraph_at_both_mouths(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("stackhand.defect.of", lambda *_: Failure("This is a mistake in Stackhand"))
+    monkeypatch.setattr("stackhand.cli.defect.of", lambda *_: Failure("This is a mistake in Stackhand"))
     ours = name in MISTAKES
 
     def fail(_context: Context) -> None:

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from stackhand import console
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from stackhand import model
-from stackhand.engines import health
-from stackhand.engines.compose import containers, docker, gate, images, preflight, status
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
+from stackhand.containers import docker, images
+from stackhand.local.engines import health
+from stackhand.local.engines.compose import containers, gate, preflight, status
+from stackhand.project import model
 from tests.checkout import ROOT
 
 SECRETS = {"POSTGRES_PASSWORD": "secret-1", "DATABASE_PASSWORD": "secret-3", "REDIS_PASSWORD": "secret-2"}

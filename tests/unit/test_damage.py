@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from stackhand import model
-from stackhand.engines import damage
-from stackhand.engines.compose import remedy
-from stackhand.engines.embedded.servers import server_for
-from stackhand.model import Stack
-from stackhand.state import State
+from stackhand.local.engines import damage
+from stackhand.local.engines.compose import remedy
+from stackhand.local.engines.embedded.servers import server_for
+from stackhand.project import model
+from stackhand.project.model import Stack
+from stackhand.project.state import State
 
 BAD_AOF = (
     "# Bad file format reading the append only file appendonly.aof.2.incr.aof: make a backup of your AOF file, "

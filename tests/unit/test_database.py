@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import missing, outside
-from stackhand.failure import Failure
-from stackhand.outside import Outside, Role
-from stackhand.restoring import LONGEST_NAME, spare_names
+from stackhand.cli.failure import Failure
+from stackhand.database import missing, outside
+from stackhand.database.outside import Outside, Role
+from stackhand.database.restoring import LONGEST_NAME, spare_names
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stackhand import deadline, status
-from stackhand.engines.compose import docker
-from stackhand.engines.compose.engine import Compose
-from stackhand.engines.embedded import processes
-from stackhand.engines.embedded.engine import SILENT, Embedded
-from stackhand.engines.embedded.launch import birth
-from stackhand.engines.embedded.servers import Program
-from stackhand.failure import Failure
-from stackhand.state import State
+from stackhand.cli import deadline
+from stackhand.cli.failure import Failure
+from stackhand.containers import docker
+from stackhand.local import status
+from stackhand.local.engines.compose.engine import Compose
+from stackhand.local.engines.embedded import processes
+from stackhand.local.engines.embedded.engine import SILENT, Embedded
+from stackhand.local.engines.embedded.launch import birth
+from stackhand.local.engines.embedded.servers import Program
+from stackhand.project.state import State
 
 SERVICES = ("postgres", "redis", "api", "web")
 
@@ -136,7 +137,7 @@ def test_a_container_engine_on_another_machine_may_take_longer(tmp_path: Path, m
     (tmp_path / "docker").write_text("#!/bin/sh\nsleep 0.15\ncase $1 in ps) echo 1 ;; *) echo '[]' ;; esac\n")
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr("stackhand.engines.engine.ANSWER_WITHIN", 0.3)
+    monkeypatch.setattr("stackhand.local.engines.engine.ANSWER_WITHIN", 0.3)
     monkeypatch.setenv("DOCKER_HOST", "ssh://me@far")
     state = State(tmp_path)
     state.make()

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import local, otherengine, preflight, status
-from stackhand.engines.compose import api, containers, docker, images
-from stackhand.engines.compose.engine import Compose
-from stackhand.engines.compose.unavailable import Unavailable
-from stackhand.failure import Failure
-from stackhand.state import State
+from stackhand.cli.failure import Failure
+from stackhand.containers import api, docker, images
+from stackhand.containers.unavailable import Unavailable
+from stackhand.local import otherengine, preflight, status
+from stackhand.local import verbs as local
+from stackhand.local.engines.compose import containers
+from stackhand.local.engines.compose.engine import Compose
+from stackhand.project.state import State
 
 Says = Callable[..., None]
 MISSING = "Error response from daemon: No such image: shop:latest"

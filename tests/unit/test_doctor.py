@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from stackhand import doctor
-from stackhand.doctor import Check
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
+from stackhand.local import doctor
+from stackhand.local.doctor import Check
 
 
 def test_a_check_that_hangs_or_breaks_is_a_finding_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackhand import dotenv
+from stackhand.project import dotenv
 
 
 @pytest.mark.parametrize(

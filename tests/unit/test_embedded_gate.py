@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from stackhand.engines.embedded import gate, launch, processes
-from stackhand.engines.embedded.engine import Embedded
-from stackhand.engines.embedded.servers import Program
-from stackhand.failure import Failure
-from stackhand.state import State
+from stackhand.cli.failure import Failure
+from stackhand.local.engines.embedded import gate, launch, processes
+from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.local.engines.embedded.servers import Program
+from stackhand.project.state import State
 
 Says = Iterator[dict[str, Any]]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import model, ownership
-from stackhand.engines.embedded import accounts, folders
-from stackhand.engines.embedded.accounts import NUMBERS, Account
-from stackhand.engines.embedded.servers import server_for
-from stackhand.state import State
+from stackhand.local.engines.embedded import accounts, folders
+from stackhand.local.engines.embedded.accounts import NUMBERS, Account
+from stackhand.local.engines.embedded.servers import server_for
+from stackhand.project import model, ownership
+from stackhand.project.state import State
 from tests.accounts import NAME, require_root
 from tests.checkout import ROOT
 
@@ -167,8 +167,8 @@ def test_a_command_that_is_refused_a_file_is_told_what_it_may(folder: Path) -> N
 CHOOSE = """
 import json, sys
 from pathlib import Path
-from stackhand.engines.embedded import accounts
-from stackhand.failure import Failure
+from stackhand.local.engines.embedded import accounts
+from stackhand.cli.failure import Failure
 try:
     found = accounts.choose(Path(sys.argv[1]), [Path(sys.argv[2])], 61200)
     print(json.dumps([found.prefix[0].rpartition("/")[2], found.blocked]))

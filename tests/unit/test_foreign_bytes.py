@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import development, model
-from stackhand.engines.compose import docker, images
-from stackhand.engines.compose.engine import Compose
-from stackhand.engines.embedded import accounts
-from stackhand.engines.embedded.engine import Embedded
-from stackhand.engines.engine import Engine
+from stackhand.containers import docker, images
+from stackhand.development import verbs as development
 from stackhand.infrastructure import process
-from stackhand.state import State
+from stackhand.local.engines.compose.engine import Compose
+from stackhand.local.engines.embedded import accounts
+from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.local.engines.engine import Engine
+from stackhand.project import model
+from stackhand.project.state import State
 
 WORDS = ["printf", r"caf\351\n"]
 FILE = """\

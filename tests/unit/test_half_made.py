@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stackhand.engines.compose import mounts
-from stackhand.engines.compose.database import NEVER_SERVED
+from stackhand.local.engines.compose import mounts
+from stackhand.local.engines.compose.database import NEVER_SERVED
 
 FRESH = ("PG_VERSION", "base/1/1259", "base/1/1259_fsm", "base/1/pg_filenode.map", "base/5/", "pg_tblspc/")
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from stackhand import ROOT
-from stackhand.console import Reporter
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
-from stackhand.infrastructure import cost, diagnostics, losses, verbs
+from stackhand.cli.console import Reporter
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import cost, diagnostics, losses
 from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.program import Terraform
+from stackhand.project.environments import Environment
+from stackhand.release import environment as verbs
 
 STAGING = Environment("staging", "shop", "eu-west-1", "123456789012")
 LOG = ROOT / ".stackhand" / "logs" / "terraform-staging.log"

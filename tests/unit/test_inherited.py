@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import inherited, model
-from stackhand.engines.embedded.engine import Embedded
-from stackhand.state import State
+from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.project import inherited, model
+from stackhand.project.state import State
 from tests.checkout import ROOT
 from tests.shells import HOSTILE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackhand.interpolation import InterpolationError, fill
+from stackhand.project.interpolation import InterpolationError, fill
 
 VARIABLES = {"SET": "value", "EMPTY": ""}
 

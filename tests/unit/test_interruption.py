@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import database, interruption
-from stackhand.failure import ExitCode, Failure
-from stackhand.state import State
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.database import verbs as database
+from stackhand.local import interruption
+from stackhand.project.state import State
 
 
 def interrupted(verb: str) -> Failure:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import loglines, logs
-from stackhand.failure import Failure
+from stackhand.cli import loglines
+from stackhand.cli.failure import Failure
+from stackhand.local import logs
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import ROOT, model
-from stackhand.engines.compose.engine import Compose
-from stackhand.engines.embedded.servers import server_for
-from stackhand.failure import Failure
-from stackhand.state import State
-from stackhand.xfields import Embedded, Fargate, Scale
+from stackhand import ROOT
+from stackhand.cli.failure import Failure
+from stackhand.local.engines.compose.engine import Compose
+from stackhand.local.engines.embedded.servers import server_for
+from stackhand.project import model
+from stackhand.project.state import State
+from stackhand.project.xfields import Embedded, Fargate, Scale
 
 VARIABLES = {
     "POSTGRES_PASSWORD": "secret-p",

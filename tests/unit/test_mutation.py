@@ -8,9 +8,11 @@ import tomllib
 import psutil
 import pytest
 
-from stackhand import ROOT, development, mutation
-from stackhand.failure import Failure
-from stackhand.mutation import MODULES, TESTS, Score, scores, too_low
+from stackhand import ROOT
+from stackhand.cli.failure import Failure
+from stackhand.development import mutation
+from stackhand.development import verbs as development
+from stackhand.development.mutation import MODULES, TESTS, Score, scores, too_low
 
 FINISHED = """
     service.cache.xǁCacheǁ__init____mutmut_1: killed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.engines.compose import api
+from stackhand.containers import api
 from stackhand.release import manifest
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from stackhand import engines, shell
-from stackhand.engines.status import ServiceStatus
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local import engines, shell
+from stackhand.local.engines.status import ServiceStatus
 
 
 class Engine:

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from stackhand import copydata, engines, local, model, otherengine, ownership
-from stackhand.engines.compose import kept
-from stackhand.engines.compose.engine import Compose
-from stackhand.engines.embedded.engine import Embedded
-from stackhand.engines.engine import Kept
-from stackhand.failure import Failure
-from stackhand.state import State
+from stackhand.cli.failure import Failure
+from stackhand.database import copydata
+from stackhand.local import engines, otherengine
+from stackhand.local import verbs as local
+from stackhand.local.engines.compose import kept
+from stackhand.local.engines.compose.engine import Compose
+from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.local.engines.engine import Kept
+from stackhand.project import model, ownership
+from stackhand.project.state import State
 
 NOBODY = "unix:///nonexistent/docker.sock"
 FILE = """\

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import ownership
-from stackhand.engines.embedded import launch
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local.engines.embedded import launch
+from stackhand.project import ownership
 from tests import accounts
 from tests.checkout import ROOT
 
@@ -144,8 +144,8 @@ LESS = ["setpriv", "--bounding-set=-chown,-dac_override,-dac_read_search", "--in
 HAND_OVER = """
 import os, sys
 from pathlib import Path
-from stackhand import ownership, settings
-from stackhand.state import State
+from stackhand.project import ownership, settings
+from stackhand.project.state import State
 root = Path(sys.argv[1])
 with State(root).turn("up", 1, print):
     settings._write(root / ".env", "A=1\\n")
@@ -177,7 +177,7 @@ def test_root_is_sent_to_the_account_whose_stack_it_is(root: Path) -> None:
 READ_ONLY = """
 import sys
 from pathlib import Path
-from stackhand import ownership
+from stackhand.project import ownership
 print(ownership.closed(Path(sys.argv[1])).text())
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stackhand import inherited, model, passthrough
+from stackhand.project import inherited, model, passthrough
 
 IMAGE = "services: {api: {image: x, %s}}\n"
 BUILD = "services: {api: {build: {context: ., args: %s}}}\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import ports
+from stackhand.project import ports
 
 
 @pytest.fixture

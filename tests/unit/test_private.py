@@ -14,13 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stackhand import defect, model, private
-from stackhand.engines import login
-from stackhand.engines.embedded import launch, processes
-from stackhand.engines.embedded.engine import Embedded
-from stackhand.engines.embedded.supervisor import Gone, Supervisor
-from stackhand.failure import Failure
-from stackhand.state import State
+from stackhand.cli import defect
+from stackhand.cli.failure import Failure
+from stackhand.local.engines import login
+from stackhand.local.engines.embedded import launch, processes
+from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
+from stackhand.project import model, private
+from stackhand.project.state import State
 from tests import accounts
 
 MALLORY = pwd.getpwnam(accounts.NAME).pw_uid

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stackhand import probes
-from stackhand.probes import Web
-from stackhand.xfields import Probe
+from stackhand.project import probes
+from stackhand.project.probes import Web
+from stackhand.project.xfields import Probe
 
 WEB = Web(["/*"], "/healthz")
 API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/version"))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.engines.embedded import launch, processes
-from stackhand.engines.embedded.launch import birth
+from stackhand.local.engines.embedded import launch, processes
+from stackhand.local.engines.embedded.launch import birth
 from tests.checkout import eventually
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import playbook, verification
-from stackhand.program import Inv
+from stackhand.ansible import playbook
+from stackhand.local import verification
+from stackhand.tasks.program import Inv
 from tests.checkout import ROOT, clean_environment
 
 INVOKE = str(Path(sys.executable).with_name("invoke"))
@@ -157,7 +158,7 @@ if {held!r} == "the end":
 @pytest.mark.parametrize(
     ("held", "number", "code"),
     [
-        ("stackhand.program", signal.SIGINT, 130),
+        ("stackhand.tasks.program", signal.SIGINT, 130),
         ("stackhand.tasks", signal.SIGTERM, 130),
         ("the end", signal.SIGINT, 0),
     ],

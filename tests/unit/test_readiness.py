@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from stackhand import readiness
-from stackhand.engines.engine import Engine
-from stackhand.engines.status import ServiceStatus
-from stackhand.loglines import Line
-from stackhand.model import Service
+from stackhand.cli.loglines import Line
+from stackhand.local import readiness
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import ServiceStatus
+from stackhand.project.model import Service
 
 
 def refusal(state: str, answer: str, *, left_out: tuple[str, ...] = (), runs: bool = True) -> Any:

@@ -15,13 +15,17 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from stackhand import action, console, defect, loglines, ndjson, notes, redaction
-from stackhand.failure import Failure
+from stackhand import redaction
+from stackhand.ansible import action, ndjson
+from stackhand.aws.retry import ONCE
+from stackhand.cli import console, defect, loglines
+from stackhand.cli.failure import Failure
+from stackhand.database import notes
+from stackhand.infrastructure import store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known
-from stackhand.release import built, report, store
-from stackhand.release.retry import ONCE
+from stackhand.release import built, report
 from tests.encodings import AS_A_WORD, ENCODINGS
 
 SECRET = "p4ss/w%rd+&'\"<é>$$ \\x"

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import environments
-from stackhand.console import Reporter
-from stackhand.engines.embedded.launch import birth
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.console import Reporter
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import providers
+from stackhand.local.engines.embedded.launch import birth
+from stackhand.project import environments
 from stackhand.rehearsal import emulator, place, rehearse
 from stackhand.rehearsal.copy import Copy, link_environment
 from stackhand.rehearsal.emulator import Emulator
@@ -213,7 +213,7 @@ def test_without_providers_nothing_is_started(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.delenv("STACKHAND_TERRAFORM", raising=False)
     monkeypatch.setattr(rehearse, "ROOT", tmp_path)
     monkeypatch.setattr(rehearse, "FOLDER", tmp_path / ".stackhand" / "rehearsal")
-    monkeypatch.setattr("stackhand.engines.compose.docker.reach", lambda: None)
+    monkeypatch.setattr("stackhand.containers.docker.reach", lambda: None)
     monkeypatch.setattr(emulator, "start", lambda *_: pytest.fail("the emulator was started"))
     with pytest.raises(Failure) as caught:
         rehearse.rehearse(keep=False)

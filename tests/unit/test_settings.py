@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import ROOT, schema, settings, values
-from stackhand.failure import Failure
+from stackhand import ROOT
+from stackhand.cli.failure import Failure
+from stackhand.project import schema, settings, values
 from tests import accounts
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.failure import Failure
-from stackhand.state import SOCKET_PATH_LIMIT, TURN_HELD, State
+from stackhand.cli.failure import Failure
+from stackhand.project.state import SOCKET_PATH_LIMIT, TURN_HELD, State
 
 
 def test_facts_are_remembered_and_forgotten(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_folder_of_sockets_is_the_same_whatever_tmpdir_says_and_made_for_a_s
 
 def test_a_turn_that_does_not_come_says_who_has_it(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from stackhand.state import State\n"
+        "import sys, pathlib; from stackhand.project.state import State\n"
         "with State(pathlib.Path(sys.argv[1])).turn('./inv up', 1, print):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )

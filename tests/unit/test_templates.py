@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stackhand import playbook
+from stackhand.ansible import playbook
 
 ACTION = """
 from ansible.plugins.action import ActionBase

@@ -9,7 +9,7 @@ import pytest
 from invoke.exceptions import Exit
 from invoke.parser.context import ParserContext
 
-from stackhand.program import Inv, OurConfig
+from stackhand.tasks.program import Inv, OurConfig
 from tests.checkout import ROOT
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))

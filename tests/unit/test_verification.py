@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from stackhand import verification
-from stackhand.engines.status import ServiceStatus
-from stackhand.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local import verification
+from stackhand.local.engines.status import ServiceStatus
 
 
 class Engine:

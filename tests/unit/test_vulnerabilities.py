@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from stackhand import development, vulnerabilities
-from stackhand.failure import Failure
+from stackhand.cli.failure import Failure
+from stackhand.development import verbs as development
+from stackhand.development import vulnerabilities
 from stackhand.release import scan
 from tests.checkout import ROOT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.engines.embedded.servers import upstream
+from stackhand.local.engines.embedded.servers import upstream
 from tests.checkout import ROOT
 
 TEMPLATE = "<${HOSTS}>\n<${TRUST}>\n<${RESOLVER}>\n"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import ROOT, machine
-from stackhand.action import Action, step
+from stackhand import ROOT
+from stackhand.ansible.action import Action, step
+from stackhand.local import machine
 
 
 class ActionModule(Action):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import ROOT, redaction, settings
-from stackhand.action import Action, step
+from stackhand import ROOT, redaction
+from stackhand.ansible.action import Action, step
+from stackhand.project import settings
 
 
 class ActionModule(Action):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from stackhand import environments
-from stackhand.action import Action, step
+from stackhand.ansible.action import Action, step
+from stackhand.project import environments
 from stackhand.release import images
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import environments
-from stackhand.action import Action, step
+from stackhand.ansible.action import Action, step
+from stackhand.aws.retry import Retry
 from stackhand.infrastructure import given, losses, restore, unfinished
 from stackhand.infrastructure.plan import SHOWN, numbers
 from stackhand.infrastructure.program import Terraform
 from stackhand.infrastructure.restore import Restore
-from stackhand.release.retry import Retry
-from stackhand.release.store import Store
+from stackhand.infrastructure.store import Store
+from stackhand.project import environments
 
 PATIENCE = 120.0
 """Seconds for the note of a restore, while S3 is busy."""

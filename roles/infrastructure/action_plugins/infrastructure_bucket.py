@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import environments
-from stackhand.action import Action, step
+from stackhand.ansible.action import Action, step
 from stackhand.infrastructure import account, bucket
+from stackhand.project import environments
 
 
 class ActionModule(Action):

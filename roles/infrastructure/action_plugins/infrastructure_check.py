@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import ROOT, environments
-from stackhand.action import Action, step
+from stackhand import ROOT
+from stackhand.ansible.action import Action, step
 from stackhand.infrastructure import account, bucket, compose, description, given
 from stackhand.infrastructure.program import Terraform
+from stackhand.project import environments
 
 
 class ActionModule(Action):

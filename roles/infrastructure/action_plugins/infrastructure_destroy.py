@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from stackhand import environments
-from stackhand.action import Action, step
-from stackhand.environments import Environment
-from stackhand.failure import ExitCode, Failure
+from stackhand.ansible.action import Action, step
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket, given, losses, rds, unfinished
 from stackhand.infrastructure.plan import concerns_of, numbers
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
+from stackhand.infrastructure.store import Store
+from stackhand.project import environments
+from stackhand.project.environments import Environment
 from stackhand.release import removal
 from stackhand.release.releases import Releases
-from stackhand.release.store import Store
 
 PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main", "aws_s3_bucket.access_logs")
 """What refuses to be deleted until it is told otherwise."""

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from stackhand import ROOT, environments, probes
-from stackhand.action import Action, step
+from stackhand import ROOT
+from stackhand.ansible.action import Action, step
 from stackhand.infrastructure import compose, cost, description, given, restore, warnings
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
+from stackhand.project import environments, probes
 
 
 class ActionModule(Action):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand import ROOT
-from stackhand.action import step
+from stackhand.ansible.action import step
 from stackhand.release import plan
 from stackhand.release.action import ReleaseAction
 from stackhand.release.context import Context

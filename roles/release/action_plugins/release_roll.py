@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.action import step
+from stackhand.ansible.action import step
 from stackhand.release import rolling
 from stackhand.release.action import ReleaseAction, manifest_of
 from stackhand.release.context import Context

@@ -8,13 +8,14 @@ from typing import Any
 
 import psutil
 
-from stackhand import inherited
-from stackhand.action import Action
-from stackhand.engines.compose import docker, gate
-from stackhand.engines.compose.engine import Compose
-from stackhand.engines.compose.unavailable import Unavailable
-from stackhand.engines.engine import Started
-from stackhand.failure import Failure
+from stackhand.ansible.action import Action
+from stackhand.cli.failure import Failure
+from stackhand.containers import docker
+from stackhand.containers.unavailable import Unavailable
+from stackhand.local.engines.compose import gate
+from stackhand.local.engines.compose.engine import Compose
+from stackhand.local.engines.engine import Started
+from stackhand.project import inherited
 
 MODULE = "community.docker.docker_compose_v2"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from stackhand import copydata, engines
-from stackhand.action import Action, step
+from stackhand.ansible.action import Action, step
+from stackhand.database import copydata
+from stackhand.local import engines
 
 
 class ActionModule(Action):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import engines, otherengine, packages, preflight
-from stackhand.action import Action, step
+from stackhand.ansible.action import Action, step
+from stackhand.cli import packages
+from stackhand.local import engines, otherengine, preflight
 
 
 class ActionModule(Action):

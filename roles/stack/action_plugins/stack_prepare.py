@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.action import Action, step
+from stackhand.ansible.action import Action, step
 
 
 class ActionModule(Action):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.action import Action, step
-from stackhand.engines.embedded.engine import Embedded
+from stackhand.ansible.action import Action, step
+from stackhand.local.engines.embedded.engine import Embedded
 
 
 class ActionModule(Action):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import otherengine
-from stackhand.action import Action, step
+from stackhand.ansible.action import Action, step
+from stackhand.local import otherengine
 
 
 class ActionModule(Action):

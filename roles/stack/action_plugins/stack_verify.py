@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import verification
-from stackhand.action import Action, step
-from stackhand.engines import health
+from stackhand.ansible.action import Action, step
+from stackhand.local import verification
+from stackhand.local.engines import health
 
 
 class ActionModule(Action):

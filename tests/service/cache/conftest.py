@@ -14,7 +14,7 @@ import redis
 from service import redis_client
 from service.cache import Cache
 from service.settings import Address
-from stackhand.engines.embedded.servers import redis as redis_server
+from stackhand.local.engines.embedded.servers import redis as redis_server
 from tests.checkout import eventually
 from tests.service.cache.kit import cache
 from tests.service.conftest import Server

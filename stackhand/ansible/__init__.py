@@ -1,0 +1,1 @@
+"""Running a playbook, and what the actions in it share."""

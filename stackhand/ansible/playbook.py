@@ -1,0 +1,202 @@
+"""Run one of our playbooks: show it live, keep Ansible's own words in a log, and turn its end into ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import psutil
+
+from stackhand import ROOT
+from stackhand.cli.console import Reporter
+from stackhand.cli.failure import Failure
+from stackhand.cli.loglines import tail
+from stackhand.local import interruption
+from stackhand.project import inherited
+from stackhand.project.state import TURN_HELD, State
+
+EVENTS = "STACKHAND_EVENTS"
+"""Names the descriptor that a playbook writes its events to, one JSON object a line."""
+INTERRUPTED_TO = "STACKHAND_INTERRUPTED_TO"
+"""Names the descriptor that an action writes to when it is interrupted and Ansible will not show its failure."""
+ENDS_WITHIN = 15.0
+
+
+@dataclass
+class Outcome:
+    """What a playbook did.
+
+    Args:
+        report: the document of its last task.
+        steps: its steps, as they were shown.
+        changed: whether any step changed something.
+        seconds: how long it took.
+    """
+
+    report: dict[str, Any] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    changed: bool = False
+    seconds: float = 0.0
+
+
+def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
+    """Return the command line that runs `playbooks/NAME.yml` with extra variables.
+
+    Ansible would evaluate a text among them that looks like a template, and they come from outside: tags, names, paths.
+    """
+    return [
+        sys.executable,
+        "-m",
+        "ansible.cli.playbook",
+        f"playbooks/{playbook}.yml",
+        "--extra-vars",
+        json.dumps(_never_evaluated(variables), sort_keys=True),
+    ]
+
+
+def _never_evaluated(value: Any) -> Any:
+    """Return a value in which every text is marked as data, in the way that Ansible reads from JSON."""
+    match value:
+        case str():
+            return {"__ansible_unsafe": value}
+        case Mapping():
+            return {key: _never_evaluated(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_never_evaluated(each) for each in value]
+        case _:
+            return value
+
+
+def run(
+    playbook: str,
+    variables: Mapping[str, Any],
+    *,
+    stream: IO[str],
+    turn: int | None,
+    reporter: Reporter | None = None,
+    interrupted: Callable[[Failure | None], Failure] | None = None,
+) -> Outcome:
+    """Run a playbook to its end.
+
+    Args:
+        playbook: its name, without folder and ending.
+        variables: Ansible's extra variables.
+        stream: where its steps are shown.
+        turn: the descriptor of `State.turn`, which the playbook shares.
+        reporter: what shows them there; without one, that of people.
+        interrupted: returns what to say when the user interrupts it, from what the playbook said of that itself.
+
+    Raises:
+        Failure: a task failed, Ansible itself did, or the user interrupted it.
+    """
+    state = State(ROOT)
+    log_path = state.logs / f"playbook-{playbook}.log"
+    began = time.monotonic()
+    outcome = Outcome()
+    reporter = reporter or Reporter(stream)
+    state.make()
+    reading, writing = os.pipe()
+    inherited = (writing,) if turn is None else (writing, turn)
+    with log_path.open("wb") as log, os.fdopen(reading, encoding="utf-8") as events:
+        child = subprocess.Popen(
+            command(playbook, variables),
+            cwd=ROOT,
+            env=_environment(writing, state),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=inherited,
+            start_new_session=True,
+        )
+        os.close(writing)
+        try:
+            failure = _follow(events, reporter, outcome)
+            code = child.wait()
+        except KeyboardInterrupt:
+            failure = _end(child, events, reporter, outcome)
+            if interrupted is not None:
+                raise interrupted(failure) from None
+            raise interruption.failure(playbook) from None
+        finally:
+            reporter.stop()
+    outcome.seconds = time.monotonic() - began
+    if failure is None and code != 0:
+        failure = Failure(
+            f"Ansible ended with exit code {code} before the playbook {playbook} did.",
+            evidence=tail(log_path, 10),
+            next=f"look into {log_path.relative_to(ROOT)}",
+        )
+    if failure:
+        raise failure
+    return outcome
+
+
+def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
+    """Show the events until the playbook closes its end; return the failure it told of."""
+    failure = None
+    for line in events:
+        event = json.loads(line)
+        match event["event"]:
+            case "task":
+                reporter.task(event["name"])
+            case "step":
+                reporter.step(event["step"], changed=event["changed"])
+                outcome.steps.append(event["step"])
+                outcome.changed |= event["changed"]
+            case "progress":
+                show = (
+                    reporter.note if event.get("kept") else reporter.count if event.get("counts") else reporter.progress
+                )
+                show(event["text"])
+            case "report":
+                outcome.report = event["report"]
+            case "failure":
+                failure = failure or Failure.from_dict(event["failure"])
+    return failure
+
+
+def _environment(events: int, state: State) -> dict[str, str]:
+    ours = {
+        EVENTS: str(events),
+        TURN_HELD: str(state.directory),
+        # Named, because Ansible ignores the file of a folder that everybody may write.
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        # Ansible refuses every locale that is not UTF-8.
+        "LC_ALL": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8",
+    }
+    return inherited.environment("ansible", **ours)
+
+
+def _end(child: subprocess.Popen[bytes], events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
+    """End the playbook, in bounded time, and return the failure that it told of meanwhile."""
+    child.send_signal(signal.SIGINT)
+    impatience = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
+    impatience.start()
+    try:
+        failure = _follow(events, reporter, outcome)
+        child.wait()
+    except KeyboardInterrupt:  # once more
+        _kill(child.pid)
+        child.wait()
+        return None
+    finally:
+        impatience.cancel()
+    return failure
+
+
+def _kill(pid: int) -> None:
+    """Kill a playbook and its workers, which are sessions of their own."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [*process.children(recursive=True), process]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()

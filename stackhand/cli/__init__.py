@@ -1,0 +1,1 @@
+"""What people see of everything: failures and exit codes, the screen, streams."""

@@ -1,0 +1,210 @@
+"""What people see: lines, a live view on a terminal, tables, and the one-paragraph failure.
+
+Plain ASCII where the locale has nothing else, no colour where it is not wanted (NO_COLOR, TERM=dumb, a pipe).
+"""
+
+from __future__ import annotations
+
+import json
+import locale
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from stackhand.cli import streams
+from stackhand.cli.failure import Failure
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress
+
+NAME_WIDTH = 10
+WIDTH_OF_A_PIPE = 1000
+COUNTS_EVERY = 15.0
+"""Seconds between two lines on how much is done, where lines stay."""
+GLYPHS = {"done": "✓", "same": "=", "note": "·", "warning": "!", "failed": "✗"}
+ASCII = {"done": "ok", "same": "==", "note": "-", "warning": "??", "failed": "!!"}
+
+
+def glyph(name: str) -> str:
+    """Return a sign, in letters that the locale can show."""
+    return (GLYPHS if _unicode() else ASCII)[name]
+
+
+def rich_console(stream: IO[str]) -> RichConsole:
+    """Return a rich console over a stream: it knows about width, terminals and TERM=dumb.
+
+    With NO_COLOR rich would still write bold and faint; we write nothing but letters then. A pipe has no width.
+    """
+    from rich.console import Console
+
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    width = None if stream.isatty() else WIDTH_OF_A_PIPE
+    return Console(
+        file=stream, highlight=False, markup=False, emoji=False, safe_box=True, color_system=colours, width=width
+    )
+
+
+class Reporter:
+    """Shows the steps of a playbook as they happen.
+
+    Args:
+        stream: where to; a terminal gets colours and a live last line.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+        self.rich = rich_console(stream) if stream.isatty() else None
+        self.live: Progress | None = None
+        self._told = ""
+        self._counted = 0.0
+
+    def task(self, name: str) -> None:
+        """Say what is being done right now; only a terminal shows it."""
+        if self.rich is None or self.rich.is_dumb_terminal or os.environ.get("NO_COLOR"):
+            return
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self.stop()
+        spinner = SpinnerColumn("dots" if _unicode() else "line")
+        columns = (TextColumn(" "), spinner, TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        self.live = Progress(*columns, console=self.rich, transient=True)
+        self.live.add_task(name, total=None)
+        self.live.start()
+
+    def progress(self, text: str) -> None:
+        """Show how far the present step is: in the live view, or as a line of its own."""
+        if self.live is not None:
+            self.live.update(self.live.task_ids[0], description=redacted(text))
+        elif text != self._told:
+            self.line(f"{glyph('note'):>3} {text}")
+        self._told = text
+
+    def count(self, text: str) -> None:
+        """Show how much of the present step is done: in the live view at once, as lines only now and then."""
+        if self.live is not None:
+            self.progress(text)
+        elif time.monotonic() >= self._counted + COUNTS_EVERY:
+            self._counted = time.monotonic()
+            self.progress(text)
+
+    def note(self, text: str) -> None:
+        """Show something about the present step that is to stay."""
+        self.line(f"{glyph('note'):>3} {text}")
+
+    def step(self, step: Mapping[str, Any], *, changed: bool) -> None:
+        """Show one thing that is done, with its time and what there is to know about it."""
+        mark, style = ("done", "green") if changed else ("same", "dim")
+        name = str(step["name"])
+        line = f"{glyph(mark):>3} {name:<{NAME_WIDTH}} {float(step['seconds']):5.1f} s  {step['words']}"
+        self.line(line, style if changed else "")
+        for note in step.get("notes") or []:
+            self.line(f"{glyph('note'):>3} {note}", "yellow")
+
+    def line(self, text: str, style: str = "") -> None:
+        """Write a line; a stream that takes nothing stops no work, and is told of at the end (`streams.finish`)."""
+        text = redacted(text)
+        with suppress(OSError):
+            if self.rich is not None:
+                self.rich.print(text, style=style or None, soft_wrap=False)
+            else:
+                print(text, file=self.stream, flush=True)
+
+    def failure(self, failure: Failure) -> None:
+        """Write the paragraph that says what failed, why, and what to do next."""
+        from stackhand import redaction
+
+        self.stop()
+        failure = redaction.current().failure(failure)
+        self.line(f"{glyph('failed'):>3} {failure.what}", "bold red")
+        for line in failure.evidence:
+            self.line(f"    {readable(line)}")
+        if failure.next:
+            self.line(f"    next: {failure.next}", "bold")
+
+    def stop(self) -> None:
+        """End the live view."""
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+
+def table(rows: Sequence[Sequence[str]], headings: Sequence[str], styles: Mapping[str, str], indent: int = 0) -> None:
+    """Write a table on stdout, as wide as the terminal and no wider; the last column wraps.
+
+    Args:
+        rows: the cells, as many in each as there are headings.
+        headings: the columns' names; all empty for a table without a head.
+        styles: a colour by a cell's text.
+        indent: spaces before each line.
+    """
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, header_style="dim", show_edge=False, show_header=any(headings))
+    for number, heading in enumerate(headings, 1):
+        shown.add_column(heading, overflow="fold", no_wrap=number < len(headings))
+    for row in rows:
+        shown.add_row(*(Text(redacted(cell), style=styles.get(cell, "")) for cell in row))
+    console = rich_console(sys.stdout)
+    with console.capture() as drawn:
+        console.print(Padding(shown, (0, 0, 0, indent), expand=False))
+    for line in drawn.get().splitlines():
+        print(line.rstrip())
+
+
+def document(found: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Write one JSON document on stdout: all that a verb with --json says there; without `indent` on one line."""
+    from stackhand import redaction
+
+    print(json.dumps(redaction.current().data(found), indent=indent, ensure_ascii=False), flush=True)
+
+
+def say(text: str) -> None:
+    """Write a sentence on stdout."""
+    print(redacted(text), flush=True)
+
+
+def show(text: str) -> None:
+    """Write on stdout what somebody has asked to see as it is: a log, a value in the cache."""
+    print(text, flush=True)
+
+
+def tell(text: str) -> None:
+    """Write a sentence on stderr: what is no result of the verb."""
+    streams.report(redacted(text))
+
+
+def redacted(text: str) -> str:
+    """Return a text without the secrets that are known in this checkout."""
+    from stackhand import redaction  # which reads YAML, and the verbs that only complete a word do not
+
+    return redaction.current().text(text) if text.strip() else text
+
+
+def readable(line: str) -> str:
+    """Return a log line as people read it: a JSON object becomes its time, level, event and other fields."""
+    if not line.startswith("{"):
+        return line
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(fields, dict) or "event" not in fields:
+        return line
+    head = [str(fields.pop(key)) for key in ("time", "level", "event") if key in fields]
+    rest = [f"{key}={value}" for key, value in fields.items() if key not in {"exception", "stack"}]
+    text = " ".join([*head, *rest])
+    return "\n    ".join([text, *str(fields.get("exception", "")).splitlines()])
+
+
+def _unicode() -> bool:
+    """Whether the locale that the user chose has more than ASCII; Python itself would pretend so."""
+    chosen = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "")
+    if chosen in {"", "C", "POSIX"}:
+        return False
+    return "utf" in chosen.lower() or "utf" in locale.getpreferredencoding(False).lower()

@@ -1,0 +1,95 @@
+"""Packages that only some verbs need: each has a lock of its own, which `./inv` installs when it is first used."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from dataclasses import dataclass
+
+from stackhand import ROOT
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
+
+
+@dataclass(frozen=True)
+class Packages:
+    """What one lock installs.
+
+    Args:
+        name: `requirements-NAME.lock` is the lock, and `./inv --install-NAME` installs it.
+        words: what people call it.
+        needed_by: who needs it, for a sentence.
+        module: what it is known by where the user's own environment has it.
+        without: what works without it.
+    """
+
+    name: str
+    words: str
+    needed_by: str
+    module: str = ""
+    without: str = "./inv doctor"
+
+    @property
+    def lock(self) -> str:
+        """The lock's file name."""
+        return f"requirements-{self.name}.lock"
+
+    def current(self) -> bool:
+        """Whether they are there, in the versions of the lock."""
+        stamp = ROOT / ".venv" / ".stackhand" / self.lock
+        if stamp.exists() and stamp.read_bytes() == (ROOT / self.lock).read_bytes():
+            return True
+        try:
+            return bool(self.module) and importlib.util.find_spec(self.module) is not None
+        except ModuleNotFoundError:
+            return False
+
+    def ensure(self) -> None:
+        """Have them: `./inv` installs them on first use and when the lock has changed.
+
+        To be called before what needs them starts: Ansible looks for collections once.
+
+        Raises:
+            Failure: they cannot be installed; what `./inv` said is the evidence.
+        """
+        if self.current():
+            return
+        console.tell(f"installing {self.words} (only when their lock has changed) ...")
+        words = ["sh", str(ROOT / "inv"), f"--install-{self.name}"]
+        said = subprocess.run(
+            words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        )
+        if said.returncode != 0:
+            raise Failure(
+                f"{self.words[:1].upper()}{self.words[1:]} could not be installed.",
+                evidence=said.stderr.replace("inv: ", "").splitlines(),
+                next=f"{self.without} does without them",
+                code=ExitCode.PREFLIGHT,
+            )
+
+    def require(self) -> None:
+        """Refuse to go on without them.
+
+        Raises:
+            Failure: they are not there, or not those of the lock.
+        """
+        if not self.current():
+            raise Failure(
+                f"{self.words[:1].upper()}{self.words[1:]} are not installed, and {self.needed_by} needs them.",
+                next=f"install them: ./inv --install-{self.name}",
+                code=ExitCode.PREFLIGHT,
+            )
+
+
+COLLECTIONS = Packages(
+    "collections",
+    "Ansible's collections",
+    "the compose engine",
+    module="ansible_collections.community.docker",
+    without="./inv up --engine embedded",
+)
+"""260 MB that the embedded engine does without; for the compose engine and the cloud."""
+
+CLOUD = Packages("cloud", "the packages for AWS", "the cloud", module="boto3")
+MINISTACK = Packages("ministack", "the packages of the AWS emulator", "a rehearsal")
+CHECKOV = Packages("checkov", "the packages of checkov", "the check of terraform/")

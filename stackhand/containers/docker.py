@@ -1,0 +1,294 @@
+"""The container engine of this machine: can it be reached, and what does it say.
+
+Through the `docker` command, which knows about contexts, DOCKER_HOST and credentials; what is asked often goes to the
+local socket instead, where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import api
+from stackhand.containers.unavailable import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
+from stackhand.project import inherited
+
+ANSWER_WITHIN = 2.0
+REMOTE_WITHIN = 10.0
+"""Seconds for an engine on another machine: a login by ssh takes one or two, and each command logs in anew."""
+READ_WITHIN = 20.0
+OLDEST_COMPOSE = (2, 20)
+SILENT = 124  # the code of timeout(1)
+HOST = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+SHOWN = 10
+"""Lines of what a command said before it failed."""
+NOT_THERE = re.compile(r"no such (?:image|container|object|volume|network)|network \S+ not found", re.IGNORECASE)
+"""What docker says of a thing that does not exist: an answer, though with exit code 1, as for all that goes wrong."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A container engine that answers.
+
+    Args:
+        host: its address, such as unix:///var/run/docker.sock.
+        version: of the engine.
+        compose: of the Compose plugin.
+    """
+
+    host: str
+    version: str
+    compose: str
+
+
+class Failed(Failure):
+    """A docker command ended with an error of its own, though the engine can be asked.
+
+    Args:
+        args: the command, without `docker`.
+        message: docker's own words.
+    """
+
+    def __init__(self, args: Sequence[str], message: str) -> None:
+        name = " ".join(list(takewhile(lambda each: not each.startswith("-"), args))[:2])
+        what, remedy, code = f"docker {name} failed.", "put that right, then repeat the command", ExitCode.FAILED
+        if name == "compose config":
+            what, code = "Compose does not accept docker-compose.yml.", ExitCode.PREFLIGHT
+            remedy = "fix docker-compose.yml, then repeat the command"
+        super().__init__(what, evidence=message.splitlines()[-SHOWN:], next=remedy, code=code)
+        self.message = message
+
+
+def reach() -> Reached:
+    """Return the container engine, when it answers in time (see `answer_within`) and is new enough.
+
+    Raises:
+        Failure: it cannot be used; not installed, not running, not allowed, a wrong context and a Compose that
+            is too old are told apart.
+    """
+    _require_command()
+    asked = {
+        "version": ["docker", "version", "--format", "{{json .Server}}"],
+        "compose": ["docker", "compose", "version", "--short"],
+    }
+    said = _all_at_once(asked)
+    if said["version"].code != 0:
+        raise Unavailable(said["version"].message)
+    if said["compose"].code == SILENT:
+        raise _failure(f"docker compose version: {said['compose'].err}.", f"repeat the command; {INSTEAD}")
+    if said["compose"].code != 0:
+        remedy = f"install docker-compose-plugin; {INSTEAD}"
+        raise _failure("docker has no Compose plugin that answers.", remedy, said["compose"].message)
+    compose = said["compose"].out.lstrip("v")
+    numbers = tuple(int(number) for number in re.findall(r"\d+", compose)[:2])
+    if numbers < OLDEST_COMPOSE:
+        oldest = ".".join(map(str, OLDEST_COMPOSE))
+        raise _failure(f"Compose {compose} is too old: {oldest} or newer is needed.", f"update Docker; {INSTEAD}")
+    server = json.loads(said["version"].out) or {}
+    return Reached(host(), str(server.get("Version", "unknown")), compose)
+
+
+def answer_within() -> float:
+    """Return the seconds after which an engine that does not answer is given up."""
+    return REMOTE_WITHIN if api.is_remote(api.address()) else ANSWER_WITHIN
+
+
+def host() -> str:
+    """Return the address of the container engine that `docker` would ask, without asking it.
+
+    Raises:
+        Failure: there is no docker command, or no such context.
+    """
+    _require_command()
+    return api.address() or run(*HOST).stdout.strip()
+
+
+def run(
+    *args: str,
+    accept: re.Pattern[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    timeout: float | None = READ_WITHIN,
+    host: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """Run a docker command to its end and return what it said.
+
+    Args:
+        args: the command, without `docker`.
+        accept: the errors that are an answer. Not by exit code: `no such image` and `no such engine` have the same.
+        environment: its variables; ours, when they are not given.
+        folder: where it runs.
+        timeout: seconds it may take.
+        host: the engine's address, where it is not the one in force.
+
+    Raises:
+        Unavailable: the engine cannot be asked.
+        Failed: any other error.
+    """
+    try:
+        done = subprocess.run(
+            ["docker", *args],
+            env={**(environment or inherited.environment("docker")), **({"DOCKER_HOST": host} if host else {})},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeout,
+        )
+    except FileNotFoundError as error:
+        raise Unavailable(NO_COMMAND) from error
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"no answer within {timeout:g} s", host) from error
+    if done.returncode != 0 and not _accepted(done.stderr, accept):
+        # WSL's stand-in for docker reports on stdout
+        raise error_of(args, done.returncode, done.stderr.strip() or done.stdout, host)
+    return done
+
+
+def error_of(args: Sequence[str], code: int, message: str, host: str = "") -> Unavailable | Failed:
+    """Return the failure of a docker command that ended with an exit code and this message; see `run`."""
+    message = message.strip() or f"it said nothing, and ended with exit code {code}"
+    return Unavailable(message, host) if is_unavailable(message) else Failed(args, message)
+
+
+def _accepted(message: str, accept: re.Pattern[str] | None) -> bool:
+    lines = [line for line in message.splitlines() if line.strip() and not line.startswith("WARNING")]
+    return accept is not None and bool(lines) and all(accept.search(line) for line in lines)
+
+
+def surroundings() -> dict[str, str]:
+    """Return the environment for a command of Compose."""
+    return inherited.environment("compose")
+
+
+def inspect(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what the engine knows of containers, by their names; those that do not exist are left out."""
+    if not names:
+        return {}
+    found = json.loads(run("container", "inspect", *names, accept=NOT_THERE).stdout or "[]")
+    return {str(each["Name"]).lstrip("/"): each for each in found}
+
+
+def listed(project: str, host: str = "") -> list[str]:
+    """Return the ids of a Compose project's containers, running or not.
+
+    Args:
+        project: its name.
+        host: the engine's address, where it is not the one in force.
+
+    Raises:
+        Unavailable: the engine cannot be asked.
+    """
+    if path := api.local_socket(host):
+        with _telling_unavailable(path):
+            return api.listed(path, project)
+    label = f"label=com.docker.compose.project={project}"
+    return run("ps", "--all", "--quiet", "--filter", label, host=host).stdout.split()
+
+
+def containers(project: str) -> dict[str, dict[str, Any]]:
+    """Return the containers of a Compose project, running or not, by the names of their services.
+
+    Raises:
+        Unavailable: the engine cannot be asked.
+    """
+    path, identities = api.local_socket(), listed(project)
+    if path:
+        with _telling_unavailable(path):
+            found = [api.inspect(path, each) for each in identities]
+    else:
+        found = list(inspect(identities).values())
+    return {str(each["Config"]["Labels"]["com.docker.compose.service"]): each for each in found if each}
+
+
+@contextmanager
+def _telling_unavailable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unavailable(f"no answer within {api.ANSWER_WITHIN:g} s", f"unix://{path}") from error
+    except PermissionError as error:
+        raise Unavailable(f"permission denied while trying to connect to unix://{path}") from error
+    except api.Refused as error:
+        raise Unavailable(f"{path} answered: {error}", f"unix://{path}") from error
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise Unavailable(f"Cannot connect to the Docker daemon at unix://{path}: {error}") from error
+    except (OSError, HTTPException) as error:
+        raise Unavailable(f"error during connect: {error or type(error).__name__}", f"unix://{path}") from error
+
+
+def publisher(port: int) -> str | None:
+    """Return in words which container publishes a port of this machine, if any is known to: for a sentence only."""
+    try:
+        said = run("ps", "--filter", f"publish={port}", "--format", "{{json .}}", timeout=answer_within())
+    except Failure:
+        return None
+    for line in said.stdout.splitlines():
+        found = json.loads(line)
+        project = re.search(r"com\.docker\.compose\.project=([^,]+)", found.get("Labels", ""))
+        folder = re.search(r"com\.docker\.compose\.project\.working_dir=([^,]+)", found.get("Labels", ""))
+        return (
+            f"container {found['Names']}"
+            + (f" of the Compose project {project[1]}" if project else "")
+            + (f" in {folder[1]}" if folder else "")
+        )
+    return None
+
+
+@dataclass(frozen=True)
+class _Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def message(self) -> str:
+        """What it said of a failure: on stderr, or as WSL's stand-in for docker does, on stdout."""
+        return self.err or self.out
+
+
+def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
+    """Run commands side by side; one that takes too long is ended, with the code of timeout(1)."""
+    children = {
+        name: subprocess.Popen(
+            words,
+            env=inherited.environment("docker"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        for name, words in commands.items()
+    }
+    said, within = {}, answer_within()
+    for name, child in children.items():
+        try:
+            out, err = child.communicate(timeout=within)
+            said[name] = _Said(child.returncode, out.strip(), err.strip())
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            said[name] = _Said(SILENT, "", f"no answer within {within:g} s")
+    return said
+
+
+def _require_command() -> None:
+    if shutil.which("docker") is None:
+        raise Unavailable(NO_COMMAND)
+
+
+def _failure(what: str, remedy: str, message: str = "") -> Failure:
+    return Failure(what, evidence=message.splitlines()[-SHOWN:], next=remedy, code=ExitCode.PREFLIGHT)

@@ -1,0 +1,179 @@
+"""The images of a stack: pulled when they are missing, built when what they are made of changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import docker
+from stackhand.project import inherited
+from stackhand.project.model import Service, Stack
+
+TAIL = 20
+STEP = re.compile(r"^#\d+ (\[[^\]]+\] .*)$")
+PARTS = re.compile(r"^-{6}\n(.*?)^-{6}$", re.MULTILINE | re.DOTALL)
+CERTIFICATES = ("CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
+NOT_PULLABLE = re.compile(r"(?:failed to resolve source metadata for|pull access denied for|manifest for) (\S+?)[:,]? ")
+
+WAYS_OUT = (
+    (r"x509|certificate", "give the container engine your network's certificate (/etc/docker/certs.d/REGISTRY/ca.crt)"),
+    (r"no space left on device", "make room for images: docker system prune"),
+    (
+        r"toomanyrequests|rate limit",
+        "docker login: the registry wants an account from this address for now",
+    ),
+)
+"""What is to be done about a refused pull whose cause is known; the most particular first."""
+
+Progress = Callable[[str], None]
+
+
+def certificates() -> str:
+    """Return this machine's bundle of certificates, for builds behind a proxy that re-signs TLS; or nothing."""
+    found = (os.environ.get(name, "") for name in CERTIFICATES)
+    return next((path for path in found if path and Path(path).is_file()), "")
+
+
+def image_of(service: Service, stack: Stack) -> str:
+    """Return the name of a service's image, as Compose names it."""
+    return service.image or f"{stack.name}-{service.name}"
+
+
+def present(names: Iterable[str]) -> dict[str, str]:
+    """Return the ids of the images that this machine has, by name."""
+    wanted = sorted(set(names))
+    found = {}
+    if not wanted:
+        return {}
+    form = "{{.Id}} {{json .RepoTags}}"
+    listed = docker.run("image", "inspect", "--format", form, *wanted, accept=docker.NOT_THERE).stdout
+    for line in filter(None, listed.splitlines()):
+        number, _, tags = line.partition(" ")
+        for tag in json.loads(tags) or []:
+            found[tag.removesuffix(":latest")] = number
+    return {name: found[name.removesuffix(":latest")] for name in wanted if name.removesuffix(":latest") in found}
+
+
+def fingerprint(service: Service, stack: Stack) -> str:
+    """Return a digest of what a service's image is built from; empty when that cannot be told from its files.
+
+    The folder of the Dockerfile, or the context when the Dockerfile has no folder of its own; a whole checkout
+    has too many files that are no part of it.
+    """
+    if service.build is None or Path(service.build.sources) == Path():
+        return ""
+    folder = stack.root / service.build.sources
+    lines = [service.build.context, service.build.dockerfile]
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            found = path.stat()
+            lines.append(f"{path.relative_to(folder)}:{found.st_size}:{found.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def pull(image: str, progress: Progress) -> None:
+    """Pull an image.
+
+    Raises:
+        Failure: it cannot be had; the ways out are named.
+    """
+    progress(f"pulling {image}")
+    code, lines = stream(["docker", "pull", image], None, None, lambda line: progress(f"{image}: {line[:80]}"))
+    if code != 0:
+        raise not_pullable(image, lines[-3:])
+
+
+def build(service: Service, stack: Stack, environment: Mapping[str, str], progress: Progress) -> None:
+    """Build the image of a service with BuildKit, as docker-compose.yml says.
+
+    Raises:
+        Failure: the build fails; the output of the step that failed is the evidence.
+    """
+    progress(f"building {service.name}")
+    words = ["docker", "compose", "--progress", "plain", "--project-directory", str(stack.root), "build", service.name]
+    code, lines = stream(words, environment, stack.root, steps(f"building {service.name}", progress))
+    if code != 0:
+        raise build_failed(service, lines)
+
+
+def steps(what: str, progress: Progress) -> Progress:
+    """Return what tells of BuildKit's steps, given its lines."""
+
+    def step(line: str) -> None:
+        found = STEP.match(line)
+        if found and "internal]" not in found[1]:
+            progress(f"{what}: {found[1][:90]}")
+
+    return step
+
+
+def not_pullable(image: str, evidence: list[str]) -> Failure:
+    """Return the failure of an image that is neither here nor anywhere we may get it."""
+    return Failure(
+        f"The image {image} is not on this machine and cannot be pulled.",
+        evidence=evidence,
+        next=f"{_way_out(evidence)}; or without containers: ./inv up --engine embedded",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _way_out(evidence: list[str]) -> str:
+    """Return what to do about a refused pull, by the most particular cause that its last lines name."""
+    for pattern, mend in WAYS_OUT:
+        if any(re.search(pattern, line, re.IGNORECASE) for line in evidence):
+            return mend
+    return (
+        "docker login, if it is private; a registry mirror (registry-mirrors in the engine's daemon.json), if its "
+        "registry cannot be reached"
+    )
+
+
+def build_failed(service: Service, lines: list[str], then: str = "./inv up") -> Failure:
+    """Return the failure of a build, from what BuildKit said: the step that failed, or the image that is missing."""
+    text = "\n".join(lines)
+    missing = NOT_PULLABLE.search(text)
+    if missing:
+        return not_pullable(missing[1], [line for line in lines if "failed to" in line][-1:])
+    parts = PARTS.findall(text)
+    evidence = parts[0].rstrip().splitlines() if parts else lines
+    return Failure(
+        f"The image of {service.name} could not be built.",
+        evidence=[re.sub(r"^\d+\.\d+ ", "", line) for line in evidence[-TAIL:]],
+        next=f"mend {service.build.dockerfile if service.build else 'it'}, then {then}",
+        code=ExitCode.FAILED,
+    )
+
+
+def stream(
+    words: list[str], environment: Mapping[str, str] | None, folder: Path | None, tell: Progress
+) -> tuple[int, list[str]]:
+    """Run a command, tell each of its lines as it comes, and return its exit code and all of them.
+
+    Whatever interrupts us ends the command.
+    """
+    lines = []
+    with subprocess.Popen(
+        words,
+        env=environment or inherited.environment("docker"),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as child:
+        assert child.stdout is not None  # noqa: S101 - asked for above
+        try:
+            for line in child.stdout:
+                lines.append(line.rstrip())
+                tell(lines[-1])
+        except BaseException:
+            child.terminate()
+            raise
+    return child.returncode, lines

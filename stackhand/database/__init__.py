@@ -1,0 +1,1 @@
+"""The verbs on the database and the cache."""

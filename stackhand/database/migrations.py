@@ -1,0 +1,116 @@
+"""The migrations of the stack's services: applied, and asked about, by the commands that docker-compose.yml names.
+
+What such a command does with a flag that it does not know is anybody's guess, and most migrate. So there is nothing
+here that adds one, and a question for which no command is named has no answer.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stackhand.cli import console
+from stackhand.cli.failure import Failure
+from stackhand.local.engines.engine import Engine
+from stackhand.project.model import Service
+from stackhand.project.xfields import MigrationKey
+
+TAIL = 10
+ADD = "give it one in docker-compose.yml: docs/architecture.md has x-aws.migrate"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one of the commands reported.
+
+    Args:
+        service: as which it ran.
+        command: as docker-compose.yml has it.
+        exit_code: of the command.
+        output: on stdout.
+        errors: on stderr.
+    """
+
+    service: str
+    command: str
+    exit_code: int
+    output: str
+    errors: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as docs/output.md describes it."""
+        return asdict(self)
+
+
+def apply(engine: Engine) -> None:
+    """Run the migration command of each service that has one.
+
+    Raises:
+        Failure: no service has one, or one failed.
+    """
+    _show(engine, "command", next="fix the migration, then ./inv db.migrate")
+
+
+def plan(engine: Engine) -> None:
+    """Show what is pending, by the command of each service that names one for it.
+
+    Raises:
+        Failure: none does, or one failed.
+    """
+    _show(engine, "plan", next="fix what it reports, then ./inv db.plan")
+
+
+def status(engine: Engine) -> tuple[list[Report], list[str]]:
+    """Return what the services report of their migrations, and a sentence for each that does not."""
+    reports, unknown = [], []
+    for service in services(engine):
+        if not service.migration("status"):
+            unknown.append(_unnamed(service, "status"))
+            continue
+        try:
+            reports.append(_run(engine, service, "status"))
+        except Failure as failure:  # it does not run; the rest of the answer is known all the same
+            unknown.append(failure.what)
+    return reports, unknown or ([] if reports else ["no service of docker-compose.yml names x-aws.migrate"])
+
+
+def _show(engine: Engine, purpose: MigrationKey, *, next: str) -> None:  # noqa: A002 - as in Failure
+    migrating = services(engine)
+    if not migrating:
+        raise Failure("No service of docker-compose.yml has a migration command (x-aws.migrate).", next=ADD)
+    named = [service for service in migrating if service.migration(purpose)]
+    if not named:
+        raise Failure(f"What is pending is not known: {_unnamed(migrating[0], purpose)}.", next=ADD)
+    for service in named:
+        report = _run(engine, service, purpose)
+        for text in filter(None, (*_heading(report, named), report.output)):
+            console.say(text)
+        if report.exit_code != 0:
+            what = f"{report.command} failed with exit code {report.exit_code}."
+            raise Failure(what, evidence=report.errors.splitlines()[-TAIL:], next=next)
+        if report.errors:
+            console.tell(report.errors)
+    for service in migrating:
+        if service not in named:
+            console.say(f"{service.name}: not known: {_unnamed(service, purpose)}")
+
+
+def _heading(report: Report, named: list[Service]) -> list[str]:
+    return [f"{report.service}: {report.command}"] if len(named) > 1 else []
+
+
+def services(engine: Engine) -> list[Service]:
+    """Return the services that name a migration command."""
+    return [service for service in engine.stack.services.values() if service.migrate]
+
+
+def _run(engine: Engine, service: Service, purpose: MigrationKey) -> Report:
+    words = service.migration(purpose)
+    found = engine.run(service, words)
+    return Report(service.name, shlex.join(words), found.returncode, found.stdout.strip(), found.stderr.strip())
+
+
+def _unnamed(service: Service, purpose: MigrationKey) -> str:
+    shows = "what is pending" if purpose == "plan" else "what is applied"
+    return f"docker-compose.yml names no command of {service.name} that shows {shows} (x-aws.migrate.{purpose})"

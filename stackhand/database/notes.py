@@ -1,0 +1,58 @@
+"""`./inv db.note`: what an operator has to say about an incident, for who reads the page."""
+
+from __future__ import annotations
+
+import tempfile
+
+from stackhand import redaction
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.database.verbs import Database
+
+LONGEST = 2000
+"""Characters, as the database has it too."""
+LARGEST_DIGITS = 18
+SET = b"""
+UPDATE history_incident SET note = :'text', updated_at = now() WHERE id = :'incident'
+RETURNING component || ' of ' || to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI" UTC"');
+"""
+NEWEST = "SELECT 'no. ' || id || ': ' || component FROM history_incident ORDER BY started_at DESC LIMIT 5"
+
+
+def note(incident: str, text: str) -> None:
+    """Set the note on an incident; an empty one removes it.
+
+    Args:
+        incident: its number, as the page shows it.
+        text: plain, for people.
+
+    Raises:
+        Failure: there is no such incident, or the text is too long.
+    """
+    text = redaction.current().content(text.strip())  # the page shows it to everybody
+    if len(text) > LONGEST:
+        raise Failure(f"A note may have {LONGEST} characters, but this has {len(text)}.", code=ExitCode.USAGE)
+    database = Database.running()
+    found = _set(database, incident, text) if _is_number(incident) else ""
+    if not found:
+        known = database.sql(NEWEST, database=database.name).splitlines()
+        raise Failure(
+            f"There is no incident {incident!r}.",
+            evidence=known or ["there are no incidents"],
+            next="take the number from the page, or from /api/incidents",
+            code=ExitCode.USAGE,
+        )
+    console.say(f"{'noted on' if text else 'no note any more on'} {found}; the page shows it within a minute")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= LARGEST_DIGITS
+
+
+def _set(database: Database, incident: str, text: str) -> str:
+    """Return which incident it was; psql quotes the values itself, for they may be anything."""
+    values = ("-v", f"incident={incident}", "-v", f"text={text}")
+    with tempfile.TemporaryFile() as script:
+        script.write(SET)
+        script.seek(0)
+        return database.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *values, source=script).strip()

@@ -1,0 +1,1 @@
+"""The verbs for who works on this repository."""

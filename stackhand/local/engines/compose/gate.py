@@ -1,0 +1,127 @@
+"""Watch containers start: which of them can be used by now, and which never will."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local.engines import health
+from stackhand.local.engines.compose import containers
+from stackhand.local.engines.compose.containers import Container
+from stackhand.local.engines.engine import Started
+from stackhand.project.model import Service
+
+POLL = 0.1
+"""Seconds between two looks."""
+CRASHES = 2
+"""How often a container may end while it starts until it is given up, for its restart policy would go on for long."""
+
+Look = Callable[[], Mapping[str, Container]]
+
+
+def generations(found: Mapping[str, Container]) -> set[str]:
+    """Return what tells these containers, as they run now, from any that are made or started later."""
+    return {_generation(container) for container in found.values()}
+
+
+def watch(
+    services: Collection[Service],
+    look: Look,
+    timeout: float,
+    *,
+    before: Collection[str] = (),
+    at_work: Callable[[], bool] = lambda: False,
+) -> Iterator[Started]:
+    """Yield services as soon as they can be used, until all can.
+
+    Args:
+        services: which to wait for.
+        look: returns the containers of now by service.
+        timeout: seconds to wait for all of them.
+        before: the generations of before the start. While `at_work`, what is still of that time is not looked at:
+            it may be replaced in a moment.
+        at_work: whether Compose is still making and starting containers.
+
+    Raises:
+        Failure: one stopped, is unhealthy or did not become healthy in time; its last check and lines are the
+            evidence.
+    """
+    deadline = time.monotonic() + timeout
+    waiting = {service.name: service for service in services}
+    needed = {name for service in services for name in service.depends_on}
+    seen: dict[str, float] = {}
+    while waiting:
+        busy, found = at_work(), look()
+        for name, service in list(waiting.items()):
+            container = found.get(name)
+            if container is None or (busy and _generation(container) in before):
+                continue
+            first = seen.setdefault(_generation(container), time.monotonic())
+            if started := _passed(service, container, needed=name in needed, seen=first):
+                started.changed = _generation(container) not in before
+                started.seconds = started.seconds if started.changed else 0.0  # it took them some other day
+                del waiting[name]
+                yield started
+        if waiting and time.monotonic() > deadline:
+            raise _too_late(_culprit(list(waiting.values()), found), found, timeout)
+        if waiting:
+            time.sleep(POLL)
+
+
+def _passed(service: Service, container: Container, *, needed: bool, seen: float) -> Started | None:
+    """Return how a service's start went, if it can be used by now; `seen` is when it was first seen running.
+
+    Its own health check must have passed where another service waits for that; else an answer from its address says
+    more, and half a second sooner. Where there is nothing to ask, it must have stayed up for a moment.
+    """
+    seconds, after = containers.seconds_to_health(container), list(service.depends_on)
+    state = container["State"]
+    if containers.exited(container) and state["Status"] != "created":
+        if service.may_finish and state["ExitCode"] == 0:
+            return Started(service.name, changed=True, words="done", seconds=seconds, address="", after=after)
+        raise containers.failure(service.name, container, f"stopped while it started: {containers.words(container)}")
+    well = state.get("Health", {}).get("Status") == "healthy"  # then its crashes are of the past
+    if container.get("RestartCount", 0) >= CRASHES and not well:
+        what = f"stopped while it started, {container['RestartCount'] + 1} times: {containers.words(container)}"
+        raise containers.failure(service.name, container, what)
+    if state["Status"] == "running" and state.get("Health", {}).get("Status") == "unhealthy":
+        raise containers.failure(service.name, container, "did not get healthy")
+    question = health.question(service)
+    early = question["kind"] == "http" and state["Status"] == "running" and not needed
+    if service.job or not (early or containers.healthy(container)):
+        return None
+    answer = containers.answer(container, question)
+    proves_little = question["kind"] in {"process", "tcp"} and "Health" not in state  # docker itself opens the port
+    if not answer.healthy or (proves_little and not _stayed(container, seen)):
+        return None
+    return Started(service.name, True, answer.words, seconds, health.address(service), after)
+
+
+def _stayed(container: Container, seen: float) -> bool:
+    """Whether it has stayed up long enough, by its engine's clock or by ours: that of another machine may go wrong."""
+    age = time.time() - (containers.since(container) or time.time())
+    return max(age, time.monotonic() - seen) >= health.UP_AFTER
+
+
+def _culprit(waiting: Sequence[Service], found: Mapping[str, Container]) -> Service:
+    """Return the first service that is not well; the others may only wait for Compose to be done."""
+    ill = (each for each in waiting if each.name not in found or each.job or not containers.healthy(found[each.name]))
+    return next(ill, waiting[0])
+
+
+def _too_late(service: Service, found: Mapping[str, Container], timeout: float) -> Failure:
+    container = found.get(service.name)
+    if container is None:
+        return Failure(
+            f"{service.name} had no container after {timeout:g} s.", next="./inv up", code=ExitCode.UNHEALTHY
+        )
+    if service.job and container["State"]["Status"] == "running":
+        return containers.failure(service.name, container, f"did not run to its end within {timeout:g} s")
+    answer = containers.answer(container, health.question(service))
+    said = containers.words(container) if answer.healthy else answer.words
+    return containers.failure(service.name, container, f"did not become healthy in time: {said}")
+
+
+def _generation(container: Container) -> str:
+    return f"{container['Id']} {container['State']['StartedAt']}"

@@ -1,0 +1,88 @@
+"""The volumes of a checkout, which outlive its containers and a change of the engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import api, docker
+from stackhand.local.engines.engine import Kept
+from stackhand.project.model import Stack
+from stackhand.project.state import State
+
+
+def memory(stack: Stack) -> dict[str, str]:
+    """Return what is remembered of containers and volumes under `compose`, whichever engine comes after."""
+    return {"project": stack.name, "root": str(stack.root), "host": docker.host()}
+
+
+def remembered(state: State) -> bool:
+    """Whether containers and volumes were made here and not removed since."""
+    return bool({"compose", "served"} & state.read().keys())
+
+
+def project(state: State) -> str:
+    """Return the Compose project of the containers and volumes; nothing when there are none."""
+    found = state.read()
+    return str(found.get("compose", {}).get("project") or found.get("name", ""))
+
+
+def host(state: State) -> str:
+    """Return the address of the container engine that they were made on; nothing where that was not remembered."""
+    return str(state.read().get("compose", {}).get("host", ""))
+
+
+def awaited(state: State) -> str:
+    """Return that address as long as `down` has not given that engine up."""
+    return "" if state.read().get("compose", {}).get("given_up") else host(state)
+
+
+def give_up(state: State) -> None:
+    """Ask the engine that they were made on no more: it does not answer, and `down` has told of it."""
+    state.remember(compose={**state.read().get("compose", {}), "given_up": True})
+
+
+def require_ours(state: State) -> None:
+    """Refuse to remove the volumes of another checkout, of which this one is a copy.
+
+    Raises:
+        Failure: they were made in another folder, which is still there.
+    """
+    folder = Path(state.read().get("compose", {}).get("root") or state.root)
+    if folder.exists() and not folder.samefile(state.root):
+        raise Failure(
+            f"The volumes of {project(state)} are those of the checkout {folder}, of which this one is a copy.",
+            next="./inv down --volumes there; or delete COMPOSE_PROJECT_NAME from .env: ./inv up makes another",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def described(names: Sequence[str]) -> list[Kept]:
+    """Return volumes with their size and age, as far as the engine tells them."""
+    if not names:
+        return []
+    found = {each["Name"]: each for each in json.loads(docker.run("volume", "inspect", *names).stdout or "[]")}
+    sizes = _sizes()
+    return [Kept(f"the volume {name}", sizes.get(name), _made(found.get(name, {}))) for name in names]
+
+
+def _sizes() -> dict[str, int]:
+    """Return the bytes in each volume by name; nothing where the engine cannot tell that at once."""
+    path = api.local_socket()
+    try:
+        found = api.volume_usage(path) if path else []
+    except (OSError, HTTPException, ValueError):
+        return {}
+    return {each["Name"]: size for each in found if (size := (each.get("UsageData") or {}).get("Size", -1)) >= 0}
+
+
+def _made(volume: dict[str, Any]) -> float | None:
+    try:
+        return datetime.fromisoformat(str(volume.get("CreatedAt"))).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,84 @@
+"""What containers need of this machine beyond an engine that answers: disk, certificates, a proxy that builds know."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import api, docker, images
+from stackhand.local.engines.compose.containers import Container
+
+NEEDED_MB = 1500
+"""What the four images of the stack take, their build and a new volume."""
+PROJECT = "com.docker.compose.project"
+FOLDER = f"{PROJECT}.working_dir"
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+
+def require_ours(found: Iterable[Container], root: Path) -> None:
+    """Refuse to touch the containers of another checkout, which a copy of it has the name of.
+
+    Raises:
+        Failure: they were started in another folder, which is still there.
+    """
+    for container in found:
+        labels = container["Config"]["Labels"]
+        folder = Path(labels.get(FOLDER) or root)
+        if folder.exists() and not folder.samefile(root):
+            raise Failure(
+                f"The containers of {labels.get(PROJECT)} are those of the checkout {folder}.",
+                next="work there; or delete COMPOSE_PROJECT_NAME from .env: ./inv up makes another",
+                code=ExitCode.PREFLIGHT,
+            )
+
+
+def require_disk() -> None:
+    """Refuse to pull or build where there is no room for it.
+
+    Raises:
+        Failure: the disk of the container engine is too full.
+    """
+    found = _disk()
+    if found and found[1] < NEEDED_MB:
+        raise Failure(
+            f"The disk of the container engine ({found[0]}) has {found[1]} MB free, and images need {NEEDED_MB} MB.",
+            next="docker system prune removes what nothing uses; ./inv up --engine embedded needs less",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def findings() -> Iterator[tuple[str, str, str, str]]:
+    """Yield name, status, words and mend of each thing that was looked at."""
+    if found := _disk():
+        status = "pass" if found[1] >= NEEDED_MB else "fail"
+        mend = "" if status == "pass" else "docker system prune removes what nothing uses"
+        yield "images' disk", status, f"{found[1] / 1000:.1f} GB free for {found[0]}", mend
+    yield from _certificates()
+    proxies = {name for name in PROXIES if os.environ.get(name)}
+    if proxies and not api.configuration().get("proxies"):
+        words = f"{', '.join(sorted(proxies))} is set here, and builds do not know of it"
+        yield "proxy", "warn", words, "write it under proxies in ~/.docker/config.json"
+
+
+def _certificates() -> Iterator[tuple[str, str, str, str]]:
+    named = {name: os.environ[name] for name in images.CERTIFICATES if os.environ.get(name)}
+    for name, path in named.items():
+        if not Path(path).is_file():
+            yield "certificates", "warn", f"{name} names {path}, which is no file", f"unset {name}, or put it there"
+    if used := images.certificates():
+        yield "certificates", "pass", f"builds trust {used}", ""
+
+
+def _disk() -> tuple[Path, int] | None:
+    """Return the folder of the engine's images and the MB free there; None where that cannot be told."""
+    if api.is_remote(api.address()):  # a folder of another machine
+        return None
+    try:
+        said = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
+        place = Path(said)
+        return (place, shutil.disk_usage(place).free // 1_000_000) if said else None
+    except (Failure, OSError):  # slow today; or in the virtual machine of Docker Desktop
+        return None

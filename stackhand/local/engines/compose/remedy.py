@@ -1,0 +1,60 @@
+"""What to do about a container that did not get healthy, going by what it said."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from stackhand.local.engines import damage
+from stackhand.local.engines.compose import mounts
+
+DISK = "make room on the disk of the container engine (docker system prune removes what nothing uses), then ./inv up"
+
+
+def of(service: str, container: dict[str, Any], lines: Sequence[str]) -> str:
+    """Return the next command; damaged data is moved away, never removed.
+
+    Args:
+        service: its name.
+        container: what `docker container inspect` says of it.
+        lines: the end of its log.
+    """
+    if damage.other_postgresql(lines):
+        return "the image of that version in docker-compose.yml, or ./inv down --volumes, which removes the data"
+    if damage.disk_full(lines):
+        return DISK
+    if damage.postgres(lines) and (volume := mounts.volume_with(container, _data_folder(container))):
+        return f"{_move_away(volume, container)}, and ./inv db.restore NAME if you have a snapshot"
+    if damage.redis(lines) and (volume := mounts.volume_with(container, mounts.REDIS)):
+        return f"{_move_away(volume, container)}, which begins empty"
+    return f"fix it, then ./inv up (the whole log: ./inv logs {service})"
+
+
+def hints(container: dict[str, Any], lines: Sequence[str]) -> list[str]:
+    """Return further ways: a damaged append-only file can be cut off at the damage."""
+    file, volume = damage.truncatable(lines), mounts.volume_with(container, mounts.REDIS)
+    if file is None or volume is None or not file.endswith(".incr.aof"):
+        return []
+    path = f"/data/appendonlydir/{file}"
+    check = ["docker", "run", "--rm", "-it", "-v", f"{volume}:/data", _image(container)]
+    words = shlex.join([*check, "redis-check-aof", "--fix", path])
+    return [f"{file} in the volume {volume} is damaged; to keep what stands before the damage: {words}"]
+
+
+def _move_away(volume: str, container: dict[str, Any]) -> str:
+    """Return the commands that keep a volume's content in another one, and make room for a new one."""
+    aside = f"{volume}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # of its own: nothing is mixed with another day's
+    places = ["-v", f"{volume}:/from:ro", "-v", f"{aside}:/to"]
+    copy = ["docker", "run", "--rm", "--user", "0", "--entrypoint", "cp", *places, _image(container)]
+    words = shlex.join([*copy, "-a", "/from/.", "/to"])
+    return f"./inv down && {words} && docker volume rm {volume}, then ./inv up"
+
+
+def _data_folder(container: dict[str, Any]) -> str:
+    return mounts.of_postgres(container["Config"].get("Env") or [])
+
+
+def _image(container: dict[str, Any]) -> str:
+    return str(container["Config"]["Image"])

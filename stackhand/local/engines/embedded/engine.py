@@ -1,0 +1,416 @@
+"""The embedded engine: the stack as plain processes under supervisord, for machines with no container engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+from stackhand.cli import deadline, loglines
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import Line
+from stackhand.local.engines import health
+from stackhand.local.engines.embedded import folders, gate, processes, removal, status
+from stackhand.local.engines.embedded.servers import Program, Server, server_for
+from stackhand.local.engines.embedded.servers.base import account_of, no_port
+from stackhand.local.engines.embedded.servers.postgres import Postgres
+from stackhand.local.engines.embedded.supervisor import Supervisor
+from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
+from stackhand.local.engines.login import Login
+from stackhand.local.engines.status import ServiceStatus
+from stackhand.project import inherited
+from stackhand.project.model import Service, Stack
+from stackhand.project.state import State
+
+FOLLOW_POLL = 0.2
+STOP_WITHIN = 10.0
+REMAINS_WITHIN = 5.0
+START_ONLY_WITHIN = 60.0
+SILENT = "supervisord does not answer: a service that stops is not started again; ./inv down, then ./inv up"
+
+
+class Embedded(Engine):
+    """One checkout's stack as processes of this machine; see `Engine` for the surface."""
+
+    name = "embedded"
+    asked = "the supervisor"
+
+    def __init__(self, state: State, stack: Stack | None = None) -> None:
+        super().__init__(state, stack)
+        self.supervisor = Supervisor(state)
+
+    # --- what should run -----------------------------------------------------------------------------------
+
+    def servers(self) -> dict[str, Server]:
+        """Return what runs each service that can run here, in the order of their start."""
+        services = self.stack.services.values()
+        return {each.name: server_for(each, self.stack, self.state) for each in services if each.embedded}
+
+    def services(self) -> list[str]:
+        """Return the services that have an `x-embedded`."""
+        return list(self.servers())
+
+    def programs(self) -> dict[str, Program]:
+        """Return the programs that were started last, as they were written down, in the order of their start."""
+        found = {}
+        for name in self.state.read().get("services", []):
+            try:
+                text = (self.state.services / f"{name}.json").read_bytes()
+                found[name] = msgspec.json.decode(text, type=Program)
+            except PermissionError:
+                raise
+            except (OSError, msgspec.MsgspecError):
+                continue
+        return found
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def status(self) -> list[ServiceStatus]:
+        """Return how each service is now, in the order of their start."""
+        programs, records = self.programs(), processes.records(self.state.run)
+        living = {name: records[name] for name in programs if name in records and records[name].alive}
+        asked = {name: partial(status.of, programs[name], {}, record) for name, record in living.items()}
+        calls: dict[str, Callable[[], Any]] = {processes.SUPERVISOR: self.supervisor.processes, **asked}
+        found = deadline.gather(calls, health.ALL_WITHIN)
+        known = found.get(processes.SUPERVISOR, {})
+        supervisor = records.get(processes.SUPERVISOR)
+        self.notes = [SILENT] if supervisor and supervisor.alive and not known else []
+        late = {name: ServiceStatus.late(name, programs[name].address, programs[name].ports) for name in living}
+        ended = {
+            name: status.of(programs[name], known.get(name, {}), records.get(name))
+            for name in programs.keys() - living.keys()
+        }
+        return [(late | ended | found)[name] for name in programs]
+
+    def runs(self) -> bool:
+        """Whether any process of this checkout lives, supervised or not."""
+        return any(record.alive for record in processes.records(self.state.run).values())
+
+    def unchanged(self) -> bool:
+        """Whether exactly the wanted programs run, supervised and healthy, each from what it would be started from."""
+        wanted = {name: server.program().fingerprint for name, server in self.servers().items()}
+        found = processes.records(self.state.run)
+        found.pop(processes.SUPERVISOR, None)
+        if not wanted or wanted != {name: record.fingerprint for name, record in found.items()}:
+            return False
+        return bool(self.supervisor.processes()) and all(each.healthy for each in self.status())
+
+    def log(self, name: str) -> Path:
+        """Return the file a service's output goes to."""
+        return self.state.logs / f"{name}.log"
+
+    def lines(self, name: str, count: int) -> list[Line]:
+        """Return the last lines of a service's log."""
+        return loglines.dated(name, loglines.tail(self.log(name), count))
+
+    def follow(self, names: Sequence[str]) -> Iterator[Line]:
+        """Yield what the services say from now on, until interrupted."""
+        files = {name: loglines.Follower(self.log(name)) for name in names}
+
+        def new_lines() -> Iterator[Line]:
+            while True:
+                for name, file in files.items():
+                    yield from loglines.dated(name, list(file.new_lines()))
+                time.sleep(FOLLOW_POLL)
+
+        return new_lines()
+
+    def question(self, name: str) -> dict[str, Any] | None:
+        """Return how a service that was started last is asked for its health."""
+        program = self.programs().get(name)
+        return program.question if program else None
+
+    def client(
+        self,
+        service: Service,
+        tool: str,
+        database: str,
+        *,
+        login: Login | None = None,
+        interactive: bool = False,  # noqa: ARG002 - a process here has our terminal
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs against a service; see `Engine.client`."""
+        server = self._server(service)
+        assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
+        return [server.tool(tool)], {
+            **inherited.loader(),
+            **server.connection(login),
+            "PGDATABASE": database,
+            "PGCLIENTENCODING": "UTF8",
+            "PGCONNECT_TIMEOUT": str(CONNECT_WITHIN),
+        }
+
+    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
+        """Refuse: on this engine a server has a port.
+
+        Raises:
+            Failure: naming the line to add.
+        """
+        raise no_port(service)
+
+    def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command as a service would run it, and return what it said.
+
+        Raises:
+            Failure: the service does not run on this engine.
+        """
+        server = self._server(service)
+        program = server.program()
+        account = program.account or {}
+        if account:
+            server.prepare()
+        prefix = account.get("prefix", [])
+        become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
+        try:
+            return subprocess.run(
+                [*prefix, *words],
+                env=program.environment,
+                cwd=program.directory,
+                **become,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+        except OSError as error:  # a shell and a container have this code for a program that is not there
+            return subprocess.CompletedProcess(words, 127, "", f"{words[0]}: {error.strerror}")
+
+    def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
+        """Return a shell of this machine with the service's environment, where it was started.
+
+        Raises:
+            Failure: the service does not run on this engine.
+        """
+        program = self._server(service).program()
+        chosen, person = os.environ.get("SHELL") or "/bin/sh", inherited.environment("shell")
+        found = person | program.environment
+        if program.account:  # what the service writes into its own home is not to be run by root
+            found |= {name: person[name] for name in ("HOME", "USER", "LOGNAME", "TMPDIR") if name in person}
+        return [chosen], found, program.directory
+
+    def _server(self, service: Service) -> Server:
+        if service.embedded is None:
+            raise Failure(
+                f"{service.name} does not run on this engine: it has no x-embedded.",
+                next="give it one in docker-compose.yml, or ./inv up --engine compose",
+                code=ExitCode.USAGE,
+            )
+        return self.servers()[service.name]
+
+    # --- acting --------------------------------------------------------------------------------------------
+
+    def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:  # noqa: ARG002 - takes no time
+        """Write down the programs and have a supervisor that knows them; see `Engine.prepare`."""
+        self.state.make()
+        self.state.make_run()  # with the key of the programs' fingerprints
+        programs = {name: server.program() for name, server in self.servers().items()}
+        changed = False
+        for path in self.state.services.glob("*.json"):
+            if path.stem not in programs:
+                path.unlink()
+        for name, program in programs.items():
+            changed |= _write(self.state.services / f"{name}.json", msgspec.json.encode(program))
+        options = {
+            name: {
+                "stopsignal": program.stop_signal,
+                "stopwaitsecs": str(int(STOP_WITHIN)),
+                **(_may_finish(program) if program.may_finish else {}),
+            }
+            for name, program in programs.items()
+        }
+        changed |= self.supervisor.configure(options)
+        self.state.remember(engine=self.name, name=self.stack.name, services=list(programs))
+        changed |= self.supervisor.ensure("")
+        for name, record in processes.records(self.state.run).items():
+            if name not in {*programs, processes.SUPERVISOR} and not record.alive:  # of a service that is no more
+                self._forget(name)
+        return changed, []
+
+    def start(self, name: str, timeout: float) -> Started:
+        """Start a service, and those that can start with it, and wait until this one can be used.
+
+        Args:
+            name: a service whose dependencies are up.
+            timeout: seconds it may take.
+
+        Raises:
+            Failure: it stopped or did not become healthy in time; its log's end is the evidence.
+        """
+        began = time.monotonic()
+        server = self.servers()[name]
+        program = self.programs()[name]
+        offset = _size(self.log(name))
+        changed = self.would_start(name)
+        notes: list[str] = []
+        if changed:
+            self._stop([name])
+            notes = server.prepare()
+            self._write_files(program)
+            self.supervisor.call("startProcess", name, False)
+        answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
+        notes += server.settle()
+        seconds = time.monotonic() - began
+        after = list(server.service.depends_on)
+        return Started(name, changed or bool(notes), answer.words, seconds, program.address, after, notes)
+
+    def stay_up(self) -> None:
+        """Wait until the services that nobody can ask have stayed up for a moment; see `gate.stay_up`."""
+        unasked = [server for server in self.servers().values() if server.program().ready["kind"] == "process"]
+        gate.stay_up(self.supervisor, [(server, self.log(server.service.name)) for server in unasked])
+
+    def would_start(self, name: str) -> bool:
+        """Whether `start` would do anything: the service does not run, not from the program of now, or unsupervised."""
+        record = processes.read(self.state.run, name)
+        fingerprint = self.servers()[name].program().fingerprint
+        if record is None or not record.alive or record.fingerprint != fingerprint:
+            return True
+        # What an interrupted restart is still stopping runs for a moment, and would end under whoever waits for it.
+        return str(self.supervisor.processes().get(name, {}).get("statename", "STOPPING")) == "STOPPING"
+
+    def would_prepare(self) -> bool:
+        """Whether `prepare` would do anything."""
+        wanted = {name: server.program() for name, server in self.servers().items()}
+        return wanted != self.programs() or not self.supervisor.processes()
+
+    def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
+        """Restart services with the settings of now, and yield each once it can be used."""
+        self._stop(reversed(list(names)))
+        self.prepare(lambda _: None)
+        for name, server in self.servers().items():
+            if name not in names:
+                with suppress(OSError):  # nobody answers: it does not run, or not at the port of now
+                    server.settle()
+        for name in names:
+            yield self.start(name, timeout)
+        self.stay_up()
+
+    def down(self, *, volumes: bool) -> list[str]:
+        """Stop everything; see `Engine.down`.
+
+        Raises:
+            Failure: some of the data cannot be removed.
+        """
+        ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
+        self.state.remove_run()
+        shutil.rmtree(self.state.config, ignore_errors=True)
+        if volumes:
+            removal.remove(self.state.data)
+            removal.remove(self.state.services)
+        return sorted(ran)
+
+    def data(self) -> list[Kept]:
+        """Return the folders in which services have left something; a stray file beside them is none."""
+        there = self.state.data.iterdir() if self.state.data.exists() else ()
+        places = sorted(each for each in there if each.is_dir() and any(each.iterdir()))
+        return [Kept(str(each.relative_to(self.state.root)), _total(each), _made(each)) for each in places]
+
+    def used(self) -> bool:
+        """Whether there is a data folder, or a record of a process."""
+        return any(True for folder in (self.state.data, self.state.run) if folder.exists() for _ in folder.iterdir())
+
+    def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
+        """Start the database and nothing else; see `Engine.start_only`."""
+        progress(f"starting {service.name} on {self.name}")
+        self.prepare(progress)
+        self.start(service.name, START_ONLY_WITHIN)
+
+    def listeners(self) -> dict[str, set[int]]:
+        """Return the ports at which the services' own processes listen, by service."""
+        return {name: self._listeners(name) for name in self.started()}
+
+    def _listeners(self, name: str) -> set[int]:
+        record = processes.read(self.state.run, name)
+        if record is None or not record.alive:
+            return set()
+        leader = psutil.Process(record.pid)
+        return processes.listening((leader, *leader.children(recursive=True)))
+
+    def own_ports(self) -> set[int]:
+        """Return the ports at which any process of this checkout listens, be it one that nobody supervises."""
+        return processes.listening(processes.living(processes.records(self.state.run)))
+
+    # --- details -------------------------------------------------------------------------------------------
+
+    def _write_files(self, program: Program) -> None:
+        for name, content in program.files.items():
+            folders.write(Path(name), content.encode(), account_of(program))
+
+    def _stop(self, names: Iterable[str]) -> list[str]:
+        known = self.supervisor.processes()
+        stopped = []
+        for name in names:
+            record = processes.read(self.state.run, name)
+            if known.get(name, {}).get("statename") not in {"RUNNING", "STARTING", "BACKOFF"}:
+                continue
+            self.supervisor.call("stopProcess", name, False)
+            stopped.append(name)
+            self._await_end(name, record, STOP_WITHIN + 2)
+            self._forget(name)
+        return stopped
+
+    def _forget(self, name: str) -> None:
+        """Remove a stopped service's record, and first what it started and did not end: nobody would know it after.
+
+        A record that is left is one of a process that ended against our will.
+        """
+        processes.end(processes.remains(self.state.run, name), REMAINS_WITHIN)
+        (self.state.run / f"{name}.json").unlink(missing_ok=True)
+
+    def _await_end(self, name: str, record: processes.Record | None, patience: float) -> None:
+        """Wait until a process has ended and supervisord knows: it would take a start before that for one too many."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            known = self.supervisor.processes()  # makes supervisord look after its children now
+            if not (record and record.alive) and known.get(name, {}).get("statename") != "STOPPING":
+                return
+            time.sleep(gate.POLL)
+
+
+def _may_finish(program: Program) -> dict[str, str]:
+    """Return supervisord's options for a program that may end: an end within a second is none too soon."""
+    again = "false" if program.restart == "no" else "unexpected"
+    return {"autorestart": again, "exitcodes": "0", "startsecs": "0"}
+
+
+def _write(path: Path, content: bytes) -> bool:
+    """Write a file for its owner's eyes; return whether its content changed."""
+    if path.exists() and path.read_bytes() == content:
+        return False
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    return True
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _total(folder: Path) -> int:
+    """Return how many bytes the files of a folder have; one that goes meanwhile has none."""
+    total = 0
+    with suppress(OSError):
+        for path in folder.rglob("*"):
+            with suppress(OSError):
+                total += path.lstat().st_size
+    return total
+
+
+def _made(folder: Path) -> float | None:
+    """Return when a folder was made, as far as its oldest file tells; one that goes meanwhile tells nothing."""
+    times = []
+    with suppress(OSError):
+        for path in folder.iterdir():
+            with suppress(OSError):
+                times.append(path.lstat().st_mtime)
+    return min(times, default=None)

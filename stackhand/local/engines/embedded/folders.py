@@ -1,0 +1,126 @@
+"""What root does in and beside the folders of the services' own accounts.
+
+Who has the account of a service can put a link in the place of any file in its folder. So nothing that root writes for
+a service lies there, but in a folder that only root can write; and what is done in a service's folder is done by
+descriptors, never by a path through it, and never follows a link.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from stackhand.local.engines.embedded.accounts import Account
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class IsALink(Exception):  # noqa: N818 - or a socket: nothing that is anybody's data
+    """What stands in a service's folder is no file of it."""
+
+
+@contextmanager
+def opened(folder: Path, parent: int | None = None) -> Iterator[int]:
+    """Give the descriptor of a folder; a link to one is refused.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    descriptor = os.open(folder, FOLDER, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make(folder: Path, account: Account | None) -> None:
+    """Have a service's folder, for its account alone, in one that only we can write.
+
+    What another account of a service owned before is given to this one: the server is stopped, and has its own now.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if account is None:
+        return
+    with opened(folder) as descriptor:
+        before = os.fstat(descriptor).st_uid
+        if before != account.uid:
+            os.fchmod(descriptor, 0o700)  # nobody else gets in from here on
+            _give(descriptor, before, account)
+
+
+def write(path: Path, content: bytes, account: Account | None) -> bool:
+    """Write what a service reads and may not change: a new file in the place of the old; return whether it changed.
+
+    Args:
+        path: in a folder for nothing but this service's configuration, whose parent only we can write.
+        content: of the file.
+        account: of the service, whose group may read it.
+    """
+    with suppress(FileExistsError):
+        path.parent.mkdir(mode=0o700)
+    with opened(path.parent) as folder:
+        _for_readers(folder, account, 0o700, 0o050)
+        changed = read(path.name, folder, len(content) + 1) != content
+        draft = f".{path.name}.new"
+        with suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=folder)
+        descriptor = os.open(draft, NEW, 0o600, dir_fd=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            _for_readers(descriptor, account, 0o600, 0o040)
+            file.write(content)
+        os.replace(draft, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    return changed
+
+
+def read(name: str, folder: int, most: int) -> bytes | None:
+    """Return at most so many bytes of a file in an open folder; None when there is none, or it is a link or a pipe."""
+    try:
+        descriptor = os.open(name, FILE, dir_fd=folder)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    finally:
+        os.close(descriptor)
+
+
+def _for_readers(descriptor: int, account: Account | None, ours: int, theirs: int) -> None:
+    if account:
+        os.fchown(descriptor, os.getuid(), account.gid)
+    os.fchmod(descriptor, ours | theirs if account else ours)
+
+
+def _give(folder: int, before: int, account: Account) -> None:
+    """Give a folder and what is in it to an account, as far as it belongs to the account of before.
+
+    A link is left as it is, and so is a file that has another name elsewhere: that could be anybody's.
+    """
+    os.fchown(folder, account.uid, account.gid)
+    with os.scandir(folder) as entries:
+        names = [each.name for each in entries]
+    for name in names:
+        with suppress(FileNotFoundError, IsALink), _entry(name, folder) as inner:
+            found = os.fstat(inner)
+            if found.st_uid == before and stat.S_ISDIR(found.st_mode):
+                _give(inner, before, account)
+            elif found.st_uid == before and stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                os.fchown(inner, account.uid, account.gid)
+
+
+@contextmanager
+def _entry(name: str, folder: int) -> Iterator[int]:
+    try:
+        descriptor = os.open(name, FILE, dir_fd=folder)
+    except OSError as error:
+        raise IsALink(name) if error.errno in {errno.ELOOP, errno.ENXIO} else error from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

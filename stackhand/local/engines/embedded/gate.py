@@ -1,0 +1,131 @@
+"""The gate between a service and those that need it: wait until it can be used, or say why it cannot."""
+
+from __future__ import annotations
+
+import re
+import time
+import xmlrpc.client
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import tail
+from stackhand.local.engines import health
+from stackhand.local.engines.embedded.servers import Program, Server
+from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
+
+UP = {"STARTING", "RUNNING"}
+ENDED = {"FATAL", "EXITED", "STOPPED"}
+LOG_LINES = 20
+CRASHES = 2
+"""How often a job may end in failure until it is given up, for its restart policy would go on for long."""
+POLL = 0.03
+
+
+def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadline: float) -> health.Answer:
+    """Return the answer with which a service that was told to start became usable.
+
+    Args:
+        supervisor: knows whether it runs.
+        server: knows how to ask it, and what its last words mean.
+        log: its log.
+        offset: where in the log this start begins.
+        deadline: on the monotonic clock.
+
+    Raises:
+        Failure: it stopped, or was not usable in time; the end of its log is the evidence.
+    """
+    program = server.program()
+    answer = health.Answer(healthy=False, words="not asked yet")
+    runs = set()
+    while time.monotonic() < deadline:
+        found = supervisor.processes().get(program.name, {})
+        if finished(program, found):
+            return health.Answer(healthy=True, words="done")
+        state = found.get("statename")
+        runs.add(found.get("pid") or 0)
+        if state in ENDED or (state == "BACKOFF" and not server.will_pass(evidence(log, offset))):
+            raise _stopped(supervisor, server, log, offset)
+        if program.job and len(runs - {0}) > CRASHES:
+            raise _stopped(supervisor, server, log, offset)
+        answer = health.ask(program.ready) if found.get("pid") else answer
+        if answer.healthy and not program.job:
+            return answer
+        time.sleep(POLL)
+    what = "did not run to its end" if program.job else "did not become healthy"
+    raise Failure(
+        f"{program.name} {what} in time: {answer.words}.",
+        evidence=evidence(log, offset),
+        next=f"./inv logs {program.name}",
+        code=ExitCode.UNHEALTHY,
+    )
+
+
+def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Path]]) -> None:
+    """Wait until services that nobody can ask have stayed up for a moment, all at once.
+
+    Args:
+        supervisor: knows whether they run.
+        servers: those services, with their logs.
+
+    Raises:
+        Failure: one stopped; the end of its log is the evidence.
+    """
+    first: dict[str, int] = {}
+    waiting = {server.service.name: (server, server.program(), log) for server, log in servers}
+    while waiting:
+        known = supervisor.processes()
+        for name, (server, program, log) in list(waiting.items()):
+            found = known.get(name, {})
+            pid = int(found.get("pid") or 0)
+            if finished(program, found) or not known:  # nobody supervises it: the status will tell
+                del waiting[name]
+            elif found.get("statename") not in UP or pid != first.setdefault(name, pid):
+                raise _stopped(supervisor, server, log, 0)
+            elif _age(pid) >= health.UP_AFTER:
+                del waiting[name]
+        if waiting:
+            time.sleep(POLL)
+
+
+def finished(program: Program, found: Mapping[str, Any]) -> bool:
+    """Whether a program has come to the end it was started for, by what supervisord says of it."""
+    return program.may_finish and found.get("statename") == "EXITED" and found.get("exitstatus") == 0
+
+
+def _age(pid: int) -> float:
+    try:
+        return time.time() - psutil.Process(pid).create_time()
+    except psutil.Error:
+        return 0.0
+
+
+def evidence(log: Path, offset: int) -> list[str]:
+    """Return the end of what a service has said since `offset`, and where to find all of it."""
+    lines = tail(log, LOG_LINES)
+    try:
+        with log.open("rb") as file:
+            file.seek(offset)
+            lines = file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:] or lines
+    except OSError:
+        pass
+    return [*(lines or ["(it said nothing)"]), f"log: {log.relative_to(log.parent.parent.parent)}"]
+
+
+def _stopped(supervisor: Supervisor, server: Server, log: Path, offset: int) -> Failure:
+    name = server.service.name
+    with suppress(Gone, xmlrpc.client.Fault):  # it would be started again, and say everything twice
+        supervisor.call("stopProcess", name, False)
+    said = "\n".join(tail(supervisor.log, 50))
+    exits = re.findall(rf"exited: {re.escape(name)} \(([^;)]*)", said)
+    lines = evidence(log, offset)
+    return Failure(
+        f"{name} stopped while it started ({exits[-1] if exits else 'it could not be run'}).",
+        evidence=[*lines, *server.hints(lines)],
+        next=server.remedy(lines),
+        code=ExitCode.UNHEALTHY,
+    )

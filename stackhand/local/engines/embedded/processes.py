@@ -1,0 +1,194 @@
+"""The processes this checkout started: which of them live, and how to end those that nobody supervises."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from stackhand.local.engines.embedded import launch
+from stackhand.local.engines.embedded.launch import birth
+from stackhand.project import private
+
+SUPERVISOR = "supervisord"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A process as it noted itself down when it started.
+
+    Args:
+        name: the service, or `supervisord`.
+        pid: its number, which may be somebody else's by now.
+        birth: what tells it from a later process of that number.
+        fingerprint: what it was started from.
+        earlier: the numbers of the runs before it, whose children may be left.
+        owner: the account that noted it down; root's may run as any other, and everybody else's only as its own.
+    """
+
+    name: str
+    pid: int
+    birth: str
+    fingerprint: str
+    earlier: tuple[int, ...] = ()
+    owner: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return birth(self.pid) == self.birth
+
+
+def read(run: Path, name: str) -> Record | None:
+    """Return the record of a service, dead or alive; None when there is none, a damaged one, or another's.
+
+    Whoever wrote one names the processes that we end, so it must be ours: the file, and the folder that it is in.
+
+    Raises:
+        PermissionError: there is one that this account may not read.
+        Failure: others can put records into the folder.
+    """
+    try:
+        path = run / f"{name}.json"
+        private.require(run)
+        text, owner = launch.read(path, private.trusted())
+        found = json.loads(text)
+        if _of_another(path, Path(found.get("record", path))):
+            return None
+        earlier = tuple(int(pid) for pid in found["earlier"])
+        return Record(name, int(found["pid"]), str(found["birth"]), str(found["fingerprint"]), earlier, owner)
+    except PermissionError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _of_another(path: Path, written: Path) -> bool:
+    """Whether a record came here with a copy of the checkout that wrote it; one that was moved leaves none behind."""
+    return written != path and written.exists() and not written.samefile(path)
+
+
+def records(run: Path) -> dict[str, Record]:
+    """Return all records of a run folder by name.
+
+    Raises:
+        Failure: there is such a folder, and it is another account's, or others can put records into it.
+    """
+    try:
+        private.require(run)
+        paths = sorted(run.iterdir())  # not glob(), which takes a folder that cannot be listed for an empty one
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    found = (read(run, path.stem) for path in paths if path.suffix == ".json")
+    return {record.name: record for record in found if record}
+
+
+def forget(run: Path) -> None:
+    """Remove all records; for when none of their processes lives."""
+    for path in run.glob("*.json"):
+        path.unlink(missing_ok=True)
+
+
+def living(found: dict[str, Record]) -> list[psutil.Process]:
+    """Return the processes of the records that live, with what they started in their process groups.
+
+    supervisord is the leader of a session and each service that of a process group in it. A session's number
+    stays taken while it has members, so such a session whose leader is either dead or the recorded one, and in
+    it one of the recorded groups, cannot be anybody else's.
+    """
+    return _members(found.get(SUPERVISOR), _groups(found.values()))
+
+
+def remains(run: Path, name: str) -> list[psutil.Process]:
+    """Return what a service has left in its process groups, known as `living` knows it."""
+    record = read(run, name)
+    return _members(read(run, SUPERVISOR), _groups([record])) if record else []
+
+
+def _groups(found: Iterable[Record]) -> set[int]:
+    return {pid for record in found for pid in (record.pid, *record.earlier)}
+
+
+def _members(session: Record | None, groups: set[int]) -> list[psutil.Process]:
+    if session is None or not (session.alive or birth(session.pid) is None):
+        return []
+    members = []
+    for process in psutil.process_iter():
+        try:
+            ours = (
+                os.getsid(process.pid) == session.pid
+                and os.getpgid(process.pid) in groups
+                and session.owner in {0, process.uids().real}
+            )
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+        except (ProcessLookupError, PermissionError, psutil.Error):
+            continue
+    return members
+
+
+def end(processes: Iterable[psutil.Process], patience: float, polite: Mapping[int, int] | None = None) -> None:
+    """End processes: politely, and after `patience` seconds not.
+
+    psutil compares the start time before it signals, so a number that was reused meanwhile is left alone.
+    SIGCONT follows each signal, for a stopped process acts on none.
+
+    Args:
+        processes: what to end.
+        patience: seconds until SIGKILL.
+        polite: the first signal by process number, where it is not SIGTERM.
+    """
+    waiting = list(processes)
+    for last_resort, wait in ((False, patience), (True, 2.0)):
+        for process in waiting:
+            try:
+                asked = (polite or {}).get(process.pid, signal.SIGTERM)
+                process.send_signal(signal.SIGKILL if last_resort else asked)
+                process.send_signal(signal.SIGCONT)
+            except psutil.NoSuchProcess:
+                continue
+            except psutil.AccessDenied as error:
+                words = f"process {process.pid} is another account's"
+                raise PermissionError(errno.EPERM, words) from error
+        waiting = _still_running(waiting, wait)
+        if not waiting:
+            return
+
+
+def wait_gone(pids: Iterable[int], patience: float) -> bool:
+    """Wait until none of the processes runs; a zombie does not."""
+    deadline = time.monotonic() + patience
+    left = set(pids)
+    while left and time.monotonic() < deadline:
+        left = {pid for pid in left if birth(pid) is not None}
+        if left:
+            time.sleep(0.02)
+    return not left
+
+
+def _still_running(processes: list[psutil.Process], patience: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + patience
+    while True:
+        processes = [process for process in processes if birth(process.pid) is not None and process.is_running()]
+        if not processes or time.monotonic() > deadline:
+            return processes
+        time.sleep(0.02)
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[int]:
+    """Return the TCP ports at which any of the processes listens."""
+    ports: set[int] = set()
+    for process in processes:
+        try:
+            found = process.net_connections("tcp")
+        except psutil.Error:
+            continue
+        ports |= {each.laddr.port for each in found if each.status == psutil.CONN_LISTEN}
+    return ports

@@ -1,0 +1,57 @@
+"""Removing a folder of data, and saying so when some of it stays."""
+
+from __future__ import annotations
+
+import errno
+import shlex
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from stackhand.cli.failure import Failure
+from stackhand.project import ownership
+
+SHOWN = 5
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it; one that is mounted is emptied.
+
+    Raises:
+        Failure: some of it stays; what, why and whose it is are named.
+    """
+    left: list[tuple[Path, OSError]] = []
+
+    def note(_: Callable[..., Any], path: str, raised: Any) -> None:
+        error = raised[1]
+        if not (isinstance(error, FileNotFoundError) or error.errno == errno.ENOTEMPTY or _emptied_mount(Path(path))):
+            left.append((Path(path), error))
+
+    shutil.rmtree(folder, onerror=note)
+    if left:
+        raise _stays(folder, left)
+
+
+def _emptied_mount(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_mount() and not any(path.iterdir())
+    return False
+
+
+def _stays(folder: Path, left: list[tuple[Path, OSError]]) -> Failure:
+    path, error = left[0]
+    refused = isinstance(error, PermissionError)
+    mend = f"sudo rm -r {shlex.quote(str(folder))}, which removes it all" if refused else "mend that"
+    return Failure(
+        f"{path} cannot be removed: {error.strerror or error}.",
+        evidence=[f"{each} belongs to {_owner(each)}" for each, _ in left[:SHOWN]],
+        next=f"{mend}, then ./inv down --volumes",
+    )
+
+
+def _owner(path: Path) -> str:
+    with suppress(OSError):
+        return ownership.account(path.lstat().st_uid)
+    return "another account"

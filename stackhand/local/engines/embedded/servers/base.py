@@ -1,0 +1,245 @@
+"""What all servers of the embedded engine have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local.engines import damage
+from stackhand.local.engines.embedded import accounts
+from stackhand.local.engines.embedded.accounts import Account
+from stackhand.project import inherited
+from stackhand.project.model import TARGETS, Service, Stack
+from stackhand.project.state import State
+
+PORTS = {"postgres": 5432, "redis": 6379, "nginx": 80}
+"""Where the servers listen in their containers."""
+
+
+class Program(msgspec.Struct, kw_only=True):
+    """A service as launch.py runs it and as the reading verbs find it: services/NAME.json.
+
+    Args:
+        name: the service.
+        argv: the program and its arguments.
+        environment: all variables it gets; nothing is inherited, but for where shared libraries are.
+        directory: where it starts.
+        question: how `health.ask` asks whether it lives.
+        ready: how `up` asks whether it can be used.
+        address: where people reach it: a URL, or host:port.
+        ports: the ports it must listen at.
+        stop_signal: what ends it in peace, without SIG.
+        umask: of the files it makes.
+        account: see launch.py; None is ours.
+        files: configuration it reads, by path; written before it starts, where it can read and not write.
+        may_finish: whether it is done when it exits with 0.
+        job: whether it is to be waited for until then.
+        restart: Compose's word for whether and when it is started again.
+        fingerprint: changes when any of this does, or its source code.
+        record: where it notes down its process.
+    """
+
+    name: str
+    argv: list[str]
+    environment: dict[str, str]
+    directory: str
+    question: dict[str, Any]
+    ready: dict[str, Any]
+    address: str
+    ports: list[int]
+    stop_signal: str = "TERM"
+    umask: int = 0o022
+    account: dict[str, Any] | None = None
+    files: dict[str, str] = {}
+    may_finish: bool = False
+    job: bool = False
+    restart: str = "no"
+    fingerprint: str = ""
+    record: str = ""
+
+
+class Server(ABC):
+    """One service on the embedded engine.
+
+    Args:
+        service: its entry in docker-compose.yml.
+        stack: all of them.
+        state: the checkout's `.stackhand`.
+    """
+
+    def __init__(self, service: Service, stack: Stack, state: State) -> None:
+        self.service = service
+        self.stack = stack
+        self.state = state
+        self.data = state.data / service.name
+        self.configuration = state.config / service.name
+
+    @abstractmethod
+    def program(self) -> Program:
+        """Return the program that is the service; changes nothing."""
+
+    def prepare(self) -> list[str]:
+        """Make what the program needs before it starts; return a sentence on each thing worth knowing."""
+        return []
+
+    def settle(self) -> list[str]:
+        """Bring the running service in line with the settings; return a sentence on each thing changed."""
+        return []
+
+    def will_pass(self, lines: Sequence[str]) -> bool:  # noqa: ARG002 - for those who know their server better
+        """Whether the next try may succeed, going by what the program said before it exited."""
+        return False
+
+    def remedy(self, lines: Sequence[str]) -> str:
+        """Return what to do about a program that stopped, going by what it said."""
+        if damage.disk_full(lines):
+            return f"make room on the disk of {self.state.data}, then ./inv up"
+        return f"fix it, then ./inv up (the whole log: ./inv logs {self.service.name})"
+
+    def hints(self, lines: Sequence[str]) -> list[str]:  # noqa: ARG002 - for those who know their server better
+        """Return further ways to fix a program that stopped, going by what it said."""
+        return []
+
+    def move_away(self) -> str:
+        """Return the command that keeps a damaged data folder and makes room for a new one."""
+        return f"mv {self.data} {_unused(self.data)}, then ./inv up"
+
+    @property
+    def port(self) -> int:
+        """The port it listens at.
+
+        Raises:
+            Failure: docker-compose.yml publishes none.
+        """
+        if self.service.port is None:
+            raise no_port(self.service)
+        return self.service.port
+
+    named = False
+    """Whether its account must be one that has a name."""
+
+    def account(self, *needed: Path) -> Account | None:
+        """Return the account for this service's program and data; None is ours."""
+        services = [each.name for each in self.stack.services.values() if each.embedded]
+        number = None if self.named else accounts.numbers(self.state.root, self.state.data, services)[self.service.name]
+        return accounts.choose(self.data, (self.state.data, self.state.sockets, self.state.config, *needed), number)
+
+    def let_through(self, account: Account | None) -> list[str]:
+        """Return a sentence when the account has a right of root's."""
+        if account is None or not account.blocked:
+            return []
+        return [f"{self.service.name} runs as {account.name}, with the right to pass through {account.blocked}"]
+
+    def variables(self) -> dict[str, str]:
+        """Return the service's environment with the addresses of its neighbours as they are on this machine."""
+        found = dict(self.service.environment)
+        if TARGETS in found:
+            here = [each.name for each in self.stack.services.values() if each.embedded]
+            found[TARGETS] = self.stack.health_targets(
+                [self.service.name], here, lambda other: f"127.0.0.1:{other.port}"
+            )
+        found = {key: self.localised(value) for key, value in found.items()}
+        given = self.service.embedded.environment if self.service.embedded else {}
+        return found | {key: str(value) for key, value in given.items()}
+
+    def localised(self, value: str) -> str:
+        """Return a value with `neighbour:port` replaced by where that neighbour listens on this machine."""
+        for other in self.stack.services.values():
+            for port in other.ports:
+                address = re.compile(rf"(?<![\w.-]){re.escape(other.name)}:{port.target}(?!\d)")
+                value = address.sub(f"127.0.0.1:{port.published}", value)
+        return value
+
+    def finished(self, program: Program) -> Program:
+        """Return the program with its fingerprint, the place of its record, and where shared libraries are.
+
+        Those are no part of the fingerprint: a shell with another module loaded is no reason to restart a database.
+        """
+        content = msgspec.to_builtins(program)
+        whole = json.dumps(content, sort_keys=True) + self.sources()
+        program.fingerprint = self.state.keyed(whole.encode())[:16]
+        program.record = str(self.state.run / f"{program.name}.json")
+        program.environment = inherited.loader() | program.environment
+        return program
+
+    def sources(self) -> str:
+        """Return a digest of the source code that a running program would not notice to have changed."""
+        return ""
+
+
+def no_port(service: Service) -> Failure:
+    """Return the failure of a server without a port: here its neighbours reach it at one of this machine."""
+    engine = str(service.embedded and service.embedded.engine)
+    port = PORTS.get(engine, 8000)
+    variable = re.sub(r"[^A-Z0-9]", "_", service.name.upper())
+    return Failure(
+        f"docker-compose.yml: services.{service.name} needs ports: on this engine its neighbours reach it there.",
+        next=f'add to it: ports: ["127.0.0.1:${{{variable}_PORT:-{port}}}:{port}"]; or ./inv up --engine compose',
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def account_of(program: Program) -> Account | None:
+    """Return the account that a program was written down with, as far as its files go."""
+    return Account("", program.account["uid"], program.account["gid"]) if program.account else None
+
+
+def account_fields(account: Account | None) -> dict[str, Any] | None:
+    """Return an account as launch.py wants it."""
+    return {"uid": account.uid, "gid": account.gid, "prefix": list(account.prefix)} if account else None
+
+
+def packaged(package: str, pattern: str, *fallbacks: str) -> Path:
+    """Return a program that a wheel brought along, or else one of those on PATH.
+
+    Args:
+        package: the wheel's Python package, which is not imported.
+        pattern: where the program is in it.
+        fallbacks: names to look for on PATH, for platforms without a wheel.
+
+    Raises:
+        Failure: there is neither.
+    """
+    found = importlib.util.find_spec(package)
+    for folder in found.submodule_search_locations or [] if found else []:
+        for path in sorted(Path(folder).glob(pattern)):
+            return path
+    for name in fallbacks:
+        path_found = shutil.which(name)
+        if path_found:
+            return Path(path_found)
+    raise Failure(
+        f"The package {package} has no program for this platform, and PATH has none of: {', '.join(fallbacks)}.",
+        next=f"install {fallbacks[0] if fallbacks else package}, or start a container engine and use --engine compose",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def installed(program: Path) -> Path:
+    """Return the folder that a program needs, with its libraries: all packages, or where it lies itself."""
+    return next((each for each in program.parents if each.name in {"site-packages", "dist-packages"}), program.parent)
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Return a digest of names, sizes and times of change: quick, and good enough to see an edit."""
+    lines = []
+    for path in sorted(files):
+        found = path.stat()
+        lines.append(f"{path}:{found.st_size}:{found.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _unused(folder: Path) -> Path:
+    """Return where a folder can be moved: mv would put it into one that is there already."""
+    names = (folder.with_name(f"{folder.name}.damaged{number}") for number in ("", *range(2, 1000)))
+    return next(path for path in names if not path.exists())

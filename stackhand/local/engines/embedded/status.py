@@ -1,0 +1,60 @@
+"""How a program is that supervisord looks after, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psutil
+
+from stackhand.local.engines import health, status
+from stackhand.local.engines.embedded import gate
+from stackhand.local.engines.embedded.processes import Record
+from stackhand.local.engines.embedded.servers import Program
+from stackhand.local.engines.status import ServiceStatus
+
+WORDS = {"done": "exited with 0", "starting": "stopped, and will be started again"}
+"""What is said in the place of an answer, where it is not `not running`."""
+
+
+def of(program: Program, known: Mapping[str, object], record: Record | None) -> ServiceStatus:
+    """Return how a program is.
+
+    Args:
+        program: as it was started.
+        known: what supervisord says of it; empty when it says nothing.
+        record: what was noted down when it was started, if it was.
+    """
+    if record is None or not record.alive:
+        state = _ended(program, known, record)
+        code = known.get("exitstatus") if state == "failed" and known.get("statename") == "EXITED" else None
+        said = f"exited with {code}" if code else WORDS.get(state, "not running")
+        return ServiceStatus(program.name, state, said, program.address, program.ports)
+    answer = health.ask(program.question)
+    halted = status.halted(record.pid) if not answer.healthy or program.question["kind"] == "process" else ""
+    said = f"{answer.words}: {halted}" if halted and not answer.healthy else halted or answer.words
+    return ServiceStatus(
+        program.name,
+        "healthy" if answer.healthy and not halted else "unhealthy",
+        said,
+        program.address,
+        program.ports,
+        milliseconds=answer.milliseconds,
+        pid=record.pid,
+        since=_since(record.pid),
+    )
+
+
+def _since(pid: int) -> float | None:
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:  # it ended while it was asked
+        return None
+
+
+def _ended(program: Program, known: Mapping[str, object], record: Record | None) -> str:
+    word = known.get("statename", "")
+    if gate.finished(program, known):
+        return "done"
+    if word == "BACKOFF":
+        return "starting"
+    return "failed" if record else "stopped"

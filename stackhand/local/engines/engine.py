@@ -1,0 +1,272 @@
+"""The one surface of both engines: what the verbs may ask of whatever runs the stack."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from subprocess import CompletedProcess
+from typing import Any, ClassVar
+
+from stackhand.cli.loglines import Line
+from stackhand.local.engines.login import Login
+from stackhand.local.engines.status import ServiceStatus
+from stackhand.project import ports
+from stackhand.project.model import Service, Stack
+from stackhand.project.state import State
+
+ANSWER_WITHIN = 1.6
+"""Seconds in which this machine tells how its services are: `./inv status` answers within two, whatever hangs."""
+CONNECT_WITHIN = 10
+"""Seconds that a program of PostgreSQL waits for a server that lets it in, and does not answer."""
+
+
+@dataclass
+class Started:
+    """How the start of one service went.
+
+    Args:
+        name: the service.
+        changed: whether anything was done; False when it ran already, as it would be started now.
+        words: its last health answer.
+        seconds: from the moment it was told to start.
+        address: where it can be reached.
+        after: the services it waited for.
+        notes: sentences on what is worth knowing.
+    """
+
+    name: str
+    changed: bool
+    words: str
+    seconds: float
+    address: str
+    after: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    def to_step(self) -> dict[str, Any]:
+        """Return the line that the console shows."""
+        words = f"{self.words} at {self.address}" if self.address else self.words
+        return {
+            "name": self.name,
+            "words": words,
+            "seconds": self.seconds,
+            "notes": self.notes,
+            "after": self.after,
+        }
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder or volume in which services keep data.
+
+    Args:
+        place: what it is, in words.
+        size: in bytes; None where that is not known.
+        since: when it was made, in seconds since the epoch; None where that is not known.
+    """
+
+    place: str
+    size: int | None = None
+    since: float | None = None
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else _readable(self.size)
+        since = (
+            "" if self.since is None else f"since {datetime.fromtimestamp(self.since, UTC).astimezone():%Y-%m-%d %H:%M}"
+        )
+        facts = ", ".join(filter(None, (size, since)))
+        return f"{self.place} ({facts})" if facts else self.place
+
+
+def _readable(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
+
+
+class Engine(ABC):
+    """One checkout's stack on one engine.
+
+    Args:
+        state: the checkout's `.stackhand`.
+        stack: the services; the reading verbs do without and take what was started last.
+    """
+
+    name: ClassVar[str]
+    asked: ClassVar[str]
+    """What is asked for how the services are, in words that stand within a sentence."""
+
+    def __init__(self, state: State, stack: Stack | None = None) -> None:
+        self.state = state
+        self._stack = stack
+        self.notes: list[str] = []
+        """What `status` could not ask when it was last called, in sentences."""
+
+    @property
+    def answer_within(self) -> float:
+        """Seconds for all that `status` asks."""
+        return ANSWER_WITHIN
+
+    @property
+    def stack(self) -> Stack:
+        """The services of now.
+
+        Raises:
+            LookupError: this engine was made without them.
+        """
+        if self._stack is None:
+            raise LookupError("this engine only knows what was started last")
+        return self._stack
+
+    @abstractmethod
+    def services(self) -> list[str]:
+        """Return the services of now that can run on this engine, in the order of their start."""
+
+    def left_out(self) -> list[str]:
+        """Return the services of now that cannot run on this engine."""
+        return [name for name in self.stack.services if name not in self.services()]
+
+    def started(self) -> list[str]:
+        """Return the services that were started last, in that order."""
+        return list(self.state.read().get("services", []))
+
+    @abstractmethod
+    def status(self) -> list[ServiceStatus]:
+        """Return how each service that was started last is now, in that order."""
+
+    @abstractmethod
+    def runs(self) -> bool:
+        """Whether anything of this checkout runs, healthy or not."""
+
+    def left_running(self) -> bool:
+        """Whether anything of this checkout still runs where it was started, whatever is in force since.
+
+        Raises:
+            Failure: that cannot be told.
+        """
+        return self.runs()
+
+    def elsewhere(self) -> str:
+        """Return a sentence on what was made on another engine than the one asked now, which has nothing; else nothing.
+
+        Raises:
+            Failure: the engine cannot be asked.
+        """
+        return ""
+
+    def is_unattended(self) -> bool:
+        """Whether there is nobody to ask any more who could stop or remove anything."""
+        return False
+
+    def give_up_elsewhere(self) -> bool:
+        """Ask no more for what `elsewhere` tells of when nobody answers there, and return whether that is so."""
+        return False
+
+    @abstractmethod
+    def unchanged(self) -> bool:
+        """Whether exactly what would be started now runs already, and is healthy."""
+
+    @abstractmethod
+    def own_ports(self) -> set[int]:
+        """Return the ports at which anything of this checkout listens."""
+
+    @abstractmethod
+    def listeners(self) -> dict[str, set[int]]:
+        """Return the ports at which the services of this checkout listen, by service."""
+
+    @abstractmethod
+    def question(self, name: str) -> dict[str, Any] | None:
+        """Return how a service that was started last is asked for its health (see `health.ask`)."""
+
+    def holder(self, port: int) -> str:
+        """Return in words who holds a port that is not ours."""
+        return str(ports.holder(port))
+
+    @abstractmethod
+    def lines(self, name: str, count: int) -> list[Line]:
+        """Return the last lines of a service's log."""
+
+    @abstractmethod
+    def follow(self, names: Sequence[str]) -> Iterator[Line]:
+        """Yield what the services say from now on, until interrupted."""
+
+    @abstractmethod
+    def stay_up(self) -> None:
+        """Wait until services that nobody can ask have stayed up long enough to count as started.
+
+        Raises:
+            Failure: one of them stopped.
+        """
+
+    @abstractmethod
+    def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
+        """Restart services with the settings of now, and yield each once it can be used."""
+
+    @abstractmethod
+    def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:
+        """Have what the services need before they start, and stop what is no longer wanted.
+
+        Args:
+            progress: told how far it is.
+
+        Returns:
+            Whether anything was done, and a sentence on each thing worth knowing.
+        """
+
+    @abstractmethod
+    def would_prepare(self) -> bool:
+        """Whether `prepare` would do anything."""
+
+    @abstractmethod
+    def down(self, *, volumes: bool) -> list[str]:
+        """Stop everything of this checkout, and return the services that ran.
+
+        Args:
+            volumes: remove the data as well.
+        """
+
+    @abstractmethod
+    def data(self) -> list[Kept]:
+        """Return the folders or volumes that `down` with `volumes` would remove."""
+
+    @abstractmethod
+    def used(self) -> bool:
+        """Whether this checkout has used this engine, as far as can be told without asking anybody."""
+
+    @abstractmethod
+    def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
+        """Start the database and nothing else, and wait until the settings open it.
+
+        Args:
+            service: the database.
+            progress: told how far it is.
+        """
+
+    def environment(self) -> dict[str, str]:
+        """Return what Compose needs to know beyond `.env`; no secret."""
+        return {}
+
+    @abstractmethod
+    def client(
+        self, service: Service, tool: str, database: str, *, login: Login | None = None, interactive: bool = False
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs against a service, and with which environment.
+
+        Args:
+            service: the database.
+            tool: psql, pg_dump or pg_restore.
+            database: its name.
+            login: as whom; the owner of the stack's database without one, and a superuser for `login.SUPERUSER`.
+            interactive: whether a person may type into it.
+        """
+
+    @abstractmethod
+    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
+        """Return a client of the Redis-protocol server that needs no port of this machine, and its environment."""
+
+    @abstractmethod
+    def run(self, service: Service, words: Sequence[str]) -> CompletedProcess[str]:
+        """Run a command as a service would run it, and return what it said."""
+
+    @abstractmethod
+    def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
+        """Return the command, environment and folder of a shell that stands where a service does."""

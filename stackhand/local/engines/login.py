@@ -1,0 +1,154 @@
+"""Can the service log in to PostgreSQL with the settings of now?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackhand.project.model import Service
+from stackhand.project.state import State
+
+UNLOGGED = "SET log_min_error_statement = panic"
+"""Keeps statements that fail out of the server's log: those of `follow` have the password in them."""
+BOOTSTRAP_OID = 10  # BOOTSTRAP_SUPERUSERID: the role that initdb made
+NO_DATABASE = "3D000"  # https://www.postgresql.org/docs/16/errcodes-appendix.html
+NOT_LET_IN = "28000"
+REFUSALS = {
+    NO_DATABASE: r'database ".*" does not exist',
+    NOT_LET_IN: r"no pg_hba\.conf entry",
+    "28P01": r'password authentication failed|role ".*" does not exist',
+}
+"""The SQLSTATE of a refusal by psql's words, which do not say it."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """As whom to connect.
+
+    Args:
+        user: the role.
+        password: never printed.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+
+OF_THE_IMAGE = "SUPERUSER"
+"""What the postgres image makes of POSTGRES_USER, and nobody can take away from the role that initdb made."""
+SELF_GRANT = "createrole_self_grant=set, inherit"
+"""With it, who makes a role may also give it a table and look into that, as a superuser could."""
+OTHERS = """
+SELECT rolname FROM pg_roles AS r WHERE rolname !~ '^pg_' AND rolname !~ '^stackhand_restore_' AND NOT rolsuper
+    AND rolname <> {0}
+    AND NOT (pg_has_role({0}, oid, 'USAGE') AND pg_has_role({0}, oid, 'USAGE WITH ADMIN OPTION')) ORDER BY rolname
+"""
+OF_AN_OWNER = "NOSUPERUSER CREATEDB CREATEROLE NOREPLICATION NOBYPASSRLS"
+"""What it is where the server is a process of this machine: no command of its user can be run through it."""
+SUPERUSER = Login("", "")
+"""Whoever is the server's superuser: the toolkit alone, over the local socket where the server is a process here."""
+
+
+def wanted(service: Service) -> tuple[str, str, str]:
+    """Return role, password and database that a service's environment asks for, as the postgres image reads it."""
+    variables = service.environment
+    user = variables.get("POSTGRES_USER", "postgres")
+    return user, variables.get("POSTGRES_PASSWORD", ""), variables.get("POSTGRES_DB", user)
+
+
+def refused(service: Service) -> str | None:
+    """Log in at the published port, which there must be, as the stack's services will.
+
+    Returns:
+        The SQLSTATE of the refusal; None when there is none.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    import pg8000.native
+
+    user, password, database = wanted(service)
+    try:
+        pg8000.native.Connection(
+            user,
+            host="127.0.0.1",
+            port=service.port,
+            database=database,
+            password=password,
+            timeout=5,
+            ssl_context=False,
+        ).close()
+    except pg8000.DatabaseError as error:
+        details = error.args[0] if error.args else {}
+        return str(details.get("C", "?")) if isinstance(details, dict) else "?"
+    return None
+
+
+def follow(service: Service, why: str, rights: str, query: Callable[[str], Any]) -> list[str]:
+    """Make role, password and database those of the settings.
+
+    The postgres image reads them when its volume is new and never again; "password authentication failed" after a
+    change in `.env` is what that costs its users since 2016 (docker-library/postgres issues 203 and 665).
+
+    Args:
+        service: whose environment names them.
+        why: the SQLSTATE with which the login was refused.
+        rights: OF_THE_IMAGE or OF_AN_OWNER.
+        query: runs a statement as a superuser; what it returns is false when there are no rows.
+
+    Returns:
+        A sentence on each thing that was changed.
+    """
+    from pg8000.native import identifier, literal
+
+    user, password, database = wanted(service)
+    done = []
+    if not query(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)}"):
+        query(f"CREATE ROLE {identifier(user)} LOGIN {rights} PASSWORD {literal(password)}")
+        done.append(f"role {user} created, as .env names it")
+    elif why != NO_DATABASE:
+        query(f"ALTER ROLE {identifier(user)} LOGIN {rights} PASSWORD {literal(password)}")
+        done.append(f"the password of {user} was not that of .env; changed in the database")
+    if not query(f"SELECT 1 FROM pg_database WHERE datname = {literal(database)}"):
+        query(f"CREATE DATABASE {identifier(database)} OWNER {identifier(user)}")
+        done.append(f"database {database} created, as .env names it")
+    return [f"{service.name}: {each}" for each in done]
+
+
+def own(service: Service, query: Callable[..., Any]) -> list[str]:
+    """Let the role of the settings act as the owner of all in its database, and as no more than that.
+
+    A data folder from before has it as a superuser. After a change of POSTGRES_USER all belongs to the one before, and
+    stays that one's: who is a member of an owner may do what the owner may.
+
+    Args:
+        service: whose environment names them.
+        query: runs a statement in that database, as a superuser, and returns its rows.
+    """
+    from pg8000.native import identifier, literal
+
+    user, _, database = wanted(service)
+    if query(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)} AND oid = {BOOTSTRAP_OID}"):
+        return []  # it is what initdb made, and cannot be less
+    done = []
+    if query(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)} AND rolsuper"):
+        query(f"ALTER ROLE {identifier(user)} {OF_AN_OWNER}")
+        done.append(f"{user} is no superuser any more: it owns {database}, and may make roles and databases")
+    if not query(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)} AND {SELF_GRANT!r} = ANY (rolconfig)"):
+        query(f"ALTER ROLE {identifier(user)} SET createrole_self_grant TO 'set, inherit'")
+    if query(f"SELECT 1 FROM pg_database WHERE datname = {literal(database)} AND datdba = {BOOTSTRAP_OID}"):
+        query(f"ALTER DATABASE {identifier(database)} OWNER TO {identifier(user)}")
+    others = [name for (name,) in query(OTHERS.format(literal(user)))]
+    for name in others:  # all of them first, or there would be a circle where places were changed
+        query(f"REVOKE {identifier(user)} FROM {identifier(name)}")
+    for name in others:
+        query(f"GRANT {identifier(name)} TO {identifier(user)} WITH ADMIN OPTION")
+    done += [f"{user} may do what {', '.join(others)} may"] if others else []
+    return [f"{service.name}: {each}" for each in done]
+
+
+def fingerprint(service: Service, state: State) -> str:
+    """Return a digest that changes when role, password or database do, and tells none of them."""
+    return state.keyed(json.dumps(wanted(service)).encode())[:16]

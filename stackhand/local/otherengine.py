@@ -1,0 +1,116 @@
+"""The data on the engine that this checkout does not run on: what it is, and removing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackhand.cli.failure import Failure
+from stackhand.local import engines
+from stackhand.local.engines.engine import Engine, Kept
+from stackhand.project.state import State
+
+
+def notes(engine: Engine, *, copying: bool) -> list[str]:
+    """Return what to say of the other engine's data when the engine changes, in sentences.
+
+    Args:
+        engine: the one that is about to start.
+        copying: whether the database is copied anyway.
+    """
+    state = engine.state
+    before = str(state.read().get("engine", engine.name))
+    other = engines.other(engine.name, state)
+    if before == engine.name or not other.used():
+        return []
+    try:
+        found, elsewhere = other.data(), other.elsewhere()
+    except Failure as failure:
+        return [f"{other.name} may keep data of this checkout, which could not be looked at: {failure.what}"]
+    if not found:
+        return [elsewhere] if elsewhere else []
+    kept = f"{other.name} keeps data of this checkout, which {engine.name} does not see: {_list(found)}"
+    if copying:
+        return [kept]
+    own = engine.data()
+    instead = f"{engine.name} goes on with what it has: {_list(own)}" if own else f"{engine.name} begins with new data"
+    return [kept, f"{instead}; ./inv up --engine {engine.name} --copy-data copies the database over"]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What there is to stop and to remove, on both engines.
+
+    Args:
+        running: whether anything runs.
+        data: what is kept.
+        unknown: a sentence on what could not be looked at.
+    """
+
+    running: bool
+    data: list[Kept]
+    unknown: list[str]
+
+
+def left(state: State, *, volumes: bool) -> Left:
+    """Return what is left of this checkout on both engines.
+
+    Args:
+        state: the checkout's.
+        volumes: look for data as well, which takes a while where there is much.
+
+    Raises:
+        Failure: the engine that was used last does not answer.
+    """
+    running, data = False, list[Kept]()
+    unknown: list[str] = []
+    for number, engine in enumerate(engines.used(state)):
+        try:
+            unknown += filter(None, [engine.elsewhere()])
+            if engine.is_unattended():
+                continue
+            running |= engine.runs()
+            data += engine.data() if volumes else []
+        except Failure as failure:
+            if number == 0:
+                raise
+            unknown.append(f"what {engine.name} keeps could not be looked at: {failure.what}")
+    return Left(running, data, unknown)
+
+
+def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str]]:
+    """Stop everything of this checkout on both engines.
+
+    Args:
+        state: the checkout's.
+        volumes: remove the data as well.
+
+    Returns:
+        The services that ran, and a sentence on what could not be looked at.
+
+    Raises:
+        Failure: the engine that was used last does not answer, or does not stop.
+    """
+    stopped, unknown = list[str](), list[str]()
+    for number, engine in enumerate(engines.used(state)):
+        try:
+            unknown += filter(None, [engine.elsewhere()])
+            if not engine.is_unattended():
+                stopped += engine.down(volumes=volumes)
+            give_up(engine)
+        except Failure as failure:
+            if number == 0:
+                raise
+            unknown.append(f"what {engine.name} keeps is not removed: {failure.what}")
+    if volumes and not unknown:
+        state.forget()
+    return stopped, unknown
+
+
+def give_up(engine: Engine) -> None:
+    """Let go of a container engine that is gone, with what it kept, so that it keeps nobody from another engine."""
+    if engine.elsewhere():
+        engine.give_up_elsewhere()
+
+
+def _list(found: list[Kept]) -> str:
+    return ", ".join(map(str, found))

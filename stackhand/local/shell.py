@@ -1,0 +1,105 @@
+"""`./inv shell` and `./inv open`: into a service, or to its page."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from stackhand import ROOT
+from stackhand.cli import console, deadline
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local import engines
+from stackhand.local.engines import health
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import ServiceStatus
+from stackhand.project import model, settings
+from stackhand.project.state import State
+
+
+def shell(service: str) -> None:
+    """Become a shell that has a service's environment and stands where it does; does not return.
+
+    Raises:
+        Failure: the service is not known, or does not run on this engine.
+    """
+    state = State(ROOT)
+    stack = model.load(ROOT, settings.load(ROOT).values)
+    argv, environment, folder = engines.remembered(state, stack).shell(stack.service(service))
+    if sys.stdin.isatty():
+        console.tell(f"a shell of {service}, in {folder}; exit to come back")
+    os.chdir(folder)
+    os.execvpe(argv[0], argv, environment)  # noqa: S606 - the very purpose
+
+
+def open_page(services: Sequence[str]) -> None:
+    """Open a service in the browser, and say its address in any case.
+
+    Raises:
+        Failure: it has no page, or does not run.
+    """
+    from stackhand.local.verbs import not_running
+
+    state = State(ROOT)
+    engine = engines.remembered(state)
+    if not engine.runs():
+        raise not_running(state)
+    found = {each.name: each for each in engine.status()}
+    pages = _pages(engine, found.values())
+    if services and services[0] not in pages:
+        raise _no_page(services[0], found, pages)
+    if not pages:
+        raise _none_at_all(found.values())
+    name = services[0] if services else list(pages)[-1]
+    console.say(pages[name])
+    if others := [each for each in pages if each != name and not services]:
+        console.tell(f"also: {', '.join(f'./inv open {each}' for each in others)}")
+    if _has_browser():
+        webbrowser.open(pages[name])
+
+
+def _pages(engine: Engine, found: Iterable[ServiceStatus]) -> dict[str, str]:
+    """Return the addresses of the services that run and answer in HTTP, by name, in the order of their start.
+
+    One with an `x-health` says so itself; any other that publishes a port is asked.
+    """
+    running = {each.name: each for each in found if each.address and each.state in {"healthy", "unhealthy"}}
+    unknown = [name for name in running if (engine.question(name) or {}).get("kind") == "tcp"]
+    asked = deadline.gather(
+        {name: partial(health.speaks_http, running[name].ports[0]) for name in unknown}, health.ALL_WITHIN
+    )
+    pages = {}
+    for name, each in running.items():
+        if "://" in each.address:
+            pages[name] = each.address
+        elif asked.get(name):
+            pages[name] = f"http://{each.address}"
+    return pages
+
+
+def _no_page(name: str, found: Mapping[str, ServiceStatus], pages: Mapping[str, str]) -> Failure:
+    if name not in found:
+        evidence = [f"known: {', '.join(found)}"]
+        return Failure(f"There is no service {name!r} in this stack.", evidence=evidence, code=ExitCode.USAGE)
+    status = found[name]
+    if status.state not in {"healthy", "unhealthy"}:
+        what = f"{name} is not running: {status.answer}."
+        return Failure(what, next=f"./inv logs {name}", code=ExitCode.UNHEALTHY)
+    evidence = [f"known: {', '.join(pages) or 'none'}"]
+    return Failure(f"{name!r} has no page.", evidence=evidence, code=ExitCode.USAGE)
+
+
+def _none_at_all(found: Iterable[ServiceStatus]) -> Failure:
+    return Failure(
+        "No service that runs answers in HTTP at a published port.",
+        evidence=[f"{each.name}: {each.state}{f' at {each.address}' if each.address else ''}" for each in found],
+        next="./inv status",
+        code=ExitCode.UNHEALTHY,
+    )
+
+
+def _has_browser() -> bool:
+    """Whether a browser would open where the user sits."""
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,133 @@
+"""`./inv status`: how the stack is, once or again and again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from stackhand import ROOT
+from stackhand.cli import console, deadline
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local import engines
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import ServiceStatus
+from stackhand.project.state import State
+
+WATCH_INTERVAL = 1.0
+STYLES = {"healthy": "green", "done": "green", "starting": "yellow", "unhealthy": "bold red", "failed": "bold red"}
+
+
+def status(*, json: bool, watch: bool) -> None:
+    """Show the stack.
+
+    Args:
+        json: a JSON document on stdout; with `watch`, one document a line.
+        watch: again every second, until interrupted.
+
+    Raises:
+        Failure: not every service is healthy; there is nothing more to say about it.
+    """
+    if watch:
+        _watch(json=json)
+        return
+    found = snapshot()
+    if json:
+        console.document(found)
+    else:
+        _show(found)
+    if found["status"] != "healthy":
+        raise Failure("", code=ExitCode.UNHEALTHY)
+
+
+def snapshot() -> dict[str, Any]:
+    """Return the document of `status --json` (docs/output.md)."""
+    state = State(ROOT)
+    known = state.read()
+    engine = engines.remembered(state)
+    found = services(engine)
+    return {
+        "stack": known.get("name", ROOT.name),
+        "engine": known.get("engine"),
+        "status": overall(found),
+        "services": [service.to_dict() for service in found],
+        "notes": engine.notes,
+    }
+
+
+def services(engine: Engine) -> list[ServiceStatus]:
+    """Return how each service is; none when nothing runs.
+
+    Raises:
+        Failure: the engine cannot be asked, or does not answer in time.
+    """
+    found = deadline.gather({"status": lambda: _ask(engine)}, engine.answer_within)
+    if "status" not in found:
+        raise Failure(
+            f"How the services are is not known: {engine.asked} did not answer within {engine.answer_within:g} s.",
+            evidence=["they may run none the less"],
+            next="./inv doctor",
+            code=ExitCode.UNHEALTHY,
+        )
+    return found["status"]
+
+
+def _ask(engine: Engine) -> list[ServiceStatus]:
+    if engine.runs():
+        return engine.status()
+    engine.notes = list(filter(None, [engine.elsewhere()]))
+    return []
+
+
+def overall(services: list[ServiceStatus]) -> str:
+    """Return healthy, unhealthy or stopped for the services together."""
+    if all(service.state == "stopped" for service in services):
+        return "stopped"
+    return "healthy" if all(service.healthy for service in services) else "unhealthy"
+
+
+def _show(found: dict[str, Any]) -> None:
+    if found["status"] == "stopped":
+        console.say(f"{found['stack']} is not running; ./inv up starts it.")
+        _show_notes(found)
+        return
+    console.say(f"{found['stack']} on {found['engine']}: {found['status']}")
+    rows = [
+        [
+            service["name"],
+            service["state"],
+            service["address"] or "-",
+            _span(service["uptime_seconds"]),
+            f"{service['answer']} ({service['milliseconds']} ms)",
+        ]
+        for service in found["services"]
+    ]
+    console.table(rows, ["service", "state", "address", "up", "answer"], STYLES)
+    _show_notes(found)
+
+
+def _show_notes(found: dict[str, Any]) -> None:
+    for note in found["notes"]:
+        console.say(f"{console.glyph('note')} {note}")
+
+
+def _watch(*, json: bool) -> None:
+    clear = sys.stdout.isatty() and not json
+    while True:
+        found = snapshot()
+        if json:
+            console.document(found, indent=None)
+        else:
+            if clear:
+                sys.stdout.write("\x1b[H\x1b[2J")
+            _show(found)
+        time.sleep(WATCH_INTERVAL)
+
+
+def _span(seconds: int | None) -> str:
+    if seconds is None:
+        return "-"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,167 @@
+"""The verbs that act on the stack of this machine: up, down, restart."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from stackhand import ROOT, redaction
+from stackhand.ansible import playbook
+from stackhand.cli import console, packages
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local import engines, interruption, otherengine, verification
+from stackhand.local.engines.engine import Engine
+from stackhand.project import model, settings
+from stackhand.project.state import State
+
+
+def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: bool) -> None:
+    """Bring the stack up, or find it up already.
+
+    Args:
+        engine: the engine's name, or auto.
+        free_ports: move the ports when one is taken.
+        copy_data: copy the database from the other engine.
+        timeout: seconds each service may take, and to wait for our turn.
+        json: one document on stdout instead of lines.
+    """
+    began = time.monotonic()
+    state = State(ROOT)
+    engines.check_name(engine)
+    if not timeout > 0:  # nor NaN, which is never over
+        raise Failure(f"--timeout {timeout:g} is no time to wait.", next="seconds, above 0", code=ExitCode.USAGE)
+    with state.turn("./inv up", timeout, console.tell) as turn:
+        report = None if copy_data else _already_up(state, engine)
+        changed = report is None
+        if report is None:
+            if not packages.COLLECTIONS.current() and engines.choose(engine, state).name == "compose":
+                packages.COLLECTIONS.ensure()
+            variables = {
+                "stack_engine": engine,
+                "stack_free_ports": free_ports,
+                "stack_copy_data": copy_data,
+                "stack_timeout": timeout,
+            }
+            stream = sys.stderr if json else sys.stdout
+            report = playbook.run("up", variables, stream=stream, turn=turn).report
+    report = {**report, "changed": changed, "seconds": round(time.monotonic() - began, 2)}
+    if json:
+        console.document(report)
+    else:
+        _say_up(report)
+
+
+def down(*, volumes: bool, yes: bool) -> None:
+    """Stop the stack.
+
+    Args:
+        volumes: remove its data as well.
+        yes: do not ask for the stack's name first.
+    """
+    state = State(ROOT)
+    with state.turn("./inv down", 60.0, console.tell) as turn:
+        left = otherengine.left(state, volumes=volumes)
+        name = str(state.read().get("name", ROOT.name))
+        if not left.running and not (volumes and (left.data or left.unknown)):
+            otherengine.give_up(engines.remembered(state))
+            console.say("\n".join([f"{name} is not running.", *(f"  but {each}" for each in left.unknown)]))
+            return
+        if volumes and not yes:
+            lost = ", ".join(map(str, left.data)) or "there is none yet"
+            unasked = (each.rstrip(".") for each in left.unknown)
+            confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
+        outcome = playbook.run(
+            "down", {"stack_state": "stopped", "stack_volumes": volumes}, stream=sys.stdout, turn=turn
+        )
+    console.say(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
+    if volumes and (unknown := outcome.report.get("unknown")):
+        raise Failure(
+            f"Not all data of {name} is removed.",
+            evidence=unknown,
+            next="./inv doctor; when Docker answers, ./inv down --volumes again",
+        )
+
+
+def restart(*, services: Sequence[str]) -> None:
+    """Restart some services, or all of them, with the settings of now."""
+    state = State(ROOT)
+    with state.turn("./inv restart", 60.0, console.tell):
+        stack = model.load(ROOT, settings.load(ROOT).values)
+        engine = engines.remembered(state, stack)
+        wished = {stack.service(each).name for each in services}
+        if unable := [name for name in engine.left_out() if name in wished]:
+            raise Failure(
+                f"{unable[0]} does not run on this engine: it has no x-embedded.",
+                next="give it one in docker-compose.yml, or ./inv up --engine compose",
+                code=ExitCode.USAGE,
+            )
+        names = [name for name in engine.services() if not wished or name in wished]
+        if not engine.runs():
+            raise not_running(state)
+        redaction.remember()
+        with interruption.reported("restart"):
+            _restart(engine, names)
+
+
+def _restart(engine: Engine, names: Sequence[str]) -> None:
+    reporter = console.Reporter(sys.stdout)
+    reporter.task(f"Restart {', '.join(names)}")
+    try:
+        for started in engine.restart(names, 120.0):
+            reporter.step(started.to_step(), changed=True)
+    finally:
+        reporter.stop()
+
+
+def confirm(warning: str, name: str) -> None:
+    """Let the user type a name before something is lost.
+
+    Raises:
+        Failure: it was not typed.
+    """
+    if not sys.stdin.isatty():
+        raise Failure(f"{warning}.", next="repeat the command with --yes if that is meant", code=ExitCode.USAGE)
+    console.say(warning)
+    try:
+        typed = input(f"Type {name} to go on: ").strip()
+    except EOFError:
+        typed = ""
+    if typed != name:
+        raise Failure("Nothing was done: the name was not typed.", code=ExitCode.FAILED)
+
+
+def not_running(state: State) -> Failure:
+    """Return the failure of a verb that needs the stack to run."""
+    name = state.read().get("name", ROOT.name)
+    return Failure(f"{name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
+
+
+def _already_up(state: State, wish: str) -> dict[str, Any] | None:
+    """Return the report of a stack that runs just as it would be started now; None: there is work to do."""
+    if not settings.present(ROOT / ".env") or not state.read():
+        return None
+    engine = engines.remembered(state)
+    if wish not in {"auto", engine.name} or not engine.runs():
+        return None
+    found = settings.ensure(ROOT, check=True)
+    if found.changed:
+        return None
+    engine = engines.remembered(state, model.load(ROOT, found.values))
+    if not engine.unchanged() or not verification.passes(engine):
+        return None
+    return verification.report(engine, engine.status(), [])
+
+
+def _say_up(report: dict[str, Any]) -> None:
+    seconds = f"{report['seconds']:.1f} s"
+    if not report["changed"]:
+        console.say(f"{report['stack']} is up already, on {report['engine']} ({seconds})")
+    else:
+        path = " > ".join(f"{each['name']} {each['seconds']:.1f} s" for each in report["slowest_path"])
+        console.say(f"\n{report['stack']} is up, on {report['engine']} ({seconds}; slowest path: {path})")
+    width = max(len(service["name"]) for service in report["services"])
+    for service in report["services"]:
+        if service["address"]:
+            console.say(f"  {service['name']:<{width}}  {service['address']}")

@@ -1,0 +1,124 @@
+"""After the start: what answers at the addresses we are about to print is this stack, and all of it is healthy."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local.engines import health, overview
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import ServiceStatus
+
+POLL = 0.05
+"""Seconds between two questions for the overall health."""
+
+
+def verify(engine: Engine) -> list[ServiceStatus]:
+    """Ask every service once more, at its printed address, and look who listens there.
+
+    Returns:
+        How each service is.
+
+    Raises:
+        Failure: one is not healthy any more, or something else answers in its place.
+    """
+    engine.stay_up()
+    found = engine.status()
+    listeners = engine.listeners()
+    for status in found:
+        if not status.healthy:
+            raise Failure(
+                f"{status.name} was healthy, and then it was not: {status.answer}.",
+                next=f"./inv logs {status.name}",
+                code=ExitCode.UNHEALTHY,
+            )
+        foreign = sorted(set(status.ports) - listeners.get(status.name, set())) if status.state != "done" else []
+        if foreign:
+            raise Failure(
+                f"{status.name} of this stack does not listen at port {foreign[0]}; something else does.",
+                evidence=[engine.holder(foreign[0])],
+                next="./inv up --free-ports",
+                code=ExitCode.PORT_TAKEN,
+            )
+        _same_stack(engine, status)
+    return found
+
+
+def await_pass(engine: Engine, timeout: float) -> None:
+    """Wait until the overall health is `pass`, where a service of the stack reports it.
+
+    A component that starts after the service that watches it was looked at before it could answer.
+
+    Args:
+        engine: whose stack.
+        timeout: seconds to wait.
+
+    Raises:
+        Failure: it is not `pass` in time; the components that are not are named.
+    """
+    deadline = time.monotonic() + timeout
+    for name, url in overview.urls(engine).items():
+        while lines := overview.problems(url):
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"All services are healthy, but {name} does not report it: {lines[0]}.",
+                    evidence=[url, *lines],
+                    next=f"./inv logs {name}",
+                    code=ExitCode.UNHEALTHY,
+                )
+            time.sleep(POLL)
+
+
+def passes(engine: Engine) -> bool:
+    """Whether the overall health is `pass` now, or is not reported at all."""
+    return not any(overview.problems(url) for url in overview.urls(engine).values())
+
+
+def report(engine: Engine, found: list[ServiceStatus], started: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the document of `up --json` (docs/output.md), as far as the playbook knows it."""
+    seconds = {line["name"]: float(line["seconds"]) for line in started}
+    after = {line["name"]: list(line.get("after", [])) for line in started}
+    return {
+        "stack": engine.stack.name,
+        "engine": engine.name,
+        "services": [{**status.to_dict(), "seconds": round(seconds.get(status.name, 0.0), 2)} for status in found],
+        "slowest_path": [{"name": name, "seconds": round(seconds[name], 2)} for name in slowest_path(seconds, after)],
+    }
+
+
+def slowest_path(seconds: dict[str, float], after: dict[str, list[str]]) -> list[str]:
+    """Return the chain of services, each waiting for the one before, that took longest altogether.
+
+    Args:
+        seconds: what each service took by itself.
+        after: the services each had to wait for.
+    """
+    paths: dict[str, list[str]] = {}
+
+    def length(names: list[str]) -> tuple[float, int]:
+        return sum(seconds[each] for each in names), len(names)
+
+    def path(name: str) -> list[str]:
+        if name not in paths:
+            before = [path(needed) for needed in after.get(name, []) if needed in seconds]
+            longest = max(before, key=length, default=[])
+            paths[name] = [*longest, name]
+        return paths[name]
+
+    return max((path(name) for name in seconds), key=length, default=[])
+
+
+def _same_stack(engine: Engine, status: ServiceStatus) -> None:
+    """A service that says which stack it is of (header X-Stack) must say this one."""
+    question = engine.question(status.name)
+    if question is None or question["kind"] != "http":
+        return
+    answer = health.ask(question)
+    name = engine.stack.name
+    if answer.stack is not None and answer.stack != name:
+        raise Failure(
+            f"{status.address} is answered by the stack {answer.stack!r}, not by {name!r}.",
+            next="./inv up --free-ports",
+            code=ExitCode.PORT_TAKEN,
+        )

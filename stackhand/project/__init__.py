@@ -1,0 +1,1 @@
+"""What a project says: its Compose file, settings, environments, ports and state."""

@@ -1,0 +1,87 @@
+"""What `.env.example` says of each setting: its type, its default, and of a secret whether it is made or given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import dotenv
+from stackhand.project.values import CHECKS, WORDS
+
+KINDS = (
+    "# type: secret generated   made here and by Terraform, changed by a rotation: between our own parts",
+    "# type: secret given       never made and never changed: a key or password that somebody gave you",
+)
+"""What a secret says of itself where it is declared."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One entry of `.env.example`.
+
+    Args:
+        key: the variable's name.
+        kind: its type, one of `values.CHECKS`.
+        words: the type's arguments, such as the choices.
+        default: the example's value.
+        block: the comment lines above it and the line itself, as they stand in the example.
+    """
+
+    key: str
+    kind: str
+    words: tuple[str, ...]
+    default: str
+    block: str
+
+    @property
+    def generated(self) -> bool:
+        """Whether it is a secret between our own parts, which is ours to make."""
+        return self.kind == "secret" and "generated" in self.words
+
+    @property
+    def given(self) -> bool:
+        """Whether it is a secret that only the user can know."""
+        return self.kind == "secret" and not self.generated
+
+
+def read(example: Path) -> dict[str, Setting]:
+    """Return the entries of `.env.example` by key.
+
+    Raises:
+        Failure: an entry has no `# type:` line, one of an unknown type, or one that is not written as it has to be.
+    """
+    found: dict[str, Setting] = {}
+    for block in re.split(r"\n\s*\n", example.read_text(encoding="utf-8")):
+        values, problems = dotenv.parse(block)
+        if not values:
+            continue
+        kind = re.search(r"^# type: *(\w+)(.*)$", block, re.MULTILINE)
+        key, default = next(iter(values.items()))
+        if problems or len(values) > 1 or kind is None or kind[1] not in CHECKS:
+            raise Failure(
+                f"{example.name}: {key} needs one line '# type: T' above it and a blank line below it.",
+                evidence=[f"T is one of: {', '.join(CHECKS)}"],
+                code=ExitCode.PREFLIGHT,
+            )
+        found[key] = Setting(key, kind[1], tuple(kind[2].split()), default, block.strip("\n"))
+        _check_words(found[key], example.name)
+    return found
+
+
+def _check_words(entry: Setting, name: str) -> None:
+    """Refuse a type whose words behind it are none of its own."""
+    words = " ".join(entry.words)
+    pattern, usage = WORDS.get(entry.kind, ("", entry.kind))
+    if re.fullmatch(pattern, words):
+        return
+    bare = entry.kind == "secret" and not {"generated", "given"} & set(entry.words)
+    raise Failure(
+        f"{name}: {entry.key} is a secret, and its type does not say of which kind."
+        if bare
+        else f"{name}: {entry.key} has the type {f'{entry.kind} {words}'.strip()!r}, which is not how that is written.",
+        evidence=KINDS if bare else [f"# type: {usage}"],
+        next=f"correct the line '# type:' above {entry.key} in {name}, then repeat the command",
+        code=ExitCode.PREFLIGHT,
+    )

@@ -1,0 +1,263 @@
+"""The settings of one checkout: `.env`, made from `.env.example`, which is also the schema it is checked against."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import dotenv, ownership, schema
+from stackhand.project.schema import Setting
+from stackhand.project.state import State
+from stackhand.project.values import CHECKS, may_be_shown
+
+SECRET_BYTES = 24
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in force and how they came about.
+
+    Args:
+        values: every key of `.env` with the value Compose would use: the process environment wins over the file.
+        notes: what was done to the file, or deserves to be known, one sentence each.
+        changed: whether the file was written (or, in check mode, would be).
+    """
+
+    values: dict[str, str]
+    notes: tuple[str, ...] = ()
+    changed: bool = False
+
+
+def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
+    """Create or complete `.env`, and return the valid settings.
+
+    An existing value is never overwritten. Keys that appeared in the example since are appended.
+
+    Args:
+        root: the checkout.
+        check: change nothing, but say what would be changed.
+        given: whether the secrets that somebody has to give must be there; they need not for who starts nothing here.
+
+    Raises:
+        Failure: values are wrong (all of them are named), or the file cannot be read or written.
+    """
+    entries = schema.read(root / ".env.example")
+    path = root / ".env"
+    text = _text(path) if present(path) else None
+    wanted, notes = _complete(text, entries, root)
+    if wanted is not None and not check:
+        _write(path, wanted)
+    values = _read(wanted if wanted is not None else text or "", entries, given=given)
+    if wanted is not None:
+        notes += _not_set(entries, values)
+    return Settings(values, (*notes, *_overrides(entries)), wanted is not None)
+
+
+def load(root: Path) -> Settings:
+    """Return the valid settings of a checkout that has a `.env`, without writing anything.
+
+    Raises:
+        Failure: there is none, or values are wrong.
+    """
+    path = root / ".env"
+    if not present(path):
+        raise Failure("There is no .env in this checkout yet.", next="./inv up", code=ExitCode.PREFLIGHT)
+    entries = schema.read(root / ".env.example")
+    values = _read(_text(path), entries)
+    return Settings(values, tuple(_overrides(entries)))
+
+
+def move_ports(root: Path, ports: Mapping[str, int]) -> None:
+    """Write other port numbers into `.env`; everything else in it stays as it is."""
+    path = root / ".env"
+    text = _text(path)
+    present, _ = dotenv.parse(text)
+    text = dotenv.replace(text, {key: str(port) for key, port in ports.items()})
+    for key in (key for key in ports if key not in present):
+        text = f"{text.rstrip()}\n\n# Chosen by ./inv up --free-ports.\n{key}={ports[key]}\n"
+    _write(path, text)
+
+
+def secret_keys(root: Path) -> set[str]:
+    """Return the keys whose values must never be shown."""
+    return {key for key, entry in schema.read(root / ".env.example").items() if entry.kind == "secret"}
+
+
+def stack_name(root: Path) -> str:
+    """Return the name a new checkout gets: its folder's, and four digits that tell it from its namesakes."""
+    folder = re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-") or "stack"
+    return f"{folder[:40]}-{hashlib.sha256(str(root).encode()).hexdigest()[:4]}"
+
+
+def present(path: Path) -> bool:
+    """Whether there is a `.env`; one that may not be read is one.
+
+    Raises:
+        Failure: it is a link to what is not there, or to where this account may not look.
+    """
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise ownership.refused(error) from error
+    except OSError as error:
+        if not path.is_symlink():
+            return False
+        target = os.path.realpath(path)
+        raise Failure(
+            f".env is a link to {target}, which is not there.",
+            evidence=[f"{target}: {error.strerror}"],
+            next=f"bring {target} back, or remove the link (rm .env) to start from .env.example",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+    return True
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except PermissionError as error:
+        raise ownership.refused(error) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(
+            f".env cannot be read: {error}.",
+            next="mend it, or delete it to start from .env.example",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+
+
+def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> tuple[str | None, list[str]]:
+    """Return the text `.env` should have (None: as it is) and a sentence on each kind of change."""
+    if text is None:
+        example = (root / ".env.example").read_text(encoding="utf-8")
+        filled = {key: _fresh(entry, root) for key, entry in entries.items() if not entry.default}
+        generated = sum(entries[key].generated for key in filled)
+        note = f".env created with {generated} generated secrets"
+        kept = {key: str(port) for key, port in State(root).read().get("ports", {}).items() if key in entries}
+        return dotenv.replace(example, filled | kept), [note + (" and the ports of before" if kept else "")]
+    present, _ = dotenv.parse(text)
+    missing = [entry for key, entry in entries.items() if key not in present]
+    empty = {
+        key: _fresh(entry, root) for key, entry in entries.items() if present.get(key) == "" and _fresh(entry, root)
+    }
+    if not missing and not empty:
+        return None, []
+    text = dotenv.replace(text, empty)
+    for entry in missing:
+        block = dotenv.replace(entry.block, {entry.key: entry.default or _fresh(entry, root)})
+        text = f"{text.rstrip()}\n\n{block}\n"
+    notes = []
+    if missing:
+        notes.append(f".env: appended from .env.example: {', '.join(entry.key for entry in missing)}")
+    if empty:
+        notes.append(f".env: filled in: {', '.join(empty)}")
+    return text, notes
+
+
+def _fresh(entry: Setting, root: Path) -> str:
+    if entry.generated:
+        return secrets.token_urlsafe(SECRET_BYTES)
+    return stack_name(root) if entry.key == "COMPOSE_PROJECT_NAME" else ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file at once; a new one is readable by its owner only, whatever the umask.
+
+    An old one keeps its owner and mode, and a link stays one: what it leads to is replaced.
+    """
+    file_path = Path(os.path.realpath(path))
+    draft = file_path.with_name(f".env.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            _keep_access(file.fileno(), file_path, path.parent)
+            file.write(text)
+        draft.replace(file_path)
+    except PermissionError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise ownership.closed(file_path.parent) from error
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise Failure(
+            f".env cannot be written in {file_path.parent}: {error.strerror}.",
+            next=f"make {file_path.parent} writable for {ownership.account()}, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+
+
+def _keep_access(draft: int, old: Path, root: Path) -> None:
+    """Give a draft the owner and the mode of the file it replaces; a new file belongs to whom the checkout does."""
+    try:
+        found = old.stat()
+        os.fchmod(draft, found.st_mode & 0o777)
+    except FileNotFoundError:
+        found = root.stat()
+    with suppress(OSError):  # a container's root may lack CAP_CHOWN, and then the file is root's
+        if os.getuid() == 0:
+            os.fchown(draft, found.st_uid, found.st_gid)
+
+
+def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:
+    values, problems = dotenv.parse(text)
+    values.update({key: os.environ[key] for key in entries if key in os.environ})
+    outside: list[str] = []
+    wrong = [f"line {problem.line}: {problem.key} {problem.message}" for problem in problems]
+    unreadable = {problem.key for problem in problems}
+    for key, entry in entries.items():
+        if key in unreadable or (entry.given and not given and not values.get(key)):
+            continue
+        expected = CHECKS[entry.kind](values.get(key, ""), entry.words)
+        if expected:
+            shown = f", but it is {values.get(key, '')!r}" if may_be_shown(entry.kind, values.get(key, "")) else ""
+            origin = f" (from the environment: unset {key} to use that of .env)" if key in os.environ else ""
+            outside += [key] if origin else []
+            wrong.append(f"{key} must be {expected}{shown}{origin}")
+    wrong += _twins(entries, values)
+    if wrong:
+        raise _refusal(wrong, outside)
+    return values
+
+
+def _refusal(wrong: list[str], outside: list[str]) -> Failure:
+    """Return the failure that names all wrong values; `outside` are the keys of those that the shell has set."""
+    where = ".env, with the environment," if outside else ".env"
+    mend = [f"unset {' '.join(outside)}"] if outside else []
+    if len(wrong) == len(outside):
+        where = "The environment"
+    else:
+        mend.append("edit .env (each key is explained in .env.example)")
+    return Failure(
+        f"{where} has {len(wrong)} wrong {'value' if len(wrong) == 1 else 'values'}.",
+        evidence=wrong,
+        next=f"{', '.join(mend)}, then repeat the command",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:
+    seen: dict[str, str] = {}
+    twins = []
+    for key in (key for key, entry in entries.items() if entry.kind == "port"):
+        port = values.get(key, "")
+        if port and port in seen:
+            twins.append(f"{key} must differ from {seen[port]}, but both are {port}")
+        seen.setdefault(port, key)
+    return twins
+
+
+def _not_set(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:
+    """Return a sentence on the secrets that nobody has given; it is told when the file is written, not each time."""
+    empty = [key for key, entry in entries.items() if entry.given and not values.get(key)]
+    return [f"not set, for only you know what they are: {', '.join(empty)}; write them into .env"] if empty else []
+
+
+def _overrides(entries: Mapping[str, Setting]) -> list[str]:
+    found = sorted(key for key in entries if key in os.environ)
+    return [f"from the environment, not .env: {', '.join(found)}"] if found else []

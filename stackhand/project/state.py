@@ -1,0 +1,219 @@
+"""`.stackhand/`: everything this checkout keeps on the machine, and whose turn it is to change it."""
+
+from __future__ import annotations
+
+import fcntl
+import hmac
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import ownership, private
+
+SOCKET_PATH_LIMIT = 103
+"""Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""
+LONGEST_SOCKET_NAME = len("/postgres/.s.PGSQL.65535.lock")
+COMPILED = ("plugins", "roles", "stackhand")
+TURN_HELD = "STACKHAND_TURN"
+
+
+class State:
+    """The paths below `.stackhand/` of one checkout.
+
+    Args:
+        root: the checkout.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.directory = root / ".stackhand"
+        self.logs = self.directory / "logs"
+        self.data = self.directory / "data"
+        self.snapshots = self.directory / "snapshots"
+        self.services = self.directory / "services"
+        self.run = self.directory / "run"
+        self.config = self.directory / "config"
+        self.file = self.directory / "state.json"
+        self.key_file = self.directory / "key"
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of the sockets: `run`, or one in /tmp when the checkout's path is too long for a socket.
+
+        Nobody else can tell the second one's name before it is made (docs/decisions/047-run-folder.md).
+        """
+        if len(os.fsencode(self.run)) + LONGEST_SOCKET_NAME <= SOCKET_PATH_LIMIT:
+            return self.run
+        return private.TEMPORARY / f"stackhand-{os.getuid()}-{self.keyed(os.fsencode(self.root))[:12]}"
+
+    def keyed(self, content: bytes) -> str:
+        """Return a digest of what may be secret: without this checkout's key nobody can try passwords against it.
+
+        Raises:
+            PermissionError: this account may not read the key.
+        """
+        try:
+            key = self.key_file.read_bytes()
+        except FileNotFoundError:  # nothing was started here yet
+            key = b""
+        return hmac.new(key, content, "sha256").hexdigest()
+
+    def make(self) -> None:
+        """Create the folders, whatever the umask; only their owner may look into those with secrets.
+
+        Raises:
+            Failure: the checkout cannot be written.
+        """
+        try:
+            self.directory.mkdir(exist_ok=True)
+            (self.directory / ".gitignore").write_text("*\n", encoding="utf-8")
+            for folder in (self.logs, self.data, self.config, self.snapshots, self.services):
+                folder.mkdir(exist_ok=True)
+            closed = (self.logs, self.services, self.snapshots)
+            # The services' accounts pass through data/, config/ and run/ to what is theirs, and cannot list them.
+            for folder, mode in (*((each, 0o700) for each in closed), (self.data, 0o711), (self.config, 0o711)):
+                folder.chmod(mode)
+            mode = self.directory.stat().st_mode & ~private.OTHERS_MAY_WRITE | (0o711 if os.getuid() == 0 else 0)
+            if mode != self.directory.stat().st_mode:
+                self.directory.chmod(mode)
+        except PermissionError as error:
+            raise ownership.refused(error) from error
+        except OSError as error:
+            raise Failure(
+                f"{self.directory} cannot be written: {error.strerror}.",
+                next="make the checkout writable for you, then repeat the command",
+                code=ExitCode.PREFLIGHT,
+            ) from error
+
+    def make_run(self) -> None:
+        """Create the folders of records and sockets, which last as long as there is something in them.
+
+        Raises:
+            Failure: one cannot be made, or others can put something into it.
+        """
+        self._make_key()
+        for folder in (self.run, self.sockets):
+            try:
+                with suppress(FileExistsError):
+                    folder.mkdir(mode=0o700)
+                private.require(folder)
+                if folder.lstat().st_uid != os.getuid():  # the stack of the checkout's owner, and we are root
+                    raise ownership.closed(folder)
+                folder.chmod(0o711)  # the database's account passes through, and cannot list
+            except PermissionError as error:
+                raise ownership.refused(error) from error
+            except OSError as error:
+                raise Failure(f"{folder} cannot be made: {error.strerror}.", code=ExitCode.PREFLIGHT) from error
+
+    def remove_run(self) -> None:
+        """Remove the folders of records and sockets, as far as they are ours."""
+        for folder in {self.run, self.sockets}:
+            if private.is_closed(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _make_key(self) -> None:
+        if not self.key_file.exists():
+            private.write(self.key_file, os.urandom(32).hex())
+
+    def read(self) -> dict[str, Any]:
+        """Return what was remembered of this checkout; nothing when there is no memory, or a damaged one.
+
+        Raises:
+            Failure: there is one that this account may not read.
+        """
+        try:
+            found = json.loads(self.file.read_text(encoding="utf-8"))
+        except PermissionError as error:
+            raise ownership.refused(error) from error
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def remember(self, **facts: Any) -> None:
+        """Add facts to what is remembered; a fact that is None is forgotten."""
+        known = {key: value for key, value in {**self.read(), **facts}.items() if value is not None}
+        private.write(self.file, json.dumps(known, indent=2) + "\n")
+
+    def forget(self) -> None:
+        """Forget everything but the engine, which stays with the checkout."""
+        if self.file.exists():
+            self.remember(**{fact: None for fact in self.read() if fact != "engine"})
+
+    @contextmanager
+    def turn(self, command: str, patience: float, waiting: Callable[[str], None]) -> Iterator[int | None]:
+        """Hold the right to change this checkout's stack, so that two commands never work on it at once.
+
+        The kernel gives it back when the last process that holds it ends, however it ends; a playbook that
+        outlives a killed `./inv` keeps it.
+
+        Args:
+            command: who we are, for those who wait for us.
+            patience: how many seconds to wait.
+            waiting: told once, with a sentence, when we have to wait.
+
+        Yields:
+            The descriptor a child process must inherit to share the turn; None when our parent holds it.
+
+        Raises:
+            Failure: the turn did not come in time.
+        """
+        if os.environ.get(TURN_HELD) == str(self.directory):
+            yield None
+            return
+        self.make()
+        with (self.directory / "turn").open("a+", encoding="utf-8") as file:
+            self._wait_for(file.fileno(), patience, waiting)
+            self._make_key()
+            file.truncate(0)
+            since = datetime.now(UTC).astimezone().strftime("%H:%M:%S %Z")
+            file.write(f"{command} (pid {os.getpid()}, since {since})")
+            file.flush()
+            try:
+                yield file.fileno()
+            finally:
+                file.truncate(0)
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Leave to the owner of the checkout what root has made there, but for what its servers live in."""
+        if not ownership.of_another(self.root):
+            return
+        with suppress(OSError):  # the work is done, and a container's root may not look everywhere
+            inside = [each for each in self.directory.iterdir() if each not in {self.data, self.config, self.run}]
+            ownership.hand_over(self.root, inside)
+        # Ansible looks for plugins in every folder beside them, and breaks on one that it may not list.
+        compiled = [each for name in COMPILED for each in (self.root / name).rglob("__pycache__")]
+        ownership.hand_over(self.root, compiled)
+        ownership.give(self.root, self.directory)
+        ownership.give(self.root, self.data)
+        ownership.give(self.root, self.config)
+
+    def holder(self) -> str:
+        """Return who holds the turn, as `command (pid N, since T)`."""
+        return (self.directory / "turn").read_text(encoding="utf-8") or "another command"
+
+    def _wait_for(self, descriptor: int, patience: float, waiting: Callable[[str], None]) -> None:
+        deadline = time.monotonic() + patience
+        told = False
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Failure(
+                        f"{self.holder()} is at work in this checkout, and did not end within {patience:g} s.",
+                        next="wait for it or end it, then repeat the command",
+                    ) from None
+                if not told:
+                    waiting(f"waiting for {self.holder()} to end ...")
+                    told = True
+                time.sleep(0.1)
+            else:
+                return

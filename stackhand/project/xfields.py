@@ -1,0 +1,188 @@
+"""The fields of ours in `docker-compose.yml`: what `x-health`, `x-embedded` and `x-aws` may say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.composefile import FILE, wrong
+
+MigrationKey = Literal["command", "plan", "status"]
+KNOWN = ("x-health", "x-embedded", "x-aws")
+ASKED = r"/[!\"$-)+-~]*"
+"""A path that is asked for: HTTP has no blanks in it, and in a rule of the load balancer a star is any text."""
+ASKED_SAYS = "a path of plain letters, with no blank, star or #"
+
+
+class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-embedded`: how a service runs with no container engine.
+
+    Args:
+        engine: one of the servers that Stackhand installs; or else `command`.
+        command: the program to run, from the checkout; `$$PORT` in it becomes the port to listen on.
+        environment: variables that replace or complete those of `environment`.
+        ready: a path that answers 200 once the service may be used; without it, `x-health` is asked.
+        template: the configuration of an nginx, with `${VARIABLE}` filled in from `environment`.
+    """
+
+    engine: Literal["postgres", "redis", "nginx"] | None = None
+    command: str | list[str] | None = None
+    environment: dict[str, str | int | float | bool] = {}
+    ready: str | None = None
+    template: str | None = None
+
+
+class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many tasks run, and at which average CPU and memory use (percent) another one starts."""
+
+    min: int
+    max: int
+    cpu: int
+    memory: int
+
+
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-aws.probe`: what a release is asked through the load balancer, once it is rolled out.
+
+    Args:
+        path: that has to answer 200; without it, `x-health`.
+        version: a path whose JSON has the `commit` that was released; without it, that is not asked.
+    """
+
+    path: str | None = None
+    version: str | None = None
+
+
+class Migrate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-aws.migrate`: how the database is brought up to date, and asked about it.
+
+    A question is asked by a command of its own, and never by flags of ours: a tool that does not know them migrates.
+
+    Args:
+        command: applies what is pending.
+        plan: shows what is pending, and changes nothing.
+        status: shows what is applied and what is not, and changes nothing.
+        timeout: seconds the command may take in a deploy; two hours without it.
+    """
+
+    command: str
+    plan: str | None = None
+    status: str | None = None
+    timeout: Annotated[int, msgspec.Meta(gt=0)] | None = None
+
+
+class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-aws` of a service that runs on ECS Fargate: sizes in CPU units and MiB.
+
+    Args:
+        probe: what a release is asked from outside; false for nothing.
+        hardened: whether its root file system is read-only and it has no capabilities where Compose's keys do not say.
+        ca: the path, in the image, of the certificates by which a database at RDS is verified.
+    """
+
+    port: int
+    cpu: int
+    memory: int
+    scale: Scale
+    paths: list[str] = []
+    needs: list[str] = []
+    migrate: Migrate | str | None = None
+    ca: str | None = None
+    probe: Probe | bool = True
+    hardened: bool = True
+
+
+class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"instance_class": "class"}):
+    """`x-aws` of a service for which a managed one stands in: storage in GiB."""
+
+    managed: Literal["rds", "elasticache"]
+    instance_class: str
+    storage: int | None = None
+
+
+def refuse_unknown(entry: dict[str, Any], at: str) -> None:
+    """Refuse `x-` keys that are none of ours: a misspelt one would be silently without effect."""
+    for key in entry:
+        if key.startswith("x-") and key not in KNOWN:
+            raise wrong(f"{at}.{key}", f"one of the known x- keys ({', '.join(KNOWN)})")
+
+
+def health(entry: dict[str, Any], at: str) -> str | None:
+    """Return `x-health`: the path that answers 200 while the service lives."""
+    path = entry.get("x-health")
+    if path is not None and not (isinstance(path, str) and path.startswith("/")):
+        raise wrong(f"{at}.x-health", "a path that begins with /", path)
+    if path is not None and not re.fullmatch(ASKED, path):
+        raise wrong(f"{at}.x-health", ASKED_SAYS, path)
+    return path
+
+
+def embedded(entry: dict[str, Any], at: str) -> Embedded | None:
+    """Return `x-embedded`."""
+    if entry.get("x-embedded") is None:
+        return None
+    at, entry = f"{at}.x-embedded", entry["x-embedded"]
+    found = _convert(entry, Embedded, at)
+    if (found.engine is None) == (found.command is None):
+        raise wrong(at, "either engine or command", entry)
+    if (found.engine == "nginx") != (found.template is not None):
+        raise wrong(f"{at}.template", "the path of a configuration template, for engine: nginx only", entry)
+    if found.ready is not None and not found.ready.startswith("/"):
+        raise wrong(f"{at}.ready", "a path that begins with /", found.ready)
+    return found
+
+
+def aws(entry: dict[str, Any], at: str) -> Fargate | Managed | None:
+    """Return `x-aws`."""
+    if entry.get("x-aws") is None:
+        return None
+    at, entry = f"{at}.x-aws", entry["x-aws"]
+    if isinstance(entry, dict) and "managed" in entry:
+        return _convert(entry, Managed, at)
+    found = _convert(entry, Fargate, at)
+    probe = found.probe if isinstance(found.probe, Probe) else Probe()
+    for key, path in (("path", probe.path), ("version", probe.version)):
+        if path is not None and not path.startswith("/"):
+            raise wrong(f"{at}.probe.{key}", "a path that begins with /", path)
+        if path is not None and not re.fullmatch(ASKED, path):
+            raise wrong(f"{at}.probe.{key}", ASKED_SAYS, path)
+    for key, command in commands(found.migrate).items():
+        _refuse_open_quote(command, f"{at}.migrate.{key}")
+    return found
+
+
+def commands(migrate: Migrate | str | None) -> dict[str, str]:
+    """Return the commands of `x-aws.migrate` by their keys; written as a string it is the command, and no more."""
+    if isinstance(migrate, Migrate):
+        written = msgspec.to_builtins(migrate)
+        return {key: command for key, command in written.items() if command and key != "timeout"}
+    return {"command": migrate} if migrate else {}
+
+
+def _refuse_open_quote(command: str, at: str) -> None:
+    try:
+        shlex.split(command)
+    except ValueError as error:
+        raise wrong(at, "a command as a shell would split it", command) from error
+
+
+XField = TypeVar("XField", bound=msgspec.Struct)
+
+
+def _convert(entry: Any, kind: type[XField], at: str) -> XField:
+    try:
+        return msgspec.convert(entry, kind)
+    except msgspec.ValidationError as error:
+        path = re.search(r" - at `\$(.*)`$", str(error))
+        expected = re.sub(r" - at `.*`$", "", str(error)).replace("`", "")
+        known = ", ".join(kind.__struct_encode_fields__)
+        raise Failure(
+            f"{FILE}: {at}{path[1] if path else ''}: {expected}.",
+            evidence=[f"known keys: {known}"],
+            next=f"mend {FILE}, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        ) from error

@@ -1,0 +1,152 @@
+"""`./inv`: Invoke with the manners of a finished tool: exit code 2 for wrong usage, and a hint at what was meant."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import itertools
+import re
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+
+from invoke.config import Config
+from invoke.exceptions import Exit, ParseError
+from invoke.program import Program
+
+from stackhand.cli import streams
+from stackhand.cli.failure import ExitCode
+from stackhand.project import inherited
+from stackhand.tasks import usage
+
+VERSION = "0.1.0"
+NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
+
+
+class OurConfig(Config):
+    """Invoke's settings under a name of our own: `~/.invoke.yaml` and INVOKE_* are for other projects."""
+
+    prefix = "inv"
+
+
+class Inv(Program):
+    """The program behind `./inv`."""
+
+    def normalize_argv(self, argv: list[str] | None) -> None:
+        """Keep the command line, for `parse_tasks` to complete; `help` and nothing at all are asked for the list."""
+        super().normalize_argv(argv)
+        match self.argv[1:]:
+            case [] | ["help"]:
+                self.argv = [*self.argv[:1], "--list"]
+            case ["help", verb, *_]:
+                self.argv = [*self.argv[:1], "--help", verb]
+        # Unlike a library, a checkout runs the same few modules again and again: let Python keep them compiled.
+        self._keep_bytecode = sys.dont_write_bytecode
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Read the flags that belong to no verb."""
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(said), self._explaining():
+                super().parse_core(argv)
+        finally:  # the completion script, which would ask an `inv` on PATH for the candidates
+            if said.getvalue():
+                sys.stdout.write(re.sub(r"(?<![\w./])inv(?= .*--complete)", "./inv", said.getvalue()))
+        sys.dont_write_bytecode = self._keep_bytecode
+
+    def parse_tasks(self) -> None:
+        """Read the verbs and their flags."""
+        with self._explaining():
+            self.core.unparsed = self.names_as_flags(self.core.unparsed)
+            super().parse_tasks()
+
+    def parse_cleanup(self) -> None:
+        """Do what is asked instead of a verb: the list, or help on one."""
+        with self._explaining():
+            super().parse_cleanup()
+
+    def names_as_flags(self, words: Sequence[str]) -> list[str]:
+        """Return the words with `logs api web` turned into `logs --service api --service web`.
+
+        Invoke has no optional positional arguments; a verb with a repeatable `--service` takes names instead.
+        """
+        contexts = {name: each for each in self.collection.to_contexts() for name in (each.name, *each.aliases)}
+        found: list[str] = []
+        context = None
+        value_expected = False
+        for word in words:
+            if value_expected:
+                value_expected = False
+            elif word in usage.FOR_THE_CLOUD and context and usage.ENVIRONMENT not in context.args:
+                raise ParseError(f"No idea what {word!r} is!", context)  # Invoke's own -e would echo, and say nothing
+            elif word.startswith("-"):
+                # The flags know their short forms by `in` and [], and not by get().
+                flag = context.flags[word] if context and word in context.flags else None
+                value_expected = bool(flag and flag.takes_value)
+            elif context and "service" in context.args and context.args["service"].kind is list:
+                found.append("--service")
+            elif word in contexts:
+                context = contexts[word]
+            found.append(word)
+        return found
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Tell of wrong usage in a sentence, with what was probably meant.
+
+        Raises:
+            Exit: with the code for wrong usage.
+        """
+        try:
+            yield
+        except ParseError as error:
+            raise Exit(usage.explain(error, self.argv[1:], self._verbs()), code=int(ExitCode.USAGE)) from error
+        except ValueError as error:  # int() or float() of a flag's value
+            if not NO_NUMBER.match(str(error)):
+                raise
+            value = str(ast.literal_eval(NO_NUMBER.sub("", str(error))))
+            what = f"inv: {self._flag_of(value)} wants a number, and {value!r} is none."
+            raise Exit(f"{what}\nnext: ./inv --help{self._verb()}", code=int(ExitCode.USAGE)) from error
+
+    def _flag_of(self, value: str) -> str:
+        """Return the flag that was given a value: the word before it, or its own beginning."""
+        for before, word in itertools.pairwise(self.argv):
+            if word == value and before.startswith("-"):
+                return str(before)
+            if word.startswith("-") and word.endswith(value):
+                return str(word.removesuffix(value).rstrip("="))
+        return "a flag"
+
+    def _verb(self) -> str:
+        """Return the verb that was typed, to stand behind --help; nothing when there is none."""
+        return next((f" {word}" for word in self.argv[1:] if word in self._verbs()), "")
+
+    def _verbs(self) -> list[str]:
+        found = getattr(self, "collection", None)  # not read yet where a flag of no verb is wrong
+        return [context.name for context in found.to_contexts() if context.name] if found else []
+
+
+def main() -> None:
+    """Run `./inv` with this process's command line."""
+    streams.prepare()
+    inherited.drop_foreign()
+    code = _exit_code()
+    for number in (signal.SIGINT, signal.SIGTERM):  # too late: what was to be done is done, and told
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(streams.finish(code))
+
+
+def _exit_code() -> int:
+    """Run it; a stream that takes nothing is no fault of ours, and `streams.finish` tells of it."""
+    try:
+        Inv(name="inv", binary="inv", binary_names=["inv", "./inv"], version=VERSION, config_class=OurConfig).run()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except OSError as error:
+        if streams.error_of(sys.stdout):
+            return int(ExitCode.DONE)
+        if streams.error_of(sys.stderr):  # what was to be told there had an exit code
+            return int(getattr(error.__context__, "code", ExitCode.FAILED))
+        raise
+    return int(ExitCode.DONE)

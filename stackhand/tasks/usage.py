@@ -1,0 +1,76 @@
+"""Wrong usage of `./inv`, as a sentence with the command that was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+
+from invoke.exceptions import ParseError
+
+SIMILAR = 0.7
+"""Below that, two names have letters in common and nothing else, as `help` and `shell` have."""
+ELSEWHERE = {
+    "start": "up",
+    "run": "up",
+    "stop": "down",
+    "ps": "status",
+    "list": "--list",
+    "ls": "--list",
+    "psql": "db.shell",
+    "env": "shell",
+    "log": "logs",
+}
+"""What other tools call our verbs."""
+ENVIRONMENT = "environment"
+FOR_THE_CLOUD = frozenset({"-e", f"--{ENVIRONMENT}"})
+MISSING = re.compile(r"'(?P<verb>[^']+)' did not receive required positional arguments: (?P<missing>.+)")
+UNKNOWN = re.compile(r"No idea what '(?P<word>.*)' is!", re.DOTALL)
+NO_VALUE = re.compile(r"Flag <Argument: (?P<name>\S+).*> needed value and was not given one!")
+
+
+def explain(error: ParseError, typed: Sequence[str], verbs: Sequence[str]) -> str:
+    """Return what is wrong with a command line, and what to type instead.
+
+    Args:
+        error: what the parser said.
+        typed: the words behind `./inv`.
+        verbs: the names of all verbs.
+    """
+    message = str(error)
+    verb = getattr(error.context, "name", None) or next((word for word in typed if word in verbs), "")
+    if found := MISSING.fullmatch(message):
+        return "\n".join(_missing(found["verb"], re.findall(r"'([^']+)'", found["missing"]), typed))
+    if found := NO_VALUE.fullmatch(message):
+        return f"inv: --{found['name']} needs a value.\nnext: ./inv --help {verb}".rstrip()
+    if found := UNKNOWN.fullmatch(message):
+        return _unknown(found["word"], verb, verbs)
+    return f"inv: {message}\nnext: ./inv --help {verb}" if verb else f"inv: {message}\nnext: ./inv --list"
+
+
+def _missing(verb: str, names: Sequence[str], typed: Sequence[str]) -> Iterator[str]:
+    """Yield what a verb was not told, and the whole command with it."""
+    article = "an" if names[0][0] in "aeiou" else "a"
+    yield f"inv: {verb} needs {article} {' and a '.join(names)}."
+    command = ["./inv", *typed]
+    if ENVIRONMENT in names:
+        from stackhand.project import environments
+
+        known = environments.known()
+        yield f"  known: {', '.join(known) or 'none; each is a file terraform/environments/NAME.tfvars'}"
+        command += ["-e", "staging" if "staging" in known or not known else known[0]]
+    command += [f"--{name} {name.upper()}" for name in names if name != ENVIRONMENT]
+    yield f"next: {' '.join(command)}"
+
+
+def _unknown(word: str, verb: str, verbs: Sequence[str]) -> str:
+    if verb and word in FOR_THE_CLOUD:
+        return (
+            f"inv: {verb} works on this machine and takes no environment; -e is for the verbs of the cloud.\n"
+            f"next: ./inv --help {verb}, or in the cloud: ./inv plan -e staging"
+        )
+    if word.startswith("-"):
+        return f"inv: No idea what {word!r} is!\nnext: ./inv --help {verb}".rstrip()
+    near = difflib.get_close_matches(word, verbs, n=1, cutoff=SIMILAR)
+    meant = ELSEWHERE.get(word) or (near[0] if near else "--list")
+    return f"inv: No idea what {word!r} is!\nnext: ./inv {meant}"
