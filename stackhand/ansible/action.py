@@ -22,9 +22,7 @@ from stackhand.aws import errors
 from stackhand.cli import console, defect
 from stackhand.cli.console import COUNTS_EVERY
 from stackhand.cli.failure import Failure
-from stackhand.local import engines
-from stackhand.local.engines.engine import Engine
-from stackhand.project import model, ownership, settings
+from stackhand.project import ownership
 from stackhand.project.state import State
 
 
@@ -110,15 +108,6 @@ class Action(ActionBase):  # type: ignore[misc]
     def module(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Run one of Ansible's modules, with the task's own environment, and return what it says."""
         return dict(self._execute_module(module_name=name, module_args=arguments, task_vars=self._variables))
-
-    def engine(self, name: str, *, check: bool = False) -> Engine:
-        """Return the engine of that name with the services of now.
-
-        Args:
-            name: the engine.
-            check: whether settings that are missing are only made up, and not written.
-        """
-        return engines.create(name, self.state, model.load(ROOT, settings.ensure(ROOT, check=check).values))
 
 
 def _failed(failure: Failure) -> dict[str, Any]:

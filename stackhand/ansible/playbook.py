@@ -20,7 +20,6 @@ from stackhand import ROOT
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
-from stackhand.local import interruption
 from stackhand.project import inherited
 from stackhand.project.state import TURN_HELD, State
 
@@ -82,8 +81,8 @@ def run(
     *,
     stream: IO[str],
     turn: int | None,
+    interrupted: Callable[[Failure | None], Failure],
     reporter: Reporter | None = None,
-    interrupted: Callable[[Failure | None], Failure] | None = None,
 ) -> Outcome:
     """Run a playbook to its end.
 
@@ -92,8 +91,8 @@ def run(
         variables: Ansible's extra variables.
         stream: where its steps are shown.
         turn: the descriptor of `State.turn`, which the playbook shares.
-        reporter: what shows them there; without one, that of people.
         interrupted: returns what to say when the user interrupts it, from what the playbook said of that itself.
+        reporter: what shows them there; without one, that of people.
 
     Raises:
         Failure: a task failed, Ansible itself did, or the user interrupted it.
@@ -123,9 +122,7 @@ def run(
             code = child.wait()
         except KeyboardInterrupt:
             failure = _end(child, events, reporter, outcome)
-            if interrupted is not None:
-                raise interrupted(failure) from None
-            raise interruption.failure(playbook) from None
+            raise interrupted(failure) from None
         finally:
             reporter.stop()
     outcome.seconds = time.monotonic() - began

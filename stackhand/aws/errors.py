@@ -26,6 +26,10 @@ THROTTLED = frozenset(
         "ServiceUnavailableException",
     }
 )
+CANNOT_TELL = frozenset(
+    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotImplemented", "InvalidAction", "501"}
+)
+"""What AWS answers to who may not look, and an emulator to what it does not know."""
 REPEAT = ", then repeat the command"
 OURS = frozenset(
     {

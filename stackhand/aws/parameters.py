@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
-from stackhand.release.target import Target
-
-PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")
 BATCH = 10
 """As many as GetParameters takes at once."""
-
-
-def of(target: Target) -> dict[str, list[str]]:
-    """Return the SSM parameters that services read at their start, and who reads each."""
-    found: dict[str, list[str]] = {}
-    for name, service in target.services.items():
-        for container in service.task_definition.get("containerDefinitions", []):
-            for each in container.get("secrets") or []:
-                match = PARAMETER.fullmatch(str(each.get("valueFrom", "")))
-                if match and ":secretsmanager:" not in each["valueFrom"]:
-                    found.setdefault(match[1], []).append(name)
-    return found
 
 
 def versions(ssm: Any, names: list[str]) -> dict[str, str]:

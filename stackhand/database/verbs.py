@@ -21,6 +21,7 @@ import msgspec
 
 from stackhand import ROOT
 from stackhand.cli import console
+from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database import migrations, outside, restoring, seeds
 from stackhand.database.outside import Outside
@@ -28,7 +29,6 @@ from stackhand.local import engines, interruption, readiness
 from stackhand.local.engines import login
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.login import SUPERUSER, Login
-from stackhand.local.verbs import confirm
 from stackhand.project import inherited, model, settings
 from stackhand.project.model import Service
 from stackhand.project.state import State

@@ -46,6 +46,7 @@ CHECKS = {
     "ruff": [PYTHON, "-m", "ruff", "check", "."],
     "format": [PYTHON, "-m", "ruff", "format", "--check", "--diff", "."],
     "mypy": [PYTHON, "-m", "mypy"],
+    "imports": [str(Path(PYTHON).with_name("lint-imports")), "--no-logo"],
     "yamllint": [PYTHON, "-m", "yamllint", "--strict", "."],
     "ansible-lint": [PYTHON, "-m", "ansiblelint", "--offline", "-q"],
     "shellcheck": [str(Path(PYTHON).with_name("shellcheck")), *SCRIPTS],

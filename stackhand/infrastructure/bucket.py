@@ -96,7 +96,7 @@ def exists(environment: Environment) -> bool:
     Raises:
         Failure: it is, and is somebody else's.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
 
     try:
         environment.client("s3").head_bucket(Bucket=environment.bucket, ExpectedBucketOwner=environment.account)
@@ -120,7 +120,7 @@ def exists(environment: Environment) -> bool:
 
 def _ask(call: Any, key: str, bucket: str) -> Any:
     """Return a setting of the bucket; None when it was never set."""
-    from botocore.exceptions import ClientError
+    from stackhand.aws.exceptions import ClientError
 
     try:
         return call(Bucket=bucket)[key]

@@ -9,13 +9,12 @@ from typing import Any
 
 from stackhand import ROOT
 from stackhand.aws import parameters
-from stackhand.aws.errors import code_of, failure
+from stackhand.aws.errors import CANNOT_TELL, code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.description import FILLED, REQUIRED, environment_of
 from stackhand.project import schema, values
 from stackhand.project.composefile import FILE, read
 from stackhand.project.environments import FOLDER, Environment
-from stackhand.release.preflight import CANNOT_TELL
 
 OUTPUT = "given_secrets"
 """Terraform's output: the variable, and the name of its parameter."""

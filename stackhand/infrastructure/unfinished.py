@@ -11,11 +11,10 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import rds
+from stackhand.infrastructure import actor, rds
 from stackhand.infrastructure.restore import Restore
 from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
-from stackhand.release import manifest
 
 KEY = "restore.json"
 
@@ -44,7 +43,7 @@ def begin(store: Store, restored: Restore) -> None:
     """
     chosen = {service: restored.named[service] for service in restored.replaced}
     replaced = {service: _number(_find(store.environment, service)) for service in chosen}
-    found = Unfinished(chosen, manifest.owner(), manifest.timestamp(), replaced)
+    found = Unfinished(chosen, actor.owner(), actor.timestamp(), replaced)
     store.write(KEY, msgspec.to_builtins(found))
 
 

@@ -17,7 +17,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT, redaction
+from stackhand import ROOT, VERSION, redaction
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
@@ -27,7 +27,6 @@ from stackhand.project import dotenv, inherited, schema, settings
 from stackhand.project.state import State
 from stackhand.project.values import may_be_shown
 from stackhand.redaction import Redactor
-from stackhand.tasks.program import VERSION
 
 LINES_OF_A_LOG = 2_000
 LARGEST_PART = 1 << 20

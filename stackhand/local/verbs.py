@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 from stackhand import ROOT, redaction
 from stackhand.ansible import playbook
 from stackhand.cli import console, packages
+from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines, interruption, otherengine, verification
 from stackhand.local.engines.engine import Engine
@@ -45,12 +46,16 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
                 "stack_timeout": timeout,
             }
             stream = sys.stderr if json else sys.stdout
-            report = playbook.run("up", variables, stream=stream, turn=turn).report
+            report = _play("up", variables, stream, turn).report
     report = {**report, "changed": changed, "seconds": round(time.monotonic() - began, 2)}
     if json:
         console.document(report)
     else:
         _say_up(report)
+
+
+def _play(name: str, variables: dict[str, Any], stream: IO[str], turn: int | None) -> playbook.Outcome:
+    return playbook.run(name, variables, stream=stream, turn=turn, interrupted=lambda _told: interruption.failure(name))
 
 
 def down(*, volumes: bool, yes: bool) -> None:
@@ -72,9 +77,7 @@ def down(*, volumes: bool, yes: bool) -> None:
             lost = ", ".join(map(str, left.data)) or "there is none yet"
             unasked = (each.rstrip(".") for each in left.unknown)
             confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
-        outcome = playbook.run(
-            "down", {"stack_state": "stopped", "stack_volumes": volumes}, stream=sys.stdout, turn=turn
-        )
+        outcome = _play("down", {"stack_state": "stopped", "stack_volumes": volumes}, sys.stdout, turn)
     console.say(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
     if volumes and (unknown := outcome.report.get("unknown")):
         raise Failure(
@@ -113,23 +116,6 @@ def _restart(engine: Engine, names: Sequence[str]) -> None:
             reporter.step(started.to_step(), changed=True)
     finally:
         reporter.stop()
-
-
-def confirm(warning: str, name: str) -> None:
-    """Let the user type a name before something is lost.
-
-    Raises:
-        Failure: it was not typed.
-    """
-    if not sys.stdin.isatty():
-        raise Failure(f"{warning}.", next="repeat the command with --yes if that is meant", code=ExitCode.USAGE)
-    console.say(warning)
-    try:
-        typed = input(f"Type {name} to go on: ").strip()
-    except EOFError:
-        typed = ""
-    if typed != name:
-        raise Failure("Nothing was done: the name was not typed.", code=ExitCode.FAILED)
 
 
 def not_running(state: State) -> Failure:

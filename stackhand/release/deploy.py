@@ -10,8 +10,8 @@ from stackhand.ansible import playbook
 from stackhand.ansible.ndjson import Lines
 from stackhand.aws.errors import remedy
 from stackhand.cli import console, packages
+from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.verbs import confirm
 from stackhand.project import environments
 from stackhand.release.manifest import Manifest
 

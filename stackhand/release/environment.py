@@ -8,13 +8,13 @@ from typing import Any
 from stackhand import ROOT
 from stackhand.ansible import playbook
 from stackhand.cli import console
+from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket, given
 from stackhand.infrastructure.losses import HOLDS_DATA
 from stackhand.infrastructure.plan import SHOWN
 from stackhand.infrastructure.program import Terraform, managed
 from stackhand.infrastructure.store import Store
-from stackhand.local.verbs import confirm
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
@@ -88,7 +88,15 @@ def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) 
 def _run(name: str, environment: Environment, *, as_json: bool = False, **variables: Any) -> playbook.Outcome:
     State(ROOT).make()
     given = {"stackhand_environment": environment.name, **variables}
-    return playbook.run(name, given, stream=sys.stderr if as_json else sys.stdout, turn=None)
+    return playbook.run(
+        name,
+        given,
+        stream=sys.stderr if as_json else sys.stdout,
+        turn=None,
+        interrupted=lambda told: (
+            told or Failure(f"Interrupted during {name}.", next="repeat the command", code=ExitCode.INTERRUPTED)
+        ),
+    )
 
 
 def _holding(environment: Environment) -> list[str]:

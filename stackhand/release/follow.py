@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stackhand.aws.errors import code_of, failure
-from stackhand.local.logs import since_of, writer
+from stackhand.cli.logview import since_of, writer
 from stackhand.release import logs, standing
 from stackhand.release.logs import Line
 from stackhand.release.target import Service

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 
 from stackhand.cli import console
+from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import Failure
 from stackhand.infrastructure.store import Conflict, Store
-from stackhand.local.verbs import confirm
 from stackhand.project import environments
 from stackhand.release import lease
 from stackhand.release.manifest import Manifest

@@ -55,7 +55,7 @@ def take(ecs: Any, cluster: str, known: Iterable[str]) -> Inventory:
         cluster: its name.
         known: services to ask for, also when ECS may not list all.
     """
-    from stackhand.release.preflight import CANNOT_TELL
+    from stackhand.aws.errors import CANNOT_TELL
 
     names, note = set(known), ""
     try:
@@ -117,7 +117,7 @@ def _scaled(target: Target, name: str, definition: str) -> str:
 
 def _autoscaling(environment: Environment, target: Target, name: str) -> str:
     """Describe what in a service's autoscaling keeps it at 0; nothing when that cannot be asked."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
 
     resource = f"service/{target.cluster}/{target.services[name].service}"
     try:

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account
-from stackhand.release import building, keeper, manifest, ordering, registry, source
+from stackhand.infrastructure import account, actor
+from stackhand.release import building, keeper, ordering, registry, source
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.source import Source
@@ -33,9 +33,9 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
     commit = wanted.commit if wanted else ""
     request = {
         "environment": context.environment.name,
-        "owner": manifest.owner(),
+        "owner": actor.owner(),
         "commit": commit or state,
-        "run": manifest.run_url(),
+        "run": actor.run_url(),
         "patience": float(arguments["lock_wait"]),
         "pid": os.getppid(),
     }

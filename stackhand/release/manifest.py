@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from stackhand.cli.failure import Failure
+from stackhand.infrastructure.actor import timestamp
 from stackhand.release.verdict import Verdict
 
 
@@ -134,34 +134,6 @@ def parse(found: dict[str, Any]) -> Manifest:
         ) from error
 
 
-def timestamp() -> str:
-    """Return the present time as releases write it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def new_id(commit: str) -> str:
     """Return the id of a release that begins now."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"[:18] + f"-{commit[:7]}"
-
-
-def owner() -> str:
-    """Return who we are, for other people."""
-    import socket
-
-    actor = os.environ.get("GITHUB_ACTOR")
-    return f"{actor} (GitHub Actions)" if actor else f"{_user()}@{socket.gethostname()}"
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's account may have no name; which error it is depends on Python
-        return f"uid {os.getuid()}"
-
-
-def run_url() -> str:
-    """Return the address of the CI run we are; nothing elsewhere."""
-    parts = [os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")]
-    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""

@@ -20,7 +20,7 @@ def order(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
     Raises:
         Failure: it could not be done; what was ordered is said.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
 
     again, target = manifest.touched, target_of(manifest)
     for name, part in manifest.services.items():

@@ -8,17 +8,11 @@ from functools import partial
 from typing import Any
 
 from stackhand.aws import parameters
-from stackhand.aws.errors import code_of, failure, message_of
+from stackhand.aws.errors import CANNOT_TELL, code_of, failure, message_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.release import network
 from stackhand.release.target import Target
-
-CANNOT_TELL = frozenset(
-    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotImplemented", "InvalidAction", "501"}
-)
-"""What AWS answers to who may not look, and an emulator to what it does not know."""
-
 
 TASKS = "ecs-tasks.amazonaws.com"
 
@@ -112,7 +106,7 @@ class Preflight:
 
     def secrets(self) -> Iterator[str]:
         """Every secret is there, by its name; their values are not asked for."""
-        wanted = parameters.of(self.target)
+        wanted = self.target.parameters()
         versions = self._ask("secrets", lambda: parameters.versions(self._client("ssm"), [*wanted]))
         for name, services in wanted.items():
             if versions is not None and name not in versions:

@@ -15,6 +15,7 @@ from stackhand import ROOT
 from stackhand.aws import parameters
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import actor
 from stackhand.release import built, git, snapshots, source, taskdefinition, tree
 from stackhand.release import manifest as manifests
 from stackhand.release.context import Context
@@ -39,9 +40,9 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
         id=manifests.new_id(commit),
         environment=context.environment.name,
         commit=commit,
-        by=manifests.owner(),
-        run=manifests.run_url(),
-        began=manifests.timestamp(),
+        by=actor.owner(),
+        run=actor.run_url(),
+        began=actor.timestamp(),
         target=_builtins(target),
         services=parts,
         secrets=secrets_of(context, target),
@@ -51,7 +52,7 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
 
 def secrets_of(context: Context, target: Target) -> str:
     """Return a hash over the versions of the secrets that the services read: it changes when one is rotated."""
-    names = [*parameters.of(target)]
+    names = [*target.parameters()]
     if not names:
         return ""
     versions = parameters.versions(context.environment.client("ssm"), names)

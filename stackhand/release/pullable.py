@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from stackhand.aws.errors import code_of, message_of
+from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
-from stackhand.release.preflight import CANNOT_TELL
 from stackhand.release.registry import MISSING
 from stackhand.release.target import Service
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.actor import owner, timestamp
 from stackhand.infrastructure.store import Store
-from stackhand.release.manifest import Manifest, new_id, owner, parse, timestamp
+from stackhand.release.manifest import Manifest, new_id, parse
 
 FOLDER = "releases/"
 CURRENT = "current.json"

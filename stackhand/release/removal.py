@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import actor
 from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
-from stackhand.release import keeper, lease, manifest
+from stackhand.release import keeper, lease
 
 
 @contextmanager
@@ -21,9 +22,9 @@ def alone(environment: Environment, tell: Callable[[str], None], patience: float
     """
     request = {
         "environment": environment.name,
-        "owner": manifest.owner(),
+        "owner": actor.owner(),
         "commit": "nothing: it is being destroyed",
-        "run": manifest.run_url(),
+        "run": actor.run_url(),
         "patience": patience,
         "pid": os.getppid(),
     }

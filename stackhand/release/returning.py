@@ -41,7 +41,7 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
     Raises:
         Interrupted: we are to stop.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
 
     if good is None:
         left = {name: part.task_definition for name, part in manifest.services.items()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import actor
 from stackhand.release import inventory, pullable
 from stackhand.release import manifest as manifests
 from stackhand.release.context import Context, target_of
@@ -99,9 +100,9 @@ def _again(good: Manifest, parts: dict[str, Part], extra: dict[str, str]) -> Man
         id=manifests.new_id(good.commit),
         kind="rollback",
         of=good.of or good.id,
-        by=manifests.owner(),
-        run=manifests.run_url(),
-        began=manifests.timestamp(),
+        by=actor.owner(),
+        run=actor.run_url(),
+        began=actor.timestamp(),
         ended="",
         verdict="",
         reason="",

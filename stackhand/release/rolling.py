@@ -43,7 +43,7 @@ def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manif
 
 def _require_tasks(context: Context, manifest: Manifest) -> None:
     """Refuse services that are scaled to 0; what AWS does not answer is reported by the rollout itself."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
 
     target = target_of(manifest)
     with suppress(BotoCoreError, ClientError):
@@ -61,7 +61,7 @@ def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
     Raises:
         Failure: it is not deployed.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
 
     try:
         found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED

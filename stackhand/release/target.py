@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import probes
 from stackhand.project.probes import Questions, Web
 from stackhand.project.xfields import Probe
+
+PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")
 
 
 class Repository(msgspec.Struct, frozen=True):
@@ -77,6 +80,17 @@ class Target(msgspec.Struct, frozen=True):
     def questions(self) -> Questions:
         """Return what a release is asked from outside."""
         return probes.of({name: Web(each.paths, each.health_path, each.probe) for name, each in self.services.items()})
+
+    def parameters(self) -> dict[str, list[str]]:
+        """Return the SSM parameters that services read at their start, and who reads each."""
+        found: dict[str, list[str]] = {}
+        for name, service in self.services.items():
+            for container in service.task_definition.get("containerDefinitions", []):
+                for each in container.get("secrets") or []:
+                    match = PARAMETER.fullmatch(str(each.get("valueFrom", "")))
+                    if match and ":secretsmanager:" not in each["valueFrom"]:
+                        found.setdefault(match[1], []).append(name)
+        return found
 
     def built(self) -> dict[str, Service]:
         """Return the services whose images we build."""

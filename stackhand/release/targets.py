@@ -22,7 +22,7 @@ class Targets:
 
     def words(self, name: str) -> str:
         """Say how many of a service's tasks are healthy; nothing when it has no targets, or nobody may know."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from stackhand.aws.exceptions import BotoCoreError, ClientError
 
         try:
             found = self.of(self.target.services[name])

@@ -58,7 +58,7 @@ def probe(context: Context, manifest: Manifest) -> str:
 
 def _idle(context: Context, manifest: Manifest) -> list[str]:
     """Return the services that are scaled to 0: they have completed their rollout as well."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
 
     target = target_of(manifest)
     try:

@@ -15,12 +15,12 @@ from invoke.config import Config
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
+from stackhand import VERSION
 from stackhand.cli import streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited
 from stackhand.tasks import usage
 
-VERSION = "0.1.0"
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
 
 

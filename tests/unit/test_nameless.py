@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.containers import api
-from stackhand.release import manifest
+from stackhand.infrastructure import actor
 
 
 @pytest.fixture
@@ -34,4 +34,4 @@ def test_docker_has_no_settings_without_a_home(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.usefixtures("nameless")
 def test_who_deploys_is_told_by_a_number() -> None:
-    assert manifest.owner().startswith(f"uid {os.getuid()}@")
+    assert actor.owner().startswith(f"uid {os.getuid()}@")

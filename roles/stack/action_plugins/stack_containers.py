@@ -8,10 +8,10 @@ from typing import Any
 
 import psutil
 
-from stackhand.ansible.action import Action
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
 from stackhand.containers.unavailable import Unavailable
+from stackhand.local.action import StackAction
 from stackhand.local.engines.compose import gate
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.engine import Started
@@ -20,7 +20,7 @@ from stackhand.project import inherited
 MODULE = "community.docker.docker_compose_v2"
 
 
-class ActionModule(Action):
+class ActionModule(StackAction):
     """Lets Compose start the containers, and watches them meanwhile."""
 
     options = frozenset({"docker_host", "timeout"})
@@ -61,7 +61,7 @@ class ActionModule(Action):
 class _Watch(threading.Thread):
     """Tells each service that is ready; ends Compose when one never will be."""
 
-    def __init__(self, action: Action, engine: Compose, timeout: float) -> None:
+    def __init__(self, action: StackAction, engine: Compose, timeout: float) -> None:
         super().__init__(name="watch", daemon=True)
         self.started: list[Started] = []
         self.failure: Failure | None = None

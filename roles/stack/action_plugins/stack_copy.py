@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import step
 from stackhand.database import copydata
 from stackhand.local import engines
+from stackhand.local.action import StackAction
 
 
-class ActionModule(Action):
+class ActionModule(StackAction):
     """Keeps the database of the other engine, or restores it on the chosen one."""
 
     options = frozenset({"copied", "engine"})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import step
 from stackhand.cli import packages
 from stackhand.local import engines, otherengine, preflight
+from stackhand.local.action import StackAction
 
 
-class ActionModule(Action):
+class ActionModule(StackAction):
     """Chooses the engine and has the ports free."""
 
     options = frozenset({"engine", "free_ports", "copy_data"})

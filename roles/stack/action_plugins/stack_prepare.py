@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import step
+from stackhand.local.action import StackAction
 
 
-class ActionModule(Action):
+class ActionModule(StackAction):
     """Has what the services need before they start."""
 
     options = frozenset({"engine"})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import step
+from stackhand.local.action import StackAction
 from stackhand.local.engines.embedded.engine import Embedded
 
 
-class ActionModule(Action):
+class ActionModule(StackAction):
     """Starts one service of the embedded engine and waits until it can be used."""
 
     options = frozenset({"engine", "service", "timeout"})

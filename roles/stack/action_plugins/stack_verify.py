@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import step
 from stackhand.local import verification
+from stackhand.local.action import StackAction
 from stackhand.local.engines import health
 
 
-class ActionModule(Action):
+class ActionModule(StackAction):
     """Checks that what answers is this stack, waits until all of it is healthy, and reports."""
 
     options = frozenset({"engine", "started", "timeout"})

@@ -1,0 +1,25 @@
+"""A name that the user types before something is lost."""
+
+from __future__ import annotations
+
+import sys
+
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
+
+
+def confirm(warning: str, name: str) -> None:
+    """Let the user type a name before something is lost.
+
+    Raises:
+        Failure: it was not typed.
+    """
+    if not sys.stdin.isatty():
+        raise Failure(f"{warning}.", next="repeat the command with --yes if that is meant", code=ExitCode.USAGE)
+    console.say(warning)
+    try:
+        typed = input(f"Type {name} to go on: ").strip()
+    except EOFError:
+        typed = ""
+    if typed != name:
+        raise Failure("Nothing was done: the name was not typed.", code=ExitCode.FAILED)
