@@ -18,11 +18,11 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
 from stackhand.infrastructure import actor
 from stackhand.infrastructure.store import Store
-from stackhand.release import releases, sbom
-from stackhand.release.releases import Releases
+from stackhand.release import manifest, sbom
+from stackhand.release.manifest import Releases
 from stackhand.release.source import COMMIT
 
-FOLDER = f"{releases.FOLDER}images/"
+FOLDER = f"{manifest.FOLDER}images/"
 
 
 class Image(msgspec.Struct, frozen=True):

@@ -11,11 +11,9 @@ from stackhand.aws.waiting import Clock, Say
 from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
 from stackhand.release import target as targets
-from stackhand.release.manifest import Manifest
-from stackhand.release.releases import Releases
+from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.rollout import PATIENCE, POLL, Rollout
-from stackhand.release.target import Target
-from stackhand.release.targets import Targets
+from stackhand.release.target import Target, Targets
 
 
 @dataclass(frozen=True)

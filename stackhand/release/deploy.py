@@ -132,7 +132,7 @@ def _pace() -> dict[str, Any]:
 def _interrupted(environment: str) -> Failure:
     """Return what to say when the playbook could not: from what the bucket knows of the release."""
     from stackhand.infrastructure.store import Store
-    from stackhand.release.releases import Releases
+    from stackhand.release.manifest import Releases
 
     try:
         newest = next(Releases(Store(environments.load(environment))).newest_first(), None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from stackhand import ROOT
@@ -10,7 +13,7 @@ from stackhand.ansible import playbook
 from stackhand.cli import console
 from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket, given
+from stackhand.infrastructure import account, actor, bucket, given
 from stackhand.infrastructure.losses import HOLDS_DATA
 from stackhand.infrastructure.plan import SHOWN
 from stackhand.infrastructure.program import Terraform, managed
@@ -18,8 +21,9 @@ from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
+from stackhand.release import keeper, lease
 from stackhand.release import plan as release_plan
-from stackhand.release.releases import Releases
+from stackhand.release.manifest import Releases
 
 HEADINGS = ("concern", *SHOWN)
 SHOWN_ATTRIBUTES = 6
@@ -155,3 +159,41 @@ def _say_infrastructure(report: dict[str, Any]) -> None:
     counted = {**{name: found[name] for name in SHOWN}, "forget": forgotten}
     numbers = (f"{number} to {name}" for name, number in counted.items() if number)
     console.say(f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['words']}")
+
+
+@contextmanager
+def alone(environment: Environment, tell: Callable[[str], None], patience: float = 0.0) -> Iterator[None]:
+    """Hold the lease of an environment that is being removed, after waiting for it so many seconds.
+
+    Raises:
+        Failure: somebody deploys to it.
+    """
+    request = {
+        "environment": environment.name,
+        "owner": actor.owner(),
+        "commit": "nothing: it is being destroyed",
+        "run": actor.run_url(),
+        "patience": patience,
+        "pid": os.getppid(),
+    }
+    try:
+        held = keeper.start(request, tell, lambda: None)
+    except Failure as failure:
+        raise _busy(failure, environment.name) from failure
+    try:
+        yield
+    finally:
+        with suppress(Failure):  # then its keeper does, or it expires
+            lease.give_back(Store(environment), held["token"])
+        keeper.stop(held["keeper"])
+
+
+def _busy(failure: Failure, environment: str) -> Failure:
+    if failure.code is not ExitCode.LOCKED:
+        return failure
+    return Failure(
+        f"Somebody is at work on {environment}, so nothing of it was removed.",
+        evidence=failure.evidence,
+        next=f"wait for them; if they are dead, ./inv cloud.unlock -e {environment}",
+        code=ExitCode.LOCKED,
+    )

@@ -10,8 +10,7 @@ from stackhand.cli.failure import Failure
 from stackhand.infrastructure.store import Conflict, Store
 from stackhand.project import environments
 from stackhand.release import lease
-from stackhand.release.manifest import Manifest
-from stackhand.release.releases import Releases
+from stackhand.release.manifest import Manifest, Releases
 
 STYLES = {"deployed": "green", "rolled_back": "yellow", "failed": "bold red", "superseded": "yellow"}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, actor
-from stackhand.release import building, keeper, ordering, registry, source
+from stackhand.release import building, images, keeper, ordering, source
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.source import Source
@@ -60,7 +60,7 @@ def _source(context: Context, arguments: dict[str, Any]) -> Source:
     current = context.releases.current()
     if chosen.name or not chosen.here:
         target = target_of(current) if current else None
-        chosen = registry.settle(context.environment, target, chosen, unknown=older)
+        chosen = images.settle(context.environment, target, chosen, unknown=older)
     _require_newer(context, arguments, chosen.commit)
     return chosen
 

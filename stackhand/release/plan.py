@@ -8,7 +8,7 @@ from typing import Any
 
 from stackhand.aws.errors import code_of
 from stackhand.cli.failure import Failure
-from stackhand.release import building, drift, prepare, registry, snapshots, source, target, taskdefinition
+from stackhand.release import building, images, prepare, snapshots, source, status, target
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Migration
 from stackhand.release.target import Service, Target
@@ -42,7 +42,7 @@ def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[
         "changed": any(each["changes"] for each in services.values()) or bool(pending),
         "services": services,
         "migrations": pending and [{"name": each.name, "breaking": each.breaking} for each in pending],
-        "drift": drift.of(where, current, running) if current else [],
+        "drift": status.of(where, current, running) if current else [],
     }
 
 
@@ -63,14 +63,14 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 
 def _service(context: Context, name: str, service: Service, found: Mapping[str, Any], commit: str) -> dict[str, Any]:
     """Return what would change in one service; nothing, when it runs already what would be released."""
-    digest = registry.digest_of(context.environment, service, commit)
+    digest = images.digest_of(context.environment, service, commit)
     digests = {name: digest} if digest else {name: "sha256:" + UNBUILT}
-    wanted = taskdefinition.render(name, service, digests)
+    wanted = prepare.render(name, service, digests)
     primary = snapshots.snapshot(found, 0).primary
     if primary is None:
         return {"running": None, "changes": ["is new"]}
     old = prepare.running(context.ecs, primary.task_definition)
-    changes: Sequence[str] = taskdefinition.differences(old, wanted)
+    changes: Sequence[str] = prepare.differences(old, wanted)
     return {"running": primary.task_definition, "changes": [each.replace("sha256:(", "(") for each in changes]}
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT, redaction
-from stackhand.aws.errors import message_of
+from stackhand.aws.errors import failure, message_of, remedy
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.release import logs, stopped
+from stackhand.release import logs
+from stackhand.release.context import Context
+from stackhand.release.manifest import Manifest
 from stackhand.release.rollout import Rolling
-from stackhand.release.stopped import Stopped
-from stackhand.release.target import Service, Target
-from stackhand.release.targets import Targets
+from stackhand.release.target import Service, Target, Targets
+from stackhand.release.verdict import Order, Verdict
 
 EVENTS = 5
 
@@ -76,11 +79,11 @@ class Collector:
         part.tasks = self._try(part, "stopped tasks", lambda: self._tasks(rolling)) or []
         part.health = self._try(part, "target health", lambda: self.targets.troubles(service)) or []
         part.log = self._try(part, "log", lambda: self._log(service, part.tasks)) or []
-        part.hint = stopped.hint(part.tasks, [*part.events, *part.health, *part.log, part.words])
+        part.hint = hint(part.tasks, [*part.events, *part.health, *part.log, part.words])
         return part
 
     def _tasks(self, rolling: Rolling) -> list[Stopped]:
-        return stopped.newest(self.ecs, self.target.cluster, rolling.service, rolling.order)
+        return newest(self.ecs, self.target.cluster, rolling.service, rolling.order)
 
     def _log(self, service: Service, tasks: Sequence[Stopped]) -> list[str]:
         for task in tasks:
@@ -119,3 +122,200 @@ def _words(rolling: Rolling) -> str:
     if ours is None:
         return words
     return f"{words}, {ours.failed} failed tasks{f': {ours.reason}' if ours.reason else ''}"
+
+
+NEWEST = 3
+KILLED = 137
+BATCH = 100
+
+HINTS: tuple[tuple[str, str], ...] = (
+    (
+        r"CannotPull|pull image|manifest unknown|not found: manifest|ImageNotFound",
+        "the image cannot be pulled: is it in ECR, and may the execution role read it?",
+    ),
+    (
+        r"AccessDenied.*(ssm|secretsmanager|kms)|unable to (pull|retrieve) secret|ResourceInitializationError.*secret",
+        "a secret cannot be read: the execution role needs ssm:GetParameters and kms:Decrypt on it",
+    ),
+    (r"OutOfMemory|OOM", "it ran out of memory: raise x-aws.memory in docker-compose.yml"),
+    (
+        r"failed (ELB|container) health checks|Target\.(Timeout|ResponseCodeMismatch|FailedHealthChecks)|health check",
+        "it runs but does not pass its health check: does x-health answer 200 at x-aws.port?",
+    ),
+    (r"exec format error", "the image is for another processor: its architecture is not that of the task definition"),
+    (r"no such file or directory|executable file not found", "the command of the container is not in its image"),
+    (r"ResourceInitializationError.*log", "the log group is missing, or the execution role may not write to it"),
+    (
+        r"unable to place|RESOURCE:|insufficient capacity|Capacity is unavailable",
+        "AWS has no place for the task right now: try again, or add subnets",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A task that stopped.
+
+    Args:
+        id: of ECS.
+        code: its stop code.
+        reason: why, in ECS's words.
+        containers: name, exit code and reason of each.
+    """
+
+    id: str
+    code: str
+    reason: str
+    containers: tuple[tuple[str, int | None, str], ...]
+
+    def words(self) -> list[str]:
+        """Return it as lines of a report."""
+        head = f"task {self.id[:12]} {self.code or 'stopped'}: {self.reason or 'no reason given'}"
+        return [head] + [
+            f"  container {name}: exit code {'none' if code is None else code}{f', {reason}' if reason else ''}"
+            for name, code, reason in self.containers
+        ]
+
+
+def newest(ecs: Any, cluster: str, service: str, order: Order) -> list[Stopped]:
+    """Return the newest stopped tasks of the deployment we ordered, and of no other."""
+    arns: list[str] = ecs.list_tasks(cluster=cluster, serviceName=service, desiredStatus="STOPPED").get("taskArns", [])
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(arns), BATCH):
+        found += ecs.describe_tasks(cluster=cluster, tasks=arns[start : start + BATCH])["tasks"]
+    ours = [each for each in found if is_of(each, order)]
+    ours.sort(key=lambda each: str(each.get("stoppedAt") or each.get("createdAt") or ""), reverse=True)
+    return [_stopped(each) for each in ours[:NEWEST]]
+
+
+def is_of(task: Mapping[str, Any], order: Order) -> bool:
+    """Whether a task was started for the deployment we ordered: ECS says so, and an emulator only its definition."""
+    started_by = str(task.get("startedBy", ""))
+    if started_by.startswith("ecs-svc/"):
+        return started_by == order.deployment
+    return str(task.get("taskDefinitionArn", "")) == order.task_definition
+
+
+def _stopped(task: Mapping[str, Any]) -> Stopped:
+    containers = tuple(
+        (str(each["name"]), each.get("exitCode"), str(each.get("reason") or "")) for each in task.get("containers", [])
+    )
+    number = str(task["taskArn"]).rpartition("/")[2]
+    return Stopped(number, str(task.get("stopCode") or ""), str(task.get("stoppedReason") or ""), containers)
+
+
+def hint(tasks: Sequence[Stopped], more: Sequence[str]) -> str:
+    """Return the one thing that is worth to look at first; nothing when there is no telling."""
+    text = "\n".join([*(line for task in tasks for line in task.words()), *more])
+    for pattern, words in HINTS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return words
+    codes = [code for task in tasks for _, code, _ in task.containers if code is not None]
+    if KILLED in codes:
+        return "exit code 137: it was killed, most likely for its memory: raise x-aws.memory in docker-compose.yml"
+    bad = next((code for code in codes if code), None)
+    return "" if bad is None else f"exit code {bad}: its own log says why"
+
+
+CODES = {
+    Verdict.DEPLOYED: ExitCode.DONE,
+    Verdict.ROLLED_BACK: ExitCode.ROLLED_BACK,
+    Verdict.FAILED: ExitCode.DEPLOY_FAILED,
+    Verdict.SUPERSEDED: ExitCode.SUPERSEDED,
+    Verdict.STILL_ROLLING: ExitCode.STILL_ROLLING,
+}
+
+
+def interrupted(manifest: Manifest, rolling: Mapping[str, Rolling]) -> Failure:
+    """Return what to say when somebody stops us while services are replaced: ECS goes on without us."""
+    name = manifest.environment
+    return Failure(
+        f"Interrupted; ECS goes on rolling out {manifest.commit[:12]} to {name} without us.",
+        evidence=_words_at_the_end(manifest, rolling) if rolling else ["no service was touched yet"],
+        next=f"./inv deploy -e {name} --resume to go on waiting, ./inv rollback -e {name} to go back",
+        code=ExitCode.STILL_ROLLING if rolling else ExitCode.INTERRUPTED,
+    )
+
+
+def unproven(manifest: Manifest) -> Failure:
+    """Return what to say when somebody stops us between the rollout and the record of it."""
+    name, touched = manifest.environment, any(each.deployment for each in manifest.services.values())
+    return Failure(
+        f"Interrupted; {manifest.commit[:12]} runs in {name}, and nobody knows whether it is well.",
+        evidence=["it is not recorded as a good release, to which one may return"] if touched else [],
+        next=f"./inv deploy -e {name} --resume to probe and record it" if touched else f"./inv cloud.status -e {name}",
+        code=ExitCode.STILL_ROLLING if touched else ExitCode.INTERRUPTED,
+    )
+
+
+def lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -> Failure:
+    """Return what to say when AWS does not answer us any more in the middle."""
+    name = manifest.environment
+    if not rolling and not any(each.deployment for each in manifest.services.values()):
+        return failure(f"The rollout to {name} was not begun", error)
+    return failure(
+        f"{manifest.commit[:12]} cannot be watched any more in {name}, where ECS goes on without us",
+        error,
+        ExitCode.STILL_ROLLING,
+        repeat=f"./inv deploy -e {name} --resume",
+        evidence=_words_at_the_end(manifest, rolling),
+    )
+
+
+def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling] | None = None) -> Failure:
+    """Return what to say when the bucket fails us after an order: ECS goes on, and is not all known there."""
+    name = manifest.environment
+    ordered = rolling or any(each.deployment for each in manifest.services.values())
+    if error.code is ExitCode.LOCKED or not ordered:
+        return error
+    return Failure(
+        f"{manifest.commit[:12]} was ordered in {name}, and that could not be recorded; ECS goes on without us.",
+        evidence=[*_words_at_the_end(manifest, rolling or {}), error.what, *error.evidence],
+        next=f"{remedy(error)}, then ./inv deploy -e {name} --resume",
+        code=ExitCode.STILL_ROLLING,
+    )
+
+
+def open_end(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling], found: Verdict) -> Failure:
+    """Return what to say of a release that is neither deployed nor failed; nothing is touched any more."""
+    name = context.environment.name
+    words = [each.words() for each in rolling.values()]
+    if found is Verdict.SUPERSEDED:
+        foreign = [line for each in rolling.values() for line in _foreign(each)]
+        unkept = _judge(context, manifest, found, "; ".join(foreign))
+        return Failure(
+            f"The release {manifest.commit[:12]} to {name} was superseded: somebody else deployed meanwhile.",
+            evidence=[*words, *foreign, *unkept],
+            next=f"./inv cloud.status -e {name} shows what runs; deploy again if it is to be yours",
+            code=ExitCode.SUPERSEDED,
+        )
+    unkept = _judge(context, manifest, found, f"not done within {context.pace.timeout:g} s")
+    events = [f"{each.name} event: {message}" for each in rolling.values() for message in each.events()[-5:]]
+    return Failure(
+        f"{manifest.commit[:12]} is still rolling out to {name} after {context.pace.timeout:g} s, and has not failed.",
+        evidence=[*words, *events, *unkept],
+        next=f"./inv deploy -e {name} --resume to go on waiting, ./inv rollback -e {name} to go back",
+        code=ExitCode.STILL_ROLLING,
+    )
+
+
+def _judge(context: Context, manifest: Manifest, found: Verdict, reason: str) -> list[str]:
+    """Keep a verdict, and return what is to be said when that fails: it is the verdict none the less."""
+    try:
+        context.releases.write(manifest.judged(found, reason))
+    except Failure as error:
+        return [f"the verdict could not be recorded: {error.what}"]
+    return []
+
+
+def _words_at_the_end(manifest: Manifest, rolling: Mapping[str, Rolling]) -> list[str]:
+    """Say where each service is, and which is not ordered yet."""
+    rest = [name for name, each in manifest.services.items() if not (each.same or each.deployment or name in rolling)]
+    return [*(each.words() for each in rolling.values()), *(f"{name} is not ordered yet" for name in rest)]
+
+
+def _foreign(rolling: Rolling) -> list[str]:
+    primary = rolling.seen[-1].primary if rolling.seen else None
+    if rolling.verdict is not Verdict.SUPERSEDED or primary is None:
+        return []
+    return [f"{rolling.name} now rolls out {primary.task_definition.rpartition('/')[2]} ({primary.id})"]

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 
+from stackhand.aws.errors import diagnose, expired, message_of, transient
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import actor
-from stackhand.release import inventory, pullable
+from stackhand.release import inventory, rollback_plan, snapshots
 from stackhand.release import manifest as manifests
 from stackhand.release.context import Context, target_of
 from stackhand.release.inventory import Inventory
 from stackhand.release.manifest import Manifest, Part
-from stackhand.release.migrating import require_way_back
-from stackhand.release.returning import active
-from stackhand.release.verdict import COMPLETED, Deployment
+from stackhand.release.migration import require_way_back
+from stackhand.release.prepare import ANSWER_ONLY
+from stackhand.release.probe import Probe
+from stackhand.release.rollback_plan import Plan, short
+from stackhand.release.rollout import Rollout
+from stackhand.release.target import Service
+from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, Order, Verdict
 
 
 def prepare(context: Context, good: Manifest) -> Manifest:
@@ -68,7 +75,7 @@ def _require_services(context: Context, good: Manifest, cluster: Inventory) -> N
 
 
 def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) -> None:
-    problems, notes = pullable.check(context, good, names)
+    problems, notes = rollback_plan.check(context, good, names)
     if problems:
         raise _lacks(context, good, problems)
     for note in notes:
@@ -110,3 +117,146 @@ def _again(good: Manifest, parts: dict[str, Part], extra: dict[str, str]) -> Man
         services=parts,
         extra=extra,
     )
+
+
+@dataclass(frozen=True)
+class Returned:
+    """How the way back ended.
+
+    Args:
+        verdict: rolled back; failed; or still rolling.
+        words: the same, for a sentence.
+        lines: what there is to know besides.
+        extra: services that the last good release does not have, and the task definition each is left on.
+    """
+
+    verdict: Verdict
+    words: str
+    lines: list[str] = field(default_factory=list)
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Returned:
+    """Return all services of a release to the last known good one; none of them when one cannot return.
+
+    Raises:
+        Interrupted: we are to stop.
+    """
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
+
+    if good is None:
+        left = {name: part.task_definition for name, part in manifest.services.items()}
+        return Returned(Verdict.FAILED, "there is no release before it to return to", _left(left), left)
+    plan = Plan()
+    try:
+        context.require_lease()
+        require_way_back(context.releases, good, manifest)
+        plan = rollback_plan.plan(context, manifest, good)
+        if plan.problems:
+            return _refused(manifest, good, plan)
+        returned = _order(context, manifest, good, plan)
+    except Failure as failure:
+        returned = Returned(Verdict.FAILED, f"no way back: {failure.what}", list(failure.evidence))
+    except (BotoCoreError, ClientError) as error:
+        if expired(error) or transient(error):
+            returned = _cut_off(context.environment.name, error)
+        else:
+            returned = Returned(Verdict.FAILED, "AWS refused the way back", [message_of(error)])
+    return replace(returned, lines=[*returned.lines, *plan.lines], extra=plan.extra)
+
+
+def _cut_off(name: str, error: Exception) -> Returned:
+    """Return what a rollback comes to that AWS does not answer: what ECS took of it goes on, and nobody can see it."""
+    found = diagnose(error)
+    lines = [*found.evidence, f"{found.remedy}, then ./inv rollback -e {name}"]
+    return Returned(Verdict.STILL_ROLLING, f"the rollback was cut off: {found.sentence}", lines)
+
+
+def _refused(manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
+    """Say why nothing goes back, and what each service is left on."""
+    left = {name: part.task_definition for name, part in manifest.services.items()}
+    lines = [*plan.problems, *_left(left)]
+    makes = f"git checkout {good.commit[:12]}, then ./inv deploy -e {manifest.environment} --allow-older, makes it anew"
+    extra = {name: each for name, each in left.items() if name not in good.services}
+    return Returned(Verdict.FAILED, f"no way back: {plan.problems[0]}", [*lines, makes], extra)
+
+
+def _left(definitions: dict[str, str]) -> list[str]:
+    stays = "it stays as ordered, unless ECS itself takes it back"
+    return [f"{name}: {short(each)}: {stays}" for name, each in definitions.items()]
+
+
+def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
+    """Order what is planned, and wait for it."""
+    context.note(f"returning all services to {good.commit[:12]}")
+    target = target_of(manifest)
+    rollout, kept = context.rollout(target), [*plan.kept]
+    for name, definition in plan.orders.items():
+        if _taken(context, manifest, name, definition):
+            kept.append(name)
+        else:
+            _return(context, rollout, name, target.services[name], definition)
+    found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
+    return _judge(context, good, found, [each.words() for each in rollout.rolling.values()], kept)
+
+
+def _judge(context: Context, good: Manifest, found: Verdict, words: list[str], kept: list[str]) -> Returned:
+    """Say how the way back ended, from the verdict on its rollout and a probe."""
+    name = good.commit[:12]
+    if found is Verdict.STILL_ROLLING:
+        return Returned(found, f"the services are still on their way back to {name}", words)
+    if found is not Verdict.DEPLOYED:
+        return Returned(Verdict.FAILED, f"returning to {name} failed as well", words)
+    problems = probe_of(context, good).run(context.clock, context.say)
+    if problems:
+        return Returned(Verdict.FAILED, f"{name} runs again, but is not well", problems)
+    where = f"but for {', '.join(kept)}" if kept else "everywhere"
+    return Returned(Verdict.ROLLED_BACK, f"{name} runs again {where}")
+
+
+def probe_of(context: Context, manifest: Manifest) -> Probe:
+    """Return the probe that a release has to pass."""
+    pace = context.pace
+    target = target_of(manifest)
+    return Probe(
+        target.url.rstrip("/"),
+        manifest.commit,
+        target.questions(),
+        times=pace.probes,
+        cap=pace.cap,
+        timeout=pace.probe_timeout,
+    )
+
+
+def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool:
+    """Whether somebody else has deployed a service meanwhile: then it is theirs, and stays as it is."""
+    target, part = target_of(manifest), manifest.services[name]
+    service = target.services[name].service
+    found = context.retry(lambda: snapshots.describe(context.ecs, target.cluster, [service]))
+    primary = snapshots.snapshot(found.get(service), 0).primary
+    ours = {wanted, part.task_definition, part.previous, *(definition for _, definition in part.before)}
+    if primary is None or primary.task_definition in ours:
+        return False
+    context.note(f"{name} is left alone: somebody else rolls out {primary.task_definition.rpartition('/')[2]}")
+    return True
+
+
+def _return(context: Context, rollout: Rollout, name: str, service: Service, wanted: str) -> None:
+    """Have one service return, unless ECS has had it do so already."""
+    primary = snapshots.snapshot(rollout.ask(service.service), 0).primary
+    if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:
+        return
+    if primary and primary.task_definition == wanted and primary.rollout == IN_PROGRESS:
+        order = Order(primary.id, wanted, returns=False, timeout=context.pace.timeout)
+        rollout.follow(name, service.service, order)
+        return
+    rollout.update(name, service.service, context.retry(lambda: active(context.ecs, wanted)))
+
+
+def active(ecs: Any, arn: str) -> str:
+    """Return a task definition that may be used: the one we mean, or its like when somebody has retired it."""
+    found = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    if found.get("status", "ACTIVE") == "ACTIVE":
+        return arn
+    wanted = {key: value for key, value in found.items() if key not in ANSWER_ONLY and value not in (None, "", [])}
+    return str(ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"])

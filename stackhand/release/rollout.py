@@ -11,7 +11,7 @@ from stackhand.aws.errors import expired, message_of, transient
 from stackhand.aws.waiting import Clock, Interrupted, Say
 from stackhand.cli.failure import Failure
 from stackhand.release import snapshots, verdict
-from stackhand.release.targets import Targets
+from stackhand.release.target import Targets
 from stackhand.release.verdict import Deployment, Order, Snapshot, Verdict
 
 POLL = 2.0

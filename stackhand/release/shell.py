@@ -12,7 +12,7 @@ from stackhand.aws.errors import failure, message_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited
-from stackhand.release import standing
+from stackhand.release import status as standing
 from stackhand.release.target import Target
 
 PLUGIN = "session-manager-plugin"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,10 +12,14 @@ import msgspec
 from stackhand.aws.errors import failure
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import drift, inventory, lease, snapshots, standing
+from stackhand.infrastructure.store import Store
+from stackhand.project import environments
+from stackhand.project.environments import Environment
+from stackhand.release import inventory, lease, snapshots
+from stackhand.release.context import target_of
 from stackhand.release.inventory import Inventory
-from stackhand.release.manifest import Manifest
-from stackhand.release.standing import Standing
+from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.target import Target
 from stackhand.release.verdict import COMPLETED, FAILED, Deployment
 
 STYLES = {"running": "green", "rolling": "yellow", "failing": "bold red", "missing": "bold red", "stopped": "bold red"}
@@ -28,7 +33,7 @@ def status(*, environment: str, json: bool) -> None:
     Raises:
         Failure: not every service runs as it is wanted; there is nothing more to say about it.
     """
-    found = snapshot(standing.find(environment))
+    found = snapshot(find(environment))
     if json:
         console.document(found)
     else:
@@ -58,8 +63,8 @@ def snapshot(stands: Standing) -> dict[str, Any]:
         else None,
         "services": [_service(name, found.services.get(each), by_definition) for name, each in services.items()],
         "drift": [
-            *drift.of(target, stands.current, found.services),
-            *drift.sets(target, stands.current, found),
+            *of(target, stands.current, found.services),
+            *sets(target, stands.current, found),
             *([found.note] if found.note else []),
         ],
     }
@@ -137,3 +142,108 @@ def _show(found: dict[str, Any]) -> None:
         console.say(f"lease: {found['lease']['owner']} deploys {found['lease']['commit'][:12]}")
     for line in found["drift"]:
         console.say(f"differs: {line}")
+
+
+def of(target: Target, current: Manifest | None, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return how the services differ from the last known good release and from their bounds.
+
+    Args:
+        target: Terraform's output.
+        current: the release that is to run.
+        found: what DescribeServices says, by ECS's names.
+    """
+    lines = []
+    for name, service in target.services.items():
+        seen = found.get(service.service)
+        if seen is None or seen.get("status") != "ACTIVE":
+            lines.append(f"{name}: the cluster {target.cluster} has no active service {service.service}")
+            continue
+        primary = snapshots.snapshot(seen, 0).primary
+        wanted = current.services[name].task_definition if current and name in current.services else ""
+        if primary and wanted and primary.task_definition != wanted:
+            lines.append(f"{name}: runs {_short(primary.task_definition)}, and {_short(wanted)} was released")
+        desired = int(seen.get("desiredCount", 0))
+        if not service.min <= desired <= service.max:
+            lines.append(f"{name}: {desired} tasks are wanted, and its bounds are {service.min} and {service.max}")
+    return lines
+
+
+def sets(target: Target, current: Manifest | None, found: Inventory) -> list[str]:
+    """Return which services the cluster has and the last known good release does not, and the other way round.
+
+    Args:
+        target: Terraform's output, of the newest attempt.
+        current: the release that is to run.
+        found: all services of the cluster.
+    """
+    if current is None:
+        return []
+    good, names = target_of(current), {each.service: name for name, each in target.services.items()}
+    lines = [
+        f"{names.get(service, service)}: runs {_short(definition)}, and the last good release does not have it"
+        for service, definition in found.others(good).items()
+    ]
+    gone = [name for name in found.missing(good) if name not in target.services]
+    return lines + [f"{name}: the last good release has it, and the cluster does not" for name in gone]
+
+
+def _short(arn: str) -> str:
+    return arn.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the bucket knows of an environment.
+
+    Args:
+        environment: which.
+        releases: its releases.
+        current: the last known good one; none before the first.
+        newest: the newest attempt.
+    """
+
+    environment: Environment
+    releases: Releases
+    current: Manifest | None
+    newest: Manifest
+
+    @property
+    def target(self) -> Target:
+        """Where its services are."""
+        return target_of(self.newest)
+
+    def services(self) -> dict[str, str]:
+        """Return the services of the last known good release and of the newest attempt, with ECS's names."""
+        targets = [*([target_of(self.current)] if self.current else []), self.target]
+        return {name: each.service for target in targets for name, each in target.services.items()}
+
+
+def find(name: str) -> Standing:
+    """Return how an environment stands.
+
+    Raises:
+        Failure: it is not known, cannot be read, or nothing was ever released to it.
+    """
+    environment = environments.load(name)
+    releases = Releases(Store(environment))
+    current = releases.current()
+    newest = next(releases.newest_first(), current)
+    if newest is None:
+        raise Failure(f"Nothing was released to {name} yet.", next=f"./inv deploy -e {name}", code=ExitCode.UNHEALTHY)
+    return Standing(environment, releases, current, newest)
+
+
+def chosen(target: Target, services: list[str]) -> list[str]:
+    """Return the services that were named; all of them when none was.
+
+    Raises:
+        Failure: one is not known.
+    """
+    unknown = [name for name in services if name not in target.services]
+    if unknown:
+        raise Failure(
+            f"There is no service {unknown[0]!r} in {target.environment}.",
+            evidence=[f"known: {', '.join(target.services)}"],
+            code=ExitCode.USAGE,
+        )
+    return services or [*target.services]

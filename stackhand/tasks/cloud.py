@@ -32,7 +32,7 @@ def logs(
     c: Context, environment: str, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100
 ) -> None:
     """Show what the tasks of an environment say."""
-    from stackhand.release import follow as module
+    from stackhand.release import logs as module
 
     module.show(service, environment=environment, follow=follow, since=since, lines=lines)
 

@@ -9,7 +9,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import follow, history, lead, lease, logs, manifest, shell, standing, status, target
+from stackhand.release import history, lead, lease, logs, manifest, shell, status, target
 from stackhand.release.manifest import Manifest, Migration, Part
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_rollout import CLUSTER, REGION
@@ -88,7 +88,7 @@ def test_releases_from_before_an_environment_was_destroyed_are_history_and_no_wa
 ) -> None:
     cloud.context.releases.forget()
     with pytest.raises(Failure, match="Nothing was released to staging yet"):
-        standing.find("staging")
+        status.find("staging")
     reborn = released.but(id=manifest.new_id("reborn"), commit="reborn")
     cloud.context.releases.make_current(reborn)
     for to in ("", "first"):
@@ -118,7 +118,7 @@ def test_logs_of_all_tasks_come_in_the_order_of_time(
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS")
     cloudwatch = cloud.environment.client("logs")
-    now = int(follow.datetime.now(follow.UTC).timestamp() * 1000)
+    now = int(logs.datetime.now(logs.UTC).timestamp() * 1000)
     for name, offset in (("web", 0), ("api", 500)):
         cloudwatch.create_log_group(logGroupName=f"/shop/{name}")
         where = {"logGroupName": f"/shop/{name}", "logStreamName": f"ecs/{name}/1"}
@@ -128,9 +128,9 @@ def test_logs_of_all_tasks_come_in_the_order_of_time(
         ]
         cloudwatch.put_log_events(**where, logEvents=events)
     try:
-        follow.show([], environment="staging", follow=False, since="", lines=2)
+        logs.show([], environment="staging", follow=False, since="", lines=2)
         assert capsys.readouterr().out.splitlines() == ["web | web 1", "api | api 1", "web | web 2", "api | api 2"]
-        follow.show(["api"], environment="staging", follow=False, since="1h", lines=1)
+        logs.show(["api"], environment="staging", follow=False, since="1h", lines=1)
         assert capsys.readouterr().out == "api 2\n"
 
         def later(_seconds: float) -> None:
@@ -141,12 +141,12 @@ def test_logs_of_all_tasks_come_in_the_order_of_time(
             cloudwatch.put_log_events(logGroupName="/shop/web", logStreamName="ecs/web/1", logEvents=added)
 
         looked: list[bool] = []
-        monkeypatch.setattr(follow.time, "sleep", later)
+        monkeypatch.setattr(logs.time, "sleep", later)
         with pytest.raises(KeyboardInterrupt):
-            follow.show(["web"], environment="staging", follow=True, since="", lines=1)
+            logs.show(["web"], environment="staging", follow=True, since="", lines=1)
         assert capsys.readouterr().out.splitlines() == ["web 2", "web new"]
         with pytest.raises(Failure) as found:
-            follow.show(["nothing"], environment="staging", follow=False, since="", lines=1)
+            logs.show(["nothing"], environment="staging", follow=False, since="", lines=1)
         assert found.value.code == ExitCode.USAGE
     finally:
         for name in SERVICES:
@@ -174,7 +174,7 @@ class Busy:
 
 @pytest.mark.parametrize(("lines", "at_most"), [(5, 110), (150, 710), (40_000, 36_010)])
 def test_no_more_of_a_long_log_is_read_than_is_asked_for(cloud: Cloud, lines: int, at_most: int) -> None:
-    cloudwatch = Busy(int(follow.time.time() * 1000))
+    cloudwatch = Busy(int(logs.time.time() * 1000))
     service = target.parse(cloud.output).services["web"]
     found = logs.last(cloudwatch, "web", service, cloudwatch.lines[0], lines)
     assert [line.at for line in found] == cloudwatch.lines[-lines:]
@@ -184,7 +184,7 @@ def test_no_more_of_a_long_log_is_read_than_is_asked_for(cloud: Cloud, lines: in
 def test_a_log_that_is_followed_begins_with_the_lines_that_are_asked_for(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cloudwatch = Busy(int(follow.time.time() * 1000))
+    cloudwatch = Busy(int(logs.time.time() * 1000))
     service = target.parse(cloud.output).services["web"]
     first = {"web": logs.last(cloudwatch, "web", service, 0, 3)}
     written: list[str] = []
@@ -194,9 +194,9 @@ def test_a_log_that_is_followed_begins_with_the_lines_that_are_asked_for(
             raise KeyboardInterrupt
         cloudwatch.lines.append(cloudwatch.lines[-1] + 100)
 
-    monkeypatch.setattr(follow.time, "sleep", later)
+    monkeypatch.setattr(logs.time, "sleep", later)
     with pytest.raises(KeyboardInterrupt):
-        follow._follow(cloudwatch, {"web": service}, 0, first, lambda _name, text: written.append(text))
+        logs._follow(cloudwatch, {"web": service}, 0, first, lambda _name, text: written.append(text))
     assert written == [f"at {cloudwatch.lines[-1]}"]
 
 
@@ -221,7 +221,7 @@ def test_exec_needs_its_plugin_and_a_task(cloud: Cloud, released: Manifest, monk
 def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "load", lambda _name: cloud.environment)
     with pytest.raises(Failure) as found:
-        standing.find("staging")
+        status.find("staging")
     assert found.value.what == "Nothing was released to staging yet."
 
 

@@ -19,8 +19,7 @@ from stackhand.project import model
 from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
 from stackhand.release import attesting, building, built, images, pins, scan
-from stackhand.release.manifest import Manifest, Part
-from stackhand.release.releases import Releases
+from stackhand.release.manifest import Manifest, Part, Releases
 from tests import moto_server
 from tests.checkout import ROOT
 

@@ -16,7 +16,8 @@ from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.store import Store
 from stackhand.project import environments
-from stackhand.release import keeper, lease, removal
+from stackhand.release import environment as removal
+from stackhand.release import keeper, lease
 from stackhand.release.lease import LASTS, Holder
 from tests.checkout import eventually
 from tests.cloud.conftest import Cloud

@@ -10,7 +10,7 @@ from botocore.exceptions import UnauthorizedSSOTokenError
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.store import Store
 from stackhand.project import environments
-from stackhand.release import deploy, lead, rollback, rolling, verify
+from stackhand.release import deploy, lead, ordering, rollback, verify
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Accepted, Refused
 from tests.cloud.test_stages import refused, release, running
@@ -33,7 +33,7 @@ def test_credentials_that_end_between_two_orders_leave_a_release_to_resume(
     assert "api is not ordered yet" in failure.evidence
     left = lead.choose(held.context, "resumed", "")
     assert left is not None
-    found = rolling.resume(held.context, left, held.context.releases.current())
+    found = ordering.resume(held.context, left, held.context.releases.current())
     verify.probe(held.context, found)
     verify.record(held.context, found)
     assert running(held) == {"second"}
@@ -60,7 +60,7 @@ def test_credentials_that_end_during_a_rollback_leave_it_rolling_and_rollback_fi
     assert any(line.endswith(", then ./inv rollback -e staging") for line in failure.evidence)
     good = lead.choose(held.context, "returned", "")
     assert good is not None
-    rolling.roll(held.context, rollback.prepare(held.context, good), good)
+    ordering.roll(held.context, rollback.prepare(held.context, good), good)
     assert running(held) == {"first"}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import lead, rolling, verify
+from stackhand.release import lead, ordering, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Part
 from tests.cloud.conftest import SERVICES, Cloud, Troubled
@@ -27,7 +27,7 @@ def resumed(cloud: Cloud) -> Manifest:
     cloud.world.errors.clear()
     left = lead.choose(cloud.context, "resumed", "")
     assert left is not None
-    found = rolling.resume(cloud.context, left, cloud.context.releases.current())
+    found = ordering.resume(cloud.context, left, cloud.context.releases.current())
     verify.probe(cloud.context, found)
     return verify.record(cloud.context, found)[1]
 

@@ -9,7 +9,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import deploy, inventory, pullable, rollback, rolling, status, target, verify
+from stackhand.release import deploy, inventory, ordering, rollback, rollback_plan, status, target, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Part
 from stackhand.release.preflight import Preflight
@@ -107,7 +107,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     first = release(held, "first")
     add_worker(held)
     release(held, "second")
-    back = rolling.roll(held.context, rollback.prepare(held.context, first), held.context.releases.current())
+    back = ordering.roll(held.context, rollback.prepare(held.context, first), held.context.releases.current())
     verify.probe(held.context, back)
     report = verify.report(verify.record(held.context, back)[1], changed=True)
     assert running(held) == {"first"}
@@ -157,7 +157,7 @@ def test_what_can_be_known_of_an_image_that_somebody_else_builds(held: Cloud) ->
     }
     for image, expected in known.items():
         first.services["web"] = Part(first.services["web"].task_definition, image)
-        problems, notes = pullable.check(held.context, first, ["web"])
+        problems, notes = rollback_plan.check(held.context, first, ["web"])
         assert [*problems, *notes] == [expected]
 
 
@@ -167,7 +167,7 @@ def test_a_service_that_is_scaled_to_0_is_refused_with_the_command_that_scales_i
     refusals = [
         lambda: Preflight(held.environment, target.parse(held.output), {}).run(),
         lambda: rollback.prepare(held.context, first),
-        lambda: rolling.resume(held.context, second, first),
+        lambda: ordering.resume(held.context, second, first),
     ]
     for each in refusals:
         with pytest.raises(Failure) as found:

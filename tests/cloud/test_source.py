@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import building, images, lead, prepare, registry, source
+from stackhand.release import building, images, lead, prepare, source
 from stackhand.release.context import target_of
 from stackhand.release.manifest import Manifest, Part
 from tests.cloud.conftest import Cloud
@@ -343,6 +343,6 @@ def test_an_ecr_that_answers_with_an_empty_list_has_no_such_image(held: Cloud, m
 
     service = target_of(Manifest("1", "staging", "c", "ann", "", target=held.output)).services["api"]
     monkeypatch.setattr(type(held.environment), "client", lambda *_: Empty())
-    assert registry.digest_of(held.environment, service, "c") == ""
+    assert images.digest_of(held.environment, service, "c") == ""
     with pytest.raises(Failure, match="ECR gave no password"), images._logged_in(held.environment, "x"):
         pass

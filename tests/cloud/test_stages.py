@@ -9,7 +9,7 @@ import pytest
 
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import lead, migrating, prepare, rollback, rolling, target, verify
+from stackhand.release import lead, migration, ordering, prepare, rollback, target, verify
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Migration
 from tests.cloud.conftest import BILL, SERVICES, Cloud
@@ -30,8 +30,8 @@ def release(
     context = cloud.context
     manifest = prepare.prepare(context, target.parse(cloud.output), digests, commit, MIGRATIONS)
     manifest = manifest.but(migrations=manifest.migrations if migrations is None else migrations)
-    migrating.migrate(context, manifest)
-    manifest = rolling.roll(context, manifest.but(migrated=True), context.releases.current())
+    migration.migrate(context, manifest)
+    manifest = ordering.roll(context, manifest.but(migrated=True), context.releases.current())
     verify.probe(context, manifest)
     return verify.record(context, manifest)[1]
 
@@ -117,7 +117,7 @@ def test_a_slow_release_is_no_failed_one_and_can_be_come_back_to(held: Cloud) ->
     assert "--resume" in failure.next
     left = next(held.context.releases.newest_first())
     assert (left.verdict, left.open) == ("still_rolling", True)
-    found = rolling.resume(held.context, lead.choose(held.context, "resumed", ""), held.context.releases.current())
+    found = ordering.resume(held.context, lead.choose(held.context, "resumed", ""), held.context.releases.current())
     verify.probe(held.context, found)
     verify.record(held.context, found)
     assert running(held) == {"second"}
@@ -217,7 +217,7 @@ def test_an_order_that_ecs_refuses_takes_the_others_back(held: Cloud) -> None:
     manifest = prepare.prepare(context, target.parse(held.output), digests, "second", MIGRATIONS)
     held.world.errors["UpdateService"] = [Accepted(), Refused("InvalidParameterException", "no such role")]  # type: ignore[list-item]
     with pytest.raises(Failure) as found:
-        rolling.roll(context, manifest.but(migrated=True), context.releases.current())
+        ordering.roll(context, manifest.but(migrated=True), context.releases.current())
     assert found.value.code == ExitCode.ROLLED_BACK
     assert any("no such role" in line for line in found.value.evidence)
     assert running(held) == {"first"}
@@ -376,7 +376,7 @@ def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cl
     release(held, "second")
     good = lead.choose(held.context, "returned", "")
     assert good == first
-    found = rolling.roll(held.context, rollback.prepare(held.context, good), held.context.releases.current())
+    found = ordering.roll(held.context, rollback.prepare(held.context, good), held.context.releases.current())
     verify.probe(held.context, found)
     done = verify.record(held.context, found)[1]
     assert (done.kind, done.of, done.commit) == ("rollback", first.id, "first")
@@ -388,7 +388,7 @@ def test_a_rollback_after_a_rollback_goes_further_back_and_never_forward(held: C
     zeroth, first, second = (release(held, commit) for commit in ("zeroth", "first", "second"))
     for wanted in (first, zeroth):
         assert lead.choose(held.context, "returned", "") == wanted
-        back = rolling.roll(held.context, rollback.prepare(held.context, wanted), held.context.releases.current())
+        back = ordering.roll(held.context, rollback.prepare(held.context, wanted), held.context.releases.current())
         verify.record(held.context, back)
     with pytest.raises(Failure, match="no good release of staging before this one"):
         lead.choose(held.context, "returned", "")
@@ -414,7 +414,7 @@ def test_an_interrupt_before_the_probe_leaves_a_release_that_one_comes_back_to(h
     held.context.pace = Pace()
     left = lead.choose(held.context, "resumed", "")
     assert left is not None
-    found = rolling.resume(held.context, left, held.context.releases.current())
+    found = ordering.resume(held.context, left, held.context.releases.current())
     verify.probe(held.context, found)
     assert verify.record(held.context, found)[1].commit == "second"
 
@@ -432,5 +432,5 @@ def test_a_rollback_revives_a_definition_that_somebody_retired(held: Cloud) -> N
     for part in first.services.values():
         held.world.definitions[part.task_definition]["status"] = "INACTIVE"
     found = rollback.prepare(held.context, first)
-    rolling.roll(held.context, found, held.context.releases.current())
+    ordering.roll(held.context, found, held.context.releases.current())
     assert running(held) == {"first"}

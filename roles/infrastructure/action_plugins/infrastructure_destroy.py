@@ -16,8 +16,8 @@ from stackhand.infrastructure.program import Terraform
 from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import removal
-from stackhand.release.releases import Releases
+from stackhand.release import environment as removal
+from stackhand.release.manifest import Releases
 
 PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main", "aws_s3_bucket.access_logs")
 """What refuses to be deleted until it is told otherwise."""

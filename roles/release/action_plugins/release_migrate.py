@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import migrating
+from stackhand.release import migration
 from stackhand.release.action import ReleaseAction, manifest_of
 from stackhand.release.context import Context
 
@@ -19,6 +19,6 @@ class ActionModule(ReleaseAction):
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the release, migrated."""
         found = manifest_of(arguments)
-        names = migrating.migrate(context, found)
+        names = migration.migrate(context, found)
         shown = {"step": step("migrated", f"{', '.join(names)}: exit code 0")} if names else {}
         return {"changed": bool(names), "manifest": found.but(migrated=True).to_dict(), **shown}
