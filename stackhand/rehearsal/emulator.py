@@ -25,7 +25,7 @@ from stackhand.cli.loglines import tail
 from stackhand.containers import docker
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import inherited
-from stackhand.rehearsal import place
+from stackhand.rehearsal import network
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0
@@ -140,10 +140,10 @@ def start(folder: Path, region: str) -> Emulator:
         earlier.stop()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "emulator.log"
-    port, gateway, key = place.free_port(), place.gateway(), f"REHEARSAL{secrets.token_hex(16).upper()}"
+    port, gateway, key = network.free_port(), network.gateway(), f"REHEARSAL{secrets.token_hex(16).upper()}"
     with log_path.open("wb") as log:
         child = subprocess.Popen(
-            place.command(port, gateway),
+            network.command(port, gateway),
             cwd=folder,
             env=_environment(folder, port, region) | {"REHEARSAL_KEY": key, "REHEARSAL_GATEWAY": gateway},
             stdin=subprocess.DEVNULL,

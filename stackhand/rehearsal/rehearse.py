@@ -16,11 +16,11 @@ from stackhand.infrastructure import providers
 from stackhand.project import environments
 from stackhand.project.state import State
 from stackhand.rehearsal import emulator, restoring
-from stackhand.rehearsal.copy import Copy
+from stackhand.rehearsal.clone import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.output import Output
-from stackhand.rehearsal.play import ENVIRONMENT, Rehearsal, Step
+from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, Step
 
 FOLDER = ROOT / ".stackhand" / "rehearsal"
 LOGS = FOLDER / "logs"

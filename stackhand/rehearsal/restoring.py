@@ -6,7 +6,7 @@ import re
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
-from stackhand.rehearsal.play import Rehearsal
+from stackhand.rehearsal.scenario import Rehearsal
 
 WRITTEN = "written before it was destroyed"
 LOGIN = 'psql -h /var/run/postgresql -U "$POSTGRES_USER" -d "$POSTGRES_DB" -v ON_ERROR_STOP=1 -Atc "$0"'

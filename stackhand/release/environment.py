@@ -14,14 +14,14 @@ from stackhand.cli import console
 from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, actor, bucket, given
-from stackhand.infrastructure.losses import HOLDS_DATA
+from stackhand.infrastructure.destructive import HOLDS_DATA
 from stackhand.infrastructure.plan import SHOWN
 from stackhand.infrastructure.program import Terraform, managed
 from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.release import keeper, lease
+from stackhand.release import heartbeat, lease
 from stackhand.release import plan as release_plan
 from stackhand.release.manifest import Releases
 
@@ -177,7 +177,7 @@ def alone(environment: Environment, tell: Callable[[str], None], patience: float
         "pid": os.getppid(),
     }
     try:
-        held = keeper.start(request, tell, lambda: None)
+        held = heartbeat.start(request, tell, lambda: None)
     except Failure as failure:
         raise _busy(failure, environment.name) from failure
     try:
@@ -185,7 +185,7 @@ def alone(environment: Environment, tell: Callable[[str], None], patience: float
     finally:
         with suppress(Failure):  # then its keeper does, or it expires
             lease.give_back(Store(environment), held["token"])
-        keeper.stop(held["keeper"])
+        heartbeat.stop(held["keeper"])
 
 
 def _busy(failure: Failure, environment: str) -> Failure:

@@ -9,7 +9,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import history, lead, lease, logs, manifest, shell, status, target
+from stackhand.release import acquire, history, lease, logs, manifest, shell, status, target
 from stackhand.release.manifest import Manifest, Migration, Part
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_rollout import CLUSTER, REGION
@@ -93,7 +93,7 @@ def test_releases_from_before_an_environment_was_destroyed_are_history_and_no_wa
     cloud.context.releases.make_current(reborn)
     for to in ("", "first"):
         with pytest.raises(Failure) as found:
-            lead.choose(cloud.context, "returned", to)
+            acquire.choose(cloud.context, "returned", to)
         assert found.value.code == ExitCode.USAGE
     history.releases(environment="staging", lines=20, json=True)
     assert [each["commit"] for each in said(capsys)["releases"]] == ["reborn", "first"]

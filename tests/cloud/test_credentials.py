@@ -266,7 +266,7 @@ def test_the_process_that_takes_the_lease_explains_it_too(files: Path, monkeypat
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     me = os.getpid()
     request = {"environment": "staging", "pid": me, "born": psutil.Process(me).create_time()}
-    command = [sys.executable, "-m", "stackhand.release.keeper"]
+    command = [sys.executable, "-m", "stackhand.release.heartbeat"]
     done = subprocess.run(command, cwd=ROOT, input=json.dumps(request), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["failure"]["what"] == "There is no AWS profile nobody on this machine."
 

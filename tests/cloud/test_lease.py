@@ -17,7 +17,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.release import environment as removal
-from stackhand.release import keeper, lease
+from stackhand.release import heartbeat, lease
 from stackhand.release.lease import LASTS, Holder
 from tests.checkout import eventually
 from tests.cloud.conftest import Cloud
@@ -166,19 +166,19 @@ def store(cloud: Cloud) -> Store:
 
 def test_a_playbook_that_is_killed_leaves_no_lease(store: Store, playbook: subprocess.Popen[bytes]) -> None:
     request = {"environment": "staging", "owner": "ann", "commit": "c0ffee", "run": "", "patience": 0.0}
-    held = keeper.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
+    held = heartbeat.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
     lease.require(store, held["token"])
     with pytest.raises(Failure) as found:
-        keeper.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
+        heartbeat.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
     assert found.value.code == ExitCode.LOCKED
     clock = Clock()
     clock.interrupted = True
     with pytest.raises(Interrupted):
-        keeper.start({**request, "pid": playbook.pid, "patience": 60.0}, lambda _: None, clock.check)
+        heartbeat.start({**request, "pid": playbook.pid, "patience": 60.0}, lambda _: None, clock.check)
     playbook.kill()
     playbook.wait()
     eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)
-    for child in keeper._started:
+    for child in heartbeat._started:
         child.wait(15.0)
 
 
@@ -191,5 +191,5 @@ def test_who_removes_an_environment_is_alone_there(store: Store) -> None:
             pass
     assert (found.value.code, "nothing of it was removed" in found.value.what) == (ExitCode.LOCKED, True)
     assert lease.current(store) is None
-    for child in keeper._started:
+    for child in heartbeat._started:
         child.wait(15.0)

@@ -10,7 +10,7 @@ from botocore.exceptions import UnauthorizedSSOTokenError
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.store import Store
 from stackhand.project import environments
-from stackhand.release import deploy, lead, ordering, rollback, verify
+from stackhand.release import acquire, deploy, rollback, submit, verification
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Accepted, Refused
 from tests.cloud.test_stages import refused, release, running
@@ -31,11 +31,11 @@ def test_credentials_that_end_between_two_orders_leave_a_release_to_resume(
     assert "second cannot be watched any more in staging, where ECS goes on without us" in failure.what
     assert failure.next.endswith(", then ./inv deploy -e staging --resume")
     assert "api is not ordered yet" in failure.evidence
-    left = lead.choose(held.context, "resumed", "")
+    left = acquire.choose(held.context, "resumed", "")
     assert left is not None
-    found = ordering.resume(held.context, left, held.context.releases.current())
-    verify.probe(held.context, found)
-    verify.record(held.context, found)
+    found = submit.resume(held.context, left, held.context.releases.current())
+    verification.probe(held.context, found)
+    verification.record(held.context, found)
     assert running(held) == {"second"}
 
 
@@ -58,9 +58,9 @@ def test_credentials_that_end_during_a_rollback_leave_it_rolling_and_rollback_fi
     assert failure.code == ExitCode.STILL_ROLLING
     assert "the rollback was cut off" in failure.what
     assert any(line.endswith(", then ./inv rollback -e staging") for line in failure.evidence)
-    good = lead.choose(held.context, "returned", "")
+    good = acquire.choose(held.context, "returned", "")
     assert good is not None
-    ordering.roll(held.context, rollback.prepare(held.context, good), good)
+    submit.roll(held.context, rollback.prepare(held.context, good), good)
     assert running(held) == {"first"}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import lead, ordering, verify
+from stackhand.release import acquire, submit, verification
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Part
 from tests.cloud.conftest import SERVICES, Cloud, Troubled
@@ -25,11 +25,11 @@ def resumed(cloud: Cloud) -> Manifest:
     trouble(cloud, lambda _key: False)
     cloud.clock.interrupted = False
     cloud.world.errors.clear()
-    left = lead.choose(cloud.context, "resumed", "")
+    left = acquire.choose(cloud.context, "resumed", "")
     assert left is not None
-    found = ordering.resume(cloud.context, left, cloud.context.releases.current())
-    verify.probe(cloud.context, found)
-    return verify.record(cloud.context, found)[1]
+    found = submit.resume(cloud.context, left, cloud.context.releases.current())
+    verification.probe(cloud.context, found)
+    return verification.record(cloud.context, found)[1]
 
 
 def interrupts(cloud: Cloud, updates: int) -> None:
@@ -150,7 +150,7 @@ def test_a_release_that_never_came_to_its_orders_is_not_gone_on_with(held: Cloud
     left = first.but(id=f"{first.id}x", verdict="", rolled=False, migrated=True, services=parts)
     held.context.releases.write(left)
     with pytest.raises(Failure, match="no release to staging that was left rolling"):
-        lead.choose(held.context, "resumed", "")
+        acquire.choose(held.context, "resumed", "")
 
 
 def test_a_release_that_was_left_on_its_way_back_is_not_ordered_anew(held: Cloud) -> None:
@@ -165,7 +165,7 @@ def test_a_release_that_was_left_on_its_way_back_is_not_ordered_anew(held: Cloud
     with pytest.raises(Failure) as found:
         resumed(held)
     assert found.value.evidence[0].endswith("is on its way back")
-    assert lead.choose(held.context, "returned", "") == first
+    assert acquire.choose(held.context, "returned", "") == first
 
 
 @pytest.mark.parametrize("verdict", ["superseded", "still_rolling"])
@@ -201,7 +201,7 @@ def test_what_is_the_current_release_is_good_also_where_its_own_entry_was_not_wr
     trouble(held, lambda _key: held.context.releases.current() != first)
     second = release(held, "second")
     assert held.context.releases.current() == second == next(held.context.releases.newest_first())
-    assert lead.choose(held.context, "returned", "") == first
+    assert acquire.choose(held.context, "returned", "") == first
     trouble(held, lambda _key: False)
     release(held, "third")
-    assert lead.choose(held.context, "returned", "") == second
+    assert acquire.choose(held.context, "returned", "") == second

@@ -9,7 +9,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import deploy, inventory, ordering, rollback, rollback_plan, status, target, verify
+from stackhand.release import deploy, inventory, rollback, rollback_plan, status, submit, target, verification
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Part
 from stackhand.release.preflight import Preflight
@@ -107,9 +107,9 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     first = release(held, "first")
     add_worker(held)
     release(held, "second")
-    back = ordering.roll(held.context, rollback.prepare(held.context, first), held.context.releases.current())
-    verify.probe(held.context, back)
-    report = verify.report(verify.record(held.context, back)[1], changed=True)
+    back = submit.roll(held.context, rollback.prepare(held.context, first), held.context.releases.current())
+    verification.probe(held.context, back)
+    report = verification.report(verification.record(held.context, back)[1], changed=True)
     assert running(held) == {"first"}
     assert "shop-worker: first does not have it; it stays on shop-worker:2" in held.said
     assert report["extra"] == {"shop-worker": primary(held, "worker")}
@@ -167,7 +167,7 @@ def test_a_service_that_is_scaled_to_0_is_refused_with_the_command_that_scales_i
     refusals = [
         lambda: Preflight(held.environment, target.parse(held.output), {}).run(),
         lambda: rollback.prepare(held.context, first),
-        lambda: ordering.resume(held.context, second, first),
+        lambda: submit.resume(held.context, second, first),
     ]
     for each in refusals:
         with pytest.raises(Failure) as found:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import building, images, lead, prepare, source
+from stackhand.release import acquire, building, images, prepare, source
 from stackhand.release.context import target_of
 from stackhand.release.manifest import Manifest, Part
 from tests.cloud.conftest import Cloud
@@ -196,9 +196,9 @@ def test_what_was_left_rolling_runs_too(repository: Repository, held: Cloud, mon
     rolling = Manifest("2", "staging", new, "bob", "", services={"api": Part("api:2", "x", deployment="d")})
     held.context.releases.write(rolling.but(rolled=True))
     repository.git("checkout", "--quiet", old)
-    monkeypatch.setattr(lead.account, "check", lambda _: "me")
+    monkeypatch.setattr(acquire.account, "check", lambda _: "me")
     with pytest.raises(Failure, match="is older than"):
-        lead.begin(held.context, begin(""))
+        acquire.begin(held.context, begin(""))
 
 
 def test_the_migrations_of_a_release_are_those_of_its_commit(
@@ -229,7 +229,7 @@ def test_a_commit_that_is_not_checked_out_needs_its_images(cloud: Cloud, reposit
     cloud.image("first")
     arguments = {"state": "released", "tag": old, "dirty": False, "allow_older": False, "lock_wait": 0.0, "to": ""}
     with pytest.raises(Failure) as found:
-        lead.begin(cloud.context, arguments)
+        acquire.begin(cloud.context, arguments)
     assert found.value.what == f"{old[:12]} is not what is checked out here, and ECR has no images of it."
     assert found.value.code == ExitCode.PREFLIGHT
 
@@ -245,14 +245,14 @@ def test_a_commit_that_waited_while_a_newer_one_was_released_is_refused(
         held.context.releases.make_current(Manifest("1", "staging", new, "ann", ""))
         return {"token": "ours", "keeper": 7}
 
-    monkeypatch.setattr(lead.account, "check", lambda _: "me")
-    monkeypatch.setattr(lead.keeper, "start", wait)
-    monkeypatch.setattr(lead.keeper, "stop", stopped.append)
+    monkeypatch.setattr(acquire.account, "check", lambda _: "me")
+    monkeypatch.setattr(acquire.heartbeat, "start", wait)
+    monkeypatch.setattr(acquire.heartbeat, "stop", stopped.append)
     arguments = {"state": "released", "tag": "", "dirty": False, "to": "", "lock_wait": 60, "allow_older": False}
     with pytest.raises(Failure, match="is older than"):
-        lead.begin(held.context, arguments)
+        acquire.begin(held.context, arguments)
     assert stopped == [7]
-    assert lead.begin(held.context, {**arguments, "allow_older": True})["commit"] == old
+    assert acquire.begin(held.context, {**arguments, "allow_older": True})["commit"] == old
 
 
 def begin(tag: str, **more: Any) -> dict[str, Any]:
@@ -265,8 +265,8 @@ def released(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatc
     head = repository.commit("one")
     held.image(head)
     held.context.releases.make_current(Manifest("1", "staging", head, "ann", "", target=held.output))
-    monkeypatch.setattr(lead.account, "check", lambda _: "me")
-    monkeypatch.setattr(lead.keeper, "start", lambda *_: {"token": "ours", "keeper": 7})
+    monkeypatch.setattr(acquire.account, "check", lambda _: "me")
+    monkeypatch.setattr(acquire.heartbeat, "start", lambda *_: {"token": "ours", "keeper": 7})
     return head
 
 
@@ -286,14 +286,14 @@ def test_a_name_is_a_tag_more_of_the_images_of_its_commit_and_stays_with_it(
     repository: Repository, held: Cloud, released: str
 ) -> None:
     name = f"hotfix-{released[:8]}"
-    found = lead.begin(held.context, begin(name))
+    found = acquire.begin(held.context, begin(name))
     assert (found["commit"], found["name"]) == (released, name)
     ensure(held, released, name)
     ensure(held, released, name)
-    assert lead.begin(held.context, begin(name))["commit"] == released
+    assert acquire.begin(held.context, begin(name))["commit"] == released
     later = repository.commit("two")
     with pytest.raises(Failure) as failure:
-        lead.begin(held.context, begin(name))
+        acquire.begin(held.context, begin(name))
     assert failure.value.what == f"{name} is the name of {released[:12]} already, and this is {later[:12]}."
     assert failure.value.next == f"another --tag, or none; --tag {released[:12]} releases the earlier code again"
     held.image(later)
@@ -307,9 +307,9 @@ def test_without_git_a_name_that_ecr_knows_is_released_as_the_commit_it_is_of(
     name = f"kept-{released[:8]}"
     ensure(held, released, name)
     monkeypatch.setattr(source, "ROOT", repository.path.parent)
-    assert lead.begin(held.context, begin(name))["commit"] == released
+    assert acquire.begin(held.context, begin(name))["commit"] == released
     with pytest.raises(Failure, match="none is not what is checked out here, and ECR has no images of it") as failure:
-        lead.begin(held.context, begin("none"))
+        acquire.begin(held.context, begin("none"))
     assert failure.value.next == "deploy from a clone of the repository, without --tag"
 
 
@@ -319,9 +319,9 @@ def test_images_of_which_nobody_knows_the_commit_are_released_only_when_that_is_
     name = f"built-elsewhere-{released[:8]}"
     held.image(name)
     with pytest.raises(Failure, match="nobody knows which commit they are of") as failure:
-        lead.begin(held.context, begin(name))
+        acquire.begin(held.context, begin(name))
     assert "--allow-older" in failure.value.next
-    assert lead.begin(held.context, begin(name, allow_older=True))["commit"] == name
+    assert acquire.begin(held.context, begin(name, allow_older=True))["commit"] == name
 
 
 def test_a_branch_that_replaces_another_is_told_once(repository: Repository, held: Cloud, released: str) -> None:
@@ -329,7 +329,7 @@ def test_a_branch_that_replaces_another_is_told_once(repository: Repository, hel
     head = repository.commit("three")
     told: list[str] = []
     held.context.note = told.append
-    assert lead.begin(held.context, begin(""))["commit"] == head
+    assert acquire.begin(held.context, begin(""))["commit"] == head
     assert [line.partition(",")[0] for line in told] == [f"{head[:12]} is of another branch than {released[:12]}"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import lead, migration, ordering, prepare, rollback, target, verify
+from stackhand.release import acquire, migration, prepare, rollback, submit, target, verification
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Migration
 from tests.cloud.conftest import BILL, SERVICES, Cloud
@@ -31,9 +31,9 @@ def release(
     manifest = prepare.prepare(context, target.parse(cloud.output), digests, commit, MIGRATIONS)
     manifest = manifest.but(migrations=manifest.migrations if migrations is None else migrations)
     migration.migrate(context, manifest)
-    manifest = ordering.roll(context, manifest.but(migrated=True), context.releases.current())
-    verify.probe(context, manifest)
-    return verify.record(context, manifest)[1]
+    manifest = submit.roll(context, manifest.but(migrated=True), context.releases.current())
+    verification.probe(context, manifest)
+    return verification.record(context, manifest)[1]
 
 
 def refused(cloud: Cloud, commit: str, **outcome: Any) -> Failure:
@@ -117,9 +117,9 @@ def test_a_slow_release_is_no_failed_one_and_can_be_come_back_to(held: Cloud) ->
     assert "--resume" in failure.next
     left = next(held.context.releases.newest_first())
     assert (left.verdict, left.open) == ("still_rolling", True)
-    found = ordering.resume(held.context, lead.choose(held.context, "resumed", ""), held.context.releases.current())
-    verify.probe(held.context, found)
-    verify.record(held.context, found)
+    found = submit.resume(held.context, acquire.choose(held.context, "resumed", ""), held.context.releases.current())
+    verification.probe(held.context, found)
+    verification.record(held.context, found)
     assert running(held) == {"second"}
     assert held.context.releases.current().commit == "second"
 
@@ -217,7 +217,7 @@ def test_an_order_that_ecs_refuses_takes_the_others_back(held: Cloud) -> None:
     manifest = prepare.prepare(context, target.parse(held.output), digests, "second", MIGRATIONS)
     held.world.errors["UpdateService"] = [Accepted(), Refused("InvalidParameterException", "no such role")]  # type: ignore[list-item]
     with pytest.raises(Failure) as found:
-        ordering.roll(context, manifest.but(migrated=True), context.releases.current())
+        submit.roll(context, manifest.but(migrated=True), context.releases.current())
     assert found.value.code == ExitCode.ROLLED_BACK
     assert any("no such role" in line for line in found.value.evidence)
     assert running(held) == {"first"}
@@ -245,15 +245,15 @@ def test_a_service_with_nothing_of_ours_is_asked_its_own_health_and_nothing_else
     held.output["services"]["web"] |= {"probe": True, "health_path": None, "paths": []}
     found = release(held, "first")
     assert found.verdict == "deployed"
-    asked = verify.report(found, changed=True)["probe"]
+    asked = verification.report(found, changed=True)["probe"]
     assert asked["asked"] == [{"service": "api", "path": "/up", "commit": False}]
-    assert verify.probe(held.context, found) == f"3 times in a row 200 from /up, at {held.output['url']}"
+    assert verification.probe(held.context, found) == f"3 times in a row 200 from /up, at {held.output['url']}"
 
 
 def test_a_release_of_which_nothing_can_be_asked_says_so(held: Cloud) -> None:
     for each in held.output["services"].values():
         each |= {"probe": True, "health_path": None, "paths": []}
-    assert "nothing was asked from outside" in verify.probe(held.context, release(held, "first"))
+    assert "nothing was asked from outside" in verification.probe(held.context, release(held, "first"))
 
 
 def test_a_secret_that_was_rotated_rolls_the_same_definitions_anew(held: Cloud) -> None:
@@ -374,11 +374,11 @@ def test_what_runs_already_is_probed_as_often_without_waiting_for_anything_to_se
 def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cloud) -> None:
     first = release(held, "first")
     release(held, "second")
-    good = lead.choose(held.context, "returned", "")
+    good = acquire.choose(held.context, "returned", "")
     assert good == first
-    found = ordering.roll(held.context, rollback.prepare(held.context, good), held.context.releases.current())
-    verify.probe(held.context, found)
-    done = verify.record(held.context, found)[1]
+    found = submit.roll(held.context, rollback.prepare(held.context, good), held.context.releases.current())
+    verification.probe(held.context, found)
+    done = verification.record(held.context, found)[1]
     assert (done.kind, done.of, done.commit) == ("rollback", first.id, "first")
     assert running(held) == {"first"}
     assert held.context.releases.current() == done
@@ -387,19 +387,19 @@ def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cl
 def test_a_rollback_after_a_rollback_goes_further_back_and_never_forward(held: Cloud) -> None:
     zeroth, first, second = (release(held, commit) for commit in ("zeroth", "first", "second"))
     for wanted in (first, zeroth):
-        assert lead.choose(held.context, "returned", "") == wanted
-        back = ordering.roll(held.context, rollback.prepare(held.context, wanted), held.context.releases.current())
-        verify.record(held.context, back)
+        assert acquire.choose(held.context, "returned", "") == wanted
+        back = submit.roll(held.context, rollback.prepare(held.context, wanted), held.context.releases.current())
+        verification.record(held.context, back)
     with pytest.raises(Failure, match="no good release of staging before this one"):
-        lead.choose(held.context, "returned", "")
+        acquire.choose(held.context, "returned", "")
     assert rollback.prepare(held.context, held.context.releases.current()).of == zeroth.id
-    assert lead.choose(held.context, "returned", second.id) == second
+    assert acquire.choose(held.context, "returned", second.id) == second
 
 
 def test_a_rollback_takes_no_notice_of_an_attempt_that_touched_no_service(held: Cloud) -> None:
     first, second = release(held, "first"), release(held, "second")
     assert refused(held, "third", migration=4).code == ExitCode.DEPLOY_FAILED
-    assert lead.choose(held.context, "returned", "") == first
+    assert acquire.choose(held.context, "returned", "") == first
     assert held.context.releases.current() == second
 
 
@@ -412,18 +412,18 @@ def test_an_interrupt_before_the_probe_leaves_a_release_that_one_comes_back_to(h
     held.clock.interrupt_when = lambda: False
     held.clock.interrupted = False
     held.context.pace = Pace()
-    left = lead.choose(held.context, "resumed", "")
+    left = acquire.choose(held.context, "resumed", "")
     assert left is not None
-    found = ordering.resume(held.context, left, held.context.releases.current())
-    verify.probe(held.context, found)
-    assert verify.record(held.context, found)[1].commit == "second"
+    found = submit.resume(held.context, left, held.context.releases.current())
+    verification.probe(held.context, found)
+    assert verification.record(held.context, found)[1].commit == "second"
 
 
 def test_a_rollback_goes_to_the_last_good_release_when_that_is_not_what_runs(held: Cloud) -> None:
     first, second = release(held, "first"), release(held, "second")
     for verdict, wanted in (("failed", second), ("superseded", second), ("", second), ("rolled_back", first)):
         held.context.releases.write(second.but(id=f"{second.id}x", verdict=verdict))
-        assert lead.choose(held.context, "returned", "") == wanted
+        assert acquire.choose(held.context, "returned", "") == wanted
 
 
 def test_a_rollback_revives_a_definition_that_somebody_retired(held: Cloud) -> None:
@@ -432,5 +432,5 @@ def test_a_rollback_revives_a_definition_that_somebody_retired(held: Cloud) -> N
     for part in first.services.values():
         held.world.definitions[part.task_definition]["status"] = "INACTIVE"
     found = rollback.prepare(held.context, first)
-    ordering.roll(held.context, found, held.context.releases.current())
+    submit.roll(held.context, found, held.context.releases.current())
     assert running(held) == {"first"}

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.rehearsal import emulator
-from stackhand.rehearsal.copy import Copy
+from stackhand.rehearsal.clone import Copy
 from stackhand.rehearsal.emulator import Emulator
-from stackhand.rehearsal.play import ENVIRONMENT, version
+from stackhand.rehearsal.scenario import ENVIRONMENT, version
 from tests.checkout import Said, clean_environment
 
 TERRAFORM = Path(__file__).with_name("terraform")

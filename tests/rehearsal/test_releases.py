@@ -11,7 +11,7 @@ import signal
 import pytest
 
 from stackhand.cli.failure import ExitCode
-from stackhand.rehearsal.play import ENVIRONMENT
+from stackhand.rehearsal.scenario import ENVIRONMENT
 from tests.checkout import docker, eventually
 from tests.rehearsal.cloud import DEPLOY, Cloud
 

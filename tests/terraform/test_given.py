@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import given, losses, warnings
+from stackhand.infrastructure import destructive, given, warnings
 from stackhand.infrastructure.plan import summary
 from stackhand.project.environments import Environment
 
@@ -94,7 +94,7 @@ def test_what_terraform_made_once_is_forgotten_and_any_other_secret_is_not_delet
     found = summary(plan, {}, kept)
     assert [each.action for each in found.changes] == ["forget", "destroy"]
     with pytest.raises(Failure) as caught:
-        losses.refuse("staging", found.to_dict())
+        destructive.refuse("staging", found.to_dict())
     assert caught.value.evidence == ('secret: aws_ssm_parameter.other["OLD"] (destroy)',)
 
 

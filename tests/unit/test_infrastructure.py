@@ -12,7 +12,7 @@ import pytest
 from stackhand import ROOT
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import cost, diagnostics, losses
+from stackhand.infrastructure import cost, destructive, diagnostics
 from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.program import Terraform
 from stackhand.project.environments import Environment
@@ -100,16 +100,16 @@ def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[st
 def test_a_plan_that_deletes_the_database_is_not_applied_in_passing() -> None:
     found = summary(PLAN, {}).to_dict()
     with pytest.raises(Failure) as caught:
-        losses.refuse("staging", found)
+        destructive.refuse("staging", found)
     assert caught.value.evidence == ('database: aws_db_instance.main["postgres"] (replace)',)
-    losses.refuse("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).to_dict())
+    destructive.refuse("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).to_dict())
 
 
 def test_a_database_that_is_replaced_on_purpose_is_no_loss() -> None:
     found = summary(PLAN, {}).to_dict()
-    losses.refuse("staging", found, allowed=['aws_db_instance.main["postgres"]'])
+    destructive.refuse("staging", found, allowed=['aws_db_instance.main["postgres"]'])
     with pytest.raises(Failure):
-        losses.refuse("staging", found, allowed=['aws_db_instance.main["orders"]'])
+        destructive.refuse("staging", found, allowed=['aws_db_instance.main["orders"]'])
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_a_database_that_is_replaced_on_purpose_is_no_loss() -> None:
 def test_the_key_stays_that_what_outlives_the_environment_needs(keys: list[str], kept: str) -> None:
     key = {"type": "aws_kms_key", "values": {"arn": "arn:key/1", "key_id": "1"}}
     alias = {"type": "aws_kms_alias", "values": {"name": "alias/shop-staging"}}
-    assert losses.key_that_stays([key, alias], keys) == kept
-    assert losses.key_that_stays([], keys) == ""
+    assert destructive.key_that_stays([key, alias], keys) == kept
+    assert destructive.key_that_stays([], keys) == ""
 
 
 def test_what_stays_of_an_environment_is_said() -> None:

@@ -20,12 +20,12 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import providers
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments
-from stackhand.rehearsal import emulator, place, rehearse
-from stackhand.rehearsal.copy import Copy, link_environment
+from stackhand.rehearsal import emulator, network, rehearse
+from stackhand.rehearsal.clone import Copy, link_environment
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.output import Output
-from stackhand.rehearsal.play import Rehearsal, version, words_of
+from stackhand.rehearsal.scenario import Rehearsal, version, words_of
 from stackhand.release.source import LOCK
 from tests.cloud.repository import Repository
 
@@ -46,15 +46,15 @@ def test_the_genuine_aws_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     ("gateway", "addresses"),
-    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (place.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
+    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (network.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
 )
 def test_the_emulator_listens_for_this_machine_and_its_containers(gateway: str, addresses: list[str]) -> None:
-    words = place.command(4566, gateway)
+    words = network.command(4566, gateway)
     assert [words[at + 1] for at, word in enumerate(words) if word == "--bind"] == addresses
 
 
 def test_the_emulator_starts_also_when_its_environment_was_made_under_another_path() -> None:
-    words = place.command(4566, "172.17.0.1")
+    words = network.command(4566, "172.17.0.1")
     assert (Path(words[0]).name, words[1]) == ("python", "-m")  # a script would name that path
 
 
@@ -85,7 +85,7 @@ def test_a_copy_has_what_is_not_committed_as_a_commit_of_its_own(
     (root / "gone").write_text("1", encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     before = Copy(root).commit("First")
-    monkeypatch.setattr("stackhand.rehearsal.copy.ROOT", root)
+    monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", root)
     assert Copy.make(tmp_path / "same").head == before
     lock = root / LOCK
     lock.parent.mkdir()
@@ -111,7 +111,7 @@ def test_a_copy_has_the_submodules_of_the_checkout(tmp_path: Path, monkeypatch: 
     root.git("submodule", "--quiet", "add", str(library.path), "library")
     head = root.commit("First")
     (root.path / "library" / "file").write_text("changed", encoding="utf-8")
-    monkeypatch.setattr("stackhand.rehearsal.copy.ROOT", root.path)
+    monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", root.path)
     copy = Copy.make(tmp_path / "copy")
     assert (copy.path / "library" / "file").read_text(encoding="utf-8") == "recorded"
     assert copy.head == head
@@ -142,7 +142,7 @@ def test_a_program_of_a_copys_environment_belongs_to_the_copy(tmp_path: Path) ->
 
 
 def test_without_git_there_is_nothing_to_rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackhand.rehearsal.copy.ROOT", tmp_path)
+    monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", tmp_path)
     with pytest.raises(Failure, match="needs the history of this checkout"):
         Copy.make(tmp_path / "copy")
 

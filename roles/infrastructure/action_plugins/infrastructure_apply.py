@@ -6,7 +6,7 @@ from typing import Any
 
 from stackhand.ansible.action import Action, step
 from stackhand.aws.retry import Retry
-from stackhand.infrastructure import given, losses, restore, unfinished
+from stackhand.infrastructure import destructive, given, restore, unfinished
 from stackhand.infrastructure.plan import SHOWN, numbers
 from stackhand.infrastructure.program import Terraform
 from stackhand.infrastructure.restore import Restore
@@ -28,7 +28,7 @@ class ActionModule(Action):
         restored, store = Restore(**arguments["restore"]), Store(environment, Retry(PATIENCE))
         unfinished.require_none(store, restored.chosen)
         if not arguments["may_lose_data"]:
-            losses.refuse(environment.name, plan, allowed=restored.addresses)
+            destructive.refuse(environment.name, plan, allowed=restored.addresses)
         given.require(environment, arguments["outputs"].get(given.OUTPUT, {}))
         if check:
             return {"changed": bool(plan["changed"])}

@@ -9,7 +9,7 @@ from typing import Any
 
 from stackhand.ansible.action import Action, step
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket, given, losses, rds, unfinished
+from stackhand.infrastructure import account, bucket, destructive, given, rds, unfinished
 from stackhand.infrastructure.plan import concerns_of, numbers
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.program import Terraform
@@ -72,7 +72,7 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
         databases = []
     else:
         lifted["final_snapshot"] = snapshot
-    key = losses.key_that_stays(there, _keys_in_use(environment, databases, secrets))
+    key = destructive.key_that_stays(there, _keys_in_use(environment, databases, secrets))
     addresses = {each["address"].partition("[")[0] for each in there}
     if protected := [each for each in PROTECTED if each in addresses]:
         terraform.change(*protected, **lifted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import lead
+from stackhand.release import acquire
 from stackhand.release.action import ReleaseAction
 from stackhand.release.context import Context
 
@@ -18,6 +18,6 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the commit, the lease and the release to go on with."""
-        found = lead.begin(context, arguments)
+        found = acquire.begin(context, arguments)
         words = f"{context.environment.name} in {context.environment.account}: {found['commit'][:12]}"
         return {"changed": False, "step": step("lease", words), **found}

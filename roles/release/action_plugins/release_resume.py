@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import ordering
+from stackhand.release import submit
 from stackhand.release.action import ReleaseAction, manifest_of
 from stackhand.release.context import Context
 
@@ -18,6 +18,6 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the release, rolled out."""
-        found = ordering.resume(context, manifest_of(arguments), context.releases.current())
+        found = submit.resume(context, manifest_of(arguments), context.releases.current())
         words = f"{', '.join(found.services)} on {found.commit[:12]}"
         return {"changed": True, "manifest": found.to_dict(), "step": step("rolled", words)}

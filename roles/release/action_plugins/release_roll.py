@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import ordering
+from stackhand.release import submit
 from stackhand.release.action import ReleaseAction, manifest_of
 from stackhand.release.context import Context
 
@@ -18,7 +18,7 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the release, rolled out."""
-        found = ordering.roll(context, manifest_of(arguments), context.releases.current())
+        found = submit.roll(context, manifest_of(arguments), context.releases.current())
         new = [name for name, each in found.services.items() if each.deployment]
         words = f"{', '.join(new)} on {found.commit[:12]}" if new else f"{found.commit[:12]} was running already"
         return {"changed": bool(new), "manifest": found.to_dict(), "step": step("rolled", words)}

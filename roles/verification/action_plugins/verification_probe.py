@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import verify
+from stackhand.release import verification
 from stackhand.release.action import ReleaseAction, manifest_of
 from stackhand.release.context import Context
 
@@ -18,4 +18,4 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Probe."""
-        return {"changed": False, "step": step("probed", verify.probe(context, manifest_of(arguments)))}
+        return {"changed": False, "step": step("probed", verification.probe(context, manifest_of(arguments)))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import keeper, lease, verify
+from stackhand.release import heartbeat, lease, verification
 from stackhand.release.action import ReleaseAction, manifest_of
 from stackhand.release.context import Context
 
@@ -18,8 +18,12 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the report of the whole."""
-        changed, found = verify.record(context, manifest_of(arguments))
+        changed, found = verification.record(context, manifest_of(arguments))
         lease.give_back(context.store, context.token)
-        keeper.stop(int(arguments["keeper"]))
+        heartbeat.stop(int(arguments["keeper"]))
         words = f"{found.id} is the last known good release"
-        return {"changed": changed, "step": step("recorded", words), "report": verify.report(found, changed=changed)}
+        return {
+            "changed": changed,
+            "step": step("recorded", words),
+            "report": verification.report(found, changed=changed),
+        }

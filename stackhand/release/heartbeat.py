@@ -78,7 +78,7 @@ def _answer(descriptor: int, tell: Callable[[str], None], check: Callable[[], No
 def _start(request: dict[str, Any]) -> subprocess.Popen[bytes]:
     with _log(str(request["environment"])).open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "stackhand.release.keeper"],
+            [sys.executable, "-m", "stackhand.release.heartbeat"],
             cwd=ROOT,
             env=inherited.environment("ansible"),
             stdin=subprocess.PIPE,
@@ -117,7 +117,7 @@ def stop(pid: int) -> None:
     """End a keeper, which gives the lease back if it still has it."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        if "stackhand.release.keeper" in process.cmdline():
+        if "stackhand.release.heartbeat" in process.cmdline():
             process.terminate()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, actor
-from stackhand.release import building, images, keeper, ordering, source
+from stackhand.release import building, heartbeat, images, source, submit
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
 from stackhand.release.source import Source
@@ -39,14 +39,14 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         "patience": float(arguments["lock_wait"]),
         "pid": os.getppid(),
     }
-    held = keeper.start(request, context.say, context.clock.check)
+    held = heartbeat.start(request, context.say, context.clock.check)
     try:
         # Again, for who had the lease may have released meanwhile.
         if note := _require_newer(context, arguments, commit):
             context.note(note)
         chosen = choose(context, state, str(arguments["to"]))
     except Failure:
-        keeper.stop(held["keeper"])
+        heartbeat.stop(held["keeper"])
         raise
     found = chosen.to_dict() if chosen else {}
     name = wanted.name if wanted else found.get("name", "")
@@ -94,7 +94,7 @@ def choose(context: Context, state: str, to: str) -> Manifest | None:
 
 def _open(context: Context) -> Manifest:
     newest = next(context.releases.newest_first(), None)
-    returns = newest is not None and bool(newest.verdict) and bool(ordering.missing(newest, None))
+    returns = newest is not None and bool(newest.verdict) and bool(submit.missing(newest, None))
     if newest is None or not newest.open or not newest.touched or returns:
         # One that was watched, and not ordered as a whole, had a service refused: it was left on the way back.
         state = "on its way back" if returns else newest.verdict or "untouched" if newest else ""

@@ -15,7 +15,7 @@ from stackhand.infrastructure import description
 from stackhand.project import environments, probes
 from stackhand.project.model import Stack
 from stackhand.project.xfields import Fargate
-from stackhand.rehearsal.copy import Copy
+from stackhand.rehearsal.clone import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.output import Output

@@ -10,9 +10,9 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import inventory
 from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest
-from stackhand.release.ordering import go_back_and_tell
 from stackhand.release.report import unproven, unrecorded
 from stackhand.release.rollback import probe_of
+from stackhand.release.submit import go_back_and_tell
 from stackhand.release.verdict import Verdict
 
 UNTOUCHED_PAUSE = 0.1
