@@ -181,14 +181,12 @@ def _give_entry(name: str, folder: int, owner: os.stat_result, *, all_of_it: boo
 
 def running_as_another() -> bool:
     """Whether another account's supervisor of this checkout lives."""
-    from stackhand.local.engines.embedded.launch import birth, read
-    from stackhand.project.state import State
+    import psutil
 
-    with suppress(OSError, ValueError, KeyError):
-        path = State(ROOT).run / "supervisord.json"  # its folder can be passed, and not listed
-        text, owner = read(path, {path.parent.lstat().st_uid})
-        found = json.loads(text)
-        return owner != os.getuid() and birth(int(found["pid"])) == found["birth"]
+    with suppress(OSError, ValueError, KeyError, psutil.Error):
+        record = ROOT / ".stackhand" / "run" / "supervisord.json"  # its folder can be passed, and not listed
+        owner, pid = record.lstat().st_uid, int(json.loads(record.read_text(encoding="utf-8"))["pid"])
+        return owner != os.getuid() and psutil.Process(pid).uids().real == owner
     return False
 
 
