@@ -101,14 +101,24 @@ def _set(server: Database, key: str, statement: str) -> list[str]:
     return server.attempt_sql(statement)
 
 
-def about(server: Database, own: Database, statement: str) -> list[str]:
-    """Run a statement about a draft that stands beside the snapshot, as its owner for now; return why that failed."""
+def about(server: Database, own: Database, statement: str, harmless: Container[str], made: Container[str]) -> list[str]:
+    """Run a statement about a draft that stands beside the snapshot, as its owner for now; return why that failed.
+
+    Args:
+        server: as its superuser.
+        own: the draft, as the role that owns it for now.
+        statement: what stands beside the snapshot.
+        harmless: the statements that are true of the present database.
+        made: the roles that this restore has made: what another one is set to changes what it runs.
+    """
     setting = vetted.SETTING.fullmatch(statement)
     if setting is None or not setting["here"]:
         return [f"{statement}: {line}" for line in own.attempt_sql(here(own, statement), database=own.name)][:1]
     name = vetted.unquoted(setting["name"])
     if not server.sql(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(name)} AND NOT rolsuper"):  # noqa: S608
         return [f"not run, for {name} is a superuser: {statement}"]
+    if name not in made and statement not in harmless:
+        return [f"not run, for {name} was here before: {statement}"]
     return _set(server, vetted.unquoted(setting["key"]), here(own, statement))
 
 

@@ -61,6 +61,7 @@ class Draft:
         source: the dump.
         schema: the dump's definitions as SQL.
         fallback: the locale, where the server does not have the snapshot's.
+        present: the statements that are true of the database whose place it takes.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Draft:
     source: Path
     schema: str
     fallback: str
+    present: frozenset[str]
 
 
 def replace(database: Database, source: Path | None) -> list[str]:
@@ -90,7 +92,7 @@ def replace(database: Database, source: Path | None) -> list[str]:
     made: list[str] = []
     try:
         if source:
-            notes += _restored(database, draft, source, found, made, fallback=present.locale)
+            notes += _restored(database, draft, source, found, made, present=present)
         else:
             notes += _create(server, draft, present.locale, present.locale, database.owner)
             server.sql(*(each.replace(HERE, quoted(draft)) for each in present.ownership))
@@ -103,14 +105,16 @@ def replace(database: Database, source: Path | None) -> list[str]:
 
 
 def _restored(
-    database: Database, draft: str, source: Path, found: Outside, made: list[str], *, fallback: str
+    database: Database, draft: str, source: Path, found: Outside, made: list[str], *, present: Outside
 ) -> list[str]:
     """Make the draft from a dump, as a role that may do nothing else, and give it to the owner of the database."""
     server = database.superuser()
     schema = _definitions(database, source)
     with restricted.role(server) as login:
         try:
-            notes = _filled(server, Draft(draft, login, source, schema, fallback), found, made)
+            notes = _filled(
+                server, Draft(draft, login, source, schema, present.locale, frozenset(present.database)), found, made
+            )
             notes += restricted.hand_over(server, draft, login, database.owner, schema)
         except BaseException:
             _undo(server, draft, "", made)  # before the role goes, whose it is
@@ -187,7 +191,7 @@ def _filled(server: Database, draft: Draft, found: Outside, made: list[str]) -> 
         said = _empty(server, draft, found)
         names = [name for name in lacks["role"] if name not in made]
         if not names:
-            return [*notes, *said, *_fill(server, own, draft, found, tablespaces=not lacks["tablespace"])]
+            return [*notes, *said, *_fill(server, own, draft, found, made, tablespaces=not lacks["tablespace"])]
         notes += missing.make_roles(server, names, found, made)
 
 
@@ -197,11 +201,13 @@ def _empty(server: Database, draft: Draft, found: Outside) -> list[str]:
     return notes
 
 
-def _fill(server: Database, own: Database, draft: Draft, found: Outside, *, tablespaces: bool) -> list[str]:
+def _fill(
+    server: Database, own: Database, draft: Draft, found: Outside, made: list[str], *, tablespaces: bool
+) -> list[str]:
     flags = (*missing.FLAGS, *(() if tablespaces else ("--no-tablespaces",)))
     refused = restricted.restore(own, draft.source, draft.schema, *flags)
     for statement in found.database:
-        refused += missing.about(server, own, statement)
+        refused += missing.about(server, own, statement, draft.present, made)
     notes = [] if tablespaces else ["its tablespaces are not here: all of it is in the default one"]
     return [*notes, *(f"not restored: {each}" for each in refused), *_others(draft.schema, server.owner)]
 

@@ -28,6 +28,10 @@ ENTRY = re.compile(r"pg_restore: from TOC entry \d+; \d+ \d+ (.*)$")
 ERROR = re.compile(r"pg_restore: error: (?:could not execute query: |COPY failed for table .*?: )?(?:ERROR: +)?(.*)$")
 AT_ITS_END = re.compile(r"pg_restore: warning: errors ignored on restore: \d+$")
 REFUSED = re.compile(r"permission denied|must be superuser|must be owner of|must be able to SET ROLE|must be member of")
+DEFINERS = """
+SELECT format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid))
+FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = pronamespace WHERE prosecdef AND proowner = {}::regrole
+"""
 BY_HAND = "if you trust who made it, pg_restore it as a superuser (docs/decisions/042-database-roles.md)"
 
 
@@ -109,14 +113,20 @@ def restore(draft: Database, source: Path, schema: str, *flags: str) -> list[str
 
 
 def hand_over(server: Database, draft: str, login: Login, owner: str, schema: str) -> list[str]:
-    """Give the restored database and all in it to its owner; return what of the default privileges was left out."""
+    """Give the restored database and all in it to its owner; return what is not as it was in the dump.
+
+    A function that runs with the rights of its owner would run with those of ours, for whoever calls it: the API's own
+    statements do, where it is a trigger.
+    """
+    definers = server.sql(DEFINERS.format(literal(login.user)), database=draft).splitlines()
+    server.sql(*(f"ALTER ROUTINE {each} SECURITY INVOKER" for each in definers), database=draft)
     server.sql(
         f"ALTER DATABASE {quoted(draft)} RESET lc_messages",
         f"REASSIGN OWNED BY {quoted(login.user)} TO {quoted(owner)}",
         f"DROP OWNED BY {quoted(login.user)}",
         database=draft,
     )
-    refused = []
+    refused = [f"{each} runs with the rights of its caller now, no more of its owner" for each in definers]
     for line in (line for line in schema.splitlines() if line.startswith("ALTER DEFAULT PRIVILEGES ")):
         each = vetted.DEFAULTS.fullmatch(line)
         statement = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(owner)}{each['rest']}" if each else ""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
+import pg8000.native
+import pytest
+
 from tests.checkout import Checkout, docker
+from tests.stack.test_roles import as_the_api
 
 ROOM = 150
 ATTACKS = {
@@ -18,6 +23,9 @@ ATTACKS = {
 TRAPS = "".join(
     f"CREATE TABLE {name} AS SELECT 7 AS seven; COMMENT ON TABLE {name} IS '{'x' * ROOM}';" for name in ATTACKS
 )
+DEFINER = """
+CREATE FUNCTION anything(q text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN EXECUTE q; END $$;
+"""
 BESIDE = {
     "CREATE ROLE mallory SUPERUSER LOGIN": ["mallory", "it was SUPERUSER, and is not"],
     "GRANT pg_execute_server_program TO mallory": ["it is no member of pg_execute_server_program"],
@@ -52,7 +60,7 @@ def made_by(stack: Checkout) -> list[str]:
 
 def hostile(stack: Checkout, name: str) -> str:
     """Make a snapshot whose comments are statements of an attacker, and whose companion file is as bad."""
-    stack.inv("db.shell", stdin=TRAPS)
+    stack.inv("db.shell", stdin=TRAPS + DEFINER)
     stack.inv("db.snapshot", name)
     path, mark = stack.state / "snapshots" / f"{name}.dump", f"/tmp/attack-{stack.name}"
     content = path.read_bytes()
@@ -65,6 +73,8 @@ def hostile(stack: Checkout, name: str) -> str:
     found = json.loads(beside.read_text())
     found["roles"]["mallory"] = {"login": True, "referred": True, "groups": [], "statements": list(BESIDE)}
     found["database"] += [each.format(mark) for each in ABOUT]
+    api = stack.setting("DATABASE_USER")
+    found["database"].append(f'ALTER ROLE "{api}" IN DATABASE :"DBNAME" SET search_path TO evil')
     found["locale"] += f"; COPY (SELECT 1) TO PROGRAM 'touch {mark}-locale'"
     beside.write_text(json.dumps(found))
     return mark
@@ -83,10 +93,15 @@ def test_a_hostile_dump_is_restored_and_gains_nothing(stack: Checkout) -> None:
     ):
         assert f"not restored: COMMENT TABLE {table}" in said, said
         assert why in said
+    assert f"not run, for {stack.setting('DATABASE_USER')} was here before" in said
+    assert "public.anything(q text) runs with the rights of its caller now" in said
+    with contextlib.closing(as_the_api(stack)) as connection, pytest.raises(pg8000.DatabaseError) as refused:
+        connection.run("SELECT public.anything('CREATE ROLE pwned')")
+    assert refused.value.args[0]["C"] == "42501"
     owner = stack.setting("POSTGRES_USER")
     found = stack.inv("db.shell", stdin=LEFT).out.splitlines()
     assert [line for line in found if line.startswith(BAD + GOOD)] == [f"owner {owner}", f"seven 7{owner}"]
-    stack.inv("db.shell", stdin="DROP ROLE mallory")
+    stack.inv("db.shell", stdin="DROP ROLE mallory; DROP FUNCTION anything(text)")
     assert stack.ask("/health/db")[0] == 200
 
 

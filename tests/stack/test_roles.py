@@ -57,19 +57,22 @@ DENIED = (
 )
 
 
-def test_the_api_reads_and_writes_rows_and_nothing_else(stack: Checkout) -> None:
-    user = stack.setting("DATABASE_USER")
-    assert stack.superuser(RIGHTS.format(user)).strip() == "f|f|f|f|f|f"
-    eventually(lambda: stack.superuser(CONNECTED).split() == [user], "the API has connected, as that role alone")
-    connection = pg8000.native.Connection(
-        user,
+def as_the_api(stack: Checkout) -> pg8000.native.Connection:
+    return pg8000.native.Connection(
+        stack.setting("DATABASE_USER"),
         host="127.0.0.1",
         port=stack.ports["POSTGRES_PORT"],
         database=stack.setting("POSTGRES_DB"),
         password=stack.setting("DATABASE_PASSWORD"),
         ssl_context=False,
     )
-    with contextlib.closing(connection):
+
+
+def test_the_api_reads_and_writes_rows_and_nothing_else(stack: Checkout) -> None:
+    user = stack.setting("DATABASE_USER")
+    assert stack.superuser(RIGHTS.format(user)).strip() == "f|f|f|f|f|f"
+    eventually(lambda: stack.superuser(CONNECTED).split() == [user], "the API has connected, as that role alone")
+    with contextlib.closing(as_the_api(stack)) as connection:
         assert connection.run("SELECT count(*) > 0 FROM schema_migration") == [[True]]
         for statement in DENIED:
             with pytest.raises(pg8000.DatabaseError) as refused:

@@ -42,7 +42,8 @@ SELF_GRANT = "createrole_self_grant=set, inherit"
 """With it, who makes a role may also give it a table and look into that, as a superuser could."""
 OTHERS = """
 SELECT rolname FROM pg_roles AS r WHERE rolname !~ '^pg_' AND rolname !~ '^stackhand_restore_' AND NOT rolsuper
-    AND rolname <> {0}
+    AND rolname <> {0} AND NOT EXISTS (SELECT 1 FROM pg_roles AS g
+        WHERE g.rolname ~ '^pg_' AND g.rolname <> 'pg_database_owner' AND pg_has_role(r.oid, g.oid, 'MEMBER'))
     AND NOT (pg_has_role({0}, oid, 'USAGE') AND pg_has_role({0}, oid, 'USAGE WITH ADMIN OPTION')) ORDER BY rolname
 """
 OF_AN_OWNER = "NOSUPERUSER CREATEDB CREATEROLE NOREPLICATION NOBYPASSRLS"
