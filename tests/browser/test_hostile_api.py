@@ -45,6 +45,10 @@ HOSTILE = {
     "Report-To": "{}",
     "NEL": "{}",
     "X-Frame-Options": "ALLOWALL",
+    "WWW-Authenticate": 'Basic realm="log in"',
+    "Accept-CH": "Sec-CH-UA-Model",
+    "Speculation-Rules": '"/rules.json"',
+    "Origin-Agent-Cluster": "?0",
     "Referrer-Policy": "unsafe-url",
     "X-Accel-Redirect": "/style.css",
     "X-Accel-Limit-Rate": "1",
@@ -209,6 +213,36 @@ def test_a_page_of_the_api_leads_nowhere(site: tuple[Checkout, Api], context: Br
     page.goto(address)
     page.wait_for_timeout(300)
     assert page.url == address
+
+
+RAW = "http/1.1 200 OK\r\nContent-Type: {}\r\nService-Worker-Allowed: /\r\n\r\n{}"
+"""No HTTP: nginx passes it on as it is, and a browser reads it as HTTP with these very headers."""
+INTO_A_FRAME = """
+path => new Promise(done => {
+    const frame = document.createElement("iframe")
+    frame.onload = () => done(frame.contentDocument?.title ?? "")
+    frame.src = path
+    document.body.append(frame)
+})
+"""
+AS_A_WORKER = (
+    "navigator.serviceWorker.register('/api/sw.js', {scope: '/'}).then(() => 'registered', error => error.name)"
+)
+
+
+def test_what_is_no_http_is_loaded_by_no_page(site: tuple[Checkout, Api], context: BrowserContext) -> None:
+    checkout, api = site
+    api.says(GOOD)
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/")
+    api.answer = RAW.format("text/html", "<title>loaded</title><script>parent.document.title = 'taken over'</script>")
+    assert page.evaluate(INTO_A_FRAME, "/api/status") != "loaded"
+    with page.expect_navigation() as went:
+        page.evaluate("location.assign('/api/status')")
+    assert (went.value.status, page.title() == "loaded") == (403, False)
+    page.goto(f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/")
+    api.answer = RAW.format("text/javascript", "self.onfetch = () => 0")
+    assert page.evaluate(AS_A_WORKER) != "registered"
 
 
 def test_an_https_api_is_the_one_that_its_certificate_names(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import json
 import re
+import resource
 import shutil
 import socket
 import tempfile
@@ -287,6 +288,31 @@ def test_who_came_by_tls_is_told_to_come_by_it_from_now_on(site: Checkout) -> No
         assert headers["strict-transport-security"] == "max-age=31536000"
 
 
+ROOM = 2100
+"""More connections than nginx has room for."""
+
+
+def test_a_body_that_comes_byte_by_byte_is_decided_about_by_its_header(site: Checkout) -> None:
+    for path, status in (
+        ("/", b"413"),
+        ("/style.css", b"413"),
+        ("/api/incidents/1/note", b"502"),
+    ):  # the API is not there
+        with socket.create_connection(("127.0.0.1", site.ports["WEB_PORT"]), 2) as line:
+            line.sendall(b"PUT %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n{" % path.encode())
+            assert line.recv(100).split()[1] == status, path
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many descriptors for this process as that takes."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2 * ROOM), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("many_files")
 def test_who_is_slow_or_idle_keeps_nobody_out(site: Checkout) -> None:
     def connect() -> socket.socket:
         return socket.create_connection(("127.0.0.1", site.ports["WEB_PORT"]), 5)
@@ -294,7 +320,7 @@ def test_who_is_slow_or_idle_keeps_nobody_out(site: Checkout) -> None:
     with contextlib.ExitStack() as held:
         slow = held.enter_context(connect())
         slow.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
-        for _ in range(600):  # more than nginx has room for
+        for _ in range(ROOM):
             held.enter_context(connect())
         assert ask(site, "GET", "/healthz")[0] == 200
         with contextlib.suppress(ConnectionResetError):
