@@ -96,6 +96,15 @@ def test_a_false_server_at_the_socket_is_told_no_password(
     assert heard == [b"", b""]
 
 
+def test_a_false_server_that_plays_along_is_found_out(server: Postgres, listener: socket.socket, folder: Path) -> None:
+    with impostor(listener, SASL) as heard:
+        with pytest.raises(Failure, match="does not know the password: it is not this stack's PostgreSQL"):
+            server.settle()
+        assert "SCRAM" in libpq(server, None, folder)
+    assert len(heard) == 2
+    assert PASSWORD.encode() not in b"".join(heard)
+
+
 def test_a_server_that_does_not_answer_to_the_end_is_no_mistake_of_ours(
     server: Postgres, listener: socket.socket
 ) -> None:
