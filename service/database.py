@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import socket
 import ssl
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pg8000.dbapi
 import pg8000.native
 from pg8000.exceptions import InterfaceError
+from scramp import ScramException
 
 from service import deadline
 from service.settings import Address
@@ -19,6 +22,8 @@ from service.settings import Address
 LOCK_TIMEOUT = 2.0
 IDLE_IN_TRANSACTION = 10.0
 """Seconds after which PostgreSQL gives up waiting for a lock, and ends a transaction in which nothing happens."""
+ASKED = {3: "in clear", 5: "as MD5"}
+"""How a server can ask for what lets it in elsewhere; with SCRAM it learns nothing."""
 READ_WITHIN = 10.0
 """Seconds that a server may take to answer somebody patient."""
 LOST = (InterfaceError, OSError)
@@ -41,6 +46,43 @@ class QueryTimeout(DatabaseUnavailable):
     """PostgreSQL ended the query, for it took longer than it may."""
 
     code = "query_timeout"
+
+
+class FalseServer(InterfaceError):  # type: ignore[misc]  # noqa: N818 - it is what answers
+    """What answers is not our PostgreSQL: another account of the machine can take its port while it restarts."""
+
+
+class _Native(pg8000.native.Connection):  # type: ignore[misc]
+    """A connection that tells nobody its password."""
+
+    def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: N802 - pg8000's name
+        with _proving(self._usock, data):
+            super().handle_AUTHENTICATION_REQUEST(data, context)
+
+
+class _Dbapi(pg8000.dbapi.Connection):  # type: ignore[misc]
+    """The same with cursors."""
+
+    def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: N802 - pg8000's name
+        with _proving(self._usock, data):
+            super().handle_AUTHENTICATION_REQUEST(data, context)
+
+
+@contextmanager
+def _proving(sock: socket.socket, data: bytes) -> Iterator[None]:
+    """Answer what a server asks for, but never with the password itself or its MD5 where TLS has not shown who asks."""
+    (asked,) = struct.unpack_from("!i", data)
+    if asked in ASKED and not isinstance(sock, ssl.SSLSocket):
+        raise FalseServer(f"{_at(sock)} asks for the password {ASKED[asked]}: it is not our PostgreSQL")
+    try:
+        yield
+    except ScramException as error:
+        raise FalseServer(f"{_at(sock)} does not know the password: it is not our PostgreSQL") from error
+
+
+def _at(sock: socket.socket) -> str:
+    host, port = sock.getpeername()[:2]
+    return f"what answers at {host}:{port}"
 
 
 @functools.lru_cache(maxsize=8)
@@ -75,7 +117,7 @@ def connect(
 
     Raises:
         OSError: it cannot be reached, or its certificate is not to be trusted.
-        pg8000.exceptions.Error: it refuses us.
+        pg8000.exceptions.Error: it refuses us, or is another one (`FalseServer`).
     """
     limits = {}
     if statement_timeout:
@@ -84,7 +126,7 @@ def connect(
             "lock_timeout": str(round(LOCK_TIMEOUT * 1000)),
             "idle_in_transaction_session_timeout": str(round(IDLE_IN_TRANSACTION * 1000)),
         }
-    connection = (pg8000.dbapi.connect if dbapi else pg8000.native.Connection)(
+    connection = (_Dbapi if dbapi else _Native)(
         address.user,
         host=address.host,
         port=address.port,

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import redis
 
 from service import deadline, redis_client
-from service.database import connect, tls_context
+from service.database import FalseServer, connect, tls_context
 from service.health.component import ProbeError
 from service.settings import Address
 
@@ -185,6 +185,8 @@ def _told(error: BaseException) -> BaseException | None:
         return ProbeError("no_such_host", str(error))
     if isinstance(error, ssl.SSLError):
         return ProbeError("certificate", str(error))
+    if isinstance(error, FalseServer):
+        return ProbeError("false_server", str(error))
     if isinstance(error.__cause__, ConnectionRefusedError):
         return ConnectionRefusedError(str(error))
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,10 +12,12 @@ import psutil
 import pytest
 
 from service import redis_client
-from service.database import connect
+from service.database import DatabaseUnavailable, connect, connect_patiently
 from service.health.probes import Postgres, Redis
 from service.pool import Pool
-from service.settings import Settings
+from service.settings import Address, Settings
+from tests.impostor import CLEAR, MD5, SASL, impostor
+from tests.service.looking import component, looked
 from tests.service.pools import closing as pools
 
 TIMES = 5
@@ -74,6 +77,31 @@ def test_a_refusal_leaves_no_socket_open(settings: Settings, held: Callable[[], 
 def test_what_a_wrong_statement_raises_is_not_its_own_cause(settings: Settings) -> None:
     with pools(Pool(settings.database)) as pool:
         assert failed(lambda: pool.query("SELECT nothing")) == "DatabaseError"
+
+
+@pytest.mark.parametrize(
+    ("asks", "why", "heard_then"),
+    [
+        (CLEAR, "asks for the password in clear", {b""}),
+        (MD5, "asks for the password as MD5", {b""}),
+        (SASL, "does not know the password", None),
+    ],
+    ids=["clear", "md5", "scram"],
+)
+def test_a_false_server_in_the_databases_place_is_told_no_password(
+    asks: bytes, why: str, heard_then: set[bytes] | None
+) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    there = Address("127.0.0.1", listener.getsockname()[1], user="shop", password="the-very-secret", name="shop")
+    with impostor(listener, asks) as heard, pools(Pool(there)) as pool:
+        with pytest.raises(DatabaseUnavailable, match=f"{why}: it is not our PostgreSQL"):
+            pool.query("SELECT 1")
+        with pytest.raises(DatabaseUnavailable):
+            connect_patiently(there, 0)
+        assert looked(component(Postgres(there, 5.0))) == ("fail", "false_server")
+    assert len(heard) == 3
+    assert b"the-very-secret" not in b"".join(heard)
+    assert heard_then in (set(heard), None)
 
 
 def failed(ask: Callable[[], object]) -> str:

@@ -66,13 +66,16 @@ def refused(service: Service) -> str | None:
         The SQLSTATE of the refusal; None when there is none.
 
     Raises:
-        OSError: nobody answers.
+        ConnectionError: nobody answers, or not to the end.
+        Failure: what answers is not the stack's server, for it asks for the password itself.
     """
-    import pg8000.native
+    import pg8000
+
+    from stackhand.local.engines.driver import OverTcp
 
     user, password, database = wanted(service)
     try:
-        pg8000.native.Connection(
+        OverTcp(
             user,
             host="127.0.0.1",
             port=service.port,
@@ -84,6 +87,8 @@ def refused(service: Service) -> str | None:
     except pg8000.DatabaseError as error:
         details = error.args[0] if error.args else {}
         return str(details.get("C", "?")) if isinstance(details, dict) else "?"
+    except (pg8000.InterfaceError, OSError) as error:
+        raise ConnectionError(str(error)) from error
     return None
 
 

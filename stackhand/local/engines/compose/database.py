@@ -135,10 +135,16 @@ class Database:
         wants no password.
 
         Raises:
-            Failure: psql met something else.
+            Failure: psql met something else, or what answers at the port is not the stack's server.
         """
         if service.port is not None:
-            return login.refused(service)
+            try:
+                return login.refused(service)
+            except ConnectionError as error:
+                what, seen = f"{service.name} stopped answering right after its start.", [str(error)]
+                raise Failure(
+                    what, evidence=seen, next=f"./inv logs {service.name}", code=ExitCode.UNHEALTHY
+                ) from error
         user, password, database = login.wanted(service)
         networks = self._engine.containers()[service.name]["NetworkSettings"]["Networks"].values()
         address = next((each["IPAddress"] for each in networks if each["IPAddress"]), "127.0.0.1")

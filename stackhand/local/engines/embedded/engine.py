@@ -258,7 +258,11 @@ class Embedded(Engine):
             self._write_files(program)
             self.supervisor.call("startProcess", name, False)
         answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
-        notes += server.settle()
+        try:
+            notes += server.settle()
+        except ConnectionError as error:
+            what = f"{name} stopped answering right after its start."
+            raise Failure(what, evidence=[str(error)], next=f"./inv logs {name}", code=ExitCode.UNHEALTHY) from error
         seconds = time.monotonic() - began
         after = list(server.service.depends_on)
         return Started(name, changed or bool(notes), answer.words, seconds, program.address, after, notes)

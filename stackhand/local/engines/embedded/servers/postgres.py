@@ -21,6 +21,8 @@ from stackhand.project import ownership
 
 MAJOR = "16"
 BOOTSTRAP = "postgres"
+NO_FILE = "/dev/null/pgpass"
+"""In place of a person's ~/.pgpass; of /dev/null libpq complains that it is no plain file."""
 
 HOST_RULES = """\
 # Written by Stackhand at each start. Over the socket, the system says who asks.
@@ -127,7 +129,8 @@ class Postgres(Server):
             A sentence on each thing that had to be changed.
 
         Raises:
-            Failure: the server refuses.
+            Failure: the server refuses, or what answers is another one.
+            ConnectionError: it does not answer, or not to the end.
         """
         import pg8000
 
@@ -141,6 +144,8 @@ class Postgres(Server):
         except pg8000.DatabaseError as error:
             said = error.args[0].get("M", "") if error.args and isinstance(error.args[0], dict) else str(error)
             raise Failure(f"{self.service.name} refused to follow .env.", evidence=[said]) from error
+        except (pg8000.InterfaceError, TimeoutError) as error:
+            raise ConnectionError(str(error)) from error
         return [] if self.new else done
 
     def _as_superuser(self, database: str, work: Callable[[Callable[..., Any]], list[str]]) -> list[str]:
@@ -170,9 +175,9 @@ class Postgres(Server):
 
     def local(self, database: str = BOOTSTRAP) -> Any:
         """Return a connection over the local socket, as the superuser, with autocommit."""
-        import pg8000.native
+        from stackhand.local.engines.driver import OverSocket
 
-        return pg8000.native.Connection(
+        return OverSocket(
             BOOTSTRAP,
             database=database,
             unix_sock=str(self.sockets / f".s.PGSQL.{self.port}"),
@@ -191,12 +196,13 @@ class Postgres(Server):
 
     def connection(self, as_whom: login.Login | None) -> dict[str, str]:
         """Return what libpq needs to know to connect: the superuser exists on the local socket only."""
-        port = {"PGPORT": str(self.port)}
-        if as_whom == login.SUPERUSER:
-            return {"PGHOST": str(self.sockets), "PGUSER": BOOTSTRAP, **port}
+        port = {"PGPORT": str(self.port), "PGPASSFILE": NO_FILE}
+        if as_whom == login.SUPERUSER:  # the system says who asks: a server that wants a password is not ours
+            return {"PGHOST": str(self.sockets), "PGUSER": BOOTSTRAP, "PGREQUIREAUTH": "none", **port}
         user, password, _ = login.wanted(self.service)
         chosen = as_whom or login.Login(user, password)
-        return {"PGHOST": "127.0.0.1", "PGUSER": chosen.user, "PGPASSWORD": chosen.password, **port}
+        proof = {"PGPASSWORD": chosen.password, "PGREQUIREAUTH": "scram-sha-256"}
+        return {"PGHOST": "127.0.0.1", "PGUSER": chosen.user, **proof, **port}
 
     def _initialise(self) -> None:
         """Make the data folder beside its place and move it there whole: a killed initdb leaves nothing half made."""

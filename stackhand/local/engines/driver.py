@@ -1,0 +1,57 @@
+"""Connections to PostgreSQL that tell nobody the password: another account can have its port while it restarts."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pg8000.native
+from scramp import ScramException
+
+from stackhand.cli.failure import ExitCode, Failure
+
+LET_IN = 0
+ASKED = {3: "in clear", 5: "as MD5"}
+"""How a server can ask for what would let it in elsewhere; with SCRAM it learns nothing."""
+
+
+class OverTcp(pg8000.native.Connection):  # type: ignore[misc]
+    """A connection whose password is proved with SCRAM, or not at all."""
+
+    def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: N802 - pg8000's name
+        """See pg8000.
+
+        Raises:
+            Failure: the server wants the password itself, or does not know it.
+        """
+        (asked,) = struct.unpack_from("!i", data)
+        host, port = self._usock.getpeername()[:2]
+        if asked in ASKED:
+            raise _false(f"{host}:{port}", f"asks for the password {ASKED[asked]}")
+        try:
+            super().handle_AUTHENTICATION_REQUEST(data, context)
+        except ScramException as error:
+            raise _false(f"{host}:{port}", "does not know the password") from error
+
+
+class OverSocket(pg8000.native.Connection):  # type: ignore[misc]
+    """A connection whose server asks the system who we are, and us for nothing."""
+
+    def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: ARG002, N802 - pg8000's
+        """See pg8000.
+
+        Raises:
+            Failure: the server asks for anything.
+        """
+        (asked,) = struct.unpack_from("!i", data)
+        if asked != LET_IN:
+            raise _false(self._usock.getpeername(), "asks for a password, and the system says who we are")
+
+
+def _false(address: str, does: str) -> Failure:
+    return Failure(
+        f"What answers at {address} {does}: it is not this stack's PostgreSQL.",
+        evidence=["nothing of the password was sent; another account of this machine may have taken its place"],
+        next="./inv doctor",
+        code=ExitCode.UNHEALTHY,
+    )
