@@ -6,7 +6,6 @@ import fcntl
 import hmac
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import ownership, private
+from stackhand.project import ownership, private, trees
 
 SOCKET_PATH_LIMIT = 103
 """Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""
@@ -116,7 +115,7 @@ class State:
         """Remove the folders of records and sockets, as far as they are ours."""
         for folder in {self.run, self.sockets}:
             if private.is_closed(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+                trees.remove(folder)
 
     def _make_key(self) -> None:
         if not self.key_file.exists():
