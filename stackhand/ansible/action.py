@@ -93,7 +93,7 @@ class Action(ActionBase):  # type: ignore[misc]
             self._tell({"event": "progress", "text": text, "kept": kept})
         elif text != self._told:
             with suppress(OSError):  # Ansible was killed; its worker may have something to finish
-                Display().display(f"  · {console.redacted(text)}")
+                Display().display(f"  · {console.for_people(text)}")
         self._told = text
 
     def tell_step(self, step: dict[str, Any], *, changed: bool) -> None:

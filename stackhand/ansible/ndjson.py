@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from stackhand import redaction
-from stackhand.cli.console import Reporter
+from stackhand.cli.console import Reporter, as_json
 from stackhand.cli.failure import Failure
 
 
@@ -51,4 +50,4 @@ class Lines(Reporter):
     def write(self, document: Mapping[str, Any]) -> None:
         """Write one line."""
         shown = redaction.current().data(document)
-        print(json.dumps(shown, ensure_ascii=False), file=self.stream, flush=True)
+        print(as_json(shown), file=self.stream, flush=True)

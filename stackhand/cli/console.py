@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import locale
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,9 @@ WIDTH_OF_A_PIPE = 1000
 COUNTS_EVERY = 15.0
 """Seconds between two lines on how much is done, where lines stay."""
 GLYPHS = {"done": "✓", "same": "=", "note": "·", "warning": "!", "failed": "✗"}
+COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+CONTROLS = {code: rf"\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+"""Characters that a terminal obeys: a title, a cursor, an answer as if it was typed."""
 ASCII = {"done": "ok", "same": "==", "note": "-", "warning": "??", "failed": "!!"}
 
 
@@ -72,13 +76,13 @@ class Reporter:
         spinner = SpinnerColumn("dots" if _unicode() else "line")
         columns = (TextColumn(" "), spinner, TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         self.live = Progress(*columns, console=self.rich, transient=True)
-        self.live.add_task(name, total=None)
+        self.live.add_task(for_people(name), total=None)
         self.live.start()
 
     def progress(self, text: str) -> None:
         """Show how far the present step is: in the live view, or as a line of its own."""
         if self.live is not None:
-            self.live.update(self.live.task_ids[0], description=redacted(text))
+            self.live.update(self.live.task_ids[0], description=for_people(text))
         elif text != self._told:
             self.line(f"{glyph('note'):>3} {text}")
         self._told = text
@@ -106,7 +110,7 @@ class Reporter:
 
     def line(self, text: str, style: str = "") -> None:
         """Write a line; a stream that takes nothing stops no work, and is told of at the end (`streams.finish`)."""
-        text = redacted(text)
+        text = for_people(text)
         with suppress(OSError):
             if self.rich is not None:
                 self.rich.print(text, style=style or None, soft_wrap=False)
@@ -149,7 +153,7 @@ def table(rows: Sequence[Sequence[str]], headings: Sequence[str], styles: Mappin
     for number, heading in enumerate(headings, 1):
         shown.add_column(heading, overflow="fold", no_wrap=number < len(headings))
     for row in rows:
-        shown.add_row(*(Text(redacted(cell), style=styles.get(cell, "")) for cell in row))
+        shown.add_row(*(Text(for_people(cell), style=styles.get(cell, "")) for cell in row))
     console = rich_console(sys.stdout)
     with console.capture() as drawn:
         console.print(Padding(shown, (0, 0, 0, indent), expand=False))
@@ -161,22 +165,38 @@ def document(found: Mapping[str, Any], indent: int | None = 2) -> None:
     """Write one JSON document on stdout: all that a verb with --json says there; without `indent` on one line."""
     from stackhand import redaction
 
-    print(json.dumps(redaction.current().data(found), indent=indent, ensure_ascii=False), flush=True)
+    print(as_json(redaction.current().data(found), indent), flush=True)
+
+
+def as_json(found: Any, indent: int | None = None) -> str:
+    """Return data as JSON without a character that a terminal obeys; JSON itself lets some of them be."""
+    escaped = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}  # they can stand in a text only
+    return json.dumps(found, indent=indent, ensure_ascii=False).translate(escaped)
 
 
 def say(text: str) -> None:
     """Write a sentence on stdout."""
-    print(redacted(text), flush=True)
+    print(for_people(text), flush=True)
 
 
 def show(text: str) -> None:
-    """Write on stdout what somebody has asked to see as it is: a log, a value in the cache."""
-    print(text, flush=True)
+    """Write on stdout what somebody has asked to see as it is: a log, a value in the cache; a terminal obeys none."""
+    print(visible(text) if sys.stdout.isatty() else text, flush=True)
 
 
 def tell(text: str) -> None:
     """Write a sentence on stderr: what is no result of the verb."""
-    streams.report(redacted(text))
+    streams.report(for_people(text))
+
+
+def for_people(text: str) -> str:
+    """Return a text as it is shown: without known secrets, and with nothing that a terminal obeys."""
+    return visible(redacted(text))
+
+
+def visible(text: str) -> str:
+    """Return a text with its control characters written out, but for tabs and line ends; its colours go."""
+    return COLOUR.sub("", text.replace("\r\n", "\n")).translate(CONTROLS)
 
 
 def redacted(text: str) -> str:

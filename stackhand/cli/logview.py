@@ -51,6 +51,6 @@ def writer(names: Sequence[str]) -> Callable[[str, str], None]:
 
     def write(name: str, text: str) -> None:
         head = Text(f"{name:<{width}} | ", style=colours[name]) if prefix else Text()
-        rich.print(head + Text(console.readable(text)), soft_wrap=True)
+        rich.print(head + Text(console.visible(console.readable(text))), soft_wrap=True)
 
     return write

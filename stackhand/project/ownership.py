@@ -20,6 +20,8 @@ from stackhand.cli.failure import ExitCode, Failure
 OURS = (".env", ".stackhand", ".venv")
 ENTRY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How to open what may be anything by now."""
+DEEPEST = 100
+"""Levels of folders that are given: each takes a descriptor."""
 
 
 def refused(error: PermissionError) -> Failure:
@@ -156,23 +158,23 @@ def _give(root: Path, path: Path, *, all_of_it: bool) -> None:
         for part in way:
             above, folder = folder, os.open(part, ENTRY | os.O_DIRECTORY, dir_fd=folder)
             os.close(above)
-        _give_entry(name, folder, owner, all_of_it=all_of_it)
+        _give_entry(name, folder, owner, DEEPEST if all_of_it else 0)
     except OSError:
         return
     finally:
         os.close(folder)
 
 
-def _give_entry(name: str, folder: int, owner: os.stat_result, *, all_of_it: bool) -> None:
+def _give_entry(name: str, folder: int, owner: os.stat_result, levels: int) -> None:
     """Give what is no link, and no file with another name elsewhere, which could be anybody's."""
     with suppress(OSError):
         descriptor = os.open(name, ENTRY, dir_fd=folder)
         try:
             found = os.fstat(descriptor)
-            if stat.S_ISDIR(found.st_mode) and all_of_it:
+            if stat.S_ISDIR(found.st_mode) and levels:
                 with os.scandir(descriptor) as entries:
                     for each in list(entries):
-                        _give_entry(each.name, descriptor, owner, all_of_it=True)
+                        _give_entry(each.name, descriptor, owner, levels - 1)
             if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
         finally:

@@ -6,16 +6,15 @@ import fcntl
 import hmac
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import ownership, private
+from stackhand.project import ownership, private, trees
 
 SOCKET_PATH_LIMIT = 103
 """Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""
@@ -116,7 +115,7 @@ class State:
         """Remove the folders of records and sockets, as far as they are ours."""
         for folder in {self.run, self.sockets}:
             if private.is_closed(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+                trees.remove(folder)
 
     def _make_key(self) -> None:
         if not self.key_file.exists():
@@ -168,7 +167,7 @@ class State:
             yield None
             return
         self.make()
-        with (self.directory / "turn").open("a+", encoding="utf-8") as file:
+        with self._open_turn() as file:
             self._wait_for(file.fileno(), patience, waiting)
             self._make_key()
             file.truncate(0)
@@ -180,6 +179,15 @@ class State:
             finally:
                 file.truncate(0)
                 self._hand_over()
+
+    def _open_turn(self) -> IO[str]:
+        """Open the file of the turn for its owner alone: whoever could read it could take the turn, and keep it."""
+        path = self.directory / "turn"
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with suppress(OSError):
+            os.fchmod(descriptor, 0o600)  # of a version that made it for everybody
+        ownership.give(self.root, path)  # at once: the owner of the checkout waits in it for root
+        return os.fdopen(descriptor, "a+", encoding="utf-8")
 
     def _hand_over(self) -> None:
         """Leave to the owner of the checkout what root has made there, but for what its servers live in."""

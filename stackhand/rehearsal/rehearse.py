@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -144,6 +145,7 @@ def _alone() -> Iterator[None]:
     State(ROOT).make()
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / "lock").open("w") as file:
+        os.fchmod(file.fileno(), 0o600)  # whoever may read it could take it
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import io
 import itertools
+import os
 import re
 import signal
 import sys
@@ -18,7 +19,7 @@ from invoke.program import Program
 from stackhand import VERSION
 from stackhand.cli import streams
 from stackhand.cli.failure import ExitCode
-from stackhand.project import inherited
+from stackhand.project import inherited, private
 from stackhand.tasks import usage
 
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
@@ -129,6 +130,7 @@ class Inv(Program):
 
 def main() -> None:
     """Run `./inv` with this process's command line."""
+    os.umask(os.umask(private.OTHERS_MAY_WRITE) | private.OTHERS_MAY_WRITE)  # what Python compiles is run again
     streams.prepare()
     inherited.drop_foreign()
     code = _exit_code()

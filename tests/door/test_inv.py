@@ -61,7 +61,7 @@ def installed() -> Iterator[tuple[Checkout, list[str]]]:
     (checkout.path / ".venv").unlink()
     words = ["sh", "./inv", "--version"]
     children = [
-        subprocess.Popen(words, cwd=checkout.path, env=clean_environment(), stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(words, cwd=checkout.path, env=clean_environment(), stderr=subprocess.PIPE, text=True, umask=0)
         for _ in range(2)
     ]
     said = [child.communicate(timeout=300)[1] for child in children]
@@ -346,6 +346,27 @@ def test_two_first_calls_make_one_environment(installed: tuple[Checkout, list[st
     assert sum("installing requirements.lock" in err for err in said) == 1
     assert sum("is making .venv; waiting for it" in err for err in said) == 1
     assert not (checkout.path / ".venv.lock").exists()
+
+
+def writable_by_others(place: Path) -> list[str]:
+    found = (each for each in place.rglob("*") if not each.is_symlink())
+    return [str(each.relative_to(place)) for each in found if each.stat().st_mode & 0o022]
+
+
+@pytest.mark.slow
+def test_nothing_of_an_environment_made_with_an_open_umask_may_be_written_by_others(
+    installed: tuple[Checkout, list[str]],
+) -> None:
+    assert writable_by_others(installed[0].path) == []
+
+
+def test_nothing_that_is_compiled_with_an_open_umask_may_be_written_by_others(checkout: Checkout) -> None:
+    for words in (["./inv", "--list"], [".venv/bin/python", "-m", "stackhand", "--list"]):
+        for compiled in list(checkout.path.rglob("__pycache__")):
+            shutil.rmtree(compiled)
+        subprocess.run(words, cwd=checkout.path, env=clean_environment(), check=True, umask=0, capture_output=True)
+        assert (checkout.path / "__pycache__").stat().st_mode & 0o777 == 0o755  # of tasks.py
+        assert words[0] != "./inv" or writable_by_others(checkout.path) == []
 
 
 def test_a_lock_whose_owner_is_gone_is_void(bare: Checkout, tools: Path) -> None:

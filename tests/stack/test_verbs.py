@@ -401,7 +401,7 @@ def test_completion_script_completes_the_verbs(stack: Checkout) -> None:
     assert said.stdout.split() == ["db.seed", "db.shell", "db.snapshot", "db.status"]
 
 
-OPEN = {".gitignore", "turn", "run/supervisord.pid"}
+OPEN = {".gitignore", "run/supervisord.pid"}
 """What every account may read in .stackhand: nothing in it is secret, nor made from what is."""
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
+import re
+import sys
 
 import pytest
 
-from stackhand.cli import console
+from stackhand.cli import console, logview
 from stackhand.cli.failure import ExitCode, Failure
 
 
@@ -61,6 +64,57 @@ def test_a_json_log_line_is_shown_as_people_read() -> None:
 @pytest.mark.parametrize("line", ["plain", "{broken", '{"no": "event"}', "[1]"])
 def test_another_log_line_is_shown_as_it_is(line: str) -> None:
     assert console.readable(line) == line
+
+
+HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\x9b6nd\x7f\x1b[31mred\x1b[0m\r"
+SHOWN = r"a\x1b]0;title\x07b\x1b[2Jc\x9b6nd\x7fred\x0d"
+OWN = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[lh]|2K|1A)|\r")
+"""What a live view writes: colours, and its line anew."""
+
+
+def shown_everywhere() -> None:
+    reporter = console.Reporter(sys.stdout)
+    reporter.failure(Failure(HOSTILE, evidence=[HOSTILE, json.dumps({"event": HOSTILE})], next=HOSTILE))
+    reporter.step({"name": HOSTILE, "words": HOSTILE, "seconds": 1, "notes": [HOSTILE]}, changed=True)
+    reporter.note(HOSTILE)
+    reporter.task(HOSTILE)
+    reporter.progress(HOSTILE)
+    reporter.stop()
+    console.table([[HOSTILE, HOSTILE]], ["", ""], {})
+    console.say(HOSTILE)
+    console.tell(HOSTILE)
+    console.document({"found": HOSTILE})
+    if sys.stdout.isatty():
+        console.show(HOSTILE)
+        logview.writer(["api", "web"])("api", HOSTILE)
+        logview.writer(["api"])("api", json.dumps({"event": HOSTILE}))
+
+
+class Stream(io.StringIO):
+    """Something to write on, which may be a terminal."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self.isatty = lambda: terminal  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_others_wrote_moves_no_terminal(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = Stream(terminal=terminal)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    shown_everywhere()
+    written = OWN.sub("", stream.getvalue()) if terminal else stream.getvalue()
+    assert written.count(SHOWN) >= (14 if terminal else 11)
+    assert re.findall(r"[^\n\t -~\xa0-\U0010ffff]", written) == []
+
+
+def test_a_log_in_a_pipe_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    logview.writer(["api"])("api", HOSTILE)
+    assert capsys.readouterr().out == f"{HOSTILE}\n"
 
 
 def test_a_failure_crosses_a_process_as_a_document() -> None:

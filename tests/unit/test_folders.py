@@ -14,6 +14,7 @@ import pytest
 
 from stackhand.local.engines.embedded import accounts, folders
 from stackhand.local.engines.embedded.accounts import NUMBERS, Account
+from stackhand.local.engines.embedded.engine import Embedded
 from stackhand.local.engines.embedded.servers import server_for
 from stackhand.project import model, ownership
 from stackhand.project.state import State
@@ -99,6 +100,27 @@ def test_a_services_own_files_are_given_to_its_account(data: Path) -> None:
     folders.make(data, SERVICE)
     assert {each.lstat().st_uid for each in (data, data / "dump.rdb", data / "sub", data / "sub" / "aof")} == {NUMBER}
     assert data.stat().st_mode & 0o777 == 0o700
+
+
+def test_folders_nested_without_end_are_measured_given_and_removed(
+    data: Path, target: Path, attacker: int, folder: Path
+) -> None:
+    state = State(folder)
+    state.make()
+    state.make_run()
+    (state.run / "postgres").mkdir()
+    nest = "import os\nfor _ in range(1800): os.mkdir('ddddd'); os.chdir('ddddd')"
+    for place in (data / "sub", state.run / "postgres"):
+        subprocess.run([sys.executable, "-c", nest], cwd=place, check=True)
+        subprocess.run(["chown", "-Rh", str(attacker), str(place)], check=True)
+    data.rename(state.data / "redis")
+    [kept] = Embedded(state).data()
+    assert kept.size
+    folders.make(state.data / "redis", SERVICE)
+    assert Embedded(state).down(volumes=True) == []
+    assert not state.data.exists()
+    assert not state.run.exists()
+    assert target.exists()
 
 
 def test_a_link_in_the_place_of_a_folder_is_refused(data: Path, folder: Path) -> None:

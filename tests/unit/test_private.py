@@ -190,6 +190,22 @@ def test_what_is_kept_of_a_password_does_not_tell_whether_a_guess_is_right(state
     assert not kept & guessed
 
 
+@pytest.mark.parametrize("owner", [0, MALLORY], ids=["root's", "somebody's"])
+def test_another_account_cannot_keep_the_turn_and_the_checkouts_owner_can_take_it(folder: Path, owner: int) -> None:
+    accounts.require_root()
+    os.chown(folder, owner, owner)
+    state = State(folder)
+    state.make()
+    state.directory.chmod(0o755)
+    (state.directory / "turn").touch(0o644)  # as it was made before
+    with state.turn("./inv up", 1, print):
+        pass
+    take = ["flock", "--nonblock", str(state.directory / "turn"), "true"]
+    for uid in (owner, MALLORY if owner == 0 else 65533):
+        taken = subprocess.run(take, user=uid, group=uid, extra_groups=[], check=False, stderr=subprocess.PIPE)
+        assert (taken.returncode == 0) is (uid == owner)
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
 def test_what_is_written_of_a_checkout_is_for_its_owner(
     folder: Path, monkeypatch: pytest.MonkeyPatch, umask: int
@@ -207,7 +223,7 @@ def test_what_is_written_of_a_checkout_is_for_its_owner(
     finally:
         os.umask(before)
     modes = {each.name.partition("-")[0]: each.stat().st_mode & 0o777 for each in state.directory.rglob("*")}
-    closed = dict.fromkeys(("key", "state.json", "api.json", "crash"), 0o600)
+    closed = dict.fromkeys(("key", "state.json", "api.json", "crash", "turn"), 0o600)
     folders = {"run": 0o711, "config": 0o711, "data": 0o711, **dict.fromkeys(("logs", "services", "snapshots"), 0o700)}
-    assert modes == {**closed, **folders, ".gitignore": modes[".gitignore"], "turn": modes["turn"]}
+    assert modes == {**closed, **folders, ".gitignore": modes[".gitignore"]}
     assert not state.directory.stat().st_mode & 0o022

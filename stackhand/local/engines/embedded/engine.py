@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +26,7 @@ from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
 from stackhand.local.engines.login import Login
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import inherited
+from stackhand.project import inherited, trees
 from stackhand.project.model import Service, Stack
 from stackhand.project.state import State
 
@@ -306,7 +305,7 @@ class Embedded(Engine):
         """
         ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
         self.state.remove_run()
-        shutil.rmtree(self.state.config, ignore_errors=True)
+        trees.remove(self.state.config)
         if volumes:
             removal.remove(self.state.data)
             removal.remove(self.state.services)
@@ -316,7 +315,7 @@ class Embedded(Engine):
         """Return the folders in which services have left something; a stray file beside them is none."""
         there = self.state.data.iterdir() if self.state.data.exists() else ()
         places = sorted(each for each in there if each.is_dir() and any(each.iterdir()))
-        return [Kept(str(each.relative_to(self.state.root)), _total(each), _made(each)) for each in places]
+        return [Kept(str(each.relative_to(self.state.root)), trees.size(each), _made(each)) for each in places]
 
     def used(self) -> bool:
         """Whether there is a data folder, or a record of a process."""
@@ -398,16 +397,6 @@ def _write(path: Path, content: bytes) -> bool:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _total(folder: Path) -> int:
-    """Return how many bytes the files of a folder have; one that goes meanwhile has none."""
-    total = 0
-    with suppress(OSError):
-        for path in folder.rglob("*"):
-            with suppress(OSError):
-                total += path.lstat().st_size
-    return total
 
 
 def _made(folder: Path) -> float | None:

@@ -20,6 +20,9 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
+DEEPEST = 100
+"""Levels of folders that are given: each takes a descriptor, and no server of ours makes ten."""
+
 
 class IsALink(Exception):  # noqa: N818 - or a socket: nothing that is anybody's data
     """What stands in a service's folder is no file of it."""
@@ -52,7 +55,7 @@ def make(folder: Path, account: Account | None) -> None:
         before = os.fstat(descriptor).st_uid
         if before != account.uid:
             os.fchmod(descriptor, 0o700)  # nobody else gets in from here on
-            _give(descriptor, before, account)
+            _give(descriptor, before, account, DEEPEST)
 
 
 def write(path: Path, content: bytes, account: Account | None) -> bool:
@@ -97,8 +100,8 @@ def _for_readers(descriptor: int, account: Account | None, ours: int, theirs: in
     os.fchmod(descriptor, ours | theirs if account else ours)
 
 
-def _give(folder: int, before: int, account: Account) -> None:
-    """Give a folder and what is in it to an account, as far as it belongs to the account of before.
+def _give(folder: int, before: int, account: Account, levels: int) -> None:
+    """Give a folder and so many levels of what is in it to an account, as far as it belongs to the account of before.
 
     A link is left as it is, and so is a file that has another name elsewhere: that could be anybody's.
     """
@@ -109,7 +112,8 @@ def _give(folder: int, before: int, account: Account) -> None:
         with suppress(FileNotFoundError, IsALink), _entry(name, folder) as inner:
             found = os.fstat(inner)
             if found.st_uid == before and stat.S_ISDIR(found.st_mode):
-                _give(inner, before, account)
+                if levels:
+                    _give(inner, before, account, levels - 1)
             elif found.st_uid == before and stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
                 os.fchown(inner, account.uid, account.gid)
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 import shlex
-import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from stackhand.cli.failure import Failure
-from stackhand.project import ownership
+from stackhand.project import ownership, trees
 
 SHOWN = 5
 
@@ -22,16 +19,13 @@ def remove(folder: Path) -> None:
     Raises:
         Failure: some of it stays; what, why and whose it is are named.
     """
-    left: list[tuple[Path, OSError]] = []
-
-    def note(_: Callable[..., Any], path: str, raised: Any) -> None:
-        error = raised[1]
-        if not (isinstance(error, FileNotFoundError) or error.errno == errno.ENOTEMPTY or _emptied_mount(Path(path))):
-            left.append((Path(path), error))
-
-    shutil.rmtree(folder, onerror=note)
+    left = [(path, error) for path, error in trees.remove(folder) if not _is_gone(path, error)]
     if left:
         raise _stays(folder, left)
+
+
+def _is_gone(path: Path, error: OSError) -> bool:
+    return isinstance(error, FileNotFoundError) or error.errno == errno.ENOTEMPTY or _emptied_mount(path)
 
 
 def _emptied_mount(path: Path) -> bool:

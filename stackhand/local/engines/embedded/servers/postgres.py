@@ -7,7 +7,6 @@ Unlike the container it also follows when they change (see `login.follow`).
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import damage, health, login
 from stackhand.local.engines.embedded import accounts, folders
 from stackhand.local.engines.embedded.servers.base import Program, Server, account_fields, installed, packaged
-from stackhand.project import ownership
+from stackhand.project import ownership, trees
 
 MAJOR = "16"
 BOOTSTRAP = "postgres"
@@ -216,7 +215,7 @@ class Postgres(Server):
         draft = self.data
         if not self.data.is_mount():
             draft = self.data.with_name(f"{self.data.name}.new")
-            shutil.rmtree(draft, ignore_errors=True)
+            trees.remove(draft)
         folders.make(draft, self.owner)
         # The role that owns everything has a name of its own, so that POSTGRES_USER may change.
         said = accounts.run(
@@ -235,7 +234,7 @@ class Postgres(Server):
         )
         if said.returncode != 0:
             if draft != self.data:
-                shutil.rmtree(draft, ignore_errors=True)
+                trees.remove(draft)
             raise Failure(
                 f"PostgreSQL could not make its data folder {self.data}.",
                 evidence=said.stdout.strip().splitlines()[-10:],
