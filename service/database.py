@@ -22,8 +22,8 @@ from service.settings import Address
 LOCK_TIMEOUT = 2.0
 IDLE_IN_TRANSACTION = 10.0
 """Seconds after which PostgreSQL gives up waiting for a lock, and ends a transaction in which nothing happens."""
-ASKED = {3: "in clear", 5: "as MD5"}
-"""How a server can ask for what lets it in elsewhere; with SCRAM it learns nothing."""
+IN_CLEAR = 3
+"""How a server asks for the password itself. Until 13 PostgreSQL asked for its MD5: no clear text either."""
 READ_WITHIN = 10.0
 """Seconds that a server may take to answer somebody patient."""
 LOST = (InterfaceError, OSError)
@@ -70,10 +70,10 @@ class _Dbapi(pg8000.dbapi.Connection):  # type: ignore[misc]
 
 @contextmanager
 def _proving(sock: socket.socket, data: bytes) -> Iterator[None]:
-    """Answer what a server asks for, but never with the password itself or its MD5 where TLS has not shown who asks."""
+    """Answer what a server asks for, but never with the password itself where TLS has not shown who asks."""
     (asked,) = struct.unpack_from("!i", data)
-    if asked in ASKED and not isinstance(sock, ssl.SSLSocket):
-        raise FalseServer(f"{_at(sock)} asks for the password {ASKED[asked]}: it is not our PostgreSQL")
+    if asked == IN_CLEAR and not isinstance(sock, ssl.SSLSocket):
+        raise FalseServer(f"{_at(sock)} asks for the password in clear: it is not our PostgreSQL")
     try:
         yield
     except ScramException as error:

@@ -11,12 +11,15 @@ from scramp import ScramException
 from stackhand.cli.failure import ExitCode, Failure
 
 LET_IN = 0
-ASKED = {3: "in clear", 5: "as MD5"}
-"""How a server can ask for what would let it in elsewhere; with SCRAM it learns nothing."""
+IN_CLEAR = {3: "in clear"}
+ASKED = {**IN_CLEAR, 5: "as MD5"}
+"""How a server can ask for the password, or for what tells whether a guess of it is right; SCRAM tells nothing."""
 
 
 class OverTcp(pg8000.native.Connection):  # type: ignore[misc]
     """A connection whose password is proved with SCRAM, or not at all."""
+
+    asked = ASKED
 
     def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: N802 - pg8000's name
         """See pg8000.
@@ -24,14 +27,20 @@ class OverTcp(pg8000.native.Connection):  # type: ignore[misc]
         Raises:
             Failure: the server wants the password itself, or does not know it.
         """
-        (asked,) = struct.unpack_from("!i", data)
+        (how,) = struct.unpack_from("!i", data)
         host, port = self._usock.getpeername()[:2]
-        if asked in ASKED:
-            raise _false(f"{host}:{port}", f"asks for the password {ASKED[asked]}")
+        if how in self.asked:
+            raise _false(f"{host}:{port}", f"asks for the password {self.asked[how]}")
         try:
             super().handle_AUTHENTICATION_REQUEST(data, context)
         except ScramException as error:
             raise _false(f"{host}:{port}", "does not know the password") from error
+
+
+class ToAnyVersion(OverTcp):
+    """The same to a server whose version is the user's choice: until 13 PostgreSQL kept passwords as MD5."""
+
+    asked = IN_CLEAR
 
 
 class OverSocket(pg8000.native.Connection):  # type: ignore[misc]

@@ -59,8 +59,12 @@ def wanted(service: Service) -> tuple[str, str, str]:
     return user, variables.get("POSTGRES_PASSWORD", ""), variables.get("POSTGRES_DB", user)
 
 
-def refused(service: Service) -> str | None:
+def refused(service: Service, *, any_version: bool = False) -> str | None:
     """Log in at the published port, which there must be, as the stack's services will.
+
+    Args:
+        service: PostgreSQL.
+        any_version: whether it may be one that knows no SCRAM.
 
     Returns:
         The SQLSTATE of the refusal; None when there is none.
@@ -71,11 +75,11 @@ def refused(service: Service) -> str | None:
     """
     import pg8000
 
-    from stackhand.local.engines.driver import OverTcp
+    from stackhand.local.engines.driver import OverTcp, ToAnyVersion
 
     user, password, database = wanted(service)
     try:
-        OverTcp(
+        (ToAnyVersion if any_version else OverTcp)(
             user,
             host="127.0.0.1",
             port=service.port,

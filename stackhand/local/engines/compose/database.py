@@ -139,7 +139,7 @@ class Database:
         """
         if service.port is not None:
             try:
-                return login.refused(service)
+                return login.refused(service, any_version=True)
             except ConnectionError as error:
                 what, seen = f"{service.name} stopped answering right after its start.", [str(error)]
                 raise Failure(
