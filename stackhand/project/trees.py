@@ -33,7 +33,7 @@ def remove(folder: Path) -> Stays:
     stays = _remove(folder)
     if any(error.errno in TOO_DEEP for _, error in stays):
         with suppress(OSError):  # rm does not go down by recursion, nor by ever longer paths
-            subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, check=False)
+            subprocess.run(["rm", "-rf", "--", folder], env={"PATH": os.defpath}, capture_output=True, check=False)
         stays = _remove(folder)
     return stays
 
