@@ -250,13 +250,15 @@ class Embedded(Engine):
         program = self.programs()[name]
         offset = _size(self.log(name))
         changed = self.would_start(name)
-        notes: list[str] = []
-        if changed:
-            self._stop([name])
-            notes = server.prepare()
-            self._write_files(program)
-            self.supervisor.call("startProcess", name, False)
-        answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
+        notes = self._run_anew(name, server, program) if changed else []
+        try:
+            answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
+        except Failure:
+            # It ran, and an interrupted restart had ordered its end: that came while we waited.
+            if changed or self.supervisor.processes().get(name, {}).get("statename") != "STOPPED":
+                raise
+            changed, notes = True, self._run_anew(name, server, program)
+            answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
         try:
             notes += server.settle()
         except ConnectionError as error:
@@ -265,6 +267,13 @@ class Embedded(Engine):
         seconds = time.monotonic() - began
         after = list(server.service.depends_on)
         return Started(name, changed or bool(notes), answer.words, seconds, program.address, after, notes)
+
+    def _run_anew(self, name: str, server: Server, program: Program) -> list[str]:
+        self._stop([name])
+        notes = server.prepare()
+        self._write_files(program)
+        self.supervisor.call("startProcess", name, False)
+        return notes
 
     def stay_up(self) -> None:
         """Wait until the services that nobody can ask have stayed up for a moment; see `gate.stay_up`."""
