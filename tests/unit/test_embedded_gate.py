@@ -109,3 +109,36 @@ def test_a_service_that_is_being_stopped_is_started_anew(
     assert engine.would_start("api") is starts
     program.fingerprint = "changed"
     assert engine.would_start("api")
+
+
+@pytest.mark.parametrize(("state", "again"), [("STOPPED", True), ("EXITED", False)], ids=["by order", "by itself"])
+def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, *, again: bool
+) -> None:
+    """It ran when `up` looked; the order came from a restart that was interrupted."""
+    engine, calls = Embedded(State(tmp_path)), iter(["api stopped while it started", ""])
+    server = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, settle=list)
+    program, started = SimpleNamespace(address=""), []
+
+    def wait(*_: Any) -> SimpleNamespace:
+        if what := next(calls):
+            raise Failure(what)
+        return SimpleNamespace(words="200 OK")
+
+    monkeypatch.setattr(gate, "wait", wait)
+    for name, value in {
+        "servers": lambda: {"api": server},
+        "programs": lambda: {"api": program},
+        "would_start": lambda _: False,
+        "_stop": list,
+        "_write_files": lambda _: None,
+    }.items():
+        monkeypatch.setattr(engine, name, value)
+    monkeypatch.setattr(engine.supervisor, "processes", lambda: {"api": {"statename": state}})
+    monkeypatch.setattr(engine.supervisor, "call", lambda *words: started.append(words[0]))
+    if again:
+        assert engine.start("api", 1.0).changed
+    else:
+        with pytest.raises(Failure, match="stopped while it started"):
+            engine.start("api", 1.0)
+    assert started == ["startProcess"] * again
