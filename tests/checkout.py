@@ -35,7 +35,6 @@ FILES = (
     "inv",
     "pyproject.toml",
     "requirements-cloud.lock",
-    "requirements-collections.lock",
     "requirements.lock",
     "tasks.py",
 )

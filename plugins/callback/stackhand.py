@@ -37,7 +37,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._task = ""
-        self._waiting: list[str] = []  # services to be started, in their order
         descriptor = os.environ.get(EVENTS)
         self._events = os.fdopen(int(descriptor), "w", encoding="utf-8") if descriptor else None
         self._reporter = Reporter(sys.stdout)
@@ -49,25 +48,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """A task begins."""
         self._task = task.get_name().partition(" : ")[2] or task.get_name()
         if "validate_argument_spec" not in task.action:  # a task that Ansible adds to each role
-            self._tell_task(in_loop=task.loop is not None)
+            self._emit({"event": "task", "name": self._task})
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """A task is done; one with a loop has told its items already."""
-        if "results" not in result.result:
-            self._done(result.result)
-
-    def v2_runner_item_on_ok(self, result: Any) -> None:
-        """An item of a task's loop is done."""
+        """A task is done."""
         self._done(result.result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """A task failed; one with a loop has told its items already."""
-        if not ignore_errors and "results" not in result.result:
+        """A task failed."""
+        if not ignore_errors:
             self._failed(result.result)
-
-    def v2_runner_item_on_failed(self, result: Any) -> None:
-        """An item of a task's loop failed."""
-        self._failed(result.result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """This machine cannot be reached from itself."""
@@ -80,12 +70,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         gc.freeze()  # or Python would look through all that is loaded once more, as it ends: up to 0.3 s
 
     def _done(self, found: dict[str, Any]) -> None:
-        self._waiting = list(found.get("services", self._waiting))
         if "step" in found:
             self._emit({"event": "step", "step": found["step"], "changed": bool(found.get("changed"))})
-            if found["step"]["name"] in self._waiting:
-                self._waiting.remove(found["step"]["name"])
-                self._tell_task(in_loop=bool(self._waiting))
         for step in found.get("steps", []):
             self._emit({"event": "step", "step": step, "changed": step["changed"]})
         if "report" in found:
@@ -100,10 +86,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             ).to_dict()
         )
         self._emit({"event": "failure", "failure": failure})
-
-    def _tell_task(self, *, in_loop: bool) -> None:
-        name = f"{self._task}: {self._waiting[0]}" if in_loop and self._waiting else self._task
-        self._emit({"event": "task", "name": name})
 
     def _emit(self, event: dict[str, Any]) -> None:
         if self._events:

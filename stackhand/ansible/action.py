@@ -96,6 +96,11 @@ class Action(ActionBase):  # type: ignore[misc]
                 Display().display(f"  · {console.for_people(text)}")
         self._told = text
 
+    def tell_task(self, name: str) -> None:
+        """Tell what is being done right now, if that can be told at once."""
+        if self.told_at_once:
+            self._tell({"event": "task", "name": name})
+
     def tell_step(self, step: dict[str, Any], *, changed: bool) -> None:
         """Tell of a part that is done, if that can be told at once."""
         if self.told_at_once:

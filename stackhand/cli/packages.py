@@ -18,16 +18,12 @@ class Packages:
     Args:
         name: `requirements-NAME.lock` is the lock, and `./inv --install-NAME` installs it.
         words: what people call it.
-        needed_by: who needs it, for a sentence.
         module: what it is known by where the user's own environment has it.
-        without: what works without it.
     """
 
     name: str
     words: str
-    needed_by: str
     module: str = ""
-    without: str = "./inv doctor"
 
     @property
     def lock(self) -> str:
@@ -47,8 +43,6 @@ class Packages:
     def ensure(self) -> None:
         """Have them: `./inv` installs them on first use and when the lock has changed.
 
-        To be called before what needs them starts: Ansible looks for collections once.
-
         Raises:
             Failure: they cannot be installed; what `./inv` said is the evidence.
         """
@@ -63,33 +57,11 @@ class Packages:
             raise Failure(
                 f"{self.words[:1].upper()}{self.words[1:]} could not be installed.",
                 evidence=said.stderr.replace("inv: ", "").splitlines(),
-                next=f"{self.without} does without them",
-                code=ExitCode.PREFLIGHT,
-            )
-
-    def require(self) -> None:
-        """Refuse to go on without them.
-
-        Raises:
-            Failure: they are not there, or not those of the lock.
-        """
-        if not self.current():
-            raise Failure(
-                f"{self.words[:1].upper()}{self.words[1:]} are not installed, and {self.needed_by} needs them.",
-                next=f"install them: ./inv --install-{self.name}",
+                next="./inv doctor works without them",
                 code=ExitCode.PREFLIGHT,
             )
 
 
-COLLECTIONS = Packages(
-    "collections",
-    "Ansible's collections",
-    "the compose engine",
-    module="ansible_collections.community.docker",
-    without="./inv up --engine embedded",
-)
-"""260 MB that the embedded engine does without; for the compose engine and the cloud."""
-
-CLOUD = Packages("cloud", "the packages for AWS", "the cloud", module="boto3")
-MINISTACK = Packages("ministack", "the packages of the AWS emulator", "a rehearsal")
-CHECKOV = Packages("checkov", "the packages of checkov", "the check of terraform/")
+CLOUD = Packages("cloud", "the packages for AWS", module="boto3")
+MINISTACK = Packages("ministack", "the packages of the AWS emulator")
+CHECKOV = Packages("checkov", "the packages of checkov")

@@ -10,13 +10,14 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
@@ -155,6 +156,50 @@ def run(
         # WSL's stand-in for docker reports on stdout
         raise error_of(args, done.returncode, done.stderr.strip() or done.stdout, host)
     return done
+
+
+class Running:
+    """A docker command that runs beside this program.
+
+    Args:
+        child: its process.
+        file: where its output goes.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes], file: IO[bytes]) -> None:
+        self._child, self._file = child, file
+
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._child.poll() is None
+
+    def failed(self) -> bool:
+        """Whether it has ended with an error."""
+        return bool(self._child.poll())
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        self._child.wait()
+
+    def output(self) -> str:
+        """Return what it has printed so far."""
+        self._file.seek(0)
+        return self._file.read().decode(errors="replace")
+
+
+@contextmanager
+def running(command: Sequence[str], *, environment: Mapping[str, str], folder: Path) -> Iterator[Running]:
+    """Run a docker command beside the block; at the block's end it is terminated if it still runs."""
+    with tempfile.TemporaryFile() as file:
+        child = subprocess.Popen(
+            command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+        )
+        try:
+            yield Running(child, file)
+        finally:
+            if child.poll() is None:
+                child.terminate()
+            child.wait()
 
 
 def error_of(args: Sequence[str], code: int, message: str, host: str = "") -> Unavailable | Failed:

@@ -24,7 +24,6 @@ LOCKS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "requirements.lock": ((), ["pyproject.toml", *TOOLKIT]),
     "requirements-cloud.lock": (("cloud",), ["-", "-c", "requirements.lock", *TOOLKIT]),
     "requirements-dev.lock": ((), ["pyproject.toml", "--extra", "cloud", "--group", "dev", *WITH_CLOUD, *TOOLKIT]),
-    "requirements-collections.lock": (("collections",), ["-", "--no-deps", *TOOLKIT]),
     "requirements-ministack.lock": (("ministack",), ["-", *TOOLKIT]),
     "requirements-checkov.lock": (("checkov",), ["-", *TOOLKIT]),
     "service/requirements.lock": (("service",), ["-", *IMAGE]),

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from stackhand import ROOT, redaction
 from stackhand.ansible import playbook
-from stackhand.cli import console, packages
+from stackhand.cli import console
 from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines, interruption, otherengine, verification
@@ -37,8 +37,6 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
         report = None if copy_data else _already_up(state, engine)
         changed = report is None
         if report is None:
-            if not packages.COLLECTIONS.current() and engines.choose(engine, state).name == "compose":
-                packages.COLLECTIONS.ensure()
             variables = {
                 "stack_engine": engine,
                 "stack_free_ports": free_ports,

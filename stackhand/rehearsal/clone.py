@@ -17,7 +17,7 @@ from stackhand.release.source import BUT_LOCK, LOCK
 
 SCRIPT = 1_000_000
 """Bytes beyond which a program is no script that names its Python."""
-INSTALLED = ("collections", "tools")
+INSTALLED = ("tools",)
 """Folders of an environment that `./inv` makes when something is installed into them."""
 WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
 

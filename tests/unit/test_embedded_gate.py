@@ -106,9 +106,9 @@ def test_a_service_that_is_being_stopped_is_started_anew(
     monkeypatch.setattr(engine, "servers", lambda: {"api": SimpleNamespace(program=lambda: program)})
     monkeypatch.setattr(processes, "read", lambda *_: record)
     monkeypatch.setattr(engine.supervisor, "processes", lambda: known)
-    assert engine.would_start("api") is starts
+    assert engine._needs_start("api") is starts
     program.fingerprint = "changed"
-    assert engine.would_start("api")
+    assert engine._needs_start("api")
 
 
 @pytest.mark.parametrize(("state", "again"), [("STOPPED", True), ("EXITED", False)], ids=["by order", "by itself"])
@@ -129,7 +129,7 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_anew(
     for name, value in {
         "servers": lambda: {"api": server},
         "programs": lambda: {"api": program},
-        "would_start": lambda _: False,
+        "_needs_start": lambda _: False,
         "_stop": list,
         "_write_files": lambda _: None,
     }.items():
@@ -137,8 +137,8 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_anew(
     monkeypatch.setattr(engine.supervisor, "processes", lambda: {"api": {"statename": state}})
     monkeypatch.setattr(engine.supervisor, "call", lambda *words: started.append(words[0]))
     if again:
-        assert engine.start("api", 1.0).changed
+        assert engine.start_one("api", 1.0).changed
     else:
         with pytest.raises(Failure, match="stopped while it started"):
-            engine.start("api", 1.0)
+            engine.start_one("api", 1.0)
     assert started == ["startProcess"] * again

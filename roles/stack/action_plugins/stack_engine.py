@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.cli import packages
 from stackhand.local import engines, otherengine, preflight
 from stackhand.local.action import StackAction
 
@@ -18,8 +17,6 @@ class ActionModule(StackAction):
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Return the engine's name and the services it will start."""
         chosen = engines.choose(str(arguments.get("engine", "auto")), self.state)
-        if chosen.name == "compose":
-            packages.COLLECTIONS.require()
         preflight.no_other_engine(chosen.name, self.state)
         engine = self.engine(chosen.name, check=check)
         preflight.no_other_name(engine)
@@ -33,10 +30,5 @@ class ActionModule(StackAction):
         return {
             "changed": bool(moved),
             "engine": chosen.name,
-            "docker_host": chosen.host,
-            "environment": engine.environment(),
-            "root": str(engine.state.root),
-            "stack": engine.stack.name,
-            "services": engine.services(),
             "step": step("engine", f"{chosen.name}: {chosen.reason}", notes=notes),
         }

@@ -10,7 +10,7 @@ options:
     description: The engine.
     type: str
   started:
-    description: The steps of M(stack_service), for their times.
+    description: The steps of M(stack_start), for their times.
     type: list
     elements: dict
   timeout:

@@ -19,12 +19,10 @@ class Choice:
     Args:
         name: compose or embedded.
         reason: why.
-        host: the address of the container engine; empty for embedded.
     """
 
     name: str
     reason: str
-    host: str = ""
 
 
 def check_name(wish: str) -> None:
@@ -55,7 +53,7 @@ def choose(wish: str, state: State) -> Choice:
 
     known = str(state.read().get("engine", ""))
     if wish == "auto" and known in NAMES:
-        return Choice(known, "as before in this checkout", docker.host() if known == "compose" else "")
+        return Choice(known, "as before in this checkout")
     if wish == "embedded":
         return Choice(wish, "as asked for")
     try:
@@ -65,7 +63,7 @@ def choose(wish: str, state: State) -> Choice:
             raise
         return Choice("embedded", f"real servers from packages. {failure.what}")
     words = f"Docker {found.version} with Compose {found.compose}"
-    return Choice("compose", f"as asked for, {words}" if wish == "compose" else words, found.host)
+    return Choice("compose", f"as asked for, {words}" if wish == "compose" else words)
 
 
 def create(name: str, state: State, stack: Stack | None = None) -> Engine:

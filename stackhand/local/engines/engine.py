@@ -198,6 +198,21 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def start(self, timeout: float) -> Iterator[Started]:
+        """Start what `prepare` has prepared, in order, and yield each service once it can be used.
+
+        Args:
+            timeout: seconds each service has to become healthy.
+
+        Raises:
+            Failure: one stopped or did not become healthy in time; its last check and log lines are the evidence.
+        """
+
+    @abstractmethod
+    def would_start(self) -> list[str]:
+        """Return the services that `start` would start: those that do not run as the current settings want them."""
+
+    @abstractmethod
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Restart services with the settings of now, and yield each once it can be used."""
 

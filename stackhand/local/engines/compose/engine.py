@@ -138,20 +138,12 @@ class Compose(Engine):
 
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
-        found = self.containers()
         remembered = self.state.read()
-        if set(found) != set(self.services()) or remembered.get("login") != self.database.login():
+        if set(self.containers()) != set(self.services()) or remembered.get("login") != self.database.login():
             return False
         if remembered.get("images") != self._image_fingerprints():
             return False
-        hashes = dict(line.split() for line in self._config("--hash", "*").splitlines())
-        labels = {name: each["Config"]["Labels"].get("com.docker.compose.config-hash") for name, each in found.items()}
-        if hashes != labels:
-            return False
-        ids = images.present(images.image_of(each, self.stack) for each in self.stack.services.values())
-        if any(each["Image"] not in ids.values() for each in found.values()):
-            return False
-        return all(each.healthy for each in self.status())
+        return not self.would_start() and all(each.healthy for each in self.status())
 
     def own_ports(self) -> set[int]:
         """Return the ports that the running containers publish."""
@@ -213,9 +205,25 @@ class Compose(Engine):
             or self.database.may_be_refused()
         )
 
-    def gate(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
-        """Yield services as soon as they can be used, until all can; see `gate.watch`."""
-        return gate.watch([self.stack.services[name] for name in names], self.containers, timeout)
+    def start(self, timeout: float) -> Iterator[Started]:
+        """Have Compose start the containers, and yield each service once it can be used; see `Engine.start`."""
+        yield from self._up(self.services(), timeout, "--no-build", "--pull", "never", "--remove-orphans")
+        self.database.remember()
+
+    def would_start(self) -> list[str]:
+        """Return the services whose container does not run, or is not the one that Compose would make now."""
+        found = self.containers()
+        hashes = dict(line.split() for line in self._config("--hash", "*").splitlines())
+        ids = images.present(images.image_of(each, self.stack) for each in self.stack.services.values())
+
+        def current(name: str) -> bool:
+            container = found.get(name)
+            if container is None or (containers.exited(container) and not self.stack.services[name].may_finish):
+                return False
+            label = container["Config"]["Labels"].get("com.docker.compose.config-hash")
+            return label == hashes.get(name) and container["Image"] in ids.values()
+
+        return [name for name in self.services() if not current(name)]
 
     def stay_up(self) -> None:
         """Do nothing: `gate` has waited for that, service by service."""
@@ -234,8 +242,7 @@ class Compose(Engine):
         self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
         self.database.reconcile(lambda _: None)
         self.database.remember()
-        self.compose("up", "--detach", "--no-deps", "--force-recreate", *names)
-        yield from self.gate(names, timeout)
+        yield from self._up(names, timeout, "--no-deps", "--force-recreate", *names)
 
     def down(self, *, volumes: bool) -> list[str]:
         """Remove the containers, those that depend on others first; see `Engine.down`.
@@ -373,6 +380,30 @@ class Compose(Engine):
         if container is None or container["State"]["Status"] != "running":
             raise Failure(f"{service.name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
         return ["docker", "exec", "--interactive", *flags, containers.name_of(container)]
+
+    def _up(self, names: Sequence[str], timeout: float, *args: str) -> Iterator[Started]:
+        """Run `docker compose up` and watch its containers meanwhile: Compose reports only when all are done.
+
+        It is ended when a service never will be healthy, since it would wait for that, and when nobody waits any more.
+        """
+        services = [self.stack.services[name] for name in names]
+        before = gate.generations(self.containers())
+        command = ["docker", "compose", "--ansi", "never", "--progress", "plain", "up", "--detach", *args]
+        environment = docker.surroundings() | self.environment()
+        with docker.running(command, environment=environment, folder=self.state.root) as process:
+
+            def look() -> dict[str, Container]:
+                if process.failed():
+                    lines = process.output().splitlines()
+                    raise self.explain(lines[-1] if lines else "docker compose up failed", lines)
+                try:
+                    return self.containers()
+                except Unavailable as error:
+                    raise self.explain(error.message, []) from error
+
+            yield from gate.watch(services, look, timeout, before=before, at_work=process.is_running)
+            process.wait()
+            look()
 
     def compose(self, *words: str) -> None:
         """Run a command of Compose on this stack.

@@ -235,7 +235,16 @@ class Embedded(Engine):
                 self._forget(name)
         return changed, []
 
-    def start(self, name: str, timeout: float) -> Started:
+    def start(self, timeout: float) -> Iterator[Started]:
+        """Start the services one after the other; see `Engine.start`."""
+        for name in self.services():
+            yield self.start_one(name, timeout)
+
+    def would_start(self) -> list[str]:
+        """Return the services that do not run as the current settings want them."""
+        return [name for name in self.services() if self._needs_start(name)]
+
+    def start_one(self, name: str, timeout: float) -> Started:
         """Start a service, and those that can start with it, and wait until this one can be used.
 
         Args:
@@ -249,7 +258,7 @@ class Embedded(Engine):
         server = self.servers()[name]
         program = self.programs()[name]
         offset = _size(self.log(name))
-        changed = self.would_start(name)
+        changed = self._needs_start(name)
         notes = self._run_anew(name, server, program) if changed else []
         try:
             answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
@@ -280,8 +289,8 @@ class Embedded(Engine):
         unasked = [server for server in self.servers().values() if server.program().ready["kind"] == "process"]
         gate.stay_up(self.supervisor, [(server, self.log(server.service.name)) for server in unasked])
 
-    def would_start(self, name: str) -> bool:
-        """Whether `start` would do anything: the service does not run, not from the program of now, or unsupervised."""
+    def _needs_start(self, name: str) -> bool:
+        """Whether the service does not run, runs from another program than the current one, or runs unsupervised."""
         record = processes.read(self.state.run, name)
         fingerprint = self.servers()[name].program().fingerprint
         if record is None or not record.alive or record.fingerprint != fingerprint:
@@ -303,7 +312,7 @@ class Embedded(Engine):
                 with suppress(OSError):  # nobody answers: it does not run, or not at the port of now
                     server.settle()
         for name in names:
-            yield self.start(name, timeout)
+            yield self.start_one(name, timeout)
         self.stay_up()
 
     def down(self, *, volumes: bool) -> list[str]:
@@ -334,7 +343,7 @@ class Embedded(Engine):
         """Start the database and nothing else; see `Engine.start_only`."""
         progress(f"starting {service.name} on {self.name}")
         self.prepare(progress)
-        self.start(service.name, START_ONLY_WITHIN)
+        self.start_one(service.name, START_ONLY_WITHIN)
 
     def listeners(self) -> dict[str, set[int]]:
         """Return the ports at which the services' own processes listen, by service."""
