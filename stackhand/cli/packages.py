@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 from dataclasses import dataclass
 
 from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.system import program
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ class Packages:
             return
         console.tell(f"installing {self.words} (only when their lock has changed) ...")
         words = ["sh", str(ROOT / "inv"), f"--install-{self.name}"]
-        said = subprocess.run(
-            words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
-        )
+        said = program.run(words, folder=ROOT)
         if said.returncode != 0:
             raise Failure(
                 f"{self.words[:1].upper()}{self.words[1:]} could not be installed.",

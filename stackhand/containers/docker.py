@@ -23,6 +23,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
 from stackhand.containers.unavailable import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
 from stackhand.project import inherited
+from stackhand.system import program
 
 ANSWER_WITHIN = 2.0
 REMOTE_WITHIN = 10.0
@@ -137,15 +138,10 @@ def run(
         Failed: any other error.
     """
     try:
-        done = subprocess.run(
+        done = program.run(
             ["docker", *args],
-            env={**(environment or inherited.environment("docker")), **({"DOCKER_HOST": host} if host else {})},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
+            environment={**(environment or inherited.environment("docker")), **({"DOCKER_HOST": host} if host else {})},
+            folder=folder,
             timeout=timeout,
         )
     except FileNotFoundError as error:

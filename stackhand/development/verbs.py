@@ -13,6 +13,7 @@ from pathlib import Path
 from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
+from stackhand.system import program
 
 PYTHON = sys.executable
 COMPILE = [PYTHON, "-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-annotate", "--quiet"]
@@ -166,9 +167,7 @@ def lock(*, upgrade: bool) -> None:
     for name, (chosen, flags) in LOCKS.items():
         words = [*COMPILE, *COMPILE_AS, *flags, *(["--upgrade"] if upgrade else []), "--output-file", name]
         given = "\n".join(requirement for extra in chosen for requirement in extras[extra])
-        said = subprocess.run(
-            words, cwd=ROOT, input=given, capture_output=True, text=True, errors="replace", check=False
-        )
+        said = program.run(words, folder=ROOT, text=given)
         if said.returncode != 0:
             raise Failure(f"{name} could not be compiled.", evidence=said.stderr.splitlines()[-10:])
         console.say(name)
@@ -182,4 +181,4 @@ def _install() -> None:
 
 
 def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    return program.run(words, folder=ROOT)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from stackhand import ROOT
-from stackhand.cli import console, deadline
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines
 from stackhand.local.engines import health
@@ -17,6 +17,7 @@ from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project import model, settings
 from stackhand.project.state import State
+from stackhand.system import waiting
 
 
 def shell(service: str) -> None:
@@ -67,7 +68,7 @@ def _pages(engine: Engine, found: Iterable[ServiceStatus]) -> dict[str, str]:
     """
     running = {each.name: each for each in found if each.address and each.state in {"healthy", "unhealthy"}}
     unknown = [name for name in running if (engine.question(name) or {}).get("kind") == "tcp"]
-    asked = deadline.gather(
+    asked = waiting.gather(
         {name: partial(health.speaks_http, running[name].ports[0]) for name in unknown}, health.ALL_WITHIN
     )
     pages = {}

@@ -7,12 +7,13 @@ import time
 from typing import Any
 
 from stackhand import ROOT
-from stackhand.cli import console, deadline
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.state import State
+from stackhand.system import waiting
 
 WATCH_INTERVAL = 1.0
 STYLES = {"healthy": "green", "done": "green", "starting": "yellow", "unhealthy": "bold red", "failed": "bold red"}
@@ -61,7 +62,7 @@ def services(engine: Engine) -> list[ServiceStatus]:
     Raises:
         Failure: the engine cannot be asked, or does not answer in time.
     """
-    found = deadline.gather({"status": lambda: _ask(engine)}, engine.answer_within)
+    found = waiting.gather({"status": lambda: _ask(engine)}, engine.answer_within)
     if "status" not in found:
         raise Failure(
             f"How the services are is not known: {engine.asked} did not answer within {engine.answer_within:g} s.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import sys
 import traceback
 import zipfile
@@ -27,6 +26,7 @@ from stackhand.project import dotenv, inherited, schema, settings
 from stackhand.project.state import State
 from stackhand.project.values import may_be_shown
 from stackhand.redaction import Redactor
+from stackhand.system import program
 
 LINES_OF_A_LOG = 2_000
 LARGEST_PART = 1 << 20
@@ -111,15 +111,8 @@ def _lines(engine: Engine, name: str) -> str:
 
 
 def _versions() -> dict[str, object]:
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=ROOT,
-        env=inherited.environment("git"),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    describe = ["git", "describe", "--always", "--dirty"]
+    commit = program.run(describe, environment=inherited.environment("git"), folder=ROOT)
     return {
         "stackhand": VERSION,
         "commit": commit.stdout.strip() or "unknown",

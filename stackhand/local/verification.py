@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import health, overview
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.system import waiting
 
 POLL = 0.05
 """Seconds between two questions for the overall health."""
@@ -57,17 +57,17 @@ def await_pass(engine: Engine, timeout: float) -> None:
     Raises:
         Failure: it is not `pass` in time; the components that are not are named.
     """
-    deadline = time.monotonic() + timeout
     for name, url in overview.urls(engine).items():
-        while lines := overview.problems(url):
-            if time.monotonic() > deadline:
-                raise Failure(
-                    f"All services are healthy, but {name} does not report it: {lines[0]}.",
-                    evidence=[url, *lines],
-                    next=f"./inv logs {name}",
-                    code=ExitCode.UNHEALTHY,
-                )
-            time.sleep(POLL)
+        for _ in waiting.polls(timeout, POLL):
+            if not (lines := overview.problems(url)):
+                break
+        else:
+            raise Failure(
+                f"All services are healthy, but {name} does not report it: {lines[0]}.",
+                evidence=[url, *lines],
+                next=f"./inv logs {name}",
+                code=ExitCode.UNHEALTHY,
+            )
 
 
 def passes(engine: Engine) -> bool:

@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import psutil
+
+from stackhand.system import program
 
 STEP = 10
 SHOWN = 60  # letters of a command line
@@ -116,9 +117,7 @@ def _listener(port: int) -> int | None:
     except psutil.AccessDenied:  # macOS shows all sockets to root alone; lsof shows us our own
         lsof = shutil.which("lsof")
         if lsof:
-            said = subprocess.run(
-                [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-t"], capture_output=True, text=True, check=False
-            )
+            said = program.run([lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-t"])
             if said.stdout.strip():
                 return int(said.stdout.split()[0])
     return None

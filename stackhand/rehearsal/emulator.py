@@ -6,7 +6,6 @@ https://github.com/ministackorg/ministack
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import re
@@ -14,8 +13,8 @@ import secrets
 import signal
 import socket
 import subprocess
-import time
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from stackhand import ROOT
@@ -26,6 +25,7 @@ from stackhand.containers import docker
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import inherited
 from stackhand.rehearsal import network
+from stackhand.system import http, waiting
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0
@@ -113,11 +113,11 @@ class Emulator:
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGINT)
-            deadline = time.monotonic() + ENDS_WITHIN
-            while self.alive and time.monotonic() < deadline:
+            for _ in waiting.polls(ENDS_WITHIN, 0.1):
                 self._reap()
-                time.sleep(0.1)
-            if self.alive:
+                if not self.alive:
+                    break
+            else:
                 os.kill(self.pid, signal.SIGKILL)
             self._reap()
         if left := self.containers():
@@ -206,27 +206,18 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
 
 
 def _wait_for(emulator: Emulator, log_path: Path) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN
-    while not _answers(emulator.port):
-        gone = not emulator.alive
-        if gone or time.monotonic() > deadline:
-            raise Failure(
-                "The AWS emulator ended at once."
-                if gone
-                else f"The AWS emulator did not answer within {STARTS_WITHIN:g} s.",
-                evidence=tail(log_path, 10),
-                next=f"look into {log_path}",
-                code=ExitCode.PREFLIGHT,
-            )
-        time.sleep(0.1)
+    what = f"The AWS emulator did not answer within {STARTS_WITHIN:g} s."
+    for _ in waiting.polls(STARTS_WITHIN, 0.1):
+        if _answers(emulator.port):
+            return
+        if not emulator.alive:
+            what = "The AWS emulator ended at once."
+            break
+    raise Failure(what, evidence=tail(log_path, 10), next=f"look into {log_path}", code=ExitCode.PREFLIGHT)
 
 
 def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        connection.request("GET", "/_ministack/health")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
+        return http.get(f"http://127.0.0.1:{port}/_ministack/health", timeout=2).ok
+    except (OSError, HTTPException):
         return False
-    finally:
-        connection.close()

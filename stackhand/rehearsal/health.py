@@ -5,13 +5,15 @@ Time is shorter than at AWS: a target is asked every quarter of a second.
 
 from __future__ import annotations
 
-import http.client
 import threading
 import time
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from typing import Any, NamedTuple
 
 from ministack.services import alb, ecs
+
+from stackhand.system import http
 
 EVERY = 0.25
 ANSWERS_WITHIN = 5.0
@@ -70,16 +72,12 @@ def _watch(target: Target) -> None:
 
 def _ask(target: Target) -> str:
     path = alb._tgs.get(target.group, {}).get("HealthCheckPath", "/")
-    connection = http.client.HTTPConnection(target.address, target.port, timeout=ANSWERS_WITHIN)
     try:
-        connection.request("GET", path)
-        return str(connection.getresponse().status)
+        return str(http.get(f"http://{target.address}:{target.port}{path}", timeout=ANSWERS_WITHIN).status)
     except TimeoutError:
         return "Request timed out"
-    except (OSError, http.client.HTTPException):
+    except (OSError, HTTPException):
         return "Health checks failed"
-    finally:
-        connection.close()
 
 
 def _becomes(target: Target, state: str, reason: str) -> None:

@@ -22,6 +22,7 @@ from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.output import Output
 from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, Step
+from stackhand.system import waiting
 
 FOLDER = ROOT / ".stackhand" / "rehearsal"
 LOGS = FOLDER / "logs"
@@ -107,9 +108,8 @@ def _clear(made: Made | None = None) -> list[str]:
     made.look()
     aws.stop()
     made.remove_images()
-    deadline = time.monotonic() + GOES_WITHIN
-    while (left := made.left()) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    waiting.until(lambda: not made.left(), GOES_WITHIN, 0.2)
+    left = made.left()
     _keep_logs()
     for path in (FOLDER / "checkout", *FOLDER.glob("database-snapshots-*")):
         shutil.rmtree(path, ignore_errors=True)

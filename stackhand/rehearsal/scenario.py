@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
@@ -19,6 +17,7 @@ from stackhand.rehearsal.clone import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
 from stackhand.rehearsal.output import Output
+from stackhand.system import http
 
 ENVIRONMENT = "rehearsal"
 BAD = """ENTRYPOINT []
@@ -145,14 +144,8 @@ def _broken(stack: Stack) -> str:
 
 def version(url: str, path: str = "/version") -> str:
     """Return the commit that a path of an address tells; else, in words, why there is none."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
     try:
-        connection.request("GET", f"{parts.path}{path}")
-        response = connection.getresponse()
-        body = response.read()
-        return str(json.loads(body)["commit"]) if response.status == http.client.OK else f"status {response.status}"
-    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        response = http.get(f"{url}{path}", timeout=5)
+        return str(response.json()["commit"]) if response.ok else f"status {response.status}"
+    except (OSError, HTTPException, ValueError, KeyError) as error:
         return f"{type(error).__name__}: {error}"
-    finally:
-        connection.close()

@@ -84,7 +84,7 @@ def test_a_process_that_ignores_the_polite_signal_is_killed() -> None:
     child = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     child.stdout.readline()
-    processes.end([psutil.Process(child.pid)], patience=0.3)
+    processes.end([psutil.Process(child.pid)], timeout=0.3)
     assert child.wait(timeout=5) == -signal.SIGKILL
     child.stdout.close()
 
@@ -94,5 +94,5 @@ def test_a_stopped_process_is_ended_politely() -> None:
 
     child = subprocess.Popen(["sleep", "30"])
     child.send_signal(signal.SIGSTOP)
-    processes.end([psutil.Process(child.pid)], patience=5)
+    processes.end([psutil.Process(child.pid)], timeout=5)
     assert child.wait(timeout=5) == -signal.SIGTERM

@@ -5,22 +5,21 @@ No library is imported for it: `./inv status` has 0.4 s for everything.
 
 from __future__ import annotations
 
-import http.client
 import re
 import socket
 import struct
 import time
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlsplit
 
 from stackhand.local.engines import login
 from stackhand.project.model import Service
+from stackhand.system import http
 
 ANSWER_WITHIN = 1.0
 ALL_WITHIN = 1.2
 """Seconds for all questions together: more than one read may take, for a service may answer byte by byte."""
-BODY_LIMIT = 64 * 1024
 UP_AFTER = 2.0
 """Seconds that a service must have stayed up which nobody can ask: a wrong setting or import ends most programs sooner,
 and `up` takes no longer for it."""
@@ -87,7 +86,7 @@ def ask(question: dict[str, Any]) -> Answer:
         answer = Answer(healthy=False, words=f"no answer within {ANSWER_WITHIN:g} s")
     except ConnectionError as error:
         answer = Answer(healthy=False, words=(error.strerror or "connection lost").lower())
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, HTTPException) as error:
         answer = Answer(healthy=False, words=str(error) or type(error).__name__)
     return Answer(answer.healthy, answer.words, round((time.monotonic() - started) * 1000), answer.stack)
 
@@ -96,23 +95,16 @@ def speaks_http(port: int) -> bool:
     """Whether what listens at a port of this machine answers in HTTP, with whatever status."""
     try:
         _http(f"http://127.0.0.1:{port}/")
-    except (OSError, http.client.HTTPException):
+    except (OSError, HTTPException):
         return False
     return True
 
 
 def _http(url: str) -> Answer:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_WITHIN)
-    try:
-        connection.request("GET", parts.path or "/", headers={"Accept": "application/json", "Connection": "close"})
-        response = connection.getresponse()
-        body = response.read(BODY_LIMIT).decode("utf-8", "replace").strip()
-    finally:
-        connection.close()
-    healthy = 200 <= response.status < 300  # noqa: PLR2004 - the successes of HTTP
-    words = f"{response.status} {response.reason}" + ("" if healthy or not body else f": {body[:300]}")
-    return Answer(healthy, words, stack=response.headers.get(STACK_HEADER))
+    response = http.get(url, timeout=ANSWER_WITHIN, headers={"Accept": "application/json"})
+    body = response.body.decode("utf-8", "replace").strip()
+    words = f"{response.status} {response.reason}" + ("" if response.ok or not body else f": {body[:300]}")
+    return Answer(response.ok, words, stack=response.headers.get(STACK_HEADER))
 
 
 def _postgres(port: int, user: str, database: str) -> Answer:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stackhand.cli import deadline
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
 from stackhand.containers import api, docker, images
@@ -24,6 +23,7 @@ from stackhand.local.engines.login import SUPERUSER, Login, wanted
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project import inherited
 from stackhand.project.model import TARGETS, Service
+from stackhand.system import program, waiting
 
 
 class Compose(Engine):
@@ -89,7 +89,7 @@ class Compose(Engine):
         found = self.containers()
         served = self.state.read().get("served", {})
         calls = {name: partial(status.of, name, found.get(name), served.get(name, {})) for name in self.started()}
-        answers = deadline.gather(calls, health.ALL_WITHIN)
+        answers = waiting.gather(calls, health.ALL_WITHIN)
         late = {name: ServiceStatus.late(name, str(served.get(name, {}).get("address", "")), []) for name in calls}
         return list((late | answers).values())
 
@@ -308,15 +308,7 @@ class Compose(Engine):
 
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command in a service's container, and return what it said."""
-        return subprocess.run(
-            [*self.execute(service), *words],
-            env=inherited.environment("docker"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        return program.run([*self.execute(service), *words], environment=inherited.environment("docker"))
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell in the service's container."""

@@ -27,6 +27,7 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines.embedded import enter
 from stackhand.project import inherited, ownership
+from stackhand.system import program
 
 CANDIDATES = ("postgres", "nobody")
 NUMBERS = range(61184, 65520)
@@ -242,15 +243,4 @@ def _unprivileged() -> pwd.struct_passwd:
 
 def _said(argv: Sequence[str], **account: object) -> subprocess.CompletedProcess[str]:
     environment = inherited.environment("server", LANG="C.UTF-8")
-    return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-        cwd="/",
-        env=environment,
-        **account,
-    )
+    return program.run(argv, environment=environment, folder="/", account=account, merge=True)

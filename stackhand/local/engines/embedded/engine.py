@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from stackhand.cli import deadline, loglines
+from stackhand.cli import loglines
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
 from stackhand.local.engines import health
@@ -29,6 +29,8 @@ from stackhand.local.engines.status import ServiceStatus
 from stackhand.project import inherited, trees
 from stackhand.project.model import Service, Stack
 from stackhand.project.state import State
+from stackhand.system import program as system_program
+from stackhand.system import waiting
 
 FOLLOW_POLL = 0.2
 STOP_WITHIN = 10.0
@@ -79,7 +81,7 @@ class Embedded(Engine):
         living = {name: records[name] for name in programs if name in records and records[name].alive}
         asked = {name: partial(status.of, programs[name], {}, record) for name, record in living.items()}
         calls: dict[str, Callable[[], Any]] = {processes.SUPERVISOR: self.supervisor.processes, **asked}
-        found = deadline.gather(calls, health.ALL_WITHIN)
+        found = waiting.gather(calls, health.ALL_WITHIN)
         known = found.get(processes.SUPERVISOR, {})
         supervisor = records.get(processes.SUPERVISOR)
         self.notes = [SILENT] if supervisor and supervisor.alive and not known else []
@@ -170,16 +172,8 @@ class Embedded(Engine):
         prefix = account.get("prefix", [])
         become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
         try:
-            return subprocess.run(
-                [*prefix, *words],
-                env=program.environment,
-                cwd=program.directory,
-                **become,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
+            return system_program.run(
+                [*prefix, *words], environment=program.environment, folder=program.directory, account=become
             )
         except OSError as error:  # a shell and a container have this code for a program that is not there
             return subprocess.CompletedProcess(words, 127, "", f"{words[0]}: {error.strerror}")
@@ -387,14 +381,14 @@ class Embedded(Engine):
         processes.end(processes.remains(self.state.run, name), REMAINS_WITHIN)
         (self.state.run / f"{name}.json").unlink(missing_ok=True)
 
-    def _await_end(self, name: str, record: processes.Record | None, patience: float) -> None:
+    def _await_end(self, name: str, record: processes.Record | None, timeout: float) -> None:
         """Wait until a process has ended and supervisord knows: it would take a start before that for one too many."""
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
+
+        def ended() -> bool:
             known = self.supervisor.processes()  # makes supervisord look after its children now
-            if not (record and record.alive) and known.get(name, {}).get("statename") != "STOPPING":
-                return
-            time.sleep(gate.POLL)
+            return not (record and record.alive) and known.get(name, {}).get("statename") != "STOPPING"
+
+        waiting.until(ended, timeout, gate.POLL)
 
 
 def _may_finish(program: Program) -> dict[str, str]:

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import signal
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 from stackhand.local.engines.embedded import launch
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import private
+from stackhand.system import waiting
 
 SUPERVISOR = "supervisord"
 
@@ -134,19 +134,19 @@ def _members(session: Record | None, groups: set[int]) -> list[psutil.Process]:
     return members
 
 
-def end(processes: Iterable[psutil.Process], patience: float, polite: Mapping[int, int] | None = None) -> None:
-    """End processes: politely, and after `patience` seconds not.
+def end(processes: Iterable[psutil.Process], timeout: float, polite: Mapping[int, int] | None = None) -> None:
+    """End processes: politely, and after `timeout` seconds not.
 
     psutil compares the start time before it signals, so a number that was reused meanwhile is left alone.
     SIGCONT follows each signal, for a stopped process acts on none.
 
     Args:
         processes: what to end.
-        patience: seconds until SIGKILL.
+        timeout: seconds until SIGKILL.
         polite: the first signal by process number, where it is not SIGTERM.
     """
     waiting = list(processes)
-    for last_resort, wait in ((False, patience), (True, 2.0)):
+    for last_resort, wait in ((False, timeout), (True, 2.0)):
         for process in waiting:
             try:
                 asked = (polite or {}).get(process.pid, signal.SIGTERM)
@@ -162,24 +162,18 @@ def end(processes: Iterable[psutil.Process], patience: float, polite: Mapping[in
             return
 
 
-def wait_gone(pids: Iterable[int], patience: float) -> bool:
+def wait_gone(pids: Iterable[int], timeout: float) -> bool:
     """Wait until none of the processes runs; a zombie does not."""
-    deadline = time.monotonic() + patience
     left = set(pids)
-    while left and time.monotonic() < deadline:
-        left = {pid for pid in left if birth(pid) is not None}
-        if left:
-            time.sleep(0.02)
-    return not left
+    return waiting.until(lambda: all(birth(pid) is None for pid in left), timeout, 0.02)
 
 
-def _still_running(processes: list[psutil.Process], patience: float) -> list[psutil.Process]:
-    deadline = time.monotonic() + patience
-    while True:
+def _still_running(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:
+    for _ in waiting.polls(timeout, 0.02):
         processes = [process for process in processes if birth(process.pid) is not None and process.is_running()]
-        if not processes or time.monotonic() > deadline:
-            return processes
-        time.sleep(0.02)
+        if not processes:
+            break
+    return processes
 
 
 def listening(processes: Iterable[psutil.Process]) -> set[int]:

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import xmlrpc.client
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,6 +24,7 @@ from stackhand.cli.loglines import tail
 from stackhand.local.engines.embedded import launch, processes
 from stackhand.project import inherited, private
 from stackhand.project.state import State
+from stackhand.system import waiting
 
 COMMENT = re.compile(r"\s[#;]")
 ROOT = "STACKHAND_ROOT"
@@ -184,19 +184,19 @@ class Supervisor:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_WITHIN
-        while time.monotonic() < deadline and child.poll() is None:
+        for _ in waiting.polls(START_WITHIN, 0.02):
+            if child.poll() is not None:
+                break
             with suppress(Gone):
                 self.call("getState")
                 return True
-            time.sleep(0.02)
         raise Failure(
             "The process supervisor did not start.",
             evidence=tail(self.log, 10),
             next=f"look into {self.log}",
         )
 
-    def shutdown(self, patience: float) -> list[str]:
+    def shutdown(self, timeout: float) -> list[str]:
         """End supervisord; what it has not stopped by then is ended one by one.
 
         Returns:
@@ -205,11 +205,11 @@ class Supervisor:
         record = processes.read(self.state.run, processes.SUPERVISOR)
         with suppress(Gone, xmlrpc.client.Fault):
             self.call("shutdown")
-            deadline = time.monotonic() + patience
-            while record and record.alive and time.monotonic() < deadline:
+            for _ in waiting.polls(timeout, 0.02):
+                if not record or not record.alive:
+                    break
                 with suppress(Gone, xmlrpc.client.Fault):
                     self.call("getState")  # wakes it, so that it ends now and not at its next tick
-                time.sleep(0.02)
         return self.sweep()
 
     def sweep(self) -> list[str]:
@@ -249,9 +249,7 @@ class Supervisor:
             self.call("addProcessGroup", name)
 
     def _await_stopped(self, name: str) -> None:
-        deadline = time.monotonic() + STOPS_WITHIN
-        while time.monotonic() < deadline and self.processes().get(name, {}).get("statename") == "STOPPING":
-            time.sleep(0.03)
+        waiting.until(lambda: self.processes().get(name, {}).get("statename") != "STOPPING", STOPS_WITHIN, 0.03)
 
     def _plain(self, path: str | Path) -> str:
         """Return a path as supervisord's configuration wants it: a percent sign begins an expansion there.

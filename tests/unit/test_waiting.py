@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stackhand.cli import deadline
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
 from stackhand.local import status
@@ -24,6 +23,7 @@ from stackhand.local.engines.embedded.engine import SILENT, Embedded
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.local.engines.embedded.servers import Program
 from stackhand.project.state import State
+from stackhand.system import waiting
 
 SERVICES = ("postgres", "redis", "api", "web")
 
@@ -43,14 +43,14 @@ def port_of(silent: ExitStack) -> int:
 def test_calls_run_side_by_side_and_those_that_hang_are_missing() -> None:
     never = threading.Event()
     began = time.monotonic()
-    found = deadline.gather({"slow": never.wait, "quick": lambda: 1, "third": lambda: 2}, 0.2)
+    found = waiting.gather({"slow": never.wait, "quick": lambda: 1, "third": lambda: 2}, 0.2)
     assert found == {"quick": 1, "third": 2}
     assert time.monotonic() - began < 1.0
 
 
 def test_an_error_in_time_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
-        deadline.gather({"wrong": lambda: 1 / 0}, 1.0)
+        waiting.gather({"wrong": lambda: 1 / 0}, 1.0)
 
 
 @pytest.fixture

@@ -1,13 +1,32 @@
-"""Call functions side by side, with one deadline for all of them: whatever hangs costs no more than that."""
+"""Wait: for a condition, or for functions that run side by side, with one deadline for all of it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 Result = TypeVar("Result")
+
+
+def polls(timeout: float, interval: float) -> Iterator[None]:
+    """Yield at once, and after each interval until the timeout has passed: for a condition that ends the loop.
+
+    Args:
+        timeout: seconds; the last poll is the first after them.
+        interval: seconds between two polls.
+    """
+    deadline = time.monotonic() + timeout
+    yield
+    while time.monotonic() < deadline:
+        time.sleep(interval)
+        yield
+
+
+def until(condition: Callable[[], bool], timeout: float, interval: float) -> bool:
+    """Wait until a condition holds, and return whether it does; see `polls`."""
+    return any(condition() for _ in polls(timeout, interval))
 
 
 def gather(calls: Mapping[str, Callable[[], Result]], within: float) -> dict[str, Result]:

@@ -1,0 +1,49 @@
+"""Run another program to its end."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def run(
+    args: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: str | Path | None = None,
+    text: str | None = None,
+    timeout: float | None = None,
+    account: Mapping[str, Any] | None = None,
+    merge: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program without a shell, and return its exit code and output; bytes that are not UTF-8 are replaced.
+
+    Args:
+        args: the program and its arguments.
+        environment: its variables; ours without any.
+        folder: where it runs.
+        text: what it reads on stdin; nothing without it.
+        timeout: seconds it may take.
+        account: `user`, `group` and `extra_groups` as `subprocess.Popen` takes them; ours without any.
+        merge: put its stderr into its stdout, in the order of writing.
+
+    Raises:
+        OSError: it cannot be run.
+        subprocess.TimeoutExpired: it took too long, and was killed.
+    """
+    source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
+    return subprocess.run(
+        args,
+        **source,
+        **(account or {}),
+        env=environment,
+        cwd=folder,
+        timeout=timeout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+    )
