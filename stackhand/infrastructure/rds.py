@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackhand.aws.errors import as_failure, code_of, expired, transient
-from stackhand.aws.retry import Retry
+from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 

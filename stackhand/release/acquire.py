@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, actor
-from stackhand.release import building, heartbeat, images, source, submit
-from stackhand.release.context import Context, target_of
+from stackhand.infrastructure import account
+from stackhand.infrastructure.bucket import Store
+from stackhand.project.environments import Environment
+from stackhand.release import heartbeat, images, lease, registry, source, submit
 from stackhand.release.manifest import Manifest
 from stackhand.release.source import Source
+from stackhand.release.target import Context, target_of
 from stackhand.release.verdict import Verdict
 
 
@@ -33,9 +37,9 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
     commit = wanted.commit if wanted else ""
     request = {
         "environment": context.environment.name,
-        "owner": actor.owner(),
+        "owner": account.owner(),
         "commit": commit or state,
-        "run": actor.run_url(),
+        "run": account.run_url(),
         "patience": float(arguments["lock_wait"]),
         "pid": os.getppid(),
     }
@@ -56,11 +60,11 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
 def _source(context: Context, arguments: dict[str, Any]) -> Source:
     """Return what is to be released, when it may be."""
     older = bool(arguments["allow_older"])
-    chosen = source.choose(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]), folders=building.sources())
+    chosen = source.choose(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]), folders=images.sources())
     current = context.releases.current()
     if chosen.name or not chosen.here:
         target = target_of(current) if current else None
-        chosen = images.settle(context.environment, target, chosen, unknown=older)
+        chosen = registry.settle(context.environment, target, chosen, unknown=older)
     _require_newer(context, arguments, chosen.commit)
     return chosen
 
@@ -122,4 +126,42 @@ def _last_good(context: Context) -> Manifest:
         f"There is no good release of {context.environment.name} before this one.",
         next=f"./inv cloud.releases -e {context.environment.name}",
         code=ExitCode.USAGE,
+    )
+
+
+@contextmanager
+def alone(environment: Environment, tell: Callable[[str], None], patience: float = 0.0) -> Iterator[None]:
+    """Hold the lease of an environment that is being removed, after waiting for it so many seconds.
+
+    Raises:
+        Failure: somebody deploys to it.
+    """
+    request = {
+        "environment": environment.name,
+        "owner": account.owner(),
+        "commit": "nothing: it is being destroyed",
+        "run": account.run_url(),
+        "patience": patience,
+        "pid": os.getppid(),
+    }
+    try:
+        held = heartbeat.start(request, tell, lambda: None)
+    except Failure as failure:
+        raise _busy(failure, environment.name) from failure
+    try:
+        yield
+    finally:
+        with suppress(Failure):  # then its keeper does, or it expires
+            lease.give_back(Store(environment), held["token"])
+        heartbeat.stop(held["keeper"])
+
+
+def _busy(failure: Failure, environment: str) -> Failure:
+    if failure.code is not ExitCode.LOCKED:
+        return failure
+    return Failure(
+        f"Somebody is at work on {environment}, so nothing of it was removed.",
+        evidence=failure.evidence,
+        next=f"wait for them; if they are dead, ./inv cloud.unlock -e {environment}",
+        code=ExitCode.LOCKED,
     )

@@ -16,8 +16,8 @@ import msgspec
 from stackhand import redaction
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
-from stackhand.infrastructure import actor
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure import account
+from stackhand.infrastructure.bucket import Store
 from stackhand.release import manifest, sbom
 from stackhand.release.manifest import Releases
 from stackhand.release.source import COMMIT
@@ -63,7 +63,7 @@ class Record:
         digest = f"sha256:{hashlib.sha256(sbom.body(bill)).hexdigest()}"
         built = docker.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
         self.store.write(f"{FOLDER}{self.commit}/{name}.cdx.json", bill)
-        self.images[name] = Image(built, digest, actor.owner(), actor.timestamp(), actor.run_url())
+        self.images[name] = Image(built, digest, account.owner(), account.timestamp(), account.run_url())
         self.store.write(self.key, {"commit": self.commit, "images": msgspec.to_builtins(self.images)})
 
     def require(self, repositories: Mapping[str, str], digests: Mapping[str, str]) -> None:

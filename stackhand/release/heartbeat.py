@@ -133,8 +133,8 @@ def main() -> None:
     request = json.load(sys.stdin)
     watched = (int(request["pid"]), float(request["born"]))
     from stackhand.aws import errors
-    from stackhand.aws.retry import Retry
-    from stackhand.infrastructure.store import Store
+    from stackhand.aws.waiting import Retry
+    from stackhand.infrastructure.bucket import Store
     from stackhand.project import environments
     from stackhand.release.lease import LASTS, RENEWED, Holder
 

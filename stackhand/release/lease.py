@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.store import Conflict, Document, Store
+from stackhand.infrastructure.bucket import Conflict, Document, Store
 
 KEY = "lease.json"
 LASTS = 60.0

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.actor import owner, timestamp
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.account import owner, timestamp
+from stackhand.infrastructure.bucket import Store
 from stackhand.release.verdict import Verdict
 
 

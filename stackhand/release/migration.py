@@ -11,15 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from stackhand.aws import retry
+from stackhand.aws import waiting
 from stackhand.aws.diagnosis import Kind
 from stackhand.aws.errors import diagnose, failure, message_of, transient
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import logs
-from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Releases
-from stackhand.release.target import Service, Target
+from stackhand.release.target import Context, Service, Target, target_of
 from stackhand.release.verdict import Verdict
 
 POLL = 1.0
@@ -98,7 +97,7 @@ class Migration:
         }
         refused: Exception | None = None
         code, reasons = ExitCode.DEPLOY_FAILED, [""]
-        deadline, refusals, delays = self.clock.now() + self.starts_within, 0, retry.delays()
+        deadline, refusals, delays = self.clock.now() + self.starts_within, 0, waiting.delays()
         while refusals < CAPACITY and self.clock.now() < deadline:
             if not self.started:  # one token as long as ECS may have started a task for it: there is never a second one
                 words["clientToken"] = secrets.token_hex(16)
@@ -198,7 +197,7 @@ class Migration:
 
     def _stop(self, task: str, reason: str) -> str:
         """Stop a task, and say whether that went well; it may also have ended by itself."""
-        patient = retry.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
+        patient = waiting.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
         try:
             patient(lambda: self.ecs.stop_task(cluster=self.target.cluster, task=task, reason=f"stackhand: {reason}"))
         except Exception as error:

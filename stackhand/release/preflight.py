@@ -36,7 +36,7 @@ class Preflight:
         Raises:
             Failure: a release would fail; all reasons together.
         """
-        from stackhand.release.inventory import scale_up
+        from stackhand.release.cluster import scale_up
 
         problems, name = [problem for check in self._checks() for problem in check()], self.target.environment
         if problems:
@@ -64,10 +64,10 @@ class Preflight:
 
     def services(self) -> Iterator[str]:
         """The cluster has the services, and each has tasks; what else the cluster has is noted."""
-        from stackhand.release import inventory
+        from stackhand.release import cluster as inventory
 
         cluster, wanted = self.target.cluster, {name: each.service for name, each in self.target.services.items()}
-        found = self._ask("services", lambda: inventory.take(self._client("ecs"), cluster, wanted.values()))
+        found = self._ask("services", lambda: inventory.services_of(self._client("ecs"), cluster, wanted.values()))
         if found is None:
             return
         services = found.services if found else {}

@@ -16,12 +16,11 @@ from stackhand import ROOT
 from stackhand.aws import parameters
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import actor
-from stackhand.release import built, git, snapshots, source, tree
+from stackhand.infrastructure import account
+from stackhand.release import built, cluster, git, source
 from stackhand.release import manifest as manifests
-from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest, Migration, Part
-from stackhand.release.target import Service, Target
+from stackhand.release.target import Context, Service, Target
 from stackhand.release.verdict import COMPLETED
 
 
@@ -31,7 +30,7 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
     Raises:
         Failure: AWS refuses one.
     """
-    running = snapshots.describe(context.ecs, target.cluster, [each.service for each in target.services.values()])
+    running = cluster.describe(context.ecs, target.cluster, [each.service for each in target.services.values()])
     parts, bills = {}, built.bills(context.store, commit)
     for name, service in target.services.items():
         wanted = render(name, service, digests)
@@ -41,9 +40,9 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
         id=manifests.new_id(commit),
         environment=context.environment.name,
         commit=commit,
-        by=actor.owner(),
-        run=actor.run_url(),
-        began=actor.timestamp(),
+        by=account.owner(),
+        run=account.run_url(),
+        began=account.timestamp(),
         target=_builtins(target),
         services=parts,
         secrets=secrets_of(context, target),
@@ -101,12 +100,12 @@ def files_of(commit: str, place: str) -> Iterator[Path]:
             next="git fetch, and repeat the command",
             code=ExitCode.PREFLIGHT,
         )
-    with tree.exported(ROOT, wanted, [place], dirty=False) as folder:
+    with git.exported(ROOT, wanted, [place], dirty=False) as folder:
         yield folder / place
 
 
 def _part(context: Context, service: Mapping[str, Any], wanted: dict[str, Any], container: str) -> Part:
-    primary = snapshots.snapshot(service, 0).primary
+    primary = cluster.snapshot(service, 0).primary
     image = image_of(wanted, container)
     old = primary.task_definition if primary else ""
     if primary and not differences(running(context.ecs, old), wanted):

@@ -13,12 +13,12 @@ from stackhand.aws.errors import failure, message_of, remedy
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.release import logs
-from stackhand.release.context import Context
+from stackhand.release import cluster, logs
+from stackhand.release.cluster import Stopped
 from stackhand.release.manifest import Manifest
 from stackhand.release.rollout import Rolling
-from stackhand.release.target import Service, Target, Targets
-from stackhand.release.verdict import Order, Verdict
+from stackhand.release.target import Context, Service, Target, Targets
+from stackhand.release.verdict import Verdict
 
 EVENTS = 5
 
@@ -74,7 +74,7 @@ class Collector:
     def collect(self, rolling: Rolling) -> Part:
         """Return what there is to say of a service."""
         service = self.target.services[rolling.name]
-        part = Part(rolling.name, rolling.refused or _words(rolling))
+        part = Part(rolling.name, rolling.refused or _outcome(rolling))
         part.events = rolling.events()
         part.tasks = self._try(part, "stopped tasks", lambda: self._tasks(rolling)) or []
         part.health = self._try(part, "target health", lambda: self.targets.troubles(service)) or []
@@ -83,7 +83,7 @@ class Collector:
         return part
 
     def _tasks(self, rolling: Rolling) -> list[Stopped]:
-        return newest(self.ecs, self.target.cluster, rolling.service, rolling.order)
+        return cluster.newest_stopped(self.ecs, self.target.cluster, rolling.service, rolling.order)
 
     def _log(self, service: Service, tasks: Sequence[Stopped]) -> list[str]:
         for task in tasks:
@@ -115,7 +115,7 @@ def keep(release: str, lines: Sequence[str]) -> Path:
     return path.relative_to(ROOT)
 
 
-def _words(rolling: Rolling) -> str:
+def _outcome(rolling: Rolling) -> str:
     """Say how its rollout ended, in ECS's words where it has some."""
     ours = rolling.seen[-1].deployment(rolling.order.deployment) if rolling.seen else None
     words = str(rolling.verdict or ("failed" if rolling.failing else "still rolling")).replace("_", " ")
@@ -124,9 +124,7 @@ def _words(rolling: Rolling) -> str:
     return f"{words}, {ours.failed} failed tasks{f': {ours.reason}' if ours.reason else ''}"
 
 
-NEWEST = 3
 KILLED = 137
-BATCH = 100
 
 HINTS: tuple[tuple[str, str], ...] = (
     (
@@ -150,58 +148,6 @@ HINTS: tuple[tuple[str, str], ...] = (
         "AWS has no place for the task right now: try again, or add subnets",
     ),
 )
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A task that stopped.
-
-    Args:
-        id: of ECS.
-        code: its stop code.
-        reason: why, in ECS's words.
-        containers: name, exit code and reason of each.
-    """
-
-    id: str
-    code: str
-    reason: str
-    containers: tuple[tuple[str, int | None, str], ...]
-
-    def words(self) -> list[str]:
-        """Return it as lines of a report."""
-        head = f"task {self.id[:12]} {self.code or 'stopped'}: {self.reason or 'no reason given'}"
-        return [head] + [
-            f"  container {name}: exit code {'none' if code is None else code}{f', {reason}' if reason else ''}"
-            for name, code, reason in self.containers
-        ]
-
-
-def newest(ecs: Any, cluster: str, service: str, order: Order) -> list[Stopped]:
-    """Return the newest stopped tasks of the deployment we ordered, and of no other."""
-    arns: list[str] = ecs.list_tasks(cluster=cluster, serviceName=service, desiredStatus="STOPPED").get("taskArns", [])
-    found: list[dict[str, Any]] = []
-    for start in range(0, len(arns), BATCH):
-        found += ecs.describe_tasks(cluster=cluster, tasks=arns[start : start + BATCH])["tasks"]
-    ours = [each for each in found if is_of(each, order)]
-    ours.sort(key=lambda each: str(each.get("stoppedAt") or each.get("createdAt") or ""), reverse=True)
-    return [_stopped(each) for each in ours[:NEWEST]]
-
-
-def is_of(task: Mapping[str, Any], order: Order) -> bool:
-    """Whether a task was started for the deployment we ordered: ECS says so, and an emulator only its definition."""
-    started_by = str(task.get("startedBy", ""))
-    if started_by.startswith("ecs-svc/"):
-        return started_by == order.deployment
-    return str(task.get("taskDefinitionArn", "")) == order.task_definition
-
-
-def _stopped(task: Mapping[str, Any]) -> Stopped:
-    containers = tuple(
-        (str(each["name"]), each.get("exitCode"), str(each.get("reason") or "")) for each in task.get("containers", [])
-    )
-    number = str(task["taskArn"]).rpartition("/")[2]
-    return Stopped(number, str(task.get("stopCode") or ""), str(task.get("stoppedReason") or ""), containers)
 
 
 def hint(tasks: Sequence[Stopped], more: Sequence[str]) -> str:

@@ -10,18 +10,19 @@ import msgspec
 
 from stackhand.aws.errors import diagnose, expired, message_of, transient
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import actor
-from stackhand.release import inventory, rollback_plan, snapshots
+from stackhand.infrastructure import account
+from stackhand.release import cluster as inventory
 from stackhand.release import manifest as manifests
-from stackhand.release.context import Context, target_of
-from stackhand.release.inventory import Inventory
+from stackhand.release import rollback_plan
+from stackhand.release import rollout as rollouts
+from stackhand.release.cluster import Inventory
 from stackhand.release.manifest import Manifest, Part
 from stackhand.release.migration import require_way_back
 from stackhand.release.prepare import ANSWER_ONLY
 from stackhand.release.probe import Probe
 from stackhand.release.rollback_plan import Plan, short
 from stackhand.release.rollout import Rollout
-from stackhand.release.target import Service
+from stackhand.release.target import Context, Service, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, Order, Verdict
 
 
@@ -34,7 +35,7 @@ def prepare(context: Context, good: Manifest) -> Manifest:
     _require_good(context, good)
     require_way_back(context.releases, good)
     target = target_of(good)
-    cluster = inventory.of(context, target)
+    cluster = inventory.inventory_of(context, target)
     running = {name: cluster.primary(target.services[name].service) for name in good.services}
     same = [name for name, part in good.services.items() if _runs(part, running[name])]
     _require_services(context, good, cluster)
@@ -107,9 +108,9 @@ def _again(good: Manifest, parts: dict[str, Part], extra: dict[str, str]) -> Man
         id=manifests.new_id(good.commit),
         kind="rollback",
         of=good.of or good.id,
-        by=actor.owner(),
-        run=actor.run_url(),
-        began=actor.timestamp(),
+        by=account.owner(),
+        run=account.run_url(),
+        began=account.timestamp(),
         ended="",
         verdict="",
         reason="",
@@ -190,7 +191,7 @@ def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> 
     """Order what is planned, and wait for it."""
     context.note(f"returning all services to {good.commit[:12]}")
     target = target_of(manifest)
-    rollout, kept = context.rollout(target), [*plan.kept]
+    rollout, kept = rollouts.of(context, target), [*plan.kept]
     for name, definition in plan.orders.items():
         if _taken(context, manifest, name, definition):
             kept.append(name)
@@ -232,8 +233,8 @@ def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool
     """Whether somebody else has deployed a service meanwhile: then it is theirs, and stays as it is."""
     target, part = target_of(manifest), manifest.services[name]
     service = target.services[name].service
-    found = context.retry(lambda: snapshots.describe(context.ecs, target.cluster, [service]))
-    primary = snapshots.snapshot(found.get(service), 0).primary
+    found = context.retry(lambda: inventory.describe(context.ecs, target.cluster, [service]))
+    primary = inventory.snapshot(found.get(service), 0).primary
     ours = {wanted, part.task_definition, part.previous, *(definition for _, definition in part.before)}
     if primary is None or primary.task_definition in ours:
         return False
@@ -243,7 +244,7 @@ def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool
 
 def _return(context: Context, rollout: Rollout, name: str, service: Service, wanted: str) -> None:
     """Have one service return, unless ECS has had it do so already."""
-    primary = snapshots.snapshot(rollout.ask(service.service), 0).primary
+    primary = inventory.snapshot(rollout.ask(service.service), 0).primary
     if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:
         return
     if primary and primary.task_definition == wanted and primary.rollout == IN_PROGRESS:

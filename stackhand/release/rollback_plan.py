@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
-from stackhand.release import inventory
-from stackhand.release.context import Context, target_of
-from stackhand.release.images import MISSING
-from stackhand.release.inventory import Inventory
+from stackhand.release import cluster as inventory
+from stackhand.release.cluster import Inventory
 from stackhand.release.manifest import Manifest
-from stackhand.release.target import Service
+from stackhand.release.registry import MISSING
+from stackhand.release.target import Context, Service, target_of
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Plan:
 
 def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
     """Decide what goes where: the good release's services to its definitions, others to what they ran before."""
-    found, cluster = Plan(), inventory.of(context, target_of(manifest), target_of(good))
+    found, cluster = Plan(), inventory.inventory_of(context, target_of(manifest), target_of(good))
     _plan_good(context, found, cluster, manifest, good)
     for name in manifest.services:
         if name not in good.services:

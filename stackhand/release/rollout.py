@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackhand.aws import retry
+from stackhand.aws import waiting
 from stackhand.aws.errors import expired, message_of, transient
 from stackhand.aws.waiting import Clock, Interrupted, Say
 from stackhand.cli.failure import Failure
-from stackhand.release import snapshots, verdict
-from stackhand.release.target import Targets
+from stackhand.release import cluster as inventory
+from stackhand.release import verdict
+from stackhand.release.target import Context, Target, Targets
 from stackhand.release.verdict import Deployment, Order, Snapshot, Verdict
 
 POLL = 2.0
@@ -53,7 +54,7 @@ class Rolling:
 
     def look(self, found: Mapping[str, Any] | None, now: float) -> None:
         """Take one more snapshot."""
-        self.seen.append(snapshots.snapshot(found, now - self.began))
+        self.seen.append(inventory.snapshot(found, now - self.began))
         self.verdict = verdict.decide(self.order, self.seen)
         self.failing = verdict.failing(self.order, self.seen)
 
@@ -120,8 +121,8 @@ class Rollout:
     def ask(self, service: str, began: float | None = None) -> dict[str, Any] | None:
         """Return what ECS says of a service, as soon as it answers and before the timeout."""
         rest = self.timeout if began is None else began + self.timeout - self.clock.now()
-        patient = retry.Retry(rest, self.clock.sleep, self.say, self.clock.now)
-        return patient(lambda: snapshots.describe(self.ecs, self.cluster, [service])).get(service)
+        patient = waiting.Retry(rest, self.clock.sleep, self.say, self.clock.now)
+        return patient(lambda: inventory.describe(self.ecs, self.cluster, [service])).get(service)
 
     def _submit(self, rolling: Rolling, *, force: bool) -> None:
         """Call UpdateService until ECS has taken it, and note what it made of it.
@@ -129,15 +130,15 @@ class Rollout:
         An error may hide that it was taken: ECS is asked before the next attempt.
         """
         found = self.ask(rolling.service, rolling.began) or {}
-        old = snapshots.snapshot(found, 0)
+        old = inventory.snapshot(found, 0)
         rolling.known = frozenset(old.events)
-        for seconds in retry.delays():
+        for seconds in waiting.delays():
             new = self._update_service(rolling, force=force, again=self.clock.now() + seconds)
             ours = new.primary if new else None
             if ours is None:
                 self.clock.sleep(seconds)
             if new is None:
-                new = snapshots.snapshot(self.ask(rolling.service, rolling.began), 0)
+                new = inventory.snapshot(self.ask(rolling.service, rolling.began), 0)
                 ours = _taken(rolling, old, new)
                 _judge_others(rolling, old, new, ours)
             if ours or rolling.verdict:
@@ -164,7 +165,7 @@ class Rollout:
                 raise
             self.say(f"{rolling.name}: ECS does not answer, trying again: {rolling.unanswered}")
             return None
-        return snapshots.snapshot(answer["service"], 0)
+        return inventory.snapshot(answer["service"], 0)
 
     def _accept(
         self, rolling: Rolling, listed: tuple[Deployment, ...], ours: Deployment | None, *, returns: bool
@@ -211,7 +212,7 @@ class Rollout:
         if not open_ones:
             return
         try:
-            found = snapshots.describe(self.ecs, self.cluster, [each.service for each in open_ones])
+            found = inventory.describe(self.ecs, self.cluster, [each.service for each in open_ones])
         except Exception as error:
             if not transient(error):
                 raise
@@ -256,3 +257,12 @@ def _judge_others(rolling: Rolling, old: Snapshot, new: Snapshot, ours: Deployme
 def _returns(found: Mapping[str, Any]) -> bool:
     breaker = (found.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
     return bool(breaker.get("enable")) and bool(breaker.get("rollback"))
+
+
+def of(context: Context, target: Target) -> Rollout:
+    """Return a rollout in an environment's cluster."""
+    pace = context.pace
+    found = Rollout(context.ecs, target.cluster, context.clock, context.say, poll=pace.poll, timeout=pace.timeout)
+    found.note, found.require = context.note, context.require_lease
+    found.targets = Targets(context.environment.client("elbv2"), target)
+    return found

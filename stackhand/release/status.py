@@ -11,15 +11,15 @@ import msgspec
 
 from stackhand.aws.errors import failure
 from stackhand.cli import console
+from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.bucket import Conflict, Store
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import inventory, lease, snapshots
-from stackhand.release.context import target_of
-from stackhand.release.inventory import Inventory
+from stackhand.release import cluster, lease
+from stackhand.release.cluster import Inventory
 from stackhand.release.manifest import Manifest, Releases
-from stackhand.release.target import Target
+from stackhand.release.target import Target, target_of
 from stackhand.release.verdict import COMPLETED, FAILED, Deployment
 
 STYLES = {"running": "green", "rolling": "yellow", "failing": "bold red", "missing": "bold red", "stopped": "bold red"}
@@ -47,7 +47,7 @@ def snapshot(stands: Standing) -> dict[str, Any]:
     target = stands.target
     services = stands.services()
     try:
-        found = inventory.take(stands.environment.client("ecs"), target.cluster, services.values())
+        found = cluster.services_of(stands.environment.client("ecs"), target.cluster, services.values())
     except Exception as error:
         raise failure(f"{target.environment} cannot be asked", error) from error
     held = lease.current(stands.releases.store)
@@ -91,7 +91,7 @@ def _releases(stands: Standing, found: Inventory) -> dict[str, Manifest]:
 
 
 def _service(name: str, found: Mapping[str, Any] | None, releases: dict[str, Manifest]) -> dict[str, Any]:
-    primary = snapshots.snapshot(found, 0).primary if found else None
+    primary = cluster.snapshot(found, 0).primary if found else None
     if found is None or primary is None:
         return {"name": name, "state": "missing", "commit": None, "task_definition": None, "running": 0, "desired": 0}
     known = releases.get(primary.task_definition)
@@ -158,7 +158,7 @@ def of(target: Target, current: Manifest | None, found: Mapping[str, Mapping[str
         if seen is None or seen.get("status") != "ACTIVE":
             lines.append(f"{name}: the cluster {target.cluster} has no active service {service.service}")
             continue
-        primary = snapshots.snapshot(seen, 0).primary
+        primary = cluster.snapshot(seen, 0).primary
         wanted = current.services[name].task_definition if current and name in current.services else ""
         if primary and wanted and primary.task_definition != wanted:
             lines.append(f"{name}: runs {_short(primary.task_definition)}, and {_short(wanted)} was released")
@@ -247,3 +247,54 @@ def chosen(target: Target, services: list[str]) -> list[str]:
             code=ExitCode.USAGE,
         )
     return services or [*target.services]
+
+
+VERDICT_STYLES = {"deployed": "green", "rolled_back": "yellow", "failed": "bold red", "superseded": "yellow"}
+
+
+def releases(*, environment: str, lines: int, json: bool) -> None:
+    """Show the newest releases with their verdicts."""
+    found = Releases(Store(environments.load(environment)))
+    current = found.current()
+    newest = list(itertools.islice(found.newest_first(ever=True), lines))
+    if json:
+        shown = [{key: value for key, value in each.to_dict().items() if key != "target"} for each in newest]
+        console.document({"environment": environment, "current": current.id if current else None, "releases": shown})
+    elif not newest:
+        console.say(f"Nothing was released to {environment} yet.")
+    else:
+        at_work = lease.current(found.store) is not None
+        rows = [_row(each, current, "under way" if at_work else "left open") for each in newest]
+        console.table(rows, ["", "release", "kind", "verdict", "by", "reason"], VERDICT_STYLES)
+
+
+def unlock(*, environment: str, yes: bool) -> None:
+    """Show whose the lease is, and take it from them when the environment's name is typed.
+
+    Raises:
+        Failure: they gave it back, or renewed it, meanwhile.
+    """
+    store = Store(environments.load(environment))
+    found = lease.current(store)
+    if found is None:
+        console.say(f"Nobody deploys to {environment}.")
+        return
+    for line in found[0].words():
+        console.say(line)
+    if not yes:
+        confirm(f"Who holds it does nothing more to {environment} after this", environment)
+    try:
+        store.remove(lease.KEY, etag=found[1])
+    except Conflict:
+        newer = lease.current(store)
+        raise Failure(
+            "The lease was renewed or given back meanwhile: who holds it is alive.",
+            evidence=newer[0].words() if newer else ["nobody has it now"],
+            next=f"./inv cloud.unlock -e {environment}, if it is to be taken from them all the same",
+        ) from None
+    console.say(f"The lease of {environment} is free.")
+
+
+def _row(manifest: Manifest, current: Manifest | None, unknown: str) -> list[str]:
+    mark = "*" if current and manifest.id == current.id else ""
+    return [mark, manifest.id, manifest.kind, manifest.verdict or unknown, manifest.by, manifest.reason]

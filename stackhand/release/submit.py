@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
-from stackhand.release import inventory, report, snapshots
-from stackhand.release.context import Context, target_of
+from stackhand.release import cluster, report
+from stackhand.release import rollout as rollouts
 from stackhand.release.manifest import Manifest, Part
 from stackhand.release.rollback import Returned, go_back
 from stackhand.release.rollout import Rolling, Rollout
+from stackhand.release.target import Context, target_of
 from stackhand.release.verdict import IN_PROGRESS, Order, Verdict
 
 
@@ -72,7 +73,7 @@ def _taken(context: Context, rollout: Rollout, name: str, service: str, part: Pa
 
     One that was on it before, and has completed, may as well never have been ordered.
     """
-    found = snapshots.snapshot(rollout.ask(service), 0)
+    found = cluster.snapshot(rollout.ask(service), 0)
     primary = found.primary
     if primary is None or primary.task_definition != part.task_definition:
         return None
@@ -137,11 +138,11 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
 
     target = target_of(manifest)
     with suppress(BotoCoreError, ClientError):
-        inventory.require_tasks(context, target, inventory.of(context, target))
+        cluster.require_tasks(context, target, cluster.inventory_of(context, target))
 
 
 def _order_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
-    rollout = context.rollout(target_of(manifest))
+    rollout = rollouts.of(context, target_of(manifest))
     return watch(context, order(context, manifest, good, rollout), good, rollout)
 
 

@@ -14,10 +14,9 @@ import pytest
 
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.bucket import Store
 from stackhand.project import environments
-from stackhand.release import environment as removal
-from stackhand.release import heartbeat, lease
+from stackhand.release import acquire, heartbeat, lease
 from stackhand.release.lease import LASTS, Holder
 from tests.checkout import eventually
 from tests.cloud.conftest import Cloud
@@ -183,11 +182,11 @@ def test_a_playbook_that_is_killed_leaves_no_lease(store: Store, playbook: subpr
 
 
 def test_who_removes_an_environment_is_alone_there(store: Store) -> None:
-    with removal.alone(store.environment, lambda _: None):
+    with acquire.alone(store.environment, lambda _: None):
         held = lease.current(store)
         assert held is not None
         assert held[0].words()[0].endswith("deploying nothing: it is being destroyed")
-        with pytest.raises(Failure) as found, removal.alone(store.environment, lambda _: None):
+        with pytest.raises(Failure) as found, acquire.alone(store.environment, lambda _: None):
             pass
     assert (found.value.code, "nothing of it was removed" in found.value.what) == (ExitCode.LOCKED, True)
     assert lease.current(store) is None

@@ -11,7 +11,7 @@ import pytest
 from stackhand.aws.session import session
 from stackhand.infrastructure import account, bucket
 from stackhand.release import lease, plan, source
-from stackhand.release.context import Context
+from stackhand.release.target import Context
 from tests.checkout import ROOT
 from tests.cloud.conftest import Cloud
 from tests.cloud.test_stages import MIGRATIONS, release

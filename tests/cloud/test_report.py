@@ -9,9 +9,9 @@ import pytest
 
 from stackhand.aws.waiting import Clock
 from stackhand.project.probes import Question, Questions
-from stackhand.release import report
+from stackhand.release import cluster, report
+from stackhand.release.cluster import Stopped
 from stackhand.release.probe import Answer, Probe
-from stackhand.release.report import Stopped
 from stackhand.release.verdict import Order
 
 ESSENTIAL = "Essential container in task exited"
@@ -43,10 +43,10 @@ def test_the_hint_names_the_one_thing_to_look_at(reason: str, code: int | None, 
 
 def test_only_tasks_of_this_deployment_are_told_of() -> None:
     order = Order("ecs-svc/2", "td/api:8")
-    assert report.is_of({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
-    assert not report.is_of({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
-    assert report.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
-    assert not report.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
+    assert cluster.is_of({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
+    assert not cluster.is_of({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
+    assert cluster.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
+    assert not cluster.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
 
 
 @dataclass

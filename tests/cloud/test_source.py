@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import acquire, building, images, prepare, source
-from stackhand.release.context import target_of
+from stackhand.release import acquire, images, prepare, registry, source
 from stackhand.release.manifest import Manifest, Part
+from stackhand.release.target import target_of
 from tests.cloud.conftest import Cloud
 from tests.cloud.repository import Repository
 
@@ -22,7 +22,7 @@ from tests.cloud.repository import Repository
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     found = Repository(tmp_path / "shop")
     monkeypatch.setattr(source, "ROOT", found.path)
-    monkeypatch.setattr(building, "sources", lambda: ["."])
+    monkeypatch.setattr(images, "sources", lambda: ["."])
     return found
 
 
@@ -343,6 +343,6 @@ def test_an_ecr_that_answers_with_an_empty_list_has_no_such_image(held: Cloud, m
 
     service = target_of(Manifest("1", "staging", "c", "ann", "", target=held.output)).services["api"]
     monkeypatch.setattr(type(held.environment), "client", lambda *_: Empty())
-    assert images.digest_of(held.environment, service, "c") == ""
+    assert registry.digest_of(held.environment, service, "c") == ""
     with pytest.raises(Failure, match="ECR gave no password"), images._logged_in(held.environment, "x"):
         pass

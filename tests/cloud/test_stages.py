@@ -10,8 +10,8 @@ import pytest
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import acquire, migration, prepare, rollback, submit, target, verification
-from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, Migration
+from stackhand.release.target import Pace
 from tests.cloud.conftest import BILL, SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
 

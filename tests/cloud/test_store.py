@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from stackhand.aws.retry import Retry
+from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.store import Conflict, Store
+from stackhand.infrastructure.bucket import Conflict, Store
 from tests.cloud.conftest import Cloud
 
 BUSY = ClientError({"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate."}}, "PutObject")

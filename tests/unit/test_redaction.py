@@ -17,11 +17,11 @@ import pytest
 
 from stackhand import redaction
 from stackhand.ansible import action, ndjson
-from stackhand.aws.retry import ONCE
+from stackhand.aws.waiting import ONCE
 from stackhand.cli import console, defect, loglines
 from stackhand.cli.failure import Failure
 from stackhand.database import notes
-from stackhand.infrastructure import store
+from stackhand.infrastructure import bucket as store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known

@@ -9,10 +9,8 @@ from typing import Any
 from stackhand.aws.errors import code_of, message_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
-from stackhand.release import snapshots
-from stackhand.release.context import Context
-from stackhand.release.target import Target
-from stackhand.release.verdict import Deployment
+from stackhand.release.target import Context, Target
+from stackhand.release.verdict import Deployment, Order, Snapshot
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Inventory:
 
     def primary(self, service: str) -> Deployment | None:
         """Return the deployment that ECS works towards; none when the cluster does not have the service."""
-        return snapshots.snapshot(self.services.get(service), 0).primary
+        return snapshot(self.services.get(service), 0).primary
 
     def missing(self, target: Target) -> list[str]:
         """Return the services of a release that the cluster does not have, by the Compose file's names."""
@@ -47,7 +45,7 @@ class Inventory:
         return [name for name, each in found.items() if each and int(each.get("desiredCount", 0)) == 0]
 
 
-def take(ecs: Any, cluster: str, known: Iterable[str]) -> Inventory:
+def services_of(ecs: Any, cluster: str, known: Iterable[str]) -> Inventory:
     """Return the active services of a cluster.
 
     Args:
@@ -65,14 +63,14 @@ def take(ecs: Any, cluster: str, known: Iterable[str]) -> Inventory:
         if code_of(error) not in CANNOT_TELL:
             raise
         note = f"not checked, other services of the cluster {cluster}: {message_of(error)}"
-    found = snapshots.describe(ecs, cluster, sorted(names))
+    found = describe(ecs, cluster, sorted(names))
     return Inventory({name: each for name, each in found.items() if each.get("status") == "ACTIVE"}, note)
 
 
-def of(context: Context, target: Target, *more: Target) -> Inventory:
+def inventory_of(context: Context, target: Target, *more: Target) -> Inventory:
     """Return the active services of the cluster that a release goes to; asked for also with more releases' names."""
     known = [each.service for one in (target, *more) for each in one.services.values()]
-    return context.retry(lambda: take(context.ecs, target.cluster, known))
+    return context.retry(lambda: services_of(context.ecs, target.cluster, known))
 
 
 def require_tasks(
@@ -111,8 +109,8 @@ def scale_up(target: Target, idle: Iterable[str], definitions: Mapping[str, str]
 def _scaled(target: Target, name: str, definition: str) -> str:
     service = target.services[name]
     where = f"--region {target.region} --cluster {target.cluster} --service {service.service}"
-    of = f" --task-definition {definition}" if definition else ""
-    return f"aws ecs update-service {where} --desired-count {max(1, service.min)}{of}"
+    inventory_of = f" --task-definition {definition}" if definition else ""
+    return f"aws ecs update-service {where} --desired-count {max(1, service.min)}{inventory_of}"
 
 
 def _autoscaling(environment: Environment, target: Target, name: str) -> str:
@@ -135,3 +133,104 @@ def reasons(found: Mapping[str, Any]) -> list[str]:
     suspended = (found.get("SuspendedState") or {}).get("DynamicScalingOutSuspended")
     allowed = int(found.get("MinCapacity", 1)) == 0
     return ["its autoscaling allows 0"] * allowed + ["its autoscaling is suspended"] * bool(suspended)
+
+
+BATCH = 10
+"""As many services as DescribeServices takes at once."""
+EVENTS = 20
+
+
+def describe(ecs: Any, cluster: str, services: list[str]) -> dict[str, dict[str, Any]]:
+    """Return what ECS says of each service; one that it does not know is missing."""
+    found = {}
+    for start in range(0, len(services), BATCH):
+        answer = ecs.describe_services(cluster=cluster, services=services[start : start + BATCH])
+        found.update({each["serviceName"]: each for each in answer["services"]})
+    return found
+
+
+def snapshot(found: Mapping[str, Any] | None, at: float) -> Snapshot:
+    """Return one service's snapshot.
+
+    Args:
+        found: its entry in the answer; none when ECS does not know it.
+        at: seconds since UpdateService returned.
+    """
+    if found is None:
+        return Snapshot(at, active=False)
+    deployments = tuple(deployment(each) for each in found.get("deployments", []))
+    events = tuple(str(each.get("message", "")) for each in found.get("events", [])[:EVENTS])
+    return Snapshot(at, deployments, found.get("status") == "ACTIVE", events)
+
+
+def deployment(found: Mapping[str, Any]) -> Deployment:
+    """Return one entry of a service's deployments."""
+    return Deployment(
+        id=str(found["id"]),
+        status=str(found.get("status", "")),
+        rollout=str(found.get("rolloutState", "")),
+        task_definition=str(found.get("taskDefinition", "")),
+        reason=str(found.get("rolloutStateReason", "")),
+        desired=int(found.get("desiredCount", 0)),
+        running=int(found.get("runningCount", 0)),
+        pending=int(found.get("pendingCount", 0)),
+        failed=int(found.get("failedTasks", 0)),
+    )
+
+
+NEWEST_STOPPED = 3
+
+
+TASKS_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A task that stopped.
+
+    Args:
+        id: of ECS.
+        code: its stop code.
+        reason: why, in ECS's words.
+        containers: name, exit code and reason of each.
+    """
+
+    id: str
+    code: str
+    reason: str
+    containers: tuple[tuple[str, int | None, str], ...]
+
+    def words(self) -> list[str]:
+        """Return it as lines of a report."""
+        head = f"task {self.id[:12]} {self.code or 'stopped'}: {self.reason or 'no reason given'}"
+        return [head] + [
+            f"  container {name}: exit code {'none' if code is None else code}{f', {reason}' if reason else ''}"
+            for name, code, reason in self.containers
+        ]
+
+
+def newest_stopped(ecs: Any, cluster: str, service: str, order: Order) -> list[Stopped]:
+    """Return the newest stopped tasks of the deployment we ordered, and of no other."""
+    arns: list[str] = ecs.list_tasks(cluster=cluster, serviceName=service, desiredStatus="STOPPED").get("taskArns", [])
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(arns), TASKS_AT_ONCE):
+        found += ecs.describe_tasks(cluster=cluster, tasks=arns[start : start + TASKS_AT_ONCE])["tasks"]
+    ours = [each for each in found if is_of(each, order)]
+    ours.sort(key=lambda each: str(each.get("stoppedAt") or each.get("createdAt") or ""), reverse=True)
+    return [_stopped(each) for each in ours[:NEWEST_STOPPED]]
+
+
+def is_of(task: Mapping[str, Any], order: Order) -> bool:
+    """Whether a task was started for the deployment we ordered: ECS says so, and an emulator only its definition."""
+    started_by = str(task.get("startedBy", ""))
+    if started_by.startswith("ecs-svc/"):
+        return started_by == order.deployment
+    return str(task.get("taskDefinitionArn", "")) == order.task_definition
+
+
+def _stopped(task: Mapping[str, Any]) -> Stopped:
+    containers = tuple(
+        (str(each["name"]), each.get("exitCode"), str(each.get("reason") or "")) for each in task.get("containers", [])
+    )
+    number = str(task["taskArn"]).rpartition("/")[2]
+    return Stopped(number, str(task.get("stopCode") or ""), str(task.get("stoppedReason") or ""), containers)
