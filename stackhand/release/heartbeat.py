@@ -136,7 +136,7 @@ def main() -> None:
     from stackhand.aws.waiting import Retry
     from stackhand.infrastructure.bucket import Store
     from stackhand.project import environments
-    from stackhand.release.lease import LASTS, RENEWED, Holder
+    from stackhand.release.lease import LASTS, RENEWED, LeaseClient
 
     def pause(seconds: float) -> None:
         if ended.wait(seconds) or not _alive(*watched):
@@ -144,8 +144,8 @@ def main() -> None:
 
     try:
         retry = Retry(LASTS / 2, pause, lambda text: _say({"waiting": text}))
-        holder = Holder(Store(environments.load(request["environment"]), retry), sleep=pause)
-        lease = holder.take(
+        client = LeaseClient(Store(environments.load(request["environment"]), retry), sleep=pause)
+        lease = client.take(
             request["owner"],
             request["commit"],
             request["run"],
@@ -161,9 +161,9 @@ def main() -> None:
     try:
         _say({"lease": msgspec.to_builtins(lease)})
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _hold(holder.renew, lambda: ended.is_set() or not _alive(*watched), RENEWED)
+        _hold(client.renew, lambda: ended.is_set() or not _alive(*watched), RENEWED)
     finally:
-        holder.give_back()
+        client.give_back()
 
 
 def _hold(renew: Callable[[], bool], over: Callable[[], bool], every: float) -> None:

@@ -19,8 +19,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.logview import since_of, writer
 from stackhand.project import inherited
 from stackhand.release import status
-from stackhand.release import status as standing
-from stackhand.release.target import Service, Target
+from stackhand.release.cluster import Cluster
+from stackhand.release.target import Service, Target, short
 
 TAIL = 30
 FIRST_WINDOW = 10_000
@@ -49,7 +49,7 @@ class Line:
 
 def stream(service: Service, container: str, task: str) -> str:
     """Return the log stream of a container of a task, given by ARN or id."""
-    return f"{service.log_stream_prefix}/{container}/{task.rpartition('/')[2]}"
+    return f"{service.log_stream_prefix}/{container}/{short(task)}"
 
 
 def tail(logs: Any, service: Service, container: str, task: str, lines: int = TAIL) -> list[str]:
@@ -163,12 +163,12 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
     Raises:
         Failure: a service is not known, or CloudWatch refuses.
     """
-    stands = status.find(environment)
-    names = status.chosen(stands.target, list(services))
-    cloudwatch = stands.environment.client("logs")
+    state = status.find(environment)
+    names = status.chosen(state.target, list(services))
+    cloudwatch = state.environment.client("logs")
     start = since_of(since) if since else datetime.now(UTC) - DEFAULT_SPAN
     write = writer(names)
-    chosen = {name: stands.target.services[name] for name in names}
+    chosen = {name: state.target.services[name] for name in names}
     begin = int(start.timestamp() * 1000)
     first = {name: _last(cloudwatch, name, each, begin, lines) for name, each in chosen.items()}
     for line in together(first.values()):
@@ -240,21 +240,18 @@ def execute(*, environment: str, service: str, command: str) -> None:
     Raises:
         Failure: there is no task, ECS Exec is not enabled for it, or its plugin is not here.
     """
-    stands = standing.find(environment)
-    name = standing.chosen(stands.target, [service])[0]
+    state = status.find(environment)
+    name = status.chosen(state.target, [service])[0]
     if shutil.which(PLUGIN) is None:
         raise Failure(
             f"There is no {PLUGIN} on PATH, and ECS Exec needs it.",
             next="install AWS's Session Manager plugin, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
-    ecs = stands.environment.client("ecs")
-    where = stands.target.services[name]
-    task = _newest(ecs, stands.target, name)
+    cluster = Cluster(state.environment.client("ecs"), state.target.cluster)
+    task = _newest(cluster, state.target, name)
     try:
-        answer = ecs.execute_command(
-            cluster=stands.target.cluster, task=task, container=where.container, command=command, interactive=True
-        )
+        session = cluster.execute(task, state.target.services[name].container, command)
     except Exception as error:
         if "execute command was not enabled" not in message_of(error):
             raise failure(f"The command cannot be run in {name}", error) from error
@@ -265,26 +262,23 @@ def execute(*, environment: str, service: str, command: str) -> None:
             code=ExitCode.PREFLIGHT,
         ) from error
     if sys.stdin.isatty():
-        console.tell(f"in {name}, task {task.rpartition('/')[2][:12]}; exit to come back")
-    region = stands.environment.region
-    target = {"Target": f"ecs:{stands.target.cluster}_{task.rpartition('/')[2]}"}
-    words = [PLUGIN, json.dumps(answer["session"]), region, "StartSession", "", json.dumps(target), _endpoint(region)]
-    os.execvpe(PLUGIN, words, inherited.environment("session-manager"))  # noqa: S606 - the very purpose
+        console.tell(f"in {name}, task {short(task)[:12]}; exit to come back")
+    region = state.environment.region
+    target = {"Target": f"ecs:{cluster.name}_{short(task)}"}
+    args = [PLUGIN, json.dumps(session), region, "StartSession", "", json.dumps(target), _endpoint(region)]
+    os.execvpe(PLUGIN, args, inherited.environment("session-manager"))  # noqa: S606 - the very purpose
 
 
-def _newest(ecs: Any, target: Target, name: str) -> str:
+def _newest(cluster: Cluster, target: Target, name: str) -> str:
     """Return the task of a service that was started last."""
     try:
-        service = target.services[name].service
-        arns = ecs.list_tasks(cluster=target.cluster, serviceName=service, desiredStatus="RUNNING")["taskArns"]
-        tasks = ecs.describe_tasks(cluster=target.cluster, tasks=arns)["tasks"] if arns else []
+        task = cluster.newest_task(target.services[name].service)
     except Exception as error:
         raise failure(f"The tasks of {name} cannot be asked for", error) from error
-    running = [each for each in tasks if each.get("lastStatus") == "RUNNING"]
-    if not running:
+    if not task:
         status = f"./inv cloud.status -e {target.environment}"
         raise Failure(f"No task of {name} runs.", next=status, code=ExitCode.UNHEALTHY)
-    return str(max(running, key=lambda each: str(each.get("startedAt") or ""))["taskArn"])
+    return task
 
 
 def _endpoint(region: str) -> str:

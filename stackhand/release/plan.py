@@ -10,7 +10,8 @@ from stackhand.aws.errors import code_of
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.infrastructure.plan import SHOWN
-from stackhand.release import cluster, images, prepare, registry, source, status, target
+from stackhand.release import images, prepare, registry, source, status, target
+from stackhand.release.cluster import ABSENT, Cluster, ServiceState
 from stackhand.release.manifest import Manifest, Migration
 from stackhand.release.target import Context, Service, Target, target_of
 
@@ -34,7 +35,7 @@ def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[
         return {**found, "changed": True, "services": {}, "migrations": [], "drift": []}
     running = _running(context, where)
     services = {
-        name: _service(context, name, each, running.get(each.service, {}), commit)
+        name: _service(context, name, each, running.get(each.service, ABSENT), commit)
         for name, each in where.services.items()
     }
     pending = _pending(where, migrations, current)
@@ -43,7 +44,7 @@ def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[
         "changed": any(each["changes"] for each in services.values()) or bool(pending),
         "services": services,
         "migrations": pending and [{"name": each.name, "breaking": each.breaking} for each in pending],
-        "drift": status.of(where, current, running) if current else [],
+        "drift": status.drift(where, current, running) if current else [],
     }
 
 
@@ -62,12 +63,12 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     return [f"a release of {found['commit'][:12]} over {(found['running'] or 'nothing')[:12]}:", *told]
 
 
-def _service(context: Context, name: str, service: Service, found: Mapping[str, Any], commit: str) -> dict[str, Any]:
+def _service(context: Context, name: str, service: Service, state: ServiceState, commit: str) -> dict[str, Any]:
     """Return what would change in one service; nothing, when it runs already what would be released."""
     digest = registry.digest_of(context.environment, service, commit)
     digests = {name: digest} if digest else {name: "sha256:" + UNBUILT}
     wanted = prepare.render(name, service, digests)
-    primary = cluster.snapshot(found, 0).primary
+    primary = state.primary
     if primary is None:
         return {"running": None, "changes": ["is new"]}
     old = prepare.running(context.ecs, primary.task_definition)
@@ -83,10 +84,10 @@ def _target(output: Mapping[str, Any]) -> Target | None:
         return None
 
 
-def _running(context: Context, where: Target) -> dict[str, dict[str, Any]]:
+def _running(context: Context, where: Target) -> dict[str, ServiceState]:
     """Return the services by their names in ECS; none before there is a cluster."""
     try:
-        return cluster.describe(context.ecs, where.cluster, [each.service for each in where.services.values()])
+        return Cluster(context.ecs, where.cluster).services(each.service for each in where.services.values())
     except Exception as error:
         if code_of(error) == "ClusterNotFoundException":
             return {}

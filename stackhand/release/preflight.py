@@ -11,6 +11,8 @@ from stackhand.aws import parameters
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure, message_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
+from stackhand.release import cluster
+from stackhand.release.cluster import Cluster
 from stackhand.release.target import Service, Target
 
 TASKS = "ecs-tasks.amazonaws.com"
@@ -36,14 +38,12 @@ class Preflight:
         Raises:
             Failure: a release would fail; all reasons together.
         """
-        from stackhand.release.cluster import scale_up
-
         problems, name = [problem for check in self._checks() for problem in check()], self.target.environment
         if problems:
             raise Failure(
                 f"{name} is not ready for a release; nothing was written.",
                 evidence=problems,
-                next=f"{scale_up(self.target, self.idle)}; then ./inv deploy -e {name}"
+                next=f"{cluster.scale_up(self.target, self.idle)}; then ./inv deploy -e {name}"
                 if len(problems) == len(self.idle)
                 else f"./inv plan -e {name} shows what terraform/ would mend",
                 code=ExitCode.PREFLIGHT,
@@ -64,24 +64,23 @@ class Preflight:
 
     def services(self) -> Iterator[str]:
         """The cluster has the services, and each has tasks; what else the cluster has is noted."""
-        from stackhand.release import cluster as inventory
-
-        cluster, wanted = self.target.cluster, {name: each.service for name, each in self.target.services.items()}
-        found = self._ask("services", lambda: inventory.services_of(self._client("ecs"), cluster, wanted.values()))
-        if found is None:
+        wanted = {name: each.service for name, each in self.target.services.items()}
+        ecs = Cluster(self._client("ecs"), self.target.cluster)
+        inventory = self._ask("services", lambda: ecs.inventory(wanted.values()))
+        if inventory is None:
             return
-        services = found.services if found else {}
+        services = inventory.services if inventory else {}
         yield from (
-            f"{name}: the cluster {cluster} has no active service {service}"
+            f"{name}: the cluster {self.target.cluster} has no active service {service}"
             for name, service in wanted.items()
             if service not in services
         )
-        if found:
-            self.idle = found.idle(self.target)
-            yield from inventory.wanting_none(self.environment, self.target, self.idle)
-            extra = found.others(self.target)
+        if inventory:
+            self.idle = inventory.idle(self.target)
+            yield from cluster.wanting_none(self.environment, self.target, self.idle)
+            extra = inventory.others(self.target)
             self.notes += [f"{name} is in the cluster, and not of this release: it stays as it is" for name in extra]
-            self.notes += [found.note] * bool(found.note)
+            self.notes += [inventory.note] * bool(inventory.note)
 
     def architecture(self) -> Iterator[str]:
         """The tasks run on the processors that images are built for."""

@@ -17,8 +17,9 @@ from stackhand.aws import parameters
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import built, cluster, git, source
+from stackhand.release import built, git, source
 from stackhand.release import manifest as manifests
+from stackhand.release.cluster import ABSENT, Cluster, ServiceState
 from stackhand.release.manifest import Manifest, Migration, Part
 from stackhand.release.target import Context, Service, Target
 from stackhand.release.verdict import COMPLETED
@@ -30,11 +31,11 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
     Raises:
         Failure: AWS refuses one.
     """
-    running = cluster.describe(context.ecs, target.cluster, [each.service for each in target.services.values()])
+    states = Cluster(context.ecs, target.cluster).services(each.service for each in target.services.values())
     parts, bills = {}, built.bills(context.store, commit)
     for name, service in target.services.items():
         wanted = render(name, service, digests)
-        part = _part(context, running.get(service.service, {}), wanted, service.container)
+        part = _part(context, states.get(service.service, ABSENT), wanted, service.container)
         parts[name] = msgspec.structs.replace(part, sbom=bills.get(name, ""))
     return Manifest(
         id=manifests.new_id(commit),
@@ -104,8 +105,8 @@ def files_of(commit: str, place: str) -> Iterator[Path]:
         yield folder / place
 
 
-def _part(context: Context, service: Mapping[str, Any], wanted: dict[str, Any], container: str) -> Part:
-    primary = cluster.snapshot(service, 0).primary
+def _part(context: Context, state: ServiceState, wanted: dict[str, Any], container: str) -> Part:
+    primary = state.primary
     image = image_of(wanted, container)
     old = primary.task_definition if primary else ""
     if primary and not differences(running(context.ecs, old), wanted):

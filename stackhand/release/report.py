@@ -13,11 +13,11 @@ from stackhand.aws.errors import failure, message_of, remedy
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.release import cluster, logs
-from stackhand.release.cluster import Stopped
+from stackhand.release import logs
+from stackhand.release.cluster import Cluster, StoppedTask
 from stackhand.release.manifest import Manifest
 from stackhand.release.rollout import Rolling
-from stackhand.release.target import Context, Service, Target, Targets
+from stackhand.release.target import Context, Service, Target, Targets, short
 from stackhand.release.verdict import Verdict
 
 EVENTS = 5
@@ -40,7 +40,7 @@ class Part:
     name: str
     words: str
     events: list[str] = field(default_factory=list)
-    tasks: list[Stopped] = field(default_factory=list)
+    tasks: list[StoppedTask] = field(default_factory=list)
     health: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     hint: str = ""
@@ -50,7 +50,7 @@ class Part:
         shown = self.log[-log:]
         found = [f"{self.name}: {self.words}"]
         found += [f"  event: {message}" for message in self.events[-EVENTS:]]
-        found += [f"  {line}" for task in self.tasks for line in task.words()]
+        found += [f"  {line}" for task in self.tasks for line in task.lines()]
         found += [f"  target {line}" for line in self.health]
         if shown:
             found += [f"  its last {len(shown)} log lines:", *(f"    {line}" for line in shown)]
@@ -67,7 +67,7 @@ class Collector:
 
     def __init__(self, environment: Environment, target: Target) -> None:
         self.target = target
-        self.ecs = environment.client("ecs")
+        self.cluster = Cluster(environment.client("ecs"), target.cluster)
         self.targets = Targets(environment.client("elbv2"), target)
         self.cloudwatch = environment.client("logs")
 
@@ -82,10 +82,10 @@ class Collector:
         part.hint = hint(part.tasks, [*part.events, *part.health, *part.log, part.words])
         return part
 
-    def _tasks(self, rolling: Rolling) -> list[Stopped]:
-        return cluster.newest_stopped(self.ecs, self.target.cluster, rolling.service, rolling.order)
+    def _tasks(self, rolling: Rolling) -> list[StoppedTask]:
+        return self.cluster.stopped_tasks(rolling.service, rolling.order)
 
-    def _log(self, service: Service, tasks: Sequence[Stopped]) -> list[str]:
+    def _log(self, service: Service, tasks: Sequence[StoppedTask]) -> list[str]:
         for task in tasks:
             lines = logs.tail(self.cloudwatch, service, service.container, task.id)
             if lines:
@@ -150,9 +150,9 @@ HINTS: tuple[tuple[str, str], ...] = (
 )
 
 
-def hint(tasks: Sequence[Stopped], more: Sequence[str]) -> str:
+def hint(tasks: Sequence[StoppedTask], more: Sequence[str]) -> str:
     """Return the one thing that is worth to look at first; nothing when there is no telling."""
-    text = "\n".join([*(line for task in tasks for line in task.words()), *more])
+    text = "\n".join([*(line for task in tasks for line in task.lines()), *more])
     for pattern, words in HINTS:
         if re.search(pattern, text, re.IGNORECASE):
             return words
@@ -264,4 +264,4 @@ def _foreign(rolling: Rolling) -> list[str]:
     primary = rolling.seen[-1].primary if rolling.seen else None
     if rolling.verdict is not Verdict.SUPERSEDED or primary is None:
         return []
-    return [f"{rolling.name} now rolls out {primary.task_definition.rpartition('/')[2]} ({primary.id})"]
+    return [f"{rolling.name} now rolls out {short(primary.task_definition)} ({primary.id})"]

@@ -11,7 +11,7 @@ import msgspec
 from stackhand.aws.errors import diagnose, expired, message_of, transient
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import cluster as inventory
+from stackhand.release import cluster as clusters
 from stackhand.release import manifest as manifests
 from stackhand.release import rollback_plan
 from stackhand.release import rollout as rollouts
@@ -20,9 +20,9 @@ from stackhand.release.manifest import Manifest, Part
 from stackhand.release.migration import require_way_back
 from stackhand.release.prepare import ANSWER_ONLY
 from stackhand.release.probe import Probe
-from stackhand.release.rollback_plan import Plan, short
+from stackhand.release.rollback_plan import Plan
 from stackhand.release.rollout import Rollout
-from stackhand.release.target import Context, Service, target_of
+from stackhand.release.target import Context, Service, short, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, Order, Verdict
 
 
@@ -35,14 +35,14 @@ def prepare(context: Context, good: Manifest) -> Manifest:
     _require_good(context, good)
     require_way_back(context.releases, good)
     target = target_of(good)
-    cluster = inventory.inventory_of(context, target)
-    running = {name: cluster.primary(target.services[name].service) for name in good.services}
+    inventory = clusters.inventory_of(context, target)
+    running = {name: inventory.primary(target.services[name].service) for name in good.services}
     same = [name for name, part in good.services.items() if _runs(part, running[name])]
-    _require_services(context, good, cluster)
+    _require_services(context, good, inventory)
     _require_pullable(context, good, [name for name in good.services if name not in same])
     parts = {name: _part(context, part, running[name], same=name in same) for name, part in good.services.items()}
-    extra = cluster.others(target)
-    for line in [*kept(good, extra), cluster.note]:
+    extra = inventory.others(target)
+    for line in [*kept(good, extra), inventory.note]:
         if line:
             context.note(line)
     return _again(good, parts, extra)
@@ -50,8 +50,8 @@ def prepare(context: Context, good: Manifest) -> Manifest:
 
 def kept(good: Manifest, extra: dict[str, str]) -> list[str]:
     """Return a line for each service of the cluster that a release does not have."""
-    short = {name: definition.rpartition("/")[2] for name, definition in extra.items()}
-    return [f"{name}: {good.commit[:12]} does not have it; it stays on {short[name]}" for name in extra]
+    commit = good.commit[:12]
+    return [f"{name}: {commit} does not have it; it stays on {short(each)}" for name, each in extra.items()]
 
 
 def _require_good(context: Context, good: Manifest) -> None:
@@ -64,15 +64,15 @@ def _require_good(context: Context, good: Manifest) -> None:
         )
 
 
-def _require_services(context: Context, good: Manifest, cluster: Inventory) -> None:
+def _require_services(context: Context, good: Manifest, inventory: Inventory) -> None:
     """Refuse to return to a release whose services do not exist or run no tasks; all of them return, or none."""
     target = target_of(good)
-    if missing := cluster.missing(target):
-        others = ", ".join(cluster.services) or "none"
+    if missing := inventory.missing(target):
+        others = ", ".join(inventory.services) or "none"
         lines = [f"{name}: the cluster {target.cluster} no longer has the service" for name in missing]
         raise _lacks(context, good, [*lines, f"the cluster has: {others}"])
     definitions = {name: part.task_definition for name, part in good.services.items()}
-    inventory.require_tasks(context, target, cluster, definitions)
+    clusters.require_tasks(context, target, inventory, definitions)
 
 
 def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) -> None:
@@ -232,19 +232,17 @@ def probe_of(context: Context, manifest: Manifest) -> Probe:
 def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool:
     """Whether somebody else has deployed a service meanwhile: then it is theirs, and stays as it is."""
     target, part = target_of(manifest), manifest.services[name]
-    service = target.services[name].service
-    found = context.retry(lambda: inventory.describe(context.ecs, target.cluster, [service]))
-    primary = inventory.snapshot(found.get(service), 0).primary
+    primary = clusters.of(context, target).service(target.services[name].service).primary
     ours = {wanted, part.task_definition, part.previous, *(definition for _, definition in part.before)}
     if primary is None or primary.task_definition in ours:
         return False
-    context.note(f"{name} is left alone: somebody else rolls out {primary.task_definition.rpartition('/')[2]}")
+    context.note(f"{name} is left alone: somebody else rolls out {short(primary.task_definition)}")
     return True
 
 
 def _return(context: Context, rollout: Rollout, name: str, service: Service, wanted: str) -> None:
     """Have one service return, unless ECS has had it do so already."""
-    primary = inventory.snapshot(rollout.ask(service.service), 0).primary
+    primary = rollout.ask(service.service).primary
     if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:
         return
     if primary and primary.task_definition == wanted and primary.rollout == IN_PROGRESS:

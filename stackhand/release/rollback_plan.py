@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
-from stackhand.release import cluster as inventory
+from stackhand.release import cluster
 from stackhand.release.cluster import Inventory
 from stackhand.release.manifest import Manifest
 from stackhand.release.registry import MISSING
-from stackhand.release.target import Context, Service, target_of
+from stackhand.release.target import Context, Service, short, target_of
 
 
 @dataclass
@@ -36,34 +36,29 @@ class Plan:
 
 def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
     """Decide what goes where: the good release's services to its definitions, others to what they ran before."""
-    found, cluster = Plan(), inventory.inventory_of(context, target_of(manifest), target_of(good))
-    _plan_good(context, found, cluster, manifest, good)
+    found, inventory = Plan(), cluster.inventory_of(context, target_of(manifest), target_of(good))
+    _plan_good(context, found, inventory, manifest, good)
     for name in manifest.services:
         if name not in good.services:
             _plan_added(context, found, manifest, good, name)
     known = {**target_of(manifest).services, **target_of(good).services}
     ours = {each.service for each in known.values()}
-    others = {service for service in cluster.services if service not in ours}
+    others = {service for service in inventory.services if service not in ours}
     for service in sorted(others):
-        primary = cluster.primary(service)
+        primary = inventory.primary(service)
         found.extra[service] = primary.task_definition if primary else ""
         found.lines.append(f"{service}: {good.commit[:12]} does not have it; it stays on {short(found.extra[service])}")
-    idle = cluster.idle(target_of(good))
-    found.lines += [*inventory.wanting_none(context.environment, target_of(good), idle)]
-    found.lines += [cluster.note] * bool(cluster.note)
+    idle = inventory.idle(target_of(good))
+    found.lines += [*cluster.wanting_none(context.environment, target_of(good), idle)]
+    found.lines += [inventory.note] * bool(inventory.note)
     return found
 
 
-def short(definition: str) -> str:
-    """Return a task definition as family and revision."""
-    return definition.rpartition("/")[2]
-
-
-def _plan_good(context: Context, found: Plan, cluster: Inventory, manifest: Manifest, good: Manifest) -> None:
+def _plan_good(context: Context, found: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
     """Plan for the services of the good release: each must exist, and must be able to start."""
     target, checked = target_of(good), []
     for name, part in good.services.items():
-        primary = cluster.primary(target.services[name].service)
+        primary = inventory.primary(target.services[name].service)
         if primary is None:
             found.problems.append(f"{name}: the cluster {target.cluster} no longer has the service")
         elif name in manifest.services:
@@ -125,7 +120,7 @@ def _definition(context: Context, name: str, arn: str) -> list[str]:
     except Exception as error:
         if code_of(error) != UNKNOWN_DEFINITION:
             raise
-        return [f"{name}: ECS no longer has the task definition {arn.rpartition('/')[2]}"]
+        return [f"{name}: ECS no longer has the task definition {short(arn)}"]
     return []
 
 

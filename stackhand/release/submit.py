@@ -73,7 +73,7 @@ def _taken(context: Context, rollout: Rollout, name: str, service: str, part: Pa
 
     One that was on it before, and has completed, may as well never have been ordered.
     """
-    found = cluster.snapshot(rollout.ask(service), 0)
+    found = rollout.ask(service)
     primary = found.primary
     if primary is None or primary.task_definition != part.task_definition:
         return None

@@ -238,6 +238,11 @@ class Context:
         lease.require(self.store, self.token)
 
 
+def short(arn: str) -> str:
+    """Return a task definition as family and revision, or another ARN as its last part."""
+    return arn.rpartition("/")[2]
+
+
 def target_of(manifest: Manifest) -> Target:
     """Return where a release went."""
     return parse(manifest.target)

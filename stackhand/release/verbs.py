@@ -22,6 +22,7 @@ from stackhand.project.environments import Environment
 from stackhand.project.state import State
 from stackhand.release import plan as release_plan
 from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.target import short
 
 
 def bootstrap(*, environment: str) -> None:
@@ -273,7 +274,7 @@ def _interrupted(environment: str) -> Failure:
 
 def _ordered(manifest: Manifest) -> list[str]:
     return [
-        f"{name}: {each.task_definition.rpartition('/')[2]} ordered at {each.ordered}"
+        f"{name}: {short(each.task_definition)} ordered at {each.ordered}"
         for name, each in manifest.services.items()
         if each.deployment
     ]
@@ -284,6 +285,6 @@ def say_release(report: dict[str, Any]) -> None:
     what = "runs already" if not report.get("changed") else "is back" if report["kind"] == "rollback" else "is deployed"
     console.say(f"\n{report['commit'][:12]} {what} in {report['environment']}, at {report['url']}")
     for name, each in report["services"].items():
-        console.say(f"  {name}  {each['task_definition'].rpartition('/')[2]}  {each['image']}")
+        console.say(f"  {name}  {short(each['task_definition'])}  {each['image']}")
     for name, definition in report.get("extra", {}).items():
-        console.say(f"  {name}  {definition.rpartition('/')[2]}  stays: {report['commit'][:12]} does not have it")
+        console.say(f"  {name}  {short(definition)}  stays: {report['commit'][:12]} does not have it")

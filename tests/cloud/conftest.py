@@ -157,7 +157,7 @@ def cloud(moto: str, network: tuple[str, str], tick: float, monkeypatch: pytest.
 def held(cloud: Cloud) -> Cloud:
     """An environment whose lease is ours, and whose bucket fails when a test says so."""
     cloud.context.store = Troubled(cloud.environment)
-    holder = lease.Holder(cloud.context.store)
+    holder = lease.LeaseClient(cloud.context.store)
     cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
     return cloud
 

@@ -20,7 +20,7 @@ from tests.cloud.test_stages import release
 def released(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     """The first release to the environment."""
     monkeypatch.setattr(environments, "load", lambda _name: cloud.environment)
-    holder = lease.Holder(cloud.context.store)
+    holder = lease.LeaseClient(cloud.context.store)
     cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
     found = release(cloud, "first")
     holder.give_back()
@@ -104,7 +104,7 @@ def test_unlock_tells_whose_the_lease_is_and_takes_it(
 ) -> None:
     status.unlock(environment="staging", yes=True)
     assert capsys.readouterr().out == "Nobody deploys to staging.\n"
-    lease.Holder(cloud.context.store).take("ann", "c0ffee", "", 0.0, lambda _: None)
+    lease.LeaseClient(cloud.context.store).take("ann", "c0ffee", "", 0.0, lambda _: None)
     with pytest.raises(Failure) as found:
         status.unlock(environment="staging", yes=False)
     assert found.value.code == ExitCode.USAGE

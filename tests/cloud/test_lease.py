@@ -17,7 +17,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.bucket import Store
 from stackhand.project import environments
 from stackhand.release import acquire, heartbeat, lease
-from stackhand.release.lease import LASTS, Holder
+from stackhand.release.lease import LASTS, LeaseClient
 from tests.checkout import eventually
 from tests.cloud.conftest import Cloud
 
@@ -37,8 +37,8 @@ def calendar() -> Calendar:
     return Calendar()
 
 
-def holder(cloud: Cloud, calendar: Calendar) -> Holder:
-    return Holder(cloud.context.store, lambda: calendar.now, calendar.sleep)
+def holder(cloud: Cloud, calendar: Calendar) -> LeaseClient:
+    return LeaseClient(cloud.context.store, lambda: calendar.now, calendar.sleep)
 
 
 class Lossy(Store):
@@ -54,7 +54,7 @@ class Lossy(Store):
         return found
 
 
-def take(holder: Holder, patience: float = 0.0, owner: str = "ann", said: list[str] | None = None) -> lease.Lease:
+def take(holder: LeaseClient, patience: float = 0.0, owner: str = "ann", said: list[str] | None = None) -> lease.Lease:
     waiting = (said if said is not None else []).append
     return holder.take(owner, "c0ffee", "https://ci.example.org/1", patience, waiting)
 
@@ -114,14 +114,14 @@ def test_of_ten_who_come_at_once_one_gets_it(cloud: Cloud, calendar: Calendar) -
 
 
 def test_a_lease_that_s3_wrote_without_saying_so_is_ours(cloud: Cloud, calendar: Calendar) -> None:
-    one = Holder(Lossy(cloud.environment), lambda: calendar.now, calendar.sleep)
+    one = LeaseClient(Lossy(cloud.environment), lambda: calendar.now, calendar.sleep)
     assert take(one).owner == "ann"
     assert one.renew()
 
 
 def test_a_renewal_that_s3_wrote_without_saying_so_counts_and_is_given_back(cloud: Cloud, calendar: Calendar) -> None:
     store = Lossy(cloud.environment)
-    one = Holder(store, lambda: calendar.now, calendar.sleep)
+    one = LeaseClient(store, lambda: calendar.now, calendar.sleep)
     take(one)
     for _ in range(2):
         calendar.sleep(LASTS - 1)

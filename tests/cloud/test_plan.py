@@ -26,7 +26,7 @@ OF_TERRAFORM = {"s3:GetObject", "s3:ListBucket", "ec2:DescribeAvailabilityZones"
 @pytest.fixture
 def head(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> str:
     """The commit that is checked out, and released."""
-    holder = lease.Holder(cloud.context.store)
+    holder = lease.LeaseClient(cloud.context.store)
     cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
     monkeypatch.setattr(source, "choose", lambda **_: source.Source("first"))
     release(cloud, "first")

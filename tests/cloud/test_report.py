@@ -10,7 +10,7 @@ import pytest
 from stackhand.aws.waiting import Clock
 from stackhand.project.probes import Question, Questions
 from stackhand.release import cluster, report
-from stackhand.release.cluster import Stopped
+from stackhand.release.cluster import StoppedTask
 from stackhand.release.probe import Answer, Probe
 from stackhand.release.verdict import Order
 
@@ -36,17 +36,17 @@ ESSENTIAL = "Essential container in task exited"
     ],
 )
 def test_the_hint_names_the_one_thing_to_look_at(reason: str, code: int | None, hint: str) -> None:
-    found = report.hint([Stopped("1", "", reason, (("api", code, ""),))], [])
+    found = report.hint([StoppedTask("1", "", reason, (("api", code, ""),))], [])
     assert found.startswith(hint)
     assert bool(found) == bool(hint)
 
 
 def test_only_tasks_of_this_deployment_are_told_of() -> None:
     order = Order("ecs-svc/2", "td/api:8")
-    assert cluster.is_of({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
-    assert not cluster.is_of({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
-    assert cluster.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
-    assert not cluster.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
+    assert cluster.started_for({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
+    assert not cluster.started_for({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
+    assert cluster.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
+    assert not cluster.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
 
 
 @dataclass
