@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from stackhand import redaction
 from stackhand.aws import errors
@@ -176,16 +178,46 @@ EXACT = timedelta(seconds=2)
 """What a header that tells whole seconds, and the way it takes, cannot tell from nothing."""
 
 
+Content = TypeVar("Content")
+
+
 class Conflict(Exception):  # noqa: N818 - it is the very answer of a conditional write
     """Somebody else has written, or removed, the document meanwhile."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A document and the version it was read in."""
+    """A document of the bucket.
 
-    content: dict[str, Any]
+    Args:
+        address: `s3://BUCKET/KEY`.
+        body: its JSON.
+        etag: the version that was read.
+    """
+
+    address: str
+    body: bytes
     etag: str
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its fields, whatever they are."""
+        return self.to(dict[str, Any])
+
+    def to(self, kind: type[Content]) -> Content:
+        """Return it as a type; fields that the type does not know are ignored.
+
+        Raises:
+            Failure: something else wrote it.
+        """
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Failure(
+                f"{self.address} is not as this version of Stackhand writes it.",
+                evidence=[str(error), "a newer version or another program may have written it"],
+                next=f"aws s3 cp {self.address} - shows it; update Stackhand, or restore the version before",
+            ) from error
 
 
 class Store:
@@ -228,7 +260,7 @@ class Store:
 
     def _get(self, key: str) -> Document:
         found = self.s3.get_object(Bucket=self.bucket, Key=key)
-        return Document(json.loads(found["Body"].read()), str(found["ETag"]))
+        return Document(f"s3://{self.bucket}/{key}", found["Body"].read(), str(found["ETag"]))
 
     def write(self, key: str, content: Mapping[str, Any], *, etag: str | None = None, new: bool = False) -> str:
         """Write a document, and return its version.
@@ -255,7 +287,7 @@ class Store:
             conflict = Conflict(key)
             conflict.__cause__ = error
         found = self.read(key)  # S3 may have taken an earlier attempt whose answer was lost
-        if found and found.content == json.loads(body):
+        if found and found.body == body:
             return found.etag
         raise conflict
 

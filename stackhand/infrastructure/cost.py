@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 
-class Line(msgspec.Struct, frozen=True):
+class CostLine(msgspec.Struct, frozen=True):
     """One part of the bill: what, how many of it, and dollars a month; None where we know no price."""
 
     name: str
@@ -19,7 +19,7 @@ class Line(msgspec.Struct, frozen=True):
 class Cost(msgspec.Struct, frozen=True):
     """The parts of the bill, the dearest first."""
 
-    lines: list[Line]
+    lines: list[CostLine]
 
     @property
     def month(self) -> float:
@@ -60,7 +60,7 @@ def estimate(plan: Mapping[str, Any]) -> Cost:
     return Cost(sorted(lines, key=lambda line: -(line.month or 0.0)))
 
 
-def _lines(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[Line]:
+def _lines(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
     yield from _tasks(found)
     yield from _databases(found.get("aws_db_instance", []))
     yield from _caches(found.get("aws_elasticache_replication_group", []))
@@ -77,10 +77,10 @@ def _lines(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[Line]:
         ("names inside the network", "aws_service_discovery_private_dns_namespace", ZONE_MONTH),
     ):
         number = len(found.get(kind, []))
-        yield Line(name, number, number * price)
+        yield CostLine(name, number, number * price)
 
 
-def _tasks(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[Line]:
+def _tasks(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
     """Each service at its lower bound; the first task on demand, the others on Spot as far as that is wanted."""
     sizes = {each["_index"]: each for each in found.get("aws_ecs_task_definition", [])}
     services = {each["_index"]: each for each in found.get("aws_ecs_service", [])}
@@ -93,25 +93,27 @@ def _tasks(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[Line]:
         weights = {each["capacity_provider"]: each for each in services[name].get("capacity_provider_strategy") or []}
         spot = (weights.get("FARGATE_SPOT") or {}).get("weight", 0) / 100
         paid = min(number, 1) + max(0, number - 1) * (1 - spot * (1 - SPOT_SHARE))
-        yield Line(f"tasks of {name}", number, hour * paid * HOURS)
+        yield CostLine(f"tasks of {name}", number, hour * paid * HOURS)
 
 
-def _databases(found: list[dict[str, Any]]) -> Iterator[Line]:
+def _databases(found: list[dict[str, Any]]) -> Iterator[CostLine]:
     for each in found:
         copies, hour = 2 if each.get("multi_az") else 1, NODE_HOUR.get(each["instance_class"])
         name = f"{each['_index']} on {each['instance_class']}"
         storage = float(each["allocated_storage"]) * GP3_GB_MONTH
-        yield Line(name, copies, None if hour is None else copies * (hour * HOURS + storage))
+        yield CostLine(name, copies, None if hour is None else copies * (hour * HOURS + storage))
 
 
-def _caches(found: list[dict[str, Any]]) -> Iterator[Line]:
+def _caches(found: list[dict[str, Any]]) -> Iterator[CostLine]:
     for each in found:
         nodes, hour = int(each.get("num_cache_clusters") or 1), NODE_HOUR.get(each["node_type"])
-        yield Line(f"{each['_index']} on {each['node_type']}", nodes, None if hour is None else nodes * hour * HOURS)
+        yield CostLine(
+            f"{each['_index']} on {each['node_type']}", nodes, None if hour is None else nodes * hour * HOURS
+        )
 
 
-def _hourly(name: str, number: int, price: float) -> Line:
-    return Line(name, number, number * price * HOURS)
+def _hourly(name: str, number: int, price: float) -> CostLine:
+    return CostLine(name, number, number * price * HOURS)
 
 
 HOURS = 730

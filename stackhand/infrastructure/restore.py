@@ -14,7 +14,7 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, rds
 from stackhand.infrastructure.bucket import Store
-from stackhand.infrastructure.rds import Snapshot
+from stackhand.infrastructure.rds import DatabaseSnapshot
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
@@ -147,7 +147,7 @@ def require_user(environment: Environment, planned: Mapping[str, Any], restored:
             )
 
 
-def _require_fit(environment: Environment, stack: Stack, service: str, snapshot: Snapshot) -> None:
+def _require_fit(environment: Environment, stack: Stack, service: str, snapshot: DatabaseSnapshot) -> None:
     """Refuse a snapshot that cannot become the database that terraform/database.tf describes.
 
     RDS cannot make storage smaller, and each later plan would replace a database that is not encrypted.
@@ -179,7 +179,7 @@ def _require_fit(environment: Environment, stack: Stack, service: str, snapshot:
         )
 
 
-def _automated(environment: Environment, snapshot: Snapshot) -> Failure:
+def _automated(environment: Environment, snapshot: DatabaseSnapshot) -> Failure:
     copy = f"{snapshot.database}-{snapshot.name.rpartition(':')[2]}-copy"
     return Failure(
         f"The snapshot {snapshot.name} is automated, and may go with the database it was taken of.",
@@ -257,7 +257,7 @@ def require_finished(store: Store, chosen: Sequence[str]) -> None:
     document = store.read(KEY)
     if document is None:
         return
-    found = msgspec.convert(document.content, UnfinishedRestore)
+    found = document.to(UnfinishedRestore)
     there = {service: _database(store.environment, service) for service in found.snapshots if service not in chosen}
     missing = [service for service, each in there.items() if not _complete(found, service, each)]
     if missing:

@@ -26,7 +26,7 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         arguments: of the action preflight_lease.
 
     Returns:
-        The commit, the lease's token and its keeper, and the release to go on with, if there is one.
+        The commit, the lease's token and its heartbeat, and the release to go on with, if there is one.
 
     Raises:
         Failure: there is nothing to release, or somebody else is at it.
@@ -35,26 +35,31 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
     state = str(arguments["state"])
     wanted = _source(context, arguments) if state == "released" else None
     commit = wanted.commit if wanted else ""
-    request = {
-        "environment": context.environment.name,
-        "owner": account.owner(),
-        "commit": commit or state,
-        "run": account.run_url(),
-        "patience": float(arguments["lock_wait"]),
-        "pid": os.getppid(),
-    }
-    held = heartbeat.start(request, context.say, context.clock.check)
+    held = heartbeat.start(
+        _request(context.environment.name, commit or state, float(arguments["lock_wait"])),
+        context.say,
+        context.clock.check,
+    )
     try:
         # Again, for who had the lease may have released meanwhile.
         if note := _require_newer(context, arguments, commit):
             context.note(note)
         chosen = choose(context, state, str(arguments["to"]))
     except Failure:
-        heartbeat.stop(held["keeper"])
+        heartbeat.stop(held.keeper)
         raise
-    found = chosen.to_dict() if chosen else {}
-    name = wanted.name if wanted else found.get("name", "")
-    return {"who": who, "commit": commit or found.get("commit", ""), "name": name, "lease": held, "manifest": found}
+    release = wanted or chosen
+    return {
+        "who": who,
+        "commit": release.commit if release else "",
+        "name": release.name if release else "",
+        "lease": held.to_dict(),
+        "manifest": chosen.to_dict() if chosen else {},
+    }
+
+
+def _request(environment: str, commit: str, timeout: float) -> heartbeat.Request:
+    return heartbeat.Request(environment, account.owner(), commit, account.run_url(), timeout, os.getppid())
 
 
 def _source(context: Context, arguments: dict[str, Any]) -> Source:
@@ -130,30 +135,23 @@ def _last_good(context: Context) -> Manifest:
 
 
 @contextmanager
-def alone(environment: Environment, tell: Callable[[str], None], patience: float = 0.0) -> Iterator[None]:
+def alone(environment: Environment, say: Callable[[str], None], timeout: float = 0.0) -> Iterator[None]:
     """Hold the lease of an environment that is being removed, after waiting for it so many seconds.
 
     Raises:
         Failure: somebody deploys to it.
     """
-    request = {
-        "environment": environment.name,
-        "owner": account.owner(),
-        "commit": "nothing: it is being destroyed",
-        "run": account.run_url(),
-        "patience": patience,
-        "pid": os.getppid(),
-    }
+    request = _request(environment.name, "nothing: it is being destroyed", timeout)
     try:
-        held = heartbeat.start(request, tell, lambda: None)
+        held = heartbeat.start(request, say, lambda: None)
     except Failure as failure:
         raise _busy(failure, environment.name) from failure
     try:
         yield
     finally:
-        with suppress(Failure):  # then its keeper does, or it expires
-            lease.give_back(Store(environment), held["token"])
-        heartbeat.stop(held["keeper"])
+        with suppress(Failure):  # then its heartbeat does, or it expires
+            lease.give_back(Store(environment), held.token)
+        heartbeat.stop(held.keeper)
 
 
 def _busy(failure: Failure, environment: str) -> Failure:

@@ -42,7 +42,7 @@ class ServiceState(Snapshot):
     def of(cls, service: Mapping[str, Any]) -> ServiceState:
         """Return the state in an answer of ECS."""
         deployments = service.get("deployments", [])
-        primary = next((each for each in deployments if each.get("status") == PRIMARY), {})
+        primary: Mapping[str, Any] = next((each for each in deployments if each.get("status") == PRIMARY), {})
         breaker = (service.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
         return cls(
             at=0.0,

@@ -24,7 +24,7 @@ from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
 from stackhand.project.xfields import Fargate
 from stackhand.release import attesting, git, pins, registry, source
-from stackhand.release.built import Record
+from stackhand.release.built import BuildRecord
 
 SEEN_WITHIN = 20.0
 TAIL = 8
@@ -60,7 +60,7 @@ def ensure(
     digests = registry.known(environment, release_output, commit)
     if name and name != commit:
         registry.require_free(environment, built, name, commit)
-    record = Record(Store(environment), commit)
+    record = BuildRecord(Store(environment), commit)
     if missing := {each: built[each]["url"] for each in built if each not in digests}:
         docker.reach()
         pinned = {} if environment.emulated else pins.read()  # a rehearsal has the images of this machine

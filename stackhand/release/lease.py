@@ -98,7 +98,7 @@ class LeaseClient:
             if held and self._ours(found):
                 return held
             if held is None or held.expired(self.now()):
-                if self._write(self._new(owner, commit, run), found):
+                if self._write(self._new(owner, commit, run), found.etag if found else None):
                     assert self.lease is not None  # noqa: S101 - just written
                     return self.lease
                 continue
@@ -114,7 +114,7 @@ class LeaseClient:
         assert self.lease is not None  # noqa: S101 - taken before
         beat, expires = self._times()
         renewed = msgspec.structs.replace(self.lease, beat=beat, expires=expires)
-        return self._write(renewed, Document({}, self._etag)) or self._ours(self.store.read(KEY))
+        return self._write(renewed, self._etag) or self._ours(self.store.read(KEY))
 
     def give_back(self) -> None:
         """Give it back, unless it is not ours any more."""
@@ -138,11 +138,10 @@ class LeaseClient:
         now = self.now()
         return now.isoformat(timespec="seconds"), (now + timedelta(seconds=LASTS)).isoformat(timespec="seconds")
 
-    def _write(self, lease: Lease, found: Document | None) -> bool:
-        """Write a lease in the place of what was found; false when somebody was quicker."""
-        etag = found.etag if found else None
+    def _write(self, lease: Lease, etag: str | None) -> bool:
+        """Write a lease in the place of a version, or of none; false when somebody was quicker."""
         try:
-            self._etag = self.store.write(KEY, msgspec.to_builtins(lease), etag=etag, new=found is None)
+            self._etag = self.store.write(KEY, msgspec.to_builtins(lease), etag=etag, new=etag is None)
         except Conflict:
             return False
         self.lease = lease
@@ -194,6 +193,6 @@ def locked(held: Lease, environment: str) -> Failure:
 def _parsed(found: Document | None) -> Lease | None:
     """Return the lease in a document; none when there is none that anybody could hold."""
     try:
-        return msgspec.convert(found.content, Lease) if found else None
-    except msgspec.ValidationError:
+        return found.to(Lease) if found else None
+    except Failure:
         return None

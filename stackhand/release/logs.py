@@ -20,7 +20,7 @@ from stackhand.cli.logview import since_of, writer
 from stackhand.project import inherited
 from stackhand.release import status
 from stackhand.release.cluster import Cluster
-from stackhand.release.target import Service, Target, short
+from stackhand.release.target import ServiceTarget, Target, short
 
 TAIL = 30
 FIRST_WINDOW = 10_000
@@ -29,7 +29,7 @@ GROWTH = 6
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """One line.
 
     Args:
@@ -47,12 +47,12 @@ class Line:
     number: str = ""
 
 
-def stream(service: Service, container: str, task: str) -> str:
+def stream(service: ServiceTarget, container: str, task: str) -> str:
     """Return the log stream of a container of a task, given by ARN or id."""
     return f"{service.log_stream_prefix}/{container}/{short(task)}"
 
 
-def tail(logs: Any, service: Service, container: str, task: str, lines: int = TAIL) -> list[str]:
+def tail(logs: Any, service: ServiceTarget, container: str, task: str, lines: int = TAIL) -> list[str]:
     """Return the last lines of one container of one task; nothing when it never said any."""
     try:
         found = logs.get_log_events(
@@ -70,7 +70,7 @@ def tail(logs: Any, service: Service, container: str, task: str, lines: int = TA
     return [str(each["message"]).rstrip("\n") for each in found["events"]][-lines:]
 
 
-class Follower:
+class LogFollower:
     """Reads what one container of one task adds to its log.
 
     Args:
@@ -80,7 +80,7 @@ class Follower:
         task: ARN or id.
     """
 
-    def __init__(self, logs: Any, service: Service, container: str, task: str) -> None:
+    def __init__(self, logs: Any, service: ServiceTarget, container: str, task: str) -> None:
         self.logs, self.service = logs, service
         self.stream = stream(service, container, task)
         self.token: str | None = None
@@ -104,13 +104,13 @@ class Follower:
         return [str(each["message"]).rstrip("\n") for each in found["events"]]
 
 
-def last(logs: Any, name: str, service: Service, start: int, lines: int) -> list[Line]:
+def last(logs: Any, name: str, service: ServiceTarget, start: int, lines: int) -> list[LogLine]:
     """Return the last lines of all tasks of a service, none older than `start`.
 
     It goes back from now in windows, so that a service which says a lot is not read from its beginning; no more than a
     page and what is returned is kept at a time.
     """
-    found: list[Line] = []
+    found: list[LogLine] = []
     begin, end, width = int(time.time() * 1000) - FIRST_WINDOW, None, FIRST_WINDOW
     while lines > 0:
         begin = max(begin, start)
@@ -125,7 +125,7 @@ def last(logs: Any, name: str, service: Service, start: int, lines: int) -> list
     return found
 
 
-def since(logs: Any, name: str, service: Service, start: int, end: int | None = None) -> Iterator[Line]:
+def since(logs: Any, name: str, service: ServiceTarget, start: int, end: int | None = None) -> Iterator[LogLine]:
     """Yield the lines of all tasks of a service from a time on, in CloudWatch's order, page by page."""
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=service.log_group,
@@ -136,10 +136,12 @@ def since(logs: Any, name: str, service: Service, start: int, end: int | None = 
     for page in pages:
         for each in page.get("events", []):
             task = str(each.get("logStreamName", "")).rpartition("/")[2]
-            yield Line(int(each["timestamp"]), name, task, str(each["message"]).rstrip("\n"), str(each.get("eventId")))
+            yield LogLine(
+                int(each["timestamp"]), name, task, str(each["message"]).rstrip("\n"), str(each.get("eventId"))
+            )
 
 
-def together(parts: Iterable[Iterable[Line]]) -> list[Line]:
+def together(parts: Iterable[Iterable[LogLine]]) -> list[LogLine]:
     """Return the lines of several services in the order of their times."""
     return sorted((line for part in parts for line in part), key=lambda line: line.at)
 
@@ -179,9 +181,9 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
 
 def _follow(
     cloudwatch: Any,
-    chosen: Mapping[str, Service],
+    chosen: Mapping[str, ServiceTarget],
     begin: int,
-    before: Mapping[str, list[Line]],
+    before: Mapping[str, list[LogLine]],
     write: Callable[[str, str], None],
 ) -> None:
     """Write what is added, until somebody interrupts us.
@@ -210,19 +212,19 @@ def _follow(
         shown = {_key(line) for line in found} or shown
 
 
-def _key(line: Line) -> str:
+def _key(line: LogLine) -> str:
     return f"{line.service} {line.number or line}"
 
 
-def _last(cloudwatch: Any, name: str, service: Service, start: int, lines: int) -> list[Line]:
+def _last(cloudwatch: Any, name: str, service: ServiceTarget, start: int, lines: int) -> list[LogLine]:
     return _read(name, lambda: last(cloudwatch, name, service, start, lines))
 
 
-def _since(cloudwatch: Any, name: str, service: Service, start: int) -> list[Line]:
+def _since(cloudwatch: Any, name: str, service: ServiceTarget, start: int) -> list[LogLine]:
     return _read(name, lambda: list(since(cloudwatch, name, service, start)))
 
 
-def _read(name: str, read: Callable[[], list[Line]]) -> list[Line]:
+def _read(name: str, read: Callable[[], list[LogLine]]) -> list[LogLine]:
     try:
         return read()
     except Exception as error:

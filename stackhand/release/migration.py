@@ -18,7 +18,7 @@ from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import logs
 from stackhand.release.manifest import Manifest, Releases
-from stackhand.release.target import Context, Service, Target, target_of
+from stackhand.release.target import Context, ServiceTarget, Target, target_of
 from stackhand.release.verdict import Verdict
 
 POLL = 1.0
@@ -66,7 +66,7 @@ class Migration:
         """
         service = self.target.services[self.name]
         task = self._start(service, task_definition, started_by)
-        follower = logs.Follower(self.cloudwatch, service, service.container, task)
+        follower = logs.LogFollower(self.cloudwatch, service, service.container, task)
         said: list[str] = []
         try:
             found = self._wait(task, follower, said)
@@ -79,7 +79,7 @@ class Migration:
         self._judge(found, service, said)
         return said
 
-    def _start(self, service: Service, task_definition: str, started_by: str) -> str:
+    def _start(self, service: ServiceTarget, task_definition: str, started_by: str) -> str:
         words: dict[str, Any] = {
             "cluster": self.target.cluster,
             "taskDefinition": task_definition,
@@ -140,7 +140,7 @@ class Migration:
             for each in found
         ]
 
-    def _wait(self, task: str, follower: logs.Follower, said: list[str]) -> dict[str, Any]:
+    def _wait(self, task: str, follower: logs.LogFollower, said: list[str]) -> dict[str, Any]:
         began = self.clock.now()
         deadline = began + self.timeout
         while True:
@@ -167,7 +167,7 @@ class Migration:
             raise
         return dict(answer["tasks"][0]) if answer.get("tasks") else {}
 
-    def _rest(self, follower: logs.Follower, said: list[str]) -> None:
+    def _rest(self, follower: logs.LogFollower, said: list[str]) -> None:
         """CloudWatch shows a line some seconds after it was written: wait for those of a task that failed."""
         deadline = self.clock.now() + LOG_COMES_WITHIN
         quiet = 0
@@ -177,7 +177,7 @@ class Migration:
             said += follower.new_lines()
             quiet = quiet + 1 if len(said) == before else 0
 
-    def _judge(self, found: dict[str, Any], service: Service, said: list[str]) -> None:
+    def _judge(self, found: dict[str, Any], service: ServiceTarget, said: list[str]) -> None:
         code = _exit_code(found, service.container)
         if code == 0:
             return

@@ -12,8 +12,8 @@ from stackhand.cli.failure import Failure
 from stackhand.infrastructure.plan import SHOWN
 from stackhand.release import images, prepare, registry, source, status, target
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
-from stackhand.release.manifest import Manifest, Migration
-from stackhand.release.target import Context, Service, Target, target_of
+from stackhand.release.manifest import KnownMigration, Manifest
+from stackhand.release.target import Context, ServiceTarget, Target, target_of
 
 UNBUILT = "(still to be built)"
 UNKNOWN = "migrations: not known: x-aws.migrate applies them, and there are no files here that would name them"
@@ -63,7 +63,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     return [f"a release of {found['commit'][:12]} over {(found['running'] or 'nothing')[:12]}:", *told]
 
 
-def _service(context: Context, name: str, service: Service, state: ServiceState, commit: str) -> dict[str, Any]:
+def _service(context: Context, name: str, service: ServiceTarget, state: ServiceState, commit: str) -> dict[str, Any]:
     """Return what would change in one service; nothing, when it runs already what would be released."""
     digest = registry.digest_of(context.environment, service, commit)
     digests = {name: digest} if digest else {name: "sha256:" + UNBUILT}
@@ -94,7 +94,7 @@ def _running(context: Context, where: Target) -> dict[str, ServiceState]:
         raise
 
 
-def _pending(where: Target, folder: Path, current: Manifest | None) -> list[Migration] | None:
+def _pending(where: Target, folder: Path, current: Manifest | None) -> list[KnownMigration] | None:
     """Return the migrations that no release has; nothing when a tool keeps them whose files we do not know.
 
     That tool is not asked: it would have to run, and what it does then is for it to decide.

@@ -11,9 +11,8 @@ from stackhand.aws import parameters
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure, message_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
-from stackhand.release import cluster
-from stackhand.release.cluster import Cluster
-from stackhand.release.target import Service, Target
+from stackhand.release.cluster import Cluster, scale_up, wanting_none
+from stackhand.release.target import ServiceTarget, Target
 
 TASKS = "ecs-tasks.amazonaws.com"
 
@@ -43,7 +42,7 @@ class Preflight:
             raise Failure(
                 f"{name} is not ready for a release; nothing was written.",
                 evidence=problems,
-                next=f"{cluster.scale_up(self.target, self.idle)}; then ./inv deploy -e {name}"
+                next=f"{scale_up(self.target, self.idle)}; then ./inv deploy -e {name}"
                 if len(problems) == len(self.idle)
                 else f"./inv plan -e {name} shows what terraform/ would mend",
                 code=ExitCode.PREFLIGHT,
@@ -77,7 +76,7 @@ class Preflight:
         )
         if inventory:
             self.idle = inventory.idle(self.target)
-            yield from cluster.wanting_none(self.environment, self.target, self.idle)
+            yield from wanting_none(self.environment, self.target, self.idle)
             extra = inventory.others(self.target)
             self.notes += [f"{name} is in the cluster, and not of this release: it stays as it is" for name in extra]
             self.notes += [inventory.note] * bool(inventory.note)
@@ -178,7 +177,7 @@ class Preflight:
             raise failure(f"The {what} cannot be checked", error, ExitCode.PREFLIGHT) from error
 
 
-def problems(ec2: Any, services: Mapping[str, Service]) -> Iterator[str]:
+def problems(ec2: Any, services: Mapping[str, ServiceTarget]) -> Iterator[str]:
     """Yield what would keep tasks from starting: what was deleted, and subnets without a way to AWS."""
     subnets = _users(services, "subnets")
     routed, groups = egress(ec2, [*subnets]), _users(services, "security_groups")
@@ -216,7 +215,7 @@ def _groups(ec2: Any, groups: Sequence[str]) -> frozenset[str]:
     return frozenset(each["GroupId"] for each in found)
 
 
-def _users(services: Mapping[str, Service], field: str) -> dict[str, list[str]]:
+def _users(services: Mapping[str, ServiceTarget], field: str) -> dict[str, list[str]]:
     """Return which services use each subnet or security group."""
     found: dict[str, list[str]] = {}
     for name, service in services.items():

@@ -20,8 +20,8 @@ from stackhand.infrastructure import account
 from stackhand.release import built, git, source
 from stackhand.release import manifest as manifests
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
-from stackhand.release.manifest import Manifest, Migration, Part
-from stackhand.release.target import Context, Service, Target
+from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
+from stackhand.release.target import Context, ServiceTarget, Target
 from stackhand.release.verdict import COMPLETED
 
 
@@ -60,7 +60,7 @@ def secrets_of(context: Context, target: Target) -> str:
     return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def migrations_of(folder: Path) -> list[Migration]:
+def migrations_of(folder: Path) -> list[KnownMigration]:
     """Return the migrations in a folder; none when there is no such folder.
 
     Raises:
@@ -74,7 +74,7 @@ def migrations_of(folder: Path) -> list[Migration]:
         found = migration_files.read(folder)
     except migration_files.MigrationError as error:
         raise Failure("The migrations are not in order.", evidence=[str(error)], next="./inv db.plan") from error
-    return [Migration(each.number, each.name, each.breaking) for each in found]
+    return [KnownMigration(each.number, each.name, each.breaking) for each in found]
 
 
 @contextmanager
@@ -105,18 +105,18 @@ def files_of(commit: str, place: str) -> Iterator[Path]:
         yield folder / place
 
 
-def _part(context: Context, state: ServiceState, wanted: dict[str, Any], container: str) -> Part:
+def _part(context: Context, state: ServiceState, wanted: dict[str, Any], container: str) -> ReleasedService:
     primary = state.primary
     image = image_of(wanted, container)
     old = primary.task_definition if primary else ""
     if primary and not differences(running(context.ecs, old), wanted):
-        return Part(old, image, same=primary.rollout == COMPLETED, previous=old)
+        return ReleasedService(old, image, same=primary.rollout == COMPLETED, previous=old)
     try:
         answer = context.retry(lambda: context.ecs.register_task_definition(**wanted))
     except Exception as error:
         context.clock.check()  # an interrupt ends the retries
         raise failure(f"The task definition {wanted.get('family')} cannot be registered", error) from error
-    return Part(str(answer["taskDefinition"]["taskDefinitionArn"]), image, previous=old)
+    return ReleasedService(str(answer["taskDefinition"]["taskDefinitionArn"]), image, previous=old)
 
 
 def running(ecs: Any, arn: str) -> dict[str, Any]:
@@ -158,7 +158,7 @@ PAIRS = {"environment": "value", "secrets": "valueFrom"}
 """Lists of names and values, which ECS gives back in an order of its own."""
 
 
-def render(name: str, service: Service, digests: Mapping[str, str]) -> dict[str, Any]:
+def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> dict[str, Any]:
     """Return the arguments of RegisterTaskDefinition with the image by its digest.
 
     Raises:

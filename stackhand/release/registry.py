@@ -15,7 +15,7 @@ from stackhand.aws.errors import code_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.release.source import COMMIT, Source, clean
-from stackhand.release.target import Service, Target
+from stackhand.release.target import ServiceTarget, Target
 
 
 def require_free(environment: Environment, built: Mapping[str, Mapping[str, str]], name: str, commit: str) -> None:
@@ -86,7 +86,7 @@ def digest_in(environment: Environment, repository: str, tag: str, patience: flo
 MISSING = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})
 
 
-def digest_of(environment: Environment, service: Service, commit: str) -> str:
+def digest_of(environment: Environment, service: ServiceTarget, commit: str) -> str:
     """Return the digest of a commit's image; nothing when ECR does not have it, or nobody builds it."""
     if service.repository is None:
         return ""
@@ -136,7 +136,7 @@ def settle(environment: Environment, target: Target | None, source: Source, *, u
     return source
 
 
-def _require_present(environment: Environment, built: Mapping[str, Service], source: Source) -> None:
+def _require_present(environment: Environment, built: Mapping[str, ServiceTarget], source: Source) -> None:
     """Refuse what is not checked out, unless all its images are there."""
     tag = source.name or source.commit
     missing = [name for name, service in built.items() if not digest_of(environment, service, tag)]

@@ -17,14 +17,14 @@ from stackhand.release import logs
 from stackhand.release.cluster import Cluster, StoppedTask
 from stackhand.release.manifest import Manifest
 from stackhand.release.rollout import Rolling
-from stackhand.release.target import Context, Service, Target, Targets, short
+from stackhand.release.target import Context, ServiceTarget, Target, Targets, short
 from stackhand.release.verdict import Verdict
 
 EVENTS = 5
 
 
 @dataclass
-class Part:
+class FailedService:
     """What there is to say of one service that failed.
 
     Args:
@@ -71,10 +71,10 @@ class Collector:
         self.targets = Targets(environment.client("elbv2"), target)
         self.cloudwatch = environment.client("logs")
 
-    def collect(self, rolling: Rolling) -> Part:
+    def collect(self, rolling: Rolling) -> FailedService:
         """Return what there is to say of a service."""
         service = self.target.services[rolling.name]
-        part = Part(rolling.name, rolling.refused or _outcome(rolling))
+        part = FailedService(rolling.name, rolling.refused or _outcome(rolling))
         part.events = rolling.events()
         part.tasks = self._try(part, "stopped tasks", lambda: self._tasks(rolling)) or []
         part.health = self._try(part, "target health", lambda: self.targets.troubles(service)) or []
@@ -85,14 +85,14 @@ class Collector:
     def _tasks(self, rolling: Rolling) -> list[StoppedTask]:
         return self.cluster.stopped_tasks(rolling.service, rolling.order)
 
-    def _log(self, service: Service, tasks: Sequence[StoppedTask]) -> list[str]:
+    def _log(self, service: ServiceTarget, tasks: Sequence[StoppedTask]) -> list[str]:
         for task in tasks:
             lines = logs.tail(self.cloudwatch, service, service.container, task.id)
             if lines:
                 return lines
         return []
 
-    def _try(self, part: Part, what: str, ask: Any) -> Any:
+    def _try(self, part: FailedService, what: str, ask: Any) -> Any:
         try:
             return ask()
         except Exception as error:  # whatever AWS refuses: the report is about something else
@@ -100,7 +100,7 @@ class Collector:
             return None
 
 
-def screen(parts: Sequence[Part]) -> list[str]:
+def screen(parts: Sequence[FailedService]) -> list[str]:
     """Return several services' parts as one screen: they share the room for log lines."""
     share = logs.TAIL // max(1, len(parts))
     return [line for part in parts for line in part.lines(share)]

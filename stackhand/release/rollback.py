@@ -16,13 +16,13 @@ from stackhand.release import manifest as manifests
 from stackhand.release import rollback_plan
 from stackhand.release import rollout as rollouts
 from stackhand.release.cluster import Inventory
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.migration import require_way_back
 from stackhand.release.prepare import ANSWER_ONLY
-from stackhand.release.probe import Probe
+from stackhand.release.probe import ReleaseProbe
 from stackhand.release.rollback_plan import Plan
 from stackhand.release.rollout import Rollout
-from stackhand.release.target import Context, Service, short, target_of
+from stackhand.release.target import Context, ServiceTarget, short, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, Order, Verdict
 
 
@@ -93,16 +93,16 @@ def _lacks(context: Context, good: Manifest, lines: Sequence[str]) -> Failure:
     )
 
 
-def _runs(part: Part, primary: Deployment | None) -> bool:
+def _runs(part: ReleasedService, primary: Deployment | None) -> bool:
     return bool(primary and primary.task_definition == part.task_definition and primary.rollout == COMPLETED)
 
 
-def _part(context: Context, part: Part, primary: Deployment | None, *, same: bool) -> Part:
+def _part(context: Context, part: ReleasedService, primary: Deployment | None, *, same: bool) -> ReleasedService:
     wanted = part.task_definition if same else context.retry(lambda: active(context.ecs, part.task_definition))
-    return Part(wanted, part.image, same=same, previous=primary.task_definition if primary else "")
+    return ReleasedService(wanted, part.image, same=same, previous=primary.task_definition if primary else "")
 
 
-def _again(good: Manifest, parts: dict[str, Part], extra: dict[str, str]) -> Manifest:
+def _again(good: Manifest, parts: dict[str, ReleasedService], extra: dict[str, str]) -> Manifest:
     return msgspec.structs.replace(
         good,
         id=manifests.new_id(good.commit),
@@ -215,11 +215,11 @@ def _judge(context: Context, good: Manifest, found: Verdict, words: list[str], k
     return Returned(Verdict.ROLLED_BACK, f"{name} runs again {where}")
 
 
-def probe_of(context: Context, manifest: Manifest) -> Probe:
+def probe_of(context: Context, manifest: Manifest) -> ReleaseProbe:
     """Return the probe that a release has to pass."""
     pace = context.pace
     target = target_of(manifest)
-    return Probe(
+    return ReleaseProbe(
         target.url.rstrip("/"),
         manifest.commit,
         target.questions(),
@@ -240,7 +240,7 @@ def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool
     return True
 
 
-def _return(context: Context, rollout: Rollout, name: str, service: Service, wanted: str) -> None:
+def _return(context: Context, rollout: Rollout, name: str, service: ServiceTarget, wanted: str) -> None:
     """Have one service return, unless ECS has had it do so already."""
     primary = rollout.ask(service.service).primary
     if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:

@@ -12,7 +12,7 @@ from stackhand.release import cluster
 from stackhand.release.cluster import Inventory
 from stackhand.release.manifest import Manifest
 from stackhand.release.registry import MISSING
-from stackhand.release.target import Context, Service, short, target_of
+from stackhand.release.target import Context, ServiceTarget, short, target_of
 
 
 @dataclass
@@ -124,7 +124,7 @@ def _definition(context: Context, name: str, arn: str) -> list[str]:
     return []
 
 
-def _image(context: Context, name: str, service: Service, image: str) -> tuple[str, str]:
+def _image(context: Context, name: str, service: ServiceTarget, image: str) -> tuple[str, str]:
     """Return what is wrong with an image, or why that is not known; one of them at most."""
     question = _question(service, image)
     if question is None:
@@ -143,7 +143,7 @@ def _image(context: Context, name: str, service: Service, image: str) -> tuple[s
     return "", ""
 
 
-def _question(service: Service, image: str) -> tuple[str, dict[str, Any]] | None:
+def _question(service: ServiceTarget, image: str) -> tuple[str, dict[str, Any]] | None:
     """Return the region to ask and the arguments of DescribeImages; none for another registry than ECR."""
     address, _, digest = image.partition("@")
     if service.repository and address == service.repository.url and digest:

@@ -10,7 +10,7 @@ from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.release import cluster, report
 from stackhand.release import rollout as rollouts
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.rollback import Returned, go_back
 from stackhand.release.rollout import Rolling, Rollout
 from stackhand.release.target import Context, target_of
@@ -68,7 +68,7 @@ def rotated(manifest: Manifest, good: Manifest | None) -> bool:
     return bool(good and good.secrets != manifest.secrets)
 
 
-def _taken(context: Context, rollout: Rollout, name: str, service: str, part: Part) -> Rolling | None:
+def _taken(context: Context, rollout: Rollout, name: str, service: str, part: ReleasedService) -> Rolling | None:
     """Follow an order that ECS took, and of which the bucket was never told: its service is on our definition.
 
     One that was on it before, and has completed, may as well never have been ordered.
@@ -80,15 +80,15 @@ def _taken(context: Context, rollout: Rollout, name: str, service: str, part: Pa
     if part.previous == part.task_definition and primary.rollout != IN_PROGRESS:
         return None
     before = [(each.id, each.task_definition) for each in found.deployments if each.id != primary.id]
-    known = Part(part.task_definition, part.image, deployment=primary.id, before=before)
+    known = ReleasedService(part.task_definition, part.image, deployment=primary.id, before=before)
     return rollout.follow(name, service, _order(context, known))
 
 
-def _order(context: Context, part: Part) -> Order:
+def _order(context: Context, part: ReleasedService) -> Order:
     return Order(part.deployment, part.task_definition, tuple(part.before), returns=True, timeout=context.pace.timeout)
 
 
-def _ordered(part: Part, rolling: Rolling) -> Part:
+def _ordered(part: ReleasedService, rolling: Rolling) -> ReleasedService:
     import msgspec
 
     return msgspec.structs.replace(

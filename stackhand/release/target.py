@@ -30,7 +30,7 @@ class Repository(msgspec.Struct, frozen=True):
     url: str
 
 
-class Service(msgspec.Struct, frozen=True):
+class ServiceTarget(msgspec.Struct, frozen=True):
     """One ECS service.
 
     Args:
@@ -82,7 +82,7 @@ class Target(msgspec.Struct, frozen=True):
     url: str
     cluster: str
     architecture: str
-    services: dict[str, Service]
+    services: dict[str, ServiceTarget]
 
     def questions(self) -> Questions:
         """Return what a release is asked from outside."""
@@ -99,7 +99,7 @@ class Target(msgspec.Struct, frozen=True):
                         found.setdefault(match[1], []).append(name)
         return found
 
-    def built(self) -> dict[str, Service]:
+    def built(self) -> dict[str, ServiceTarget]:
         """Return the services whose images we build."""
         return {name: service for name, service in self.services.items() if service.repository}
 
@@ -147,7 +147,7 @@ class Targets:
         healthy = sum(each["TargetHealth"].get("State") == "healthy" for each in found)
         return f", {healthy}/{len(found)} targets healthy" if found else ""
 
-    def troubles(self, service: Service) -> list[str]:
+    def troubles(self, service: ServiceTarget) -> list[str]:
         """Return what is wrong with the tasks that are not healthy, three of them at most."""
         return [
             f"{each['Target']['Id']}:{each['Target'].get('Port', '')} {each['TargetHealth'].get('State')}: "
@@ -156,7 +156,7 @@ class Targets:
             if each["TargetHealth"].get("State") not in NO_TROUBLE
         ][:3]
 
-    def of(self, service: Service) -> list[dict[str, Any]]:
+    def of(self, service: ServiceTarget) -> list[dict[str, Any]]:
         """Return the targets of a service."""
         if not service.target_group:
             return []

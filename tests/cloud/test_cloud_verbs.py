@@ -10,7 +10,7 @@ import pytest
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import acquire, lease, logs, manifest, status, target
-from stackhand.release.manifest import Manifest, Migration, Part
+from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_rollout import CLUSTER, REGION
 from tests.cloud.test_stages import release
@@ -226,8 +226,8 @@ def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pyt
 
 
 def test_a_release_is_found_by_its_commit_too(cloud: Cloud, released: Manifest) -> None:
-    part = {"api": Part("td", "image")}
-    newer = Manifest("99", "staging", "first-again", "ann", "", services=part, migrations=[Migration(1, "a")])
+    part = {"api": ReleasedService("td", "image")}
+    newer = Manifest("99", "staging", "first-again", "ann", "", services=part, migrations=[KnownMigration(1, "a")])
     cloud.context.releases.write(newer)
     assert cloud.context.releases.named("first") == released
     assert cloud.context.releases.named("99") == newer

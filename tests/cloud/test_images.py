@@ -19,7 +19,7 @@ from stackhand.project import model
 from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
 from stackhand.release import attesting, built, images, pins, registry
-from stackhand.release.manifest import Manifest, Part, Releases
+from stackhand.release.manifest import Manifest, ReleasedService, Releases
 from tests import moto_server
 from tests.checkout import ROOT
 
@@ -175,7 +175,7 @@ def test_who_pushes_first_under_the_commit_that_is_being_built_gains_nothing(
 
 def test_an_image_that_was_released_before_there_were_records_is_still_good(environment: Environment) -> None:
     digest = push(environment, BUILT)
-    part = Part("api:1", f"localhost:1/shop/api@{digest}")
+    part = ReleasedService("api:1", f"localhost:1/shop/api@{digest}")
     good = Manifest("20261124T080000", "staging", COMMIT, "somebody", "", services={"api": part}, verdict="deployed")
     Releases(Store(environment)).write(good)
     assert ensure(environment) == {"api": digest}

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from stackhand.aws.waiting import Clock, Interrupted
@@ -164,16 +165,16 @@ def store(cloud: Cloud) -> Store:
 
 
 def test_a_playbook_that_is_killed_leaves_no_lease(store: Store, playbook: subprocess.Popen[bytes]) -> None:
-    request = {"environment": "staging", "owner": "ann", "commit": "c0ffee", "run": "", "patience": 0.0}
-    held = heartbeat.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
-    lease.require(store, held["token"])
+    request = heartbeat.Request("staging", "ann", "c0ffee", "", 0.0, playbook.pid)
+    held = heartbeat.start(request, lambda _: None, lambda: None)
+    lease.require(store, held.token)
     with pytest.raises(Failure) as found:
-        heartbeat.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
+        heartbeat.start(request, lambda _: None, lambda: None)
     assert found.value.code == ExitCode.LOCKED
     clock = Clock()
     clock.interrupted = True
     with pytest.raises(Interrupted):
-        heartbeat.start({**request, "pid": playbook.pid, "patience": 60.0}, lambda _: None, clock.check)
+        heartbeat.start(msgspec.structs.replace(request, timeout=60.0), lambda _: None, clock.check)
     playbook.kill()
     playbook.wait()
     eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)
@@ -185,7 +186,7 @@ def test_who_removes_an_environment_is_alone_there(store: Store) -> None:
     with acquire.alone(store.environment, lambda _: None):
         held = lease.current(store)
         assert held is not None
-        assert held[0].words()[0].endswith("deploying nothing: it is being destroyed")
+        assert held.lease.lines()[0].endswith("deploying nothing: it is being destroyed")
         with pytest.raises(Failure) as found, acquire.alone(store.environment, lambda _: None):
             pass
     assert (found.value.code, "nothing of it was removed" in found.value.what) == (ExitCode.LOCKED, True)

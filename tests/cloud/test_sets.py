@@ -10,7 +10,7 @@ import pytest
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import cluster, rollback, rollback_plan, status, submit, target, verbs, verification
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.preflight import Preflight
 from stackhand.release.target import Pace
 from tests.cloud.conftest import Cloud
@@ -156,7 +156,7 @@ def test_what_can_be_known_of_an_image_that_somebody_else_builds(held: Cloud) ->
         f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/hub/redis:7": "web: ECR no longer has its image hub/redis:7",
     }
     for image, expected in known.items():
-        first.services["web"] = Part(first.services["web"].task_definition, image)
+        first.services["web"] = ReleasedService(first.services["web"].task_definition, image)
         problems, notes = rollback_plan.check(held.context, first, ["web"])
         assert [*problems, *notes] == [expected]
 

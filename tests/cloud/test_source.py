@@ -12,7 +12,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import acquire, images, prepare, registry, source
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.target import target_of
 from tests.cloud.conftest import Cloud
 from tests.cloud.repository import Repository
@@ -193,7 +193,7 @@ def test_a_worktree_is_a_checkout_and_a_folder_looks_at_its_own_paths(
 def test_what_was_left_rolling_runs_too(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     first, old, new = (repository.commit(words) for words in ("one", "two", "three"))
     held.context.releases.make_current(Manifest("1", "staging", first, "ann", ""))
-    rolling = Manifest("2", "staging", new, "bob", "", services={"api": Part("api:2", "x", deployment="d")})
+    rolling = Manifest("2", "staging", new, "bob", "", services={"api": ReleasedService("api:2", "x", deployment="d")})
     held.context.releases.write(rolling.but(rolled=True))
     repository.git("checkout", "--quiet", old)
     monkeypatch.setattr(acquire.account, "check", lambda _: "me")
