@@ -18,7 +18,7 @@ from typing import Any
 from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
-from stackhand.release import scan
+from stackhand.release import registry
 
 DATABASE = "https://api.osv.dev"
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
@@ -73,13 +73,13 @@ def check(names: Iterable[str], database: str = DATABASE) -> None:
     except Unreachable as error:
         _skip(f"{database} does not answer: {error}")
         return
-    exceptions, today = {each.name: each.until for each in scan.allowed()}, datetime.now(UTC).date()
+    exceptions, today = {each.name: each.until for each in registry.allowed()}, datetime.now(UTC).date()
     bad = [each for each in found if not any(today <= exceptions.get(name, date.min) for name in each.names)]
     if bad:
         raise Failure(
             f"{len(bad)} known vulnerabilities are in the packages of the locks.",
             evidence=[_line(each, locks[each.package]) for each in bad[:SHOWN]],
-            next=f"./inv lock --upgrade; or allow one until a day in {scan.FILE}",
+            next=f"./inv lock --upgrade; or allow one until a day in {registry.FILE}",
         )
     console.say(f"no known vulnerability in {len(locks)} packages")
 

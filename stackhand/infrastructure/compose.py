@@ -1,149 +1,195 @@
-"""What AWS does otherwise with `docker-compose.yml`, or not at all: named before anything is applied."""
+"""What `docker-compose.yml` must say of the services in the cloud, checked before Terraform reads it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from stackhand.infrastructure import capabilities, hosts, mounts
-from stackhand.infrastructure.note import Note
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import differences
+from stackhand.infrastructure.references import PORTS
+from stackhand.project import model, probes, schema, settings
 from stackhand.project.composefile import FILE, read
-from stackhand.project.composekeys import AWS, UNKNOWN, Level
 from stackhand.project.model import Service, Stack
-from stackhand.project.xfields import Fargate, Managed
+from stackhand.project.schema import Setting
+from stackhand.project.xfields import Fargate, Managed, Probe
 
-STOP_WITHIN = 120
-"""The seconds that Fargate gives a task to stop, at most."""
-KEPT = frozenset({"rw", "nosuid", "nodev"})
-"""The options of a folder in memory that it has on AWS as well."""
-OF_AN_IMAGE = ("command", "entrypoint", "configs", "volumes")
-"""What sets up the container for which a managed service stands in."""
+SIZES = {
+    256: range(512, 2049, 512),
+    512: range(1024, 4097, 1024),
+    1024: range(2048, 8193, 1024),
+    2048: range(4096, 16385, 1024),
+    4096: range(8192, 30721, 1024),
+}
+"""The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
 
+FILLED = ("image", "command", "entrypoint", "working_dir", "user", "labels", "healthcheck")
+"""Where Terraform fills variables in, beside environment."""
 
-def notes(stack: Stack) -> list[Note]:
-    """Return what there is to know of the services on AWS."""
-    written = read(stack.root / FILE)
-    result = []
-    if written.get("include"):
-        result.append(Note(Level.IGNORED, "include", FILE, "the services of these files are not on AWS"))
-    for name, entry in written["services"].items():
-        result += _service(stack.services[name], stack, entry or {})
-    return result
+REQUIRED = r"\$\{(\w+):?\?"
+"""A variable that Compose insists on."""
 
 
-def refusals(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what AWS cannot run at all, with its place."""
-    for key in entry:
-        support = AWS.get(key)
-        if support and support.level is Level.REFUSED:
-            yield f"services.{name}.{key}: {support.message}"
-    if not entry.get("entrypoint"):  # with one of its own, the image's command is not run anyhow
-        for key in ("entrypoint", "command"):
-            if entry.get(key) is not None and not _words(entry[key]):
-                yield f"services.{name}.{key}: AWS cannot take away what the image has; write what runs or leave it out"
-    limit = (entry.get("ulimits") or {}).get("nofile", 0)
-    if not (_whole(limit) or (isinstance(limit, dict) and all(_whole(limit.get(key)) for key in ("soft", "hard")))):
-        yield f"services.{name}.ulimits.nofile must be a number, or have both soft and hard"
+def stack_of(root: Path) -> Stack:
+    """Return the services as they are described, whatever this machine has not been given: it runs none of them."""
+    required = re.findall(REQUIRED, (root / FILE).read_text(encoding="utf-8"))
+    values = settings.ensure(root, check=True, given=False).values
+    lacking = {key: "known in the cloud" for key in required if not values.get(key)}
+    # On AWS there are no profiles: what has x-aws runs.
+    return model.load(root, {**values, **lacking, "COMPOSE_PROFILES": "*"})
 
 
-def _words(value: Any) -> list[Any]:
-    return value.split() if isinstance(value, str) else list(value)
+def check(root: Path) -> Stack:
+    """Return the services, fit for the cloud.
+
+    Raises:
+        Failure: the file is wrong; every place is named.
+    """
+    written = read(root / FILE)
+    stack = stack_of(root)
+    services = [(stack.services[name], entry) for name, entry in written["services"].items()]
+    found = [line for service, entry in services for line in _service(service, stack, entry)]
+    found += [*_paths([service for service, _ in services]), *_probes(stack)]
+    if found:
+        raise Failure(
+            f"{FILE} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} about the cloud.",
+            evidence=found,
+            next=f"mend {FILE} (docs/architecture.md has what x-aws may say), then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    if not any(isinstance(service.aws, Fargate) for service in stack.services.values()):
+        raise Failure(f"No service of {FILE} has x-aws with a port.", code=ExitCode.PREFLIGHT)
+    return stack
 
 
-def _whole(value: Any) -> bool:
-    return re.fullmatch(r"-?\d+", str(value)) is not None
-
-
-def lines(noted: Sequence[Note]) -> list[str]:
-    """Return them as people read them: a line for each thing that is lost, one for all that is only different."""
-    ours = [each for each in noted if each.key.startswith("x-aws")]
-    theirs = [each for each in noted if each not in ours]
-    lost = sorted((each for each in theirs if each.level is Level.IGNORED), key=lambda each: (each.key, each.message))
-    output = [f"{each.subject}: {each.message}" for each in ours]
-    for (key, message), group in groupby(lost, key=lambda each: (each.key, each.message)):
-        output.append(f"{key} of {', '.join(each.subject for each in group)}: {message}")
-    other = sorted({each.key for each in theirs if each.level is Level.DIFFERS})
-    if other:
-        output.append(f"different on AWS: {', '.join(other)} (docs/operations.md)")
-    return output
-
-
-def to_list(noted: Sequence[Note]) -> list[dict[str, Any]]:
-    """Return them as the `compose` of docs/output.md."""
-    plain: list[dict[str, Any]] = msgspec.to_builtins(noted)
-    return plain
-
-
-def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
+def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterator[str]:
+    at = f"services.{service.name}"
+    if service.aws is not None and not re.fullmatch(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", service.name):
+        yield f"{at}: the name must be short, of small letters, digits and hyphens: AWS has no other"
     match service.aws:
-        case None:
-            yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, for it has no x-aws")
-        case Managed():
-            yield from _managed(service.name, service.aws, entry)
         case Fargate():
-            yield from _keys(service.name, entry)
-            yield from _values(service.name, entry)
-            yield from _hardening(service.name, service.aws, entry)
-            yield from mounts.notes(service, stack, entry)
-            yield from hosts.notes(service, stack, entry)
+            yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
+            yield from differences.refusals(service.name, written)
+            yield from _words(written, f"{at}")
+            yield from _texts(written, schema.read(stack.root / ".env.example"), at)
+            yield from _secrets(written, schema.read(stack.root / ".env.example"), f"{at}.environment")
+        case Managed():
+            yield from _managed(service.aws, f"{at}.x-aws")
+            yield from _passwords(written, schema.read(stack.root / ".env.example"), f"{at}.environment")
 
 
-def _managed(name: str, aws: Managed, entry: Mapping[str, Any]) -> Iterator[Note]:
-    """Yield what sets up the container and does not set up what stands in for it; data lies in it anyhow."""
-    stands_in = {"rds": "RDS", "elasticache": "ElastiCache"}[aws.managed]
-    keys = [key for key in OF_AN_IMAGE if entry.get(key) and (key != "volumes" or mounts.binds(entry))]
-    for key in keys:
-        yield Note(Level.IGNORED, key, name, f"{stands_in} stands in for the container, and is set up by terraform/")
+def _fargate(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[str]:
+    if service.image is None and service.build is None:
+        yield f"{at}: the service needs build or image"
+    if aws.cpu not in SIZES:
+        yield f"{at}.cpu must be one of {', '.join(map(str, SIZES))}, but it is {aws.cpu}"
+    elif aws.memory not in (sizes := SIZES[aws.cpu]):
+        allowed = f"{sizes[0]} to {sizes[-1]} in steps of {sizes.step}"
+        yield f"{at}.memory must be {allowed} with {aws.cpu} CPU units, but it is {aws.memory}"
+    if not 1 <= aws.scale.min <= aws.scale.max:
+        yield f"{at}.scale: min must be 1 or more, and max no less"
+    for name in ("cpu", "memory"):
+        if not 1 <= getattr(aws.scale, name) <= 100:  # noqa: PLR2004 - percent
+            yield f"{at}.scale.{name} must be percent, 1 to 100"
+    if aws.paths and service.health is None:
+        yield f"services.{service.name}: a service with x-aws.paths needs x-health, which the load balancer asks"
+    yield from _needs(service, aws, stack, f"{at}.needs")
 
 
-def _keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
-    for key, value in entry.items():
-        support = AWS.get(key, UNKNOWN)
-        if key.startswith("x-") or value in (None, [], {}, False) or key in {"volumes", "configs"}:
+def _needs(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[str]:
+    """Who needs a database may talk to it, and nobody else."""
+    for need in aws.needs:
+        if not isinstance(stack.services[need].aws, Managed):
+            yield f"{at}: {need} has no x-aws.managed"
+    for name, other in stack.services.items():
+        port = isinstance(other.aws, Managed) and PORTS[other.aws.managed]
+        users = [key for key, value in service.environment.items() if re.search(rf"\b{name}:{port}\b", value)]
+        if users and name not in aws.needs:
+            yield f"{at} must have {name}, which environment.{users[0]} leads to"
+
+
+def _managed(aws: Managed, at: str) -> Iterator[str]:
+    prefix = {"rds": "db.", "elasticache": "cache."}[aws.managed]
+    if not aws.instance_class.startswith(prefix):
+        yield f"{at}.class must begin with {prefix}"
+    if aws.managed == "rds" and (aws.storage or 20) < 20:  # noqa: PLR2004 - the least that RDS has
+        yield f"{at}.storage must be 20 GiB or more"
+
+
+def _words(written: dict[str, Any], at: str) -> Iterator[str]:
+    """Terraform splits a command at its spaces: it knows no quotes."""
+    migrate = written["x-aws"].get("migrate")
+    if isinstance(migrate, dict):  # plan and status are asked on this machine only
+        migrate = migrate.get("command")
+    commands = {"command": written.get("command"), "entrypoint": written.get("entrypoint"), "x-aws.migrate": migrate}
+    for name, text in commands.items():
+        if isinstance(text, str) and re.search(r"""["'\\$]""", text):
+            yield f"{at}.{name}: in the cloud a command is split at spaces; write it without quotes and variables"
+
+
+def _texts(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
+    """Variables are filled in here as well, but a secret would be there for everybody to read."""
+    for name in FILLED:
+        text = str(written.get(name) or "").replace("$$", "")
+        if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", text):
+            yield f"{at}.{name}: in the cloud a variable may have a default, and no more; see docs/operations.md"
+        if used := sorted(_secret_names(text, entries)):
+            yield f"{at}.{name}: {used[0]} is a secret, and in the cloud only a value of environment can be one"
+
+
+def _secrets(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
+    """A secret is injected as it is: it cannot be a part of a longer value."""
+    for key, value in environment_of(written).items():
+        whole = re.fullmatch(r"\$\{\w+[^}]*\}|\$\w+", value)
+        if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", value):
+            yield f"{at}.{key}: in the cloud a variable may have a default, and no more; see docs/operations.md"
+        if _secret_names(value, entries) and not whole:
+            yield f"{at}.{key}: a secret must be the whole value, for its parameter is injected as it is"
+
+
+def _secret_names(text: str, entries: Mapping[str, Setting]) -> set[str]:
+    """Return the variables in a text that are secrets: declared as such, or required and not declared at all."""
+    declared = {name for name in re.findall(r"\$\{?(\w+)", text) if name in entries and entries[name].kind == "secret"}
+    return declared | (set(re.findall(REQUIRED, text)) - set(entries))
+
+
+def _passwords(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
+    """The password of a database or cache that AWS runs is made with it."""
+    for key, value in environment_of(written).items():
+        name = re.match(r"\$\{?(\w+)", value)
+        if name and name[1] in entries and entries[name[1]].given:
+            yield f"{at}.{key}: AWS runs this service and Terraform makes its password: {name[1]} is 'secret generated'"
+
+
+def environment_of(written: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment of a service as it is written, be it a mapping or a list."""
+    values = written.get("environment") or {}
+    pairs = values.items() if isinstance(values, dict) else (str(each).partition("=")[::2] for each in values)
+    return {str(key): "" if value is None else str(value) for key, value in pairs}
+
+
+def _probes(stack: Stack) -> Iterator[str]:
+    """What `x-aws.probe` names is asked through the load balancer, so it has to lead to that very service."""
+    webs = probes.webs_of(stack)
+    for name, web in webs.items():
+        if not isinstance(web.probe, Probe):
             continue
-        if support.level in {Level.DIFFERS, Level.IGNORED}:
-            yield Note(support.level, key, name, support.message)
+        for key, path in (("path", web.probe.path), ("version", web.probe.version)):
+            leads = probes.leads_to(path, webs) if path else name
+            if leads != name:
+                where = f"leads to {leads}" if leads else "leads nowhere from outside"
+                yield f"services.{name}.x-aws.probe.{key}: {path} {where}; x-aws.paths say what leads to {name}"
 
 
-def _values(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
-    """Yield which values of the keys that AWS has are not taken."""
-    for limit in entry.get("ulimits") or {}:
-        if limit != "nofile":
-            yield Note(Level.IGNORED, "ulimits", f"{limit} ({name})", "Fargate takes nofile alone")
-    for capability in capabilities.impossible(entry.get("cap_add") or []):
-        yield Note(Level.IGNORED, "cap_add", f"{capability} ({name})", "Fargate grants it to nobody")
-    for option in _lost_options(entry.get("tmpfs") or []):
-        yield Note(Level.IGNORED, "tmpfs", f"{option} ({name})", "of a folder's options its size alone is taken")
-    if _seconds(str(entry.get("stop_grace_period", "0s"))) > STOP_WITHIN:
-        yield Note(Level.IGNORED, "stop_grace_period", name, f"Fargate waits {STOP_WITHIN} s, and then kills")
-    lost = {"start_interval"} & set(entry.get("healthcheck") or {})
-    if lost:
-        yield Note(Level.DIFFERS, "healthcheck.start_interval", name, "ECS asks at the interval from the start")
-
-
-def _lost_options(tmpfs: str | Sequence[str]) -> list[str]:
-    """Return the options of folders in memory that none has on AWS; each is mounted nosuid and nodev there."""
-    texts = [tmpfs] if isinstance(tmpfs, str) else tmpfs
-    options = [option for text in texts for option in str(text).partition(":")[2].split(",") if option]
-    return [each for each in options if each not in KEPT and not each.startswith("size=")]
-
-
-def _seconds(text: str) -> float:
-    parts = {unit: float(number) for number, unit in re.findall(r"([\d.]+)(h|m|s)(?!s)", text)}
-    return parts.get("h", 0) * 3600 + parts.get("m", 0) * 60 + parts.get("s", 0)
-
-
-def _hardening(name: str, aws: Fargate, entry: Mapping[str, Any]) -> Iterator[Note]:
-    """Yield what a container gets that the Compose file does not say."""
-    if not aws.hardened:
-        return
-    parts = ["a read-only root file system with a /tmp"] if entry.get("read_only") is None else []
-    parts += ["no capabilities"] if entry.get("cap_drop") is None else []
-    if parts:
-        keys = [key for key in ("read_only", "cap_drop") if entry.get(key) is None]
-        off = f"x-aws.hardened: false turns that off, and so does to write {' and '.join(keys)}"
-        yield Note(Level.DIFFERS, "x-aws.hardened", name, f"has {' and '.join(parts)} on AWS; {off}")
+def _paths(services: Sequence[Service]) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for service in services:
+        for path in service.aws.paths if isinstance(service.aws, Fargate) else []:
+            at = f"services.{service.name}.x-aws.paths"
+            if not re.fullmatch(r"/[A-Za-z0-9_.~/&:@%+$-]*\*?", path) or len(path) > 128:  # noqa: PLR2004 - AWS's limit
+                yield f"{at}: {path!r} must be a path such as /docs/*, with a star at its end only"
+            if path in seen:
+                yield f"{at}: {path} belongs to {seen[path]} already"
+            seen.setdefault(path, service.name)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import secrets
+from stackhand.project.environments import Environment
 
 ACTIONS: dict[tuple[str, ...], str] = {
     ("create",): "create",
@@ -125,3 +129,98 @@ def _attributes(change: Mapping[str, Any]) -> list[str]:
     if not isinstance(before, dict) or not isinstance(after, dict):
         return []
     return sorted(name for name in after | before if unknown.get(name) or before.get(name) != after.get(name))
+
+
+HOLDS_DATA = {
+    "aws_db_instance": "database",
+    "aws_elasticache_replication_group": "cache",
+    "aws_ecr_repository": "images",
+    "aws_s3_bucket": "access logs",
+    "aws_kms_key": "the key of all of them",
+    "aws_ssm_parameter": "secret",
+}
+"""Types whose loss is more than an outage. (A release that a failed one goes back to may still read the secret.)"""
+
+
+def refuse_loss(name: str, plan: Mapping[str, Any], allowed: Sequence[str] = ()) -> None:
+    """Refuse a plan that deletes what holds data.
+
+    Args:
+        name: the environment's.
+        plan: as `Summary.to_dict` returns it.
+        allowed: addresses of what is deleted on purpose.
+
+    Raises:
+        Failure: with everything that would be lost.
+    """
+    lost = [
+        f"{HOLDS_DATA[kind]}: {each['address']} ({each['action']})"
+        for concern in plan["concerns"]
+        for each in concern["resources"]
+        if (kind := each["address"].partition(".")[0]) in HOLDS_DATA
+        and _lost(kind, each["action"])
+        and each["address"] not in allowed
+    ]
+    if lost:
+        raise Failure(
+            f"This would delete data of {name}.",
+            evidence=lost,
+            next=f"./inv plan -e {name} shows why; if it is meant: add -e infrastructure_may_lose_data=true to "
+            f".venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment={name}",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def _lost(kind: str, action: str) -> bool:
+    """Whether what was there is gone. A secret is replaced with its database, which is named."""
+    return action == "destroy" or (action == "replace" and kind != "aws_ssm_parameter")
+
+
+def key_that_stays(resources: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> str:
+    """Return the ARN of the environment's own key where something that outlives it is encrypted with it; else nothing.
+
+    Args:
+        resources: the state's.
+        keys: what encrypts that: ARNs, ids or aliases.
+    """
+    own: Mapping[str, Any] = next((each["values"] for each in resources if each["type"] == "aws_kms_key"), {})
+    aliases = (each["values"] for each in resources if each["type"] == "aws_kms_alias")
+    names = {own.get("arn"), own.get("key_id"), *(each.get(key) for each in aliases for key in ("name", "arn"))}
+    return str(own["arn"]) if own and (names - {None}) & set(keys) else ""
+
+
+SUBSCRIPTION = "aws_sns_topic_subscription"
+
+
+def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed: bool) -> list[str]:
+    """Return a sentence for each.
+
+    Args:
+        environment: which.
+        planned: Terraform's JSON of the plan; empty when it has none, for nothing changes.
+        refreshed: whether it was compared with what is there, so that AWS may be asked as well.
+    """
+    if environment.emulated:
+        return []
+    found = _secrets(environment, planned) if refreshed else ()
+    return [*_alarms(environment, planned, refreshed=refreshed), *found]
+
+
+def _alarms(environment: Environment, planned: Mapping[str, Any], *, refreshed: bool) -> Iterator[str]:
+    address = environment.variables.get("alarm_email")
+    if not address:
+        file = f"terraform/environments/{environment.name}.tfvars"
+        yield f"nobody is told of alarms: alarm_email in {file} is empty"
+        return
+    for each in planned.get("resource_changes", []):
+        if each["type"] == SUBSCRIPTION and "create" in each["change"]["actions"]:
+            yield f"AWS will send {address} a mail: no alarm arrives before its link is opened"
+        elif each["type"] == SUBSCRIPTION and refreshed and (each["change"]["after"] or {}).get("pending_confirmation"):
+            yield f"no alarm arrives: {address} has not opened the link in the mail that AWS sent"
+
+
+def _secrets(environment: Environment, planned: Mapping[str, Any]) -> Iterator[str]:
+    output = planned.get("planned_values", {}).get("outputs", {}).get(secrets.OUTPUT, {})
+    for variable, name in (secrets.missing(environment, output.get("value") or {}) or {}).items():
+        how = secrets.put(environment, name)
+        yield f"{variable} has no value in {environment.name}, which only you can give; a deploy would stop: {how}"

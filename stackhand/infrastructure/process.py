@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from stackhand import ROOT
+from stackhand.aws import clock, credentials
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
+from stackhand.project.environments import Environment
 
 FOLDER = ROOT / "terraform"
 INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or name it: STACKHAND_TERRAFORM=PATH"
@@ -115,3 +119,118 @@ def _interrupts_to(child: subprocess.Popen[str]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+WAYS_OUT = (
+    "let this machine reach Terraform's registry, then repeat the command; or name a mirror (docs/operations.md): "
+    "TF_CLI_CONFIG_FILE=FILE, with a filesystem_mirror in it, for which a filled TF_PLUGIN_CACHE_DIR will do; or a "
+    "Terraform that brings its providers: STACKHAND_TERRAFORM=PATH"
+)
+SHOWN = 5
+LINES_OF_EACH = 4
+
+
+def failure(environment: Environment, what: str, said: Sequence[dict[str, Any]], log: Path) -> Failure:
+    """Return the failure of a command.
+
+    Args:
+        environment: whose.
+        what: the end of a sentence: "could not be planned".
+        said: Terraform's diagnostics.
+        log: where all of it stands.
+    """
+    text = "\n".join(f"{each.get('summary', '')}\n{each.get('detail', '')}" for each in said)
+    if "Error acquiring the state lock" in text:
+        return _locked(environment, text)
+    renewal, synchronization = credentials.renewal(), clock.synchronization()
+    for pattern, sentence, mend in KNOWN:
+        if re.search(pattern, text, re.IGNORECASE):
+            return Failure(
+                sentence.format(name=environment.name, account=environment.account),
+                evidence=_lines(said)[:SHOWN],
+                next=mend.format(name=environment.name, renewal=renewal, synchronization=synchronization),
+                code=ExitCode.PREFLIGHT,
+            )
+    return Failure(
+        f"{environment.name} {what}.",
+        evidence=_lines(said) or ["Terraform did not say why"],
+        next=f"mend it, then repeat the command; all that Terraform said: {log.relative_to(ROOT)}",
+    )
+
+
+KNOWN = (
+    (  # before the provider or the bucket that could not be had because of it
+        r"x509: certificate|tls: failed to verify certificate",
+        "Terraform does not trust a certificate that it was shown; a network that re-signs TLS does that.",
+        "name your network's bundle of certificates: SSL_CERT_FILE=/path/to/bundle.pem, then repeat the command",
+    ),
+    (
+        (
+            r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is"
+            r"|failed to get shared config profile|SSO (session|token)|refresh cached credentials"
+        ),
+        "AWS does not know who you are.",
+        "{renewal}, then repeat the command",
+    ),
+    (
+        r"Signature (expired|not yet current)|RequestTimeTooSkewed",
+        "This machine's clock differs from AWS's.",
+        "{synchronization}, then repeat the command",
+    ),
+    (
+        r"AWS account ID not allowed",
+        "You are logged in to another account than {account}, which {name} belongs to.",
+        "log in to that account, or correct account_id in terraform/environments/{name}.tfvars",
+    ),
+    (
+        r"NoSuchBucket|bucket does not exist",
+        "{name} has no bucket for its state yet.",
+        "./inv bootstrap -e {name}",
+    ),
+    (
+        r"Failed to (query available|install) provider|could not connect to registry",
+        "Terraform could not get its providers.",
+        WAYS_OUT,
+    ),
+    (
+        r"ParameterAlreadyExists",
+        "A secret that Terraform would make is there already.",
+        "declare it as 'secret given' in .env.example to keep its value, or delete the parameter to have one made",
+    ),
+    (
+        r"AccessDenied|not authorized to perform|UnauthorizedOperation",
+        "AWS does not allow you what {name} needs.",
+        "log in with a role that may do it (docs/operations.md), then repeat the command",
+    ),
+)
+"""What is known to go wrong: a pattern, the sentence, and what mends it."""
+
+
+def _locked(environment: Environment, text: str) -> Failure:
+    """Say who holds the lock of the state, and since when."""
+    found = dict(re.findall(r"^\s*(ID|Who|Created|Operation):\s*(.+?)\s*$", text, re.MULTILINE))
+    who, since = found.get("Who", "somebody"), re.sub(r"\.\d+( \+0000)?", "", found.get("Created", "an unknown time"))
+    return Failure(
+        f"The state of {environment.name} is locked by {who}, since {since}.",
+        evidence=[f"for: {found['Operation'].removeprefix('OperationType')}"] if "Operation" in found else [],
+        next="wait for it with --lock-wait 600; when it ended without freeing the lock: "
+        f"aws s3 rm s3://{environment.bucket}/terraform.tfstate.tflock",
+        code=ExitCode.LOCKED,
+    )
+
+
+def _lines(said: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what the diagnostics say, in lines: where, what, and the beginning of why."""
+    lines = []
+    for each in said[:SHOWN]:
+        place = each.get("address") or _place(each.get("range"))
+        lines.append(": ".join(filter(None, (place, str(each.get("summary", ""))))))
+        detail = [line.strip() for line in str(each.get("detail", "")).splitlines() if line.strip()]
+        lines += [f"  {line}" for line in detail[:LINES_OF_EACH]]
+    if len(said) > SHOWN:
+        lines.append(f"and {len(said) - SHOWN} more")
+    return lines
+
+
+def _place(found: dict[str, Any] | None) -> str:
+    return f"terraform/{found['filename']}, line {found['start']['line']}" if found else ""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackhand.aws.errors import as_failure, code_of, expired, transient
-from stackhand.aws.retry import Retry
+from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 
@@ -21,7 +21,7 @@ READABLE = frozenset({"none", "enabled", "unknown"})
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class DatabaseSnapshot:
     """A snapshot of a database.
 
     Args:
@@ -49,7 +49,7 @@ class Snapshot:
     key_state: str
 
 
-def snapshots(environment: Environment) -> list[Snapshot]:
+def snapshots(environment: Environment) -> list[DatabaseSnapshot]:
     """Return the snapshots of an environment's databases, the newest first."""
     prefix = f"{environment.stack}-{environment.name}-"
     with as_failure(f"The snapshots of {environment.name} cannot be listed"):
@@ -62,7 +62,7 @@ def snapshots(environment: Environment) -> list[Snapshot]:
     return sorted(found, key=lambda each: each.created, reverse=True)
 
 
-def find(environment: Environment, name: str) -> Snapshot:
+def find(environment: Environment, name: str) -> DatabaseSnapshot:
     """Return a snapshot that can be restored, by its name.
 
     Raises:
@@ -156,12 +156,12 @@ def _ours(environment: Environment, entry: dict[str, Any]) -> bool:
     return all(tags.get(key, value) == value for key, value in mine.items())
 
 
-def _snapshot(environment: Environment, entry: dict[str, Any], states: dict[str, str]) -> Snapshot:
+def _snapshot(environment: Environment, entry: dict[str, Any], states: dict[str, str]) -> DatabaseSnapshot:
     key = str(entry.get("KmsKeyId") or "")
     if key not in states:
         states[key] = _key_state(environment, key)
     created = entry.get("SnapshotCreateTime")
-    return Snapshot(
+    return DatabaseSnapshot(
         name=str(entry["DBSnapshotIdentifier"]),
         database=str(entry["DBInstanceIdentifier"]),
         created=created.astimezone(UTC).isoformat(timespec="seconds") if created else "",
@@ -201,7 +201,7 @@ def _missing(environment: Environment, name: str) -> Failure:
     )
 
 
-def _unusable(environment: Environment, snapshot: Snapshot) -> Failure:
+def _unusable(environment: Environment, snapshot: DatabaseSnapshot) -> Failure:
     if snapshot.key_state in READABLE:
         remedy = f"./inv cloud.snapshots -e {environment.name} shows when it is available"
     elif snapshot.key_state == "deleted":

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import rds
-from stackhand.infrastructure.program import Terraform
-from stackhand.infrastructure.rds import Snapshot
+from stackhand.infrastructure import account, rds
+from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.rds import DatabaseSnapshot
+from stackhand.infrastructure.terraform import Terraform
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
 from stackhand.project.xfields import Managed
@@ -144,7 +147,7 @@ def require_user(environment: Environment, planned: Mapping[str, Any], restored:
             )
 
 
-def _require_fit(environment: Environment, stack: Stack, service: str, snapshot: Snapshot) -> None:
+def _require_fit(environment: Environment, stack: Stack, service: str, snapshot: DatabaseSnapshot) -> None:
     """Refuse a snapshot that cannot become the database that terraform/database.tf describes.
 
     RDS cannot make storage smaller, and each later plan would replace a database that is not encrypted.
@@ -176,7 +179,7 @@ def _require_fit(environment: Environment, stack: Stack, service: str, snapshot:
         )
 
 
-def _automated(environment: Environment, snapshot: Snapshot) -> Failure:
+def _automated(environment: Environment, snapshot: DatabaseSnapshot) -> Failure:
     copy = f"{snapshot.database}-{snapshot.name.rpartition(':')[2]}-copy"
     return Failure(
         f"The snapshot {snapshot.name} is automated, and may go with the database it was taken of.",
@@ -194,4 +197,102 @@ def _occupied(environment: Environment, database: str, name: str) -> Failure:
         next=f"./inv deploy -e {environment.name} --from-snapshot {name} --replace-database: the present one leaves a "
         "snapshot and gives way, and the services are down meanwhile (docs/operations.md, Restore)",
         code=ExitCode.USAGE,
+    )
+
+
+KEY = "restore.json"
+
+
+class UnfinishedRestore(msgspec.Struct, frozen=True):
+    """A restore that has begun.
+
+    Args:
+        snapshots: the snapshot that each replaced database starts from, by service.
+        by: who began it.
+        began: when, in UTC.
+        replaced: what AWS calls each of the databases that give way; a new one of the same name has another.
+    """
+
+    snapshots: dict[str, str]
+    by: str
+    began: str
+    replaced: dict[str, str] = {}
+
+
+def record(store: Store, restored: Restore) -> None:
+    """Note that databases are about to give way.
+
+    Raises:
+        Failure: the bucket cannot be written.
+    """
+    chosen = {service: restored.named[service] for service in restored.replaced}
+    replaced = {service: _resource_id(_database(store.environment, service)) for service in chosen}
+    found = UnfinishedRestore(chosen, account.owner(), account.timestamp(), replaced)
+    store.write(KEY, msgspec.to_builtins(found))
+
+
+def forget(store: Store) -> None:
+    """Forget it: the databases are there.
+
+    Raises:
+        Failure: the bucket cannot be written.
+    """
+    found = store.read(KEY)
+    if found:
+        store.remove(KEY, etag=found.etag)
+
+
+def require_finished(store: Store, chosen: Sequence[str]) -> None:
+    """Go on unless a restore was interrupted that this deploy does not finish.
+
+    One that came to nothing, or that was complete but for its note, holds up nobody.
+
+    Args:
+        store: the environment's bucket.
+        chosen: the services whose database this deploy restores.
+
+    Raises:
+        Failure: there is one; its database is gone, or does not have its data yet.
+    """
+    document = store.read(KEY)
+    if document is None:
+        return
+    found = document.to(UnfinishedRestore)
+    there = {service: _database(store.environment, service) for service in found.snapshots if service not in chosen}
+    missing = [service for service, each in there.items() if not _complete(found, service, each)]
+    if missing:
+        raise _interrupted(store.environment, found, missing[0], there[missing[0]])
+    if not set(found.snapshots) & set(chosen):
+        store.remove(KEY, etag=document.etag)
+
+
+def _database(environment: Environment, service: str) -> dict[str, Any] | None:
+    return rds.find_database(environment, f"{environment.stack}-{environment.name}-{service}")
+
+
+def _resource_id(database: Mapping[str, Any] | None) -> str:
+    return str((database or {}).get("DbiResourceId", ""))
+
+
+def _complete(found: UnfinishedRestore, service: str, database: dict[str, Any] | None) -> bool:
+    """Whether a database is the one that was to give way, or started from the snapshot that was to replace it."""
+    if database is None or database.get("DBInstanceStatus") == "deleting":
+        return False
+    untouched = bool(_resource_id(database)) and _resource_id(database) == found.replaced.get(service)
+    return untouched or rds.restored_from(database) == found.snapshots[service]
+
+
+def _interrupted(
+    environment: Environment, found: UnfinishedRestore, service: str, database: dict[str, Any] | None
+) -> Failure:
+    state = "is gone" if database is None else "is without its data"
+    again = f"--from-snapshot {service}={found.snapshots[service]}{' --replace-database' if database else ''}"
+    return Failure(
+        f"A restore of {environment.name} was interrupted: the database of {service} {state}.",
+        evidence=[
+            f"{found.by} began it at {found.began}",
+            "a deploy would leave it so; with --tag, if it was to have an earlier commit",
+        ],
+        next=f"./inv deploy -e {environment.name} {again}",
+        code=ExitCode.PREFLIGHT,
     )

@@ -12,7 +12,7 @@ from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.images import stream
 from stackhand.release import git
-from stackhand.release.building import TARGET
+from stackhand.release.images import TARGET
 from stackhand.release.source import BUT_LOCK, LOCK
 
 SCRIPT = 1_000_000

@@ -13,7 +13,7 @@ from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
-from stackhand.infrastructure import providers
+from stackhand.infrastructure import terraform
 from stackhand.project import environments
 from stackhand.project.state import State
 from stackhand.rehearsal import emulator, restoring
@@ -42,7 +42,7 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
     """
     docker.reach()
     with _alone():
-        providers.require(environments.load(ENVIRONMENT))
+        terraform.require_providers(environments.load(ENVIRONMENT))
         _clear()
         rehearsal = _begin(Output(FOLDER, verbose=verbose))
         failure: Failure | KeyboardInterrupt | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import description
+from stackhand.infrastructure import compose
 from stackhand.project import environments, probes
 from stackhand.project.model import Stack
 from stackhand.project.xfields import Fargate
@@ -62,7 +62,7 @@ class Rehearsal:
     @property
     def running(self) -> str | None:
         """The commit that answers; None when no service tells it, so that the deploy's own probe has to do."""
-        path = probes.of_stack(description.stack_of(ROOT)).version
+        path = probes.of_stack(compose.stack_of(ROOT)).version
         return version(self.url, path) if path else None
 
     def play(self) -> None:
@@ -125,7 +125,7 @@ def words_of(code: int) -> str:
 
 def dockerfile() -> str:
     """Return the Dockerfile of a service that is built and released: of one that migrates, where there is one."""
-    stack = description.stack_of(ROOT)
+    stack = compose.stack_of(ROOT)
     return _broken(stack)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, actor
-from stackhand.release import building, heartbeat, images, source, submit
-from stackhand.release.context import Context, target_of
+from stackhand.infrastructure import account
+from stackhand.infrastructure.bucket import Store
+from stackhand.project.environments import Environment
+from stackhand.release import heartbeat, images, lease, registry, source, submit
 from stackhand.release.manifest import Manifest
 from stackhand.release.source import Source
+from stackhand.release.target import Context, target_of
 from stackhand.release.verdict import Verdict
 
 
@@ -22,7 +26,7 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         arguments: of the action preflight_lease.
 
     Returns:
-        The commit, the lease's token and its keeper, and the release to go on with, if there is one.
+        The commit, the lease's token and its heartbeat, and the release to go on with, if there is one.
 
     Raises:
         Failure: there is nothing to release, or somebody else is at it.
@@ -31,36 +35,41 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
     state = str(arguments["state"])
     wanted = _source(context, arguments) if state == "released" else None
     commit = wanted.commit if wanted else ""
-    request = {
-        "environment": context.environment.name,
-        "owner": actor.owner(),
-        "commit": commit or state,
-        "run": actor.run_url(),
-        "patience": float(arguments["lock_wait"]),
-        "pid": os.getppid(),
-    }
-    held = heartbeat.start(request, context.say, context.clock.check)
+    held = heartbeat.start(
+        _request(context.environment.name, commit or state, float(arguments["lock_wait"])),
+        context.say,
+        context.clock.check,
+    )
     try:
         # Again, for who had the lease may have released meanwhile.
         if note := _require_newer(context, arguments, commit):
             context.note(note)
         chosen = choose(context, state, str(arguments["to"]))
     except Failure:
-        heartbeat.stop(held["keeper"])
+        heartbeat.stop(held.keeper)
         raise
-    found = chosen.to_dict() if chosen else {}
-    name = wanted.name if wanted else found.get("name", "")
-    return {"who": who, "commit": commit or found.get("commit", ""), "name": name, "lease": held, "manifest": found}
+    release = wanted or chosen
+    return {
+        "who": who,
+        "commit": release.commit if release else "",
+        "name": release.name if release else "",
+        "lease": held.to_dict(),
+        "manifest": chosen.to_dict() if chosen else {},
+    }
+
+
+def _request(environment: str, commit: str, timeout: float) -> heartbeat.Request:
+    return heartbeat.Request(environment, account.owner(), commit, account.run_url(), timeout, os.getppid())
 
 
 def _source(context: Context, arguments: dict[str, Any]) -> Source:
     """Return what is to be released, when it may be."""
     older = bool(arguments["allow_older"])
-    chosen = source.choose(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]), folders=building.sources())
+    chosen = source.choose(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]), folders=images.sources())
     current = context.releases.current()
     if chosen.name or not chosen.here:
         target = target_of(current) if current else None
-        chosen = images.settle(context.environment, target, chosen, unknown=older)
+        chosen = registry.settle(context.environment, target, chosen, unknown=older)
     _require_newer(context, arguments, chosen.commit)
     return chosen
 
@@ -122,4 +131,35 @@ def _last_good(context: Context) -> Manifest:
         f"There is no good release of {context.environment.name} before this one.",
         next=f"./inv cloud.releases -e {context.environment.name}",
         code=ExitCode.USAGE,
+    )
+
+
+@contextmanager
+def alone(environment: Environment, say: Callable[[str], None], timeout: float = 0.0) -> Iterator[None]:
+    """Hold the lease of an environment that is being removed, after waiting for it so many seconds.
+
+    Raises:
+        Failure: somebody deploys to it.
+    """
+    request = _request(environment.name, "nothing: it is being destroyed", timeout)
+    try:
+        held = heartbeat.start(request, say, lambda: None)
+    except Failure as failure:
+        raise _busy(failure, environment.name) from failure
+    try:
+        yield
+    finally:
+        with suppress(Failure):  # then its heartbeat does, or it expires
+            lease.give_back(Store(environment), held.token)
+        heartbeat.stop(held.keeper)
+
+
+def _busy(failure: Failure, environment: str) -> Failure:
+    if failure.code is not ExitCode.LOCKED:
+        return failure
+    return Failure(
+        f"Somebody is at work on {environment}, so nothing of it was removed.",
+        evidence=failure.evidence,
+        next=f"wait for them; if they are dead, ./inv cloud.unlock -e {environment}",
+        code=ExitCode.LOCKED,
     )

@@ -16,8 +16,8 @@ import msgspec
 from stackhand import redaction
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
-from stackhand.infrastructure import actor
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure import account
+from stackhand.infrastructure.bucket import Store
 from stackhand.release import manifest, sbom
 from stackhand.release.manifest import Releases
 from stackhand.release.source import COMMIT
@@ -43,7 +43,14 @@ class Image(msgspec.Struct, frozen=True):
     run: str = ""
 
 
-class Record:
+class BuiltImages(msgspec.Struct, frozen=True):
+    """The document of a record: what was built of a commit, by the services' names."""
+
+    commit: str
+    images: dict[str, Image]
+
+
+class BuildRecord:
     """The images that were built of a commit.
 
     Args:
@@ -55,7 +62,7 @@ class Record:
         self.store, self.commit = store, commit
         self.key = f"{FOLDER}{commit}.json"
         found = store.read(self.key)
-        self.images = msgspec.convert(found.content["images"], dict[str, Image]) if found else {}
+        self.images = found.to(BuiltImages).images if found else {}
 
     def note(self, name: str, image: str) -> None:
         """Record an image of this machine, with its bill of materials, before anybody can have it."""
@@ -63,8 +70,8 @@ class Record:
         digest = f"sha256:{hashlib.sha256(sbom.body(bill)).hexdigest()}"
         built = docker.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
         self.store.write(f"{FOLDER}{self.commit}/{name}.cdx.json", bill)
-        self.images[name] = Image(built, digest, actor.owner(), actor.timestamp(), actor.run_url())
-        self.store.write(self.key, {"commit": self.commit, "images": msgspec.to_builtins(self.images)})
+        self.images[name] = Image(built, digest, account.owner(), account.timestamp(), account.run_url())
+        self.store.write(self.key, msgspec.to_builtins(BuiltImages(self.commit, self.images)))
 
     def require(self, repositories: Mapping[str, str], digests: Mapping[str, str]) -> None:
         """Refuse what ECR has under the commit when it is not what was built.
@@ -116,4 +123,4 @@ class Record:
 
 def bills(store: Store, commit: str) -> dict[str, str]:
     """Return the digests of the bills of materials of a commit's images, as far as they were recorded."""
-    return {name: image.sbom for name, image in Record(store, commit).images.items()}
+    return {name: image.sbom for name, image in BuildRecord(store, commit).images.items()}

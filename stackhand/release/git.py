@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
@@ -114,3 +119,198 @@ def _refused(words: Iterable[str], folder: Path, said: str) -> Failure:
         next=f"git status, in {folder}",
         code=ExitCode.PREFLIGHT,
     )
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1"
+"""How a file begins whose content Git LFS keeps elsewhere."""
+POINTER_BYTES = 1024
+PLAIN = ("--binary", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
+"""Options of `git diff`, whatever the user's settings are."""
+FOR_EVERYBODY = 0o022
+"""The umask of an export: the modes in an image come from the commit, not from whoever deploys."""
+
+
+@contextmanager
+def exported(root: Path, commit: str, paths: Sequence[str], *, dirty: bool) -> Iterator[Path]:
+    """Give a copy of the checkout's root that has the files git knows below some paths, and no others.
+
+    Args:
+        root: the checkout.
+        commit: whose files they are.
+        paths: files and folders, relative to the root.
+        dirty: take the files as they are in the checkout, with new ones that git does not ignore.
+
+    Raises:
+        Failure: a submodule or the content of a file of Git LFS is not in this clone.
+    """
+    top, place = _placed(root)
+    with tempfile.TemporaryDirectory(prefix="stackhand-") as folder:
+        target = Path(folder) / "export"
+        target.mkdir()
+        target.chmod(0o777 & ~FOR_EVERYBODY)
+        wanted = [os.path.normpath(place + path) for path in paths]
+        if dirty:
+            _copy(top, wanted, target)
+        else:
+            _check_out(top, commit, wanted, target)
+        _require_content(top, target)
+        (target / place).mkdir(parents=True, exist_ok=True)
+        yield target / place
+
+
+def digest(root: Path, paths: Sequence[str], but: str) -> str:
+    """Return a digest of all that differs from the commit, new files and submodules as well.
+
+    Args:
+        root: the checkout.
+        paths: files and folders that count, relative to the root.
+        but: a file that does not.
+    """
+    top, place = _placed(root)
+    found = hashlib.sha256()
+    wanted = [*(os.path.normpath(place + path) for path in paths), excluded(place + but)]
+    for repository, among in _repositories(top, wanted):
+        found.update(run("rev-parse", "HEAD", folder=repository).encode())
+        found.update(_bytes(run("diff", *PLAIN, "HEAD", "--", *among, folder=repository)))
+        for name in sorted(_new(repository, among)):
+            path = repository / name
+            content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+            found.update(_bytes(name) + content)
+    return found.hexdigest()[:12]
+
+
+def excluded(path: str) -> str:
+    """Return how git is told to take no notice of a path."""
+    return f":(exclude){path}"
+
+
+def _placed(root: Path) -> tuple[Path, str]:
+    """Return the top of the repository, and where the checkout is below it: empty, or with a slash at its end."""
+    top = run("rev-parse", "--show-toplevel", folder=root).rstrip("\n")
+    return Path(top), run("rev-parse", "--show-prefix", folder=root).rstrip("\n")
+
+
+def _check_out(repository: Path, commit: str, paths: Sequence[str], target: Path) -> None:
+    """Write the files of a commit, with its submodules; neither the index nor the work tree is touched."""
+    listed = names("ls-tree", "-r", "-z", "--full-tree", commit, "--", *_anywhere(paths), folder=repository)
+    entries = [entry.partition("\t") for entry in listed]
+    files = [name for what, _, name in entries if not _inner(what)]
+    with tempfile.TemporaryDirectory(prefix="stackhand-") as scratch:
+        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        run("read-tree", commit, folder=repository, settings=index)
+        run(
+            *("checkout-index", "--force", "-z", "--stdin", f"--prefix={target}/"),
+            folder=repository,
+            given="\0".join(files),
+            umask=FOR_EVERYBODY,
+            settings=index,
+        )
+    everything = names("ls-tree", "-r", "-z", "--full-tree", commit, folder=repository)
+    recorded = {
+        name: what.split()[2] for what, _, name in (each.partition("\t") for each in everything) if _inner(what)
+    }
+    for name, within in _within(recorded, paths).items():
+        _require_submodule(repository, name, recorded[name])
+        _check_out(repository / name, recorded[name], within, target / name)
+
+
+def _inner(what: str) -> bool:
+    return what.startswith(SUBMODULE)
+
+
+def _within(submodules: Iterable[str], paths: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the submodules that some paths contain or lie in, each with what is wanted of it."""
+    found: dict[str, Sequence[str]] = {}
+    for name in submodules:
+        if any(path in {".", name} or name.startswith(f"{path}/") for path in paths):
+            found[name] = ["."]
+        elif below := [os.path.relpath(path, name) for path in paths if path.startswith(f"{name}/")]:
+            found[name] = below
+    return found
+
+
+def _anywhere(paths: Sequence[str]) -> Sequence[str]:
+    """Return paths as `git ls-tree` takes them: none means all."""
+    return [] if "." in paths else paths
+
+
+def _copy(folder: Path, paths: Sequence[str], target: Path) -> None:
+    """Copy the files as they are, but for those that git ignores."""
+    for repository, among in _repositories(folder, paths):
+        known = names("ls-files", "-z", "--cached", "--", *among, folder=repository)
+        for name in {*known, *_new(repository, among)}:
+            path, copy = repository / name, target / repository.relative_to(folder) / name
+            if path.is_symlink() or path.is_file():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copy, follow_symlinks=False)
+
+
+def _repositories(folder: Path, paths: Sequence[str]) -> Iterator[tuple[Path, Sequence[str]]]:
+    """Yield a repository and those inside it, each with the paths to look at."""
+    yield folder, paths
+    for name, within in _within(submodules(folder, ["."]), paths).items():
+        if (folder / name / ".git").exists():
+            yield from _repositories(folder / name, within)
+    for name in _others(folder, paths):
+        if name.endswith("/"):
+            yield from _repositories(folder / name, ["."])
+
+
+def _new(repository: Path, paths: Sequence[str]) -> list[str]:
+    """Return the files that git neither has nor ignores."""
+    return [name for name in _others(repository, paths) if not name.endswith("/")]
+
+
+def _others(repository: Path, paths: Sequence[str]) -> list[str]:
+    """Return what git neither has nor ignores; a repository of its own ends with a slash."""
+    return names("ls-files", "-z", "--others", "--exclude-standard", "--", *paths, folder=repository)
+
+
+def _require_submodule(repository: Path, name: str, commit: str) -> None:
+    there = (repository / name / ".git").exists()
+    if not there or not succeeds("cat-file", "-e", f"{commit}^{{commit}}", folder=repository / name):
+        raise Failure(
+            f"The submodule {name} is not in this clone, and an image is built from it.",
+            evidence=[f"this commit has {name} at {commit}"],
+            next="git submodule update --init --recursive, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def _require_content(top: Path, target: Path) -> None:
+    """Refuse pointers of Git LFS: an image would have them in the place of the files."""
+    found = [path for path in target.rglob("*") if _is_pointer(path)]
+    pointers = [path for path in found if _is_kept_by_lfs(top, path.relative_to(target))]
+    if pointers:
+        raise Failure(
+            f"{len(pointers)} files are only pointers of Git LFS here, without their content.",
+            evidence=[str(path.relative_to(target)) for path in sorted(pointers)[:10]],
+            next="git lfs install && git lfs pull, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def _is_pointer(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > POINTER_BYTES:
+        return False
+    with path.open("rb") as file:
+        return file.read(len(POINTER)) == POINTER
+
+
+def _is_kept_by_lfs(top: Path, name: Path) -> bool:
+    repository = next(each for each in (top / name).parents if (each / ".git").exists())
+    path = str((top / name).relative_to(repository))
+    said = run("check-attr", "-z", "filter", "--", path, folder=repository)
+    return said.split("\0")[2:3] == ["lfs"]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def below(paths: Iterable[str]) -> list[str]:
+    """Return paths without those that others of them contain."""
+    found = sorted({os.path.normpath(path) for path in paths})
+    if "." in found:
+        return [".", *(path for path in found if path.startswith(".."))]
+    return [path for path in found if not any(path.startswith(f"{other}/") for other in found)]

@@ -6,7 +6,6 @@ the playbook's own process by number and birth, and dies last. It has its handle
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -29,54 +28,106 @@ from stackhand.cli.loglines import tail
 from stackhand.project import inherited
 from stackhand.project.state import State
 
-LOOKS = 0.2
+CHECKED_EVERY = 0.2
 _started: list[subprocess.Popen[bytes]] = []
 """Kept, for Python complains about a child that is forgotten; this one is to outlive us."""
 
 
-def start(request: dict[str, Any], tell: Callable[[str], None], check: Callable[[], None]) -> dict[str, Any]:
-    """Start a keeper and return the lease that it took.
+class Request(msgspec.Struct, frozen=True):
+    """What a heartbeat is started for.
 
     Args:
-        request: environment, owner, commit, run, patience; and pid of the playbook.
-        tell: told while it waits.
+        environment: whose lease.
+        owner: who deploys.
+        commit: what.
+        run: the address of the CI run.
+        timeout: seconds to wait for a lease that somebody else holds.
+        pid: of the playbook.
+        born: when the playbook started; that of `pid` without it.
+    """
+
+    environment: str
+    owner: str
+    commit: str
+    run: str
+    timeout: float
+    pid: int
+    born: float = 0.0
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line that a heartbeat writes: why it waits, and at last the lease or why it has none.
+
+    Args:
+        waiting: for whom.
+        lease: as it was taken.
+        failure: as `Failure.to_dict` returns it.
+    """
+
+    waiting: str = ""
+    lease: dict[str, str] | None = None
+    failure: dict[str, Any] | None = None
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A lease that a heartbeat renews: its token, and the heartbeat's process."""
+
+    lease: dict[str, str]
+    keeper: int
+
+    @property
+    def token(self) -> str:
+        """The token of the lease."""
+        return self.lease["token"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as the actions of a playbook pass it on."""
+        return {**self.lease, "keeper": self.keeper}
+
+
+def start(request: Request, say: Callable[[str], None], check: Callable[[], None]) -> Held:
+    """Start a heartbeat and return the lease that it took.
+
+    Args:
+        request: what for.
+        say: called while it waits.
         check: raises when somebody wants us to stop.
 
     Raises:
         Failure: there is no lease to be had.
     """
-    child = _start({**request, "born": psutil.Process(request["pid"]).create_time()})
+    child = _start(msgspec.structs.replace(request, born=psutil.Process(request.pid).create_time()))
     assert child.stdout is not None  # noqa: S101 - asked for
     with child.stdout:
         try:
-            event = _answer(child.stdout.fileno(), tell, check)
+            event = _result(child.stdout.fileno(), say, check)
         except BaseException:
             child.terminate()
             raise
-    if "lease" in event:
-        return {**event["lease"], "keeper": child.pid}
+    if event.lease is not None:
+        return Held(event.lease, child.pid)
     child.wait()
-    if "failure" in event:
-        raise Failure.from_dict(event["failure"])
+    if event.failure is not None:
+        raise Failure.from_dict(event.failure)
     raise Failure(
         "The process that holds the lease ended.",
-        evidence=tail(_log(str(request["environment"])), 5),
+        evidence=tail(_log(request.environment), 5),
         next="repeat the command",
     )
 
 
-def _answer(descriptor: int, tell: Callable[[str], None], check: Callable[[], None]) -> dict[str, Any]:
-    """Return what a keeper says at last: that it has the lease, or why not; nothing when it just ended."""
+def _result(descriptor: int, say: Callable[[str], None], check: Callable[[], None]) -> Event:
+    """Return the last event of a heartbeat: that it has the lease, or why not; an empty one when it just ended."""
     for line in _lines(descriptor, check):
-        event: dict[str, Any] = json.loads(line)
-        if "waiting" not in event:
+        event = msgspec.json.decode(line, type=Event)
+        if not event.waiting:
             return event
-        tell(event["waiting"])
-    return {}
+        say(event.waiting)
+    return Event()
 
 
-def _start(request: dict[str, Any]) -> subprocess.Popen[bytes]:
-    with _log(str(request["environment"])).open("ab") as log:
+def _start(request: Request) -> subprocess.Popen[bytes]:
+    with _log(request.environment).open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "stackhand.release.heartbeat"],
             cwd=ROOT,
@@ -89,7 +140,7 @@ def _start(request: dict[str, Any]) -> subprocess.Popen[bytes]:
     _started.append(child)
     assert child.stdin is not None  # noqa: S101 - asked for above
     with child.stdin:
-        child.stdin.write(json.dumps(request).encode())
+        child.stdin.write(msgspec.json.encode(request))
     return child
 
 
@@ -98,7 +149,7 @@ def _lines(descriptor: int, check: Callable[[], None]) -> Iterator[str]:
     rest = b""
     while True:
         check()
-        if not select.select([descriptor], [], [], LOOKS)[0]:
+        if not select.select([descriptor], [], [], CHECKED_EVERY)[0]:
             continue
         read = os.read(descriptor, 65536)
         if not read:
@@ -114,7 +165,7 @@ def _log(environment: str) -> Path:
 
 
 def stop(pid: int) -> None:
-    """End a keeper, which gives the lease back if it still has it."""
+    """End a heartbeat, which gives the lease back if it still has it."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         if "stackhand.release.heartbeat" in process.cmdline():
@@ -130,47 +181,43 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, end)
-    request = json.load(sys.stdin)
-    watched = (int(request["pid"]), float(request["born"]))
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    watched = (request.pid, request.born)
     from stackhand.aws import errors
-    from stackhand.aws.retry import Retry
-    from stackhand.infrastructure.store import Store
+    from stackhand.aws.waiting import Retry
+    from stackhand.infrastructure.bucket import Store
     from stackhand.project import environments
-    from stackhand.release.lease import LASTS, RENEWED, Holder
+    from stackhand.release.lease import LASTS, RENEWED, LeaseClient
 
     def pause(seconds: float) -> None:
         if ended.wait(seconds) or not _alive(*watched):
             raise SystemExit(0)
 
     try:
-        retry = Retry(LASTS / 2, pause, lambda text: _say({"waiting": text}))
-        holder = Holder(Store(environments.load(request["environment"]), retry), sleep=pause)
-        lease = holder.take(
-            request["owner"],
-            request["commit"],
-            request["run"],
-            float(request["patience"]),
-            lambda text: _say({"waiting": text}),
+        retry = Retry(LASTS / 2, pause, lambda text: _say(Event(waiting=text)))
+        client = LeaseClient(Store(environments.load(request.environment), retry), sleep=pause)
+        lease = client.take(
+            request.owner, request.commit, request.run, request.timeout, lambda text: _say(Event(waiting=text))
         )
     except Exception as error:
         failure = error if isinstance(error, Failure) else errors.failure_of(error)
         if failure is None:
             raise
-        _say({"failure": failure.to_dict()})
+        _say(Event(failure=failure.to_dict()))
         return
     try:
-        _say({"lease": msgspec.to_builtins(lease)})
+        _say(Event(lease=msgspec.to_builtins(lease)))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _hold(holder.renew, lambda: ended.is_set() or not _alive(*watched), RENEWED)
+        _hold(client.renew, lambda: ended.is_set() or not _alive(*watched), RENEWED)
     finally:
-        holder.give_back()
+        client.give_back()
 
 
 def _hold(renew: Callable[[], bool], over: Callable[[], bool], every: float) -> None:
     """Renew the lease until it is over, or not ours any more; S3 may be away for a while."""
     renewed = time.monotonic()
     while not over():
-        time.sleep(LOOKS)
+        time.sleep(CHECKED_EVERY)
         if time.monotonic() - renewed >= every:
             renewed = time.monotonic()
             with suppress(Failure):
@@ -187,9 +234,9 @@ def _alive(pid: int, born: float) -> bool:
         return False
 
 
-def _say(event: dict[str, Any]) -> None:
+def _say(event: Event) -> None:
     with suppress(BrokenPipeError):
-        print(json.dumps(event), flush=True)  # noqa: T201 - the pipe to who started us
+        print(msgspec.json.encode(event).decode(), flush=True)  # noqa: T201 - the pipe to who started us
 
 
 if __name__ == "__main__":

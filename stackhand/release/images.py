@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stackhand.aws.errors import code_of
+from stackhand import ROOT
+from stackhand.aws.waiting import Say
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
-from stackhand.containers.images import stream
-from stackhand.infrastructure.store import Store
+from stackhand.containers.images import build_failed, certificates, steps, stream
+from stackhand.infrastructure import compose
+from stackhand.infrastructure.bucket import Store
 from stackhand.project import inherited
 from stackhand.project.environments import Environment
-from stackhand.release import attesting, building, pins, scan
-from stackhand.release.built import Record
-from stackhand.release.source import COMMIT, Source, clean
-from stackhand.release.target import Service, Target
+from stackhand.project.model import Build, Service
+from stackhand.project.xfields import Fargate
+from stackhand.release import attesting, git, pins, registry, source
+from stackhand.release.built import BuildRecord
 
 SEEN_WITHIN = 20.0
 TAIL = 8
 THERE = re.compile(r"image tag .+ already exists in the .+ repository and cannot be overwritten", re.IGNORECASE)
 """What ECR says of a tag that does not move; docker's own words of each layer that it need not push are others."""
-
-Say = Callable[[str], None]
 
 
 def ensure(
@@ -55,20 +56,20 @@ def ensure(
     Raises:
         Failure: an image cannot be built or pushed, is not what was built, or its scan has worse findings.
     """
-    built = repositories(release_output)
-    digests = known(environment, release_output, commit)
+    built = registry.repositories(release_output)
+    digests = registry.known(environment, release_output, commit)
     if name and name != commit:
-        _require_free(environment, built, name, commit)
-    record = Record(Store(environment), commit)
+        registry.require_free(environment, built, name, commit)
+    record = BuildRecord(Store(environment), commit)
     if missing := {each: built[each]["url"] for each in built if each not in digests}:
         docker.reach()
         pinned = {} if environment.emulated else pins.read()  # a rehearsal has the images of this machine
-        for service in building.build(missing, commit, architecture, say, pinned):
+        for service in build(missing, commit, architecture, say, pinned):
             say(f"listing the packages of {service}")
             record.note(service, f"{missing[service]}:{commit}")
             _push(environment, service, f"{missing[service]}:{commit}", say)
     for each, url in missing.items():
-        digests[each] = _digest(environment, built[each]["name"], commit, patience=SEEN_WITHIN)
+        digests[each] = registry.digest_in(environment, built[each]["name"], commit, patience=SEEN_WITHIN)
         if not digests[each]:
             raise Failure(
                 f"ECR does not know {url}:{commit}, {SEEN_WITHIN:g} s after it was pushed.",
@@ -81,74 +82,9 @@ def ensure(
     )
     for each, repository in built.items():
         if name and name != commit:
-            _name(environment, repository["name"], digests[each], name)
-        scan.gate(environment, repository["name"], digests[each], max_severity, say)
+            registry.give_name(environment, repository["name"], digests[each], name)
+        registry.gate(environment, repository["name"], digests[each], max_severity, say)
     return digests
-
-
-def _require_free(environment: Environment, built: Mapping[str, Mapping[str, str]], name: str, commit: str) -> None:
-    """Refuse a name that belongs to another commit."""
-    commits = commits_of(environment, [each["name"] for each in built.values()], name)
-    if commits and commit not in commits:
-        raise taken(name, max(commits) or "unknown images", commit)
-
-
-def _name(environment: Environment, repository: str, digest: str, name: str) -> None:
-    """Give an image a second tag."""
-    client = environment.client("ecr")
-    found = client.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
-    image = next(iter(found), None)
-    if image is None:
-        raise Failure(f"ECR does not have {repository}@{digest} any more.", next="repeat the command")
-    words = {"imageManifest": image["imageManifest"], "imageTag": name}
-    if image.get("imageManifestMediaType"):
-        words["imageManifestMediaType"] = image["imageManifestMediaType"]
-    try:
-        client.put_image(repositoryName=repository, **words)
-    except client.exceptions.ImageAlreadyExistsException:
-        return
-    except client.exceptions.ImageTagAlreadyExistsException as error:
-        raise Failure(
-            f"Another image of {repository} has got the name {name} meanwhile.",
-            evidence=[str(error)],
-            next="another --tag, or none",
-            code=ExitCode.PREFLIGHT,
-        ) from error
-
-
-def known(environment: Environment, release_output: Mapping[str, Any], commit: str) -> dict[str, str]:
-    """Return the digests of those images that ECR has under the tag, by the services' names. Writes nothing."""
-    found = {
-        name: _digest(environment, repository["name"], commit)
-        for name, repository in repositories(release_output).items()
-    }
-    return {name: digest for name, digest in found.items() if digest}
-
-
-def repositories(release_output: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
-    """Return the repositories, `name` and `url`, of the services that are built here; others bring their image."""
-    services = release_output["services"]
-    return {name: service["repository"] for name, service in services.items() if service["repository"]}
-
-
-def _digest(environment: Environment, repository: str, tag: str, patience: float = 0.0) -> str:
-    """Return what ECR has under a tag; nothing when it has none, within so many seconds."""
-    client = environment.client("ecr")
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            details = client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
-        except client.exceptions.ImageNotFoundException:
-            details = []
-        except client.exceptions.RepositoryNotFoundException as error:
-            raise Failure(
-                f"ECR has no repository {repository}.",
-                next=f"./inv deploy -e {environment.name} makes it, or by hand: terraform apply",
-                code=ExitCode.PREFLIGHT,
-            ) from error
-        if details or time.monotonic() >= deadline:
-            return str(details[0]["imageDigest"]) if details else ""
-        time.sleep(0.5)
 
 
 def _push(environment: Environment, name: str, image: str, say: Say) -> None:
@@ -188,105 +124,124 @@ def _logged_in(environment: Environment, registry: str) -> Iterator[str]:
         yield folder
 
 
-MISSING = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})
+PLATFORMS = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
+TARGET = "production"
+MISSED = re.compile(r'failed to compute cache key: .*"(/[^"]*)": not found')
+"""What BuildKit says of a COPY whose source is not in the context."""
 
 
-def digest_of(environment: Environment, service: Service, commit: str) -> str:
-    """Return the digest of a commit's image; nothing when ECR does not have it, or nobody builds it."""
-    if service.repository is None:
-        return ""
-    return str(image(environment, service.repository.name, commit).get("imageDigest", ""))
+def sources() -> list[str]:
+    """Return what images are built from, relative to the checkout: the checkout, and what Compose names beside it."""
+    released = [each for each in compose.stack_of(ROOT).services.values() if isinstance(each.aws, Fargate)]
+    return git.below([".", *_contexts(released)])
 
 
-def image(environment: Environment, repository: str, tag: str) -> dict[str, Any]:
-    """Return what ECR tells of a tag's image; nothing when it has none, whether it says so or has an empty list."""
-    try:
-        found = environment.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
-    except Exception as error:
-        if code_of(error) in MISSING:
-            return {}
-        raise
-    return dict(next(iter(found.get("imageDetails") or []), {}))
+def _contexts(services: Iterable[Service]) -> list[str]:
+    """Return the folders that builds see, and those of Dockerfiles elsewhere."""
+    builds = [service.build for service in services if service.build]
+    return [*(_context(build) for build in builds), *(str(Path(_dockerfile(build)).parent) for build in builds)]
 
 
-def commits_of(environment: Environment, repositories: Iterable[str], name: str) -> set[str]:
-    """Return the commits that the images of a name were built from, empty ones for what nobody knows.
-
-    A deploy gives the image of a commit its name as a second tag, so ECR itself tells.
-    """
-    images = [each for each in (image(environment, repository, name) for repository in repositories) if each]
-    tags = [{tag for tag in each.get("imageTags") or [] if COMMIT.fullmatch(tag)} for each in images]
-    shared = set.intersection(*tags) if tags else set()
-    return shared or {"" for _ in images}
+def _context(build: Build) -> str:
+    """Return the folder that a build sees, relative to the checkout also where Compose has it written out."""
+    return os.path.relpath(build.context, ROOT) if Path(build.context).is_absolute() else build.context
 
 
-def settle(environment: Environment, target: Target | None, source: Source, *, unknown: bool) -> Source:
-    """Return what is to be released, once it is clear which commit the images of its name are.
+def _dockerfile(build: Build) -> str:
+    return str(Path(_context(build)) / build.dockerfile)
+
+
+def build(
+    wanted: Mapping[str, str], commit: str, architecture: str, say: Say, pinned: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Build images from the files of a commit, and yield the name of each service whose image is built.
 
     Args:
-        environment: whose registry it is.
-        target: of the newest good release; None before there is one.
-        source: what was asked for.
-        unknown: whether images may be released of which nobody knows the commit.
+        wanted: the addresses of the images, by the services' names.
+        commit: what is released, which is their tag.
+        architecture: X86_64 or ARM64.
+        say: told what is being done.
+        pinned: the digests of images that they are built on.
 
     Raises:
-        Failure: the name belongs to another commit, or the images of a commit that is not here are missing.
+        Failure: a build fails, or the files are not those that the release was named after.
     """
-    built = target.built() if target else {}
-    if source.name:
-        names = [service.repository.name for service in built.values() if service.repository]
-        source = _named(source, commits_of(environment, names, source.name), unknown=unknown)
-    if not source.here:
-        _require(environment, built, source)
-    return source
+    stack = compose.stack_of(ROOT)
+    services = [stack.service(name) for name in wanted]
+    _require_same(commit)
+    dirty = commit != source.clean(commit)
+    with git.exported(ROOT, source.clean(commit), git.below(_contexts(services)), dirty=dirty) as folder:
+        for service in services:
+            say(f"building {service.name}")
+            image = f"{wanted[service.name]}:{commit}"
+            words = command(service, image, architecture, datetime.now(UTC), folder, pinned=pinned or {})
+            code, lines = stream(words, None, folder, steps(f"building {service.name}", say))
+            if code != 0:
+                raise _unexported(service, lines, folder) or build_failed(service, lines, then="deploy again")
+            yield service.name
 
 
-def _require(environment: Environment, built: Mapping[str, Service], source: Source) -> None:
-    """Refuse what is not checked out, unless all its images are there."""
-    tag = source.name or source.commit
-    missing = [name for name, service in built.items() if not digest_of(environment, service, tag)]
-    if missing or not built:
+def _require_same(commit: str) -> None:
+    """Refuse changes that came while the release was under way: its name would tell of others."""
+    if commit == source.clean(commit):
+        return
+    if (found := source.choose(tag="", dirty=True, folders=sources()).commit) != commit:
         raise Failure(
-            f"{tag[:12]} is not what is checked out here, and ECR has no images of it.",
-            evidence=[f"missing: {', '.join(missing) or 'all, for nothing was released yet'}"],
-            next=_elsewhere(source),
+            "Files of this checkout changed since the deploy began, so its images would not be what it is called.",
+            evidence=[f"it began as {commit}", f"and is now {found}"],
+            next="repeat the command",
             code=ExitCode.PREFLIGHT,
         )
 
 
-def _named(source: Source, commits: set[str], *, unknown: bool) -> Source:
-    """Return a release that has a name, with the commit that its images are of."""
-    known = commits - {""}
-    if not commits or source.commit in known:
-        return source
-    if known and not source.here:
-        return Source(max(known), source.name, here=False)
-    if known:
-        raise taken(source.name, max(known), source.commit)
-    if not unknown:
-        raise Failure(
-            f"ECR has images called {source.name}, and nobody knows which commit they are of.",
-            evidence=["./inv deploy did not push them, or did so before it kept the commit of a name"],
-            next="another --tag for what is checked out; or --allow-older, to release these images as they are",
-            code=ExitCode.PREFLIGHT,
-        )
-    return Source(source.name, source.name, here=False)
+def _unexported(service: Service, lines: list[str], folder: Path) -> Failure | None:
+    """Return the failure of a build that wants a file which is here, and which git does not have.
 
-
-def taken(name: str, commit: str, wanted: str) -> Failure:
-    """Return the refusal of a name that belongs to another commit."""
+    What the export has too is kept from the build by .dockerignore, or is of another stage.
+    """
+    assert service.build is not None  # noqa: S101 - see command
+    here, there = ROOT / _context(service.build), folder / _context(service.build)
+    wanted = {match[1].strip("/") for line in lines for match in MISSED.finditer(line)}
+    found = {path for path in wanted if (here / path).exists() and not (there / path).exists()}
+    if not found:
+        return None
     return Failure(
-        f"{name} is the name of {commit[:12]} already, and this is {wanted[:12]}.",
-        evidence=["a tag in ECR does not move: a deploy would bring the earlier code back"],
-        next=f"another --tag, or none; --tag {commit[:12]} releases the earlier code again"
-        if commit == clean(commit)
-        else "another --tag, or none",
-        code=ExitCode.PREFLIGHT,
+        f"The image of {service.name} could not be built: it wants what git does not have.",
+        evidence=[f"{path} is in this checkout, and not in its commit" for path in sorted(found)],
+        next="commit it; or make it in a stage of the Dockerfile, if it is something built (docs/operations.md)",
     )
 
 
-def _elsewhere(source: Source) -> str:
-    """Return how to have what is not here."""
-    if COMMIT.fullmatch(source.commit):
-        return f"git checkout {clean(source.commit)[:12]}, and deploy that"
-    return "deploy from a clone of the repository, without --tag"
+def command(
+    service: Service, image: str, architecture: str, now: datetime, folder: Path, *, pinned: Mapping[str, str]
+) -> list[str]:
+    """Return the command that builds the image a service is released as, in the folder of its files.
+
+    BuildKit takes what a Dockerfile calls by a pinned tag from the place that `--build-context` names for it.
+    """
+    assert service.build is not None  # noqa: S101 - else Terraform has no repository for it
+    created, tag = now.strftime("%Y-%m-%dT%H:%M:%SZ"), image.rpartition(":")[2]
+    arguments = {**service.build.args, "REVISION": tag, "CREATED": created}
+    labels = {"revision": tag, "created": created, "source": _source()}
+    words = ["docker", "build", "--progress", "plain", "--provenance=false", "--platform", PLATFORMS[architecture]]
+    words += ["--file", _dockerfile(service.build), "--tag", image]
+    words += [f"--build-context={base}=docker-image://{base}@{digest}" for base, digest in pinned.items()]
+    words += [f"--build-arg={key}={value}" for key, value in arguments.items()]
+    words += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items() if value]
+    words += [f"--secret=id=ca,src={Path(certificates() or os.devnull).absolute()}"]
+    if re.search(rf"^FROM .* AS {TARGET}$", _text(folder / _dockerfile(service.build)), re.MULTILINE | re.IGNORECASE):
+        words += ["--target", TARGET]
+    return [*words, _context(service.build)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _source() -> str:
+    """Return where the sources are, as far as the runner of a workflow says so."""
+    server, repository = os.environ.get("GITHUB_SERVER_URL", ""), os.environ.get("GITHUB_REPOSITORY", "")
+    return f"{server}/{repository}" if server and repository else ""

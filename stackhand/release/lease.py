@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.store import Conflict, Document, Store
+from stackhand.infrastructure.bucket import Conflict, Document, Store
 
 KEY = "lease.json"
 LASTS = 60.0
@@ -45,13 +46,25 @@ class Lease(msgspec.Struct, frozen=True):
         """Whether it may be taken."""
         return datetime.fromisoformat(self.expires) <= now
 
-    def words(self) -> list[str]:
+    def public(self) -> dict[str, str]:
+        """Return it without the token."""
+        fields: dict[str, str] = msgspec.to_builtins(self)
+        return {key: value for key, value in fields.items() if key != "token"}
+
+    def lines(self) -> list[str]:
         """Return what other people need to know of it."""
         lines = [f"held by {self.owner}, deploying {self.commit}", f"since {self.since}, last sign of life {self.beat}"]
         return [*lines, self.run] if self.run else lines
 
 
-class Holder:
+class CurrentLease(NamedTuple):
+    """A lease, and the version of its document."""
+
+    lease: Lease
+    etag: str
+
+
+class LeaseClient:
     """Takes, renews and gives back the lease of an environment.
 
     Args:
@@ -85,7 +98,7 @@ class Holder:
             if held and self._ours(found):
                 return held
             if held is None or held.expired(self.now()):
-                if self._write(self._new(owner, commit, run), found):
+                if self._write(self._new(owner, commit, run), found.etag if found else None):
                     assert self.lease is not None  # noqa: S101 - just written
                     return self.lease
                 continue
@@ -93,7 +106,7 @@ class Holder:
                 raise locked(held, self.store.environment.name)
             if held.token != told:
                 told = held.token
-                waiting(f"waiting for the lease: {held.words()[0]}")
+                waiting(f"waiting for the lease: {held.lines()[0]}")
             self.sleep(POLL)
 
     def renew(self) -> bool:
@@ -101,7 +114,7 @@ class Holder:
         assert self.lease is not None  # noqa: S101 - taken before
         beat, expires = self._times()
         renewed = msgspec.structs.replace(self.lease, beat=beat, expires=expires)
-        return self._write(renewed, Document({}, self._etag)) or self._ours(self.store.read(KEY))
+        return self._write(renewed, self._etag) or self._ours(self.store.read(KEY))
 
     def give_back(self) -> None:
         """Give it back, unless it is not ours any more."""
@@ -125,22 +138,21 @@ class Holder:
         now = self.now()
         return now.isoformat(timespec="seconds"), (now + timedelta(seconds=LASTS)).isoformat(timespec="seconds")
 
-    def _write(self, lease: Lease, found: Document | None) -> bool:
-        """Write a lease in the place of what was found; false when somebody was quicker."""
-        etag = found.etag if found else None
+    def _write(self, lease: Lease, etag: str | None) -> bool:
+        """Write a lease in the place of a version, or of none; false when somebody was quicker."""
         try:
-            self._etag = self.store.write(KEY, msgspec.to_builtins(lease), etag=etag, new=found is None)
+            self._etag = self.store.write(KEY, msgspec.to_builtins(lease), etag=etag, new=etag is None)
         except Conflict:
             return False
         self.lease = lease
         return True
 
 
-def current(store: Store) -> tuple[Lease, str] | None:
-    """Return the lease that somebody has, and its version."""
-    found = store.read(KEY)
-    held = _parsed(found)
-    return (held, found.etag) if held and found else None
+def current(store: Store) -> CurrentLease | None:
+    """Return the lease that somebody has."""
+    document = store.read(KEY)
+    lease = _parsed(document)
+    return CurrentLease(lease, document.etag) if lease and document else None
 
 
 def require(store: Store, token: str) -> None:
@@ -150,8 +162,8 @@ def require(store: Store, token: str) -> None:
         Failure: somebody has taken it from us.
     """
     found = current(store)
-    if found is None or found[0].token != token:
-        evidence = found[0].words() if found else ["nobody has it: cloud.unlock removed it"]
+    if found is None or found.lease.token != token:
+        evidence = found.lease.lines() if found else ["nobody has it: cloud.unlock removed it"]
         raise Failure(
             "The lease was taken from us, so nothing more is done.",
             evidence=evidence,
@@ -162,16 +174,16 @@ def require(store: Store, token: str) -> None:
 
 def give_back(store: Store, token: str) -> None:
     """Give back a lease that another process keeps, unless it is not ours any more; it may be renewed meanwhile."""
-    while (found := current(store)) and found[0].token == token:
+    while (found := current(store)) and found.lease.token == token:
         with suppress(Conflict):
-            store.remove(KEY, etag=found[1])
+            store.remove(KEY, etag=found.etag)
 
 
 def locked(held: Lease, environment: str) -> Failure:
     """Return the failure of who comes second."""
     return Failure(
         f"Another deploy to {environment} is at work.",
-        evidence=held.words(),
+        evidence=held.lines(),
         next=f"wait for it with --lock-wait 600; if it is dead, its lease expires at {held.expires}, "
         f"or ./inv cloud.unlock -e {environment}",
         code=ExitCode.LOCKED,
@@ -181,6 +193,6 @@ def locked(held: Lease, environment: str) -> Failure:
 def _parsed(found: Document | None) -> Lease | None:
     """Return the lease in a document; none when there is none that anybody could hold."""
     try:
-        return msgspec.convert(found.content, Lease) if found else None
-    except msgspec.ValidationError:
+        return found.to(Lease) if found else None
+    except Failure:
         return None

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import heapq
+import json
+import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stackhand.aws.errors import code_of, failure, transient
+from stackhand.aws.errors import code_of, failure, message_of, transient
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.logview import since_of, writer
+from stackhand.project import inherited
 from stackhand.release import status
-from stackhand.release.target import Service
+from stackhand.release.cluster import Cluster
+from stackhand.release.target import ServiceTarget, Target, short
 
 TAIL = 30
 FIRST_WINDOW = 10_000
@@ -21,7 +29,7 @@ GROWTH = 6
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """One line.
 
     Args:
@@ -39,12 +47,12 @@ class Line:
     number: str = ""
 
 
-def stream(service: Service, container: str, task: str) -> str:
+def stream(service: ServiceTarget, container: str, task: str) -> str:
     """Return the log stream of a container of a task, given by ARN or id."""
-    return f"{service.log_stream_prefix}/{container}/{task.rpartition('/')[2]}"
+    return f"{service.log_stream_prefix}/{container}/{short(task)}"
 
 
-def tail(logs: Any, service: Service, container: str, task: str, lines: int = TAIL) -> list[str]:
+def tail(logs: Any, service: ServiceTarget, container: str, task: str, lines: int = TAIL) -> list[str]:
     """Return the last lines of one container of one task; nothing when it never said any."""
     try:
         found = logs.get_log_events(
@@ -62,7 +70,7 @@ def tail(logs: Any, service: Service, container: str, task: str, lines: int = TA
     return [str(each["message"]).rstrip("\n") for each in found["events"]][-lines:]
 
 
-class Follower:
+class LogFollower:
     """Reads what one container of one task adds to its log.
 
     Args:
@@ -72,7 +80,7 @@ class Follower:
         task: ARN or id.
     """
 
-    def __init__(self, logs: Any, service: Service, container: str, task: str) -> None:
+    def __init__(self, logs: Any, service: ServiceTarget, container: str, task: str) -> None:
         self.logs, self.service = logs, service
         self.stream = stream(service, container, task)
         self.token: str | None = None
@@ -96,13 +104,13 @@ class Follower:
         return [str(each["message"]).rstrip("\n") for each in found["events"]]
 
 
-def last(logs: Any, name: str, service: Service, start: int, lines: int) -> list[Line]:
+def last(logs: Any, name: str, service: ServiceTarget, start: int, lines: int) -> list[LogLine]:
     """Return the last lines of all tasks of a service, none older than `start`.
 
     It goes back from now in windows, so that a service which says a lot is not read from its beginning; no more than a
     page and what is returned is kept at a time.
     """
-    found: list[Line] = []
+    found: list[LogLine] = []
     begin, end, width = int(time.time() * 1000) - FIRST_WINDOW, None, FIRST_WINDOW
     while lines > 0:
         begin = max(begin, start)
@@ -117,7 +125,7 @@ def last(logs: Any, name: str, service: Service, start: int, lines: int) -> list
     return found
 
 
-def since(logs: Any, name: str, service: Service, start: int, end: int | None = None) -> Iterator[Line]:
+def since(logs: Any, name: str, service: ServiceTarget, start: int, end: int | None = None) -> Iterator[LogLine]:
     """Yield the lines of all tasks of a service from a time on, in CloudWatch's order, page by page."""
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=service.log_group,
@@ -128,10 +136,12 @@ def since(logs: Any, name: str, service: Service, start: int, end: int | None = 
     for page in pages:
         for each in page.get("events", []):
             task = str(each.get("logStreamName", "")).rpartition("/")[2]
-            yield Line(int(each["timestamp"]), name, task, str(each["message"]).rstrip("\n"), str(each.get("eventId")))
+            yield LogLine(
+                int(each["timestamp"]), name, task, str(each["message"]).rstrip("\n"), str(each.get("eventId"))
+            )
 
 
-def together(parts: Iterable[Iterable[Line]]) -> list[Line]:
+def together(parts: Iterable[Iterable[LogLine]]) -> list[LogLine]:
     """Return the lines of several services in the order of their times."""
     return sorted((line for part in parts for line in part), key=lambda line: line.at)
 
@@ -155,12 +165,12 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
     Raises:
         Failure: a service is not known, or CloudWatch refuses.
     """
-    stands = status.find(environment)
-    names = status.chosen(stands.target, list(services))
-    cloudwatch = stands.environment.client("logs")
+    state = status.find(environment)
+    names = status.chosen(state.target, list(services))
+    cloudwatch = state.environment.client("logs")
     start = since_of(since) if since else datetime.now(UTC) - DEFAULT_SPAN
     write = writer(names)
-    chosen = {name: stands.target.services[name] for name in names}
+    chosen = {name: state.target.services[name] for name in names}
     begin = int(start.timestamp() * 1000)
     first = {name: _last(cloudwatch, name, each, begin, lines) for name, each in chosen.items()}
     for line in together(first.values()):
@@ -171,9 +181,9 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
 
 def _follow(
     cloudwatch: Any,
-    chosen: Mapping[str, Service],
+    chosen: Mapping[str, ServiceTarget],
     begin: int,
-    before: Mapping[str, list[Line]],
+    before: Mapping[str, list[LogLine]],
     write: Callable[[str, str], None],
 ) -> None:
     """Write what is added, until somebody interrupts us.
@@ -202,22 +212,76 @@ def _follow(
         shown = {_key(line) for line in found} or shown
 
 
-def _key(line: Line) -> str:
+def _key(line: LogLine) -> str:
     return f"{line.service} {line.number or line}"
 
 
-def _last(cloudwatch: Any, name: str, service: Service, start: int, lines: int) -> list[Line]:
+def _last(cloudwatch: Any, name: str, service: ServiceTarget, start: int, lines: int) -> list[LogLine]:
     return _read(name, lambda: last(cloudwatch, name, service, start, lines))
 
 
-def _since(cloudwatch: Any, name: str, service: Service, start: int) -> list[Line]:
+def _since(cloudwatch: Any, name: str, service: ServiceTarget, start: int) -> list[LogLine]:
     return _read(name, lambda: list(since(cloudwatch, name, service, start)))
 
 
-def _read(name: str, read: Callable[[], list[Line]]) -> list[Line]:
+def _read(name: str, read: Callable[[], list[LogLine]]) -> list[LogLine]:
     try:
         return read()
     except Exception as error:
         if code_of(error) == "ResourceNotFoundException":
             return []
         raise failure(f"The log of {name} cannot be read", error) from error
+
+
+PLUGIN = "session-manager-plugin"
+
+
+def execute(*, environment: str, service: str, command: str) -> None:
+    """Become a session in the newest task of a service; does not return.
+
+    Raises:
+        Failure: there is no task, ECS Exec is not enabled for it, or its plugin is not here.
+    """
+    state = status.find(environment)
+    name = status.chosen(state.target, [service])[0]
+    if shutil.which(PLUGIN) is None:
+        raise Failure(
+            f"There is no {PLUGIN} on PATH, and ECS Exec needs it.",
+            next="install AWS's Session Manager plugin, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    cluster = Cluster(state.environment.client("ecs"), state.target.cluster)
+    task = _newest(cluster, state.target, name)
+    try:
+        session = cluster.execute(task, state.target.services[name].container, command)
+    except Exception as error:
+        if "execute command was not enabled" not in message_of(error):
+            raise failure(f"The command cannot be run in {name}", error) from error
+        raise Failure(
+            f"ECS Exec is not enabled for {name}.",
+            evidence=[message_of(error)],
+            next=f"set exec = true in terraform/environments/{environment}.tfvars, and deploy",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+    if sys.stdin.isatty():
+        console.tell(f"in {name}, task {short(task)[:12]}; exit to come back")
+    region = state.environment.region
+    target = {"Target": f"ecs:{cluster.name}_{short(task)}"}
+    args = [PLUGIN, json.dumps(session), region, "StartSession", "", json.dumps(target), _endpoint(region)]
+    os.execvpe(PLUGIN, args, inherited.environment("session-manager"))  # noqa: S606 - the very purpose
+
+
+def _newest(cluster: Cluster, target: Target, name: str) -> str:
+    """Return the task of a service that was started last."""
+    try:
+        task = cluster.newest_task(target.services[name].service)
+    except Exception as error:
+        raise failure(f"The tasks of {name} cannot be asked for", error) from error
+    if not task:
+        status = f"./inv cloud.status -e {target.environment}"
+        raise Failure(f"No task of {name} runs.", next=status, code=ExitCode.UNHEALTHY)
+    return task
+
+
+def _endpoint(region: str) -> str:
+    return f"https://ssm.{region}.amazonaws.com"

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.actor import owner, timestamp
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.account import owner, timestamp
+from stackhand.infrastructure.bucket import Store
 from stackhand.release.verdict import Verdict
 
 
-class Part(msgspec.Struct, frozen=True):
+class ReleasedService(msgspec.Struct, frozen=True):
     """One service of a release.
 
     Args:
@@ -39,7 +39,7 @@ class Part(msgspec.Struct, frozen=True):
     sbom: str = ""
 
 
-class Migration(msgspec.Struct, frozen=True):
+class KnownMigration(msgspec.Struct, frozen=True):
     """A migration that a release knows."""
 
     number: int
@@ -80,9 +80,9 @@ class Manifest(msgspec.Struct, frozen=True):
     target: dict[str, Any] = {}
     kind: str = "deploy"
     run: str = ""
-    services: dict[str, Part] = {}
+    services: dict[str, ReleasedService] = {}
     secrets: str = ""
-    migrations: list[Migration] = []
+    migrations: list[KnownMigration] = []
     migrated: bool = False
     rolled: bool = False
     ended: str = ""
@@ -122,18 +122,19 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def parse(found: dict[str, Any]) -> Manifest:
-    """Return the release that a document describes.
+    """Return the release that an argument of an action describes.
 
     Raises:
-        Failure: it was not written by us.
+        Failure: it describes none.
     """
     try:
         return msgspec.convert(found, Manifest)
     except msgspec.ValidationError as error:
         raise Failure(
-            f"The release {found.get('id', '?')} in the bucket cannot be read.",
+            "The argument `manifest` is no release.",
             evidence=[str(error)],
-            next=f"./inv cloud.releases -e {found.get('environment', 'ENVIRONMENT')} shows the others",
+            next="./inv deploy, which passes each step what the step before returned",
+            code=ExitCode.USAGE,
         ) from error
 
 
@@ -165,7 +166,7 @@ class Releases:
     def current(self) -> Manifest | None:
         """Return the last known good release."""
         found = self.store.read(CURRENT)
-        return parse(found.content) if found else None
+        return found.to(Manifest) if found else None
 
     def make_current(self, manifest: Manifest) -> None:
         """Keep a release, and from now on return to it.
@@ -205,7 +206,7 @@ class Releases:
             elif current is not None and key == f"{FOLDER}{current.id}.json":
                 yield current
             elif found := self.store.read(key):
-                yield parse(found.content)
+                yield found.to(Manifest)
 
     def _keys(self) -> list[str]:
         """Return the keys of the releases; those of images are in a folder of their own."""

@@ -11,15 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from stackhand.aws import retry
+from stackhand.aws import waiting
 from stackhand.aws.diagnosis import Kind
 from stackhand.aws.errors import diagnose, failure, message_of, transient
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import logs
-from stackhand.release.context import Context, target_of
 from stackhand.release.manifest import Manifest, Releases
-from stackhand.release.target import Service, Target
+from stackhand.release.target import Context, ServiceTarget, Target, target_of
 from stackhand.release.verdict import Verdict
 
 POLL = 1.0
@@ -67,7 +66,7 @@ class Migration:
         """
         service = self.target.services[self.name]
         task = self._start(service, task_definition, started_by)
-        follower = logs.Follower(self.cloudwatch, service, service.container, task)
+        follower = logs.LogFollower(self.cloudwatch, service, service.container, task)
         said: list[str] = []
         try:
             found = self._wait(task, follower, said)
@@ -80,7 +79,7 @@ class Migration:
         self._judge(found, service, said)
         return said
 
-    def _start(self, service: Service, task_definition: str, started_by: str) -> str:
+    def _start(self, service: ServiceTarget, task_definition: str, started_by: str) -> str:
         words: dict[str, Any] = {
             "cluster": self.target.cluster,
             "taskDefinition": task_definition,
@@ -98,7 +97,7 @@ class Migration:
         }
         refused: Exception | None = None
         code, reasons = ExitCode.DEPLOY_FAILED, [""]
-        deadline, refusals, delays = self.clock.now() + self.starts_within, 0, retry.delays()
+        deadline, refusals, delays = self.clock.now() + self.starts_within, 0, waiting.delays()
         while refusals < CAPACITY and self.clock.now() < deadline:
             if not self.started:  # one token as long as ECS may have started a task for it: there is never a second one
                 words["clientToken"] = secrets.token_hex(16)
@@ -141,7 +140,7 @@ class Migration:
             for each in found
         ]
 
-    def _wait(self, task: str, follower: logs.Follower, said: list[str]) -> dict[str, Any]:
+    def _wait(self, task: str, follower: logs.LogFollower, said: list[str]) -> dict[str, Any]:
         began = self.clock.now()
         deadline = began + self.timeout
         while True:
@@ -168,7 +167,7 @@ class Migration:
             raise
         return dict(answer["tasks"][0]) if answer.get("tasks") else {}
 
-    def _rest(self, follower: logs.Follower, said: list[str]) -> None:
+    def _rest(self, follower: logs.LogFollower, said: list[str]) -> None:
         """CloudWatch shows a line some seconds after it was written: wait for those of a task that failed."""
         deadline = self.clock.now() + LOG_COMES_WITHIN
         quiet = 0
@@ -178,7 +177,7 @@ class Migration:
             said += follower.new_lines()
             quiet = quiet + 1 if len(said) == before else 0
 
-    def _judge(self, found: dict[str, Any], service: Service, said: list[str]) -> None:
+    def _judge(self, found: dict[str, Any], service: ServiceTarget, said: list[str]) -> None:
         code = _exit_code(found, service.container)
         if code == 0:
             return
@@ -198,7 +197,7 @@ class Migration:
 
     def _stop(self, task: str, reason: str) -> str:
         """Stop a task, and say whether that went well; it may also have ended by itself."""
-        patient = retry.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
+        patient = waiting.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
         try:
             patient(lambda: self.ecs.stop_task(cluster=self.target.cluster, task=task, reason=f"stackhand: {reason}"))
         except Exception as error:

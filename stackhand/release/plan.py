@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.aws.errors import code_of
+from stackhand.cli import console
 from stackhand.cli.failure import Failure
-from stackhand.release import building, images, prepare, snapshots, source, status, target
-from stackhand.release.context import Context, target_of
-from stackhand.release.manifest import Manifest, Migration
-from stackhand.release.target import Service, Target
+from stackhand.infrastructure.plan import SHOWN
+from stackhand.release import images, prepare, registry, source, status, target
+from stackhand.release.cluster import ABSENT, Cluster, ServiceState
+from stackhand.release.manifest import KnownMigration, Manifest
+from stackhand.release.target import Context, ServiceTarget, Target, target_of
 
 UNBUILT = "(still to be built)"
 UNKNOWN = "migrations: not known: x-aws.migrate applies them, and there are no files here that would name them"
@@ -33,7 +35,7 @@ def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[
         return {**found, "changed": True, "services": {}, "migrations": [], "drift": []}
     running = _running(context, where)
     services = {
-        name: _service(context, name, each, running.get(each.service, {}), commit)
+        name: _service(context, name, each, running.get(each.service, ABSENT), commit)
         for name, each in where.services.items()
     }
     pending = _pending(where, migrations, current)
@@ -42,7 +44,7 @@ def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[
         "changed": any(each["changes"] for each in services.values()) or bool(pending),
         "services": services,
         "migrations": pending and [{"name": each.name, "breaking": each.breaking} for each in pending],
-        "drift": status.of(where, current, running) if current else [],
+        "drift": status.drift(where, current, running) if current else [],
     }
 
 
@@ -61,12 +63,12 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     return [f"a release of {found['commit'][:12]} over {(found['running'] or 'nothing')[:12]}:", *told]
 
 
-def _service(context: Context, name: str, service: Service, found: Mapping[str, Any], commit: str) -> dict[str, Any]:
+def _service(context: Context, name: str, service: ServiceTarget, state: ServiceState, commit: str) -> dict[str, Any]:
     """Return what would change in one service; nothing, when it runs already what would be released."""
-    digest = images.digest_of(context.environment, service, commit)
+    digest = registry.digest_of(context.environment, service, commit)
     digests = {name: digest} if digest else {name: "sha256:" + UNBUILT}
     wanted = prepare.render(name, service, digests)
-    primary = snapshots.snapshot(found, 0).primary
+    primary = state.primary
     if primary is None:
         return {"running": None, "changes": ["is new"]}
     old = prepare.running(context.ecs, primary.task_definition)
@@ -82,17 +84,17 @@ def _target(output: Mapping[str, Any]) -> Target | None:
         return None
 
 
-def _running(context: Context, where: Target) -> dict[str, dict[str, Any]]:
+def _running(context: Context, where: Target) -> dict[str, ServiceState]:
     """Return the services by their names in ECS; none before there is a cluster."""
     try:
-        return snapshots.describe(context.ecs, where.cluster, [each.service for each in where.services.values()])
+        return Cluster(context.ecs, where.cluster).services(each.service for each in where.services.values())
     except Exception as error:
         if code_of(error) == "ClusterNotFoundException":
             return {}
         raise
 
 
-def _pending(where: Target, folder: Path, current: Manifest | None) -> list[Migration] | None:
+def _pending(where: Target, folder: Path, current: Manifest | None) -> list[KnownMigration] | None:
     """Return the migrations that no release has; nothing when a tool keeps them whose files we do not know.
 
     That tool is not asked: it would have to run, and what it does then is for it to decide.
@@ -106,7 +108,7 @@ def _pending(where: Target, folder: Path, current: Manifest | None) -> list[Migr
 def _commit() -> str:
     """Return the commit of this checkout, marked when files differ from it; a plan may be made without any."""
     try:
-        return source.choose(tag="", dirty=True, folders=building.sources()).commit
+        return source.choose(tag="", dirty=True, folders=images.sources()).commit
     except Failure:
         return "unknown"
 
@@ -118,3 +120,35 @@ def _bucket(context: Context) -> bool:
     except Failure:
         return False
     return True
+
+
+HEADINGS = ("concern", *SHOWN)
+
+
+SHOWN_ATTRIBUTES = 6
+
+
+def say_plan(report: dict[str, Any]) -> None:
+    """Show what a deploy would change, in the environment and in the release."""
+    _say_infrastructure(report)
+    console.say("\n".join([report["probe"]["message"], *report["probe"]["notes"]]))
+    console.say("\n".join(["", *lines(report["release"])]))
+
+
+def _say_infrastructure(report: dict[str, Any]) -> None:
+    found = report["plan"]
+    if not found["changed"]:
+        console.say(f"\n{report['environment']} is as the files say.")
+        return
+    console.say("")
+    console.table(report["table"], HEADINGS, {}, indent=2)
+    for concern in found["concerns"]:
+        for each in concern["resources"]:
+            if each["action"] != "create":
+                attributes = ", ".join(each["attributes"][:SHOWN_ATTRIBUTES])
+                more = " ..." if len(each["attributes"]) > SHOWN_ATTRIBUTES else ""
+                console.say(f"  {each['action']:<8} {each['address']}{': ' if attributes else ''}{attributes}{more}")
+    forgotten = sum(each["action"] == "forget" for concern in found["concerns"] for each in concern["resources"])
+    counted = {**{name: found[name] for name in SHOWN}, "forget": forgotten}
+    numbers = (f"{number} to {name}" for name, number in counted.items() if number)
+    console.say(f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['words']}")

@@ -11,7 +11,8 @@ from stackhand.aws import parameters
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure, message_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
-from stackhand.release.target import Service, Target
+from stackhand.release.cluster import Cluster, scale_up, wanting_none
+from stackhand.release.target import ServiceTarget, Target
 
 TASKS = "ecs-tasks.amazonaws.com"
 
@@ -36,8 +37,6 @@ class Preflight:
         Raises:
             Failure: a release would fail; all reasons together.
         """
-        from stackhand.release.inventory import scale_up
-
         problems, name = [problem for check in self._checks() for problem in check()], self.target.environment
         if problems:
             raise Failure(
@@ -64,24 +63,23 @@ class Preflight:
 
     def services(self) -> Iterator[str]:
         """The cluster has the services, and each has tasks; what else the cluster has is noted."""
-        from stackhand.release import inventory
-
-        cluster, wanted = self.target.cluster, {name: each.service for name, each in self.target.services.items()}
-        found = self._ask("services", lambda: inventory.take(self._client("ecs"), cluster, wanted.values()))
-        if found is None:
+        wanted = {name: each.service for name, each in self.target.services.items()}
+        ecs = Cluster(self._client("ecs"), self.target.cluster)
+        inventory = self._ask("services", lambda: ecs.inventory(wanted.values()))
+        if inventory is None:
             return
-        services = found.services if found else {}
+        services = inventory.services if inventory else {}
         yield from (
-            f"{name}: the cluster {cluster} has no active service {service}"
+            f"{name}: the cluster {self.target.cluster} has no active service {service}"
             for name, service in wanted.items()
             if service not in services
         )
-        if found:
-            self.idle = found.idle(self.target)
-            yield from inventory.wanting_none(self.environment, self.target, self.idle)
-            extra = found.others(self.target)
+        if inventory:
+            self.idle = inventory.idle(self.target)
+            yield from wanting_none(self.environment, self.target, self.idle)
+            extra = inventory.others(self.target)
             self.notes += [f"{name} is in the cluster, and not of this release: it stays as it is" for name in extra]
-            self.notes += [found.note] * bool(found.note)
+            self.notes += [inventory.note] * bool(inventory.note)
 
     def architecture(self) -> Iterator[str]:
         """The tasks run on the processors that images are built for."""
@@ -179,7 +177,7 @@ class Preflight:
             raise failure(f"The {what} cannot be checked", error, ExitCode.PREFLIGHT) from error
 
 
-def problems(ec2: Any, services: Mapping[str, Service]) -> Iterator[str]:
+def problems(ec2: Any, services: Mapping[str, ServiceTarget]) -> Iterator[str]:
     """Yield what would keep tasks from starting: what was deleted, and subnets without a way to AWS."""
     subnets = _users(services, "subnets")
     routed, groups = egress(ec2, [*subnets]), _users(services, "security_groups")
@@ -217,7 +215,7 @@ def _groups(ec2: Any, groups: Sequence[str]) -> frozenset[str]:
     return frozenset(each["GroupId"] for each in found)
 
 
-def _users(services: Mapping[str, Service], field: str) -> dict[str, list[str]]:
+def _users(services: Mapping[str, ServiceTarget], field: str) -> dict[str, list[str]]:
     """Return which services use each subnet or security group."""
     found: dict[str, list[str]] = {}
     for name, service in services.items():

@@ -16,12 +16,12 @@ from stackhand import ROOT
 from stackhand.aws import parameters
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import actor
-from stackhand.release import built, git, snapshots, source, tree
+from stackhand.infrastructure import account
+from stackhand.release import built, git, source
 from stackhand.release import manifest as manifests
-from stackhand.release.context import Context
-from stackhand.release.manifest import Manifest, Migration, Part
-from stackhand.release.target import Service, Target
+from stackhand.release.cluster import ABSENT, Cluster, ServiceState
+from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
+from stackhand.release.target import Context, ServiceTarget, Target
 from stackhand.release.verdict import COMPLETED
 
 
@@ -31,19 +31,19 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
     Raises:
         Failure: AWS refuses one.
     """
-    running = snapshots.describe(context.ecs, target.cluster, [each.service for each in target.services.values()])
+    states = Cluster(context.ecs, target.cluster).services(each.service for each in target.services.values())
     parts, bills = {}, built.bills(context.store, commit)
     for name, service in target.services.items():
         wanted = render(name, service, digests)
-        part = _part(context, running.get(service.service, {}), wanted, service.container)
+        part = _part(context, states.get(service.service, ABSENT), wanted, service.container)
         parts[name] = msgspec.structs.replace(part, sbom=bills.get(name, ""))
     return Manifest(
         id=manifests.new_id(commit),
         environment=context.environment.name,
         commit=commit,
-        by=actor.owner(),
-        run=actor.run_url(),
-        began=actor.timestamp(),
+        by=account.owner(),
+        run=account.run_url(),
+        began=account.timestamp(),
         target=_builtins(target),
         services=parts,
         secrets=secrets_of(context, target),
@@ -60,7 +60,7 @@ def secrets_of(context: Context, target: Target) -> str:
     return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def migrations_of(folder: Path) -> list[Migration]:
+def migrations_of(folder: Path) -> list[KnownMigration]:
     """Return the migrations in a folder; none when there is no such folder.
 
     Raises:
@@ -74,7 +74,7 @@ def migrations_of(folder: Path) -> list[Migration]:
         found = migration_files.read(folder)
     except migration_files.MigrationError as error:
         raise Failure("The migrations are not in order.", evidence=[str(error)], next="./inv db.plan") from error
-    return [Migration(each.number, each.name, each.breaking) for each in found]
+    return [KnownMigration(each.number, each.name, each.breaking) for each in found]
 
 
 @contextmanager
@@ -101,22 +101,22 @@ def files_of(commit: str, place: str) -> Iterator[Path]:
             next="git fetch, and repeat the command",
             code=ExitCode.PREFLIGHT,
         )
-    with tree.exported(ROOT, wanted, [place], dirty=False) as folder:
+    with git.exported(ROOT, wanted, [place], dirty=False) as folder:
         yield folder / place
 
 
-def _part(context: Context, service: Mapping[str, Any], wanted: dict[str, Any], container: str) -> Part:
-    primary = snapshots.snapshot(service, 0).primary
+def _part(context: Context, state: ServiceState, wanted: dict[str, Any], container: str) -> ReleasedService:
+    primary = state.primary
     image = image_of(wanted, container)
     old = primary.task_definition if primary else ""
     if primary and not differences(running(context.ecs, old), wanted):
-        return Part(old, image, same=primary.rollout == COMPLETED, previous=old)
+        return ReleasedService(old, image, same=primary.rollout == COMPLETED, previous=old)
     try:
         answer = context.retry(lambda: context.ecs.register_task_definition(**wanted))
     except Exception as error:
         context.clock.check()  # an interrupt ends the retries
         raise failure(f"The task definition {wanted.get('family')} cannot be registered", error) from error
-    return Part(str(answer["taskDefinition"]["taskDefinitionArn"]), image, previous=old)
+    return ReleasedService(str(answer["taskDefinition"]["taskDefinitionArn"]), image, previous=old)
 
 
 def running(ecs: Any, arn: str) -> dict[str, Any]:
@@ -158,7 +158,7 @@ PAIRS = {"environment": "value", "secrets": "valueFrom"}
 """Lists of names and values, which ECS gives back in an order of its own."""
 
 
-def render(name: str, service: Service, digests: Mapping[str, str]) -> dict[str, Any]:
+def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> dict[str, Any]:
     """Return the arguments of RegisterTaskDefinition with the image by its digest.
 
     Raises:

@@ -24,7 +24,7 @@ MOST = 1_000_000
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeAnswer:
     """What an address answered.
 
     Args:
@@ -43,7 +43,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Probe:
+class ReleaseProbe:
     """What a release has to show.
 
     Args:
@@ -65,7 +65,7 @@ class Probe:
     timeout: float = 30.0
 
     def run(
-        self, clock: Clock, say: Callable[[str], None], get: Callable[[str, float], Answer] | None = None
+        self, clock: Clock, say: Callable[[str], None], get: Callable[[str, float], ProbeAnswer] | None = None
     ) -> list[str]:
         """Ask until it has succeeded as often as it must, in a row; a release of which nothing is asked has.
 
@@ -99,21 +99,21 @@ class Probe:
     def _as(self) -> str:
         return f" as {self.commit[:12]}" if self.questions.version else ""
 
-    def _problems(self, question: Question, get: Callable[[str, float], Answer]) -> list[str]:
+    def _problems(self, question: Question, get: Callable[[str, float], ProbeAnswer]) -> list[str]:
         """Ask one question, and return what is wrong with its answer."""
         answer = get(self.url + question.path, self.cap)
         what = (self._version if question.commit else _health)(answer)
         slow = [f"{question.path}: took more than {self.cap:g} s"] if answer.seconds > self.cap else []
         return ([f"{question.path}: {what}"] if what else []) + slow
 
-    def _version(self, answer: Answer) -> str:
+    def _version(self, answer: ProbeAnswer) -> str:
         commit = str(answer.body.get("commit", ""))
         if answer.code == OK and commit == self.commit:
             return ""
         return f"says commit {commit}, not {self.commit}" if commit else _code(answer, "its JSON has no commit")
 
 
-def _health(answer: Answer) -> str:
+def _health(answer: ProbeAnswer) -> str:
     """Return what is wrong with an answer: its code, or the state it tells where it speaks of health."""
     status = str(answer.body.get("status", ""))
     unwell = answer.type == HEALTH and status.lower() in UNWELL
@@ -122,20 +122,20 @@ def _health(answer: Answer) -> str:
     return f"{answer.words or answer.code}{f', status {status}' if status else ''}{_unwell(answer.body)}"
 
 
-def _code(answer: Answer, why: str) -> str:
+def _code(answer: ProbeAnswer, why: str) -> str:
     return str(answer.words or (why if answer.code == OK else answer.code))
 
 
-def ask(url: str, cap: float) -> Answer:
+def ask(url: str, cap: float) -> ProbeAnswer:
     """GET an address, in bounded time."""
     began = time.monotonic()
     try:
         with _response(url, cap) as response:
             code, text, headers = response.status or 0, _read(response), response.headers
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return Answer(0, {}, time.monotonic() - began, f"no answer: {getattr(error, 'reason', None) or error}")
+        return ProbeAnswer(0, {}, time.monotonic() - began, f"no answer: {getattr(error, 'reason', None) or error}")
     words = f"{code} to {headers['Location']}" if HTTPStatus(300) <= code < HTTPStatus(400) else ""
-    return Answer(code, _json(text), time.monotonic() - began, words, headers.get_content_type())
+    return ProbeAnswer(code, _json(text), time.monotonic() - began, words, headers.get_content_type())
 
 
 def _read(response: Any) -> bytes:

@@ -14,17 +14,17 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
 from stackhand.release import logs
-from stackhand.release.context import Context
+from stackhand.release.cluster import Cluster, StoppedTask
 from stackhand.release.manifest import Manifest
 from stackhand.release.rollout import Rolling
-from stackhand.release.target import Service, Target, Targets
-from stackhand.release.verdict import Order, Verdict
+from stackhand.release.target import Context, ServiceTarget, Target, Targets, short
+from stackhand.release.verdict import Verdict
 
 EVENTS = 5
 
 
 @dataclass
-class Part:
+class FailedService:
     """What there is to say of one service that failed.
 
     Args:
@@ -40,7 +40,7 @@ class Part:
     name: str
     words: str
     events: list[str] = field(default_factory=list)
-    tasks: list[Stopped] = field(default_factory=list)
+    tasks: list[StoppedTask] = field(default_factory=list)
     health: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     hint: str = ""
@@ -50,7 +50,7 @@ class Part:
         shown = self.log[-log:]
         found = [f"{self.name}: {self.words}"]
         found += [f"  event: {message}" for message in self.events[-EVENTS:]]
-        found += [f"  {line}" for task in self.tasks for line in task.words()]
+        found += [f"  {line}" for task in self.tasks for line in task.lines()]
         found += [f"  target {line}" for line in self.health]
         if shown:
             found += [f"  its last {len(shown)} log lines:", *(f"    {line}" for line in shown)]
@@ -67,14 +67,14 @@ class Collector:
 
     def __init__(self, environment: Environment, target: Target) -> None:
         self.target = target
-        self.ecs = environment.client("ecs")
+        self.cluster = Cluster(environment.client("ecs"), target.cluster)
         self.targets = Targets(environment.client("elbv2"), target)
         self.cloudwatch = environment.client("logs")
 
-    def collect(self, rolling: Rolling) -> Part:
+    def collect(self, rolling: Rolling) -> FailedService:
         """Return what there is to say of a service."""
         service = self.target.services[rolling.name]
-        part = Part(rolling.name, rolling.refused or _words(rolling))
+        part = FailedService(rolling.name, rolling.refused or _outcome(rolling))
         part.events = rolling.events()
         part.tasks = self._try(part, "stopped tasks", lambda: self._tasks(rolling)) or []
         part.health = self._try(part, "target health", lambda: self.targets.troubles(service)) or []
@@ -82,17 +82,17 @@ class Collector:
         part.hint = hint(part.tasks, [*part.events, *part.health, *part.log, part.words])
         return part
 
-    def _tasks(self, rolling: Rolling) -> list[Stopped]:
-        return newest(self.ecs, self.target.cluster, rolling.service, rolling.order)
+    def _tasks(self, rolling: Rolling) -> list[StoppedTask]:
+        return self.cluster.stopped_tasks(rolling.service, rolling.order)
 
-    def _log(self, service: Service, tasks: Sequence[Stopped]) -> list[str]:
+    def _log(self, service: ServiceTarget, tasks: Sequence[StoppedTask]) -> list[str]:
         for task in tasks:
             lines = logs.tail(self.cloudwatch, service, service.container, task.id)
             if lines:
                 return lines
         return []
 
-    def _try(self, part: Part, what: str, ask: Any) -> Any:
+    def _try(self, part: FailedService, what: str, ask: Any) -> Any:
         try:
             return ask()
         except Exception as error:  # whatever AWS refuses: the report is about something else
@@ -100,7 +100,7 @@ class Collector:
             return None
 
 
-def screen(parts: Sequence[Part]) -> list[str]:
+def screen(parts: Sequence[FailedService]) -> list[str]:
     """Return several services' parts as one screen: they share the room for log lines."""
     share = logs.TAIL // max(1, len(parts))
     return [line for part in parts for line in part.lines(share)]
@@ -115,7 +115,7 @@ def keep(release: str, lines: Sequence[str]) -> Path:
     return path.relative_to(ROOT)
 
 
-def _words(rolling: Rolling) -> str:
+def _outcome(rolling: Rolling) -> str:
     """Say how its rollout ended, in ECS's words where it has some."""
     ours = rolling.seen[-1].deployment(rolling.order.deployment) if rolling.seen else None
     words = str(rolling.verdict or ("failed" if rolling.failing else "still rolling")).replace("_", " ")
@@ -124,9 +124,7 @@ def _words(rolling: Rolling) -> str:
     return f"{words}, {ours.failed} failed tasks{f': {ours.reason}' if ours.reason else ''}"
 
 
-NEWEST = 3
 KILLED = 137
-BATCH = 100
 
 HINTS: tuple[tuple[str, str], ...] = (
     (
@@ -152,61 +150,9 @@ HINTS: tuple[tuple[str, str], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Stopped:
-    """A task that stopped.
-
-    Args:
-        id: of ECS.
-        code: its stop code.
-        reason: why, in ECS's words.
-        containers: name, exit code and reason of each.
-    """
-
-    id: str
-    code: str
-    reason: str
-    containers: tuple[tuple[str, int | None, str], ...]
-
-    def words(self) -> list[str]:
-        """Return it as lines of a report."""
-        head = f"task {self.id[:12]} {self.code or 'stopped'}: {self.reason or 'no reason given'}"
-        return [head] + [
-            f"  container {name}: exit code {'none' if code is None else code}{f', {reason}' if reason else ''}"
-            for name, code, reason in self.containers
-        ]
-
-
-def newest(ecs: Any, cluster: str, service: str, order: Order) -> list[Stopped]:
-    """Return the newest stopped tasks of the deployment we ordered, and of no other."""
-    arns: list[str] = ecs.list_tasks(cluster=cluster, serviceName=service, desiredStatus="STOPPED").get("taskArns", [])
-    found: list[dict[str, Any]] = []
-    for start in range(0, len(arns), BATCH):
-        found += ecs.describe_tasks(cluster=cluster, tasks=arns[start : start + BATCH])["tasks"]
-    ours = [each for each in found if is_of(each, order)]
-    ours.sort(key=lambda each: str(each.get("stoppedAt") or each.get("createdAt") or ""), reverse=True)
-    return [_stopped(each) for each in ours[:NEWEST]]
-
-
-def is_of(task: Mapping[str, Any], order: Order) -> bool:
-    """Whether a task was started for the deployment we ordered: ECS says so, and an emulator only its definition."""
-    started_by = str(task.get("startedBy", ""))
-    if started_by.startswith("ecs-svc/"):
-        return started_by == order.deployment
-    return str(task.get("taskDefinitionArn", "")) == order.task_definition
-
-
-def _stopped(task: Mapping[str, Any]) -> Stopped:
-    containers = tuple(
-        (str(each["name"]), each.get("exitCode"), str(each.get("reason") or "")) for each in task.get("containers", [])
-    )
-    number = str(task["taskArn"]).rpartition("/")[2]
-    return Stopped(number, str(task.get("stopCode") or ""), str(task.get("stoppedReason") or ""), containers)
-
-
-def hint(tasks: Sequence[Stopped], more: Sequence[str]) -> str:
+def hint(tasks: Sequence[StoppedTask], more: Sequence[str]) -> str:
     """Return the one thing that is worth to look at first; nothing when there is no telling."""
-    text = "\n".join([*(line for task in tasks for line in task.words()), *more])
+    text = "\n".join([*(line for task in tasks for line in task.lines()), *more])
     for pattern, words in HINTS:
         if re.search(pattern, text, re.IGNORECASE):
             return words
@@ -318,4 +264,4 @@ def _foreign(rolling: Rolling) -> list[str]:
     primary = rolling.seen[-1].primary if rolling.seen else None
     if rolling.verdict is not Verdict.SUPERSEDED or primary is None:
         return []
-    return [f"{rolling.name} now rolls out {primary.task_definition.rpartition('/')[2]} ({primary.id})"]
+    return [f"{rolling.name} now rolls out {short(primary.task_definition)} ({primary.id})"]

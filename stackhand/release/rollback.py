@@ -10,18 +10,19 @@ import msgspec
 
 from stackhand.aws.errors import diagnose, expired, message_of, transient
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import actor
-from stackhand.release import inventory, rollback_plan, snapshots
+from stackhand.infrastructure import account
+from stackhand.release import cluster as clusters
 from stackhand.release import manifest as manifests
-from stackhand.release.context import Context, target_of
-from stackhand.release.inventory import Inventory
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release import rollback_plan
+from stackhand.release import rollout as rollouts
+from stackhand.release.cluster import Inventory
+from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.migration import require_way_back
 from stackhand.release.prepare import ANSWER_ONLY
-from stackhand.release.probe import Probe
-from stackhand.release.rollback_plan import Plan, short
+from stackhand.release.probe import ReleaseProbe
+from stackhand.release.rollback_plan import Plan
 from stackhand.release.rollout import Rollout
-from stackhand.release.target import Service
+from stackhand.release.target import Context, ServiceTarget, short, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, Order, Verdict
 
 
@@ -34,14 +35,14 @@ def prepare(context: Context, good: Manifest) -> Manifest:
     _require_good(context, good)
     require_way_back(context.releases, good)
     target = target_of(good)
-    cluster = inventory.of(context, target)
-    running = {name: cluster.primary(target.services[name].service) for name in good.services}
+    inventory = clusters.inventory_of(context, target)
+    running = {name: inventory.primary(target.services[name].service) for name in good.services}
     same = [name for name, part in good.services.items() if _runs(part, running[name])]
-    _require_services(context, good, cluster)
+    _require_services(context, good, inventory)
     _require_pullable(context, good, [name for name in good.services if name not in same])
     parts = {name: _part(context, part, running[name], same=name in same) for name, part in good.services.items()}
-    extra = cluster.others(target)
-    for line in [*kept(good, extra), cluster.note]:
+    extra = inventory.others(target)
+    for line in [*kept(good, extra), inventory.note]:
         if line:
             context.note(line)
     return _again(good, parts, extra)
@@ -49,8 +50,8 @@ def prepare(context: Context, good: Manifest) -> Manifest:
 
 def kept(good: Manifest, extra: dict[str, str]) -> list[str]:
     """Return a line for each service of the cluster that a release does not have."""
-    short = {name: definition.rpartition("/")[2] for name, definition in extra.items()}
-    return [f"{name}: {good.commit[:12]} does not have it; it stays on {short[name]}" for name in extra]
+    commit = good.commit[:12]
+    return [f"{name}: {commit} does not have it; it stays on {short(each)}" for name, each in extra.items()]
 
 
 def _require_good(context: Context, good: Manifest) -> None:
@@ -63,15 +64,15 @@ def _require_good(context: Context, good: Manifest) -> None:
         )
 
 
-def _require_services(context: Context, good: Manifest, cluster: Inventory) -> None:
+def _require_services(context: Context, good: Manifest, inventory: Inventory) -> None:
     """Refuse to return to a release whose services do not exist or run no tasks; all of them return, or none."""
     target = target_of(good)
-    if missing := cluster.missing(target):
-        others = ", ".join(cluster.services) or "none"
+    if missing := inventory.missing(target):
+        others = ", ".join(inventory.services) or "none"
         lines = [f"{name}: the cluster {target.cluster} no longer has the service" for name in missing]
         raise _lacks(context, good, [*lines, f"the cluster has: {others}"])
     definitions = {name: part.task_definition for name, part in good.services.items()}
-    inventory.require_tasks(context, target, cluster, definitions)
+    clusters.require_tasks(context, target, inventory, definitions)
 
 
 def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) -> None:
@@ -92,24 +93,24 @@ def _lacks(context: Context, good: Manifest, lines: Sequence[str]) -> Failure:
     )
 
 
-def _runs(part: Part, primary: Deployment | None) -> bool:
+def _runs(part: ReleasedService, primary: Deployment | None) -> bool:
     return bool(primary and primary.task_definition == part.task_definition and primary.rollout == COMPLETED)
 
 
-def _part(context: Context, part: Part, primary: Deployment | None, *, same: bool) -> Part:
+def _part(context: Context, part: ReleasedService, primary: Deployment | None, *, same: bool) -> ReleasedService:
     wanted = part.task_definition if same else context.retry(lambda: active(context.ecs, part.task_definition))
-    return Part(wanted, part.image, same=same, previous=primary.task_definition if primary else "")
+    return ReleasedService(wanted, part.image, same=same, previous=primary.task_definition if primary else "")
 
 
-def _again(good: Manifest, parts: dict[str, Part], extra: dict[str, str]) -> Manifest:
+def _again(good: Manifest, parts: dict[str, ReleasedService], extra: dict[str, str]) -> Manifest:
     return msgspec.structs.replace(
         good,
         id=manifests.new_id(good.commit),
         kind="rollback",
         of=good.of or good.id,
-        by=actor.owner(),
-        run=actor.run_url(),
-        began=actor.timestamp(),
+        by=account.owner(),
+        run=account.run_url(),
+        began=account.timestamp(),
         ended="",
         verdict="",
         reason="",
@@ -190,7 +191,7 @@ def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> 
     """Order what is planned, and wait for it."""
     context.note(f"returning all services to {good.commit[:12]}")
     target = target_of(manifest)
-    rollout, kept = context.rollout(target), [*plan.kept]
+    rollout, kept = rollouts.of(context, target), [*plan.kept]
     for name, definition in plan.orders.items():
         if _taken(context, manifest, name, definition):
             kept.append(name)
@@ -214,11 +215,11 @@ def _judge(context: Context, good: Manifest, found: Verdict, words: list[str], k
     return Returned(Verdict.ROLLED_BACK, f"{name} runs again {where}")
 
 
-def probe_of(context: Context, manifest: Manifest) -> Probe:
+def probe_of(context: Context, manifest: Manifest) -> ReleaseProbe:
     """Return the probe that a release has to pass."""
     pace = context.pace
     target = target_of(manifest)
-    return Probe(
+    return ReleaseProbe(
         target.url.rstrip("/"),
         manifest.commit,
         target.questions(),
@@ -231,19 +232,17 @@ def probe_of(context: Context, manifest: Manifest) -> Probe:
 def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool:
     """Whether somebody else has deployed a service meanwhile: then it is theirs, and stays as it is."""
     target, part = target_of(manifest), manifest.services[name]
-    service = target.services[name].service
-    found = context.retry(lambda: snapshots.describe(context.ecs, target.cluster, [service]))
-    primary = snapshots.snapshot(found.get(service), 0).primary
+    primary = clusters.of(context, target).service(target.services[name].service).primary
     ours = {wanted, part.task_definition, part.previous, *(definition for _, definition in part.before)}
     if primary is None or primary.task_definition in ours:
         return False
-    context.note(f"{name} is left alone: somebody else rolls out {primary.task_definition.rpartition('/')[2]}")
+    context.note(f"{name} is left alone: somebody else rolls out {short(primary.task_definition)}")
     return True
 
 
-def _return(context: Context, rollout: Rollout, name: str, service: Service, wanted: str) -> None:
+def _return(context: Context, rollout: Rollout, name: str, service: ServiceTarget, wanted: str) -> None:
     """Have one service return, unless ECS has had it do so already."""
-    primary = snapshots.snapshot(rollout.ask(service.service), 0).primary
+    primary = rollout.ask(service.service).primary
     if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:
         return
     if primary and primary.task_definition == wanted and primary.rollout == IN_PROGRESS:

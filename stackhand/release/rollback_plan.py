@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
-from stackhand.release import inventory
-from stackhand.release.context import Context, target_of
-from stackhand.release.images import MISSING
-from stackhand.release.inventory import Inventory
+from stackhand.release import cluster
+from stackhand.release.cluster import Inventory
 from stackhand.release.manifest import Manifest
-from stackhand.release.target import Service
+from stackhand.release.registry import MISSING
+from stackhand.release.target import Context, ServiceTarget, short, target_of
 
 
 @dataclass
@@ -37,34 +36,29 @@ class Plan:
 
 def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
     """Decide what goes where: the good release's services to its definitions, others to what they ran before."""
-    found, cluster = Plan(), inventory.of(context, target_of(manifest), target_of(good))
-    _plan_good(context, found, cluster, manifest, good)
+    found, inventory = Plan(), cluster.inventory_of(context, target_of(manifest), target_of(good))
+    _plan_good(context, found, inventory, manifest, good)
     for name in manifest.services:
         if name not in good.services:
             _plan_added(context, found, manifest, good, name)
     known = {**target_of(manifest).services, **target_of(good).services}
     ours = {each.service for each in known.values()}
-    others = {service for service in cluster.services if service not in ours}
+    others = {service for service in inventory.services if service not in ours}
     for service in sorted(others):
-        primary = cluster.primary(service)
+        primary = inventory.primary(service)
         found.extra[service] = primary.task_definition if primary else ""
         found.lines.append(f"{service}: {good.commit[:12]} does not have it; it stays on {short(found.extra[service])}")
-    idle = cluster.idle(target_of(good))
-    found.lines += [*inventory.wanting_none(context.environment, target_of(good), idle)]
-    found.lines += [cluster.note] * bool(cluster.note)
+    idle = inventory.idle(target_of(good))
+    found.lines += [*cluster.wanting_none(context.environment, target_of(good), idle)]
+    found.lines += [inventory.note] * bool(inventory.note)
     return found
 
 
-def short(definition: str) -> str:
-    """Return a task definition as family and revision."""
-    return definition.rpartition("/")[2]
-
-
-def _plan_good(context: Context, found: Plan, cluster: Inventory, manifest: Manifest, good: Manifest) -> None:
+def _plan_good(context: Context, found: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
     """Plan for the services of the good release: each must exist, and must be able to start."""
     target, checked = target_of(good), []
     for name, part in good.services.items():
-        primary = cluster.primary(target.services[name].service)
+        primary = inventory.primary(target.services[name].service)
         if primary is None:
             found.problems.append(f"{name}: the cluster {target.cluster} no longer has the service")
         elif name in manifest.services:
@@ -126,11 +120,11 @@ def _definition(context: Context, name: str, arn: str) -> list[str]:
     except Exception as error:
         if code_of(error) != UNKNOWN_DEFINITION:
             raise
-        return [f"{name}: ECS no longer has the task definition {arn.rpartition('/')[2]}"]
+        return [f"{name}: ECS no longer has the task definition {short(arn)}"]
     return []
 
 
-def _image(context: Context, name: str, service: Service, image: str) -> tuple[str, str]:
+def _image(context: Context, name: str, service: ServiceTarget, image: str) -> tuple[str, str]:
     """Return what is wrong with an image, or why that is not known; one of them at most."""
     question = _question(service, image)
     if question is None:
@@ -149,7 +143,7 @@ def _image(context: Context, name: str, service: Service, image: str) -> tuple[s
     return "", ""
 
 
-def _question(service: Service, image: str) -> tuple[str, dict[str, Any]] | None:
+def _question(service: ServiceTarget, image: str) -> tuple[str, dict[str, Any]] | None:
     """Return the region to ask and the arguments of DescribeImages; none for another registry than ECR."""
     address, _, digest = image.partition("@")
     if service.repository and address == service.repository.url and digest:

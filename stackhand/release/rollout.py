@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from stackhand.aws import retry
+from stackhand.aws import waiting
 from stackhand.aws.errors import expired, message_of, transient
 from stackhand.aws.waiting import Clock, Interrupted, Say
 from stackhand.cli.failure import Failure
-from stackhand.release import snapshots, verdict
-from stackhand.release.target import Targets
+from stackhand.release import verdict
+from stackhand.release.cluster import ABSENT, Cluster, ServiceState
+from stackhand.release.target import Context, Target, Targets
 from stackhand.release.verdict import Deployment, Order, Snapshot, Verdict
 
 POLL = 2.0
-PATIENCE = 900.0
+TIMEOUT = 900.0
 
 
 @dataclass
@@ -51,9 +51,9 @@ class Rolling:
         found = self.seen[-1].events if self.seen else ()
         return [message for message in reversed(found) if message not in self.known]
 
-    def look(self, found: Mapping[str, Any] | None, now: float) -> None:
-        """Take one more snapshot."""
-        self.seen.append(snapshots.snapshot(found, now - self.began))
+    def check(self, state: ServiceState, now: float) -> None:
+        """Judge it by one more snapshot."""
+        self.seen.append(replace(state, at=now - self.began))
         self.verdict = verdict.decide(self.order, self.seen)
         self.failing = verdict.failing(self.order, self.seen)
 
@@ -76,25 +76,23 @@ class Rollout:
     """Some services of one cluster, released together.
 
     Args:
-        ecs: boto3's client.
-        cluster: its name.
+        cluster: which.
         clock: the time.
         say: told how far it is.
-        poll: seconds between two looks.
+        poll: seconds between two checks.
         timeout: seconds until we stop waiting.
     """
 
     def __init__(
         self,
-        ecs: Any,
-        cluster: str,
+        cluster: Cluster,
         clock: Clock,
         say: Say,
         *,
         poll: float = POLL,
-        timeout: float = PATIENCE,
+        timeout: float = TIMEOUT,
     ) -> None:
-        self.ecs, self.cluster, self.clock, self.say = ecs, cluster, clock, say
+        self.cluster, self.clock, self.say = cluster, clock, say
         self.poll, self.timeout = poll, timeout
         self.rolling: dict[str, Rolling] = {}
         self.note: Say = say
@@ -117,44 +115,40 @@ class Rollout:
         self.rolling[name] = rolling
         return rolling
 
-    def ask(self, service: str, began: float | None = None) -> dict[str, Any] | None:
-        """Return what ECS says of a service, as soon as it answers and before the timeout."""
+    def ask(self, service: str, began: float | None = None) -> ServiceState:
+        """Return the state of a service, as soon as ECS answers and before the timeout."""
         rest = self.timeout if began is None else began + self.timeout - self.clock.now()
-        patient = retry.Retry(rest, self.clock.sleep, self.say, self.clock.now)
-        return patient(lambda: snapshots.describe(self.ecs, self.cluster, [service])).get(service)
+        patient = waiting.Retry(rest, self.clock.sleep, self.say, self.clock.now)
+        return patient(lambda: self.cluster.service(service))
 
     def _submit(self, rolling: Rolling, *, force: bool) -> None:
         """Call UpdateService until ECS has taken it, and note what it made of it.
 
         An error may hide that it was taken: ECS is asked before the next attempt.
         """
-        found = self.ask(rolling.service, rolling.began) or {}
-        old = snapshots.snapshot(found, 0)
+        old = self.ask(rolling.service, rolling.began)
         rolling.known = frozenset(old.events)
-        for seconds in retry.delays():
+        for seconds in waiting.delays():
             new = self._update_service(rolling, force=force, again=self.clock.now() + seconds)
             ours = new.primary if new else None
             if ours is None:
                 self.clock.sleep(seconds)
             if new is None:
-                new = snapshots.snapshot(self.ask(rolling.service, rolling.began), 0)
+                new = self.ask(rolling.service, rolling.began)
                 ours = _taken(rolling, old, new)
                 _judge_others(rolling, old, new, ours)
             if ours or rolling.verdict:
-                self._accept(rolling, (*old.deployments, *new.deployments), ours, returns=_returns(found))
+                self._accept(rolling, (*old.deployments, *new.deployments), ours, returns=old.returns)
                 return
             if self.clock.now() > rolling.began + self.timeout:  # taken, and no deployment came of it
                 rolling.verdict = Verdict.STILL_ROLLING
                 return
             self.require()
 
-    def _update_service(self, rolling: Rolling, *, force: bool, again: float) -> Snapshot | None:
+    def _update_service(self, rolling: Rolling, *, force: bool, again: float) -> ServiceState | None:
         """Call UpdateService once; None when it is to be called again at that time."""
-        definition = rolling.order.task_definition
         try:
-            answer = self.ecs.update_service(
-                cluster=self.cluster, service=rolling.service, taskDefinition=definition, forceNewDeployment=force
-            )
+            return self.cluster.update(rolling.service, rolling.order.task_definition, force=force)
         except Exception as error:
             if not transient(error):
                 raise
@@ -164,7 +158,6 @@ class Rollout:
                 raise
             self.say(f"{rolling.name}: ECS does not answer, trying again: {rolling.unanswered}")
             return None
-        return snapshots.snapshot(answer["service"], 0)
 
     def _accept(
         self, rolling: Rolling, listed: tuple[Deployment, ...], ours: Deployment | None, *, returns: bool
@@ -189,14 +182,14 @@ class Rollout:
         The first that fails ends it: what the others are up to is of no use any more.
 
         Args:
-            changed: told after each look.
+            changed: called after each check.
 
         Raises:
             Interrupted: we are to stop.
             ClientError: ECS does not want to talk to us any more.
         """
         while True:
-            self._look()
+            self._check()
             changed(self.rolling)
             found = verdict.together([each.verdict for each in self.rolling.values()])
             if found is not None:
@@ -205,26 +198,26 @@ class Rollout:
                 return Verdict.FAILED
             self.clock.sleep(self.poll)
 
-    def _look(self) -> None:
-        """Take a snapshot of every service; a look that fails in passing is no look, but time goes on."""
+    def _check(self) -> None:
+        """Take a snapshot of every service; a single failure of ECS is no check, but time goes on."""
         open_ones = [each for each in self.rolling.values() if each.verdict is None]
         if not open_ones:
             return
         try:
-            found = snapshots.describe(self.ecs, self.cluster, [each.service for each in open_ones])
+            states = self.cluster.services([each.service for each in open_ones])
         except Exception as error:
             if not transient(error):
                 raise
             self.say(f"ECS does not answer: {message_of(error)}")
-            self._out_of_patience(open_ones)
+            self._time_out(open_ones)
             return
         for each in open_ones:
-            each.look(found.get(each.service), self.clock.now())
+            each.check(states.get(each.service, ABSENT), self.clock.now())
             self._tell_events(each)
         words = self.targets.words if self.targets else lambda _: ""
         self.say("; ".join(each.words(words(each.name)) for each in self.rolling.values()))
 
-    def _out_of_patience(self, rolling: list[Rolling]) -> None:
+    def _time_out(self, rolling: list[Rolling]) -> None:
         for each in rolling:
             if self.clock.now() - each.began >= self.timeout:
                 each.verdict = Verdict.STILL_ROLLING
@@ -253,6 +246,10 @@ def _judge_others(rolling: Rolling, old: Snapshot, new: Snapshot, ours: Deployme
     rolling.verdict = Verdict.FAILED if returned else Verdict.SUPERSEDED
 
 
-def _returns(found: Mapping[str, Any]) -> bool:
-    breaker = (found.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
-    return bool(breaker.get("enable")) and bool(breaker.get("rollback"))
+def of(context: Context, target: Target) -> Rollout:
+    """Return a rollout in an environment's cluster."""
+    pace, cluster = context.pace, Cluster(context.ecs, target.cluster)
+    rollout = Rollout(cluster, context.clock, context.say, poll=pace.poll, timeout=pace.timeout)
+    rollout.note, rollout.require = context.note, context.require_lease
+    rollout.targets = Targets(context.environment.client("elbv2"), target)
+    return rollout

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import git, tree
+from stackhand.release import git
 
 LOCK = "terraform/.terraform.lock.hcl"
 """What `terraform init` writes into a checkout, also a clean one: it is to be committed, and is in no image."""
@@ -53,7 +53,7 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
         raise Failure(f"--tag {tag!r} is no tag for an image.", next="letters, digits, _ . -", code=ExitCode.USAGE)
     try:
         head = _git("rev-parse", "HEAD").strip()
-        changes = _git(*STATUS, "--", *folders, tree.excluded(LOCK)).splitlines()
+        changes = _git(*STATUS, "--", *folders, git.excluded(LOCK)).splitlines()
     except git.NoGit:
         if not tag:
             raise
@@ -69,7 +69,7 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
             code=ExitCode.PREFLIGHT,
         )
     name = "" if head.startswith(tag) else tag
-    return Source(f"{head}{DIRTY}{tree.digest(ROOT, folders, LOCK)}" if changes else head, name)
+    return Source(f"{head}{DIRTY}{git.digest(ROOT, folders, LOCK)}" if changes else head, name)
 
 
 def _commit_of(tag: str) -> str:

@@ -1,30 +1,73 @@
-"""`./inv cloud.status`: what runs where, since when, by whom, and what differs from that."""
+"""The verbs cloud.status, cloud.releases and cloud.unlock: what runs, what was released, and who holds the lease."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from stackhand.aws.errors import failure
 from stackhand.cli import console
+from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.bucket import Conflict, Store
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import inventory, lease, snapshots
-from stackhand.release.context import target_of
-from stackhand.release.inventory import Inventory
+from stackhand.release import lease
+from stackhand.release.cluster import ABSENT, Cluster, Inventory, ServiceState
 from stackhand.release.manifest import Manifest, Releases
-from stackhand.release.target import Target
+from stackhand.release.target import Target, short, target_of
 from stackhand.release.verdict import COMPLETED, FAILED, Deployment
 
 STYLES = {"running": "green", "rolling": "yellow", "failing": "bold red", "missing": "bold red", "stopped": "bold red"}
+VERDICT_STYLES = {"deployed": "green", "rolled_back": "yellow", "failed": "bold red", "superseded": "yellow"}
 DEEP = 20
 """How many releases are read, at most, to find out which one a service runs."""
+
+
+class ReleaseSummary(msgspec.Struct, frozen=True):
+    """A release, as far as a status shows it."""
+
+    id: str
+    kind: str
+    commit: str
+    by: str
+    began: str
+    ended: str
+    verdict: str
+    reason: str
+
+    @classmethod
+    def of(cls, manifest: Manifest | None) -> ReleaseSummary | None:
+        """Return the summary of a release, if there is one."""
+        return cls(*(getattr(manifest, key) for key in cls.__struct_fields__)) if manifest else None
+
+
+class ServiceStatus(msgspec.Struct, frozen=True):
+    """What a service of the cluster runs."""
+
+    name: str
+    state: str = "missing"
+    commit: str | None = None
+    by: str | None = None
+    task_definition: str | None = None
+    running: int = 0
+    desired: int = 0
+    since: str | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The document of `cloud.status --json` (docs/output.md)."""
+
+    environment: str
+    url: str
+    release: ReleaseSummary | None
+    newest: ReleaseSummary | None
+    lease: dict[str, str] | None
+    services: list[ServiceStatus]
+    drift: list[str]
 
 
 def status(*, environment: str, json: bool) -> None:
@@ -33,56 +76,46 @@ def status(*, environment: str, json: bool) -> None:
     Raises:
         Failure: not every service runs as it is wanted; there is nothing more to say about it.
     """
-    found = snapshot(find(environment))
+    found = status_of(find(environment))
     if json:
-        console.document(found)
+        console.document(msgspec.to_builtins(found))
     else:
         _show(found)
-    if any(each["state"] != "running" for each in found["services"]):
+    if any(each.state != "running" for each in found.services):
         raise Failure("", code=ExitCode.UNHEALTHY)
 
 
-def snapshot(stands: Standing) -> dict[str, Any]:
-    """Return the document of `cloud.status --json` (docs/output.md)."""
-    target = stands.target
-    services = stands.services()
+def status_of(state: EnvironmentState) -> Status:
+    """Return what runs in an environment, and how it differs from what was released."""
+    target, services = state.target, state.services()
     try:
-        found = inventory.take(stands.environment.client("ecs"), target.cluster, services.values())
+        inventory = Cluster(state.environment.client("ecs"), target.cluster).inventory(services.values())
     except Exception as error:
         raise failure(f"{target.environment} cannot be asked", error) from error
-    held = lease.current(stands.releases.store)
-    services |= {name: name for name in found.services if name not in services.values()}
-    by_definition = _releases(stands, found)
-    return {
-        "environment": target.environment,
-        "url": target.url,
-        "release": _brief(stands.current),
-        "newest": _brief(stands.newest),
-        "lease": {key: value for key, value in msgspec.to_builtins(held[0]).items() if key != "token"}
-        if held
-        else None,
-        "services": [_service(name, found.services.get(each), by_definition) for name, each in services.items()],
-        "drift": [
-            *of(target, stands.current, found.services),
-            *sets(target, stands.current, found),
-            *([found.note] if found.note else []),
+    current_lease = lease.current(state.releases.store)
+    services |= {name: name for name in inventory.services if name not in services.values()}
+    releases = _releases(state, inventory)
+    return Status(
+        environment=target.environment,
+        url=target.url,
+        release=ReleaseSummary.of(state.current),
+        newest=ReleaseSummary.of(state.newest),
+        lease=current_lease.lease.public() if current_lease else None,
+        services=[_service(name, inventory.services.get(each, ABSENT), releases) for name, each in services.items()],
+        drift=[
+            *drift(target, state.current, inventory.services),
+            *drift_of_sets(target, state.current, inventory),
+            *([inventory.note] if inventory.note else []),
         ],
-    }
+    )
 
 
-def _brief(manifest: Manifest | None) -> dict[str, Any] | None:
-    if manifest is None:
-        return None
-    keys = ("id", "kind", "commit", "by", "began", "ended", "verdict", "reason")
-    return {key: getattr(manifest, key) for key in keys}
-
-
-def _releases(stands: Standing, found: Inventory) -> dict[str, Manifest]:
+def _releases(state: EnvironmentState, inventory: Inventory) -> dict[str, Manifest]:
     """Return the releases by the task definitions they consist of, as far as the services that run need it."""
-    wanted = {each.task_definition for service in found.services if (each := found.primary(service))}
-    first = [*([stands.current] if stands.current else []), stands.newest]
+    wanted = {each.task_definition for service in inventory.services if (each := inventory.primary(service))}
+    first = [*([state.current] if state.current else []), state.newest]
     by_definition: dict[str, Manifest] = {}
-    for manifest in itertools.chain(first, itertools.islice(stands.releases.newest_first(), DEEP)):
+    for manifest in itertools.chain(first, itertools.islice(state.releases.newest_first(), DEEP)):
         for part in manifest.services.values():
             by_definition.setdefault(part.task_definition, manifest)
         if wanted <= by_definition.keys():
@@ -90,109 +123,101 @@ def _releases(stands: Standing, found: Inventory) -> dict[str, Manifest]:
     return by_definition
 
 
-def _service(name: str, found: Mapping[str, Any] | None, releases: dict[str, Manifest]) -> dict[str, Any]:
-    primary = snapshots.snapshot(found, 0).primary if found else None
-    if found is None or primary is None:
-        return {"name": name, "state": "missing", "commit": None, "task_definition": None, "running": 0, "desired": 0}
-    known = releases.get(primary.task_definition)
-    since = next((each.get("createdAt") for each in found["deployments"] if each["id"] == primary.id), None)
-    return {
-        "name": name,
-        "state": _state(found, primary),
-        "commit": known.commit if known else None,
-        "by": known.by if known else None,
-        "task_definition": primary.task_definition,
-        "running": int(found.get("runningCount", primary.running)),
-        "desired": int(found.get("desiredCount", 0)),
-        "since": since.isoformat(timespec="seconds") if since else None,
-    }
+def _service(name: str, state: ServiceState, releases: Mapping[str, Manifest]) -> ServiceStatus:
+    primary = state.primary
+    if primary is None:
+        return ServiceStatus(name)
+    release, created = releases.get(primary.task_definition), state.created.get(primary.id)
+    return ServiceStatus(
+        name=name,
+        state=_health(state, primary),
+        commit=release.commit if release else None,
+        by=release.by if release else None,
+        task_definition=primary.task_definition,
+        running=state.running,
+        desired=state.desired,
+        since=created.isoformat(timespec="seconds") if created else None,
+    )
 
 
-def _state(found: Mapping[str, Any], primary: Deployment) -> str:
+def _health(state: ServiceState, primary: Deployment) -> str:
     if primary.rollout == FAILED:
         return "failing"
     if primary.rollout != COMPLETED:
         return "rolling"
-    running, desired = int(found.get("runningCount", primary.running)), int(found.get("desiredCount", 0))
-    if desired == 0:
+    if state.desired == 0:
         return "stopped"
-    return "running" if running >= desired else "failing"
+    return "running" if state.running >= state.desired else "failing"
 
 
-def _show(found: dict[str, Any]) -> None:
-    release = found["release"]
-    what = f"{release['commit'][:12]} since {release['ended']}, by {release['by']}" if release else "nothing good yet"
-    console.say(f"{found['environment']} at {found['url']}: {what}")
+def _show(found: Status) -> None:
+    release, newest = found.release, found.newest
+    what = f"{release.commit[:12]} since {release.ended}, by {release.by}" if release else "nothing good yet"
+    console.say(f"{found.environment} at {found.url}: {what}")
     rows = [
         [
-            each["name"],
-            each["state"],
-            f"{each['running']}/{each['desired']}",
-            (each["commit"] or "not ours")[:12],
-            str(each["task_definition"] or "-").rpartition("/")[2],
-            each.get("since") or "-",
+            each.name,
+            each.state,
+            f"{each.running}/{each.desired}",
+            (each.commit or "not ours")[:12],
+            short(each.task_definition or "-"),
+            each.since or "-",
         ]
-        for each in found["services"]
+        for each in found.services
     ]
     console.table(rows, ["service", "state", "tasks", "commit", "definition", "since"], STYLES)
-    newest = found["newest"]
-    if newest and release and newest["id"] != release["id"]:
-        console.say(f"newest attempt: {newest['id']}, {newest['verdict'] or 'under way'} {newest['reason']}".rstrip())
-    if found["lease"]:
-        console.say(f"lease: {found['lease']['owner']} deploys {found['lease']['commit'][:12]}")
-    for line in found["drift"]:
+    if newest and release and newest.id != release.id:
+        console.say(f"newest attempt: {newest.id}, {newest.verdict or 'under way'} {newest.reason}".rstrip())
+    if found.lease:
+        console.say(f"lease: {found.lease['owner']} deploys {found.lease['commit'][:12]}")
+    for line in found.drift:
         console.say(f"differs: {line}")
 
 
-def of(target: Target, current: Manifest | None, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def drift(target: Target, current: Manifest | None, services: Mapping[str, ServiceState]) -> list[str]:
     """Return how the services differ from the last known good release and from their bounds.
 
     Args:
         target: Terraform's output.
         current: the release that is to run.
-        found: what DescribeServices says, by ECS's names.
+        services: by ECS's names.
     """
     lines = []
     for name, service in target.services.items():
-        seen = found.get(service.service)
-        if seen is None or seen.get("status") != "ACTIVE":
+        state = services.get(service.service, ABSENT)
+        if not state.active:
             lines.append(f"{name}: the cluster {target.cluster} has no active service {service.service}")
             continue
-        primary = snapshots.snapshot(seen, 0).primary
+        primary, desired = state.primary, state.desired
         wanted = current.services[name].task_definition if current and name in current.services else ""
         if primary and wanted and primary.task_definition != wanted:
-            lines.append(f"{name}: runs {_short(primary.task_definition)}, and {_short(wanted)} was released")
-        desired = int(seen.get("desiredCount", 0))
+            lines.append(f"{name}: runs {short(primary.task_definition)}, and {short(wanted)} was released")
         if not service.min <= desired <= service.max:
             lines.append(f"{name}: {desired} tasks are wanted, and its bounds are {service.min} and {service.max}")
     return lines
 
 
-def sets(target: Target, current: Manifest | None, found: Inventory) -> list[str]:
+def drift_of_sets(target: Target, current: Manifest | None, inventory: Inventory) -> list[str]:
     """Return which services the cluster has and the last known good release does not, and the other way round.
 
     Args:
         target: Terraform's output, of the newest attempt.
         current: the release that is to run.
-        found: all services of the cluster.
+        inventory: all services of the cluster.
     """
     if current is None:
         return []
     good, names = target_of(current), {each.service: name for name, each in target.services.items()}
     lines = [
-        f"{names.get(service, service)}: runs {_short(definition)}, and the last good release does not have it"
-        for service, definition in found.others(good).items()
+        f"{names.get(service, service)}: runs {short(definition)}, and the last good release does not have it"
+        for service, definition in inventory.others(good).items()
     ]
-    gone = [name for name in found.missing(good) if name not in target.services]
+    gone = [name for name in inventory.missing(good) if name not in target.services]
     return lines + [f"{name}: the last good release has it, and the cluster does not" for name in gone]
 
 
-def _short(arn: str) -> str:
-    return arn.rpartition("/")[2]
-
-
 @dataclass(frozen=True)
-class Standing:
+class EnvironmentState:
     """What the bucket knows of an environment.
 
     Args:
@@ -218,8 +243,8 @@ class Standing:
         return {name: each.service for target in targets for name, each in target.services.items()}
 
 
-def find(name: str) -> Standing:
-    """Return how an environment stands.
+def find(name: str) -> EnvironmentState:
+    """Return what the bucket knows of an environment.
 
     Raises:
         Failure: it is not known, cannot be read, or nothing was ever released to it.
@@ -230,7 +255,7 @@ def find(name: str) -> Standing:
     newest = next(releases.newest_first(), current)
     if newest is None:
         raise Failure(f"Nothing was released to {name} yet.", next=f"./inv deploy -e {name}", code=ExitCode.UNHEALTHY)
-    return Standing(environment, releases, current, newest)
+    return EnvironmentState(environment, releases, current, newest)
 
 
 def chosen(target: Target, services: list[str]) -> list[str]:
@@ -247,3 +272,51 @@ def chosen(target: Target, services: list[str]) -> list[str]:
             code=ExitCode.USAGE,
         )
     return services or [*target.services]
+
+
+def releases(*, environment: str, lines: int, json: bool) -> None:
+    """Show the newest releases with their verdicts."""
+    history = Releases(Store(environments.load(environment)))
+    current = history.current()
+    newest = list(itertools.islice(history.newest_first(ever=True), lines))
+    if json:
+        shown = [{key: value for key, value in each.to_dict().items() if key != "target"} for each in newest]
+        console.document({"environment": environment, "current": current.id if current else None, "releases": shown})
+    elif not newest:
+        console.say(f"Nothing was released to {environment} yet.")
+    else:
+        at_work = lease.current(history.store) is not None
+        rows = [_row(each, current, "under way" if at_work else "left open") for each in newest]
+        console.table(rows, ["", "release", "kind", "verdict", "by", "reason"], VERDICT_STYLES)
+
+
+def unlock(*, environment: str, yes: bool) -> None:
+    """Show whose the lease is, and take it from them when the environment's name is typed.
+
+    Raises:
+        Failure: they gave it back, or renewed it, meanwhile.
+    """
+    store = Store(environments.load(environment))
+    current = lease.current(store)
+    if current is None:
+        console.say(f"Nobody deploys to {environment}.")
+        return
+    for line in current.lease.lines():
+        console.say(line)
+    if not yes:
+        confirm(f"Who holds it does nothing more to {environment} after this", environment)
+    try:
+        store.remove(lease.KEY, etag=current.etag)
+    except Conflict:
+        newer = lease.current(store)
+        raise Failure(
+            "The lease was renewed or given back meanwhile: who holds it is alive.",
+            evidence=newer.lease.lines() if newer else ["nobody has it now"],
+            next=f"./inv cloud.unlock -e {environment}, if it is to be taken from them all the same",
+        ) from None
+    console.say(f"The lease of {environment} is free.")
+
+
+def _row(manifest: Manifest, current: Manifest | None, unknown: str) -> list[str]:
+    mark = "*" if current and manifest.id == current.id else ""
+    return [mark, manifest.id, manifest.kind, manifest.verdict or unknown, manifest.by, manifest.reason]

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
-from stackhand.release import inventory, report, snapshots
-from stackhand.release.context import Context, target_of
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release import cluster, report
+from stackhand.release import rollout as rollouts
+from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.rollback import Returned, go_back
 from stackhand.release.rollout import Rolling, Rollout
+from stackhand.release.target import Context, target_of
 from stackhand.release.verdict import IN_PROGRESS, Order, Verdict
 
 
@@ -67,27 +68,27 @@ def rotated(manifest: Manifest, good: Manifest | None) -> bool:
     return bool(good and good.secrets != manifest.secrets)
 
 
-def _taken(context: Context, rollout: Rollout, name: str, service: str, part: Part) -> Rolling | None:
+def _taken(context: Context, rollout: Rollout, name: str, service: str, part: ReleasedService) -> Rolling | None:
     """Follow an order that ECS took, and of which the bucket was never told: its service is on our definition.
 
     One that was on it before, and has completed, may as well never have been ordered.
     """
-    found = snapshots.snapshot(rollout.ask(service), 0)
+    found = rollout.ask(service)
     primary = found.primary
     if primary is None or primary.task_definition != part.task_definition:
         return None
     if part.previous == part.task_definition and primary.rollout != IN_PROGRESS:
         return None
     before = [(each.id, each.task_definition) for each in found.deployments if each.id != primary.id]
-    known = Part(part.task_definition, part.image, deployment=primary.id, before=before)
+    known = ReleasedService(part.task_definition, part.image, deployment=primary.id, before=before)
     return rollout.follow(name, service, _order(context, known))
 
 
-def _order(context: Context, part: Part) -> Order:
+def _order(context: Context, part: ReleasedService) -> Order:
     return Order(part.deployment, part.task_definition, tuple(part.before), returns=True, timeout=context.pace.timeout)
 
 
-def _ordered(part: Part, rolling: Rolling) -> Part:
+def _ordered(part: ReleasedService, rolling: Rolling) -> ReleasedService:
     import msgspec
 
     return msgspec.structs.replace(
@@ -137,11 +138,11 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
 
     target = target_of(manifest)
     with suppress(BotoCoreError, ClientError):
-        inventory.require_tasks(context, target, inventory.of(context, target))
+        cluster.require_tasks(context, target, cluster.inventory_of(context, target))
 
 
 def _order_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
-    rollout = context.rollout(target_of(manifest))
+    rollout = rollouts.of(context, target_of(manifest))
     return watch(context, order(context, manifest, good, rollout), good, rollout)
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
+from stackhand.aws.waiting import ONCE, Clock, Retry, Say
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.bucket import Store
 from stackhand.project import probes
+from stackhand.project.environments import Environment
 from stackhand.project.probes import Questions, Web
 from stackhand.project.xfields import Probe
+from stackhand.release import lease
+from stackhand.release.manifest import Manifest, Releases
 
 PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")
 
@@ -23,7 +30,7 @@ class Repository(msgspec.Struct, frozen=True):
     url: str
 
 
-class Service(msgspec.Struct, frozen=True):
+class ServiceTarget(msgspec.Struct, frozen=True):
     """One ECS service.
 
     Args:
@@ -75,7 +82,7 @@ class Target(msgspec.Struct, frozen=True):
     url: str
     cluster: str
     architecture: str
-    services: dict[str, Service]
+    services: dict[str, ServiceTarget]
 
     def questions(self) -> Questions:
         """Return what a release is asked from outside."""
@@ -92,7 +99,7 @@ class Target(msgspec.Struct, frozen=True):
                         found.setdefault(match[1], []).append(name)
         return found
 
-    def built(self) -> dict[str, Service]:
+    def built(self) -> dict[str, ServiceTarget]:
         """Return the services whose images we build."""
         return {name: service for name, service in self.services.items() if service.repository}
 
@@ -140,7 +147,7 @@ class Targets:
         healthy = sum(each["TargetHealth"].get("State") == "healthy" for each in found)
         return f", {healthy}/{len(found)} targets healthy" if found else ""
 
-    def troubles(self, service: Service) -> list[str]:
+    def troubles(self, service: ServiceTarget) -> list[str]:
         """Return what is wrong with the tasks that are not healthy, three of them at most."""
         return [
             f"{each['Target']['Id']}:{each['Target'].get('Port', '')} {each['TargetHealth'].get('State')}: "
@@ -149,10 +156,93 @@ class Targets:
             if each["TargetHealth"].get("State") not in NO_TROUBLE
         ][:3]
 
-    def of(self, service: Service) -> list[dict[str, Any]]:
+    def of(self, service: ServiceTarget) -> list[dict[str, Any]]:
         """Return the targets of a service."""
         if not service.target_group:
             return []
         answer = self.balancer.describe_target_health(TargetGroupArn=service.target_group)
         found: list[dict[str, Any]] = answer["TargetHealthDescriptions"]
         return found
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a release waits.
+
+    Args:
+        poll: seconds between two looks at ECS.
+        timeout: seconds that services may take together, and that AWS may stay busy.
+        migration: seconds that the migration of a service may take, where `x-aws.migrate` gives no `timeout`.
+        probes: how often in a row the release must answer well.
+        cap: seconds an answer may take.
+        probe_timeout: seconds in which it must.
+    """
+
+    poll: float = 2.0
+    timeout: float = 900.0
+    migration: float = 7200.0
+    probes: int = 3
+    cap: float = 2.0
+    probe_timeout: float = 30.0
+
+
+@dataclass
+class Context:
+    """An environment, and how to talk about it.
+
+    Args:
+        environment: which.
+        say: told how far we are.
+        note: told what is to stay on the screen.
+        clock: the time.
+        token: of the lease; empty for who only reads.
+        pace: how to wait.
+        count: told again and again how much is done; it is shown now and then.
+    """
+
+    environment: Environment
+    say: Say
+    note: Say = lambda _: None
+    clock: Clock = field(default_factory=Clock)
+    token: str = ""
+    pace: Pace = field(default_factory=Pace)
+    count: Say = lambda _: None
+
+    @cached_property
+    def store(self) -> Store:
+        """Its bucket; who deploys has something to lose, and waits for it."""
+        return Store(self.environment, self.retry if self.token else ONCE)
+
+    @cached_property
+    def retry(self) -> Retry:
+        """Repeat a call while AWS is busy, as long as services may take."""
+        return Retry(self.pace.timeout, self.clock.sleep, self.say, self.clock.now)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """Its releases."""
+        return Releases(self.store)
+
+    @cached_property
+    def ecs(self) -> Any:
+        """boto3's client for ECS."""
+        return self.environment.client("ecs")
+
+    @cached_property
+    def cloudwatch(self) -> Any:
+        """boto3's client for CloudWatch Logs."""
+        return self.environment.client("logs")
+
+    def require_lease(self) -> None:
+        """Go on only while the lease is ours."""
+        lease.require(self.store, self.token)
+
+
+def short(arn: str) -> str:
+    """Return a task definition as family and revision, or another ARN as its last part."""
+    return arn.rpartition("/")[2]
+
+
+def target_of(manifest: Manifest) -> Target:
+    """Return where a release went."""
+    return parse(manifest.target)

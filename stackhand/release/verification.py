@@ -7,12 +7,12 @@ from typing import Any
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import inventory
-from stackhand.release.context import Context, target_of
+from stackhand.release import cluster
 from stackhand.release.manifest import Manifest
 from stackhand.release.report import unproven, unrecorded
 from stackhand.release.rollback import probe_of
 from stackhand.release.submit import go_back_and_tell
+from stackhand.release.target import Context, target_of
 from stackhand.release.verdict import Verdict
 
 UNTOUCHED_PAUSE = 0.1
@@ -62,7 +62,7 @@ def _idle(context: Context, manifest: Manifest) -> list[str]:
 
     target = target_of(manifest)
     try:
-        return inventory.of(context, target).idle(target)
+        return cluster.inventory_of(context, target).idle(target)
     except (BotoCoreError, ClientError):  # what failed is the probe
         return []
 

@@ -40,7 +40,7 @@ def logs(
 @task(name="exec", help={"environment": ENVIRONMENT, "service": "in whose newest task", "command": "what to run there"})
 def execute(c: Context, environment: str, service: str, command: str = "sh") -> None:
     """Run a command in a task of an environment; a shell without one."""
-    from stackhand.release import shell as module
+    from stackhand.release import logs as module
 
     module.execute(environment=environment, service=service, command=command)
 
@@ -48,7 +48,7 @@ def execute(c: Context, environment: str, service: str, command: str = "sh") -> 
 @task(help={"environment": ENVIRONMENT, "lines": "at most", "json": "one JSON document on stdout"})
 def releases(c: Context, environment: str, lines: int = 20, json: bool = False) -> None:
     """Show the releases to an environment with their verdicts."""
-    from stackhand.release import history as module
+    from stackhand.release import status as module
 
     module.releases(environment=environment, lines=lines, json=json)
 
@@ -56,7 +56,7 @@ def releases(c: Context, environment: str, lines: int = 20, json: bool = False) 
 @task(help={"environment": ENVIRONMENT, "yes": "do not ask for the environment's name"})
 def unlock(c: Context, environment: str, yes: bool = False) -> None:
     """Show who deploys to an environment, and take the lease from them."""
-    from stackhand.release import history as module
+    from stackhand.release import status as module
 
     module.unlock(environment=environment, yes=yes)
 

@@ -12,7 +12,7 @@ ENVIRONMENT = "the environment, as in terraform/environments"
 @task(help={"environment": ENVIRONMENT})
 def bootstrap(c: Context, environment: str) -> None:
     """Make the bucket for an environment's state."""
-    from stackhand.release import environment as verbs
+    from stackhand.release import verbs
 
     verbs.bootstrap(environment=environment)
 
@@ -35,7 +35,7 @@ def plan(
     lock_wait: float = 0.0,
 ) -> None:
     """Say what a deploy would change in the cloud, and the cost."""
-    from stackhand.release import environment as verbs
+    from stackhand.release import verbs
 
     verbs.plan(
         environment=environment,
@@ -56,6 +56,6 @@ def plan(
 )
 def destroy(c: Context, environment: str, production: bool = False, yes: bool = False, lock_wait: float = 0.0) -> None:
     """Remove an environment; its databases leave a snapshot."""
-    from stackhand.release import environment as verbs
+    from stackhand.release import verbs
 
     verbs.destroy(environment=environment, production=production, yes=yes, lock_wait=lock_wait)

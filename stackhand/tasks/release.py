@@ -39,7 +39,7 @@ def deploy(
     replace_database: bool = False,
 ) -> None:
     """Release this commit: build, migrate, replace, probe; or go back."""
-    from stackhand.release import deploy as module
+    from stackhand.release import verbs as module
 
     module.deploy(
         environment=environment,
@@ -69,6 +69,6 @@ def rollback(
     c: Context, environment: str, to: str = "", yes: bool = False, json: bool = False, lock_wait: float = 0.0
 ) -> None:
     """Bring an earlier release back, all services of it."""
-    from stackhand.release import deploy as module
+    from stackhand.release import verbs as module
 
     module.rollback(environment=environment, to=to, yes=yes, json=json, lock_wait=lock_wait)

@@ -8,10 +8,10 @@ from typing import Any
 def say(report: dict[str, Any]) -> None:
     """Show a plan or a release; other playbooks have said everything by their steps."""
     if {"plan", "release"} <= report.keys():  # a deploy that stopped half-way has the first alone
-        from stackhand.release import environment as verbs
+        from stackhand.release import plan
 
-        verbs.say_plan(report)
+        plan.say_plan(report)
     elif "verdict" in report:
-        from stackhand.release import deploy
+        from stackhand.release import verbs
 
-        deploy.say_release(report)
+        verbs.say_release(report)

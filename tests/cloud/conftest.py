@@ -12,10 +12,10 @@ import pytest
 
 from stackhand.aws.waiting import Clock
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.bucket import Store
 from stackhand.project.environments import Environment
 from stackhand.release import lease
-from stackhand.release.context import Context, Pace
+from stackhand.release.target import Context, Pace
 from tests import moto_server
 from tests.cloud import fake_ecs
 from tests.cloud.fake_ecs import World
@@ -157,7 +157,7 @@ def cloud(moto: str, network: tuple[str, str], tick: float, monkeypatch: pytest.
 def held(cloud: Cloud) -> Cloud:
     """An environment whose lease is ours, and whose bucket fails when a test says so."""
     cloud.context.store = Troubled(cloud.environment)
-    holder = lease.Holder(cloud.context.store)
+    holder = lease.LeaseClient(cloud.context.store)
     cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
     return cloud
 

@@ -9,8 +9,8 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import acquire, history, lease, logs, manifest, shell, status, target
-from stackhand.release.manifest import Manifest, Migration, Part
+from stackhand.release import acquire, lease, logs, manifest, status, target
+from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_rollout import CLUSTER, REGION
 from tests.cloud.test_stages import release
@@ -20,7 +20,7 @@ from tests.cloud.test_stages import release
 def released(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     """The first release to the environment."""
     monkeypatch.setattr(environments, "load", lambda _name: cloud.environment)
-    holder = lease.Holder(cloud.context.store)
+    holder = lease.LeaseClient(cloud.context.store)
     cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
     found = release(cloud, "first")
     holder.give_back()
@@ -72,14 +72,14 @@ def test_the_history_has_every_release_with_its_verdict(
 ) -> None:
     broken = released.but(id=f"{released.id}x", verdict="rolled_back", reason="api failed", commit="second")
     cloud.context.releases.write(broken)
-    history.releases(environment="staging", lines=20, json=True)
+    status.releases(environment="staging", lines=20, json=True)
     found = said(capsys)
     assert found["current"] == released.id
     assert [(each["commit"], each["verdict"]) for each in found["releases"]] == [
         ("second", "rolled_back"),
         ("first", "deployed"),
     ]
-    history.releases(environment="staging", lines=20, json=False)
+    status.releases(environment="staging", lines=20, json=False)
     assert "api failed" in capsys.readouterr().out
 
 
@@ -95,21 +95,21 @@ def test_releases_from_before_an_environment_was_destroyed_are_history_and_no_wa
         with pytest.raises(Failure) as found:
             acquire.choose(cloud.context, "returned", to)
         assert found.value.code == ExitCode.USAGE
-    history.releases(environment="staging", lines=20, json=True)
+    status.releases(environment="staging", lines=20, json=True)
     assert [each["commit"] for each in said(capsys)["releases"]] == ["reborn", "first"]
 
 
 def test_unlock_tells_whose_the_lease_is_and_takes_it(
     cloud: Cloud, released: Manifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    history.unlock(environment="staging", yes=True)
+    status.unlock(environment="staging", yes=True)
     assert capsys.readouterr().out == "Nobody deploys to staging.\n"
-    lease.Holder(cloud.context.store).take("ann", "c0ffee", "", 0.0, lambda _: None)
+    lease.LeaseClient(cloud.context.store).take("ann", "c0ffee", "", 0.0, lambda _: None)
     with pytest.raises(Failure) as found:
-        history.unlock(environment="staging", yes=False)
+        status.unlock(environment="staging", yes=False)
     assert found.value.code == ExitCode.USAGE
     assert "held by ann, deploying c0ffee" in capsys.readouterr().out
-    history.unlock(environment="staging", yes=True)
+    status.unlock(environment="staging", yes=True)
     assert lease.current(cloud.context.store) is None
 
 
@@ -201,20 +201,20 @@ def test_a_log_that_is_followed_begins_with_the_lines_that_are_asked_for(
 
 
 def test_exec_needs_its_plugin_and_a_task(cloud: Cloud, released: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell.shutil, "which", lambda _: None)
+    monkeypatch.setattr(logs.shutil, "which", lambda _: None)
     with pytest.raises(Failure) as found:
-        shell.execute(environment="staging", service="api", command="sh")
+        logs.execute(environment="staging", service="api", command="sh")
     assert found.value.code == ExitCode.PREFLIGHT
-    monkeypatch.setattr(shell.shutil, "which", lambda name: name)
+    monkeypatch.setattr(logs.shutil, "which", lambda name: name)
     with pytest.raises(Failure) as found:
-        shell.execute(environment="staging", service="api", command="sh")
+        logs.execute(environment="staging", service="api", command="sh")
     assert found.value.what == "No task of api runs."
     task = cloud.world.start("api")
     started: list[list[str]] = []
-    monkeypatch.setattr(shell.os, "execvpe", lambda _name, words, _environment: started.append(words))
-    shell.execute(environment="staging", service="api", command="ls")
+    monkeypatch.setattr(logs.os, "execvpe", lambda _name, words, _environment: started.append(words))
+    logs.execute(environment="staging", service="api", command="ls")
     name, session, region, verb, _, target, _ = started[0]
-    assert (name, json.loads(session)["tokenValue"], region, verb) == (shell.PLUGIN, "ls", REGION, "StartSession")
+    assert (name, json.loads(session)["tokenValue"], region, verb) == (logs.PLUGIN, "ls", REGION, "StartSession")
     assert json.loads(target) == {"Target": f"ecs:{CLUSTER}_{task}"}
 
 
@@ -226,8 +226,8 @@ def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pyt
 
 
 def test_a_release_is_found_by_its_commit_too(cloud: Cloud, released: Manifest) -> None:
-    part = {"api": Part("td", "image")}
-    newer = Manifest("99", "staging", "first-again", "ann", "", services=part, migrations=[Migration(1, "a")])
+    part = {"api": ReleasedService("td", "image")}
+    newer = Manifest("99", "staging", "first-again", "ann", "", services=part, migrations=[KnownMigration(1, "a")])
     cloud.context.releases.write(newer)
     assert cloud.context.releases.named("first") == released
     assert cloud.context.releases.named("99") == newer

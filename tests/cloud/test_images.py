@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.bucket import Store
 from stackhand.project import model
 from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
-from stackhand.release import attesting, building, built, images, pins, scan
-from stackhand.release.manifest import Manifest, Part, Releases
+from stackhand.release import attesting, built, images, pins, registry
+from stackhand.release.manifest import Manifest, ReleasedService, Releases
 from tests import moto_server
 from tests.checkout import ROOT
 
@@ -60,8 +60,8 @@ def environment(moto: str, monkeypatch: pytest.MonkeyPatch) -> Environment:
 @pytest.fixture
 def exceptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of what is allowed for a time."""
-    monkeypatch.setattr(scan, "ROOT", tmp_path)
-    return tmp_path / scan.FILE
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    return tmp_path / registry.FILE
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_who_pushes_first_under_the_commit_that_is_being_built_gains_nothing(
     environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     monkeypatch.setattr(images.docker, "reach", lambda: None)
-    monkeypatch.setattr(images.building, "build", lambda *_: iter(["api"]))
+    monkeypatch.setattr(images, "build", lambda *_: iter(["api"]))
     monkeypatch.setattr(built.sbom, "of", lambda *_: {"components": []})
     said = subprocess.CompletedProcess([], 0, f"{BUILT}\n", "")
     monkeypatch.setattr(built.docker, "run", lambda *_: said)
@@ -175,7 +175,7 @@ def test_who_pushes_first_under_the_commit_that_is_being_built_gains_nothing(
 
 def test_an_image_that_was_released_before_there_were_records_is_still_good(environment: Environment) -> None:
     digest = push(environment, BUILT)
-    part = Part("api:1", f"localhost:1/shop/api@{digest}")
+    part = ReleasedService("api:1", f"localhost:1/shop/api@{digest}")
     good = Manifest("20261124T080000", "staging", COMMIT, "somebody", "", services={"api": part}, verdict="deployed")
     Releases(Store(environment)).write(good)
     assert ensure(environment) == {"api": digest}
@@ -201,7 +201,7 @@ def test_the_command_builds_the_production_image_of_the_commit(monkeypatch: pyte
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme/shop")
     service = next(each for each in model.load(ROOT, _secrets()).services.values() if each.name == "api")
     pinned = {"python:3.13-alpine": BUILT}
-    assert building.command(service, f"url:{COMMIT}", "ARM64", NOW, ROOT, pinned=pinned) == [
+    assert images.command(service, f"url:{COMMIT}", "ARM64", NOW, ROOT, pinned=pinned) == [
         *("docker", "build", "--progress", "plain", "--provenance=false", "--platform", "linux/arm64"),
         *("--file", "service/Dockerfile", "--tag", f"url:{COMMIT}"),
         f"--build-context=python:3.13-alpine=docker-image://python:3.13-alpine@{BUILT}",
@@ -221,7 +221,7 @@ def test_a_service_of_ones_own_is_built_with_its_arguments_and_its_last_stage(
     (tmp_path / "Dockerfile").write_text("FROM scratch AS only\n", encoding="utf-8")
     build = Build(".", args={"FLAVOUR": "plain"})
     service = Service("own", None, build, [], {}, (), (), "no", False, False, None, None, None)
-    words = building.command(service, f"url:{COMMIT}", "X86_64", NOW, tmp_path, pinned={})
+    words = images.command(service, f"url:{COMMIT}", "X86_64", NOW, tmp_path, pinned={})
     assert "--build-arg=FLAVOUR=plain" in words
     assert "--target" not in words
 
@@ -302,7 +302,7 @@ def test_a_finding_is_allowed_until_its_day_and_no_longer(
 def test_an_exception_without_an_end_or_a_reason_is_refused(exceptions: Path, entry: str) -> None:
     exceptions.write_text(entry, encoding="utf-8")
     with pytest.raises(Failure, match="an entry that is not complete"):
-        scan.allowed()
+        registry.allowed()
 
 
 def test_a_scan_that_cannot_be_made_is_no_clean_one(moto: str, environment: Environment, pushed: str) -> None:

@@ -10,15 +10,15 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.bucket import Store
 from stackhand.project import environments
-from stackhand.release import environment as removal
-from stackhand.release import heartbeat, lease
-from stackhand.release.lease import LASTS, Holder
+from stackhand.release import acquire, heartbeat, lease
+from stackhand.release.lease import LASTS, LeaseClient
 from tests.checkout import eventually
 from tests.cloud.conftest import Cloud
 
@@ -38,8 +38,8 @@ def calendar() -> Calendar:
     return Calendar()
 
 
-def holder(cloud: Cloud, calendar: Calendar) -> Holder:
-    return Holder(cloud.context.store, lambda: calendar.now, calendar.sleep)
+def holder(cloud: Cloud, calendar: Calendar) -> LeaseClient:
+    return LeaseClient(cloud.context.store, lambda: calendar.now, calendar.sleep)
 
 
 class Lossy(Store):
@@ -55,7 +55,7 @@ class Lossy(Store):
         return found
 
 
-def take(holder: Holder, patience: float = 0.0, owner: str = "ann", said: list[str] | None = None) -> lease.Lease:
+def take(holder: LeaseClient, patience: float = 0.0, owner: str = "ann", said: list[str] | None = None) -> lease.Lease:
     waiting = (said if said is not None else []).append
     return holder.take(owner, "c0ffee", "https://ci.example.org/1", patience, waiting)
 
@@ -115,14 +115,14 @@ def test_of_ten_who_come_at_once_one_gets_it(cloud: Cloud, calendar: Calendar) -
 
 
 def test_a_lease_that_s3_wrote_without_saying_so_is_ours(cloud: Cloud, calendar: Calendar) -> None:
-    one = Holder(Lossy(cloud.environment), lambda: calendar.now, calendar.sleep)
+    one = LeaseClient(Lossy(cloud.environment), lambda: calendar.now, calendar.sleep)
     assert take(one).owner == "ann"
     assert one.renew()
 
 
 def test_a_renewal_that_s3_wrote_without_saying_so_counts_and_is_given_back(cloud: Cloud, calendar: Calendar) -> None:
     store = Lossy(cloud.environment)
-    one = Holder(store, lambda: calendar.now, calendar.sleep)
+    one = LeaseClient(store, lambda: calendar.now, calendar.sleep)
     take(one)
     for _ in range(2):
         calendar.sleep(LASTS - 1)
@@ -165,16 +165,16 @@ def store(cloud: Cloud) -> Store:
 
 
 def test_a_playbook_that_is_killed_leaves_no_lease(store: Store, playbook: subprocess.Popen[bytes]) -> None:
-    request = {"environment": "staging", "owner": "ann", "commit": "c0ffee", "run": "", "patience": 0.0}
-    held = heartbeat.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
-    lease.require(store, held["token"])
+    request = heartbeat.Request("staging", "ann", "c0ffee", "", 0.0, playbook.pid)
+    held = heartbeat.start(request, lambda _: None, lambda: None)
+    lease.require(store, held.token)
     with pytest.raises(Failure) as found:
-        heartbeat.start({**request, "pid": playbook.pid}, lambda _: None, lambda: None)
+        heartbeat.start(request, lambda _: None, lambda: None)
     assert found.value.code == ExitCode.LOCKED
     clock = Clock()
     clock.interrupted = True
     with pytest.raises(Interrupted):
-        heartbeat.start({**request, "pid": playbook.pid, "patience": 60.0}, lambda _: None, clock.check)
+        heartbeat.start(msgspec.structs.replace(request, timeout=60.0), lambda _: None, clock.check)
     playbook.kill()
     playbook.wait()
     eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)
@@ -183,11 +183,11 @@ def test_a_playbook_that_is_killed_leaves_no_lease(store: Store, playbook: subpr
 
 
 def test_who_removes_an_environment_is_alone_there(store: Store) -> None:
-    with removal.alone(store.environment, lambda _: None):
+    with acquire.alone(store.environment, lambda _: None):
         held = lease.current(store)
         assert held is not None
-        assert held[0].words()[0].endswith("deploying nothing: it is being destroyed")
-        with pytest.raises(Failure) as found, removal.alone(store.environment, lambda _: None):
+        assert held.lease.lines()[0].endswith("deploying nothing: it is being destroyed")
+        with pytest.raises(Failure) as found, acquire.alone(store.environment, lambda _: None):
             pass
     assert (found.value.code, "nothing of it was removed" in found.value.what) == (ExitCode.LOCKED, True)
     assert lease.current(store) is None

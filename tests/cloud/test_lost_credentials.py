@@ -8,9 +8,9 @@ import pytest
 from botocore.exceptions import UnauthorizedSSOTokenError
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.bucket import Store
 from stackhand.project import environments
-from stackhand.release import acquire, deploy, rollback, submit, verification
+from stackhand.release import acquire, rollback, submit, verbs, verification
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Accepted, Refused
 from tests.cloud.test_stages import refused, release, running
@@ -121,6 +121,6 @@ def test_an_interrupt_without_credentials_does_not_claim_that_nothing_was_touche
         raise store._unreadable(UnauthorizedSSOTokenError())  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(Store, "keys", keys)
-    failure = deploy._interrupted("staging")
+    failure = verbs._interrupted("staging")
     assert failure.what == "Interrupted; whether a service was touched is not known."
     assert failure.next.endswith("./inv cloud.status -e staging")

@@ -11,7 +11,7 @@ import pytest
 from stackhand.aws.session import session
 from stackhand.infrastructure import account, bucket
 from stackhand.release import lease, plan, source
-from stackhand.release.context import Context
+from stackhand.release.target import Context
 from tests.checkout import ROOT
 from tests.cloud.conftest import Cloud
 from tests.cloud.test_stages import MIGRATIONS, release
@@ -26,7 +26,7 @@ OF_TERRAFORM = {"s3:GetObject", "s3:ListBucket", "ec2:DescribeAvailabilityZones"
 @pytest.fixture
 def head(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> str:
     """The commit that is checked out, and released."""
-    holder = lease.Holder(cloud.context.store)
+    holder = lease.LeaseClient(cloud.context.store)
     cloud.context.token = holder.take("tester", "commit", "", 0.0, lambda _: None).token
     monkeypatch.setattr(source, "choose", lambda **_: source.Source("first"))
     release(cloud, "first")

@@ -9,9 +9,9 @@ import pytest
 
 from stackhand.aws.waiting import Clock
 from stackhand.project.probes import Question, Questions
-from stackhand.release import report
-from stackhand.release.probe import Answer, Probe
-from stackhand.release.report import Stopped
+from stackhand.release import cluster, report
+from stackhand.release.cluster import StoppedTask
+from stackhand.release.probe import ProbeAnswer, ReleaseProbe
 from stackhand.release.verdict import Order
 
 ESSENTIAL = "Essential container in task exited"
@@ -36,27 +36,27 @@ ESSENTIAL = "Essential container in task exited"
     ],
 )
 def test_the_hint_names_the_one_thing_to_look_at(reason: str, code: int | None, hint: str) -> None:
-    found = report.hint([Stopped("1", "", reason, (("api", code, ""),))], [])
+    found = report.hint([StoppedTask("1", "", reason, (("api", code, ""),))], [])
     assert found.startswith(hint)
     assert bool(found) == bool(hint)
 
 
 def test_only_tasks_of_this_deployment_are_told_of() -> None:
     order = Order("ecs-svc/2", "td/api:8")
-    assert report.is_of({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
-    assert not report.is_of({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
-    assert report.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
-    assert not report.is_of({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
+    assert cluster.started_for({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
+    assert not cluster.started_for({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
+    assert cluster.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
+    assert not cluster.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
 
 
 @dataclass
 class Site:
     """Something that answers as it is told to, one answer after the other, and the last one again and again."""
 
-    health: list[Answer]
-    version: list[Answer] = field(default_factory=lambda: [Answer(200, {"commit": "new"}, 0.1)])
+    health: list[ProbeAnswer]
+    version: list[ProbeAnswer] = field(default_factory=lambda: [ProbeAnswer(200, {"commit": "new"}, 0.1)])
 
-    def get(self, url: str, _cap: float) -> Answer:
+    def get(self, url: str, _cap: float) -> ProbeAnswer:
         answers = self.version if url.endswith("/version") else self.health
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
@@ -75,26 +75,26 @@ class NoClock(Clock):
 
 QUESTIONS = Questions((Question("api", "/health/all"), Question("api", "/version", commit=True)))
 FAILED = "/health/all: 503, status fail (db refused)"
-GOOD = Answer(200, {"status": "pass"}, 0.1)
-BAD = Answer(503, {"status": "fail", "checks": {"db": [{"status": "fail", "output": "refused"}]}}, 0.1)
+GOOD = ProbeAnswer(200, {"status": "pass"}, 0.1)
+BAD = ProbeAnswer(503, {"status": "fail", "checks": {"db": [{"status": "fail", "output": "refused"}]}}, 0.1)
 
 
 @pytest.mark.parametrize(
     ("site", "problems"),
     [
         (Site([GOOD]), []),
-        (Site([Answer(200, {"status": "warn"}, 0.1)]), []),
+        (Site([ProbeAnswer(200, {"status": "warn"}, 0.1)]), []),
         (Site([GOOD, GOOD, BAD, GOOD]), []),
         (Site([BAD]), [FAILED]),
         (Site([GOOD, BAD] * 40), [FAILED, "after that only 1 good answers in a row, not 3"]),
-        (Site([Answer(0, {}, 2.0, "no answer: timed out")]), ["/health/all: no answer: timed out"]),
-        (Site([Answer(200, {"status": "pass"}, 3.0)]), ["/health/all: took more than 2 s"]),
-        (Site([GOOD], [Answer(200, {"commit": "old"}, 0.1)]), ["/version: says commit old, not new"]),
-        (Site([GOOD], [Answer(404, {}, 0.1)]), ["/version: 404"]),
-        (Site([GOOD], [Answer(200, {}, 0.1)]), ["/version: its JSON has no commit"]),
-        (Site([Answer(200, {"status": "ok"}, 0.1, type="application/json")]), []),
+        (Site([ProbeAnswer(0, {}, 2.0, "no answer: timed out")]), ["/health/all: no answer: timed out"]),
+        (Site([ProbeAnswer(200, {"status": "pass"}, 3.0)]), ["/health/all: took more than 2 s"]),
+        (Site([GOOD], [ProbeAnswer(200, {"commit": "old"}, 0.1)]), ["/version: says commit old, not new"]),
+        (Site([GOOD], [ProbeAnswer(404, {}, 0.1)]), ["/version: 404"]),
+        (Site([GOOD], [ProbeAnswer(200, {}, 0.1)]), ["/version: its JSON has no commit"]),
+        (Site([ProbeAnswer(200, {"status": "ok"}, 0.1, type="application/json")]), []),
         (
-            Site([Answer(200, {"status": "fail"}, 0.1, type="application/health+json")]),
+            Site([ProbeAnswer(200, {"status": "fail"}, 0.1, type="application/health+json")]),
             ["/health/all: 200, status fail"],
         ),
     ],
@@ -115,5 +115,5 @@ BAD = Answer(503, {"status": "fail", "checks": {"db": [{"status": "fail", "outpu
 )
 def test_archimedes_1544_a_release_answers_well_several_times_in_a_row(site: Site, problems: list[str]) -> None:
     said: list[Any] = []
-    probe = Probe("http://x", "new", QUESTIONS, times=3, timeout=10.0)
+    probe = ReleaseProbe("http://x", "new", QUESTIONS, times=3, timeout=10.0)
     assert probe.run(NoClock(), said.append, site.get) == problems

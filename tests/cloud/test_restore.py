@@ -13,14 +13,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stackhand.aws import parameters
-from stackhand.aws.retry import Retry
+from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, backups, rds, restore, unfinished
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure import account, backups, rds, restore
+from stackhand.infrastructure.bucket import Store
 from stackhand.project import environments, model, settings
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
-from stackhand.release import deploy
+from stackhand.release import verbs as deploy
 from tests.checkout import ROOT
 from tests.cloud.fake_rollout import ACCOUNT, REGION
 
@@ -225,8 +225,8 @@ def begun(staging: Environment) -> Store:
     staging.client("s3").create_bucket(Bucket=staging.bucket, **where)
     database(staging)
     store = Store(staging)
-    unfinished.require_none(store, [])
-    unfinished.begin(store, restore.Restore(named={"postgres": "before"}, replaced=["postgres"], chosen=["postgres"]))
+    restore.require_finished(store, [])
+    restore.record(store, restore.Restore(named={"postgres": "before"}, replaced=["postgres"], chosen=["postgres"]))
     return store
 
 
@@ -242,16 +242,16 @@ def test_a_restore_that_was_interrupted_is_finished_before_anything_else(
     staging.client("rds").delete_db_instance(DBInstanceIdentifier=destroyed_name, SkipFinalSnapshot=True)
     if there:
         database(staging)
-        note = begun.read(unfinished.KEY)
+        note = begun.read(restore.KEY)
         assert note is not None  # moto gives all databases one number
-        begun.write(unfinished.KEY, {**note.content, "replaced": {"postgres": "db-EARLIER"}})
+        begun.write(restore.KEY, {**note.content, "replaced": {"postgres": "db-EARLIER"}})
     with pytest.raises(Failure, match="was interrupted: the database of postgres is") as refused:
-        unfinished.require_none(begun, [])
+        restore.require_finished(begun, [])
     assert refused.value.next == f"./inv deploy -e staging --from-snapshot {advice}"
-    unfinished.require_none(begun, ["postgres"])
+    restore.require_finished(begun, ["postgres"])
     for _ in range(2):
-        unfinished.end(begun)
-    unfinished.require_none(begun, [])
+        restore.forget(begun)
+    restore.require_finished(begun, [])
 
 
 @pytest.mark.parametrize("restored", [False, True])
@@ -262,8 +262,8 @@ def test_a_restore_that_came_to_nothing_or_to_its_end_holds_up_nobody(
         name = f"{staging.stack}-{staging.name}-postgres"
         staging.client("rds").delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
         database(staging, Tags=[{"Key": rds.RESTORED, "Value": "before"}])
-    unfinished.require_none(begun, [])
-    assert begun.read(unfinished.KEY) is None
+    restore.require_finished(begun, [])
+    assert begun.read(restore.KEY) is None
 
 
 def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(

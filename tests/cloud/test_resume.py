@@ -8,8 +8,8 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import acquire, submit, verification
-from stackhand.release.context import Pace
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release.manifest import Manifest, ReleasedService
+from stackhand.release.target import Pace
 from tests.cloud.conftest import SERVICES, Cloud, Troubled
 from tests.cloud.fake_ecs import Accepted, Lost, Refused
 from tests.cloud.test_stages import refused, release, running
@@ -146,7 +146,7 @@ def test_nothing_more_is_ordered_by_who_lost_the_lease(held: Cloud) -> None:
 
 def test_a_release_that_never_came_to_its_orders_is_not_gone_on_with(held: Cloud) -> None:
     first = release(held, "first")
-    parts = {name: Part("td", part.image) for name, part in first.services.items()}
+    parts = {name: ReleasedService("td", part.image) for name, part in first.services.items()}
     left = first.but(id=f"{first.id}x", verdict="", rolled=False, migrated=True, services=parts)
     held.context.releases.write(left)
     with pytest.raises(Failure, match="no release to staging that was left rolling"):

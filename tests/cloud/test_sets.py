@@ -9,10 +9,10 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import deploy, inventory, rollback, rollback_plan, status, submit, target, verification
-from stackhand.release.context import Pace
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release import cluster, rollback, rollback_plan, status, submit, target, verbs, verification
+from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.preflight import Preflight
+from stackhand.release.target import Pace
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import definition
 from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION
@@ -113,7 +113,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     assert running(held) == {"first"}
     assert "shop-worker: first does not have it; it stays on shop-worker:2" in held.said
     assert report["extra"] == {"shop-worker": primary(held, "worker")}
-    deploy.say_release(report)
+    verbs.say_release(report)
     assert "  shop-worker  shop-worker:2  stays: first does not have it\n" in capsys.readouterr().out
     status.status(environment="staging", json=True)
     found = json.loads(capsys.readouterr().out)
@@ -156,7 +156,7 @@ def test_what_can_be_known_of_an_image_that_somebody_else_builds(held: Cloud) ->
         f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/hub/redis:7": "web: ECR no longer has its image hub/redis:7",
     }
     for image, expected in known.items():
-        first.services["web"] = Part(first.services["web"].task_definition, image)
+        first.services["web"] = ReleasedService(first.services["web"].task_definition, image)
         problems, notes = rollback_plan.check(held.context, first, ["web"])
         assert [*problems, *notes] == [expected]
 
@@ -191,7 +191,7 @@ def test_a_service_that_is_scaled_to_0_is_refused_with_the_command_that_scales_i
     ],
 )
 def test_what_keeps_a_service_at_0(autoscaling: dict[str, Any], reasons: list[str]) -> None:
-    assert inventory.reasons(autoscaling) == reasons
+    assert cluster.reasons(autoscaling) == reasons
 
 
 def test_a_probe_that_fails_for_there_are_0_tasks_says_so(

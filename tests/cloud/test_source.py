@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import acquire, building, images, prepare, source
-from stackhand.release.context import target_of
-from stackhand.release.manifest import Manifest, Part
+from stackhand.release import acquire, images, prepare, registry, source
+from stackhand.release.manifest import Manifest, ReleasedService
+from stackhand.release.target import target_of
 from tests.cloud.conftest import Cloud
 from tests.cloud.repository import Repository
 
@@ -22,7 +22,7 @@ from tests.cloud.repository import Repository
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     found = Repository(tmp_path / "shop")
     monkeypatch.setattr(source, "ROOT", found.path)
-    monkeypatch.setattr(building, "sources", lambda: ["."])
+    monkeypatch.setattr(images, "sources", lambda: ["."])
     return found
 
 
@@ -193,7 +193,7 @@ def test_a_worktree_is_a_checkout_and_a_folder_looks_at_its_own_paths(
 def test_what_was_left_rolling_runs_too(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     first, old, new = (repository.commit(words) for words in ("one", "two", "three"))
     held.context.releases.make_current(Manifest("1", "staging", first, "ann", ""))
-    rolling = Manifest("2", "staging", new, "bob", "", services={"api": Part("api:2", "x", deployment="d")})
+    rolling = Manifest("2", "staging", new, "bob", "", services={"api": ReleasedService("api:2", "x", deployment="d")})
     held.context.releases.write(rolling.but(rolled=True))
     repository.git("checkout", "--quiet", old)
     monkeypatch.setattr(acquire.account, "check", lambda _: "me")
@@ -343,6 +343,6 @@ def test_an_ecr_that_answers_with_an_empty_list_has_no_such_image(held: Cloud, m
 
     service = target_of(Manifest("1", "staging", "c", "ann", "", target=held.output)).services["api"]
     monkeypatch.setattr(type(held.environment), "client", lambda *_: Empty())
-    assert images.digest_of(held.environment, service, "c") == ""
+    assert registry.digest_of(held.environment, service, "c") == ""
     with pytest.raises(Failure, match="ECR gave no password"), images._logged_in(held.environment, "x"):
         pass

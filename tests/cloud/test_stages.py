@@ -10,8 +10,8 @@ import pytest
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import acquire, migration, prepare, rollback, submit, target, verification
-from stackhand.release.context import Pace
-from stackhand.release.manifest import Manifest, Migration
+from stackhand.release.manifest import KnownMigration, Manifest
+from stackhand.release.target import Pace
 from tests.cloud.conftest import BILL, SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
 
@@ -22,7 +22,7 @@ def release(
     cloud: Cloud,
     commit: str,
     digests: dict[str, str] | None = None,
-    migrations: list[Migration] | None = None,
+    migrations: list[KnownMigration] | None = None,
     **outcome: Any,
 ) -> Manifest:
     """Release a commit, all stages of it."""
@@ -305,19 +305,19 @@ def test_nothing_is_ordered_without_the_lease(held: Cloud) -> None:
 def test_a_breaking_migration_forbids_the_way_back(held: Cloud, tmp_path: Path) -> None:
     first = release(held, "first")
     (tmp_path / "001_sample.sql").write_text("-- migrate: breaking\nDROP TABLE x;\n", encoding="utf-8")
-    known = [Migration(each.number, each.name) for each in first.migrations]
-    second = release(held, "second", migrations=[*known, Migration(9, "009_gone.sql", breaking=True)])
+    known = [KnownMigration(each.number, each.name) for each in first.migrations]
+    second = release(held, "second", migrations=[*known, KnownMigration(9, "009_gone.sql", breaking=True)])
     with pytest.raises(Failure) as found:
         rollback.prepare(held.context, first)
     assert found.value.code == ExitCode.DEPLOY_FAILED
     assert any("009_gone.sql" in line for line in found.value.evidence)
     assert rollback.prepare(held.context, second).of == second.id
-    assert prepare.migrations_of(tmp_path) == [Migration(1, "001_sample.sql", breaking=True)]
+    assert prepare.migrations_of(tmp_path) == [KnownMigration(1, "001_sample.sql", breaking=True)]
 
 
 def test_a_migration_that_failed_half_way_is_in_the_history_and_forbids_the_way_back(held: Cloud) -> None:
     zeroth, first = release(held, "zeroth"), release(held, "first")
-    known = [*first.migrations, Migration(90, "090_gone.sql", breaking=True), Migration(91, "091_wrong.sql")]
+    known = [*first.migrations, KnownMigration(90, "090_gone.sql", breaking=True), KnownMigration(91, "091_wrong.sql")]
     refused(held, "second", migrations=known, migration=1)
     left = next(held.context.releases.newest_first())
     assert (left.commit, left.verdict, left.migrated, left.touched) == ("second", "failed", True, False)
@@ -357,7 +357,7 @@ def test_a_migration_that_is_on_its_way_is_in_the_bucket_already(held: Cloud) ->
 def test_a_migration_that_was_never_started_forbids_nothing(held: Cloud) -> None:
     zeroth, first = release(held, "zeroth"), release(held, "first")
     held.world.refusals = ["RESOURCE:MEMORY"] * 3
-    refused(held, "second", migrations=[*first.migrations, Migration(90, "090_gone.sql", breaking=True)])
+    refused(held, "second", migrations=[*first.migrations, KnownMigration(90, "090_gone.sql", breaking=True)])
     assert next(held.context.releases.newest_first()).verdict == "failed"
     assert rollback.prepare(held.context, zeroth).of == zeroth.id
 

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from stackhand.aws.retry import Retry
+from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.store import Conflict, Store
+from stackhand.infrastructure.bucket import Conflict, Document, Store
+from stackhand.infrastructure.restore import UnfinishedRestore
+from stackhand.release.built import BuiltImages
+from stackhand.release.lease import Lease
+from stackhand.release.manifest import Manifest
 from tests.cloud.conftest import Cloud
 
 BUSY = ClientError({"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate."}}, "PutObject")
@@ -58,3 +62,17 @@ def test_a_bucket_is_given_up_after_the_timeout_or_an_interrupt(cloud: Cloud) ->
     cloud.clock.interrupt_when = lambda: True
     with pytest.raises(Failure, match="cannot be used"):
         store.write("some.json", {})
+
+
+@pytest.mark.parametrize("kind", [Manifest, BuiltImages, UnfinishedRestore, Lease])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b"{}", b'{"id": 1, "commit": 1, "snapshots": 1, "token": 1}'])
+def test_a_document_that_is_not_ours_is_named_in_a_failure(kind: type, body: bytes) -> None:
+    with pytest.raises(Failure) as found:
+        Document("s3://shop/some.json", body, "1").to(kind)
+    assert "s3://shop/some.json" in found.value.what
+    assert found.value.next.startswith("aws s3 cp s3://shop/some.json - ")
+
+
+def test_a_document_of_a_newer_version_may_have_more_fields() -> None:
+    body = b'{"commit": "c0ffee", "images": {}, "signature": "new"}'
+    assert Document("s3://shop/some.json", body, "1").to(BuiltImages).commit == "c0ffee"

@@ -17,7 +17,7 @@ import pytest
 
 from stackhand.containers import docker
 from stackhand.project.model import Build, Service
-from stackhand.release import building, sbom
+from stackhand.release import images, sbom
 
 pytestmark = pytest.mark.compose
 OCI = "application/vnd.oci.image"
@@ -88,7 +88,7 @@ def tag(engine: str) -> Iterator[str]:
 def built(image: str, folder: Path, pinned: Mapping[str, str] | None = None) -> str:
     """Build a folder as a release is, and return the environment of the image."""
     service = Service("own", None, Build("."), [], {}, (), (), "no", False, False, None, None, None)
-    words = building.command(service, image, "X86_64", datetime.now(UTC), folder, pinned=pinned or {})
+    words = images.command(service, image, "X86_64", datetime.now(UTC), folder, pinned=pinned or {})
     said = subprocess.run(
         [*words[:-1], str(folder)], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )

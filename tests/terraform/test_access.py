@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stackhand.infrastructure import given, unfinished
+from stackhand.infrastructure import restore, secrets
 from stackhand.infrastructure.plan import summary
 from stackhand.release import built, lease, manifest
 from tests.checkout import ROOT
@@ -27,7 +27,7 @@ def test_no_secret_is_in_a_plan_or_in_a_state(staging: Plan, applied: Plan, modu
     assert made is not None
     for document in (staging, applied, state):
         assert re.findall(rf'"([A-Za-z0-9]{{{made[1]}}})"', json.dumps(document)) == []
-    given = {
+    secrets = {
         each["address"]: set(each.get("expressions", {}))
         for each in staging["configuration"]["root_module"]["resources"]
     }
@@ -38,8 +38,8 @@ def test_no_secret_is_in_a_plan_or_in_a_state(staging: Plan, applied: Plan, modu
         **{f"aws_ssm_parameter.{name}": {"value_wo", "value_wo_version"} for name in ("database", "cache", "other")},
     }
     for address, arguments in holders.items():
-        assert given[address] >= arguments
-        assert not given[address] & plain
+        assert secrets[address] >= arguments
+        assert not secrets[address] & plain
     kinds = {entry["type"] for entry in state["resources"] if entry["mode"] == "managed"}
     assert not any("secretsmanager" in kind or kind == "random_password" for kind in kinds)
 
@@ -65,7 +65,7 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
     plan = module.plan("staging", state=once.name, **variables)
     address = 'aws_ssm_parameter.other["STRIPE_KEY"]'
     outputs = {name: each.get("value") for name, each in plan["planned_values"]["outputs"].items()}
-    assert given.kept(plan, outputs[given.OUTPUT]) == [address]
+    assert secrets.kept(plan, outputs[secrets.OUTPUT]) == [address]
     module.run("state", "rm", f"-state={once.name}", address)
     plan = module.plan("staging", state=once.name, **variables)
     assert address not in addresses(plan)
@@ -191,7 +191,7 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
 
 
 @pytest.mark.parametrize(
-    "key", [lease.KEY, manifest.CURRENT, f"{manifest.FOLDER}1.json", f"{built.FOLDER}1/api.cdx.json", unfinished.KEY]
+    "key", [lease.KEY, manifest.CURRENT, f"{manifest.FOLDER}1.json", f"{built.FOLDER}1/api.cdx.json", restore.KEY]
 )
 def test_a_deploy_may_use_each_document_of_the_bucket(applied: Plan, key: str) -> None:
     release = statements(applied, "aws_iam_role_policy", 'aws_iam_role_policy.release["github"]', "policy")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stackhand.infrastructure import compose, description
-from stackhand.infrastructure.note import Note
+from stackhand.infrastructure import compose, differences
+from stackhand.infrastructure.references import Note
 from stackhand.project.composekeys import AWS, Level
 from tests.checkout import ROOT
 
@@ -28,11 +28,11 @@ def notes(folder: Path, **keys: Any) -> list[Note]:
     }
     (folder / "docker-compose.yml").write_text(yaml.safe_dump({"services": services}), encoding="utf-8")
     (folder / ".env.example").write_text("", encoding="utf-8")
-    return [each for each in compose.notes(description.check(folder)) if each.subject != "mail"]
+    return [each for each in differences.notes(compose.check(folder)) if each.subject != "mail"]
 
 
 def lines(folder: Path, **keys: Any) -> list[str]:
-    return compose.lines(notes(folder, **keys))
+    return differences.lines(notes(folder, **keys))
 
 
 HOST = "orders is no host name on AWS; orders:5432 is rewritten to its address"
@@ -112,12 +112,12 @@ def test_each_key_that_is_not_carried_is_named(tmp_path: Path) -> None:
     skipped = {"volumes", "configs", "depends_on"}  # whose values decide, as above
     lost = {key for key, each in AWS.items() if each.level in {Level.DIFFERS, Level.IGNORED}} - skipped
     given: dict[str, Any] = dict.fromkeys(lost, "x") | {"profiles": ["x"], "ports": ["127.0.0.1:5000:5000"]}
-    assert {each["key"] for each in compose.to_list(notes(tmp_path, **given))} == lost
+    assert {each["key"] for each in differences.to_list(notes(tmp_path, **given))} == lost
 
 
 def test_a_service_that_stays_here_is_named(tmp_path: Path) -> None:
     notes(tmp_path)
-    assert compose.lines(compose.notes(description.check(tmp_path))) == ["mail: not on AWS, for it has no x-aws"]
+    assert differences.lines(differences.notes(compose.check(tmp_path))) == ["mail: not on AWS, for it has no x-aws"]
 
 
 def test_what_stands_in_for_a_container_is_not_set_up_by_it(tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_what_stands_in_for_a_container_is_not_set_up_by_it(tmp_path: Path) -> N
     }
     (tmp_path / "docker-compose.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
     (tmp_path / ".env.example").write_text("", encoding="utf-8")
-    found = compose.lines(compose.notes(description.check(tmp_path)))
+    found = differences.lines(differences.notes(compose.check(tmp_path)))
     stands_in = "RDS stands in for the container, and is set up by terraform/"
     assert found == [f"command of db: {stands_in}", f"volumes of db: {stands_in}"]
 
 
 def test_this_repository_is_told_calmly() -> None:
     """What it knows is on a few lines, none of which is about lost data or an address that nobody finds."""
-    found = compose.lines(compose.notes(description.check(ROOT)))
+    found = differences.lines(differences.notes(compose.check(ROOT)))
     assert [line.partition(" of ")[0].partition(":")[0] for line in found] == [
         "command",
         "pids_limit",

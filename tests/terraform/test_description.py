@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure import description
+from stackhand.infrastructure import compose
 from tests.checkout import ROOT
 
 SCALE = {"min": 1, "max": 3, "cpu": 60, "memory": 70}
@@ -38,14 +38,14 @@ def check(folder: Path, name: str = "shop", **changes: Any) -> list[str]:
     (folder / "docker-compose.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
     shutil.copy2(ROOT / ".env.example", folder / ".env.example")
     try:
-        description.check(folder)
+        compose.check(folder)
     except Failure as failure:
         return [failure.what, *failure.evidence]
     return []
 
 
 def test_the_compose_file_of_this_repository_is_fit_for_the_cloud() -> None:
-    assert set(description.check(ROOT).services) >= {"web", "api", "postgres", "redis"}
+    assert set(compose.check(ROOT).services) >= {"web", "api", "postgres", "redis"}
 
 
 def test_one_more_service_is_fit_too(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_secret_that_only_the_cloud_was_given_is_not_missed_here(folder: Path)
     text = (folder / "docker-compose.yml").read_text(encoding="utf-8")
     edited = text.replace("LOG_LEVEL: ", "STRIPE_KEY: ${STRIPE_KEY:?ask}\n      LOG_LEVEL: ", 1)
     (folder / "docker-compose.yml").write_text(edited, encoding="utf-8")
-    assert description.check(folder).services["api"].environment["STRIPE_KEY"] == "known in the cloud"
+    assert compose.check(folder).services["api"].environment["STRIPE_KEY"] == "known in the cloud"
 
 
 def test_a_database_of_aws_has_no_given_password(folder: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_database_of_aws_has_no_given_password(folder: Path) -> None:
     given = EXAMPLE.replace("secret generated\nREDIS_PASSWORD", "secret given\nREDIS_PASSWORD")
     (folder / ".env.example").write_text(given, encoding="utf-8")
     with pytest.raises(Failure) as caught:
-        description.check(folder)
+        compose.check(folder)
     assert caught.value.evidence[0] == (
         "services.redis.environment.REDIS_PASSWORD: AWS runs this service and Terraform makes its password: "
         "REDIS_PASSWORD is 'secret generated'"

@@ -11,7 +11,8 @@ import pytest
 from moto import mock_aws
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import destructive, given, warnings
+from stackhand.infrastructure import plan as destructive
+from stackhand.infrastructure import secrets
 from stackhand.infrastructure.plan import summary
 from stackhand.project.environments import Environment
 
@@ -59,10 +60,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_missing_one_is_named_with_the_command_that_gives_it(aws: None) -> None:
     with pytest.raises(Failure, match="staging has no value for STRIPE_KEY, which only you can give") as caught:
-        given.require(staging(), GIVEN)
+        secrets.require(staging(), GIVEN)
     assert (caught.value.evidence, caught.value.code) == ((PUT,), ExitCode.PREFLIGHT)
-    outputs = {"planned_values": {"outputs": {given.OUTPUT: {"value": GIVEN}}}}
-    assert warnings.of(staging(alarm_email="a@b.org"), outputs, refreshed=True) == [
+    outputs = {"planned_values": {"outputs": {secrets.OUTPUT: {"value": GIVEN}}}}
+    assert destructive.warnings(staging(alarm_email="a@b.org"), outputs, refreshed=True) == [
         f"STRIPE_KEY has no value in staging, which only you can give; a deploy would stop: {PUT}"
     ]
 
@@ -70,7 +71,7 @@ def test_a_missing_one_is_named_with_the_command_that_gives_it(aws: None) -> Non
 def test_one_that_is_there_is_left_alone(aws: None) -> None:
     client = staging().client("ssm")
     client.put_parameter(Name=NAME, Value="sk_live_1", Type="SecureString")
-    given.require(staging(), GIVEN)
+    secrets.require(staging(), GIVEN)
     found = client.get_parameter(Name=NAME, WithDecryption=True)["Parameter"]
     assert (found["Value"], found["Version"]) == ("sk_live_1", 1)
 
@@ -79,7 +80,7 @@ def test_an_emulator_is_given_something_and_never_what_is_there(aws: None, monke
     monkeypatch.setenv("TF_VAR_aws_endpoint", "http://127.0.0.1:1")
     client = staging().client("ssm")
     client.put_parameter(Name=NAME, Value="mine", Type="String")
-    given.require(staging(), GIVEN | {"OTHER": "/shop/staging/OTHER"})
+    secrets.require(staging(), GIVEN | {"OTHER": "/shop/staging/OTHER"})
     found = client.get_parameters(Names=[NAME, "/shop/staging/OTHER"])["Parameters"]
     assert {each["Name"]: each["Value"] for each in found} == {
         NAME: "mine",
@@ -89,12 +90,12 @@ def test_an_emulator_is_given_something_and_never_what_is_there(aws: None, monke
 
 def test_what_terraform_made_once_is_forgotten_and_any_other_secret_is_not_deleted_in_passing() -> None:
     plan = {"resource_changes": [parameter("delete"), parameter("delete", "/shop/staging/OLD", "OLD")]}
-    kept = given.kept(plan, GIVEN)
+    kept = secrets.kept(plan, GIVEN)
     assert kept == ['aws_ssm_parameter.other["STRIPE_KEY"]']
     found = summary(plan, {}, kept)
     assert [each.action for each in found.changes] == ["forget", "destroy"]
     with pytest.raises(Failure) as caught:
-        destructive.refuse("staging", found.to_dict())
+        destructive.refuse_loss("staging", found.to_dict())
     assert caught.value.evidence == ('secret: aws_ssm_parameter.other["OLD"] (destroy)',)
 
 
@@ -122,16 +123,16 @@ def test_the_settings_of_an_environment_are_checked_as_those_of_a_laptop(
     (tmp_path / ".env.example").write_text(EXAMPLE)
     (tmp_path / "docker-compose.yml").write_text(COMPOSE)
     if not said:
-        given.check(staging(settings=settings), tmp_path)
+        secrets.check(staging(settings=settings), tmp_path)
         return
     with pytest.raises(Failure) as caught:
-        given.check(staging(settings=settings), tmp_path)
+        secrets.check(staging(settings=settings), tmp_path)
     assert list(caught.value.evidence) == said
     assert "sk_live_1" not in caught.value.text()
 
 
 def subscription(action: str, **after: Any) -> dict[str, Any]:
-    change = {"type": warnings.SUBSCRIPTION, "address": "x", "change": {"actions": [action], "after": after}}
+    change = {"type": destructive.SUBSCRIPTION, "address": "x", "change": {"actions": [action], "after": after}}
     return {"resource_changes": [change]}
 
 
@@ -150,6 +151,6 @@ def subscription(action: str, **after: Any) -> dict[str, Any]:
 def test_a_plan_warns_while_nobody_is_told_of_alarms(
     address: str | None, plan: dict[str, Any], refreshed: bool, said: str
 ) -> None:
-    found = warnings.of(staging(alarm_email=address), plan, refreshed=refreshed)
+    found = destructive.warnings(staging(alarm_email=address), plan, refreshed=refreshed)
     assert len(found) == bool(said)
     assert json.dumps(found).startswith(f'["{said}' if said else "[]")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure import description
+from stackhand.infrastructure import compose
 from tests.checkout import eventually
 from tests.terraform.conftest import BUCKET, Cloud
 
@@ -53,7 +53,7 @@ def refused_by_the_cloud(cloud: Cloud) -> Iterator[None]:
     before = file.read_text(encoding="utf-8")
     file.write_text(before.replace("\n  api:\n", "\n  api:\n    provider: {type: x}\n"), encoding="utf-8")
     with pytest.raises(Failure, match="about the cloud"):
-        description.check(cloud.checkout.path)
+        compose.check(cloud.checkout.path)
     yield
     file.write_text(before, encoding="utf-8")
 

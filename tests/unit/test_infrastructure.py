@@ -12,11 +12,12 @@ import pytest
 from stackhand import ROOT
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import cost, destructive, diagnostics
+from stackhand.infrastructure import cost, plan, process
 from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
-from stackhand.infrastructure.program import Terraform
+from stackhand.infrastructure.terraform import Terraform
 from stackhand.project.environments import Environment
-from stackhand.release import environment as verbs
+from stackhand.release import plan as release_plan
+from stackhand.release import verbs
 
 STAGING = Environment("staging", "shop", "eu-west-1", "123456789012")
 LOG = ROOT / ".stackhand" / "logs" / "terraform-staging.log"
@@ -90,7 +91,7 @@ def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path)
 def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
     found = summary(PLAN, {"aws_db_instance.main": "database"}, kept=["aws_old.one"])
     report = {"environment": "staging", "plan": found.to_dict(), "table": rows(found), "cost": {"words": "about $1"}}
-    verbs._say_infrastructure(report)
+    release_plan._say_infrastructure(report)
     out = capsys.readouterr().out
     assert 'replace  aws_db_instance.main["postgres"]: b' in out
     assert "create   aws" not in out
@@ -100,16 +101,16 @@ def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[st
 def test_a_plan_that_deletes_the_database_is_not_applied_in_passing() -> None:
     found = summary(PLAN, {}).to_dict()
     with pytest.raises(Failure) as caught:
-        destructive.refuse("staging", found)
+        plan.refuse_loss("staging", found)
     assert caught.value.evidence == ('database: aws_db_instance.main["postgres"] (replace)',)
-    destructive.refuse("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).to_dict())
+    plan.refuse_loss("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).to_dict())
 
 
 def test_a_database_that_is_replaced_on_purpose_is_no_loss() -> None:
     found = summary(PLAN, {}).to_dict()
-    destructive.refuse("staging", found, allowed=['aws_db_instance.main["postgres"]'])
+    plan.refuse_loss("staging", found, allowed=['aws_db_instance.main["postgres"]'])
     with pytest.raises(Failure):
-        destructive.refuse("staging", found, allowed=['aws_db_instance.main["orders"]'])
+        plan.refuse_loss("staging", found, allowed=['aws_db_instance.main["orders"]'])
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,8 @@ def test_a_database_that_is_replaced_on_purpose_is_no_loss() -> None:
 def test_the_key_stays_that_what_outlives_the_environment_needs(keys: list[str], kept: str) -> None:
     key = {"type": "aws_kms_key", "values": {"arn": "arn:key/1", "key_id": "1"}}
     alias = {"type": "aws_kms_alias", "values": {"name": "alias/shop-staging"}}
-    assert destructive.key_that_stays([key, alias], keys) == kept
-    assert destructive.key_that_stays([], keys) == ""
+    assert plan.key_that_stays([key, alias], keys) == kept
+    assert plan.key_that_stays([], keys) == ""
 
 
 def test_what_stays_of_an_environment_is_said() -> None:
@@ -201,7 +202,7 @@ Lock Info:
 )
 def test_an_error_of_terraform_is_one_paragraph(summary: str, detail: str, what: str, code: ExitCode) -> None:
     said = [{"summary": summary, "detail": detail, "address": "aws_vpc.main"}]
-    found = diagnostics.failure(STAGING, "could not be applied", said, LOG)
+    found = process.failure(STAGING, "could not be applied", said, LOG)
     assert (found.what, found.code) == (what, code)
     assert found.next
     if code != ExitCode.LOCKED:

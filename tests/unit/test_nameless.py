@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.containers import api
-from stackhand.infrastructure import actor
+from stackhand.infrastructure import account
 
 
 @pytest.fixture
@@ -34,4 +34,4 @@ def test_docker_has_no_settings_without_a_home(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.usefixtures("nameless")
 def test_who_deploys_is_told_by_a_number() -> None:
-    assert actor.owner().startswith(f"uid {os.getuid()}@")
+    assert account.owner().startswith(f"uid {os.getuid()}@")

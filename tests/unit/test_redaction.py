@@ -17,11 +17,11 @@ import pytest
 
 from stackhand import redaction
 from stackhand.ansible import action, ndjson
-from stackhand.aws.retry import ONCE
+from stackhand.aws.waiting import ONCE
 from stackhand.cli import console, defect, loglines
 from stackhand.cli.failure import Failure
 from stackhand.database import notes
-from stackhand.infrastructure import store
+from stackhand.infrastructure import bucket as store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known
@@ -300,7 +300,7 @@ def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
     monkeypatch.setattr(built.docker, "run", lambda *_: SimpleNamespace(stdout="sha256:0f"))
     made = bucket(kept)
     monkeypatch.setattr(made, "read", lambda _key: None)
-    built.Record(made, "c0ffee").note("api", "api:c0ffee")
+    built.BuildRecord(made, "c0ffee").note("api", "api:c0ffee")
     bill, record = (kept[f"releases/images/c0ffee{ending}.json"] for ending in ("/api.cdx", ""))
     assert json.loads(bill) == {"name": "<DB_PASSWORD redacted>"}
     assert json.loads(record)["images"]["api"]["sbom"] == f"sha256:{hashlib.sha256(bill).hexdigest()}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from stackhand.ansible.action import Action, step
 from stackhand.project import environments
-from stackhand.release import images
+from stackhand.release import images, registry
 
 
 class ActionModule(Action):
@@ -19,8 +19,8 @@ class ActionModule(Action):
         """Return the digests as a fact; when only checking, those that ECR has already."""
         given = json.loads(json.dumps(arguments))  # without Ansible's tags, which no other library knows
         environment, release, commit = environments.load(given["environment"]), given["release"], given["commit"]
-        before = images.known(environment, release, commit)
-        missing = [name for name in images.repositories(release) if name not in before]
+        before = registry.known(environment, release, commit)
+        missing = [name for name in registry.repositories(release) if name not in before]
         found = before
         if not check:
             found = images.ensure(

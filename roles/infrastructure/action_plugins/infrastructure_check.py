@@ -6,8 +6,8 @@ from typing import Any
 
 from stackhand import ROOT
 from stackhand.ansible.action import Action, step
-from stackhand.infrastructure import account, bucket, compose, description, given
-from stackhand.infrastructure.program import Terraform
+from stackhand.infrastructure import account, bucket, compose, differences, secrets
+from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 
 
@@ -19,8 +19,8 @@ class ActionModule(Action):
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - it changes nothing
         """Check; it changes nothing."""
         environment = environments.load(str(arguments["environment"]))
-        stack = description.check(ROOT)
-        given.check(environment)
+        stack = compose.check(ROOT)
+        secrets.check(environment)
         version = Terraform(environment).version()
         who = account.check(environment)
         bucket.require(environment)
@@ -28,5 +28,5 @@ class ActionModule(Action):
         words = f"{there} services for the cloud, account {environment.account}, Terraform {version}"
         return {
             "changed": False,
-            "step": step("checked", words, notes=[f"as {who}", *compose.lines(compose.notes(stack))]),
+            "step": step("checked", words, notes=[f"as {who}", *differences.lines(differences.notes(stack))]),
         }

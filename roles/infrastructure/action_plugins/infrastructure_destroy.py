@@ -9,14 +9,15 @@ from typing import Any
 
 from stackhand.ansible.action import Action, step
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, bucket, destructive, given, rds, unfinished
+from stackhand.infrastructure import account, bucket, plan, rds, restore
+from stackhand.infrastructure import secrets as given
+from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.plan import concerns_of, numbers
 from stackhand.infrastructure.process import FOLDER
-from stackhand.infrastructure.program import Terraform
-from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import environment as removal
+from stackhand.release import acquire
 from stackhand.release.manifest import Releases
 
 PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main", "aws_s3_bucket.access_logs")
@@ -47,10 +48,10 @@ class ActionModule(Action):
         releases = Releases(store)
         if check or not (there or releases.current()):
             return {"changed": bool(there)}
-        with removal.alone(environment, self.progress, wait):
+        with acquire.alone(environment, self.progress, wait):
             report = _destroy(environment, terraform, there) if there else {"snapshots": [], "key": "", "secrets": {}}
             releases.forget()
-            unfinished.end(store)
+            restore.forget(store)
         notes = [*numbers(_concerns(there)), *(f"snapshot {each}" for each in report["snapshots"])]
         notes.append("the protection against deletion was lifted")
         return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes), "report": report}
@@ -72,7 +73,7 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
         databases = []
     else:
         lifted["final_snapshot"] = snapshot
-    key = destructive.key_that_stays(there, _keys_in_use(environment, databases, secrets))
+    key = plan.key_that_stays(there, _keys_in_use(environment, databases, secrets))
     addresses = {each["address"].partition("[")[0] for each in there}
     if protected := [each for each in PROTECTED if each in addresses]:
         terraform.change(*protected, **lifted)

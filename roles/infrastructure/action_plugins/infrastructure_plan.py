@@ -8,10 +8,10 @@ from typing import Any
 
 from stackhand import ROOT
 from stackhand.ansible.action import Action, step
-from stackhand.infrastructure import compose, cost, description, given, restore, warnings
+from stackhand.infrastructure import compose, cost, differences, plan, restore, secrets
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.process import FOLDER
-from stackhand.infrastructure.program import Terraform
+from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments, probes
 
 
@@ -23,7 +23,7 @@ class ActionModule(Action):
     def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
         """Plan; it changes nothing but the file of the plan, and before an apply what the state remembers."""
         environment = environments.load(str(arguments["environment"]))
-        restored, stack = restore.Restore(), description.check(ROOT)
+        restored, stack = restore.Restore(), compose.check(ROOT)
         if arguments["refresh"]:
             wanted, replace = str(arguments["from_snapshot"]), bool(arguments["replace_database"])
             restored = restore.prepare(environment, stack, wanted, replace=replace)
@@ -33,14 +33,14 @@ class ActionModule(Action):
         replaced, variables = restored.addresses, restored.variables()
         changed = terraform.plan(refresh=refresh, replace=replaced, **variables)
         report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
-        report |= {"compose": compose.to_list(compose.notes(stack)), "probe": probes.of_stack(stack).to_dict()}
+        report |= {"compose": differences.to_list(differences.notes(stack)), "probe": probes.of_stack(stack).to_dict()}
         report["restore"] = asdict(restored)
         if not changed and applied_next:
-            report |= {"plan": Summary([], []).to_dict(), "warnings": warnings.of(environment, {}, refreshed=False)}
+            report |= {"plan": Summary([], []).to_dict(), "warnings": plan.warnings(environment, {}, refreshed=False)}
             return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
         restore.require_user(environment, planned, restored)
-        kept = given.kept(planned, _outputs(planned).get(given.OUTPUT, {}))
+        kept = secrets.kept(planned, _outputs(planned).get(secrets.OUTPUT, {}))
         if kept and applied_next and not check:
             terraform.forget(kept)
             self.note(f"{', '.join(kept)}: given, so its value stays, and Terraform manages it no more")
@@ -51,7 +51,7 @@ class ActionModule(Action):
             "plan": changes.to_dict(),
             "cost": {**money.to_dict(), "words": money.words()},
             "table": rows(changes),
-            "warnings": warnings.of(environment, planned, refreshed=refresh and not applied_next),
+            "warnings": plan.warnings(environment, planned, refreshed=refresh and not applied_next),
         }
         words = f"{len(changes.changes)} changes" if changes.changes else "no changes"
         return _planned(words, report, _outputs(planned))

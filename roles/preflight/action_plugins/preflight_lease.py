@@ -7,7 +7,7 @@ from typing import Any
 from stackhand.ansible.action import step
 from stackhand.release import acquire
 from stackhand.release.action import ReleaseAction
-from stackhand.release.context import Context
+from stackhand.release.target import Context
 
 
 class ActionModule(ReleaseAction):

@@ -8,7 +8,7 @@ from stackhand import ROOT
 from stackhand.ansible.action import step
 from stackhand.release import plan
 from stackhand.release.action import ReleaseAction
-from stackhand.release.context import Context
+from stackhand.release.target import Context
 
 
 class ActionModule(ReleaseAction):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stackhand.infrastructure import hosts
-from stackhand.infrastructure.note import Note
+import msgspec
+
 from stackhand.project.composefile import FILE, read
 from stackhand.project.composekeys import AWS, Level
 from stackhand.project.model import Service, Stack
+from stackhand.project.xfields import Fargate, Managed
 
 HAS_ITS_OWN = "not mounted; the image has what its Dockerfile copies"
 NOT_THERE = "not there; COPY it into an image"
@@ -36,7 +38,7 @@ def binds(entry: Mapping[str, Any]) -> list[Mount]:
     return [each for each in mounts(entry) if each.kind == "bind"]
 
 
-def notes(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
+def mount_notes(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
     """Yield what becomes of each mount, and of each of the service's configs."""
     for mount in mounts(entry):
         yield Note(
@@ -87,5 +89,77 @@ def _names(path: Path, service: Service, stack: Stack) -> str:
         text = path.read_text(encoding="utf-8")[:READ] if path.is_file() else ""
     except (OSError, UnicodeDecodeError):
         return ""
-    others = [name for name in stack.services if name != service.name and hosts.leads_to(text, name)]
+    others = [name for name in stack.services if name != service.name and leads_to(text, name)]
     return f"; it leads to {', '.join(others)}, which has another address there" if others else ""
+
+
+PORTS = {"rds": 5432, "elasticache": 6379}
+"""Where the managed services listen."""
+A_HOST = re.compile(r"HOST|ADDR|SERVER|ENDPOINT|UPSTREAM|BROKER|URL|URI")
+"""What a variable is called whose value may be a host name and nothing else."""
+TEXTS = ("command", "entrypoint", "healthcheck")
+
+
+def address_notes(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield where another service is named in a way that nobody rewrites."""
+    others = [each for each in stack.services.values() if each.name != service.name]
+    for key, value in service.environment.items():
+        for other in others:
+            if _left(key, value, other):
+                yield Note(Level.IGNORED, "environment", f"{key} ({service.name})", _advice(other))
+    for key in TEXTS:
+        for other in others:
+            if leads_to(str(entry.get(key) or ""), other.name):
+                yield Note(
+                    Level.IGNORED,
+                    key,
+                    service.name,
+                    f"{other.name} is no host name on AWS; an address is rewritten under environment alone",
+                )
+
+
+def leads_to(text: str, name: str) -> bool:
+    """Whether a text has a service as a host: before a port, or in a URL."""
+    host = re.escape(name)
+    return bool(
+        re.search(rf"(?<![\w.-]){host}:\d+(?!\w)", text) or re.search(rf"://(?:[^/@\s]*@)?{host}(?=[/?\s\"';]|$)", text)
+    )
+
+
+def _left(key: str, value: str, other: Service) -> bool:
+    """Whether a value still names a service after Terraform has put in the addresses of AWS."""
+    if other.aws is not None:
+        value = value.replace(rewritten(other), "")
+    return leads_to(value, other.name) or (value == other.name and bool(A_HOST.search(key.upper())))
+
+
+def rewritten(other: Service) -> str:
+    """Return how a service on AWS has to be named to be found there, as terraform/environment.tf looks for it."""
+    match other.aws:
+        case Managed():
+            return f"{other.name}:{PORTS[other.aws.managed]}"
+        case Fargate():
+            return f"http://{other.name}:{other.aws.port}"
+    return other.name
+
+
+def _advice(other: Service) -> str:
+    if other.aws is None:
+        return f"{other.name} is not on AWS"
+    return f"{other.name} is no host name on AWS; {rewritten(other)} is rewritten to its address"
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What becomes of a key of the Compose file.
+
+    Args:
+        level: how much of it AWS carries.
+        key: of the service.
+        subject: the service, or the part of it that is meant, with the service in parentheses.
+        message: how it differs, or what is lost.
+    """
+
+    level: Level
+    key: str
+    subject: str
+    message: str

@@ -11,7 +11,7 @@ from stackhand import ROOT
 from stackhand.aws import parameters
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.description import FILLED, REQUIRED, environment_of
+from stackhand.infrastructure.compose import FILLED, REQUIRED, environment_of
 from stackhand.project import schema, values
 from stackhand.project.composefile import FILE, read
 from stackhand.project.environments import FOLDER, Environment

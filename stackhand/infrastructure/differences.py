@@ -1,0 +1,176 @@
+"""What AWS does otherwise with `docker-compose.yml`, or not at all: named before anything is applied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from stackhand.infrastructure import references
+from stackhand.infrastructure.references import Note
+from stackhand.project.composefile import FILE, read
+from stackhand.project.composekeys import AWS, UNKNOWN, Level
+from stackhand.project.model import Service, Stack
+from stackhand.project.xfields import Fargate, Managed
+
+STOP_WITHIN = 120
+"""The seconds that Fargate gives a task to stop, at most."""
+KEPT = frozenset({"rw", "nosuid", "nodev"})
+"""The options of a folder in memory that it has on AWS as well."""
+OF_AN_IMAGE = ("command", "entrypoint", "configs", "volumes")
+"""What sets up the container for which a managed service stands in."""
+
+
+def notes(stack: Stack) -> list[Note]:
+    """Return what there is to know of the services on AWS."""
+    written = read(stack.root / FILE)
+    result = []
+    if written.get("include"):
+        result.append(Note(Level.IGNORED, "include", FILE, "the services of these files are not on AWS"))
+    for name, entry in written["services"].items():
+        result += _service(stack.services[name], stack, entry or {})
+    return result
+
+
+def refusals(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what AWS cannot run at all, with its place."""
+    for key in entry:
+        support = AWS.get(key)
+        if support and support.level is Level.REFUSED:
+            yield f"services.{name}.{key}: {support.message}"
+    if not entry.get("entrypoint"):  # with one of its own, the image's command is not run anyhow
+        for key in ("entrypoint", "command"):
+            if entry.get(key) is not None and not _words(entry[key]):
+                yield f"services.{name}.{key}: AWS cannot take away what the image has; write what runs or leave it out"
+    limit = (entry.get("ulimits") or {}).get("nofile", 0)
+    if not (_whole(limit) or (isinstance(limit, dict) and all(_whole(limit.get(key)) for key in ("soft", "hard")))):
+        yield f"services.{name}.ulimits.nofile must be a number, or have both soft and hard"
+
+
+def _words(value: Any) -> list[Any]:
+    return value.split() if isinstance(value, str) else list(value)
+
+
+def _whole(value: Any) -> bool:
+    return re.fullmatch(r"-?\d+", str(value)) is not None
+
+
+def lines(noted: Sequence[Note]) -> list[str]:
+    """Return them as people read them: a line for each thing that is lost, one for all that is only different."""
+    ours = [each for each in noted if each.key.startswith("x-aws")]
+    theirs = [each for each in noted if each not in ours]
+    lost = sorted((each for each in theirs if each.level is Level.IGNORED), key=lambda each: (each.key, each.message))
+    output = [f"{each.subject}: {each.message}" for each in ours]
+    for (key, message), group in groupby(lost, key=lambda each: (each.key, each.message)):
+        output.append(f"{key} of {', '.join(each.subject for each in group)}: {message}")
+    other = sorted({each.key for each in theirs if each.level is Level.DIFFERS})
+    if other:
+        output.append(f"different on AWS: {', '.join(other)} (docs/operations.md)")
+    return output
+
+
+def to_list(noted: Sequence[Note]) -> list[dict[str, Any]]:
+    """Return them as the `compose` of docs/output.md."""
+    plain: list[dict[str, Any]] = msgspec.to_builtins(noted)
+    return plain
+
+
+def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
+    match service.aws:
+        case None:
+            yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, for it has no x-aws")
+        case Managed():
+            yield from _managed(service.name, service.aws, entry)
+        case Fargate():
+            yield from _keys(service.name, entry)
+            yield from _values(service.name, entry)
+            yield from _hardening(service.name, service.aws, entry)
+            yield from references.mount_notes(service, stack, entry)
+            yield from references.address_notes(service, stack, entry)
+
+
+def _managed(name: str, aws: Managed, entry: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield what sets up the container and does not set up what stands in for it; data lies in it anyhow."""
+    stands_in = {"rds": "RDS", "elasticache": "ElastiCache"}[aws.managed]
+    keys = [key for key in OF_AN_IMAGE if entry.get(key) and (key != "volumes" or references.binds(entry))]
+    for key in keys:
+        yield Note(Level.IGNORED, key, name, f"{stands_in} stands in for the container, and is set up by terraform/")
+
+
+def _keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
+    for key, value in entry.items():
+        support = AWS.get(key, UNKNOWN)
+        if key.startswith("x-") or value in (None, [], {}, False) or key in {"volumes", "configs"}:
+            continue
+        if support.level in {Level.DIFFERS, Level.IGNORED}:
+            yield Note(support.level, key, name, support.message)
+
+
+def _values(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield which values of the keys that AWS has are not taken."""
+    for limit in entry.get("ulimits") or {}:
+        if limit != "nofile":
+            yield Note(Level.IGNORED, "ulimits", f"{limit} ({name})", "Fargate takes nofile alone")
+    for capability in impossible(entry.get("cap_add") or []):
+        yield Note(Level.IGNORED, "cap_add", f"{capability} ({name})", "Fargate grants it to nobody")
+    for option in _lost_options(entry.get("tmpfs") or []):
+        yield Note(Level.IGNORED, "tmpfs", f"{option} ({name})", "of a folder's options its size alone is taken")
+    if _seconds(str(entry.get("stop_grace_period", "0s"))) > STOP_WITHIN:
+        yield Note(Level.IGNORED, "stop_grace_period", name, f"Fargate waits {STOP_WITHIN} s, and then kills")
+    lost = {"start_interval"} & set(entry.get("healthcheck") or {})
+    if lost:
+        yield Note(Level.DIFFERS, "healthcheck.start_interval", name, "ECS asks at the interval from the start")
+
+
+def _lost_options(tmpfs: str | Sequence[str]) -> list[str]:
+    """Return the options of folders in memory that none has on AWS; each is mounted nosuid and nodev there."""
+    texts = [tmpfs] if isinstance(tmpfs, str) else tmpfs
+    options = [option for text in texts for option in str(text).partition(":")[2].split(",") if option]
+    return [each for each in options if each not in KEPT and not each.startswith("size=")]
+
+
+def _seconds(text: str) -> float:
+    parts = {unit: float(number) for number, unit in re.findall(r"([\d.]+)(h|m|s)(?!s)", text)}
+    return parts.get("h", 0) * 3600 + parts.get("m", 0) * 60 + parts.get("s", 0)
+
+
+def _hardening(name: str, aws: Fargate, entry: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield what a container gets that the Compose file does not say."""
+    if not aws.hardened:
+        return
+    parts = ["a read-only root file system with a /tmp"] if entry.get("read_only") is None else []
+    parts += ["no capabilities"] if entry.get("cap_drop") is None else []
+    if parts:
+        keys = [key for key in ("read_only", "cap_drop") if entry.get(key) is None]
+        off = f"x-aws.hardened: false turns that off, and so does to write {' and '.join(keys)}"
+        yield Note(Level.DIFFERS, "x-aws.hardened", name, f"has {' and '.join(parts)} on AWS; {off}")
+
+
+BY_DEFAULT = frozenset(
+    [
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "NET_RAW",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    ]
+)
+"""What a container has when nothing is said: these can be kept; terraform/hardening.tf lists the same."""
+GRANTED = frozenset({"SYS_PTRACE"})
+
+
+def impossible(wanted: Iterable[str]) -> list[str]:
+    """Return which capabilities a container cannot be given."""
+    return [name for name in wanted if str(name).upper().removeprefix("CAP_") not in BY_DEFAULT | GRANTED]

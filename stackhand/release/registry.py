@@ -1,0 +1,327 @@
+"""What ECR has of a release: images by their commits and names, and what its scan found in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import yaml
+
+from stackhand import ROOT
+from stackhand.aws.errors import code_of
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.environments import Environment
+from stackhand.release.source import COMMIT, Source, clean
+from stackhand.release.target import ServiceTarget, Target
+
+
+def require_free(environment: Environment, built: Mapping[str, Mapping[str, str]], name: str, commit: str) -> None:
+    """Refuse a name that belongs to another commit."""
+    commits = commits_of(environment, [each["name"] for each in built.values()], name)
+    if commits and commit not in commits:
+        raise taken(name, max(commits) or "unknown images", commit)
+
+
+def give_name(environment: Environment, repository: str, digest: str, name: str) -> None:
+    """Give an image a second tag."""
+    client = environment.client("ecr")
+    found = client.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
+    image = next(iter(found), None)
+    if image is None:
+        raise Failure(f"ECR does not have {repository}@{digest} any more.", next="repeat the command")
+    words = {"imageManifest": image["imageManifest"], "imageTag": name}
+    if image.get("imageManifestMediaType"):
+        words["imageManifestMediaType"] = image["imageManifestMediaType"]
+    try:
+        client.put_image(repositoryName=repository, **words)
+    except client.exceptions.ImageAlreadyExistsException:
+        return
+    except client.exceptions.ImageTagAlreadyExistsException as error:
+        raise Failure(
+            f"Another image of {repository} has got the name {name} meanwhile.",
+            evidence=[str(error)],
+            next="another --tag, or none",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+
+
+def known(environment: Environment, release_output: Mapping[str, Any], commit: str) -> dict[str, str]:
+    """Return the digests of those images that ECR has under the tag, by the services' names. Writes nothing."""
+    found = {
+        name: digest_in(environment, repository["name"], commit)
+        for name, repository in repositories(release_output).items()
+    }
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def repositories(release_output: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
+    """Return the repositories, `name` and `url`, of the services that are built here; others bring their image."""
+    services = release_output["services"]
+    return {name: service["repository"] for name, service in services.items() if service["repository"]}
+
+
+def digest_in(environment: Environment, repository: str, tag: str, patience: float = 0.0) -> str:
+    """Return what ECR has under a tag; nothing when it has none, within so many seconds."""
+    client = environment.client("ecr")
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            details = client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
+        except client.exceptions.ImageNotFoundException:
+            details = []
+        except client.exceptions.RepositoryNotFoundException as error:
+            raise Failure(
+                f"ECR has no repository {repository}.",
+                next=f"./inv deploy -e {environment.name} makes it, or by hand: terraform apply",
+                code=ExitCode.PREFLIGHT,
+            ) from error
+        if details or time.monotonic() >= deadline:
+            return str(details[0]["imageDigest"]) if details else ""
+        time.sleep(0.5)
+
+
+MISSING = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})
+
+
+def digest_of(environment: Environment, service: ServiceTarget, commit: str) -> str:
+    """Return the digest of a commit's image; nothing when ECR does not have it, or nobody builds it."""
+    if service.repository is None:
+        return ""
+    return str(image(environment, service.repository.name, commit).get("imageDigest", ""))
+
+
+def image(environment: Environment, repository: str, tag: str) -> dict[str, Any]:
+    """Return what ECR tells of a tag's image; nothing when it has none, whether it says so or has an empty list."""
+    try:
+        found = environment.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+    except Exception as error:
+        if code_of(error) in MISSING:
+            return {}
+        raise
+    return dict(next(iter(found.get("imageDetails") or []), {}))
+
+
+def commits_of(environment: Environment, repositories: Iterable[str], name: str) -> set[str]:
+    """Return the commits that the images of a name were built from, empty ones for what nobody knows.
+
+    A deploy gives the image of a commit its name as a second tag, so ECR itself tells.
+    """
+    images = [each for each in (image(environment, repository, name) for repository in repositories) if each]
+    tags = [{tag for tag in each.get("imageTags") or [] if COMMIT.fullmatch(tag)} for each in images]
+    shared = set.intersection(*tags) if tags else set()
+    return shared or {"" for _ in images}
+
+
+def settle(environment: Environment, target: Target | None, source: Source, *, unknown: bool) -> Source:
+    """Return what is to be released, once it is clear which commit the images of its name are.
+
+    Args:
+        environment: whose registry it is.
+        target: of the newest good release; None before there is one.
+        source: what was asked for.
+        unknown: whether images may be released of which nobody knows the commit.
+
+    Raises:
+        Failure: the name belongs to another commit, or the images of a commit that is not here are missing.
+    """
+    built = target.built() if target else {}
+    if source.name:
+        names = [service.repository.name for service in built.values() if service.repository]
+        source = _named(source, commits_of(environment, names, source.name), unknown=unknown)
+    if not source.here:
+        _require_present(environment, built, source)
+    return source
+
+
+def _require_present(environment: Environment, built: Mapping[str, ServiceTarget], source: Source) -> None:
+    """Refuse what is not checked out, unless all its images are there."""
+    tag = source.name or source.commit
+    missing = [name for name, service in built.items() if not digest_of(environment, service, tag)]
+    if missing or not built:
+        raise Failure(
+            f"{tag[:12]} is not what is checked out here, and ECR has no images of it.",
+            evidence=[f"missing: {', '.join(missing) or 'all, for nothing was released yet'}"],
+            next=_elsewhere(source),
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def _named(source: Source, commits: set[str], *, unknown: bool) -> Source:
+    """Return a release that has a name, with the commit that its images are of."""
+    known = commits - {""}
+    if not commits or source.commit in known:
+        return source
+    if known and not source.here:
+        return Source(max(known), source.name, here=False)
+    if known:
+        raise taken(source.name, max(known), source.commit)
+    if not unknown:
+        raise Failure(
+            f"ECR has images called {source.name}, and nobody knows which commit they are of.",
+            evidence=["./inv deploy did not push them, or did so before it kept the commit of a name"],
+            next="another --tag for what is checked out; or --allow-older, to release these images as they are",
+            code=ExitCode.PREFLIGHT,
+        )
+    return Source(source.name, source.name, here=False)
+
+
+def taken(name: str, commit: str, wanted: str) -> Failure:
+    """Return the refusal of a name that belongs to another commit."""
+    return Failure(
+        f"{name} is the name of {commit[:12]} already, and this is {wanted[:12]}.",
+        evidence=["a tag in ECR does not move: a deploy would bring the earlier code back"],
+        next=f"another --tag, or none; --tag {commit[:12]} releases the earlier code again"
+        if commit == clean(commit)
+        else "another --tag, or none",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _elsewhere(source: Source) -> str:
+    """Return how to have what is not here."""
+    if COMMIT.fullmatch(source.commit):
+        return f"git checkout {clean(source.commit)[:12]}, and deploy that"
+    return "deploy from a clone of the repository, without --tag"
+
+
+FILE = "allowed-findings.yml"
+SEVERITIES = ("informational", "low", "medium", "high", "critical")
+"""From harmless to worst; what ECR calls UNDEFINED or UNTRIAGED is taken for the worst."""
+ANY = "any"
+SCANNED_WITHIN = 300.0
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a scan found, such as CVE-2024-3094.
+
+    Args:
+        name: its number.
+        severity: one of SEVERITIES.
+        package: what has it, and in which version.
+    """
+
+    name: str
+    severity: str
+    package: str
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """A finding that may be released until a day, and why."""
+
+    name: str
+    until: date
+    reason: str
+
+
+def gate(environment: Environment, repository: str, digest: str, max_severity: str, say: Callable[[str], None]) -> None:
+    """Refuse an image whose scan found something worse than allowed.
+
+    Args:
+        environment: whose registry it is.
+        repository: its name.
+        digest: of the image.
+        max_severity: one of SEVERITIES, the worst that may be released; or `any`, which asks for no scan.
+        say: told that the scan is waited for.
+
+    Raises:
+        Failure: there are such findings, or no result of a scan can be had.
+    """
+    if max_severity == ANY:
+        return
+    worst = SEVERITIES.index(max_severity)
+    found = [each for each in findings(environment, repository, digest, say) if _rank(each.severity) > worst]
+    exceptions, today = {each.name: each for each in allowed()}, datetime.now(UTC).date()
+    bad = [each for each in found if each.name not in exceptions or exceptions[each.name].until < today]
+    if bad:
+        raise Failure(
+            f"The image {repository}@{digest[:19]} has {len(bad)} findings worse than {max_severity}.",
+            evidence=[_line(each, exceptions.get(each.name)) for each in bad[:SHOWN]],
+            next=f"update what has them; or allow one until a day in {FILE}; or --max-severity {bad[0].severity}",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def allowed() -> list[Allowed]:
+    """Return the findings that are allowed for a time.
+
+    Raises:
+        Failure: an entry lacks its number, its last day or its reason.
+    """
+    path = ROOT / FILE
+    entries = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
+    found = []
+    for entry in entries or []:
+        match entry:
+            case {"finding": str(name), "until": date() as until, "reason": str(reason)} if name and reason:
+                found.append(Allowed(name, until, reason))
+            case _:
+                raise Failure(
+                    f"{FILE} has an entry that is not complete.",
+                    evidence=[f"found: {entry}", "wanted: {finding: CVE-2024-3094, until: 2030-01-31, reason: why}"],
+                    next=f"complete it in {FILE}",
+                    code=ExitCode.PREFLIGHT,
+                )
+    return found
+
+
+def findings(environment: Environment, repository: str, digest: str, say: Callable[[str], None]) -> list[Finding]:
+    """Return what ECR's scan of an image found; it is started when nobody did, and waited for.
+
+    Raises:
+        Failure: it cannot be made, or has no result in time.
+    """
+    client = environment.client("ecr")
+    image = {"repositoryName": repository, "imageId": {"imageDigest": digest}}
+    deadline = time.monotonic() + SCANNED_WITHIN
+    status = "NONE"
+    while time.monotonic() < deadline:
+        try:
+            answer = client.describe_image_scan_findings(**image, maxResults=1000)
+        except client.exceptions.ScanNotFoundException:
+            client.start_image_scan(**image)
+            continue
+        status = str(answer["imageScanStatus"]["status"])
+        if status in {"COMPLETE", "ACTIVE"}:
+            return list(_read(client, image, answer))
+        if status not in {"IN_PROGRESS", "PENDING"}:
+            break
+        say(f"waiting for the scan of {repository}")
+        time.sleep(2)
+    raise Failure(
+        f"ECR has no scan of {repository}@{digest[:19]}: {status.lower().replace('_', ' ')}.",
+        next=f"look into it in ECR, or release without it: --max-severity {ANY}",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _read(client: Any, image: dict[str, Any], answer: dict[str, Any]) -> Iterator[Finding]:
+    while True:
+        result = answer.get("imageScanFindings", {})
+        for each in result.get("findings", []):
+            attributes = {pair["key"]: pair.get("value", "") for pair in each.get("attributes", [])}
+            package = f"{attributes.get('package_name', '')} {attributes.get('package_version', '')}".strip()
+            yield Finding(each["name"], each["severity"].lower(), package)
+        for each in result.get("enhancedFindings", []):
+            details = each.get("packageVulnerabilityDetails", {})
+            packages = [f"{found['name']} {found['version']}" for found in details.get("vulnerablePackages", [])]
+            yield Finding(
+                details.get("vulnerabilityId", each.get("title", "")), each["severity"].lower(), ", ".join(packages)
+            )
+        if not answer.get("nextToken"):
+            return
+        answer = client.describe_image_scan_findings(**image, maxResults=1000, nextToken=answer["nextToken"])
+
+
+def _rank(severity: str) -> int:
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
+
+
+def _line(finding: Finding, exception: Allowed | None) -> str:
+    over = f" (was allowed until {exception.until}: {exception.reason})" if exception else ""
+    return f"{finding.severity}  {finding.name}  {finding.package}{over}"
