@@ -128,7 +128,7 @@ def shown(page: str) -> str:
     return str(found)
 
 
-def test_the_state_is_shown_as_it_is_rendered(site: tuple[Checkout, Api]) -> None:
+def test_rendered_state_is_included_in_page(site: tuple[Checkout, Api]) -> None:
     checkout, api = site
     for number, body in enumerate((GOOD, NOBODY)):
         api.says(body)
@@ -166,7 +166,7 @@ def test_the_state_is_shown_as_it_is_rendered(site: tuple[Checkout, Api]) -> Non
         *("another title", "another word for unknown", "an error", "an order to nginx", "another place", "nothing"),
     ],
 )
-def test_what_is_not_the_state_is_no_answer_now_or_from_the_cache(
+def test_foreign_content_is_not_included_in_page(
     site: tuple[Checkout, Api], body: str, head: str, request: pytest.FixtureRequest
 ) -> None:
     checkout, api = site
@@ -177,7 +177,7 @@ def test_what_is_not_the_state_is_no_answer_now_or_from_the_cache(
     assert "<h1>Unknown: no answer from the API</h1>" in text
 
 
-def test_a_state_that_is_too_long_is_not_kept(site: tuple[Checkout, Api]) -> None:
+def test_oversized_state_is_not_cached(site: tuple[Checkout, Api]) -> None:
     checkout, api = site
     api.says(GOOD + "x" * 300_000)
     with pytest.raises(http.client.RemoteDisconnected):
@@ -186,7 +186,7 @@ def test_a_state_that_is_too_long_is_not_kept(site: tuple[Checkout, Api]) -> Non
     assert "<h1>Unknown: no answer from the API</h1>" in shown(get(checkout, "/?long")[2])
 
 
-def test_an_answer_of_the_api_speaks_for_itself_and_not_for_the_origin(site: tuple[Checkout, Api]) -> None:
+def test_api_headers_do_not_affect_the_origin(site: tuple[Checkout, Api]) -> None:
     checkout, api = site
     more = "".join(f"\r\n{name}: {value}" for name, value in HOSTILE.items())
     api.says(REFRESH, f"{OK}{more}")
@@ -205,7 +205,7 @@ def test_an_answer_of_the_api_speaks_for_itself_and_not_for_the_origin(site: tup
     assert (headers["referrer-policy"], headers["x-frame-options"]) == ("no-referrer", "DENY")
 
 
-def test_a_page_of_the_api_leads_nowhere(site: tuple[Checkout, Api], context: BrowserContext) -> None:
+def test_html_of_the_api_cannot_navigate(site: tuple[Checkout, Api], context: BrowserContext) -> None:
     checkout, api = site
     address = f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/api/status.html"
     api.says('<meta http-equiv="refresh" content="0;url=/there"><script>location = "/there"</script>')
@@ -230,7 +230,7 @@ AS_A_WORKER = (
 )
 
 
-def test_what_is_no_http_is_loaded_by_no_page(site: tuple[Checkout, Api], context: BrowserContext) -> None:
+def test_non_http_answer_cannot_be_loaded(site: tuple[Checkout, Api], context: BrowserContext) -> None:
     checkout, api = site
     api.says(GOOD)
     page = context.new_page()
@@ -245,7 +245,7 @@ def test_what_is_no_http_is_loaded_by_no_page(site: tuple[Checkout, Api], contex
     assert page.evaluate(AS_A_WORKER) != "registered"
 
 
-def test_an_https_api_is_the_one_that_its_certificate_names(tmp_path: Path) -> None:
+def test_https_api_certificate_is_verified(tmp_path: Path) -> None:
     ours, other = Authority.make(), Authority.make()
     place = Path(tempfile.mkdtemp(prefix="sh-"))
     place.chmod(0o755)
@@ -263,7 +263,7 @@ def test_an_https_api_is_the_one_that_its_certificate_names(tmp_path: Path) -> N
     shutil.rmtree(place)
 
 
-def test_without_its_authority_an_https_api_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_https_api_without_authority_is_refused(tmp_path: Path) -> None:
     given = {"API_UPSTREAM": "https://api.test", "API_CA": "none.pem"}
     with pytest.raises(Failure, match=r"web cannot verify https://api.test") as said, nginx(tmp_path / "shop", **given):
         pass

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from service.http import limits
-from service.http.problem import SENTENCES
+from service.http.problem import DETAILS
 from service.snapshot import snapshot
 from tests.browser import shapes
 from tests.browser.nginx import nginx
@@ -81,13 +81,13 @@ def itself() -> Iterator[Checkout]:
         (f"/{'x' * 17_000}/../api/status", 414),
     ],
 )
-def test_what_only_nginx_reads_as_a_path_of_the_api_goes_nowhere(itself: Checkout, target: str, status: int) -> None:
+def test_noncanonical_api_path_is_not_forwarded(itself: Checkout, target: str, status: int) -> None:
     """A load balancer compares what was written: it would send such a path to nginx, whose upstream it is."""
     assert rounds(itself, target) == [status]
 
 
 @pytest.mark.parametrize("target", ["/api/status", "/api/..;/", "http://localhost/api/status", "/version"])
-def test_what_is_sent_back_to_nginx_is_not_sent_on_again(itself: Checkout, target: str) -> None:
+def test_looped_request_is_not_forwarded(itself: Checkout, target: str) -> None:
     assert rounds(itself, target) == [502, 502]
 
 
@@ -154,21 +154,21 @@ def problem(answer: tuple[int, dict[str, str], str]) -> tuple[int, str]:
     return status, found["code"]
 
 
-def test_a_page_of_twenty_components_is_whole(site: Checkout) -> None:
+def test_page_of_twenty_components_is_complete(site: Checkout) -> None:
     with api(site):
         status, _, text = ask(site, "GET", "/")
     assert (status, text.count("<li class=")) == (200, 20)
     assert text.rstrip().endswith("</html>")
 
 
-def test_without_the_api_a_program_gets_a_problem_document_and_a_reader_a_page(site: Checkout) -> None:
+def test_without_api_clients_get_the_matching_error_format(site: Checkout) -> None:
     assert problem(ask(site, "GET", "/api/status")) == (502, "no_answer")
     status, headers, text = ask(site, "GET", "/api/status", headers=HTML)
     assert (status, headers["content-type"]) == (502, "text/html; charset=utf-8")
     assert "<h1>The API does not answer</h1>" in text
 
 
-def test_an_api_that_is_too_slow_is_one_that_does_not_answer(site: Checkout) -> None:
+def test_slow_api_counts_as_no_answer(site: Checkout) -> None:
     with api(site):
         answer = ask(site, "GET", "/api/status")
     assert problem(answer) == (502, "no_answer")
@@ -188,7 +188,7 @@ def test_an_api_that_is_too_slow_is_one_that_does_not_answer(site: Checkout) -> 
     ],
     ids=["a large body", "TRACE", "POST to the page", "an escape", "a host", "a large header", "a long path"],
 )
-def test_what_nginx_refuses_it_refuses_in_a_problem_document(
+def test_nginx_refuses_with_a_problem_document(
     site: Checkout, method: str, path: str, more: dict[str, Any], said: tuple[int, str]
 ) -> None:
     assert problem(ask(site, method, path, **more)) == said
@@ -196,7 +196,7 @@ def test_what_nginx_refuses_it_refuses_in_a_problem_document(
     assert problem(ask(site, method, path, **more)) == said
 
 
-def test_nonsense_is_refused_too(site: Checkout) -> None:
+def test_nginx_refuses_nonsense(site: Checkout) -> None:
     with socket.create_connection(("127.0.0.1", site.ports["WEB_PORT"]), 5) as line:
         line.sendall(b"GET /api/status HTTP/1.1\r\nHost: x\r\nContent-Length: y\r\n\r\n")
         said = line.makefile("rb").read().decode()
@@ -205,15 +205,15 @@ def test_nonsense_is_refused_too(site: Checkout) -> None:
     assert json.loads(said.partition("\r\n\r\n")[2])["code"] == "bad_request"
 
 
-def test_nginx_and_the_api_have_one_limit_for_a_header() -> None:
+def test_nginx_and_api_share_the_header_limit() -> None:
     template = (ROOT / "web" / "nginx.conf.template").read_text(encoding="utf-8")
     found = re.search(r"large_client_header_buffers \d+ (\d+)k;", template)
     assert found
     assert int(found[1]) * 1024 == limits.HEADER_BYTES
-    assert SENTENCES["request_header_fields_too_large"] in template
+    assert DETAILS["request_header_fields_too_large"] in template
 
 
-def test_the_page_for_errors_needs_no_other_file_for_its_looks(site: Checkout) -> None:
+def test_error_page_is_self_contained(site: Checkout) -> None:
     status, headers, text = ask(site, "GET", "/nowhere")
     style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
     assert style
@@ -223,16 +223,16 @@ def test_the_page_for_errors_needs_no_other_file_for_its_looks(site: Checkout) -
 
 
 @pytest.mark.parametrize("path", ["/error.html", "/problem", "/misdirected", "/snapshot", "/snapshot/last", "/nowhere"])
-def test_what_is_for_nginx_itself_is_no_page(site: Checkout, path: str) -> None:
+def test_internal_locations_are_not_pages(site: Checkout, path: str) -> None:
     status, _, text = ask(site, "GET", path)
-    assert (status, "<h1>There is no such page</h1>" in text) == (404, True)
+    assert (status, "<h1>Page not found</h1>" in text) == (404, True)
 
 
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1:80", "[::1]:3000", "LocalHost", "a.b.localhost", "web", "SHOP.test:80", "x.below.test", "below.test"],
 )
-def test_names_that_are_ours_are_answered(site: Checkout, host: str) -> None:
+def test_allowed_host_names_are_answered(site: Checkout, host: str) -> None:
     assert ask(site, "GET", "/healthz", headers={"Host": host})[0] == 200
 
 
@@ -241,12 +241,12 @@ def test_names_that_are_ours_are_answered(site: Checkout, host: str) -> None:
     ["rebound.example", "localhost.example", "127.0.0.1.example", "shopXtest", "x.shop.test", "notbelow.test", "web.x"],
 )
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/status", "/health/all", "/nowhere"])
-def test_a_page_elsewhere_that_gave_its_name_our_address_reads_nothing(site: Checkout, host: str, path: str) -> None:
+def test_rebound_host_name_reads_nothing_from_nginx(site: Checkout, host: str, path: str) -> None:
     answer = ask(site, "GET", path, headers={"Host": host, **HTML})
     assert problem(answer) == (421, "misdirected_request")
 
 
-def test_an_absolute_target_and_a_request_without_a_name_are_judged_by_what_they_name(site: Checkout) -> None:
+def test_absolute_target_and_missing_host_are_judged(site: Checkout) -> None:
     for request, status in (
         ("GET http://rebound.example/healthz HTTP/1.1\r\nHost: localhost\r\n", 421),
         ("GET /healthz HTTP/1.0\r\n", 200),
@@ -271,7 +271,7 @@ def test_an_absolute_target_and_a_request_without_a_name_are_judged_by_what_they
         ("GET", "/api/status", {"headers": HTML}, 502),
     ],
 )
-def test_every_answer_has_the_headers_that_protect_it(
+def test_every_answer_has_security_headers(
     site: Checkout, method: str, path: str, more: dict[str, Any], status: int
 ) -> None:
     found, headers, _ = ask(site, method, path, **more)
@@ -282,7 +282,7 @@ def test_every_answer_has_the_headers_that_protect_it(
     assert "strict-transport-security" not in headers
 
 
-def test_who_came_by_tls_is_told_to_come_by_it_from_now_on(site: Checkout) -> None:
+def test_tls_request_gets_strict_transport_security(site: Checkout) -> None:
     for path in ("/", "/nowhere", "/api/status"):
         headers = ask(site, "GET", path, headers={"X-Forwarded-Proto": "https"})[1]
         assert headers["strict-transport-security"] == "max-age=31536000"
@@ -292,7 +292,7 @@ ROOM = 2100
 """More connections than nginx has room for."""
 
 
-def test_a_body_that_comes_byte_by_byte_is_decided_about_by_its_header(site: Checkout) -> None:
+def test_dripping_body_is_judged_by_its_header(site: Checkout) -> None:
     for path, status in (
         ("/", b"413"),
         ("/style.css", b"413"),
@@ -313,7 +313,7 @@ def many_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("many_files")
-def test_who_is_slow_or_idle_keeps_nobody_out(site: Checkout) -> None:
+def test_slow_or_idle_clients_block_nobody(site: Checkout) -> None:
     def connect() -> socket.socket:
         return socket.create_connection(("127.0.0.1", site.ports["WEB_PORT"]), 5)
 

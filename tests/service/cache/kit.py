@@ -37,7 +37,7 @@ def cache(address: Address, **given: Any) -> Iterator[Cache]:
     """A cache that has all the time it needs, for the machine may be slow for a moment."""
     client = redis_client.client(address, timeout=20)
     try:
-        yield Cache(client, **{"prefix": "t", "ttl": 60.0, "pause": 0.2, "within": 20.0, **given})
+        yield Cache(client, **{"prefix": "t", "ttl": 60.0, "pause": 0.2, "timeout": 20.0, **given})
     finally:
         client.close()
 

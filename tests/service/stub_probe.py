@@ -16,7 +16,7 @@ class Odd:
     def __init__(self, act: Callable[[], object]) -> None:
         self.act = act
 
-    def look(self) -> Any:
+    def check(self) -> Any:
         return self.act()
 
     def abort(self) -> None:
@@ -39,5 +39,5 @@ def code(found: Component) -> str:
 
 
 def looked(found: Component) -> tuple[str, str]:
-    found.look()
+    found.check()
     return found.status, code(found)
