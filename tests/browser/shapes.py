@@ -1,4 +1,4 @@
-"""Answers of the API for histories of every shape, made by the service's own code from figures as they are stored."""
+"""Answers of the API for histories of every shape, made by the code of the service from stored statistics."""
 
 from __future__ import annotations
 

@@ -1,22 +1,18 @@
-"""What nginx itself says in front of an API that is made up here, or is not there."""
+"""Answers of nginx itself, in front of a stub of the API or of none."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
 import hashlib
-import http.client
 import json
 import re
 import resource
 import shutil
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,7 @@ from service.http.problem import DETAILS
 from service.snapshot import snapshot
 from tests.browser import shapes
 from tests.browser.nginx import nginx
+from tests.browser.stub_api import ask, stub_api
 from tests.checkout import ROOT, Checkout, eventually
 
 pytestmark = pytest.mark.slow
@@ -104,45 +101,6 @@ def rounds(itself: Checkout, target: str) -> list[int]:
     return found
 
 
-class Api(BaseHTTPRequestHandler):
-    """Renders the state of 20 components, and never answers anything else in time."""
-
-    def do_GET(self) -> None:
-        if self.path != "/api/status.html":
-            time.sleep(4)
-            return
-        now = time.time()
-        body = snapshot(shapes.status(now, *(f"a-component-of-many-{number}" for number in range(20))), now)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: Any) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def api(site: Checkout) -> Iterator[None]:
-    """Have the API answer."""
-    with ThreadingHTTPServer(("127.0.0.1", site.ports["API_PORT"]), Api) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield
-        server.shutdown()
-
-
-def ask(
-    site: Checkout, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, dict[str, str], str]:
-    """Return status, headers (in small letters) and body of an answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", site.ports["WEB_PORT"], timeout=10)
-    connection.request(method, path, body, {"X-Request-ID": "mine-1", **(headers or {})})
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
-
-
 def problem(answer: tuple[int, dict[str, str], str]) -> tuple[int, str]:
     """Return status and code of a problem document that is one."""
     status, headers, text = answer
@@ -155,7 +113,9 @@ def problem(answer: tuple[int, dict[str, str], str]) -> tuple[int, str]:
 
 
 def test_page_of_twenty_components_is_complete(site: Checkout) -> None:
-    with api(site):
+    now = time.time()
+    with stub_api(site) as api:
+        api.says(snapshot(shapes.status(now, *(f"a-component-of-many-{number}" for number in range(20))), now).decode())
         status, _, text = ask(site, "GET", "/")
     assert (status, text.count("<li class=")) == (200, 20)
     assert text.rstrip().endswith("</html>")
@@ -169,7 +129,8 @@ def test_without_api_clients_get_the_matching_error_format(site: Checkout) -> No
 
 
 def test_slow_api_counts_as_no_answer(site: Checkout) -> None:
-    with api(site):
+    with stub_api(site) as api:
+        api.hang()
         answer = ask(site, "GET", "/api/status")
     assert problem(answer) == (502, "no_answer")
     assert '"request_id":"mine-1"' in answer[2]

@@ -1,4 +1,4 @@
-"""The status page over a stack that is well."""
+"""The status page of a healthy stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of the history share: a clock that stands still, and recorders that run when they are told to."""
+"""Fixtures for tests of the history: a settable clock, and recorders that run on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service as a process, for tests: asked over real connections."""
+"""The service as a process, with a client that uses real connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m service serve` with more paths, such as /slow?seconds=N, which takes N seconds of one thread."""
+"""`python -m service serve` with additional paths, such as /slow?seconds=N, which occupies a thread for N seconds."""
 
 from __future__ import annotations
 

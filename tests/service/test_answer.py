@@ -1,4 +1,4 @@
-"""An answer, and what it is kept as."""
+"""A JSON answer and its encoding."""
 
 from __future__ import annotations
 

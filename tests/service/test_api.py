@@ -1,4 +1,4 @@
-"""What pages and programs get of a running service: tags, notes, further components, metrics."""
+"""The API of a running service: entity tags, notes, additional components, metrics."""
 
 from __future__ import annotations
 

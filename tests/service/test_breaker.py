@@ -1,4 +1,4 @@
-"""Who is let through to a server that has failed, and when."""
+"""The circuit breaker: when it admits callers."""
 
 from __future__ import annotations
 

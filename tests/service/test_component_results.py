@@ -1,4 +1,4 @@
-"""What is told of a component, and when it is looked at next: with clocks that the test sets."""
+"""The state and the log of a component, and the time of its next check, with settable clocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from service.health.component import Component, ProbeError, iso
-from tests.service.stub_probe import Odd, component, looked, raises
+from tests.service.stub_probe import StubProbe, check_result, component, raises
 
 NOON = 1_741_694_400.0
 PASS, FAIL, WARN = "", ConnectionRefusedError("no one at 10.0.0.1"), "pool_exhausted"
@@ -48,7 +48,7 @@ def watched(clock: Clock, *results: str | Exception, **more: Any) -> Component:
             raise result
         return result
 
-    return component(Odd(act), **more)
+    return component(StubProbe(act), **more)
 
 
 def look(found: Component, clock: Clock, times: int = 1) -> None:
@@ -142,14 +142,14 @@ def test_stale_component_is_unknown_since_last_check(clock: Clock) -> None:
     ],
 )
 def test_error_has_code_and_text(error: Exception, code: str, detail: str) -> None:
-    found = component(Odd(raises(error)))
-    assert looked(found) == ("fail", code)
+    found = component(StubProbe(raises(error)))
+    assert check_result(found) == ("fail", code)
     assert found.to_dict(details=True)["detail"] == detail
 
 
 def test_invalid_probe_result_is_quoted() -> None:
-    found = component(Odd(lambda: {"status": "pass"}))
-    assert looked(found) == ("fail", "invalid")
+    found = component(StubProbe(lambda: {"status": "pass"}))
+    assert check_result(found) == ("fail", "invalid")
     assert found.to_dict(details=True)["detail"] == "the probe returned {'status': 'pass'}"
 
 
@@ -174,7 +174,7 @@ def test_change_is_logged_with_all_fields(clock: Clock) -> None:
 def test_slow_check_is_aborted_and_timely_one_is_not() -> None:
     aborted = threading.Event()
 
-    class Slow(Odd):
+    class Slow(StubProbe):
         def abort(self) -> None:
             aborted.set()
 
@@ -190,7 +190,7 @@ def test_slow_check_is_aborted_and_timely_one_is_not() -> None:
 
 
 def test_stopped_component_reports_nothing_new() -> None:
-    found = component(Odd(lambda: ""))
+    found = component(StubProbe(lambda: ""))
     found.check()
     known = found.state
     found.stop()
@@ -215,10 +215,10 @@ class Pauses:
 @pytest.mark.parametrize(
     ("letters", "seconds"),
     [
-        pytest.param("pppp", [5, 5, 5, 5], id="a component that is well is looked at each interval"),
-        pytest.param("ppfpp", [5, 5, 0.1, 5, 5], id="a slip is looked into at once"),
+        pytest.param("pppp", [5, 5, 5, 5], id="a component that is well is check_result at each interval"),
+        pytest.param("ppfpp", [5, 5, 0.1, 5, 5], id="a slip is check_result into at once"),
         pytest.param("pffffffff", [5, 0.1, 0.2, 0.4, 0.8, 1, 1, 1, 1], id="one that is down less and less often"),
-        pytest.param("fffffppp", [0.1, 0.2, 0.4, 0.8, 1, 0.1, 5, 5], id="a return is looked into at once"),
+        pytest.param("fffffppp", [0.1, 0.2, 0.4, 0.8, 1, 0.1, 5, 5], id="a return is check_result into at once"),
     ],
 )
 def test_next_check_comes_soon_after_a_change(letters: str, seconds: list[float]) -> None:
@@ -226,21 +226,23 @@ def test_next_check_comes_soon_after_a_change(letters: str, seconds: list[float]
         yield from letters
 
     left = answers()
-    found = component(Odd(lambda: "" if next(left) == "p" else raises(ValueError("x"))()), interval=5, rise=2, fall=2)
+    found = component(
+        StubProbe(lambda: "" if next(left) == "p" else raises(ValueError("x"))()), interval=5, rise=2, fall=2
+    )
     found._stopping = pauses = Pauses(len(letters))  # type: ignore[assignment]
     found._check_forever()
     assert pauses.seconds == pytest.approx(seconds)
 
 
 def test_pause_never_exceeds_the_interval() -> None:
-    found = component(Odd(raises(ValueError("x"))), interval=0.3)
+    found = component(StubProbe(raises(ValueError("x"))), interval=0.3)
     found._stopping = pauses = Pauses(4)  # type: ignore[assignment]
     found._check_forever()
     assert pauses.seconds == pytest.approx([0.1, 0.2, 0.3, 0.3])
 
 
 def test_check_that_cannot_start_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = component(Odd(lambda: ""), interval=5)
+    found = component(StubProbe(lambda: ""), interval=5)
     monkeypatch.setattr("threading.Timer.start", raises(RuntimeError("can't start new thread")))
     found._stopping = pauses = Pauses(3)  # type: ignore[assignment]
     with structlog.testing.capture_logs() as lines:

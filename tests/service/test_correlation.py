@@ -1,4 +1,4 @@
-"""The ids of requests and traces: well formed, or replaced."""
+"""Ids of requests and traces: well formed, or replaced."""
 
 from __future__ import annotations
 

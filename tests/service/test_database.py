@@ -1,4 +1,4 @@
-"""What is left of a connection that broke, or that was refused: nothing, also before anybody collects garbage."""
+"""Broken and refused connections leave nothing behind, even before garbage collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.pool import Pool
 from service.settings import Address, Settings
 from tests.impostor import CLEAR, SASL, impostor
 from tests.service.pool_kit import closing as pools
-from tests.service.stub_probe import component, looked
+from tests.service.stub_probe import check_result, component
 
 TIMES = 5
 
@@ -93,14 +93,14 @@ def test_impostor_server_receives_no_password(asks: bytes, why: str, heard_then:
             pool.query("SELECT 1")
         with pytest.raises(DatabaseUnavailable):
             connect_patiently(there, 0)
-        assert looked(component(Postgres(there, 5.0))) == ("fail", "false_server")
+        assert check_result(component(Postgres(there, 5.0))) == ("fail", "false_server")
     assert len(heard) == 3
     assert b"the-very-secret" not in b"".join(heard)
     assert heard_then in (set(heard), None)
 
 
 def failed(ask: Callable[[], object]) -> str:
-    """Ask what must fail, and return with what; the error itself would be held by whoever looked at it."""
+    """Ask what must fail, and return with what; the error itself would be held by whoever check_result at it."""
     name = ""
     try:
         ask()

@@ -1,4 +1,4 @@
-"""Metrics as lines for CloudWatch."""
+"""Metrics in the log for CloudWatch."""
 
 from __future__ import annotations
 

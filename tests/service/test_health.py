@@ -1,4 +1,4 @@
-"""The service's answers while its dependencies come and go: a real process, real servers."""
+"""Health of a real process while its dependencies stop and start."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-
-import pytest
 
 from service import migrate
 from service.database import connect
@@ -92,17 +90,6 @@ def test_version_reports_version_and_commit(service: Service) -> None:
     assert body["stack"] == "shop"
     assert body["schema_version"] == migrate.read()[-1].number
     assert set(body) == {"version", "commit", "built_at", "schema_version", "environment", "stack"}
-
-
-@pytest.mark.parametrize(
-    ("path", "method", "code"), [("/nothing", "GET", 404), ("/health/nothing", "GET", 404), ("/health", "POST", 405)]
-)
-def test_error_of_running_service_is_a_problem_document(service: Service, path: str, method: str, code: int) -> None:
-    status, body, headers = service.ask(path, method)
-    assert status == code
-    assert headers["Content-Type"] == "application/problem+json"
-    assert body["status"] == code
-    assert body["instance"] == path
 
 
 def test_sigterm_exits_0_with_samples_written_and_json_log(

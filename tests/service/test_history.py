@@ -1,4 +1,4 @@
-"""Samples on their way into the database, while servers come and go: real servers, a clock that the test sets."""
+"""Samples on their way to the database while real servers stop and start; the clock is settable."""
 
 from __future__ import annotations
 

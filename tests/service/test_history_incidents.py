@@ -1,4 +1,4 @@
-"""Incidents: a rule that depends on the samples and on nothing else."""
+"""Incidents depend on the samples and on nothing else."""
 
 from __future__ import annotations
 

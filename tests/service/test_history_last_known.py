@@ -1,4 +1,4 @@
-"""What a process knows of the time just before it started."""
+"""The last known status before the start of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages read of the history, against figures that the test computes by itself."""
+"""Queries of the history, compared with statistics that the test computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Incidents as pages read them, and the notes on them."""
+"""Incidents as clients read them, and notes on them."""
 
 from __future__ import annotations
 

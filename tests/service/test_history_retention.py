@@ -1,4 +1,4 @@
-"""What is old goes, each kind at its time, and nothing young."""
+"""Expired history is removed by kind, and recent history stays."""
 
 from __future__ import annotations
 

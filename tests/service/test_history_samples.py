@@ -1,4 +1,4 @@
-"""Rounds of samples, and what is none."""
+"""Encoding of rounds of samples, and invalid rounds."""
 
 from __future__ import annotations
 

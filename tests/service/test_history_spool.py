@@ -1,4 +1,4 @@
-"""Where samples wait: in memory and in a Redis stream, both bounded, and what else may stand there."""
+"""The queue of samples in memory and in a Redis stream: its bounds, and foreign entries."""
 
 from __future__ import annotations
 

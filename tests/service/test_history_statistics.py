@@ -1,4 +1,4 @@
-"""Percentiles and windows: figures without a database."""
+"""Percentiles and windows, without a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients of any kind get: limits, errors as documents, ids, headers. No dependency is needed for any of it."""
+"""HTTP for every client: limits, problem documents, ids, headers. No test needs a dependency."""
 
 from __future__ import annotations
 

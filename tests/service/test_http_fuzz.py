@@ -1,4 +1,4 @@
-"""Bytes of any kind to the real service: it lives, answers in step, and answers health meanwhile."""
+"""Random bytes to the real service: it answers in order, and answers health meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slow, many, huge and vanishing clients: what one of them may cost the others."""
+"""Slow, numerous, large and vanishing clients, and what they cost other clients."""
 
 from __future__ import annotations
 

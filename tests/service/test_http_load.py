@@ -1,4 +1,4 @@
-"""Clients that hold connections: health is answered while they stay, and none of them stays for ever."""
+"""Clients that hold connections: health answers meanwhile, and none stays for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process writes to stdout: lines that machines read, and text where a person sits."""
+"""The log on stdout: JSON lines, or text on a terminal."""
 
 from __future__ import annotations
 

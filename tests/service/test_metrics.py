@@ -1,4 +1,4 @@
-"""What Prometheus and CloudWatch get to see."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 

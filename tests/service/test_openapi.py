@@ -1,4 +1,4 @@
-"""The contract and the service say the same."""
+"""The contract and the service agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pool gives, and that it gets it back."""
+"""Connections of the pool are limited, reused and returned."""
 
 from __future__ import annotations
 

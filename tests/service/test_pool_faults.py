@@ -1,4 +1,4 @@
-"""The pool against a PostgreSQL that is killed, restarted, stopped, or behind a bad network."""
+"""The pool with a PostgreSQL that is killed, restarted, stopped, or behind a bad network."""
 
 from __future__ import annotations
 

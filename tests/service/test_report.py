@@ -1,4 +1,4 @@
-"""Health answers, and who may read what in them."""
+"""Health answers, and the access to their details."""
 
 from __future__ import annotations
 

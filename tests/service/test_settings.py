@@ -1,4 +1,4 @@
-"""What the environment may say, and that everything wrong in it is named before the start."""
+"""Settings from the environment; all errors are reported before the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the process ends: nothing that was begun is lost, and nobody waits for it longer than was said."""
+"""Shutdown: running requests finish, and the process stops in time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.service.process import NOWHERE, SLOW, Service
 
 @contextmanager
 def running(**environment: str) -> Iterator[Service]:
-    """The service without any dependency, and with a path that takes long."""
+    """The service without dependencies, with a slow path."""
     found = Service(NOWHERE, command=SLOW, **{"DATABASE_WAIT": "3600", **environment})
     try:
         found.await_status("/health")
@@ -29,7 +29,7 @@ def running(**environment: str) -> Iterator[Service]:
 
 
 class Caller(threading.Thread):
-    """Asks for something that takes long."""
+    """Sends a slow request."""
 
     def __init__(self, service: Service, seconds: float) -> None:
         super().__init__()
@@ -65,12 +65,18 @@ def events(out: str) -> list[str]:
 
 
 def test_sigterm_finishes_long_request_and_refuses_new_ones() -> None:
-    with running() as service:
+    with running(SHUTDOWN_GRACE="3") as service:
         caller = Caller(service, 8.0)
         caller.sent.wait()
-        assert service.status("/slow?seconds=0") == 200  # so the other one has its thread by now
+        assert service.status("/slow?seconds=0") == 200  # the long request has its thread by now
+        began = time.monotonic()
         service.process.terminate()
+        eventually(lambda: service.ask("/health/ready")[1]["phase"] == "draining", "load balancers can notice", 2.5)
+        assert service.status("/health/ready") == 503
+        assert service.status("/health") == 200
+        assert service.status("/slow?seconds=0") == 200
         eventually(lambda: refused(service), "new connections are refused", 7)
+        assert time.monotonic() - began >= 3
         assert service.process.poll() is None
         out, _ = service.process.communicate(timeout=30)
         caller.join()
@@ -79,19 +85,6 @@ def test_sigterm_finishes_long_request_and_refuses_new_ones() -> None:
         assert service.process.returncode == 0
         assert [event for event in events(out) if event.startswith("stop")] == ["stopping", "stopped"]
         assert "requests cut off" not in events(out)
-
-
-def test_sigterm_gives_load_balancers_time_to_notice() -> None:
-    with running(SHUTDOWN_GRACE="3") as service:
-        began = time.monotonic()
-        service.process.terminate()
-        eventually(lambda: service.ask("/health/ready")[1]["phase"] == "draining", "it says that it leaves", 2.5)
-        assert service.status("/health/ready") == 503
-        assert service.status("/health") == 200
-        assert service.status("/slow?seconds=0") == 200
-        service.process.communicate(timeout=30)
-        assert time.monotonic() - began >= 3
-        assert service.process.returncode == 0
 
 
 def test_second_sigterm_stops_at_once() -> None:

@@ -1,4 +1,4 @@
-"""The state now as HTML."""
+"""The current state as HTML."""
 
 from __future__ import annotations
 

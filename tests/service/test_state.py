@@ -1,4 +1,4 @@
-"""What is held true of a component after each probe."""
+"""The state of a component after each probe."""
 
 from __future__ import annotations
 

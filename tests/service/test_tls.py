@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL and Redis: who is trusted, and that limits hold below it too; for requests and for probes."""
+"""TLS to PostgreSQL and Redis: trusted certificates, and time limits below TLS, for requests and probes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.settings import Address
 from tests.checkout import eventually
 from tests.proxy import Proxy
 from tests.service.conftest import Server
-from tests.service.stub_probe import component, looked
+from tests.service.stub_probe import check_result, component
 from tests.tls import Authority, Front, pem
 
 SLACK = 2.0
@@ -153,13 +153,16 @@ def test_redis_limits_hold_below_tls(encrypted_redis: Address, mode: str) -> Non
 def test_probe_trusts_only_the_given_authority(encrypted: Address, encrypted_redis: Address, kind: str) -> None:
     make, at = (probes.Postgres, encrypted) if kind == "postgres" else (probes.Redis, encrypted_redis)
     found = component(make(at, 5.0))
-    assert [looked(found) for _ in range(2)] == [("pass", "")] * 2
+    assert [check_result(found) for _ in range(2)] == [("pass", "")] * 2
     found.stop()
-    assert looked(component(make(replace(at, ca=""), 5.0)))[0] == "fail"
+    assert check_result(component(make(replace(at, ca=""), 5.0)))[0] == "fail"
 
 
 def test_probe_reports_certificate_errors(encrypted: Address) -> None:
-    assert looked(component(probes.Postgres(replace(encrypted, host="localhost"), 5.0))) == ("fail", "certificate")
+    assert check_result(component(probes.Postgres(replace(encrypted, host="localhost"), 5.0))) == (
+        "fail",
+        "certificate",
+    )
 
 
 @LEFT_TO_THE_COLLECTOR
@@ -168,9 +171,9 @@ def test_probe_reports_certificate_errors(encrypted: Address) -> None:
 def test_check_below_tls_ends_at_deadline(encrypted: Address, mode: str) -> None:
     with Proxy("127.0.0.1", encrypted.port) as proxy:
         found = component(probes.Postgres(replace(encrypted, port=proxy.port), 0.5), deadline=0.5)
-        eventually(lambda: looked(found) == ("pass", ""), "it passes")
+        eventually(lambda: check_result(found) == ("pass", ""), "it passes")
         proxy.mode = mode
-        assert looked(found) == ("fail", "timeout")
+        assert check_result(found) == ("fail", "timeout")
         proxy.mode = "pass"
-        eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+        eventually(lambda: check_result(found) == ("pass", ""), "it passes again")
         found.stop()

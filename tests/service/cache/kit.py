@@ -1,4 +1,4 @@
-"""What the tests of the cache share: something to keep, and a cache that has all the time it needs."""
+"""Helpers for tests of the cache: a countable maker, and a cache with generous timeouts."""
 
 from __future__ import annotations
 

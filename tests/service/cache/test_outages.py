@@ -1,4 +1,4 @@
-"""A Redis-protocol server that is gone, hangs, or is behind a bad network: a miss each time, and cheap."""
+"""A Redis-protocol server that is down, hangs, or is behind a bad network: a cheap miss each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that are kept, expire, and are invalidated, with a Redis-protocol server that is well."""
+"""Answers are cached, expire, and are invalidated, with a healthy Redis-protocol server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callers of one answer at the same time: one makes it."""
+"""Concurrent callers of one answer: one makes it."""
 
 from __future__ import annotations
 

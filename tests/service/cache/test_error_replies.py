@@ -1,4 +1,4 @@
-"""A Redis-protocol server that answers, but not with what we want: foreign values, full, read-only, locked."""
+"""A Redis-protocol server with unusable replies: foreign values, full, read-only, locked."""
 
 from __future__ import annotations
 

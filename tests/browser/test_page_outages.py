@@ -1,4 +1,4 @@
-"""The status page while something of the stack has really failed."""
+"""The status page during real outages of parts of the stack."""
 
 from __future__ import annotations
 
