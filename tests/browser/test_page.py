@@ -171,7 +171,7 @@ def test_keyboard_reaches_everything(page: Page, address: str) -> None:
             page.evaluate("document.activeElement.ariaLabel?.split(': ').at(-1) ?? document.activeElement.innerText")
         )
     assert stops[:4] == ["Light / dark", "24 hours", "7 days", "90 days"]
-    assert stops[5::2] == ["Statistics for Database", "Figures of Cache", "Figures of Web server"]
+    assert stops[5::2] == ["Statistics for Database", "Statistics for Cache", "Statistics for Web server"]
     page.keyboard.press("Enter")
     expect(page.get_by_role("region", name="Statistics for Web server")).to_contain_text("Samples")
     page.locator(".bar [tabindex='0']").first.focus()
