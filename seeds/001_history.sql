@@ -5,7 +5,7 @@ INSERT INTO history_minute (
 )
 SELECT
     component, minute, 6 - failed, 0, failed, 0, 1, latency * (6 - failed), latency,
-    -- the classes of service/history/figures.py: 1.2 ms is in the fifth of twenty-five, 2.4 in the seventh
+    -- the classes of service/history/statistics.py: 1.2 ms is in the fifth of twenty-five, 2.4 in the seventh
     array_fill(0, ARRAY[CASE WHEN latency < 2 THEN 4 ELSE 6 END])
     || (6 - failed)
     || array_fill(0, ARRAY[CASE WHEN latency < 2 THEN 20 ELSE 18 END])

@@ -1,10 +1,17 @@
-"""The service's command line: `python -m service serve | develop | migrate [--plan|--status] [--json] | check`."""
+"""The command line of the service: `python -m service serve | develop | migrate [--plan|--status] [--json] | check`."""
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+CHECK_TIMEOUT = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -12,19 +19,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="answer requests until SIGTERM")
-    commands.add_parser("develop", help="serve, and begin anew when a source file changes")
-    migrate = commands.add_parser("migrate", help="apply what service/migrations has and the database has not")
-    migrate.add_argument("--status", action="store_true", help="only say what is applied and what is not")
-    migrate.add_argument("--plan", action="store_true", help="only say what would be applied")
-    migrate.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    commands.add_parser("develop", help="serve, and restart when a source file changes")
+    migrate = commands.add_parser("migrate", help="apply the pending migrations of service/migrations")
+    migrate.add_argument("--status", action="store_true", help="only list applied and pending migrations")
+    migrate.add_argument("--plan", action="store_true", help="only list pending migrations")
+    migrate.add_argument("--json", action="store_true", help="print one JSON document")
     commands.add_parser("check", help="exit 0 if the service on this machine is ready: for container health checks")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
 
-    if given.command == "develop":
+    if options.command == "develop":
         try:
             from service.develop import develop
         except ModuleNotFoundError:
-            print("develop: this is no development image; serve is what it can do", file=sys.stderr)  # noqa: T201
+            print("develop needs the development image; this image can only serve", file=sys.stderr)  # noqa: T201
             return 2
         return develop()
 
@@ -33,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the log is not set up without settings
+        print(error, file=sys.stderr)  # noqa: T201 - the log needs the settings
         return 2
-    match given.command:
+    match options.command:
         case "serve":
             from service.server import serve
 
@@ -43,11 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "migrate":
             from service.migrate import command
 
-            return command(settings, status=given.status, plan=given.plan, as_json=given.json)
+            return command(settings, status=options.status, plan=options.plan, as_json=options.json)
         case _:
-            from service.check import check
-
             return check(settings)
+
+
+def check(settings: Settings) -> int:
+    """Return 0 if the service on this machine is ready, else 1; the container has no curl for its health check."""
+    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=CHECK_TIMEOUT)
+    try:
+        connection.request("GET", "/health/ready")
+        response = connection.getresponse()
+        body = response.read().decode("utf-8", "replace")
+    except OSError as error:
+        print(f"no answer: {error}", file=sys.stderr)  # noqa: T201 - for docker inspect
+        return 1
+    print(body)  # noqa: T201
+    return 0 if response.status == 200 else 1  # noqa: PLR2004 - OK
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A JSON answer, and the form in which it is kept in Redis."""
+"""A JSON answer, and its encoding in Redis."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FORMAT = b"stackhand-answer/1"
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as it is sent.
+    """An answer.
 
     Args:
         body: JSON.
         etag: of the body, in quotes.
-        made_at: when, in seconds since 1970.
-        stale: it is older than it should be, for a newer one cannot be made now.
+        made_at: time of its creation in seconds since 1970.
+        stale: it is outdated, but no newer answer is available.
     """
 
     body: bytes
@@ -30,34 +30,34 @@ class Answer:
 
     @property
     def age(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since its creation."""
         return max(0.0, time.time() - self.made_at)
 
 
 def make_answer(content: Mapping[str, Any]) -> Answer:
-    """Return the answer with this content, made now.
+    """Return a new answer with this content.
 
     Raises:
-        TypeError: it has something that JSON cannot say.
-        ValueError: likewise; a number that is none, for example.
+        TypeError: JSON cannot represent the content.
+        ValueError: likewise, for example NaN.
     """
     body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     return Answer(body, _etag(body), time.time())
 
 
 def encode(key: str, answer: Answer) -> bytes:
-    """Return a value that nobody takes for an answer when it is cut, changed, or another key's."""
+    """Return the value to store; `decode` rejects it if it is truncated, altered, or stored under another key."""
     rest = b"%s\n%r\n%s" % (key.encode(), answer.made_at, answer.body)
     return b"%s %s\n%s" % (FORMAT, hashlib.sha256(rest).hexdigest().encode(), rest)
 
 
 def decode(key: str, value: bytes) -> Answer | None:
-    """Return the answer of a value that `encode` returned for this key; None for every other one."""
-    head, _, rest = value.partition(b"\n")
-    if head != b"%s %s" % (FORMAT, hashlib.sha256(rest).hexdigest().encode()):
+    """Return the answer in a value that `encode` made for this key; None for any other value."""
+    prefix, _, rest = value.partition(b"\n")
+    if prefix != b"%s %s" % (FORMAT, hashlib.sha256(rest).hexdigest().encode()):
         return None
-    for_key, made_at, body = rest.split(b"\n", 2)
-    return Answer(body, _etag(body), float(made_at)) if for_key == key.encode() else None
+    stored_key, made_at, body = rest.split(b"\n", 2)
+    return Answer(body, _etag(body), float(made_at)) if stored_key == key.encode() else None
 
 
 def _etag(body: bytes) -> str:

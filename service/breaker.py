@@ -1,4 +1,4 @@
-"""Keeps callers from a server that has just failed, and finds out whether it is back."""
+"""A circuit breaker: it keeps callers from a server that has just failed, and finds out when the server is back."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ CLOSED, OPEN, TRYING = "closed", "open", "trying"
 
 
 class Breaker:
-    """Lets everybody through while the server answers; after a failure nobody, and then one at a time.
+    """Admits every caller while the server answers; after a failure none for a pause, and then one at a time.
 
     Args:
-        pause: seconds for which nobody is let through after a failure, up to half as many more by chance, so that
-            not all processes come back at once.
-        down: whether something else knows the server to be down: then nobody is let through.
+        pause: seconds without callers after a failure; up to half as many are added at random, so that processes do
+            not return at the same time.
+        down: whether something else knows the server to be down: then no caller is admitted.
     """
 
     def __init__(self, pause: float = 1.0, down: Callable[[], bool] = lambda: False) -> None:
@@ -28,11 +28,11 @@ class Breaker:
 
     @property
     def state(self) -> str:
-        """Closed: everybody is let through; open: nobody is; trying: one is on the way."""
+        """Closed: admits all; open: admits none; trying: one caller is trying."""
         return OPEN if self._down() else self._state
 
     def admits(self) -> bool:
-        """Return whether the caller may go; who may has to say afterwards how it went."""
+        """Return whether the caller is admitted; an admitted caller must report the outcome."""
         if self._down():
             return False
         with self._lock:
@@ -44,12 +44,12 @@ class Breaker:
             return True
 
     def succeeded(self) -> None:
-        """The server has answered."""
+        """Report that the server answered."""
         with self._lock:
             self._state = CLOSED
 
     def failed(self) -> None:
-        """The server has not answered, or is of no use."""
+        """Report that the server did not answer, or is useless."""
         with self._lock:
             self._state = OPEN
             self._until = time.monotonic() + self._pause * random.uniform(1.0, 1.5)  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""JSON answers that are made once and given many times (docs/decisions/010-cache.md)."""
+"""A cache of JSON answers (docs/decisions/010-cache.md)."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from service import deadline
 from service.answer import Answer, decode, encode, make_answer
 from service.breaker import Breaker
 from service.database import DatabaseUnavailable
-from service.redis_errors import TAKES_NO_WRITES, reason_of
+from service.redis_errors import REFUSES_WRITES, reason_of
 
 LARGEST = 1_000_000
-"""Bytes of an answer that is kept; a larger one is made again each time."""
-KEPT_HERE = 64
-"""Answers that this process keeps for when Redis is down."""
-REDIS_WITHIN = 0.25
-"""Seconds that Redis has for each thing it is asked."""
+"""Maximum size of a cached answer in bytes; a larger one is made again each time."""
+LOCAL_COPIES = 64
+"""Answers that this process keeps in case Redis is down."""
+REDIS_TIMEOUT = 0.25
+"""Seconds for one command of Redis."""
 
 
 class AnswerDelayed(Exception):  # noqa: N818 - a state, not a fault of ours
-    """Somebody else makes the answer, and was not done in time."""
+    """Another caller makes the answer, and did not finish in time."""
 
     code = "answer_delayed"
 
 
 @dataclass(frozen=True)
 class _Copy:
-    """What is known of an answer: until when it is fresh, and until when it may be given at all (monotonic clock)."""
+    """A known answer: until when it is fresh, and until when it may be used as stale (monotonic clock)."""
 
     answer: Answer
     fresh_until: float
@@ -47,20 +47,20 @@ class _Copy:
 
 
 class Cache:
-    """Answers kept in Redis, and the last few of them here, for when Redis is down.
+    """Caches answers in Redis, and the most recent ones in memory in case Redis is down.
 
-    Every failure of Redis is a miss. While PostgreSQL is down the last known answer is given, marked as stale.
+    Every failure of Redis is a miss. While PostgreSQL is down, the last known answer is returned as stale.
 
     Args:
         client: of the Redis-protocol server.
-        prefix: of the keys, so that others may use the same database.
-        ttl: seconds for which an answer may be given again.
-        jitter: part of `ttl` by which that is shortened by chance, so that not all answers expire together.
-        stale_for: seconds beyond `ttl` for which an answer may be given marked as stale.
-        wait: seconds to wait for an answer that somebody else makes.
+        prefix: of the keys, so that other programs may use the same database.
+        ttl: seconds for which an answer is fresh.
+        jitter: maximum part of `ttl` by which it is shortened at random, so that answers do not expire together.
+        stale_for: seconds beyond `ttl` for which an answer may be used as stale.
+        wait: seconds to wait for an answer that another caller makes.
         down: whether Redis is known to be down: then it is not asked.
-        pause: seconds for which Redis is not asked after it failed.
-        within: seconds that Redis has for an answer, on the wall clock.
+        pause: seconds for which Redis is not asked after a failure.
+        timeout: seconds for one command of Redis.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Cache:
         wait: float = 3.0,
         down: Callable[[], bool] = lambda: False,
         pause: float = 1.0,
-        within: float = REDIS_WITHIN,
+        timeout: float = REDIS_TIMEOUT,
     ) -> None:
         self._client = client
         self._prefix = prefix
         self._ttl, self._jitter = ttl, jitter
         self._stale_for = stale_for
         self._wait = wait
-        self._within = within
+        self._timeout = timeout
         self._breaker = Breaker(pause, down)
         self._lock = threading.Lock()
         self._flights: dict[str, concurrent.futures.Future[Answer]] = {}
@@ -91,59 +91,59 @@ class Cache:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often since the start: hit, local, miss, stale, joined, delayed, foreign, skipped."""
+        """Counts since the start: hit, local, miss, stale, joined, delayed, foreign, skipped."""
         with self._lock:
             return Counter(self._counts)
 
     @property
     def errors(self) -> Mapping[str, int]:
-        """How often Redis failed since the start, by the reason."""
+        """Failures of Redis since the start, by reason."""
         with self._lock:
             return Counter(self._errors)
 
     @property
     def breaker(self) -> str:
-        """Whether Redis is asked: closed (yes), open (no) or trying."""
+        """The state of the circuit breaker: closed (Redis is asked), open (it is not) or trying."""
         return self._breaker.state
 
     def get_or_make(self, key: str, make: Callable[[], dict[str, Any]]) -> Answer:
-        """Return the answer for a key; of callers at the same time one makes it, and the others get what it got.
+        """Return the answer for a key. One of several concurrent callers makes it; the others share the outcome.
 
         Args:
-            key: what the answer is for.
-            make: returns the answer; it is called when there is none that is young enough.
+            key: identifies the answer.
+            make: returns the content; it is called when no fresh answer is known.
 
         Raises:
-            AnswerDelayed: somebody else makes it, was not done in time, and there is no older one.
-            Exception: what `make` raises, to all who wait for it; it is not kept. When that is DatabaseUnavailable
-                and an older answer is known, this is returned in its place.
+            AnswerDelayed: another caller makes the answer, did not finish in time, and no older one is known.
+            Exception: what `make` raises, in every waiting caller; it is not cached. For DatabaseUnavailable, an older
+                answer is returned instead if one is known.
         """
         with self._lock:
             flight = self._flights.get(key)
-            mine = flight is None
+            is_maker = flight is None
             if flight is None:
                 flight = self._flights[key] = concurrent.futures.Future()
             else:
                 self._counts["joined"] += 1
-        return self._lead(key, make, flight) if mine else self._follow(key, flight)
+        return self._make(key, make, flight) if is_maker else self._wait_for(key, flight)
 
     def invalidate(self, key: str) -> None:
-        """Have the answer made anew; call it when what it says has changed and that is committed.
+        """Discard an answer; call this after its content has changed and the change is committed.
 
-        An answer that another process is making meanwhile may outlive this, but not its TTL.
+        An answer that another process is making at the same time may survive, but not beyond its TTL.
         """
         with self._lock:
-            self._flights.pop(key, None)  # what is being made may be of before
+            self._flights.pop(key, None)  # the answer being made may predate the change
             if key in self._copies:
                 self._copies[key] = replace(self._copies[key], fresh_until=float("-inf"))
         self._ask(lambda: self._client.delete(self._name(key)))
 
-    def _lead(self, key: str, make: Callable[[], dict[str, Any]], flight: concurrent.futures.Future[Answer]) -> Answer:
+    def _make(self, key: str, make: Callable[[], dict[str, Any]], flight: concurrent.futures.Future[Answer]) -> Answer:
         try:
             answer = self._find(key, make, flight)
         except BaseException as error:
-            # What is raised into this thread, such as SystemExit, is not for the others.
-            flight.set_exception(error if isinstance(error, Exception) else AnswerDelayed("it was not finished"))
+            # An exception for this thread only, such as SystemExit, must not reach the others.
+            flight.set_exception(error if isinstance(error, Exception) else AnswerDelayed("its caller was interrupted"))
             raise
         else:
             flight.set_result(answer)
@@ -153,7 +153,7 @@ class Cache:
                 if self._flights.get(key) is flight:
                     del self._flights[key]
 
-    def _follow(self, key: str, flight: concurrent.futures.Future[Answer]) -> Answer:
+    def _wait_for(self, key: str, flight: concurrent.futures.Future[Answer]) -> Answer:
         done, _ = concurrent.futures.wait([flight], self._wait)
         if done:
             return flight.result()
@@ -178,19 +178,19 @@ class Cache:
         return answer
 
     def _known(self, key: str) -> _Copy | None:
-        """Return what Redis has, or what is known here; that is fresh only while Redis cannot be asked."""
+        """Return the answer from Redis, or the local copy, which counts as fresh only while Redis cannot be asked."""
         local = self._copy(key)
-        said = self._ask(lambda: self._fetch(key))
-        if said is None:
+        reply = self._ask(lambda: self._fetch(key))
+        if reply is None:
             if local is not None and local.fresh:
                 self._count("local")
             return local
-        found = self._parse(key, *said)
-        if found is not None:
-            self._remember(key, found)
-            if found.fresh:
+        copy = self._parse(key, *reply)
+        if copy is not None:
+            self._remember(key, copy)
+            if copy.fresh:
                 self._count("hit")
-            return found
+            return copy
         return local and replace(local, fresh_until=float("-inf"))
 
     def _parse(self, key: str, value: object, milliseconds: object) -> _Copy | None:
@@ -205,15 +205,15 @@ class Cache:
         return _Copy(answer, now + seconds - self._stale_for, now + seconds)
 
     def _fetch(self, key: str) -> list[Any]:
-        """Ask for a value and how long it is still kept; for no more of the value than an answer may have."""
+        """Return a value, no more of it than an answer may have, and its remaining lifetime."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.getrange(self._name(key), 0, LARGEST + 1_000)
         pipeline.pttl(self._name(key))
-        said: list[Any] = pipeline.execute(raise_on_error=False)
-        for one in said:
-            if isinstance(one, redis.RedisError) and not str(one).startswith("WRONGTYPE"):
-                raise one
-        return said
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, redis.RedisError) and not str(reply).startswith("WRONGTYPE"):
+                raise reply
+        return replies
 
     def _keep(self, key: str, answer: Answer, flight: concurrent.futures.Future[Answer]) -> None:
         fresh_for = self._ttl * (1 - self._jitter * random.random())  # noqa: S311 - no secret
@@ -222,49 +222,49 @@ class Cache:
             return
         with self._lock:
             if self._flights.get(key) is not flight:
-                return  # invalidated while it was made
+                return  # invalidated meanwhile
         now, kept_for = time.monotonic(), fresh_for + self._stale_for
         self._remember(key, _Copy(answer, now + fresh_for, now + kept_for))
         self._ask(lambda: self._client.set(self._name(key), encode(key, answer), px=round(kept_for * 1000)))
         with self._lock:
-            kept = self._flights.get(key) is flight
-        if not kept:
+            valid = self._flights.get(key) is flight
+        if not valid:
             self.invalidate(key)
 
     def _ask(self, command: Callable[[], Any]) -> Any:
-        """Return what Redis says to a command; None when it fails, which the next callers do not pay for."""
+        """Return the reply to a command; None if Redis fails. The breaker spares the next callers the same failure."""
         if not self._breaker.admits():
             return None
         try:
-            with deadline.within(self._within):
-                said = command()
+            with deadline.within(self._timeout):
+                reply = command()
         except redis.exceptions.MaxConnectionsError:
-            self._breaker.succeeded()  # not Redis's fault
+            self._breaker.succeeded()  # not a fault of Redis
             self._fail("busy")
         except (redis.RedisError, OSError) as error:
             reason = reason_of(error)
-            (self._breaker.succeeded if reason in TAKES_NO_WRITES else self._breaker.failed)()
+            (self._breaker.succeeded if reason in REFUSES_WRITES else self._breaker.failed)()
             self._fail(reason)
         except BaseException:
             self._breaker.failed()
             raise
         else:
             self._breaker.succeeded()
-            return said
+            return reply
         return None
 
     def _remember(self, key: str, copy: _Copy) -> None:
         with self._lock:
             self._copies[key] = copy
             self._copies.move_to_end(key)
-            while len(self._copies) > KEPT_HERE:
+            while len(self._copies) > LOCAL_COPIES:
                 self._copies.popitem(last=False)
 
     def _copy(self, key: str) -> _Copy | None:
-        """Return what this process knows, if it may still be given at least as stale."""
+        """Return the local copy if it may still be used, at least as stale."""
         with self._lock:
-            found = self._copies.get(key)
-        return found if found is not None and time.monotonic() < found.kept_until else None
+            copy = self._copies.get(key)
+        return copy if copy is not None and time.monotonic() < copy.kept_until else None
 
     def _stale(self, answer: Answer) -> Answer:
         self._count("stale")
@@ -273,9 +273,9 @@ class Cache:
     def _name(self, key: str) -> str:
         return f"{self._prefix}:{key}"
 
-    def _count(self, what: str) -> None:
+    def _count(self, outcome: str) -> None:
         with self._lock:
-            self._counts[what] += 1
+            self._counts[outcome] += 1
 
     def _fail(self, reason: str) -> None:
         with self._lock:

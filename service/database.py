@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL; service/pool.py has those that requests share."""
+"""Connections to PostgreSQL; service/pool.py pools them for requests."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from service.settings import Address
 
 LOCK_TIMEOUT = 2.0
 IDLE_IN_TRANSACTION = 10.0
-"""Seconds after which PostgreSQL gives up waiting for a lock, and ends a transaction in which nothing happens."""
-IN_CLEAR = 3
-"""How a server asks for the password itself. Until 13 PostgreSQL asked for its MD5: no clear text either."""
+"""Seconds after which PostgreSQL stops waiting for a lock, and ends an idle transaction."""
+CLEARTEXT_PASSWORD = 3
+"""The authentication request for a cleartext password. PostgreSQL up to 13 requests MD5, which is not cleartext."""
 READ_WITHIN = 10.0
-"""Seconds that a server may take to answer somebody patient."""
+"""Seconds for each read on a connection of `connect_patiently`."""
 LOST = (InterfaceError, OSError)
-"""What pg8000 raises when a connection is of no use any more; a plain TimeoutError is among them."""
+"""What pg8000 raises when a connection is broken; OSError includes TimeoutError."""
 
 
 class DatabaseUnavailable(Exception):  # noqa: N818 - the state of a dependency, not a fault of ours
-    """PostgreSQL did not let us in, or did not answer, within the time given."""
+    """PostgreSQL refused the connection, or did not answer in time."""
 
     code = "database_unavailable"
 
 
 class PoolExhausted(DatabaseUnavailable):
-    """All connections of the pool are in use, and none came back in time."""
+    """All connections of the pool are in use, and none was returned in time."""
 
     code = "pool_exhausted"
 
 
 class QueryTimeout(DatabaseUnavailable):
-    """PostgreSQL ended the query, for it took longer than it may."""
+    """PostgreSQL cancelled the query because it took too long."""
 
     code = "query_timeout"
 
 
-class FalseServer(InterfaceError):  # type: ignore[misc]  # noqa: N818 - it is what answers
-    """What answers is not our PostgreSQL: another account of the machine can take its port while it restarts."""
+class FalseServer(InterfaceError):  # type: ignore[misc]  # noqa: N818 - it names the server
+    """An impostor answers: another account of the machine can take the port of PostgreSQL while it restarts."""
 
 
 class _Native(pg8000.native.Connection):  # type: ignore[misc]
-    """A connection that tells nobody its password."""
+    """A connection that never reveals its password."""
 
     def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: N802 - pg8000's name
-        with _proving(self._usock, data):
+        with _verified(self._usock, data):
             super().handle_AUTHENTICATION_REQUEST(data, context)
 
 
@@ -64,16 +64,16 @@ class _Dbapi(pg8000.dbapi.Connection):  # type: ignore[misc]
     """The same with cursors."""
 
     def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: N802 - pg8000's name
-        with _proving(self._usock, data):
+        with _verified(self._usock, data):
             super().handle_AUTHENTICATION_REQUEST(data, context)
 
 
 @contextmanager
-def _proving(sock: socket.socket, data: bytes) -> Iterator[None]:
-    """Answer what a server asks for, but never with the password itself where TLS has not shown who asks."""
-    (asked,) = struct.unpack_from("!i", data)
-    if asked == IN_CLEAR and not isinstance(sock, ssl.SSLSocket):
-        raise FalseServer(f"{_at(sock)} asks for the password in clear: it is not our PostgreSQL")
+def _verified(sock: socket.socket, data: bytes) -> Iterator[None]:
+    """Answer an authentication request, but never with the cleartext password unless TLS has verified the server."""
+    (method,) = struct.unpack_from("!i", data)
+    if method == CLEARTEXT_PASSWORD and not isinstance(sock, ssl.SSLSocket):
+        raise FalseServer(f"{_at(sock)} requests the cleartext password: it is not our PostgreSQL")
     try:
         yield
     except ScramException as error:
@@ -82,14 +82,14 @@ def _proving(sock: socket.socket, data: bytes) -> Iterator[None]:
 
 def _at(sock: socket.socket) -> str:
     host, port = sock.getpeername()[:2]
-    return f"what answers at {host}:{port}"
+    return f"the server at {host}:{port}"
 
 
 @functools.lru_cache(maxsize=8)
 def tls_context(ca: str) -> ssl.SSLContext:
-    """Return the one context that verifies with this PEM bundle; with the system's, when it is empty.
+    """Return the context that verifies with this PEM bundle; empty: with the system's.
 
-    Making one takes 28 ms of CPU, so that it is not made for each connection.
+    Creating a context takes 28 ms of CPU, so connections share it.
     """
     context = ssl.create_default_context(cafile=ca or None)
     context.sslsocket_class = deadline.TlsSocket
@@ -108,16 +108,16 @@ def connect(
     """Return a connection in autocommit mode.
 
     Args:
-        address: where, and as whom.
-        timeout: seconds that the connecting, and then each read from the server, may take.
-        dbapi: a connection with cursors, in place of pg8000's own kind.
+        address: server and account.
+        timeout: seconds for connecting, and then for each read.
+        dbapi: return a connection with cursors instead of a native one.
         sock: a connected socket to use.
-        statement_timeout: seconds after which PostgreSQL ends a query; None: it does not.
-        application: the name under which pg_stat_activity has it.
+        statement_timeout: seconds after which PostgreSQL cancels a query; None: never.
+        application: its name in pg_stat_activity.
 
     Raises:
-        OSError: it cannot be reached, or its certificate is not to be trusted.
-        pg8000.exceptions.Error: it refuses us, or is another one (`FalseServer`).
+        OSError: the server is unreachable, or its certificate is not trusted.
+        pg8000.exceptions.Error: the server refuses the account, or is an impostor (`FalseServer`).
     """
     limits = {}
     if statement_timeout:
@@ -134,7 +134,7 @@ def connect(
         password=address.password,
         timeout=timeout,
         application_name=application,
-        # False is "no TLS"; None would be "TLS with anybody, or none", which is neither
+        # False means no TLS; None would mean unverified TLS, or none
         ssl_context=tls_context(address.ca) if address.tls else False,
         startup_params=limits,
         sock=sock,
@@ -144,24 +144,24 @@ def connect(
     return connection
 
 
-def connect_patiently(address: Address, patience: float, *, stop: Callable[[], bool] = lambda: False) -> Any:
-    """Return a connection as soon as the database gives one.
+def connect_patiently(address: Address, timeout: float, *, stop: Callable[[], bool] = lambda: False) -> Any:
+    """Return a connection as soon as the database accepts one.
 
     Args:
-        address: where, and as whom.
-        patience: seconds to try.
-        stop: ends the trying early.
+        address: server and account.
+        timeout: seconds to retry.
+        stop: ends the retries early.
 
     Raises:
-        DatabaseUnavailable: it gave none within `patience` seconds.
+        DatabaseUnavailable: no connection within `timeout` seconds.
     """
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout
     while True:
         try:
             connection = connect(address, timeout=min(READ_WITHIN, max(1.0, until - time.monotonic())))
         except (OSError, pg8000.exceptions.Error) as error:
             if time.monotonic() > until or stop():
-                raise DatabaseUnavailable(f"no connection to {address} within {patience:g} s") from error
+                raise DatabaseUnavailable(f"no connection to {address} within {timeout:g} s") from error
             time.sleep(0.2)
         else:
             connection._usock.settimeout(READ_WITHIN)

@@ -1,7 +1,7 @@
-"""Sockets that keep to a wall-clock deadline of the thread that uses them.
+"""Sockets with a deadline for a whole block of code in a thread.
 
-A socket's own timeout is for each read: a server that sends a byte now and then never exceeds it. Here every read gets
-what is left until the deadline, also below TLS, so that nothing that is built on sockets can wait longer.
+The timeout of a socket limits each read: a server that sends a byte now and then never exceeds it. Here every read gets
+the time left until the deadline, below TLS as well, so that no library on top of the socket can wait longer.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _clock = _Clock()
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Give this thread's `Socket` and `TlsSocket` so many seconds for all that they do in the block.
+    """Limit all operations of `Socket` and `TlsSocket` in this block and thread to so many seconds.
 
-    It is never more than what is left outside. What is not done by then raises TimeoutError.
+    An outer deadline still applies. An operation that exceeds the deadline raises TimeoutError.
     """
     before = _clock.until
     _clock.until = min(before, time.monotonic() + seconds)
@@ -38,7 +38,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def left() -> float | None:
-    """Return the seconds until this thread's deadline; None when it has none.
+    """Return the seconds until the deadline of this thread; None if there is none.
 
     Raises:
         TimeoutError: it has passed.
@@ -52,8 +52,8 @@ def left() -> float | None:
 
 
 @contextmanager
-def _hurried(sock: socket.socket) -> Iterator[None]:
-    """Have a socket wait no longer than until the deadline; a shorter timeout of its own stays."""
+def _limited(sock: socket.socket) -> Iterator[None]:
+    """Limit a socket to the deadline; a shorter timeout of its own remains."""
     own, seconds = sock.gettimeout(), left()
     if seconds is None or (own is not None and own <= seconds):
         yield
@@ -68,25 +68,25 @@ def _hurried(sock: socket.socket) -> Iterator[None]:
 class Socket(socket.socket):
     """A TCP connection under the thread's deadline."""
 
-    def recv(self, *given: Any) -> bytes:
+    def recv(self, *args: Any) -> bytes:
         """See socket.socket."""
-        with _hurried(self):
-            return super().recv(*given)
+        with _limited(self):
+            return super().recv(*args)
 
-    def recv_into(self, *given: Any) -> int:
+    def recv_into(self, *args: Any) -> int:
         """See socket.socket."""
-        with _hurried(self):
-            return super().recv_into(*given)
+        with _limited(self):
+            return super().recv_into(*args)
 
-    def send(self, *given: Any) -> int:
+    def send(self, *args: Any) -> int:
         """See socket.socket."""
-        with _hurried(self):
-            return super().send(*given)
+        with _limited(self):
+            return super().send(*args)
 
-    def sendall(self, *given: Any) -> None:
+    def sendall(self, *args: Any) -> None:
         """See socket.socket."""
-        with _hurried(self):
-            super().sendall(*given)
+        with _limited(self):
+            super().sendall(*args)
 
 
 class TlsSocket(ssl.SSLSocket):
@@ -94,32 +94,32 @@ class TlsSocket(ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         """See ssl.SSLSocket."""
-        with _hurried(self):
+        with _limited(self):
             super().do_handshake(block)
 
-    def recv(self, *given: Any) -> bytes:
+    def recv(self, *args: Any) -> bytes:
         """See ssl.SSLSocket."""
-        with _hurried(self):
-            return super().recv(*given)
+        with _limited(self):
+            return super().recv(*args)
 
-    def recv_into(self, *given: Any) -> int:
+    def recv_into(self, *args: Any) -> int:
         """See ssl.SSLSocket."""
-        with _hurried(self):
-            return super().recv_into(*given)
+        with _limited(self):
+            return super().recv_into(*args)
 
-    def send(self, *given: Any) -> int:
+    def send(self, *args: Any) -> int:
         """See ssl.SSLSocket."""
-        with _hurried(self):
-            return super().send(*given)
+        with _limited(self):
+            return super().send(*args)
 
 
 def dial(host: str, port: int) -> Socket:
-    """Return a connection made within the thread's deadline; it has no timeout but that of its users.
+    """Return a connection established within the deadline of the thread; the socket itself has no timeout.
 
-    The resolver has limits of its own.
+    The deadline does not apply to name resolution, which has its own limits.
 
     Raises:
-        OSError: it cannot be made; a TimeoutError when it took too long.
+        OSError: the connection failed; TimeoutError: it took too long.
     """
     plain = socket.create_connection((host, port), left())
     sock = Socket(fileno=plain.detach())
@@ -130,7 +130,7 @@ def dial(host: str, port: int) -> Socket:
 
 
 def cut(sock: socket.socket | None) -> None:
-    """Shut a connection down under another thread that reads from it, without the good-bye that TLS would say."""
+    """Shut down a connection that another thread reads from, without the TLS farewell."""
     if sock is not None:
         with suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Serve, and begin anew when a source file changes: what the development image runs.
+"""Serve, and restart when a source file changes: the command of the development image.
 
 The production image has neither this module nor the package it needs.
 """
@@ -15,25 +15,25 @@ from pathlib import Path
 import watchfiles
 
 SOURCE = Path(__file__).resolve().parent
-LOOK = 200
-"""Milliseconds between two looks at the child."""
-SETTLED = 5.0
-"""Seconds after which a child that ends has not ended because of the edit before it."""
-ENDS_WITHIN = 10.0
+POLLING_INTERVAL = 200
+"""Milliseconds between checks of the child."""
+BLAME_EDIT_FOR = 5.0
+"""Seconds after an edit in which the end of the child is attributed to it."""
+STOP_TIMEOUT = 10.0
 
 
 class _Sources(watchfiles.DefaultFilter):
-    """What the service is made of; not what editors and Python leave beside it."""
+    """Source files of the service, without the temporary files of editors and Python."""
 
     def __call__(self, change: watchfiles.Change, path: str) -> bool:
         return path.endswith((".py", ".sql")) and super().__call__(change, path)
 
 
 def develop() -> int:
-    """Run `python -m service serve` until SIGTERM, again after each change of a source file.
+    """Run `python -m service serve` until SIGTERM; restart it after each change of a source file.
 
-    A child that ends by itself ends this process with its exit code, so that whoever started it notices and starts
-    it again. One that ends just after an edit does not: what it wrote says why, and the next edit is its mending.
+    If the child ends, this process ends with its exit code, so that its supervisor restarts it. If the child ends right
+    after an edit, this process waits for the next edit instead: the output of the child explains the error.
 
     Returns:
         The exit code: 0 after SIGTERM.
@@ -44,17 +44,17 @@ def develop() -> int:
     child: subprocess.Popen[bytes] | None = _start()
     began, edited = time.monotonic(), False
     for changes in watchfiles.watch(
-        SOURCE, watch_filter=_Sources(), stop_event=leaving, rust_timeout=LOOK, yield_on_timeout=True
+        SOURCE, watch_filter=_Sources(), stop_event=leaving, rust_timeout=POLLING_INTERVAL, yield_on_timeout=True
     ):
         if changes:
             names = ", ".join(sorted({str(Path(path).relative_to(SOURCE)) for _, path in changes}))
-            _tell(f"changed: {names}; starting anew")
+            _print(f"changed: {names}; restarting")
             _end(child)
             child, began, edited = _start(), time.monotonic(), True
         elif child is not None and child.poll() is not None:
-            if not edited or time.monotonic() - began > SETTLED:
+            if not edited or time.monotonic() - began > BLAME_EDIT_FOR:
                 return child.returncode if child.returncode >= 0 else 128 - child.returncode
-            _tell(f"the service ended with {child.returncode}; waiting for the next edit")
+            _print(f"the service ended with {child.returncode}; waiting for the next edit")
             child = None
     _end(child)
     return 0
@@ -69,11 +69,11 @@ def _end(child: subprocess.Popen[bytes] | None) -> None:
         return
     child.terminate()
     try:
-        child.wait(ENDS_WITHIN)
+        child.wait(STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
 
 
-def _tell(text: str) -> None:
-    print(f"develop: {text}", flush=True)  # noqa: T201 - there is no log without a service
+def _print(text: str) -> None:
+    print(f"develop: {text}", flush=True)  # noqa: T201 - the log belongs to the service

@@ -1,4 +1,4 @@
-"""Metrics as lines of the log, in CloudWatch's embedded metric format: no agent, and no call to AWS.
+"""Metrics in the log, in the embedded metric format of CloudWatch: no agent, no call to AWS.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -19,7 +19,7 @@ from service.settings import Settings
 log = structlog.get_logger()
 
 NAMESPACE = "Stackhand"
-EVERY = 60.0
+INTERVAL = 60.0
 MOST_METRICS = 100
 MOST_DIMENSIONS = 30
 LONGEST = 1024
@@ -34,7 +34,7 @@ COUNTERS = {
     "stackhand_cache_errors_total": ("CacheErrors", "Count"),
     "stackhand_history_dropped_total": ("HistoryDropped", "Count"),
 }
-"""What goes to CloudWatch, where each metric costs: the sample's name, and the metric's name and unit."""
+"""The metrics for CloudWatch, which charges for each: name of the sample; name and unit of the metric."""
 
 Samples = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -45,19 +45,19 @@ def emf_line(
     """Return one document of the format.
 
     Args:
-        dimensions: name and value; what the metrics are told apart by.
-        values: name, value and CloudWatch's word for the unit.
-        now: seconds since 1970; the time of the call unless given.
+        dimensions: name and value.
+        values: name, value and unit of CloudWatch.
+        now: seconds since 1970; default: the current time.
 
     Raises:
-        ValueError: it would not be a document that CloudWatch takes.
+        ValueError: CloudWatch would not accept the document.
     """
     if not 1 <= len(dimensions) <= MOST_DIMENSIONS or not 1 <= len(values) <= MOST_METRICS:
         raise ValueError(f"{len(dimensions)} dimensions and {len(values)} metrics")
     if not all(0 < len(text) <= LONGEST for text in dimensions.values()):
         raise ValueError(f"a dimension is empty or too long: {dimensions}")
     if not all(math.isfinite(value) for value, _ in values.values()):
-        raise ValueError(f"not all are numbers: {values}")
+        raise ValueError(f"not all values are finite numbers: {values}")
     if clash := (dimensions.keys() & values.keys()) | ({"_aws"} & (dimensions.keys() | values.keys())):
         raise ValueError(f"used twice: {sorted(clash)}")
     directive = {
@@ -70,7 +70,7 @@ def emf_line(
 
 
 def emf_lines(metrics: Metrics, settings: Settings, before: Samples) -> tuple[list[dict[str, Any]], Samples]:
-    """Return the documents for what has happened since `before`, and what to give as `before` next time."""
+    """Return the documents for the changes since `before`, and the new value of `before`."""
     after = _samples(metrics)
     stack = {"Environment": settings.environment, "Stack": settings.stack or "none"}
     lines = [emf_line(stack, dict(_of_process(before, after)))]
@@ -84,27 +84,27 @@ def run_emf(
     settings: Settings,
     stop_event: threading.Event,
     emit: Callable[[dict[str, Any]], None],
-    every: float = EVERY,
+    interval: float = INTERVAL,
 ) -> None:
-    """Emit the metrics once a minute until the event is set, and then what is left; the body of a thread.
+    """Emit the metrics once a minute until the event is set, and then once more; the body of a thread.
 
     Args:
         metrics: of this process.
         settings: of this process.
         stop_event: ends it.
         emit: writes a document as a line of JSON.
-        every: seconds.
+        interval: seconds between documents.
     """
     before: Samples = {}
     stopping = False
     while not stopping:
-        stopping = stop_event.wait(every)
+        stopping = stop_event.wait(interval)
         try:
             lines, before = emf_lines(metrics, settings, before)
             for line in lines:
                 emit(line)
         except Exception:
-            log.exception("metrics were not written")
+            log.exception("writing metrics failed")
 
 
 def _samples(metrics: Metrics) -> Samples:
@@ -133,17 +133,17 @@ def _of_process(before: Samples, after: Samples) -> Iterator[tuple[str, tuple[fl
 
 
 def _of_components(samples: Samples) -> dict[str, dict[str, tuple[float, str]]]:
-    found: dict[str, dict[str, tuple[float, str]]] = {}
+    metrics: dict[str, dict[str, tuple[float, str]]] = {}
     for (name, labels), value in samples.items():
         label = dict(labels)
         if name == "stackhand_component_state" and label["state"] == "pass":
-            found.setdefault(label["component"], {})["Passing"] = (value, "Count")
+            metrics.setdefault(label["component"], {})["Passing"] = (value, "Count")
         if name == "stackhand_probe_latency_seconds":
-            found.setdefault(label["component"], {})["ProbeLatency"] = (round(value * 1000, 3), "Milliseconds")
-    return found
+            metrics.setdefault(label["component"], {})["ProbeLatency"] = (round(value * 1000, 3), "Milliseconds")
+    return metrics
 
 
 def _total(samples: Samples, name: str, label: tuple[str, str] | None = None) -> float:
     return sum(
-        value for (found, labels), value in samples.items() if found == name and (label is None or label in labels)
+        value for (sample, labels), value in samples.items() if sample == name and (label is None or label in labels)
     )

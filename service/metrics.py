@@ -1,4 +1,4 @@
-"""What the service counts and measures, as Prometheus text and in CloudWatch's embedded metric format."""
+"""The metrics of the service, as Prometheus text; service/emf.py formats them for CloudWatch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from service.cache import Cache
     from service.health.component import Component
-    from service.history.sampler import Recorder
+    from service.history.recorder import Recorder
     from service.http.dispatch import Dispatcher
     from service.pool import Pool
 
@@ -29,14 +29,14 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 @dataclass(frozen=True)
 class Sources:
-    """What is looked at when somebody asks for the metrics; None for what there is not.
+    """The objects that a request for metrics reads; None for those that do not exist.
 
     Args:
-        components: what health reports on.
+        components: of the health report.
         pool: of connections to the database.
         cache: of answers.
         dispatcher: of requests.
-        history: of probes.
+        history: of samples.
     """
 
     components: Iterable[Component] = ()
@@ -51,8 +51,8 @@ class Metrics:
 
     Args:
         version: of the service.
-        commit: it was built from.
-        routes: templates of the routes there are, such as /health/<name>; every other one counts as "other".
+        commit: of its source.
+        routes: templates of all routes, such as /health/<name>; any other route counts as "other".
     """
 
     def __init__(self, *, version: str, commit: str, routes: Iterable[str]) -> None:
@@ -60,29 +60,29 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._requests = Histogram(
             "stackhand_http_request_duration_seconds",
-            "Time from the request's head to the end of the response",
+            "Time from the header of the request to the end of the response",
             ("method", "route", "status"),
             buckets=BUCKETS,
             registry=self._registry,
         )
         self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
-        self._watched = _Watched(version, commit)
-        self._registry.register(self._watched)
+        self._collector = _SourceCollector(version, commit)
+        self._registry.register(self._collector)
 
     def set_sources(self, sources: Sources) -> None:
-        """Say what to look at when somebody asks; until then what is only looked at is missing."""
-        self._watched.sources = sources
+        """Set the sources; before that, their metrics are missing."""
+        self._collector.sources = sources
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request.
 
         Args:
             method: of the request.
-            route: template of the route, or a path that is a template's; empty when there was none.
+            route: template of the route, or a path that matches one; empty if there is none.
             status: of the response.
-            seconds: it took.
+            seconds: duration of the request.
         """
-        # Known names only, so that what callers invent does not fill the memory.
+        # Known names only, so that names invented by clients do not fill the memory.
         key = (method if method in METHODS else OTHER, self._template(route), status // 100)
         observer = self._observers.get(key)
         if observer is None:
@@ -91,11 +91,11 @@ class Metrics:
         observer(seconds)
 
     def render(self) -> bytes:
-        """Return all as Prometheus text, of the kind CONTENT_TYPE."""
+        """Return all metrics as Prometheus text of type CONTENT_TYPE."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Return all of now, for who writes it in another format."""
+        """Return the current metrics, for another format."""
         return iter(self._registry.collect())
 
     def _template(self, route: str) -> str:
@@ -105,8 +105,8 @@ class Metrics:
         return f"{start}/<name>" if last and f"{start}/<name>" in self._routes else OTHER
 
 
-class _Watched(Collector):
-    """What is looked at when somebody asks, and costs nothing until then."""
+class _SourceCollector(Collector):
+    """Reads its sources only when metrics are requested."""
 
     def __init__(self, version: str, commit: str) -> None:
         self.sources = Sources()
@@ -114,8 +114,10 @@ class _Watched(Collector):
         self._failed: dict[str, int] = {}
 
     def collect(self) -> Iterator[Metric]:
-        """See prometheus_client; a source that fails is left out, and counted."""
-        build = GaugeMetricFamily("stackhand_build_info", "What runs", labels=("version", "commit"))
+        """See prometheus_client; a failing source is skipped and counted."""
+        build = GaugeMetricFamily(
+            "stackhand_build_info", "Version and commit of the service", labels=("version", "commit")
+        )
         build.add_metric(self._build, 1)
         yield build
         sources = self.sources
@@ -126,9 +128,9 @@ class _Watched(Collector):
             "dispatcher": lambda: _dispatcher(sources.dispatcher) if sources.dispatcher else (),
             "history": lambda: _history(sources.history) if sources.history else (),
         }
-        for name, look in parts.items():
+        for name, collect in parts.items():
             try:
-                yield from list(look())
+                yield from list(collect())
             except Exception:
                 self._failed[name] = self._failed.get(name, 0) + 1
         failed = CounterMetricFamily("stackhand_metrics_failed", "Sources that could not be read", labels=("source",))
@@ -138,9 +140,9 @@ class _Watched(Collector):
 
 
 def _components(components: Iterable[Component]) -> Iterator[Metric]:
-    state = GaugeMetricFamily("stackhand_component_state", "1 for the state it is in", labels=("component", "state"))
-    latency = GaugeMetricFamily("stackhand_probe_latency_seconds", "Of the last probe", labels=("component",))
-    age = GaugeMetricFamily("stackhand_probe_age_seconds", "Since the last probe ended", labels=("component",))
+    state = GaugeMetricFamily("stackhand_component_state", "1 for the current state", labels=("component", "state"))
+    latency = GaugeMetricFamily("stackhand_probe_latency_seconds", "Latency of the last probe", labels=("component",))
+    age = GaugeMetricFamily("stackhand_probe_age_seconds", "Time since the last probe", labels=("component",))
     for component in components:
         for name in STATES:
             state.add_metric((component.name, name), float(component.status == name))
@@ -152,19 +154,19 @@ def _components(components: Iterable[Component]) -> Iterator[Metric]:
 
 
 def _pool(pool: Pool) -> Iterator[Metric]:
-    yield GaugeMetricFamily("stackhand_pool_in_use", "Connections to the database that are taken", pool.in_use)
-    yield GaugeMetricFamily("stackhand_pool_size", "Connections to the database at most", pool.size)
-    yield CounterMetricFamily("stackhand_pool_exhausted", "Requests that got no connection", value=pool.exhaustions)
+    yield GaugeMetricFamily("stackhand_pool_in_use", "Database connections in use", pool.in_use)
+    yield GaugeMetricFamily("stackhand_pool_size", "Maximum number of database connections", pool.size)
+    yield CounterMetricFamily("stackhand_pool_exhausted", "Requests without a free connection", value=pool.exhaustions)
 
 
 def _cache(cache: Cache) -> Iterator[Metric]:
-    requests = CounterMetricFamily("stackhand_cache_requests", "What came of asking the cache", labels=("result",))
+    requests = CounterMetricFamily("stackhand_cache_requests", "Cache requests by result", labels=("result",))
     for result in sorted({"hit", "miss"} | set(cache.counts)):
         requests.add_metric((result,), cache.counts.get(result, 0))
     errors = CounterMetricFamily("stackhand_cache_errors", "Failures of Redis", labels=("reason",))
     for reason, count in sorted(cache.errors.items()):
         errors.add_metric((reason,), count)
-    breaker = GaugeMetricFamily("stackhand_cache_breaker", "1 for the state it is in", labels=("state",))
+    breaker = GaugeMetricFamily("stackhand_cache_breaker", "1 for the current state", labels=("state",))
     now = cache.breaker
     for state in BREAKER:
         breaker.add_metric((state,), float(now == state))
@@ -172,11 +174,13 @@ def _cache(cache: Cache) -> Iterator[Metric]:
 
 
 def _dispatcher(dispatcher: Dispatcher) -> Iterator[Metric]:
-    yield GaugeMetricFamily("stackhand_http_requests_in_progress", "By threads", dispatcher.active_count)
+    yield GaugeMetricFamily(
+        "stackhand_http_requests_in_progress", "Requests that threads answer now", dispatcher.active_count
+    )
     yield GaugeMetricFamily("stackhand_http_queue_depth", "Requests that wait for a thread", len(dispatcher.queue))
     yield GaugeMetricFamily("stackhand_http_threads", "Threads that answer requests", len(dispatcher.threads))
 
 
 def _history(history: Recorder) -> Iterator[Metric]:
-    yield GaugeMetricFamily("stackhand_history_waiting", "Rounds of samples not written yet", history.waiting)
-    yield CounterMetricFamily("stackhand_history_dropped", "Rounds of samples that were lost", value=history.dropped)
+    yield GaugeMetricFamily("stackhand_history_waiting", "Rounds of samples not yet written", history.waiting)
+    yield CounterMetricFamily("stackhand_history_dropped", "Lost rounds of samples", value=history.dropped)

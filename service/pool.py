@@ -1,4 +1,4 @@
-"""The connections to PostgreSQL that requests share (docs/decisions/009-pool.md)."""
+"""A pool of connections to PostgreSQL for requests (docs/decisions/009-pool.md)."""
 
 from __future__ import annotations
 
@@ -10,39 +10,35 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pg8000.dbapi
-from pg8000.dbapi import DatabaseError, InterfaceError
+from pg8000.dbapi import DatabaseError
 
 from service import deadline
-from service.database import DatabaseUnavailable, PoolExhausted, QueryTimeout, connect
+from service.database import LOST, DatabaseUnavailable, PoolExhausted, QueryTimeout, connect
 from service.settings import Address
 
-CONNECT_WITHIN = 1.0
-"""Seconds the pool gives a connection to be made."""
+CONNECT_TIMEOUT = 1.0
 MARGIN = 1.0
-"""Seconds beyond PostgreSQL's own limit that a statement has: PostgreSQL's word on it comes first, unless it hangs."""
+"""Seconds beyond the limit of PostgreSQL for a statement: PostgreSQL reports first, unless it hangs."""
 IDLE, FAILED = b"I", b"E"
-"""What PostgreSQL says of a session: in no transaction, and in one that can only be rolled back."""
+"""The transaction status of a session: none, and failed, which allows only a rollback."""
 TIMEOUTS = frozenset({"57014", "55P03"})
-"""Codes for a statement that was ended: it took too long, or waited too long for a lock."""
+"""Codes for a cancelled statement: it took too long, or waited too long for a lock."""
 UNUSABLE = ("08", "53", "57P", "25006")
-"""Codes, or how they begin, after which a connection is of no use: the server is full, going, or a replica now."""
-LOST = (InterfaceError, OSError)
-"""What pg8000 raises when a connection is of no use any more; a plain TimeoutError is among them."""
+"""Codes, or their prefixes, that make a connection useless: the server is full, stopping, or now a replica."""
 
 
 class Pool:
-    """Connections that requests take and give back.
+    """Connections that requests borrow and return.
 
-    A connection that broke meanwhile is replaced without its user noticing. No call waits longer than for a
-    connection that is given back, one that is made, and the statement; nobody waits for what another one does with
-    the network.
+    The pool replaces a broken idle connection transparently. A call waits at most for a returned connection, for a new
+    one, and for its statement; it never waits for the network traffic of another call.
 
     Args:
-        address: PostgreSQL.
-        size: connections at most; they are made when first needed.
-        statement_timeout: seconds after which PostgreSQL ends a query.
-        wait: seconds to wait for a connection that somebody else gives back.
-        down: whether the database is known to be down: then nobody waits for it.
+        address: of PostgreSQL.
+        size: maximum number of connections; they are opened on first use.
+        statement_timeout: seconds after which PostgreSQL cancels a query.
+        wait: seconds to wait for a connection that another call returns.
+        down: whether the database is known to be down: then no call waits for it.
     """
 
     def __init__(
@@ -69,35 +65,35 @@ class Pool:
 
     @property
     def in_use(self) -> int:
-        """How many connections are taken now."""
+        """Number of connections in use."""
         return self._in_use
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement that only reads, in a transaction of its own, and return its rows.
+        """Run one read-only statement in its own transaction and return its rows.
 
-        A broken connection is replaced, and the statement is sent again, once.
+        If the connection is broken, the pool sends the statement again on another one, once.
 
         Raises:
             DatabaseUnavailable: PostgreSQL is down, no connection was free in time, or the statement took too long.
-            pg8000.exceptions.DatabaseError: the statement is wrong.
+            pg8000.exceptions.DatabaseError: the statement is invalid.
         """
         with self._slot():
             cursor = self._open(sql, parameters)
             try:
                 return [tuple(row) for row in cursor.fetchall()]
             finally:
-                self._give_back(cursor)
+                self._return(cursor)
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
-        """Yield a cursor in a transaction, which is committed at the end and rolled back if that is not reached.
+        """Yield a cursor in a transaction; commit at the end, roll back after an exception.
 
-        Nothing is sent twice: a connection that breaks in the middle ends the transaction. Where it breaks in the
-        commit, whether that was done is not known.
+        Nothing is sent twice: a broken connection ends the transaction. If it breaks during the commit, the outcome is
+        unknown.
 
         Raises:
             DatabaseUnavailable: as for `query`.
-            pg8000.exceptions.DatabaseError: a statement is wrong, or one failed before and nobody was told.
+            pg8000.exceptions.DatabaseError: a statement is invalid, or an earlier one failed unnoticed.
         """
         with self._slot():
             cursor = self._open("BEGIN")
@@ -108,20 +104,20 @@ class Pool:
                 cursor.roll_back()
                 raise
             finally:
-                self._give_back(cursor)
+                self._return(cursor)
 
     def close(self) -> None:
-        """Close all connections that are not in use; those in use close when they are given back."""
+        """Close idle connections now, and those in use when they are returned."""
         self.closed = True
         self._drop_idle()
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
-        """Have the right to one connection."""
+        """Reserve one connection."""
         if self.closed:
             raise DatabaseUnavailable("the pool is closed")
         if self._down():
-            raise DatabaseUnavailable("the last look at the database failed")
+            raise DatabaseUnavailable("the last check of the database failed")
         if not self._free.acquire(timeout=self._wait):
             with self._lock:
                 self.exhausted_at = time.monotonic()
@@ -139,41 +135,41 @@ class Pool:
             self._in_use += change
 
     def _open(self, sql: str, parameters: Sequence[object] = ()) -> _Cursor:
-        """Return a cursor that has run a statement which does no harm when it is sent twice."""
-        with deadline.within(CONNECT_WITHIN + self._statement_timeout + MARGIN):
+        """Return a cursor after a statement that may safely be sent twice."""
+        with deadline.within(CONNECT_TIMEOUT + self._statement_timeout + MARGIN):
             try:
                 return self._run(sql, parameters)
             except _ConnectionLost:
                 return self._run(sql, parameters)
 
     def _run(self, sql: str, parameters: Sequence[object]) -> _Cursor:
-        cursor = _Cursor(self._idle_one() or self._new_one(), self._statement_timeout + MARGIN)
+        cursor = _Cursor(self._take_idle() or self._connect(), self._statement_timeout + MARGIN)
         try:
             cursor.execute(sql, parameters)
         except BaseException:
-            self._give_back(cursor)
+            self._return(cursor)
             raise
         return cursor
 
-    def _idle_one(self) -> Any:
-        """Return the connection that was used last and is still good, or None."""
+    def _take_idle(self) -> Any:
+        """Return the most recently used connection that still works, or None."""
         while True:
             with self._lock:
                 if not self._idle:
                     return None
-                found = self._idle.pop()
-            if _silent(found):
-                return found
-            _close(found)
+                connection = self._idle.pop()
+            if _silent(connection):
+                return connection
+            _close(connection)
 
-    def _new_one(self) -> Any:
+    def _connect(self) -> Any:
         try:
-            with deadline.within(CONNECT_WITHIN):
+            with deadline.within(CONNECT_TIMEOUT):
                 sock = deadline.dial(self._address.host, self._address.port)
                 try:
                     return connect(
                         self._address,
-                        CONNECT_WITHIN,
+                        CONNECT_TIMEOUT,
                         dbapi=True,
                         sock=sock,
                         statement_timeout=self._statement_timeout,
@@ -184,8 +180,8 @@ class Pool:
         except (OSError, pg8000.exceptions.Error) as error:
             raise DatabaseUnavailable(f"no connection to {self._address}: {error}") from error
 
-    def _give_back(self, cursor: _Cursor) -> None:
-        """Keep a connection that somebody else can begin anew with; else close it, and all that may be as it is."""
+    def _return(self, cursor: _Cursor) -> None:
+        """Keep a reusable connection. Otherwise close it and all idle ones, which may be broken for the same reason."""
         with self._lock:
             kept = cursor.reusable and not self.closed
             if kept:
@@ -202,15 +198,15 @@ class Pool:
 
 
 class _ConnectionLost(DatabaseUnavailable):
-    """The connection broke: it may be worth a try on another one."""
+    """The connection is broken; another one may work."""
 
 
 class _Cursor(pg8000.dbapi.Cursor):  # type: ignore[misc]
-    """A cursor whose statements end in time, and whose errors say what a request has to know.
+    """A cursor with a time limit for statements, and with errors for requests.
 
     Args:
         session: a connection in autocommit mode.
-        limit: seconds for a statement, on the wall clock.
+        limit: seconds for one statement.
     """
 
     def __init__(self, session: Any, limit: float) -> None:
@@ -221,48 +217,48 @@ class _Cursor(pg8000.dbapi.Cursor):  # type: ignore[misc]
 
     @property
     def reusable(self) -> bool:
-        """Whether the connection has nothing unread, and no transaction."""
+        """Whether the connection has no unread answer and no open transaction."""
         return self._in_step and self.session._transaction_status == IDLE
 
     def execute(self, operation: str, args: Sequence[object] = (), stream: Any = None) -> Any:
         """See pg8000.
 
         Raises:
-            DatabaseUnavailable: the connection is of no use any more, or the statement was ended.
-            pg8000.exceptions.DatabaseError: the statement is wrong.
+            DatabaseUnavailable: the connection is broken, or the statement was cancelled.
+            pg8000.exceptions.DatabaseError: the statement is invalid.
         """
-        # Also for what is raised into the thread in the middle: then an answer is left unread.
+        # An exception raised into the thread, too, leaves an answer unread.
         self._in_step = False
         try:
             with deadline.within(self._limit):
-                found = super().execute(operation, args, stream)
+                result = super().execute(operation, args, stream)
         except DatabaseError as error:
             self._in_step = not _code(error).startswith(UNUSABLE) or _code(error) in TIMEOUTS
-            if told := _told(error):
-                raise told from error
+            if unavailable := _unavailable(error):
+                raise unavailable from error
             raise
         except LOST as error:
             if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
                 raise DatabaseUnavailable(f"no answer within {self._limit:g} s") from error
             raise _ConnectionLost(str(error)) from error
         self._in_step = True
-        return found
+        return result
 
     def commit(self) -> None:
-        """Commit; PostgreSQL would answer this with a silent rollback when a statement has failed."""
+        """Commit; raise if a statement failed, because PostgreSQL would silently roll back."""
         if self.session._transaction_status == FAILED:
             raise DatabaseError({"C": "25P02", "M": "a statement of the transaction failed"})
         self.execute("COMMIT")
 
     def roll_back(self) -> None:
-        """Roll back, if the connection can still be told to."""
+        """Roll back if the connection still works."""
         if self._in_step:
             with suppress(Exception):
                 self.execute("ROLLBACK")
 
 
 def _silent(connection: Any) -> bool:
-    """Return whether the server has said nothing on a connection that nobody uses; what it would say is good-bye."""
+    """Return whether an idle connection has no input; input means that the server closes it."""
     poll = select.poll()
     poll.register(connection._usock, select.POLLIN)
     return not poll.poll(0)
@@ -278,8 +274,8 @@ def _code(error: Exception) -> str:
     return str(details.get("C", ""))
 
 
-def _told(error: Exception) -> DatabaseUnavailable | None:
-    """Return what a request has to know in place of PostgreSQL's answer; nothing when the statement is wrong."""
+def _unavailable(error: Exception) -> DatabaseUnavailable | None:
+    """Return the error for a request instead of PostgreSQL's; None if the statement is invalid."""
     if _code(error) in TIMEOUTS:
         return QueryTimeout(str(error.args[0].get("M")))
     if _code(error).startswith(UNUSABLE):

@@ -1,4 +1,4 @@
-"""Clients of the Redis-protocol server, with limits that fit a server that may be gone."""
+"""Clients of the Redis-protocol server, with timeouts for a server that may be down."""
 
 from __future__ import annotations
 
@@ -14,17 +14,14 @@ from service import deadline
 from service.database import tls_context
 from service.settings import Address
 
-LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
-"""What a client raises when the server cannot be reached or does not answer."""
-
 
 def client(address: Address, *, timeout: float, connections: int = 8) -> redis.Redis:
-    """Return a client; it connects with its first command.
+    """Return a client, which connects with its first command.
 
     Args:
-        address: where, and as whom.
-        timeout: seconds that connecting, and each read, may take.
-        connections: at once, at most; one more raises `redis.MaxConnectionsError`.
+        address: server and account.
+        timeout: seconds for connecting, and for each read.
+        connections: maximum number; one more raises `redis.MaxConnectionsError`.
     """
     tls: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_ca_certs": address.ca or None} if address.tls else {}
     pool = redis.ConnectionPool(
@@ -36,7 +33,7 @@ def client(address: Address, *, timeout: float, connections: int = 8) -> redis.R
         db=int(address.name or 0),
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),  # redis-py 8 would try eleven times
+        retry=Retry(NoBackoff(), 0),  # redis-py 8 retries ten times by default
         max_connections=connections,
         **tls,
     )
@@ -44,14 +41,14 @@ def client(address: Address, *, timeout: float, connections: int = 8) -> redis.R
 
 
 class _Connection(redis.Connection):
-    """A connection that keeps to the deadline of the thread that uses it."""
+    """A connection with the deadline of the thread that uses it."""
 
     def _connect(self) -> deadline.Socket:
         return _dial(self)
 
 
 class _TlsConnection(redis.SSLConnection):
-    """The same with TLS, and with the one context: redis-py makes one for each connection, in 28 ms of CPU."""
+    """The same with TLS and a shared context: redis-py creates one per connection, in 28 ms of CPU."""
 
     def _connect(self) -> ssl.SSLSocket:
         sock = _dial(self)

@@ -1,4 +1,4 @@
-"""What is wrong with Redis, in one word, from what a client raised."""
+"""The reason for a failure of Redis, as a code for programs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,24 @@ REASONS: dict[type[Exception], str] = {
     TimeoutError: "timeout",
     OSError: "unreachable",
 }
-"""Words for what Redis may answer; the first class that fits."""
-TAKES_NO_WRITES = frozenset({"read_only", "out_of_memory", "cannot_persist"})
-"""Reasons with which Redis still gives what it has, so that it is asked on."""
-STARTS = {"NOAUTH": "authentication", "NOPERM": "permission", "OOM": "out_of_memory", "MISCONF": "cannot_persist"}
-"""What redis-py has no class for in a pipeline, by how the server's answer begins."""
+"""Codes by exception; the first class that matches counts."""
+REFUSES_WRITES = frozenset({"read_only", "out_of_memory", "cannot_persist"})
+"""Reasons that leave Redis readable, so that it is still asked."""
+UNAVAILABLE = frozenset({"timeout", "unreachable", "other"})
+"""Reasons that come from the connection, not from an answer of Redis that has a code."""
+PREFIXES = {
+    "NOAUTH": "authentication",
+    "NOPERM": "permission",
+    "OOM": "out_of_memory",
+    "MISCONF": "cannot_persist",
+    "MASTERDOWN": "primary_down",
+}
+"""Codes by the start of the answer, for errors that redis-py has no class for in a pipeline."""
 
 
 def reason_of(error: Exception) -> str:
-    """Return the word for an error; other for one that nobody expects."""
-    for start, word in STARTS.items():
-        if str(error).startswith(start):
-            return word
-    return next((word for kind, word in REASONS.items() if isinstance(error, kind)), "other")
+    """Return the code of an error; "other" for an unexpected one."""
+    for prefix, code in PREFIXES.items():
+        if str(error).startswith(prefix):
+            return code
+    return next((code for kind, code in REASONS.items() if isinstance(error, kind)), "other")

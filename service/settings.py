@@ -1,4 +1,4 @@
-"""What the service needs to know, read once from the environment."""
+"""The settings of the service, read once from the environment."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ DATABASE_PARTS: dict[str, tuple[str, Callable[[str], str]]] = {
 
 
 class SettingsError(ValueError):
-    """Variables that are missing or wrong; its text names every one of them."""
+    """Variables are missing or invalid; the message names all of them."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a dependency is, and how to log in.
+    """The address of a dependency, with credentials.
 
     Args:
         host: name or address.
         port: TCP port.
         user: account; empty for none.
         password: never printed.
-        name: database name or number.
-        tls: whether to encrypt, and to verify the server's certificate.
+        name: name or number of the database.
+        tls: whether to encrypt and to verify the certificate of the server.
         ca: path of a PEM bundle to verify it with; empty for the system's.
     """
 
@@ -52,39 +52,39 @@ class Settings:
     """The settings of one process.
 
     Args:
-        host: address to listen at.
-        port: port to listen at.
+        host: address to listen on.
+        port: port to listen on.
         database: PostgreSQL, as the role that answers requests.
-        owner: the same as the role that owns it, which migrates; None: that is `database` as well.
+        owner: PostgreSQL, as the role that owns the database and migrates it; None: the same as `database`.
         cache: the Redis-protocol server.
         environment: development, staging, production, ...
         log_level: debug, info, warning or error.
-        probe_interval: seconds between two probes of a component.
-        probe_deadline: seconds after which a probe has failed, however it hangs.
-        health_rise: probes in a row that must pass until a failed component passes again.
-        health_fall: probes in a row that must fail until a component fails.
-        start_grace: seconds after the start for which a component that has not been usable yet counts as starting.
+        probe_interval: seconds between probes of a component.
+        probe_deadline: seconds after which a probe has failed, even if it hangs.
+        health_rise: passing probes in a row that make a failed component pass.
+        health_fall: failing probes in a row that make a component fail.
+        start_grace: seconds after the start for which a component that has never been usable counts as starting.
         database_wait: seconds to wait for the database at start.
-        pool_size: connections to the database, the probe's and the sampler's not counted.
-        statement_timeout: seconds after which PostgreSQL ends a query.
-        threads: requests at once that are not answered from memory.
-        grace: seconds between SIGTERM and the end of accepting, so that load balancers notice; none in development.
-        stop_within: seconds between SIGTERM and the exit, at most; below the container's stop timeout.
-        sample_interval: seconds between two samples of each component for the history.
-        incident_samples: samples in a row that open an incident, and that close it; None: as many as take 30 s.
-        retention_days: days for which incidents and hourly figures are kept.
-        retention_minutes_days: days for which figures of single minutes are kept.
-        cache_ttl: seconds for which an answer from the database may be given again.
-        health_targets: further components: name and URL.
-        details_token: who sends it reads addresses and errors; empty: nobody does.
-        notes_token: who sends it writes notes on incidents; empty: nobody does.
-        allowed_hosts: names a request may be for, beside those of service/http/hosts.py.
+        pool_size: connections to the database, in addition to those of the probe and the recorder.
+        statement_timeout: seconds after which PostgreSQL cancels a query.
+        threads: number of concurrent requests that memory cannot answer.
+        grace: seconds of accepting requests after SIGTERM, so that load balancers notice; none in development.
+        stop_within: maximum seconds from SIGTERM to the exit; below the stop timeout of the container.
+        sample_interval: seconds between samples of each component for the history.
+        incident_samples: samples in a row that open or close an incident; None: those of 30 s.
+        retention_days: days for which incidents and hourly statistics are kept.
+        retention_minutes_days: days for which statistics of single minutes are kept.
+        cache_ttl: seconds for which an answer from the database is reused.
+        health_targets: additional components: name and URL.
+        details_token: grants access to addresses and error texts; empty: nobody has it.
+        notes_token: grants the right to write notes on incidents; empty: nobody has it.
+        allowed_hosts: host names a request may use, in addition to those of service/http/access.py.
         cors_origins: origins whose pages may read the answers.
-        metrics_emf: whether metrics are also written to the log in CloudWatch's format.
-        stack: the name of the stack this process belongs to.
-        engine: what runs it: compose, embedded, ecs; empty where nobody says.
-        commit: what the image was built from.
-        built_at: when, as ISO 8601.
+        metrics_emf: whether to write metrics to the log in the format of CloudWatch.
+        stack: name of the stack of this process.
+        engine: runs the process: compose, embedded, ecs; empty if unknown.
+        commit: source of the image.
+        built_at: build time of the image as ISO 8601.
     """
 
     host: str
@@ -126,7 +126,7 @@ class Settings:
         """Read the settings.
 
         Raises:
-            SettingsError: naming every variable that is missing or wrong.
+            SettingsError: variables are missing or invalid; the message names all of them.
         """
         reader = _Reader(os.environ if environment is None else environment)
         development = reader.get("ENVIRONMENT", str, "development") == "development"
@@ -142,12 +142,12 @@ class Settings:
             probe_deadline=reader.get("PROBE_DEADLINE", values.seconds, 1.0),
             health_rise=reader.get("HEALTH_RISE", values.count, 2),
             health_fall=reader.get("HEALTH_FALL", values.count, 2),
-            start_grace=reader.get("START_GRACE", values.seconds_or_none, 60.0),
+            start_grace=reader.get("START_GRACE", values.seconds_or_zero, 60.0),
             database_wait=reader.get("DATABASE_WAIT", values.seconds, 60.0),
             pool_size=reader.get("POOL_SIZE", values.count, 5),
             statement_timeout=reader.get("STATEMENT_TIMEOUT", values.seconds, 5.0),
             threads=reader.get("THREADS", values.count, 8),
-            grace=reader.get("SHUTDOWN_GRACE", values.seconds_or_none, 0.0 if development else 2.0),
+            grace=reader.get("SHUTDOWN_GRACE", values.seconds_or_zero, 0.0 if development else 2.0),
             stop_within=reader.get("SHUTDOWN_WITHIN", values.seconds, 14.0),
             sample_interval=reader.get("SAMPLE_INTERVAL", values.half_a_minute, 10.0),
             incident_samples=reader.get("INCIDENT_SAMPLES", values.count, 0) or None,
@@ -165,39 +165,39 @@ class Settings:
             commit=reader.get("COMMIT", str, "unknown"),
             built_at=reader.get("BUILT_AT", str, "unknown"),
         )
-        if reader.wrong:
-            raise SettingsError("the service cannot start:\n" + "\n".join(f"  {line}" for line in reader.wrong))
+        if reader.errors:
+            raise SettingsError("the service cannot start:\n" + "\n".join(f"  {line}" for line in reader.errors))
         return settings
 
 
 class _Reader:
-    """Reads variables and collects what is wrong, so that one start shows all of it."""
+    """Reads variables and collects all errors, so that one start shows all of them."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
-        self.wrong: list[str] = []
+        self.errors: list[str] = []
 
     def get(self, name: str, parse: Callable[[str], Any], default: Any = None) -> Any:
         value = self.environment.get(name, "")
         if not value:
             if default is None:
-                self.wrong.append(f"{name} is missing")
+                self.errors.append(f"{name} is missing")
             return default
         try:
             return parse(value)
         except ValueError as error:
-            self.wrong.append(f"{name} must be {error}")
+            self.errors.append(f"{name} must be {error}")
             return default
 
 
 def _database(reader: _Reader) -> Address:
-    """Return PostgreSQL's address, of DATABASE_URL or, where that is not given, of its parts."""
+    """Return the address of PostgreSQL, from DATABASE_URL or else from its parts."""
     password = reader.environment.get("DATABASE_PASSWORD") or reader.environment.get("DB_PASSWORD", "")
     given = {name: reader.environment[name] for name in DATABASE_PARTS if reader.environment.get(name)}
     if given and not reader.environment.get("DATABASE_URL"):
-        found = {part: reader.get(name, parse) or "" for name, (part, parse) in DATABASE_PARTS.items()}
+        parts = {part: reader.get(name, parse) or "" for name, (part, parse) in DATABASE_PARTS.items()}
         return Address(
-            **found,
+            **parts,
             port=reader.get("DB_PORT", values.port, 5432),
             password=password,
             tls=reader.get("DB_SSLMODE", values.tls_mode, False),
@@ -207,7 +207,7 @@ def _database(reader: _Reader) -> Address:
 
 
 def _owner(reader: _Reader) -> Address | None:
-    """Return the database as its owner connects to it, where that is another role than the one that serves."""
+    """Return the address of the database for its owner, if that is another role than the one that serves."""
     if not reader.environment.get("MIGRATION_DATABASE_URL"):
         return None
     return _postgres(reader, "MIGRATION_DATABASE_URL", reader.environment.get("MIGRATION_DATABASE_PASSWORD", ""))
@@ -217,7 +217,7 @@ def _postgres(reader: _Reader, variable: str, password: str) -> Address:
     address, options = _address(reader, variable, {"postgresql": 5432, "postgres": 5432}, password)
     read = _Reader(options)
     tls, ca = read.get("sslmode", values.tls_mode, False), read.get("sslrootcert", values.file, "")
-    _no_others(reader, variable, read, "sslmode", "sslrootcert")
+    _reject_unknown(reader, variable, read, "sslmode", "sslrootcert")
     return Address(**address, tls=tls, ca=ca)
 
 
@@ -226,24 +226,24 @@ def _cache(reader: _Reader) -> Address:
     address, options = _address(reader, "REDIS_URL", {"redis": 6379, "rediss": 6379}, password)
     read = _Reader(options)
     ca = read.get("ssl_ca_certs", values.file, "")
-    _no_others(reader, "REDIS_URL", read, "ssl_ca_certs")
+    _reject_unknown(reader, "REDIS_URL", read, "ssl_ca_certs")
     name = address["name"] or "0"
     if not (name.isascii() and name.isdigit()):
-        reader.wrong.append(f"REDIS_URL must end in the number of a database, but it ends in {name!r}")
+        reader.errors.append(f"REDIS_URL must end in the number of a database, but it ends in {name!r}")
     return Address(**address, tls=reader.environment.get("REDIS_URL", "").startswith("rediss:"), ca=ca)
 
 
-def _no_others(reader: _Reader, variable: str, options: _Reader, *names: str) -> None:
-    """Have the reader say what is wrong with a URL's options: an unknown one may be the one that was to protect."""
+def _reject_unknown(reader: _Reader, variable: str, options: _Reader, *names: str) -> None:
+    """Report invalid options of a URL, and unknown ones: a misspelled option might be one that protects."""
     unknown = sorted(set(options.environment) - set(names))
-    wrong = [f"it may have {' and '.join(names)}, but it has {name!r}" for name in unknown]
-    reader.wrong += [f"{variable}: {text}" for text in [*options.wrong, *wrong]]
+    errors = [f"it may have {' and '.join(names)}, but it has {name!r}" for name in unknown]
+    reader.errors += [f"{variable}: {text}" for text in [*options.errors, *errors]]
 
 
 def _address(
     reader: _Reader, variable: str, schemes: Mapping[str, int], password: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the parts of a URL, and its options; a password of its own needs no escaping, whatever it has."""
+    """Return the parts of a URL and its options; a separate password needs no escaping."""
     parts = reader.get(variable, lambda value: values.url(value, schemes))
     if parts is None:
         return {"host": "", "port": 0, "user": "", "password": "", "name": ""}, {}

@@ -1,92 +1,116 @@
-"""The state now as a piece of HTML, for a page to include: what readers see before, or without, any script.
+"""The words of the page, and the current state as HTML that a page includes: readers see it before any script runs.
 
-`web/now.js` draws the same from the JSON of `/api/status`, with the same words.
+This module is the only source of these words. The script of the page gets them in the `display` of /api/status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-STATES = {"pass": "Operational", "warn": "Degraded", "fail": "Disrupted", "unknown": "Unknown"}
+STATES = {"pass": "Operational", "warn": "Degraded", "fail": "Disrupted", "unknown": "Unknown", "no_data": "No data"}
 NAMES = {"db": "Database", "cache": "Cache", "web": "Web server"}
 WORST_FIRST = ("fail", "unknown", "warn", "pass")
 UNUSABLE = ("fail", "unknown")
-NAMED = 3
-"""Components in trouble that are named in the sentence; of more, it tells the number."""
+MAX_NAMED = 3
+"""Failing components that the summary names; of more, it gives the number."""
 
 PAGE = """<p class="quiet">{about}</p>
 <h1 class="{state}"><span class="shape"></span><span class="was">Unknown: no answer from the API. Last known: \
-</span>{sentence}</h1>
+</span>{summary}</h1>
 {lede}<p class="quiet">As of {time}</p>
 <ul class="components">
 {rows}
 </ul>
 """
 ROW = """<li class="{state}"><b>{name}</b>\
-<span class="state"><span class="shape"></span><span class="was">Unknown, was </span>{word}</span>\
+<span class="state"><span class="shape"></span><span class="was">Unknown, was </span>{text}</span>\
 <span class="quiet since">since {since}</span><span class="quiet latency">{latency}</span></li>"""
 
+Components = Sequence[Mapping[str, Any]]
 
-def snapshot(present: Mapping[str, Any], now: float) -> bytes:
-    """Return the state now as HTML. With the class `last` around it, it says that it is the last known state.
+
+def display(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the words in which a page shows a state, ready for JSON.
 
     Args:
-        present: of `HistoryApi.present`.
+        status: as `CurrentStatus.document` returns it; its phase and components suffice.
+    """
+    components = sorted(status["components"], key=lambda each: WORST_FIRST.index(each["status"]))
+    troubled = [each for each in components if each["status"] != "pass"]
+    phase = "" if status["phase"] == "ready" else f"The service is {status['phase']}"
+    state = components[0]["status"] if components else "unknown"
+    headlines = [{"name": each["name"], "text": _headline(each)} for each in troubled[: MAX_NAMED + 1]]
+    return {
+        "state": "warn" if state == "pass" and phase else state,
+        "summary": _summary(headlines, len(troubled), len(components), phase),
+        "headlines": headlines if len(troubled) <= MAX_NAMED else [],
+        "consequence": _consequence(status["components"], phase),
+        "states": STATES,
+        "names": NAMES,
+    }
+
+
+def snapshot(status: Mapping[str, Any], now: float) -> bytes:
+    """Return the current state as HTML. Inside an element of class `last` it reads as the last known state.
+
+    Args:
+        status: as `CurrentStatus.document` returns it.
         now: in seconds since the epoch.
     """
-    components = sorted(present["components"], key=lambda each: WORST_FIRST.index(each["status"]))
-    troubled = [each for each in components if each["status"] != "pass"]
-    phase = "" if present["phase"] == "ready" else f"The service is {present['phase']}"
-    state = components[0]["status"] if components else "unknown"
-    about = (present["stack"], present["environment"], present["engine"], f"version {present['version']}")
+    words = display(status)
+    about = (status["stack"], status["environment"], status["engine"], f"version {status['version']}")
+    consequence = words["consequence"]
     return PAGE.format(
         about=escape(" · ".join(each for each in about if each)),
-        state="warn" if state == "pass" and phase else state,
-        sentence=escape(_sentence(troubled, len(components), phase)),
-        lede=f'<p class="lede">{escape(lede)}</p>\n' if (lede := _consequence(components, phase)) else "",
+        state=words["state"],
+        summary=escape(words["summary"]),
+        lede=f'<p class="lede">{escape(consequence)}</p>\n' if consequence else "",
         time=_time(now, "%H:%M:%S"),
-        rows="\n".join(map(_row, present["components"])),
+        rows="\n".join(map(_row, status["components"])),
     ).encode()
 
 
-def _sentence(troubled: list[Mapping[str, Any]], total: int, phase: str) -> str:
+def _summary(headlines: Sequence[Mapping[str, str]], troubled: int, total: int, phase: str) -> str:
     if total == 0:
-        return "Unknown: there are no components"
-    if len(troubled) > NAMED:
-        return f"{len(troubled)} of {total} components are not operational"
-    words = [f"{_name(each)} {STATES[each['status']].lower()}" for each in troubled]
-    return ", ".join(words) or phase or "All systems operational"
+        return "Unknown: no components are configured"
+    if troubled > MAX_NAMED:
+        return f"{troubled} of {total} components are not operational"
+    return ", ".join(each["text"] for each in headlines) or phase or "All systems operational"
 
 
-def _consequence(components: list[Mapping[str, Any]], phase: str) -> str:
-    """Return what the trouble means; nothing when there is none, or only something degraded."""
+def _consequence(components: Components, phase: str) -> str:
+    """Return what unusable components mean for the service; nothing if all of them are usable."""
     if all(each["status"] == "pass" for each in components):
         return ""
     if phase:
         return f"{phase}."
-    bad = [each for each in components if each["status"] in UNUSABLE]
-    if not bad:
+    unusable = [each for each in components if each["status"] in UNUSABLE]
+    if not unusable:
         return ""
-    does = "cannot do its work" if any(each["critical"] for each in bad) else "works on"
-    well = ", ".join(_name(each) for each in components if each["status"] == "pass")
-    rest = f" Still operational: {well}." if well else ""
-    return f"The service {does} without {'them' if len(bad) > 1 else 'it'}.{rest}"
+    effect = "cannot operate" if any(each["critical"] for each in unusable) else "continues to operate"
+    working = ", ".join(_name(each) for each in components if each["status"] == "pass")
+    rest = f" Still operational: {working}." if working else ""
+    return f"The service {effect} without {'them' if len(unusable) > 1 else 'it'}.{rest}"
 
 
 def _row(component: Mapping[str, Any]) -> str:
     status, output = component["status"], component.get("output", "")
     latency = None if status == "fail" else component.get("observedValue")
-    why = f": {output.replace('_', ' ')}" if output and status != "pass" else ""
+    reason = f": {output.replace('_', ' ')}" if output and status != "pass" else ""
     return ROW.format(
         state=status,
         name=escape(_name(component)),
-        word=escape(STATES[status] + why),
+        text=escape(STATES[status] + reason),
         since=_time(datetime.fromisoformat(component["since"]).timestamp(), "%H:%M"),
         latency="" if latency is None else f"{latency:,.1f}".removesuffix(".0") + " ms",
     )
+
+
+def _headline(component: Mapping[str, Any]) -> str:
+    return f"{_name(component)} {STATES[component['status']].lower()}"
 
 
 def _name(component: Mapping[str, Any]) -> str:

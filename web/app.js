@@ -1,34 +1,34 @@
-// What is asked when.
+// What is requested when.
 
-import * as now from "./now.js";
-import * as past from "./history.js";
+import * as status from "./status.js";
+import * as history from "./history.js";
 import { poll } from "./poll.js";
 
-// What hangs fails at its second look: within 7.1 s (PROBE_INTERVAL, two deadlines, a pause).
-const TICK = 1_500;
-const TICK_NEAR_NEWS = 500;
+// A hanging dependency fails at its second check: within 7.1 s (PROBE_INTERVAL, two deadlines, a pause).
+const INTERVAL = 1_500;
+const INTERVAL_BEFORE_CHANGE = 500;
 
-const asked = poll(past.questions);
-const state = poll({
+const historyPoll = poll(history.requests);
+const statusPoll = poll({
   path: () => "/api/status",
-  pause: () => (now.isSettled() ? TICK : TICK_NEAR_NEWS),
+  pause: () => (status.isStable() ? INTERVAL : INTERVAL_BEFORE_CHANGE),
   answered(body) {
-    now.hear(body);
-    if (body) past.follow(body, asked);
+    status.update(body);
+    if (body) history.follow(body, historyPoll);
     show();
   },
   failed() {
-    now.hearNothing();
+    status.markFailed();
     show();
   },
 });
 
 function show() {
-  now.show(state.next - performance.now());
-  past.tellAge();
+  status.show(statusPoll.next - performance.now());
+  history.showAge();
 }
 
 document.addEventListener("visibilitychange", show);
 setInterval(show, 1_000);
-past.open(asked);
-state.ask();
+history.open(historyPoll);
+statusPoll.ask();

@@ -1,34 +1,35 @@
-// The past of a component: a bar, its latencies, a table.
+// The history of a component: a bar, its latencies, a table.
 
-import { STATES, count, h, latency, moment, time } from "./write.js";
+import { count, h, latency, moment, time } from "./format.js";
+import { stateText } from "./status.js";
 
 const HEAD = ["From", "State", "Samples", "Failed", "p50", "p95"];
 
-// As long as its time was, as high as it was bad.
+// Its width shows the duration, its height the severity.
 function segment({ start, end, state, samples, failed }, now) {
   const [from, to] = [Date.parse(start), Date.parse(end)];
   const results = samples ? `, ${failed} of ${count(samples, "sample")} failed` : "";
-  const label = `${moment(start)} to ${moment(end)}: ${STATES[state].toLowerCase()}${results}`;
-  const made = h("span", { role: "img", class: state, tabindex: -1, "aria-label": label });
-  made.style.flexGrow = (Math.min(to, Date.parse(now)) - from) / (to - from);
-  return made;
+  const label = `${moment(start)} to ${moment(end)}: ${stateText(state).toLowerCase()}${results}`;
+  const element = h("span", { role: "img", class: state, tabindex: -1, "aria-label": label });
+  element.style.flexGrow = (Math.min(to, Date.parse(now)) - from) / (to - from);
+  return element;
 }
 
-// The arrow keys walk along it; what a segment has to say stands in the place of the axis.
+// The arrow keys move along the bar; the text of a segment replaces the axis.
 export function bar(name, { start, now, buckets }) {
   const segments = buckets.map((bucket) => segment(bucket, now));
   const ends = [time(start, moment(start)), h("span", null, "now")];
   const axis = h("p", { class: "quiet axis" }, ends);
   const group = h("div", { class: "bar", role: "group", "aria-label": `${name} over time` }, segments);
-  const say = (one) => axis.replaceChildren(...(one ? [one.ariaLabel] : ends));
+  const describe = (one) => axis.replaceChildren(...(one ? [one.ariaLabel] : ends));
   segments.at(-1)?.setAttribute("tabindex", 0);
 
-  group.onpointerover = ({ target }) => say(target.closest("[role=img]"));
-  group.onpointerleave = () => say(null);
-  group.addEventListener("focusout", () => say(null));
+  group.onpointerover = ({ target }) => describe(target.closest("[role=img]"));
+  group.onpointerleave = () => describe(null);
+  group.addEventListener("focusout", () => describe(null));
   group.addEventListener("focusin", ({ target }) => {
     for (const one of segments) one.tabIndex = one === target ? 0 : -1;
-    say(target);
+    describe(target);
   });
   group.onkeydown = (event) => {
     const at = segments.indexOf(event.target);
@@ -58,11 +59,11 @@ export function chart(name, { buckets, p50_ms, p95_ms }) {
 
 const row = ({ start, state, samples, failed, p50_ms, p95_ms }) => h("tr", null,
   h("th", { scope: "row" }, time(start, moment(start))),
-  [STATES[state], samples, failed, latency(p50_ms), latency(p95_ms)].map((cell) => h("td", null, cell)));
+  [stateText(state), samples, failed, latency(p50_ms), latency(p95_ms)].map((cell) => h("td", null, cell)));
 
-// Made when it is opened.
+// Created when it is opened.
 export function table(name, { buckets }) {
-  const title = `Figures of ${name}`;
+  const title = `Statistics for ${name}`;
   const details = h("details", { class: "quiet" }, h("summary", null, title));
   details.ontoggle = () => {
     if (details.children[1]) return;

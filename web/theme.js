@@ -1,4 +1,4 @@
-// Light or dark, as the button was left. No module, so that nothing flashes.
+// Light or dark, as last chosen. Not a module: it must run before the first paint.
 
 const root = document.documentElement;
 if (localStorage.theme) root.dataset.theme = localStorage.theme;
@@ -7,7 +7,7 @@ addEventListener("DOMContentLoaded", () => {
   const button = document.getElementById("theme");
   button.hidden = false;
   button.onclick = () => {
-    const is = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    root.dataset.theme = localStorage.theme = is === "dark" ? "light" : "dark";
+    const current = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    root.dataset.theme = localStorage.theme = current === "dark" ? "light" : "dark";
   };
 });

@@ -1,1 +1,1 @@
-"""Health of the components: looked at in the background, so that a request reads and never waits."""
+"""Health of the components: background threads check them, so that a request only reads the result."""

@@ -1,33 +1,32 @@
-"""Something the service depends on, with a thread that looks at it again and again."""
+"""A dependency of the service, with a thread that checks it periodically."""
 
 from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
 
 from service.health import state as states
-from service.health.state import FAIL, PASS, UNKNOWN, WARN, Result, State
+from service.health.state import FAIL, PASS, UNKNOWN, WARN, Result, State, iso
 
 log = structlog.get_logger()
 
 FIRST_RETRY, LAST_RETRY = 0.1, 1.0
-"""Seconds until the next look at a component that does not pass, so that its return is seen soon."""
+"""Seconds until the next check of a component that does not pass, so that a recovery is noticed soon."""
 START_RETRY = 0.2
-"""Seconds between two checks of a component that may still be starting: `./inv up` waits for its first success."""
+"""Seconds between checks of a component that may still be starting: `./inv up` waits for its first success."""
 RESTART_GRACE = 15.0
-"""Seconds of the start-up grace, at most, for a component that worked just before this process started."""
+"""Maximum start-up grace in seconds for a component that worked just before this process started."""
 
 
 class ProbeError(Exception):
-    """A component cannot be used.
+    """The component is unusable.
 
     Args:
-        code: a word for the reason that programs may rely on.
-        detail: the reason in full, for those who may read it.
+        code: the reason, for programs.
+        detail: the full reason, for holders of the token.
     """
 
     def __init__(self, code: str, detail: str = "") -> None:
@@ -36,30 +35,30 @@ class ProbeError(Exception):
 
 
 class Probe(Protocol):
-    """Looks at a component once, on a connection of its own."""
+    """Checks a component once, on a separate connection."""
 
     address: str
 
-    def look(self) -> str:
-        """Return "" when the component can be used, a word when it can with a reservation; raise when it cannot."""
+    def check(self) -> str:
+        """Return "" if the component is usable, a warning code if it is degraded; raise if it is unusable."""
 
     def abort(self) -> None:
-        """End a look that takes too long; called from another thread, must not wait."""
+        """Abort a check that takes too long; called from another thread, must not wait."""
 
 
 class Component:
-    """What is known of a component.
+    """A component and its current state.
 
     Args:
-        name: as it stands in paths and answers, such as db.
+        name: as in paths and answers, such as db.
         kind: datastore or component, as in draft-inadarei-api-health-check.
-        probe: looks at it once.
-        interval: seconds between two looks.
-        deadline: seconds on the wall clock after which a look has failed, whatever it is doing.
+        probe: checks it once.
+        interval: seconds between checks.
+        deadline: seconds after which a check has failed, whatever it is doing.
         rise: see `state.advance`.
         fall: likewise.
-        grace: seconds after this component was created for which a failure means that it is still starting.
-        critical: whether the service is of no use without it.
+        grace: seconds after its creation for which a failure means that the component is still starting.
+        critical: whether the service needs it.
     """
 
     def __init__(
@@ -86,28 +85,28 @@ class Component:
         self._stale_after = 3 * (interval + deadline)
         self._state = State(UNKNOWN, time.time())
         self._lock = threading.Lock()
-        self._look_number = 0
+        self._check_number = 0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look_forever, name=f"probe-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._check_forever, name=f"probe-{name}", daemon=True)
 
     @property
     def state(self) -> State:
-        """What is held true, and the last result."""
+        """The current state, with the last result."""
         return self._state
 
     @property
     def status(self) -> str:
-        """Pass, warn, fail, or unknown: nobody has looked, or not for long."""
+        """Pass, warn, fail, or unknown: never checked, or not for a long time."""
         return states.status_now(self._state, time.monotonic(), self._stale_after)
 
     @property
     def down(self) -> bool:
-        """Whether trying it is of no use: it fails, or has not been usable yet."""
+        """Whether using it is pointless: it fails, or has never been usable."""
         return self.status == FAIL or (self._state.status == UNKNOWN and self._state.failures > 0)
 
     @property
     def since(self) -> float:
-        """Since when it has its status, in seconds since the epoch; what is unknown is so since the last look."""
+        """The start of its status in seconds since the epoch; a stale component is unknown since its last check."""
         state = self._state
         if state.last is None or self.status == state.status:
             return state.since
@@ -115,14 +114,14 @@ class Component:
 
     @property
     def age(self) -> float | None:
-        """Seconds since the last look ended; None when there was none."""
+        """Seconds since the end of the last check; None before the first."""
         last = self._state.last
         return time.monotonic() - last.clock if last else None
 
     def remember(self, status: str) -> None:
-        """Shorten the start-up grace by what was known of the component just before this process started.
+        """Shorten the start-up grace according to the status just before this process started.
 
-        What was in trouble then is not starting, and what passed then has little time to come back.
+        A component that failed then is not starting now, and one that passed needs little time to return.
 
         Args:
             status: pass, warn or fail.
@@ -130,19 +129,19 @@ class Component:
         self._grace = min(self._grace, RESTART_GRACE if status == PASS else 0.0)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start checking."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking; a look that is under way is ended, not waited for."""
+        """Stop checking, and abort the current check."""
         self._stopping.set()
         self._probe.abort()
 
-    def look(self) -> None:
-        """Look once and keep the result. A probe that raises anything, hangs, or returns nonsense has failed."""
+    def check(self) -> None:
+        """Check once and record the result. A probe that raises, hangs, or returns nonsense has failed."""
         with self._lock:
-            self._look_number += 1
-            number = self._look_number
+            self._check_number += 1
+            number = self._check_number
         began = time.monotonic()
         guard = threading.Timer(self._deadline, self._expire, (number, began))
         guard.daemon = True
@@ -152,12 +151,12 @@ class Component:
             status, code, detail = self._outcome()
         finally:
             guard.cancel()
-        self._keep(number, _result(status, began, code, detail))
+        self._record(number, _result(status, began, code, detail))
 
     def to_dict(self, *, details: bool = False) -> dict[str, Any]:
-        """Return the component as it stands in a health answer; with addresses and errors if `details`."""
+        """Return the component as in a health answer; with addresses and error texts if `details`."""
         state, status, age = self._state, self.status, self.age
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "componentId": self.name,
             "componentType": self.kind,
             "status": status,
@@ -165,26 +164,26 @@ class Component:
             "consecutiveFailures": state.failures,
         }
         if state.last_ok is not None:
-            found["lastOk"] = iso(state.last_ok)
+            document["lastOk"] = iso(state.last_ok)
         if state.last is None:
-            return found | {"output": "not_probed"}
-        found |= {
+            return document | {"output": "not_probed"}
+        document |= {
             "time": iso(state.last.at),
             "age": round(age or 0.0, 1),
             "observedValue": state.last.latency_ms,
             "observedUnit": "ms",
         }
         if status != PASS or state.last.status != PASS:
-            found["output"] = "stale" if status != state.status else state.last.code or "recovering"
+            document["output"] = "stale" if status != state.status else state.last.code or "recovering"
         if details:
-            found["address"] = self._probe.address
+            document["address"] = self._probe.address
             if state.last.detail:
-                found["detail"] = state.last.detail
-        return found
+                document["detail"] = state.last.detail
+        return document
 
     def _outcome(self) -> tuple[str, str, str]:
         try:
-            said = self._probe.look()
+            warning = self._probe.check()
         except ProbeError as error:
             return FAIL, error.code, str(error)
         except TimeoutError as error:
@@ -193,27 +192,27 @@ class Component:
             return FAIL, "refused", str(error)
         except Exception as error:
             return FAIL, "error", f"{type(error).__name__}: {error}"
-        if not isinstance(said, str):
-            return FAIL, "invalid", f"the probe returned {said!r}"
-        return (WARN, said, "") if said else (PASS, "", "")
+        if not isinstance(warning, str):
+            return FAIL, "invalid", f"the probe returned {warning!r}"
+        return (WARN, warning, "") if warning else (PASS, "", "")
 
     def _expire(self, number: int, began: float) -> None:
-        """Have a look failed that is still under way, and end it; what it returns later counts no more."""
+        """Record a failure for a check that is still running, and abort it; its later result is ignored."""
         expired = _result(FAIL, began, "timeout", f"no result within {self._deadline:g} s")
-        if self._keep(number, expired):
+        if self._record(number, expired):
             self._probe.abort()
 
-    def _keep(self, number: int, result: Result) -> bool:
+    def _record(self, number: int, result: Result) -> bool:
         with self._lock:
-            if number != self._look_number or self._stopping.is_set():
+            if number != self._check_number or self._stopping.is_set():
                 return False
-            self._look_number += 1  # this look has its result
+            self._check_number += 1  # this check has its result
             before = self._state
             starting = time.monotonic() - self._created < self._grace
             self._state = states.advance(before, result, rise=self._rise, fall=self._fall, starting=starting)
         if before.status != self._state.status:
-            say = log.warning if self._state.status == FAIL else log.info
-            say(
+            write = log.warning if self._state.status == FAIL else log.info
+            write(
                 "component changed",
                 component=self.name,
                 before=before.status,
@@ -224,13 +223,13 @@ class Component:
             )
         return True
 
-    def _look_forever(self) -> None:
+    def _check_forever(self) -> None:
         retry = FIRST_RETRY
         while not self._stopping.is_set():
             try:
-                self.look()
-            except Exception:  # a guard that could not start, say: too many threads
-                log.exception("look failed", component=self.name)
+                self.check()
+            except Exception:  # for example, too many threads: the guard cannot start
+                log.exception("check failed", component=self.name)
             if self._state.status == PASS and self._state.against == 0:
                 retry = FIRST_RETRY
                 self._stopping.wait(self._interval)
@@ -239,14 +238,9 @@ class Component:
                 self._stopping.wait(min(self._interval, START_RETRY))
                 continue
             if self._state.against:
-                retry = FIRST_RETRY  # about to change: the next looks settle it
+                retry = FIRST_RETRY  # about to change: the next checks decide
             self._stopping.wait(min(self._interval, retry))
             retry = min(2 * retry, LAST_RETRY)
-
-
-def iso(seconds: float) -> str:
-    """Return a time in seconds since the epoch as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _result(status: str, began: float, code: str, detail: str) -> Result:

@@ -1,7 +1,7 @@
-"""One look at each kind of dependency.
+"""A probe for each kind of dependency, and the components that the settings name.
 
-A look has no time limit but that of its reads: a server that drips bytes keeps each of them short. `abort` ends it, by
-shutting the connection down under it.
+A timeout limits each read, but not the whole check: a server that sends a byte now and then keeps every read short.
+`abort` ends such a check by shutting down its connection.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -18,20 +19,13 @@ import redis
 
 from service import deadline, redis_client
 from service.database import FalseServer, connect, tls_context
-from service.health.component import ProbeError
-from service.settings import Address
+from service.health.component import Component, Probe, ProbeError
+from service.pool import Pool
+from service.redis_errors import UNAVAILABLE, reason_of
+from service.settings import Address, Settings
 
 KEY = "stackhand:probe"
 KEPT_MS = 10_000
-REDIS_CLASSES: dict[type[Exception], str] = {
-    redis.BusyLoadingError: "loading",
-    redis.AuthenticationError: "authentication",
-    redis.ReadOnlyError: "read_only",
-    redis.OutOfMemoryError: "out_of_memory",
-    redis.exceptions.NoPermissionError: "permission",
-}
-REDIS_ERRORS = {"MISCONF": "cannot_persist", "MASTERDOWN": "primary_down"}
-"""What redis-py has no class for, by the first word of the server's answer."""
 POSTGRES_ERRORS = {
     "28P01": "authentication",
     "28000": "authentication",
@@ -40,27 +34,57 @@ POSTGRES_ERRORS = {
     "57P03": "starting",
 }
 USABLE = range(200, 400)
+EXHAUSTED_FOR = 10.0
+"""Seconds for which the database has a warning after its pool had no free connection."""
+
+
+def components(settings: Settings, pool: Pool) -> dict[str, Component]:
+    """Return the components that the settings name."""
+
+    def warning() -> str:
+        return "pool_exhausted" if time.monotonic() - pool.exhausted_at < EXHAUSTED_FOR else ""
+
+    def component(name: str, kind: str, probe: Probe, *, critical: bool = False) -> Component:
+        return Component(
+            name,
+            kind,
+            probe,
+            interval=settings.probe_interval,
+            deadline=timeout,
+            rise=settings.health_rise,
+            fall=settings.health_fall,
+            grace=settings.start_grace,
+            critical=critical,
+        )
+
+    timeout = settings.probe_deadline
+    all_of_them = [
+        component("db", "datastore", Postgres(settings.database, timeout, warning), critical=True),
+        component("cache", "datastore", Redis(settings.cache, timeout)),
+        *(component(name, "component", Http(url, timeout)) for name, url in settings.health_targets),
+    ]
+    return {each.name: each for each in all_of_them}
 
 
 class Postgres:
-    """Asks PostgreSQL whether it can be written to.
+    """Asks PostgreSQL whether it accepts writes.
 
     Args:
-        address: where, and as whom.
+        address: server and account.
         timeout: seconds for each read.
-        warning: a word when the database can be used with a reservation that only others know of, else "".
+        warning: returns a code if something else knows the database to be degraded, else "".
     """
 
     def __init__(self, address: Address, timeout: float, warning: Callable[[], str] = lambda: "") -> None:
         self.address = f"{address.host}:{address.port}/{address.name}"
-        self._to = address
+        self._server = address
         self._timeout = timeout
         self._warning = warning
         self._connection: Any = None
         self._handle: socket.socket | None = None
 
-    def look(self) -> str:
-        """See `Probe`; a replica, where a failover may have left us, is of no use."""
+    def check(self) -> str:
+        """See `Probe`. A replica fails: after a failover the connection may lead to one."""
         try:
             self._connection = self._connection or self._connect()
             recovering, read_only = self._connection.run(
@@ -68,12 +92,12 @@ class Postgres:
             )[0]
         except BaseException as error:
             self._drop()
-            if told := _told(error):
-                raise told from error
+            if translated := _translate(error):
+                raise translated from error
             raise
         if recovering or read_only:
-            self._drop()  # a new connection resolves the name anew, which may lead to the primary
-            raise ProbeError("read_only", "it is a replica, or takes no writes")
+            self._drop()  # a new connection resolves the name again, which may lead to the primary
+            raise ProbeError("read_only", "it is a replica, or accepts no writes")
         return self._warning()
 
     def abort(self) -> None:
@@ -81,11 +105,11 @@ class Postgres:
         deadline.cut(self._handle)
 
     def _connect(self) -> Any:
-        sock = socket.create_connection((self._to.host, self._to.port), self._timeout)
-        # A second handle on the same connection, for TLS takes the first one away.
+        sock = socket.create_connection((self._server.host, self._server.port), self._timeout)
+        # A second handle on the same connection, because TLS detaches the first.
         self._handle = sock.dup()
         try:
-            return connect(self._to, self._timeout, sock=sock, application="stackhand-probe")
+            return connect(self._server, self._timeout, sock=sock, application="stackhand-probe")
         except BaseException:
             sock.close()
             raise
@@ -104,7 +128,7 @@ class Redis:
     """Sends PING, and writes a value, to a Redis-protocol server.
 
     Args:
-        address: where, and as whom.
+        address: server and account.
         timeout: seconds for each read.
     """
 
@@ -113,8 +137,8 @@ class Redis:
         pool = redis_client.client(address, timeout=timeout, connections=1).connection_pool
         self._connection: Any = pool.make_connection()  # connects with the first command, and again after an error
 
-    def look(self) -> str:
-        """See `Probe`; a server that takes no writes is of no use as a cache."""
+    def check(self) -> str:
+        """See `Probe`. A server that accepts no writes fails: it is useless as a cache."""
         try:
             for command in (("PING",), ("SET", KEY, "1", "PX", str(KEPT_MS))):
                 self._connection.send_command(*command)
@@ -122,8 +146,8 @@ class Redis:
         except BaseException as error:
             with suppress(Exception):
                 self._connection.disconnect()
-            if told := _told_by_redis(error):
-                raise told from error
+            if translated := _translate_redis(error):
+                raise translated from error
             raise
         return ""
 
@@ -133,10 +157,10 @@ class Redis:
 
 
 class Http:
-    """Wants an answer of 200 to 399 from a URL.
+    """Expects a status of 200 to 399 from a URL.
 
     Args:
-        url: with http or https.
+        url: http or https.
         timeout: seconds for each read.
     """
 
@@ -146,7 +170,7 @@ class Http:
         self._timeout = timeout
         self._connection: http.client.HTTPConnection | None = None
 
-    def look(self) -> str:
+    def check(self) -> str:
         """See `Probe`."""
         self._connection = connection = self._connect()
         try:
@@ -175,11 +199,11 @@ class Http:
         return http.client.HTTPConnection(host, self._parts.port, timeout=self._timeout)
 
 
-def _told(error: BaseException) -> BaseException | None:
-    """Return what tells more than an error itself: one with a word for it, where PostgreSQL gave one.
+def _translate(error: BaseException) -> BaseException | None:
+    """Return an error that says more than this one, with PostgreSQL's reason as a code; None if there is none.
 
-    Never the error: one that is raised from itself keeps all of its frames, and a socket in them, until the garbage
-    collector looks.
+    It never returns the same error: an error raised from itself keeps all of its frames, and their sockets, until the
+    garbage collector runs.
     """
     if isinstance(error, socket.gaierror):
         return ProbeError("no_such_host", str(error))
@@ -194,13 +218,11 @@ def _told(error: BaseException) -> BaseException | None:
     return ProbeError(code, str(details.get("M"))) if code else None
 
 
-def _told_by_redis(error: BaseException) -> BaseException | None:
-    """Return an error as what it is, where that is not what it is already: redis-py has classes of its own for all."""
-    text = str(error)
+def _translate_redis(error: BaseException) -> BaseException | None:
+    """Return the standard exception, or the reason as a code, for an error of redis-py; None if there is none."""
     if isinstance(error, redis.TimeoutError):
-        return TimeoutError(text)
-    if isinstance(error, redis.ConnectionError) and "refused" in text:
-        return ConnectionRefusedError(text)
-    code = next((code for kind, code in REDIS_CLASSES.items() if isinstance(error, kind)), "")
-    code = code or next((code for word, code in REDIS_ERRORS.items() if text.startswith(word)), "")
-    return ProbeError(code, text) if code else None
+        return TimeoutError(str(error))
+    if isinstance(error, redis.ConnectionError) and "refused" in str(error):
+        return ConnectionRefusedError(str(error))
+    reason = reason_of(error) if isinstance(error, Exception) else "other"
+    return None if reason in UNAVAILABLE else ProbeError(reason, str(error))

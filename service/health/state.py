@@ -1,13 +1,15 @@
-"""What is held true of a component, from the results of its probes: pure, so that a clock is only a number.
+"""The current state of a component, computed from the results of its probes. Pure: a clock is only a number.
 
-The states are those of draft-inadarei-api-health-check-06 (pass, warn, fail) and unknown. One result against what is
-held true is a slip; several in a row are a change. So a flapping component has a steady state and a quiet log.
+The states are those of draft-inadarei-api-health-check-06 (pass, warn, fail) and unknown. A single result that
+contradicts the current state changes nothing; several in a row change it. A flapping component therefore has a steady
+state and a quiet log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 PASS, WARN, FAIL, UNKNOWN = "pass", "warn", "fail", "unknown"
 _RANK = {PASS: 0, WARN: 1, FAIL: 2}
@@ -15,15 +17,15 @@ _RANK = {PASS: 0, WARN: 1, FAIL: 2}
 
 @dataclass(frozen=True)
 class Result:
-    """What one probe found.
+    """The result of one probe.
 
     Args:
         status: pass, warn or fail.
-        at: when it ended, in seconds since the epoch: for people.
-        clock: when it ended, on the monotonic clock, in seconds: for ages, which a step of the clock must not change.
-        latency_ms: how long it took.
-        code: a word for what is wrong that programs may rely on; empty when nothing is.
-        detail: the error's own text, which may have addresses; for those with the token only.
+        at: its end in seconds since the epoch, for people.
+        clock: its end in seconds on the monotonic clock, for ages: a clock correction must not change them.
+        latency_ms: its duration.
+        code: the reason, for programs; empty when the component passes.
+        detail: the text of the error, for holders of the token only, because it may contain addresses.
     """
 
     status: str
@@ -36,15 +38,15 @@ class Result:
 
 @dataclass(frozen=True)
 class State:
-    """What is held true of a component.
+    """The current state of a component.
 
     Args:
         status: pass, warn, fail; unknown before the first result.
-        since: since when, in seconds since the epoch.
+        since: its start in seconds since the epoch.
         last: the last result, which may differ from the status for a while.
-        last_ok: when a probe passed last, in seconds since the epoch.
-        failures: probes in a row that failed until now.
-        against: results in a row that were all better, or all worse, than the status.
+        last_ok: time of the last probe that passed, in seconds since the epoch.
+        failures: number of failed probes in a row.
+        against: number of results in a row that were all better, or all worse, than the status.
     """
 
     status: str
@@ -56,16 +58,16 @@ class State:
 
 
 def advance(state: State, result: Result, *, rise: int, fall: int, starting: bool = False) -> State:
-    """Return the current state after one more result.
+    """Return the state after one more result.
 
-    The first result of all is believed at once; a failure while the component may still be starting is not.
+    The very first result counts at once, except for a failure while the component may still be starting.
 
     Args:
-        state: the state before.
-        result: the new one.
-        rise: results in a row that must be better until the state gets better.
-        fall: results in a row that must be worse until it gets worse.
-        starting: whether a component that has not been usable yet may still be starting: it stays unknown.
+        state: the previous state.
+        result: the new result.
+        rise: number of better results in a row that improve the state.
+        fall: number of worse results in a row that worsen it.
+        starting: whether a component that has never been usable may still be starting: it stays unknown.
     """
     failed = result.status == FAIL
     known = replace(
@@ -77,7 +79,7 @@ def advance(state: State, result: Result, *, rise: int, fall: int, starting: boo
     if state.status == UNKNOWN:
         if failed and starting:
             return known
-        since = state.since if failed and state.last else result.at  # it never worked: the failures before count
+        since = state.since if failed and state.last else result.at  # it never worked: earlier failures count
         return replace(known, status=result.status, since=since, against=0)
     side = _side(result, state.status)
     if side == 0:
@@ -90,12 +92,12 @@ def advance(state: State, result: Result, *, rise: int, fall: int, starting: boo
 
 
 def status_now(state: State, clock: float, stale_after: float) -> str:
-    """Return the state's status, or unknown when its last result is older than it may be.
+    """Return the status of the state, or unknown if its last result is too old.
 
     Args:
-        state: what was held true.
+        state: of the component.
         clock: now, on the monotonic clock.
-        stale_after: seconds after which a result proves nothing any more.
+        stale_after: seconds after which a result proves nothing.
     """
     if state.last is None or clock - state.last.clock > stale_after:
         return FAIL if state.status == FAIL else UNKNOWN
@@ -103,11 +105,10 @@ def status_now(state: State, clock: float, stale_after: float) -> str:
 
 
 def overall(statuses: Iterable[tuple[str, bool]]) -> str:
-    """Return pass, warn or fail of all components together.
+    """Return pass, warn or fail for all components together.
 
     Args:
-        statuses: of each component its status, and whether the service is of no use without it. One that nobody
-            has looked at does not count as healthy.
+        statuses: status of each component, and whether the service needs it. An unknown component is not healthy.
     """
     worst = PASS
     for status, critical in statuses:
@@ -118,7 +119,12 @@ def overall(statuses: Iterable[tuple[str, bool]]) -> str:
     return worst
 
 
+def iso(seconds: float) -> str:
+    """Return a time in seconds since the epoch as ISO 8601 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _side(result: Result, status: str) -> int:
-    """Return 1 when a result is worse than the status, -1 when it is better, 0 when it says the same."""
+    """Return 1 if a result is worse than the status, -1 if it is better, 0 if it is the same."""
     difference = _RANK[result.status] - _RANK[status]
     return (difference > 0) - (difference < 0)

@@ -1,27 +1,26 @@
-"""The history of health: samples in, figures, incidents and uptime out.
+"""The history of health: stores samples; derives statistics, incidents and uptime from them.
 
 How a sample reaches the database
-    Each process (an instance, with a random id) takes a round of samples every `sample_interval` seconds: one of each
-    component, with one time and a sequence number. A round waits in memory until it is in the database; it also goes
-    into a Redis stream that all replicas share, so that it outlives its process. Whoever reaches the database writes
-    what waits in the stream, its own rounds and those of others, and then removes it there. A round may therefore
-    arrive twice, or late, or out of order, and never not at all while one of the two places keeps it. Both are
-    bounded: the oldest rounds go first, and `dropped` counts them.
+    Each process (an instance with a random id) takes a round of samples every `sample_interval` seconds: one sample of
+    each component, with a common time and a sequence number. A round stays in memory until the database has it. It is
+    also copied to a Redis stream that all replicas share, so that it survives its process. Whichever replica reaches
+    the database writes the stream, with its own rounds and those of other replicas, and then deletes them there. A
+    round may therefore arrive twice, late, or out of order, but it is not lost while memory or the stream holds it.
+    Both are bounded: the oldest rounds are dropped first, and `dropped` counts them.
 
-Why nothing counts twice
-    The stored sample is the only fact: its key is (component, time, instance, sequence), and a second delivery changes
-    nothing. Figures of minutes are computed from all samples of the minute, and those of hours from all minutes of the
-    hour, again and whole, whenever a sample of theirs arrives. They are never added to. So replicas need no agreement
-    on who counts what, and a sample that comes ten hours late lands in its own minute, hour and incident. The other
-    design, a row per minute and instance that its instance overwrites, needs no samples in the database; but incidents
-    need the order of the samples within a minute, and a process that is restarted in the middle of one would lose what
-    the first had counted.
+Why nothing is counted twice
+    The stored sample is the only source: its key is (component, time, instance, sequence), and a second delivery
+    changes nothing. When a sample arrives, the statistics of its minute are recomputed from all samples of that minute,
+    and those of its hour from all minutes of that hour. Nothing is ever added to a statistic. Replicas therefore need
+    no agreement on who counts what, and a sample that arrives ten hours late ends up in its own minute, hour and
+    incident. The alternative, one row per minute and instance, stores no samples. But incidents need the order of the
+    samples within a minute, and a restarted process would lose what its predecessor had counted in that minute.
 
-    A transaction that writes takes one advisory lock first, for two that computed the same minute at once would each
-    miss the other's samples.
+    Every writing transaction first takes one advisory lock: two transactions that recompute the same minute at the same
+    time would each miss the samples of the other.
 
 What is kept
-    Samples for up to three days (they are needed while something may still arrive), minutes for
-    `retention_minutes_days`, hours and ended incidents for `retention_days`. A sample from before the time for which
-    samples are kept is refused and counted: its minute could no more be computed whole.
+    Samples for up to three days (they are needed while related samples may still arrive), minutes for
+    `retention_minutes_days`, hours and closed incidents for `retention_days`. An older sample is refused and counted:
+    its minute can no longer be computed completely.
 """

@@ -1,148 +1,122 @@
-"""What the page asks of the history: each answer once per `cache_ttl`, however many ask."""
+"""What pages read of the history: the database answers once per `cache_ttl`, however many clients ask."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from service import __version__, deadline
+from service import deadline
 from service.answer import Answer, make_answer
 from service.cache import AnswerDelayed, Cache
 from service.database import DatabaseUnavailable
-from service.health.component import iso
-from service.health.report import Report
-from service.history import documents, queries, reports
-from service.history.windows import parse_window
+from service.history import queries, reports
+from service.history.statistics import WINDOWS, parse_window
 from service.pool import Pool
-from service.settings import Settings
 
-PAST = "past"
-PAST_WITHIN = 1.0
-"""Seconds that what is known of the past may keep the present waiting."""
+SUMMARY = "past"
+SUMMARY_TIMEOUT = 1.0
+"""Seconds for which the current state waits for the history."""
 
 
 class HistoryApi:
-    """Answers from the database, or from what is known of it.
+    """Answers from the database, or from the cache.
 
     Args:
-        settings: of this process.
-        report: what is held true now.
+        components: their names.
         pool: connections to the database.
         cache: of answers.
-        ready: whether the schema is there.
+        ready: whether the schema exists.
     """
 
-    def __init__(self, settings: Settings, report: Report, pool: Pool, cache: Cache, ready: Callable[[], bool]) -> None:
-        self._settings = settings
-        self._report = report
+    def __init__(self, components: list[str], pool: Pool, cache: Cache, ready: Callable[[], bool]) -> None:
+        self._components = components
         self._pool = pool
         self._cache = cache
         self._ready = ready
 
-    def status(self) -> Answer:
-        """Return what is held true now, with today's uptime and the open incidents.
+    def summary(self) -> dict[str, Any]:
+        """Return the uptime of 24 hours and the open incidents, and whether they are known and stale."""
 
-        The present needs no database. What is known of the past is left out, or marked as stale, without it.
-        """
-        stable = {**self.present(), **self._past()}
-        components = stable["components"]
-        # An age grows while nothing changes: who has this answer already knows.
-        bare = stable | {"components": [{name: each[name] for name in each if name != "age"} for each in components]}
-        tag = hashlib.sha256(json.dumps(bare).encode()).hexdigest()[:32]
-        answer = make_answer({**stable, "time": iso(time.time())})
-        return Answer(answer.body, f'W/"{tag}"', answer.made_at)
+        def make() -> dict[str, Any]:
+            # A database can hang before any probe notices, and the page requests the current state every second or so.
+            with deadline.within(SUMMARY_TIMEOUT):
+                return summarize(self._pool.query, self._components, time.time())
 
-    def present(self) -> dict[str, Any]:
-        """Return what is held true now; needs no dependency."""
-        return {
-            "status": self._report.overall(),
-            "phase": self._report.phase.name,
-            "version": __version__,
-            "environment": self._settings.environment,
-            "stack": self._settings.stack,
-            "engine": self._settings.engine,
-            "components": [
-                {**each.to_dict(), "name": each.name, "critical": each.critical}
-                for each in self._report.components.values()
-            ],
-        }
+        try:
+            answer = self._cached(SUMMARY, make)
+        except (DatabaseUnavailable, AnswerDelayed):
+            return {"history": {"known": False, "stale": True}, "uptime": {}, "incidents": []}
+        return {"history": {"known": True, "stale": answer.stale}, **json.loads(answer.body)}
 
     def history(self, component: str, window: str) -> Answer:
-        """Return a component's past; `stale` in it says that this is the last known answer, for want of a newer.
+        """Return the history of a component; `stale` in it marks the last known answer.
 
         Raises:
             ValueError: there is no such window.
-            DatabaseUnavailable: nothing is known of it, and the database cannot be asked.
+            DatabaseUnavailable: no answer is known, and the database is unavailable.
             AnswerDelayed: the answer is not ready in time.
         """
         chosen = parse_window(window)
-        return _marked(
-            self._kept(
-                f"history:{component}:{window}", lambda: queries.history(self._query, component, chosen, time.time())
-            )
-        )
+
+        def make() -> dict[str, Any]:
+            return queries.history(self._pool.query, component, chosen, time.time())
+
+        return _marked(self._cached(f"history:{component}:{window}", make))
 
     def incidents(self, limit: int, before: str | None) -> Answer:
         """Return one page of incidents, the newest first.
 
         Raises:
-            ValueError: `before` is no mark that a page has given.
+            ValueError: `before` is not the `next` of a page.
             DatabaseUnavailable: as for `history`.
             AnswerDelayed: likewise.
         """
-        # Others than the first are asked for by hand, and each is another one.
+
+        def make() -> dict[str, Any]:
+            return reports.incidents(self._pool.query, limit, before, time.time())
+
+        # People request older pages one by one, so that caching them gains nothing.
         if before is not None:
             self._require_schema()
-            return _marked(make_answer(reports.incidents(self._query, limit, before, time.time())))
-        return _marked(
-            self._kept(f"incidents:{limit}", lambda: reports.incidents(self._query, limit, None, time.time()))
-        )
+            return _marked(make_answer(make()))
+        return _marked(self._cached(f"incidents:{limit}", make))
 
     def note(self, incident: int, text: str) -> bool:
-        """Set an incident's note and return whether there is such an incident.
+        """Set the note on an incident; return False if the incident does not exist.
 
         Raises:
             ValueError: the note cannot be stored.
-            DatabaseUnavailable: the database cannot be asked.
+            DatabaseUnavailable: the database is unavailable.
         """
         self._require_schema()
-        found = reports.set_note(self._pool, incident, text)
+        exists = reports.set_note(self._pool, incident, text)
         for limit in (reports.DEFAULT, reports.MOST):
             self._cache.invalidate(f"incidents:{limit}")
-        self._cache.invalidate(PAST)
-        return found
+        self._cache.invalidate(SUMMARY)
+        return exists
 
-    def _past(self) -> dict[str, Any]:
-        names = list(self._report.components)
-
-        def make() -> dict[str, Any]:
-            # A database may hang without anybody knowing yet, and the page asks for the present every second or so.
-            with deadline.within(PAST_WITHIN):
-                return documents.status_document(self._query, {}, names, time.time())
-
-        try:
-            answer = self._kept(PAST, make)
-        except (DatabaseUnavailable, AnswerDelayed):
-            return {"history": {"known": False, "stale": True}, "uptime": {}, "incidents": []}
-        return {"history": {"known": True, "stale": answer.stale}, **json.loads(answer.body)}
-
-    def _kept(self, key: str, make: Callable[[], dict[str, Any]]) -> Answer:
+    def _cached(self, key: str, make: Callable[[], dict[str, Any]]) -> Answer:
         self._require_schema()
         return self._cache.get_or_make(key, make)
 
     def _require_schema(self) -> None:
         if not self._ready():
-            raise DatabaseUnavailable("the schema is not there yet")
+            raise DatabaseUnavailable("the schema does not exist yet")
 
-    def _query(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
-        return self._pool.query(sql, parameters)
+
+def summarize(query: queries.Query, components: list[str], now: float) -> dict[str, Any]:
+    """Return the uptime of 24 hours and the open incidents of these components."""
+    uptime = queries.uptime(query, WINDOWS["24h"], now)
+    return {
+        "uptime": {name: uptime.get(name) or queries.no_uptime() for name in components},
+        "incidents": reports.open_incidents(query, components, now),
+    }
 
 
 def _marked(answer: Answer) -> Answer:
-    """Return an answer that says itself whether it is stale."""
-    word, tag = (b"true", f'{answer.etag[:-1]}-stale"') if answer.stale else (b"false", answer.etag)
-    return replace(answer, body=b'{"stale":' + word + b"," + answer.body[1:], etag=tag)
+    """Return an answer whose body and ETag tell whether it is stale."""
+    flag, tag = (b"true", f'{answer.etag[:-1]}-stale"') if answer.stale else (b"false", answer.etag)
+    return replace(answer, body=b'{"stale":' + flag + b"," + answer.body[1:], etag=tag)

@@ -1,13 +1,13 @@
-"""Incidents of one component, from its samples alone: pure, so that any order of arrival gives the same ones.
+"""The rule for incidents of one component. It is pure: samples give the same incidents in any order of arrival.
 
-The rule, for samples in the order of their times and `needed` samples in a row:
+For samples in the order of their times, and `needed` samples in a row:
 
-- an incident opens when `needed` samples in a row are in trouble (warn or fail); it began with the first of them;
-- it closes when `needed` samples in a row are well (pass); it ended with the first of them;
-- a time of more than GAP seconds without a sample interrupts both: it neither opens an incident nor closes one;
-- samples whose result is unknown are no samples.
+- an incident opens after `needed` failing samples in a row (warn or fail); it starts with the first of them;
+- it closes after `needed` passing samples in a row; it ends with the first of them;
+- more than GAP seconds without a sample interrupt both counts: a gap neither opens nor closes an incident;
+- samples with an unknown result are ignored.
 
-Samples of several replicas are one sequence: an incident is what they find in turn, not what one of them finds alone.
+The samples of several replicas form one sequence, so that an incident reflects what the replicas observe together.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 from service.health.state import FAIL, PASS, WARN
 
 TROUBLE = frozenset({WARN, FAIL})
-"""What opens an incident, and keeps it from closing; `Incident.worst` tells degraded from down."""
+"""Statuses that open an incident and keep it open; `Incident.worst` distinguishes degraded from down."""
 GAP = 120.0
-"""Seconds without a sample after which nothing may be concluded from the samples before."""
+"""Seconds without a sample after which earlier samples prove nothing."""
 OPENS_WITHIN = 30.0
 """Seconds of trouble that make an incident."""
 FEWEST = 2
@@ -28,7 +28,7 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class Point:
-    """What an incident needs of a sample: its time in seconds since the epoch, its status and its code."""
+    """The part of a sample that matters for incidents: time in seconds since the epoch, status and code."""
 
     at: float
     status: str
@@ -36,7 +36,7 @@ class Point:
 
     @property
     def troubled(self) -> bool:
-        """Whether it speaks for an incident."""
+        """Whether the sample indicates an incident."""
         return self.status in TROUBLE
 
 
@@ -45,10 +45,10 @@ class Incident:
     """A time in which a component did not pass.
 
     Args:
-        started_at: time of the first sample in trouble, in seconds since the epoch.
-        ended_at: time of the first sample that passed again; None while it is open.
+        started_at: time of the first failing sample, in seconds since the epoch.
+        ended_at: time of the first passing sample; None while the incident is open.
         worst: warn or fail.
-        code: of the first sample in trouble.
+        code: of the first failing sample.
     """
 
     started_at: float
@@ -58,12 +58,12 @@ class Incident:
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Where the reading of a sequence of samples is.
+class Progress:
+    """The state of the detection after a number of samples.
 
     Args:
         incident: the open one.
-        run: samples in a row that speak against the present state, without a gap.
+        run: samples in a row that contradict the current state, without a gap.
         last_at: time of the last sample.
     """
 
@@ -73,57 +73,57 @@ class Fold:
 
 
 def samples_needed(interval: float) -> int:
-    """Return how many samples in a row open or close an incident, when one is taken every `interval` seconds."""
+    """Return how many samples in a row open or close an incident, with one sample every `interval` seconds."""
     return max(FEWEST, round(OPENS_WITHIN / interval))
 
 
-def fold(points: Iterable[Point], needed: int, state: Fold | None = None) -> tuple[list[Incident], Fold]:
-    """Read samples in order; return the incidents that ended, and where the reading is then.
+def detect(points: Iterable[Point], needed: int, progress: Progress | None = None) -> tuple[list[Incident], Progress]:
+    """Return the incidents that ended, and the state of the detection after these samples.
 
     Args:
-        points: with known results, by time.
+        points: samples with known results, by time.
         needed: samples in a row that open or close an incident.
-        state: where the reading of the samples before has ended.
+        progress: the state before these samples.
     """
-    state = state or Fold()
+    progress = progress or Progress()
     ended = []
     for point in points:
-        state, incident = _advance(state, point, needed)
+        progress, incident = _advance(progress, point, needed)
         if incident:
             ended.append(incident)
-    return ended, state
+    return ended, progress
 
 
-def _advance(state: Fold, point: Point, needed: int) -> tuple[Fold, Incident | None]:
-    incident = state.incident
+def _advance(progress: Progress, point: Point, needed: int) -> tuple[Progress, Incident | None]:
+    incident = progress.incident
     if incident and point.troubled:
         incident = replace(incident, worst=worst(incident.worst, point.status))
-    against = point.troubled != (incident is not None)
-    before = state.run if point.at - state.last_at <= GAP else ()
-    run = (*before, point) if against else ()
+    contradicts = point.troubled != (incident is not None)
+    before = progress.run if point.at - progress.last_at <= GAP else ()
+    run = (*before, point) if contradicts else ()
     if len(run) < needed:
-        return Fold(incident, run, point.at), None
+        return Progress(incident, run, point.at), None
     first = run[0]
     if incident:
-        return Fold(None, (), point.at), replace(incident, ended_at=first.at)
+        return Progress(None, (), point.at), replace(incident, ended_at=first.at)
     opened = Incident(first.at, None, worst(*(each.status for each in run)), first.code)
-    return Fold(opened, (), point.at), None
+    return Progress(opened, (), point.at), None
 
 
 def worst(*statuses: str) -> str:
-    """Return the worst of some statuses."""
+    """Return the worst of the statuses."""
     return max(statuses, key=(PASS, WARN, FAIL).index)
 
 
-def settled(points: Sequence[Point], needed: int, *, passing_only: bool) -> int | None:
-    """Return the number of samples after which the state is certain, whatever came before; None: nowhere.
+def certain_after(points: Sequence[Point], needed: int, *, passing_only: bool) -> int | None:
+    """Return the number of samples after which the state is certain, whatever came before; None if it never is.
 
-    It is after `needed` samples in a row that are all well (no incident is open), or all in trouble (one is).
+    The state is certain after `needed` samples in a row that all pass (no incident is open) or all fail (one is).
 
     Args:
         points: by time.
         needed: samples in a row that open or close an incident.
-        passing_only: whether only samples that are well will do.
+        passing_only: whether only passing samples count.
     """
     run = 0
     for number in range(len(points) - 1, -1, -1):
@@ -139,21 +139,21 @@ def _in_a_row(first: Point, second: Point) -> bool:
     return first.troubled == second.troubled and second.at - first.at <= GAP
 
 
-def pair(stored: Sequence[Incident], found: Sequence[Incident]) -> list[tuple[int | None, Incident | None]]:
-    """Return which stored incident becomes which of those found: by number in `stored`, and both in order of time.
+def pair(stored: Sequence[Incident], detected: Sequence[Incident]) -> list[tuple[int | None, Incident | None]]:
+    """Match stored incidents with detected ones, in order of time.
 
-    A late sample may move the start of an incident. It is the same incident then, and keeps its id and its note.
+    A late sample may move the start of an incident. It remains the same incident, with its id and its note.
 
     Args:
-        stored: what the database has, by time.
-        found: what it should have, by time; none overlaps another.
+        stored: by time.
+        detected: by time; none overlaps another.
 
     Returns:
-        Pairs of a number in `stored` (None: it is new) and an incident (None: it is no incident any more).
+        Pairs of an index in `stored` (None: the incident is new) and an incident (None: it no longer exists).
     """
     free = list(range(len(stored)))
     pairs: list[tuple[int | None, Incident | None]] = []
-    for incident in found:
+    for incident in detected:
         match = next((number for number in free if _overlap(stored[number], incident)), None)
         if match is not None:
             pairs += [(number, None) for number in free if number < match]

@@ -1,4 +1,4 @@
-"""What pages and programs read of the history: figures of a window, cut into buckets, and uptime."""
+"""Queries of the history: statistics of a window and its buckets, and uptime."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.health.state import FAIL, PASS, WARN
-from service.history.figures import percent, percentile
+from service.health.state import FAIL, PASS, WARN, iso
+from service.history.statistics import MINUTE, Window, percent, percentile
 from service.history.store import HISTOGRAM_SUM
-from service.history.windows import MINUTE, Window, iso
 
 Query = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
-"""`service.database.Pool.query`, or what is like it."""
+"""The signature of `service.pool.Pool.query`."""
 
 NO_DATA = "no_data"
 FAILED_SAMPLES = 3
-"""Failed samples that make a bucket fail, however many passed: fewer of them are a slip, and make it warn."""
+"""Failed samples that make a bucket fail, however many passed; fewer make it warn."""
 DECIMALS = 1000
 UPTIME = (
     "Uptime is the share of samples that passed or passed with a warning, among all samples with a known result."
@@ -30,7 +29,7 @@ _TOTALS = "sum(passed), sum(warned), sum(failed), sum(minutes), max(latency_max_
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over a part of a window; `minutes` is how many minutes of it have data."""
+    """Sums over a part of a window; `minutes` is the number of minutes with data."""
 
     passed: int = 0
     warned: int = 0
@@ -41,12 +40,12 @@ class Totals:
 
     @property
     def known(self) -> int:
-        """How many samples have a known result."""
+        """Number of samples with a known result."""
         return self.passed + self.warned + self.failed
 
     @property
     def state(self) -> str:
-        """Pass, warn, fail or no_data: a failed sample is never shown as pass, nor a bucket without samples."""
+        """Pass, warn, fail or no_data: a bucket with a failed sample, or without samples, never passes."""
         if self.known == 0:
             return NO_DATA
         if self.failed >= FAILED_SAMPLES or 2 * self.failed >= self.known:
@@ -55,9 +54,9 @@ class Totals:
 
 
 def components(query: Query) -> list[dict[str, Any]]:
-    """Return the components that the history knows, each with its first hour and its last minute of samples.
+    """Return the components in the history, each with its first hour and its last minute of samples.
 
-    The names are found by jumping from one to the next in the index, not by reading all rows.
+    The query jumps from name to name in the index instead of reading all rows.
     """
     sql = """
 WITH RECURSIVE known (component) AS (
@@ -80,13 +79,13 @@ FROM known WHERE component IS NOT NULL
 
 
 def history(query: Query, component: str, window: Window, now: float) -> dict[str, Any]:
-    """Return the figures of a component in a window, ready for JSON.
+    """Return the statistics of a component in a window, ready for JSON.
 
     Args:
         query: runs SQL.
         component: its name.
-        window: of `windows.WINDOWS`.
-        now: in seconds since the epoch; the last bucket is the one it is in.
+        window: of `statistics.WINDOWS`.
+        now: in seconds since the epoch; the last bucket contains it.
     """
     start, end = window.bounds(now)
     sql = f"""
@@ -96,12 +95,12 @@ SELECT
 FROM {window.table}
 WHERE component = %s AND {window.column} >= to_timestamp(%s) AND {window.column} < to_timestamp(%s)
 GROUP BY 1
-"""  # noqa: S608 - table and column are our own words
-    found = {
+"""  # noqa: S608 - table and column are constants
+    totals = {
         row[0]: Totals(row[1], row[2], row[3], row[4], row[5], _counts(row[6]))
         for row in query(sql, (start, window.bucket, component, start, end))
     }
-    whole = _sum(found.values())
+    whole = _sum(totals.values())
     return {
         "component": component,
         "window": window.name,
@@ -112,25 +111,25 @@ GROUP BY 1
         "uptime": _uptime(whole, start, now),
         **_latency(whole),
         "buckets": [
-            _bucket(start + number * window.bucket, window.bucket, found.get(number, Totals()), now)
+            _bucket(start + number * window.bucket, window.bucket, totals.get(number, Totals()), now)
             for number in range(window.count)
         ],
     }
 
 
 def uptime(query: Query, window: Window, now: float) -> dict[str, dict[str, Any]]:
-    """Return the uptime of every component that has samples in a window, by name; see `UPTIME` for what it is."""
+    """Return the uptime by component, for components with samples in the window; `UPTIME` defines it."""
     start, end = window.bounds(now)
     sql = f"""
 SELECT component, {_TOTALS} FROM {window.table}
 WHERE {window.column} >= to_timestamp(%s) AND {window.column} < to_timestamp(%s)
 GROUP BY component
-"""  # noqa: S608 - table and column are our own words
+"""  # noqa: S608 - table and column are constants
     return {row[0]: _uptime(Totals(*row[1:6]), start, now) for row in query(sql, (start, end))}
 
 
 def no_uptime() -> dict[str, Any]:
-    """Return the uptime of a component that has no samples."""
+    """Return the uptime of a component without samples."""
     return _uptime(Totals(), 0, MINUTE)
 
 
@@ -164,12 +163,12 @@ def _latency(totals: Totals) -> dict[str, float | None]:
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    """Return the counts of a histogram; pg8000 would read an array letter by letter."""
+    """Return the counts of a histogram, as text because pg8000 parses an array letter by letter."""
     return tuple(map(int, text.split(",")))
 
 
 def _coverage(minutes: int, seconds: float) -> float:
-    """Return the share of minutes that have data, among those that have begun; rounded down, and never above 1."""
+    """Return the share of the minutes so far that have data; rounded down, at most 1."""
     begun = max(1, math.floor(seconds / MINUTE) + 1 if seconds % MINUTE else round(seconds / MINUTE))
     return math.floor(DECIMALS * min(minutes, begun) / begun) / DECIMALS
 

@@ -1,4 +1,4 @@
-"""Incidents as pages and programs read them, and the operator's notes on them."""
+"""Incidents as clients read them, and the operator's notes on them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
+from service.health.state import iso
 from service.history.queries import Query
-from service.history.windows import iso
 
 DEFAULT, MOST = 50, 100
-"""Incidents of one page, unless more or fewer are wanted; and at most."""
+"""Incidents on one page, by default and at most."""
 NOTE_LENGTH = 2000
-"""Characters of a note at most."""
+"""Maximum number of characters in a note."""
 LARGEST_ID = 2**63 - 1
 
 _FIELDS = """
@@ -25,7 +25,7 @@ _FIELDS = """
 
 
 class Writable(Protocol):
-    """`service.database.Pool`, as far as notes need it."""
+    """The part of `service.pool.Pool` that notes need."""
 
     def transaction(self) -> Any:
         """Yield a cursor in a transaction."""
@@ -36,50 +36,50 @@ def incidents(query: Query, limit: int, before: str | None, now: float) -> dict[
 
     Args:
         query: runs SQL.
-        limit: of the page; more than 100 counts as 100, less than 1 as 1.
-        before: the `next` of the page before; None for the first page.
-        now: in seconds since the epoch: what an open incident lasts until.
+        limit: of the page, from 1 to 100; other values count as the nearest of these.
+        before: the `next` of the previous page; None for the first page.
+        now: in seconds since the epoch: the end of an open incident so far.
 
     Raises:
-        ValueError: `before` is no such mark.
+        ValueError: `before` is not the `next` of a page.
     """
     limit = min(max(limit, 1), MOST)
     condition, parameters = ("", ()) if before is None else _older_than(before)
-    # condition is one of two constants; what the caller gave is among the parameters
+    # condition is one of two constants; values from the caller are parameters
     sql = f"SELECT {_FIELDS} FROM history_incident {condition} ORDER BY started_at DESC, id DESC LIMIT %s"  # noqa: S608
     rows = query(sql, (*parameters, limit + 1))
     more = len(rows) > limit
     return {
         "incidents": [_incident(row, now) for row in rows[:limit]],
-        "next": _mark(rows[limit - 1]) if more else None,
+        "next": _cursor(rows[limit - 1]) if more else None,
     }
 
 
 def open_incidents(query: Query, components: Collection[str], now: float) -> list[dict[str, Any]]:
-    """Return the open incidents of these components, the newest first; a component has one at most.
+    """Return the open incidents of these components, the newest first; a component has at most one.
 
-    Those of a component that nobody looks at any more would be open for ever, which is why names are wanted.
+    The names are required because an incident of a removed component never closes.
     """
     sql = f"SELECT {_FIELDS} FROM history_incident WHERE ended_at IS NULL ORDER BY started_at DESC, id DESC"  # noqa: S608
     return [_incident(row, now) for row in query(sql, ()) if row[1] in components]
 
 
 def set_note(pool: Writable, incident_id: int, note: str) -> bool:
-    """Set the operator's note on an incident; return False when there is no such incident.
+    """Set the operator's note on an incident; return False if the incident does not exist.
 
     Args:
         pool: of connections.
         incident_id: as in the answers of `incidents`.
-        note: plain text; empty to remove it.
+        note: plain text; empty removes it.
 
     Raises:
-        ValueError: the note is longer than 2000 characters, or has characters that cannot be stored.
+        ValueError: the note is longer than 2000 characters, or contains characters that cannot be stored.
     """
     text = note.strip()
     if len(text) > NOTE_LENGTH:
-        raise ValueError(f"The note may have {NOTE_LENGTH} characters, but it has {len(text)}.")
+        raise ValueError(f"The note may have at most {NOTE_LENGTH} characters, but it has {len(text)}.")
     if re.search(r"[\0\ud800-\udfff]", text):
-        raise ValueError("The note has a character that cannot be stored.")
+        raise ValueError("The note contains a character that cannot be stored.")
     if not 0 < incident_id <= LARGEST_ID:
         return False
     sql = "UPDATE history_incident SET note = %s, updated_at = now() WHERE id = %s RETURNING id"
@@ -103,13 +103,13 @@ def _incident(row: Sequence[Any], now: float) -> dict[str, Any]:
     }
 
 
-def _mark(row: Sequence[Any]) -> str:
-    """Return what names a place in the list even after the incident there is removed: time in ms, and id."""
+def _cursor(row: Sequence[Any]) -> str:
+    """Return a cursor that stays valid after its incident is removed: time in ms, and id."""
     return f"{round(row[2] * 1000)}-{row[0]}"
 
 
-def _older_than(mark: str) -> tuple[str, tuple[object, ...]]:
-    found = re.fullmatch(r"([0-9]{1,14})-([0-9]{1,18})", mark)
-    if not found:
-        raise ValueError(f"This is not the `next` of a page of incidents: {mark[:50]!r}.")
-    return "WHERE (started_at, id) < (to_timestamp(%s), %s)", (int(found[1]) / 1000, int(found[2]))
+def _older_than(cursor: str) -> tuple[str, tuple[object, ...]]:
+    match = re.fullmatch(r"([0-9]{1,14})-([0-9]{1,18})", cursor)
+    if not match:
+        raise ValueError(f"This is not the `next` of a page of incidents: {cursor[:50]!r}.")
+    return "WHERE (started_at, id) < (to_timestamp(%s), %s)", (int(match[1]) / 1000, int(match[2]))

@@ -1,4 +1,4 @@
-"""Removing what is older than it has to be kept, a little at a time, and by one replica an hour."""
+"""Remove expired history, in small batches, by one replica an hour."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from service.history import store
 
 BATCH = 5000
-"""Rows that one transaction removes: it holds the lock of those who write, for some hundredths of a second."""
+"""Rows that one transaction removes: it holds the write lock for some hundredths of a second."""
 SAMPLE_DAYS = 3
-"""Days for which samples are kept: longer than the stream of one replica reaches back, with 10 s between samples."""
+"""Days for which samples are kept: more than the stream of one replica covers, with a sample every 10 s."""
 HOUR, DAY = 3600.0, 86400.0
 
-# A process whose clock runs ahead must not remove what is still young: hence the database's own clock, too.
+# The database's clock counts as well: a process whose clock runs ahead must not remove recent history.
 CLAIM = """
 UPDATE history_state
 SET tidied_at = least(to_timestamp(:now), now()),
@@ -31,7 +31,7 @@ OLD = {
     "history_hour": "hour < to_timestamp(:hours)",
     "history_incident": "ended_at < to_timestamp(:hours)",
 }
-"""What is old in each table; an incident that is still open is not."""
+"""The condition for expired rows in each table; an open incident does not expire."""
 
 
 def tidy(
@@ -42,17 +42,17 @@ def tidy(
     days: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> int | None:
-    """Remove what is too old, unless a replica did within the last hour; return how many rows, or None.
+    """Remove expired rows and return their number; None if a replica did so within the last hour.
 
-    The claim is a row and not a session's lock, which a pooler of transactions in between would break; what a
-    replica leaves behind that dies in the middle, the next hour's removes.
+    A row records the claim, because a transaction pooler would break a session lock. If a replica dies halfway, the
+    next hour removes the rest.
 
     Args:
-        transaction: gives a connection of pg8000's native kind in a transaction.
+        transaction: gives a native pg8000 connection in a transaction.
         now: in seconds since the epoch.
-        minutes_days: days for which figures of minutes are kept.
-        days: days for which figures of hours and ended incidents are kept.
-        stop: ends the removing early.
+        minutes_days: days for which statistics of minutes are kept.
+        days: days for which statistics of hours and closed incidents are kept.
+        stop: ends the removal early.
     """
     with transaction() as connection:
         store.lock(connection)
@@ -65,9 +65,9 @@ def tidy(
     for table, condition in OLD.items():
         used = {name: value for name, value in limits.items() if f":{name}" in condition}
         while not stop():
-            found = _remove(transaction, table, condition, used)
-            removed += found
-            if found < BATCH:
+            rows = _remove(transaction, table, condition, used)
+            removed += rows
+            if rows < BATCH:
                 break
     return removed
 
@@ -75,7 +75,7 @@ def tidy(
 def _remove(
     transaction: Callable[[], AbstractContextManager[Any]], table: str, condition: str, limits: dict[str, float]
 ) -> int:
-    sql = f"DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE {condition} LIMIT {BATCH}))"  # noqa: S608 - of our own words
+    sql = f"DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE {condition} LIMIT {BATCH}))"  # noqa: S608 - made of constants
     with transaction() as connection:
         store.lock(connection)
         connection.run(sql, **limits)

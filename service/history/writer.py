@@ -1,4 +1,4 @@
-"""Bringing rounds of samples from where they wait into the database, on a connection of its own."""
+"""Write the waiting rounds to the database, on a separate connection."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import structlog
 from service import deadline
 from service.database import connect
 from service.history import retention, store
-from service.history.backoff import Backoff
 from service.history.samples import Round
-from service.history.spool import Spool
+from service.history.spool import Backoff, Spool
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -23,29 +22,28 @@ log = structlog.get_logger()
 BATCH = 200
 """Rounds that one transaction writes: a thousand samples of five components."""
 BATCHES = 500
-"""Batches of one flush at most, more than memory and stream can hold: an end, should Redis give the same for ever."""
-CONNECT_WITHIN = 1.0
-"""Seconds a connection may take to be made."""
-CLOSE_WITHIN = 0.5
-"""Seconds for the good-bye on a connection, which the other side may not read any more."""
+"""Maximum number of batches in one flush, more than memory and stream hold: an end even if Redis repeats itself."""
+CONNECT_TIMEOUT = 1.0
+CLOSE_TIMEOUT = 0.5
+"""Seconds for the farewell on a connection that the server may no longer read."""
 STATEMENT_TIMEOUT = 5.0
-"""Seconds after which PostgreSQL ends a statement of ours."""
-TRANSACTION_WITHIN = 8.0
-"""Seconds on the wall clock that a transaction may take, whatever the server does; more than a statement may."""
+"""Seconds after which PostgreSQL cancels a statement."""
+TRANSACTION_TIMEOUT = 8.0
+"""Seconds for a whole transaction, whatever the server does; more than for one statement."""
 DATA_EXCEPTION = "22"
-"""How PostgreSQL's codes for wrong values begin."""
+"""The prefix of PostgreSQL's codes for invalid values."""
 UNUSABLE = (OSError, pg8000.exceptions.Error)
 
 
-class Writer:
-    """Writes what a spool holds.
+class HistoryWriter:
+    """Writes the rounds of a spool.
 
     Args:
         settings: of this process.
-        spool: what to write.
+        spool: holds the rounds.
         needed: samples in a row that open or close an incident.
         now: the wall clock, in seconds since the epoch.
-        ready: whether the schema is there; until then samples wait.
+        ready: whether the schema exists; until then samples wait.
         stop: ends a long flush between two transactions.
     """
 
@@ -73,7 +71,7 @@ class Writer:
         self._handle: socket.socket | None = None
 
     def flush(self) -> bool:
-        """Write everything that waits, in Redis and in memory; return whether nothing waits any more."""
+        """Write the rounds in Redis and in memory; return whether all are written."""
         self._spool.push()
         if not self._ready() or not self.backoff.over():
             return False
@@ -86,11 +84,11 @@ class Writer:
                 log.warning("samples wait for the database", what=f"{type(error).__name__}: {error}")
             return False
         if self.backoff.passed():
-            log.info("the history is written again", dropped=self._spool.dropped + self.refused)
+            log.info("writing the history works again", dropped=self._spool.dropped + self.refused)
         return done
 
     def abort(self) -> None:
-        """Have a statement fail that is under way in another thread."""
+        """Make the current statement of another thread fail."""
         deadline.cut(self._handle)
 
     def close(self) -> None:
@@ -109,17 +107,17 @@ class Writer:
         return False
 
     def _write(self, rounds: Sequence[Round]) -> int:
-        """Write rounds, and return how many were refused; one that can never be stored must not hold up the others."""
+        """Write rounds and return the number refused; one invalid round must not block the others."""
         try:
-            return self._write_patiently(rounds)
+            return self._write_with_retry(rounds)
         except pg8000.exceptions.DatabaseError as error:
             if not _is_about_data(error):
                 raise
-            log.warning("the database refuses a sample", rounds=len(rounds), what=str(error))
-            return 1 if len(rounds) == 1 else sum(self._write([taken]) for taken in rounds)
+            log.warning("the database refused a sample", rounds=len(rounds), what=str(error))
+            return 1 if len(rounds) == 1 else sum(self._write([each]) for each in rounds)
 
-    def _write_patiently(self, rounds: Sequence[Round]) -> int:
-        """Write rounds, and once more when the connection turns out to have broken while nobody used it."""
+    def _write_with_retry(self, rounds: Sequence[Round]) -> int:
+        """Write rounds; retry once if the connection broke while it was idle."""
         reused = self._connection is not None
         try:
             with self._transaction() as connection:
@@ -132,7 +130,7 @@ class Writer:
             return store.write(connection, rounds, self._needed)
 
     def _tidy(self) -> None:
-        """Remove what is old, when everything new is written: a late sample needs the samples around it."""
+        """Remove expired history after everything is written: a late sample needs the samples around it."""
         now = self._now()
         if self._connection is None or abs(now - self._tidied_at) < retention.HOUR:
             return
@@ -150,7 +148,7 @@ class Writer:
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
-        with deadline.within(TRANSACTION_WITHIN):
+        with deadline.within(TRANSACTION_TIMEOUT):
             self._connection = self._connection or self._connect()
             self._connection.run("BEGIN")
             try:
@@ -162,14 +160,18 @@ class Writer:
                 raise
 
     def _connect(self) -> Any:
-        at = self._settings.database
-        with deadline.within(CONNECT_WITHIN):
-            sock = deadline.dial(at.host, at.port)
-            # A second handle on the same connection, for TLS takes the first one away.
+        address = self._settings.database
+        with deadline.within(CONNECT_TIMEOUT):
+            sock = deadline.dial(address.host, address.port)
+            # A second handle on the same connection, because TLS detaches the first.
             self._handle = sock.dup()
             try:
                 return connect(
-                    at, CONNECT_WITHIN, sock=sock, statement_timeout=STATEMENT_TIMEOUT, application="stackhand-history"
+                    address,
+                    CONNECT_TIMEOUT,
+                    sock=sock,
+                    statement_timeout=STATEMENT_TIMEOUT,
+                    application="stackhand-history",
                 )
             except BaseException:
                 sock.close()
@@ -179,13 +181,13 @@ class Writer:
         broken, self._connection = self._connection, None
         handle, self._handle = self._handle, None
         if broken is not None:
-            with suppress(Exception), deadline.within(CLOSE_WITHIN):
+            with suppress(Exception), deadline.within(CLOSE_TIMEOUT):
                 broken.close()
         if handle is not None:
             handle.close()
 
 
 def _is_about_data(error: Exception) -> bool:
-    """Return whether PostgreSQL says that a value is wrong, which it will say again."""
+    """Return whether PostgreSQL refuses a value, so that a retry is pointless."""
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     return str(details.get("C", "")).startswith(DATA_EXCEPTION)

@@ -1,1 +1,1 @@
-"""Between waitress and the application: limits, the lane that never waits, ids, headers, errors, the log."""
+"""What stands between waitress and the application: limits, the fast path, request ids, headers, errors, the log."""

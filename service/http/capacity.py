@@ -1,6 +1,6 @@
-"""How many connections there is room for, and which of them make room for new ones when all are taken.
+"""The maximum number of connections, and which of them the server closes to admit new ones.
 
-No new connection is refused for old ones that do nothing: it may be a health check.
+A new connection is never refused in favour of an inactive one: it may be a health check.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from service.http.channel import Channel
 
 OWN = 100
-"""Descriptors for all that is no connection of a client: the databases, probes, files."""
+"""Descriptors reserved for everything but client connections: databases, probes, files."""
 FEWEST = 16
 STALLED_AFTER = 1.0
-"""Seconds after which a connection that is in the middle of something makes room before one that is idle."""
+"""Seconds after which a stalled connection is closed before an idle one."""
 
 
 def connections() -> int:
-    """Return how many connections the limit of open files has room for; a soft limit that is too low is raised."""
+    """Return how many connections the limit of open files allows; raise a soft limit that is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = limits.CONNECTIONS + OWN
     if _less(soft, wanted):
@@ -39,16 +39,16 @@ def _less(limit: int, other: int) -> bool:
 
 
 def expendable(channels: Iterable[Channel], count: int, now: float) -> list[Channel]:
-    """Return the connections that make room, `count` at most; never one whose request is being answered.
+    """Return at most `count` connections to close; never one whose request is being answered.
 
-    First those that stall, then those that are idle; of these, first those of the address that has most, then the
-    oldest.
+    Stalled connections come before idle ones; among these, the address with the most connections comes first, then
+    the oldest connection.
     """
-    found = [channel for channel in channels if channel.phase != "answering"]
-    by_address = Counter(channel.addr[0] for channel in found)
+    candidates = [channel for channel in channels if channel.phase != "answering"]
+    by_address = Counter(channel.addr[0] for channel in candidates)
 
     def rank(channel: Channel) -> tuple[bool, int, float]:
-        stalls = channel.phase != "idle" and now - channel.since > STALLED_AFTER
-        return not stalls, -by_address[channel.addr[0]], channel.since
+        stalled = channel.phase != "idle" and now - channel.since > STALLED_AFTER
+        return not stalled, -by_address[channel.addr[0]], channel.since
 
-    return sorted(found, key=rank)[:count]
+    return sorted(candidates, key=rank)[:count]

@@ -1,4 +1,4 @@
-"""One connection, and what a request on it becomes."""
+"""One connection and its requests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from service.http import limits, problem
 from service.http.correlation import request_id
 
 LINGER = 2.0
-"""Seconds that who was refused has to read why."""
+"""Seconds for which a refused client may read the reason."""
 
 Phase = Literal["header", "body", "answering", "unread", "idle", "lingering"]
 
 
 class Task(WSGITask):  # type: ignore[misc] # waitress has no types
-    """One request; the last of its connection when the server is about to end, or when its body was not waited for."""
+    """One request; it closes its connection if the server drains, or if the server did not wait for the body."""
 
     def execute(self) -> None:
         """See waitress."""
@@ -35,30 +35,30 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
 
 
 class Problem(ErrorTask):  # type: ignore[misc]
-    """The answer to a request that never reached the application."""
+    """The answer to a request that does not reach the application."""
 
     def execute(self) -> None:
-        """Answer with a problem document, and write a line to the log, as the application would."""
+        """Answer with a problem document and log it, as the application would."""
         request, error = self.request, self.request.error
         status = HTTPStatus(error.code)
         headers = getattr(request, "headers", {})
-        number = request_id({"HTTP_X_REQUEST_ID": headers.get("X_REQUEST_ID", "")})
+        correlation_id = request_id({"HTTP_X_REQUEST_ID": headers.get("X_REQUEST_ID", "")})
         code = getattr(request, "problem", "") or problem.code_of(status)
-        body = problem.document(status, code=code, request_id=number)
-        self.version = "1.1"  # what cannot be read has none
+        body = problem.document(status, code=code, request_id=correlation_id)
+        self.version = "1.1"  # an unreadable request has none
         self.status = f"{status.value} {status.phrase}"
         self.response_headers += [
             ("Content-Type", problem.CONTENT_TYPE),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
-            ("X-Request-ID", number),
+            ("X-Request-ID", correlation_id),
         ]
         if status in problem.RETRY_AFTER:
             self.response_headers.append(("Retry-After", problem.RETRY_AFTER[status]))
         self.content_length = len(body)
         self.set_close_on_finish()
         self.channel.refuse()
-        self.channel.server.refused(status.value, code, number, self.channel.addr[0])
+        self.channel.server.refused(status.value, code, correlation_id, self.channel.addr[0])
         self.write(b"" if getattr(request, "command", "") == "HEAD" else body)
 
 
@@ -75,15 +75,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().__init__(*arguments, **named)
         self.parser_class = functools.partial(limits.Parser, rules=self.server.rules)
         self.since = time.monotonic()
-        """When the phase began, on the monotonic clock."""
+        """Start of the phase on the monotonic clock."""
         self._silent = True
         self._in_body = False
-        # The loop answers while it holds this, in `received`.
+        # The loop holds this lock in `received` and answers from there.
         self.requests_lock = threading.RLock()
 
     @property
     def phase(self) -> Phase:
-        """What the connection is in the middle of. Before its first byte it is in a header."""
+        """The phase of the connection; before its first byte it counts as in a header."""
         if self._linger_until:
             return "lingering"
         if self.requests:
@@ -96,13 +96,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def closing(self) -> bool:
-        """Whether nothing is answered on this connection any more."""
+        """Whether the connection answers no further request."""
         return bool(self.will_close or self.close_when_flushed or self._linger_until)
 
     def refuse(self) -> None:
-        """Close after the answer, but not before its reader had the time to read it.
+        """Close after the answer, once the client has had time to read it.
 
-        A connection that is closed with bytes unread is reset, and the answer may be lost with it.
+        Closing a connection with unread bytes resets it, and the client may lose the answer.
         """
         self._refused = True
 
@@ -111,12 +111,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return bool(self._linger_until or super().readable())
 
     def handle_read(self) -> None:
-        """See waitress; after a refusal what comes is thrown away."""
+        """See waitress; after a refusal, input is discarded."""
         if not self._linger_until:
             super().handle_read()
             return
         try:
-            self.recv(self.adj.recv_bytes)  # closes at the end
+            self.recv(self.adj.recv_bytes)  # closes at the end of the stream
         except OSError:
             self.handle_close()
 
@@ -135,17 +135,17 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 self.handle_close()
 
     def received(self, data: bytes) -> bool:
-        """See waitress; a phase begins with a request, and with its body."""
+        """See waitress; a request and its body each start a phase."""
         before = self.request
-        said: bool = super().received(data)
+        consumed: bool = super().received(data)
         in_body = self.request is not None and self.request.headers_finished
         if before is None or self.request is not before or in_body != self._in_body:
             self.since = time.monotonic()
         self._silent, self._in_body = False, in_body
-        return said
+        return consumed
 
     def respond(self, response: bytes) -> None:
-        """Send a whole response to the request that was received last; for the loop only, which holds the lock."""
+        """Send a complete response to the last request; only the loop may call this, holding the lock."""
         self.requests.clear()
         if not self.connected:
             return
@@ -155,11 +155,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 self.write_soon(response[sent:])
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the client should have sent, or read, by now what it is in the middle of."""
+        """Return whether the client has exceeded the time limit of its phase."""
         phase = self.phase
-        return now > self._linger_until if phase == "lingering" else now - self.since > limits.within(phase)
+        return now > self._linger_until if phase == "lingering" else now - self.since > limits.phase_timeout(phase)
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered, or part of an answer is still to be sent."""
+        """Whether a request is in progress, or part of an answer is unsent."""
         return bool(self.requests) or self.total_outbufs_len > 0

@@ -1,4 +1,4 @@
-"""Who answers a request: the loop itself, or a thread."""
+"""Dispatch requests to the loop itself or to a thread."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from waitress.utilities import Error
 
 from service.http import limits
 from service.http.channel import Channel
-from service.http.lane import Lane
+from service.http.fast_path import FastPath
 
 WAITING = 25
-"""Requests that may wait, for each thread; more are refused at once."""
+"""Requests that may wait, per thread; the server refuses more at once."""
 
 
 class OverloadedError(Error):  # type: ignore[misc] # waitress has no types
-    """There are more requests than threads could answer in time."""
+    """More requests wait than the threads can answer in time."""
 
     code = 503
     reason = "Service Unavailable"
 
 
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
-    """Hands requests to threads, but for those that are answered from memory: the loop answers these itself.
+    """Hands requests to threads, except those answered from memory: the loop answers these itself.
 
-    So they are answered whatever the threads do. A request the parser refused is answered in the loop too.
+    They are therefore answered whatever the threads do. The loop also answers requests that the parser refuses.
 
     Args:
-        at_once: whether the path of a request is answered from memory.
-        lane: answers the usual ones of these.
-        threads: there will be.
-        room: for connections; requests leave half of it.
+        from_memory: whether a path is answered from memory.
+        fast_path: answers the plain requests among these.
+        threads: their number.
+        room: maximum number of connections; waiting requests use at most half of it.
     """
 
-    def __init__(self, at_once: Callable[[str], bool], lane: Lane, threads: int, room: int) -> None:
+    def __init__(self, from_memory: Callable[[str], bool], fast_path: FastPath, threads: int, room: int) -> None:
         super().__init__()
-        self._at_once = at_once
-        self._lane = lane
-        self._most = min(WAITING * threads, max(1, room // 2 - threads))
+        self._from_memory = from_memory
+        self._fast_path = fast_path
+        self._max_queue = min(WAITING * threads, max(1, room // 2 - threads))
         self.loop_thread = 0
 
     def add_task(self, task: Channel) -> None:
         """See waitress. The caller may hold `task.requests_lock`."""
         if task.closing:
-            # What came behind a request that was refused may be the second reading of the same bytes.
+            # What follows a refused request may be a second interpretation of the same bytes.
             task.requests.clear()
             return
         if task.total_outbufs_len > limits.UNREAD_BYTES:
@@ -53,14 +53,14 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
             task.close_when_flushed = True
             return
         if threading.get_ident() == self.loop_thread:
-            # Never in a thread of the pool: a hundred requests in a pipeline would be as many calls deep.
+            # Never in a thread of the pool: a hundred pipelined requests would nest as many calls.
             request = task.requests[0]
-            at_once = request.error is not None or self._at_once(request.path)
-            if not at_once and len(self.queue) >= self._most:
-                request.error, request.problem, at_once = OverloadedError("overloaded"), "overloaded", True
-            if at_once:
-                usual = request.error is None and not request.cut and not task.server.draining
-                response = self._lane.respond(request) if usual else None
+            immediate = request.error is not None or self._from_memory(request.path)
+            if not immediate and len(self.queue) >= self._max_queue:
+                request.error, request.problem, immediate = OverloadedError("overloaded"), "overloaded", True
+            if immediate:
+                plain = request.error is None and not request.cut and not task.server.draining
+                response = self._fast_path.respond(request) if plain else None
                 if response is None:
                     task.service()
                 else:
@@ -72,5 +72,5 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
 
     @property
     def busy(self) -> bool:
-        """Whether a thread is at work, or a request waits for one."""
+        """Whether a thread is working, or a request waits for one."""
         return bool(self.queue) or self.active_count > 0

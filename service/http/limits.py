@@ -1,4 +1,4 @@
-"""Stricter reading of requests than waitress's own: what two servers could read in two ways is refused."""
+"""A stricter request parser than waitress's own: it refuses requests that two servers could interpret differently."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import BadRequest, Error
 
-from service.http import hosts
+from service.http import access
 
 HEADER_BYTES = 16 * 1024
 BODY_BYTES = 64 * 1024
 UNREAD_BYTES = 256 * 1024
-"""Of answers that a client has not read: beyond them its next request in the pipeline is answered no more."""
+"""Unread bytes of answers beyond which a client gets no answer to its next pipelined request."""
 CONNECTIONS = 1000
-HEADER_WITHIN, BODY_WITHIN, READ_WITHIN = 10.0, 5.0, 60.0
-"""Seconds from the first byte of a request to the end of its header; from there to the end of its body; and from there
-until its answer is read, which may take a while over a slow line."""
+HEADER_TIMEOUT, BODY_TIMEOUT, READ_TIMEOUT = 10.0, 5.0, 60.0
+"""Seconds from the first byte of a request to the end of its header, from there to the end of its body, and from there
+until the client has read the answer, which takes a while over a slow line."""
 IDLE = 120
-"""Seconds a connection may be idle: longer than a load balancer's 60, which would see it closed under a request."""
+"""Seconds a connection may be idle: more than the 60 of a load balancer, which would otherwise lose requests."""
 
 CANONICAL = re.compile(r"/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)?")
-"""Paths that have one way to be written. Segments that begin with a dot, escapes and empty segments have more."""
+"""Paths with only one spelling. Segments that start with a dot, escapes and empty segments have several."""
 MANY_DIGITS = re.compile(rb"\r\ncontent-length:[ \t]*[0-9]{19}")
-"""More than any body has; Python refuses to read a number of thousands of digits."""
+"""More digits than any length has; Python refuses to parse thousands of them."""
 ONCE = (b"\r\nhost:", b"\r\ncontent-type:", b"\r\ntransfer-encoding:", b"\r\ncontent-length:")
 
 
 def adjustments(**more: Any) -> Adjustments:
-    """Return waitress's settings, with `more` of them."""
+    """Return the settings of waitress."""
     return Adjustments(
         ident=None,
         max_request_header_size=HEADER_BYTES,
@@ -41,74 +41,74 @@ def adjustments(**more: Any) -> Adjustments:
         channel_timeout=IDLE,
         channel_request_lookahead=0,
         clear_untrusted_proxy_headers=True,
-        asyncore_use_poll=True,  # select() has no room for more than 1024 connections
+        asyncore_use_poll=True,  # select() handles no more than 1024 connections
         expose_tracebacks=False,
         log_socket_errors=False,
         **more,
     )
 
 
-def within(phase: str) -> float:
-    """Return the seconds a connection may be in a phase."""
-    return {"header": HEADER_WITHIN, "body": BODY_WITHIN, "unread": READ_WITHIN, "idle": IDLE}.get(phase, math.inf)
+def phase_timeout(phase: str) -> float:
+    """Return how many seconds a connection may stay in a phase."""
+    return {"header": HEADER_TIMEOUT, "body": BODY_TIMEOUT, "unread": READ_TIMEOUT, "idle": IDLE}.get(phase, math.inf)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a request is judged by at the end of its header.
+    """The rules for a request at the end of its header.
 
     Args:
-        takes_body: whether the body of a request is read: method, path, Authorization.
-        hosts: it may be for.
+        takes_body: whether the answer depends on the body, by method, path and Authorization.
+        hosts: allowed host names.
     """
 
     takes_body: Callable[[str, str, str], bool]
-    hosts: hosts.Hosts = field(default_factory=hosts.Hosts)
+    hosts: access.Hosts = field(default_factory=access.Hosts)
 
 
 class MisdirectedError(Error):  # type: ignore[misc] # waitress has no types
-    """The request is for a host that we do not answer for."""
+    """The service does not answer for the requested host."""
 
     code = 421
     reason = "Misdirected Request"
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Reads one request.
+    """Parses one request.
 
-    Refused, beside what waitress refuses: Transfer-Encoding twice, with Content-Length, in HTTP/1.0 or other than
-    chunked; Host missing or twice; folded lines; paths that are not canonical (RFC 9112, sections 3.2, 5.2, 6.1).
+    In addition to waitress it refuses: Transfer-Encoding twice, with Content-Length, in HTTP/1.0 or other than chunked;
+    Host missing or twice; folded lines; paths in non-canonical form (RFC 9112, sections 3.2, 5.2, 6.1).
     """
 
     problem = ""
-    """A code for the error that says more than its status does."""
+    """A code that is more specific than the status of the error."""
     body_rcv: Any
     cut = False
-    """Whether the body was not waited for: its connection has no further request."""
+    """Whether the server did not wait for the body; the connection then takes no further request."""
 
     def __init__(self, adj: Adjustments, rules: Rules) -> None:
         super().__init__(adj)
         self._rules = rules
-        self._judged = False
+        self._rules_applied = False
 
     def received(self, data: bytes) -> int:
-        """See waitress; who sends too much is not told to go on first, and nothing behind a refusal is read."""
+        """See waitress; a refused request gets no 100 Continue, and nothing after it is read."""
         consumed: int = super().received(data)
-        if self.headers_finished and not self._judged:
-            self._judged = True
+        if self.headers_finished and not self._rules_applied:
+            self._rules_applied = True
             if self.error is None and not self.empty:
-                self._judge()
+                self._apply_rules()
         if self.error is None and not self.cut:
             return consumed
         self.expect_continue = False
         return len(data)
 
-    def _judge(self) -> None:
-        """Refuse a host that is not ours, and answer without its body a request whose answer does not depend on it."""
+    def _apply_rules(self) -> None:
+        """Refuse a foreign host; skip a body on which the answer does not depend."""
         host = self.headers.get("HOST", "")
         if host and not self._rules.hosts.allow(host):
-            kind = MisdirectedError if hosts.is_well_formed(host) else BadRequest
-            self.error, self.completed = kind("not a host of ours"), True
+            kind = MisdirectedError if access.is_well_formed(host) else BadRequest
+            self.error, self.completed = kind("the host is not allowed"), True
         elif self.body_rcv is not None and not self._rules.takes_body(
             self.command, self.path, self.headers.get("AUTHORIZATION", "")
         ):
@@ -121,16 +121,16 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         """See waitress.
 
         Raises:
-            ParsingError: the header is not to be trusted.
+            ParsingError: the header is ambiguous or malformed.
         """
         start, _, fields = header_plus.partition(b"\r\n")
         lines = b"\r\n" + fields.lower()
         if any(lines.count(name) > 1 for name in ONCE):
-            raise ParsingError("a header stands twice that may stand once")
+            raise ParsingError("a header that must be unique is repeated")
         if b"\r\n " in lines or b"\r\n\t" in lines:
             raise ParsingError("a header line is folded")
         if b"content-length" in lines and MANY_DIGITS.search(lines):
-            raise ParsingError("Content-Length is no number of bytes")
+            raise ParsingError("Content-Length is not a number of bytes")
         encoded = b"\r\ntransfer-encoding:" in lines
         if encoded and (b"\r\ncontent-length:" in lines or not start.endswith(b"HTTP/1.1")):
             raise ParsingError("Transfer-Encoding is ambiguous")
@@ -138,7 +138,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         if encoded and not re.search(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*(\r\n|$)", lines):
             raise ParsingError("Transfer-Encoding is not chunked")
         if self.version not in {"1.0", "1.1"}:
-            raise ParsingError("no such version of HTTP")
+            raise ParsingError("the HTTP version is unsupported")
         if self.version == "1.1" and not self.headers.get("HOST"):
             raise ParsingError("Host is missing")
         asterisk = self.command == "OPTIONS" and self.request_uri == "*"

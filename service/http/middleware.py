@@ -1,4 +1,4 @@
-"""What every answer of the application has: an id, headers, a line in the log, and errors that are documents."""
+"""WSGI middleware: it gives every answer an id, headers, a log line, and problem documents for errors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Headers = list[tuple[str, str]]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 QUIET = ("/health", "/metrics")
-"""Paths that machines ask for all day: their lines are for who debugs, unless something went wrong."""
+"""Paths that machines request all day: they are logged at debug level."""
 AGENT_LENGTH = 200
 UNPRINTABLE = re.compile("[^ -~]")
-"""Some of it a terminal takes for orders: the log is coloured text there, and no JSON."""
-OUR_FAULT = 500
+"""Control characters, which a terminal would interpret: there the log is coloured text, not JSON."""
+INTERNAL_ERROR = 500
 ROUTE = "stackhand.route"
-"""Where in the environ the application leaves the template of the route, for metrics."""
+"""Key of the environ for the template of the route; metrics read it."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -41,10 +41,10 @@ CORS_EXPOSED = "ETag, Retry-After, X-Request-ID"
 
 
 def common_headers(stack: str) -> dict[str, str]:
-    """Return the headers of every answer that does not say otherwise itself.
+    """Return the default headers of every answer.
 
     Args:
-        stack: the stack's name, so that `./inv up` knows whose answer it is; left out when empty.
+        stack: name of the stack, by which `./inv up` recognises its own service; empty: no header.
     """
     return HEADERS | ({"X-Stack": stack} if stack else {})
 
@@ -53,10 +53,10 @@ class Middleware:
     """Wraps the application.
 
     Args:
-        application: WSGI; what it raises becomes a problem document.
+        application: WSGI; an exception becomes a problem document.
         stack: see `common_headers`.
-        origins: of pages elsewhere that may read the answers.
-        observe: told of each request: method, route, status, seconds.
+        origins: other origins whose pages may read the answers.
+        observe: receives method, route, status and seconds of each request.
     """
 
     def __init__(
@@ -75,21 +75,21 @@ class Middleware:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         began = time.perf_counter()
-        number = correlation.request_id(environ)
-        environ["stackhand.request_id"] = number
-        structlog.contextvars.bind_contextvars(request_id=number, **correlation.trace(environ))
+        request_id = correlation.request_id(environ)
+        environ["stackhand.request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id, **correlation.trace(environ))
         try:
-            return self._answer(environ, start_response, number, began)
+            return self._answer(environ, start_response, request_id, began)
         finally:
             structlog.contextvars.clear_contextvars()
 
     def _answer(
-        self, environ: Environ, start_response: Callable[..., Any], number: str, began: float
+        self, environ: Environ, start_response: Callable[..., Any], request_id: str, began: float
     ) -> Iterable[bytes]:
-        kept: list[Any] = ["500 Internal Server Error", []]
+        started: list[Any] = ["500 Internal Server Error", []]
 
         def start(status: str, headers: Headers, _exc_info: object = None) -> None:
-            kept[:] = [status, headers]
+            started[:] = [status, headers]
 
         body: list[bytes]
         preflight = environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
@@ -98,56 +98,56 @@ class Middleware:
                 start("204 No Content", [])
                 body = []
             else:
-                # A body that fails half way must not be a success that breaks off.
-                made = self._application(environ, start)
+                # A body that fails halfway must not become a truncated success.
+                iterable = self._application(environ, start)
                 try:
-                    body = list(made)
+                    body = list(iterable)
                 finally:
-                    close = getattr(made, "close", None)
+                    close = getattr(iterable, "close", None)
                     if close:
                         close()
         except Exception:
             log.exception("request failed", method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"])
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            body = [problem.document(status, instance=environ["PATH_INFO"], request_id=number)]
-            length = str(len(body[0]))  # or the answer to HEAD would have the end of a chunked body
+            body = [problem.document(status, instance=environ["PATH_INFO"], request_id=request_id)]
+            length = str(len(body[0]))  # without it the answer to HEAD would contain the end of a chunked body
             start(
                 f"{status.value} {status.phrase}", [("Content-Type", problem.CONTENT_TYPE), ("Content-Length", length)]
             )
-        status_text, headers = kept
+        status_text, headers = started
         if environ["REQUEST_METHOD"] == "HEAD":
             body = []
-        start_response(status_text, self._complete(environ, headers, number, preflight=preflight))
-        self._tell(environ, int(status_text[:3]), sum(map(len, body)), time.perf_counter() - began)
+        start_response(status_text, self._complete(environ, headers, request_id, preflight=preflight))
+        self._log(environ, int(status_text[:3]), sum(map(len, body)), time.perf_counter() - began)
         return body
 
-    def _complete(self, environ: Environ, headers: Headers, number: str, *, preflight: bool) -> Headers:
-        given = {name.lower() for name, _ in headers}
-        found = [*headers, ("X-Request-ID", number)]
-        found += [(name, value) for name, value in self._headers.items() if name.lower() not in given]
+    def _complete(self, environ: Environ, headers: Headers, request_id: str, *, preflight: bool) -> Headers:
+        present = {name.lower() for name, _ in headers}
+        complete = [*headers, ("X-Request-ID", request_id)]
+        complete += [(name, value) for name, value in self._headers.items() if name.lower() not in present]
         if not self._origins:
-            return found
-        found.append(("Vary", "Origin"))
+            return complete
+        complete.append(("Vary", "Origin"))
         origin = environ.get("HTTP_ORIGIN", "")
         if origin not in self._origins:
-            return found
-        found = [pair for pair in found if pair[0] != "Cross-Origin-Resource-Policy"]
-        found += [("Access-Control-Allow-Origin", origin), ("Cross-Origin-Resource-Policy", "cross-origin")]
+            return complete
+        complete = [pair for pair in complete if pair[0] != "Cross-Origin-Resource-Policy"]
+        complete += [("Access-Control-Allow-Origin", origin), ("Cross-Origin-Resource-Policy", "cross-origin")]
         if preflight:
             return [
-                *found,
+                *complete,
                 ("Access-Control-Allow-Methods", CORS_METHODS),
                 ("Access-Control-Allow-Headers", CORS_HEADERS),
                 ("Access-Control-Max-Age", "600"),
             ]
-        return [*found, ("Access-Control-Expose-Headers", CORS_EXPOSED)]
+        return [*complete, ("Access-Control-Expose-Headers", CORS_EXPOSED)]
 
-    def _tell(self, environ: Environ, status: int, size: int, seconds: float) -> None:
+    def _log(self, environ: Environ, status: int, size: int, seconds: float) -> None:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         self._observe(method, environ.get(ROUTE, ""), status, seconds)
-        # A component that is down is told once, when it changes: not by each who asks.
-        say = log.debug if path.startswith(QUIET) else log.error if status == OUR_FAULT else log.info
-        say(
+        # A failing component is logged once, when it changes, not for each request.
+        write = log.debug if path.startswith(QUIET) else log.error if status == INTERNAL_ERROR else log.info
+        write(
             "request",
             method=method,
             path=path,

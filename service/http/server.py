@@ -1,4 +1,4 @@
-"""waitress, with a fast path that never waits, deadlines for slow clients, and an end that loses no request."""
+"""waitress with a fast path that never waits, time limits for slow clients, and a shutdown that loses no request."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from waitress.server import TcpWSGIServer
 from service.http import capacity, limits
 from service.http.channel import Channel
 from service.http.dispatch import Dispatcher
-from service.http.lane import Lane
+from service.http.fast_path import FastPath
 
 log = structlog.get_logger()
 
-LOOK = 0.05
-"""Seconds between two looks at whether all requests have ended."""
-TIDY_EVERY = 1.0
-"""Seconds between two looks at who has had his time."""
+POLLING_INTERVAL = 0.05
+"""Seconds between checks whether all requests have ended."""
+TIDY_INTERVAL = 1.0
+"""Seconds between checks for overdue connections."""
 ACCEPTED_AT_ONCE = 64
-"""Connections taken between two rounds of the loop, each of which costs as much as there are connections."""
+"""Connections accepted per round of the loop; the cost of a round grows with the number of connections."""
 NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-TOLD_EVERY = 60.0
-"""Seconds between two lines in the log about connections that made room."""
+LOG_INTERVAL = 60.0
+"""Seconds between log lines about connections closed for new ones."""
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
-    """Listens at one address.
+    """The HTTP server of one address.
 
     Args:
         application: WSGI.
-        host: to listen at.
-        port: to listen at.
-        threads: requests at once that are not answered from memory.
-        at_once: whether a path is answered from memory.
-        lane: answers the usual ones of these.
-        rules: what a request is judged by at the end of its header.
-        refused: told of each request that never reached the application: status, code, request id, client.
+        host: to listen on.
+        port: to listen on.
+        threads: number of concurrent requests that memory cannot answer.
+        from_memory: whether a path is answered from memory.
+        fast_path: answers the plain requests among these.
+        rules: for a request at the end of its header.
+        refused: receives status, code, request id and client of each request that does not reach the application.
     """
 
     channel_class = Channel
@@ -54,8 +54,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
         host: str,
         port: int,
         threads: int,
-        at_once: Callable[[str], bool],
-        lane: Lane,
+        from_memory: Callable[[str], bool],
+        fast_path: FastPath,
         rules: limits.Rules,
         refused: Callable[[int, str, str, str], None] = lambda *_: None,
     ) -> None:
@@ -64,10 +64,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
         self.refused = refused
         self._ended = threading.Event()
         self._room = capacity.connections()
-        self._tidy_at = self._tell_at = self._accept_from = 0.0
+        self._tidy_at = self._log_at = self._accept_from = 0.0
         self._made_room = 0
         self._starved = False
-        dispatcher = Dispatcher(at_once, lane, threads, self._room)
+        dispatcher = Dispatcher(from_memory, fast_path, threads, self._room)
         adj = limits.adjustments(host=host, port=port, threads=threads, connection_limit=sys.maxsize)
         super().__init__(application, dispatcher=dispatcher, adj=adj)
         dispatcher.set_thread_count(threads)
@@ -80,17 +80,17 @@ class Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
             wasyncore.loop(timeout=self.adj.asyncore_loop_timeout, map=self._map, use_poll=True, count=1)
 
     def pull_trigger(self) -> None:
-        """Wake the loop; it needs that of others only."""
+        """Wake the loop, unless it is the caller."""
         if threading.get_ident() != self.task_dispatcher.loop_thread:
             super().pull_trigger()
 
     def readable(self) -> bool:
-        """Whether to accept; not for a moment after there was no descriptor for one more."""
-        is_room = len(self.active_channels) < self._room and time.monotonic() >= self._accept_from
-        return bool(self.accepting and is_room)
+        """Whether to accept; not for a moment after the process ran out of descriptors."""
+        has_room = len(self.active_channels) < self._room and time.monotonic() >= self._accept_from
+        return bool(self.accepting and has_room)
 
     def handle_accept(self) -> None:
-        """Accept all who wait, as far as there is room: it is made between two rounds of the loop."""
+        """Accept waiting clients while there is room; the loop makes room between two rounds."""
         for _ in range(ACCEPTED_AT_ONCE):
             if len(self.active_channels) >= self._room:
                 return
@@ -100,19 +100,19 @@ class Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
                     return
                 self.set_socket_options(accepted[0])
             except OSError as error:
-                # The client has gone; or there is no descriptor, and the same connection would be reported for ever.
+                # The client is gone; or no descriptor is free, and the loop would report the connection for ever.
                 if error.errno in NO_DESCRIPTOR:
-                    self._accept_from, self._starved = time.monotonic() + LOOK, True
+                    self._accept_from, self._starved = time.monotonic() + POLLING_INTERVAL, True
                 continue
             self.channel_class(self, accepted[0], accepted[1], self.adj, map=self._map)
 
     def _tidy(self, now: float) -> None:
-        """Close whoever is overdue, activity alone being no progress, and whoever makes room.
+        """Close overdue connections, however active, and those that make room for new ones.
 
-        At once, not with the next write: who does not read is never ready for that.
+        It closes them at once: a client that does not read never becomes writable.
         """
         if now >= self._tidy_at:
-            self._tidy_at = now + TIDY_EVERY
+            self._tidy_at = now + TIDY_INTERVAL
             for channel in list(self.active_channels.values()):
                 if channel.is_overdue(now):
                     channel.handle_close()
@@ -123,18 +123,18 @@ class Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
             for channel in capacity.expendable(self.active_channels.values(), missing, now):
                 channel.handle_close()
                 self._made_room += 1
-        if self._made_room and now >= self._tell_at:
-            self._tell_at = now + TOLD_EVERY
+        if self._made_room and now >= self._log_at:
+            self._log_at = now + LOG_INTERVAL
             log.warning("idle connections closed for new ones", closed=self._made_room, room=self._room)
             self._made_room = 0
 
     def stop_accepting(self) -> None:
-        """Refuse new connections, and close each one after the answer it waits for."""
+        """Refuse new connections, and close each existing one after its current answer."""
         self.draining = True
 
         def stop() -> None:
             self.accepting = False
-            self.del_channel()  # the loop asks it no more
+            self.del_channel()  # removes it from the loop
             self.socket.close()
             for channel in list(self.active_channels.values()):
                 if not channel.busy and channel.request is None:
@@ -143,15 +143,15 @@ class Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
         self.trigger.pull_trigger(stop)
 
     def wait_until_done(self, deadline: float) -> bool:
-        """Return whether all requests were answered before `deadline`, on the monotonic clock."""
+        """Return whether all requests ended before `deadline`, on the monotonic clock."""
         while time.monotonic() < deadline:
             channels = list(self.active_channels.values())
             if not self.task_dispatcher.busy and not any(channel.busy for channel in channels):
                 return True
-            time.sleep(LOOK)
+            time.sleep(POLLING_INTERVAL)
         return False
 
     def end(self) -> None:
-        """Have `run` return."""
+        """Make `run` return."""
         self._ended.set()
         super().pull_trigger()

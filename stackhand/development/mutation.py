@@ -33,7 +33,7 @@ MODULES = (
 TESTS = (
     "tests/service/test_state.py",
     "tests/service/test_component.py",
-    "tests/service/test_component_told.py",
+    "tests/service/test_component_results.py",
     "tests/service/test_report.py",
     "tests/service/test_migration_files.py",
     "tests/service/test_migration_sql.py",

@@ -1,4 +1,4 @@
-"""nginx alone, with the stack's own configuration: for pages whose API is made up."""
+"""nginx alone, with the configuration of the stack, for tests with a stub API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of the API for histories of every shape, made by the service's own code from figures as they are stored."""
+"""Answers of the API for histories of every shape, made by the code of the service from stored statistics."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from service.history import queries, windows
-from service.history.figures import BOUNDS, CLASSES, classify
+from service.health.state import iso
+from service.history import queries, statistics
+from service.history.statistics import BOUNDS, CLASSES, classify
+from service.snapshot import display
 
 Row = tuple[int, int, int, int, int, float | None, str]
 """Number of the bucket; passed, warned, failed; minutes with data; the largest latency; the histogram."""
-Shape = Callable[[windows.Window, str], list[Row]]
+Shape = Callable[[statistics.Window, str], list[Row]]
 COMPONENTS = ("db", "cache", "web")
 HOSTILE = "<img src=x onerror=alert(1)>"
 NOTE = 'Restarted by hand.\n<script>alert(1)</script> & "quotes"'
@@ -29,15 +31,15 @@ def row(number: int, *, passed: int = 0, warned: int = 0, failed: int = 0, laten
     return (number, passed, warned, failed, known + failed, largest, ",".join(map(str, counts)))
 
 
-def empty(_window: windows.Window, _component: str) -> list[Row]:
+def empty(_window: statistics.Window, _component: str) -> list[Row]:
     return []
 
 
-def one_sample(window: windows.Window, _component: str) -> list[Row]:
+def one_sample(window: statistics.Window, _component: str) -> list[Row]:
     return [row(window.count - 1, passed=1)]
 
 
-def full(window: windows.Window, component: str) -> list[Row]:
+def full(window: statistics.Window, component: str) -> list[Row]:
     """A quarter of a year as it goes: slow days, a bad day, a night without power, and a deploy that went wrong."""
     chance = random.Random(f"{component}{window.name}")
     samples = window.bucket // 10
@@ -64,7 +66,7 @@ def full(window: windows.Window, component: str) -> list[Row]:
 
 def history(shape: Shape, component: str, window: str, now: float) -> dict[str, Any]:
     """Return the answer of /api/history."""
-    chosen = windows.parse_window(window)
+    chosen = statistics.parse_window(window)
 
     def query(_sql: str, _parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         return list(shape(chosen, component))
@@ -81,9 +83,9 @@ def status(now: float, *names: str, **changes: Any) -> dict[str, Any]:
             "componentId": name,
             "componentType": "datastore",
             "status": "pass",
-            "since": windows.iso(now - 86400 * 12),
+            "since": iso(now - 86400 * 12),
             "consecutiveFailures": 0,
-            "time": windows.iso(now - 2),
+            "time": iso(now - 2),
             "age": 2.0,
             "observedValue": USUAL.get(name, 1.0),
             "observedUnit": "ms",
@@ -91,7 +93,7 @@ def status(now: float, *names: str, **changes: Any) -> dict[str, Any]:
         for name in names or COMPONENTS
     ]
     components[0] |= changes
-    return {
+    answer = {
         "status": "pass",
         "phase": "ready",
         "version": "0.1.0",
@@ -102,8 +104,9 @@ def status(now: float, *names: str, **changes: Any) -> dict[str, Any]:
         "history": {"known": True, "stale": False},
         "uptime": {},
         "incidents": [],
-        "time": windows.iso(now),
+        "time": iso(now),
     }
+    return answer | {"display": display(answer)}
 
 
 def incident(
@@ -115,11 +118,11 @@ def incident(
         "component": component,
         "state": "fail",
         "code": "timeout",
-        "started_at": windows.iso(began),
-        "ended_at": None if lasted is None else windows.iso(began + lasted),
+        "started_at": iso(began),
+        "ended_at": None if lasted is None else iso(began + lasted),
         "duration_s": now - began if lasted is None else lasted,
         "note": "",
-        "updated_at": windows.iso(now),
+        "updated_at": iso(now),
         **more,
     }
 

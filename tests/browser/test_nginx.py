@@ -1,32 +1,29 @@
-"""What nginx itself says in front of an API that is made up here, or is not there."""
+"""Answers of nginx itself, in front of a stub of the API or of none."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
 import hashlib
-import http.client
 import json
 import re
 import resource
 import shutil
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.http import limits
-from service.http.problem import SENTENCES
+from service.http.problem import DETAILS
 from service.snapshot import snapshot
 from tests.browser import shapes
 from tests.browser.nginx import nginx
+from tests.browser.stub_api import ask, stub_api
 from tests.checkout import ROOT, Checkout, eventually
 
 pytestmark = pytest.mark.slow
@@ -81,13 +78,13 @@ def itself() -> Iterator[Checkout]:
         (f"/{'x' * 17_000}/../api/status", 414),
     ],
 )
-def test_what_only_nginx_reads_as_a_path_of_the_api_goes_nowhere(itself: Checkout, target: str, status: int) -> None:
+def test_noncanonical_api_path_is_not_forwarded(itself: Checkout, target: str, status: int) -> None:
     """A load balancer compares what was written: it would send such a path to nginx, whose upstream it is."""
     assert rounds(itself, target) == [status]
 
 
 @pytest.mark.parametrize("target", ["/api/status", "/api/..;/", "http://localhost/api/status", "/version"])
-def test_what_is_sent_back_to_nginx_is_not_sent_on_again(itself: Checkout, target: str) -> None:
+def test_looped_request_is_not_forwarded(itself: Checkout, target: str) -> None:
     assert rounds(itself, target) == [502, 502]
 
 
@@ -104,45 +101,6 @@ def rounds(itself: Checkout, target: str) -> list[int]:
     return found
 
 
-class Api(BaseHTTPRequestHandler):
-    """Renders the state of 20 components, and never answers anything else in time."""
-
-    def do_GET(self) -> None:
-        if self.path != "/api/status.html":
-            time.sleep(4)
-            return
-        now = time.time()
-        body = snapshot(shapes.status(now, *(f"a-component-of-many-{number}" for number in range(20))), now)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: Any) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def api(site: Checkout) -> Iterator[None]:
-    """Have the API answer."""
-    with ThreadingHTTPServer(("127.0.0.1", site.ports["API_PORT"]), Api) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield
-        server.shutdown()
-
-
-def ask(
-    site: Checkout, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, dict[str, str], str]:
-    """Return status, headers (in small letters) and body of an answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", site.ports["WEB_PORT"], timeout=10)
-    connection.request(method, path, body, {"X-Request-ID": "mine-1", **(headers or {})})
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
-
-
 def problem(answer: tuple[int, dict[str, str], str]) -> tuple[int, str]:
     """Return status and code of a problem document that is one."""
     status, headers, text = answer
@@ -154,22 +112,25 @@ def problem(answer: tuple[int, dict[str, str], str]) -> tuple[int, str]:
     return status, found["code"]
 
 
-def test_a_page_of_twenty_components_is_whole(site: Checkout) -> None:
-    with api(site):
+def test_page_of_twenty_components_is_complete(site: Checkout) -> None:
+    now = time.time()
+    with stub_api(site) as api:
+        api.says(snapshot(shapes.status(now, *(f"a-component-of-many-{number}" for number in range(20))), now).decode())
         status, _, text = ask(site, "GET", "/")
     assert (status, text.count("<li class=")) == (200, 20)
     assert text.rstrip().endswith("</html>")
 
 
-def test_without_the_api_a_program_gets_a_problem_document_and_a_reader_a_page(site: Checkout) -> None:
+def test_without_api_clients_get_the_matching_error_format(site: Checkout) -> None:
     assert problem(ask(site, "GET", "/api/status")) == (502, "no_answer")
     status, headers, text = ask(site, "GET", "/api/status", headers=HTML)
     assert (status, headers["content-type"]) == (502, "text/html; charset=utf-8")
     assert "<h1>The API does not answer</h1>" in text
 
 
-def test_an_api_that_is_too_slow_is_one_that_does_not_answer(site: Checkout) -> None:
-    with api(site):
+def test_slow_api_counts_as_no_answer(site: Checkout) -> None:
+    with stub_api(site) as api:
+        api.hang()
         answer = ask(site, "GET", "/api/status")
     assert problem(answer) == (502, "no_answer")
     assert '"request_id":"mine-1"' in answer[2]
@@ -188,7 +149,7 @@ def test_an_api_that_is_too_slow_is_one_that_does_not_answer(site: Checkout) -> 
     ],
     ids=["a large body", "TRACE", "POST to the page", "an escape", "a host", "a large header", "a long path"],
 )
-def test_what_nginx_refuses_it_refuses_in_a_problem_document(
+def test_nginx_refuses_with_a_problem_document(
     site: Checkout, method: str, path: str, more: dict[str, Any], said: tuple[int, str]
 ) -> None:
     assert problem(ask(site, method, path, **more)) == said
@@ -196,7 +157,7 @@ def test_what_nginx_refuses_it_refuses_in_a_problem_document(
     assert problem(ask(site, method, path, **more)) == said
 
 
-def test_nonsense_is_refused_too(site: Checkout) -> None:
+def test_nginx_refuses_nonsense(site: Checkout) -> None:
     with socket.create_connection(("127.0.0.1", site.ports["WEB_PORT"]), 5) as line:
         line.sendall(b"GET /api/status HTTP/1.1\r\nHost: x\r\nContent-Length: y\r\n\r\n")
         said = line.makefile("rb").read().decode()
@@ -205,15 +166,15 @@ def test_nonsense_is_refused_too(site: Checkout) -> None:
     assert json.loads(said.partition("\r\n\r\n")[2])["code"] == "bad_request"
 
 
-def test_nginx_and_the_api_have_one_limit_for_a_header() -> None:
+def test_nginx_and_api_share_the_header_limit() -> None:
     template = (ROOT / "web" / "nginx.conf.template").read_text(encoding="utf-8")
     found = re.search(r"large_client_header_buffers \d+ (\d+)k;", template)
     assert found
     assert int(found[1]) * 1024 == limits.HEADER_BYTES
-    assert SENTENCES["request_header_fields_too_large"] in template
+    assert DETAILS["request_header_fields_too_large"] in template
 
 
-def test_the_page_for_errors_needs_no_other_file_for_its_looks(site: Checkout) -> None:
+def test_error_page_is_self_contained(site: Checkout) -> None:
     status, headers, text = ask(site, "GET", "/nowhere")
     style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
     assert style
@@ -223,16 +184,16 @@ def test_the_page_for_errors_needs_no_other_file_for_its_looks(site: Checkout) -
 
 
 @pytest.mark.parametrize("path", ["/error.html", "/problem", "/misdirected", "/snapshot", "/snapshot/last", "/nowhere"])
-def test_what_is_for_nginx_itself_is_no_page(site: Checkout, path: str) -> None:
+def test_internal_locations_are_not_pages(site: Checkout, path: str) -> None:
     status, _, text = ask(site, "GET", path)
-    assert (status, "<h1>There is no such page</h1>" in text) == (404, True)
+    assert (status, "<h1>Page not found</h1>" in text) == (404, True)
 
 
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1:80", "[::1]:3000", "LocalHost", "a.b.localhost", "web", "SHOP.test:80", "x.below.test", "below.test"],
 )
-def test_names_that_are_ours_are_answered(site: Checkout, host: str) -> None:
+def test_allowed_host_names_are_answered(site: Checkout, host: str) -> None:
     assert ask(site, "GET", "/healthz", headers={"Host": host})[0] == 200
 
 
@@ -241,12 +202,12 @@ def test_names_that_are_ours_are_answered(site: Checkout, host: str) -> None:
     ["rebound.example", "localhost.example", "127.0.0.1.example", "shopXtest", "x.shop.test", "notbelow.test", "web.x"],
 )
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/status", "/health/all", "/nowhere"])
-def test_a_page_elsewhere_that_gave_its_name_our_address_reads_nothing(site: Checkout, host: str, path: str) -> None:
+def test_rebound_host_name_reads_nothing_from_nginx(site: Checkout, host: str, path: str) -> None:
     answer = ask(site, "GET", path, headers={"Host": host, **HTML})
     assert problem(answer) == (421, "misdirected_request")
 
 
-def test_an_absolute_target_and_a_request_without_a_name_are_judged_by_what_they_name(site: Checkout) -> None:
+def test_absolute_target_and_missing_host_are_judged(site: Checkout) -> None:
     for request, status in (
         ("GET http://rebound.example/healthz HTTP/1.1\r\nHost: localhost\r\n", 421),
         ("GET /healthz HTTP/1.0\r\n", 200),
@@ -271,7 +232,7 @@ def test_an_absolute_target_and_a_request_without_a_name_are_judged_by_what_they
         ("GET", "/api/status", {"headers": HTML}, 502),
     ],
 )
-def test_every_answer_has_the_headers_that_protect_it(
+def test_every_answer_has_security_headers(
     site: Checkout, method: str, path: str, more: dict[str, Any], status: int
 ) -> None:
     found, headers, _ = ask(site, method, path, **more)
@@ -282,7 +243,7 @@ def test_every_answer_has_the_headers_that_protect_it(
     assert "strict-transport-security" not in headers
 
 
-def test_who_came_by_tls_is_told_to_come_by_it_from_now_on(site: Checkout) -> None:
+def test_tls_request_gets_strict_transport_security(site: Checkout) -> None:
     for path in ("/", "/nowhere", "/api/status"):
         headers = ask(site, "GET", path, headers={"X-Forwarded-Proto": "https"})[1]
         assert headers["strict-transport-security"] == "max-age=31536000"
@@ -292,7 +253,7 @@ ROOM = 2100
 """More connections than nginx has room for."""
 
 
-def test_a_body_that_comes_byte_by_byte_is_decided_about_by_its_header(site: Checkout) -> None:
+def test_dripping_body_is_judged_by_its_header(site: Checkout) -> None:
     for path, status in (
         ("/", b"413"),
         ("/style.css", b"413"),
@@ -313,7 +274,7 @@ def many_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("many_files")
-def test_who_is_slow_or_idle_keeps_nobody_out(site: Checkout) -> None:
+def test_slow_or_idle_clients_block_nobody(site: Checkout) -> None:
     def connect() -> socket.socket:
         return socket.create_connection(("127.0.0.1", site.ports["WEB_PORT"]), 5)
 

@@ -1,4 +1,4 @@
-"""The status page over a stack that is well."""
+"""The status page of a healthy stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RAW, TRANSFER = 30_000, 12 * 1024
 BOUND = "<b onclick=\"x\">It's mended</b> & \\ :'x'"
 
 
-def test_the_page_says_that_everything_is_operational(page: Page, stack: Checkout, address: str) -> None:
+def test_page_shows_all_operational(page: Page, stack: Checkout, address: str) -> None:
     page.goto(address)
     expect(page).to_have_title(f"{WELL} · {stack.name}", timeout=SOON)
     assert summary(page) == WELL
@@ -37,7 +37,7 @@ def test_the_page_says_that_everything_is_operational(page: Page, stack: Checkou
     assert "2e8555" in str(page.locator("link[rel=icon]").get_attribute("href"))
 
 
-def test_without_javascript_the_page_says_the_same(page: Page, browser: Browser, address: str) -> None:
+def test_page_without_javascript_shows_the_same(page: Page, browser: Browser, address: str) -> None:
     page.goto(address)
     expect(page.get_by_text("ago")).to_be_visible(timeout=SOON)
     plain = browser.new_context(java_script_enabled=False).new_page()
@@ -51,7 +51,7 @@ def test_without_javascript_the_page_says_the_same(page: Page, browser: Browser,
     plain.context.close()
 
 
-def test_the_page_is_light_and_all_of_it_comes_from_here(page: Page, address: str) -> None:
+def test_page_is_small_and_self_contained(page: Page, address: str) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(address)
@@ -67,7 +67,7 @@ def test_the_page_is_light_and_all_of_it_comes_from_here(page: Page, address: st
     assert sum(path.stat().st_size for path in files) < RAW
 
 
-def test_cookies_of_other_ports_shut_nobody_out_until_there_are_too_many(page: Page, address: str) -> None:
+def test_cookies_of_other_ports_are_tolerated_up_to_a_limit(page: Page, address: str) -> None:
     def have(bytes_of_cookies: int) -> None:
         """Have so many bytes of them: a name and a value of 3000, and what stands between two."""
         page.context.clear_cookies()
@@ -92,7 +92,7 @@ def test_cookies_of_other_ports_shut_nobody_out_until_there_are_too_many(page: P
     page.context.clear_cookies()
 
 
-def test_it_asks_one_thing_a_time_and_only_for_what_is_new(page: Page, address: str) -> None:
+def test_page_sends_one_conditional_request_at_a_time(page: Page, address: str) -> None:
     open_now: set[Request] = set()
     most = 0
     answers: list[int] = []
@@ -114,7 +114,7 @@ def test_it_asks_one_thing_a_time_and_only_for_what_is_new(page: Page, address: 
     assert most == 1
 
 
-def test_a_hidden_page_pauses_and_a_sleeping_machine_leaves_a_gap(page: Page, address: str) -> None:
+def test_hidden_page_pauses_and_sleep_leaves_a_gap(page: Page, address: str) -> None:
     page.clock.install()
     page.goto(address)
     expect(page.get_by_text("ago")).to_be_visible(timeout=SOON)
@@ -132,10 +132,10 @@ def test_a_hidden_page_pauses_and_a_sleeping_machine_leaves_a_gap(page: Page, ad
     assert asked == []
     page.evaluate(hide, False)
     expect(page.locator("h1")).to_have_text(WELL, timeout=SOON)
-    expect(page.get_by_text("This page heard nothing from ")).to_be_visible()
+    expect(page.get_by_text("This page received no data from ")).to_be_visible()
 
 
-def test_ages_do_not_depend_on_the_clock_of_the_browser(page: Page, address: str) -> None:
+def test_ages_ignore_the_browser_clock(page: Page, address: str) -> None:
     page.clock.install(time=time.time() - 86_400 * 3)
     page.goto(address)
     age = page.get_by_text("As of ").first
@@ -143,7 +143,7 @@ def test_ages_do_not_depend_on_the_clock_of_the_browser(page: Page, address: str
     assert 0 <= int(age.inner_text().split("· ")[1].split(" s")[0]) < 30
 
 
-def test_the_window_is_in_the_address_and_the_choice_of_colours_is_kept(page: Page, address: str) -> None:
+def test_window_is_in_the_url_and_theme_is_stored(page: Page, address: str) -> None:
     page.goto(f"{address}/?window=7d")
     chosen = page.locator("nav [aria-current=page]")
     expect(chosen).to_have_text("7 days", timeout=SOON)
@@ -161,7 +161,7 @@ def test_the_window_is_in_the_address_and_the_choice_of_colours_is_kept(page: Pa
     assert page.evaluate(paper) == after
 
 
-def test_the_keyboard_reaches_everything_and_walks_along_the_bars(page: Page, address: str) -> None:
+def test_keyboard_reaches_everything(page: Page, address: str) -> None:
     page.goto(address)
     expect(page.locator("summary")).to_have_count(3, timeout=SOON)
     stops = []
@@ -171,9 +171,9 @@ def test_the_keyboard_reaches_everything_and_walks_along_the_bars(page: Page, ad
             page.evaluate("document.activeElement.ariaLabel?.split(': ').at(-1) ?? document.activeElement.innerText")
         )
     assert stops[:4] == ["Light / dark", "24 hours", "7 days", "90 days"]
-    assert stops[5::2] == ["Figures of Database", "Figures of Cache", "Figures of Web server"]
+    assert stops[5::2] == ["Statistics for Database", "Statistics for Cache", "Statistics for Web server"]
     page.keyboard.press("Enter")
-    expect(page.get_by_role("region", name="Figures of Web server")).to_contain_text("Samples")
+    expect(page.get_by_role("region", name="Statistics for Web server")).to_contain_text("Samples")
     page.locator(".bar [tabindex='0']").first.focus()
     page.keyboard.press("Home")
     expect(page.locator(".axis").first).to_contain_text("no data")
@@ -186,7 +186,7 @@ def test_the_keyboard_reaches_everything_and_walks_along_the_bars(page: Page, ad
     expect(page.locator(".bar [tabindex='0']")).to_have_count(3)
 
 
-def test_a_note_is_shown_as_the_text_it_is(page: Page, stack: Checkout, address: str) -> None:
+def test_note_is_shown_as_text(page: Page, stack: Checkout, address: str) -> None:
     values = "'cache', now() - interval '2 hours', now() - interval '116 minutes', 'fail', 'timeout'"
     fields = "component, started_at, ended_at, worst, code"
     sql = f"INSERT INTO history_incident ({fields}) VALUES ({values}) RETURNING id"
@@ -199,15 +199,15 @@ def test_a_note_is_shown_as_the_text_it_is(page: Page, stack: Checkout, address:
     expect(shown).to_have_count(1, timeout=SOON)
     lines = shown.inner_text().split("\n")
     assert lines[:2] == ["Cache disrupted", "4 min"]
-    assert lines[2].endswith(f"· timeout · no. {number}")
+    assert lines[2].endswith(f"· timeout · incident {number}")
     assert [line for line in lines[3:] if line] == [BOUND, "The second line."]
     accessible(page)
     keep(page, "note")
 
 
-def test_other_pages_and_all_headers_are_in_order(page: Page, stack: Checkout, address: str) -> None:
+def test_other_pages_and_headers_are_correct(page: Page, stack: Checkout, address: str) -> None:
     page.goto(f"{address}/nowhere")
-    assert summary(page) == "There is no such page"
+    assert summary(page) == "Page not found"
     request = urllib.request.Request(f"{address}/", headers={"X-Request-ID": "mine-1"})
     with urllib.request.urlopen(request, timeout=5) as answer:
         headers = {name.lower(): value for name, value in answer.getheaders()}

@@ -21,7 +21,7 @@ from stackhand.local.engines.embedded.servers import postgres, redis
 from stackhand.local.engines.embedded.servers.base import installed
 from tests.checkout import eventually, free_ports
 from tests.service.history_kit import World, shared
-from tests.service.process import BODY_WITHIN, HEADER_WITHIN, NOTES, NOWHERE, SLOW, TOKEN, Service, ready
+from tests.service.process import BODY_TIMEOUT, HEADER_TIMEOUT, NOTES, NOWHERE, SLOW, TOKEN, Service, ready
 
 
 class Server:
@@ -113,8 +113,8 @@ def service(known: Service) -> Service:
 def lonely() -> Iterator[Service]:
     """The service without any dependency, with a few more paths."""
     settings = {"DATABASE_WAIT": "3600", "THREADS": "4", "CORS_ORIGINS": "https://status.example.com"}
-    settings |= {"HEADER_WITHIN": str(HEADER_WITHIN), "BODY_WITHIN": str(BODY_WITHIN), "NOTES_TOKEN": NOTES}
-    found = Service(NOWHERE, words=SLOW, HEALTH_DETAILS_TOKEN=TOKEN, **settings)
+    settings |= {"HEADER_TIMEOUT": str(HEADER_TIMEOUT), "BODY_TIMEOUT": str(BODY_TIMEOUT), "NOTES_TOKEN": NOTES}
+    found = Service(NOWHERE, command=SLOW, HEALTH_DETAILS_TOKEN=TOKEN, **settings)
     try:
         found.await_status("/health")
         yield found

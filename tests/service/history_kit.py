@@ -1,4 +1,4 @@
-"""What tests of the history share: a clock that stands still, and recorders that run when they are told to."""
+"""Fixtures for tests of the history: a settable clock, and recorders that run on demand."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import redis
 from service import migrate, redis_client
 from service.database import connect, connect_patiently
 from service.history import store
-from service.history.sampler import Recorder
-from service.history.samples import Reading, Round
+from service.history.recorder import Recorder
+from service.history.samples import Round, Sample
 from service.history.spool import key
 from service.settings import Address, Settings
 
@@ -41,16 +41,16 @@ class World:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = Clock()
-        self.readings = {name: Reading(name, "pass", 1.2) for name in ("cache", "db")}
+        self.samples = {name: Sample(name, "pass", 1.2) for name in ("cache", "db")}
         self.recorders: list[Recorder] = []
 
     def recorder(self, **options: Any) -> Recorder:
-        found = Recorder(self.settings, lambda: self.readings, now=self.clock, **options)
+        found = Recorder(self.settings, lambda: self.samples, now=self.clock, **options)
         self.recorders.append(found)
         return found
 
     def set(self, component: str, status: str, latency_ms: float | None = 1.2, code: str = "") -> None:
-        self.readings[component] = Reading(component, status, latency_ms, code)
+        self.samples[component] = Sample(component, status, latency_ms, code)
 
     def rounds(self, recorder: Recorder, count: int, status: str = "", seconds: float = 10.0) -> None:
         """Take rounds of samples, one every `seconds`; with `status`, db has that from now on."""
@@ -153,7 +153,7 @@ def queued(world: World) -> int:
 def write(world: World, samples: list[tuple[float, str, float | None]], component: str = "db") -> None:
     """Store samples: seconds since noon, status, latency."""
     made = [
-        Round(INSTANCE, n, NOON + at, (Reading(component, status, latency),))
+        Round(INSTANCE, n, NOON + at, (Sample(component, status, latency),))
         for n, (at, status, latency) in enumerate(samples)
     ]
     connection = connect(world.settings.database, 10)

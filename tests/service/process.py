@@ -1,4 +1,4 @@
-"""The service as a process, for tests: asked over real connections."""
+"""The service as a process, with a client that uses real connections."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SLOW = [sys.executable, "-m", "tests.service.slow_service"]
 """The service with one more path, /slow?seconds=N, which a thread answers after that time."""
 TOKEN = "a-token-of-the-tests"
 NOTES = "another-token-of-the-tests"
-HEADER_WITHIN = 2.0
+HEADER_TIMEOUT = 2.0
 """Seconds that a request's header has in the process that tests of HTTP share, so that they do not wait for ten."""
 NOWHERE = Settings("127.0.0.1", 0, Address("127.0.0.1", 1, "x", "", "x"), Address("127.0.0.1", 1, "", "", "0"))
-BODY_WITHIN = 1.0
+BODY_TIMEOUT = 1.0
 """And its body, and whoever reads its answer."""
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n"
 """What a request begins with; a line break ends it."""
@@ -48,7 +48,7 @@ class Service:
         self,
         settings: Settings,
         *,
-        words: list[str] | None = None,
+        command: list[str] | None = None,
         stdout: int = subprocess.PIPE,
         **environment: str,
     ) -> None:
@@ -63,8 +63,10 @@ class Service:
             "ALLOWED_HOSTS": "x",  # of requests that tests write out
             **environment,
         }
-        words = words or [sys.executable, "-m", "service", "serve"]
-        self.process = subprocess.Popen(words, env=self.environment, stdout=stdout, stderr=subprocess.STDOUT, text=True)
+        command = command or [sys.executable, "-m", "service", "serve"]
+        self.process = subprocess.Popen(
+            command, env=self.environment, stdout=stdout, stderr=subprocess.STDOUT, text=True
+        )
 
     def request(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

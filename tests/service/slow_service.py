@@ -1,4 +1,4 @@
-"""`python -m service serve` with more paths, such as /slow?seconds=N, which takes N seconds of one thread."""
+"""`python -m service serve` with additional paths, such as /slow?seconds=N, which occupies a thread for N seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 import bottle
 
-from service import server
+from service import server, startup
 from service.http import limits
 from service.settings import Settings
 
@@ -43,8 +43,8 @@ def with_slow(parts: server.Parts) -> bottle.Bottle:
 
 server.create_app = with_slow
 if os.environ.get("BROKEN_MIGRATIONS"):
-    server.migrate.read = lambda: {}["a defect"]
-limits.HEADER_WITHIN = float(os.environ.get("HEADER_WITHIN", limits.HEADER_WITHIN))
-limits.BODY_WITHIN = float(os.environ.get("BODY_WITHIN", limits.BODY_WITHIN))
-limits.READ_WITHIN = float(os.environ.get("BODY_WITHIN", limits.READ_WITHIN))
+    startup.migrate.read = lambda: {}["a defect"]
+limits.HEADER_TIMEOUT = float(os.environ.get("HEADER_TIMEOUT", limits.HEADER_TIMEOUT))
+limits.BODY_TIMEOUT = float(os.environ.get("BODY_TIMEOUT", limits.BODY_TIMEOUT))
+limits.READ_TIMEOUT = float(os.environ.get("BODY_TIMEOUT", limits.READ_TIMEOUT))
 sys.exit(server.serve(Settings.from_environment()))

@@ -1,4 +1,4 @@
-"""What pages and programs get of a running service: tags, notes, further components, metrics."""
+"""The API of a running service: entity tags, notes, additional components, metrics."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def api(servers: dict[str, tuple[Server, Address]], web: Web) -> Iterator[Servic
             yield found
 
 
-def test_a_page_that_has_an_answer_is_told_so_and_gets_no_other(api: Service) -> None:
+def test_known_etag_gets_304(api: Service) -> None:
     first = api.request("/api/incidents")
     tag = first.headers["ETag"]
     for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
@@ -69,7 +69,7 @@ def test_a_page_that_has_an_answer_is_told_so_and_gets_no_other(api: Service) ->
         assert api.request("/api/incidents", If_None_Match=unknown).body == first.body
 
 
-def test_time_alone_makes_no_new_status(api: Service) -> None:
+def test_status_etag_ignores_elapsed_time(api: Service) -> None:
     def age(answer: Answer) -> float:
         return float(answer.json["components"][0]["age"])
 
@@ -86,7 +86,7 @@ def test_time_alone_makes_no_new_status(api: Service) -> None:
     eventually(same_though_older, "no look comes between")
 
 
-def test_a_note_is_read_at_once_by_who_had_read_the_page_before(api: Service) -> None:
+def test_note_is_visible_at_once_despite_cache(api: Service) -> None:
     connection = connect(api.settings.database, 10)
     row = "('db', now() - interval '1 day', now(), 'fail', 'refused')"
     into = "INSERT INTO history_incident (component, started_at, ended_at, worst, code) VALUES"
@@ -111,7 +111,7 @@ def test_a_note_is_read_at_once_by_who_had_read_the_page_before(api: Service) ->
     assert api.request(path, "PUT", long, **WRITER).json["code"] == "invalid_argument"
 
 
-def test_another_service_is_a_component_like_the_others(api: Service, web: Web) -> None:
+def test_target_service_is_a_component(api: Service, web: Web) -> None:
     assert set(api.ask("/health/all")[1]["checks"]) == {"db", "cache", "web"}
     web.status = 503
     try:
@@ -127,7 +127,7 @@ def test_another_service_is_a_component_like_the_others(api: Service, web: Web) 
     assert (told["web"]["critical"], told["db"]["critical"]) == (False, True)
 
 
-def test_a_defect_below_a_route_is_answered_and_told_without_a_secret(api: Service) -> None:
+def test_defect_is_answered_and_logged_without_secrets(api: Service) -> None:
     connection = connect(api.settings.database, 10)
     connection.run("ALTER TABLE history_incident RENAME COLUMN note TO gone")
     try:
@@ -140,7 +140,7 @@ def test_a_defect_below_a_route_is_answered_and_told_without_a_secret(api: Servi
     assert api.request("/api/incidents?before=1-1").status == 200
 
 
-def test_prometheus_sees_what_was_asked_and_what_is(api: Service) -> None:
+def test_metrics_cover_requests_and_components(api: Service) -> None:
     def metrics() -> dict[str, float]:
         answer = api.request("/metrics")
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")

@@ -1,4 +1,4 @@
-"""Who is let through to a server that has failed, and when."""
+"""The circuit breaker: when it admits callers."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def test_everybody_is_let_through_at_first(clock: Clock) -> None:
+def test_breaker_admits_everyone_at_first(clock: Clock) -> None:
     found = Breaker()
     assert [found.admits() for _ in range(3)] == [True] * 3
     assert found.state == "closed"
 
 
-def test_nobody_is_let_through_until_the_pause_is_over(clock: Clock) -> None:
+def test_breaker_admits_nobody_during_the_pause(clock: Clock) -> None:
     found = Breaker(pause=2.0)
     found.failed()
     assert found.state == "open"
@@ -44,7 +44,7 @@ def test_nobody_is_let_through_until_the_pause_is_over(clock: Clock) -> None:
     assert found.admits()
 
 
-def test_a_pause_is_a_second_unless_given(clock: Clock) -> None:
+def test_breaker_pause_defaults_to_a_second(clock: Clock) -> None:
     found = Breaker()
     found.failed()
     clock.now += 1.499
@@ -53,7 +53,7 @@ def test_a_pause_is_a_second_unless_given(clock: Clock) -> None:
     assert found.admits()
 
 
-def test_one_at_a_time_tries(clock: Clock) -> None:
+def test_breaker_admits_one_trial_at_a_time(clock: Clock) -> None:
     found = Breaker()
     found.failed()
     clock.now += 10
@@ -61,7 +61,7 @@ def test_one_at_a_time_tries(clock: Clock) -> None:
     assert found.state == "trying"
 
 
-def test_a_try_that_succeeds_lets_everybody_through(clock: Clock) -> None:
+def test_breaker_closes_after_successful_trial(clock: Clock) -> None:
     found = Breaker()
     found.failed()
     clock.now += 10
@@ -71,7 +71,7 @@ def test_a_try_that_succeeds_lets_everybody_through(clock: Clock) -> None:
     assert [found.admits() for _ in range(2)] == [True] * 2
 
 
-def test_a_try_that_fails_begins_another_pause(clock: Clock) -> None:
+def test_breaker_pauses_again_after_failed_trial(clock: Clock) -> None:
     found = Breaker()
     found.failed()
     clock.now += 10
@@ -82,7 +82,7 @@ def test_a_try_that_fails_begins_another_pause(clock: Clock) -> None:
     assert found.admits()
 
 
-def test_nobody_is_let_through_to_what_is_known_to_be_down(clock: Clock) -> None:
+def test_breaker_is_open_while_server_is_known_down(clock: Clock) -> None:
     down = True
     found = Breaker(down=lambda: down)
     assert (found.state, found.admits()) == ("open", False)
@@ -90,7 +90,7 @@ def test_nobody_is_let_through_to_what_is_known_to_be_down(clock: Clock) -> None
     assert (found.state, found.admits()) == ("closed", True)
 
 
-def test_what_is_known_to_be_down_uses_up_no_try(clock: Clock) -> None:
+def test_breaker_keeps_its_trial_while_server_is_known_down(clock: Clock) -> None:
     down = True
     found = Breaker(down=lambda: down)
     found.failed()

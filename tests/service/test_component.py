@@ -1,4 +1,4 @@
-"""What a component makes of its looks, whatever they do."""
+"""A component whose probe fails, hangs, or returns nonsense."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 
 from service.health.component import ProbeError
 from tests.checkout import eventually
-from tests.service.looking import Odd, code, component, looked, raises
+from tests.service.stub_probe import StubProbe, check_result, code, component, raises
 
 IS_THREADS = "probe-", "deadline-"
 
@@ -28,21 +28,21 @@ IS_THREADS = "probe-", "deadline-"
         (lambda: {"status": "pass"}, "invalid"),
     ],
 )
-def test_a_probe_that_raises_or_returns_nonsense_has_failed(act: Callable[[], object], word: str) -> None:
-    assert looked(component(Odd(act))) == ("fail", word)
+def test_probe_that_raises_or_returns_nonsense_fails(act: Callable[[], object], word: str) -> None:
+    assert check_result(component(StubProbe(act))) == ("fail", word)
 
 
-def test_a_probe_that_hangs_for_ever_fails_once_and_harms_no_other() -> None:
+def test_hung_probe_fails_once_and_harms_no_other() -> None:
     released = threading.Event()
-    hanging = component(Odd(lambda: str(released.wait(60) or "")), deadline=0.1)
-    well = component(Odd(lambda: ""))
+    hanging = component(StubProbe(lambda: str(released.wait(60) or "")), deadline=0.1)
+    well = component(StubProbe(lambda: ""))
     for each in (hanging, well):
         each.start()
     try:
         eventually(lambda: hanging.status == "fail", "it fails")
         assert code(hanging) == "timeout"
         before = well.state.last
-        eventually(lambda: well.state.last != before, "the other one is looked at")
+        eventually(lambda: well.state.last != before, "the other one is check_result at")
         assert well.status == "pass"
         ours = [thread.name for thread in threading.enumerate() if thread.name.startswith(IS_THREADS)]
         assert ours.count("probe-it") == 2
@@ -53,10 +53,10 @@ def test_a_probe_that_hangs_for_ever_fails_once_and_harms_no_other() -> None:
             each.stop()
 
 
-def test_what_a_look_says_after_its_deadline_counts_no_more() -> None:
+def test_result_after_the_deadline_is_ignored() -> None:
     hold = threading.Event()
-    found = component(Odd(lambda: str(hold.wait(60) or "")), deadline=0.1)
-    looking = threading.Thread(target=found.look)
+    found = component(StubProbe(lambda: str(hold.wait(60) or "")), deadline=0.1)
+    looking = threading.Thread(target=found.check)
     looking.start()
     eventually(lambda: found.status == "fail", "it fails")
     hold.set()
@@ -64,21 +64,21 @@ def test_what_a_look_says_after_its_deadline_counts_no_more() -> None:
     assert (found.status, code(found), found.state.failures) == ("fail", "timeout", 1)
 
 
-def test_a_flapping_component_has_one_line_in_the_log() -> None:
+def test_flapping_component_is_logged_once() -> None:
     answers = iter([*"p", *"fp" * 20])
-    found = component(Odd(lambda: "" if next(answers) == "p" else raises(ValueError("x"))()), rise=2, fall=2)
+    found = component(StubProbe(lambda: "" if next(answers) == "p" else raises(ValueError("x"))()), rise=2, fall=2)
     with structlog.testing.capture_logs() as lines:
         for _ in range(41):
-            found.look()
+            found.check()
     assert [(line["before"], line["now"]) for line in lines] == [("unknown", "pass")]
 
 
-def test_each_change_has_one_line_in_the_log() -> None:
+def test_each_change_is_logged_once() -> None:
     answers = iter("ppfffpp")
-    found = component(Odd(lambda: "" if next(answers) == "p" else raises(ValueError("x"))()), rise=2, fall=2)
+    found = component(StubProbe(lambda: "" if next(answers) == "p" else raises(ValueError("x"))()), rise=2, fall=2)
     with structlog.testing.capture_logs() as lines:
         for _ in range(7):
-            found.look()
+            found.check()
     assert [(line["before"], line["now"], line["log_level"]) for line in lines] == [
         ("unknown", "pass", "info"),
         ("pass", "fail", "warning"),
@@ -86,9 +86,9 @@ def test_each_change_has_one_line_in_the_log() -> None:
     ]
 
 
-def test_ages_do_not_change_with_the_clock_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = component(Odd(lambda: ""))
-    found.look()
+def test_ages_survive_clock_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = component(StubProbe(lambda: ""))
+    found.check()
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 100_000)
     assert found.age is not None
@@ -96,16 +96,16 @@ def test_ages_do_not_change_with_the_clock_of_the_machine(monkeypatch: pytest.Mo
     assert found.status == "pass"
 
 
-def test_a_component_that_nobody_looks_at_any_more_is_unknown() -> None:
-    found = component(Odd(lambda: ""), interval=0.01, deadline=0.3)
-    found.look()
+def test_unchecked_component_becomes_unknown() -> None:
+    found = component(StubProbe(lambda: ""), interval=0.01, deadline=0.3)
+    found.check()
     eventually(lambda: found.status == "unknown", "its result is too old")
     assert code(found) == "stale"
 
 
-def test_addresses_and_errors_are_told_only_with_the_details() -> None:
-    found = component(Odd(raises(ProbeError("broken", "postgresql://secret@host"))))
-    found.look()
+def test_addresses_and_errors_appear_only_with_details() -> None:
+    found = component(StubProbe(raises(ProbeError("broken", "postgresql://secret@host"))))
+    found.check()
     assert "secret" not in str(found.to_dict())
     assert found.to_dict(details=True)["detail"] == "postgresql://secret@host"
     assert found.to_dict(details=True)["address"] == "odd"

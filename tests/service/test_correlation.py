@@ -1,4 +1,4 @@
-"""The ids of requests and traces: well formed, or replaced."""
+"""Ids of requests and traces: well formed, or replaced."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
         ("", None),
     ],
 )
-def test_a_traceparent_that_is_not_well_formed_is_left_out(traceparent: str, found: str | None) -> None:
+def test_malformed_traceparent_is_skipped(traceparent: str, found: str | None) -> None:
     assert correlation.trace({"HTTP_TRACEPARENT": traceparent}).get("trace_id") == found
 
 
 @given(st.text(max_size=80))
-def test_a_request_id_is_always_fit_for_a_header_and_a_line_of_the_log(text: str) -> None:
+def test_request_id_is_always_safe_for_headers_and_logs(text: str) -> None:
     found = correlation.request_id({"HTTP_X_REQUEST_ID": text})
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", found)
     assert set(correlation.trace({"HTTP_TRACEPARENT": text, "HTTP_X_AMZN_TRACE_ID": text})) <= {
@@ -40,7 +40,7 @@ def test_a_request_id_is_always_fit_for_a_header_and_a_line_of_the_log(text: str
     }
 
 
-def test_amazons_trace_id_is_kept_for_the_log() -> None:
+def test_amazon_trace_id_is_logged() -> None:
     given_ = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
     assert correlation.trace({"HTTP_X_AMZN_TRACE_ID": given_}) == {"amzn_trace_id": given_}
     assert correlation.trace({"HTTP_X_AMZN_TRACE_ID": "a\nb"}) == {}

@@ -1,4 +1,4 @@
-"""What is left of a connection that broke, or that was refused: nothing, also before anybody collects garbage."""
+"""Broken and refused connections leave nothing behind, even before garbage collection."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from service.health.probes import Postgres, Redis
 from service.pool import Pool
 from service.settings import Address, Settings
 from tests.impostor import CLEAR, SASL, impostor
-from tests.service.looking import component, looked
-from tests.service.pools import closing as pools
+from tests.service.pool_kit import closing as pools
+from tests.service.stub_probe import check_result, component
 
 TIMES = 5
 
@@ -33,48 +33,46 @@ def held() -> Iterator[Callable[[], int]]:
     gc.collect()
 
 
-def test_a_probe_whose_connection_breaks_leaves_no_socket_open(settings: Settings, held: Callable[[], int]) -> None:
+def test_broken_postgresql_probe_leaks_no_socket(settings: Settings, held: Callable[[], int]) -> None:
     probe = Postgres(settings.database, 5.0)
     with closing(connect(settings.database, 10)) as admin:
-        probe.look()
+        probe.check()
         before = held()
         for _ in range(TIMES):
             admin.run(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stackhand-probe'"
             )
-            failed(probe.look)
-            probe.look()
+            failed(probe.check)
+            probe.check()
         assert held() == before
     probe._drop()
 
 
-def test_a_probe_of_redis_whose_connection_breaks_leaves_no_socket_open(
-    settings: Settings, held: Callable[[], int]
-) -> None:
+def test_broken_redis_probe_leaks_no_socket(settings: Settings, held: Callable[[], int]) -> None:
     probe, admin = Redis(settings.cache, 5.0), redis_client.client(settings.cache, timeout=5.0, connections=1)
-    probe.look()
+    probe.check()
     admin.ping()
     before = held()
     for _ in range(TIMES):
         admin.client_kill_filter(skipme=True)
-        failed(probe.look)
-        probe.look()
+        failed(probe.check)
+        probe.check()
     assert held() == before
     probe._connection.disconnect()
     admin.close()
 
 
-def test_a_refusal_leaves_no_socket_open(settings: Settings, held: Callable[[], int]) -> None:
+def test_refused_connection_leaks_no_socket(settings: Settings, held: Callable[[], int]) -> None:
     nowhere = replace(settings.database, name="nothing")
     before = held()
     with pools(Pool(nowhere)) as pool:
         for _ in range(TIMES):
-            failed(Postgres(nowhere, 5.0).look)
+            failed(Postgres(nowhere, 5.0).check)
             failed(lambda: pool.query("SELECT 1"))
     assert held() == before
 
 
-def test_what_a_wrong_statement_raises_is_not_its_own_cause(settings: Settings) -> None:
+def test_error_is_not_its_own_cause(settings: Settings) -> None:
     with pools(Pool(settings.database)) as pool:
         assert failed(lambda: pool.query("SELECT nothing")) == "DatabaseError"
 
@@ -82,14 +80,12 @@ def test_what_a_wrong_statement_raises_is_not_its_own_cause(settings: Settings) 
 @pytest.mark.parametrize(
     ("asks", "why", "heard_then"),
     [
-        (CLEAR, "asks for the password in clear", {b""}),
+        (CLEAR, "requests the cleartext password", {b""}),
         (SASL, "does not know the password", None),
     ],
     ids=["clear", "scram"],
 )
-def test_a_false_server_in_the_databases_place_is_told_no_password(
-    asks: bytes, why: str, heard_then: set[bytes] | None
-) -> None:
+def test_impostor_server_receives_no_password(asks: bytes, why: str, heard_then: set[bytes] | None) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     there = Address("127.0.0.1", listener.getsockname()[1], user="shop", password="the-very-secret", name="shop")
     with impostor(listener, asks) as heard, pools(Pool(there)) as pool:
@@ -97,14 +93,14 @@ def test_a_false_server_in_the_databases_place_is_told_no_password(
             pool.query("SELECT 1")
         with pytest.raises(DatabaseUnavailable):
             connect_patiently(there, 0)
-        assert looked(component(Postgres(there, 5.0))) == ("fail", "false_server")
+        assert check_result(component(Postgres(there, 5.0))) == ("fail", "false_server")
     assert len(heard) == 3
     assert b"the-very-secret" not in b"".join(heard)
     assert heard_then in (set(heard), None)
 
 
 def failed(ask: Callable[[], object]) -> str:
-    """Ask what must fail, and return with what; the error itself would be held by whoever looked at it."""
+    """Ask what must fail, and return with what; the error itself would be held by whoever check_result at it."""
     name = ""
     try:
         ask()

@@ -1,4 +1,4 @@
-"""Metrics as lines for CloudWatch."""
+"""Metrics in the log for CloudWatch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from service.emf import MOST_METRICS, emf_line, emf_lines, run_emf
 from service.metrics import Metrics, Sources
 from tests.checkout import eventually
-from tests.service.measured import make_metrics, make_sources, settings
+from tests.service.stub_metrics import make_metrics, make_sources, settings
 
 UNITS = ["Seconds", "Milliseconds", "Bytes", "Percent", "Count", "Count/Second", "None"]
 
@@ -78,7 +78,7 @@ def sources() -> Sources:
     return make_sources()
 
 
-def test_a_line_for_cloudwatch_follows_the_specification() -> None:
+def test_emf_line_follows_the_specification() -> None:
     line = emf_line({"Environment": "staging"}, {"Requests": (3, "Count")}, now=1_700_000_000.5)
     jsonschema.validate(line, EMF)
     assert line == {
@@ -111,14 +111,14 @@ def test_a_line_for_cloudwatch_follows_the_specification() -> None:
         ({"_aws": "x"}, {"A": (1, "Count")}),
     ],
 )
-def test_what_cloudwatch_would_not_take_is_refused(
+def test_emf_line_refuses_what_cloudwatch_rejects(
     dimensions: dict[str, str], values: dict[str, tuple[float, str]]
 ) -> None:
     with pytest.raises(ValueError, match=r"."):
         emf_line(dimensions, values)
 
 
-def test_the_lines_of_a_minute_have_what_happened_in_it(metrics: Metrics, sources: Sources) -> None:
+def test_emf_lines_report_changes_of_the_minute(metrics: Metrics, sources: Sources) -> None:
     metrics.set_sources(sources)
     metrics.observe("GET", "/health", 200, 0.01)
     _, before = emf_lines(metrics, settings(), {})
@@ -138,7 +138,7 @@ def test_the_lines_of_a_minute_have_what_happened_in_it(metrics: Metrics, source
     assert (cache["Component"], cache["Passing"]) == ("cache", 0)
 
 
-def test_a_minute_without_requests_has_no_duration(metrics: Metrics) -> None:
+def test_emf_lines_omit_duration_without_requests(metrics: Metrics) -> None:
     lines, _ = emf_lines(metrics, settings(), {})
     assert "Duration" not in lines[0]
     assert lines[0]["Stack"] == "none"
@@ -158,7 +158,7 @@ def running(metrics: Metrics, emit: Callable[[dict[str, Any]], None], every: flo
     return end
 
 
-def test_lines_are_emitted_again_and_again_also_after_a_failure(metrics: Metrics) -> None:
+def test_emf_emission_continues_after_a_failure(metrics: Metrics) -> None:
     emitted: list[dict[str, Any]] = []
 
     def emit(line: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ def test_lines_are_emitted_again_and_again_also_after_a_failure(metrics: Metrics
     end()
 
 
-def test_what_is_left_is_emitted_at_the_end(metrics: Metrics) -> None:
+def test_emf_emits_remainder_at_the_end(metrics: Metrics) -> None:
     emitted: list[dict[str, Any]] = []
     end = running(metrics, emitted.append, 3600)
     metrics.observe("GET", "/health", 200, 0.0)

@@ -1,4 +1,4 @@
-"""The service's answers while its dependencies come and go: a real process, real servers."""
+"""Health of a real process while its dependencies stop and start."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-
-import pytest
 
 from service import migrate
 from service.database import connect
@@ -20,7 +18,7 @@ from tests.service.process import Service, ready
 Servers = dict[str, tuple[Server, Address]]
 
 
-def test_everything_passes_when_everything_is_there(service: Service) -> None:
+def test_health_passes_with_all_dependencies(service: Service) -> None:
     code, body, headers = service.ask("/health/all")
     assert code == 200
     assert headers["Content-Type"] == "application/health+json"
@@ -33,7 +31,7 @@ def test_everything_passes_when_everything_is_there(service: Service) -> None:
     assert check["observedUnit"] == "ms"
 
 
-def test_without_the_cache_there_is_a_warning_and_with_it_again_none(service: Service, servers: Servers) -> None:
+def test_health_warns_without_cache_and_passes_with_it(service: Service, servers: Servers) -> None:
     servers["redis"][0].stop()
     try:
         eventually(lambda: service.status("/health/cache") == 503, "the cache fails")
@@ -49,7 +47,7 @@ def test_without_the_cache_there_is_a_warning_and_with_it_again_none(service: Se
     eventually(lambda: service.ask("/health/all")[1]["status"] == "pass", "the cache passes again", 5)
 
 
-def test_it_starts_without_the_cache(settings: Settings, servers: Servers) -> None:
+def test_service_starts_without_cache(settings: Settings, servers: Servers) -> None:
     servers["redis"][0].stop()
     try:
         service = Service(settings)
@@ -59,7 +57,7 @@ def test_it_starts_without_the_cache(settings: Settings, servers: Servers) -> No
         servers["redis"][0].start()
 
 
-def test_without_the_database_it_fails_and_the_process_is_still_alive(service: Service, servers: Servers) -> None:
+def test_health_fails_without_database_while_process_lives(service: Service, servers: Servers) -> None:
     servers["postgres"][0].stop()
     try:
         eventually(lambda: service.status("/health/db") == 503, "the database fails")
@@ -72,9 +70,7 @@ def test_without_the_database_it_fails_and_the_process_is_still_alive(service: S
     eventually(lambda: service.ask("/health/all")[1]["status"] == "pass", "the database passes again", 10)
 
 
-def test_a_paused_cache_is_seen_within_its_deadline_and_costs_health_nothing(
-    service: Service, servers: Servers
-) -> None:
+def test_paused_cache_is_noticed_without_slowing_health(service: Service, servers: Servers) -> None:
     process = servers["redis"][0].process
     assert process is not None
     process.send_signal(signal.SIGSTOP)
@@ -89,25 +85,14 @@ def test_a_paused_cache_is_seen_within_its_deadline_and_costs_health_nothing(
     eventually(lambda: service.status("/health/cache") == 200, "the cache passes again", 5)
 
 
-def test_version_says_what_runs(service: Service) -> None:
+def test_version_reports_version_and_commit(service: Service) -> None:
     body = service.ask("/version")[1]
     assert body["stack"] == "shop"
     assert body["schema_version"] == migrate.read()[-1].number
     assert set(body) == {"version", "commit", "built_at", "schema_version", "environment", "stack"}
 
 
-@pytest.mark.parametrize(
-    ("path", "method", "code"), [("/nothing", "GET", 404), ("/health/nothing", "GET", 404), ("/health", "POST", 405)]
-)
-def test_an_error_is_a_problem_document(service: Service, path: str, method: str, code: int) -> None:
-    status, body, headers = service.ask(path, method)
-    assert status == code
-    assert headers["Content-Type"] == "application/problem+json"
-    assert body["status"] == code
-    assert body["instance"] == path
-
-
-def test_sigterm_ends_a_service_with_0_its_samples_written_and_every_line_of_its_log_an_object(
+def test_sigterm_exits_0_with_samples_written_and_json_log(
     settings: Settings,
 ) -> None:
     service = Service(settings, STACK=settings.database.name, SAMPLE_INTERVAL="30")  # a sample at the start, no more
@@ -126,7 +111,7 @@ def test_sigterm_ends_a_service_with_0_its_samples_written_and_every_line_of_its
     assert all({"time", "level", "event"} <= set(line) for line in lines)
 
 
-def test_a_host_at_which_it_cannot_listen_is_told_in_one_line(settings: Settings) -> None:
+def test_unusable_host_is_reported_in_one_line(settings: Settings) -> None:
     service = Service(settings, HOST="no.such.host.invalid")
     out, _ = service.process.communicate(timeout=20)
     assert service.process.returncode == 3
@@ -134,7 +119,7 @@ def test_a_host_at_which_it_cannot_listen_is_told_in_one_line(settings: Settings
     assert [(line["event"], line["host"]) for line in said] == [("cannot listen", "no.such.host.invalid")]
 
 
-def test_the_version_tells_the_schema_of_the_database_which_a_newer_release_may_have_left(settings: Settings) -> None:
+def test_version_reports_schema_of_newer_release(settings: Settings) -> None:
     newest = migrate.read()[-1].number
     with ready(settings) as service:
         assert service.ask("/version")[1]["schema_version"] == newest
@@ -148,7 +133,7 @@ def test_the_version_tells_the_schema_of_the_database_which_a_newer_release_may_
         assert service.ask("/version")[1]["schema_version"] == 900
 
 
-def test_missing_and_wrong_settings_are_all_named_before_the_start() -> None:
+def test_start_names_all_missing_and_invalid_settings() -> None:
     words = [sys.executable, "-m", "service", "serve"]
     environment = {"DATABASE_URL": "mysql://x/y", "PORT": "x", "LOG_LEVEL": "loud", "HEALTH_TARGETS": "web"}
     said = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
@@ -163,7 +148,7 @@ def test_missing_and_wrong_settings_are_all_named_before_the_start() -> None:
     ]
 
 
-def test_a_component_that_starts_later_has_no_outage_and_one_that_is_down_at_a_restart_has(settings: Settings) -> None:
+def test_late_component_is_no_outage_but_one_down_at_restart_is(settings: Settings) -> None:
     words = [sys.executable, "-m", "http.server", str(port := free_ports()["WEB_PORT"]), "--bind", "127.0.0.1"]
     often = {"SAMPLE_INTERVAL": "0.1", "INCIDENT_SAMPLES": "2", "CACHE_TTL": "0.1"}
     more = {"HEALTH_TARGETS": f"late=http://127.0.0.1:{port}/", **often}

@@ -1,4 +1,4 @@
-"""Samples on their way into the database, while servers come and go: real servers, a clock that the test sets."""
+"""Samples on their way to the database while real servers stop and start; the clock is settable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pg8000.exceptions
 import pytest
 
 from service.history import writer
-from service.history.sampler import Recorder
+from service.history.recorder import Recorder
 from service.settings import Address, Settings
 from tests.checkout import eventually
 from tests.service.conftest import Server
@@ -34,7 +34,7 @@ def _accepts(world: World) -> bool:
         return False
 
 
-def test_a_round_of_samples_is_stored_with_its_time(world: World) -> None:
+def test_round_is_stored_with_its_time(world: World) -> None:
     recorder = world.recorder()
     world.rounds(recorder, 2, "pass")
     world.rounds(recorder, 1, "fail")
@@ -45,7 +45,7 @@ def test_a_round_of_samples_is_stored_with_its_time(world: World) -> None:
     assert recorder.written_at == NOON + 30
 
 
-def test_an_outage_of_postgresql_is_in_the_history_afterwards(world: World, servers: Servers) -> None:
+def test_postgresql_outage_is_recorded_afterwards(world: World, servers: Servers) -> None:
     recorder = world.recorder()
     world.rounds(recorder, 6, "pass")
     assert recorder.flush()
@@ -64,7 +64,7 @@ def test_an_outage_of_postgresql_is_in_the_history_afterwards(world: World, serv
     assert queued(world) == 0
 
 
-def test_a_restart_between_two_writes_goes_unnoticed(world: World, servers: Servers) -> None:
+def test_restart_between_writes_loses_nothing(world: World, servers: Servers) -> None:
     recorder = world.recorder()
     world.rounds(recorder, 1)
     assert recorder.flush()
@@ -77,7 +77,7 @@ def test_a_restart_between_two_writes_goes_unnoticed(world: World, servers: Serv
     assert len(world.stored()) == 2
 
 
-def test_both_servers_may_be_down(world: World, servers: Servers) -> None:
+def test_samples_survive_outage_of_both_servers(world: World, servers: Servers) -> None:
     recorder = world.recorder()
     for server, _ in servers.values():
         server.stop()
@@ -97,9 +97,7 @@ def test_both_servers_may_be_down(world: World, servers: Servers) -> None:
     assert recorder.dropped == 0
 
 
-def test_dying_between_the_commit_and_the_clearing_of_the_queue_counts_nothing_twice(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_death_between_commit_and_cleanup_counts_nothing_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
 
@@ -124,7 +122,7 @@ def test_dying_between_the_commit_and_the_clearing_of_the_queue_counts_nothing_t
     assert len(world.stored()) == 7
 
 
-def test_two_replicas_that_write_at_once_make_one_incident_and_whole_figures(world: World) -> None:
+def test_concurrent_replicas_make_one_incident(world: World) -> None:
     replicas = [world.recorder(), world.recorder()]
     for status, count in (("pass", 12), ("fail", 12), ("pass", 12)):
         world.set("db", status, code="refused")
@@ -144,7 +142,7 @@ def test_two_replicas_that_write_at_once_make_one_incident_and_whole_figures(wor
     assert sums == [(48, 24, 6)]
 
 
-def test_a_clock_that_steps_back_keeps_every_sample(world: World) -> None:
+def test_clock_step_backwards_keeps_every_sample(world: World) -> None:
     recorder = world.recorder()
     world.rounds(recorder, 6, "pass")
     world.clock.at = NOON
@@ -154,7 +152,7 @@ def test_a_clock_that_steps_back_keeps_every_sample(world: World) -> None:
     assert world.query("SELECT passed, minutes FROM history_minute WHERE component = 'db'") == [(12, 1)]
 
 
-def test_a_missing_schema_is_waited_for(settings: Settings) -> None:
+def test_recorder_waits_for_missing_schema(settings: Settings) -> None:
     world = World(replace(settings, stack=settings.database.name))
     recorder = world.recorder()
     world.rounds(recorder, 2)
@@ -165,7 +163,7 @@ def test_a_missing_schema_is_waited_for(settings: Settings) -> None:
     recorder.close()
 
 
-def test_nonsense_from_a_component_is_stored_as_far_as_it_makes_sense(world: World) -> None:
+def test_invalid_sample_is_stored_in_part(world: World) -> None:
     recorder = world.recorder()
     world.set("db", "melting\0", float("nan"), "x\0" * 500 + "\ud800")
     world.set("cache", "pass", -1.0)
@@ -175,8 +173,8 @@ def test_nonsense_from_a_component_is_stored_as_far_as_it_makes_sense(world: Wor
     assert found == [("cache", "pass", None, 0), ("db", "unknown", None, 100)]
 
 
-def test_the_threads_take_samples_and_write_them(world: World) -> None:
-    recorder = Recorder(replace(world.settings, sample_interval=0.02), lambda: world.readings)
+def test_recorder_threads_take_and_write_samples(world: World) -> None:
+    recorder = Recorder(replace(world.settings, sample_interval=0.02), lambda: world.samples)
     recorder.start()
     eventually(lambda: len(world.stored()) >= 5, "samples are stored")
     assert recorder.stop(20)
@@ -189,13 +187,13 @@ def test_the_threads_take_samples_and_write_them(world: World) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("history")]
 
 
-def test_a_reading_that_raises_does_not_end_the_samples(world: World) -> None:
+def test_raising_reader_does_not_stop_the_recorder(world: World) -> None:
     calls = iter(range(1000))
 
     def read() -> dict[str, object]:
         if next(calls) < 3:
             raise RuntimeError("not now")
-        return dict(world.readings)
+        return dict(world.samples)
 
     recorder = Recorder(replace(world.settings, sample_interval=0.02), read)  # type: ignore[arg-type]
     recorder.start()
@@ -203,11 +201,11 @@ def test_a_reading_that_raises_does_not_end_the_samples(world: World) -> None:
     recorder.stop(20)
 
 
-def test_a_database_that_hangs_delays_neither_samples_nor_the_stop(
+def test_hung_database_delays_neither_samples_nor_stop(
     world: World, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "TRANSACTION_WITHIN", 300.0)  # so that only the stop can end it
-    recorder = Recorder(replace(world.settings, sample_interval=0.05), lambda: world.readings)
+    monkeypatch.setattr(writer, "TRANSACTION_TIMEOUT", 300.0)  # so that only the stop can end it
+    recorder = Recorder(replace(world.settings, sample_interval=0.05), lambda: world.samples)
     recorder.start()
     eventually(world.stored, "samples are stored")
     process = servers["postgres"][0].process

@@ -1,4 +1,4 @@
-"""Incidents: a rule that depends on the samples and on nothing else."""
+"""Incidents depend on the samples and on nothing else."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from service.database import connect
 from service.history import store
-from service.history.incidents import GAP, Fold, Incident, Point, fold, pair, samples_needed, settled
-from service.history.samples import Reading, Round
+from service.history.incidents import GAP, Incident, Point, Progress, certain_after, detect, pair, samples_needed
+from service.history.samples import Round, Sample
 from tests.checkout import eventually
 from tests.service.history_kit import NOON, World
 
@@ -38,7 +38,7 @@ def points(pattern: str, start: float = 0.0) -> list[Point]:
 
 
 def incidents(pattern: str, needed: int = 3) -> list[tuple[float, float | None, str, str]]:
-    ended, state = fold(points(pattern), needed)
+    ended, state = detect(points(pattern), needed)
     found = [*ended, state.incident] if state.incident else ended
     return [(each.started_at, each.ended_at, each.worst, each.code) for each in found]
 
@@ -65,43 +65,43 @@ def incidents(pattern: str, needed: int = 3) -> list[tuple[float, float | None, 
         pytest.param("fffpppfffppp", [(0, 30, "fail", "f"), (60, 90, "fail", "f")], id="two"),
     ],
 )
-def test_the_rule(pattern: str, expected: list[tuple[float, float | None, str, str]]) -> None:
+def test_incident_rule(pattern: str, expected: list[tuple[float, float | None, str, str]]) -> None:
     assert incidents(pattern) == expected
 
 
-def test_an_incident_needs_half_a_minute_of_samples() -> None:
+def test_incident_needs_half_a_minute_of_samples() -> None:
     assert [samples_needed(interval) for interval in (1, 5, 10, 15, 30)] == [30, 6, 3, 2, 2]
 
 
 @given(st.text("pwf.", max_size=60), st.integers(1, 4), st.lists(st.integers(0, 60), max_size=5))
-def test_any_split_of_the_samples_gives_the_same_incidents(pattern: str, needed: int, cuts: list[int]) -> None:
+def test_detection_is_independent_of_splits(pattern: str, needed: int, cuts: list[int]) -> None:
     every = points(pattern)
-    whole = fold(every, needed)
+    whole = detect(every, needed)
     ended: list[Incident] = []
-    state = Fold()
+    state = Progress()
     edges = [0, *sorted(min(cut, len(every)) for cut in cuts), len(every)]
     for first, last in pairwise(edges):
-        more, state = fold(every[first:last], needed, state)
+        more, state = detect(every[first:last], needed, state)
         ended += more
     assert (ended, state) == whole
 
 
 @given(st.text("pwf.", max_size=60), st.integers(1, 4), st.booleans())
-def test_where_the_state_is_settled_nothing_before_matters(pattern: str, needed: int, passing_only: bool) -> None:
+def test_certain_state_ignores_earlier_samples(pattern: str, needed: int, passing_only: bool) -> None:
     every = points(pattern)
-    number = settled(every, needed, passing_only=passing_only)
+    number = certain_after(every, needed, passing_only=passing_only)
     if number is None:
         return
-    _, state = fold(every[:number], needed)
+    _, state = detect(every[:number], needed)
     assert (state.incident is not None) == every[number - 1].troubled
     assert state.run == ()
     assert not (passing_only and state.incident)
 
 
 @given(st.text("pf.", max_size=60), st.text("pf.", max_size=60))
-def test_pairs_use_every_incident_once_and_in_order(before: str, after: str) -> None:
+def test_pairing_uses_every_incident_once_in_order(before: str, after: str) -> None:
     def of(pattern: str) -> list[Incident]:
-        ended, state = fold(points(pattern), 2)
+        ended, state = detect(points(pattern), 2)
         return [*ended, state.incident] if state.incident else ended
 
     stored, found = of(before), of(after)
@@ -119,7 +119,7 @@ def rounds(pattern: str, instances: Sequence[str]) -> list[Round]:
     letters = [letter for letter in pattern if letter != "."]
     times = [point.at for point in points(pattern)]
     return [
-        Round(instances[n % len(instances)], n, NOON + at, (Reading("db", WORDS[letter], 1.0, letter),))
+        Round(instances[n % len(instances)], n, NOON + at, (Sample("db", WORDS[letter], 1.0, letter),))
         for n, (at, letter) in enumerate(zip(times, letters, strict=True))
     ]
 
@@ -135,7 +135,7 @@ def write(world: World, batches: Sequence[Sequence[Round]], needed: int = 3) -> 
         connection.close()
 
 
-def test_any_batches_in_any_order_give_the_same_incidents(world: World) -> None:
+def test_incidents_are_independent_of_arrival_order(world: World) -> None:
     @hypothesis_settings(max_examples=30)
     @given(st.text("pwfu.", min_size=1, max_size=40), st.integers(1, 3), st.integers(1, 12), st.randoms())
     def check(pattern: str, instances: int, size: int, chance: random.Random) -> None:
@@ -147,14 +147,14 @@ def test_any_batches_in_any_order_give_the_same_incidents(world: World) -> None:
         if every:
             write(world, batches)
         known = [point for point in points(pattern) if point.status != "unknown"]
-        ended, state = fold(known, 3)
+        ended, state = detect(known, 3)
         found = [*ended, state.incident] if state.incident else ended
         assert world.incidents() == [(each.started_at, each.ended_at, each.worst, each.code) for each in found]
 
     check()
 
 
-def test_a_long_outage_is_one_incident_however_it_arrives(world: World) -> None:
+def test_long_outage_is_one_incident_in_any_order(world: World) -> None:
     every = rounds("ppp" + "f" * 3000 + "ppp", [str(uuid.uuid4())])
     late = every[1500]
     write(world, [every[:1000], every[1000:1500], every[1501:2900], [late], every[2900:]])
@@ -162,7 +162,7 @@ def test_a_long_outage_is_one_incident_however_it_arrives(world: World) -> None:
     assert world.query("SELECT sum(failed), sum(passed) FROM history_minute") == [(3000, 6)]
 
 
-def test_a_late_sample_moves_the_start_and_keeps_id_and_note(world: World) -> None:
+def test_late_sample_moves_start_and_keeps_id_and_note(world: World) -> None:
     every = rounds("pppffffff", [str(uuid.uuid4())])
     write(world, [every[:3], every[4:]])
     world.run("UPDATE history_incident SET note = 'the disk was full'")
@@ -173,16 +173,16 @@ def test_a_late_sample_moves_the_start_and_keeps_id_and_note(world: World) -> No
     assert world.query("SELECT id, note FROM history_incident") == before
 
 
-def test_late_samples_that_passed_divide_an_incident(world: World) -> None:
+def test_late_passing_samples_split_an_incident(world: World) -> None:
     ours, theirs = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
     write(world, [rounds("ffff.ffff", [ours])])
     assert world.incidents() == [(0, None, "fail", "f")]
-    middle = [Round(theirs, n, NOON + 50 + 10 * n, (Reading("db", "pass"),)) for n in range(3)]
+    middle = [Round(theirs, n, NOON + 50 + 10 * n, (Sample("db", "pass"),)) for n in range(3)]
     write(world, [middle])
     assert world.incidents() == [(0, 50, "fail", "f"), (40 + FAR, None, "fail", "f")]
 
 
-def test_an_incident_outlives_the_samples_of_its_beginning(world: World) -> None:
+def test_incident_outlives_its_first_samples(world: World) -> None:
     every = rounds("pppfffffffppp", [str(uuid.uuid4())])
     write(world, [every[:8]])
     world.run(f"DELETE FROM history_sample WHERE at < to_timestamp({NOON + 70})")
@@ -190,7 +190,7 @@ def test_an_incident_outlives_the_samples_of_its_beginning(world: World) -> None
     assert world.incidents() == [(30, 100, "fail", "f")]
 
 
-def test_nothing_is_written_where_nothing_changes(world: World) -> None:
+def test_unchanged_incident_is_not_written(world: World) -> None:
     every = rounds("pppfff", [str(uuid.uuid4())])
     write(world, [every])
     before = world.query("SELECT xmin::text, updated_at FROM history_incident")
@@ -199,23 +199,23 @@ def test_nothing_is_written_where_nothing_changes(world: World) -> None:
     assert world.query("SELECT xmin::text, updated_at FROM history_incident") == before
 
 
-def test_late_samples_that_passed_undo_an_incident(world: World) -> None:
+def test_late_passing_samples_remove_an_incident(world: World) -> None:
     write(world, [rounds("fff", [str(uuid.UUID(int=1))])])
     assert world.incidents() == [(0, None, "fail", "f")]
-    between = [Round(str(uuid.UUID(int=2)), n, NOON + 5 + 10 * n, (Reading("db", "pass"),)) for n in range(2)]
+    between = [Round(str(uuid.UUID(int=2)), n, NOON + 5 + 10 * n, (Sample("db", "pass"),)) for n in range(2)]
     write(world, [between])
     assert world.incidents() == []
 
 
-def test_what_an_incident_became_later_is_not_left_in_the_part_before_late_samples(world: World) -> None:
+def test_split_incident_keeps_no_later_worst_state(world: World) -> None:
     write(world, [rounds("wwwwfff", [str(uuid.UUID(int=1))])])
     assert world.incidents() == [(0, None, "fail", "w")]
-    between = [Round(str(uuid.UUID(int=2)), n, NOON + 31 + n, (Reading("db", "pass"),)) for n in range(3)]
+    between = [Round(str(uuid.UUID(int=2)), n, NOON + 31 + n, (Sample("db", "pass"),)) for n in range(3)]
     write(world, [between])
     assert world.incidents() == [(0, 31, "warn", "w"), (40, None, "fail", "f")]
 
 
-def test_who_writes_waits_for_the_one_before(world: World) -> None:
+def test_concurrent_writers_wait_for_each_other(world: World) -> None:
     first, second = rounds("pp", [str(uuid.uuid4())])
     slow = connect(world.settings.database, 10)
     other = threading.Thread(target=write, args=(world, [[second]]))

@@ -1,4 +1,4 @@
-"""What pages read of the history, against figures that the test computes by itself."""
+"""Queries of the history, compared with statistics that the test computes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.history import documents, queries
-from service.history.figures import CLASSES, classify
-from service.history.windows import WINDOWS, iso
+from service.health.state import iso
+from service.history import api, queries
+from service.history.statistics import CLASSES, WINDOWS, classify
 from tests.service.history_kit import NOON, World, write
 
 DAY = 86400
@@ -22,7 +22,7 @@ def bucket(document: dict[str, Any], at: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "count", "seconds"), [("24h", 96, 900), ("7d", 84, 7200), ("90d", 90, DAY)])
-def test_a_window_has_its_buckets_however_little_is_known(world: World, name: str, count: int, seconds: int) -> None:
+def test_window_has_all_its_buckets_with_little_data(world: World, name: str, count: int, seconds: int) -> None:
     found = queries.history(world.query, "db", WINDOWS[name], NOON)
     assert (len(found["buckets"]), found["bucket_seconds"]) == (count, seconds)
     assert {each["state"] for each in found["buckets"]} == {"no_data"}
@@ -34,7 +34,7 @@ def test_a_window_has_its_buckets_however_little_is_known(world: World, name: st
     assert found["p50_ms"] is found["p95_ms"] is None
 
 
-def test_a_gap_is_no_data_and_part_of_a_bucket_says_how_much(world: World) -> None:
+def test_gap_is_no_data_and_partial_bucket_shows_coverage(world: World) -> None:
     write(world, [(-3600 + 10 * n, "pass", 1.0) for n in range(30)])  # five minutes, an hour ago
     found = queries.history(world.query, "db", WINDOWS["24h"], NOON)
     part = bucket(found, -3600)
@@ -46,7 +46,7 @@ def test_a_gap_is_no_data_and_part_of_a_bucket_says_how_much(world: World) -> No
     assert "neither as up nor as down" in found["uptime"]["definition"]
 
 
-def test_the_bucket_that_has_just_begun_is_covered_by_what_it_can_have(world: World) -> None:
+def test_coverage_of_current_bucket_counts_elapsed_minutes(world: World) -> None:
     write(world, [(0.0, "pass", 1.0), (10.0, "pass", 1.0)])
     now = bucket(queries.history(world.query, "db", WINDOWS["24h"], NOON + 15), 0)
     assert (now["state"], now["coverage"]) == ("pass", 1)
@@ -65,7 +65,7 @@ def test_the_bucket_that_has_just_begun_is_covered_by_what_it_can_have(world: Wo
         (["pass"] * 2 + ["fail"], "warn", 1, 66),
     ],
 )
-def test_a_bucket_has_the_state_of_its_samples(
+def test_bucket_state_follows_from_its_samples(
     world: World, statuses: list[str], state: str, failed: int, percent: float | None
 ) -> None:
     write(world, [(n, status, 1.0) for n, status in enumerate(statuses)])
@@ -74,13 +74,10 @@ def test_a_bucket_has_the_state_of_its_samples(
     assert (now["state"], now["failed"]) == (state, failed)
     assert now["samples"] == len(statuses) - statuses.count("unknown")
     assert found["uptime"]["percent"] == percent
-    assert (
-        documents.status_document(world.query, {"status": "pass"}, ["db"], NOON + 60)["uptime"]["db"]
-        == (found["uptime"])
-    )
+    assert api.summarize(world.query, ["db"], NOON + 60)["uptime"]["db"] == (found["uptime"])
 
 
-def test_figures_of_minutes_and_hours_are_those_of_the_samples(world: World) -> None:
+def test_statistics_of_minutes_and_hours_match_the_samples(world: World) -> None:
     chance = random.Random(7)
     samples = [
         (
@@ -113,7 +110,7 @@ def test_figures_of_minutes_and_hours_are_those_of_the_samples(world: World) -> 
             assert row[8] == histogram
 
 
-def test_percentiles_of_an_hour_are_near_the_true_ones(world: World) -> None:
+def test_hourly_percentiles_approximate_the_true_ones(world: World) -> None:
     chance = random.Random(3)
     latencies = [chance.lognormvariate(1, 1) for _ in range(360)]
     write(world, [(10.0 * n, "pass", ms) for n, ms in enumerate(latencies)])
@@ -125,13 +122,13 @@ def test_percentiles_of_an_hour_are_near_the_true_ones(world: World) -> None:
     assert bucket(found, 0)["p50_ms"] == found["p50_ms"]
 
 
-def test_failed_samples_have_no_part_in_latencies(world: World) -> None:
+def test_latencies_exclude_failed_samples(world: World) -> None:
     write(world, [(0, "pass", 40.0), (10, "fail", 0.1), (20, "fail", 0.1)])
     found = queries.history(world.query, "db", WINDOWS["24h"], NOON + 60)
     assert found["p50_ms"] > 30
 
 
-def test_the_same_figures_in_every_window(world: World) -> None:
+def test_statistics_agree_across_windows(world: World) -> None:
     write(world, [(60.0 * n, "fail" if n % 7 == 0 else "pass", 2.0) for n in range(-600, 0)])
     found = [queries.history(world.query, "db", window, NOON) for window in WINDOWS.values()]
     assert (
@@ -142,14 +139,14 @@ def test_the_same_figures_in_every_window(world: World) -> None:
         assert sum(part["samples"] for part in each["buckets"]) == 600
 
 
-def test_names_are_never_part_of_the_sql(world: World) -> None:
+def test_query_passes_names_as_parameters(world: World) -> None:
     name = "x'; DROP TABLE history_minute; --"
     write(world, [(0, "pass", 1.0)], name)
     assert queries.history(world.query, name, WINDOWS["24h"], NOON + 1)["uptime"]["samples"] == 1
     assert [each["name"] for each in queries.components(world.query)] == [name]
 
 
-def test_components_are_listed_with_their_time(world: World) -> None:
+def test_components_are_listed_with_first_and_last_sample(world: World) -> None:
     for name in ("db", "cache", "web"):
         write(world, [(0, "pass", 1.0), (7200, "pass", 1.0)], name)
     assert queries.components(world.query) == [

@@ -1,15 +1,15 @@
-"""Incidents as pages read them, and the notes on them."""
+"""Incidents as clients read them, and notes on them."""
 
 from __future__ import annotations
 
 import pytest
 
-from service.history import documents, reports
+from service.history import api, reports
 from service.pool import Pool
 from tests.service.history_kit import NOON, World, fails, write
 
 
-def test_incidents_come_page_by_page_the_newest_first(world: World) -> None:
+def test_incidents_are_paged_newest_first(world: World) -> None:
     for number in range(7):
         write(world, fails(-1000.0 * (number + 1)), "db" if number % 2 else "cache")
     pages, mark = [], None
@@ -26,7 +26,7 @@ def test_incidents_come_page_by_page_the_newest_first(world: World) -> None:
     assert len(set(every)) == 7
 
 
-def test_an_incident_says_what_it_was(world: World) -> None:
+def test_incident_has_component_state_and_duration(world: World) -> None:
     write(world, fails(-60))
     (found,) = reports.incidents(world.query, 10, None, NOON)["incidents"]
     assert found | {"id": 0, "updated_at": ""} == {
@@ -43,13 +43,13 @@ def test_an_incident_says_what_it_was(world: World) -> None:
 
 
 @pytest.mark.parametrize("mark", ["", "x", "1", "1-", "-1", "1-2-3", "1" * 15 + "-1", "٣-1", "1-1\n"])
-def test_a_mark_that_is_none_is_refused(world: World, mark: str) -> None:
+def test_invalid_cursor_is_refused(world: World, mark: str) -> None:
     with pytest.raises(ValueError, match="not the `next` of a page"):
         reports.incidents(world.query, 10, mark, NOON)
 
 
 @pytest.mark.parametrize("limit", [-5, 0, 1, 10**9])
-def test_a_page_is_bounded(world: World, limit: int) -> None:
+def test_page_size_is_bounded(world: World, limit: int) -> None:
     world.run(
         "INSERT INTO history_incident (component, started_at, ended_at, worst, code)"
         " SELECT 'db', now() - n * interval '1 hour', now(), 'fail', '' FROM generate_series(1, 150) AS n"
@@ -57,19 +57,18 @@ def test_a_page_is_bounded(world: World, limit: int) -> None:
     assert len(reports.incidents(world.query, limit, None, NOON)["incidents"]) == (100 if limit > 1 else 1)
 
 
-def test_the_status_has_uptime_of_all_and_open_incidents_of_those_looked_at(world: World) -> None:
+def test_summary_has_uptime_and_open_incidents_of_known_components(world: World) -> None:
     write(world, fails(-60, end="fail"), "db")
     write(world, fails(-60, end="fail"), "gone")
     write(world, fails(-60), "cache")
-    found = documents.status_document(world.query, {"status": "fail"}, ["db", "cache", "new"], NOON)
-    assert found["status"] == "fail"
+    found = api.summarize(world.query, ["db", "cache", "new"], NOON)
     assert [(each["component"], each["ended_at"], each["duration_s"]) for each in found["incidents"]] == [
         ("db", None, 60)
     ]
     assert {name: each["percent"] for name, each in found["uptime"].items()} == {"db": 0, "cache": 50, "new": None}
 
 
-def test_a_note_is_kept_and_bounded(world: World) -> None:
+def test_note_is_stored_and_bounded(world: World) -> None:
     write(world, fails(-60))
     identity = reports.incidents(world.query, 1, None, NOON)["incidents"][0]["id"]
     pool = Pool(world.settings.database)

@@ -1,4 +1,4 @@
-"""What is old goes, each kind at its time, and nothing young."""
+"""Expired history is removed by kind, and recent history stays."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def count(world: World, table: str) -> int:
     return int(world.query(f"SELECT count(*) FROM history_{table}")[0][0])
 
 
-def test_what_is_old_is_removed_each_kind_at_its_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_rows_are_removed_by_kind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 7)
     ages = [0, 2, 4, 13, 15, 399, 401]
     for age in ages:
@@ -53,25 +53,25 @@ def test_what_is_old_is_removed_each_kind_at_its_time(world: World, monkeypatch:
     }
 
 
-def test_an_open_incident_is_never_removed(world: World) -> None:
+def test_open_incident_never_expires(world: World) -> None:
     write(world, [(at - 500 * DAY, "fail", 1.0) for at in (0, 10, 20)])
     tidy(world, NOON)
     assert (count(world, "sample"), count(world, "incident")) == (0, 1)
 
 
-def test_old_figures_are_removed_once_an_hour_whoever_does_it(world: World) -> None:
+def test_expired_statistics_are_removed_once_an_hour(world: World) -> None:
     assert tidy(world, NOON) == 0
     assert tidy(world, NOON + 3599) is None
     assert tidy(world, NOON + 3600) == 0
 
 
-def test_a_clock_that_runs_ahead_removes_nothing_young(world: World) -> None:
+def test_fast_clock_removes_no_recent_history(world: World) -> None:
     write(world, [(time.time() - NOON, "pass", 1.0)])
     tidy(world, time.time() + 1000 * DAY)
     assert [count(world, table) for table in ("sample", "minute", "hour")] == [1, 1, 1]
 
 
-def test_a_sample_that_comes_after_its_time_is_refused_and_its_minute_stays(world: World) -> None:
+def test_overdue_sample_is_refused_and_its_minute_kept(world: World) -> None:
     recorder = world.recorder()
     world.rounds(recorder, 6)
     assert recorder.flush()

@@ -1,4 +1,4 @@
-"""Where samples wait: in memory and in a Redis stream, both bounded, and what else may stand there."""
+"""The queue of samples in memory and in a Redis stream: its bounds, and foreign entries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.history.samples import Reading
+from service.history.samples import Sample
 from service.history.spool import key
 from service.settings import Address, Settings
 from tests.checkout import eventually
@@ -23,7 +23,7 @@ def world(settings: Settings) -> Iterator[World]:
         yield found
 
 
-def test_what_a_dead_process_left_in_redis_is_written_by_another_one(world: World) -> None:
+def test_rounds_of_dead_process_are_written_by_another(world: World) -> None:
     dead, other = world.recorder(), world.recorder()
     world.rounds(dead, 5, "fail")
     dead._spool.push()
@@ -33,7 +33,7 @@ def test_what_a_dead_process_left_in_redis_is_written_by_another_one(world: Worl
     assert queued(world) == 0
 
 
-def test_redis_losing_its_data_in_an_outage_loses_no_samples(world: World, servers: Servers) -> None:
+def test_redis_data_loss_in_outage_loses_no_samples(world: World, servers: Servers) -> None:
     recorder = world.recorder()
     servers["postgres"][0].stop()
     try:
@@ -49,7 +49,7 @@ def test_redis_losing_its_data_in_an_outage_loses_no_samples(world: World, serve
     assert len(world.stored()) == 5
 
 
-def test_memory_is_bounded_and_the_oldest_rounds_go_first(world: World, servers: Servers) -> None:
+def test_memory_is_bounded_and_drops_oldest_rounds(world: World, servers: Servers) -> None:
     servers["redis"][0].stop()
     try:
         recorder = world.recorder(memory_rounds=10)
@@ -61,7 +61,7 @@ def test_memory_is_bounded_and_the_oldest_rounds_go_first(world: World, servers:
     assert [at for at, _ in world.stored()] == [10 * n for n in range(15, 25)]
 
 
-def test_a_round_that_leaves_memory_but_is_in_redis_is_not_lost(world: World) -> None:
+def test_round_dropped_from_memory_survives_in_redis(world: World) -> None:
     recorder = world.recorder(memory_rounds=3)
     for _ in range(4):
         world.rounds(recorder, 2)
@@ -71,7 +71,7 @@ def test_a_round_that_leaves_memory_but_is_in_redis_is_not_lost(world: World) ->
     assert len(world.stored()) == 8
 
 
-def test_the_stream_is_bounded_and_what_it_loses_is_counted(world: World) -> None:
+def test_stream_is_bounded_and_losses_counted(world: World) -> None:
     recorder = world.recorder(memory_rounds=1, stream_rounds=100)
     for _ in range(400):
         world.rounds(recorder, 1)
@@ -80,7 +80,7 @@ def test_the_stream_is_bounded_and_what_it_loses_is_counted(world: World) -> Non
     assert recorder.dropped == 400 - queued(world)
 
 
-def test_entries_of_the_stream_that_are_no_rounds_are_removed(world: World) -> None:
+def test_invalid_stream_entries_are_removed(world: World) -> None:
     with stream(world) as client:
         for value in ("", "[", "[]", "{}", '{"instance":"x","sequence":0,"at":0,"readings":[]}', "1e999"):
             client.xadd(key(world.settings.stack), {"round": value})
@@ -91,18 +91,18 @@ def test_entries_of_the_stream_that_are_no_rounds_are_removed(world: World) -> N
     assert (len(world.stored()), queued(world), recorder.dropped) == (1, 0, 7)
 
 
-def test_a_round_that_the_database_refuses_holds_up_no_other(world: World) -> None:
+def test_refused_round_blocks_no_other(world: World) -> None:
     recorder = world.recorder()
     world.rounds(recorder, 4)
     broken = recorder._spool._memory[recorder.instance, 2]
-    unusable = replace(broken, readings=(Reading("db", "pass", 1.0, "\0"), *broken.readings[1:]))
+    unusable = replace(broken, samples=(Sample("db", "pass", 1.0, "\0"), *broken.samples[1:]))
     recorder._spool._memory[recorder.instance, 2] = unusable
     assert recorder.flush()
     assert [at for at, _ in world.stored()] == [0, 10, 30]
     assert (recorder.dropped, recorder.waiting) == (1, 0)
 
 
-def test_a_key_of_another_kind_in_redis_stops_nothing(world: World) -> None:
+def test_foreign_redis_key_blocks_nothing(world: World) -> None:
     with stream(world) as client:
         client.set(key(world.settings.stack), "something else")
     recorder = world.recorder()

@@ -1,4 +1,4 @@
-"""What clients of any kind get: limits, errors as documents, ids, headers. No dependency is needed for any of it."""
+"""HTTP for every client: limits, problem documents, ids, headers. No test needs a dependency."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import pytest
 
 from service import values
-from service.http.hosts import Hosts
+from service.http.access import Hosts
 from tests.service.process import GET, NOTES, TOKEN, Answer, Service, answers
 
 WRITE = f"PUT /api/incidents/1/note HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {NOTES}\r\n".encode()
@@ -40,7 +40,7 @@ def problem(answer: Answer) -> tuple[int, str]:
         ("/api/incidents/1/note", "PUT", (401, "unauthorized")),
     ],
 )
-def test_an_error_is_a_problem_document_with_a_code(
+def test_error_is_a_problem_document_with_a_code(
     lonely: Service, path: str, method: str, code: tuple[int, str]
 ) -> None:
     answer = lonely.request(path, method)
@@ -49,26 +49,26 @@ def test_an_error_is_a_problem_document_with_a_code(
     assert "secret" not in answer.body.decode()
 
 
-def test_a_method_that_is_not_allowed_is_told_which_are(lonely: Service) -> None:
+def test_disallowed_method_lists_allowed_ones(lonely: Service) -> None:
     allowed = lonely.request("/health", "POST").headers["Allow"]
     assert {"GET", "OPTIONS"} <= set(re.split(r", ?", allowed))
 
 
-def test_nothing_behind_a_refused_request_is_done(lonely: Service) -> None:
+def test_input_after_refused_request_is_ignored(lonely: Service) -> None:
     for _ in range(50):
         said = lonely.raw(b"nonsense\r\n\r\n" + (GET + b"\r\n") * 3 + b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
         assert answers(said) == [400]
 
 
 @pytest.mark.parametrize("path", ["/health", "/version", "/nothing", "/broken"])
-def test_head_has_the_status_and_headers_of_get_and_no_body(lonely: Service, path: str) -> None:
+def test_head_matches_get_without_body(lonely: Service, path: str) -> None:
     got, head = lonely.request(path), lonely.request(path, "HEAD")
     assert (head.status, head.body) == (got.status, b"")
     assert head.headers["Content-Type"] == got.headers["Content-Type"]
 
 
 @pytest.mark.parametrize(("path", "allowed"), [("/health", "GET"), ("/api/incidents/1/note", "PUT")])
-def test_options_says_what_may_be_done(lonely: Service, path: str, allowed: str) -> None:
+def test_options_lists_allowed_methods(lonely: Service, path: str, allowed: str) -> None:
     answer = lonely.request(path, "OPTIONS")
     assert answer.status == 204
     assert allowed in answer.headers["Allow"]
@@ -108,9 +108,7 @@ def test_options_says_what_may_be_done(lonely: Service, path: str, allowed: str)
     ],
     ids=lambda value: repr(value[:70]) if isinstance(value, bytes) else None,
 )
-def test_what_two_servers_could_read_in_two_ways_is_refused_once(
-    lonely: Service, request_: bytes, status: int, code: str
-) -> None:
+def test_ambiguous_request_is_refused_once(lonely: Service, request_: bytes, status: int, code: str) -> None:
     smuggled = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
     said = lonely.raw(request_ + smuggled)
     assert answers(said) == [status]
@@ -150,17 +148,17 @@ def test_what_two_servers_could_read_in_two_ways_is_refused_once(
         ("*", "a/b", False),
     ],
 )
-def test_a_host_is_ours_or_not(allowed: str, host: str, is_let_in: bool) -> None:
+def test_host_is_allowed_or_refused(allowed: str, host: str, is_let_in: bool) -> None:
     assert Hosts(values.hosts(allowed)).allow(host) is is_let_in
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/all", "/api/status", "/metrics", "/openapi.json", "/nothing"])
-def test_a_page_whose_name_was_rebound_to_this_machine_reads_nothing(lonely: Service, path: str) -> None:
+def test_rebound_host_name_reads_nothing_from_api(lonely: Service, path: str) -> None:
     assert problem(lonely.request(path, Host=f"rebound.example.net:{lonely.port}")) == (421, "misdirected_request")
     assert lonely.request(path, Host="LocalHost").status != 421
 
 
-def test_the_usual_answer_and_the_one_through_the_application_are_the_same(lonely: Service) -> None:
+def test_fast_path_and_application_answer_alike(lonely: Service) -> None:
     def told(answer: Answer) -> tuple[int, dict[str, str]]:
         own = {"date", "x-request-id", "content-length", "vary"}
         headers = {name.lower(): each for name, each in answer.headers.items()}
@@ -172,7 +170,7 @@ def test_the_usual_answer_and_the_one_through_the_application_are_the_same(lonel
         assert set(usual.json) == set(other.json)
 
 
-def test_a_well_formed_request_id_comes_back_and_another_is_replaced(lonely: Service) -> None:
+def test_request_id_is_returned_if_well_formed_else_replaced(lonely: Service) -> None:
     for path in ("/health", "/version", "/nothing"):
         assert lonely.request(path, X_Request_ID="a-B.9_").headers["X-Request-ID"] == "a-B.9_"
         for bad in ("a b", "a, b", "x" * 65, 'a"b', "ä"):
@@ -180,7 +178,7 @@ def test_a_well_formed_request_id_comes_back_and_another_is_replaced(lonely: Ser
             assert re.fullmatch("[0-9a-f]{32}", found)
 
 
-def test_pages_of_other_origins_may_read_only_where_the_settings_say_so(lonely: Service) -> None:
+def test_cross_origin_reads_need_the_setting(lonely: Service) -> None:
     friend = lonely.request("/version", Origin="https://status.example.com").headers
     assert friend["Access-Control-Allow-Origin"] == "https://status.example.com"
     assert "Origin" in friend["Vary"]
@@ -196,7 +194,7 @@ def test_pages_of_other_origins_may_read_only_where_the_settings_say_so(lonely: 
     assert "GET" in preflight.headers["Access-Control-Allow-Methods"]
 
 
-def test_details_are_for_who_has_the_token_only(lonely: Service) -> None:
+def test_http_details_need_the_token(lonely: Service) -> None:
     for given in ("Bearer ", "Bearer", "", "Bearer None", f"Bearer {TOKEN}x", TOKEN, f"Bearer {NOTES}", "Bearer \xff"):
         answer = lonely.request("/health/db", Authorization=given)
         assert "address" not in answer.json["checks"]["db"][0]
@@ -208,6 +206,6 @@ def test_details_are_for_who_has_the_token_only(lonely: Service) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'{"note": 1}', b'{"note": "x", "more": 1}', b'{"note":' + b"[" * 60_000, b"\xff\xfe"]
 )
-def test_a_body_that_cannot_be_read_is_told(lonely: Service, body: bytes) -> None:
+def test_unreadable_body_is_reported(lonely: Service, body: bytes) -> None:
     path = "/api/incidents/1/note"
     assert problem(lonely.request(path, "PUT", body, Authorization=f"Bearer {NOTES}")) == (400, "invalid_argument")

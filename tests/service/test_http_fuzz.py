@@ -1,4 +1,4 @@
-"""Bytes of any kind to the real service: it lives, answers in step, and answers health meanwhile."""
+"""Random bytes to the real service: it answers in order, and answers health meanwhile."""
 
 from __future__ import annotations
 
@@ -214,9 +214,7 @@ def check(stream: bytes, ids: list[bytes], answer: bytes, *, closed: bool) -> No
     assert ours == ids[: len(ours)], (stream, answer)
 
 
-def test_whatever_bytes_come_the_service_answers_in_step_or_closes(
-    target: Service, request: pytest.FixtureRequest
-) -> None:
+def test_random_bytes_are_answered_in_order_or_refused(target: Service, request: pytest.FixtureRequest) -> None:
     given_seconds = request.config.getoption("--fuzz-seconds")
     until, tried = time.monotonic() + (given_seconds or SECONDS), 0
 

@@ -1,4 +1,4 @@
-"""Slow, many, huge and vanishing clients: what one of them may cost the others."""
+"""Slow, numerous, large and vanishing clients, and what they cost other clients."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 
 from service.http import limits
 from tests.checkout import eventually
-from tests.service.process import GET, HEADER_WITHIN, Service, answers, together
+from tests.service.process import GET, HEADER_TIMEOUT, Service, answers, together
 
 
-def test_requests_in_a_pipeline_are_answered_in_their_order(lonely: Service) -> None:
+def test_pipelined_requests_are_answered_in_order(lonely: Service) -> None:
     slow = b"GET /slow?seconds=0.3 HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert answers(lonely.raw((GET + b"\r\n") * 2 + slow + (GET + b"\r\n") * 30 + last)) == [200] * 33 + [404]
 
 
-def test_a_thousand_questions_in_one_pipeline_are_all_answered(lonely: Service) -> None:
+def test_thousand_pipelined_requests_are_all_answered(lonely: Service) -> None:
     last = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert answers(lonely.raw((GET + b"\r\n") * 1000 + last)) == [200] * 1000 + [404]
 
@@ -42,7 +42,7 @@ def test_health_is_answered_while_all_threads_are_busy(lonely: Service) -> None:
             caller.join()
 
 
-def test_more_requests_than_may_wait_are_refused_at_once(lonely: Service) -> None:
+def test_requests_beyond_the_queue_are_refused_at_once(lonely: Service) -> None:
     sockets = []
     try:
         for _ in range(160):
@@ -64,7 +64,7 @@ def test_idle_connections_outlive_those_of_a_load_balancer(lonely: Service) -> N
     load_balancer = 60  # seconds, AWS's default: whoever closes first loses a request to the other
     assert load_balancer < limits.adjustments().channel_timeout
     with socket.create_connection(("127.0.0.1", lonely.port), 20) as sock:
-        for idle in (1.5 * HEADER_WITHIN, 0):  # the server looks each second at who has had his time
+        for idle in (1.5 * HEADER_TIMEOUT, 0):  # the server looks each second at who has had his time
             sock.sendall(GET + b"\r\n")
             assert b"200 OK" in sock.recv(4096)
             time.sleep(idle)
@@ -76,7 +76,7 @@ def answered(service: Service, route: str) -> int:
     return sum(int(float(line.split()[-1])) for line in text.splitlines() if f'"{route}"' in line and "_count{" in line)
 
 
-def test_a_client_that_asks_on_and_does_not_read_has_few_answers_kept_for_him(lonely: Service) -> None:
+def test_pipelining_client_that_does_not_read_is_cut_off(lonely: Service) -> None:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(20)
@@ -94,7 +94,7 @@ def test_a_client_that_asks_on_and_does_not_read_has_few_answers_kept_for_him(lo
     assert 1 <= len(got) < 189
 
 
-def test_a_client_that_goes_away_in_the_middle_harms_nobody(lonely: Service) -> None:
+def test_client_that_disconnects_midway_harms_no_other(lonely: Service) -> None:
     for path in (b"/slow?seconds=0.1", b"/health", b"/broken"):
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", lonely.port), 5) as sock:

@@ -1,4 +1,4 @@
-"""What a process writes to stdout: lines that machines read, and text where a person sits."""
+"""The log on stdout: JSON lines, or text on a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AMAZON = "Root=1-67891233-abcdef012345678912345678"
 @pytest.fixture(scope="module")
 def lines() -> Iterator[list[dict[str, Any]]]:
     """What a process without any dependency wrote until its end, when it had been asked a few things."""
-    service = Service(NOWHERE, words=SLOW, DATABASE_WAIT="3600", METRICS_EMF="1", ENVIRONMENT="staging")
+    service = Service(NOWHERE, command=SLOW, DATABASE_WAIT="3600", METRICS_EMF="1", ENVIRONMENT="staging")
     try:
         service.await_status("/health")
         headers = {"X_Request_ID": "an-id", "Traceparent": TRACE, "X_Amzn_Trace_Id": AMAZON}
@@ -46,14 +46,14 @@ def one(lines: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
     return found
 
 
-def test_each_line_says_when_how_bad_and_what(lines: list[dict[str, Any]]) -> None:
+def test_log_line_has_time_level_and_event(lines: list[dict[str, Any]]) -> None:
     told = [line for line in lines if "_aws" not in line]
     assert [list(line)[:3] for line in told] == [["time", "level", "event"]] * len(told)
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["time"]) for line in told)
     assert told[-1]["event"] == "stopped"
 
 
-def test_a_request_is_a_line_with_the_ids_it_came_with(lines: list[dict[str, Any]]) -> None:
+def test_request_is_logged_with_its_ids(lines: list[dict[str, Any]]) -> None:
     line = one(lines, event="request", request_id="an-id")
     assert (line["method"], line["path"], line["status"], line["client"]) == ("GET", "/version", 200, "127.0.0.1")
     assert (line["trace_id"], line["amzn_trace_id"]) == ("a" * 32, AMAZON)
@@ -63,7 +63,7 @@ def test_a_request_is_a_line_with_the_ids_it_came_with(lines: list[dict[str, Any
     assert line["agent"].startswith('a "quoted" one')
 
 
-def test_the_ids_of_one_request_are_not_those_of_the_next(lines: list[dict[str, Any]]) -> None:
+def test_request_ids_do_not_leak_to_next_request(lines: list[dict[str, Any]]) -> None:
     line = one(lines, event="request", path="/nothing")
     assert (line["status"], line["level"]) == (404, "info")
     assert re.fullmatch("[0-9a-f]{32}", line["request_id"])
@@ -71,7 +71,7 @@ def test_the_ids_of_one_request_are_not_those_of_the_next(lines: list[dict[str, 
     assert "secret" not in json.dumps(line)
 
 
-def test_an_exception_is_fields_of_one_line(lines: list[dict[str, Any]]) -> None:
+def test_exception_is_logged_as_fields_of_one_line(lines: list[dict[str, Any]]) -> None:
     line = one(lines, event="request failed")
     assert (line["level"], line["request_id"], line["path"]) == ("error", "broken", "/broken")
     assert line["exception"][0]["exc_type"] == "RuntimeError"
@@ -81,18 +81,18 @@ def test_an_exception_is_fields_of_one_line(lines: list[dict[str, Any]]) -> None
     assert one(lines, event="request", request_id="broken")["level"] == "error"
 
 
-def test_what_a_thread_does_not_catch_is_a_line_too(lines: list[dict[str, Any]]) -> None:
+def test_uncaught_thread_exception_is_logged(lines: list[dict[str, Any]]) -> None:
     line = one(lines, event="thread failed")
     assert (line["level"], line["thread"]) == ("error", "one-of-ours")
     assert line["exception"][0]["exc_type"] == "RuntimeError"
 
 
-def test_questions_for_health_are_no_lines_and_refusals_are(lines: list[dict[str, Any]]) -> None:
+def test_health_requests_are_not_logged_but_refusals_are(lines: list[dict[str, Any]]) -> None:
     assert "quiet" not in {line.get("request_id") for line in lines}
     assert one(lines, event="request refused")["status"] == 400
 
 
-def test_metrics_for_cloudwatch_are_lines_of_their_own(lines: list[dict[str, Any]]) -> None:
+def test_cloudwatch_metrics_are_separate_lines(lines: list[dict[str, Any]]) -> None:
     documents = [line for line in lines if "_aws" in line]
     assert not [line for line in documents if {"time", "level", "event"} & line.keys()]
     process = next(line for line in documents if "Requests" in line)
@@ -101,9 +101,9 @@ def test_metrics_for_cloudwatch_are_lines_of_their_own(lines: list[dict[str, Any
     assert {line["Component"]: line["Passing"] for line in documents if "Component" in line} == {"db": 0, "cache": 0}
 
 
-def test_on_a_terminal_it_is_text() -> None:
+def test_log_is_text_on_a_terminal() -> None:
     leader, follower = pty.openpty()
-    service = Service(NOWHERE, words=SLOW, DATABASE_WAIT="3600", stdout=follower)
+    service = Service(NOWHERE, command=SLOW, DATABASE_WAIT="3600", stdout=follower)
     os.close(follower)
     try:
         service.await_status("/health")
@@ -122,8 +122,8 @@ def test_on_a_terminal_it_is_text() -> None:
     assert "{" not in next(line for line in said.decode().splitlines() if "listening" in line)
 
 
-def test_a_log_that_nobody_reads_holds_up_no_answer() -> None:
-    service = Service(NOWHERE, words=SLOW, DATABASE_WAIT="3600")
+def test_unread_log_delays_no_answer() -> None:
+    service = Service(NOWHERE, command=SLOW, DATABASE_WAIT="3600")
     try:
         service.await_status("/health")
         question = b"GET /version HTTP/1.1\r\nHost: x\r\nUser-Agent: " + b"x" * 200 + b"\r\n"
@@ -136,7 +136,7 @@ def test_a_log_that_nobody_reads_holds_up_no_answer() -> None:
         service.kill()
 
 
-def test_what_a_client_calls_itself_gives_a_terminal_no_orders() -> None:
+def test_user_agent_cannot_control_a_terminal() -> None:
     def application(_environ: object, start: Callable[..., object]) -> list[bytes]:
         start("200 OK", [])
         return []

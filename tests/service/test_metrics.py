@@ -1,4 +1,4 @@
-"""What Prometheus and CloudWatch get to see."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from service.cache import Cache
 from service.health.component import Component
 from service.metrics import Metrics, Sources
 from service.pool import Pool
-from tests.service.measured import NOWHERE, ROUTES, make_metrics, make_sources
-from tests.service.pools import at_once
+from tests.service.pool_kit import at_once
+from tests.service.stub_metrics import NOWHERE, ROUTES, make_metrics, make_sources
 
 
 def read(metrics: Metrics) -> dict[str, float]:
@@ -41,7 +41,7 @@ def sources() -> Sources:
     return make_sources()
 
 
-def test_requests_are_counted_by_method_route_and_class_of_status(metrics: Metrics) -> None:
+def test_requests_are_counted_by_method_route_and_status_class(metrics: Metrics) -> None:
     for status in (200, 204, 503):
         metrics.observe("GET", "/api/status", status, 0.02)
     assert requests(metrics) == {
@@ -53,7 +53,7 @@ def test_requests_are_counted_by_method_route_and_class_of_status(metrics: Metri
     assert (found[bucket.format("0.01")], found[bucket.format("0.025")]) == (0, 2)
 
 
-def test_a_path_counts_for_its_template(metrics: Metrics) -> None:
+def test_path_counts_for_its_template(metrics: Metrics) -> None:
     for path in ("/health", "/health/db", "/health/all", "/health/<name>"):
         metrics.observe("GET", path, 200, 0.0)
     assert requests(metrics) == {
@@ -62,7 +62,7 @@ def test_a_path_counts_for_its_template(metrics: Metrics) -> None:
     }
 
 
-def test_what_callers_invent_does_not_grow_the_metrics(metrics: Metrics) -> None:
+def test_unknown_names_do_not_grow_the_metrics(metrics: Metrics) -> None:
     for number in range(500):
         metrics.observe(f"X{number}", f"/{number}/x", 600 + number, 0.0)
         metrics.observe("GET", f"/{number}", 404, 0.0)
@@ -73,12 +73,12 @@ def test_what_callers_invent_does_not_grow_the_metrics(metrics: Metrics) -> None
     }
 
 
-def test_no_request_is_lost_when_many_are_counted_at_once(metrics: Metrics) -> None:
+def test_concurrent_requests_are_all_counted(metrics: Metrics) -> None:
     assert at_once(16, lambda: [metrics.observe("GET", "/health", 200, 0.0) for _ in range(200)]) == []
     assert requests(metrics) == {"method=GET route=/health status=2xx": 3200}
 
 
-def test_sources_are_read_when_somebody_asks(metrics: Metrics, sources: Sources) -> None:
+def test_sources_are_read_on_request(metrics: Metrics, sources: Sources) -> None:
     metrics.set_sources(sources)
     found = read(metrics)
     expected = {
@@ -107,18 +107,18 @@ def test_sources_are_read_when_somebody_asks(metrics: Metrics, sources: Sources)
     assert "stackhand_probe_age_seconds component=cache" not in found
 
 
-def test_the_parts_of_the_service_are_sources(metrics: Metrics) -> None:
+def test_service_parts_are_metric_sources(metrics: Metrics) -> None:
     class Probe:
         address = ""
 
-        def look(self) -> str:
+        def check(self) -> str:
             return ""
 
         def abort(self) -> None:
             pass
 
     database = Component("db", "datastore", Probe(), interval=1)
-    database.look()
+    database.check()
     client = redis_client.client(NOWHERE, timeout=1)
     cache, pool = Cache(client, prefix="t", ttl=1), Pool(NOWHERE)
     cache.get_or_make("k", dict)
@@ -131,7 +131,7 @@ def test_the_parts_of_the_service_are_sources(metrics: Metrics) -> None:
     client.close()
 
 
-def test_a_source_that_fails_leaves_the_others(metrics: Metrics, sources: Sources) -> None:
+def test_failing_source_leaves_the_others(metrics: Metrics, sources: Sources) -> None:
     metrics.set_sources(Sources(components=sources.components, pool=SimpleNamespace(size=5), history=sources.history))
     found = read(metrics)
     assert found["stackhand_history_waiting"] == 6
@@ -139,6 +139,6 @@ def test_a_source_that_fails_leaves_the_others(metrics: Metrics, sources: Source
     assert found["stackhand_metrics_failed_total source=pool"] == 1
 
 
-def test_two_of_them_do_not_share_anything(metrics: Metrics) -> None:
+def test_metrics_instances_share_nothing(metrics: Metrics) -> None:
     metrics.observe("GET", "/health", 200, 0.0)
     assert requests(Metrics(version="", commit="", routes=ROUTES)) == {}

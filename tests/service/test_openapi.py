@@ -1,4 +1,4 @@
-"""The contract and the service say the same."""
+"""The contract and the service agree."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.service.process import NOTES, Service
 CONTRACT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "service" / "openapi.json").read_text())
 
 
-def test_every_route_is_in_the_contract_and_every_path_of_it_is_a_route(settings: Settings) -> None:
-    app = create_app(Parts(settings, None, None, None))  # type: ignore[arg-type] # no route is called
+def test_routes_and_contract_agree(settings: Settings) -> None:
+    app = create_app(Parts(settings, None, None, None, None))  # type: ignore[arg-type] # no route is called
     routes = {(re.sub(r"<(\w+)(:[^>]*)?>", r"{\1}", route.rule), route.method) for route in app.routes}
     ours = {(re.sub("{name}", "{component}", rule), method) for rule, method in routes if method != "OPTIONS"}
     contract = {(path, method.upper()) for path, methods in CONTRACT["paths"].items() for method in methods}
@@ -29,17 +29,15 @@ def test_every_route_is_in_the_contract_and_every_path_of_it_is_a_route(settings
     assert ours - contract == set()
 
 
-def test_the_contract_has_the_version_of_the_service() -> None:
+def test_contract_has_the_version_of_the_service() -> None:
     assert CONTRACT["info"]["version"] == __version__
 
 
-def test_the_service_gives_its_contract(known: Service) -> None:
+def test_service_returns_its_contract(known: Service) -> None:
     assert known.request("/openapi.json").json == CONTRACT
 
 
-def test_nothing_that_clients_may_send_is_answered_otherwise_than_the_contract_says(
-    known: Service, tmp_path: Path
-) -> None:
+def test_answers_follow_the_contract(known: Service, tmp_path: Path) -> None:
     connection = connect(known.settings.database, 10)
     connection.run(
         "INSERT INTO history_incident (component, started_at, worst, code) VALUES ('db', now(), 'fail', 'x')"

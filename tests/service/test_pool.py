@@ -1,4 +1,4 @@
-"""What the pool gives, and that it gets it back."""
+"""Connections of the pool are limited, reused and returned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.database import DatabaseUnavailable, PoolExhausted, QueryTimeout, c
 from service.pool import Pool
 from service.settings import Settings
 from tests.checkout import eventually
-from tests.service.pools import at_once, closing, fill, pid, raises_within, sessions
+from tests.service.pool_kit import at_once, closing, fill, pid, raises_within, sessions
 
 
 @pytest.fixture
@@ -32,20 +32,20 @@ def observer(settings: Settings) -> Iterator[Any]:
         found.close()
 
 
-def test_a_connection_is_used_again(pool: Pool) -> None:
+def test_connection_is_reused(pool: Pool) -> None:
     assert len({pid(pool) for _ in range(5)}) == 1
 
 
-def test_parameters_and_rows_go_through(pool: Pool) -> None:
+def test_parameters_and_rows_are_passed(pool: Pool) -> None:
     assert pool.query("SELECT %s::int + 1, 'a'", (41,)) == [(42, "a")]
 
 
-def test_a_session_has_its_limits(pool: Pool) -> None:
+def test_session_has_its_limits(pool: Pool) -> None:
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "application_name")
     assert [pool.query(f"SHOW {name}")[0][0] for name in names] == ["1s", "2s", "10s", "stackhand"]
 
 
-def test_a_query_that_takes_too_long_ends_on_the_server_too(pool: Pool, observer: Any) -> None:
+def test_slow_query_ends_on_the_server(pool: Pool, observer: Any) -> None:
     before = pid(pool)
     with raises_within(1.0, QueryTimeout):
         pool.query("SELECT pg_sleep(60)")
@@ -56,7 +56,7 @@ def test_a_query_that_takes_too_long_ends_on_the_server_too(pool: Pool, observer
     assert pid(pool) == before  # the connection is as good as it was
 
 
-def test_waiting_for_a_lock_ends(settings: Settings, observer: Any) -> None:
+def test_lock_wait_is_bounded(settings: Settings, observer: Any) -> None:
     observer.run("CREATE TABLE busy (n int)")
     with closing(Pool(settings.database, statement_timeout=30.0)) as pool:
         observer.run("BEGIN")
@@ -67,7 +67,7 @@ def test_waiting_for_a_lock_ends(settings: Settings, observer: Any) -> None:
         assert pool.query("SELECT * FROM busy") == []
 
 
-def test_a_swallowed_error_does_not_pass_for_a_commit(pool: Pool, observer: Any) -> None:
+def test_swallowed_error_prevents_commit(pool: Pool, observer: Any) -> None:
     observer.run("CREATE TABLE kept (n int PRIMARY KEY)")
     with raises_within(1, DatabaseError, "25P02"), pool.transaction() as cursor:
         cursor.execute("INSERT INTO kept VALUES (1)")
@@ -76,7 +76,7 @@ def test_a_swallowed_error_does_not_pass_for_a_commit(pool: Pool, observer: Any)
     assert pool.query("SELECT n FROM kept") == []
 
 
-def test_a_wrong_statement_is_not_taken_for_an_outage(pool: Pool) -> None:
+def test_invalid_statement_is_not_an_outage(pool: Pool) -> None:
     before = pid(pool)
     with pytest.raises(DatabaseError, match="42601"):
         pool.query("SELEC 1")
@@ -86,9 +86,7 @@ def test_a_wrong_statement_is_not_taken_for_an_outage(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
-def test_what_is_raised_in_a_transaction_gives_the_connection_back(
-    pool: Pool, observer: Any, kind: type[BaseException]
-) -> None:
+def test_exception_in_transaction_returns_the_connection(pool: Pool, observer: Any, kind: type[BaseException]) -> None:
     observer.run("CREATE TABLE kept (n int)")
     for _ in range(2 * pool.size):
         with raises_within(1, kind), pool.transaction() as cursor:
@@ -98,7 +96,7 @@ def test_what_is_raised_in_a_transaction_gives_the_connection_back(
     assert pool.query("SELECT n FROM kept") == []
 
 
-def test_a_generator_that_is_closed_early_gives_the_connection_back(pool: Pool) -> None:
+def test_early_closed_generator_returns_the_connection(pool: Pool) -> None:
     def rows() -> Iterator[Any]:
         with pool.transaction() as cursor:
             cursor.execute("SELECT generate_series(1, 100)")
@@ -112,9 +110,7 @@ def test_a_generator_that_is_closed_early_gives_the_connection_back(pool: Pool) 
         assert pool.in_use == 0
 
 
-def test_an_interrupted_statement_does_not_leave_its_answer_to_the_next(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_statement_does_not_leak_its_answer(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pid(pool)
     with (
         raises_within(1, KeyboardInterrupt),
@@ -126,7 +122,7 @@ def test_an_interrupted_statement_does_not_leave_its_answer_to_the_next(
     assert pool.query("SELECT 'mine'") == [("mine",)]
 
 
-def test_a_session_left_in_a_transaction_is_not_given_to_others(pool: Pool) -> None:
+def test_session_in_transaction_is_not_reused(pool: Pool) -> None:
     before = pid(pool)
     with pytest.raises(DatabaseError):
         pool.query("BEGIN")  # it has no rows
@@ -145,12 +141,12 @@ def test_exhaustion_is_a_bounded_wait(pool: Pool) -> None:
     assert pool.query("SELECT 1") == [(1,)]
 
 
-def test_who_waits_gets_what_is_given_back(settings: Settings) -> None:
+def test_waiting_caller_gets_a_returned_connection(settings: Settings) -> None:
     with closing(Pool(settings.database, size=1, wait=20)) as pool:
         assert at_once(8, lambda: pool.query("SELECT pg_sleep(0.01)")) == []
 
 
-def test_the_count_is_exact_under_threads(settings: Settings, observer: Any) -> None:
+def test_in_use_count_is_exact_under_threads(settings: Settings, observer: Any) -> None:
     with closing(Pool(settings.database, size=4, wait=30)) as pool:
         most: list[int] = []
 
@@ -168,7 +164,7 @@ def test_the_count_is_exact_under_threads(settings: Settings, observer: Any) -> 
         assert 1 <= sessions(observer) <= 4
 
 
-def test_close_ends_idle_connections_at_once_and_the_others_when_given_back(pool: Pool, observer: Any) -> None:
+def test_close_ends_idle_connections_now_and_others_on_return(pool: Pool, observer: Any) -> None:
     fill(pool)
     with pool.transaction() as cursor:
         pool.close()

@@ -1,4 +1,4 @@
-"""The pool against a PostgreSQL that is killed, restarted, stopped, or behind a bad network."""
+"""The pool with a PostgreSQL that is killed, restarted, stopped, or behind a bad network."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from service.database import DatabaseUnavailable, connect, connect_patiently
-from service.pool import CONNECT_WITHIN, MARGIN, Pool
+from service.pool import CONNECT_TIMEOUT, MARGIN, Pool
 from service.settings import Address, Settings
 from tests.checkout import eventually
 from tests.proxy import Proxy
 from tests.service.conftest import Server
-from tests.service.pools import SLACK, at_once, closing, fill, pid, raises_within, sessions
+from tests.service.pool_kit import SLACK, at_once, closing, fill, pid, raises_within, sessions
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def behind(proxy: Proxy, settings: Settings, **given: Any) -> Iterator[Pool]:
         yield found
 
 
-def test_no_query_fails_when_backends_were_killed_while_idle(pool: Pool, observer: Any) -> None:
+def test_query_survives_killed_idle_backends(pool: Pool, observer: Any) -> None:
     fill(pool)
     killed = observer.run(
         "SELECT pg_terminate_backend(pid, 10000), pid FROM pg_stat_activity"
@@ -57,14 +57,14 @@ def test_no_query_fails_when_backends_were_killed_while_idle(pool: Pool, observe
         assert cursor.fetchone()[0] not in {row[1] for row in killed}
 
 
-def test_no_query_fails_once_a_restarted_server_is_back(
+def test_query_works_after_server_restart(
     pool: Pool, servers: dict[str, tuple[Server, Address]], settings: Settings
 ) -> None:
     fill(pool)
     server = servers["postgres"][0]
     server.stop()
     try:
-        with raises_within(CONNECT_WITHIN):
+        with raises_within(CONNECT_TIMEOUT):
             pool.query("SELECT 1")
     finally:
         server.start()
@@ -72,7 +72,7 @@ def test_no_query_fails_once_a_restarted_server_is_back(
     assert at_once(3, lambda: [pool.query("SELECT 1") for _ in range(5)]) == []
 
 
-def test_a_read_is_sent_again_when_its_backend_is_killed(pool: Pool, observer: Any) -> None:
+def test_read_is_retried_after_killed_backend(pool: Pool, observer: Any) -> None:
     observer.run("CREATE TABLE seen (pid int)")
     observer.run(
         "CREATE FUNCTION slow_at_first() RETURNS int LANGUAGE plpgsql AS $$ BEGIN "
@@ -96,7 +96,7 @@ def test_a_read_is_sent_again_when_its_backend_is_killed(pool: Pool, observer: A
     assert answers == [[(7,)]]
 
 
-def test_a_backend_that_hangs_is_given_up_and_replaced(pool: Pool) -> None:
+def test_hung_backend_is_replaced(pool: Pool) -> None:
     hung = pid(pool)
     os.kill(hung, signal.SIGSTOP)
     try:
@@ -109,43 +109,43 @@ def test_a_backend_that_hangs_is_given_up_and_replaced(pool: Pool) -> None:
 
 @pytest.mark.parametrize("mode", ["black-hole", "drip"])
 @pytest.mark.parametrize("warm", [False, True], ids=["new connections", "idle connections"])
-def test_nobody_waits_long_for_a_network_that_hangs(settings: Settings, mode: str, warm: bool) -> None:
+def test_hung_network_delays_callers_briefly(settings: Settings, mode: str, warm: bool) -> None:
     with Proxy("127.0.0.1", settings.database.port) as proxy, behind(proxy, settings) as pool:
         if warm:
             fill(pool)
         proxy.mode = mode
         began = time.monotonic()
         raised = at_once(6, lambda: pool.query("SELECT 1, repeat('x', 100)"))
-        assert time.monotonic() - began < 0.3 + CONNECT_WITHIN + 0.5 + MARGIN + SLACK
+        assert time.monotonic() - began < 0.3 + CONNECT_TIMEOUT + 0.5 + MARGIN + SLACK
         assert [isinstance(error, DatabaseUnavailable) for error in raised] == [True] * 6
         proxy.mode = "pass"
         assert at_once(3, lambda: pool.query("SELECT 1")) == []
 
 
-def test_one_hung_connection_is_enough_to_drop_the_idle_ones(settings: Settings, observer: Any) -> None:
+def test_hung_connection_drops_idle_connections(settings: Settings, observer: Any) -> None:
     with Proxy("127.0.0.1", settings.database.port) as proxy, behind(proxy, settings) as pool:
         fill(pool)
         proxy.mode = "black-hole"
         with raises_within(0.5 + MARGIN):
             pool.query("SELECT 1")
-        with raises_within(CONNECT_WITHIN):
+        with raises_within(CONNECT_TIMEOUT):
             pool.query("SELECT 1")
         proxy.mode = "pass"
         eventually(lambda: sessions(observer) == 0, "the server has seen the connections go", 20)
 
 
-def test_no_query_fails_after_idle_connections_were_reset(settings: Settings) -> None:
+def test_query_survives_reset_idle_connections(settings: Settings) -> None:
     with Proxy("127.0.0.1", settings.database.port) as proxy, behind(proxy, settings) as pool:
         fill(pool)
         proxy.mode = "cut"
         eventually(lambda: proxy.connections == 0, "the connections are reset", 10)
-        with raises_within(CONNECT_WITHIN):
+        with raises_within(CONNECT_TIMEOUT):
             pool.query("SELECT 1")
         proxy.mode = "pass"
         assert at_once(3, lambda: pool.query("SELECT 1")) == []
 
 
-def test_a_transaction_is_not_split_when_its_backend_dies(pool: Pool, observer: Any) -> None:
+def test_transaction_is_not_split_by_dying_backend(pool: Pool, observer: Any) -> None:
     observer.run("CREATE TABLE kept (n int)")
     with raises_within(1), pool.transaction() as cursor:
         cursor.execute("INSERT INTO kept VALUES (1)")
@@ -158,22 +158,22 @@ def test_a_transaction_is_not_split_when_its_backend_dies(pool: Pool, observer: 
     assert pool.query("SELECT n FROM kept ORDER BY n") == [(3,), (4,)]
 
 
-def test_a_database_known_to_be_down_is_not_asked(settings: Settings) -> None:
+def test_pool_skips_database_known_to_be_down(settings: Settings) -> None:
     down = True
     nowhere = replace(settings.database, host="203.0.113.1")
-    with closing(Pool(nowhere, down=lambda: down)) as pool, pytest.raises(DatabaseUnavailable, match="the last look"):
+    with closing(Pool(nowhere, down=lambda: down)) as pool, pytest.raises(DatabaseUnavailable, match="the last check"):
         pool.query("SELECT 1")
     with closing(Pool(settings.database, down=lambda: down)) as pool:
         down = False
         assert pool.query("SELECT 1") == [(1,)]
 
 
-def test_a_database_that_does_not_let_us_in_is_unavailable(settings: Settings) -> None:
+def test_database_that_refuses_login_is_unavailable(settings: Settings) -> None:
     with closing(Pool(replace(settings.database, name="nothing_here"))) as pool, raises_within(1):
         pool.query("SELECT 1")
 
 
-def test_a_connection_to_what_has_become_a_replica_is_not_kept(pool: Pool) -> None:
+def test_connection_to_new_replica_is_dropped(pool: Pool) -> None:
     before = pid(pool)
     with raises_within(1), pool.transaction() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")

@@ -1,4 +1,4 @@
-"""What a look finds out, against real servers that are well, slow, silent, full, or not what they should be."""
+"""Probes of real servers that are healthy, slow, silent, full, or the wrong ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from service.settings import Address, Settings
 from tests.checkout import eventually
 from tests.proxy import Proxy
 from tests.service.conftest import Server
-from tests.service.looking import component, looked
+from tests.service.stub_probe import check_result, component
 
 Servers = dict[str, tuple[Server, Address]]
 MAKERS: dict[str, Callable[[Address, float], Probe]] = {"postgres": probes.Postgres, "redis": probes.Redis}
@@ -53,70 +53,68 @@ def http_server(answer: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_server_that_is_well_passes_again_and_again(kind: str, settings: Settings) -> None:
+def test_probe_of_healthy_server_passes_repeatedly(kind: str, settings: Settings) -> None:
     found = component(MAKERS[kind](address_of(kind, settings), 5.0))
-    assert [looked(found) for _ in range(3)] == [("pass", "")] * 3
+    assert [check_result(found) for _ in range(3)] == [("pass", "")] * 3
     found.stop()
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_server_that_is_not_there_refuses(kind: str, settings: Settings) -> None:
+def test_probe_of_closed_port_reports_refused(kind: str, settings: Settings) -> None:
     nowhere = replace(address_of(kind, settings), port=1)
-    assert looked(component(MAKERS[kind](nowhere, 5.0))) == ("fail", "refused")
+    assert check_result(component(MAKERS[kind](nowhere, 5.0))) == ("fail", "refused")
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_host_that_no_name_server_knows_fails(kind: str, settings: Settings) -> None:
+def test_probe_of_unknown_host_fails(kind: str, settings: Settings) -> None:
     nowhere = replace(address_of(kind, settings), host="no-such-host.invalid")
     found = component(MAKERS[kind](nowhere, 5.0))
-    assert looked(found)[0] == "fail"
+    assert check_result(found)[0] == "fail"
 
 
 @pytest.mark.parametrize("mode", ["black-hole", "drip"])
 @pytest.mark.parametrize("fresh", [True, False], ids=["while connecting", "while asking"])
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_look_ends_at_its_deadline_however_the_server_hangs(
-    kind: str, fresh: bool, mode: str, settings: Settings
-) -> None:
+def test_check_ends_at_deadline_however_server_hangs(kind: str, fresh: bool, mode: str, settings: Settings) -> None:
     at = address_of(kind, settings)
     with Proxy(at.host, at.port) as proxy:
         found = component(MAKERS[kind](replace(at, port=proxy.port), 0.5), deadline=0.5)
         if not fresh:
-            eventually(lambda: looked(found) == ("pass", ""), "it passes")
+            eventually(lambda: check_result(found) == ("pass", ""), "it passes")
         proxy.mode = mode
         began = time.monotonic()
-        assert looked(found) == ("fail", "timeout")
+        assert check_result(found) == ("fail", "timeout")
         assert time.monotonic() - began < 10
         proxy.mode = "pass"
-        eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+        eventually(lambda: check_result(found) == ("pass", ""), "it passes again")
         found.stop()
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_connection_that_was_reset_is_made_anew(kind: str, settings: Settings) -> None:
+def test_probe_reconnects_after_reset(kind: str, settings: Settings) -> None:
     at = address_of(kind, settings)
     with Proxy(at.host, at.port) as proxy:
         found = component(MAKERS[kind](replace(at, port=proxy.port), 5.0))
-        assert looked(found) == ("pass", "")
+        assert check_result(found) == ("pass", "")
         proxy.mode = "cut"
-        assert looked(found)[0] == "fail"
+        assert check_result(found)[0] == "fail"
         proxy.mode = "pass"
-        eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+        eventually(lambda: check_result(found) == ("pass", ""), "it passes again")
         found.stop()
 
 
-def test_a_database_that_takes_no_writes_fails(settings: Settings) -> None:
+def test_read_only_database_fails(settings: Settings) -> None:
     admin = connect(settings.database, 10)
     found = component(probes.Postgres(settings.database, 5.0))
     try:
-        assert looked(found) == ("pass", "")
+        assert check_result(found) == ("pass", "")
         admin.run(f"ALTER DATABASE {settings.database.name} SET default_transaction_read_only = on")
         fresh = component(probes.Postgres(settings.database, 5.0))
-        assert looked(fresh) == ("fail", "read_only")
+        assert check_result(fresh) == ("fail", "read_only")
         admin.run("SET default_transaction_read_only = off")
         admin.run(f"ALTER DATABASE {settings.database.name} RESET default_transaction_read_only")
         # a new connection for each look, for it may lead elsewhere by now
-        assert looked(fresh) == ("pass", "")
+        assert check_result(fresh) == ("pass", "")
         fresh.stop()
     finally:
         admin.close()
@@ -126,26 +124,26 @@ def test_a_database_that_takes_no_writes_fails(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("change", "word"), [({"name": "nothing"}, "no_such_database"), ({"user": "nobody"}, "authentication")]
 )
-def test_what_postgresql_refuses_us_for_has_a_word(settings: Settings, change: dict[str, str], word: str) -> None:
+def test_postgresql_refusal_has_a_code(settings: Settings, change: dict[str, str], word: str) -> None:
     found = component(probes.Postgres(replace(settings.database, **change), 5.0))
-    assert looked(found) == ("fail", word)
+    assert check_result(found) == ("fail", word)
 
 
-def test_a_connection_that_the_server_ended_is_made_anew(settings: Settings) -> None:
+def test_probe_reconnects_after_server_close(settings: Settings) -> None:
     found = component(probes.Postgres(settings.database, 5.0))
-    assert looked(found) == ("pass", "")
+    assert check_result(found) == ("pass", "")
     admin = connect(settings.database, 10)
     admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stackhand-probe'")
     admin.close()
-    eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+    eventually(lambda: check_result(found) == ("pass", ""), "it passes again")
     found.stop()
 
 
-def test_a_pool_without_a_connection_left_is_a_warning_and_no_failure(settings: Settings) -> None:
+def test_exhausted_pool_is_a_warning(settings: Settings) -> None:
     words = ["pool_exhausted", "", ""]
     found = component(probes.Postgres(settings.database, 5.0, lambda: words.pop(0)))
-    assert looked(found) == ("warn", "pool_exhausted")
-    assert looked(found) == ("pass", "")
+    assert check_result(found) == ("warn", "pool_exhausted")
+    assert check_result(found) == ("pass", "")
     found.stop()
 
 
@@ -157,24 +155,24 @@ def test_a_pool_without_a_connection_left_is_a_warning_and_no_failure(settings: 
         (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "read_only"),
     ],
 )
-def test_a_cache_that_takes_no_writes_fails_with_a_word(
+def test_cache_that_refuses_writes_fails_with_a_code(
     settings: Settings, configure: tuple[str, ...], restore: tuple[str, ...], word: str
 ) -> None:
     admin = redis_library.Redis(port=settings.cache.port, single_connection_client=True)
     found = component(probes.Redis(settings.cache, 5.0))
     admin.execute_command(*configure)
     try:
-        assert looked(found) == ("fail", word)
+        assert check_result(found) == ("fail", word)
     finally:
         admin.execute_command(*restore)
         admin.close()
-    eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+    eventually(lambda: check_result(found) == ("pass", ""), "it passes again")
     found.stop()
 
 
-def test_a_password_that_is_wrong_is_told(settings: Settings) -> None:
+def test_wrong_password_is_reported(settings: Settings) -> None:
     found = component(probes.Redis(replace(settings.cache, password="wrong", user="nobody"), 5.0))
-    assert looked(found) == ("fail", "authentication")
+    assert check_result(found) == ("fail", "authentication")
 
 
 @pytest.mark.parametrize(
@@ -190,12 +188,12 @@ def test_a_password_that_is_wrong_is_told(settings: Settings) -> None:
         (b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 200 + b"\r\n", ("fail", "invalid")),
     ],
 )
-def test_what_a_web_service_answers_decides(answer: bytes, told: tuple[str, str]) -> None:
+def test_http_probe_judges_the_answer(answer: bytes, told: tuple[str, str]) -> None:
     with http_server(answer) as url:
-        assert looked(component(probes.Http(url, 5.0))) == told
+        assert check_result(component(probes.Http(url, 5.0))) == told
 
 
-def test_a_web_service_that_drips_is_too_slow() -> None:
+def test_http_probe_fails_dripping_server() -> None:
     class Drip(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * 200:
@@ -212,6 +210,6 @@ def test_a_web_service_that_drips_is_too_slow() -> None:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
         found = component(probes.Http(f"http://127.0.0.1:{server.server_port}/", 5.0), deadline=0.5)
         began = time.monotonic()
-        assert looked(found) == ("fail", "timeout")
+        assert check_result(found) == ("fail", "timeout")
         assert time.monotonic() - began < 10
         server.shutdown()

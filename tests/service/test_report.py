@@ -1,4 +1,4 @@
-"""Health answers, and who may read what in them."""
+"""Health answers, and the access to their details."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from service import __version__
 from service.health.component import ProbeError
 from service.health.report import Phase, Report
-from tests.service.looking import Odd, component, raises
+from tests.service.stub_probe import Odd, component, raises
 
 TOKEN = "a token of the tests: ü"
 WELL, BROKEN = Odd(lambda: ""), Odd(raises(ProbeError("its_own", "postgresql://secret@host")))
@@ -20,7 +20,7 @@ def report(**probes: Odd) -> Report:
     """Return a report on components of these names, each looked at once; db is critical."""
     found = {name: component(probe, name=name, critical=name == "db") for name, probe in probes.items()}
     for each in found.values():
-        each.look()
+        each.check()
     return Report(found, Phase(), TOKEN)
 
 
@@ -37,38 +37,38 @@ def document(found: Report, name: str, **given: bool) -> tuple[str, dict[str, An
         ({"db": BROKEN, "cache": WELL}, "fail"),
     ],
 )
-def test_all_together_are_as_well_as_the_service_is(probes: dict[str, Odd], status: str) -> None:
+def test_report_of_all_has_the_overall_status(probes: dict[str, Odd], status: str) -> None:
     said, told = document(report(**probes), "all")
     assert said == told["status"] == status
     assert (told["version"], told["phase"], set(told["checks"])) == (__version__, "starting", {"db", "cache"})
     assert [check[0]["componentId"] for check in told["checks"].values()] == list(told["checks"])
 
 
-def test_one_component_speaks_for_itself_only() -> None:
+def test_report_of_component_has_only_its_status() -> None:
     found = report(db=BROKEN, cache=WELL)
     assert document(found, "cache")[0] == "pass"
     status, told = document(found, "db")
     assert (status, told["status"], set(told), set(told["checks"])) == ("fail", "fail", {"status", "checks"}, {"db"})
 
 
-def test_a_name_that_is_none_is_none() -> None:
+def test_report_raises_for_unknown_name() -> None:
     with pytest.raises(KeyError):
         report(db=WELL).answer("nothing")
 
 
-def test_only_a_process_that_is_ready_says_so_and_at_once() -> None:
+def test_report_shows_readiness_at_once() -> None:
     found = report(db=BROKEN)
     for phase, status in (("starting", "fail"), ("migrating", "fail"), ("ready", "pass"), ("draining", "fail")):
         found.phase.name = phase
         assert document(found, "ready") == (status, {"status": status, "phase": phase})
 
 
-def test_what_was_rendered_is_given_again_for_a_moment_and_then_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendered_answer_is_reused_for_one_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 50.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     found = report(db=WELL)
     first = found.answer("all")
-    found.components["db"].look()
+    found.components["db"].check()
     now = 50.05
     assert found.answer("all")[1] is first[1]
     assert found.answer("all", details=True)[1] != first[1]  # which is not for everybody
@@ -76,7 +76,7 @@ def test_what_was_rendered_is_given_again_for_a_moment_and_then_made_anew(monkey
     assert found.answer("all")[1] is not first[1]
 
 
-def test_addresses_and_errors_are_for_those_with_the_token_only() -> None:
+def test_report_details_need_the_token() -> None:
     found = report(db=BROKEN)
     assert "secret" not in found.answer("db")[1].decode()
     for name in ("db", "all"):
@@ -96,10 +96,10 @@ def test_addresses_and_errors_are_for_those_with_the_token_only() -> None:
         ("Bearer 🙂", False),
     ],
 )
-def test_the_token_is_all_of_it(given: str, may: bool) -> None:
+def test_token_must_match_completely(given: str, may: bool) -> None:
     assert report(db=WELL).may_see_details(given) is may
 
 
 @pytest.mark.parametrize("given", ["Bearer ", "Bearer", ""])
-def test_without_a_token_nobody_may_see_details(given: str) -> None:
+def test_details_are_closed_without_a_token(given: str) -> None:
     assert not Report({}, Phase()).may_see_details(given)

@@ -1,4 +1,4 @@
-"""What the environment may say, and that everything wrong in it is named before the start."""
+"""Settings from the environment; all errors are reported before the start."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def wrong(**more: str) -> list[str]:
         ("postgresql://me@db/app?sslmode=require", Address("db", 5432, "me", "", "app", tls=True)),
     ],
 )
-def test_a_database_url_is_read_with_all_its_parts(url: str, address: Address) -> None:
+def test_database_url_is_parsed_completely(url: str, address: Address) -> None:
     assert read(DATABASE_URL=url).database == address
 
 
@@ -47,16 +47,16 @@ def test_a_database_url_is_read_with_all_its_parts(url: str, address: Address) -
         ("rediss://me:pw@cache", Address("cache", 6379, "me", "pw", "", tls=True)),
     ],
 )
-def test_a_redis_url_is_read_with_all_its_parts(url: str, address: Address) -> None:
+def test_redis_url_is_parsed_completely(url: str, address: Address) -> None:
     assert read(REDIS_URL=url).cache == address
 
 
-def test_passwords_of_their_own_need_no_escaping() -> None:
+def test_separate_passwords_need_no_escaping() -> None:
     settings = read(DATABASE_PASSWORD="p@/:%41", REDIS_PASSWORD="r@/:%41")
     assert (settings.database.password, settings.cache.password) == ("p@/:%41", "r@/:%41")
 
 
-def test_the_database_may_be_given_in_parts(tmp_path: Path) -> None:
+def test_database_can_be_given_in_parts(tmp_path: Path) -> None:
     bundle = tmp_path / "rds.pem"
     bundle.write_text("x")
     parts = {
@@ -73,7 +73,7 @@ def test_the_database_may_be_given_in_parts(tmp_path: Path) -> None:
     assert settings == Settings.from_environment({"REDIS_URL": "redis://cache", **parts, "DATABASE_URL": ""})
 
 
-def test_a_part_that_is_missing_is_named() -> None:
+def test_missing_database_part_is_named() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment({"REDIS_URL": "redis://cache", "DB_HOST": "a..b", "DB_PORT": "0"})
     assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
@@ -115,7 +115,7 @@ def test_a_part_that_is_missing_is_named() -> None:
         ("CORS_ORIGINS", "https://a/", "a list of origins such as https://status.example.com, but it has 'https://a/'"),
     ],
 )
-def test_what_is_wrong_is_told_with_what_was_expected(variable: str, value: str, said: str) -> None:
+def test_invalid_setting_reports_expected_form(variable: str, value: str, said: str) -> None:
     assert wrong(**{variable: value}) == [f"{variable} must be {said}"]
 
 
@@ -141,24 +141,24 @@ def test_what_is_wrong_is_told_with_what_was_expected(variable: str, value: str,
         ("REDIS_URL", "rediss://h?tls=0", "REDIS_URL: it may have ssl_ca_certs, but it has 'tls'"),
     ],
 )
-def test_an_option_that_might_have_been_to_protect_is_not_passed_over(variable: str, value: str, said: str) -> None:
+def test_unknown_url_option_is_refused(variable: str, value: str, said: str) -> None:
     assert wrong(**{variable: value}) == [said]
 
 
-def test_targets_named_like_our_own_components_get_another_name() -> None:
+def test_targets_with_reserved_names_are_renamed() -> None:
     assert read(HEALTH_TARGETS="db=http://x,web=http://y:1/z").health_targets == (
         ("db-service", "http://x"),
         ("web", "http://y:1/z"),
     )
 
 
-def test_nobody_waits_for_load_balancers_in_development() -> None:
+def test_development_has_no_shutdown_grace() -> None:
     assert read().grace == 0.0
     assert read(ENVIRONMENT="production").grace > 0
     assert read(ENVIRONMENT="production", SHUTDOWN_GRACE="0").grace == 0.0
 
 
-def test_no_secret_is_in_what_is_printed() -> None:
+def test_settings_print_no_secret() -> None:
     settings = read(
         DATABASE_PASSWORD="hidden1", REDIS_PASSWORD="hidden2", HEALTH_DETAILS_TOKEN="hidden3", NOTES_TOKEN="hidden4"
     )
@@ -183,7 +183,7 @@ URLS = st.builds(
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.text() | URLS, max_size=8))
-def test_any_environment_gives_settings_or_a_list_of_what_is_wrong(environment: dict[str, str]) -> None:
+def test_any_environment_gives_settings_or_errors(environment: dict[str, str]) -> None:
     try:
         settings = Settings.from_environment(environment)
     except SettingsError as error:
@@ -195,6 +195,6 @@ def test_any_environment_gives_settings_or_a_list_of_what_is_wrong(environment: 
 
 
 @given(st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True), min_size=1, max_size=6, unique=True))
-def test_every_name_that_compose_allows_is_a_target(names: list[str]) -> None:
+def test_every_compose_name_is_a_valid_target(names: list[str]) -> None:
     found = read(HEALTH_TARGETS=",".join(f"{name}=http://{name}:80/x" for name in names if name != "-"))
     assert [url for _, url in found.health_targets] == [f"http://{name}:80/x" for name in names]

@@ -1,4 +1,4 @@
-"""How the process ends: nothing that was begun is lost, and nobody waits for it longer than was said."""
+"""Shutdown: running requests finish, and the process stops in time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.service.process import NOWHERE, SLOW, Service
 
 @contextmanager
 def running(**environment: str) -> Iterator[Service]:
-    """The service without any dependency, and with a path that takes long."""
-    found = Service(NOWHERE, words=SLOW, **{"DATABASE_WAIT": "3600", **environment})
+    """The service without dependencies, with a slow path."""
+    found = Service(NOWHERE, command=SLOW, **{"DATABASE_WAIT": "3600", **environment})
     try:
         found.await_status("/health")
         yield found
@@ -29,7 +29,7 @@ def running(**environment: str) -> Iterator[Service]:
 
 
 class Caller(threading.Thread):
-    """Asks for something that takes long."""
+    """Sends a slow request."""
 
     def __init__(self, service: Service, seconds: float) -> None:
         super().__init__()
@@ -64,13 +64,19 @@ def events(out: str) -> list[str]:
     return [json.loads(line)["event"] for line in out.splitlines()]
 
 
-def test_a_request_that_takes_eight_seconds_is_finished_and_new_ones_are_refused() -> None:
-    with running() as service:
+def test_sigterm_finishes_long_request_and_refuses_new_ones() -> None:
+    with running(SHUTDOWN_GRACE="3") as service:
         caller = Caller(service, 8.0)
         caller.sent.wait()
-        assert service.status("/slow?seconds=0") == 200  # so the other one has its thread by now
+        assert service.status("/slow?seconds=0") == 200  # the long request has its thread by now
+        began = time.monotonic()
         service.process.terminate()
+        eventually(lambda: service.ask("/health/ready")[1]["phase"] == "draining", "load balancers can notice", 2.5)
+        assert service.status("/health/ready") == 503
+        assert service.status("/health") == 200
+        assert service.status("/slow?seconds=0") == 200
         eventually(lambda: refused(service), "new connections are refused", 7)
+        assert time.monotonic() - began >= 3
         assert service.process.poll() is None
         out, _ = service.process.communicate(timeout=30)
         caller.join()
@@ -81,20 +87,7 @@ def test_a_request_that_takes_eight_seconds_is_finished_and_new_ones_are_refused
         assert "requests cut off" not in events(out)
 
 
-def test_load_balancers_have_the_time_to_notice() -> None:
-    with running(SHUTDOWN_GRACE="3") as service:
-        began = time.monotonic()
-        service.process.terminate()
-        eventually(lambda: service.ask("/health/ready")[1]["phase"] == "draining", "it says that it leaves", 2.5)
-        assert service.status("/health/ready") == 503
-        assert service.status("/health") == 200
-        assert service.status("/slow?seconds=0") == 200
-        service.process.communicate(timeout=30)
-        assert time.monotonic() - began >= 3
-        assert service.process.returncode == 0
-
-
-def test_a_second_sigterm_ends_it_at_once() -> None:
+def test_second_sigterm_stops_at_once() -> None:
     with running(SHUTDOWN_GRACE="60", SHUTDOWN_WITHIN="120") as service:
         service.process.terminate()
         eventually(lambda: service.ask("/health/ready")[1]["phase"] == "draining", "it says that it leaves")
@@ -103,7 +96,7 @@ def test_a_second_sigterm_ends_it_at_once() -> None:
         assert service.process.returncode == 0
 
 
-def test_a_request_without_end_is_cut_off_in_time() -> None:
+def test_sigterm_cuts_off_endless_request() -> None:
     with running(SHUTDOWN_WITHIN="2") as service:
         caller = Caller(service, 40.0)
         caller.sent.wait()
@@ -118,7 +111,7 @@ def test_a_request_without_end_is_cut_off_in_time() -> None:
         assert caller.answer is None
 
 
-def test_idle_connections_do_not_keep_it_from_ending() -> None:
+def test_sigterm_ignores_idle_connections() -> None:
     with running() as service, socket.create_connection(("127.0.0.1", service.port), 20) as idle:
         idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200 OK" in idle.recv(4096)
@@ -129,7 +122,7 @@ def test_idle_connections_do_not_keep_it_from_ending() -> None:
         assert idle.recv(100) == b""
 
 
-def test_sigterm_while_it_waits_for_the_database_ends_it_with_0() -> None:
+def test_sigterm_while_waiting_for_database_exits_0() -> None:
     with running() as service:
         assert service.ask("/health/ready")[1]["phase"] in {"starting", "migrating"}
         service.process.terminate()
@@ -138,8 +131,8 @@ def test_sigterm_while_it_waits_for_the_database_ends_it_with_0() -> None:
         assert "migration failed" not in events(out)
 
 
-def test_a_defect_in_the_migrations_ends_it_and_is_told_in_one_line() -> None:
-    service = Service(NOWHERE, words=SLOW, BROKEN_MIGRATIONS="1")
+def test_defect_in_migrations_ends_process_with_one_line() -> None:
+    service = Service(NOWHERE, command=SLOW, BROKEN_MIGRATIONS="1")
     try:
         out, _ = service.process.communicate(timeout=30)
     finally:
@@ -149,7 +142,7 @@ def test_a_defect_in_the_migrations_ends_it_and_is_told_in_one_line() -> None:
     assert (said["code"], said["exception"][0]["exc_type"]) == ("internal", "KeyError")
 
 
-def test_sigterm_before_it_listens_ends_it() -> None:
+def test_sigterm_before_listening_stops_it() -> None:
     for wait in (0.0, 0.05, 0.15, 0.3):
         service = Service(NOWHERE, DATABASE_WAIT="3600")
         time.sleep(wait)
@@ -158,7 +151,7 @@ def test_sigterm_before_it_listens_ends_it() -> None:
         assert service.process.returncode in {0, -signal.SIGTERM}
 
 
-def test_a_port_that_is_taken_is_told_in_one_line() -> None:
+def test_occupied_port_is_reported_in_one_line() -> None:
     with running() as service:
         other = Service(NOWHERE, PORT=str(service.port), DATABASE_WAIT="3600")
         out, _ = other.process.communicate(timeout=30)
@@ -167,7 +160,7 @@ def test_a_port_that_is_taken_is_told_in_one_line() -> None:
         assert (said["event"], said["port"]) == ("cannot listen", service.port)
 
 
-def test_the_health_check_of_the_container_says_what_it_heard() -> None:
+def test_container_check_prints_the_answer() -> None:
     with running() as service:
         words = [sys.executable, "-m", "service", "check"]
         said = subprocess.run(words, env=service.environment, capture_output=True, text=True, check=False, timeout=30)

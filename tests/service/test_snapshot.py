@@ -1,4 +1,4 @@
-"""The state now as HTML."""
+"""The current state as HTML."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def present(**states: str) -> dict[str, Any]:
     }
 
 
-def test_it_says_what_is_and_of_when() -> None:
+def test_snapshot_shows_status_and_time() -> None:
     text = snapshot(present(db="pass", cache="fail"), NOW).decode()
     assert '<p class="quiet">shop · test · version 1.2.3</p>' in text
     assert '<h1 class="fail">' in text
@@ -48,19 +48,19 @@ def test_it_says_what_is_and_of_when() -> None:
 @pytest.mark.parametrize(
     ("states", "sentence"),
     [
-        ({}, "Unknown: there are no components"),
+        ({}, "Unknown: no components are configured"),
         ({"db": "pass", "cache": "pass"}, "All systems operational"),
         ({"cache": "warn", "db": "fail"}, "Database disrupted, Cache degraded"),
         ({"one": "unknown"}, "one unknown"),
         (dict.fromkeys("abcd", "fail"), "4 of 4 components are not operational"),
     ],
 )
-def test_the_sentence_names_the_worst_first(states: dict[str, str], sentence: str) -> None:
+def test_snapshot_summary_names_worst_first(states: dict[str, str], sentence: str) -> None:
     assert f"</span>{sentence}</h1>" in snapshot(present(**states), NOW).decode()
 
 
 @pytest.mark.parametrize("phase", ["starting", "migrating", "draining"])
-def test_all_is_not_well_while_the_service_is_not_ready(phase: str) -> None:
+def test_snapshot_is_degraded_while_service_is_not_ready(phase: str) -> None:
     text = snapshot(present(db="pass") | {"phase": phase}, NOW).decode()
     assert '<h1 class="warn">' in text
     assert f"</span>The service is {phase}</h1>" in text
@@ -75,26 +75,26 @@ def test_all_is_not_well_while_the_service_is_not_ready(phase: str) -> None:
     [
         ({"db": "pass"}, None),
         ({"db": "warn", "cache": "pass"}, None),
-        ({"db": "pass", "cache": "fail"}, "The service works on without it. Still operational: Database."),
-        ({"db": "fail", "cache": "pass"}, "The service cannot do its work without it. Still operational: Cache."),
-        ({"db": "warn", "cache": "fail"}, "The service works on without it."),
-        ({"db": "unknown", "cache": "fail"}, "The service cannot do its work without them."),
+        ({"db": "pass", "cache": "fail"}, "The service continues to operate without it. Still operational: Database."),
+        ({"db": "fail", "cache": "pass"}, "The service cannot operate without it. Still operational: Cache."),
+        ({"db": "warn", "cache": "fail"}, "The service continues to operate without it."),
+        ({"db": "unknown", "cache": "fail"}, "The service cannot operate without them."),
     ],
 )
-def test_what_it_means_follows_from_what_cannot_be_used(states: dict[str, str], consequence: str | None) -> None:
+def test_snapshot_consequence_follows_from_unusable_components(states: dict[str, str], consequence: str | None) -> None:
     text = snapshot(present(**states), NOW).decode()
     found = re.findall('<p class="lede">(.*)</p>', text)
     assert found == ([consequence] if consequence else [])
 
 
-def test_a_row_gives_the_reason_and_no_latency_of_a_look_that_failed() -> None:
+def test_snapshot_row_has_reason_and_no_latency_of_failed_check() -> None:
     rows = snapshot(present(db="fail", cache="warn", web="pass"), NOW).decode().split("<li ")[1:]
     words = [re.findall("</span>([^<>]*)</span><span", row)[0] for row in rows]
     assert words == ["Disrupted: pool exhausted", "Degraded: pool exhausted", "Operational"]
     assert [" ms</span>" in row for row in rows] == [False, True, True]
 
 
-def test_a_name_is_a_text_and_no_html() -> None:
+def test_snapshot_escapes_names() -> None:
     text = snapshot(present(**{"<b onclick=x>": "fail"}) | {"stack": '"<i>'}, NOW).decode()
     assert "<b onclick" not in text
     assert "<i>" not in text

@@ -1,4 +1,4 @@
-"""What is held true of a component after each probe."""
+"""The state of a component after each probe."""
 
 from __future__ import annotations
 
@@ -50,36 +50,36 @@ def statuses(letters: str, rise: int = 2, fall: int = 2) -> str:
         ("wfp", "www"),
     ],
 )
-def test_a_state_changes_after_two_results_on_the_same_side_of_it(results: str, held: str) -> None:
+def test_state_changes_after_two_results_on_the_same_side(results: str, held: str) -> None:
     assert statuses(results) == held
 
 
 @pytest.mark.parametrize(
     ("rise", "fall", "held"), [(1, 1, "pffpp"), (1, 3, "ppppp"), (3, 1, "pffff"), (1, 2, "ppfpp"), (2, 1, "pfffp")]
 )
-def test_rise_and_fall_are_counted_apart(rise: int, fall: int, held: str) -> None:
+def test_rise_and_fall_are_counted_separately(rise: int, fall: int, held: str) -> None:
     assert statuses("pffpp", rise, fall) == held
 
 
-def test_since_is_when_the_state_changed_and_last_ok_when_a_probe_passed() -> None:
+def test_since_and_last_ok_mark_change_and_last_pass() -> None:
     states = walk("ppffwwp")
     assert [state.since for state in states] == [1, 1, 1, 4, 4, 6, 6]
     assert [state.last_ok for state in states] == [1, 2, 2, 2, 5, 6, 7]
 
 
-def test_nothing_was_ever_ok_when_all_probes_failed() -> None:
+def test_last_ok_is_none_if_all_probes_failed() -> None:
     assert walk("ff")[-1].last_ok is None
 
 
-def test_failures_in_a_row_are_counted_until_one_does_not_fail() -> None:
+def test_failures_count_until_a_probe_does_not_fail() -> None:
     assert [state.failures for state in walk("fffpfw")] == [1, 2, 3, 0, 1, 0]
 
 
-def test_results_against_the_state_are_counted_until_one_is_for_it() -> None:
+def test_contradicting_results_count_until_one_agrees() -> None:
     assert [state.against for state in walk("pfpffpw")] == [0, 1, 0, 1, 0, 1, 0]
 
 
-def test_the_last_result_is_kept_whatever_the_state() -> None:
+def test_last_result_is_kept_whatever_the_state() -> None:
     assert [state.last and state.last.status for state in walk("pf")] == ["pass", "fail"]
 
 
@@ -87,11 +87,11 @@ def test_the_last_result_is_kept_whatever_the_state() -> None:
     ("letters", "clock", "now"),
     [("p", 11.0, "pass"), ("p", 11.1, "unknown"), ("w", 11.1, "unknown"), ("f", 999.0, "fail"), ("f", 2.0, "fail")],
 )
-def test_what_passed_long_ago_is_unknown_and_what_failed_is_not_forgiven(letters: str, clock: float, now: str) -> None:
+def test_stale_pass_is_unknown_but_stale_failure_remains(letters: str, clock: float, now: str) -> None:
     assert status_now(walk(letters)[-1], clock, 10.0) == now
 
 
-def test_before_the_first_result_nothing_is_known() -> None:
+def test_status_is_unknown_before_first_result() -> None:
     assert status_now(State("unknown", 0.0), 5.0, 10.0) == "unknown"
 
 
@@ -109,14 +109,12 @@ def test_before_the_first_result_nothing_is_known() -> None:
         ([("fail", False), ("fail", True)], "fail"),
     ],
 )
-def test_a_component_counts_for_all_as_far_as_the_service_needs_it(
-    components: list[tuple[str, bool]], together: str
-) -> None:
+def test_overall_status_weighs_critical_components(components: list[tuple[str, bool]], together: str) -> None:
     assert overall(components) == together
 
 
 @given(st.text("pwf", min_size=1, max_size=60), st.integers(1, 4), st.integers(1, 4))
-def test_the_state_never_changes_without_as_many_results_as_it_takes(letters: str, rise: int, fall: int) -> None:
+def test_state_changes_only_after_enough_results(letters: str, rise: int, fall: int) -> None:
     states = walk(letters, rise, fall)
     changes = [at for at in range(1, len(states)) if states[at].status != states[at - 1].status]
     for before, after in zip([0, *changes], changes, strict=False):
@@ -126,5 +124,5 @@ def test_the_state_never_changes_without_as_many_results_as_it_takes(letters: st
 
 
 @given(st.text("pwf", max_size=30), st.sampled_from("pwf"))
-def test_enough_of_the_same_results_are_believed_in_the_end(letters: str, last: str) -> None:
+def test_repeated_results_win_in_the_end(letters: str, last: str) -> None:
     assert statuses(letters + last * 4, 2, 2).endswith(last)

@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL and Redis: who is trusted, and that limits hold below it too; for requests and for probes."""
+"""TLS to PostgreSQL and Redis: trusted certificates, and time limits below TLS, for requests and probes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import redis
 from service import deadline, redis_client
 from service.database import DatabaseUnavailable, connect_patiently, tls_context
 from service.health import probes
-from service.pool import CONNECT_WITHIN, MARGIN, Pool
+from service.pool import CONNECT_TIMEOUT, MARGIN, Pool
 from service.settings import Address
 from tests.checkout import eventually
 from tests.proxy import Proxy
 from tests.service.conftest import Server
-from tests.service.looking import component, looked
+from tests.service.stub_probe import check_result, component
 from tests.tls import Authority, Front, pem
 
 SLACK = 2.0
@@ -55,7 +55,7 @@ def encrypted(servers: dict[str, tuple[Server, Address]]) -> Iterator[Address]:
         shutil.rmtree(folder)
 
 
-def test_a_server_with_a_certificate_of_the_given_authority_is_trusted(encrypted: Address) -> None:
+def test_postgresql_certificate_of_given_authority_is_trusted(encrypted: Address) -> None:
     pool = Pool(encrypted)
     assert len({pool.query("SELECT pg_backend_pid()")[0] for _ in range(5)}) == 1  # and the connection is kept
     pool.close()
@@ -69,21 +69,21 @@ def test_a_server_with_a_certificate_of_the_given_authority_is_trusted(encrypted
     ],
     ids=["the system's authorities", "another name"],
 )
-def test_others_are_refused(encrypted: Address, change: dict[str, object], why: str) -> None:
+def test_other_postgresql_certificates_are_refused(encrypted: Address, change: dict[str, object], why: str) -> None:
     pool = Pool(replace(encrypted, **change))
     with pytest.raises(DatabaseUnavailable, match=why):
         pool.query("SELECT 1")
     pool.close()
 
 
-def test_a_server_without_tls_is_refused(encrypted: Address, servers: dict[str, tuple[Server, Address]]) -> None:
+def test_postgresql_without_tls_is_refused(encrypted: Address, servers: dict[str, tuple[Server, Address]]) -> None:
     pool = Pool(replace(encrypted, port=servers["postgres"][1].port))
     with pytest.raises(DatabaseUnavailable, match="refuses SSL"):
         pool.query("SELECT 1")
     pool.close()
 
 
-def test_the_context_is_made_once(encrypted: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_context_is_created_once(encrypted: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     tls_context(encrypted.ca)
     monkeypatch.setattr(ssl, "create_default_context", lambda **_: pytest.fail("another context is made"))
     for _ in range(3):
@@ -94,7 +94,7 @@ def test_the_context_is_made_once(encrypted: Address, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("mode", ["black-hole", "drip"])
 @pytest.mark.parametrize("warm", [False, True], ids=["handshake", "statement"])
-def test_limits_hold_below_tls(encrypted: Address, mode: str, warm: bool) -> None:
+def test_pool_limits_hold_below_tls(encrypted: Address, mode: str, warm: bool) -> None:
     with Proxy("127.0.0.1", encrypted.port) as proxy:
         pool = Pool(replace(encrypted, port=proxy.port), statement_timeout=0.5)
         if warm:
@@ -103,7 +103,7 @@ def test_limits_hold_below_tls(encrypted: Address, mode: str, warm: bool) -> Non
         began = time.monotonic()
         with pytest.raises(DatabaseUnavailable):
             pool.query("SELECT 1")
-        assert time.monotonic() - began < CONNECT_WITHIN + 0.5 + MARGIN + SLACK
+        assert time.monotonic() - began < CONNECT_TIMEOUT + 0.5 + MARGIN + SLACK
         proxy.mode = "pass"
         assert pool.query("SELECT 1") == [(1,)]
         pool.close()
@@ -118,7 +118,7 @@ def encrypted_redis(servers: dict[str, tuple[Server, Address]], encrypted: Addre
     front.close()
 
 
-def test_a_redis_with_a_certificate_of_the_given_authority_is_trusted(encrypted_redis: Address) -> None:
+def test_redis_certificate_of_given_authority_is_trusted(encrypted_redis: Address) -> None:
     client = redis_client.client(encrypted_redis, timeout=5)
     assert client.set("tls", "1", px=1000)
     client.close()
@@ -127,7 +127,7 @@ def test_a_redis_with_a_certificate_of_the_given_authority_is_trusted(encrypted_
 @pytest.mark.parametrize(
     "change", [{"ca": ""}, {"host": "localhost"}], ids=["the system's authorities", "another name"]
 )
-def test_another_redis_is_refused(encrypted_redis: Address, change: dict[str, str]) -> None:
+def test_other_redis_certificates_are_refused(encrypted_redis: Address, change: dict[str, str]) -> None:
     client = redis_client.client(replace(encrypted_redis, **change), timeout=5)
     with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
         client.ping()
@@ -135,7 +135,7 @@ def test_another_redis_is_refused(encrypted_redis: Address, change: dict[str, st
 
 
 @pytest.mark.parametrize("mode", ["black-hole", "drip"])
-def test_limits_of_redis_hold_below_tls(encrypted_redis: Address, mode: str) -> None:
+def test_redis_limits_hold_below_tls(encrypted_redis: Address, mode: str) -> None:
     with Proxy("127.0.0.1", encrypted_redis.port) as proxy:
         client = redis_client.client(replace(encrypted_redis, port=proxy.port), timeout=0.5)
         client.set("tls", "x" * 1000, px=60_000)
@@ -150,27 +150,30 @@ def test_limits_of_redis_hold_below_tls(encrypted_redis: Address, mode: str) -> 
 @LEFT_TO_THE_COLLECTOR
 @pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("kind", ["postgres", "redis"])
-def test_a_probe_trusts_the_given_authority_only(encrypted: Address, encrypted_redis: Address, kind: str) -> None:
+def test_probe_trusts_only_the_given_authority(encrypted: Address, encrypted_redis: Address, kind: str) -> None:
     make, at = (probes.Postgres, encrypted) if kind == "postgres" else (probes.Redis, encrypted_redis)
     found = component(make(at, 5.0))
-    assert [looked(found) for _ in range(2)] == [("pass", "")] * 2
+    assert [check_result(found) for _ in range(2)] == [("pass", "")] * 2
     found.stop()
-    assert looked(component(make(replace(at, ca=""), 5.0)))[0] == "fail"
+    assert check_result(component(make(replace(at, ca=""), 5.0)))[0] == "fail"
 
 
-def test_a_probe_says_that_it_is_the_certificate(encrypted: Address) -> None:
-    assert looked(component(probes.Postgres(replace(encrypted, host="localhost"), 5.0))) == ("fail", "certificate")
+def test_probe_reports_certificate_errors(encrypted: Address) -> None:
+    assert check_result(component(probes.Postgres(replace(encrypted, host="localhost"), 5.0))) == (
+        "fail",
+        "certificate",
+    )
 
 
 @LEFT_TO_THE_COLLECTOR
 @pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("mode", ["black-hole", "drip"])
-def test_a_look_below_tls_ends_at_its_deadline(encrypted: Address, mode: str) -> None:
+def test_check_below_tls_ends_at_deadline(encrypted: Address, mode: str) -> None:
     with Proxy("127.0.0.1", encrypted.port) as proxy:
         found = component(probes.Postgres(replace(encrypted, port=proxy.port), 0.5), deadline=0.5)
-        eventually(lambda: looked(found) == ("pass", ""), "it passes")
+        eventually(lambda: check_result(found) == ("pass", ""), "it passes")
         proxy.mode = mode
-        assert looked(found) == ("fail", "timeout")
+        assert check_result(found) == ("fail", "timeout")
         proxy.mode = "pass"
-        eventually(lambda: looked(found) == ("pass", ""), "it passes again")
+        eventually(lambda: check_result(found) == ("pass", ""), "it passes again")
         found.stop()

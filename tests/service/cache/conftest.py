@@ -1,4 +1,4 @@
-"""A Redis-protocol server alone: with a PostgreSQL beside it these tests would be too slow for mutants."""
+"""A Redis-protocol server alone: a PostgreSQL beside it would slow down mutation tests."""
 
 from __future__ import annotations
 

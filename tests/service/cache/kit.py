@@ -1,4 +1,4 @@
-"""What the tests of the cache share: something to keep, and a cache that has all the time it needs."""
+"""Helpers for tests of the cache: a countable maker, and a cache with generous timeouts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cache(address: Address, **given: Any) -> Iterator[Cache]:
     """A cache that has all the time it needs, for the machine may be slow for a moment."""
     client = redis_client.client(address, timeout=20)
     try:
-        yield Cache(client, **{"prefix": "t", "ttl": 60.0, "pause": 0.2, "within": 20.0, **given})
+        yield Cache(client, **{"prefix": "t", "ttl": 60.0, "pause": 0.2, "timeout": 20.0, **given})
     finally:
         client.close()
 

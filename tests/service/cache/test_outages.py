@@ -1,4 +1,4 @@
-"""A Redis-protocol server that is gone, hangs, or is behind a bad network: a miss each time, and cheap."""
+"""A Redis-protocol server that is down, hangs, or is behind a bad network: a cheap miss each time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.checkout import eventually
 from tests.proxy import Proxy
 from tests.service.cache.kit import SLACK, Maker, cache, call_of
 from tests.service.conftest import Server
-from tests.service.pools import at_once
+from tests.service.pool_kit import at_once
 
 
-def test_too_few_connections_are_no_fault_of_the_server(at: Address, store: redis.Redis) -> None:
+def test_exhausted_client_connections_leave_breaker_closed(at: Address, store: redis.Redis) -> None:
     client = redis_client.client(at, timeout=1, connections=1)
     held = client.connection_pool.get_connection()
     found = Cache(client, prefix="t", ttl=60)
@@ -35,7 +35,7 @@ def test_too_few_connections_are_no_fault_of_the_server(at: Address, store: redi
         client.close()
 
 
-def test_a_server_that_is_gone_costs_nothing_and_the_last_answers_are_known_here(
+def test_unreachable_server_costs_nothing_and_local_copies_serve(
     server: tuple[Server, Address], kept: Cache, store: redis.Redis
 ) -> None:
     make = Maker()
@@ -54,12 +54,12 @@ def test_a_server_that_is_gone_costs_nothing_and_the_last_answers_are_known_here
     eventually(lambda: kept.get_or_make("k", make) and kept.breaker == "closed", "it is asked again", 20)
 
 
-def test_a_server_that_hangs_costs_one_timeout_and_not_one_for_each(
+def test_hung_server_costs_one_timeout_in_total(
     server: tuple[Server, Address], at: Address, store: redis.Redis
 ) -> None:
     process = server[0].process
     assert process is not None
-    with cache(at, pause=30.0, within=0.25) as found:
+    with cache(at, pause=30.0, timeout=0.25) as found:
         found.get_or_make("k", Maker())
         os.kill(process.pid, signal.SIGSTOP)
         try:
@@ -73,8 +73,8 @@ def test_a_server_that_hangs_costs_one_timeout_and_not_one_for_each(
 
 
 @pytest.mark.parametrize("mode", ["black-hole", "drip", "cut"])
-def test_a_bad_network_to_the_server_is_a_miss_in_bounded_time(at: Address, store: redis.Redis, mode: str) -> None:
-    with Proxy("127.0.0.1", at.port) as proxy, cache(replace(at, port=proxy.port), within=0.25) as found:
+def test_bad_network_is_a_miss_in_bounded_time(at: Address, store: redis.Redis, mode: str) -> None:
+    with Proxy("127.0.0.1", at.port) as proxy, cache(replace(at, port=proxy.port), timeout=0.25) as found:
         make = Maker(text="x" * 1000)
         found.get_or_make("k", make)
         proxy.mode = mode
@@ -85,10 +85,10 @@ def test_a_bad_network_to_the_server_is_a_miss_in_bounded_time(at: Address, stor
         eventually(lambda: found.get_or_make("k", make) and found.breaker == "closed", "it is asked again", 20)
 
 
-def test_after_a_failure_one_caller_at_a_time_tries(at: Address, store: redis.Redis) -> None:
+def test_breaker_admits_one_caller_after_failure(at: Address, store: redis.Redis) -> None:
     with (
         Proxy("127.0.0.1", at.port) as proxy,
-        cache(replace(at, port=proxy.port), pause=0.05, within=0.25) as found,
+        cache(replace(at, port=proxy.port), pause=0.05, timeout=0.25) as found,
     ):
         proxy.mode = "black-hole"
         found.get_or_make("k", Maker())
@@ -99,7 +99,7 @@ def test_after_a_failure_one_caller_at_a_time_tries(at: Address, store: redis.Re
         assert found.errors == {"timeout": 2}
 
 
-def test_a_server_known_to_be_down_is_not_asked(at: Address, store: redis.Redis) -> None:
+def test_cache_skips_server_known_to_be_down(at: Address, store: redis.Redis) -> None:
     down = True
     with cache(at, down=lambda: down) as found:
         found.get_or_make("k", Maker())
@@ -109,7 +109,7 @@ def test_a_server_known_to_be_down_is_not_asked(at: Address, store: redis.Redis)
         assert (found.breaker, store.keys()) == ("closed", [b"t:other"])
 
 
-def test_what_fails_is_not_tried_again_behind_our_back() -> None:
+def test_client_never_retries_by_itself() -> None:
     tried = 0
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -1,4 +1,4 @@
-"""Taking samples at a steady pace, whatever happens to those who store them."""
+"""Take samples at a fixed interval, whatever happens to the servers that store them."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ import structlog
 
 from service.history import samples, spool
 from service.history.incidents import samples_needed
-from service.history.samples import Reading
-from service.history.writer import Writer
+from service.history.samples import Sample
+from service.history.writer import HistoryWriter
 from service.settings import Settings
 
 log = structlog.get_logger()
 
 FLUSH_WITHIN = 60.0
-"""Seconds after which a flush that still waits for a server is ended."""
+"""Seconds after which a flush that waits for a server is aborted."""
 STOP_RESERVE = 0.5
-"""Seconds of `stop` that are left to end what does not end by itself."""
+"""Seconds of `stop` reserved for aborting a flush that hangs."""
 
 
 class Recorder:
-    """Takes samples in one thread (history), and has another one (history-writer) store them.
+    """Takes samples in one thread (history) and stores them in another (history-writer).
 
-    The first one never waits for a server. What it takes waits in memory and in Redis while the database is down.
+    The first thread never waits for a server. While the database is down, samples wait in memory and in Redis.
 
     Args:
         settings: of this process.
-        read: returns what is held true of each component now, by name; must not wait.
-        now: the wall clock, in seconds since the epoch. Only the time of a sample comes from it; pauses and limits
-            are measured on the monotonic clock, which no correction moves.
-        ready: whether the schema is there; until then samples wait.
-        needed: samples in a row that open or close an incident; None: as many as are taken in 30 s, at least 2.
-        memory_rounds: rounds of samples that wait in memory at most.
-        stream_rounds: rounds that wait in Redis at most, those of all replicas together.
+        read: returns the current sample of each component by name; must not wait.
+        now: the wall clock, in seconds since the epoch. It gives the time of a sample; the monotonic clock measures
+            pauses and timeouts.
+        ready: whether the schema exists; until then samples wait.
+        needed: samples in a row that open or close an incident; None: those of 30 s, at least 2.
+        memory_rounds: maximum number of rounds in memory.
+        stream_rounds: maximum number of rounds of all replicas in Redis.
     """
 
     def __init__(
         self,
         settings: Settings,
-        read: Callable[[], Mapping[str, Reading]],
+        read: Callable[[], Mapping[str, Sample]],
         *,
         now: Callable[[], float] = time.time,
         ready: Callable[[], bool] = lambda: True,
@@ -63,7 +63,7 @@ class Recorder:
         self._spool = spool.Spool(
             settings.cache, spool.key(settings.stack), memory_rounds=memory_rounds, stream_rounds=stream_rounds
         )
-        self._writer = Writer(
+        self._writer = HistoryWriter(
             settings,
             self._spool,
             needed=needed or samples_needed(self._interval),
@@ -78,26 +78,26 @@ class Recorder:
 
     @property
     def dropped(self) -> int:
-        """Rounds of samples that were lost: there was no room for them, or they came after their time had passed."""
+        """Number of lost rounds: there was no room for them, or they arrived too late."""
         return self._spool.dropped + self._writer.refused
 
     @property
     def waiting(self) -> int:
-        """Rounds of this process that are not in the database."""
+        """Number of rounds of this process that are not in the database."""
         return self._spool.waiting
 
     @property
     def written_at(self) -> float | None:
-        """When the database took samples last, in seconds since the epoch; None: not yet."""
+        """Time of the last write to the database, in seconds since the epoch; None before the first."""
         return self._writer.written_at
 
     def start(self) -> None:
-        """Begin to take samples, and to write them."""
+        """Start taking and writing samples."""
         for thread in self._threads:
             thread.start()
 
     def stop(self, timeout: float) -> bool:
-        """Stop, and write what waits as far as there is time; return whether nothing waits any more.
+        """Stop, and write the waiting rounds as time permits; return whether all are written.
 
         Args:
             timeout: seconds after which this returns, whatever hangs.
@@ -106,7 +106,7 @@ class Recorder:
         self._stopping.set()
         sampling, writing = self._threads
         if writing.ident is not None:
-            sampling.join(timeout / 2)  # the last flush must not miss a round that is being taken
+            sampling.join(timeout / 2)  # so that the last flush includes the current round
             self._finish.set()
             self._wake.set()
             writing.join(max(0.0, until - STOP_RESERVE - time.monotonic()))
@@ -118,12 +118,12 @@ class Recorder:
 
     def sample(self) -> None:
         """Take one round of samples."""
-        readings = self._read()
-        self._spool.add(samples.take(self.instance, self._sequence, self._now(), readings.values()))
+        current = self._read()
+        self._spool.add(samples.take(self.instance, self._sequence, self._now(), current.values()))
         self._sequence += 1
 
     def flush(self) -> bool:
-        """Write what waits; return whether nothing waits any more. Only one thread may do this at a time."""
+        """Write the waiting rounds; return whether all are written. Only one thread at a time may call this."""
         self._flush_began = time.monotonic()
         try:
             return self._writer.flush()
@@ -131,13 +131,13 @@ class Recorder:
             self._flush_began = None
 
     def flush_now(self) -> bool:
-        """Write what waits, and do not wait because it failed before."""
+        """Write the waiting rounds without waiting after earlier failures."""
         self._writer.backoff.skip()
         self._spool.backoff.skip()
         return self.flush()
 
     def close(self) -> None:
-        """Close the connections; `stop` has this done by the thread that uses them."""
+        """Close the connections. `stop` leaves this to the thread that uses them."""
         self._writer.close()
         self._spool.close()
 
@@ -147,10 +147,10 @@ class Recorder:
             try:
                 self.sample()
             except Exception:  # the next one may succeed
-                log.exception("no samples could be taken")
+                log.exception("taking samples failed")
             self._wake.set()
-            self._end_a_flush_that_hangs()
-            due = max(due + self._interval, time.monotonic())  # after a pause of the machine, no burst to catch up
+            self._abort_hung_flush()
+            due = max(due + self._interval, time.monotonic())  # no burst after the machine was suspended
 
     def _write_forever(self) -> None:
         while not self._finish.is_set():
@@ -165,10 +165,10 @@ class Recorder:
         try:
             flush()
         except Exception:  # the next one may succeed
-            log.exception("samples could not be written")
+            log.exception("writing samples failed")
 
-    def _end_a_flush_that_hangs(self) -> None:
-        """A server that drips keeps each read short, so that no timeout of a read ends it."""
+    def _abort_hung_flush(self) -> None:
+        """Abort a flush that no read timeout ends, because the server sends a byte now and then."""
         began = self._flush_began
         if began is not None and time.monotonic() - began > FLUSH_WITHIN:
             self._abort()

@@ -1,6 +1,6 @@
-"""The usual question for health, answered by the loop itself with one write.
+"""The fast path: the event loop answers a plain health request itself, with a single write.
 
-Anything unusual about it (another method or version, a token, a page of another origin) goes the way of all requests.
+Anything unusual about a request (another method or version, a token, a foreign origin) takes the normal path.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from service.http import correlation
 
 Answers = Callable[[str], tuple[int, bytes] | None]
-UNUSUAL = ("AUTHORIZATION", "ORIGIN", "CONNECTION")
+UNUSUAL_HEADERS = ("AUTHORIZATION", "ORIGIN", "CONNECTION")
 
 
-class Lane:
-    """Makes whole responses.
+class FastPath:
+    """Builds complete responses.
 
     Args:
         answers: returns the status and the body for a path, or None.
-        headers: of every response of that status.
-        observe: told of each request: method, route, status, seconds.
+        headers: returns the headers of every response with that status.
+        observe: receives method, route, status and seconds of each request.
     """
 
     def __init__(
@@ -36,24 +36,24 @@ class Lane:
         self._headers = headers
         self._observe = observe
         self._heads: dict[int, str] = {}
-        self._second, self._date = 0, ""
+        self._date_second, self._date = 0, ""
 
     def respond(self, request: Any) -> bytes | None:
-        """Return the response to a request as waitress has parsed it; None when it is not a usual one."""
+        """Return the response to a parsed request of waitress; None sends the request down the normal path."""
         headers = request.headers
         if request.command != "GET" or request.version != "1.1" or request.query:
             return None
-        if any(name in headers for name in UNUSUAL):
+        if any(name in headers for name in UNUSUAL_HEADERS):
             return None
         began = time.perf_counter()
-        found = self._answers(request.path)
-        if found is None:
+        answer = self._answers(request.path)
+        if answer is None:
             return None
-        status, body = found
-        number = correlation.request_id({"HTTP_X_REQUEST_ID": headers.get("X_REQUEST_ID", "")})
+        status, body = answer
+        request_id = correlation.request_id({"HTTP_X_REQUEST_ID": headers.get("X_REQUEST_ID", "")})
         head = self._heads.get(status) or self._head(status)
         self._observe("GET", request.path, status, time.perf_counter() - began)
-        lines = f"{head}Content-Length: {len(body)}\r\nDate: {self._now()}\r\nX-Request-ID: {number}\r\n\r\n"
+        lines = f"{head}Content-Length: {len(body)}\r\nDate: {self._now()}\r\nX-Request-ID: {request_id}\r\n\r\n"
         return lines.encode("latin-1") + body
 
     def _head(self, status: int) -> str:
@@ -63,6 +63,6 @@ class Lane:
 
     def _now(self) -> str:
         second = int(time.time())
-        if second != self._second:
-            self._second, self._date = second, formatdate(second, usegmt=True)
+        if second != self._date_second:
+            self._date_second, self._date = second, formatdate(second, usegmt=True)
         return self._date

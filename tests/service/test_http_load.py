@@ -1,4 +1,4 @@
-"""Clients that hold connections: health is answered while they stay, and none of them stays for ever."""
+"""Clients that hold connections: health answers meanwhile, and none stays for ever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from service.http import capacity, limits
 from tests.checkout import eventually
-from tests.service.process import BODY_WITHIN, GET, HEADER_WITHIN, NOTES, NOWHERE, SLOW, Service, answers, prompt
+from tests.service.process import BODY_TIMEOUT, GET, HEADER_TIMEOUT, NOTES, NOWHERE, SLOW, Service, answers, prompt
 
 PUT = b"PUT /api/incidents/1/note HTTP/1.1\r\nHost: x\r\n"
 WRITER = f"Authorization: Bearer {NOTES}\r\n".encode()
@@ -63,18 +63,18 @@ def usual() -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("what", KINDS)
-def test_health_is_answered_within_a_second_beside_a_thousand_connections(usual: Service, what: str) -> None:
+def test_health_answers_in_a_second_with_a_thousand_connections(usual: Service, what: str) -> None:
     assert limits.CONNECTIONS == 1000
     with crowd(usual, 1001, KINDS[what]):
         began = time.monotonic()
         assert prompt(usual)
-        assert time.monotonic() - began < 0.8 * limits.HEADER_WITHIN  # so they were not just overdue
+        assert time.monotonic() - began < 0.8 * limits.HEADER_TIMEOUT  # so they were not just overdue
         assert usual.status("/version") == 200
 
 
-def test_health_is_answered_when_all_descriptors_are_used_up() -> None:
+def test_health_answers_without_free_descriptors() -> None:
     words = ["sh", "-c", f"ulimit -n 120; exec {shlex.join(SLOW)}"]
-    service = Service(NOWHERE, words=words, DATABASE_WAIT="3600")
+    service = Service(NOWHERE, command=words, DATABASE_WAIT="3600")
     try:
         service.await_status("/health")
         with crowd(service, 300, GET + b"\r\n"):
@@ -86,7 +86,7 @@ def test_health_is_answered_when_all_descriptors_are_used_up() -> None:
         service.kill()
 
 
-def test_a_soft_limit_of_descriptors_is_raised() -> None:
+def test_soft_descriptor_limit_is_raised() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
@@ -96,7 +96,7 @@ def test_a_soft_limit_of_descriptors_is_raised() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_who_drips_or_does_not_read_is_cut_off_however_busy_he_seems(lonely: Service) -> None:
+def test_dripping_or_unreading_client_is_cut_off(lonely: Service) -> None:
     drips = [GET + b"X-A: ", PUT + WRITER + b"Content-Length: 1000\r\n\r\n"]
     drips += [PUT + WRITER + b"Transfer-Encoding: chunked\r\n\r\n1000\r\n"]
     drips += [PUT + WRITER + b"Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"]
@@ -116,8 +116,8 @@ def test_who_drips_or_does_not_read_is_cut_off_however_busy_he_seems(lonely: Ser
             return {each.raddr.port for each in found if each.raddr} & ours
 
         eventually(lambda: not held(), "all are cut off")
-    assert time.monotonic() - began < 10 * max(HEADER_WITHIN, BODY_WITHIN)
-    assert (limits.HEADER_WITHIN, limits.BODY_WITHIN, limits.READ_WITHIN) == (10.0, 5.0, 60.0)
+    assert time.monotonic() - began < 10 * max(HEADER_TIMEOUT, BODY_TIMEOUT)
+    assert (limits.HEADER_TIMEOUT, limits.BODY_TIMEOUT, limits.READ_TIMEOUT) == (10.0, 5.0, 60.0)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_who_drips_or_does_not_read_is_cut_off_however_busy_he_seems(lonely: Ser
         (b"PUT /api/incidents/1/note HTTP/1.1\r\nHost: rebound.example.net\r\n" + WRITER, 421),
     ],
 )
-def test_what_the_header_decides_is_answered_before_the_body(lonely: Service, head: bytes, status: int) -> None:
+def test_answer_decided_by_header_precedes_body(lonely: Service, head: bytes, status: int) -> None:
     sizes = [
         b"Content-Length: 100\r\n",
         b"Transfer-Encoding: chunked\r\n",
@@ -144,4 +144,4 @@ def test_what_the_header_decides_is_answered_before_the_body(lonely: Service, he
         said = lonely.raw(head + (b"" if status == 413 else size) + b"\r\n" + behind)
         assert answers(said) == [status]
         assert b"Connection: close" in said
-        assert time.monotonic() - began < BODY_WITHIN
+        assert time.monotonic() - began < BODY_TIMEOUT

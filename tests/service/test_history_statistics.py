@@ -1,4 +1,4 @@
-"""Percentiles and windows: figures without a database."""
+"""Percentiles and windows, without a database."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.history.figures import BOUNDS, CLASSES, classify, percent, percentile
-from service.history.windows import WINDOWS, parse_window
+from service.history.statistics import BOUNDS, CLASSES, WINDOWS, classify, parse_window, percent, percentile
 
 
 @given(st.lists(st.floats(0, 20_000), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99, 1.0]))
-def test_a_percentile_is_in_the_class_of_the_true_one(latencies: list[float], share: float) -> None:
+def test_percentile_is_in_the_class_of_the_true_one(latencies: list[float], share: float) -> None:
     histogram = [0] * CLASSES
     for latency in latencies:
         histogram[classify(latency)] += 1
@@ -26,13 +25,13 @@ def test_a_percentile_is_in_the_class_of_the_true_one(latencies: list[float], sh
     assert found <= round(largest, 2)
 
 
-def test_percentiles_of_nothing_are_nothing() -> None:
+def test_percentile_of_nothing_is_none() -> None:
     assert percentile([0] * CLASSES, 0.5) is None
     assert percentile((), 0.5) is None
 
 
 @given(st.text(max_size=20))
-def test_only_the_names_of_windows_are_windows(text: str) -> None:
+def test_parse_window_accepts_only_known_names(text: str) -> None:
     if text in WINDOWS:
         assert parse_window(text).name == text
     else:
@@ -41,7 +40,7 @@ def test_only_the_names_of_windows_are_windows(text: str) -> None:
 
 
 @given(st.sampled_from(sorted(WINDOWS)), st.floats(0, 4e9))
-def test_now_is_in_the_last_bucket(name: str, now: float) -> None:
+def test_last_bucket_contains_now(name: str, now: float) -> None:
     window = parse_window(name)
     start, end = window.bounds(now)
     assert end - window.bucket <= now < end
@@ -62,5 +61,5 @@ def test_now_is_in_the_last_bucket(name: str, now: float) -> None:
         (0, 8640, 0),
     ],
 )
-def test_a_share_is_rounded_down_to_what_so_many_samples_can_tell(part: int, whole: int, share: float | None) -> None:
+def test_percent_rounds_down_to_meaningful_decimals(part: int, whole: int, share: float | None) -> None:
     assert percent(part, whole) == share

@@ -1,4 +1,4 @@
-"""The whole service while its servers are stopped, paused, restarted or busy: what callers see meanwhile, and after."""
+"""The whole service while its servers are stopped, paused, restarted or busy, and afterwards."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ def component(service: Service, name: str) -> dict[str, Any]:
     return service.ask(f"/health/{name}")[1]["checks"][name][0]
 
 
-def test_forty_callers_while_everything_hangs_get_their_answers_and_health_too(
-    quick: Service, servers: Servers
-) -> None:
+def test_forty_callers_are_answered_while_everything_hangs(quick: Service, servers: Servers) -> None:
     past = "/api/incidents?before=1-1"
     assert {status for status, _ in together(20, quick, past)} == {200}  # the pool has connections by now
     threads = len(psutil.Process(quick.process.pid).threads())
@@ -86,9 +84,7 @@ def test_forty_callers_while_everything_hangs_get_their_answers_and_health_too(
     eventually(lambda: quick.ask("/health/all")[1]["status"] == "pass", "all components pass again", 15)
 
 
-def test_the_present_does_not_wait_for_a_database_that_hangs_before_anybody_knows(
-    settings: Settings, servers: Servers
-) -> None:
+def test_status_does_not_wait_for_undetected_hung_database(settings: Settings, servers: Servers) -> None:
     with ready(settings, PROBE_INTERVAL="60", CACHE_TTL="0.1") as service, paused(servers["postgres"][0]):
         time.sleep(0.5)  # the last answer is too old by now
         for _ in range(2):
@@ -99,7 +95,7 @@ def test_the_present_does_not_wait_for_a_database_that_hangs_before_anybody_know
         assert service.status("/health/db") == 200  # nobody knows
 
 
-def test_a_service_that_starts_while_the_database_is_down_waits_for_it(
+def test_service_waits_for_database_at_start(
     settings: Settings, servers: Servers, request: pytest.FixtureRequest
 ) -> None:
     servers["postgres"][0].stop()
@@ -115,9 +111,7 @@ def test_a_service_that_starts_while_the_database_is_down_waits_for_it(
     service.await_status("/health/ready")
 
 
-def test_what_is_known_of_the_past_is_given_as_stale_while_the_database_is_down(
-    quick: Service, servers: Servers
-) -> None:
+def test_history_is_stale_while_database_is_down(quick: Service, servers: Servers) -> None:
     path = "/api/history?component=db"
     assert quick.request(path).json["stale"] is False
     servers["postgres"][0].stop()
@@ -134,23 +128,18 @@ def test_what_is_known_of_the_past_is_given_as_stale_while_the_database_is_down(
     eventually(lambda: quick.request(path).json["stale"] is False, "a new answer")
 
 
-@pytest.mark.parametrize("with_redis", [True, False], ids=["redis is there", "redis is down too"])
-def test_an_outage_of_the_database_is_in_the_history_after_it_has_ended(
-    quick: Service, servers: Servers, with_redis: bool
-) -> None:
+def test_database_outage_is_in_history_afterwards(quick: Service, servers: Servers) -> None:
     eventually(lambda: quick.ask("/api/history?component=db")[1]["uptime"]["samples"] > 3, "there are samples")
     began = time.time()
-    servers["postgres"][0].stop()
-    if not with_redis:
-        servers["redis"][0].stop()
+    for name in ("postgres", "redis"):
+        servers[name][0].stop()
     try:
         eventually(lambda: quick.status("/health/db") == 503, "the database fails")
         failing = time.time()
         eventually(lambda: time.time() - failing > 2, "the outage lasts")
     finally:
-        servers["postgres"][0].start()
-        if not with_redis:
-            servers["redis"][0].start()
+        for name in ("postgres", "redis"):
+            servers[name][0].start()
     eventually(lambda: quick.status("/health/db") == 200, "the database passes again", 20)
     eventually(lambda: quick.ask("/api/history?component=db")[1]["uptime"]["failed"] > 5, "its samples arrive")
 
@@ -164,7 +153,7 @@ def test_an_outage_of_the_database_is_in_the_history_after_it_has_ended(
     assert 1.5 < incident["duration_s"] < time.time() - began
 
 
-def test_queries_that_take_all_connections_are_told_as_that(quick: Service, settings: Settings) -> None:
+def test_exhausted_pool_is_reported(quick: Service, settings: Settings) -> None:
     eventually(lambda: quick.status("/api/incidents") == 200, "there is a history")
     with locked(settings, "history_minute, history_hour, history_incident"):
         paths = [f"/api/incidents?before=1-{number}" for number in range(20)]
@@ -189,7 +178,7 @@ def test_queries_that_take_all_connections_are_told_as_that(quick: Service, sett
     eventually(lambda: quick.status("/api/incidents?before=1-1") == 200, "the pool has connections again")
 
 
-def test_connections_that_broke_while_nobody_used_them_fail_no_request(quick: Service, settings: Settings) -> None:
+def test_broken_idle_connections_fail_no_request(quick: Service, settings: Settings) -> None:
     assert quick.status("/api/incidents?before=1-1") == 200
     admin = connect(settings.database, 10)
     for number in range(5):
@@ -201,7 +190,7 @@ def test_connections_that_broke_while_nobody_used_them_fail_no_request(quick: Se
     admin.close()
 
 
-def test_it_is_alive_and_says_migrating_while_another_one_migrates(settings: Settings) -> None:
+def test_service_reports_migrating_while_another_migrates(settings: Settings) -> None:
     holder = connect(settings.database, 10)
     holder.run("SELECT pg_advisory_lock(:key)", key=LOCK)
     service, leaving = services = [Service(settings, STACK=settings.database.name) for _ in range(2)]
@@ -224,7 +213,7 @@ def test_it_is_alive_and_says_migrating_while_another_one_migrates(settings: Set
         holder.close()
 
 
-def test_of_many_callers_of_one_answer_one_asks_the_database(quick: Service, settings: Settings) -> None:
+def test_concurrent_callers_cause_one_query(quick: Service, settings: Settings) -> None:
     path = "/api/history?component=db&window=7d"  # nobody has asked for that before
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND application_name = 'stackhand'"
     with locked(settings, "history_hour"):
@@ -243,7 +232,7 @@ def test_of_many_callers_of_one_answer_one_asks_the_database(quick: Service, set
     eventually(lambda: quick.status(path) == 200, "it is answered again")
 
 
-def test_two_services_of_one_stack_write_one_history(settings: Settings) -> None:
+def test_replicas_write_one_history(settings: Settings) -> None:
     services = [Service(settings, STACK=settings.database.name, **QUICK) for _ in range(2)]
     try:
         for service in services:

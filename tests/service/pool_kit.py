@@ -1,4 +1,4 @@
-"""What the tests of the pool share."""
+"""Helpers for tests of the pool."""
 
 from __future__ import annotations
 

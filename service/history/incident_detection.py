@@ -1,7 +1,7 @@
-"""Incidents in the database, brought in line with the samples that it has.
+"""Reconcile the incidents in the database with its samples.
 
-What is folded again begins where the state is certain whatever came before (`incidents.settled`): a few samples before
-the first new one in the common case, and up to the start of an outage when a sample of its middle comes late.
+The detection restarts where the state is certain whatever came before (`incidents.certain_after`). That is usually a
+few samples before the first new one, and at most the start of an outage, when a sample from its middle arrives late.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.history.incidents import Fold, Incident, Point, fold, pair, settled
+from service.history.incidents import Incident, Point, Progress, certain_after, detect, pair
 
-FIRST_LOOK, WIDER = 50, 20
-"""Samples to read back at first, and by which factor more each time that is not enough."""
+FIRST_SAMPLES, FACTOR = 50, 20
+"""Earlier samples to read at first, and the factor by which that grows until the state is certain."""
 
 _POINTS = "SELECT CAST(extract(epoch FROM at) AS double precision), status, code FROM history_sample"
 _KNOWN = "component = :component AND status <> 'unknown'"
@@ -42,60 +42,60 @@ WHERE component = :component AND started_at >= to_timestamp(:at) ORDER BY starte
 
 @dataclass(frozen=True)
 class _Start:
-    """Where to begin to fold: the state there, the samples from there, and the time of the earliest change."""
+    """Where the detection restarts: its state, the samples that follow, and the time of the earliest change."""
 
-    state: Fold
+    progress: Progress
     points: Sequence[Point]
     at: float
 
 
-def refresh(connection: Any, component: str, new: Sequence[float], needed: int) -> None:
-    """Bring the incidents of a component in line after samples were stored.
+def reconcile(connection: Any, component: str, new: Sequence[float], needed: int) -> None:
+    """Reconcile the incidents of a component after samples were stored.
 
     Args:
         connection: in a transaction that holds the lock of `store`.
-        component: whose samples.
-        new: times of those samples whose result is known.
+        component: its name.
+        new: times of the stored samples with a known result.
         needed: samples in a row that open or close an incident.
     """
     since = [Point(*row) for row in connection.run(SINCE, component=component, at=min(new))]
     in_order = len(since) == len(new)
     start = _start(connection, component, since, needed, in_order=in_order)
-    ended, state = fold(start.points, needed, start.state)
-    found = [*ended, state.incident] if state.incident else ended
-    if not found and in_order:
+    ended, progress = detect(start.points, needed, start.progress)
+    detected = [*ended, progress.incident] if progress.incident else ended
+    if not detected and in_order:
         return
     stored = connection.run(STORED, component=component, at=start.at)
-    _replace(connection, component, stored, found)
+    _replace(connection, component, stored, detected)
 
 
 def _start(connection: Any, component: str, since: list[Point], needed: int, *, in_order: bool) -> _Start:
-    most = FIRST_LOOK
+    limit = FIRST_SAMPLES
     while True:
-        rows = connection.run(BEFORE, component=component, at=since[0].at, most=most)
+        rows = connection.run(BEFORE, component=component, at=since[0].at, most=limit)
         before = [Point(*row) for row in reversed(rows)]
-        # In trouble before a late sample, the open incident's worst state may be that of a sample after it.
-        number = settled(before, needed, passing_only=not in_order)
+        # With an incident open before a late sample, its worst state may come from a sample after the late one.
+        number = certain_after(before, needed, passing_only=not in_order)
         if number is not None:
             last = before[number - 1]
             incident = _incident_at(connection, component, last.at) if last.troubled else None
-            if last.troubled and incident is None:  # the rule was another one when those samples came
+            if last.troubled and incident is None:  # those samples arrived while another rule applied
                 in_order = False
                 continue
             rest = [*before[number:], *since]
-            return _Start(Fold(incident, (), last.at), rest, incident.started_at if incident else rest[0].at)
-        if len(rows) < most:
-            return _from_the_first(connection, component, [*before, *since])
-        most *= WIDER
+            return _Start(Progress(incident, (), last.at), rest, incident.started_at if incident else rest[0].at)
+        if len(rows) < limit:
+            return _from_first_sample(connection, component, [*before, *since])
+        limit *= FACTOR
 
 
-def _from_the_first(connection: Any, component: str, points: list[Point]) -> _Start:
-    """Begin at the first sample there is: what it continues, only the incidents know, for older samples are removed."""
+def _from_first_sample(connection: Any, component: str, points: list[Point]) -> _Start:
+    """Restart at the oldest sample. Older ones are removed, so only the stored incidents tell the state before it."""
     first = points[0].at
     incident = _incident_at(connection, component, first)
     if incident is None or incident.started_at >= first:
-        return _Start(Fold(), points, first)
-    return _Start(Fold(incident, (), first), points, incident.started_at)
+        return _Start(Progress(), points, first)
+    return _Start(Progress(incident, (), first), points, incident.started_at)
 
 
 def _incident_at(connection: Any, component: str, at: float) -> Incident | None:
@@ -103,9 +103,9 @@ def _incident_at(connection: Any, component: str, at: float) -> Incident | None:
     return Incident(rows[0][1], None, rows[0][3], rows[0][4]) if rows else None
 
 
-def _replace(connection: Any, component: str, stored: Sequence[Sequence[Any]], found: Sequence[Incident]) -> None:
-    pairs = pair([Incident(*row[1:]) for row in stored], found)
-    # Removals first: for a moment there would be two open incidents, which the database refuses.
+def _replace(connection: Any, component: str, stored: Sequence[Sequence[Any]], detected: Sequence[Incident]) -> None:
+    pairs = pair([Incident(*row[1:]) for row in stored], detected)
+    # Deletions come first: the database refuses two open incidents, even for a moment.
     for number, incident in sorted(pairs, key=lambda each: each[1] is not None):
         if incident is None and number is not None:
             connection.run("DELETE FROM history_incident WHERE id = :id", id=stored[number][0])

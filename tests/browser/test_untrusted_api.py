@@ -1,17 +1,14 @@
-"""What nginx lets through of an API that has been taken over, or that somebody else answers for."""
+"""What nginx forwards of a compromised API, or of an impostor."""
 
 from __future__ import annotations
 
 import http.client
 import re
 import shutil
-import socket
-import ssl
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from service.snapshot import snapshot
 from stackhand.cli.failure import Failure
 from tests.browser import shapes
 from tests.browser.nginx import nginx
+from tests.browser.stub_api import HTML_OK, Api, ask, stub_api
 from tests.checkout import Checkout
 from tests.tls import Authority, pem
 
@@ -29,7 +27,6 @@ EVIL = "evil.example"
 REFRESH = f'<meta http-equiv="refresh" content="0;url=https://{EVIL}/">'
 GOOD = snapshot(shapes.status(time.time(), "db", "<b>odd & 'named'</b>"), time.time()).decode()
 NOBODY = snapshot(shapes.status(time.time()), time.time()).decode()
-OK = "200 OK\r\nContent-Type: text/html"
 HOSTILE = {
     "Set-Cookie": "big=1; Path=/",
     "Location": f"https://{EVIL}/",
@@ -55,52 +52,13 @@ HOSTILE = {
 }
 
 
-class Api:
-    """A server at one port that answers whatever it was told, and says nothing when it was told nothing."""
-
-    def __init__(self, port: int) -> None:
-        self.answer = ""
-        self.context: ssl.SSLContext | None = None
-        self.names: list[str | None] = []
-        self._socket = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def says(self, body: str, head: str = OK) -> None:
-        self.answer = f"HTTP/1.1 {head}\r\nContent-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n{body}"
-
-    def certified_by(self, certificate: Path, key: Path) -> None:
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.context.load_cert_chain(certificate, key)
-        self.context.sni_callback = lambda _socket, name, _context: self.names.append(name)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                line, _ = self._socket.accept()
-                with suppress(OSError):
-                    self._answer(line)
-
-    def _answer(self, line: socket.socket) -> None:
-        line.settimeout(5)
-        with self.context.wrap_socket(line, server_side=True) if self.context else line as asked:
-            asked.recv(65_536)
-            asked.sendall(self.answer.encode())
-
-
 @contextmanager
 def served(*edits: tuple[str, str], **environment: str) -> Iterator[tuple[Checkout, Api]]:
     place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
     place.chmod(0o755)
     by_page = ("proxy_cache_key state;", "proxy_cache_key $request_uri;")  # so that tests need not wait for each other
-    with nginx(place / "shop", by_page, by_page, *edits, **environment) as checkout:
-        api = Api(checkout.ports["API_PORT"])
+    with nginx(place / "shop", by_page, by_page, *edits, **environment) as checkout, stub_api(checkout) as api:
         yield checkout, api
-        api.close()
     shutil.rmtree(place)
 
 
@@ -111,16 +69,6 @@ def site() -> Iterator[tuple[Checkout, Api]]:
         yield found
 
 
-def get(site: Checkout, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
-    """Return status, headers (in small letters) and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", site.ports["WEB_PORT"], timeout=10)
-    connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
-
-
 def shown(page: str) -> str:
     """Return what a page shows of the state, with the element around it."""
     assert page.rstrip().endswith("</html>")
@@ -128,30 +76,30 @@ def shown(page: str) -> str:
     return str(found)
 
 
-def test_the_state_is_shown_as_it_is_rendered(site: tuple[Checkout, Api]) -> None:
+def test_rendered_state_is_included_in_page(site: tuple[Checkout, Api]) -> None:
     checkout, api = site
     for number, body in enumerate((GOOD, NOBODY)):
         api.says(body)
-        page = shown(get(checkout, f"/?good{number}")[2])
+        page = shown(ask(checkout, "GET", f"/?good{number}")[2])
         assert page.replace(body.strip(), "").split() == ["<section", 'id="now">', "</section>"]
 
 
 @pytest.mark.parametrize(
     ("body", "head"),
     [
-        (REFRESH, OK),
-        (GOOD + REFRESH, OK),
-        (GOOD.replace("Database", REFRESH), OK),
-        (GOOD.replace("Database", f'<script src="//{EVIL}/x.js"></script>'), OK),
-        (GOOD.replace("Database", '<!--#include virtual="/healthz" -->evil'), OK),
-        (GOOD.replace("<h1 class=", '<h1 style="x:evil" class='), OK),
-        (GOOD + "</section>evil", OK),
-        (GOOD.replace("<ul", "<h1>evil</h1><ul"), OK),
-        (GOOD.replace("Unknown: no answer from the API. Last known: ", "evil"), OK),
+        (REFRESH, HTML_OK),
+        (GOOD + REFRESH, HTML_OK),
+        (GOOD.replace("Database", REFRESH), HTML_OK),
+        (GOOD.replace("Database", f'<script src="//{EVIL}/x.js"></script>'), HTML_OK),
+        (GOOD.replace("Database", '<!--#include virtual="/healthz" -->evil'), HTML_OK),
+        (GOOD.replace("<h1 class=", '<h1 style="x:evil" class='), HTML_OK),
+        (GOOD + "</section>evil", HTML_OK),
+        (GOOD.replace("<ul", "<h1>evil</h1><ul"), HTML_OK),
+        (GOOD.replace("Unknown: no answer from the API. Last known: ", "evil"), HTML_OK),
         (GOOD.replace("Database", "evil"), "500 Internal Server Error\r\nContent-Type: text/html"),
-        ("evil", f"{OK}\r\nX-Accel-Redirect: /healthz"),
+        ("evil", f"{HTML_OK}\r\nX-Accel-Redirect: /healthz"),
         ("evil", "302 Found\r\nLocation: /"),
-        ("", OK),
+        ("", HTML_OK),
     ],
     ids=[
         *(
@@ -166,31 +114,31 @@ def test_the_state_is_shown_as_it_is_rendered(site: tuple[Checkout, Api]) -> Non
         *("another title", "another word for unknown", "an error", "an order to nginx", "another place", "nothing"),
     ],
 )
-def test_what_is_not_the_state_is_no_answer_now_or_from_the_cache(
+def test_foreign_content_is_not_included_in_page(
     site: tuple[Checkout, Api], body: str, head: str, request: pytest.FixtureRequest
 ) -> None:
     checkout, api = site
     api.says(body, head)
-    text = shown(get(checkout, f"/?{request.node.callspec.id.replace(' ', '-')}")[2])
+    text = shown(ask(checkout, "GET", f"/?{request.node.callspec.id.replace(' ', '-')}")[2])
     assert "evil" not in text
     assert '"pass"' not in text
     assert "<h1>Unknown: no answer from the API</h1>" in text
 
 
-def test_a_state_that_is_too_long_is_not_kept(site: tuple[Checkout, Api]) -> None:
+def test_oversized_state_is_not_cached(site: tuple[Checkout, Api]) -> None:
     checkout, api = site
     api.says(GOOD + "x" * 300_000)
     with pytest.raises(http.client.RemoteDisconnected):
-        get(checkout, "/?long")
+        ask(checkout, "GET", "/?long")
     api.answer = ""
-    assert "<h1>Unknown: no answer from the API</h1>" in shown(get(checkout, "/?long")[2])
+    assert "<h1>Unknown: no answer from the API</h1>" in shown(ask(checkout, "GET", "/?long")[2])
 
 
-def test_an_answer_of_the_api_speaks_for_itself_and_not_for_the_origin(site: tuple[Checkout, Api]) -> None:
+def test_api_headers_do_not_affect_the_origin(site: tuple[Checkout, Api]) -> None:
     checkout, api = site
     more = "".join(f"\r\n{name}: {value}" for name, value in HOSTILE.items())
-    api.says(REFRESH, f"{OK}{more}")
-    status, headers, text = get(checkout, "/api/status.html")
+    api.says(REFRESH, f"{HTML_OK}{more}")
+    status, headers, text = ask(checkout, "GET", "/api/status.html")
     assert (status, text) == (200, REFRESH)
     assert EVIL not in str(headers)
     assert {name.lower() for name in HOSTILE} & headers.keys() == {
@@ -205,7 +153,7 @@ def test_an_answer_of_the_api_speaks_for_itself_and_not_for_the_origin(site: tup
     assert (headers["referrer-policy"], headers["x-frame-options"]) == ("no-referrer", "DENY")
 
 
-def test_a_page_of_the_api_leads_nowhere(site: tuple[Checkout, Api], context: BrowserContext) -> None:
+def test_html_of_the_api_cannot_navigate(site: tuple[Checkout, Api], context: BrowserContext) -> None:
     checkout, api = site
     address = f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/api/status.html"
     api.says('<meta http-equiv="refresh" content="0;url=/there"><script>location = "/there"</script>')
@@ -215,7 +163,7 @@ def test_a_page_of_the_api_leads_nowhere(site: tuple[Checkout, Api], context: Br
     assert page.url == address
 
 
-RAW = "http/1.1 200 OK\r\nContent-Type: {}\r\nService-Worker-Allowed: /\r\n\r\n{}"
+RAW = "http/1.1 200 HTML_OK\r\nContent-Type: {}\r\nService-Worker-Allowed: /\r\n\r\n{}"
 """No HTTP: nginx passes it on as it is, and a browser reads it as HTTP with these very headers."""
 INTO_A_FRAME = """
 path => new Promise(done => {
@@ -230,7 +178,7 @@ AS_A_WORKER = (
 )
 
 
-def test_what_is_no_http_is_loaded_by_no_page(site: tuple[Checkout, Api], context: BrowserContext) -> None:
+def test_non_http_answer_cannot_be_loaded(site: tuple[Checkout, Api], context: BrowserContext) -> None:
     checkout, api = site
     api.says(GOOD)
     page = context.new_page()
@@ -245,7 +193,7 @@ def test_what_is_no_http_is_loaded_by_no_page(site: tuple[Checkout, Api], contex
     assert page.evaluate(AS_A_WORKER) != "registered"
 
 
-def test_an_https_api_is_the_one_that_its_certificate_names(tmp_path: Path) -> None:
+def test_https_api_certificate_is_verified(tmp_path: Path) -> None:
     ours, other = Authority.make(), Authority.make()
     place = Path(tempfile.mkdtemp(prefix="sh-"))
     place.chmod(0o755)
@@ -257,13 +205,13 @@ def test_an_https_api_is_the_one_that_its_certificate_names(tmp_path: Path) -> N
         api.says(GOOD)
         for authority, name, trusted in ((other, "api.test", 0), (ours, EVIL, 0), (ours, "api.test", 1)):
             api.certified_by(*authority.issue(tmp_path, name))
-            assert get(checkout, "/api/status")[0] == (200 if trusted else 502)
-            assert (GOOD.strip() in get(checkout, f"/?{trusted}")[2]) is bool(trusted)
+            assert ask(checkout, "GET", "/api/status")[0] == (200 if trusted else 502)
+            assert (GOOD.strip() in ask(checkout, "GET", f"/?{trusted}")[2]) is bool(trusted)
         assert set(api.names) == {"api.test"}
     shutil.rmtree(place)
 
 
-def test_without_its_authority_an_https_api_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_https_api_without_authority_is_refused(tmp_path: Path) -> None:
     given = {"API_UPSTREAM": "https://api.test", "API_CA": "none.pem"}
     with pytest.raises(Failure, match=r"web cannot verify https://api.test") as said, nginx(tmp_path / "shop", **given):
         pass

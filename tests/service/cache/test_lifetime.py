@@ -1,4 +1,4 @@
-"""Answers that are kept, expire, and are invalidated, with a Redis-protocol server that is well."""
+"""Answers are cached, expire, and are invalidated, with a healthy Redis-protocol server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from service.cache import KEPT_HERE, LARGEST, Cache
+from service.cache import LARGEST, LOCAL_COPIES, Cache
 from service.database import DatabaseUnavailable
 from service.settings import Address
 from tests.checkout import eventually
@@ -15,7 +15,7 @@ from tests.service.cache.kit import Maker, cache, call_of, expire
 from tests.service.conftest import Server
 
 
-def test_an_answer_is_made_once_and_given_again(kept: Cache, store: redis.Redis) -> None:
+def test_answer_is_made_once_and_reused(kept: Cache, store: redis.Redis) -> None:
     make = Maker(word="läuft")
     first, second = kept.get_or_make("k", make), kept.get_or_make("k", make)
     assert (first.body, first.etag) == (second.body, second.etag)
@@ -26,20 +26,20 @@ def test_an_answer_is_made_once_and_given_again(kept: Cache, store: redis.Redis)
     assert store.keys() == [b"t:k"]
 
 
-def test_another_process_gets_it_too(at: Address, kept: Cache) -> None:
+def test_answer_is_shared_between_processes(at: Address, kept: Cache) -> None:
     first = kept.get_or_make("k", Maker())
     with cache(at) as another:
         assert another.get_or_make("k", Maker(word="of another")) == first
 
 
-def test_the_etag_is_of_the_content(kept: Cache) -> None:
+def test_etag_follows_from_content(kept: Cache) -> None:
     same, other = kept.get_or_make("a", Maker()), kept.get_or_make("b", Maker())
     assert same.etag == other.etag
     assert kept.get_or_make("c", Maker(more=1)).etag != same.etag
     assert same.etag[0] == same.etag[-1] == '"'
 
 
-def test_an_answer_lives_as_long_as_its_ttl_less_jitter(at: Address, store: redis.Redis) -> None:
+def test_answer_lives_for_ttl_less_jitter(at: Address, store: redis.Redis) -> None:
     with cache(at, ttl=100.0, jitter=0.2, stale_for=300.0) as found:
         for number in range(50):
             found.get_or_make(str(number), Maker())
@@ -48,14 +48,14 @@ def test_an_answer_lives_as_long_as_its_ttl_less_jitter(at: Address, store: redi
     assert max(lives) - min(lives) > 5
 
 
-def test_an_expired_answer_is_made_again(kept: Cache, store: redis.Redis) -> None:
+def test_expired_answer_is_remade(kept: Cache, store: redis.Redis) -> None:
     make = Maker()
     kept.get_or_make("k", make)
     expire(store)
     assert call_of(kept.get_or_make("k", make)) == 2
 
 
-def test_an_invalidated_answer_is_made_again_in_all_processes(at: Address, kept: Cache) -> None:
+def test_invalidated_answer_is_remade_in_all_processes(at: Address, kept: Cache) -> None:
     make = Maker()
     with cache(at) as another:
         for one in (kept, another):
@@ -64,7 +64,7 @@ def test_an_invalidated_answer_is_made_again_in_all_processes(at: Address, kept:
         assert [call_of(one.get_or_make("k", make)) for one in (another, kept)] == [2, 2]
 
 
-def test_what_was_being_made_when_it_was_invalidated_is_not_kept(kept: Cache, store: redis.Redis) -> None:
+def test_answer_invalidated_while_made_is_not_cached(kept: Cache, store: redis.Redis) -> None:
     def make() -> dict[str, Any]:
         kept.invalidate("k")
         return {"call": "of before"}
@@ -74,7 +74,7 @@ def test_what_was_being_made_when_it_was_invalidated_is_not_kept(kept: Cache, st
     assert call_of(kept.get_or_make("k", Maker())) == 1
 
 
-def test_what_was_invalidated_is_not_given_by_a_process_that_cannot_ask(
+def test_invalidated_answer_is_not_served_from_local_copy(
     server: tuple[Server, Address], kept: Cache, store: redis.Redis
 ) -> None:
     make = Maker()
@@ -91,7 +91,7 @@ def test_what_was_invalidated_is_not_given_by_a_process_that_cannot_ask(
         server[0].start()
 
 
-def test_what_was_invalidated_while_it_was_kept_is_removed(
+def test_answer_invalidated_while_stored_is_removed(
     kept: Cache, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep = redis.Redis.set
@@ -105,8 +105,8 @@ def test_what_was_invalidated_while_it_was_kept_is_removed(
     assert store.keys() == []
 
 
-def test_only_the_last_answers_are_known_here(server: tuple[Server, Address], kept: Cache, store: redis.Redis) -> None:
-    for number in range(KEPT_HERE + 1):
+def test_local_copies_are_bounded(server: tuple[Server, Address], kept: Cache, store: redis.Redis) -> None:
+    for number in range(LOCAL_COPIES + 1):
         kept.get_or_make(str(number), Maker())
     make = Maker(error="of Redis")
     server[0].stop()
@@ -119,9 +119,7 @@ def test_only_the_last_answers_are_known_here(server: tuple[Server, Address], ke
         server[0].start()
 
 
-def test_the_last_known_answer_is_given_as_stale_while_postgresql_is_down(
-    at: Address, kept: Cache, store: redis.Redis
-) -> None:
+def test_last_known_answer_is_stale_while_postgresql_is_down(at: Address, kept: Cache, store: redis.Redis) -> None:
     make = Maker()
     kept.get_or_make("k", make)
     expire(store)
@@ -137,7 +135,7 @@ def test_the_last_known_answer_is_given_as_stale_while_postgresql_is_down(
     assert (call_of(answer), answer.stale) == (5, False)
 
 
-def test_an_answer_that_is_too_old_is_not_given_even_as_stale(at: Address, store: redis.Redis) -> None:
+def test_answer_beyond_stale_limit_is_not_served(at: Address, store: redis.Redis) -> None:
     make = Maker()
     with cache(at, ttl=0.05, stale_for=0.05) as found:
         answer = found.get_or_make("k", make)
@@ -147,7 +145,7 @@ def test_an_answer_that_is_too_old_is_not_given_even_as_stale(at: Address, store
             found.get_or_make("k", make)
 
 
-def test_other_errors_are_not_hidden_by_an_old_answer(kept: Cache, store: redis.Redis) -> None:
+def test_other_errors_are_raised_despite_old_answer(kept: Cache, store: redis.Redis) -> None:
     make = Maker()
     kept.get_or_make("k", make)
     expire(store)
@@ -157,9 +155,7 @@ def test_other_errors_are_not_hidden_by_an_old_answer(kept: Cache, store: redis.
 
 
 @pytest.mark.parametrize(("size", "calls"), [(LARGEST, [1, 1]), (LARGEST + 1, [1, 2])])
-def test_an_answer_of_any_size_is_given_and_a_large_one_not_kept(
-    kept: Cache, store: redis.Redis, size: int, calls: list[int]
-) -> None:
+def test_large_answer_is_returned_but_not_cached(kept: Cache, store: redis.Redis, size: int, calls: list[int]) -> None:
     make = Maker(text="x" * (size - len('{"call":1,"text":""}')))
     answers = [kept.get_or_make("k", make) for _ in range(2)]
     assert [len(answer.body) for answer in answers] == [size] * 2

@@ -1,4 +1,4 @@
-"""What is told of a component, and when it is looked at next: with clocks that the test sets."""
+"""The state and the log of a component, and the time of its next check, with settable clocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from service.health.component import Component, ProbeError, iso
-from tests.service.looking import Odd, component, looked, raises
+from tests.service.stub_probe import StubProbe, check_result, component, raises
 
 NOON = 1_741_694_400.0
 PASS, FAIL, WARN = "", ConnectionRefusedError("no one at 10.0.0.1"), "pool_exhausted"
@@ -48,16 +48,16 @@ def watched(clock: Clock, *results: str | Exception, **more: Any) -> Component:
             raise result
         return result
 
-    return component(Odd(act), **more)
+    return component(StubProbe(act), **more)
 
 
 def look(found: Component, clock: Clock, times: int = 1) -> None:
     for _ in range(times):
-        found.look()
+        found.check()
         clock.seconds += 10 - 0.0123456
 
 
-def test_before_the_first_look_nothing_is_known(clock: Clock) -> None:
+def test_component_is_unknown_before_first_check(clock: Clock) -> None:
     assert watched(clock).to_dict(details=True) == {
         "componentId": "it",
         "componentType": "datastore",
@@ -68,7 +68,7 @@ def test_before_the_first_look_nothing_is_known(clock: Clock) -> None:
     }
 
 
-def test_a_component_that_passes_tells_what_was_measured(clock: Clock) -> None:
+def test_passing_component_reports_its_measurement(clock: Clock) -> None:
     found = watched(clock, PASS, interval=60)
     look(found, clock)
     assert found.to_dict() == {
@@ -86,7 +86,7 @@ def test_a_component_that_passes_tells_what_was_measured(clock: Clock) -> None:
     assert found.to_dict(details=True) == found.to_dict() | {"address": "odd"}
 
 
-def test_one_slip_is_told_and_changes_nothing_else(clock: Clock) -> None:
+def test_single_failure_is_reported_and_changes_nothing_else(clock: Clock) -> None:
     found = watched(clock, PASS, FAIL, PASS, interval=60, fall=2)
     look(found, clock, 2)
     told = found.to_dict()
@@ -98,7 +98,7 @@ def test_one_slip_is_told_and_changes_nothing_else(clock: Clock) -> None:
     assert "output" not in found.to_dict()
 
 
-def test_a_return_is_told_before_it_is_believed(clock: Clock) -> None:
+def test_recovery_is_reported_before_status_changes(clock: Clock) -> None:
     found = watched(clock, FAIL, PASS, interval=60, rise=2)
     look(found, clock, 2)
     told = found.to_dict()
@@ -107,21 +107,21 @@ def test_a_return_is_told_before_it_is_believed(clock: Clock) -> None:
     assert "detail" not in found.to_dict(details=True)
 
 
-def test_a_warning_is_its_word(clock: Clock) -> None:
+def test_warning_is_reported_with_its_code(clock: Clock) -> None:
     found = watched(clock, WARN, interval=60)
     look(found, clock)
     assert (found.to_dict()["status"], found.to_dict()["output"]) == ("warn", "pool_exhausted")
 
 
 @pytest.mark.parametrize("seconds", [299.9, 300.1])
-def test_a_result_is_worth_something_for_three_rounds(clock: Clock, seconds: float) -> None:
+def test_result_is_valid_for_three_intervals(clock: Clock, seconds: float) -> None:
     found = watched(clock, PASS, interval=90, deadline=10)
-    found.look()
+    found.check()
     clock.seconds += seconds
     assert (found.status, found.to_dict().get("output")) == (("pass", None) if seconds < 300 else ("unknown", "stale"))
 
 
-def test_what_is_unknown_is_so_since_the_last_look_not_since_it_passed_first(clock: Clock) -> None:
+def test_stale_component_is_unknown_since_last_check(clock: Clock) -> None:
     found = watched(clock, PASS, PASS, FAIL, interval=9, deadline=1, fall=2)
     look(found, clock, 3)
     assert found.to_dict()["since"] == "2025-03-11T12:00:00.012Z"
@@ -141,19 +141,19 @@ def test_what_is_unknown_is_so_since_the_last_look_not_since_it_passed_first(clo
         (ValueError("y" * 600), "error", "ValueError: " + "y" * 488),
     ],
 )
-def test_an_error_has_a_word_and_its_text(error: Exception, code: str, detail: str) -> None:
-    found = component(Odd(raises(error)))
-    assert looked(found) == ("fail", code)
+def test_error_has_code_and_text(error: Exception, code: str, detail: str) -> None:
+    found = component(StubProbe(raises(error)))
+    assert check_result(found) == ("fail", code)
     assert found.to_dict(details=True)["detail"] == detail
 
 
-def test_nonsense_is_quoted() -> None:
-    found = component(Odd(lambda: {"status": "pass"}))
-    assert looked(found) == ("fail", "invalid")
+def test_invalid_probe_result_is_quoted() -> None:
+    found = component(StubProbe(lambda: {"status": "pass"}))
+    assert check_result(found) == ("fail", "invalid")
     assert found.to_dict(details=True)["detail"] == "the probe returned {'status': 'pass'}"
 
 
-def test_a_change_is_told_with_all_that_belongs_to_it(clock: Clock) -> None:
+def test_change_is_logged_with_all_fields(clock: Clock) -> None:
     found = watched(clock, PASS, PASS, FAIL)
     with structlog.testing.capture_logs() as lines:
         look(found, clock, 3)
@@ -171,30 +171,30 @@ def test_a_change_is_told_with_all_that_belongs_to_it(clock: Clock) -> None:
     ]
 
 
-def test_a_look_that_is_too_slow_is_ended_and_one_in_time_is_not() -> None:
+def test_slow_check_is_aborted_and_timely_one_is_not() -> None:
     aborted = threading.Event()
 
-    class Slow(Odd):
+    class Slow(StubProbe):
         def abort(self) -> None:
             aborted.set()
 
     slow = component(Slow(lambda: str(aborted.wait(60) or "")), deadline=0.05)
-    slow.look()
+    slow.check()
     assert aborted.is_set()
     assert slow.to_dict(details=True)["detail"] == "no result within 0.05 s"
     aborted.clear()
     quick = component(Slow(lambda: ""), deadline=0.05)
-    quick.look()
+    quick.check()
     assert not aborted.wait(0.2)
     assert quick.status == "pass"
 
 
-def test_a_component_that_was_stopped_tells_nothing_new() -> None:
-    found = component(Odd(lambda: ""))
-    found.look()
+def test_stopped_component_reports_nothing_new() -> None:
+    found = component(StubProbe(lambda: ""))
+    found.check()
     known = found.state
     found.stop()
-    found.look()
+    found.check()
     assert found.state is known
 
 
@@ -215,45 +215,47 @@ class Pauses:
 @pytest.mark.parametrize(
     ("letters", "seconds"),
     [
-        pytest.param("pppp", [5, 5, 5, 5], id="a component that is well is looked at each interval"),
-        pytest.param("ppfpp", [5, 5, 0.1, 5, 5], id="a slip is looked into at once"),
+        pytest.param("pppp", [5, 5, 5, 5], id="a component that is well is check_result at each interval"),
+        pytest.param("ppfpp", [5, 5, 0.1, 5, 5], id="a slip is check_result into at once"),
         pytest.param("pffffffff", [5, 0.1, 0.2, 0.4, 0.8, 1, 1, 1, 1], id="one that is down less and less often"),
-        pytest.param("fffffppp", [0.1, 0.2, 0.4, 0.8, 1, 0.1, 5, 5], id="a return is looked into at once"),
+        pytest.param("fffffppp", [0.1, 0.2, 0.4, 0.8, 1, 0.1, 5, 5], id="a return is check_result into at once"),
     ],
 )
-def test_the_next_look_comes_soon_where_something_changes(letters: str, seconds: list[float]) -> None:
+def test_next_check_comes_soon_after_a_change(letters: str, seconds: list[float]) -> None:
     def answers() -> Iterator[str]:
         yield from letters
 
     left = answers()
-    found = component(Odd(lambda: "" if next(left) == "p" else raises(ValueError("x"))()), interval=5, rise=2, fall=2)
+    found = component(
+        StubProbe(lambda: "" if next(left) == "p" else raises(ValueError("x"))()), interval=5, rise=2, fall=2
+    )
     found._stopping = pauses = Pauses(len(letters))  # type: ignore[assignment]
-    found._look_forever()
+    found._check_forever()
     assert pauses.seconds == pytest.approx(seconds)
 
 
-def test_no_pause_is_longer_than_the_interval() -> None:
-    found = component(Odd(raises(ValueError("x"))), interval=0.3)
+def test_pause_never_exceeds_the_interval() -> None:
+    found = component(StubProbe(raises(ValueError("x"))), interval=0.3)
     found._stopping = pauses = Pauses(4)  # type: ignore[assignment]
-    found._look_forever()
+    found._check_forever()
     assert pauses.seconds == pytest.approx([0.1, 0.2, 0.3, 0.3])
 
 
-def test_a_look_that_could_not_even_begin_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = component(Odd(lambda: ""), interval=5)
+def test_check_that_cannot_start_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = component(StubProbe(lambda: ""), interval=5)
     monkeypatch.setattr("threading.Timer.start", raises(RuntimeError("can't start new thread")))
     found._stopping = pauses = Pauses(3)  # type: ignore[assignment]
     with structlog.testing.capture_logs() as lines:
-        found._look_forever()
+        found._check_forever()
     assert len(pauses.seconds) == 3
-    assert [(line["event"], line["component"]) for line in lines] == [("look failed", "it")] * 3
+    assert [(line["event"], line["component"]) for line in lines] == [("check failed", "it")] * 3
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(NOON, "2025-03-11T12:00:00.000Z"), (NOON + 0.0016, "2025-03-11T12:00:00.001Z"), (0, "1970-01-01T00:00:00.000Z")],
 )
-def test_times_are_told_in_utc_with_milliseconds(seconds: float, text: str) -> None:
+def test_iso_is_utc_with_milliseconds(seconds: float, text: str) -> None:
     assert iso(seconds) == text
 
 
@@ -269,9 +271,7 @@ def test_times_are_told_in_utc_with_milliseconds(seconds: float, text: str) -> N
         pytest.param("", "wfw", "warn fail warn", id="degraded, then down within the grace"),
     ],
 )
-def test_a_failure_right_after_the_start_is_no_outage_yet(
-    clock: Clock, before: str, results: str, statuses: str
-) -> None:
+def test_failure_right_after_start_is_no_outage(clock: Clock, before: str, results: str, statuses: str) -> None:
     found = watched(clock, *({"p": PASS, "f": FAIL, "w": WARN}[each] for each in results), grace=60)
     if before:
         found.remember(before)
@@ -282,7 +282,7 @@ def test_a_failure_right_after_the_start_is_no_outage_yet(
     assert said == statuses.split()
 
 
-def test_what_is_starting_says_why_and_since_when_it_does_not_work(clock: Clock) -> None:
+def test_starting_component_reports_reason_and_since(clock: Clock) -> None:
     found = watched(clock, FAIL, FAIL, FAIL, grace=15)
     look(found, clock, 2)
     told = found.to_dict()
@@ -293,7 +293,7 @@ def test_what_is_starting_says_why_and_since_when_it_does_not_work(clock: Clock)
     assert (found.to_dict()["status"], found.to_dict()["since"]) == ("fail", "2025-03-11T12:00:00.000Z")
 
 
-def test_only_what_was_looked_at_is_down(clock: Clock) -> None:
+def test_unchecked_component_is_not_down(clock: Clock) -> None:
     found = watched(clock, PASS, FAIL, grace=60)
     assert [found.down, look(found, clock), found.down, look(found, clock), found.down] == [
         False,
@@ -304,7 +304,7 @@ def test_only_what_was_looked_at_is_down(clock: Clock) -> None:
     ]
 
 
-def test_what_is_starting_is_checked_often(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starting_component_is_checked_often(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     found = watched(clock, *[FAIL] * 6, PASS, grace=60, interval=2.0)
     pauses: list[float] = []
 
@@ -316,5 +316,5 @@ def test_what_is_starting_is_checked_often(clock: Clock, monkeypatch: pytest.Mon
         return False
 
     monkeypatch.setattr(found._stopping, "wait", wait)
-    found._look_forever()
+    found._check_forever()
     assert pauses == [0.2] * 6 + [2.0]

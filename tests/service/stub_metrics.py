@@ -1,4 +1,4 @@
-"""What the tests of metrics look at."""
+"""Stub sources for tests of metrics."""
 
 from __future__ import annotations
 

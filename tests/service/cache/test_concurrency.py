@@ -1,4 +1,4 @@
-"""Callers of one answer at the same time: one makes it."""
+"""Concurrent callers of one answer: one makes it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from service.cache import AnswerDelayed, Cache
 from service.settings import Address
 from tests.checkout import eventually
 from tests.service.cache.kit import SLACK, Maker, cache, call_of, expire
-from tests.service.pools import at_once
+from tests.service.pool_kit import at_once
 
 
-def test_a_hundred_callers_of_an_expired_key_cost_one_make(kept: Cache, store: redis.Redis) -> None:
+def test_hundred_callers_of_expired_key_cost_one_make(kept: Cache, store: redis.Redis) -> None:
     make = Maker()
     kept.get_or_make("k", make)
     expire(store)
@@ -33,7 +33,7 @@ def test_a_hundred_callers_of_an_expired_key_cost_one_make(kept: Cache, store: r
     assert kept.counts["joined"] == 99
 
 
-def test_all_who_wait_get_the_same_exception_and_it_is_not_kept(kept: Cache) -> None:
+def test_waiting_callers_share_exception_which_is_not_cached(kept: Cache) -> None:
     error = ValueError("broken")
 
     def broken() -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_all_who_wait_get_the_same_exception_and_it_is_not_kept(kept: Cache) -> 
     assert call_of(kept.get_or_make("k", Maker())) == 1
 
 
-def test_who_waits_is_not_ended_by_what_ends_the_maker(kept: Cache) -> None:
+def test_waiting_caller_survives_interrupted_maker(kept: Cache) -> None:
     def ended() -> dict[str, Any]:
         eventually(lambda: kept.counts.get("joined", 0) == 1, "the other waits", 20)
         raise SystemExit
@@ -63,7 +63,7 @@ def test_who_waits_is_not_ended_by_what_ends_the_maker(kept: Cache) -> None:
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["nothing known", "an old one known"])
-def test_waiting_for_another_is_bounded(at: Address, store: redis.Redis, known: bool) -> None:
+def test_waiting_for_another_caller_is_bounded(at: Address, store: redis.Redis, known: bool) -> None:
     with cache(at, wait=0.2) as found:
         if known:
             found.get_or_make("k", Maker())

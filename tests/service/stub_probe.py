@@ -1,4 +1,4 @@
-"""What the tests of probes and components share."""
+"""A stub probe, and helpers for tests of probes and components."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from service.health.component import Component, Probe
 
 
-class Odd:
+class StubProbe:
     """A probe that does what it is told."""
 
     address = "odd"
@@ -16,7 +16,7 @@ class Odd:
     def __init__(self, act: Callable[[], object]) -> None:
         self.act = act
 
-    def look(self) -> Any:
+    def check(self) -> Any:
         return self.act()
 
     def abort(self) -> None:
@@ -38,6 +38,6 @@ def code(found: Component) -> str:
     return str(found.to_dict().get("output", ""))
 
 
-def looked(found: Component) -> tuple[str, str]:
-    found.look()
+def check_result(found: Component) -> tuple[str, str]:
+    found.check()
     return found.status, code(found)

@@ -1,4 +1,4 @@
-"""The status page over answers of every shape, and over what is none."""
+"""The status page with valid answers of every shape, and with invalid ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from service.snapshot import snapshot
+from service.health.state import iso
+from service.snapshot import display, snapshot
 from tests.browser import shapes
 from tests.browser.conftest import SOON, accessible, green, keep, summary
 from tests.browser.nginx import nginx
@@ -69,32 +70,33 @@ def states(page: Page) -> list[str]:
     ]
 
 
-def test_a_history_without_samples_has_no_figures(page: Page, address: str) -> None:
+def test_history_without_samples_has_no_statistics(page: Page, address: str) -> None:
     answering(page, shapes.empty)
     page.goto(address)
     expect(page.get_by_text("no samples yet")).to_have_count(3, timeout=SOON)
     assert states(page) == ["no_data"] * 96
     assert page.locator("svg").count() == 0
-    expect(page.locator("#incidents")).to_have_text("None in this time.")
+    expect(page.locator("#incidents")).to_have_text("None in this period.")
     assert page.evaluate("document.querySelector('.bar span').getBoundingClientRect().height") > 0
     keep(page, "empty")
 
 
-def test_a_stack_without_components_is_not_well(page: Page, address: str) -> None:
-    page.route(QUARTER, gives(status=200, json={**shapes.status(time.time()), "components": []}))
+def test_stack_without_components_is_not_operational(page: Page, address: str) -> None:
+    status = shapes.status(time.time()) | {"components": []}
+    page.route(QUARTER, gives(status=200, json=status | {"display": display(status)}))
     page.goto(address)
-    expect(page.locator("h1")).to_have_text("Unknown: there are no components", timeout=SOON)
-    assert page.title() == "Unknown: there are no components · shop"
+    expect(page.locator("h1")).to_have_text("Unknown: no components are configured", timeout=SOON)
+    assert page.title() == "Unknown: no components are configured · shop"
     assert green(page) == 0
 
 
-def test_one_sample_is_one_segment_and_a_line_that_can_be_seen(page: Page, address: str) -> None:
+def test_single_sample_is_one_visible_segment(page: Page, address: str) -> None:
     answering(page, shapes.one_sample)
     page.goto(f"{address}/?window=7d")
     expect(page.get_by_text("up in 1 of 1 sample", exact=True)).to_have_count(3, timeout=SOON)
     assert states(page) == ["no_data"] * 83 + ["pass"]
     assert page.locator("path.p50_ms").first.evaluate("line => line.getTotalLength()") == 1
-    page.get_by_text("Figures of Database").click()
+    page.get_by_text("Statistics for Database").click()
     expect(page.locator("tbody tr, table tr:has(td)")).to_have_count(1)
 
 
@@ -107,7 +109,7 @@ def test_one_sample_is_one_segment_and_a_line_that_can_be_seen(page: Page, addre
         (8639, 1, "99.98 % up in 8,640 samples"),
     ],
 )
-def test_few_samples_make_no_percentage(page: Page, address: str, passed: int, failed: int, share: str) -> None:
+def test_few_samples_have_no_percentage(page: Page, address: str, passed: int, failed: int, share: str) -> None:
     answering(page, lambda window, _: [shapes.row(window.count - 1, passed=passed, failed=failed)])
     page.goto(address)
     expect(page.get_by_text(share, exact=True)).to_have_count(3, timeout=SOON)
@@ -127,19 +129,17 @@ TIME_WITHOUT_ZONE = re.compile(r"(?<![+-])\d\d:\d\d(?::\d\d)?(?![:\d])(?! (?:CES
 
 
 @pytest.mark.parametrize("zone", AUTUMN)
-def test_in_the_hour_that_comes_twice_every_time_has_its_zone(browser: Browser, address: str, zone: str) -> None:
+def test_repeated_hour_shows_time_zones(browser: Browser, address: str, zone: str) -> None:
     text, before, as_of = AUTUMN[zone]
     now = datetime.fromisoformat(text).timestamp()
     page = browser.new_context(timezone_id=zone, viewport={"width": 320, "height": 900}).new_page()
-    answering(
-        page, shapes.full, shapes.incident(1, "db", now - 1200, 1200, now), now=now, since=shapes.windows.iso(now - 900)
-    )
+    answering(page, shapes.full, shapes.incident(1, "db", now - 1200, 1200, now), now=now, since=iso(now - 900))
     page.goto(address)
     expect(page.locator(".bar")).to_have_count(3, timeout=SOON)
     expect(page.get_by_text("As of ").first).to_contain_text(as_of)
     segment = page.locator(".bar").first.locator("span").nth(-2)
     assert str(segment.get_attribute("aria-label")).startswith(before)
-    page.get_by_text("Figures of Database").click()
+    page.get_by_text("Statistics for Database").click()
     first, second = page.locator("#incidents time").all_inner_texts()
     assert first.split()[-1] != second.split()[-1]  # the one zone, and the other
     labels = page.locator("[aria-label]").evaluate_all("all => all.map((each) => each.ariaLabel)")
@@ -154,7 +154,7 @@ def test_in_the_hour_that_comes_twice_every_time_has_its_zone(browser: Browser, 
     page.context.close()
 
 
-def test_gaps_are_drawn_as_gaps_and_a_last_part_that_is_not_over_is_shorter(page: Page, address: str) -> None:
+def test_gaps_and_partial_segments_are_drawn(page: Page, address: str) -> None:
     answering(page, shapes.full)
     page.goto(f"{address}/?window=90d")
     expect(page.locator(".bar")).to_have_count(3, timeout=SOON)
@@ -178,21 +178,21 @@ def test_gaps_are_drawn_as_gaps_and_a_last_part_that_is_not_over_is_shorter(page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_open_incident_looks_right_and_is_accessible_at_every_width(page: Page, address: str, scheme: Any) -> None:
+def test_open_incident_is_accessible_at_every_width(page: Page, address: str, scheme: Any) -> None:
     now = time.time()
     found = (
         shapes.incident(13, "db", now - 250, None, now, code="refused", note="We are restarting the primary."),
         shapes.incident(12, "cache", now - 32 * DAY, 7200, now, note="Evicted by a deploy that doubled the keys."),
         shapes.incident(3, "web", now - 200 * DAY, 60, now),
     )
-    since = shapes.windows.iso(now - 250)
+    since = iso(now - 250)
     answering(page, shapes.full, *found, status="fail", since=since, output="refused", consecutiveFailures=9)
     page.emulate_media(color_scheme=scheme)
     page.goto(f"{address}/?window=90d")
     expect(page.locator("#incidents li")).to_have_count(2, timeout=SOON)
     assert summary(page) == "Database disrupted for 4 min"
     assert page.locator(".lede").inner_text() == (
-        "The service cannot do its work without it. Still operational: Cache, Web server."
+        "The service cannot operate without it. Still operational: Cache, Web server."
     )
     row = page.locator(".components li").first
     assert row.inner_text().split("\n")[1] == "Disrupted: refused"
@@ -209,7 +209,7 @@ def test_an_open_incident_looks_right_and_is_accessible_at_every_width(page: Pag
     accessible(page)
 
 
-def test_forced_colours_less_motion_and_paper_lose_nothing(page: Page, address: str) -> None:
+def test_forced_colours_and_print_lose_nothing(page: Page, address: str) -> None:
     answering(page, shapes.full, status="fail", consecutiveFailures=3)
     page.emulate_media(forced_colors="active", reduced_motion="reduce")
     page.goto(address)
@@ -224,7 +224,7 @@ def test_forced_colours_less_motion_and_paper_lose_nothing(page: Page, address: 
     keep(page, "print")
 
 
-def test_hostile_names_are_texts(page: Page, address: str) -> None:
+def test_hostile_names_are_shown_as_text(page: Page, address: str) -> None:
     now = time.time()
     name = shapes.HOSTILE
     answering(
@@ -263,7 +263,7 @@ NO_ANSWERS: dict[str, Callable[[Route], None]] = {
 }
 
 
-def test_nothing_stays_green_on_what_is_no_answer(page: Page, address: str) -> None:
+def test_nothing_stays_green_after_invalid_answers(page: Page, address: str) -> None:
     pages = {name: page.context.new_page() for name in NO_ANSWERS}
     for each in pages.values():
         answering(each, shapes.full)
@@ -276,14 +276,14 @@ def test_nothing_stays_green_on_what_is_no_answer(page: Page, address: str) -> N
         expect(each.locator("h1"), name).to_contain_text("Unknown: no answer from the API for ", timeout=SOON)
         assert green(each) == 0, name
         assert each.locator(".components .state").all_inner_texts() == ["Unknown, was operational"] * 3, name
-        expect(each.locator("#notice"), name).to_contain_text("cannot be read now. This is what was known on ")
+        expect(each.locator("#notice"), name).to_contain_text("is unavailable. Last known state: ")
         assert each.title() == "Unknown · shop", name
-        expect(each.get_by_text("As of "), name).to_contain_text(re.compile(r"\d+ s ago · asking (again in|now)"))
+        expect(each.get_by_text("As of "), name).to_contain_text(re.compile(r"\d+ s ago · retrying (in|now)"))
     keep(pages["401"], "unknown")
     accessible(pages["401"])
 
 
-def test_a_history_that_is_stale_or_missing_says_so_while_the_present_is_known(page: Page, address: str) -> None:
+def test_stale_or_missing_history_is_marked(page: Page, address: str) -> None:
     def past(route: Route) -> None:
         now = time.time()
         if "component=db" in route.request.url:
@@ -294,7 +294,7 @@ def test_a_history_that_is_stale_or_missing_says_so_while_the_present_is_known(p
     answering(page, shapes.full, status="fail", consecutiveFailures=2)
     page.route("**/api/history**", past)
     page.goto(address)
-    expect(page.locator("#notice")).to_contain_text("This is what was known on ", timeout=SOON)
+    expect(page.locator("#notice")).to_contain_text("Last known state: ", timeout=SOON)
     assert page.locator("#histories .last, #histories.last").count() == 1
     assert summary(page).startswith("Database disrupted")
     expect(page.locator(".bar")).to_have_count(2)
@@ -309,22 +309,22 @@ UNKNOWN_PASTS = {
 }
 
 
-def test_that_nothing_went_wrong_is_said_only_where_it_is_known(page: Page, address: str) -> None:
+def test_absence_of_incidents_is_claimed_only_if_known(page: Page, address: str) -> None:
     pages = {name: page.context.new_page() for name in UNKNOWN_PASTS}
     for name, each in pages.items():
         answering(each, shapes.full)
         each.route(*UNKNOWN_PASTS[name])
         each.goto(address)
     for name, each in pages.items():
-        expect(each.locator("#incidents"), name).to_have_text("Not known now.", timeout=SOON)
+        expect(each.locator("#incidents"), name).to_have_text("Currently unknown.", timeout=SOON)
     well = pages["history refused"]
     well.unroute(UNKNOWN_PASTS["history refused"][0])
-    expect(well.locator("#incidents")).to_have_text("None in this time.", timeout=SOON)
+    expect(well.locator("#incidents")).to_have_text("None in this period.", timeout=SOON)
     well.route(QUARTER, gives(status=502, body=""))
-    expect(well.locator("#incidents")).to_have_text("Not known now.", timeout=SOON)
+    expect(well.locator("#incidents")).to_have_text("Currently unknown.", timeout=SOON)
 
 
-def test_an_incident_of_what_is_gone_is_not_open_for_ever(page: Page, address: str) -> None:
+def test_open_incident_of_removed_component_is_hidden(page: Page, address: str) -> None:
     now = time.time()
     found = (
         shapes.incident(9, "db", now - 60, None, now),
@@ -336,11 +336,11 @@ def test_an_incident_of_what_is_gone_is_not_open_for_ever(page: Page, address: s
     shown = page.locator("#incidents li")
     expect(shown).to_have_count(2, timeout=SOON)
     texts = shown.all_inner_texts()
-    assert ["still open" in text for text in texts] == [True, False]
-    assert ["no. 9" in texts[0], "no. 7" in texts[1]] == [True, True]
+    assert ["ongoing" in text for text in texts] == [True, False]
+    assert ["incident 9" in texts[0], "incident 7" in texts[1]] == [True, True]
 
 
-def test_as_many_incidents_as_may_be_are_asked_for_and_that_there_are_more_is_said(page: Page, address: str) -> None:
+def test_truncated_incident_list_is_marked(page: Page, address: str) -> None:
     now = time.time()
     answering(page, shapes.full)
     asked: list[str] = []
@@ -353,12 +353,12 @@ def test_as_many_incidents_as_may_be_are_asked_for_and_that_there_are_more_is_sa
     page.route("**/api/incidents**", answer)
     page.goto(address)
     expect(page.locator("#incidents li")).to_have_count(100, timeout=SOON)
-    assert page.locator("#incidents > p").all_inner_texts() == ["Older ones are not shown."]
+    assert page.locator("#incidents > p").all_inner_texts() == ["Older incidents are not shown."]
     assert set(asked) == {"limit=100"}
     accessible(page)
 
 
-def test_the_keyboard_and_an_open_table_stay_where_they_are_when_answers_come(page: Page, address: str) -> None:
+def test_focus_and_open_table_survive_updates(page: Page, address: str) -> None:
     answering(page, shapes.full)
     page.clock.install()
     page.set_viewport_size({"width": 320, "height": 700})
@@ -373,9 +373,9 @@ def test_the_keyboard_and_an_open_table_stay_where_they_are_when_answers_come(pa
     focused = "document.activeElement.ariaLabel ?? document.activeElement.innerText"
     page.locator("summary").nth(1).focus()
     has_new_answers()
-    assert page.evaluate(focused) == "Figures of Cache"
+    assert page.evaluate(focused) == "Statistics for Cache"
     page.keyboard.press("Enter")
-    region = page.get_by_role("region", name="Figures of Cache")
+    region = page.get_by_role("region", name="Statistics for Cache")
     region.focus()
     region.evaluate("region => region.scrollTo(30, 200)")
     page.evaluate("scrollTo(0, 0)")
@@ -383,7 +383,7 @@ def test_the_keyboard_and_an_open_table_stay_where_they_are_when_answers_come(pa
         has_new_answers()
         assert page.evaluate("[document.activeElement.role, document.activeElement.ariaLabel]") == [
             "region",
-            "Figures of Cache",
+            "Statistics for Cache",
         ]
         assert region.evaluate("region => [region.scrollLeft, region.scrollTop]") == [30, 200]
         assert page.evaluate("scrollY") == 0
@@ -396,35 +396,19 @@ def test_the_keyboard_and_an_open_table_stay_where_they_are_when_answers_come(pa
 DEGRADED = {"status": "warn", "output": "cannot_persist"}
 REFUSED = {"status": "fail", "output": "refused", "consecutiveFailures": 3}
 PRESENTS: dict[str, tuple[str, list[dict[str, Any]], str, str | None]] = {
-    "well": ("ready", [{}, {}], "All systems operational", None),
-    "migrating": ("migrating", [{}, {}], "The service is migrating", None),
-    "draining": ("draining", [{}, {}], "The service is draining", None),
+    "operational": ("ready", [{}, {}], "All systems operational", None),
     "migrating, and one degraded": ("migrating", [DEGRADED, {}], "Database degraded", "The service is migrating."),
-    "a critical one degraded": ("ready", [DEGRADED, {}], "Database degraded", None),
-    "another one degraded": ("ready", [{}, DEGRADED], "Cache degraded", None),
     "a critical one disrupted": (
         "ready",
         [REFUSED, {}],
         "Database disrupted",
-        "The service cannot do its work without it. Still operational: Cache.",
-    ),
-    "a critical one degraded, another disrupted": (
-        "ready",
-        [DEGRADED, REFUSED],
-        "Cache disrupted, Database degraded",
-        "The service works on without it.",
-    ),
-    "both unknown": (
-        "ready",
-        [{"status": "unknown", "output": "stale"}] * 2,
-        "Database unknown, Cache unknown",
-        "The service cannot do its work without them.",
+        "The service cannot operate without it. Still operational: Cache.",
     ),
 }
 
 
 @pytest.mark.parametrize("name", PRESENTS)
-def test_with_a_script_or_without_one_the_state_is_told_in_the_same_words(
+def test_page_with_and_without_script_shows_the_same_words(
     page: Page, browser: Browser, address: str, name: str
 ) -> None:
     phase, changes, sentence, consequence = PRESENTS[name]
@@ -433,6 +417,7 @@ def test_with_a_script_or_without_one_the_state_is_told_in_the_same_words(
     status["phase"] = phase
     for component, changed in zip(status["components"], changes, strict=True):
         component |= {"observedValue": 2.0, **changed}
+    status["display"] = display(status)
     page.route(QUARTER, gives(status=503, json={"status": 503}))
     page.route("**/api/status", gives(status=200, json=status))
     page.goto(address)
@@ -447,5 +432,36 @@ def test_with_a_script_or_without_one_the_state_is_told_in_the_same_words(
     for part in (".components b", ".components .state", ".components .latency"):
         assert plain.locator(part).all_inner_texts() == page.locator(part).all_inner_texts()
     assert plain.locator("h1").get_attribute("class") == page.locator("h1").get_attribute("class")
-    assert ("pass" in str(page.locator("h1").get_attribute("class"))) == (name == "well")
+    assert ("pass" in str(page.locator("h1").get_attribute("class"))) == (name == "operational")
     plain.context.close()
+
+
+def test_page_takes_its_words_from_the_api(page: Page, address: str) -> None:
+    status = shapes.status(time.time(), "db", "cache")
+    status["components"][0] |= REFUSED
+    status["display"] = display(status) | {
+        "summary": "Datenbank gestört",
+        "headlines": [],
+        "consequence": "Der Dienst steht.",
+        "states": display(status)["states"] | {"fail": "Gestört"},
+        "names": {"db": "Datenbank"},
+    }
+    page.route(QUARTER, gives(status=503, json={"status": 503}))
+    page.route("**/api/status", gives(status=200, json=status))
+    page.goto(address)
+    expect(page.locator("h1")).to_have_text("Datenbank gestört", timeout=SOON)
+    assert page.locator(".lede").inner_text() == "Der Dienst steht."
+    assert page.locator(".components b").all_inner_texts() == ["Datenbank", "cache"]
+    assert page.locator(".components .state").all_inner_texts() == ["Gestört: refused", "Operational"]
+
+
+def test_page_accepts_an_api_of_an_earlier_release(page: Page, address: str) -> None:
+    status = shapes.status(time.time(), "db", "cache") | {"status": "fail"}
+    status["components"][0] |= REFUSED
+    del status["display"]
+    page.route(QUARTER, gives(status=503, json={"status": 503}))
+    page.route("**/api/status", gives(status=200, json=status))
+    page.goto(address)
+    expect(page.locator("h1")).to_have_text("Status: fail", timeout=SOON)
+    assert page.locator(".components .state").all_inner_texts() == ["fail: refused", "pass"]
+    assert green(page) == 2  # the shape and the word of the cache

@@ -1,4 +1,4 @@
-"""A Redis-protocol server that answers, but not with what we want: foreign values, full, read-only, locked."""
+"""A Redis-protocol server with unusable replies: foreign values, full, read-only, locked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.service.cache.kit import Maker, cache, call_of
         ("ERR something new", "other", "open"),
     ],
 )
-def test_what_the_server_may_say_beside_is_a_miss_with_a_count_of_its_own(
+def test_unexpected_reply_is_a_counted_miss(
     kept: Cache, monkeypatch: pytest.MonkeyPatch, said: str, reason: str, breaker: str
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -56,7 +56,7 @@ def _poisons() -> dict[str, Callable[[redis.Redis, bytes], Any]]:
 
 
 @pytest.mark.parametrize("poison", _poisons())
-def test_a_value_that_is_not_ours_is_a_miss_and_is_overwritten(at: Address, store: redis.Redis, poison: str) -> None:
+def test_foreign_value_is_a_miss_and_is_overwritten(at: Address, store: redis.Redis, poison: str) -> None:
     with cache(at) as found:
         make = Maker()
         found.get_or_make("k", make)
@@ -83,7 +83,7 @@ def set_to(store: redis.Redis, **values: Any) -> Iterator[None]:
             store.config_set(name, value)
 
 
-def test_a_full_server_is_a_miss_with_a_count_of_its_own(kept: Cache, store: redis.Redis) -> None:
+def test_full_server_is_a_counted_miss(kept: Cache, store: redis.Redis) -> None:
     make = Maker()
     with set_to(store, **{"maxmemory": "1", "maxmemory-policy": "noeviction"}):
         assert [call_of(kept.get_or_make("k", make)) for _ in range(2)] == [1, 2]
@@ -91,7 +91,7 @@ def test_a_full_server_is_a_miss_with_a_count_of_its_own(kept: Cache, store: red
         assert kept.breaker == "closed"  # it still reads
 
 
-def test_a_server_that_takes_no_writes_is_a_miss_with_a_count_of_its_own(kept: Cache, store: redis.Redis) -> None:
+def test_read_only_server_is_a_counted_miss(kept: Cache, store: redis.Redis) -> None:
     make = Maker()
     store.replicaof("127.0.0.1", "1")
     try:
@@ -102,7 +102,7 @@ def test_a_server_that_takes_no_writes_is_a_miss_with_a_count_of_its_own(kept: C
         store.replicaof("NO", "ONE")
 
 
-def test_a_server_that_wants_a_password_is_a_miss_with_a_count_of_its_own(at: Address, kept: Cache) -> None:
+def test_password_request_is_a_counted_miss(at: Address, kept: Cache) -> None:
     own = redis_client.client(at, timeout=5)
     own.config_set("requirepass", "secret")
     try:
@@ -118,7 +118,7 @@ def test_a_server_that_wants_a_password_is_a_miss_with_a_count_of_its_own(at: Ad
         own.close()
 
 
-def test_a_server_that_is_loading_is_a_miss_with_a_count_of_its_own(kept: Cache, monkeypatch: Any) -> None:
+def test_loading_server_is_a_counted_miss(kept: Cache, monkeypatch: Any) -> None:
     def loading(*_: Any, **__: Any) -> None:
         raise redis.BusyLoadingError("Redis is loading the dataset in memory")
 

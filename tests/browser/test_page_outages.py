@@ -1,4 +1,4 @@
-"""The status page while something of the stack has really failed."""
+"""The status page during real outages of parts of the stack."""
 
 from __future__ import annotations
 
@@ -30,16 +30,14 @@ def stopped(stack: Checkout, service: str) -> Iterator[None]:
         supervisor.call("startProcess", service)
 
 
-def test_with_postgresql_stopped_the_page_says_what_since_when_what_works_and_how_old_that_is(
-    page: Page, stack: Checkout, address: str
-) -> None:
+def test_page_explains_stopped_postgresql(page: Page, stack: Checkout, address: str) -> None:
     page.goto(address)
     expect(page.locator("h1")).to_have_text(WELL, timeout=SOON)
     expect(page.locator(".bar")).to_have_count(3, timeout=SOON)
     with stopped(stack, "postgres"):
         expect(page.locator("h1")).to_have_text(re.compile(r"Database disrupted for \d+ s"), timeout=SOON)
         assert page.locator(".lede").inner_text() == (
-            "The service cannot do its work without it. Still operational: Cache, Web server."
+            "The service cannot operate without it. Still operational: Cache, Web server."
         )
         row = page.locator(".components li").first
         expect(row).not_to_contain_text("starting", timeout=SOON)  # what PostgreSQL says while it shuts down, too
@@ -49,14 +47,14 @@ def test_with_postgresql_stopped_the_page_says_what_since_when_what_works_and_ho
         assert re.fullmatch(r"since \d+ \w+, \d\d:\d\d \w+", lines[2])
         assert re.search(r"As of \d\d:\d\d:\d\d \w+ · \d+ s ago", page.locator("#now").inner_text())
         assert page.title() == f"Database disrupted · {stack.name}"
-        expect(page.locator("#notice")).to_contain_text("The history cannot be read now.", timeout=40_000)
+        expect(page.locator("#notice")).to_contain_text("The history is unavailable.", timeout=40_000)
         assert page.locator(".bar").count() == 3
         accessible(page)
         keep(page, "postgresql-stopped")
     expect(page.locator("h1")).to_have_text(WELL, timeout=SOON)
 
 
-def test_a_paused_cache_is_seen_soon_and_read_aloud_once(page: Page, stack: Checkout, address: str) -> None:
+def test_page_announces_paused_cache_once(page: Page, stack: Checkout, address: str) -> None:
     page.goto(address)
     expect(page.get_by_role("status")).to_have_text(WELL, timeout=SOON)
     page.evaluate(
@@ -66,16 +64,14 @@ def test_a_paused_cache_is_seen_soon_and_read_aloud_once(page: Page, stack: Chec
     stack.kill("redis", signal.SIGSTOP)
     try:
         expect(page.locator("h1")).to_have_text(re.compile(r"Cache disrupted for [1-9]\d* s"), timeout=SOON)
-        assert "The service works on without it." in page.locator(".lede").inner_text()
+        assert "The service continues to operate without it." in page.locator(".lede").inner_text()
         assert page.evaluate("said") == 1
     finally:
         stack.kill("redis", signal.SIGCONT)
     expect(page.locator("h1")).to_have_text(WELL, timeout=SOON)
 
 
-def test_without_the_api_nothing_is_green_with_a_script_or_without_one(
-    page: Page, browser: Browser, stack: Checkout, address: str
-) -> None:
+def test_nothing_is_green_without_the_api(page: Page, browser: Browser, stack: Checkout, address: str) -> None:
     page.goto(address)
     expect(page.locator("h1")).to_have_text(WELL, timeout=SOON)
     with stopped(stack, "api"):
@@ -111,7 +107,7 @@ def api_elsewhere(stack: Checkout, address: str) -> Iterator[str]:
     stack.inv("up")
 
 
-def test_the_api_may_be_at_another_origin(api_elsewhere: str, page: Page, address: str) -> None:
+def test_api_can_have_another_origin(api_elsewhere: str, page: Page, address: str) -> None:
     api = api_elsewhere
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -1,0 +1,90 @@
+"""What happens in the background of a start: migrations, and the state before the start."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from service import migrate
+from service.database import DatabaseUnavailable
+from service.health.report import Report
+from service.history import last_known
+from service.settings import Settings
+
+log = structlog.get_logger()
+RETRY_AFTER = 1.0
+"""Seconds before the next attempt, when the database is unavailable."""
+
+
+class Startup:
+    """Brings a process from starting to ready.
+
+    Args:
+        settings: of this process.
+        report: its phase and components.
+        stopping: set when the process should stop; a failed migration sets it, too.
+    """
+
+    def __init__(self, settings: Settings, report: Report, stopping: threading.Event) -> None:
+        self.failed = False
+        self._settings = settings
+        self._report = report
+        self._stopping = stopping
+
+    def start(self) -> None:
+        """Start the threads."""
+        threading.Thread(target=self._remember, name="remember", daemon=True).start()
+        threading.Thread(target=self._migrate, name="migrate", daemon=True).start()
+
+    def _remember(self) -> None:
+        """Give the components their status before the start: a continuing outage is not a slow start."""
+        components = self._report.components
+        try:
+            known = last_known.statuses(self._settings, list(components))
+        except Exception:  # a defect; without the statuses each component has the full grace
+            log.exception("the status before the start could not be read")
+            return
+        for name, status in known.items():
+            components[name].remember(status)
+
+    def _migrate(self) -> None:
+        phase = self._report.phase
+        phase.name = "migrating"
+        try:
+            applied, version = self._apply()
+        except migrate.MigrationError as error:
+            if not self._stopping.is_set():
+                log.error("migration failed", code=error.code, what=str(error))  # noqa: TRY400 - the message suffices
+                self._fail()
+            return
+        except Exception:  # a defect must not leave the process in the phase "migrating" for ever
+            log.exception("migration failed", code="internal")
+            self._fail()
+            return
+        if self._stopping.is_set():
+            return
+        phase.schema_version = version
+        phase.name = "ready"
+        log.info("ready", applied=applied, schema_version=version)
+
+    def _apply(self) -> tuple[list[str], int]:
+        """Return the applied migrations, and the number of the newest one in the database.
+
+        It waits for the database without a limit: only a running service can report that the database is down.
+        """
+        migrations = migrate.read()
+        while not self._stopping.is_set():
+            try:
+                applied = migrate.apply(self._settings, migrations, stop=self._stopping)
+                records = migrate.status(self._settings, migrations)
+            except DatabaseUnavailable as error:
+                if not self._stopping.wait(RETRY_AFTER):
+                    log.warning("migration waits for the database", code=error.code, what=str(error))
+            else:
+                return applied, max((each.number for each in records if each.applied_at), default=0)
+        return [], 0
+
+    def _fail(self) -> None:
+        self.failed = True
+        self._stopping.set()
