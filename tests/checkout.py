@@ -127,10 +127,10 @@ class Checkout:
         """Run SQL as the superuser of the database server, whom no verb connects as: the rows, with | in between."""
         if self.engine == "compose":
             asked = ["docker", "exec", "--interactive", f"{self.name}-postgres"]
-            login = ["-h", "/var/run/postgresql", "-U", self.setting("POSTGRES_USER")]
+            login = ["-h", "/var/run/postgresql"]
         else:
             asked, login = [], ["-h", str(State(self.path).run / "postgres"), "-p", self.setting("POSTGRES_PORT")]
-            login += ["-U", "postgres"]
+        login += ["-U", "postgres"]
         program = "psql" if asked else str(postgres.binary().with_name("psql"))
         name = self.setting("POSTGRES_DB")
         words = [*asked, program, "-XqAt", "-v", "ON_ERROR_STOP=1", *login, "-d", name, "-f", "-"]

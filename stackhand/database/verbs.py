@@ -144,9 +144,7 @@ class Database:
             statements: of SQL.
             database: where; any but the stack's own, unless it is named.
         """
-        # A database may have functions and operators of its own in the way of PostgreSQL's, for us to run.
-        first = (CATALOG_ONLY,) if self.login == SUPERUSER else ()
-        words = [word for statement in (*first, *statements) for word in ("-c", statement)]
+        words = [word for statement in statements for word in ("-c", statement)]
         return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *words, database=database or self._elsewhere)
 
     @property

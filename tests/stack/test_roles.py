@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pg8000.native
 import pytest
@@ -13,30 +14,89 @@ RIGHTS = """
 SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, datdba = r.oid
 FROM pg_roles AS r, pg_database WHERE rolname = '{}' AND datname = current_database();
 """
-FROM_BEFORE = """
-ALTER ROLE {} SUPERUSER; CREATE ROLE older NOLOGIN; CREATE TABLE olden AS SELECT 1 AS one;
-ALTER TABLE olden OWNER TO older;
+
+
+def test_the_owner_is_no_superuser(stack: Checkout) -> None:
+    user = stack.setting("POSTGRES_USER")
+    assert stack.superuser(RIGHTS.format(user)).strip() == "f|t|t|f|f|t"
+    said = stack.inv("db.shell", stdin="COPY (SELECT 1) TO PROGRAM 'true'; SELECT * FROM pg_authid", check=False).err
+    assert said.count("permission denied") == 2
+
+
+FROM_BEFORE = {
+    "embedded": "ALTER ROLE {0} SUPERUSER;",
+    "compose": """
+CREATE ROLE helper SUPERUSER LOGIN;
+\\c - helper
+ALTER ROLE {0} RENAME TO newer; ALTER ROLE postgres RENAME TO {0}; ALTER ROLE {0} PASSWORD '{1}';
+REASSIGN OWNED BY newer TO {0}; DROP OWNED BY newer; DROP ROLE newer;
+\\c - {0}
+DROP ROLE helper;
+""",
+}
+"""Makes the role of the settings what it was: a superuser on embedded, and in containers the one that initdb made."""
+OLDEN = """
+CREATE ROLE older NOLOGIN; CREATE TABLE olden AS SELECT 1 AS one; ALTER TABLE olden OWNER TO older;
+CREATE SCHEMA "Old"; CREATE TABLE "Old"."Table" (id serial, n int GENERATED ALWAYS AS IDENTITY);
+CREATE VIEW "Old".v AS SELECT 1 AS one; CREATE MATERIALIZED VIEW "Old".m AS SELECT 1 AS one;
+CREATE TYPE "Old".e AS ENUM ('a'); CREATE DOMAIN "Old".d AS int; CREATE TYPE "Old".c AS (a int);
+CREATE FUNCTION "Old".f(a int, b "Old".e) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE PROCEDURE "Old".p() LANGUAGE sql AS '';
+CREATE AGGREGATE "Old".a(int) (SFUNC = int4pl, STYPE = int); CREATE STATISTICS "Old".s ON id, n FROM "Old"."Table";
+CREATE SEQUENCE "Old".q; CREATE COLLATION "Old".co FROM "C"; CREATE PUBLICATION pub FOR TABLE "Old"."Table";
+CREATE TEXT SEARCH CONFIGURATION "Old".t (COPY = simple); SELECT lo_from_bytea(4242, 'x');
+CREATE OPERATOR "Old".+++ (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl);
+CREATE FUNCTION et() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+CREATE EVENT TRIGGER et ON sql_drop EXECUTE FUNCTION et();
+ALTER DEFAULT PRIVILEGES IN SCHEMA "Old" GRANT SELECT ON TABLES TO older; ALTER ROLE CURRENT_USER SET work_mem TO '5MB';
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+CREATE DATABASE elsewhere;
+"""
+ELSEWHERE = "\\c elsewhere\nCREATE TABLE far AS SELECT 1 AS one;"
+STAYS = "SELECT evtname FROM pg_event_trigger WHERE evtowner = 10; DROP EVENT TRIGGER et; DROP FUNCTION et();"
+USED = r"""
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only on
+SELECT one FROM olden; DROP TABLE olden; SHOW work_mem;
+CREATE TABLE "Old".newest (); SELECT relacl FROM pg_class WHERE relname = 'newest';
+SELECT defaclacl FROM pg_default_acl WHERE defaclnamespace = 0 AND defaclrole = CURRENT_USER::regrole;
+ALTER DEFAULT PRIVILEGES IN SCHEMA "Old" REVOKE SELECT ON TABLES FROM older;
+ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON ROUTINES TO PUBLIC;
+SELECT lo_unlink(4242); DROP PUBLICATION pub; DROP SCHEMA "Old" CASCADE; DROP ROLE older;
+ALTER ROLE CURRENT_USER RESET work_mem;
+\c elsewhere
+DROP TABLE far;
+\c postgres
+DROP DATABASE elsewhere;
+"""
+LEFT_BEHIND = """
+SELECT 'class ' || oid::regclass FROM pg_class WHERE relnamespace = {0} AND relowner = 10
+UNION ALL SELECT 'type ' || oid::regtype FROM pg_type WHERE typnamespace = {0} AND typowner = 10
+UNION ALL SELECT 'routine ' || oid::regprocedure FROM pg_proc WHERE pronamespace = {0} AND proowner = 10
+UNION ALL SELECT 'operator ' || oid::regoperator FROM pg_operator WHERE oprnamespace = {0} AND oprowner = 10
+UNION ALL SELECT 'collation ' || collname FROM pg_collation WHERE collnamespace = {0} AND collowner = 10
+UNION ALL SELECT 'configuration ' || cfgname FROM pg_ts_config WHERE cfgnamespace = {0} AND cfgowner = 10
+UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxnamespace = {0} AND stxowner = 10;
 """
 
 
-def test_the_owner_is_no_superuser_where_the_server_is_a_process_here(stack: Checkout) -> None:
+def test_data_from_before_follows_and_loses_nothing(stack: Checkout) -> None:
     user = stack.setting("POSTGRES_USER")
-    image = stack.engine == "compose"  # whose superuser it is, which nobody can change
-    superuser, *others, owner = stack.superuser(RIGHTS.format(user)).strip().split("|")
-    assert (superuser, owner) == ("t" if image else "f", "t")
-    assert image or others == ["t", "t", "f", "f"]
-    said = stack.inv("db.shell", stdin="COPY (SELECT 1) TO PROGRAM 'true'; SELECT * FROM pg_authid", check=False).err
-    assert (said.count("permission denied") == 2) != image
-
-
-def test_a_data_folder_from_before_follows_and_loses_nothing(stack: Checkout) -> None:
-    user = stack.setting("POSTGRES_USER")
-    if stack.engine == "compose":
-        return
-    stack.superuser(FROM_BEFORE.format(user))
+    stack.superuser(FROM_BEFORE[stack.engine].format(user, stack.setting("POSTGRES_PASSWORD")))
+    stack.inv("db.shell", stdin=OLDEN + ELSEWHERE)
+    state = stack.state / "state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"login": "of before"}))
     assert f"{user} is no superuser any more" in stack.inv("restart", "postgres").out
     assert stack.superuser(RIGHTS.format(user)).strip() == "f|t|t|f|f|t"
-    assert stack.inv("db.shell", stdin="SELECT one FROM olden; DROP TABLE olden").out.split()[2] == "1"
+    if stack.engine == "compose":
+        assert stack.superuser(LEFT_BEHIND.format("'\"Old\"'::regnamespace")) == ""
+        assert stack.superuser("SELECT rolname, rolpassword IS NULL FROM pg_authid WHERE rolsuper") == "postgres|t\n"
+        assert stack.superuser(STAYS) == "et\n"
+    found = stack.inv("db.shell", stdin=USED).out.splitlines()
+    assert [line for line in found if line in {"1", "5MB"}] == ["1", "5MB", "1"]
+    assert f"{{older=r/{user},{user}=arwdDxt/{user}}}" in found or f"{{{user}=arwdDxt/{user},older=r/{user}}}" in found
+    assert f"{{{user}=X/{user}}}" in found
     assert "is up" in stack.inv("up").out
 
 

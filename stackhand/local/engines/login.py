@@ -46,10 +46,32 @@ SELECT rolname FROM pg_roles AS r WHERE rolname !~ '^pg_' AND rolname !~ '^stack
         WHERE g.rolname ~ '^pg_' AND g.rolname <> 'pg_database_owner' AND pg_has_role(r.oid, g.oid, 'MEMBER'))
     AND NOT (pg_has_role({0}, oid, 'USAGE') AND pg_has_role({0}, oid, 'USAGE WITH ADMIN OPTION')) ORDER BY rolname
 """
+OWNERSHIP = f"""
+SELECT jsonb_build_object('bootstrap', r.oid = {BOOTSTRAP_OID}, 'super', rolsuper, 'owned', datdba <> {BOOTSTRAP_OID},
+    'self_grant', {SELF_GRANT!r} = ANY (coalesce(rolconfig, '{{{{}}}}')),
+    'others', coalesce((SELECT jsonb_agg(rolname) FROM ({{2}}) AS others), '[]'))::text
+FROM pg_roles AS r, pg_database WHERE rolname = {{0}} AND datname = {{1}}
+"""
 OF_AN_OWNER = "NOSUPERUSER CREATEDB CREATEROLE NOREPLICATION NOBYPASSRLS"
 """What it is where the server is a process of this machine: no command of its user can be run through it."""
 SUPERUSER = Login("", "")
 """Whoever is the server's superuser: the toolkit alone, over the local socket where the server is a process here."""
+
+
+CALM = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_read_only": "off",
+}
+"""What any session of the toolkit is set to, whatever the owner has set for a database or a role."""
+UNMOVED = {"role": "none", "search_path": "pg_catalog", "quote_all_identifiers": "off", **CALM}
+"""What a superuser's is set to: a database may have functions of its own in the way of PostgreSQL's."""
+
+
+def own_settings(login: Login | None) -> str:
+    """Return the options of a session (PGOPTIONS): they count for more than what a database or a role is set to."""
+    return " ".join(f"-c {key}={value}" for key, value in (UNMOVED if login == SUPERUSER else CALM).items())
 
 
 def wanted(service: Service) -> tuple[str, str, str]:
@@ -137,26 +159,42 @@ def own(service: Service, query: Callable[..., Any]) -> list[str]:
         service: whose environment names them.
         query: runs a statement in that database, as a superuser, and returns its rows.
     """
-    from pg8000.native import identifier, literal
+    from pg8000.native import identifier
 
     user, _, database = wanted(service)
-    if query(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)} AND oid = {BOOTSTRAP_OID}"):
+    role = identifier(user)
+    known = _ownership(user, database, query)
+    if known["bootstrap"]:
         return []  # it is what initdb made, and cannot be less
-    done = []
-    if query(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)} AND rolsuper"):
-        query(f"ALTER ROLE {identifier(user)} {OF_AN_OWNER}")
-        done.append(f"{user} is no superuser any more: it owns {database}, and may make roles and databases")
-    if not query(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)} AND {SELF_GRANT!r} = ANY (rolconfig)"):
-        query(f"ALTER ROLE {identifier(user)} SET createrole_self_grant TO 'set, inherit'")
-    if query(f"SELECT 1 FROM pg_database WHERE datname = {literal(database)} AND datdba = {BOOTSTRAP_OID}"):
-        query(f"ALTER DATABASE {identifier(database)} OWNER TO {identifier(user)}")
-    others = [name for (name,) in query(OTHERS.format(literal(user)))]
-    for name in others:  # all of them first, or there would be a circle where places were changed
-        query(f"REVOKE {identifier(user)} FROM {identifier(name)}")
-    for name in others:
-        query(f"GRANT {identifier(name)} TO {identifier(user)} WITH ADMIN OPTION")
-    done += [f"{user} may do what {', '.join(others)} may"] if others else []
-    return [f"{service.name}: {each}" for each in done]
+    done, statements = [], []
+    if known["super"]:
+        query(f"ALTER ROLE {role} {OF_AN_OWNER}")
+        done.append(demoted(service))
+        known = _ownership(user, database, query)  # who was a superuser had every right that it lacks now
+    if not known["self_grant"]:
+        statements.append(f"ALTER ROLE {role} SET createrole_self_grant TO 'set, inherit'")
+    if not known["owned"]:
+        statements.append(f"ALTER DATABASE {identifier(database)} OWNER TO {role}")
+    others = [identifier(name) for name in known["others"]]
+    # all of them first, or there would be a circle where places were changed
+    statements += [f"REVOKE {role} FROM {name}" for name in others]
+    statements += [f"GRANT {name} TO {role} WITH ADMIN OPTION" for name in others]
+    if statements:
+        query("; ".join(statements))
+    return [*done, *([f"{service.name}: {user} may do what {', '.join(known['others'])} may"] if others else [])]
+
+
+def _ownership(user: str, database: str, query: Callable[..., Any]) -> dict[str, Any]:
+    from pg8000.native import literal
+
+    ((found,),) = query(OWNERSHIP.format(literal(user), literal(database), OTHERS.format(literal(user))))
+    return dict(json.loads(found))
+
+
+def demoted(service: Service) -> str:
+    """Return the sentence on a role that was a superuser until now."""
+    user, _, database = wanted(service)
+    return f"{service.name}: {user} is no superuser any more: it owns {database}, and may make roles and databases"
 
 
 def fingerprint(service: Service, state: State) -> str:

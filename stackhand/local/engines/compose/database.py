@@ -7,12 +7,15 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker, images
 from stackhand.local.engines import login
-from stackhand.local.engines.compose import containers, gate, mounts
+from stackhand.local.engines.compose import containers, gate, mounts, superuser
 from stackhand.project import inherited
 from stackhand.project.model import Service
 
@@ -53,58 +56,79 @@ class Database:
 
     def __init__(self, engine: Compose) -> None:
         self._engine = engine
+        self._words: list[str] = []
         # Only what x-embedded declares: roles and volumes of another image are its owner's, and are not changed.
         services = engine.stack.services.values()
         self._service = next((each for each in services if each.embedded and each.server == "postgres"), None)
 
     def login(self) -> str | None:
-        """Return a digest of what the settings log in with; None without a database."""
-        return login.fingerprint(self._service, self._engine.state) if self._service else None
+        """Return a digest of what the settings log in with, and with which rights; None without a database."""
+        if self._service is None:
+            return None
+        return f"{login.fingerprint(self._service, self._engine.state)} {login.OF_AN_OWNER}"
 
     def remember(self) -> None:
         """Remember that the volume has the login of the settings, as a start that came to its end has shown."""
-        known = self._engine.state.read().get("superuser") or (
-            login.wanted(self._service)[0] if self._service else None
-        )
-        self._engine.state.remember(login=self.login(), superuser=known)
+        self._engine.state.remember(login=self.login())
 
-    def may_be_refused(self) -> bool:
-        """Whether there is a volume that may know another role, password or database than the settings."""
-        return self._engine.state.read().get("login") != self.login() and bool(self._engine.volumes())
+    def must_reconcile(self) -> bool:
+        """Whether the volume may know another role, password or database than the settings, or is not there (yet)."""
+        known = self._engine.state.read()
+        if self._service is None:
+            return False
+        return known.get("login") != self.login() or bool(
+            known.get("volume") and known["volume"] not in self._engine.volumes()
+        )
 
     def reconcile(self, progress: Callable[[str], None]) -> list[str]:
-        """Bring an old volume in line with the settings, before anything else starts and waits for it in vain.
+        """Bring a volume in line with the settings, before anything else starts and waits for it in vain.
 
         Returns:
-            A sentence on each thing that was done.
+            A sentence on each thing that was done, but for what every new volume needs.
 
         Raises:
             Failure: PostgreSQL does not start, or the volume knows no role that we know.
         """
         service = self._service
-        if service is None or not self.may_be_refused():
+        if service is None or not self.must_reconcile():
             return []
-        if self._remove_half_made(service):
-            return [f"the first start was interrupted while {service.name} made its data folder; it is made anew"]
-        progress(f"starting {service.name} to compare its password with .env")
-        self._engine.compose("up", "--detach", "--no-deps", service.name)
-        self._await(service)
-        why = self._refused(service)
-        if why is None:
-            return []
-        superuser = self._superuser(service)
-        notes = []
-        if why == login.NOT_LET_IN and self._sql(service, superuser, RULES) == "0":
-            self._let_in(service, superuser)
-            notes.append(f"the first start was interrupted before {service.name} let the network in; it does now")
-            why = self._refused(service)
-        if why is None:
-            return notes
+        volume, notes = self._volume(service), []
+        if self._remove_half_made(service, volume):
+            notes.append(f"the first start was interrupted while {service.name} made its data folder; it is made anew")
+        new = volume is not None and volume not in self._engine.volumes()
+        progress(f"starting {service.name} to {'make' if new else 'compare'} its role and password")
+        self.start()
+        self._engine.state.remember(volume=volume)
+        return [*notes, *self._follow(service, new=new)]
 
-        def query(statement: str) -> str:
-            return self._sql(service, superuser, statement)
+    def _follow(self, service: Service, *, new: bool) -> list[str]:
+        """Make role, password and database those of the settings, and the role no more than their owner."""
+        user, _, database = login.wanted(service)
+        facts = self._facts(service)
+        role, done = facts.superuser, []
+        if self._refused(service) == login.NOT_LET_IN and self._sql(service, role, RULES) == "0":
+            self._let_in(service, role)
+            done.append("the first start was interrupted before it let the network in; it does now")
+        able = facts.version >= superuser.FIRST
+        if able:
+            role, failed = superuser.part(service, facts, partial(self._sql, service))
+            done += failed
+        self._engine.state.remember(superuser=role)
 
-        return [*notes, *login.follow(service, why, login.OF_THE_IMAGE, query)]
+        def query(statement: str, *, where: str = "postgres") -> list[list[str]]:
+            return [[row] for row in self._sql(service, role, statement, where).splitlines()]
+
+        told = []
+        if role != facts.superuser:
+            told.append(login.demoted(service))
+        if why := self._refused(service):
+            told += login.follow(
+                service, why, login.OF_AN_OWNER if able and role != user else login.OF_THE_IMAGE, query
+            )
+        if able:
+            told += login.own(service, partial(query, where=database))
+        own = [f"{service.name}: {each}" for each in done]
+        return [*own, *([] if new else told)]
 
     def start(self) -> None:
         """Start the server alone, and wait until it can be used."""
@@ -175,9 +199,8 @@ class Database:
         while self._refused(service) == login.NOT_LET_IN and time.monotonic() < deadline:
             time.sleep(gate.POLL)
 
-    def _remove_half_made(self, service: Service) -> bool:
+    def _remove_half_made(self, service: Service, volume: str | None) -> bool:
         """Remove its volume when no server has ever run on it, which its own files show; return whether it did."""
-        volume = self._volume(service)
         if volume is None or volume not in self._engine.volumes():
             return False
         image = images.image_of(service, self._engine.stack)
@@ -200,14 +223,14 @@ class Database:
         own = [f"{key}={value}" for key, value in service.environment.items()]
         return mounts.own_volume(document, service.name, mounts.of_postgres([*image, *own]))
 
-    def _superuser(self, service: Service) -> str:
-        """Return a role that the volume knows, for the local socket asks for no password."""
+    def _facts(self, service: Service) -> superuser.Facts:
+        """Ask the server of itself, as a role that the volume knows: the socket asks for no password."""
         remembered = str(self._engine.state.read().get("superuser", ""))
         candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
         for name in candidates:
-            asked = self._psql(service, name, "SELECT 1")
+            asked = self._psql(service, name, superuser.FACTS)
             if asked.returncode == 0:
-                return name
+                return msgspec.json.decode(asked.stdout, type=superuser.Facts)
         raise Failure(
             f"The volume of {service.name} knows none of the roles {', '.join(candidates)}.",
             evidence=asked.stderr.splitlines()[-2:],
@@ -215,20 +238,25 @@ class Database:
             code=ExitCode.UNHEALTHY,
         )
 
-    def _sql(self, service: Service, user: str, statement: str) -> str:
-        said = self._psql(service, user, statement)
+    def _sql(self, service: Service, user: str, statement: str, database: str = "postgres") -> str:
+        said = self._psql(service, user, f"{login.UNLOGGED};\n{statement}", database)
         if said.returncode != 0:
             raise Failure(f"{service.name} refused to follow .env.", evidence=said.stderr.splitlines()[-5:])
         return said.stdout.strip()
 
-    def _psql(self, service: Service, user: str, statement: str) -> subprocess.CompletedProcess[str]:
-        words = self._engine.execute(service, "--env", "PGHOST=/var/run/postgresql")
+    def _psql(
+        self, service: Service, user: str, statement: str, database: str = "postgres"
+    ) -> subprocess.CompletedProcess[str]:
+        settings = f"PGOPTIONS={login.own_settings(login.SUPERUSER)}"
+        words = self._words = self._words or self._engine.execute(
+            service, "--env", f"PGHOST={superuser.SOCKET}", "--env", settings
+        )
         terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
-        argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", "postgres", "-f", "-"]
+        argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", database, "-f", "-"]
         done = subprocess.run(
             argv,
             env=inherited.environment("docker"),
-            input=f"{login.UNLOGGED};\n{statement}",
+            input=statement,
             capture_output=True,
             text=True,
             errors="replace",

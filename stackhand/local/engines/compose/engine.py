@@ -15,11 +15,11 @@ from stackhand.cli.loglines import Line
 from stackhand.containers import api, docker, images
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health
-from stackhand.local.engines.compose import containers, gate, kept, preflight, status
+from stackhand.local.engines.compose import containers, gate, kept, preflight, status, superuser
 from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.compose.database import Database
 from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
-from stackhand.local.engines.login import SUPERUSER, Login, wanted
+from stackhand.local.engines.login import SUPERUSER, Login, own_settings, wanted
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project import inherited
 from stackhand.project.model import TARGETS, Service
@@ -31,6 +31,7 @@ class Compose(Engine):
 
     name = "compose"
     asked = "the container engine"
+    _known_superuser: str | None = None
 
     @property
     def project(self) -> str:
@@ -202,7 +203,7 @@ class Compose(Engine):
         return (
             len(images.present(names)) < len(set(names))
             or self.state.read().get("images") != self._image_fingerprints()
-            or self.database.may_be_refused()
+            or self.database.must_reconcile()
         )
 
     def start(self, timeout: float) -> Iterator[Started]:
@@ -240,9 +241,12 @@ class Compose(Engine):
         """Make the containers of some services anew, and yield each service once it can be used."""
         preflight.require_ours(self.containers().values(), self.state.root)
         self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
-        self.database.reconcile(lambda _: None)
+        notes = self.database.reconcile(lambda _: None)
         self.database.remember()
-        yield from self._up(names, timeout, "--no-deps", "--force-recreate", *names)
+        for started in self._up(names, timeout, "--no-deps", "--force-recreate", *names):
+            started.notes += notes
+            notes = []
+            yield started
 
     def down(self, *, volumes: bool) -> list[str]:
         """Remove the containers, those that depend on others first; see `Engine.down`.
@@ -285,19 +289,29 @@ class Compose(Engine):
     def client(
         self, service: Service, tool: str, database: str, *, login: Login | None = None, interactive: bool = False
     ) -> tuple[list[str], dict[str, str]]:
-        """Return how to run one of PostgreSQL's programs in the container, whose POSTGRES_USER is its superuser."""
+        """Return how to run one of PostgreSQL's programs in the container; its superuser has the socket only."""
         user, password, _ = wanted(service)
-        if login and login != SUPERUSER:
+        host = "127.0.0.1"
+        if login == SUPERUSER:
+            user, host = self._superuser(service, user)
+        elif login:
             user, password = login.user, login.password
         port = service.ports[0].target if service.ports else 5432
         settings = (
-            *("PGHOST=127.0.0.1", f"PGPORT={port}", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD"),
+            *(f"PGHOST={host}", f"PGPORT={port}", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD"),
             *("PGCLIENTENCODING=UTF8", f"PGCONNECT_TIMEOUT={CONNECT_WITHIN}"),
+            *([] if interactive else [f"PGOPTIONS={own_settings(login)}"]),
         )
         words = [word for setting in settings for word in ("--env", setting)]
         return [*self.execute(service, *(_terminal() if interactive else []), *words), tool], inherited.environment(
             "docker", PGPASSWORD=password
         )
+
+    def _superuser(self, service: Service, user: str) -> tuple[str, str]:
+        """Return a superuser, and where it is let in: at the socket, where it is not the role of the settings."""
+        if self._known_superuser is None:
+            self._known_superuser = superuser.find(*self.client(service, "psql", "postgres"), user)
+        return self._known_superuser, "127.0.0.1" if self._known_superuser == user else superuser.SOCKET
 
     def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
         """Return the client that is in the container."""

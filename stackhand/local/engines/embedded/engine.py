@@ -24,7 +24,7 @@ from stackhand.local.engines.embedded.servers.base import account_of, no_port
 from stackhand.local.engines.embedded.servers.postgres import Postgres
 from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
-from stackhand.local.engines.login import Login
+from stackhand.local.engines.login import Login, own_settings
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project import inherited, trees
 from stackhand.project.model import Service, Stack
@@ -137,7 +137,7 @@ class Embedded(Engine):
         database: str,
         *,
         login: Login | None = None,
-        interactive: bool = False,  # noqa: ARG002 - a process here has our terminal
+        interactive: bool = False,
     ) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs against a service; see `Engine.client`."""
         server = self._server(service)
@@ -148,6 +148,7 @@ class Embedded(Engine):
             "PGDATABASE": database,
             "PGCLIENTENCODING": "UTF8",
             "PGCONNECT_TIMEOUT": str(CONNECT_WITHIN),
+            **({} if interactive else {"PGOPTIONS": own_settings(login)}),
         }
 
     def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:

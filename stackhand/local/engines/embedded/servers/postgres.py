@@ -150,7 +150,7 @@ class Postgres(Server):
     def _as_superuser(self, database: str, work: Callable[[Callable[..., Any]], list[str]]) -> list[str]:
         connection = self.local(database)
         try:
-            connection.run(f"{login.UNLOGGED}; SET search_path TO pg_catalog")
+            connection.run(login.UNLOGGED)
             return work(connection.run)
         finally:
             connection.close()
@@ -182,6 +182,7 @@ class Postgres(Server):
             unix_sock=str(self.sockets / f".s.PGSQL.{self.port}"),
             timeout=10,
             ssl_context=False,
+            startup_params={"options": login.own_settings(login.SUPERUSER)},
         )
 
     def _superusers(self) -> str:
