@@ -1,18 +1,19 @@
-"""The console's eyes on a play."""
+"""What Ansible does, as events; a playbook without ./inv is shown as under it, and ends with the same code."""
 
 from __future__ import annotations
 
 import gc
-import json
 import os
-import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import action_loader
 
-from stackhand.ansible.playbook import EVENTS, INTERRUPTED_TO
-from stackhand.cli.console import Reporter
+from stackhand.ansible import events, options
+from stackhand.ansible.action import Action
+from stackhand.ansible.playbook import continue_watched
 from stackhand.cli.failure import Failure
 from stackhand.tasks import reports
 
@@ -21,8 +22,8 @@ name: stackhand
 type: stdout
 short_description: one line per step, with its time
 description:
-  - Shows the C(step) or C(steps) of each result and its C(failure); at the end, a plan or a release in full.
-  - Under C(./inv), which shows them itself, it passes them on as JSON lines.
+  - Shows the C(step) of each result and its C(failure); at the end, a plan or a release in full.
+  - Ends C(ansible-playbook) with the exit codes of docs/output.md.
 options: {}
 """
 
@@ -37,18 +38,29 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._task = ""
-        descriptor = os.environ.get(EVENTS)
-        self._events = os.fdopen(int(descriptor), "w", encoding="utf-8") if descriptor else None
-        self._reporter = Reporter(sys.stdout)
-        self._report: dict[str, Any] = {}
-        if self._events is None:  # Ansible cuts its workers off from it
-            os.environ[INTERRUPTED_TO] = str(os.dup(sys.stdout.fileno()))
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ARG002 - Ansible's signature
+        """A playbook begins."""
+        if events.EVENTS not in os.environ:
+            continue_watched(reports.say)
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """A play begins: refuse options that none of its steps takes.
+
+        Raises:
+            SystemExit: there are some.
+        """
+        taken = [(each.prefix, each.Options) for each in _steps(play)]
+        try:
+            options.check(play.get_variable_manager().extra_vars, taken)
+        except Failure as failure:
+            events.emit("failure", failure=failure.to_dict())
+            raise SystemExit(int(failure.code)) from failure
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 - Ansible's signature
         """A task begins."""
         self._task = task.get_name().partition(" : ")[2] or task.get_name()
-        if "validate_argument_spec" not in task.action:  # a task that Ansible adds to each role
-            self._emit({"event": "task", "name": self._task})
+        events.emit("task", name=self._task)
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """A task is done."""
@@ -65,37 +77,30 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ARG002 - Ansible's signature
         """The play is over."""
-        if self._report:
-            reports.say(self._report)
         gc.freeze()  # or Python would look through all that is loaded once more, as it ends: up to 0.3 s
 
-    def _done(self, found: dict[str, Any]) -> None:
-        if "step" in found:
-            self._emit({"event": "step", "step": found["step"], "changed": bool(found.get("changed"))})
-        for step in found.get("steps", []):
-            self._emit({"event": "step", "step": step, "changed": step["changed"]})
-        if "report" in found:
-            self._emit({"event": "report", "report": found["report"]})
+    def _done(self, result: dict[str, Any]) -> None:
+        if "step" in result:
+            events.emit("step", step=result["step"], changed=bool(result.get("changed")))
+        if "report" in result:
+            events.emit("report", report=result["report"])
 
-    def _failed(self, found: dict[str, Any]) -> None:
+    def _failed(self, result: dict[str, Any]) -> None:
         failure = (
-            found.get("failure")
+            result.get("failure")
             or Failure(
-                f"The task {self._task!r} failed: {found.get('msg', 'it says nothing')}.",
-                evidence=str(found.get("stderr") or "").splitlines()[-10:],
+                f"The task {self._task!r} failed: {result.get('msg', 'it says nothing')}.",
+                evidence=str(result.get("stderr") or "").splitlines()[-10:],
             ).to_dict()
         )
-        self._emit({"event": "failure", "failure": failure})
+        events.emit("failure", failure=failure)
 
-    def _emit(self, event: dict[str, Any]) -> None:
-        if self._events:
-            with suppress(BrokenPipeError):  # who listened was killed; the work is finished none the less
-                self._events.write(json.dumps(event) + "\n")
-                self._events.flush()
-        elif event["event"] == "step":
-            self._reporter.step(event["step"], changed=event["changed"])
-        elif event["event"] == "failure":
-            self._report = {}
-            self._reporter.failure(Failure.from_dict(event["failure"]))
-        elif event["event"] == "report":
-            self._report = event["report"]
+
+def _steps(play: Any) -> Iterator[type[Action]]:
+    """Yield the actions of a play that are ours: of its tasks, and all of its roles."""
+    names = {task.action for block in play.get_tasks() for task in (block if isinstance(block, list) else [block])}
+    names |= {path.stem for role in play.roles for path in Path(role.get_role_path()).glob("action_plugins/*.py")}
+    for name in sorted(names):
+        found = action_loader.get(name, class_only=True)
+        if isinstance(found, type) and issubclass(found, Action):
+            yield found

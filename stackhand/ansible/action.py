@@ -1,46 +1,42 @@
-"""What our action plugins share: they run inside Ansible's own process, so that a step costs no new Python.
+"""What our steps share. A step is an action plugin: it runs inside Ansible's own process, so it costs no new Python.
 
-A result has, beside Ansible's `changed`, a `step` for the console and, when it failed, a `failure`.
+It declares its options as the fields of its class `Options`. Each gets its value from the task, or else from the
+variable `PREFIX_OPTION`: given with `-e`, by the verb, or by an earlier step as one of the `facts` of its result. A
+result has, beside those and Ansible's `changed`, a `step` for the console and, when it failed, a `failure`.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from abc import abstractmethod
-from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
+from msgspec.structs import fields
 
 from stackhand import ROOT, redaction
-from stackhand.ansible.playbook import EVENTS
+from stackhand.ansible import events, options
 from stackhand.aws import errors
-from stackhand.cli import console, defect
-from stackhand.cli.console import COUNTS_EVERY
+from stackhand.cli import defect
 from stackhand.cli.failure import Failure
 from stackhand.project import ownership
 from stackhand.project.state import State
 
 
 class Action(ActionBase):  # type: ignore[misc]
-    """An action whose work is the method `act`; its class attribute `options` names what a task may give it."""
+    """A step, whose work is the method `act`."""
 
-    options: frozenset[str] = frozenset()
-    _told = ""
-    _counted = 0.0
+    Options: ClassVar[type[options.Options]] = options.Options
+    prefix = "stackhand"
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Do the work and return it as a task's result."""
         super().run(tmp, task_vars)
-        self._variables = task_vars
-        self.validate_argument_spec(argument_spec={name: {"type": "raw"} for name in self.options})
+        self._variables = task_vars or {}
         began = time.monotonic()
         try:
-            result = self.act(self._task.args, check=bool(self._task.check_mode))
+            result = self.act(self._options(), check=bool(self._task.check_mode))
         except Failure as failure:
             return _failed(failure)
         except PermissionError as error:
@@ -51,67 +47,47 @@ class Action(ActionBase):  # type: ignore[misc]
             return _failed(errors.failure_of(error) or defect.of(str(self._task.action), error))
         if "step" in result:
             result["step"].setdefault("seconds", time.monotonic() - began)
+        if facts := result.pop("facts", None):
+            result["ansible_facts"] = {f"{self.prefix}_{name}": value for name, value in facts.items()}
         return result
 
     @abstractmethod
-    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+    def act(self, options: Any, *, check: bool) -> dict[str, Any]:
         """Do the work.
 
         Args:
-            arguments: what the task gives.
+            options: the step's own `Options`.
             check: change nothing, and say whether anything would be changed.
 
         Raises:
             Failure: with what the user reads.
         """
 
+    def _options(self) -> Any:
+        variables = {field.name: f"{self.prefix}_{field.name}" for field in fields(self.Options)}
+        found = {name: self._variables[each] for name, each in variables.items() if each in self._variables}
+        given = {**(self._templar.template(found) if found else {}), **self._task.args}
+        return options.convert(self.Options, given, str(self._task.action), self.prefix)
+
     @property
     def state(self) -> State:
         """The checkout's `.stackhand`."""
         return State(ROOT)
 
-    @property
-    def told_at_once(self) -> bool:
-        """Whether there is somebody to tell things to before Ansible does, at the end of the task."""
-        return EVENTS in os.environ
+    def progress(self, text: str) -> None:
+        """Report how far a long step is; it makes room for what comes next."""
+        events.emit("progress", text=text)
 
     def note(self, text: str) -> None:
-        """Tell something of a long action that is to stay on the screen."""
-        self.progress(text, kept=True)
+        """Report something of a long step that is to stay on the screen."""
+        events.emit("progress", text=text, kept=True)
 
     def count(self, text: str) -> None:
-        """Tell how much of a long action is done: on a terminal at once, elsewhere now and then."""
-        if self.told_at_once:
-            self._tell({"event": "progress", "text": text, "counts": True})
-        elif time.monotonic() >= self._counted + COUNTS_EVERY:
-            self._counted = time.monotonic()
-            self.progress(text)
-
-    def progress(self, text: str, *, kept: bool = False) -> None:
-        """Tell how far a long action is; what is not `kept` makes room for what comes next."""
-        if self.told_at_once:
-            self._tell({"event": "progress", "text": text, "kept": kept})
-        elif text != self._told:
-            with suppress(OSError):  # Ansible was killed; its worker may have something to finish
-                Display().display(f"  · {console.for_people(text)}")
-        self._told = text
-
-    def tell_task(self, name: str) -> None:
-        """Tell what is being done right now, if that can be told at once."""
-        if self.told_at_once:
-            self._tell({"event": "task", "name": name})
-
-    def tell_step(self, step: dict[str, Any], *, changed: bool) -> None:
-        """Tell of a part that is done, if that can be told at once."""
-        if self.told_at_once:
-            self._tell({"event": "step", "step": step, "changed": changed})
-
-    def _tell(self, event: dict[str, Any]) -> None:
-        with suppress(BrokenPipeError):  # who listened was killed; the work is finished none the less
-            os.write(int(os.environ[EVENTS]), (json.dumps(event) + "\n").encode())
+        """Report how much of a long step is done: on a terminal at once, elsewhere now and then."""
+        events.emit("progress", text=text, counts=True)
 
     def module(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Run one of Ansible's modules, with the task's own environment, and return what it says."""
+        """Run one of Ansible's modules, with the task's own environment, and return its result."""
         return dict(self._execute_module(module_name=name, module_args=arguments, task_vars=self._variables))
 
 
@@ -121,5 +97,5 @@ def _failed(failure: Failure) -> dict[str, Any]:
 
 
 def step(name: str, words: str, **more: Any) -> dict[str, Any]:
-    """Return a line for the console: its name, what there is to say, and optionally seconds and notes."""
+    """Return a line for the console; `more` may have its seconds and notes."""
     return {"name": name, "words": words, **more}

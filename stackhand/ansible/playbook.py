@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,17 +18,16 @@ from typing import IO, Any
 import psutil
 
 from stackhand import ROOT
+from stackhand.ansible.events import EVENTS
+from stackhand.cli import streams
 from stackhand.cli.console import Reporter
-from stackhand.cli.failure import Failure
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project import inherited
 from stackhand.project.state import TURN_HELD, State
 
-EVENTS = "STACKHAND_EVENTS"
-"""Names the descriptor that a playbook writes its events to, one JSON object a line."""
-INTERRUPTED_TO = "STACKHAND_INTERRUPTED_TO"
-"""Names the descriptor that an action writes to when it is interrupted and Ansible will not show its failure."""
 ENDS_WITHIN = 15.0
+Child = subprocess.Popen[bytes] | psutil.Process
 
 
 @dataclass
@@ -117,14 +117,7 @@ def run(
             start_new_session=True,
         )
         os.close(writing)
-        try:
-            failure = _follow(events, reporter, outcome)
-            code = child.wait()
-        except KeyboardInterrupt:
-            failure = _end(child, events, reporter, outcome)
-            raise interrupted(failure) from None
-        finally:
-            reporter.stop()
+        code, failure = _watch(child, events, reporter, outcome, interrupted)
     outcome.seconds = time.monotonic() - began
     if failure is None and code != 0:
         failure = Failure(
@@ -135,6 +128,76 @@ def run(
     if failure:
         raise failure
     return outcome
+
+
+def continue_watched(show: Callable[[dict[str, Any]], None]) -> None:
+    """Go on in a child process, while this one does what `./inv` does: shows the events, and ends with their exit code.
+
+    For a playbook that somebody starts with ansible-playbook; it returns in the child only.
+
+    Args:
+        show: shows the report of a playbook that succeeded.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        os.setsid()  # the terminal interrupts who watches, and that ends us, as under ./inv
+        os.environ[EVENTS] = str(writing)
+        return
+    code = ExitCode.FAILED
+    try:
+        os.close(writing)
+        code = _watch_to_end(psutil.Process(child), reading, show)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(streams.finish(int(code)))  # the child does what is left of Ansible's own end
+
+
+def _watch_to_end(child: psutil.Process, reading: int, show: Callable[[dict[str, Any]], None]) -> ExitCode:
+    """Show a playbook to its end; return its exit code."""
+    streams.prepare()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    outcome, reporter = Outcome(), Reporter(sys.stdout)
+    try:
+        with os.fdopen(reading, encoding="utf-8") as events:
+            code, failure = _watch(child, events, reporter, outcome, _interrupted)
+    except Failure as interrupted:
+        code, failure = 0, interrupted
+    if failure:
+        reporter.failure(failure)
+        return failure.code
+    if outcome.report and code == 0:
+        show(outcome.report)
+    return ExitCode.FAILED if code else ExitCode.DONE  # Ansible has said why: its own codes mean something else
+
+
+def _interrupted(failure: Failure | None) -> Failure:
+    return failure or Failure("Interrupted.", code=ExitCode.INTERRUPTED)
+
+
+def _watch(
+    child: Child,
+    events: IO[str],
+    reporter: Reporter,
+    outcome: Outcome,
+    interrupted: Callable[[Failure | None], Failure],
+) -> tuple[int, Failure | None]:
+    """Show a playbook's events until it ends; return its exit code and the failure that it reported.
+
+    Raises:
+        Failure: the user interrupted it.
+    """
+    try:
+        failure = _follow(events, reporter, outcome)
+        return child.wait(), failure
+    except KeyboardInterrupt:
+        failure = _end(child, events, reporter, outcome)
+        raise interrupted(failure) from None
+    finally:
+        reporter.stop()
 
 
 def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
@@ -173,7 +236,7 @@ def _environment(events: int, state: State) -> dict[str, str]:
     return inherited.environment("ansible", **ours)
 
 
-def _end(child: subprocess.Popen[bytes], events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
+def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
     """End the playbook, in bounded time, and return the failure that it told of meanwhile."""
     child.send_signal(signal.SIGINT)
     impatience = threading.Timer(ENDS_WITHIN, _kill, [child.pid])

@@ -16,9 +16,9 @@ def confirm(warning: str, name: str) -> None:
     """
     if not sys.stdin.isatty():
         raise Failure(f"{warning}.", next="repeat the command with --yes if that is meant", code=ExitCode.USAGE)
-    console.say(warning)
+    console.tell(f"{warning}.\nType {name} to go on:")  # no result of the verb: stdout may have JSON
     try:
-        typed = input(f"Type {name} to go on: ").strip()
+        typed = input().strip()
     except EOFError:
         typed = ""
     if typed != name:

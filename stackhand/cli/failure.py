@@ -21,7 +21,16 @@ class ExitCode(IntEnum):
     SUPERSEDED = 12
     STILL_ROLLING = 13
     LOCKED = 14
+    CHANGES = 20
     INTERRUPTED = 130
+
+
+class Exit(Exception):  # noqa: N818 - an end, not a fault
+    """End a verb with a code and say nothing, for all there is to say has been said."""
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Failure(Exception):  # noqa: N818 - it is the noun of the product, printed as such

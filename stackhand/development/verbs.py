@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stackhand import ROOT
 from stackhand.cli import console
-from stackhand.cli.failure import Failure
+from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.system import program
 
 PYTHON = sys.executable
@@ -79,7 +79,7 @@ def test(*, fast: bool, only: str) -> None:
         words += ["-k", only]
     code = subprocess.run(words, cwd=ROOT, check=False).returncode
     if code != 0:
-        raise Failure("")
+        raise Exit(ExitCode.FAILED)
 
 
 def check(*, mutation: bool, vulnerabilities: bool) -> None:
@@ -177,7 +177,7 @@ def _install() -> None:
     """Have the packages of requirements-dev.lock: `./inv` knows how, and says so when it cannot."""
     code = subprocess.run(["sh", str(ROOT / "inv"), "--install-development"], cwd=ROOT, check=False).returncode
     if code != 0:
-        raise Failure("")
+        raise Exit(ExitCode.FAILED)
 
 
 def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:

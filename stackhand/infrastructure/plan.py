@@ -165,7 +165,7 @@ def refuse_loss(name: str, plan: Mapping[str, Any], allowed: Sequence[str] = ())
         raise Failure(
             f"This would delete data of {name}.",
             evidence=lost,
-            next=f"./inv plan -e {name} shows why; if it is meant: add -e infrastructure_may_lose_data=true to "
+            next=f"./inv plan -e {name} shows why; if it is meant: add -e stackhand_may_lose_data=true to "
             f".venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment={name}",
             code=ExitCode.PREFLIGHT,
         )

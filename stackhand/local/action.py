@@ -1,22 +1,40 @@
-"""What the actions of the role `stack` share, beside what all our actions do: the engine."""
+"""What the steps of the role `stack` share, beside what all our steps do: the engine."""
 
 from __future__ import annotations
 
 from stackhand import ROOT
+from stackhand.ansible import options
 from stackhand.ansible.action import Action
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
 from stackhand.project import model, settings
 
 
+class OnEngine(options.Options):
+    """Options of a step on the services.
+
+    Args:
+        engine: the one that was chosen.
+    """
+
+    engine: str
+
+
+class Timed(OnEngine):
+    """Options of a step that waits.
+
+    Args:
+        timeout: seconds that each service has to become healthy.
+    """
+
+    timeout: float = 120.0
+
+
 class StackAction(Action):
-    """An action on the stack of this machine."""
+    """A step on the stack of this machine."""
+
+    prefix = "stack"
 
     def engine(self, name: str, *, check: bool = False) -> Engine:
-        """Return the engine of that name with the services of now.
-
-        Args:
-            name: the engine.
-            check: whether settings that are missing are only made up, and not written.
-        """
+        """Return the engine of that name, with the current services; `check` makes up missing settings, unwritten."""
         return engines.create(name, self.state, model.load(ROOT, settings.ensure(ROOT, check=check).values))

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 from stackhand import ROOT
 from stackhand.cli import console
-from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.local import engines, machine
 from stackhand.local.engines.embedded import accounts, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
@@ -50,7 +50,7 @@ def doctor(*, json: bool) -> None:
     """Look at everything and show what was found.
 
     Raises:
-        Failure: something keeps the stack from running.
+        Exit: something keeps the stack from running.
     """
     found = examine()
     worst = next((status for status in ("fail", "warn") if any(check.status == status for check in found)), "pass")
@@ -59,7 +59,7 @@ def doctor(*, json: bool) -> None:
     else:
         _show(found)
     if worst == "fail":
-        raise Failure("", code=ExitCode.PREFLIGHT)
+        raise Exit(ExitCode.PREFLIGHT)
 
 
 def examine() -> list[Check]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from stackhand import ROOT
 from stackhand.cli import console
-from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
@@ -27,7 +27,7 @@ def status(*, json: bool, watch: bool) -> None:
         watch: again every second, until interrupted.
 
     Raises:
-        Failure: not every service is healthy; there is nothing more to say about it.
+        Exit: not every service is healthy; there is nothing more to say about it.
     """
     if watch:
         _watch(json=json)
@@ -38,7 +38,7 @@ def status(*, json: bool, watch: bool) -> None:
     else:
         _show(found)
     if found["status"] != "healthy":
-        raise Failure("", code=ExitCode.UNHEALTHY)
+        raise Exit(ExitCode.UNHEALTHY)
 
 
 def snapshot() -> dict[str, Any]:

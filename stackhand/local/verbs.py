@@ -75,7 +75,7 @@ def down(*, volumes: bool, yes: bool) -> None:
             lost = ", ".join(map(str, left.data)) or "there is none yet"
             unasked = (each.rstrip(".") for each in left.unknown)
             confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
-        outcome = _play("down", {"stack_state": "stopped", "stack_volumes": volumes}, sys.stdout, turn)
+        outcome = _play("down", {"stack_volumes": volumes}, sys.stdout, turn)
     console.say(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
     if volumes and (unknown := outcome.report.get("unknown")):
         raise Failure(

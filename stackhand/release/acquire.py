@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
@@ -13,17 +13,34 @@ from stackhand.infrastructure.bucket import Store
 from stackhand.project.environments import Environment
 from stackhand.release import heartbeat, images, lease, registry, source, submit
 from stackhand.release.manifest import Manifest
+from stackhand.release.options import OnEnvironment
 from stackhand.release.source import Source
 from stackhand.release.target import Context, target_of
 from stackhand.release.verdict import Verdict
 
 
-def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Check what can be checked before anything else, and take the lease.
+class Request(OnEnvironment):
+    """What is to run: a new release, one that was left rolling, or an earlier one.
 
     Args:
-        context: where.
-        arguments: of the action preflight_lease.
+        kind: which of the three.
+        tag: a commit whose images are there, or another name for what is checked out.
+        dirty: let changes go along that are not committed; the release's name tells of them.
+        allow_older: let a commit be released that is older than what runs, or whose age nobody can tell.
+        lock_wait: seconds to wait for the lease.
+        to: the release to return to, by id or commit; empty means the last good one before this.
+    """
+
+    kind: Literal["deploy", "resume", "rollback"]
+    tag: str = ""
+    dirty: bool = False
+    allow_older: bool = False
+    lock_wait: float = 0.0
+    to: str = ""
+
+
+def begin(context: Context, request: Request) -> dict[str, Any]:
+    """Check what can be checked before anything else, and take the lease.
 
     Returns:
         The commit, the lease's token and its heartbeat, and the release to go on with, if there is one.
@@ -32,19 +49,18 @@ def begin(context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         Failure: there is nothing to release, or somebody else is at it.
     """
     who = account.check(context.environment)
-    state = str(arguments["state"])
-    wanted = _source(context, arguments) if state == "released" else None
+    wanted = _source(context, request) if request.kind == "deploy" else None
     commit = wanted.commit if wanted else ""
     held = heartbeat.start(
-        _request(context.environment.name, commit or state, float(arguments["lock_wait"])),
+        _request(context.environment.name, commit or request.kind, request.lock_wait),
         context.say,
         context.clock.check,
     )
     try:
         # Again, for who had the lease may have released meanwhile.
-        if note := _require_newer(context, arguments, commit):
+        if note := _require_newer(context, request, commit):
             context.note(note)
-        chosen = choose(context, state, str(arguments["to"]))
+        chosen = choose(context, request.kind, request.to)
     except Failure:
         heartbeat.stop(held.keeper)
         raise
@@ -62,24 +78,23 @@ def _request(environment: str, commit: str, timeout: float) -> heartbeat.Request
     return heartbeat.Request(environment, account.owner(), commit, account.run_url(), timeout, os.getppid())
 
 
-def _source(context: Context, arguments: dict[str, Any]) -> Source:
+def _source(context: Context, request: Request) -> Source:
     """Return what is to be released, when it may be."""
-    older = bool(arguments["allow_older"])
-    chosen = source.choose(tag=str(arguments["tag"]), dirty=bool(arguments["dirty"]), folders=images.sources())
+    chosen = source.choose(tag=request.tag, dirty=request.dirty, folders=images.sources())
     current = context.releases.current()
     if chosen.name or not chosen.here:
         target = target_of(current) if current else None
-        chosen = registry.settle(context.environment, target, chosen, unknown=older)
-    _require_newer(context, arguments, chosen.commit)
+        chosen = registry.settle(context.environment, target, chosen, unknown=request.allow_older)
+    _require_newer(context, request, chosen.commit)
     return chosen
 
 
-def _require_newer(context: Context, arguments: dict[str, Any], commit: str) -> str:
+def _require_newer(context: Context, request: Request, commit: str) -> str:
     """Refuse a commit that is older than what runs, unless that is meant; return what is to be said of the two.
 
     What was left rolling runs too, at least in part, and its migrations have run.
     """
-    if not commit or arguments["allow_older"]:
+    if not commit or request.allow_older:
         return ""
     newest = next(context.releases.newest_first(), None)
     rolling = newest if newest and newest.open and newest.touched else None
@@ -88,15 +103,15 @@ def _require_newer(context: Context, arguments: dict[str, Any], commit: str) -> 
     return "; ".join(filter(None, notes))
 
 
-def choose(context: Context, state: str, to: str) -> Manifest | None:
+def choose(context: Context, kind: str, to: str) -> Manifest | None:
     """Return the release that is to be resumed or returned to; none for a new one.
 
     Raises:
         Failure: there is none.
     """
-    if state == "released":
+    if kind == "deploy":
         return None
-    if state == "resumed":
+    if kind == "resume":
         return _open(context)
     return context.releases.named(to) if to else _last_good(context)
 

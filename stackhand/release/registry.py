@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -188,7 +188,8 @@ def _elsewhere(source: Source) -> str:
 
 
 FILE = "allowed-findings.yml"
-SEVERITIES = ("informational", "low", "medium", "high", "critical")
+Severity = Literal["any", "informational", "low", "medium", "high", "critical"]
+SEVERITIES = get_args(Severity)[1:]
 """From harmless to worst; what ECR calls UNDEFINED or UNTRIAGED is taken for the worst."""
 ANY = "any"
 SCANNED_WITHIN = 300.0

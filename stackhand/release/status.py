@@ -11,7 +11,7 @@ import msgspec
 from stackhand.aws.errors import failure
 from stackhand.cli import console
 from stackhand.cli.confirmation import confirm
-from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure.bucket import Conflict, Store
 from stackhand.project import environments
 from stackhand.project.environments import Environment
@@ -74,7 +74,7 @@ def status(*, environment: str, json: bool) -> None:
     """Show an environment.
 
     Raises:
-        Failure: not every service runs as it is wanted; there is nothing more to say about it.
+        Exit: not every service runs as it is wanted; there is nothing more to say about it.
     """
     found = status_of(find(environment))
     if json:
@@ -82,7 +82,7 @@ def status(*, environment: str, json: bool) -> None:
     else:
         _show(found)
     if any(each.state != "running" for each in found.services):
-        raise Failure("", code=ExitCode.UNHEALTHY)
+        raise Exit(ExitCode.UNHEALTHY)
 
 
 def status_of(state: EnvironmentState) -> Status:

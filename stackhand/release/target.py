@@ -165,8 +165,7 @@ class Targets:
         return found
 
 
-@dataclass(frozen=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a release waits.
 
     Args:

@@ -12,7 +12,7 @@ from stackhand.ansible.ndjson import Lines
 from stackhand.aws.errors import remedy
 from stackhand.cli import console, packages
 from stackhand.cli.confirmation import confirm
-from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure import account, bucket, secrets
 from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.plan import HOLDS_DATA
@@ -39,19 +39,18 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
     Args:
         environment: which.
         json: one document on stdout.
-        detailed_exitcode: end with 2 when there are changes.
+        detailed_exitcode: end with 20 when there are changes.
         refresh: compare with what is there, not only with the state.
         lock_wait: seconds to wait while somebody else has the state.
     """
     found = environments.load(environment)
-    variables = {"infrastructure_refresh": refresh, "infrastructure_lock_wait": lock_wait}
-    report = _run_infrastructure("plan", found, as_json=json, **variables).report
+    report = _run_infrastructure("plan", found, as_json=json, refresh=refresh, lock_wait=lock_wait).report
     if json:
         console.document(report)
     else:
         release_plan.say_plan(report)
     if detailed_exitcode and (report["plan"]["changed"] or report["release"]["changed"]):
-        raise Failure("", code=ExitCode.USAGE)  # 2, as Terraform does
+        raise Exit(ExitCode.CHANGES)
 
 
 def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) -> None:
@@ -79,21 +78,20 @@ def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) 
         console.say(f"  {line}")
     if not yes:
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
-    outcome = _run_infrastructure(
-        "destroy", found, infrastructure_confirmed=environment, infrastructure_lock_wait=lock_wait
-    )
+    outcome = _run_infrastructure("destroy", found, confirmed=environment, lock_wait=lock_wait)
     console.say(f"\n{environment} is gone ({outcome.seconds:.0f} s). What stays:")
     for line in _stays(found, outcome.report):
         console.say(f"  {line}")
 
 
 def _run_infrastructure(
-    name: str, environment: Environment, *, as_json: bool = False, **variables: Any
+    name: str, environment: Environment, *, as_json: bool = False, **options: Any
 ) -> playbook.Outcome:
     State(ROOT).make()
+    options["environment"] = environment.name
     return playbook.run(
         name,
-        {"stackhand_environment": environment.name, **variables},
+        {f"stackhand_{option}": value for option, value in options.items()},
         stream=sys.stderr if as_json else sys.stdout,
         turn=None,
         interrupted=lambda told: (
@@ -137,50 +135,39 @@ def _stays(environment: Environment, report: dict[str, Any]) -> list[str]:
 def deploy(
     *,
     environment: str,
-    tag: str,
     yes: bool,
     json: bool,
-    dirty: bool,
-    allow_older: bool,
-    lock_wait: float,
-    max_severity: str,
     resume: bool,
+    lock_wait: float,
     from_snapshot: str,
     replace_database: bool,
+    **options: Any,
 ) -> None:
     """Release this checkout, or go on waiting for a release that was left rolling.
 
     Args:
         environment: where.
-        tag: a commit whose images are there, or another name for what is checked out.
         yes: do not ask.
         json: lines of JSON on stdout.
-        dirty: let changes go along that are not committed.
-        allow_older: let a commit be released that is older than what runs, or whose age nobody can tell.
-        lock_wait: seconds to wait for the lease.
-        max_severity: of what the scan of an image finds.
         resume: no new release.
+        lock_wait: seconds to wait for the lease.
         from_snapshot: what the database starts from.
         replace_database: also where there is one already.
+        options: of the steps of a new release.
 
     Raises:
         Failure: it is not deployed.
     """
     _require_together(environment, resume=resume, from_snapshot=from_snapshot, replace_database=replace_database)
-    variables: dict[str, Any] = {"stackhand_environment": environment, "preflight_lock_wait": lock_wait}
-    if not resume:
-        variables |= {
-            "preflight_tag": tag,
-            "preflight_dirty": dirty,
-            "preflight_allow_older": allow_older or replace_database,  # which may be back at an earlier time
-            "images_max_severity": max_severity,
-            "infrastructure_from_snapshot": from_snapshot,
-            "infrastructure_replace_database": replace_database,
-        }
-    if replace_database and not yes:
-        confirm(f"{environment} is down until its database is back, as it was in {from_snapshot}", environment)
-    question = "" if yes or resume or replace_database else f"This releases to {environment}."
-    _run_release("resume" if resume else "deploy", environment, variables, question, json=json)
+    warning = f"This releases to {environment}"
+    if replace_database:
+        warning = f"{environment} is down until its database is back, as it was in {from_snapshot}"
+        options["allow_older"] = True  # than what runs: the database may be back at an earlier time
+    if resume:
+        _run_release("resume", environment, {"lock_wait": lock_wait}, "", json=json)
+        return
+    options |= {"lock_wait": lock_wait, "from_snapshot": from_snapshot, "replace_database": replace_database}
+    _run_release("deploy", environment, options, "" if yes else warning, json=json)
 
 
 def _require_together(environment: str, *, resume: bool, from_snapshot: str, replace_database: bool) -> None:
@@ -201,29 +188,22 @@ def rollback(*, environment: str, to: str, yes: bool, json: bool, lock_wait: flo
     Raises:
         Failure: there is none, or it is not deployed.
     """
-    question = "" if yes else f"This brings {to or 'the last good release'} back to {environment}."
-    variables = {"stackhand_environment": environment, "preflight_to": to, "preflight_lock_wait": lock_wait}
-    _run_release("rollback", environment, variables, question, json=json)
+    warning = "" if yes else f"This brings {to or 'the last good release'} back to {environment}"
+    _run_release("rollback", environment, {"to": to, "lock_wait": lock_wait}, warning, json=json)
 
 
-def _ask(warning: str, name: str) -> None:
-    """Ask who sits at a terminal; in CI the command itself was the decision."""
-    if not warning or os.environ.get("CI") or not sys.stdin.isatty():
-        return
-    console.say(warning)
-    if input(f"Go on? Type {name}: ").strip() != name:
-        raise Failure("Nothing was done: the name was not typed.")
-
-
-def _run_release(name: str, environment: str, variables: dict[str, Any], question: str, *, json: bool) -> None:
+def _run_release(name: str, environment: str, options: dict[str, Any], warning: str, *, json: bool) -> None:
+    """Run a playbook, after the user has confirmed a warning, and show the release."""
     packages.CLOUD.ensure()
     lines = Lines() if json else None
+    given = {"environment": environment, **options, **_pace()}
     try:
         environments.load(environment)
-        _ask(question, environment)
+        if warning:
+            confirm(warning, environment)
         report = playbook.run(
             name,
-            {**variables, **_pace()},
+            {f"stackhand_{option}": value for option, value in given.items()},
             stream=sys.stdout,
             turn=None,
             reporter=lines,
@@ -233,7 +213,7 @@ def _run_release(name: str, environment: str, variables: dict[str, Any], questio
         if lines is None:
             raise
         lines.failure(failure)
-        raise Failure("", code=failure.code) from failure
+        raise Exit(failure.code) from failure
     if lines is not None:
         lines.event("release", **report)
     else:
@@ -244,7 +224,7 @@ def _pace() -> dict[str, Any]:
     """Return how to wait, where STACKHAND_PACE says so: poll=0.1,timeout=60 (the tests are in a hurry)."""
     pairs = [each.partition("=") for each in os.environ.get("STACKHAND_PACE", "").split(",") if each]
     pace = {key.strip(): float(value) for key, _, value in pairs}
-    return {"release_pace": pace, "verification_pace": pace} if pace else {}
+    return {"pace": pace} if pace else {}
 
 
 def _interrupted(environment: str) -> Failure:

@@ -21,7 +21,7 @@ def bootstrap(c: Context, environment: str) -> None:
     help={
         "environment": ENVIRONMENT,
         "json": "one JSON document on stdout",
-        "detailed-exitcode": "end with 2 when there are changes",
+        "detailed-exitcode": "end with 20 when there are changes",
         "refresh": "compare with what is there, not only with the state",
         "lock-wait": "seconds to wait for another plan or deploy to end",
     }

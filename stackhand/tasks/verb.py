@@ -9,13 +9,13 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from invoke.exceptions import Exit
+from invoke.exceptions import Exit as InvokeExit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from stackhand.cli import console, defect, streams
-from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import ownership
 
 
@@ -26,7 +26,7 @@ class Verb(Task):  # type: ignore[type-arg]
         """Run the verb.
 
         Raises:
-            Exit: the verb failed; what there is to say has been said.
+            InvokeExit: the verb failed; what there is to say has been said.
         """
         signal.signal(signal.SIGTERM, _interrupt)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -37,24 +37,28 @@ class Verb(Task):  # type: ignore[type-arg]
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
-        except Exit:
+        except InvokeExit:
             raise
+        except Exit as end:
+            raise InvokeExit(code=int(end.code)) from end
         except Failure as failure:
-            self._tell(failure, as_json=bool(kwargs.get("json")))
-            raise Exit(code=int(failure.code)) from failure
+            self._report(failure, as_json=bool(kwargs.get("json")))
+            raise InvokeExit(code=int(failure.code)) from failure
         except PermissionError as error:
-            self._tell(ownership.refused(error), as_json=bool(kwargs.get("json")))
-            raise Exit(code=int(ExitCode.PREFLIGHT)) from error
+            self._report(ownership.refused(error), as_json=bool(kwargs.get("json")))
+            raise InvokeExit(code=int(ExitCode.PREFLIGHT)) from error
         except KeyboardInterrupt:
-            raise Exit(code=int(ExitCode.INTERRUPTED)) from None
+            raise InvokeExit(code=int(ExitCode.INTERRUPTED)) from None
         except Exception as error:
             if isinstance(error, OSError) and streams.error_of(sys.stdout):
-                raise Exit(code=int(ExitCode.DONE)) from None  # full, closed, or read by nobody: see streams.finish
+                raise InvokeExit(
+                    code=int(ExitCode.DONE)
+                ) from None  # full, closed, or read by nobody: see streams.finish
             from stackhand.aws import errors  # which most verbs never need
 
             found = errors.failure_of(error) or defect.of(self.name, error)
-            self._tell(found, as_json=bool(kwargs.get("json")))
-            raise Exit(code=int(found.code)) from error
+            self._report(found, as_json=bool(kwargs.get("json")))
+            raise InvokeExit(code=int(found.code)) from error
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the flags; Invoke takes each help text away with the first call, and we ask more than once."""
@@ -68,9 +72,7 @@ class Verb(Task):  # type: ignore[type-arg]
                 each.names = tuple(name for name in each.names if name != "e")
         return found
 
-    def _tell(self, failure: Failure, *, as_json: bool) -> None:
-        if not failure.what:  # an exit code and no more: what there is to say has been said
-            return
+    def _report(self, failure: Failure, *, as_json: bool) -> None:
         if as_json:
             console.document({"error": failure.to_dict()})
         else:

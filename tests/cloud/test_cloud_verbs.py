@@ -93,7 +93,7 @@ def test_releases_from_before_an_environment_was_destroyed_are_history_and_no_wa
     cloud.context.releases.make_current(reborn)
     for to in ("", "first"):
         with pytest.raises(Failure) as found:
-            acquire.choose(cloud.context, "returned", to)
+            acquire.choose(cloud.context, "rollback", to)
         assert found.value.code == ExitCode.USAGE
     status.releases(environment="staging", lines=20, json=True)
     assert [each["commit"] for each in said(capsys)["releases"]] == ["reborn", "first"]

@@ -31,7 +31,7 @@ def test_credentials_that_end_between_two_orders_leave_a_release_to_resume(
     assert "second cannot be watched any more in staging, where ECS goes on without us" in failure.what
     assert failure.next.endswith(", then ./inv deploy -e staging --resume")
     assert "api is not ordered yet" in failure.evidence
-    left = acquire.choose(held.context, "resumed", "")
+    left = acquire.choose(held.context, "resume", "")
     assert left is not None
     found = submit.resume(held.context, left, held.context.releases.current())
     verification.probe(held.context, found)
@@ -58,7 +58,7 @@ def test_credentials_that_end_during_a_rollback_leave_it_rolling_and_rollback_fi
     assert failure.code == ExitCode.STILL_ROLLING
     assert "the rollback was cut off" in failure.what
     assert any(line.endswith(", then ./inv rollback -e staging") for line in failure.evidence)
-    good = acquire.choose(held.context, "returned", "")
+    good = acquire.choose(held.context, "rollback", "")
     assert good is not None
     submit.roll(held.context, rollback.prepare(held.context, good), good)
     assert running(held) == {"first"}

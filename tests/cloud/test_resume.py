@@ -25,7 +25,7 @@ def resumed(cloud: Cloud) -> Manifest:
     trouble(cloud, lambda _key: False)
     cloud.clock.interrupted = False
     cloud.world.errors.clear()
-    left = acquire.choose(cloud.context, "resumed", "")
+    left = acquire.choose(cloud.context, "resume", "")
     assert left is not None
     found = submit.resume(cloud.context, left, cloud.context.releases.current())
     verification.probe(cloud.context, found)
@@ -150,7 +150,7 @@ def test_a_release_that_never_came_to_its_orders_is_not_gone_on_with(held: Cloud
     left = first.but(id=f"{first.id}x", verdict="", rolled=False, migrated=True, services=parts)
     held.context.releases.write(left)
     with pytest.raises(Failure, match="no release to staging that was left rolling"):
-        acquire.choose(held.context, "resumed", "")
+        acquire.choose(held.context, "resume", "")
 
 
 def test_a_release_that_was_left_on_its_way_back_is_not_ordered_anew(held: Cloud) -> None:
@@ -165,7 +165,7 @@ def test_a_release_that_was_left_on_its_way_back_is_not_ordered_anew(held: Cloud
     with pytest.raises(Failure) as found:
         resumed(held)
     assert found.value.evidence[0].endswith("is on its way back")
-    assert acquire.choose(held.context, "returned", "") == first
+    assert acquire.choose(held.context, "rollback", "") == first
 
 
 @pytest.mark.parametrize("verdict", ["superseded", "still_rolling"])
@@ -201,7 +201,7 @@ def test_what_is_the_current_release_is_good_also_where_its_own_entry_was_not_wr
     trouble(held, lambda _key: held.context.releases.current() != first)
     second = release(held, "second")
     assert held.context.releases.current() == second == next(held.context.releases.newest_first())
-    assert acquire.choose(held.context, "returned", "") == first
+    assert acquire.choose(held.context, "rollback", "") == first
     trouble(held, lambda _key: False)
     release(held, "third")
-    assert acquire.choose(held.context, "returned", "") == second
+    assert acquire.choose(held.context, "rollback", "") == second

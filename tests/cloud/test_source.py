@@ -227,9 +227,8 @@ def test_a_commit_that_is_not_checked_out_needs_its_images(cloud: Cloud, reposit
     old = repository.commit("one")
     repository.commit("two")
     cloud.image("first")
-    arguments = {"state": "released", "tag": old, "dirty": False, "allow_older": False, "lock_wait": 0.0, "to": ""}
     with pytest.raises(Failure) as found:
-        acquire.begin(cloud.context, arguments)
+        acquire.begin(cloud.context, begin(old))
     assert found.value.what == f"{old[:12]} is not what is checked out here, and ECR has no images of it."
     assert found.value.code == ExitCode.PREFLIGHT
 
@@ -248,15 +247,14 @@ def test_a_commit_that_waited_while_a_newer_one_was_released_is_refused(
     monkeypatch.setattr(acquire.account, "check", lambda _: "me")
     monkeypatch.setattr(acquire.heartbeat, "start", wait)
     monkeypatch.setattr(acquire.heartbeat, "stop", stopped.append)
-    arguments = {"state": "released", "tag": "", "dirty": False, "to": "", "lock_wait": 60, "allow_older": False}
     with pytest.raises(Failure, match="is older than"):
-        acquire.begin(held.context, arguments)
+        acquire.begin(held.context, begin(""))
     assert stopped == [7]
-    assert acquire.begin(held.context, {**arguments, "allow_older": True})["commit"] == old
+    assert acquire.begin(held.context, begin("", allow_older=True))["commit"] == old
 
 
-def begin(tag: str, **more: Any) -> dict[str, Any]:
-    return {"state": "released", "tag": tag, "dirty": False, "allow_older": False, "lock_wait": 0.0, "to": "", **more}
+def begin(tag: str, **more: Any) -> acquire.Request:
+    return acquire.Request(environment="staging", kind="deploy", tag=tag, **more)
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_a_slow_release_is_no_failed_one_and_can_be_come_back_to(held: Cloud) ->
     assert "--resume" in failure.next
     left = next(held.context.releases.newest_first())
     assert (left.verdict, left.open) == ("still_rolling", True)
-    found = submit.resume(held.context, acquire.choose(held.context, "resumed", ""), held.context.releases.current())
+    found = submit.resume(held.context, acquire.choose(held.context, "resume", ""), held.context.releases.current())
     verification.probe(held.context, found)
     verification.record(held.context, found)
     assert running(held) == {"second"}
@@ -374,7 +374,7 @@ def test_what_runs_already_is_probed_as_often_without_waiting_for_anything_to_se
 def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cloud) -> None:
     first = release(held, "first")
     release(held, "second")
-    good = acquire.choose(held.context, "returned", "")
+    good = acquire.choose(held.context, "rollback", "")
     assert good == first
     found = submit.roll(held.context, rollback.prepare(held.context, good), held.context.releases.current())
     verification.probe(held.context, found)
@@ -387,19 +387,19 @@ def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cl
 def test_a_rollback_after_a_rollback_goes_further_back_and_never_forward(held: Cloud) -> None:
     zeroth, first, second = (release(held, commit) for commit in ("zeroth", "first", "second"))
     for wanted in (first, zeroth):
-        assert acquire.choose(held.context, "returned", "") == wanted
+        assert acquire.choose(held.context, "rollback", "") == wanted
         back = submit.roll(held.context, rollback.prepare(held.context, wanted), held.context.releases.current())
         verification.record(held.context, back)
     with pytest.raises(Failure, match="no good release of staging before this one"):
-        acquire.choose(held.context, "returned", "")
+        acquire.choose(held.context, "rollback", "")
     assert rollback.prepare(held.context, held.context.releases.current()).of == zeroth.id
-    assert acquire.choose(held.context, "returned", second.id) == second
+    assert acquire.choose(held.context, "rollback", second.id) == second
 
 
 def test_a_rollback_takes_no_notice_of_an_attempt_that_touched_no_service(held: Cloud) -> None:
     first, second = release(held, "first"), release(held, "second")
     assert refused(held, "third", migration=4).code == ExitCode.DEPLOY_FAILED
-    assert acquire.choose(held.context, "returned", "") == first
+    assert acquire.choose(held.context, "rollback", "") == first
     assert held.context.releases.current() == second
 
 
@@ -412,7 +412,7 @@ def test_an_interrupt_before_the_probe_leaves_a_release_that_one_comes_back_to(h
     held.clock.interrupt_when = lambda: False
     held.clock.interrupted = False
     held.context.pace = Pace()
-    left = acquire.choose(held.context, "resumed", "")
+    left = acquire.choose(held.context, "resume", "")
     assert left is not None
     found = submit.resume(held.context, left, held.context.releases.current())
     verification.probe(held.context, found)
@@ -423,7 +423,7 @@ def test_a_rollback_goes_to_the_last_good_release_when_that_is_not_what_runs(hel
     first, second = release(held, "first"), release(held, "second")
     for verdict, wanted in (("failed", second), ("superseded", second), ("", second), ("rolled_back", first)):
         held.context.releases.write(second.but(id=f"{second.id}x", verdict=verdict))
-        assert acquire.choose(held.context, "returned", "") == wanted
+        assert acquire.choose(held.context, "rollback", "") == wanted
 
 
 def test_a_rollback_revives_a_definition_that_somebody_retired(held: Cloud) -> None:

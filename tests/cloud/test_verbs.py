@@ -47,7 +47,7 @@ def inv(site: Site, *words: str, check: bool = True) -> Said:
 
 def by_hand(site: Site) -> subprocess.Popen[str]:
     """Start the playbook itself, as CI does."""
-    given = {"stackhand_environment": "staging", "release_pace": {"poll": 0.1}}
+    given = {"stackhand_environment": "staging", "stackhand_pace": {"poll": 0.1}}
     return subprocess.Popen(
         [sys.executable, "-m", "ansible.cli.playbook", "playbooks/deploy.yml", "--extra-vars", json.dumps(given)],
         cwd=site.checkout.path,
@@ -117,6 +117,7 @@ def test_a_release_is_left_rolling_by_a_signal_and_come_back_to(site: Site, clou
     assert f"deploying {second}" in other.err
     child.send_signal(signal.SIGTERM)  # as CI does when somebody cancels it
     assert "ECS goes on rolling out" in child.communicate(timeout=60)[0]
+    assert child.returncode == 13
     eventually(lambda: lease.current(cloud.context.store) is None, "the lease is given back", 30.0)
 
     child = site.checkout.start("deploy", "-e", "staging", "--resume", **site.settings)

@@ -24,8 +24,7 @@ from tests.checkout import ROOT
 OPERATIONS = ROOT / "docs" / "operations.md"
 BEGIN, END = "<!-- sentences: python -m tests.docs.sentences -->", "<!-- end of sentences -->"
 PLACES = (
-    "roles/infrastructure",
-    "roles/release",
+    "plugins/action",
     "stackhand/aws",
     "stackhand/project/environments.py",
     "stackhand/infrastructure",

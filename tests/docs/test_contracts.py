@@ -6,10 +6,8 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import yaml
 
 import tasks
 from stackhand.cli.failure import ExitCode
@@ -19,7 +17,6 @@ from tests.checkout import ROOT
 
 OUTPUT = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
 
 
 def inv(*words: str) -> str:
@@ -97,26 +94,6 @@ def test_the_updater_finds_every_digest_and_the_placeholder_is_the_pinned_image(
     assert {f"{name}:{tag}": digest for name, tag, digest in found["images.lock"]} == pins.read()
     assert found["terraform/variables.tf"] <= found["images.lock"]
     assert len(found["terraform/variables.tf"]) == 1
-
-
-@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
-def test_the_defaults_of_a_role_are_those_of_its_specification(role: Path) -> None:
-    spec = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    file = role / "defaults" / "main.yml"
-    defaults = yaml.safe_load(file.read_text()) if file.exists() else {}
-    assert defaults == {name: option["default"] for name, option in spec.items() if not option.get("required")}
-    assert all(name.startswith(f"{role.name}_") for name in spec)
-
-
-@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
-def test_every_action_is_documented_with_the_options_it_takes(role: Path) -> None:
-    for action in (role / "action_plugins").glob("*.py"):
-        text = (role / "library" / action.name).read_text(encoding="utf-8")
-        documented = yaml.safe_load(text.split('"""')[3])
-        accepted = re.search(r"options = frozenset\(\{(.*)\}\)", action.read_text(encoding="utf-8"))
-        names = set(re.findall(r'"(\w+)"', accepted[1])) if accepted else set()
-        assert documented["module"] == action.stem
-        assert set(documented["options"]) == names
 
 
 def test_every_module_stands_in_the_map() -> None:

@@ -191,7 +191,7 @@ def test_a_rollback_brings_the_release_before_back(cloud: Cloud) -> None:
 def test_ansible_alone_deploys_as_a_workflow_does_and_changes_nothing_the_second_time(cloud: Cloud) -> None:
     with cloud.unharmed() as client:
         said = cloud.playbook(
-            "deploy", preflight_tag=cloud.good, preflight_allow_older="true", images_max_severity="any"
+            "deploy", stackhand_tag=cloud.good, stackhand_allow_older="true", stackhand_max_severity="any"
         )
     assert said.code == 0, said.out
     assert "was running already" in said.out

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stackhand.cli.failure import Failure
 from stackhand.infrastructure import compose
@@ -23,15 +22,20 @@ APPLY = """
 - name: Apply
   hosts: local
   gather_facts: false
-  roles:
-    - role: infrastructure
-      vars:
-        infrastructure_environment: staging
-        infrastructure_lock_wait: 30
+  vars:
+    stackhand_environment: staging
+    stackhand_lock_wait: 30
   tasks:
+    - name: Check
+      infrastructure_check:
+    - name: Plan
+      infrastructure_plan:
+        cost: false
+    - name: Apply
+      infrastructure_apply:
     - name: Show the release
       ansible.builtin.copy:
-        content: "{{ infrastructure_release | to_json }}"
+        content: "{{ stackhand_target | to_json }}"
         dest: release.json
         mode: "0644"
 """
@@ -69,7 +73,7 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert cloud.s3().get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
 
     first = cloud.inv("plan", "-e", "staging", "--json", "--detailed-exitcode", check=False)
-    assert first.code == 2, first.err
+    assert first.code == 20, first.err
     plan = first.json["plan"]
     assert (plan["changed"], plan["change"], plan["replace"], plan["destroy"]) == (True, 0, 0, 0)
     assert plan["create"] == sum(len(each["resources"]) for each in plan["concerns"]) > 100
@@ -94,7 +98,7 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     again = cloud.inv("plan", "-e", "staging", "--detailed-exitcode", check=False)
     assert "staging is as the files say." in again.out
     assert "after the rollout is asked: /health/all (api) for 200, /healthz (web)" in again.out
-    assert (again.code, "over nothing:" in again.out) == (2, True), again.out  # for nothing was released to it yet
+    assert (again.code, "over nothing:" in again.out) == (20, True), again.out  # for nothing was released to it yet
 
     kept = json.dumps({"id": "1", "environment": "staging", "commit": "c0ffee", "by": "ann", "began": ""}).encode()
     for key in ("current.json", "releases/1.json", "restore.json"):
@@ -313,11 +317,3 @@ def test_a_deploy_stops_for_a_missing_secret_and_forgets_what_it_made_in_place_o
     assert all("-lock-timeout=30s" in line for line in lines if line.startswith("plan"))
     found = cloud.client("ssm").get_parameter(Name=key, WithDecryption=True)["Parameter"]
     assert (found["Value"], found["Version"]) == ("sk_live_1", 1)
-
-
-def test_the_specification_of_each_playbook_is_that_of_its_role(cloud: Cloud) -> None:
-    for name in ("plan", "bootstrap", "destroy"):
-        play = yaml.safe_load((cloud.checkout.path / "playbooks" / f"{name}.yml").read_text(encoding="utf-8"))
-        roles = ["infrastructure", "release"] if name == "plan" else ["infrastructure"]
-        assert [role["role"] for role in play[0]["roles"]] == roles
-        assert "tasks" not in play[0]

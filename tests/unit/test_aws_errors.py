@@ -148,7 +148,6 @@ def acted(error: Exception, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             raise error
 
     monkeypatch.setattr(ActionBase, "run", lambda *_: {})
-    monkeypatch.setattr(Failing, "validate_argument_spec", lambda *_, **__: None)
     action = Failing.__new__(Failing)
     action._task = SimpleNamespace(args={}, check_mode=False, action="failing")
     return dict(action.run()["failure"])

@@ -1,4 +1,4 @@
-"""See library/environment_settings.py for what this does."""
+"""Make .env from .env.example, with generated secrets, or complete it; never overwrite a value."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Any
 
 from stackhand import ROOT, redaction
 from stackhand.ansible.action import Action, step
+from stackhand.ansible.options import Options
 from stackhand.project import settings
 
 
 class ActionModule(Action):
     """Makes or completes .env."""
 
-    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - has no options
+    def act(self, options: Options, *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - has no options
         """Have valid settings."""
         found = settings.ensure(ROOT, check=check)
         if not check:

@@ -1,9 +1,13 @@
-"""See library/stack_engine.py for what this does."""
+"""Choose the engine, and have the ports free.
+
+It returns the engine's name.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+from stackhand.ansible import options
 from stackhand.ansible.action import step
 from stackhand.local import engines, otherengine, preflight
 from stackhand.local.action import StackAction
@@ -12,17 +16,28 @@ from stackhand.local.action import StackAction
 class ActionModule(StackAction):
     """Chooses the engine and has the ports free."""
 
-    options = frozenset({"engine", "free_ports", "copy_data"})
+    class Options(options.Options):
+        """Its options.
 
-    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+        Args:
+            engine: what runs the services; `auto` takes that of before, or Compose where Docker answers.
+            free_ports: move all ports to a free block, and keep it in .env, when one of them is taken.
+            copy_data: the database of the other engine is copied, and needs no mention.
+        """
+
+        engine: Literal["auto", "compose", "embedded"] = "auto"
+        free_ports: bool = False
+        copy_data: bool = False
+
+    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
         """Return the engine's name and the services it will start."""
-        chosen = engines.choose(str(arguments.get("engine", "auto")), self.state)
+        chosen = engines.choose(options.engine, self.state)
         preflight.no_other_engine(chosen.name, self.state)
         engine = self.engine(chosen.name, check=check)
         preflight.no_other_name(engine)
         notes = [f"left out, for it has no x-embedded: {name}" for name in engine.left_out()]
-        notes += otherengine.notes(engine, copying=bool(arguments.get("copy_data")))
-        moved = preflight.ports(engine, free=bool(arguments.get("free_ports")), check=check)
+        notes += otherengine.notes(engine, copying=options.copy_data)
+        moved = preflight.ports(engine, free=options.free_ports, check=check)
         if moved:
             numbers = ", ".join(f"{key} {port}" for key, port in moved.items())
             notes.append(f"ports moved, and kept in .env: {numbers}")

@@ -1,31 +1,37 @@
-"""See library/stack_start.py for what this does."""
+"""Start the services and wait until they can be used.
+
+A healthy service that runs as the current settings want it stays. It fails as soon as one stops or becomes unhealthy,
+with its last health check and log lines, and leaves it there.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from stackhand.ansible import events
 from stackhand.ansible.action import step
-from stackhand.local.action import StackAction
+from stackhand.local.action import StackAction, Timed
 
 
 class ActionModule(StackAction):
     """Starts the services and waits until they can be used."""
 
-    options = frozenset({"engine", "timeout"})
+    Options = Timed
 
-    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+    def act(self, options: Timed, *, check: bool) -> dict[str, Any]:
         """Return how each start went."""
-        engine = self.engine(str(arguments["engine"]), check=check)
+        engine = self.engine(options.engine, check=check)
         if check:
-            steps = [step(name, "would be started", seconds=0.0, changed=True) for name in engine.would_start()]
-            return {"changed": bool(steps), "started": [], "steps": steps}
+            wanted = engine.would_start()
+            for name in wanted:
+                events.emit("step", step=step(name, "would be started", seconds=0.0), changed=True)
+            return {"changed": bool(wanted), "started": []}
         steps: list[dict[str, Any]] = []
         waiting = engine.services()
-        self.tell_task(f"Wait for {', '.join(waiting)}")
-        for started in engine.start(float(arguments["timeout"])):
+        events.emit("task", name=f"Wait for {', '.join(waiting)}")
+        for started in engine.start(options.timeout):
             steps.append({**started.to_step(), "changed": started.changed})
-            self.tell_step(started.to_step(), changed=started.changed)
+            events.emit("step", step=started.to_step(), changed=started.changed)
             waiting.remove(started.name)
-            self.tell_task(f"Wait for {', '.join(waiting)}")
-        shown = {} if self.told_at_once else {"steps": steps}
-        return {"changed": any(each["changed"] for each in steps), "started": steps, **shown}
+            events.emit("task", name=f"Wait for {', '.join(waiting)}")
+        return {"changed": any(each["changed"] for each in steps), "started": steps}

@@ -1,9 +1,10 @@
-"""See library/stack_stopped.py for what this does."""
+"""Stop everything of this checkout, on both engines: containers, supervised services, what a killed supervisor left."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from stackhand.ansible import options
 from stackhand.ansible.action import Action, step
 from stackhand.local import otherengine
 
@@ -11,11 +12,20 @@ from stackhand.local import otherengine
 class ActionModule(Action):
     """Stops everything of this checkout, on both engines, and says what that was."""
 
-    options = frozenset({"volumes"})
+    prefix = "stack"
 
-    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+    class Options(options.Options):
+        """Its options.
+
+        Args:
+            volumes: remove the data as well, that of the other engine too.
+        """
+
+        volumes: bool = False
+
+    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
         """Return what was stopped."""
-        volumes = bool(arguments.get("volumes"))
+        volumes = options.volumes
         left = otherengine.left(self.state, volumes=volumes)
         changed = left.running or bool(volumes and left.data)
         if check:

@@ -1,4 +1,4 @@
-"""See library/stack_verify.py for what this does."""
+"""Check that what answers is this stack, wait until all of it is healthy, and report as `up --json`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,33 @@ from typing import Any
 
 from stackhand.ansible.action import step
 from stackhand.local import verification
-from stackhand.local.action import StackAction
+from stackhand.local.action import StackAction, Timed
 from stackhand.local.engines import health
 
 
 class ActionModule(StackAction):
     """Checks that what answers is this stack, waits until all of it is healthy, and reports."""
 
-    options = frozenset({"engine", "started", "timeout"})
+    class Options(Timed, kw_only=True):
+        """Its options.
 
-    def act(self, arguments: dict[str, Any], *, check: bool) -> dict[str, Any]:
+        Args:
+            started: how each service was started, for the times.
+        """
+
+        started: list[dict[str, Any]]
+
+    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
         """Return the report of the whole start."""
         if check:
             return {"changed": False}
-        engine = self.engine(str(arguments["engine"]))
+        engine = self.engine(options.engine)
         found = verification.verify(engine)
-        verification.await_pass(engine, float(arguments["timeout"]))
+        verification.await_pass(engine, options.timeout)
         unasked = [each.name for each in found if each.state == "done" or each.answer == health.UNCHECKED]
         words = f"{len(found) - len(unasked)} services answer as {engine.stack.name}"
         return {
             "changed": False,
             "step": step("verified", words + (f"; not asked: {', '.join(unasked)}" if unasked else "")),
-            "report": verification.report(engine, found, list(arguments["started"])),
+            "report": verification.report(engine, found, options.started),
         }

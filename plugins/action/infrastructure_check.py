@@ -1,0 +1,37 @@
+"""Find out what would stop Terraform, before it starts.
+
+That is `x-aws` in docker-compose.yml, Terraform and its version, the account one is logged in to, the bucket. It notes
+which keys of docker-compose.yml AWS ignores or does otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand import ROOT
+from stackhand.ansible.action import Action, step
+from stackhand.infrastructure import account, bucket, compose, differences, secrets
+from stackhand.infrastructure.terraform import Terraform
+from stackhand.project import environments
+from stackhand.release.options import OnEnvironment
+
+
+class ActionModule(Action):
+    """Finds out what would stop Terraform, before it starts, and what AWS does otherwise than Compose."""
+
+    Options = OnEnvironment
+
+    def act(self, options: OnEnvironment, *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - it changes nothing
+        """Check; it changes nothing."""
+        environment = environments.load(options.environment)
+        stack = compose.check(ROOT)
+        secrets.check(environment)
+        version = Terraform(environment).version()
+        who = account.check(environment)
+        bucket.require(environment)
+        there = sum(service.aws is not None for service in stack.services.values())
+        words = f"{there} services for the cloud, account {environment.account}, Terraform {version}"
+        return {
+            "changed": False,
+            "step": step("checked", words, notes=[f"as {who}", *differences.lines(differences.notes(stack))]),
+        }

@@ -1,0 +1,87 @@
+"""Say what would change, and what it costs.
+
+Its report has the changes by concern, which is the file of terraform/ that a resource stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from stackhand import ROOT
+from stackhand.ansible.action import Action, step
+from stackhand.infrastructure import compose, cost, differences, plan, restore, secrets
+from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
+from stackhand.infrastructure.process import FOLDER
+from stackhand.infrastructure.terraform import Terraform
+from stackhand.project import environments, probes
+from stackhand.release.options import OnEnvironment
+
+
+class ActionModule(Action):
+    """Lets Terraform plan, and sets the facts `plan`, `restore`, `outputs` and `report`."""
+
+    class Options(OnEnvironment, kw_only=True):
+        """Its options.
+
+        Args:
+            refresh: compare with what is there; otherwise with the state alone, which needs no right but to read it.
+            cost: also say what it costs when nothing changes, which takes Terraform a moment more.
+            from_snapshot: what a database starts from, as NAME or SERVICE=NAME.
+            replace_database: also where there is one already, which leaves a snapshot and gives way.
+            lock_wait: seconds to wait while somebody else has the state.
+        """
+
+        refresh: bool = True
+        cost: bool
+        from_snapshot: str = ""
+        replace_database: bool = False
+        lock_wait: float = 0.0
+
+    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+        """Plan; it changes nothing but the file of the plan, and before an apply what the state remembers."""
+        environment = environments.load(options.environment)
+        restored, stack = restore.Restore(), compose.check(ROOT)
+        if options.refresh:
+            restored = restore.prepare(environment, stack, options.from_snapshot, replace=options.replace_database)
+        terraform = Terraform(environment, self.progress, lock_wait=options.lock_wait)
+        refresh, applied_next = options.refresh, not options.cost
+        terraform.init()
+        replaced, variables = restored.addresses, restored.variables()
+        changed = terraform.plan(refresh=refresh, replace=replaced, **variables)
+        report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
+        report |= {"compose": differences.to_list(differences.notes(stack)), "probe": probes.of_stack(stack).to_dict()}
+        report["restore"] = asdict(restored)
+        if not changed and applied_next:
+            report |= {"plan": Summary([], []).to_dict(), "warnings": plan.warnings(environment, {}, refreshed=False)}
+            return _planned("no changes", report, terraform.outputs())
+        planned = terraform.planned()
+        restore.require_user(environment, planned, restored)
+        kept = secrets.kept(planned, _outputs(planned).get(secrets.OUTPUT, {}))
+        if kept and applied_next and not check:
+            terraform.forget(kept)
+            self.note(f"{', '.join(kept)}: given, so its value stays, and Terraform manages it no more")
+            terraform.plan(refresh=refresh, replace=replaced, **variables)
+            planned = terraform.planned()
+        changes, money = summary(planned, concerns_of(FOLDER), kept), cost.estimate(planned)
+        report |= {
+            "plan": changes.to_dict(),
+            "cost": {**money.to_dict(), "words": money.words()},
+            "table": rows(changes),
+            "warnings": plan.warnings(environment, planned, refreshed=refresh and not applied_next),
+        }
+        words = f"{len(changes.changes)} changes" if changes.changes else "no changes"
+        return _planned(words, report, _outputs(planned))
+
+
+def _outputs(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs' values, by name; without those that are known only when it is applied."""
+    outputs = planned.get("planned_values", {}).get("outputs", {})
+    return {name: each["value"] for name, each in outputs.items() if "value" in each}
+
+
+def _planned(words: str, report: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
+    notes = [*report["restore"]["notes"], *report["warnings"]]
+    facts = {"plan": report["plan"], "restore": report["restore"], "outputs": outputs, "report": report}
+    return {"changed": False, "step": step("planned", words, notes=notes), "report": report, "facts": facts}

@@ -1,0 +1,57 @@
+"""Have the images of a release in ECR, known by digest.
+
+ECR is asked first; what it has not is built and pushed. Their scans must have no finding worse than allowed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.ansible.action import Action, step
+from stackhand.project import environments
+from stackhand.release import images, registry
+from stackhand.release.options import OnEnvironment
+
+
+class ActionModule(Action):
+    """Has the images in ECR, and sets the fact `digests`, by the names of the services."""
+
+    class Options(OnEnvironment):
+        """Its options.
+
+        Args:
+            target: Terraform's output `release`, which names the repositories.
+            commit: what is released, marked when more was built than it has; it is the images' tag.
+            name: another tag that they get; it stays with this commit.
+            max_severity: the worst finding of ECR's scan that may be released; `any` asks for no scan.
+        """
+
+        target: dict[str, Any]
+        commit: str
+        name: str
+        max_severity: registry.Severity = "high"
+
+    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+        """Return the digests; when only checking, those that ECR has already."""
+        environment, release, commit = environments.load(options.environment), options.target, options.commit
+        before = registry.known(environment, release, commit)
+        missing = [name for name in registry.repositories(release) if name not in before]
+        found = before
+        if not check:
+            found = images.ensure(
+                environment,
+                release,
+                commit,
+                name=options.name,
+                architecture=release["architecture"],
+                max_severity=options.max_severity,
+                say=self.progress,
+            )
+        words = (
+            f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is in ECR already"
+        )
+        return {
+            "changed": bool(missing),
+            "facts": {"digests": found},
+            "step": step("images", words, notes=[f"{name} {digest}" for name, digest in found.items()]),
+        }

@@ -1,0 +1,39 @@
+"""Check that a release would not fail for what is around it.
+
+It reads only: services, roles, secrets, log groups, target groups, network, images.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.ansible.action import step
+from stackhand.release import preflight, target
+from stackhand.release.action import ReleaseAction
+from stackhand.release.options import OnEnvironment
+from stackhand.release.target import Context
+
+
+class ActionModule(ReleaseAction):
+    """Checks that a release would not fail for what is around it."""
+
+    class Options(OnEnvironment):
+        """Its options.
+
+        Args:
+            target: Terraform's output `release`.
+            digests: of each image that was built, by service.
+        """
+
+        target: dict[str, Any]
+        digests: dict[str, str]
+
+    words = "The check of the environment"
+    reads = True
+
+    def release(self, context: Context, options: Options) -> dict[str, Any]:
+        """Check, and note what could not be checked."""
+        where = target.parse(options.target)
+        notes = preflight.Preflight(context.environment, where, options.digests).run()
+        words = f"{', '.join(where.services)}: roles, secrets, logs, targets, network, images"
+        return {"changed": False, "step": step("preflight", words, notes=notes)}

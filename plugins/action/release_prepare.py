@@ -1,0 +1,48 @@
+"""Register the task definitions that differ from what runs.
+
+They are Terraform's templates with the images by digest. What means the same as what runs is not registered again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.ansible.action import step
+from stackhand.release import prepare, target
+from stackhand.release.action import ReleaseAction
+from stackhand.release.options import Leased
+from stackhand.release.target import Context
+
+
+class ActionModule(ReleaseAction):
+    """Registers the task definitions, and sets the fact `manifest`: the release."""
+
+    class Options(Leased, kw_only=True):
+        """Its options.
+
+        Args:
+            target: Terraform's output `release`.
+            digests: of each image that was built, by service.
+            commit: what the release is called, and its images say they are.
+            name: what else its images are called; empty when that is nothing.
+            migrations: their folder, from the checkout's root.
+        """
+
+        target: dict[str, Any]
+        digests: dict[str, str]
+        commit: str
+        name: str
+        migrations: str = "service/migrations"
+
+    words = "The preparation of the release"
+
+    def release(self, context: Context, options: Options) -> dict[str, Any]:
+        """Return the release."""
+        context.require_lease()
+        where = target.parse(options.target)
+        with prepare.files_of(options.commit, options.migrations) as folder:
+            found = prepare.prepare(context, where, options.digests, options.commit, folder)
+        found = found.but(name=options.name)
+        new = [each.task_definition.rpartition("/")[2] for each in found.services.values() if not each.same]
+        words = f"registered {', '.join(new)}" if new else "nothing differs from what runs"
+        return {"changed": bool(new), "facts": {"manifest": found.to_dict()}, "step": step("prepared", words)}

@@ -1,0 +1,38 @@
+"""Record the release as the last known good one, give the lease back, and report as `deploy --json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.ansible.action import step
+from stackhand.release import heartbeat, lease, verification
+from stackhand.release.action import ReleaseAction
+from stackhand.release.options import OfRelease
+from stackhand.release.target import Context
+
+
+class ActionModule(ReleaseAction):
+    """Records the release as the last known good one, and gives the lease back."""
+
+    class Options(OfRelease, kw_only=True):
+        """Its options.
+
+        Args:
+            heartbeat: the process that renews the lease.
+        """
+
+        heartbeat: int
+
+    words = "The record"
+
+    def release(self, context: Context, options: Options) -> dict[str, Any]:
+        """Return the report of the whole."""
+        changed, found = verification.record(context, options.manifest)
+        lease.give_back(context.store, context.token)
+        heartbeat.stop(options.heartbeat)
+        words = f"{found.id} is the last known good release"
+        return {
+            "changed": changed,
+            "step": step("recorded", words),
+            "report": verification.report(found, changed=changed),
+        }

@@ -1,0 +1,28 @@
+"""Prepare the return to an earlier release.
+
+One that was never good, does not work with the database any more, or needs what is gone or scaled to 0 is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.ansible.action import step
+from stackhand.release import rollback
+from stackhand.release.action import ReleaseAction
+from stackhand.release.options import OfRelease
+from stackhand.release.target import Context
+
+
+class ActionModule(ReleaseAction):
+    """Prepares the return to an earlier release."""
+
+    words = "The rollback"
+
+    def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
+        """Return the release that brings an earlier one back."""
+        context.require_lease()
+        good = options.manifest
+        found = rollback.prepare(context, good)
+        words = f"back to {good.commit[:12]}, the release {good.id}"
+        return {"changed": False, "facts": {"manifest": found.to_dict()}, "step": step("prepared", words)}

@@ -1,0 +1,38 @@
+"""Replace the services, all of them or none; or go on waiting for a release that was left rolling.
+
+The deployments that UpdateService returned decide. When one fails, all return to the last known good release.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.ansible.action import step
+from stackhand.release import submit
+from stackhand.release.action import ReleaseAction
+from stackhand.release.options import OfRelease
+from stackhand.release.target import Context
+
+
+class ActionModule(ReleaseAction):
+    """Replaces the services, all of them or none."""
+
+    class Options(OfRelease, kw_only=True):
+        """Its options.
+
+        Args:
+            kind: of what release_acquire found; `resume` updates nothing, for that was done before.
+        """
+
+        kind: str
+
+    words = "The rollout"
+
+    def release(self, context: Context, options: Options) -> dict[str, Any]:
+        """Return the release, rolled out."""
+        resumes = options.kind == "resume"
+        go_on = submit.resume if resumes else submit.roll
+        found = go_on(context, options.manifest, context.releases.current())
+        new = [name for name, each in found.services.items() if each.deployment or resumes]
+        words = f"{', '.join(new)} on {found.commit[:12]}" if new else f"{found.commit[:12]} was running already"
+        return {"changed": bool(new), "facts": {"manifest": found.to_dict()}, "step": step("rolled", words)}

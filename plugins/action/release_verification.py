@@ -1,0 +1,24 @@
+"""Ask the release through the load balancer.
+
+Several times in a row it must be healthy, be this release, and be quick; else all services return.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.ansible.action import step
+from stackhand.release import verification
+from stackhand.release.action import ReleaseAction
+from stackhand.release.options import OfRelease
+from stackhand.release.target import Context
+
+
+class ActionModule(ReleaseAction):
+    """Asks the release through the load balancer, and takes it back when it does not answer well."""
+
+    words = "The probe"
+
+    def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
+        """Probe."""
+        return {"changed": False, "step": step("probed", verification.probe(context, options.manifest))}
