@@ -23,6 +23,7 @@ CREATE ROLE keeper; SELECT lo_from_bytea(4711, 'x'); ALTER LARGE OBJECT 4711 OWN
 """
 BY_SUPERUSER = """
 CREATE SUBSCRIPTION feed CONNECTION 'port=1' PUBLICATION news WITH (connect = false);
+ALTER DATABASE :"DBNAME" SET default_transaction_read_only TO on; -- which the toolkit's own sessions are not
 \\c template1
 CREATE TABLE of_template1 AS SELECT 1 AS one;
 """
