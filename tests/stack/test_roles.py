@@ -90,6 +90,8 @@ def test_data_from_before_follows_and_loses_nothing(stack: Checkout) -> None:
     stack.inv("db.shell", stdin=OLDEN + ELSEWHERE)
     state = stack.state / "state.json"
     state.write_text(json.dumps(json.loads(state.read_text()) | {"login": "of before"}))
+    told = f"{user} is a superuser of it"
+    eventually(lambda: told in stack.inv("doctor", check=False).out, "doctor tells of it, if it is not in a hurry")
     assert f"{user} is no superuser any more" in stack.inv("restart", "postgres").out
     assert stack.superuser(RIGHTS.format(user)).strip() == "f|t|t|f|f|t"
     assert stack.superuser(POWERS.format(user) + FORGET) == ""
