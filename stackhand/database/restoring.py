@@ -20,6 +20,7 @@ from stackhand.cli.failure import Failure
 from stackhand.database import missing, outside, restricted, vetted
 from stackhand.database.missing import literal, quoted
 from stackhand.database.outside import Outside
+from stackhand.local.engines import login
 from stackhand.local.engines.login import Login
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ HERE = ':"DBNAME"'
 OWNER = re.compile(rf"^ALTER .* OWNER TO ({vetted.IDENT});$", re.MULTILINE)
 LARGE = re.compile(r"^\d+; 2613 \d+ BLOB(?: METADATA)? - .*? (\S+)$", re.MULTILINE)
 ALONE = "the snapshot is a dump alone: settings of the database itself, and what its roles had, are not in it"
+SUPERUSER = "{} is a superuser of this server: triggers, rules and functions that it uses have those rights; {}"
 SUBSCRIPTION = "subscription {} is gone, and its slot on the publisher is left: CREATE SUBSCRIPTION makes it again"
 LISTED = re.compile(r"^\d+; \d+ \d+ SUBSCRIPTION - (.+) \S+$", re.MULTILINE)
 UNSUBSCRIBE = """
@@ -100,6 +102,8 @@ def replace(database: Database, source: Path | None) -> list[str]:
     except BaseException:  # Ctrl-C as well
         _undo(server, draft, aside, made)
         raise
+    if source and database.sql(login.IS_SUPERUSER, database=database.name):
+        notes.append(SUPERUSER.format(database.owner, login.demotion(database.service)))
     notes += [SUBSCRIPTION.format(name) for name in sorted({*found.subscriptions, *present.subscriptions})]
     return [*notes, *_versions(found, database.outside()), *_old(server, aside)]
 

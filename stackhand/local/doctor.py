@@ -8,14 +8,17 @@ import os
 import platform
 import shlex
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.local import engines, machine
+from stackhand.local.engines import login
 from stackhand.local.engines.embedded import accounts, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
 from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
@@ -212,6 +215,27 @@ def _running() -> Iterator[Check]:
     for status in engine.status():
         mend = "" if status.healthy else f"./inv logs {status.name}"
         yield Check("stack", status.name, "pass" if status.healthy else "fail", status.answer, mend)
+    yield from _owner(engine.name, state)
+
+
+def _owner(name: str, state: State) -> Iterator[Check]:
+    """Tell of a role of the settings that could run programs where the server runs, and so whatever a dump brings."""
+    stack = _stack()
+    engine = engines.create(name, state, stack)
+    for service in (each for each in stack.services.values() if each.server == "postgres"):
+        user, _, database = login.wanted(service)
+        with suppress(Failure):  # it does not run, as said above
+            argv, environment = engine.client(service, "psql", database)
+            said = subprocess.run(
+                [*argv, "-XqAt", "-c", login.IS_SUPERUSER],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
+            if said.stdout.strip():
+                words = f"{user} is a superuser of it: what a restored dump brings may run programs with its rights"
+                yield Check("stack", service.name, "warn", words, login.demotion(service))
 
 
 def _supervisor(state: State) -> Iterator[Check]:

@@ -23,6 +23,7 @@ CREATE ROLE keeper; SELECT lo_from_bytea(4711, 'x'); ALTER LARGE OBJECT 4711 OWN
 """
 BY_SUPERUSER = """
 CREATE SUBSCRIPTION feed CONNECTION 'port=1' PUBLICATION news WITH (connect = false);
+ALTER DATABASE :"DBNAME" SET default_transaction_read_only TO on; -- which the toolkit's own sessions are not
 \\c template1
 CREATE TABLE of_template1 AS SELECT 1 AS one;
 """
@@ -78,7 +79,13 @@ def _restore_a_dump_alone(stack: Checkout, before: str) -> None:
     (stack.state / "snapshots" / "whole.outside.json").unlink()  # as an old snapshot is
     stack.inv("db.reset", "--yes")
     stack.inv("db.shell", stdin=WITHOUT_ROLES, check=False)
+    owner = stack.setting("POSTGRES_USER")
+    stack.superuser(f"ALTER ROLE {owner} SUPERUSER")
     said = stack.inv("db.restore", "whole", "--yes").out
+    stack.superuser(f"ALTER ROLE {owner} NOSUPERUSER")
+    assert (
+        f"{owner} is a superuser of this server: triggers, rules and functions that it uses have those rights" in said
+    )
     assert "the snapshot is a dump alone" in said
     assert "subscription feed is gone" in said
     assert "role auditor is made without login and memberships" in said

@@ -26,6 +26,35 @@ TRAPS = "".join(
 DEFINER = """
 CREATE FUNCTION anything(q text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN EXECUTE q; END $$;
 """
+LATER = """
+CREATE SCHEMA later; SET search_path TO later;
+CREATE FUNCTION run(what text, n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+    EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'touch {0}-' || what);
+    RETURN n;
+EXCEPTION WHEN insufficient_privilege THEN RETURN n;
+END $$;
+CREATE FUNCTION pure(what text, n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+    $$ BEGIN RETURN later.run(what, n); END $$;
+CREATE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM later.run('trigger', 1); RETURN new; END $$;
+CREATE TABLE used (n int, m int DEFAULT later.run('default', 1), CHECK (later.run('check', n) > 0));
+CREATE INDEX ON used (later.pure('index', n));
+CREATE TRIGGER fired BEFORE INSERT ON used FOR EACH ROW EXECUTE FUNCTION fired();
+CREATE RULE ruled AS ON UPDATE TO used DO ALSO SELECT later.run('rule', 1);
+CREATE VIEW seen AS SELECT later.run('view', n) AS n FROM used;
+CREATE MATERIALIZED VIEW kept AS SELECT later.run('kept', 1) WITH NO DATA;
+CREATE POLICY own ON used USING (later.run('policy', 1) > 0);
+ALTER TABLE used ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION changed() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM later.run('event', 1); END $$;
+"""
+"""What a dump brings and runs only when somebody uses it: each tries to run a program, and hides that it may not."""
+EVENT = "CREATE EVENT TRIGGER changed ON ddl_command_end EXECUTE FUNCTION later.changed()"
+USE = """
+\\set ON_ERROR_STOP 1
+INSERT INTO later.used VALUES (1); UPDATE later.used SET n = 2; SELECT * FROM later.seen, later.used;
+REFRESH MATERIALIZED VIEW later.kept; ANALYZE later.used; REINDEX TABLE later.used; VACUUM FULL later.used;
+CREATE TABLE later.more (); DROP SCHEMA later CASCADE;
+"""
 BESIDE = {
     "CREATE ROLE mallory SUPERUSER LOGIN": ["mallory", "it was SUPERUSER, and is not"],
     "GRANT pg_execute_server_program TO mallory": ["it is no member of pg_execute_server_program"],
@@ -55,14 +84,16 @@ def made_by(stack: Checkout) -> list[str]:
     look = "ls /tmp | grep ^attack- || true"
     if stack.engine == "compose":
         return docker("exec", f"{stack.name}-postgres", "sh", "-c", look).split()
-    return [path.name for path in Path("/tmp").glob("attack-*")]
+    return [path.name for path in Path("/tmp").glob(f"attack-{stack.name}-*")]
 
 
 def hostile(stack: Checkout, name: str) -> str:
     """Make a snapshot whose comments are statements of an attacker, and whose companion file is as bad."""
-    stack.inv("db.shell", stdin=TRAPS + DEFINER)
+    mark = f"/tmp/attack-{stack.name}"
+    stack.inv("db.shell", stdin=TRAPS + DEFINER + LATER.format(mark))
+    stack.superuser(EVENT)
     stack.inv("db.snapshot", name)
-    path, mark = stack.state / "snapshots" / f"{name}.dump", f"/tmp/attack-{stack.name}"
+    path = stack.state / "snapshots" / f"{name}.dump"
     content = path.read_bytes()
     for table, attack in ATTACKS.items():
         before = f"COMMENT ON TABLE public.{table} IS '{'x' * ROOM}';".encode()
@@ -103,6 +134,8 @@ def test_a_hostile_dump_is_restored_and_gains_nothing(stack: Checkout) -> None:
     assert [line for line in found if line.startswith(BAD + GOOD)] == [f"owner {owner}", f"seven 7{owner}"]
     stack.inv("db.shell", stdin="DROP ROLE mallory; DROP FUNCTION anything(text)")
     assert stack.ask("/health/db")[0] == 200
+    stack.inv("db.shell", stdin=USE)
+    assert made_by(stack) == []
 
 
 def test_plain_sql_is_never_given_to_psql(stack: Checkout) -> None:

@@ -50,8 +50,11 @@ CREATE FUNCTION et() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
 CREATE EVENT TRIGGER et ON sql_drop EXECUTE FUNCTION et();
 ALTER DEFAULT PRIVILEGES IN SCHEMA "Old" GRANT SELECT ON TABLES TO older; ALTER ROLE CURRENT_USER SET work_mem TO '5MB';
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+CREATE ROLE powerful IN ROLE pg_execute_server_program; CREATE ROLE indirect IN ROLE powerful;
 CREATE DATABASE elsewhere;
 """
+POWERS = "SELECT rolname FROM pg_roles WHERE rolname IN ('powerful', 'indirect') AND pg_has_role('{}', oid, 'MEMBER');"
+FORGET = "DROP ROLE powerful; DROP ROLE indirect;"
 ELSEWHERE = "\\c elsewhere\nCREATE TABLE far AS SELECT 1 AS one;"
 STAYS = "SELECT evtname FROM pg_event_trigger WHERE evtowner = 10; DROP EVENT TRIGGER et; DROP FUNCTION et();"
 USED = r"""
@@ -87,8 +90,11 @@ def test_data_from_before_follows_and_loses_nothing(stack: Checkout) -> None:
     stack.inv("db.shell", stdin=OLDEN + ELSEWHERE)
     state = stack.state / "state.json"
     state.write_text(json.dumps(json.loads(state.read_text()) | {"login": "of before"}))
+    told = f"{user} is a superuser of it"
+    eventually(lambda: told in stack.inv("doctor", check=False).out, "doctor tells of it, if it is not in a hurry")
     assert f"{user} is no superuser any more" in stack.inv("restart", "postgres").out
     assert stack.superuser(RIGHTS.format(user)).strip() == "f|t|t|f|f|t"
+    assert stack.superuser(POWERS.format(user) + FORGET) == ""
     if stack.engine == "compose":
         assert stack.superuser(LEFT_BEHIND.format("'\"Old\"'::regnamespace")) == ""
         assert stack.superuser("SELECT rolname, rolpassword IS NULL FROM pg_authid WHERE rolsuper") == "postgres|t\n"

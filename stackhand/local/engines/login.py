@@ -58,6 +58,7 @@ SUPERUSER = Login("", "")
 """Whoever is the server's superuser: the toolkit alone, over the local socket where the server is a process here."""
 
 
+IS_SUPERUSER = "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper"
 CALM = {
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -189,6 +190,13 @@ def _ownership(user: str, database: str, query: Callable[..., Any]) -> dict[str,
 
     ((found,),) = query(OWNERSHIP.format(literal(user), literal(database), OTHERS.format(literal(user))))
     return dict(json.loads(found))
+
+
+def demotion(service: Service) -> str:
+    """Return what makes an owner of a role of the settings that is a superuser."""
+    if service.embedded is None:
+        return f"x-embedded: {{engine: postgres}} in {service.name}, then ./inv up makes it the owner of its database"
+    return "./inv up, with a POSTGRES_USER other than postgres, on PostgreSQL 16 or newer"
 
 
 def demoted(service: Service) -> str:

@@ -76,9 +76,9 @@ class Database:
         known = self._engine.state.read()
         if self._service is None:
             return False
-        return known.get("login") != self.login() or bool(
-            known.get("volume") and known["volume"] not in self._engine.volumes()
-        )
+        if known.get("login") != self.login() or known.get("superuser") == login.wanted(self._service)[0]:
+            return True
+        return bool(known.get("volume")) and known["volume"] not in self._engine.volumes()
 
     def reconcile(self, progress: Callable[[str], None]) -> list[str]:
         """Bring a volume in line with the settings, before anything else starts and waits for it in vain.
@@ -113,7 +113,8 @@ class Database:
         if able:
             role, failed = superuser.part(service, facts, partial(self._sql, service))
             done += failed
-        self._engine.state.remember(superuser=role)
+        # Where it is still the role of the settings, and need not be, the next `up` tries again.
+        self._engine.state.remember(superuser=role if able and user != superuser.KEPT else None)
 
         def query(statement: str, *, where: str = "postgres") -> list[list[str]]:
             return [[row] for row in self._sql(service, role, statement, where).splitlines()]
@@ -122,9 +123,8 @@ class Database:
         if role != facts.superuser:
             told.append(login.demoted(service))
         if why := self._refused(service):
-            told += login.follow(
-                service, why, login.OF_AN_OWNER if able and role != user else login.OF_THE_IMAGE, query
-            )
+            rights = login.OF_AN_OWNER if able and role != user else login.OF_THE_IMAGE
+            told += login.follow(service, why, rights, query)
         if able:
             told += login.own(service, partial(query, where=database))
         own = [f"{service.name}: {each}" for each in done]
