@@ -28,11 +28,6 @@ class Answer:
     made_at: float
     stale: bool = False
 
-    @property
-    def age(self) -> float:
-        """Seconds since its creation."""
-        return max(0.0, time.time() - self.made_at)
-
 
 def make_answer(content: Mapping[str, Any]) -> Answer:
     """Return a new answer with this content.

@@ -53,31 +53,6 @@ class Totals:
         return WARN if self.failed or self.warned else PASS
 
 
-def components(query: Query) -> list[dict[str, Any]]:
-    """Return the components in the history, each with its first hour and its last minute of samples.
-
-    The query jumps from name to name in the index instead of reading all rows.
-    """
-    sql = """
-WITH RECURSIVE known (component) AS (
-    (SELECT component FROM history_hour ORDER BY component LIMIT 1)
-    UNION ALL
-    SELECT (SELECT hour.component FROM history_hour AS hour
-            WHERE hour.component > known.component ORDER BY hour.component LIMIT 1)
-    FROM known WHERE known.component IS NOT NULL
-)
-SELECT
-    component,
-    (SELECT extract(epoch FROM min(hour)) FROM history_hour WHERE history_hour.component = known.component),
-    (SELECT extract(epoch FROM max(minute)) FROM history_minute WHERE history_minute.component = known.component)
-FROM known WHERE component IS NOT NULL
-"""
-    return [
-        {"name": name, "since": iso(float(first)), "last_sample": None if last is None else iso(float(last))}
-        for name, first, last in query(sql, ())
-    ]
-
-
 def history(query: Query, component: str, window: Window, now: float) -> dict[str, Any]:
     """Return the statistics of a component in a window, ready for JSON.
 

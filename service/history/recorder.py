@@ -86,11 +86,6 @@ class Recorder:
         """Number of rounds of this process that are not in the database."""
         return self._spool.waiting
 
-    @property
-    def written_at(self) -> float | None:
-        """Time of the last write to the database, in seconds since the epoch; None before the first."""
-        return self._writer.written_at
-
     def start(self) -> None:
         """Start taking and writing samples."""
         for thread in self._threads:

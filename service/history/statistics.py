@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,11 +62,6 @@ def parse_window(text: str) -> Window:
     if text not in WINDOWS:
         raise ValueError(f"The window must be one of {', '.join(WINDOWS)}, but it is {text[:50]!r}.")
     return WINDOWS[text]
-
-
-def classify(latency_ms: float) -> int:
-    """Return the class of a latency, as PostgreSQL's width_bucket does: 0 is below the first bound."""
-    return bisect_right(BOUNDS, latency_ms)
 
 
 def percent(part: int, whole: int) -> float | None:

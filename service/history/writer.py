@@ -59,7 +59,6 @@ class HistoryWriter:
     ) -> None:
         self.backoff = Backoff()
         self.refused = 0
-        self.written_at: float | None = None
         self._settings = settings
         self._spool = spool
         self._needed = needed
@@ -101,7 +100,6 @@ class HistoryWriter:
             if not rounds:
                 return True
             self.refused += self._write(rounds)
-            self.written_at = self._now()
             if not self._spool.done(rounds) or self._stop():
                 break
         return False

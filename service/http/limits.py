@@ -1,12 +1,19 @@
-"""A stricter request parser than waitress's own: it refuses requests that two servers could interpret differently."""
+"""Limits of requests and connections.
+
+The parser is stricter than waitress's own: it refuses requests that two servers could interpret differently. A new
+connection is never refused in favour of an inactive one, because it may be a health check: those make room for it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Callable
+import resource
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError
@@ -14,11 +21,19 @@ from waitress.utilities import BadRequest, Error
 
 from service.http import access
 
+if TYPE_CHECKING:
+    from service.http.channel import Channel
+
 HEADER_BYTES = 16 * 1024
 BODY_BYTES = 64 * 1024
 UNREAD_BYTES = 256 * 1024
 """Unread bytes of answers beyond which a client gets no answer to its next pipelined request."""
 CONNECTIONS = 1000
+OWN = 100
+"""Descriptors reserved for everything but client connections: databases, probes, files."""
+FEWEST = 16
+STALLED_AFTER = 1.0
+"""Seconds after which a stalled connection is closed before an idle one."""
 HEADER_TIMEOUT, BODY_TIMEOUT, READ_TIMEOUT = 10.0, 5.0, 60.0
 """Seconds from the first byte of a request to the end of its header, from there to the end of its body, and from there
 until the client has read the answer, which takes a while over a slow line."""
@@ -51,6 +66,37 @@ def adjustments(**more: Any) -> Adjustments:
 def phase_timeout(phase: str) -> float:
     """Return how many seconds a connection may stay in a phase."""
     return {"header": HEADER_TIMEOUT, "body": BODY_TIMEOUT, "unread": READ_TIMEOUT, "idle": IDLE}.get(phase, math.inf)
+
+
+def connections() -> int:
+    """Return how many connections the limit of open files allows; raise a soft limit that is too low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + OWN
+    if _less(soft, wanted):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if _less(wanted, hard) else hard, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(CONNECTIONS, max(FEWEST, soft - OWN)) if _less(soft, wanted) else CONNECTIONS
+
+
+def _less(limit: int, other: int) -> bool:
+    return limit != resource.RLIM_INFINITY and (other == resource.RLIM_INFINITY or limit < other)
+
+
+def expendable(channels: Iterable[Channel], count: int, now: float) -> list[Channel]:
+    """Return at most `count` connections to close; never one whose request is being answered.
+
+    Stalled connections come before idle ones; among these, the address with the most connections comes first, then
+    the oldest connection.
+    """
+    candidates = [channel for channel in channels if channel.phase != "answering"]
+    by_address = Counter(channel.addr[0] for channel in candidates)
+
+    def rank(channel: Channel) -> tuple[bool, int, float]:
+        stalled = channel.phase != "idle" and now - channel.since > STALLED_AFTER
+        return not stalled, -by_address[channel.addr[0]], channel.since
+
+    return sorted(candidates, key=rank)[:count]
 
 
 @dataclass(frozen=True)

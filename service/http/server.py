@@ -13,7 +13,7 @@ import structlog
 from waitress import wasyncore
 from waitress.server import TcpWSGIServer
 
-from service.http import capacity, limits
+from service.http import limits
 from service.http.channel import Channel
 from service.http.dispatch import Dispatcher
 from service.http.fast_path import FastPath
@@ -63,7 +63,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
         self.rules = rules
         self.refused = refused
         self._ended = threading.Event()
-        self._room = capacity.connections()
+        self._room = limits.connections()
         self._tidy_at = self._log_at = self._accept_from = 0.0
         self._made_room = 0
         self._starved = False
@@ -120,7 +120,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
         missing = spare if self._starved else len(self.active_channels) + spare - self._room
         self._starved = False
         if missing > 0:
-            for channel in capacity.expendable(self.active_channels.values(), missing, now):
+            for channel in limits.expendable(self.active_channels.values(), missing, now):
                 channel.handle_close()
                 self._made_room += 1
         if self._made_room and now >= self._log_at:

@@ -37,7 +37,7 @@ def page(context: BrowserContext, address: str) -> Iterator[Page]:
     wrong: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
-        # an answer of 502 is told there too, and is no error of the page's
+        # the console also reports an answer of 502, which is not an error of the page
         if message.type == "error" and "Failed to load resource" not in message.text:
             wrong.append(message.text)
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from service.health.state import iso
 from service.history import queries, statistics
-from service.history.statistics import BOUNDS, CLASSES, classify
+from service.history.statistics import BOUNDS, CLASSES
 from service.snapshot import display
+from tests.service.history_kit import classify
 
 Row = tuple[int, int, int, int, int, float | None, str]
 """Number of the bucket; passed, warned, failed; minutes with data; the largest latency; the histogram."""

@@ -200,8 +200,8 @@ def test_https_api_certificate_is_verified(tmp_path: Path) -> None:
     bundle = place / "ca.pem"
     bundle.write_bytes(pem(ours.certificate))
     group = ("\n    server {\n", "\n    upstream api.test { server ${API}; }\n    server {\n")
-    told = {"API_UPSTREAM": "https://api.test", "API_CA": str(bundle), "API": "api:4000"}
-    with served(group, **told) as (checkout, api):
+    environment = {"API_UPSTREAM": "https://api.test", "API_CA": str(bundle), "API": "api:4000"}
+    with served(group, **environment) as (checkout, api):
         api.says(GOOD)
         for authority, name, trusted in ((other, "api.test", 0), (ours, EVIL, 0), (ours, "api.test", 1)):
             api.certified_by(*authority.issue(tmp_path, name))

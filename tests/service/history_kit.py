@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from service.history import store
 from service.history.recorder import Recorder
 from service.history.samples import Round, Sample
 from service.history.spool import key
+from service.history.statistics import BOUNDS
 from service.settings import Address, Settings
 
 INSTANCE = str(uuid.UUID(int=1))
@@ -168,3 +170,8 @@ def write(world: World, samples: list[tuple[float, str, float | None]], componen
 def fails(start: float, count: int = 3, end: str = "pass") -> list[tuple[float, str, float | None]]:
     """Return samples of which the first ones fail."""
     return [(start + 10 * n, "fail" if n < count else end, 1.0) for n in range(count + 3)]
+
+
+def classify(latency_ms: float) -> int:
+    """Return the histogram class of a latency, as PostgreSQL's width_bucket does: 0 is below the first bound."""
+    return bisect_right(BOUNDS, latency_ms)

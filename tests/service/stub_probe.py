@@ -9,7 +9,7 @@ from service.health.component import Component, Probe
 
 
 class StubProbe:
-    """A probe that does what it is told."""
+    """A probe with a given behaviour."""
 
     address = "odd"
 

@@ -93,17 +93,17 @@ def test_note_is_visible_at_once_despite_cache(api: Service) -> None:
     ((number,),) = connection.run(f"{into} {row} RETURNING id")
     connection.close()
 
-    def told() -> dict[str, Any] | None:
+    def listed() -> dict[str, Any] | None:
         found = [each for each in api.request("/api/incidents").json["incidents"] if each["id"] == number]
         return found[0] if found else None
 
-    before = eventually(told, "the incident is told")
+    before = eventually(listed, "the incident is listed")
     assert before["note"] == ""
     path, body = f"/api/incidents/{number}/note", '{"note": "A disk was full: ü"}'.encode()
     assert api.request(path, "PUT", body).status == 401
     assert api.request(path, "PUT", body, **BEARER).status == 401  # who reads details writes nothing
     assert api.request(path, "PUT", body, **WRITER).json == {"id": number, "note": "A disk was full: ü"}
-    after = told()
+    after = listed()
     assert after is not None
     assert after | {"updated_at": ""} == before | {"updated_at": "", "note": "A disk was full: ü"}
     assert api.request(f"/api/incidents/{number + 1}/note", "PUT", body, **WRITER).status == 404
@@ -123,8 +123,8 @@ def test_target_service_is_a_component(api: Service, web: Web) -> None:
     finally:
         web.status = 200
     eventually(lambda: api.status("/health/web") == 200, "it passes again", 5)
-    told = {each["name"]: each for each in api.request("/api/status").json["components"]}
-    assert (told["web"]["critical"], told["db"]["critical"]) == (False, True)
+    components = {each["name"]: each for each in api.request("/api/status").json["components"]}
+    assert (components["web"]["critical"], components["db"]["critical"]) == (False, True)
 
 
 def test_defect_is_answered_and_logged_without_secrets(api: Service) -> None:

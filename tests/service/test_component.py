@@ -56,11 +56,11 @@ def test_hung_probe_fails_once_and_harms_no_other() -> None:
 def test_result_after_the_deadline_is_ignored() -> None:
     hold = threading.Event()
     found = component(StubProbe(lambda: str(hold.wait(60) or "")), deadline=0.1)
-    looking = threading.Thread(target=found.check)
-    looking.start()
+    checking = threading.Thread(target=found.check)
+    checking.start()
     eventually(lambda: found.status == "fail", "it fails")
     hold.set()
-    looking.join()
+    checking.join()
     assert (found.status, code(found), found.state.failures) == ("fail", "timeout", 1)
 
 

@@ -89,10 +89,10 @@ def test_passing_component_reports_its_measurement(clock: Clock) -> None:
 def test_single_failure_is_reported_and_changes_nothing_else(clock: Clock) -> None:
     found = watched(clock, PASS, FAIL, PASS, interval=60, fall=2)
     look(found, clock, 2)
-    told = found.to_dict()
-    assert (told["status"], told["output"], told["consecutiveFailures"]) == ("pass", "refused", 1)
-    assert (told["since"], told["lastOk"]) == ("2025-03-11T12:00:00.012Z",) * 2
-    assert told["time"] == "2025-03-11T12:00:10.012Z"
+    document = found.to_dict()
+    assert (document["status"], document["output"], document["consecutiveFailures"]) == ("pass", "refused", 1)
+    assert (document["since"], document["lastOk"]) == ("2025-03-11T12:00:00.012Z",) * 2
+    assert document["time"] == "2025-03-11T12:00:10.012Z"
     assert found.to_dict(details=True)["detail"] == "no one at 10.0.0.1"
     look(found, clock)
     assert "output" not in found.to_dict()
@@ -101,9 +101,9 @@ def test_single_failure_is_reported_and_changes_nothing_else(clock: Clock) -> No
 def test_recovery_is_reported_before_status_changes(clock: Clock) -> None:
     found = watched(clock, FAIL, PASS, interval=60, rise=2)
     look(found, clock, 2)
-    told = found.to_dict()
-    assert (told["status"], told["output"], told["consecutiveFailures"]) == ("fail", "recovering", 0)
-    assert "lastOk" in told
+    document = found.to_dict()
+    assert (document["status"], document["output"], document["consecutiveFailures"]) == ("fail", "recovering", 0)
+    assert "lastOk" in document
     assert "detail" not in found.to_dict(details=True)
 
 
@@ -126,8 +126,8 @@ def test_stale_component_is_unknown_since_last_check(clock: Clock) -> None:
     look(found, clock, 3)
     assert found.to_dict()["since"] == "2025-03-11T12:00:00.012Z"
     clock.seconds += 30
-    told = found.to_dict()
-    assert (told["status"], told["since"]) == ("unknown", "2025-03-11T12:00:20.012Z")
+    document = found.to_dict()
+    assert (document["status"], document["since"]) == ("unknown", "2025-03-11T12:00:20.012Z")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_stopped_component_reports_nothing_new() -> None:
 
 
 class Pauses:
-    """In place of the event that ends the looking: notes how long the thread would wait, and ends it after some."""
+    """In place of the event that ends the checks: notes how long the thread would wait, and ends it after some."""
 
     def __init__(self, most: int) -> None:
         self.seconds: list[float] = []
@@ -216,7 +216,7 @@ class Pauses:
     ("letters", "seconds"),
     [
         pytest.param("pppp", [5, 5, 5, 5], id="a component that is well is check_result at each interval"),
-        pytest.param("ppfpp", [5, 5, 0.1, 5, 5], id="a slip is check_result into at once"),
+        pytest.param("ppfpp", [5, 5, 0.1, 5, 5], id="a single failure is checked again at once"),
         pytest.param("pffffffff", [5, 0.1, 0.2, 0.4, 0.8, 1, 1, 1, 1], id="one that is down less and less often"),
         pytest.param("fffffppp", [0.1, 0.2, 0.4, 0.8, 1, 0.1, 5, 5], id="a return is check_result into at once"),
     ],
@@ -285,9 +285,9 @@ def test_failure_right_after_start_is_no_outage(clock: Clock, before: str, resul
 def test_starting_component_reports_reason_and_since(clock: Clock) -> None:
     found = watched(clock, FAIL, FAIL, FAIL, grace=15)
     look(found, clock, 2)
-    told = found.to_dict()
-    assert (told["status"], told["output"], told["consecutiveFailures"]) == ("unknown", "refused", 2)
-    assert told["since"] == "2025-03-11T12:00:00.000Z"
+    document = found.to_dict()
+    assert (document["status"], document["output"], document["consecutiveFailures"]) == ("unknown", "refused", 2)
+    assert document["since"] == "2025-03-11T12:00:00.000Z"
     assert found.down  # so nobody waits for it
     look(found, clock)
     assert (found.to_dict()["status"], found.to_dict()["since"]) == ("fail", "2025-03-11T12:00:00.000Z")

@@ -171,7 +171,7 @@ def test_late_component_is_no_outage_but_one_down_at_restart_is(settings: Settin
         eventually(lambda: service.ask("/api/incidents")[1]["incidents"], "there is an incident", 30)
         service.end()
         service = Service(settings, **more)
-        eventually(lambda: service.status("/health/late") == 503, "it was looked at")
+        eventually(lambda: service.status("/health/late") == 503, "it was checked")
         eventually(lambda: service.ask("/health/late")[1]["status"] == "fail", "the outage goes on", 5)
     finally:
         service.kill()

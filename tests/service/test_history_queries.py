@@ -10,8 +10,8 @@ import pytest
 
 from service.health.state import iso
 from service.history import api, queries
-from service.history.statistics import CLASSES, WINDOWS, classify
-from tests.service.history_kit import NOON, World, write
+from service.history.statistics import CLASSES, WINDOWS
+from tests.service.history_kit import NOON, World, classify, write
 
 DAY = 86400
 
@@ -143,13 +143,4 @@ def test_query_passes_names_as_parameters(world: World) -> None:
     name = "x'; DROP TABLE history_minute; --"
     write(world, [(0, "pass", 1.0)], name)
     assert queries.history(world.query, name, WINDOWS["24h"], NOON + 1)["uptime"]["samples"] == 1
-    assert [each["name"] for each in queries.components(world.query)] == [name]
-
-
-def test_components_are_listed_with_first_and_last_sample(world: World) -> None:
-    for name in ("db", "cache", "web"):
-        write(world, [(0, "pass", 1.0), (7200, "pass", 1.0)], name)
-    assert queries.components(world.query) == [
-        {"name": name, "since": "2025-03-11T12:00:00.000Z", "last_sample": "2025-03-11T14:00:00.000Z"}
-        for name in ("cache", "db", "web")
-    ]
+    assert queries.uptime(world.query, WINDOWS["24h"], NOON + 1).keys() == {name}

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.history.statistics import BOUNDS, CLASSES, WINDOWS, classify, parse_window, percent, percentile
+from service.history.statistics import BOUNDS, CLASSES, WINDOWS, parse_window, percent, percentile
+from tests.service.history_kit import classify
 
 
 @given(st.lists(st.floats(0, 20_000), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99, 1.0]))

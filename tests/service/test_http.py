@@ -159,14 +159,14 @@ def test_rebound_host_name_reads_nothing_from_api(lonely: Service, path: str) ->
 
 
 def test_fast_path_and_application_answer_alike(lonely: Service) -> None:
-    def told(answer: Answer) -> tuple[int, dict[str, str]]:
+    def comparable(answer: Answer) -> tuple[int, dict[str, str]]:
         own = {"date", "x-request-id", "content-length", "vary"}
         headers = {name.lower(): each for name, each in answer.headers.items()}
         return answer.status, {name: each for name, each in headers.items() if name not in own}
 
     for path in ("/health", "/health/ready", "/health/db", "/health/all"):
         usual, other = lonely.request(path), lonely.request(path, Authorization="Bearer x")
-        assert told(usual) == told(other)
+        assert comparable(usual) == comparable(other)
         assert set(usual.json) == set(other.json)
 
 
@@ -199,8 +199,8 @@ def test_http_details_need_the_token(lonely: Service) -> None:
         answer = lonely.request("/health/db", Authorization=given)
         assert "address" not in answer.json["checks"]["db"][0]
         assert "127.0.0.1" not in answer.body.decode()
-    (told,) = lonely.request("/health/db", Authorization=f"Bearer {TOKEN}").json["checks"]["db"]
-    assert told["address"] == "127.0.0.1:1/x"
+    (check,) = lonely.request("/health/db", Authorization=f"Bearer {TOKEN}").json["checks"]["db"]
+    assert check["address"] == "127.0.0.1:1/x"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from service.http import capacity, limits
+from service.http import limits
 from tests.checkout import eventually
 from tests.service.process import BODY_TIMEOUT, GET, HEADER_TIMEOUT, NOTES, NOWHERE, SLOW, Service, answers, prompt
 
@@ -90,8 +90,8 @@ def test_soft_descriptor_limit_is_raised() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
-        assert capacity.connections() == limits.CONNECTIONS
-        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == limits.CONNECTIONS + capacity.OWN
+        assert limits.connections() == limits.CONNECTIONS
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == limits.CONNECTIONS + limits.OWN
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 

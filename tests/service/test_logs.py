@@ -47,10 +47,10 @@ def one(lines: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
 
 
 def test_log_line_has_time_level_and_event(lines: list[dict[str, Any]]) -> None:
-    told = [line for line in lines if "_aws" not in line]
-    assert [list(line)[:3] for line in told] == [["time", "level", "event"]] * len(told)
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["time"]) for line in told)
-    assert told[-1]["event"] == "stopped"
+    logged = [line for line in lines if "_aws" not in line]
+    assert [list(line)[:3] for line in logged] == [["time", "level", "event"]] * len(logged)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["time"]) for line in logged)
+    assert logged[-1]["event"] == "stopped"
 
 
 def test_request_is_logged_with_its_ids(lines: list[dict[str, Any]]) -> None:
@@ -115,7 +115,7 @@ def test_log_is_text_on_a_terminal() -> None:
             said += os.read(leader, 65536)  # a read may end in the middle of a letter
             return b"RuntimeError" in said and b"request failed" in said
 
-        eventually(heard, "the exception is told")
+        eventually(heard, "the exception is logged")
     finally:
         service.kill()
         os.close(leader)

@@ -176,7 +176,7 @@ def test_wrong_password_is_reported(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "result"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ("pass", "")),
         (b"HTTP/1.1 204 No Content\r\n\r\n", ("pass", "")),
@@ -188,9 +188,9 @@ def test_wrong_password_is_reported(settings: Settings) -> None:
         (b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 200 + b"\r\n", ("fail", "invalid")),
     ],
 )
-def test_http_probe_judges_the_answer(answer: bytes, told: tuple[str, str]) -> None:
+def test_http_probe_judges_the_answer(answer: bytes, result: tuple[str, str]) -> None:
     with http_server(answer) as url:
-        assert check_result(component(probes.Http(url, 5.0))) == told
+        assert check_result(component(probes.Http(url, 5.0))) == result
 
 
 def test_http_probe_fails_dripping_server() -> None:

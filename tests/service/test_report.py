@@ -10,14 +10,14 @@ import pytest
 from service import __version__
 from service.health.component import ProbeError
 from service.health.report import Phase, Report
-from tests.service.stub_probe import Odd, component, raises
+from tests.service.stub_probe import StubProbe, component, raises
 
 TOKEN = "a token of the tests: ü"
-WELL, BROKEN = Odd(lambda: ""), Odd(raises(ProbeError("its_own", "postgresql://secret@host")))
+WELL, BROKEN = StubProbe(lambda: ""), StubProbe(raises(ProbeError("its_own", "postgresql://secret@host")))
 
 
-def report(**probes: Odd) -> Report:
-    """Return a report on components of these names, each looked at once; db is critical."""
+def report(**probes: StubProbe) -> Report:
+    """Return a report on components of these names, each checked once; db is critical."""
     found = {name: component(probe, name=name, critical=name == "db") for name, probe in probes.items()}
     for each in found.values():
         each.check()
@@ -37,18 +37,18 @@ def document(found: Report, name: str, **given: bool) -> tuple[str, dict[str, An
         ({"db": BROKEN, "cache": WELL}, "fail"),
     ],
 )
-def test_report_of_all_has_the_overall_status(probes: dict[str, Odd], status: str) -> None:
-    said, told = document(report(**probes), "all")
-    assert said == told["status"] == status
-    assert (told["version"], told["phase"], set(told["checks"])) == (__version__, "starting", {"db", "cache"})
-    assert [check[0]["componentId"] for check in told["checks"].values()] == list(told["checks"])
+def test_report_of_all_has_the_overall_status(probes: dict[str, StubProbe], status: str) -> None:
+    overall, body = document(report(**probes), "all")
+    assert overall == body["status"] == status
+    assert (body["version"], body["phase"], set(body["checks"])) == (__version__, "starting", {"db", "cache"})
+    assert [check[0]["componentId"] for check in body["checks"].values()] == list(body["checks"])
 
 
 def test_report_of_component_has_only_its_status() -> None:
     found = report(db=BROKEN, cache=WELL)
     assert document(found, "cache")[0] == "pass"
-    status, told = document(found, "db")
-    assert (status, told["status"], set(told), set(told["checks"])) == ("fail", "fail", {"status", "checks"}, {"db"})
+    status, body = document(found, "db")
+    assert (status, body["status"], set(body), set(body["checks"])) == ("fail", "fail", {"status", "checks"}, {"db"})
 
 
 def test_report_raises_for_unknown_name() -> None:
@@ -71,7 +71,7 @@ def test_rendered_answer_is_reused_for_one_tick(monkeypatch: pytest.MonkeyPatch)
     found.components["db"].check()
     now = 50.05
     assert found.answer("all")[1] is first[1]
-    assert found.answer("all", details=True)[1] != first[1]  # which is not for everybody
+    assert found.answer("all", details=True)[1] != first[1]  # which is for holders of the token
     now = 50.15
     assert found.answer("all")[1] is not first[1]
 
@@ -80,8 +80,8 @@ def test_report_details_need_the_token() -> None:
     found = report(db=BROKEN)
     assert "secret" not in found.answer("db")[1].decode()
     for name in ("db", "all"):
-        (told,) = document(found, name, details=True)[1]["checks"]["db"]
-        assert (told["address"], told["detail"]) == ("odd", "postgresql://secret@host")
+        (body,) = document(found, name, details=True)[1]["checks"]["db"]
+        assert (body["address"], body["detail"]) == ("odd", "postgresql://secret@host")
 
 
 @pytest.mark.parametrize(
