@@ -275,7 +275,6 @@ def ensure(cloud: Cloud, commit: str, name: str) -> None:
         commit,
         name=name,
         architecture="X86_64",
-        max_severity="any",
         say=lambda _: None,
     )
 
