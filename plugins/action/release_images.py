@@ -44,9 +44,10 @@ class ActionModule(Action):
                 commit,
                 name=options.name,
                 architecture=release["architecture"],
-                max_severity=options.max_severity,
                 say=self.progress,
             )
+            for service, repository in registry.repositories(release).items():
+                registry.gate(environment, repository["name"], found[service], options.max_severity, self.progress)
         words = (
             f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is in ECR already"
         )

@@ -39,7 +39,6 @@ def ensure(
     *,
     name: str = "",
     architecture: str,
-    max_severity: str,
     say: Say,
 ) -> dict[str, str]:
     """Have the image of each service in ECR, as its tag COMMIT, and return their digests by the services' names.
@@ -50,11 +49,10 @@ def ensure(
         commit: the tag: the commit, marked when it is not all that was built.
         name: another tag that they get.
         architecture: X86_64 or ARM64.
-        max_severity: the worst finding of ECR's scan that may be released; `any` asks for none.
         say: told what is being done.
 
     Raises:
-        Failure: an image cannot be built or pushed, is not what was built, or its scan has worse findings.
+        Failure: an image cannot be built or pushed, is not what was built.
     """
     built = registry.repositories(release_output)
     digests = registry.known(environment, release_output, commit)
@@ -83,7 +81,6 @@ def ensure(
     for each, repository in built.items():
         if name and name != commit:
             registry.give_name(environment, repository["name"], digests[each], name)
-        registry.gate(environment, repository["name"], digests[each], max_severity, say)
     return digests
 
 

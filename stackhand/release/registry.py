@@ -220,14 +220,16 @@ class Allowed:
     reason: str
 
 
-def gate(environment: Environment, repository: str, digest: str, max_severity: str, say: Callable[[str], None]) -> None:
+def gate(
+    environment: Environment, repository: str, digest: str, max_severity: Severity, say: Callable[[str], None]
+) -> None:
     """Refuse an image whose scan found something worse than allowed.
 
     Args:
         environment: whose registry it is.
         repository: its name.
         digest: of the image.
-        max_severity: one of SEVERITIES, the worst that may be released; or `any`, which asks for no scan.
+        max_severity: the worst that may be released; `any` asks for no scan.
         say: told that the scan is waited for.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import acquire, lease, logs, manifest, status, target
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
@@ -53,7 +53,7 @@ def test_status_tells_what_differs_from_what_was_released(
     )["taskDefinition"]["taskDefinitionArn"]
     cloud.world.update_service({"service": "shop-web", "taskDefinition": theirs})
     cloud.world.services["shop-api"]["desiredCount"] = 9
-    with pytest.raises(Failure) as found:
+    with pytest.raises(Exit) as found:
         status.status(environment="staging", json=True)
     assert found.value.code == ExitCode.UNHEALTHY
     shown = said(capsys)

@@ -106,10 +106,11 @@ def found(moto: str, *findings: tuple[str, str]) -> None:
     _post(f"{moto}/moto-api/static/ecr/scan-finding-results", {"results": [result], "region": REGION})
 
 
-def ensure(environment: Environment, max_severity: str = "any") -> dict[str, str]:
-    return images.ensure(
-        environment, OUTPUT, COMMIT, architecture="X86_64", max_severity=max_severity, say=lambda _: None
-    )
+def ensure(environment: Environment, max_severity: registry.Severity = "any") -> dict[str, str]:
+    digests = images.ensure(environment, OUTPUT, COMMIT, architecture="X86_64", say=lambda _: None)
+    for name, repository in registry.repositories(OUTPUT).items():
+        registry.gate(environment, repository["name"], digests[name], max_severity, lambda _: None)
+    return digests
 
 
 def test_what_ecr_has_is_neither_built_nor_pushed(
@@ -272,7 +273,7 @@ def test_a_finding_worse_than_allowed_stops_the_release(moto: str, environment: 
 
 @pytest.mark.parametrize("max_severity", ["critical", "any"])
 def test_what_is_allowed_by_severity_is_released(
-    moto: str, environment: Environment, pushed: str, max_severity: str
+    moto: str, environment: Environment, pushed: str, max_severity: registry.Severity
 ) -> None:
     found(moto, ("CVE-2026-1", "CRITICAL"))
     assert ensure(environment, max_severity) == {"api": pushed}

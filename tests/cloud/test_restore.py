@@ -291,12 +291,13 @@ def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(
     [
         ({"replace_database": True}, "--replace-database needs the snapshot that the new database starts from."),
         ({"from_snapshot": "x", "resume": True}, "A release that is resumed has its database already."),
+        ({}, "This releases to staging."),
         (
             {"from_snapshot": "x", "replace_database": True},
             "staging is down until its database is back, as it was in x.",
         ),
     ],
-    ids=["no-snapshot", "resumed", "not-confirmed"],
+    ids=["no-snapshot", "resumed", "deploy-not-confirmed", "restore-not-confirmed"],
 )
 def test_a_restore_that_makes_no_sense_or_is_not_confirmed_begins_nothing(
     staging: Environment, flags: dict[str, Any], what: str

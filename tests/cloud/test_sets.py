@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import cluster, rollback, rollback_plan, status, submit, target, verbs, verification
 from stackhand.release.manifest import Manifest, ReleasedService
@@ -124,7 +124,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     ]
     assert found["drift"] == ["shop-worker: runs shop-worker:2, and the last good release does not have it"]
     held.world.delete("web")
-    with pytest.raises(Failure):
+    with pytest.raises(Exit):
         status.status(environment="staging", json=True)
     assert '"state": "missing"' in capsys.readouterr().out
 
@@ -203,7 +203,7 @@ def test_a_probe_that_fails_for_there_are_0_tasks_says_so(
     failure = refused(held, "second")
     assert "was not taken: 0 tasks wanted for api; first runs again, but is not well" in failure.what
     assert "api wants 0 tasks" in failure.evidence
-    with pytest.raises(Failure) as found:
+    with pytest.raises(Exit) as found:
         status.status(environment="staging", json=False)
     assert found.value.code == ExitCode.UNHEALTHY
     assert "stopped" in capsys.readouterr().out

@@ -240,9 +240,9 @@ def test_a_commit_that_waited_while_a_newer_one_was_released_is_refused(
     repository.git("checkout", "--quiet", old)
     stopped: list[int] = []
 
-    def wait(*_: object) -> dict[str, object]:
+    def wait(*_: object) -> acquire.heartbeat.Held:
         held.context.releases.make_current(Manifest("1", "staging", new, "ann", ""))
-        return {"token": "ours", "keeper": 7}
+        return acquire.heartbeat.Held({"token": "ours"}, 7)
 
     monkeypatch.setattr(acquire.account, "check", lambda _: "me")
     monkeypatch.setattr(acquire.heartbeat, "start", wait)
@@ -264,7 +264,7 @@ def released(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatc
     held.image(head)
     held.context.releases.make_current(Manifest("1", "staging", head, "ann", "", target=held.output))
     monkeypatch.setattr(acquire.account, "check", lambda _: "me")
-    monkeypatch.setattr(acquire.heartbeat, "start", lambda *_: {"token": "ours", "keeper": 7})
+    monkeypatch.setattr(acquire.heartbeat, "start", lambda *_: acquire.heartbeat.Held({"token": "ours"}, 7))
     return head
 
 
@@ -275,7 +275,6 @@ def ensure(cloud: Cloud, commit: str, name: str) -> None:
         commit,
         name=name,
         architecture="X86_64",
-        max_severity="any",
         say=lambda _: None,
     )
 
