@@ -8,7 +8,6 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,6 +23,7 @@ from stackhand.local.engines.embedded.servers import base, command, nginx, postg
 from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
 from stackhand.project import dotenv, model, ownership, ports, schema, settings
 from stackhand.project.state import State
+from stackhand.system import program
 
 PATIENCE = 3.0
 GLYPHS = {"pass": "done", "warn": "warning", "fail": "failed"}
@@ -226,13 +226,7 @@ def _owner(name: str, state: State) -> Iterator[Check]:
         user, _, database = login.wanted(service)
         with suppress(Failure):  # it does not run, as said above
             argv, environment = engine.client(service, "psql", database)
-            said = subprocess.run(
-                [*argv, "-XqAt", "-c", login.IS_SUPERUSER],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-            )
+            said = program.run([*argv, "-XqAt", "-c", login.IS_SUPERUSER], environment=environment)
             if said.stdout.strip():
                 words = f"{user} is a superuser of it: what a restored dump brings may run programs with its rights"
                 yield Check("stack", service.name, "warn", words, login.demotion(service))

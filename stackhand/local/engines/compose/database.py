@@ -18,6 +18,7 @@ from stackhand.local.engines import login
 from stackhand.local.engines.compose import containers, gate, mounts, superuser
 from stackhand.project import inherited
 from stackhand.project.model import Service
+from stackhand.system import program
 
 if TYPE_CHECKING:
     from stackhand.local.engines.compose.engine import Compose
@@ -111,7 +112,7 @@ class Database:
             done.append("the first start was interrupted before it let the network in; it does now")
         able = facts.version >= superuser.FIRST
         if able:
-            role, failed = superuser.part(service, facts, partial(self._sql, service))
+            role, failed = superuser.separate(service, facts, partial(self._sql, service))
             done += failed
         # Where it is still the role of the settings, and need not be, the next `up` tries again.
         self._engine.state.remember(superuser=role if able and user != superuser.KEPT else None)
@@ -174,15 +175,8 @@ class Database:
         address = next((each["IPAddress"] for each in networks if each["IPAddress"]), "127.0.0.1")
         settings = ("--env", "PGPASSWORD", "--env", "PGCONNECT_TIMEOUT=5")
         asked = ["psql", "-XqAt", "-h", address, "-U", user, "-d", database, "-c", "SELECT 1"]
-        done = subprocess.run(
-            [*self._engine.execute(service, *settings), *asked],
-            env=inherited.environment("docker", PGPASSWORD=password),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        words = [*self._engine.execute(service, *settings), *asked]
+        done = program.run(words, environment=inherited.environment("docker", PGPASSWORD=password))
         if done.returncode == 0:
             return None
         for code, pattern in login.REFUSALS.items():
@@ -253,15 +247,7 @@ class Database:
         )
         terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
         argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", database, "-f", "-"]
-        done = subprocess.run(
-            argv,
-            env=inherited.environment("docker"),
-            input=statement,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        done = program.run(argv, environment=inherited.environment("docker"), text=statement)
         if done.returncode >= DOCKERS_OWN or "Error response from daemon" in done.stderr:
             raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)
         return done

@@ -140,7 +140,7 @@ class Compose(Engine):
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
         remembered = self.state.read()
-        if set(self.containers()) != set(self.services()) or remembered.get("login") != self.database.login():
+        if set(self.containers()) != set(self.services()) or self.database.must_reconcile():
             return False
         if remembered.get("images") != self._image_fingerprints():
             return False

@@ -1,4 +1,4 @@
-"""The superuser of a container's PostgreSQL: found, and parted from POSTGRES_USER.
+"""The superuser of a container's PostgreSQL: found, and separated from POSTGRES_USER.
 
 The postgres image has initdb make POSTGRES_USER, and PostgreSQL lets nobody demote the role that initdb made. It can be
 renamed, though: it becomes `postgres`, without a password, so that only the container's socket lets it in, and a new
@@ -7,7 +7,6 @@ role without its rights gets its name and all that it owned (docs/decisions/049-
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -16,6 +15,7 @@ from stackhand.cli.failure import Failure
 from stackhand.local.engines import login
 from stackhand.local.engines.login import BOOTSTRAP_OID
 from stackhand.project.model import Service
+from stackhand.system import program
 
 Ask = Callable[..., str]
 """Runs SQL over the container's socket: the role, the statements, and the database if it is not `postgres`."""
@@ -25,8 +25,8 @@ FIRST = 16
 KEPT = "postgres"
 """Who has this as POSTGRES_USER asks for the superuser itself, here as on embedded."""
 NAMES = (KEPT, "stackhand_superuser")
-HELPER = "stackhand_parting"
-"""Does it, for no session may rename its own role; left over, it says that a parting was interrupted."""
+HELPER = "stackhand_separation"
+"""Does it, for no session may rename its own role; left over, it says that a separation was interrupted."""
 SOCKET = "/var/run/postgresql"
 SUPERUSERS = f"""
 SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper AND (oid = {BOOTSTRAP_OID} OR rolname = current_user)
@@ -43,7 +43,7 @@ SELECT jsonb_build_object(
 """  # noqa: S608 - nothing of anybody's
 LOCKED_WITHIN = "SET lock_timeout = '10s'"
 """Another session may have a table; it works as before, then."""
-PART = """
+RENAME = """
 ALTER ROLE {user} RENAME TO {name};
 ALTER ROLE {name} PASSWORD NULL;
 CREATE ROLE {user} LOGIN {rights} PASSWORD {password};
@@ -121,7 +121,7 @@ class Facts(msgspec.Struct):
         superuser: the role that initdb made.
         version: the first part of it.
         roles: their names.
-        interrupted: whether a parting was.
+        interrupted: whether a separation was.
         databases: those that somebody has made.
     """
 
@@ -140,19 +140,11 @@ def find(argv: Sequence[str], environment: dict[str, str], user: str) -> str:
         environment: of it.
         user: that role.
     """
-    said = subprocess.run(
-        [*argv, "-XqAt", "-c", SUPERUSERS],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    said = program.run([*argv, "-XqAt", "-c", SUPERUSERS], environment=environment)
     return said.stdout.split("\n")[0] or user
 
 
-def part(service: Service, facts: Facts, ask: Ask) -> tuple[str, list[str]]:
+def separate(service: Service, facts: Facts, ask: Ask) -> tuple[str, list[str]]:
     """Give the superuser a name of its own, and its old name to a role that owns what it owned, and is no superuser.
 
     Args:
@@ -170,7 +162,7 @@ def part(service: Service, facts: Facts, ask: Ask) -> tuple[str, list[str]]:
     if name == user:
         name = next(each for each in NAMES if each not in facts.roles)
         try:
-            ask(user, _parting(service, facts, name))
+            ask(user, _script(service, facts, name))
         except Failure as failure:
             ask(user, f"DROP ROLE IF EXISTS {HELPER}")
             return user, [f"{user} stays a superuser, as it was: {' '.join(failure.evidence)}"]
@@ -186,12 +178,12 @@ def part(service: Service, facts: Facts, ask: Ask) -> tuple[str, list[str]]:
     return name, failed
 
 
-def _parting(service: Service, facts: Facts, name: str) -> str:
+def _script(service: Service, facts: Facts, name: str) -> str:
     """Return the script that does it, for psql: the role and all in the database of the settings in one transaction."""
     from pg8000.native import identifier, literal
 
     user, password, database = login.wanted(service)
-    rename = PART.format(
+    rename = RENAME.format(
         user=identifier(user),
         name=identifier(name),
         rights=login.OF_AN_OWNER,
