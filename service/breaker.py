@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-CLOSED, OPEN, TRYING = "closed", "open", "trying"
+CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 
 
 class Breaker:
@@ -28,7 +28,7 @@ class Breaker:
 
     @property
     def state(self) -> str:
-        """Closed: admits all; open: admits none; trying: one caller is trying."""
+        """Closed: admits all; open: admits none; half_open: one caller is trying."""
         return OPEN if self._down() else self._state
 
     def admits(self) -> bool:
@@ -38,9 +38,9 @@ class Breaker:
         with self._lock:
             if self._state == CLOSED:
                 return True
-            if self._state == TRYING or time.monotonic() < self._until:
+            if self._state == HALF_OPEN or time.monotonic() < self._until:
                 return False
-            self._state = TRYING
+            self._state = HALF_OPEN
             return True
 
     def succeeded(self) -> None:

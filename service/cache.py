@@ -103,7 +103,7 @@ class Cache:
 
     @property
     def breaker(self) -> str:
-        """The state of the circuit breaker: closed (Redis is asked), open (it is not) or trying."""
+        """The state of the circuit breaker: closed (Redis is asked), open (it is not) or half_open."""
         return self._breaker.state
 
     def get_or_make(self, key: str, make: Callable[[], dict[str, Any]]) -> Answer:

@@ -22,7 +22,8 @@ __all__ = ["CONTENT_TYPE", "Metrics", "Sources"]
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 STATES = ("pass", "warn", "fail", "unknown")
-BREAKER = ("closed", "open", "trying")
+BREAKER = {"closed": "closed", "open": "open", "half_open": "half_open", "trying": "half_open"}
+"""States of the breaker by label; the label "trying" is the former name of half_open, and stays for one release."""
 OTHER = "other"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -168,8 +169,8 @@ def _cache(cache: Cache) -> Iterator[Metric]:
         errors.add_metric((reason,), count)
     breaker = GaugeMetricFamily("stackhand_cache_breaker", "1 for the current state", labels=("state",))
     now = cache.breaker
-    for state in BREAKER:
-        breaker.add_metric((state,), float(now == state))
+    for label, state in BREAKER.items():
+        breaker.add_metric((label,), float(now == state))
     yield from (requests, errors, breaker)
 
 

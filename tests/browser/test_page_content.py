@@ -196,7 +196,7 @@ def test_open_incident_is_accessible_at_every_width(page: Page, address: str, sc
     )
     row = page.locator(".components li").first
     assert row.inner_text().split("\n")[1] == "Disrupted: refused"
-    assert row.locator(".shape").evaluate("e => getComputedStyle(e).borderRadius") == "0px"
+    expect(row.locator(".shape")).to_have_css("border-radius", "0px")
     assert page.title() == "Database disrupted · shop"
     assert "d13b30" in str(page.locator("link[rel=icon]").get_attribute("href"))
     expect(page.get_by_role("status")).to_have_text("Database disrupted")

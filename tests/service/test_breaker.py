@@ -58,7 +58,7 @@ def test_breaker_admits_one_trial_at_a_time(clock: Clock) -> None:
     found.failed()
     clock.now += 10
     assert [found.admits() for _ in range(3)] == [True, False, False]
-    assert found.state == "trying"
+    assert found.state == "half_open"
 
 
 def test_breaker_closes_after_successful_trial(clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -97,6 +98,8 @@ def test_sources_are_read_on_request(metrics: Metrics, sources: Sources) -> None
         "stackhand_cache_errors_total reason=timeout": 4,
         "stackhand_cache_breaker state=open": 1,
         "stackhand_cache_breaker state=closed": 0,
+        "stackhand_cache_breaker state=half_open": 0,
+        "stackhand_cache_breaker state=trying": 0,
         "stackhand_http_requests_in_progress": 2,
         "stackhand_http_queue_depth": 3,
         "stackhand_http_threads": 2,
@@ -105,6 +108,14 @@ def test_sources_are_read_on_request(metrics: Metrics, sources: Sources) -> None
     }
     assert {name: found[name] for name in expected} == expected
     assert "stackhand_probe_age_seconds component=cache" not in found
+
+
+def test_half_open_breaker_keeps_its_former_label(metrics: Metrics, sources: Sources) -> None:
+    half_open = SimpleNamespace(counts={}, errors={}, breaker="half_open")
+    metrics.set_sources(replace(sources, cache=half_open))
+    found = read(metrics)
+    labels = ("closed", "open", "half_open", "trying")
+    assert [found[f"stackhand_cache_breaker state={label}"] for label in labels] == [0, 0, 1, 1]
 
 
 def test_service_parts_are_metric_sources(metrics: Metrics) -> None:
