@@ -32,8 +32,8 @@ resource "aws_ecr_lifecycle_policy" "service" {
       },
       {
         rulePriority = 2
-        description  = "The last ${var.kept_images} images stay"
-        selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = var.kept_images }
+        description  = "The last ${var.kept_images} images stay, each with its signature, which ECR counts as one"
+        selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 2 * var.kept_images }
         action       = { type = "expire" }
       },
     ]

@@ -206,6 +206,19 @@ data "aws_iam_policy_document" "release" {
     resources = ["*"]
   }
 
+  # By its alias, which this role cannot move: the key is made by ./inv bootstrap, and everybody verifies with its public half in git.
+  statement {
+    sid       = "SignWhatItBuilds"
+    actions   = ["kms:GetPublicKey", "kms:Sign"]
+    resources = ["arn:aws:kms:${local.here}:key/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:RequestAlias"
+      values   = ["alias/${local.name}-signing"]
+    }
+  }
+
   statement {
     sid       = "ImagesAreEncrypted"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]

@@ -1,6 +1,7 @@
-"""Have the bucket for the state, the lease and the releases.
+"""Have the bucket for the state, the lease and the releases, and the key that signs images.
 
 It is versioned, encrypted, closed to the public and to everything but TLS. One that forgets versions is refused.
+The key is in KMS; its public half is written into terraform/environments, to be committed.
 """
 
 from __future__ import annotations
@@ -8,22 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import Action, step
-from stackhand.infrastructure import account, bucket
+from stackhand.infrastructure import account, bucket, signing_key
 from stackhand.project import environments
 from stackhand.release.options import OnEnvironment
 
 
 class ActionModule(Action):
-    """Has the bucket that everything of an environment begins with."""
+    """Has the bucket that everything of an environment begins with, and the key that signs its images."""
 
     Options = OnEnvironment
 
     def act(self, options: OnEnvironment, *, check: bool) -> dict[str, Any]:
-        """Make the bucket, or find it made."""
+        """Make bucket and key, or find them made."""
         environment = environments.load(options.environment)
         account.check(environment)
         if check:
             return {"changed": not bucket.exists(environment)}
-        done = bucket.make(environment)
+        done = bucket.make(environment) + signing_key.make(environment)
         words = done[0] if done else f"bucket {environment.bucket} is as it has to be"
         return {"changed": bool(done), "step": step("bucket", words, notes=done[1:])}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import preflight, target
+from stackhand.release import preflight, signature, target
 from stackhand.release.action import ReleaseAction
 from stackhand.release.options import OnEnvironment
 from stackhand.release.target import Context
@@ -23,10 +23,12 @@ class ActionModule(ReleaseAction):
         Args:
             target: Terraform's output `release`.
             digests: of each image that was built, by service.
+            commit: that they were built from, as their signatures have to say.
         """
 
         target: dict[str, Any]
         digests: dict[str, str]
+        commit: str
 
     words = "The check of the environment"
     reads = True
@@ -34,6 +36,8 @@ class ActionModule(ReleaseAction):
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Check, and note what could not be checked."""
         where = target.parse(options.target)
-        notes = preflight.Preflight(context.environment, where, options.digests).run()
-        words = f"{', '.join(where.services)}: roles, secrets, logs, targets, network, images"
+        images = signature.of_target(where, options.digests, options.commit)
+        notes = signature.require(context.environment, images)
+        notes += preflight.Preflight(context.environment, where, options.digests).run()
+        words = f"{', '.join(where.services)}: roles, secrets, logs, targets, network, images, signatures"
         return {"changed": False, "step": step("preflight", words, notes=notes)}

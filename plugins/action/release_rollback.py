@@ -1,6 +1,7 @@
 """Prepare the return to an earlier release.
 
-One that was never good, does not work with the database any more, or needs what is gone or scaled to 0 is refused.
+One that was never good, does not work with the database any more, needs what is gone or scaled to 0, or is not signed
+is refused.
 """
 
 from __future__ import annotations
@@ -17,12 +18,21 @@ from stackhand.release.target import Context
 class ActionModule(ReleaseAction):
     """Prepares the return to an earlier release."""
 
+    class Options(OfRelease, kw_only=True):
+        """Its options.
+
+        Args:
+            allow_unsigned: whether its images may have no signature; one that is wrong is refused all the same.
+        """
+
+        allow_unsigned: bool = False
+
     words = "The rollback"
 
-    def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the release that brings an earlier one back."""
         context.require_lease()
         good = options.manifest
-        found = rollback.prepare(context, good)
+        found = rollback.prepare(context, good, unsigned=options.allow_unsigned)
         words = f"back to {good.commit[:12]}, the release {good.id}"
         return {"changed": False, "facts": {"manifest": found.to_dict()}, "step": step("prepared", words)}

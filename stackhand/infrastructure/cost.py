@@ -78,6 +78,7 @@ def _lines(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
     ):
         number = len(found.get(kind, []))
         yield CostLine(name, number, number * price)
+    yield CostLine("signing key", int(bool(found.get("aws_kms_key"))), KEY_MONTH)  # made by bootstrap
 
 
 def _tasks(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:

@@ -17,14 +17,13 @@ from stackhand.aws.waiting import Say
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
 from stackhand.containers.images import build_failed, certificates, steps, stream
-from stackhand.infrastructure import compose
+from stackhand.infrastructure import compose, signing_key
 from stackhand.infrastructure.bucket import Store
 from stackhand.project import inherited
 from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
 from stackhand.project.xfields import Fargate
-from stackhand.release import attesting, git, pins, registry, source
-from stackhand.release.built import BuildRecord
+from stackhand.release import git, provenance, registry, signature, source
 
 SEEN_WITHIN = 20.0
 TAIL = 8
@@ -58,13 +57,16 @@ def ensure(
     digests = registry.known(environment, release_output, commit)
     if name and name != commit:
         registry.require_free(environment, built, name, commit)
-    record = BuildRecord(Store(environment), commit)
+    record = provenance.BuildRecord(Store(environment), commit)
+    key = signing_key.pinned(environment)
     if missing := {each: built[each]["url"] for each in built if each not in digests}:
         docker.reach()
-        pinned = {} if environment.emulated else pins.read()  # a rehearsal has the images of this machine
+        if key is not None:
+            signing_key.require(environment, key)  # before minutes of building
+        pinned = {} if environment.emulated else provenance.pins()  # a rehearsal has the images of this machine
         for service in build(missing, commit, architecture, say, pinned):
             say(f"listing the packages of {service}")
-            record.note(service, f"{missing[service]}:{commit}")
+            record.add(service, f"{missing[service]}:{commit}")
             _push(environment, service, f"{missing[service]}:{commit}", say)
     for each, url in missing.items():
         digests[each] = registry.digest_in(environment, built[each]["name"], commit, patience=SEEN_WITHIN)
@@ -74,7 +76,9 @@ def ensure(
                 next="repeat the command",
             )
     record.require({each: built[each]["name"] for each in built}, digests)
-    attesting.write(
+    for each, url in missing.items() if key is not None else ():
+        signature.sign(environment, signature.Image(each, url, digests[each], commit))
+    provenance.write_checksums(
         {built[each]["name"]: digests[each] for each in missing},
         {built[each]["name"]: record.images[each].sbom for each in missing},
     )

@@ -17,7 +17,7 @@ from stackhand.aws import parameters
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import built, git, source
+from stackhand.release import git, provenance, source
 from stackhand.release import manifest as manifests
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
@@ -32,7 +32,7 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
         Failure: AWS refuses one.
     """
     states = Cluster(context.ecs, target.cluster).services(each.service for each in target.services.values())
-    parts, bills = {}, built.bills(context.store, commit)
+    parts, bills = {}, provenance.bills(context.store, commit)
     for name, service in target.services.items():
         wanted = render(name, service, digests)
         part = _part(context, states.get(service.service, ABSENT), wanted, service.container)

@@ -13,7 +13,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.release import cluster as clusters
 from stackhand.release import manifest as manifests
-from stackhand.release import rollback_plan
+from stackhand.release import rollback_plan, signature
 from stackhand.release import rollout as rollouts
 from stackhand.release.cluster import Inventory
 from stackhand.release.manifest import Manifest, ReleasedService
@@ -26,11 +26,16 @@ from stackhand.release.target import Context, ServiceTarget, short, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, Order, Verdict
 
 
-def prepare(context: Context, good: Manifest) -> Manifest:
+def prepare(context: Context, good: Manifest, *, unsigned: bool = False) -> Manifest:
     """Return the release that brings a good one back.
 
+    Args:
+        context: where.
+        good: the release.
+        unsigned: let images run that have no signature.
+
     Raises:
-        Failure: it was never good, does not work with the current schema, or lacks something that it needs.
+        Failure: it was never good, does not work with the current schema, lacks something, or is not signed.
     """
     _require_good(context, good)
     require_way_back(context.releases, good)
@@ -39,7 +44,9 @@ def prepare(context: Context, good: Manifest) -> Manifest:
     running = {name: inventory.primary(target.services[name].service) for name in good.services}
     same = [name for name, part in good.services.items() if _runs(part, running[name])]
     _require_services(context, good, inventory)
-    _require_pullable(context, good, [name for name in good.services if name not in same])
+    changing = [name for name in good.services if name not in same]
+    _require_pullable(context, good, changing)
+    _require_signed(context, good, changing, unsigned=unsigned)
     parts = {name: _part(context, part, running[name], same=name in same) for name, part in good.services.items()}
     extra = inventory.others(target)
     for line in [*kept(good, extra), inventory.note]:
@@ -80,6 +87,18 @@ def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) ->
     if problems:
         raise _lacks(context, good, problems)
     for note in notes:
+        context.note(note)
+
+
+def _require_signed(context: Context, good: Manifest, names: Sequence[str], *, unsigned: bool) -> None:
+    again = f"git checkout {good.commit[:12]}, then ./inv deploy -e {context.environment.name} --allow-older"
+    found = signature.check(context.environment, signature.of_release(context, good, names))
+    if found.wrong:
+        raise signature.refusal(context.environment, found, again)
+    if found.missing and not unsigned:
+        older = "or --allow-unsigned, if it is from before images were signed"
+        raise signature.refusal(context.environment, found, f"{again}; {older}")
+    for note in [*found.notes, *(f"{each.service}: its image has no signature" for each in found.missing)]:
         context.note(note)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
-from stackhand.release import cluster, report
+from stackhand.release import cluster, report, signature
 from stackhand.release import rollout as rollouts
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.rollback import Returned, go_back
@@ -126,9 +126,10 @@ def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manif
     """Go on with a release that was left rolling: order what was not ordered yet, and wait for all of it.
 
     Raises:
-        Failure: as for `roll`.
+        Failure: as for `roll`, or an image is not signed.
     """
     _require_tasks(context, manifest)
+    _require_signed(context, manifest)
     return _order_and_watch(context, manifest, good)
 
 
@@ -139,6 +140,14 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
     target = target_of(manifest)
     with suppress(BotoCoreError, ClientError):
         cluster.require_tasks(context, target, cluster.inventory_of(context, target))
+
+
+def _require_signed(context: Context, manifest: Manifest) -> None:
+    found = signature.check(context.environment, signature.of_release(context, manifest, manifest.services))
+    if found.refused:
+        raise signature.refusal(context.environment, found, f"./inv rollback -e {context.environment.name}")
+    for note in found.notes:
+        context.note(note)
 
 
 def _order_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:

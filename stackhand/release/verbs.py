@@ -13,7 +13,7 @@ from stackhand.aws.errors import remedy
 from stackhand.cli import console, packages
 from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.infrastructure import account, bucket, secrets
+from stackhand.infrastructure import account, bucket, secrets, signing_key
 from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.plan import HOLDS_DATA
 from stackhand.infrastructure.terraform import Terraform, managed
@@ -120,6 +120,8 @@ def _holding(environment: Environment) -> list[str]:
 def _stays(environment: Environment, report: dict[str, Any]) -> list[str]:
     """Return what a destroyed environment leaves, and what becomes of it."""
     lines = [f"bucket {environment.bucket}, with the state's history and the list of releases"]
+    if signing_key.path(environment).exists():
+        lines.append(f"key {signing_key.alias(environment)}, which signs images that are built later ($1 a month)")
     again = f"./inv deploy -e {environment.name} --from-snapshot"
     lines += [f"snapshot {name}: {again} {name} starts from it" for name in report.get("snapshots", [])]
     if report.get("snapshots"):
@@ -182,14 +184,15 @@ def _require_together(environment: str, *, resume: bool, from_snapshot: str, rep
         )
 
 
-def rollback(*, environment: str, to: str, yes: bool, json: bool, lock_wait: float) -> None:
+def rollback(*, environment: str, to: str, yes: bool, json: bool, lock_wait: float, allow_unsigned: bool) -> None:
     """Bring an earlier release back.
 
     Raises:
         Failure: there is none, or it is not deployed.
     """
     warning = "" if yes else f"This brings {to or 'the last good release'} back to {environment}"
-    _run_release("rollback", environment, {"to": to, "lock_wait": lock_wait}, warning, json=json)
+    options = {"to": to, "lock_wait": lock_wait, "allow_unsigned": allow_unsigned}
+    _run_release("rollback", environment, options, warning, json=json)
 
 
 def _run_release(name: str, environment: str, options: dict[str, Any], warning: str, *, json: bool) -> None:

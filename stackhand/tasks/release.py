@@ -63,12 +63,21 @@ def deploy(
         "yes": "do not ask for the environment's name",
         "json": "what happens, one JSON document a line",
         "lock-wait": "seconds to wait for another deploy to end",
+        "allow-unsigned": "also to images that have no signature, from before images were signed",
     }
 )
 def rollback(
-    c: Context, environment: str, to: str = "", yes: bool = False, json: bool = False, lock_wait: float = 0.0
+    c: Context,
+    environment: str,
+    to: str = "",
+    yes: bool = False,
+    json: bool = False,
+    lock_wait: float = 0.0,
+    allow_unsigned: bool = False,
 ) -> None:
     """Bring an earlier release back, all services of it."""
     from stackhand.release import verbs as module
 
-    module.rollback(environment=environment, to=to, yes=yes, json=json, lock_wait=lock_wait)
+    module.rollback(
+        environment=environment, to=to, yes=yes, json=json, lock_wait=lock_wait, allow_unsigned=allow_unsigned
+    )

@@ -59,7 +59,8 @@ def itself() -> Iterator[Checkout]:
     """A checkout whose nginx is its own upstream, as on AWS, where a load balancer is in between."""
     place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
     place.chmod(0o755)
-    mine = ("set $api ${API_UPSTREAM};", "set $api http://$server_addr:$server_port;")
+    last = "client_max_body_size 0;\n        set $api "
+    mine = (f"{last}${{API_UPSTREAM}};", f"{last}http://${{LISTEN}};")
     with nginx(place / "shop", mine, ("access_log /dev/stdout json;", 'access_log "${RUN}/access.log" json;')) as found:
         yield found
     shutil.rmtree(place)

@@ -193,6 +193,16 @@ def test_non_http_answer_cannot_be_loaded(site: tuple[Checkout, Api], context: B
     assert page.evaluate(AS_A_WORKER) != "registered"
 
 
+def test_non_http_answer_sets_no_cookie(site: tuple[Checkout, Api], context: BrowserContext) -> None:
+    checkout, api = site
+    api.says(GOOD)
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/")
+    api.answer = RAW.format("text/plain\r\nSet-Cookie: big=1; Path=/", "")
+    assert page.evaluate("fetch('/api/status').then(answer => answer.status, error => error.name)") == 502
+    assert context.cookies() == []
+
+
 def test_https_api_certificate_is_verified(tmp_path: Path) -> None:
     ours, other = Authority.make(), Authority.make()
     place = Path(tempfile.mkdtemp(prefix="sh-"))

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import signing_key
 from stackhand.infrastructure.bucket import Store
-from stackhand.project import model
+from stackhand.project import environments, model
 from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
-from stackhand.release import attesting, built, images, pins, registry
+from stackhand.release import images, provenance, registry, signature
 from stackhand.release.manifest import Manifest, ReleasedService, Releases
 from tests import moto_server
 from tests.checkout import ROOT
@@ -150,28 +151,44 @@ def test_an_image_that_was_pushed_in_the_place_of_the_built_one_is_refused(
 
 
 @pytest.mark.parametrize("first", [BUILT, ANOTHER])
-def test_who_pushes_first_under_the_commit_that_is_being_built_gains_nothing(
+def test_only_what_was_built_here_is_signed_whoever_pushes_first(
     environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     monkeypatch.setattr(images.docker, "reach", lambda: None)
     monkeypatch.setattr(images, "build", lambda *_: iter(["api"]))
-    monkeypatch.setattr(built.sbom, "of", lambda *_: {"components": []})
+    monkeypatch.setattr(provenance.sbom, "of", lambda *_: {"components": []})
     said = subprocess.CompletedProcess([], 0, f"{BUILT}\n", "")
-    monkeypatch.setattr(built.docker, "run", lambda *_: said)
+    monkeypatch.setattr(provenance.docker, "run", lambda *_: said)
     monkeypatch.setattr(images, "_push", lambda *_: push(environment, first))
-    monkeypatch.setattr(attesting, "FILE", tmp_path / "built" / "subjects.txt")
+    monkeypatch.setattr(provenance, "CHECKSUMS", tmp_path / "built" / "subjects.txt")
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    signing_key.make(environment)
     if first == ANOTHER:
         with pytest.raises(Failure, match="another image of api"):
             ensure(environment)
+        tags = environment.client("ecr").list_images(repositoryName="shop/api")["imageIds"]
+        assert [each["imageTag"] for each in tags] == [COMMIT]
         return
     [digest] = ensure(environment).values()
+    assert signature.require(environment, [signature.Image("api", "localhost:1/shop/api", digest, COMMIT)]) == []
     bill = Store(environment).s3.get_object(Bucket=environment.bucket, Key=f"releases/images/{COMMIT}/api.cdx.json")
     kept = hashlib.sha256(bill["Body"].read()).hexdigest()
-    assert built.bills(Store(environment), COMMIT) == {"api": f"sha256:{kept}"}
+    assert provenance.bills(Store(environment), COMMIT) == {"api": f"sha256:{kept}"}
     lines = [f"{digest.removeprefix('sha256:')}  shop/api", f"{kept}  shop/api.cdx.json"]
-    assert attesting.FILE.read_text(encoding="utf-8").splitlines() == lines
+    assert provenance.CHECKSUMS.read_text(encoding="utf-8").splitlines() == lines
     assert ensure(environment) == {"api": digest}
-    assert not attesting.FILE.exists()  # nothing was built here
+    assert not provenance.CHECKSUMS.exists()  # nothing was built here
+
+
+def test_an_image_that_could_not_be_signed_is_not_built(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    monkeypatch.setattr(images.docker, "reach", lambda: None)
+    signing_key.make(environment)
+    environment.client("kms").delete_alias(AliasName=signing_key.alias(environment))
+    with pytest.raises(Failure, match="The signing key of staging does not exist on AWS"):
+        ensure(environment)
 
 
 def test_an_image_that_was_released_before_there_were_records_is_still_good(environment: Environment) -> None:
@@ -184,9 +201,9 @@ def test_an_image_that_was_released_before_there_were_records_is_still_good(envi
 
 @pytest.mark.parametrize("line", ["python:3.13-alpine", "python sha256:" + "a" * 64, f"a:1 {BUILT}\na:1 {BUILT}"])
 def test_a_pin_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
-    (tmp_path / pins.FILE).write_text(f"# why\n\n{line}\n", encoding="utf-8")
+    (tmp_path / provenance.PINS).write_text(f"# why\n\n{line}\n", encoding="utf-8")
     with pytest.raises(Failure, match=r"images\.lock is not valid"):
-        pins.read(tmp_path)
+        provenance.pins(tmp_path)
 
 
 def test_a_missing_repository_is_said(environment: Environment) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.release import lease
+from stackhand.infrastructure import signing_key
+from stackhand.project import environments
+from stackhand.release import lease, signature, target
 from tests.checkout import Checkout, Said, clean_environment, eventually
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_rollout import Outcome
@@ -40,6 +42,12 @@ def prepared(site: Site, cloud: Cloud, words: str, **outcome: object) -> str:
     return commit
 
 
+def sign(cloud: Cloud, words: str, commit: str) -> None:
+    """Sign the images of a commit, as the role that is left out here does."""
+    for image in signature.of_target(target.parse(cloud.output), cloud.image(words), commit):
+        signature.sign(cloud.environment, image)
+
+
 def inv(site: Site, *words: str, check: bool = True) -> Said:
     verb, *rest = words
     return site.checkout.inv(verb, "-e", "staging", *rest, check=check, **site.settings)
@@ -60,7 +68,7 @@ def by_hand(site: Site) -> subprocess.Popen[str]:
 
 @pytest.mark.timeout(400)
 def test_a_release_is_deployed_a_broken_one_taken_back_and_an_earlier_one_brought_back(
-    site: Site, cloud: Cloud
+    site: Site, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepared(site, cloud, "first")
     lines = [json.loads(line) for line in inv(site, "deploy", "--yes", "--json").out.splitlines()]
@@ -98,7 +106,15 @@ def test_a_release_is_deployed_a_broken_one_taken_back_and_an_earlier_one_brough
     assert "Traceback" not in broken.out + broken.err
     assert lease.current(cloud.context.store) is None
 
+    monkeypatch.setattr(environments, "FOLDER", site.checkout.path / "terraform" / "environments")
+    signing_key.make(cloud.environment)
     second = prepared(site, cloud, "second")
+    definitions = len(cloud.world.definitions)
+    refused = inv(site, "deploy", "--yes", check=False)
+    assert (refused.code, f"Images of {second[:12]} are not signed" in refused.err) == (3, True), refused.err
+    assert len(cloud.world.definitions) == definitions
+    sign(cloud, "first", first)
+    sign(cloud, "second", second)
     assert f"{second[:12]} is deployed in staging" in inv(site, "deploy", "--yes").out
     back = inv(site, "rollback", "--yes")
     assert f"{first[:12]} is back in staging" in back.out

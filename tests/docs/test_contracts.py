@@ -12,7 +12,7 @@ import pytest
 import tasks
 from stackhand.cli.failure import ExitCode
 from stackhand.project import schema
-from stackhand.release import pins
+from stackhand.release import provenance
 from tests.checkout import ROOT
 
 OUTPUT = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def test_a_release_is_built_on_pinned_images_only(name: str) -> None:
         re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], each)
         for each in re.findall(r"^FROM (\S+)", text, re.M)
     }
-    assert bases - stages <= pins.read().keys(), "add it to images.lock, with its digest"
+    assert bases - stages <= provenance.pins().keys(), "add it to images.lock, with its digest"
 
 
 def test_the_updater_finds_every_digest_and_the_placeholder_is_the_pinned_image() -> None:
@@ -91,7 +91,7 @@ def test_the_updater_finds_every_digest_and_the_placeholder_is_the_pinned_image(
         name = path.strip("/^$").replace("\\", "")
         matches = re.finditer(pattern.replace("(?<", "(?P<"), (ROOT / name).read_text(encoding="utf-8"))
         found[name] = {each.group("depName", "currentValue", "currentDigest") for each in matches}
-    assert {f"{name}:{tag}": digest for name, tag, digest in found["images.lock"]} == pins.read()
+    assert {f"{name}:{tag}": digest for name, tag, digest in found["images.lock"]} == provenance.pins()
     assert found["terraform/variables.tf"] <= found["images.lock"]
     assert len(found["terraform/variables.tf"]) == 1
 

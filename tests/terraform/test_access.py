@@ -11,7 +11,7 @@ import yaml
 
 from stackhand.infrastructure import restore, secrets
 from stackhand.infrastructure.plan import summary
-from stackhand.release import built, lease, manifest
+from stackhand.release import lease, manifest, provenance
 from tests.checkout import ROOT
 from tests.terraform import iam
 from tests.terraform.conftest import GITHUB, Module
@@ -191,7 +191,7 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
 
 
 @pytest.mark.parametrize(
-    "key", [lease.KEY, manifest.CURRENT, f"{manifest.FOLDER}1.json", f"{built.FOLDER}1/api.cdx.json", restore.KEY]
+    "key", [lease.KEY, manifest.CURRENT, f"{manifest.FOLDER}1.json", f"{provenance.FOLDER}1/api.cdx.json", restore.KEY]
 )
 def test_a_deploy_may_use_each_document_of_the_bucket(applied: Plan, key: str) -> None:
     release = statements(applied, "aws_iam_role_policy", 'aws_iam_role_policy.release["github"]', "policy")

@@ -60,6 +60,12 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("kms:PutKeyPolicy", f"kms:{HERE}:key/1", MINE),
     ("kms:ReplicateKey", f"kms:{HERE}:key/1", MINE),
     ("kms:ScheduleKeyDeletion", f"kms:{HERE}:key/1", MINE),
+    # what it builds is signed with the key of its own environment, called by an alias that it cannot move
+    ("kms:Sign", f"kms:{HERE}:key/1", MINE),
+    ("kms:Sign", f"kms:{HERE}:key/1", {"kms__RequestAlias": "alias/stackhand-production-signing"}),
+    ("kms:UpdateAlias", f"kms:{HERE}:alias/stackhand-staging-signing", {}),
+    ("kms:DeleteAlias", f"kms:{HERE}:alias/stackhand-staging-signing", {}),
+    ("kms:TagResource", f"kms:{HERE}:key/1", {"kms__RequestAlias": "alias/stackhand-staging-signing"}),
     # the only copies of data, and whom they are shared with
     ("rds:DeleteDBInstanceAutomatedBackup", f"rds:{HERE}:db:stackhand-staging-postgres", {}),
     ("rds:DeleteDBSnapshot", f"rds:{HERE}:snapshot:stackhand-staging-postgres-final-1", {}),
@@ -70,6 +76,8 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
 ]  # fmt: skip
 ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("kms:CreateGrant", f"kms:{HERE}:key/1", MINE | {"kms__GrantIsForAWSResource": "true"}),
+    ("kms:Sign", f"kms:{HERE}:key/1", {"kms__RequestAlias": "alias/stackhand-staging-signing"}),
+    ("kms:GetPublicKey", f"kms:{HERE}:key/1", {"kms__RequestAlias": "alias/stackhand-staging-signing"}),
     ("kms:RetireGrant", f"kms:{HERE}:key/1", MINE),
     ("kms:GenerateDataKeyWithoutPlaintext", f"kms:{HERE}:key/1", MINE),
     ("rds:CreateDBSnapshot", f"rds:{HERE}:snapshot:stackhand-staging-postgres-final-1", {}),
@@ -125,6 +133,17 @@ def test_what_is_of_this_environment_is_made_and_changed(
     deploy: list[Statement], action: str, resource: str, tags: dict[str, str]
 ) -> None:
     assert allowed(deploy, action, f"arn:aws:{resource}", **tags, **REGION)
+
+
+def test_nobody_else_of_this_environment_may_sign(applied: Plan) -> None:
+    signing = {"kms__RequestAlias": "alias/stackhand-staging-signing"}
+    found = policies(applied)
+    may = {
+        address
+        for address, policy in found.items()
+        if allowed(statements(policy), "kms:Sign", f"arn:aws:kms:{HERE}:key/1", **signing, **NEW, **MINE, **REGION)
+    }
+    assert may == {'aws_iam_role_policy.release["github"]'}
 
 
 def test_what_terraform_makes_has_the_tags_that_decide(applied: Plan) -> None:

@@ -25,7 +25,7 @@ from stackhand.infrastructure import bucket as store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known
-from stackhand.release import built, report
+from stackhand.release import provenance, report
 from tests.encodings import AS_A_WORD, ENCODINGS
 
 SECRET = "p4ss/w%rd+&'\"<é>$$ \\x"
@@ -296,11 +296,11 @@ def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[str, bytes] = {}
-    monkeypatch.setattr(built.sbom, "of", lambda *_: {"name": "from-env-2"})
-    monkeypatch.setattr(built.docker, "run", lambda *_: SimpleNamespace(stdout="sha256:0f"))
+    monkeypatch.setattr(provenance.sbom, "of", lambda *_: {"name": "from-env-2"})
+    monkeypatch.setattr(provenance.docker, "run", lambda *_: SimpleNamespace(stdout="sha256:0f"))
     made = bucket(kept)
     monkeypatch.setattr(made, "read", lambda _key: None)
-    built.BuildRecord(made, "c0ffee").note("api", "api:c0ffee")
+    provenance.BuildRecord(made, "c0ffee").add("api", "api:c0ffee")
     bill, record = (kept[f"releases/images/c0ffee{ending}.json"] for ending in ("/api.cdx", ""))
     assert json.loads(bill) == {"name": "<DB_PASSWORD redacted>"}
     assert json.loads(record)["images"]["api"]["sbom"] == f"sha256:{hashlib.sha256(bill).hexdigest()}"

@@ -14,6 +14,10 @@ from stackhand.local.engines.embedded.accounts import Account
 from stackhand.local.engines.embedded.servers import upstream
 from stackhand.local.engines.embedded.servers.base import Program, Server, account_fields, installed, packaged
 
+SOCKET = "api.sock"
+AFRESH = ("/bin/sh", "-c", 'rm -f -- "$0" && exec "$@"')
+"""Becomes nginx, which does not start where a killed one has left its socket."""
+
 
 def binary() -> Path:
     """Return the server program: the package's, or one on PATH."""
@@ -24,9 +28,10 @@ class Nginx(Server):
     """Runs nginx over the folder of its template.
 
     The template may use the service's variables and LISTEN (address to listen at), WEB_ROOT (the pages), RUN (a
-    folder it may write), STACK (the stack's name), HOSTS (a pattern of ALLOWED_HOSTS), RESOLVER (a name server; empty
-    where API_UPSTREAM is a number) and TRUST (how API_UPSTREAM is verified; empty for http://). Paths in it are
-    relative to the checkout, so whatever the checkout's own path contains, nginx need not quote it.
+    folder it may write), SOCKET (the name of a socket there), STACK (the stack's name), HOSTS (a pattern of
+    ALLOWED_HOSTS), RESOLVER (a name server; empty where API_UPSTREAM is a number) and TRUST (how API_UPSTREAM is
+    verified; empty for http://). Paths in it are relative to the checkout, so whatever the checkout's own path
+    contains, nginx need not quote it.
     """
 
     def program(self) -> Program:
@@ -41,16 +46,18 @@ class Nginx(Server):
             "LISTEN": f"127.0.0.1:{self.port}",
             "WEB_ROOT": str(template.parent),
             "RUN": str(self.data.relative_to(self.stack.root)),
+            "SOCKET": SOCKET,
             "STACK": self.stack.name,
             "HOSTS": upstream.hosts(given.get("ALLOWED_HOSTS", "")),
             "RESOLVER": "" if upstream.is_number(api) else upstream.resolver(),
             "TRUST": self._trust(api, given.get("API_CA", "")),
         }
         configuration = self.configuration / "nginx.conf"
+        command = [str(server), "-p", f"{self.stack.root}/", "-c", str(configuration), "-g", "daemon off;"]
         return self.finished(
             Program(
                 name=self.service.name,
-                argv=[str(server), "-p", f"{self.stack.root}/", "-c", str(configuration), "-g", "daemon off;"],
+                argv=[*AFRESH, str(self.data / SOCKET), *command],
                 environment={"LANG": "C.UTF-8", "TZ": "UTC"},
                 directory=str(self.stack.root),
                 question=health.question(self.service),

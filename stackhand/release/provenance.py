@@ -1,19 +1,22 @@
-"""What a deploy built, recorded in the bucket before it is pushed: `releases/images/COMMIT.json`.
+"""Where the images of a release come from: what they are built on, what was built, and what CI attests.
 
-ECR's word alone is not enough: whoever may push can put an image under a commit before a deploy does, or delete one
-and push another. So what ECR has under a commit is released only if a deploy built it, or if it was released before.
+ECR alone is not trusted: whoever may push can put an image under a commit before a deploy does, or delete one and push
+another. So a deploy records what it builds in the bucket, `releases/images/COMMIT.json`, before it pushes, and releases
+only what is in the record, or what was released before there were records. The signature says more: signature.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from stackhand import redaction
+from stackhand import ROOT, redaction
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
 from stackhand.infrastructure import account
@@ -22,7 +25,35 @@ from stackhand.release import manifest, sbom
 from stackhand.release.manifest import Releases
 from stackhand.release.source import COMMIT
 
+PINS = "images.lock"
+PIN = re.compile(r"(?P<image>[^\s@]+:[^\s:/@]+) (?P<digest>sha256:[0-9a-f]{64})")
 FOLDER = f"{manifest.FOLDER}images/"
+CHECKSUMS = ROOT / ".stackhand" / "built" / "subjects.txt"
+"""What `actions/attest` signs."""
+
+
+def pins(root: Path = ROOT) -> dict[str, str]:
+    """Return the digest of each base image that `images.lock` pins, by name and tag; none without the file.
+
+    Raises:
+        Failure: a line is not `IMAGE:TAG sha256:DIGEST`, or an image is there twice.
+    """
+    path, pinned = root / PINS, dict[str, str]()
+    if not path.exists():
+        return pinned
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = PIN.fullmatch(line.strip())
+        if match is None or match["image"] in pinned:
+            raise Failure(
+                f"{PINS} is not valid.",
+                evidence=[f"line {number}: {line}", "a line is IMAGE:TAG sha256:DIGEST, each image once"],
+                next=f"correct {PINS}, then repeat the command",
+                code=ExitCode.PREFLIGHT,
+            )
+        pinned[match["image"]] = match["digest"]
+    return pinned
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -61,10 +92,10 @@ class BuildRecord:
     def __init__(self, store: Store, commit: str) -> None:
         self.store, self.commit = store, commit
         self.key = f"{FOLDER}{commit}.json"
-        found = store.read(self.key)
-        self.images = found.to(BuiltImages).images if found else {}
+        document = store.read(self.key)
+        self.images = document.to(BuiltImages).images if document else {}
 
-    def note(self, name: str, image: str) -> None:
+    def add(self, name: str, image: str) -> None:
         """Record an image of this machine, with its bill of materials, before anybody can have it."""
         bill = redaction.current().data(sbom.of(image, name, self.commit), names=False)  # as the bucket is given it
         digest = f"sha256:{hashlib.sha256(sbom.body(bill)).hexdigest()}"
@@ -96,8 +127,8 @@ class BuildRecord:
     def _ids(self, repository: str, digest: str) -> set[str]:
         """Return what docker may call an image of ECR: its manifest names its configuration, and that its layers."""
         client = self.store.environment.client("ecr")
-        found = client.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
-        content: dict[str, Any] = json.loads(found[0]["imageManifest"]) if found else {}
+        images = client.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
+        content: dict[str, Any] = json.loads(images[0]["imageManifest"]) if images else {}
         return {digest, str(content.get("config", {}).get("digest", ""))}
 
     def _released(self, digest: str) -> bool:
@@ -124,3 +155,18 @@ class BuildRecord:
 def bills(store: Store, commit: str) -> dict[str, str]:
     """Return the digests of the bills of materials of a commit's images, as far as they were recorded."""
     return {name: image.sbom for name, image in BuildRecord(store, commit).images.items()}
+
+
+def write_checksums(images: Mapping[str, str], bills: Mapping[str, str]) -> None:
+    """Write the digests of images and of their bills of materials, in the place of what an earlier run wrote.
+
+    Args:
+        images: by their repositories' names; an address has the account's number, and attestations are public.
+        bills: likewise.
+    """
+    CHECKSUMS.unlink(missing_ok=True)
+    lines = [f"{digest.removeprefix('sha256:')}  {name}" for name, digest in images.items()]
+    lines += [f"{digest.removeprefix('sha256:')}  {name}.cdx.json" for name, digest in bills.items()]
+    if lines:
+        CHECKSUMS.parent.mkdir(parents=True, exist_ok=True)
+        CHECKSUMS.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

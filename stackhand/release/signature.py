@@ -1,0 +1,211 @@
+"""The signatures of a release's images: made once an image is pushed, verified before anything of it runs.
+
+They have cosign's format: a "simple signing" payload, its signature in the annotation of a layer, in the image's
+repository under the tag `sha256-DIGEST.sig`. The payload names repository, digest and commit, so it can be computed,
+and is: nothing that is stored decides what a signature is of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from stackhand.aws import errors
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import signing_key
+from stackhand.project.environments import Environment
+from stackhand.release.manifest import Manifest
+from stackhand.release.prepare import running
+from stackhand.release.target import Context, Target, target_of
+
+PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIGURATION = "application/vnd.oci.image.config.v1+json"
+ANNOTATION = "dev.cosignproject.cosign/signature"
+WRONG = "of another image, repository or commit, or by another key"
+NOT_PINNED = "not checked, signatures of images: there is no {file}; ./inv bootstrap -e {name} makes a key"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in ECR.
+
+    Args:
+        service: whose it is.
+        url: of its repository, without tag and digest.
+        digest: its own.
+        commit: that it was built from.
+    """
+
+    service: str
+    url: str
+    digest: str
+    commit: str
+
+    @property
+    def repository(self) -> str:
+        """The name of its repository in the registry."""
+        return self.url.partition("/")[2]
+
+    @property
+    def tag(self) -> str:
+        """Where cosign looks for its signatures."""
+        return f"{self.digest.replace(':', '-')}.sig"
+
+    @property
+    def payload(self) -> bytes:
+        """What is signed, in the bytes that cosign would write."""
+        critical = {
+            "identity": {"docker-reference": self.url},
+            "image": {"docker-manifest-digest": self.digest},
+            "type": "cosign container image signature",
+        }
+        return json.dumps({"critical": critical, "optional": {"commit": self.commit}}, separators=(",", ":")).encode()
+
+
+def of_target(target: Target, digests: Mapping[str, str], commit: str) -> list[Image]:
+    """Return the images that a new release is to run."""
+    urls = {name: each.repository.url for name, each in target.built().items() if each.repository}
+    return [Image(name, url, digests[name], commit) for name, url in urls.items() if name in digests]
+
+
+def of_release(context: Context, manifest: Manifest, names: Iterable[str]) -> Iterator[Image]:
+    """Yield the images that services of an earlier release run: those of this environment's repositories.
+
+    ECS is asked, whose task definitions cannot be changed; the bucket could say anything of them.
+    """
+    folder = f"/{context.environment.stack}-{context.environment.name}/"
+    for name in names:
+        repository = target_of(manifest).services[name].repository
+        definition = context.retry(partial(running, context.ecs, manifest.services[name].task_definition))
+        for container in definition["containerDefinitions"]:
+            address, _, digest = str(container["image"]).partition("@")
+            if folder in address or (repository and address.partition(":")[0] == repository.url.partition(":")[0]):
+                yield Image(name, address, digest, manifest.commit)
+
+
+def sign(environment: Environment, image: Image) -> None:
+    """Sign an image that was built here, and put the signature beside it.
+
+    Raises:
+        Failure: it cannot be signed, or somebody put another signature there first.
+    """
+    made = signing_key.sign(environment, image.payload)
+    client = environment.client("ecr")
+    with errors.as_failure(f"The signature of {image.service} cannot be pushed"):
+        layer = {**_upload(client, image.repository, image.payload, PAYLOAD), "annotations": {ANNOTATION: made}}
+        configuration = {"architecture": "", "os": "", "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": _upload(client, image.repository, json.dumps(configuration).encode(), CONFIGURATION),
+            "layers": [layer],
+        }
+        put = {"imageManifest": json.dumps(manifest), "imageManifestMediaType": MANIFEST, "imageTag": image.tag}
+        try:
+            client.put_image(repositoryName=image.repository, **put)
+        except client.exceptions.ImageTagAlreadyExistsException:
+            return  # ECR's tags do not move; what is there is verified next, as all signatures are
+
+
+def _upload(client: Any, repository: str, content: bytes, media_type: str) -> dict[str, Any]:
+    """Upload a blob, unless it is there, and return its descriptor."""
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    upload = client.initiate_layer_upload(repositoryName=repository)["uploadId"]
+    part = {"partFirstByte": 0, "partLastByte": len(content) - 1, "layerPartBlob": content}
+    client.upload_layer_part(repositoryName=repository, uploadId=upload, **part)
+    with suppress(client.exceptions.LayerAlreadyExistsException):
+        client.complete_layer_upload(repositoryName=repository, uploadId=upload, layerDigests=[digest])
+    return {"mediaType": media_type, "size": len(content), "digest": digest}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found of some images.
+
+    Args:
+        missing: those that have no signature.
+        wrong: those that have one, and none that is valid for them.
+        notes: why nothing was checked.
+    """
+
+    missing: list[Image] = field(default_factory=list)
+    wrong: list[Image] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def refused(self) -> list[Image]:
+        """All that the pinned key did not sign."""
+        return [*self.missing, *self.wrong]
+
+
+def require(environment: Environment, images: Iterable[Image]) -> list[str]:
+    """Refuse a new release whose images are not signed; return what was not checked.
+
+    Raises:
+        Failure: the pinned key did not sign an image as what it is said to be.
+    """
+    found = check(environment, images)
+    if found.refused:
+        removal = " && ".join(_removal(environment, each) for each in found.refused)
+        raise refusal(environment, found, f"{removal}; then deploy again, which builds and signs them")
+    return found.notes
+
+
+def check(environment: Environment, images: Iterable[Image]) -> Check:
+    """Verify that the pinned key signed each image as what it is said to be."""
+    key, found = signing_key.pinned(environment), Check()
+    if key is None:
+        file = signing_key.shown(environment)
+        return Check(notes=[NOT_PINNED.format(file=file, name=environment.name)])
+    for image in images:
+        signatures = _signatures(environment, image)
+        if not any(signing_key.verifies(key, each, image.payload) for each in signatures):
+            (found.wrong if signatures else found.missing).append(image)
+    return found
+
+
+def refusal(environment: Environment, found: Check, remedy: str) -> Failure:
+    """Return the refusal of images that are not signed."""
+    commit, file = found.refused[0].commit[:12], signing_key.shown(environment)
+    services = ", ".join(each.service for each in found.refused)
+    return Failure(
+        f"Images of {commit} are not signed with the key in {file}: {services}.",
+        evidence=[
+            *(f"{each.service}: {each.repository}@{each.digest} has no signature" for each in found.missing),
+            *(f"{each.service}: the signature of {each.repository}@{each.digest} is {WRONG}" for each in found.wrong),
+            "CloudTrail's PutImage and BatchDeleteImage show who pushed an image, and who removed a signature",
+        ],
+        next=remedy,
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _signatures(environment: Environment, image: Image) -> list[str]:
+    """Return the signatures that ECR has of an image; an empty text for one that cannot be read."""
+    if not image.digest:
+        return []
+    ids = [{"imageTag": image.tag}]
+    with errors.as_failure(f"The signature of {image.service} cannot be read", ExitCode.PREFLIGHT):
+        answer = environment.client("ecr").batch_get_image(
+            repositoryName=image.repository, imageIds=ids, acceptedMediaTypes=[MANIFEST]
+        )
+    return [text for each in answer["images"] for text in _annotated(each["imageManifest"])]
+
+
+def _annotated(manifest: str) -> list[str]:
+    try:
+        layers = json.loads(manifest)["layers"]
+        return [str((each.get("annotations") or {}).get(ANNOTATION, "")) for each in layers] or [""]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [""]
+
+
+def _removal(environment: Environment, image: Image) -> str:
+    where = f"--region {environment.region} --repository-name {image.repository}"
+    return f"aws ecr batch-delete-image {where} --image-ids imageDigest={image.digest} imageTag={image.tag}"
