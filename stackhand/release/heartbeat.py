@@ -88,11 +88,6 @@ class Held(msgspec.Struct, frozen=True):
 def start(request: Request, say: Callable[[str], None], check: Callable[[], None]) -> Held:
     """Start a heartbeat and return the lease that it took.
 
-    Args:
-        request: what for.
-        say: called while it waits.
-        check: raises when somebody wants us to stop.
-
     Raises:
         Failure: there is no lease to be had.
     """

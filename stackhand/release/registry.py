@@ -32,11 +32,11 @@ def give_name(environment: Environment, repository: str, digest: str, name: str)
     image = next(iter(found), None)
     if image is None:
         raise Failure(f"ECR does not have {repository}@{digest} any more.", next="repeat the command")
-    words = {"imageManifest": image["imageManifest"], "imageTag": name}
+    image_arguments = {"imageManifest": image["imageManifest"], "imageTag": name}
     if image.get("imageManifestMediaType"):
-        words["imageManifestMediaType"] = image["imageManifestMediaType"]
+        image_arguments["imageManifestMediaType"] = image["imageManifestMediaType"]
     try:
-        client.put_image(repositoryName=repository, **words)
+        client.put_image(repositoryName=repository, **image_arguments)
     except client.exceptions.ImageAlreadyExistsException:
         return
     except client.exceptions.ImageTagAlreadyExistsException as error:
@@ -63,10 +63,10 @@ def repositories(release_output: Mapping[str, Any]) -> dict[str, Mapping[str, st
     return {name: service["repository"] for name, service in services.items() if service["repository"]}
 
 
-def digest_in(environment: Environment, repository: str, tag: str, patience: float = 0.0) -> str:
+def digest_in(environment: Environment, repository: str, tag: str, timeout: float = 0.0) -> str:
     """Return what ECR has under a tag; nothing when it has none, within so many seconds."""
     client = environment.client("ecr")
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         try:
             details = client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
@@ -228,7 +228,7 @@ def gate(environment: Environment, repository: str, digest: str, max_severity: s
         repository: its name.
         digest: of the image.
         max_severity: one of SEVERITIES, the worst that may be released; or `any`, which asks for no scan.
-        say: told that the scan is waited for.
+        say: called while the scan is waited for.
 
     Raises:
         Failure: there are such findings, or no result of a scan can be had.

@@ -17,7 +17,7 @@ import pytest
 
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import terraform as providers
+from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments
 from stackhand.rehearsal import emulator, network, rehearse
@@ -234,7 +234,7 @@ exec sleep 60
     monkeypatch.setenv("STACKHAND_TERRAFORM", str(program))
     monkeypatch.delenv("TF_PLUGIN_CACHE_DIR", raising=False)
     began = time.monotonic()
-    providers.require_providers(environments.load("rehearsal"))
+    terraform.require_providers(environments.load("rehearsal"))
     assert time.monotonic() - began < 30
 
 
