@@ -17,6 +17,7 @@ from stackhand.aws import clock, credentials
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project.environments import Environment
+from stackhand.system import program
 
 FOLDER = ROOT / "terraform"
 INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or name it: STACKHAND_TERRAFORM=PATH"
@@ -36,26 +37,18 @@ def read(args: Sequence[str], environment: Mapping[str, str], log_path: Path) ->
         Failure: it cannot be run, or failed.
     """
     try:
-        with log_path.open("ab") as log:
-            return subprocess.run(
-                args,
-                cwd=FOLDER,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                check=True,
-                text=True,
-                errors="replace",
-            ).stdout
+        result = program.run(args, environment=environment, folder=FOLDER)
     except OSError as error:
         raise not_run(args, str(error)) from error
-    except subprocess.CalledProcessError as error:
+    with log_path.open("a", encoding="utf-8") as log:
+        log.write(result.stderr)
+    if result.returncode != 0:
         raise Failure(
-            f"{shlex.join(args[:2])} ended with {error.returncode}.",
+            f"{shlex.join(args[:2])} ended with {result.returncode}.",
             evidence=tail(log_path, 5),
             next=f"look into {log_path.relative_to(ROOT)}",
-        ) from error
+        )
+    return result.stdout
 
 
 def follow(

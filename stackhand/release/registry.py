@@ -16,6 +16,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.release.source import COMMIT, Source, clean
 from stackhand.release.target import ServiceTarget, Target
+from stackhand.system.waiting import polls
 
 
 def require_free(environment: Environment, built: Mapping[str, Mapping[str, str]], name: str, commit: str) -> None:
@@ -66,8 +67,7 @@ def repositories(release_output: Mapping[str, Any]) -> dict[str, Mapping[str, st
 def digest_in(environment: Environment, repository: str, tag: str, timeout: float = 0.0) -> str:
     """Return what ECR has under a tag; nothing when it has none, within so many seconds."""
     client = environment.client("ecr")
-    deadline = time.monotonic() + timeout
-    while True:
+    for _ in polls(timeout, 0.5):
         try:
             details = client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
         except client.exceptions.ImageNotFoundException:
@@ -78,9 +78,9 @@ def digest_in(environment: Environment, repository: str, tag: str, timeout: floa
                 next=f"./inv deploy -e {environment.name} makes it, or by hand: terraform apply",
                 code=ExitCode.PREFLIGHT,
             ) from error
-        if details or time.monotonic() >= deadline:
-            return str(details[0]["imageDigest"]) if details else ""
-        time.sleep(0.5)
+        if details:
+            return str(details[0]["imageDigest"])
+    return ""
 
 
 MISSING = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})
