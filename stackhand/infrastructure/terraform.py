@@ -41,7 +41,7 @@ class Version(msgspec.Struct):
     terraform_version: str
 
 
-class Output(msgspec.Struct):
+class TerraformOutput(msgspec.Struct):
     """An entry of what `terraform output -json` prints."""
 
     value: Any
@@ -153,7 +153,7 @@ class Terraform:
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs' values, by name."""
-        return {name: each.value for name, each in self._json(dict[str, Output], "output", "-json").items()}
+        return {name: each.value for name, each in self._json(dict[str, TerraformOutput], "output", "-json").items()}
 
     def state(self) -> dict[str, Any]:
         """Return what the state has: `root_module` and `outputs`."""

@@ -74,8 +74,8 @@ def begin(context: Context, request: Request) -> dict[str, Any]:
     }
 
 
-def _request(environment: str, commit: str, timeout: float) -> heartbeat.Request:
-    return heartbeat.Request(environment, account.owner(), commit, account.run_url(), timeout, os.getppid())
+def _request(environment: str, commit: str, timeout: float) -> heartbeat.LeaseRequest:
+    return heartbeat.LeaseRequest(environment, account.owner(), commit, account.run_url(), timeout, os.getppid())
 
 
 def _source(context: Context, request: Request) -> Source:

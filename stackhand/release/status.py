@@ -45,7 +45,7 @@ class ReleaseSummary(msgspec.Struct, frozen=True):
         return cls(*(getattr(manifest, key) for key in cls.__struct_fields__)) if manifest else None
 
 
-class ServiceStatus(msgspec.Struct, frozen=True):
+class CloudServiceStatus(msgspec.Struct, frozen=True):
     """What a service of the cluster runs."""
 
     name: str
@@ -66,7 +66,7 @@ class Status(msgspec.Struct, frozen=True):
     release: ReleaseSummary | None
     newest: ReleaseSummary | None
     lease: dict[str, str] | None
-    services: list[ServiceStatus]
+    services: list[CloudServiceStatus]
     drift: list[str]
 
 
@@ -123,12 +123,12 @@ def _releases(state: EnvironmentState, inventory: Inventory) -> dict[str, Manife
     return by_definition
 
 
-def _service(name: str, state: ServiceState, releases: Mapping[str, Manifest]) -> ServiceStatus:
+def _service(name: str, state: ServiceState, releases: Mapping[str, Manifest]) -> CloudServiceStatus:
     primary = state.primary
     if primary is None:
-        return ServiceStatus(name)
+        return CloudServiceStatus(name)
     release, created = releases.get(primary.task_definition), state.created.get(primary.id)
-    return ServiceStatus(
+    return CloudServiceStatus(
         name=name,
         state=_health(state, primary),
         commit=release.commit if release else None,

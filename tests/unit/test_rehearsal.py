@@ -24,7 +24,7 @@ from stackhand.rehearsal import emulator, network, rehearse
 from stackhand.rehearsal.clone import Copy, link_environment
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
-from stackhand.rehearsal.output import Output
+from stackhand.rehearsal.output import RehearsalOutput
 from stackhand.rehearsal.scenario import Rehearsal, version, words_of
 from stackhand.release.source import LOCK
 from tests.cloud.repository import Repository
@@ -176,7 +176,7 @@ def rehearsal(folder: Path, code: int, *, verbose: bool = False) -> Rehearsal:
         def look(self) -> None:
             pass
 
-    return Rehearsal(AWS, Checkout(folder), Nothing(AWS), Output(folder / "logs", verbose=verbose))
+    return Rehearsal(AWS, Checkout(folder), Nothing(AWS), RehearsalOutput(folder / "logs", verbose=verbose))
 
 
 @pytest.mark.parametrize("verbose", [False, True])
