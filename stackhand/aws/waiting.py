@@ -33,7 +33,7 @@ class Clock:
         """Wait.
 
         Raises:
-            Interrupted: we are to stop; told within a tenth of a second.
+            Interrupted: we are to stop; raised within a tenth of a second.
         """
         until = time.monotonic() + seconds
         self.check()
@@ -88,7 +88,7 @@ class Retry:
     Args:
         timeout: seconds after which the last error is raised.
         sleep: how to wait; when that is interrupted, the last error is raised.
-        say: told of each further attempt.
+        say: called with each further attempt.
         now: the time in seconds.
     """
 

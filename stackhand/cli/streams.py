@@ -14,7 +14,7 @@ from invoke.exceptions import Exit
 from stackhand.cli.failure import ExitCode
 
 
-class Output(io.TextIOWrapper):
+class OutputStream(io.TextIOWrapper):
     """A stream that remembers why it took no more."""
 
     error: OSError | None = None
@@ -54,7 +54,7 @@ def error_of(stream: IO[str]) -> OSError | None:
     """Return why a stream takes no more; None when it does."""
     with suppress(OSError):
         stream.flush()
-    return stream.error if isinstance(stream, Output) else None
+    return stream.error if isinstance(stream, OutputStream) else None
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def report(text: str) -> None:
         sys.stderr.flush()
 
 
-def _remembering(stream: IO[str] | None, number: int) -> Output:
+def _remembering(stream: IO[str] | None, number: int) -> OutputStream:
     """Return a stream over the same file, with the same encoding; the one there was stays usable."""
     made = stream or open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as we run
     assert isinstance(made, io.TextIOWrapper)  # noqa: S101 - this process's own
@@ -115,4 +115,4 @@ def _remembering(stream: IO[str] | None, number: int) -> Output:
     line_buffering, through = made.line_buffering, made.write_through
     made.flush()
     file = open(number, "wb", 0 if through else -1, closefd=False)  # noqa: SIM115 - likewise
-    return Output(file, encoding, errors, line_buffering=line_buffering, write_through=through)
+    return OutputStream(file, encoding, errors, line_buffering=line_buffering, write_through=through)

@@ -87,7 +87,7 @@ SELECT jsonb_build_object(
 """
 
 
-class Role(msgspec.Struct):
+class DumpRole(msgspec.Struct):
     """A role that something in the database belongs to or is granted to.
 
     Args:
@@ -117,7 +117,7 @@ class Outside(msgspec.Struct):
 
     locale: str
     extensions: dict[str, str] = {}
-    roles: dict[str, Role] = {}
+    roles: dict[str, DumpRole] = {}
     database: list[str] = []
     owner: str | None = None
     subscriptions: list[str] = []

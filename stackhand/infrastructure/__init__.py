@@ -1,1 +1,1 @@
-"""The cloud side of the stack: what Terraform is told, what it says, what it would cost."""
+"""The cloud side of the stack: what Terraform gets, plans and prints, and what it would cost."""

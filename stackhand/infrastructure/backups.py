@@ -99,14 +99,8 @@ def _time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def take_at(environment: Environment, source: dict[str, Any], at: datetime, tell: Callable[[str], None]) -> str:
+def take_at(environment: Environment, source: dict[str, Any], at: datetime, say: Callable[[str], None]) -> str:
     """Return the name of a snapshot of a database as it was; the database itself is not touched.
-
-    Args:
-        environment: whose.
-        source: the database, as RDS describes it.
-        at: when.
-        tell: told what is waited for.
 
     Raises:
         Failure: the time is not covered by its backups, or RDS refuses.
@@ -121,7 +115,7 @@ def take_at(environment: Environment, source: dict[str, Any], at: datetime, tell
             code=ExitCode.USAGE,
         )
     copy = f"{database}-at-{at:%y%m%d%H%M%S}"  # a name of RDS has 63 letters
-    tell(f"{copy}: a copy of {database} as it was at {at.isoformat(timespec='seconds')}; about as long as a new one")
+    say(f"{copy}: a copy of {database} as it was at {at.isoformat(timespec='seconds')}; about as long as a new one")
     try:
         with as_failure(f"{database} cannot be copied as it was at {at.isoformat(timespec='seconds')}"):
             client = environment.client("rds")
@@ -131,12 +125,12 @@ def take_at(environment: Environment, source: dict[str, Any], at: datetime, tell
             waiter = client.get_waiter("db_instance_available")
             waiter.wait(DBInstanceIdentifier=copy, WaiterConfig={"Delay": 30, "MaxAttempts": 240})
         name = rds.take(environment, copy)
-        tell(f"{name}: RDS takes it; minutes")
+        say(f"{name}: RDS takes it; minutes")
         rds.wait(environment, name)
     except BaseException:
         remove = f"aws rds delete-db-instance --region {environment.region} "
         remove += f"--skip-final-snapshot --db-instance-identifier {copy}"
-        tell(f"the copy may be there still; to remove it: {remove}")
+        say(f"the copy may be there still; to remove it: {remove}")
         raise
     with as_failure(f"The snapshot {name} is there, and the copy {copy} could not be removed", ExitCode.FAILED):
         gone = {"DBInstanceIdentifier": copy, "SkipFinalSnapshot": True, "DeleteAutomatedBackups": True}

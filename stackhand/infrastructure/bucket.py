@@ -224,7 +224,6 @@ class Store:
     """Documents in the bucket of one environment.
 
     Args:
-        environment: whose.
         retry: how long to go on while S3 is busy.
     """
 
@@ -241,8 +240,8 @@ class Store:
 
     def _note_time(self, http_response: Any, **_: Any) -> None:
         with suppress(TypeError, ValueError):  # an emulator may not tell it
-            told = parsedate_to_datetime(http_response.headers.get("date"))
-            ahead = told - datetime.now(UTC)
+            date = parsedate_to_datetime(http_response.headers.get("date"))
+            ahead = date - datetime.now(UTC)
             self._ahead = ahead if abs(ahead) > EXACT else timedelta()
 
     def read(self, key: str) -> Document | None:

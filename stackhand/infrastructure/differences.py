@@ -167,7 +167,7 @@ BY_DEFAULT = frozenset(
         "SYS_CHROOT",
     ]
 )
-"""What a container has when nothing is said: these can be kept; terraform/hardening.tf lists the same."""
+"""What a container has by default: these can be kept; terraform/hardening.tf lists the same."""
 GRANTED = frozenset({"SYS_PTRACE"})
 
 

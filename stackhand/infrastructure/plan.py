@@ -145,11 +145,6 @@ HOLDS_DATA = {
 def refuse_loss(name: str, plan: Mapping[str, Any], allowed: Sequence[str] = ()) -> None:
     """Refuse a plan that deletes what holds data.
 
-    Args:
-        name: the environment's.
-        plan: as `Summary.to_dict` returns it.
-        allowed: addresses of what is deleted on purpose.
-
     Raises:
         Failure: with everything that would be lost.
     """

@@ -1,4 +1,4 @@
-"""One run of Terraform: its words go into a log, and an interrupt reaches it once."""
+"""One run of Terraform: its output goes into a log, and an interrupt reaches it once."""
 
 from __future__ import annotations
 
@@ -17,48 +17,42 @@ from stackhand.aws import clock, credentials
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project.environments import Environment
+from stackhand.system import program
 
 FOLDER = ROOT / "terraform"
 INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or name it: STACKHAND_TERRAFORM=PATH"
 
 
-def not_run(words: Sequence[str], why: str) -> Failure:
+def not_run(args: Sequence[str], why: str) -> Failure:
     """Return the failure of a Terraform that is none."""
-    said = [f"tried: {shlex.join(words)}", why]
-    return Failure("Terraform cannot be run.", evidence=said, next=INSTALL, code=ExitCode.PREFLIGHT)
+    return Failure(
+        "Terraform cannot be run.", evidence=[f"tried: {shlex.join(args)}", why], next=INSTALL, code=ExitCode.PREFLIGHT
+    )
 
 
-def read(words: Sequence[str], environment: Mapping[str, str], log_path: Path) -> str:
+def read(args: Sequence[str], environment: Mapping[str, str], log_path: Path) -> str:
     """Return what a command says.
 
     Raises:
         Failure: it cannot be run, or failed.
     """
     try:
-        with log_path.open("ab") as log:
-            return subprocess.run(
-                words,
-                cwd=FOLDER,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                check=True,
-                text=True,
-                errors="replace",
-            ).stdout
+        result = program.run(args, environment=environment, folder=FOLDER)
     except OSError as error:
-        raise not_run(words, str(error)) from error
-    except subprocess.CalledProcessError as error:
+        raise not_run(args, str(error)) from error
+    with log_path.open("a", encoding="utf-8") as log:
+        log.write(result.stderr)
+    if result.returncode != 0:
         raise Failure(
-            f"{shlex.join(words[:2])} ended with {error.returncode}.",
+            f"{shlex.join(args[:2])} ended with {result.returncode}.",
             evidence=tail(log_path, 5),
             next=f"look into {log_path.relative_to(ROOT)}",
-        ) from error
+        )
+    return result.stdout
 
 
 def follow(
-    words: Sequence[str],
+    args: Sequence[str],
     environment: Mapping[str, str],
     log_path: Path,
     each: Callable[[str], object],
@@ -67,9 +61,9 @@ def follow(
     """Run a command to its end, and return its exit code.
 
     Args:
-        words: the command.
+        args: the command.
         environment: its environment.
-        log_path: where its words are kept.
+        log_path: where its output is kept.
         each: called with each line of them; once it returns True, the command has done what it was for, and is ended.
         folder: where it runs.
 
@@ -79,7 +73,7 @@ def follow(
     with log_path.open("a", encoding="utf-8") as log:
         try:
             child = subprocess.Popen(
-                words,
+                args,
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -90,7 +84,7 @@ def follow(
                 start_new_session=True,
             )
         except OSError as error:
-            raise not_run(words, str(error)) from error
+            raise not_run(args, str(error)) from error
         assert child.stdout is not None  # noqa: S101 - it is a pipe
         with child, _interrupts_to(child):
             for line in child.stdout:
@@ -130,30 +124,30 @@ SHOWN = 5
 LINES_OF_EACH = 4
 
 
-def failure(environment: Environment, what: str, said: Sequence[dict[str, Any]], log: Path) -> Failure:
+def failure(environment: Environment, what: str, errors: Sequence[dict[str, Any]], log: Path) -> Failure:
     """Return the failure of a command.
 
     Args:
         environment: whose.
         what: the end of a sentence: "could not be planned".
-        said: Terraform's diagnostics.
+        errors: Terraform's diagnostics.
         log: where all of it stands.
     """
-    text = "\n".join(f"{each.get('summary', '')}\n{each.get('detail', '')}" for each in said)
+    text = "\n".join(f"{each.get('summary', '')}\n{each.get('detail', '')}" for each in errors)
     if "Error acquiring the state lock" in text:
         return _locked(environment, text)
     renewal, synchronization = credentials.renewal(), clock.synchronization()
-    for pattern, sentence, mend in KNOWN:
+    for pattern, sentence, remedy in KNOWN:
         if re.search(pattern, text, re.IGNORECASE):
             return Failure(
                 sentence.format(name=environment.name, account=environment.account),
-                evidence=_lines(said)[:SHOWN],
-                next=mend.format(name=environment.name, renewal=renewal, synchronization=synchronization),
+                evidence=_lines(errors)[:SHOWN],
+                next=remedy.format(name=environment.name, renewal=renewal, synchronization=synchronization),
                 code=ExitCode.PREFLIGHT,
             )
     return Failure(
         f"{environment.name} {what}.",
-        evidence=_lines(said) or ["Terraform did not say why"],
+        evidence=_lines(errors) or ["Terraform did not say why"],
         next=f"mend it, then repeat the command; all that Terraform said: {log.relative_to(ROOT)}",
     )
 
@@ -203,7 +197,7 @@ KNOWN = (
         "log in with a role that may do it (docs/operations.md), then repeat the command",
     ),
 )
-"""What is known to go wrong: a pattern, the sentence, and what mends it."""
+"""What is known to go wrong: a pattern, the sentence, and the remedy."""
 
 
 def _locked(environment: Environment, text: str) -> Failure:
@@ -219,16 +213,16 @@ def _locked(environment: Environment, text: str) -> Failure:
     )
 
 
-def _lines(said: Sequence[dict[str, Any]]) -> list[str]:
+def _lines(errors: Sequence[dict[str, Any]]) -> list[str]:
     """Return what the diagnostics say, in lines: where, what, and the beginning of why."""
     lines = []
-    for each in said[:SHOWN]:
+    for each in errors[:SHOWN]:
         place = each.get("address") or _place(each.get("range"))
         lines.append(": ".join(filter(None, (place, str(each.get("summary", ""))))))
         detail = [line.strip() for line in str(each.get("detail", "")).splitlines() if line.strip()]
         lines += [f"  {line}" for line in detail[:LINES_OF_EACH]]
-    if len(said) > SHOWN:
-        lines.append(f"and {len(said) - SHOWN} more")
+    if len(errors) > SHOWN:
+        lines.append(f"and {len(errors) - SHOWN} more")
     return lines
 
 

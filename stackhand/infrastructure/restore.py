@@ -126,11 +126,6 @@ def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str
 def require_user(environment: Environment, planned: Mapping[str, Any], restored: Restore) -> None:
     """Refuse a plan whose database is to have another role than its snapshot: a restore does not rename it.
 
-    Args:
-        environment: where.
-        planned: the plan, as Terraform's JSON.
-        restored: what is restored.
-
     Raises:
         Failure: every later plan would replace the database for it.
     """
@@ -246,10 +241,6 @@ def require_finished(store: Store, chosen: Sequence[str]) -> None:
     """Go on unless a restore was interrupted that this deploy does not finish.
 
     One that came to nothing, or that was complete but for its note, holds up nobody.
-
-    Args:
-        store: the environment's bucket.
-        chosen: the services whose database this deploy restores.
 
     Raises:
         Failure: there is one; its database is gone, or does not have its data yet.

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
@@ -30,24 +32,42 @@ CHANGES = 2
 ENDED = frozenset({"apply_complete", "apply_errored"})
 HOOKS = ENDED | {"apply_progress"}
 
+Printed = TypeVar("Printed")
+
+
+class Version(msgspec.Struct):
+    """What `terraform version -json` prints."""
+
+    terraform_version: str
+
+
+class TerraformOutput(msgspec.Struct):
+    """An entry of what `terraform output -json` prints."""
+
+    value: Any
+
+
+class ShownState(msgspec.Struct):
+    """What `terraform show -json` prints: `root_module` and `outputs`, or nothing of an empty state."""
+
+    values: dict[str, Any] = {}
+
 
 @dataclass
 class Terraform:
     """Terraform for one environment; its own files are in `.stackhand/terraform/NAME`.
 
     Args:
-        environment: which.
-        progress: told what is being done.
-        count: told how much of it is done, again and again.
+        count: called with how much of it is done, again and again.
         lock_wait: seconds to wait while somebody else has the state.
-        said: its error messages of the last command.
+        errors: the diagnostics of the last command.
     """
 
     environment: Environment
     progress: Callable[[str], None] = lambda _text: None
     count: Callable[[str], None] = lambda _text: None
     lock_wait: float = LOCK_WAIT
-    said: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
     _done: int = 0
     _planned: int = 0
 
@@ -61,16 +81,16 @@ class Terraform:
             Failure: there is none, or it is too old.
         """
         try:
-            out = json.loads(self._read("version", "-json"))["terraform_version"]
-        except (ValueError, KeyError) as error:
-            raise process.not_run(self._words(), f"it does not say its version: {error}") from error
-        if tuple(map(int, re.findall(r"\d+", out)[:2])) < OLDEST:
+            version = msgspec.json.decode(self._read("version", "-json"), type=Version).terraform_version
+        except msgspec.DecodeError as error:
+            raise process.not_run(self._command(), f"it does not say its version: {error}") from error
+        if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST:
             raise Failure(
-                f"Terraform is {out}, and passwords that are in no state need 1.11.",
+                f"Terraform is {version}, and passwords that are in no state need 1.11.",
                 next=process.INSTALL,
                 code=ExitCode.PREFLIGHT,
             )
-        return str(out)
+        return version
 
     def init(self) -> None:
         """Get the providers, and open the state in the environment's bucket."""
@@ -80,7 +100,7 @@ class Terraform:
         )
 
     def try_init(self, folder: Path, *, stop_at: str) -> tuple[int, list[str]]:
-        """Initialise a folder without its state, and return the exit code and what Terraform said.
+        """Initialise a folder without its state, and return the exit code and its output.
 
         Args:
             folder: which.
@@ -93,25 +113,25 @@ class Terraform:
             return bool(stop_at) and f'"{stop_at}"' in line
 
         surroundings = {**self._environment(), "TF_DATA_DIR": str(folder / ".terraform")}
-        words = [*self._words(), "init", "-json", "-backend=false"]
-        return process.follow(words, surroundings, self.log, each, folder), output
+        args = [*self._command(), "init", "-json", "-backend=false"]
+        return process.follow(args, surroundings, self.log, each, folder), output
 
     def plan(self, *, refresh: bool = True, replace: Sequence[str] = (), **variables: str) -> bool:
         """Plan into `plan_file`; return whether anything would change.
 
         Args:
-            refresh: look at what is there; otherwise believe the state, take no lock, and need no right but to read it.
+            refresh: look at what is there; otherwise trust the state, take no lock, and need no right but to read it.
             replace: addresses of what is to be made anew.
             variables: where they differ from the environment's file.
         """
         self.progress("comparing the files with what is there")
         flags = [*([] if refresh else ["-refresh=false", "-lock=false"]), *(f"-replace={each}" for each in replace)]
-        words = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(**variables), *flags]
-        return self._run("could not be planned", "plan", *words) == CHANGES
+        args = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(**variables), *flags]
+        return self._run("could not be planned", "plan", *args) == CHANGES
 
     def planned(self) -> dict[str, Any]:
         """Return the plan as Terraform's JSON."""
-        return dict(json.loads(self._read("show", "-json", str(self.plan_file))))
+        return self._json(dict[str, Any], "show", "-json", str(self.plan_file))
 
     def apply(self, changes: int = 0) -> None:
         """Do what is planned: so many changes."""
@@ -120,8 +140,8 @@ class Terraform:
 
     def change(self, *targets: str, **variables: str) -> None:
         """Bring a few resources to other values than the environment's file has."""
-        words = [*self._variables(**variables), *(f"-target={each}" for each in targets)]
-        self._run("could not be changed", "apply", "-auto-approve", *words)
+        args = [*self._variables(**variables), *(f"-target={each}" for each in targets)]
+        self._run("could not be changed", "apply", "-auto-approve", *args)
 
     def destroy(self, **variables: str) -> None:
         """Remove everything."""
@@ -133,11 +153,11 @@ class Terraform:
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs' values, by name."""
-        return {name: each["value"] for name, each in json.loads(self._read("output", "-json")).items()}
+        return {name: each.value for name, each in self._json(dict[str, TerraformOutput], "output", "-json").items()}
 
     def state(self) -> dict[str, Any]:
         """Return what the state has: `root_module` and `outputs`."""
-        return dict(json.loads(self._read("show", "-json")).get("values", {}))
+        return self._json(ShownState, "show", "-json").values
 
     def resources(self) -> list[dict[str, Any]]:
         """Return the resources that the state has."""
@@ -150,7 +170,7 @@ class Terraform:
 
     @property
     def log(self) -> Path:
-        """What Terraform said, word by word."""
+        """All that Terraform printed."""
         return State(ROOT).logs / f"terraform-{self.environment.name}.log"
 
     @property
@@ -172,27 +192,43 @@ class Terraform:
         # An emulator has one address for all buckets.
         return [*found, "use_path_style=true"] if os.environ.get("AWS_ENDPOINT_URL") else found
 
-    def _words(self) -> list[str]:
+    def _command(self) -> list[str]:
         return shlex.split(os.environ.get("STACKHAND_TERRAFORM", "terraform"))
 
     def _environment(self) -> dict[str, str]:
         ours = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1", "TF_DATA_DIR": str(self._folder)}
         return inherited.environment("terraform", **ours, AWS_REGION=self.environment.region)
 
-    def _read(self, *words: str) -> str:
-        return process.read([*self._words(), *words], self._environment(), self.log)
+    def _read(self, *args: str) -> str:
+        return process.read([*self._command(), *args], self._environment(), self.log)
 
-    def _run(self, what: str, command: str, *words: str) -> int:
+    def _json(self, kind: type[Printed], *args: str) -> Printed:
+        """Return what a command prints as JSON.
+
+        Raises:
+            Failure: it is not what Terraform 1.11 and newer print.
+        """
+        try:
+            return msgspec.json.decode(self._read(*args), type=kind)
+        except msgspec.DecodeError as error:
+            raise Failure(
+                f"`terraform {args[0]}` does not print what is expected of it.",
+                evidence=[str(error)],
+                next=f"{shlex.join([*self._command(), 'version'])} shows which Terraform it is; {process.INSTALL}",
+                code=ExitCode.PREFLIGHT,
+            ) from error
+
+    def _run(self, what: str, command: str, *args: str) -> int:
         """Run a command with its steps as progress; return its exit code.
 
         Raises:
             Failure: it failed.
         """
-        self.said, self._done = [], 0
-        line = [*self._words(), command, "-json", *words]
+        self.errors, self._done = [], 0
+        line = [*self._command(), command, "-json", *args]
         code = process.follow(line, self._environment(), self.log, self._follow)
         if code not in {0, CHANGES} or (code == CHANGES and command != "plan"):
-            raise failure(self.environment, what, self.said, self.log)
+            raise failure(self.environment, what, self.errors, self.log)
         return code
 
     def _follow(self, line: str) -> None:
@@ -201,7 +237,7 @@ class Terraform:
         except ValueError:
             return
         if event.get("@level") == "error" and "diagnostic" in event:
-            self.said.append(event["diagnostic"])
+            self.errors.append(event["diagnostic"])
         elif event.get("type") == "change_summary" and event["changes"].get("operation") == "plan":
             self._planned = sum(event["changes"].get(each, 0) for each in ("add", "change", "remove"))
         elif event.get("type") in HOOKS and event["hook"].get("action") != "read":

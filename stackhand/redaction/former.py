@@ -45,7 +45,7 @@ class Fingerprint(msgspec.Struct, frozen=True):
     digest: str
 
 
-class Kept(msgspec.Struct, frozen=True):
+class FormerSecrets(msgspec.Struct, frozen=True):
     """What is in the file: fingerprints, and by which key they were made, for somebody may remove that."""
 
     key: str
@@ -65,7 +65,7 @@ class Former:
         self.seen: list[Fingerprint] = []
         with suppress(OSError, ValueError, msgspec.MsgspecError):
             self.key = (self.folder / KEY).read_bytes()[:64]
-            kept = msgspec.json.decode((self.folder / FILE).read_bytes(), type=Kept)
+            kept = msgspec.json.decode((self.folder / FILE).read_bytes(), type=FormerSecrets)
             self.seen = kept.seen if kept.key == self._digest("") else []
 
     def of(self, name: str, value: str) -> Fingerprint:
@@ -80,7 +80,7 @@ class Former:
         found = (self.of(name, form) for value, name in values.items() for form in {value, value.replace(" ", "+")})
         if new := [each for each in found if (each.length, each.digest) not in known]:
             self.seen = [*self.seen, *new][-KEPT:]
-            _write(self.root, self.folder / FILE, msgspec.json.encode(Kept(self._digest(""), self.seen)))
+            _write(self.root, self.folder / FILE, msgspec.json.encode(FormerSecrets(self._digest(""), self.seen)))
 
     def without(self, values: Mapping[str, str]) -> dict[tuple[int, bool], dict[str, str]]:
         """Return the names of those that are not among the present secrets, by length and blanks, then by digest."""

@@ -25,7 +25,7 @@ DRAINS = 3.0
 """How long a task that leaves its target group still answers: AWS calls it the deregistration delay."""
 
 
-class Target(NamedTuple):
+class HealthTarget(NamedTuple):
     """A task's address in a target group."""
 
     group: str
@@ -33,8 +33,8 @@ class Target(NamedTuple):
     port: int
 
 
-_states: dict[Target, str] = {}
-_reasons: dict[Target, str] = {}
+_states: dict[HealthTarget, str] = {}
+_reasons: dict[HealthTarget, str] = {}
 _leaving: set[str] = set()
 _lock = threading.RLock()
 _publish: Callable[..., bool] = alb.set_targets_for_group
@@ -46,7 +46,7 @@ _stop: Callable[..., Any] = ecs._stop_task
 def set_targets(group: str, targets: Sequence[tuple[str, int]], previous: Sequence[str] = ()) -> bool:
     """Take over the tasks of a service: each gets requests once it has answered its health check."""
     with _lock:
-        wanted = [Target(group, address, port) for address, port in targets]
+        wanted = [HealthTarget(group, address, port) for address, port in targets]
         for gone in [each for each in _states if each.group == group and each not in wanted]:
             if _states.pop(gone) == HEALTHY:
                 _leaving.add(gone.address)
@@ -56,7 +56,7 @@ def set_targets(group: str, targets: Sequence[tuple[str, int]], previous: Sequen
         return _publish(group, [each[1:] for each in wanted if _states[each] == HEALTHY], previous)
 
 
-def _watch(target: Target) -> None:
+def _watch(target: HealthTarget) -> None:
     """Ask a target until it is healthy or not, and from then on, as long as it is registered."""
     began, good, bad = time.monotonic(), 0, 0
     while target in _states:
@@ -70,7 +70,7 @@ def _watch(target: Target) -> None:
         time.sleep(EVERY)
 
 
-def _ask(target: Target) -> str:
+def _ask(target: HealthTarget) -> str:
     path = alb._tgs.get(target.group, {}).get("HealthCheckPath", "/")
     try:
         return str(http.get(f"http://{target.address}:{target.port}{path}", timeout=ANSWERS_WITHIN).status)
@@ -80,7 +80,7 @@ def _ask(target: Target) -> str:
         return "Health checks failed"
 
 
-def _becomes(target: Target, state: str, reason: str) -> None:
+def _becomes(target: HealthTarget, state: str, reason: str) -> None:
     with _lock:
         if _states.get(target) in {None, state}:
             return
@@ -94,7 +94,7 @@ def record_task(service: str, task: dict[str, Any]) -> None:
     """Count a task as started once the load balancer finds it healthy; when it does not, stop it as a failed one."""
     found = ecs._services.get(service) or {}
     targets = [
-        Target(each["targetGroupArn"], ecs._task_ip(task), int(each["containerPort"]))
+        HealthTarget(each["targetGroupArn"], ecs._task_ip(task), int(each["containerPort"]))
         for each in found.get("loadBalancers") or []
         if each.get("targetGroupArn")
     ]

@@ -17,7 +17,7 @@ ALSO = ("probed",)
 """Steps that change nothing and are shown: what a release is asked is what one rehearses for."""
 
 
-class Output:
+class RehearsalOutput:
     """The console and the logs of one rehearsal.
 
     Args:
@@ -44,14 +44,14 @@ class Output:
             path.unlink()
 
     @contextmanager
-    def step(self, name: str, command: Sequence[str]) -> Iterator[Lines]:
+    def step(self, name: str, command: Sequence[str]) -> Iterator[OutputLines]:
         """Show a verb while it runs."""
         self.reporter.line(f"{name}: ./inv {' '.join(command)}")
         self.reporter.task(name)
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("w", encoding="utf-8") as file:
             try:
-                yield Lines(self, file)
+                yield OutputLines(self, file)
             finally:
                 self.reporter.stop()
 
@@ -67,10 +67,10 @@ class Output:
             self.reporter.line(f"  {failure[0]}")
 
 
-class Lines:
+class OutputLines:
     """Takes the lines of a verb: all go into its log, and some to the screen."""
 
-    def __init__(self, output: Output, log: TextIO) -> None:
+    def __init__(self, output: RehearsalOutput, log: TextIO) -> None:
         self.output, self.log = output, log
 
     def __call__(self, line: str) -> None:

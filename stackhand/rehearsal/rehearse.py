@@ -20,7 +20,7 @@ from stackhand.rehearsal import emulator, restoring
 from stackhand.rehearsal.clone import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
-from stackhand.rehearsal.output import Output
+from stackhand.rehearsal.output import RehearsalOutput
 from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, Step
 from stackhand.system import waiting
 
@@ -44,7 +44,7 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
     with _alone():
         terraform.require_providers(environments.load(ENVIRONMENT))
         _clear()
-        rehearsal = _begin(Output(FOLDER, verbose=verbose))
+        rehearsal = _begin(RehearsalOutput(FOLDER, verbose=verbose))
         failure: Failure | KeyboardInterrupt | None = None
         try:
             Copy.make(rehearsal.copy.path)
@@ -77,7 +77,7 @@ def stop() -> None:
     console.say("The rehearsal has ended; nothing is left of it.")
 
 
-def _begin(output: Output) -> Rehearsal:
+def _begin(output: RehearsalOutput) -> Rehearsal:
     output.clear()
     shutil.rmtree(LOGS, ignore_errors=True)
     console.say(f"full output: {FOLDER.relative_to(ROOT)}/*.log and {LOGS.relative_to(ROOT)}/")

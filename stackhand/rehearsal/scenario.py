@@ -16,7 +16,7 @@ from stackhand.project.xfields import Fargate
 from stackhand.rehearsal.clone import Copy
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
-from stackhand.rehearsal.output import Output
+from stackhand.rehearsal.output import RehearsalOutput
 from stackhand.system import http
 
 ENVIRONMENT = "rehearsal"
@@ -50,7 +50,7 @@ class Rehearsal:
     aws: Emulator
     copy: Copy
     made: Made
-    output: Output
+    output: RehearsalOutput
     steps: list[Step] = field(default_factory=list)
     good: str = ""
 

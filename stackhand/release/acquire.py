@@ -74,8 +74,8 @@ def begin(context: Context, request: Request) -> dict[str, Any]:
     }
 
 
-def _request(environment: str, commit: str, timeout: float) -> heartbeat.Request:
-    return heartbeat.Request(environment, account.owner(), commit, account.run_url(), timeout, os.getppid())
+def _request(environment: str, commit: str, timeout: float) -> heartbeat.LeaseRequest:
+    return heartbeat.LeaseRequest(environment, account.owner(), commit, account.run_url(), timeout, os.getppid())
 
 
 def _source(context: Context, request: Request) -> Source:
@@ -90,7 +90,7 @@ def _source(context: Context, request: Request) -> Source:
 
 
 def _require_newer(context: Context, request: Request, commit: str) -> str:
-    """Refuse a commit that is older than what runs, unless that is meant; return what is to be said of the two.
+    """Refuse a commit that is older than what runs, unless that is meant; return a note on the two.
 
     What was left rolling runs too, at least in part, and its migrations have run.
     """
@@ -122,10 +122,10 @@ def _open(context: Context) -> Manifest:
     if newest is None or not newest.open or not newest.touched or returns:
         # One that was watched, and not ordered as a whole, had a service refused: it was left on the way back.
         state = "on its way back" if returns else newest.verdict or "untouched" if newest else ""
-        words = f"the newest release, {newest.id}, is {state}" if newest else "none so far"
+        summary = f"the newest release, {newest.id}, is {state}" if newest else "none so far"
         raise Failure(
             f"There is no release to {context.environment.name} that was left rolling.",
-            evidence=[words],
+            evidence=[summary],
             next=f"./inv cloud.status -e {context.environment.name}",
             code=ExitCode.USAGE,
         )

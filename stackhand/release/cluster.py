@@ -131,8 +131,6 @@ class Cluster:
     """The services and tasks of an ECS cluster.
 
     Args:
-        ecs: boto3's client.
-        name: of the cluster.
         retry: how long to ask while ECS is busy.
     """
 
@@ -223,12 +221,6 @@ def require_tasks(
     context: Context, target: Target, inventory: Inventory, definitions: Mapping[str, str] | None = None
 ) -> None:
     """Refuse to wait for services that are scaled to 0: no task would run, and nothing would answer.
-
-    Args:
-        context: where.
-        target: the release.
-        inventory: what the cluster has.
-        definitions: what each service is to run; those that it is on now, when there are none.
 
     Raises:
         Failure: a service is scaled to 0.

@@ -25,7 +25,7 @@ class NoGit(Failure):
 
 
 def run(
-    *words: str, folder: Path, given: str | None = None, umask: int = -1, settings: Mapping[str, str] | None = None
+    *args: str, folder: Path, stdin: str | None = None, umask: int = -1, settings: Mapping[str, str] | None = None
 ) -> str:
     """Return what a git command prints; paths that are no text survive.
 
@@ -33,20 +33,20 @@ def run(
         NoGit: there is no repository that git would read.
         Failure: git refuses; its last lines are the evidence.
     """
-    result = _run(words, folder, given, umask, settings)
+    result = _run(args, folder, stdin, umask, settings)
     if result.returncode != 0:
-        raise _refused(words, folder, result.stderr)
+        raise _refused(args, folder, result.stderr)
     return result.stdout
 
 
-def succeeds(*words: str, folder: Path) -> bool:
+def succeeds(*args: str, folder: Path) -> bool:
     """Whether a git command ends with 0."""
-    return _run(words, folder).returncode == 0
+    return _run(args, folder).returncode == 0
 
 
-def names(*words: str, folder: Path) -> list[str]:
+def names(*args: str, folder: Path) -> list[str]:
     """Return the names that a git command prints with `-z`."""
-    return [name for name in run(*words, folder=folder).split("\0") if name]
+    return [name for name in run(*args, folder=folder).split("\0") if name]
 
 
 def submodules(folder: Path, paths: Iterable[str]) -> dict[str, str]:
@@ -57,18 +57,18 @@ def submodules(folder: Path, paths: Iterable[str]) -> dict[str, str]:
 
 
 def _run(
-    words: Iterable[str],
+    args: Iterable[str],
     folder: Path,
-    given: str | None = None,
+    stdin: str | None = None,
     umask: int = -1,
     settings: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            ["git", *words],
+            ["git", *args],
             cwd=folder,
             env=inherited.environment("git", LC_ALL="C", **(settings or {})),
-            input=given if given is not None else "",
+            input=stdin or "",
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -84,10 +84,12 @@ def _run(
         ) from None
 
 
-def _refused(words: Iterable[str], folder: Path, said: str) -> Failure:
+def _refused(args: Iterable[str], folder: Path, message: str) -> Failure:
     """Return what a refusal of git means, with the command that helps."""
-    lines = [line.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for line in said.splitlines() if line]
-    if trusted := re.search(r"safe\.directory (\S+|'[^']+')$", said, re.MULTILINE):
+    lines = [
+        line.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for line in message.splitlines() if line
+    ]
+    if trusted := re.search(r"safe\.directory (\S+|'[^']+')$", message, re.MULTILINE):
         return Failure(
             f"Git does not read {folder}, because it belongs to another user.",
             evidence=[line for line in lines if "dubious ownership" in line] or lines[-3:],
@@ -99,14 +101,14 @@ def _refused(words: Iterable[str], folder: Path, said: str) -> Failure:
         (r"must be run in a work tree", "is in a bare repository, which has no files", "deploy from a clone of it"),
         (r"ambiguous argument 'HEAD'|unknown revision|single revision", "has no commit yet", "git add and git commit"),
     ):
-        if re.search(pattern, said):
+        if re.search(pattern, message):
             return NoGit(
                 f"{folder} {what}, so a release has no commit.",
                 evidence=lines[:1],
                 next=f"{instead}; or {HAVE_IMAGES}",
                 code=ExitCode.PREFLIGHT,
             )
-    if "is outside repository" in said:
+    if "is outside repository" in message:
         return Failure(
             "An image is built from a folder outside of this repository, so its commit does not tell what is in it.",
             evidence=lines[:1],
@@ -114,7 +116,7 @@ def _refused(words: Iterable[str], folder: Path, said: str) -> Failure:
             code=ExitCode.PREFLIGHT,
         )
     return Failure(
-        f"git {' '.join(words)[:80]} failed.",
+        f"git {' '.join(args)[:80]} failed.",
         evidence=lines[-3:],
         next=f"git status, in {folder}",
         code=ExitCode.PREFLIGHT,
@@ -159,13 +161,7 @@ def exported(root: Path, commit: str, paths: Sequence[str], *, dirty: bool) -> I
 
 
 def digest(root: Path, paths: Sequence[str], but: str) -> str:
-    """Return a digest of all that differs from the commit, new files and submodules as well.
-
-    Args:
-        root: the checkout.
-        paths: files and folders that count, relative to the root.
-        but: a file that does not.
-    """
+    """Return a digest of all that differs from the commit, new files and submodules as well."""
     top, place = _placed(root)
     found = hashlib.sha256()
     wanted = [*(os.path.normpath(place + path) for path in paths), excluded(place + but)]
@@ -180,7 +176,7 @@ def digest(root: Path, paths: Sequence[str], but: str) -> str:
 
 
 def excluded(path: str) -> str:
-    """Return how git is told to take no notice of a path."""
+    """Return the pathspec that excludes a path."""
     return f":(exclude){path}"
 
 
@@ -201,7 +197,7 @@ def _check_out(repository: Path, commit: str, paths: Sequence[str], target: Path
         run(
             *("checkout-index", "--force", "-z", "--stdin", f"--prefix={target}/"),
             folder=repository,
-            given="\0".join(files),
+            stdin="\0".join(files),
             umask=FOR_EVERYBODY,
             settings=index,
         )
@@ -300,8 +296,8 @@ def _is_pointer(path: Path) -> bool:
 def _is_kept_by_lfs(top: Path, name: Path) -> bool:
     repository = next(each for each in (top / name).parents if (each / ".git").exists())
     path = str((top / name).relative_to(repository))
-    said = run("check-attr", "-z", "filter", "--", path, folder=repository)
-    return said.split("\0")[2:3] == ["lfs"]
+    output = run("check-attr", "-z", "filter", "--", path, folder=repository)
+    return output.split("\0")[2:3] == ["lfs"]
 
 
 def _bytes(text: str) -> bytes:

@@ -33,7 +33,7 @@ _started: list[subprocess.Popen[bytes]] = []
 """Kept, for Python complains about a child that is forgotten; this one is to outlive us."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class LeaseRequest(msgspec.Struct, frozen=True):
     """What a heartbeat is started for.
 
     Args:
@@ -85,13 +85,8 @@ class Held(msgspec.Struct, frozen=True):
         return {**self.lease, "keeper": self.keeper}
 
 
-def start(request: Request, say: Callable[[str], None], check: Callable[[], None]) -> Held:
+def start(request: LeaseRequest, say: Callable[[str], None], check: Callable[[], None]) -> Held:
     """Start a heartbeat and return the lease that it took.
-
-    Args:
-        request: what for.
-        say: called while it waits.
-        check: raises when somebody wants us to stop.
 
     Raises:
         Failure: there is no lease to be had.
@@ -126,7 +121,7 @@ def _result(descriptor: int, say: Callable[[str], None], check: Callable[[], Non
     return Event()
 
 
-def _start(request: Request) -> subprocess.Popen[bytes]:
+def _start(request: LeaseRequest) -> subprocess.Popen[bytes]:
     with _log(request.environment).open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "stackhand.release.heartbeat"],
@@ -181,7 +176,7 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, end)
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=LeaseRequest)
     watched = (request.pid, request.born)
     from stackhand.aws import errors
     from stackhand.aws.waiting import Retry

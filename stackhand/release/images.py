@@ -48,7 +48,7 @@ def ensure(
         commit: the tag: the commit, marked when it is not all that was built.
         name: another tag that they get.
         architecture: X86_64 or ARM64.
-        say: told what is being done.
+        say: called with what is being done.
 
     Raises:
         Failure: an image cannot be built or pushed, is not what was built.
@@ -69,7 +69,7 @@ def ensure(
             record.add(service, f"{missing[service]}:{commit}")
             _push(environment, service, f"{missing[service]}:{commit}", say)
     for each, url in missing.items():
-        digests[each] = registry.digest_in(environment, built[each]["name"], commit, patience=SEEN_WITHIN)
+        digests[each] = registry.digest_in(environment, built[each]["name"], commit, timeout=SEEN_WITHIN)
         if not digests[each]:
             raise Failure(
                 f"ECR does not know {url}:{commit}, {SEEN_WITHIN:g} s after it was pushed.",
@@ -161,7 +161,7 @@ def build(
         wanted: the addresses of the images, by the services' names.
         commit: what is released, which is their tag.
         architecture: X86_64 or ARM64.
-        say: told what is being done.
+        say: called with what is being done.
         pinned: the digests of images that they are built on.
 
     Raises:
@@ -175,8 +175,8 @@ def build(
         for service in services:
             say(f"building {service.name}")
             image = f"{wanted[service.name]}:{commit}"
-            words = command(service, image, architecture, datetime.now(UTC), folder, pinned=pinned or {})
-            code, lines = stream(words, None, folder, steps(f"building {service.name}", say))
+            args = command(service, image, architecture, datetime.now(UTC), folder, pinned=pinned or {})
+            code, lines = stream(args, None, folder, steps(f"building {service.name}", say))
             if code != 0:
                 raise _unexported(service, lines, folder) or build_failed(service, lines, then="deploy again")
             yield service.name
@@ -224,15 +224,15 @@ def command(
     created, tag = now.strftime("%Y-%m-%dT%H:%M:%SZ"), image.rpartition(":")[2]
     arguments = {**service.build.args, "REVISION": tag, "CREATED": created}
     labels = {"revision": tag, "created": created, "source": _source()}
-    words = ["docker", "build", "--progress", "plain", "--provenance=false", "--platform", PLATFORMS[architecture]]
-    words += ["--file", _dockerfile(service.build), "--tag", image]
-    words += [f"--build-context={base}=docker-image://{base}@{digest}" for base, digest in pinned.items()]
-    words += [f"--build-arg={key}={value}" for key, value in arguments.items()]
-    words += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items() if value]
-    words += [f"--secret=id=ca,src={Path(certificates() or os.devnull).absolute()}"]
+    args = ["docker", "build", "--progress", "plain", "--provenance=false", "--platform", PLATFORMS[architecture]]
+    args += ["--file", _dockerfile(service.build), "--tag", image]
+    args += [f"--build-context={base}=docker-image://{base}@{digest}" for base, digest in pinned.items()]
+    args += [f"--build-arg={key}={value}" for key, value in arguments.items()]
+    args += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items() if value]
+    args += [f"--secret=id=ca,src={Path(certificates() or os.devnull).absolute()}"]
     if re.search(rf"^FROM .* AS {TARGET}$", _text(folder / _dockerfile(service.build)), re.MULTILINE | re.IGNORECASE):
-        words += ["--target", TARGET]
-    return [*words, _context(service.build)]
+        args += ["--target", TARGET]
+    return [*args, _context(service.build)]
 
 
 def _text(path: Path) -> str:

@@ -26,12 +26,9 @@ class Lease(msgspec.Struct, frozen=True):
 
     Args:
         token: known to its holder.
-        owner: who holds it.
         commit: that is being deployed.
-        since: when it was taken.
         beat: when it was renewed last.
         expires: when it may be taken from them.
-        run: the address of their CI run.
     """
 
     token: str
@@ -68,9 +65,7 @@ class LeaseClient:
     """Takes, renews and gives back the lease of an environment.
 
     Args:
-        store: its bucket.
         now: the calendar; S3's, for those who compete may have clocks that differ.
-        sleep: how to wait.
     """
 
     def __init__(
@@ -84,14 +79,14 @@ class LeaseClient:
         self._token = secrets.token_hex(8)
         self._etag = ""
 
-    def take(self, owner: str, commit: str, run: str, patience: float, waiting: Callable[[str], None]) -> Lease:
-        """Take the lease, when it is free, expired, or given back within our patience.
+    def take(self, owner: str, commit: str, run: str, timeout: float, waiting: Callable[[str], None]) -> Lease:
+        """Take the lease, when it is free, expired, or given back within the timeout.
 
         Raises:
             Failure: somebody else has it.
         """
-        deadline = self.now() + timedelta(seconds=patience)
-        told = ""
+        deadline = self.now() + timedelta(seconds=timeout)
+        reported = ""
         while True:
             found = self.store.read(KEY)
             held = _parsed(found)
@@ -104,8 +99,8 @@ class LeaseClient:
                 continue
             if self.now() >= deadline:
                 raise locked(held, self.store.environment.name)
-            if held.token != told:
-                told = held.token
+            if held.token != reported:
+                reported = held.token
                 waiting(f"waiting for the lease: {held.lines()[0]}")
             self.sleep(POLL)
 

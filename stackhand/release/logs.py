@@ -34,9 +34,6 @@ class LogLine:
 
     Args:
         at: milliseconds since 1970.
-        service: whose.
-        task: the id of the task.
-        text: what it said.
         number: of CloudWatch, the same each time it is asked.
     """
 
@@ -53,7 +50,7 @@ def stream(service: ServiceTarget, container: str, task: str) -> str:
 
 
 def tail(logs: Any, service: ServiceTarget, container: str, task: str, lines: int = TAIL) -> list[str]:
-    """Return the last lines of one container of one task; nothing when it never said any."""
+    """Return the last lines of one container of one task; nothing when it never wrote any."""
     try:
         found = logs.get_log_events(
             logGroupName=service.log_group,
@@ -74,9 +71,6 @@ class LogFollower:
     """Reads what one container of one task adds to its log.
 
     Args:
-        logs: boto3's client.
-        service: whose.
-        container: its name.
         task: ARN or id.
     """
 
@@ -84,22 +78,22 @@ class LogFollower:
         self.logs, self.service = logs, service
         self.stream = stream(service, container, task)
         self.token: str | None = None
-        self._told = ""
+        self._reported = ""
 
     def new_lines(self) -> list[str]:
         """Return what was added since the last call; nothing while there is no log yet.
 
-        A log that cannot be read says so once: whoever follows it waits for something else.
+        A log that cannot be read is reported once: whoever follows it waits for something else.
         """
-        words: dict[str, Any] = {"nextToken": self.token} if self.token else {"startFromHead": True}
+        position: dict[str, Any] = {"nextToken": self.token} if self.token else {"startFromHead": True}
         try:
-            found = self.logs.get_log_events(logGroupName=self.service.log_group, logStreamName=self.stream, **words)
+            found = self.logs.get_log_events(logGroupName=self.service.log_group, logStreamName=self.stream, **position)
         except Exception as error:
             code = code_of(error)
-            if code == "ResourceNotFoundException" or transient(error) or self._told:
+            if code == "ResourceNotFoundException" or transient(error) or self._reported:
                 return []
-            self._told = f"(its log cannot be read: {code or error})"
-            return [self._told]
+            self._reported = f"(its log cannot be read: {code or error})"
+            return [self._reported]
         self.token = found.get("nextForwardToken", self.token)
         return [str(each["message"]).rstrip("\n") for each in found["events"]]
 
@@ -146,7 +140,7 @@ def together(parts: Iterable[Iterable[LogLine]]) -> list[LogLine]:
     return sorted((line for part in parts for line in part), key=lambda line: line.at)
 
 
-LOOKS = 2.0
+CHECKED_EVERY = 2.0
 OVERLAP = 10_000
 """Milliseconds to look back each time: CloudWatch shows lines some seconds late, and not in their order."""
 DEFAULT_SPAN = timedelta(hours=1)
@@ -202,7 +196,7 @@ def _follow(
         found = _since(cloudwatch, name, chosen[name], max(begin, last - OVERLAP))
         shown |= {_key(line) for line in found if line.at <= before[name][0].at}
     while True:
-        time.sleep(LOOKS)
+        time.sleep(CHECKED_EVERY)
         since = max(begin, last - OVERLAP)
         found = together([_since(cloudwatch, name, each, since) for name, each in chosen.items()])
         for line in found:

@@ -52,21 +52,13 @@ class Manifest(msgspec.Struct, frozen=True):
 
     Args:
         id: sorts by time.
-        environment: where.
         commit: what its images say they are.
-        by: who deployed it.
-        began: when.
         target: Terraform's output then, for who comes back without Terraform.
         kind: deploy or rollback.
-        run: the address of the CI run.
-        services: by name.
         secrets: a hash over the versions of the secrets it reads.
         migrations: it knows, in their order.
         migrated: whether they were, or may have been, applied.
         rolled: whether its services were ordered, or may have been.
-        ended: when its verdict was known.
-        verdict: once it is known.
-        reason: why it is that.
         of: the release a rollback returns to.
         extra: services of the cluster that what runs since then does not have, and the task definition each is left on.
         name: what else its images are called, by `--tag`.
@@ -150,11 +142,7 @@ DESTROYED = "-destroyed.json"
 
 
 class Releases:
-    """The releases of an environment.
-
-    Args:
-        store: its bucket.
-    """
+    """The releases of an environment."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

@@ -50,17 +50,17 @@ def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """Return it as people read it."""
-    told = [f"{name}: {change}" for name, each in found["services"].items() for change in each["changes"]]
-    told += [
+    output = [f"{name}: {change}" for name, each in found["services"].items() for change in each["changes"]]
+    output += [
         f"migration: {each['name']}{' (breaking: no way back behind it)' if each['breaking'] else ''}"
         for each in found["migrations"] or []
     ]
-    if told and found["migrations"] is None:
-        told.append(UNKNOWN)
-    told += [f"differs: {line}" for line in found["drift"]]
-    if not told:
+    if output and found["migrations"] is None:
+        output.append(UNKNOWN)
+    output += [f"differs: {line}" for line in found["drift"]]
+    if not output:
         return [f"{found['commit'][:12]} runs already, as it would be released: no changes"]
-    return [f"a release of {found['commit'][:12]} over {(found['running'] or 'nothing')[:12]}:", *told]
+    return [f"a release of {found['commit'][:12]} over {(found['running'] or 'nothing')[:12]}:", *output]
 
 
 def _service(context: Context, name: str, service: ServiceTarget, state: ServiceState, commit: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What must be true before a release writes anything: each check says what to mend, and all are told together."""
+"""What must be true before a release writes anything: each check says what to fix, and all are reported together."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ class Preflight:
     """The checks on an environment.
 
     Args:
-        environment: which.
-        target: Terraform's output.
         digests: of the built images, by service; without any, images are not checked.
     """
 
@@ -32,7 +30,7 @@ class Preflight:
         self.idle: list[str] = []
 
     def run(self) -> list[str]:
-        """Check everything, and return what could not be told.
+        """Check everything, and return what could not be checked.
 
         Raises:
             Failure: a release would fail; all reasons together.
@@ -164,7 +162,7 @@ class Preflight:
         return self.environment.client(name)
 
     def _ask(self, what: str, question: Callable[[], Any]) -> Any:
-        """Return the answer; an empty one when there is no such thing, None when it cannot be told."""
+        """Return the answer; an empty one when there is no such thing, None when it cannot be checked."""
         try:
             return question()
         except Exception as error:

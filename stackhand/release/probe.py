@@ -47,9 +47,7 @@ class ReleaseProbe:
     """What a release has to show.
 
     Args:
-        url: of the load balancer.
         commit: that the path of the version has to have.
-        questions: the paths that are asked.
         times: how often in a row.
         cap: seconds an answer may take.
         pause: seconds between two.

@@ -16,6 +16,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.release.source import COMMIT, Source, clean
 from stackhand.release.target import ServiceTarget, Target
+from stackhand.system.waiting import polls
 
 
 def require_free(environment: Environment, built: Mapping[str, Mapping[str, str]], name: str, commit: str) -> None:
@@ -32,11 +33,11 @@ def give_name(environment: Environment, repository: str, digest: str, name: str)
     image = next(iter(found), None)
     if image is None:
         raise Failure(f"ECR does not have {repository}@{digest} any more.", next="repeat the command")
-    words = {"imageManifest": image["imageManifest"], "imageTag": name}
+    image_arguments = {"imageManifest": image["imageManifest"], "imageTag": name}
     if image.get("imageManifestMediaType"):
-        words["imageManifestMediaType"] = image["imageManifestMediaType"]
+        image_arguments["imageManifestMediaType"] = image["imageManifestMediaType"]
     try:
-        client.put_image(repositoryName=repository, **words)
+        client.put_image(repositoryName=repository, **image_arguments)
     except client.exceptions.ImageAlreadyExistsException:
         return
     except client.exceptions.ImageTagAlreadyExistsException as error:
@@ -63,11 +64,10 @@ def repositories(release_output: Mapping[str, Any]) -> dict[str, Mapping[str, st
     return {name: service["repository"] for name, service in services.items() if service["repository"]}
 
 
-def digest_in(environment: Environment, repository: str, tag: str, patience: float = 0.0) -> str:
+def digest_in(environment: Environment, repository: str, tag: str, timeout: float = 0.0) -> str:
     """Return what ECR has under a tag; nothing when it has none, within so many seconds."""
     client = environment.client("ecr")
-    deadline = time.monotonic() + patience
-    while True:
+    for _ in polls(timeout, 0.5):
         try:
             details = client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
         except client.exceptions.ImageNotFoundException:
@@ -78,9 +78,9 @@ def digest_in(environment: Environment, repository: str, tag: str, patience: flo
                 next=f"./inv deploy -e {environment.name} makes it, or by hand: terraform apply",
                 code=ExitCode.PREFLIGHT,
             ) from error
-        if details or time.monotonic() >= deadline:
-            return str(details[0]["imageDigest"]) if details else ""
-        time.sleep(0.5)
+        if details:
+            return str(details[0]["imageDigest"])
+    return ""
 
 
 MISSING = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})
@@ -229,8 +229,8 @@ def gate(
         environment: whose registry it is.
         repository: its name.
         digest: of the image.
-        max_severity: the worst that may be released; `any` asks for no scan.
-        say: told that the scan is waited for.
+        max_severity: one of SEVERITIES, the worst that may be released; or `any`, which asks for no scan.
+        say: called while the scan is waited for.
 
     Raises:
         Failure: there are such findings, or no result of a scan can be had.

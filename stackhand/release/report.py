@@ -28,13 +28,10 @@ class FailedService:
     """What there is to say of one service that failed.
 
     Args:
-        name: of the service.
-        words: its verdict.
         events: of ECS since the order, oldest first.
         tasks: that stopped, newest first.
-        health: of its targets at the load balancer.
         log: the last lines of the newest task.
-        hint: the one thing to look at first.
+        hint: the one thing to check first.
     """
 
     name: str
@@ -58,12 +55,7 @@ class FailedService:
 
 
 class Collector:
-    """Asks AWS what there is to know of a service that failed; what cannot be asked is said, and stops nothing.
-
-    Args:
-        environment: where.
-        target: Terraform's output.
-    """
+    """Asks AWS what there is to know of a service that failed; what cannot be asked is reported, and stops nothing."""
 
     def __init__(self, environment: Environment, target: Target) -> None:
         self.target = target
@@ -151,7 +143,7 @@ HINTS: tuple[tuple[str, str], ...] = (
 
 
 def hint(tasks: Sequence[StoppedTask], more: Sequence[str]) -> str:
-    """Return the one thing that is worth to look at first; nothing when there is no telling."""
+    """Return the one thing to check first; nothing when that is unknown."""
     text = "\n".join([*(line for task in tasks for line in task.lines()), *more])
     for pattern, words in HINTS:
         if re.search(pattern, text, re.IGNORECASE):
@@ -177,13 +169,13 @@ def interrupted(manifest: Manifest, rolling: Mapping[str, Rolling]) -> Failure:
     name = manifest.environment
     return Failure(
         f"Interrupted; ECS goes on rolling out {manifest.commit[:12]} to {name} without us.",
-        evidence=_words_at_the_end(manifest, rolling) if rolling else ["no service was touched yet"],
+        evidence=_unfinished(manifest, rolling) if rolling else ["no service was touched yet"],
         next=f"./inv deploy -e {name} --resume to go on waiting, ./inv rollback -e {name} to go back",
         code=ExitCode.STILL_ROLLING if rolling else ExitCode.INTERRUPTED,
     )
 
 
-def unproven(manifest: Manifest) -> Failure:
+def unverified(manifest: Manifest) -> Failure:
     """Return what to say when somebody stops us between the rollout and the record of it."""
     name, touched = manifest.environment, any(each.deployment for each in manifest.services.values())
     return Failure(
@@ -204,7 +196,7 @@ def lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -
         error,
         ExitCode.STILL_ROLLING,
         repeat=f"./inv deploy -e {name} --resume",
-        evidence=_words_at_the_end(manifest, rolling),
+        evidence=_unfinished(manifest, rolling),
     )
 
 
@@ -216,13 +208,13 @@ def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling
         return error
     return Failure(
         f"{manifest.commit[:12]} was ordered in {name}, and that could not be recorded; ECS goes on without us.",
-        evidence=[*_words_at_the_end(manifest, rolling or {}), error.what, *error.evidence],
+        evidence=[*_unfinished(manifest, rolling or {}), error.what, *error.evidence],
         next=f"{remedy(error)}, then ./inv deploy -e {name} --resume",
         code=ExitCode.STILL_ROLLING,
     )
 
 
-def open_end(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling], found: Verdict) -> Failure:
+def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling], found: Verdict) -> Failure:
     """Return what to say of a release that is neither deployed nor failed; nothing is touched any more."""
     name = context.environment.name
     words = [each.words() for each in rolling.values()]
@@ -246,7 +238,7 @@ def open_end(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling
 
 
 def _judge(context: Context, manifest: Manifest, found: Verdict, reason: str) -> list[str]:
-    """Keep a verdict, and return what is to be said when that fails: it is the verdict none the less."""
+    """Keep a verdict, and return a line when that fails: it is the verdict none the less."""
     try:
         context.releases.write(manifest.judged(found, reason))
     except Failure as error:
@@ -254,7 +246,7 @@ def _judge(context: Context, manifest: Manifest, found: Verdict, reason: str) ->
     return []
 
 
-def _words_at_the_end(manifest: Manifest, rolling: Mapping[str, Rolling]) -> list[str]:
+def _unfinished(manifest: Manifest, rolling: Mapping[str, Rolling]) -> list[str]:
     """Say where each service is, and which is not ordered yet."""
     rest = [name for name, each in manifest.services.items() if not (each.same or each.deployment or name in rolling)]
     return [*(each.words() for each in rolling.values()), *(f"{name} is not ordered yet" for name in rest)]

@@ -47,7 +47,7 @@ class Rolling:
     known: frozenset[str] = frozenset()
 
     def events(self) -> list[str]:
-        """Return what ECS has told since the order, oldest first."""
+        """Return the events since the deployment was requested, oldest first."""
         found = self.seen[-1].events if self.seen else ()
         return [message for message in reversed(found) if message not in self.known]
 
@@ -58,7 +58,7 @@ class Rolling:
         self.failing = verdict.failing(self.order, self.seen)
 
     def words(self, targets: str = "") -> str:
-        """Say where it is, and what the load balancer says of it."""
+        """Return where it is, and what the load balancer says of it."""
         if self.refused:
             return f"{self.name} refused"
         ours = self.seen[-1].deployment(self.order.deployment) if self.seen else None
@@ -76,9 +76,6 @@ class Rollout:
     """Some services of one cluster, released together.
 
     Args:
-        cluster: which.
-        clock: the time.
-        say: told how far it is.
         poll: seconds between two checks.
         timeout: seconds until we stop waiting.
     """
@@ -98,7 +95,7 @@ class Rollout:
         self.note: Say = say
         self.require: Callable[[], None] = lambda: None
         self.targets: Targets | None = None
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
         """Order one service's new task definition; `force` replaces its tasks even when that is the old one."""
@@ -181,9 +178,6 @@ class Rollout:
 
         The first that fails ends it: what the others are up to is of no use any more.
 
-        Args:
-            changed: called after each check.
-
         Raises:
             Interrupted: we are to stop.
             ClientError: ECS does not want to talk to us any more.
@@ -213,7 +207,7 @@ class Rollout:
             return
         for each in open_ones:
             each.check(states.get(each.service, ABSENT), self.clock.now())
-            self._tell_events(each)
+            self._report_events(each)
         words = self.targets.words if self.targets else lambda _: ""
         self.say("; ".join(each.words(words(each.name)) for each in self.rolling.values()))
 
@@ -222,10 +216,10 @@ class Rollout:
             if self.clock.now() - each.began >= self.timeout:
                 each.verdict = Verdict.STILL_ROLLING
 
-    def _tell_events(self, rolling: Rolling) -> None:
+    def _report_events(self, rolling: Rolling) -> None:
         for message in rolling.events():
-            if message not in self._told:
-                self._told.add(message)
+            if message not in self._reported:
+                self._reported.add(message)
                 self.note(message)
 
 

@@ -87,8 +87,8 @@ def _commit_of(tag: str) -> str:
             code=ExitCode.USAGE,
         )
     number = ABBREVIATED.fullmatch(tag)
-    words = ("rev-parse", "--verify", "--quiet", f"{tag if number else f'refs/tags/{tag}'}^{{commit}}")
-    return _git(*words).strip() if git.succeeds(*words, folder=ROOT) else ""
+    args = ("rev-parse", "--verify", "--quiet", f"{tag if number else f'refs/tags/{tag}'}^{{commit}}")
+    return _git(*args).strip() if git.succeeds(*args, folder=ROOT) else ""
 
 
 def clean(commit: str) -> str:
@@ -97,7 +97,7 @@ def clean(commit: str) -> str:
 
 
 def require_newer(running: str, wanted: str, environment: str) -> str:
-    """Refuse what is older than what runs, or whose age nobody can tell; return what is to be said of the two.
+    """Refuse what is older than what runs, or whose age is unknown; return a note on the two.
 
     Raises:
         Failure: the wanted commit is an ancestor of the running one, or one of them is not in this clone.
@@ -166,5 +166,5 @@ def _known(commit: str) -> bool:
         return False
 
 
-def _git(*words: str) -> str:
-    return git.run(*words, folder=ROOT)
+def _git(*args: str) -> str:
+    return git.run(*args, folder=ROOT)

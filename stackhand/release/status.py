@@ -45,7 +45,7 @@ class ReleaseSummary(msgspec.Struct, frozen=True):
         return cls(*(getattr(manifest, key) for key in cls.__struct_fields__)) if manifest else None
 
 
-class ServiceStatus(msgspec.Struct, frozen=True):
+class CloudServiceStatus(msgspec.Struct, frozen=True):
     """What a service of the cluster runs."""
 
     name: str
@@ -66,7 +66,7 @@ class Status(msgspec.Struct, frozen=True):
     release: ReleaseSummary | None
     newest: ReleaseSummary | None
     lease: dict[str, str] | None
-    services: list[ServiceStatus]
+    services: list[CloudServiceStatus]
     drift: list[str]
 
 
@@ -123,12 +123,12 @@ def _releases(state: EnvironmentState, inventory: Inventory) -> dict[str, Manife
     return by_definition
 
 
-def _service(name: str, state: ServiceState, releases: Mapping[str, Manifest]) -> ServiceStatus:
+def _service(name: str, state: ServiceState, releases: Mapping[str, Manifest]) -> CloudServiceStatus:
     primary = state.primary
     if primary is None:
-        return ServiceStatus(name)
+        return CloudServiceStatus(name)
     release, created = releases.get(primary.task_definition), state.created.get(primary.id)
-    return ServiceStatus(
+    return CloudServiceStatus(
         name=name,
         state=_health(state, primary),
         commit=release.commit if release else None,
@@ -175,13 +175,7 @@ def _show(found: Status) -> None:
 
 
 def drift(target: Target, current: Manifest | None, services: Mapping[str, ServiceState]) -> list[str]:
-    """Return how the services differ from the last known good release and from their bounds.
-
-    Args:
-        target: Terraform's output.
-        current: the release that is to run.
-        services: by ECS's names.
-    """
+    """Return how the services differ from the last known good release and from their bounds."""
     lines = []
     for name, service in target.services.items():
         state = services.get(service.service, ABSENT)
@@ -198,13 +192,7 @@ def drift(target: Target, current: Manifest | None, services: Mapping[str, Servi
 
 
 def drift_of_sets(target: Target, current: Manifest | None, inventory: Inventory) -> list[str]:
-    """Return which services the cluster has and the last known good release does not, and the other way round.
-
-    Args:
-        target: Terraform's output, of the newest attempt.
-        current: the release that is to run.
-        inventory: all services of the cluster.
-    """
+    """Return which services the cluster has and the last known good release does not, and the other way round."""
     if current is None:
         return []
     good, names = target_of(current), {each.service: name for name, each in target.services.items()}
@@ -221,8 +209,6 @@ class EnvironmentState:
     """What the bucket knows of an environment.
 
     Args:
-        environment: which.
-        releases: its releases.
         current: the last known good one; none before the first.
         newest: the newest attempt.
     """

@@ -21,7 +21,7 @@ def order(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
     """Follow what was ordered of a release before, and order what was not.
 
     Raises:
-        Failure: it could not be done; what was ordered is said.
+        Failure: it could not be done; the failure lists what was requested.
     """
     from stackhand.aws.exceptions import BotoCoreError, ClientError
 
@@ -69,7 +69,7 @@ def rotated(manifest: Manifest, good: Manifest | None) -> bool:
 
 
 def _taken(context: Context, rollout: Rollout, name: str, service: str, part: ReleasedService) -> Rolling | None:
-    """Follow an order that ECS took, and of which the bucket was never told: its service is on our definition.
+    """Follow an order that ECS took, and that the bucket does not know: its service is on our definition.
 
     One that was on it before, and has completed, may as well never have been ordered.
     """
@@ -108,13 +108,8 @@ def _reads_secrets(definition: Mapping[str, object]) -> bool:
 def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
     """Replace the services by those of a release, and wait for the verdict.
 
-    Args:
-        context: where.
-        manifest: the release.
-        good: the last known good one, to return to.
-
     Raises:
-        Failure: it is not deployed; what runs by now is said.
+        Failure: it is not deployed; the failure says what runs.
     """
     same = all(each.same for each in manifest.services.values())
     if good and good.commit == manifest.commit and same and not rotated(manifest, good):
@@ -175,7 +170,7 @@ def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
         ends = {Verdict.FAILED, Verdict.ROLLED_BACK}
         bad = [each for each in rollout.rolling.values() if each.failing or each.verdict in ends]
         raise failed(context, manifest, good, bad)
-    raise report.open_end(context, manifest, rollout.rolling, found)
+    raise report.unresolved(context, manifest, rollout.rolling, found)
 
 
 def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: list[Rolling]) -> Failure:

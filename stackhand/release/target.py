@@ -126,12 +126,7 @@ NO_TROUBLE = frozenset({"healthy", "draining", "unused"})
 
 
 class Targets:
-    """The target groups of an environment.
-
-    Args:
-        balancer: boto3's client for elbv2.
-        target: Terraform's output.
-    """
+    """The target groups of an environment."""
 
     def __init__(self, balancer: Any, target: Target) -> None:
         self.balancer, self.target = balancer, target
@@ -169,7 +164,7 @@ class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a release waits.
 
     Args:
-        poll: seconds between two looks at ECS.
+        poll: seconds between two checks of ECS.
         timeout: seconds that services may take together, and that AWS may stay busy.
         migration: seconds that the migration of a service may take, where `x-aws.migrate` gives no `timeout`.
         probes: how often in a row the release must answer well.
@@ -190,13 +185,10 @@ class Context:
     """An environment, and how to talk about it.
 
     Args:
-        environment: which.
-        say: told how far we are.
-        note: told what is to stay on the screen.
-        clock: the time.
+        say: called with how far we are.
+        note: called with what is to stay on the screen.
         token: of the lease; empty for who only reads.
-        pace: how to wait.
-        count: told again and again how much is done; it is shown now and then.
+        count: called again and again with how much is done; it is shown now and then.
     """
 
     environment: Environment

@@ -29,8 +29,8 @@ def bootstrap(*, environment: str) -> None:
     """Make the bucket of an environment, or find it made."""
     found = environments.load(environment)
     outcome = _run_infrastructure("bootstrap", found)
-    told = "is ready" if outcome.changed else "was ready already"
-    console.say(f"\n{environment} {told} for its first plan: ./inv plan -e {environment}")
+    state = "is ready" if outcome.changed else "was ready already"
+    console.say(f"\n{environment} {state} for its first plan: ./inv plan -e {environment}")
 
 
 def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool, lock_wait: float) -> None:
@@ -54,14 +54,7 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
 
 
 def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) -> None:
-    """Remove an environment, but for its bucket, when its name is typed.
-
-    Args:
-        environment: which.
-        production: that it is production is known.
-        yes: do not ask for its name.
-        lock_wait: seconds to wait while somebody else deploys, or has the state.
-    """
+    """Remove an environment, but for its bucket, when its name is typed."""
     found = environments.load(environment)
     if environment == "production" and not production:
         raise Failure(
@@ -94,8 +87,8 @@ def _run_infrastructure(
         {f"stackhand_{option}": value for option, value in options.items()},
         stream=sys.stderr if as_json else sys.stdout,
         turn=None,
-        interrupted=lambda told: (
-            told or Failure(f"Interrupted during {name}.", next="repeat the command", code=ExitCode.INTERRUPTED)
+        interrupted=lambda failure: (
+            failure or Failure(f"Interrupted during {name}.", next="repeat the command", code=ExitCode.INTERRUPTED)
         ),
     )
 

@@ -71,7 +71,7 @@ class Snapshot:
 
     @property
     def primary(self) -> Deployment | None:
-        """The deployment that ECS works towards: told by its status, for the order of the list means nothing."""
+        """The deployment that ECS works towards: known by its status, for the order of the list means nothing."""
         return next((each for each in self.deployments if each.status == PRIMARY), None)
 
     def deployment(self, number: str) -> Deployment | None:
@@ -109,7 +109,7 @@ class _Memory:
 
 
 def decide(order: Order, snapshots: Sequence[Snapshot]) -> Verdict | None:
-    """Return how the rollout ended; None while it has not, and our patience neither.
+    """Return how the rollout ended; None while it has not, and its timeout is not over.
 
     The first snapshot that decides is final: what comes after it belongs to somebody else.
     """

@@ -9,21 +9,21 @@ from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import cluster
 from stackhand.release.manifest import Manifest
-from stackhand.release.report import unproven, unrecorded
+from stackhand.release.report import unrecorded, unverified
 from stackhand.release.rollback import probe_of
 from stackhand.release.submit import go_back_and_tell
 from stackhand.release.target import Context, target_of
 from stackhand.release.verdict import Verdict
 
 UNTOUCHED_PAUSE = 0.1
-"""Seconds between two looks at what was running already: there is no old task left that could answer in its place."""
+"""Seconds between two checks of what was running already: there is no old task left that could answer in its place."""
 
 
 def probe(context: Context, manifest: Manifest) -> str:
     """Ask a release through the load balancer, and return what it answered; an unhealthy one is taken back.
 
     Raises:
-        Failure: it does not; what runs by now is said.
+        Failure: it does not; the failure says what runs.
     """
     try:
         found, touched = probe_of(context, manifest), not unchanged(context, manifest)
@@ -34,7 +34,7 @@ def probe(context: Context, manifest: Manifest) -> str:
     try:
         problems = found.run(context.clock, context.say)
     except Interrupted:
-        raise unproven(manifest) from None
+        raise unverified(manifest) from None
     if not problems:
         for note in found.questions.notes:
             context.note(note)

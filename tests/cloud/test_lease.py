@@ -165,7 +165,7 @@ def store(cloud: Cloud) -> Store:
 
 
 def test_a_playbook_that_is_killed_leaves_no_lease(store: Store, playbook: subprocess.Popen[bytes]) -> None:
-    request = heartbeat.Request("staging", "ann", "c0ffee", "", 0.0, playbook.pid)
+    request = heartbeat.LeaseRequest("staging", "ann", "c0ffee", "", 0.0, playbook.pid)
     held = heartbeat.start(request, lambda _: None, lambda: None)
     lease.require(store, held.token)
     with pytest.raises(Failure) as found:

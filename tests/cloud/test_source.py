@@ -12,6 +12,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import acquire, images, prepare, registry, source
+from stackhand.release.heartbeat import Held
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.target import target_of
 from tests.cloud.conftest import Cloud
@@ -240,9 +241,9 @@ def test_a_commit_that_waited_while_a_newer_one_was_released_is_refused(
     repository.git("checkout", "--quiet", old)
     stopped: list[int] = []
 
-    def wait(*_: object) -> acquire.heartbeat.Held:
+    def wait(*_: object) -> Held:
         held.context.releases.make_current(Manifest("1", "staging", new, "ann", ""))
-        return acquire.heartbeat.Held({"token": "ours"}, 7)
+        return Held({"token": "ours"}, 7)
 
     monkeypatch.setattr(acquire.account, "check", lambda _: "me")
     monkeypatch.setattr(acquire.heartbeat, "start", wait)
@@ -264,7 +265,7 @@ def released(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatc
     held.image(head)
     held.context.releases.make_current(Manifest("1", "staging", head, "ann", "", target=held.output))
     monkeypatch.setattr(acquire.account, "check", lambda _: "me")
-    monkeypatch.setattr(acquire.heartbeat, "start", lambda *_: acquire.heartbeat.Held({"token": "ours"}, 7))
+    monkeypatch.setattr(acquire.heartbeat, "start", lambda *_: Held({"token": "ours"}, 7))
     return head
 
 

@@ -11,9 +11,8 @@ import pytest
 from moto import mock_aws
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import plan as destructive
 from stackhand.infrastructure import secrets
-from stackhand.infrastructure.plan import summary
+from stackhand.infrastructure.plan import SUBSCRIPTION, refuse_loss, summary, warnings
 from stackhand.project.environments import Environment
 
 NAME = "/shop/staging/STRIPE_KEY"
@@ -63,7 +62,7 @@ def test_a_missing_one_is_named_with_the_command_that_gives_it(aws: None) -> Non
         secrets.require(staging(), GIVEN)
     assert (caught.value.evidence, caught.value.code) == ((PUT,), ExitCode.PREFLIGHT)
     outputs = {"planned_values": {"outputs": {secrets.OUTPUT: {"value": GIVEN}}}}
-    assert destructive.warnings(staging(alarm_email="a@b.org"), outputs, refreshed=True) == [
+    assert warnings(staging(alarm_email="a@b.org"), outputs, refreshed=True) == [
         f"STRIPE_KEY has no value in staging, which only you can give; a deploy would stop: {PUT}"
     ]
 
@@ -95,7 +94,7 @@ def test_what_terraform_made_once_is_forgotten_and_any_other_secret_is_not_delet
     found = summary(plan, {}, kept)
     assert [each.action for each in found.changes] == ["forget", "destroy"]
     with pytest.raises(Failure) as caught:
-        destructive.refuse_loss("staging", found.to_dict())
+        refuse_loss("staging", found.to_dict())
     assert caught.value.evidence == ('secret: aws_ssm_parameter.other["OLD"] (destroy)',)
 
 
@@ -132,7 +131,7 @@ def test_the_settings_of_an_environment_are_checked_as_those_of_a_laptop(
 
 
 def subscription(action: str, **after: Any) -> dict[str, Any]:
-    change = {"type": destructive.SUBSCRIPTION, "address": "x", "change": {"actions": [action], "after": after}}
+    change = {"type": SUBSCRIPTION, "address": "x", "change": {"actions": [action], "after": after}}
     return {"resource_changes": [change]}
 
 
@@ -151,6 +150,6 @@ def subscription(action: str, **after: Any) -> dict[str, Any]:
 def test_a_plan_warns_while_nobody_is_told_of_alarms(
     address: str | None, plan: dict[str, Any], refreshed: bool, said: str
 ) -> None:
-    found = destructive.warnings(staging(alarm_email=address), plan, refreshed=refreshed)
+    found = warnings(staging(alarm_email=address), plan, refreshed=refreshed)
     assert len(found) == bool(said)
     assert json.dumps(found).startswith(f'["{said}' if said else "[]")

@@ -8,7 +8,7 @@ import pytest
 
 from stackhand.cli.failure import Failure
 from stackhand.database import missing, outside
-from stackhand.database.outside import Outside, Role
+from stackhand.database.outside import DumpRole, Outside
 from stackhand.database.restoring import LONGEST_NAME, spare_names
 
 
@@ -23,7 +23,7 @@ def test_a_draft_has_a_name_that_postgresql_neither_cuts_nor_takes_for_another(n
 
 
 def test_roles_are_made_after_those_they_are_members_of() -> None:
-    roles = {name: Role(login=False, groups=groups, statements=[]) for name, groups in MEMBERS.items()}
+    roles = {name: DumpRole(login=False, groups=groups, statements=[]) for name, groups in MEMBERS.items()}
     found = Outside(locale="", roles=roles)
     assert missing._groups_first(["app", "staff", "unknown"], found, {"here"}) == ["all", "staff", "app", "unknown"]
 

@@ -14,7 +14,7 @@ import pytest
 
 from stackhand.cli.failure import Failure
 from stackhand.local.engines.embedded import gate, launch, processes
-from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.servers import Program
 from stackhand.project.state import State
 
@@ -100,7 +100,7 @@ def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> Non
 def test_a_service_that_is_being_stopped_is_started_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, starts: bool
 ) -> None:
-    engine = Embedded(State(tmp_path))
+    engine = EmbeddedEngine(State(tmp_path))
     program = SimpleNamespace(fingerprint="now")
     record = processes.Record("api", os.getpid(), str(launch.birth(os.getpid())), "now")
     monkeypatch.setattr(engine, "servers", lambda: {"api": SimpleNamespace(program=lambda: program)})
@@ -116,7 +116,7 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, *, again: bool
 ) -> None:
     """It ran when `up` looked; the order came from a restart that was interrupted."""
-    engine, calls = Embedded(State(tmp_path)), iter(["api stopped while it started", ""])
+    engine, calls = EmbeddedEngine(State(tmp_path)), iter(["api stopped while it started", ""])
     server = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, settle=list)
     program, started = SimpleNamespace(address=""), []
 

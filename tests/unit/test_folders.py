@@ -14,7 +14,7 @@ import pytest
 
 from stackhand.local.engines.embedded import accounts, folders
 from stackhand.local.engines.embedded.accounts import NUMBERS, Account
-from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.servers import server_for
 from stackhand.project import model, ownership
 from stackhand.project.state import State
@@ -114,10 +114,10 @@ def test_folders_nested_without_end_are_measured_given_and_removed(
         subprocess.run([sys.executable, "-c", nest], cwd=place, check=True)
         subprocess.run(["chown", "-Rh", str(attacker), str(place)], check=True)
     data.rename(state.data / "redis")
-    [kept] = Embedded(state).data()
+    [kept] = EmbeddedEngine(state).data()
     assert kept.size
     folders.make(state.data / "redis", SERVICE)
-    assert Embedded(state).down(volumes=True) == []
+    assert EmbeddedEngine(state).down(volumes=True) == []
     assert not state.data.exists()
     assert not state.run.exists()
     assert target.exists()

@@ -13,7 +13,7 @@ from stackhand.development import verbs as development
 from stackhand.infrastructure import process
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded import accounts
-from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.engine import Engine
 from stackhand.project import model
 from stackhand.project.state import State
@@ -47,7 +47,7 @@ def test_bytes_that_are_no_text_lose_no_report(folder: Path, run: Callable[[Sequ
     assert run(WORDS, folder) == "caf�\n"
 
 
-@pytest.mark.parametrize("kind", [Embedded, Compose])
+@pytest.mark.parametrize("kind", [EmbeddedEngine, Compose])
 def test_a_migration_may_print_bytes_that_are_no_text(
     folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Engine]
 ) -> None:

@@ -226,3 +226,17 @@ def test_an_apply_is_counted_not_listed(capsys: pytest.CaptureFixture[str]) -> N
 def test_what_was_done_is_summed_up_in_a_line() -> None:
     assert numbers({"network": 3, "alarms": 9, "cache": 3}) == ["alarms 9, cache 3, network 3"]
     assert numbers({}) == []
+
+
+@pytest.mark.parametrize("printed", ["", "null", "[]", "{", '{"release": 1}', '{"values": 1}'])
+def test_what_no_terraform_prints_ends_in_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, printed: str
+) -> None:
+    program = tmp_path / "terraform"
+    program.write_text(f"#!/bin/sh\necho '{printed}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("STACKHAND_TERRAFORM", str(program))
+    asked = Terraform.state if "values" in printed else Terraform.outputs
+    with pytest.raises(Failure, match="does not print what is expected of it") as found:
+        asked(Terraform(STAGING))
+    assert found.value.next.startswith(f"{program} version shows")

@@ -16,7 +16,7 @@ from stackhand.local import engines, otherengine
 from stackhand.local import verbs as local
 from stackhand.local.engines.compose import kept
 from stackhand.local.engines.compose.engine import Compose
-from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.engine import Kept
 from stackhand.project import model, ownership
 from stackhand.project.state import State
@@ -77,13 +77,13 @@ def test_a_change_of_the_engine_says_what_stays_behind(
 def test_the_same_engine_as_before_says_nothing(state: State) -> None:
     data_on_embedded(state)
     used_compose(state)
-    assert otherengine.notes(Embedded(state), copying=False) == []
+    assert otherengine.notes(EmbeddedEngine(state), copying=False) == []
 
 
 def test_volumes_that_cannot_be_looked_at_are_not_called_none(state: State) -> None:
     state.remember(engine="compose", name="shop-1234")
     used_compose(state)
-    said = otherengine.notes(Embedded(state), copying=False)
+    said = otherengine.notes(EmbeddedEngine(state), copying=False)
     assert len(said) == 1
     assert said[0].startswith("compose may keep data of this checkout, which could not be looked at: ")
 
@@ -116,7 +116,7 @@ def test_data_that_goes_while_it_is_looked_at_is_no_error(state: State, monkeypa
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(Path, "lstat", gone)
-    assert [str(each) for each in Embedded(state).data()] == [".stackhand/data/postgres (0.0 KiB)"]
+    assert [str(each) for each in EmbeddedEngine(state).data()] == [".stackhand/data/postgres (0.0 KiB)"]
 
 
 def test_an_engine_that_does_not_answer_is_told_beside_what_does_not_run(
@@ -166,14 +166,14 @@ def test_the_volumes_of_the_checkout_that_this_one_is_a_copy_of_are_left_alone(s
 
 def test_a_copy_from_an_engine_without_data_is_refused(state: State) -> None:
     with pytest.raises(Failure, match="There is no data of this checkout on compose that could be copied"):
-        copydata.keep(Embedded(state, model.load(state.root, {})), print)
+        copydata.keep(EmbeddedEngine(state, model.load(state.root, {})), print)
 
 
 def test_a_copy_of_a_stack_that_was_renamed_since_is_refused(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     used_compose(state, project="shop-before")
     monkeypatch.setattr(Compose, "data", lambda _: [Kept("the volume shop-before_postgres")])
     with pytest.raises(Failure) as raised:
-        copydata.keep(Embedded(state, model.load(state.root, {})), print)
+        copydata.keep(EmbeddedEngine(state, model.load(state.root, {})), print)
     assert raised.value.next == "COMPOSE_PROJECT_NAME=shop-before in .env, then repeat the command"
 
 
@@ -187,25 +187,25 @@ def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
     state.remember(**before)
     stopped: list[bool] = []
 
-    def started(engine: Embedded, *_: object) -> None:
+    def started(engine: EmbeddedEngine, *_: object) -> None:
         engine.state.remember(engine="embedded", name="another", services=["postgres"])
         raise cause
 
-    monkeypatch.setattr(Embedded, "start_only", started)
-    monkeypatch.setattr(Embedded, "down", lambda _, *, volumes: stopped.append(volumes))
+    monkeypatch.setattr(EmbeddedEngine, "start_only", started)
+    monkeypatch.setattr(EmbeddedEngine, "down", lambda _, *, volumes: stopped.append(volumes))
     stack = model.load(state.root, {})
     with pytest.raises(type(cause)):
         copydata.keep(Compose(state, stack), print)
     assert state.read() == before
     with pytest.raises(type(cause)):
-        copydata.restore(Embedded(state, stack), copydata.Copied("from-compose", "compose", 16, before), print)
+        copydata.restore(EmbeddedEngine(state, stack), copydata.Copied("from-compose", "compose", 16, before), print)
     assert (state.read(), stopped) == (before, [False, False])
 
 
 def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Embedded(state, model.load(state.root, {}))
+    engine = EmbeddedEngine(state, model.load(state.root, {}))
     monkeypatch.setattr(engine, "start_only", lambda *_: None)
     monkeypatch.setattr(copydata.Database, "sql", lambda *_, **__: "160014")
     replaced: list[object] = []

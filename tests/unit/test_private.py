@@ -18,7 +18,7 @@ from stackhand.cli import defect
 from stackhand.cli.failure import Failure
 from stackhand.local.engines import login
 from stackhand.local.engines.embedded import launch, processes
-from stackhand.local.engines.embedded.engine import Embedded
+from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
 from stackhand.project import model, private
 from stackhand.project.state import State
@@ -73,7 +73,7 @@ def test_records_that_another_account_has_left_in_the_folder_of_sockets_end_noth
     record = record_of(victim, state.sockets / "supervisord.json")
     script = 'mkdir "$1"; printf %s "$2" >"$1/supervisord.json"; printf %s "$2" >"$1/api.json"'
     by_mallory(script, state.sockets, record)
-    engine = Embedded(state)
+    engine = EmbeddedEngine(state)
     assert not engine.runs()
     assert engine.down(volumes=False) == []
     assert victim.is_running()
@@ -152,14 +152,14 @@ def test_a_folder_of_sockets_that_another_account_made_first_is_refused_with_a_w
 def test_a_folder_that_others_may_write_is_refused_and_its_command_works(state: State) -> None:
     state.make_run()
     state.run.chmod(0o777)
-    for refused in (state.make_run, Embedded(state).runs):
+    for refused in (state.make_run, EmbeddedEngine(state).runs):
         with pytest.raises(Failure, match="could act for this stack's supervisor") as raised:
             refused()
     command, _, rest = raised.value.next.partition(",")
     assert (command, rest) == (f"chmod go-w {state.run}", " then repeat the command")
     subprocess.run(["sh", "-c", command], check=True)
     state.make_run()
-    assert not Embedded(state).runs()
+    assert not EmbeddedEngine(state).runs()
 
 
 FILE = """\
@@ -177,7 +177,7 @@ services:
 def kept_of(state: State) -> set[str]:
     """Return the digests of settings with passwords that are kept: of a program, and of the login of a volume."""
     stack = model.load(state.root, {})
-    program = Embedded(state, stack).servers()["redis"].program()
+    program = EmbeddedEngine(state, stack).servers()["redis"].program()
     return {program.fingerprint, login.fingerprint(stack.services["postgres"], state)}
 
 

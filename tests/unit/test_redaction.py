@@ -21,7 +21,7 @@ from stackhand.aws.waiting import ONCE
 from stackhand.cli import console, defect, loglines
 from stackhand.cli.failure import Failure
 from stackhand.database import notes
-from stackhand.infrastructure import bucket as store
+from stackhand.infrastructure.bucket import Store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known
@@ -230,14 +230,14 @@ def crashed(text: str, here: Path) -> str:
     return (here / told.removeprefix("traceback: ")).read_text()
 
 
-def bucket(kept: dict[str, bytes]) -> store.Store:
+def bucket(kept: dict[str, bytes]) -> Store:
     """Return a store that keeps what the bucket is given."""
 
     def put(**words: Any) -> dict[str, str]:
         kept[words["Key"]] = words["Body"]
         return {"ETag": "1"}
 
-    made = store.Store.__new__(store.Store)
+    made = Store.__new__(Store)
     made.bucket, made.s3, made.retry = "b", SimpleNamespace(put_object=put), ONCE
     return made
 

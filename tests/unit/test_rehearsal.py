@@ -17,14 +17,14 @@ import pytest
 
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import terraform as providers
+from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments
 from stackhand.rehearsal import emulator, network, rehearse
 from stackhand.rehearsal.clone import Copy, link_environment
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.leftovers import Made
-from stackhand.rehearsal.output import Output
+from stackhand.rehearsal.output import RehearsalOutput
 from stackhand.rehearsal.scenario import Rehearsal, version, words_of
 from stackhand.release.source import LOCK
 from tests.cloud.repository import Repository
@@ -176,7 +176,7 @@ def rehearsal(folder: Path, code: int, *, verbose: bool = False) -> Rehearsal:
         def look(self) -> None:
             pass
 
-    return Rehearsal(AWS, Checkout(folder), Nothing(AWS), Output(folder / "logs", verbose=verbose))
+    return Rehearsal(AWS, Checkout(folder), Nothing(AWS), RehearsalOutput(folder / "logs", verbose=verbose))
 
 
 @pytest.mark.parametrize("verbose", [False, True])
@@ -234,7 +234,7 @@ exec sleep 60
     monkeypatch.setenv("STACKHAND_TERRAFORM", str(program))
     monkeypatch.delenv("TF_PLUGIN_CACHE_DIR", raising=False)
     began = time.monotonic()
-    providers.require_providers(environments.load("rehearsal"))
+    terraform.require_providers(environments.load("rehearsal"))
     assert time.monotonic() - began < 30
 
 

@@ -19,7 +19,7 @@ from stackhand.containers import docker
 from stackhand.local import status
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded import processes
-from stackhand.local.engines.embedded.engine import SILENT, Embedded
+from stackhand.local.engines.embedded.engine import SILENT, EmbeddedEngine
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.local.engines.embedded.servers import Program
 from stackhand.project.state import State
@@ -54,7 +54,7 @@ def test_an_error_in_time_is_raised() -> None:
 
 
 @pytest.fixture
-def frozen(folder: Path, silent: ExitStack) -> Embedded:
+def frozen(folder: Path, silent: ExitStack) -> EmbeddedEngine:
     """A stack whose processes are all there, and answer nothing: as after a SIGSTOP."""
     state = State(folder)
     state.make()
@@ -80,10 +80,10 @@ def frozen(folder: Path, silent: ExitStack) -> Embedded:
         )
         (state.services / f"{name}.json").write_bytes(msgspec.json.encode(program))
     state.remember(engine="embedded", services=list(SERVICES))
-    return Embedded(state)
+    return EmbeddedEngine(state)
 
 
-def test_a_frozen_stack_is_told_within_two_seconds(frozen: Embedded) -> None:
+def test_a_frozen_stack_is_told_within_two_seconds(frozen: EmbeddedEngine) -> None:
     began = time.monotonic()
     found = status.services(frozen)
     assert time.monotonic() - began < 2.0
@@ -101,7 +101,7 @@ def drip(server: socket.socket) -> None:
             connection.sendall(b"x")
 
 
-def test_a_service_that_answers_byte_by_byte_does_not_keep_the_others_waiting(frozen: Embedded) -> None:
+def test_a_service_that_answers_byte_by_byte_does_not_keep_the_others_waiting(frozen: EmbeddedEngine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=drip, args=(server,), daemon=True).start()
         path = frozen.state.services / "api.json"

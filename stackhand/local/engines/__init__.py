@@ -72,9 +72,9 @@ def create(name: str, state: State, stack: Stack | None = None) -> Engine:
         from stackhand.local.engines.compose.engine import Compose
 
         return Compose(state, stack)
-    from stackhand.local.engines.embedded.engine import Embedded
+    from stackhand.local.engines.embedded.engine import EmbeddedEngine
 
-    return Embedded(state, stack)
+    return EmbeddedEngine(state, stack)
 
 
 def remembered(state: State, stack: Stack | None = None) -> Engine:

@@ -48,7 +48,7 @@ has copied here, and those have a label, or databases and files of a user.
 """
 
 
-class Database:
+class ComposeDatabase:
     """The database of a stack in containers, to be brought in line with the settings.
 
     Args:

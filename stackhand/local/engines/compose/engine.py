@@ -17,7 +17,7 @@ from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, gate, kept, preflight, status, superuser
 from stackhand.local.engines.compose.containers import Container
-from stackhand.local.engines.compose.database import Database
+from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
 from stackhand.local.engines.login import SUPERUSER, Login, own_settings, wanted
 from stackhand.local.engines.status import ServiceStatus
@@ -44,9 +44,9 @@ class Compose(Engine):
         return docker.REMOTE_WITHIN if api.is_remote(api.address()) else super().answer_within
 
     @property
-    def database(self) -> Database:
+    def database(self) -> ComposeDatabase:
         """PostgreSQL's volume, and the login of the settings."""
-        return Database(self)
+        return ComposeDatabase(self)
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""

@@ -39,7 +39,7 @@ START_ONLY_WITHIN = 60.0
 SILENT = "supervisord does not answer: a service that stops is not started again; ./inv down, then ./inv up"
 
 
-class Embedded(Engine):
+class EmbeddedEngine(Engine):
     """One checkout's stack as processes of this machine; see `Engine` for the surface."""
 
     name = "embedded"
