@@ -60,6 +60,7 @@ class Manifest(msgspec.Struct, frozen=True):
         kind: deploy or rollback.
         run: the address of the CI run.
         services: by name.
+        jobs: the task definitions of the jobs that run before its services, by name.
         secrets: a hash over the versions of the secrets it reads.
         migrations: it knows, in their order.
         migrated: whether they were, or may have been, applied.
@@ -81,6 +82,7 @@ class Manifest(msgspec.Struct, frozen=True):
     kind: str = "deploy"
     run: str = ""
     services: dict[str, ReleasedService] = {}
+    jobs: dict[str, str] = {}
     secrets: str = ""
     migrations: list[KnownMigration] = []
     migrated: bool = False
