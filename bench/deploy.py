@@ -103,7 +103,11 @@ def by_hand(cloud: Cloud, tag: str) -> None:
         definition = output["services"][service]["task_definition"]
         definition["containerDefinitions"][0]["image"] = f"{repository['url']}@{found[0]['imageDigest']}"
         definitions[service] = ecs.register_task_definition(**definition)["taskDefinition"]["taskDefinitionArn"]
-    _migrate(ecs, output, definitions["api"])
+    job = output["jobs"]["migrate"]["task_definition"]
+    job["containerDefinitions"][0]["image"] = output["services"]["api"]["task_definition"]["containerDefinitions"][0][
+        "image"
+    ]
+    _migrate(ecs, output, ecs.register_task_definition(**job)["taskDefinition"]["taskDefinitionArn"])
     for service, arn in definitions.items():
         ecs.update_service(cluster=cloud.name, service=service, taskDefinition=arn)
     while not _rolled(ecs, cloud.name, definitions):
@@ -125,15 +129,13 @@ def _backend(cloud: Cloud) -> list[str]:
 
 
 def _migrate(ecs: Any, output: dict[str, Any], definition: str) -> None:
-    api = output["services"]["api"]
-    network = {"awsvpcConfiguration": {"subnets": api["subnets"], "securityGroups": api["security_groups"]}}
-    overrides = {"containerOverrides": [{"name": "api", "command": api["migrate"]}]}
+    job = output["jobs"]["migrate"]
+    network = {"awsvpcConfiguration": {"subnets": job["subnets"], "securityGroups": job["security_groups"]}}
     task = ecs.run_task(
         cluster=output["cluster"],
         taskDefinition=definition,
         launchType="FARGATE",
         networkConfiguration=network,
-        overrides=overrides,
     )["tasks"][0]["taskArn"]
     while True:
         found = ecs.describe_tasks(cluster=output["cluster"], tasks=[task])["tasks"][0]

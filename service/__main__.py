@@ -1,4 +1,4 @@
-"""The command line of the service: `python -m service serve | develop | migrate [--plan|--status] [--json] | check`."""
+"""The command line: `python -m service serve | develop | check | migrate [--plan|--status|--list] [--json]`."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     migrate = commands.add_parser("migrate", help="apply the pending migrations of service/migrations")
     migrate.add_argument("--status", action="store_true", help="only list applied and pending migrations")
     migrate.add_argument("--plan", action="store_true", help="only list pending migrations")
+    migrate.add_argument("--list", action="store_true", help="only list the files; needs no database")
     migrate.add_argument("--json", action="store_true", help="print one JSON document")
     commands.add_parser("check", help="exit 0 if the service on this machine is ready: for container health checks")
     options = parser.parse_args(arguments)
 
     if options.command == "develop":
-        try:
-            from service.develop import develop
-        except ModuleNotFoundError:
-            print("develop needs the development image; this image can only serve", file=sys.stderr)  # noqa: T201
-            return 2
-        return develop()
+        return _develop()
+    if options.command == "migrate" and options.list:
+        from service.migration.command import list_files
+
+        return list_files(as_json=options.json)
 
     from service.settings import Settings, SettingsError
 
     try:
-        settings = Settings.from_environment()
+        settings = Settings.from_environment(cache=options.command != "migrate")
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the log needs the settings
         return 2
@@ -48,11 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return serve(settings)
         case "migrate":
-            from service.migrate import command
+            from service.migration.command import command
 
             return command(settings, status=options.status, plan=options.plan, as_json=options.json)
         case _:
             return check(settings)
+
+
+def _develop() -> int:
+    try:
+        from service.develop import develop
+    except ModuleNotFoundError:
+        print("develop needs the development image; this image can only serve", file=sys.stderr)  # noqa: T201
+        return 2
+    return develop()
 
 
 def check(settings: Settings) -> int:

@@ -43,8 +43,8 @@ HISTORY_TIMEOUT = 1.5
 def serve(settings: Settings) -> int:
     """Answer requests until SIGTERM or SIGINT and return the exit code.
 
-    `/health` answers at once, while the migrations run. A failed migration ends the process: on an unknown schema, a
-    running service does more harm than none.
+    `/health` answers at once, and it is ready when the migrations of its release are applied, by a job. A schema that
+    does not fit ends the process: on an unknown one, a running service does more harm than none.
     """
     return Process(settings, logs.configure(settings.log_level)).run()
 

@@ -47,6 +47,9 @@ class Address:
         return f"Address({self.host}:{self.port}/{self.name})"
 
 
+NO_CACHE = Address("", 0, "", "", "0")
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of one process.
@@ -122,8 +125,12 @@ class Settings:
     built_at: str = "unknown"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str] | None = None, *, cache: bool = True) -> Settings:
         """Read the settings.
+
+        Args:
+            environment: of this process, where none is named.
+            cache: whether there has to be one; a migration needs none.
 
         Raises:
             SettingsError: variables are missing or invalid; the message names all of them.
@@ -134,7 +141,7 @@ class Settings:
             host=reader.get("HOST", str, "127.0.0.1"),
             port=reader.get("PORT", values.port, 4000),
             database=_database(reader),
-            cache=_cache(reader),
+            cache=_cache(reader) if cache else NO_CACHE,
             owner=_owner(reader),
             environment=reader.get("ENVIRONMENT", str, "development"),
             log_level=reader.get("LOG_LEVEL", values.level, "info"),

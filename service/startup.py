@@ -1,4 +1,4 @@
-"""What happens in the background of a start: migrations, and the state before the start."""
+"""What happens in the background of a start: the wait for the schema, and the state before the start."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import threading
 
 import structlog
 
-from service import migrate
 from service.database import DatabaseUnavailable
 from service.health.report import Report
 from service.history import last_known
+from service.migration import migrate
+from service.migration.files import APPLIED
 from service.settings import Settings
 
 log = structlog.get_logger()
-RETRY_AFTER = 1.0
-"""Seconds before the next attempt, when the database is unavailable."""
+RETRY_AFTER = 0.5
+"""Seconds before the next attempt, when the database is unavailable or lacks migrations."""
 
 
 class Startup:
@@ -23,7 +24,7 @@ class Startup:
     Args:
         settings: of this process.
         report: its phase and components.
-        stopping: set when the process should stop; a failed migration sets it, too.
+        stopping: set when the process should stop; a schema that does not fit sets it, too.
     """
 
     def __init__(self, settings: Settings, report: Report, stopping: threading.Event) -> None:
@@ -35,7 +36,7 @@ class Startup:
     def start(self) -> None:
         """Start the threads."""
         threading.Thread(target=self._remember, name="remember", daemon=True).start()
-        threading.Thread(target=self._migrate, name="migrate", daemon=True).start()
+        threading.Thread(target=self._await_schema, name="schema", daemon=True).start()
 
     def _remember(self) -> None:
         """Give the components their status before the start: a continuing outage is not a slow start."""
@@ -48,11 +49,11 @@ class Startup:
         for name, status in known.items():
             components[name].remember(status)
 
-    def _migrate(self) -> None:
+    def _await_schema(self) -> None:
         phase = self._report.phase
         phase.name = "migrating"
         try:
-            applied, version = self._apply()
+            version = self._schema_version()
         except migrate.MigrationError as error:
             if not self._stopping.is_set():
                 log.error("migration failed", code=error.code, what=str(error))  # noqa: TRY400 - the message suffices
@@ -66,24 +67,31 @@ class Startup:
             return
         phase.schema_version = version
         phase.name = "ready"
-        log.info("ready", applied=applied, schema_version=version)
+        log.info("ready", schema_version=version)
 
-    def _apply(self) -> tuple[list[str], int]:
-        """Return the applied migrations, and the number of the newest one in the database.
+    def _schema_version(self) -> int:
+        """Return the newest migration in the database, as soon as all those of this release are applied.
 
-        It waits for the database without a limit: only a running service can report that the database is down.
+        It waits without a limit: only a running service can report that the database is down. A job applies them.
         """
         migrations = migrate.read()
+        reported: list[str] = []
         while not self._stopping.is_set():
             try:
-                applied = migrate.apply(self._settings, migrations, stop=self._stopping)
-                records = migrate.status(self._settings, migrations)
+                statuses, refused = migrate.inspect(self._settings, migrations, stop=self._stopping)
             except DatabaseUnavailable as error:
-                if not self._stopping.wait(RETRY_AFTER):
-                    log.warning("migration waits for the database", code=error.code, what=str(error))
+                log.warning("migration waits for the database", code=error.code, what=str(error))
             else:
-                return applied, max((each.number for each in records if each.applied_at), default=0)
-        return [], 0
+                if refused:
+                    raise refused
+                pending = [each.name for each in statuses if each.state != APPLIED]
+                if not pending:
+                    return max((each.number for each in statuses if each.applied_at), default=0)
+                if pending != reported:
+                    log.warning("waiting for migrations", pending=pending, command="python -m service migrate")
+                    reported = pending
+            self._stopping.wait(RETRY_AFTER)
+        return 0
 
     def _fail(self) -> None:
         self.failed = True

@@ -12,6 +12,15 @@ locals {
   databases = { for name, service in local.compose : name => service if try(service["x-aws"].managed, "") == "rds" }
   caches    = { for name, service in local.compose : name => service if try(service["x-aws"].managed, "") == "elasticache" }
 
+  # Those that run to their end before each rollout of the services that wait for them: a task, in the image of the first of these.
+  jobs = { for name, service in local.compose : name => service if can(service["x-aws"].release) }
+  waiting = {
+    for job in keys(local.jobs) : job => [
+      for name, service in local.services : name if try(service.depends_on[job].condition, "") == "service_completed_successfully"
+    ]
+  }
+  tasks = merge(local.services, local.jobs)
+
   ports = { for name, service in local.services : name => service["x-aws"].port }
   built = toset([for name, service in local.services : name if can(service.build)])
   paths = { for name, service in local.services : name => try(service["x-aws"].paths, []) if length(try(service["x-aws"].paths, [])) > 0 }
@@ -28,7 +37,7 @@ locals {
 
   # Who uses which database and cache.
   needs = merge([
-    for name, service in local.services : {
+    for name, service in local.tasks : {
       for need in try(service["x-aws"].needs, []) : "${name}-${need}" => { service = name, need = need }
     }
   ]...)
@@ -36,7 +45,7 @@ locals {
   # Compose's durations in seconds: "15s", "1m30s".
   seconds = {
     for text in distinct(flatten([
-      for service in values(local.services) : [
+      for service in values(local.tasks) : [
         try(service.stop_grace_period, "10s"),
         [for key in ["interval", "timeout", "start_period"] : try(service.healthcheck[key], [])],
       ]

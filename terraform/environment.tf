@@ -12,7 +12,7 @@ locals {
 
   # As the Compose file has it: a mapping, or a list of KEY=value.
   written = {
-    for name, service in merge(local.services, local.databases, local.caches) : name => {
+    for name, service in merge(local.tasks, local.databases, local.caches) : name => {
       for key, value in try(service.environment, {}) :
       (can(tonumber(key)) ? regex("^[^=]*", value) : key) => tostring(
         can(tonumber(key)) ? try(regex("=(.*)$", value)[0], "") : value == null ? "" : value
@@ -56,14 +56,14 @@ locals {
   )
 
   callers = toset([
-    for name in keys(local.services) : name
+    for name in keys(local.tasks) : name
     if anytrue([
       for pair in setproduct(values(local.filled[name]), keys(local.ports)) : strcontains(pair[0], "http://${pair[1]}:${local.ports[pair[1]]}")
     ])
   ])
 
   placed = {
-    for name in keys(local.services) : name => {
+    for name in keys(local.tasks) : name => {
       for key, value in local.filled[name] : key => join("", [
         for part in regexall("http://[A-Za-z0-9_.-]+:[0-9]+|[A-Za-z0-9_.-]+:[0-9]+|.", value) : lookup(local.neighbours, part, part)
       ])
@@ -72,19 +72,19 @@ locals {
 
   # Nothing travels in the clear: what speaks to a database or a cache is told to encrypt, and how to verify whom it speaks to.
   database_keys = {
-    for name in keys(local.services) : name => [
+    for name in keys(local.tasks) : name => [
       for key, value in local.filled[name] : key
       if can(regex("^postgres(ql)?://", value)) && anytrue([for database in keys(local.databases) : strcontains(value, "${database}:5432")])
     ]
   }
   cache_keys = {
-    for name in keys(local.services) : name => [
+    for name in keys(local.tasks) : name => [
       for key, value in local.filled[name] : key
       if startswith(value, "redis://") && anytrue([for cache in keys(local.caches) : strcontains(value, "${cache}:6379")])
     ]
   }
   database_tls = {
-    for name, service in local.services : name => try("sslmode=verify-full&sslrootcert=${service["x-aws"].ca}", "sslmode=require")
+    for name, service in local.tasks : name => try("sslmode=verify-full&sslrootcert=${service["x-aws"].ca}", "sslmode=require")
   }
 
   own_urls = {
@@ -109,7 +109,7 @@ locals {
 
   # What is injected by ECS: the variable's name, and its parameter. (A cache of the emulator has no password.)
   secrets = {
-    for name in keys(local.services) : name => {
+    for name in keys(local.tasks) : name => {
       for key, variable in local.secret_values[name] : key => variable if !(local.emulated && contains(values(local.cache_secrets), variable))
     }
   }

@@ -456,7 +456,7 @@ data "aws_iam_policy_document" "roles" {
 locals {
   repositories  = "arn:aws:ecr:${local.here}:repository/${local.name}/*"
   here          = "${var.region}:${var.account_id}"
-  bounded_roles = [for name in ["*-task", "execution"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
+  bounded_roles = [for name in ["*-task", "*-execution", "execution"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
 
   # What a deploy may add to a network that is there. The network itself, its gateway, the key and the zone of the internal names are made once,
   # by whoever applies first.

@@ -2,8 +2,8 @@
 # it has no capabilities, unless `x-aws.hardened` is false.
 
 locals {
-  hardened  = { for name, service in local.services : name => try(tobool(service["x-aws"].hardened), true) }
-  read_only = { for name, service in local.services : name => coalesce(try(tobool(service.read_only), null), local.hardened[name]) }
+  hardened  = { for name, service in local.tasks : name => try(tobool(service["x-aws"].hardened), true) }
+  read_only = { for name, service in local.tasks : name => coalesce(try(tobool(service.read_only), null), local.hardened[name]) }
 
   # Fargate takes away any capability and grants one. So those that are to stay of what a container has by default are not taken away.
   by_default = toset([
@@ -11,15 +11,15 @@ locals {
     "SETUID", "SYS_CHROOT",
   ])
   granted = toset(["SYS_PTRACE"])
-  added   = { for name, service in local.services : name => [for each in try(service.cap_add, []) : trimprefix(upper(each), "CAP_")] }
+  added   = { for name, service in local.tasks : name => [for each in try(service.cap_add, []) : trimprefix(upper(each), "CAP_")] }
   dropped = {
-    for name, service in local.services : name => [
+    for name, service in local.tasks : name => [
       for each in try([for each in service.cap_drop : each], local.hardened[name] ? ["ALL"] : []) : trimprefix(upper(each), "CAP_")
     ]
   }
-  kept = { for name in keys(local.services) : name => contains(local.added[name], "ALL") ? local.by_default : setintersection(local.added[name], local.by_default) }
+  kept = { for name in keys(local.tasks) : name => contains(local.added[name], "ALL") ? local.by_default : setintersection(local.added[name], local.by_default) }
   capabilities = {
-    for name in keys(local.services) : name => {
+    for name in keys(local.tasks) : name => {
       add = sort(setintersection(local.added[name], local.granted))
       drop = sort(
         contains(local.dropped[name], "ALL") && length(local.kept[name]) > 0 ? setsubtract(local.by_default, local.kept[name]) : local.dropped[name]
@@ -29,7 +29,7 @@ locals {
 
   # Folders in memory, and how many MiB each has: "/tmp", "/cache:size=128m".
   mounted = {
-    for name, service in local.services : name => concat(
+    for name, service in local.tasks : name => concat(
       flatten([try(service.tmpfs, [])]),
       local.hardened[name] && !can(tobool(service.read_only)) && !contains(
         [for text in flatten([try(service.tmpfs, [])]) : trimsuffix(split(":", text)[0], "/")], "/tmp"

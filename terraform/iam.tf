@@ -48,16 +48,76 @@ data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "WriteLogs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = [for group in aws_cloudwatch_log_group.service : "${group.arn}:*"]
+    resources = [for name in keys(local.services) : "${aws_cloudwatch_log_group.service[name].arn}:*"]
   }
 
   dynamic "statement" {
-    for_each = length(local.parameters) > 0 ? ["secrets"] : []
+    for_each = length(local.read_by_services) > 0 ? ["secrets"] : []
 
     content {
       sid       = "ReadSecrets"
       actions   = ["ssm:GetParameters"]
-      resources = values(local.parameters)
+      resources = [for variable in local.read_by_services : local.parameters[variable]]
+    }
+  }
+
+  statement {
+    sid       = "DecryptSecretsAndImages"
+    actions   = ["kms:Decrypt"]
+    resources = [aws_kms_key.main.arn]
+  }
+}
+
+# --- ECS, starting a job: what that job alone reads, such as the password of a database's owner ------------------
+
+resource "aws_iam_role" "job_execution" {
+  for_each = local.jobs
+
+  name                 = "${local.name}-${each.key}-execution"
+  description          = "ECS, starting tasks of ${each.key}"
+  assume_role_policy   = data.aws_iam_policy_document.tasks_trust.json
+  permissions_boundary = aws_iam_policy.boundary.arn
+}
+
+resource "aws_iam_role_policy" "job_execution" {
+  for_each = local.jobs
+
+  name   = "start-tasks"
+  role   = aws_iam_role.job_execution[each.key].name
+  policy = data.aws_iam_policy_document.job_execution[each.key].json
+}
+
+data "aws_iam_policy_document" "job_execution" {
+  for_each = local.jobs
+
+  statement {
+    sid       = "LogInToTheRegistry"
+    actions   = ["ecr:GetAuthorizationToken"] # knows no resources
+    resources = ["*"]
+  }
+
+  dynamic "statement" {
+    for_each = toset([for name in local.waiting[each.key] : name if contains(local.built, name)])
+
+    content {
+      actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      resources = [aws_ecr_repository.service[statement.value].arn]
+    }
+  }
+
+  statement {
+    sid       = "WriteLogs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.service[each.key].arn}:*"]
+  }
+
+  dynamic "statement" {
+    for_each = length(local.read_by_jobs[each.key]) > 0 ? ["secrets"] : []
+
+    content {
+      sid       = "ReadSecrets"
+      actions   = ["ssm:GetParameters"]
+      resources = [for variable in local.read_by_jobs[each.key] : local.parameters[variable]]
     }
   }
 
@@ -71,7 +131,7 @@ data "aws_iam_policy_document" "execution" {
 # --- A task itself: nothing, but for a shell where that is allowed ---------------------------------------------
 
 resource "aws_iam_role" "task" {
-  for_each = local.services
+  for_each = local.tasks
 
   name                 = "${local.name}-${each.key}-task"
   description          = "Tasks of ${each.key}"

@@ -51,5 +51,18 @@ output "release" {
         migrate_timeout   = try(service["x-aws"].migrate.timeout, null)
       }
     }
+    jobs = {
+      for name, job in local.jobs : name => {
+        container         = name
+        task_definition   = local.templates[name]
+        image_of          = local.waiting[name][0]
+        services          = local.waiting[name]
+        subnets           = [for subnet in aws_subnet.private : subnet.id]
+        security_groups   = [aws_security_group.service[name].id]
+        log_group         = aws_cloudwatch_log_group.service[name].name
+        log_stream_prefix = "task"
+        timeout           = try(job["x-aws"].release.timeout, null)
+      }
+    }
   }
 }

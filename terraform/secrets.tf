@@ -10,7 +10,7 @@ locals {
     for name in keys(local.caches) : name => try([for each in values(local.secret_values[name]) : each if try(local.kinds[each], "") != "given"][0], "${upper(name)}_PASSWORD")
   }
   other_secrets = setsubtract(
-    toset(flatten([for name in keys(local.services) : values(local.secret_values[name])])),
+    toset(flatten([for name in keys(local.tasks) : values(local.secret_values[name])])),
     toset(concat(values(local.database_secrets), values(local.cache_secrets))),
   )
   generated_secrets = toset([for each in local.other_secrets : each if try(local.kinds[each], "") == "generated"])
@@ -22,6 +22,12 @@ locals {
     { for variable in local.generated_secrets : variable => aws_ssm_parameter.other[variable].arn },
     { for variable, name in local.given_secrets : variable => "arn:aws:ssm:${var.region}:${local.account}:parameter${name}" },
   )
+}
+
+# Which of them each task reads at its start, and so which ones the role may read that starts it.
+locals {
+  read_by_services = toset(flatten([for name in keys(local.services) : values(local.secrets[name])]))
+  read_by_jobs     = { for name in keys(local.jobs) : name => toset(values(local.secrets[name])) }
 }
 
 # A new value at each run; it is used only where a version has changed.

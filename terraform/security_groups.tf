@@ -15,7 +15,7 @@ resource "aws_security_group" "load_balancer" {
 }
 
 resource "aws_security_group" "service" {
-  for_each = local.services
+  for_each = local.tasks
 
   name        = "${local.name}-${each.key}"
   description = "Tasks of ${each.key}"
@@ -139,7 +139,7 @@ resource "aws_vpc_security_group_ingress_rule" "service_from_watcher" {
 # --- Services -> AWS (images, logs, parameters) and neighbours -------------------------------------------------
 
 resource "aws_vpc_security_group_egress_rule" "service_to_internet" {
-  for_each = toset(var.nat == "none" ? [] : keys(local.services))
+  for_each = toset(var.nat == "none" ? [] : keys(local.tasks))
 
   security_group_id = aws_security_group.service[each.key].id
   description       = "HTTPS: images, logs and parameters of AWS"
@@ -162,7 +162,7 @@ resource "aws_vpc_security_group_egress_rule" "service_to_neighbours" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "service_to_endpoints" {
-  for_each = toset(var.nat == "none" ? keys(local.services) : [])
+  for_each = toset(var.nat == "none" ? keys(local.tasks) : [])
 
   security_group_id            = aws_security_group.service[each.key].id
   description                  = "HTTPS: images, logs and parameters of AWS"
@@ -173,7 +173,7 @@ resource "aws_vpc_security_group_egress_rule" "service_to_endpoints" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "service_to_s3" {
-  for_each = toset(var.nat == "none" ? keys(local.services) : [])
+  for_each = toset(var.nat == "none" ? keys(local.tasks) : [])
 
   security_group_id = aws_security_group.service[each.key].id
   description       = "HTTPS: the layers of images"
@@ -184,7 +184,7 @@ resource "aws_vpc_security_group_egress_rule" "service_to_s3" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints_from_service" {
-  for_each = toset(var.nat == "none" ? keys(local.services) : [])
+  for_each = toset(var.nat == "none" ? keys(local.tasks) : [])
 
   security_group_id            = aws_security_group.endpoints["endpoints"].id
   description                  = "HTTPS from ${each.key}"

@@ -4,14 +4,14 @@
 
 locals {
   templates = {
-    for name, service in local.services : name => {
+    for name, service in local.tasks : name => {
       family                  = "${local.name}-${name}"
       taskRoleArn             = aws_iam_role.task[name].arn
-      executionRoleArn        = aws_iam_role.execution.arn
+      executionRoleArn        = contains(keys(local.jobs), name) ? aws_iam_role.job_execution[name].arn : aws_iam_role.execution.arn
       networkMode             = "awsvpc"
       requiresCompatibilities = ["FARGATE"]
-      cpu                     = tostring(service["x-aws"].cpu)
-      memory                  = tostring(service["x-aws"].memory)
+      cpu                     = tostring(try(service["x-aws"].cpu, 256))
+      memory                  = tostring(try(service["x-aws"].memory, 512))
       runtimePlatform         = { cpuArchitecture = var.architecture, operatingSystemFamily = "LINUX" }
       containerDefinitions    = [{ for key, value in local.containers[name] : key => value if value != null }]
       tags                    = [for key, value in { Stack = var.stack, Environment = var.environment, Service = name } : { key = key, value = value }]
@@ -19,9 +19,9 @@ locals {
   }
 
   containers = {
-    for name, service in local.services : name => {
+    for name, service in local.tasks : name => {
       name             = name
-      image            = contains(local.built, name) ? "IMAGE" : local.text[service.image]
+      image            = contains(local.built, name) || (can(service.build) && contains(keys(local.jobs), name)) ? "IMAGE" : local.text[service.image]
       essential        = true
       entryPoint       = length(local.commands[name].entrypoint) == 0 ? null : [for word in local.commands[name].entrypoint : local.text[word]]
       command          = length(local.commands[name].command) == 0 ? null : [for word in local.commands[name].command : local.text[word]]
@@ -30,10 +30,10 @@ locals {
 
       environment  = [for key, value in local.environment[name] : { name = key, value = value }]
       secrets      = [for key, variable in local.secrets[name] : { name = key, valueFrom = local.parameters[variable] }]
-      portMappings = [{ containerPort = local.ports[name], hostPort = local.ports[name], protocol = "tcp" }]
+      portMappings = [for port in try([local.ports[name]], []) : { containerPort = port, hostPort = port, protocol = "tcp" }]
 
       # ECS Exec does not support a read-only root: its agent writes into the container's own file system.
-      readonlyRootFilesystem = local.read_only[name] && !var.exec
+      readonlyRootFilesystem = local.read_only[name] && (!var.exec || contains(keys(local.jobs), name))
       linuxParameters = {
         initProcessEnabled = try(tobool(service.init), true)
         capabilities       = { for key, names in local.capabilities[name] : key => names if length(names) > 0 }

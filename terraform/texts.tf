@@ -3,21 +3,21 @@
 locals {
   # A command that is one text is split at its blanks and line ends; `./inv plan` refuses quotes in it.
   commands = {
-    for name, service in local.services : name => {
+    for name, service in local.tasks : name => {
       for key in ["command", "entrypoint"] : key => [
         for word in try(tolist(service[key]), regexall("\\S+", service[key]), []) : tostring(word)
       ]
     }
   }
   checks = {
-    for name, service in local.services : name => [
+    for name, service in local.tasks : name => [
       for word in try(tolist(service.healthcheck.test), ["CMD-SHELL", service.healthcheck.test], []) : tostring(word)
     ]
   }
 
   # A mapping, or a list of KEY=value.
   labels = {
-    for name, service in local.services : name => {
+    for name, service in local.tasks : name => {
       for key, value in try(service.labels, {}) :
       (can(tonumber(key)) ? regex("^[^=]*", value) : key) => tostring(
         can(tonumber(key)) ? try(regex("=(.*)$", value)[0], "") : value == null ? "" : value
@@ -31,7 +31,7 @@ locals {
     flatten([for lists in values(local.commands) : values(lists)]),
     flatten(values(local.checks)),
     flatten([for labels in values(local.labels) : values(labels)]),
-    flatten([for service in values(local.services) : [for key in ["image", "user", "working_dir"] : try(tostring(service[key]), "")]]),
+    flatten([for service in values(local.tasks) : [for key in ["image", "user", "working_dir"] : try(tostring(service[key]), "")]]),
   )))
   text = {
     for text in concat([""], tolist(local.texts)) : text => join("", [

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.ansible.action import step
-from stackhand.release import plan
+from stackhand.release import migration_list, plan
 from stackhand.release.action import ReleaseAction
 from stackhand.release.options import OnEnvironment
 from stackhand.release.target import Context
@@ -24,19 +23,17 @@ class ActionModule(ReleaseAction):
         Args:
             outputs: Terraform's, as they would be; without `release` that of the newest release counts.
             report: of Terraform's plan, to which that of the release is added.
-            migrations: their folder, from the checkout's root.
         """
 
         outputs: dict[str, Any]
         report: dict[str, Any]
-        migrations: str = "service/migrations"
 
     words = "The comparison"
     reads = True
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Add to the report of Terraform's plan."""
-        found = plan.plan(context, options.outputs.get("release", {}), ROOT / options.migrations)
+        found = plan.plan(context, options.outputs.get("release", {}), migration_list.of_checkout())
         report = {**options.report, "release": found}
         words = "changes" if found["changed"] else "no changes"
         return {"changed": False, "report": report, "step": step("release", words)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import prepare, target
+from stackhand.release import migration_list, prepare, target
 from stackhand.release.action import ReleaseAction
 from stackhand.release.options import Leased
 from stackhand.release.target import Context
@@ -25,14 +25,12 @@ class ActionModule(ReleaseAction):
             digests: of each image that was built, by service.
             commit: what the release is called, and its images say they are.
             name: what else its images are called; empty when that is nothing.
-            migrations: their folder, from the checkout's root.
         """
 
         target: dict[str, Any]
         digests: dict[str, str]
         commit: str
         name: str
-        migrations: str = "service/migrations"
 
     words = "The preparation of the release"
 
@@ -40,8 +38,8 @@ class ActionModule(ReleaseAction):
         """Return the release."""
         context.require_lease()
         where = target.parse(options.target)
-        with prepare.files_of(options.commit, options.migrations) as folder:
-            found = prepare.prepare(context, where, options.digests, options.commit, folder)
+        known = migration_list.of_commit(options.commit) or []
+        found = prepare.prepare(context, where, options.digests, options.commit, known)
         found = found.but(name=options.name)
         new = [each.task_definition.rpartition("/")[2] for each in found.services.values() if not each.same]
         words = f"registered {', '.join(new)}" if new else "nothing differs from what runs"

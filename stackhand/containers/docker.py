@@ -251,7 +251,12 @@ def containers(project: str) -> dict[str, dict[str, Any]]:
             found = [api.inspect(path, each) for each in identities]
     else:
         found = list(inspect(identities).values())
-    return {str(each["Config"]["Labels"]["com.docker.compose.service"]): each for each in found if each}
+    labelled = [(each["Config"]["Labels"], each) for each in found if each]
+    return {
+        str(labels["com.docker.compose.service"]): each
+        for labels, each in labelled
+        if labels.get("com.docker.compose.oneoff") != "True"  # a command that is run beside the service
+    }
 
 
 @contextmanager

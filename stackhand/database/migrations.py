@@ -14,10 +14,10 @@ from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.local.engines.engine import Engine
 from stackhand.project.model import Service
-from stackhand.project.xfields import MigrationKey
+from stackhand.project.xfields import Job, MigrationKey
 
 TAIL = 10
-ADD = "give it one in docker-compose.yml: docs/architecture.md has x-aws.migrate"
+ADD = "give it one in docker-compose.yml: docs/architecture.md has x-aws.release and x-aws.migrate"
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,17 @@ def status(engine: Engine) -> tuple[list[Report], list[str]]:
             reports.append(_run(engine, service, "status"))
         except Failure as failure:  # it does not run; the rest of the answer is known all the same
             unknown.append(failure.what)
-    return reports, unknown or ([] if reports else ["no service of docker-compose.yml names x-aws.migrate"])
+    return reports, unknown or (
+        [] if reports else ["no service of docker-compose.yml names x-aws.release or x-aws.migrate"]
+    )
 
 
 def _show(engine: Engine, purpose: MigrationKey, *, next: str) -> None:  # noqa: A002 - as in Failure
     migrating = services(engine)
     if not migrating:
-        raise Failure("No service of docker-compose.yml has a migration command (x-aws.migrate).", next=ADD)
+        raise Failure(
+            "No service of docker-compose.yml has a migration command (x-aws.release, x-aws.migrate).", next=ADD
+        )
     named = [service for service in migrating if service.migration(purpose)]
     if not named:
         raise Failure(f"What is pending is not known: {_unnamed(migrating[0], purpose)}.", next=ADD)
@@ -113,4 +117,5 @@ def _run(engine: Engine, service: Service, purpose: MigrationKey) -> Report:
 
 def _unnamed(service: Service, purpose: MigrationKey) -> str:
     shows = "what is pending" if purpose == "plan" else "what is applied"
-    return f"docker-compose.yml names no command of {service.name} that shows {shows} (x-aws.migrate.{purpose})"
+    key = "release" if isinstance(service.aws, Job) else "migrate"
+    return f"docker-compose.yml names no command of {service.name} that shows {shows} (x-aws.{key}.{purpose})"

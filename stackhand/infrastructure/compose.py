@@ -14,7 +14,7 @@ from stackhand.project import model, probes, schema, settings
 from stackhand.project.composefile import FILE, read
 from stackhand.project.model import Service, Stack
 from stackhand.project.schema import Setting
-from stackhand.project.xfields import Fargate, Managed, Probe
+from stackhand.project.xfields import Fargate, Job, Managed, Probe
 
 SIZES = {
     256: range(512, 2049, 512),
@@ -69,7 +69,7 @@ def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterato
     if service.aws is not None and not re.fullmatch(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", service.name):
         yield f"{at}: the name must be short, of small letters, digits and hyphens: AWS has no other"
     match service.aws:
-        case Fargate():
+        case Fargate() | Job():
             yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
             yield from differences.refusals(service.name, written)
             yield from _words(written, f"{at}")
@@ -80,7 +80,7 @@ def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterato
             yield from _passwords(written, schema.read(stack.root / ".env.example"), f"{at}.environment")
 
 
-def _fargate(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[str]:
+def _fargate(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Iterator[str]:
     if service.image is None and service.build is None:
         yield f"{at}: the service needs build or image"
     if aws.cpu not in SIZES:
@@ -88,6 +88,14 @@ def _fargate(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[
     elif aws.memory not in (sizes := SIZES[aws.cpu]):
         allowed = f"{sizes[0]} to {sizes[-1]} in steps of {sizes.step}"
         yield f"{at}.memory must be {allowed} with {aws.cpu} CPU units, but it is {aws.memory}"
+    if isinstance(aws, Job):
+        yield from _job(service, stack, at)
+    else:
+        yield from _scaled(service, aws, at)
+    yield from _needs(service, aws, stack, f"{at}.needs")
+
+
+def _scaled(service: Service, aws: Fargate, at: str) -> Iterator[str]:
     if not 1 <= aws.scale.min <= aws.scale.max:
         yield f"{at}.scale: min must be 1 or more, and max no less"
     for name in ("cpu", "memory"):
@@ -95,10 +103,21 @@ def _fargate(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[
             yield f"{at}.scale.{name} must be percent, 1 to 100"
     if aws.paths and service.health is None:
         yield f"services.{service.name}: a service with x-aws.paths needs x-health, which the load balancer asks"
-    yield from _needs(service, aws, stack, f"{at}.needs")
 
 
-def _needs(service: Service, aws: Fargate, stack: Stack, at: str) -> Iterator[str]:
+def _job(service: Service, stack: Stack, at: str) -> Iterator[str]:
+    """A job runs before the services that wait for it, in the image of one of them."""
+    waiting = [each for each in stack.services.values() if service.name in each.jobs and isinstance(each.aws, Fargate)]
+    condition = f"depends_on: {{{service.name}: {{condition: service_completed_successfully}}}}"
+    if not service.command:
+        yield f"services.{service.name}.command: a job with x-aws.release needs one, which is what is run"
+    if not waiting:
+        yield f"{at}.release: no service on Fargate waits for {service.name}; give one {condition}"
+    elif service.build and service.build not in [each.build for each in waiting]:
+        yield f"services.{service.name}.build must be that of {waiting[0].name}, whose image is released and run"
+
+
+def _needs(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Iterator[str]:
     """Who needs a database may talk to it, and nobody else."""
     for need in aws.needs:
         if not isinstance(stack.services[need].aws, Managed):

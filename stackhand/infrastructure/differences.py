@@ -14,7 +14,7 @@ from stackhand.infrastructure.references import Note
 from stackhand.project.composefile import FILE, read
 from stackhand.project.composekeys import AWS, UNKNOWN, Level
 from stackhand.project.model import Service, Stack
-from stackhand.project.xfields import Fargate, Managed
+from stackhand.project.xfields import Fargate, Job, Managed
 
 STOP_WITHIN = 120
 """The seconds that Fargate gives a task to stop, at most."""
@@ -84,7 +84,7 @@ def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterat
             yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, for it has no x-aws")
         case Managed():
             yield from _managed(service.name, service.aws, entry)
-        case Fargate():
+        case Fargate() | Job():
             yield from _keys(service.name, entry)
             yield from _values(service.name, entry)
             yield from _hardening(service.name, service.aws, entry)
@@ -137,7 +137,7 @@ def _seconds(text: str) -> float:
     return parts.get("h", 0) * 3600 + parts.get("m", 0) * 60 + parts.get("s", 0)
 
 
-def _hardening(name: str, aws: Fargate, entry: Mapping[str, Any]) -> Iterator[Note]:
+def _hardening(name: str, aws: Fargate | Job, entry: Mapping[str, Any]) -> Iterator[Note]:
     """Yield what a container gets that the Compose file does not say."""
     if not aws.hardened:
         return

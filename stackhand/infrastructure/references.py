@@ -12,7 +12,7 @@ import msgspec
 from stackhand.project.composefile import FILE, read
 from stackhand.project.composekeys import AWS, Level
 from stackhand.project.model import Service, Stack
-from stackhand.project.xfields import Fargate, Managed
+from stackhand.project.xfields import Fargate, Job, Managed
 
 HAS_ITS_OWN = "not mounted; the image has what its Dockerfile copies"
 NOT_THERE = "not there; COPY it into an image"
@@ -102,7 +102,7 @@ TEXTS = ("command", "entrypoint", "healthcheck")
 
 def address_notes(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
     """Yield where another service is named in a way that nobody rewrites."""
-    others = [each for each in stack.services.values() if each.name != service.name]
+    others = [each for each in stack.services.values() if each.name != service.name and not isinstance(each.aws, Job)]
     for key, value in service.environment.items():
         for other in others:
             if _left(key, value, other):

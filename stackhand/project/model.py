@@ -13,7 +13,7 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited, xfields
 from stackhand.project.composefile import FILE, elsewhere, filled, mapping, read, require_one, wrong
-from stackhand.project.xfields import Embedded, Fargate, Managed
+from stackhand.project.xfields import Embedded, Fargate, Job, Managed
 
 TARGETS = "HEALTH_TARGETS"
 IMAGES = {
@@ -57,6 +57,7 @@ class Service(msgspec.Struct, frozen=True):
         restart: whether and when it is started again, in Compose's words.
         checked: whether there is a port, a path or a health check by which to see that it works.
         job: whether another service waits until it has run to its end (`service_completed_successfully`).
+        jobs: the services for whose end this one waits.
     """
 
     name: str
@@ -71,7 +72,8 @@ class Service(msgspec.Struct, frozen=True):
     job: bool
     health: str | None
     embedded: Embedded | None
-    aws: Fargate | Managed | None
+    aws: Fargate | Job | Managed | None
+    jobs: tuple[str, ...] = ()
 
     @property
     def port(self) -> int | None:
@@ -97,8 +99,14 @@ class Service(msgspec.Struct, frozen=True):
         return self.migration("command")
 
     def migration(self, purpose: xfields.MigrationKey) -> list[str]:
-        """Return the command that x-aws.migrate names for a purpose; empty when it names none."""
-        written = xfields.commands(self.aws.migrate) if isinstance(self.aws, Fargate) else {}
+        """Return the command that x-aws names for a purpose; empty when it names none. A job is its own command."""
+        match self.aws:
+            case Job():
+                written = {"command": shlex.join(self.command), **xfields.commands(self.aws.release)}
+            case Fargate():
+                written = xfields.commands(self.aws.migrate)
+            case _:
+                written = {}
         return shlex.split(written.get(purpose, ""))
 
 
@@ -190,7 +198,7 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
     for service in services.values():
         if unknown := [name for name in service.depends_on if name not in services]:
             raise wrong(f"services.{service.name}.depends_on", "services of this file", unknown[0])
-        if isinstance(service.aws, Fargate) and (
+        if isinstance(service.aws, Fargate | Job) and (
             unknown := [name for name in service.aws.needs if name not in services]
         ):
             raise wrong(f"services.{service.name}.x-aws.needs", "services of this file", unknown[0])
@@ -217,9 +225,13 @@ def _active(document: dict[str, Any], variables: Mapping[str, str]) -> dict[str,
 
 def _jobs(entries: Mapping[str, dict[str, Any]]) -> set[str]:
     """Return the services for whose end another one waits."""
-    needs = (entry["depends_on"] for entry in entries.values() if isinstance(entry.get("depends_on"), dict))
-    conditions = ((name, (each or {}).get("condition")) for needed in needs for name, each in needed.items())
-    return {name for name, condition in conditions if condition == "service_completed_successfully"}
+    return {name for entry in entries.values() for name in _awaited(entry)}
+
+
+def _awaited(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    needs = entry.get("depends_on") if isinstance(entry.get("depends_on"), dict) else {}
+    conditions = {name: (each or {}).get("condition") for name, each in (needs or {}).items()}
+    return tuple(name for name, condition in conditions.items() if condition == "service_completed_successfully")
 
 
 def _service(
@@ -250,6 +262,7 @@ def _service(
         health=health,
         embedded=embedded,
         aws=xfields.aws(entry, at),
+        jobs=_awaited(entry),
     )
 
 

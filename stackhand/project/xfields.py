@@ -11,7 +11,7 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.composefile import FILE, wrong
 
-MigrationKey = Literal["command", "plan", "status"]
+MigrationKey = Literal["command", "plan", "status", "list"]
 KNOWN = ("x-health", "x-embedded", "x-aws")
 ASKED = r"/[!\"$-)+-~]*"
 """A path that is asked for: HTTP has no blanks in it, and in a rule of the load balancer a star is any text."""
@@ -66,12 +66,23 @@ class Migrate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         command: applies what is pending.
         plan: shows what is pending, and changes nothing.
         status: shows what is applied and what is not, and changes nothing.
+        list: prints the migrations that the code has, as JSON, and needs no database (docs/architecture.md).
         timeout: seconds the command may take in a deploy; two hours without it.
     """
 
     command: str
     plan: str | None = None
     status: str | None = None
+    list: str | None = None
+    timeout: Annotated[int, msgspec.Meta(gt=0)] | None = None
+
+
+class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-aws.release` of a job: its own command runs once before each rollout; the fields are those of `Migrate`."""
+
+    plan: str | None = None
+    status: str | None = None
+    list: str | None = None
     timeout: Annotated[int, msgspec.Meta(gt=0)] | None = None
 
 
@@ -93,6 +104,17 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     migrate: Migrate | str | None = None
     ca: str | None = None
     probe: Probe | bool = True
+    hardened: bool = True
+
+
+class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-aws` of a service that runs to its end before the services that wait for it: a task, and no ECS service."""
+
+    release: Release | Literal[True]
+    cpu: int = 256
+    memory: int = 512
+    needs: list[str] = []
+    ca: str | None = None
     hardened: bool = True
 
 
@@ -136,13 +158,18 @@ def embedded(entry: dict[str, Any], at: str) -> Embedded | None:
     return found
 
 
-def aws(entry: dict[str, Any], at: str) -> Fargate | Managed | None:
+def aws(entry: dict[str, Any], at: str) -> Fargate | Job | Managed | None:
     """Return `x-aws`."""
     if entry.get("x-aws") is None:
         return None
     at, entry = f"{at}.x-aws", entry["x-aws"]
     if isinstance(entry, dict) and "managed" in entry:
         return _convert(entry, Managed, at)
+    if isinstance(entry, dict) and "release" in entry:
+        job = _convert(entry, Job, at)
+        for key, command in commands(job.release).items():
+            _refuse_open_quote(command, f"{at}.release.{key}")
+        return job
     found = _convert(entry, Fargate, at)
     probe = found.probe if isinstance(found.probe, Probe) else Probe()
     for key, path in (("path", probe.path), ("version", probe.version)):
@@ -155,12 +182,12 @@ def aws(entry: dict[str, Any], at: str) -> Fargate | Managed | None:
     return found
 
 
-def commands(migrate: Migrate | str | None) -> dict[str, str]:
-    """Return the commands of `x-aws.migrate` by their keys; written as a string it is the command, and no more."""
-    if isinstance(migrate, Migrate):
+def commands(migrate: Migrate | Release | str | Literal[True] | None) -> dict[str, str]:
+    """Return the commands of `x-aws.migrate` or `release` by their keys; a string is the command, and no more."""
+    if isinstance(migrate, Migrate | Release):
         written = msgspec.to_builtins(migrate)
         return {key: command for key, command in written.items() if command and key != "timeout"}
-    return {"command": migrate} if migrate else {}
+    return {"command": migrate} if isinstance(migrate, str) and migrate else {}
 
 
 def _refuse_open_quote(command: str, at: str) -> None:

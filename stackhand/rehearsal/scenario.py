@@ -137,7 +137,7 @@ def _broken(stack: Stack) -> str:
             next="give one of them build: and x-aws: with a port",
             code=ExitCode.PREFLIGHT,
         )
-    chosen = next((each for each in built if each.migrate), built[0])
+    chosen = next((each for each in built if each.jobs or each.migrate), built[0])
     assert chosen.build is not None  # noqa: S101 - selected above
     return str(Path(chosen.build.context) / chosen.build.dockerfile)
 

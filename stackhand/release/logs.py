@@ -20,7 +20,7 @@ from stackhand.cli.logview import since_of, writer
 from stackhand.project import inherited
 from stackhand.release import status
 from stackhand.release.cluster import Cluster
-from stackhand.release.target import ServiceTarget, Target, short
+from stackhand.release.target import ServiceTarget, Target, TaskTarget, short
 
 TAIL = 30
 FIRST_WINDOW = 10_000
@@ -44,12 +44,12 @@ class LogLine:
     number: str = ""
 
 
-def stream(service: ServiceTarget, container: str, task: str) -> str:
+def stream(service: TaskTarget, container: str, task: str) -> str:
     """Return the log stream of a container of a task, given by ARN or id."""
     return f"{service.log_stream_prefix}/{container}/{short(task)}"
 
 
-def tail(logs: Any, service: ServiceTarget, container: str, task: str, lines: int = TAIL) -> list[str]:
+def tail(logs: Any, service: TaskTarget, container: str, task: str, lines: int = TAIL) -> list[str]:
     """Return the last lines of one container of one task; nothing when it never wrote any."""
     try:
         found = logs.get_log_events(
@@ -74,7 +74,7 @@ class LogFollower:
         task: ARN or id.
     """
 
-    def __init__(self, logs: Any, service: ServiceTarget, container: str, task: str) -> None:
+    def __init__(self, logs: Any, service: TaskTarget, container: str, task: str) -> None:
         self.logs, self.service = logs, service
         self.stream = stream(service, container, task)
         self.token: str | None = None

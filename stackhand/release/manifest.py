@@ -55,6 +55,7 @@ class Manifest(msgspec.Struct, frozen=True):
         commit: what its images say they are.
         target: Terraform's output then, for who comes back without Terraform.
         kind: deploy or rollback.
+        jobs: the task definitions of the jobs that run before its services, by name.
         secrets: a hash over the versions of the secrets it reads.
         migrations: it knows, in their order.
         migrated: whether they were, or may have been, applied.
@@ -73,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True):
     kind: str = "deploy"
     run: str = ""
     services: dict[str, ReleasedService] = {}
+    jobs: dict[str, str] = {}
     secrets: str = ""
     migrations: list[KnownMigration] = []
     migrated: bool = False

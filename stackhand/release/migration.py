@@ -18,7 +18,7 @@ from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import logs
 from stackhand.release.manifest import Manifest, Releases
-from stackhand.release.target import Context, ServiceTarget, Target, target_of
+from stackhand.release.target import Context, ServiceTarget, Target, TaskTarget, target_of
 from stackhand.release.verdict import Verdict
 
 POLL = 1.0
@@ -31,7 +31,7 @@ NEXT = "fix it, then deploy again"
 
 @dataclass
 class Migration:
-    """The one-off task of one service.
+    """The task of one job; or of one service, whose command is another one then.
 
     Args:
         ecs: boto3's client.
@@ -57,6 +57,11 @@ class Migration:
     starts_within: float = 900.0
     started: bool = False
 
+    @property
+    def the_job(self) -> str:
+        """What it is, at the begin of a sentence."""
+        return f"The job {self.name}" if self.name in self.target.jobs else f"The migration of {self.name}"
+
     def run(self, task_definition: str, started_by: str) -> list[str]:
         """Run it to its end, and return what it said.
 
@@ -64,7 +69,7 @@ class Migration:
             Failure: it did not end with 0, or nobody can watch it; no service has been touched.
             Interrupted: we are to stop, and there is no task.
         """
-        service = self.target.services[self.name]
+        service = self.target.tasks()[self.name]
         task = self._start(service, task_definition, started_by)
         follower = logs.LogFollower(self.cloudwatch, service, service.container, task)
         said: list[str] = []
@@ -79,7 +84,7 @@ class Migration:
         self._judge(found, service, said)
         return said
 
-    def _start(self, service: ServiceTarget, task_definition: str, started_by: str) -> str:
+    def _start(self, service: TaskTarget, task_definition: str, started_by: str) -> str:
         words: dict[str, Any] = {
             "cluster": self.target.cluster,
             "taskDefinition": task_definition,
@@ -93,7 +98,7 @@ class Migration:
                     "assignPublicIp": "DISABLED",
                 }
             },
-            "overrides": {"containerOverrides": [{"name": service.container, "command": service.migrate or []}]},
+            "overrides": _overrides(service),
         }
         refused: Exception | None = None
         code, reasons = ExitCode.DEPLOY_FAILED, [""]
@@ -124,7 +129,7 @@ class Migration:
                 break
         unknown = self._end_unanswered(words) if self.started else []
         if not self.started and refused is not None and diagnose(refused).kind is not Kind.REFUSED:
-            what = f"The migration of {self.name} could not be started, and no service was touched"
+            what = f"{self.the_job} could not be started, and no service was touched"
             raise failure(what, refused) from refused
         raise self._failure("could not be started", [*reasons, *unknown], code)
 
@@ -153,7 +158,8 @@ class Migration:
             if self.clock.now() >= deadline:
                 end = self._stop(task, f"not done within {self.timeout:g} s")
                 words = f"did not end within {self.timeout:g} s, and {end}"
-                longer = "give it longer by x-aws.migrate.timeout (seconds), then deploy again"
+                key = "release" if self.name in self.target.jobs else "migrate"
+                longer = f"give it longer by x-aws.{key}.timeout (seconds), then deploy again"
                 raise self._failure(words, [f"task {task}", *said[-logs.TAIL :]], repair=longer)
             self.clock.sleep(self.poll)
 
@@ -177,7 +183,7 @@ class Migration:
             said += follower.new_lines()
             quiet = quiet + 1 if len(said) == before else 0
 
-    def _judge(self, found: dict[str, Any], service: ServiceTarget, said: list[str]) -> None:
+    def _judge(self, found: dict[str, Any], service: TaskTarget, said: list[str]) -> None:
         code = _exit_code(found, service.container)
         if code == 0:
             return
@@ -210,11 +216,18 @@ class Migration:
         self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED, repair: str = NEXT
     ) -> Failure:
         return Failure(
-            f"The migration of {self.name} {what}; no service was touched.",
+            f"{self.the_job} {what}; no service was touched.",
             evidence=evidence,
             next=repair,
             code=code,
         )
+
+
+def _overrides(task: TaskTarget) -> dict[str, Any]:
+    """Return what a task runs in place of its own command; a job runs that."""
+    if not isinstance(task, ServiceTarget):
+        return {}
+    return {"containerOverrides": [{"name": task.container, "command": task.migrate or []}]}
 
 
 def elapsed(seconds: float) -> str:
@@ -242,7 +255,7 @@ def _exit_code(found: dict[str, Any], container: str) -> int | None:
 
 
 def migrate(context: Context, manifest: Manifest) -> list[str]:
-    """Run the migrations of the services that are to be replaced, and return whose they were.
+    """Run the jobs and migrations of the services that are to be replaced, and return whose they were.
 
     The bucket knows of them before they begin, and that they failed: there may be no way back behind them.
 
@@ -251,7 +264,12 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
         Interrupted: we are to stop.
     """
     target = target_of(manifest)
-    names = [name for name, each in target.services.items() if each.migrate and not manifest.services[name].same]
+    definitions = manifest.jobs | {
+        name: manifest.services[name].task_definition
+        for name, each in target.services.items()
+        if each.migrate and not manifest.services[name].same
+    }
+    names = [*definitions]
     applied = False
     if names:
         context.require_lease()
@@ -265,12 +283,12 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
             context.clock,
             lambda text, name=name: context.count(f"migration of {name}: {text}"),  # type: ignore[misc]
             poll=min(context.pace.poll, 1.0),
-            timeout=target.services[name].migrate_timeout or context.pace.migration,
+            timeout=_timeout(target, name) or context.pace.migration,
             starts_within=context.pace.timeout,
         )
         try:
             context.require_lease()
-            task.run(manifest.services[name].task_definition, f"release-{manifest.id}")
+            task.run(definitions[name], f"release-{manifest.id}")
         except (Failure, Interrupted) as error:
             reason = error.what if isinstance(error, Failure) else f"interrupted before the migration of {name}"
             with suppress(Failure):  # what is to be said is the migration's
@@ -279,6 +297,10 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
             raise
         applied = True
     return names
+
+
+def _timeout(target: Target, name: str) -> float | None:
+    return target.jobs[name].timeout if name in target.jobs else target.services[name].migrate_timeout
 
 
 def require_way_back(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:

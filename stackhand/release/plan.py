@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from stackhand.aws.errors import code_of
@@ -16,16 +15,16 @@ from stackhand.release.manifest import KnownMigration, Manifest
 from stackhand.release.target import Context, ServiceTarget, Target, target_of
 
 UNBUILT = "(still to be built)"
-UNKNOWN = "migrations: not known: x-aws.migrate applies them, and there are no files here that would name them"
+UNKNOWN = "migrations: not known: no command lists them (x-aws.release.list, x-aws.migrate.list)"
 
 
-def plan(context: Context, output: Mapping[str, Any], migrations: Path) -> dict[str, Any]:
+def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigration] | None) -> dict[str, Any]:
     """Return the `release` of `plan --json` (docs/output.md).
 
     Args:
         context: where.
         output: Terraform's, as it would be; when it cannot be known, that of the newest release.
-        migrations: the folder of them.
+        migrations: that this commit has; None when no command lists them.
     """
     current = context.releases.current() if _bucket(context) else None
     where = _target(output) or (target_of(current) if current else None)
@@ -94,15 +93,17 @@ def _running(context: Context, where: Target) -> dict[str, ServiceState]:
         raise
 
 
-def _pending(where: Target, folder: Path, current: Manifest | None) -> list[KnownMigration] | None:
-    """Return the migrations that no release has; nothing when a tool keeps them whose files we do not know.
+def _pending(
+    where: Target, known: list[KnownMigration] | None, current: Manifest | None
+) -> list[KnownMigration] | None:
+    """Return the migrations that no release has; None when a tool applies them that does not list them.
 
-    That tool is not asked: it would have to run, and what it does then is for it to decide.
+    That tool is not run to be asked: what it does then is for it to decide.
     """
-    if not folder.is_dir() and any(each.migrate for each in where.services.values()):
-        return None
+    if known is None:
+        return None if where.jobs or any(each.migrate for each in where.services.values()) else []
     applied = {each.number for each in current.migrations} if current else set()
-    return [each for each in prepare.migrations_of(folder) if each.number not in applied]
+    return [each for each in known if each.number not in applied]
 
 
 def _commit() -> str:

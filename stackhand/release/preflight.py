@@ -109,7 +109,7 @@ class Preflight:
 
     def log_groups(self) -> Iterator[str]:
         """The log groups exist, or the first container of each task would fail."""
-        for group in sorted({each.log_group for each in self.target.services.values()}):
+        for group in sorted({each.log_group for each in self.target.tasks().values()}):
             found = self._ask(
                 f"log group {group}",
                 partial(self._client("logs").describe_log_groups, logGroupNamePrefix=group),
@@ -153,10 +153,10 @@ class Preflight:
                 yield f"{name}: {service.repository.name} has no image {self.digests[name]}"
 
     def _each(self, *keys: str) -> Iterator[tuple[str, str]]:
-        for name, service in self.target.services.items():
+        for name, task in self.target.tasks().items():
             for key in keys:
-                if service.task_definition.get(key):
-                    yield str(service.task_definition[key]), name
+                if task.task_definition.get(key):
+                    yield str(task.task_definition[key]), name
 
     def _client(self, name: str) -> Any:
         return self.environment.client(name)

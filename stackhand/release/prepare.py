@@ -5,27 +5,26 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from stackhand import ROOT
 from stackhand.aws import parameters
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import git, provenance, source
 from stackhand.release import manifest as manifests
+from stackhand.release import provenance
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
-from stackhand.release.target import Context, ServiceTarget, Target
+from stackhand.release.target import Context, Repository, ServiceTarget, Target, TaskTarget
 from stackhand.release.verdict import COMPLETED
 
 
-def prepare(context: Context, target: Target, digests: Mapping[str, str], commit: str, migrations: Path) -> Manifest:
+def prepare(
+    context: Context, target: Target, digests: Mapping[str, str], commit: str, migrations: list[KnownMigration]
+) -> Manifest:
     """Return the release of some images, with its task definitions registered where they differ from what runs.
 
     Raises:
@@ -46,8 +45,13 @@ def prepare(context: Context, target: Target, digests: Mapping[str, str], commit
         began=account.timestamp(),
         target=_builtins(target),
         services=parts,
+        jobs={
+            name: _registered(context, render_job(name, target, digests))
+            for name, job in target.jobs.items()
+            if not all(parts[each].same for each in job.services)
+        },
         secrets=secrets_of(context, target),
-        migrations=migrations_of(migrations),
+        migrations=migrations,
     )
 
 
@@ -60,63 +64,23 @@ def secrets_of(context: Context, target: Target) -> str:
     return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def migrations_of(folder: Path) -> list[KnownMigration]:
-    """Return the migrations in a folder; none when there is no such folder.
-
-    Raises:
-        Failure: a file is not as it has to be.
-    """
-    if not folder.is_dir():
-        return []
-    from service import migration_files
-
-    try:
-        found = migration_files.read(folder)
-    except migration_files.MigrationError as error:
-        raise Failure("The migrations are not in order.", evidence=[str(error)], next="./inv db.plan") from error
-    return [KnownMigration(each.number, each.name, each.breaking) for each in found]
-
-
-@contextmanager
-def files_of(commit: str, place: str) -> Iterator[Path]:
-    """Give a folder of a commit, which need not be the one that is checked out.
-
-    Raises:
-        Failure: the commit is not in this clone, so nobody knows what it has there.
-    """
-    wanted = source.clean(commit)
-    try:
-        here = git.run("rev-parse", "HEAD", folder=ROOT).strip() == wanted
-    except git.NoGit:
-        here = True
-    # Of images that nobody knows the commit of, and without git, this folder is all there is.
-    here = here or not source.COMMIT.fullmatch(commit)
-    if here or not (ROOT / place).is_dir():
-        yield ROOT / place
-        return
-    if not git.succeeds("cat-file", "-e", f"{wanted}^{{commit}}", folder=ROOT):
-        raise Failure(
-            f"{wanted[:12]} is not in this clone, so its migrations are not known.",
-            evidence=["they decide whether anybody may go back to it, or from it"],
-            next="git fetch, and repeat the command",
-            code=ExitCode.PREFLIGHT,
-        )
-    with git.exported(ROOT, wanted, [place], dirty=False) as folder:
-        yield folder / place
-
-
 def _part(context: Context, state: ServiceState, wanted: dict[str, Any], container: str) -> ReleasedService:
     primary = state.primary
     image = image_of(wanted, container)
     old = primary.task_definition if primary else ""
     if primary and not differences(running(context.ecs, old), wanted):
         return ReleasedService(old, image, same=primary.rollout == COMPLETED, previous=old)
+    return ReleasedService(_registered(context, wanted), image, previous=old)
+
+
+def _registered(context: Context, wanted: dict[str, Any]) -> str:
+    """Register a task definition, and return its ARN."""
     try:
         answer = context.retry(lambda: context.ecs.register_task_definition(**wanted))
     except Exception as error:
         context.clock.check()  # an interrupt ends the retries
         raise failure(f"The task definition {wanted.get('family')} cannot be registered", error) from error
-    return ReleasedService(str(answer["taskDefinition"]["taskDefinitionArn"]), image, previous=old)
+    return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
 def running(ecs: Any, arn: str) -> dict[str, Any]:
@@ -164,11 +128,26 @@ def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> dic
     Raises:
         Failure: the template has no place for the image, or there is no digest for it.
     """
-    found = copy.deepcopy(service.task_definition)
-    if service.repository is None:
+    return _with_image(name, service, service.repository, digests.get(name, ""))
+
+
+def render_job(name: str, target: Target, digests: Mapping[str, str]) -> dict[str, Any]:
+    """Return the same of a job, with the image of the service whose image it runs.
+
+    Raises:
+        Failure: as `render`.
+    """
+    job = target.jobs[name]
+    images = [each.get("image") for each in job.task_definition["containerDefinitions"]]
+    repository = target.services[job.image_of].repository if PLACEHOLDER in images else None
+    return _with_image(name, job, repository, digests.get(job.image_of, ""))
+
+
+def _with_image(name: str, task: TaskTarget, repository: Repository | None, digest: str) -> dict[str, Any]:
+    found = copy.deepcopy(task.task_definition)
+    if repository is None:
         return found
     places = [each for each in found["containerDefinitions"] if each.get("image") == PLACEHOLDER]
-    digest = digests.get(name, "")
     if not places or not digest.startswith("sha256:"):
         raise Failure(
             f"The task definition of {name} cannot be made.",
@@ -177,7 +156,7 @@ def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> dic
             code=ExitCode.PREFLIGHT,
         )
     for each in places:
-        each["image"] = f"{service.repository.url}@{digest}"
+        each["image"] = f"{repository.url}@{digest}"
     return found
 
 

@@ -30,22 +30,50 @@ class Repository(msgspec.Struct, frozen=True):
     url: str
 
 
-class ServiceTarget(msgspec.Struct, frozen=True):
-    """One ECS service.
+class TaskTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs as a task on ECS.
 
     Args:
-        service: its name in the cluster.
         container: the main container's name in the task definition.
         task_definition: the arguments of RegisterTaskDefinition; the image of a service that is built is IMAGE.
         log_group: of its containers.
         log_stream_prefix: a container's stream is PREFIX/CONTAINER/TASKID.
+        subnets: of its tasks.
+        security_groups: of its tasks.
+    """
+
+    container: str
+    task_definition: dict[str, Any]
+    log_group: str
+    log_stream_prefix: str
+    subnets: list[str] = []
+    security_groups: list[str] = []
+
+
+class JobTarget(TaskTarget, frozen=True, kw_only=True):
+    """A task that runs to its end before each rollout of some services.
+
+    Args:
+        image_of: the service whose image it runs.
+        services: those that wait for it.
+        timeout: seconds that it may take; none for the usual limit.
+    """
+
+    image_of: str
+    services: list[str]
+    timeout: float | None = None
+
+
+class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
+    """One ECS service.
+
+    Args:
+        service: its name in the cluster.
         repository: of its image; none when somebody else builds it.
         target_group: ARN; none when nothing is sent to it from outside.
         port: that the container listens at.
         health_path: asked by the load balancer.
         paths: that the load balancer sends to it.
-        subnets: of its tasks.
-        security_groups: of its tasks.
         min: fewest tasks.
         max: most tasks.
         migrate: the command that brings the database up to date.
@@ -54,17 +82,11 @@ class ServiceTarget(msgspec.Struct, frozen=True):
     """
 
     service: str
-    container: str
-    task_definition: dict[str, Any]
-    log_group: str
-    log_stream_prefix: str
     repository: Repository | None = None
     target_group: str | None = None
     port: int | None = None
     health_path: str | None = None
     paths: list[str] = []
-    subnets: list[str] = []
-    security_groups: list[str] = []
     min: int = 1
     max: int = 1
     migrate: list[str] | None = None
@@ -83,16 +105,21 @@ class Target(msgspec.Struct, frozen=True):
     cluster: str
     architecture: str
     services: dict[str, ServiceTarget]
+    jobs: dict[str, JobTarget] = {}
+
+    def tasks(self) -> dict[str, TaskTarget]:
+        """Return all that runs, services and jobs, by name."""
+        return {**self.services, **self.jobs}
 
     def questions(self) -> Questions:
         """Return what a release is asked from outside."""
         return probes.of({name: Web(each.paths, each.health_path, each.probe) for name, each in self.services.items()})
 
     def parameters(self) -> dict[str, list[str]]:
-        """Return the SSM parameters that services read at their start, and who reads each."""
+        """Return the SSM parameters that services and jobs read at their start, and who reads each."""
         found: dict[str, list[str]] = {}
-        for name, service in self.services.items():
-            for container in service.task_definition.get("containerDefinitions", []):
+        for name, task in self.tasks().items():
+            for container in task.task_definition.get("containerDefinitions", []):
                 for each in container.get("secrets") or []:
                     match = PARAMETER.fullmatch(str(each.get("valueFrom", "")))
                     if match and ":secretsmanager:" not in each["valueFrom"]:

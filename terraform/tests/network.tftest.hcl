@@ -31,7 +31,7 @@ run "by_default_it_is_small_and_closed" {
     error_message = "without a certificate, HTTP only"
   }
   assert {
-    condition     = alltrue([for container in local.containers : container.readonlyRootFilesystem]) && length(aws_iam_role_policy.exec) == 0
+    condition     = alltrue([for name in keys(local.services) : local.containers[name].readonlyRootFilesystem]) && length(aws_iam_role_policy.exec) == 0
     error_message = "nobody writes into a container, and nobody gets a shell in it"
   }
   assert {
@@ -70,11 +70,11 @@ run "without_nat_tasks_reach_aws_from_inside" {
     error_message = "all that Fargate needs has an endpoint"
   }
   assert {
-    condition     = length(aws_vpc_security_group_egress_rule.service_to_internet) == 0 && length(aws_vpc_security_group_egress_rule.service_to_s3) == 2
+    condition     = length(aws_vpc_security_group_egress_rule.service_to_internet) == 0 && length(aws_vpc_security_group_egress_rule.service_to_s3) == 3
     error_message = "tasks may talk to the endpoints only"
   }
   assert {
-    condition     = !anytrue([for container in local.containers : container.readonlyRootFilesystem]) && alltrue([for service in aws_ecs_service.main : service.enable_execute_command])
+    condition     = !anytrue([for name in keys(local.services) : local.containers[name].readonlyRootFilesystem]) && alltrue([for service in aws_ecs_service.main : service.enable_execute_command])
     error_message = "the agent of a shell can write its files"
   }
 }

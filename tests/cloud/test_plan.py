@@ -11,6 +11,7 @@ import pytest
 from stackhand.aws.session import session
 from stackhand.infrastructure import account, bucket
 from stackhand.release import lease, plan, source
+from stackhand.release.manifest import KnownMigration
 from stackhand.release.target import Context
 from tests.checkout import ROOT
 from tests.cloud.conftest import Cloud
@@ -41,12 +42,9 @@ def test_what_runs_already_is_no_change(cloud: Cloud, head: str) -> None:
 
 
 def test_a_plan_names_each_setting_image_and_migration(cloud: Cloud, head: str, tmp_path: Path) -> None:
-    for path in MIGRATIONS.glob("*.sql"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "900_gone.sql").write_text("-- migrate: breaking\nDROP TABLE x;\n", encoding="utf-8")
     definition = cloud.output["services"]["web"]["task_definition"]
     definition["memory"] = "1024"
-    found = plan.plan(cloud.context, cloud.output, tmp_path)
+    found = plan.plan(cloud.context, cloud.output, [*MIGRATIONS, KnownMigration(900, "900_gone.sql", breaking=True)])
     assert found["changed"]
     assert plan.lines(found) == [
         "a release of first over first:",
@@ -57,7 +55,7 @@ def test_a_plan_names_each_setting_image_and_migration(cloud: Cloud, head: str, 
 
 def test_what_a_tool_of_the_users_own_would_migrate_is_not_known(cloud: Cloud, head: str, tmp_path: Path) -> None:
     cloud.output["services"]["web"]["task_definition"]["memory"] = "1024"
-    found = plan.plan(cloud.context, cloud.output, tmp_path / "none")
+    found = plan.plan(cloud.context, cloud.output, None)
     assert (found["changed"], found["migrations"]) == (True, None)
     assert plan.lines(found)[1:] == ["web: memory: 512 -> 1024", plan.UNKNOWN]
 

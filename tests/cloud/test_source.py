@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import acquire, images, prepare, registry, source
+from stackhand.release import acquire, images, migration_list, registry, source
 from stackhand.release.heartbeat import Held
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.target import target_of
@@ -205,23 +205,23 @@ def test_what_was_left_rolling_runs_too(repository: Repository, held: Cloud, mon
 def test_the_migrations_of_a_release_are_those_of_its_commit(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "ROOT", repository.path)
+    monkeypatch.setattr(migration_list, "ROOT", repository.path)
     repository.write("migrations/001_one.sql", "SELECT 1")
     old = repository.commit("one")
     repository.write("migrations/002_two.sql", "SELECT 2")
     head = repository.commit("two")
     found = {}
     for commit in (old, head, f"{head}{source.DIRTY}0123", "a-name"):
-        with prepare.files_of(commit, "migrations") as folder:
-            found[commit] = sorted(path.name for path in folder.iterdir())
+        with migration_list.files_of(commit, "migrations") as folder:
+            found[commit] = sorted(path.name for path in (folder / "migrations").iterdir())
     assert [len(each) for each in found.values()] == [1, 2, 2, 2]
     with (
         pytest.raises(Failure, match="its migrations are not known"),
-        prepare.files_of("c0ffee" * 6 + "c0ff", "migrations"),
+        migration_list.files_of("c0ffee" * 6 + "c0ff", "migrations"),
     ):
         pass
-    with prepare.files_of(old, "elsewhere") as folder:
-        assert not folder.exists()
+    with migration_list.files_of(old, "elsewhere") as folder:
+        assert folder == repository.path
 
 
 def test_a_commit_that_is_not_checked_out_needs_its_images(cloud: Cloud, repository: Repository) -> None:

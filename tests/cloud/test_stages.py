@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import acquire, migration, prepare, rollback, submit, target, verification
 from stackhand.release.manifest import KnownMigration, Manifest
@@ -15,7 +13,7 @@ from stackhand.release.target import Pace
 from tests.cloud.conftest import BILL, SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
 
-MIGRATIONS = ROOT / "service" / "migrations"
+MIGRATIONS = [KnownMigration(1, "001_one.sql")]
 
 
 def release(
@@ -302,9 +300,8 @@ def test_nothing_is_ordered_without_the_lease(held: Cloud) -> None:
     assert held.world.updates() == before
 
 
-def test_a_breaking_migration_forbids_the_way_back(held: Cloud, tmp_path: Path) -> None:
+def test_a_breaking_migration_forbids_the_way_back(held: Cloud) -> None:
     first = release(held, "first")
-    (tmp_path / "001_sample.sql").write_text("-- migrate: breaking\nDROP TABLE x;\n", encoding="utf-8")
     known = [KnownMigration(each.number, each.name) for each in first.migrations]
     second = release(held, "second", migrations=[*known, KnownMigration(9, "009_gone.sql", breaking=True)])
     with pytest.raises(Failure) as found:
@@ -312,7 +309,6 @@ def test_a_breaking_migration_forbids_the_way_back(held: Cloud, tmp_path: Path) 
     assert found.value.code == ExitCode.DEPLOY_FAILED
     assert any("009_gone.sql" in line for line in found.value.evidence)
     assert rollback.prepare(held.context, second).of == second.id
-    assert prepare.migrations_of(tmp_path) == [KnownMigration(1, "001_sample.sql", breaking=True)]
 
 
 def test_a_migration_that_failed_half_way_is_in_the_history_and_forbids_the_way_back(held: Cloud) -> None:
@@ -342,6 +338,33 @@ def test_a_migration_has_the_limit_that_its_service_gives_it(held: Cloud) -> Non
     failure = refused(held, "first", migrates=3000.0)
     assert failure.what.startswith("The migration of api did not end within 60 s, and was stopped")
     assert "x-aws.migrate.timeout" in failure.next
+
+
+def job(held: Cloud) -> None:
+    """Have a job migrate in place of the api, as Terraform describes it."""
+    api = held.output["services"]["api"]
+    api["migrate"] = None
+    task = {**definition("migrate", "IMAGE"), "executionRoleArn": "arn:aws:iam::1:role/shop-migrate-execution"}
+    places = {key: api[key] for key in ("subnets", "security_groups", "log_stream_prefix")}
+    more = {"container": "migrate", "task_definition": task, "log_group": "/shop/migrate"}
+    held.output["jobs"] = {"migrate": {**places, **more, "image_of": "api", "services": ["api"], "timeout": 60}}
+
+
+def test_a_job_runs_before_the_rollout_from_a_task_definition_of_its_own(held: Cloud) -> None:
+    job(held)
+    first = release(held, "first")
+    [(_, words)] = [each for each in held.world.calls if each[0] == "RunTask"]
+    assert words["overrides"] == {}
+    assert words["taskDefinition"] == first.jobs["migrate"]
+    ran = held.world.definitions[words["taskDefinition"]]
+    assert ran["executionRoleArn"].endswith("shop-migrate-execution")
+    assert ran["containerDefinitions"][0]["image"].endswith(held.image("first")["api"])
+    release(held, "first")  # nothing is rolled out, so nothing runs before it
+    assert [name for name, _ in held.world.calls].count("RunTask") == 1
+    failure = refused(held, "second", migration=4)
+    assert failure.what == "The job migrate ended with exit code 4; no service was touched."
+    assert refused(held, "third", migrates=3000.0).next.startswith("give it longer by x-aws.release.timeout")
+    assert held.world.updates() == 2
 
 
 def test_a_migration_that_is_on_its_way_is_in_the_bucket_already(held: Cloud) -> None:

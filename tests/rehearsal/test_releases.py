@@ -63,6 +63,10 @@ def test_a_good_release_replaces_the_one_before_it(cloud: Cloud) -> None:
     assert "exit code 0" in said.out  # of the migration
     assert cloud.version() == "good"
     assert cloud.running()["api"] != before["api"]
+    environments = [docker("inspect", "--format", "{{.Config.Env}}", each) for each in cloud.aws.containers()]
+    of_api = [each for each in environments if "HEALTH_DETAILS_TOKEN=" in each]
+    assert of_api
+    assert not any("MIGRATION_DATABASE" in each for each in of_api)  # the owner's password is the job's
     assert client.seen == {cloud.good, "good"}
     cloud.good = "good"
 
@@ -116,7 +120,7 @@ def test_a_migration_that_fails_half_way_leaves_what_was_done_before(cloud: Clou
     with cloud.unharmed() as client:
         said = cloud.deploy("half")
     assert said.code == ExitCode.DEPLOY_FAILED, said.out
-    assert "The migration of api ended with exit code" in said.out
+    assert "The job migrate ended with exit code" in said.out
     assert "no service was touched" in said.out
     assert "nonsense" in said.out
     assert client.seen == {cloud.good}

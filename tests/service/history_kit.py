@@ -14,13 +14,14 @@ from typing import Any
 
 import redis
 
-from service import migrate, redis_client
+from service import redis_client
 from service.database import connect, connect_patiently
 from service.history import store
 from service.history.recorder import Recorder
 from service.history.samples import Round, Sample
 from service.history.spool import key
 from service.history.statistics import BOUNDS
+from service.migration import migrate
 from service.settings import Address, Settings
 
 INSTANCE = str(uuid.UUID(int=1))

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from service import migrate
 from service.database import connect
-from service.migration_files import MigrationError
+from service.migration import migrate
+from service.migration.files import MigrationError
 from service.settings import Settings
 from tests.checkout import ROOT, clean_environment
 
@@ -26,9 +26,10 @@ WAIT_FOR_GATE = "DO $$ BEGIN WHILE EXISTS (SELECT FROM gate) LOOP PERFORM pg_sle
 STARTER = """
 import sys
 from pathlib import Path
-from service.migrate import command
+from service.migration.command import command
 from service.settings import Settings
-sys.exit(command(Settings.from_environment(), status=False, plan=False, as_json=True, folder=Path(sys.argv[1])))
+settings = Settings.from_environment(cache=False)
+sys.exit(command(settings, status=False, plan=False, as_json=True, folder=Path(sys.argv[1])))
 """
 
 
@@ -89,7 +90,6 @@ def start(settings: Settings, folder: Path, **environment: str) -> subprocess.Po
         cwd=ROOT,
         env=clean_environment(
             DATABASE_URL=f"postgresql://{at.user}@{at.host}:{at.port}/{at.name}",
-            REDIS_URL="redis://127.0.0.1:1/0",
             **environment,
         ),
         stdout=subprocess.PIPE,

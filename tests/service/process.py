@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from service.migration import migrate
 from service.settings import Address, Settings
 from tests.checkout import eventually, free_ports
 
@@ -122,6 +123,7 @@ class Service:
 @contextmanager
 def ready(settings: Settings, **environment: str) -> Iterator[Service]:
     """Run the service meanwhile, from when it is ready and all components pass."""
+    migrated(settings)
     found = Service(settings, **environment)
     try:
         found.await_status("/health/ready")
@@ -129,6 +131,12 @@ def ready(settings: Settings, **environment: str) -> Iterator[Service]:
         yield found
     finally:
         found.kill()
+
+
+def migrated(settings: Settings) -> Settings:
+    """Bring the database to the schema, as the job does before a service starts."""
+    migrate.apply(settings, migrate.read())
+    return settings
 
 
 def database_url(address: Address) -> str:

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 
-from service import migrate
 from service.database import connect
+from service.migration import migrate
 from service.settings import Address, Settings
 from tests.checkout import eventually, free_ports
 from tests.service.conftest import Server
-from tests.service.process import Service, ready
+from tests.service.process import Service, migrated, ready
 
 Servers = dict[str, tuple[Server, Address]]
 
@@ -48,6 +48,7 @@ def test_health_warns_without_cache_and_passes_with_it(service: Service, servers
 
 
 def test_service_starts_without_cache(settings: Settings, servers: Servers) -> None:
+    migrated(settings)
     servers["redis"][0].stop()
     try:
         service = Service(settings)
@@ -95,6 +96,7 @@ def test_version_reports_version_and_commit(service: Service) -> None:
 def test_sigterm_exits_0_with_samples_written_and_json_log(
     settings: Settings,
 ) -> None:
+    migrated(settings)
     service = Service(settings, STACK=settings.database.name, SAMPLE_INTERVAL="30")  # a sample at the start, no more
     try:
         service.await_status("/health/ready")
@@ -149,6 +151,7 @@ def test_start_names_all_missing_and_invalid_settings() -> None:
 
 
 def test_late_component_is_no_outage_but_one_down_at_restart_is(settings: Settings) -> None:
+    migrated(settings)
     words = [sys.executable, "-m", "http.server", str(port := free_ports()["WEB_PORT"]), "--bind", "127.0.0.1"]
     often = {"SAMPLE_INTERVAL": "0.1", "INCIDENT_SAMPLES": "2", "CACHE_TTL": "0.1"}
     more = {"HEALTH_TARGETS": f"late=http://127.0.0.1:{port}/", **often}

@@ -11,7 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pg8000.exceptions import DatabaseError
 
-from service import __version__, database, migrate, migration_sql
+from service import __version__, database
+from service.migration import lexer, migrate
 from service.settings import Settings
 from tests.service.migrating import connected, in_another_database, query, refused, states, write
 
@@ -249,7 +250,7 @@ pieces = st.sampled_from(
 @given(st.lists(pieces, min_size=1, max_size=4), st.sampled_from([";", " ; ", ";\n", ";;", "; -- ;\n"]))
 @hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_postgresql_takes_every_statement_for_one(settings: Settings, chosen: list[str], between: str) -> None:
-    found = migration_sql.statements(between.join(chosen))
+    found = lexer.statements(between.join(chosen))
     assert len(found) == len(chosen)
     with connected(settings) as connection:
         for statement in found:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from service import __version__, migrate
+from service import __version__
+from service.migration import command as commands
+from service.migration import migrate
 from service.settings import Settings
 from tests.checkout import ROOT
 from tests.service.migrating import query, write
@@ -23,7 +25,6 @@ def command(settings: Settings, *flags: str) -> subprocess.CompletedProcess[str]
     at = settings.database
     environment = {
         "DATABASE_URL": f"postgresql://{at.user}@{at.host}:{at.port}/{at.name}",
-        "REDIS_URL": "redis://127.0.0.1:1/0",
         "DATABASE_WAIT": "5" if at.port > 1 else "0.1",
     }
     words = [sys.executable, "-m", "service", "migrate", *flags]
@@ -38,7 +39,7 @@ def test_the_command_shows_what_is_applied(settings: Settings) -> None:
     assert json.loads(command(settings, "--json").stdout)["applied"] == names
     after = command(settings, "--status")
     assert after.returncode == 0
-    assert after.stdout.startswith("001_sample.sql  applied  ")
+    assert after.stdout.startswith("001_history.sql  applied  ")
     assert command(settings, "--plan").stdout == "nothing is pending\n"
 
 
@@ -49,7 +50,7 @@ def test_the_command_ends_with_3_where_there_is_no_database(settings: Settings) 
 
 
 def run(settings: Settings, folder: Path, *, status: bool = False, plan: bool = False, as_json: bool = False) -> int:
-    return migrate.command(settings, status=status, plan=plan, as_json=as_json, folder=folder)
+    return commands.command(settings, status=status, plan=plan, as_json=as_json, folder=folder)
 
 
 def test_the_columns_after_the_state_are_aligned(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service import migrate, migration_lock
 from service.database import DatabaseUnavailable
-from service.migrate import Limits
+from service.migration import lock, migrate
+from service.migration.migrate import Limits
 from service.settings import Settings
 from tests.checkout import eventually, free_ports
 from tests.service.migrating import (
@@ -43,7 +43,7 @@ def test_several_starters_apply_each_file_once(settings: Settings, tmp_path: Pat
 def test_who_keeps_the_lock_is_named(settings: Settings) -> None:
     with connected(settings) as other:
         other.run("SET application_name = 'a very slow one'")
-        migration_lock.take(other, 1, lambda: False)
+        lock.take(other, 1, lambda: False)
         pid, since = other.run("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")[0]
         when = since.isoformat(timespec="seconds")
         with refused("locked", f"more than 0.5 s: a very slow one, pid {pid}, connected since {when}; wait for it"):
@@ -52,17 +52,17 @@ def test_who_keeps_the_lock_is_named(settings: Settings) -> None:
 
 def test_the_lock_of_one_database_is_not_that_of_another(settings: Settings) -> None:
     with connected(replace(settings, database=replace(settings.database, name="postgres"))) as other:
-        migration_lock.take(other, 1, lambda: False)
+        lock.take(other, 1, lambda: False)
         assert migrate.apply(replace(settings, database_wait=0.5), []) == []
         with connected(settings) as here:
-            here.run(f"SELECT pg_advisory_lock({migration_lock.LOCK + 1})")  # nor is another one
+            here.run(f"SELECT pg_advisory_lock({lock.LOCK + 1})")  # nor is another one
             # the session that has just applied them may not have quite ended
-            eventually(lambda: migration_lock.holder(here) is None, "nobody holds the lock of this database")
+            eventually(lambda: lock.holder(here) is None, "nobody holds the lock of this database")
 
 
 def test_the_lock_is_free_when_its_holder_is_gone(settings: Settings) -> None:
     with connected(settings) as other:
-        migration_lock.take(other, 1, lambda: False)
+        lock.take(other, 1, lambda: False)
         thread, found = in_background(lambda: migrate.apply(replace(settings, database_wait=60), []))
         eventually(lambda: asking(settings), "a starter asks")
         assert found == []
@@ -74,7 +74,7 @@ def test_a_stop_ends_the_wait_for_the_lock(settings: Settings, tmp_path: Path) -
     files = write(tmp_path, m001_a="CREATE TABLE a (n int)")
     stop = threading.Event()
     with connected(settings) as other:
-        migration_lock.take(other, 1, lambda: False)
+        lock.take(other, 1, lambda: False)
         thread, found = in_background(lambda: migrate.apply(replace(settings, database_wait=3600), files, stop=stop))
         eventually(lambda: asking(settings), "a starter asks")
         stop.set()
@@ -148,11 +148,11 @@ def test_a_pooler_that_keeps_a_backend_for_each_client_does_no_harm(settings: Se
 
 def test_a_lock_that_is_not_held_where_we_are_is_noticed(settings: Settings) -> None:
     with connected(settings) as connection:
-        migration_lock.take(connection, 1, lambda: False)
-        migration_lock.verify(connection)
+        lock.take(connection, 1, lambda: False)
+        lock.verify(connection)
         connection.run("SELECT pg_advisory_unlock_all()")
         with refused("pooler"):
-            migration_lock.verify(connection)
+            lock.verify(connection)
 
 
 def test_a_user_without_privileges_is_told(settings: Settings, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from service import migrate
+from service.migration import migrate
 from service.settings import Settings
 from tests.checkout import eventually, free_ports
 from tests.service.migrating import WAIT_FOR_GATE, active, asking, connected, ended, query, start, write

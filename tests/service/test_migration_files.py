@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import migration_files
-from service.migration_files import Migration, MigrationError, Record, number_of, parse, plan, read
+from service.migration import files
+from service.migration.files import Migration, MigrationError, Record, number_of, parse, plan, read
 
 BREAKING = "-- migrate: breaking\n"
 ALONE = "-- migrate: no-transaction\n"
@@ -45,7 +45,7 @@ def refused(code: str, *names_and_words: str) -> pytest.RaisesExc[MigrationError
 
 def test_the_migrations_of_this_release_are_in_order() -> None:
     files = read()
-    assert files[0].name == "001_sample.sql"
+    assert files[0].name == "001_history.sql"
     assert [each.number for each in files] == sorted({each.number for each in files})
     assert plan(files, []) == files
 
@@ -265,4 +265,4 @@ def test_a_plan_never_repeats_and_never_reorders(wanted: set[int], applied: set[
 
 
 def test_the_folder_of_the_service_is_the_default() -> None:
-    assert migration_files.FOLDER.parts[-2:] == ("service", "migrations")
+    assert files.FOLDER.parts[-2:] == ("service", "migrations")

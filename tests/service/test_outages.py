@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -13,11 +14,11 @@ import psutil
 import pytest
 
 from service.database import connect
-from service.migration_lock import LOCK
+from service.migration import migrate
 from service.settings import Address, Settings
 from tests.checkout import eventually
 from tests.service.conftest import Server
-from tests.service.process import Service, ready, together
+from tests.service.process import Service, migrated, ready, together
 
 SOON = 2.0
 """Seconds for an answer from memory, to forty callers on a loaded machine."""
@@ -98,6 +99,7 @@ def test_status_does_not_wait_for_undetected_hung_database(settings: Settings, s
 def test_service_waits_for_database_at_start(
     settings: Settings, servers: Servers, request: pytest.FixtureRequest
 ) -> None:
+    migrated(settings)
     servers["postgres"][0].stop()
     try:
         service = Service(settings, DATABASE_WAIT="0.2")
@@ -190,9 +192,7 @@ def test_broken_idle_connections_fail_no_request(quick: Service, settings: Setti
     admin.close()
 
 
-def test_service_reports_migrating_while_another_migrates(settings: Settings) -> None:
-    holder = connect(settings.database, 10)
-    holder.run("SELECT pg_advisory_lock(:key)", key=LOCK)
+def test_service_reports_migrating_until_somebody_migrates(settings: Settings) -> None:
     service, leaving = services = [Service(settings, STACK=settings.database.name) for _ in range(2)]
     try:
         for each in services:
@@ -202,15 +202,18 @@ def test_service_reports_migrating_while_another_migrates(settings: Settings) ->
         for path in ("/api/history?component=db", "/api/incidents", "/api/incidents?before=1-1"):
             assert service.status(path) == 503
         assert service.request("/api/status").json["history"]["known"] is False
-        assert "migration failed" not in leaving.end()  # SIGTERM, meanwhile
+        out = leaving.end()  # SIGTERM, meanwhile
+        assert "migration failed" not in out
+        waiting = next(line for line in map(json.loads, out.splitlines()) if line["event"] == "waiting for migrations")
+        assert waiting["pending"] == [each.name for each in migrate.read()]
         assert leaving.process.returncode == 0
-        holder.run("SELECT pg_advisory_unlock_all()")
+        assert migrate.status(settings, migrate.read())[0].state == "pending"  # it applies nothing itself
+        migrated(settings)
         service.await_status("/health/ready")
         eventually(lambda: service.status("/api/history?component=db") == 200, "there is a history")
     finally:
         for each in services:
             each.kill()
-        holder.close()
 
 
 def test_concurrent_callers_cause_one_query(quick: Service, settings: Settings) -> None:
@@ -233,6 +236,7 @@ def test_concurrent_callers_cause_one_query(quick: Service, settings: Settings) 
 
 
 def test_replicas_write_one_history(settings: Settings) -> None:
+    migrated(settings)
     services = [Service(settings, STACK=settings.database.name, **QUICK) for _ in range(2)]
     try:
         for service in services:

@@ -37,7 +37,7 @@ def test_a_syntax_error_in_the_service_is_shown_and_nothing_behind_it_starts(che
     states = {name: service["state"] for name, service in checkout.services().items()}
     # a container is still tried a few times by its restart policy
     assert states.pop("api") in ({"failed"} if checkout.engine == "embedded" else {"failed", "starting", "unhealthy"})
-    assert states == {"postgres": "healthy", "redis": "healthy", "web": "stopped"}
+    assert states == {"postgres": "healthy", "redis": "healthy", "migrate": "done", "web": "stopped"}
     checkout.edit("service/app.py", "def broken(:\n", "")
     checkout.inv("up")
     assert checkout.ask("/health")[0] == 200
@@ -48,7 +48,9 @@ def test_a_migration_with_an_sql_error_is_shown_with_file_and_line(stack: Checko
     bad.write_text("CREATE TABLE half (n int);\nINSERT INTO nowhere VALUES (1);\n")
     said = stack.inv("up", check=False)
     assert said.code == 4
+    assert "migrate failed (exit" in said.err
     assert '900_bad.sql, line 2: relation "nowhere" does not exist' in said.err
+    assert stack.services()["migrate"]["answer"] == "exited with 1"
     assert "f" in stack.inv("db.shell", stdin="SELECT to_regclass('half') IS NOT NULL").out
     bad.write_text("CREATE TABLE half (n int);\n")
     stack.inv("up")

@@ -124,8 +124,9 @@ def test_down_says_so_when_nothing_runs(life: Life) -> None:
 
 def test_up_with_json_prints_one_document(life: Life, engine: str) -> None:
     document = life.first_up
-    assert [service["name"] for service in document["services"]] == SERVICES
-    assert {service["state"] for service in document["services"]} == {"healthy"}
+    states = {service["name"]: service["state"] for service in document["services"]}
+    assert list(states) == ["postgres", "redis", "migrate", "api", "web"]
+    assert states == {**dict.fromkeys(SERVICES, "healthy"), "migrate": "done"}
     assert document["engine"] == engine
     assert document["changed"] is True
     assert [step["name"] for step in document["slowest_path"]][-1] == "web"
@@ -144,7 +145,7 @@ def test_passwords_of_any_characters_reach_every_program(life: Life) -> None:
 
 def test_logs_show_the_services_in_the_order_of_time(life: Life) -> None:
     lines = life.logs.out
-    assert {line.partition("|")[0].strip() for line in lines.splitlines()} == set(SERVICES)
+    assert {line.partition("|")[0].strip() for line in lines.splitlines()} == {*SERVICES, "migrate"}
     assert lines.index("database system is ready") < lines.index('"event": "ready"')
 
 
@@ -159,7 +160,7 @@ def test_down_volumes_forgets_everything_but_the_engine(life: Life) -> None:
 
 
 def test_playbooks_run_by_hand(life: Life) -> None:
-    assert all(name in life.up_by_hand for name in SERVICES)
+    assert all(name in life.up_by_hand for name in (*SERVICES, "migrate"))
     assert "stopped: api, postgres, redis, web" in life.down_by_hand
 
 
@@ -175,7 +176,9 @@ def test_up_says_where_every_service_is_and_what_took_longest(life: Life) -> Non
     lines = life.plain_up.out.splitlines()
     for service, port in zip(SERVICES, ("POSTGRES_PORT", "REDIS_PORT", "API_PORT", "WEB_PORT"), strict=True):
         assert any(line.split()[1:2] == [service] and str(ports[port]) in line for line in lines)
-    assert re.search(r"slowest path: (postgres|redis) [\d.]+ s > api [\d.]+ s > web [\d.]+ s\)", life.plain_up.out)
+    assert re.search(
+        r"slowest path: (postgres [\d.]+ s > migrate|redis) [\d.]+ s > api [\d.]+ s > web [\d.]+ s\)", life.plain_up.out
+    )
     assert life.page == 200
 
 

@@ -134,6 +134,14 @@ def as_the_api(stack: Checkout) -> pg8000.native.Connection:
     )
 
 
+def test_whoever_takes_over_the_api_finds_no_password_of_the_owner(stack: Checkout) -> None:
+    environment = stack.inv("shell", "api", stdin="env").out
+    assert stack.setting("DATABASE_PASSWORD") in environment
+    assert stack.setting("POSTGRES_PASSWORD") not in environment
+    assert "MIGRATION_DATABASE" not in environment
+    assert stack.services()["migrate"]["state"] == "done"
+
+
 def test_the_api_reads_and_writes_rows_and_nothing_else(stack: Checkout) -> None:
     user = stack.setting("DATABASE_USER")
     assert stack.superuser(RIGHTS.format(user)).strip() == "f|f|f|f|f|f"

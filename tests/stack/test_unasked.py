@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import pytest
@@ -27,14 +28,15 @@ services:
   seed:
     <<: *service
     container_name: ${{COMPOSE_PROJECT_NAME}}-seed
-    command: &seed [python, -c, "import time; time.sleep(2.5)"]
+    command: &seed [python, -c, "{seed}"]
     x-embedded: {{command: *seed}}
 """
 
 
 def test_up_and_status_agree_on_what_is_known_of_workers_and_jobs(checkout: Checkout) -> None:
     file = checkout.path / "docker-compose.yml"
-    file.write_text(UNASKED.format(late="pass"))
+    waits = "import time; time.sleep(2.5)"
+    file.write_text(UNASKED.format(late="pass", seed=waits))
     said = checkout.inv("up", "--json", timeout=90)  # it waited for the end of the worker, 120 s
     first = {each["name"]: (each["state"], each["answer"]) for each in said.json["services"]}
     done = ("done", "exited with 0")
@@ -50,10 +52,24 @@ def test_up_and_status_agree_on_what_is_known_of_workers_and_jobs(checkout: Chec
     finally:
         checkout.kill("worker", signal.SIGCONT)
 
-    file.write_text(UNASKED.format(late="raise SystemExit('no queue')"))
+    file.write_text(UNASKED.format(late="raise SystemExit('no queue')", seed=waits))
     said = checkout.inv("up", check=False, timeout=90)
     assert said.code == 4
     assert "late stopped while it started" in said.err
     assert "no queue" in said.err
     late = checkout.services()["late"]
     assert (late["state"], late["answer"]) == ("failed", "exited with 1")
+
+    file.write_text(UNASKED.format(late="print('never')", seed="raise SystemExit('no rows')"))
+    said = checkout.inv("up", check=False, timeout=90)
+    assert said.code == 4
+    assert "seed failed (exit" in said.err
+    assert "and nothing that waits for it was started" in said.err
+    assert "no rows" in said.err
+    found = {name: (each["state"], each["answer"]) for name, each in checkout.services().items()}
+    assert found["seed"] == ("failed", "exited with 1")
+    assert "never" not in checkout.inv("logs", "late").out
+    file.write_text(UNASKED.format(late="pass", seed="print('rows')"))
+    checkout.inv("up", timeout=90)
+    assert re.search(r"seed .* done", checkout.inv("restart", "seed").out)  # a job runs once more
+    assert checkout.services()["seed"]["state"] == "done"

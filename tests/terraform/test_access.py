@@ -176,7 +176,7 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
     assert len(passing) == 1
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     names = {arn.rpartition("/")[2] for arn in listed(passing[0]["Resource"])}
-    assert names == {"stackhand-staging-execution", "stackhand-staging-*-task"}
+    assert names == {"stackhand-staging-execution", "stackhand-staging-*-execution", "stackhand-staging-*-task"}
     names = [f'aws_iam_policy.{name}["github"]' for name in ("infrastructure", "roles")]
     infrastructure = [each for name in names for each in statements(applied, "aws_iam_policy", name, "policy")]
     for statement in infrastructure + release:
@@ -187,7 +187,8 @@ def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_b
             assert listed(boundary)[0].endswith(":policy/stackhand-staging-boundary")
     roles = resources(applied, "aws_iam_role")
     bounded = {address for address, role in roles.items() if role["permissions_boundary"]}
-    assert {'aws_iam_role.task["api"]', 'aws_iam_role.task["web"]', "aws_iam_role.execution"} == bounded
+    tasks = {f'aws_iam_role.task["{name}"]' for name in ("api", "web", "migrate")}
+    assert {*tasks, "aws_iam_role.execution", 'aws_iam_role.job_execution["migrate"]'} == bounded
 
 
 @pytest.mark.parametrize(
@@ -239,6 +240,9 @@ def test_only_the_chain_is_open(applied: Plan) -> None:
         ("ingress", "api", "load_balancer", 4000),
         ("egress", "api", "postgres", 5432),
         ("ingress", "postgres", "api", 5432),
+        ("egress", "migrate", "postgres", 5432),
+        ("ingress", "postgres", "migrate", 5432),
+        ("egress", "migrate", everywhere, 443),
         ("egress", "api", "redis", 6379),
         ("ingress", "redis", "api", 6379),
         ("egress", "api", "web", 3000),

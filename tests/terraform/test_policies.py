@@ -51,6 +51,7 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("rds:RestoreDBInstanceFromDBSnapshot", f"rds:{HERE}:snapshot:rds:stackhand-production-postgres-2026-01-31", {}),
     ("ecr:PutImage", f"ecr:{HERE}:repository/stackhand-production/api", {}),
     ("iam:PassRole", "iam::123456789012:role/stackhand-production-api-task", PASSED),
+    ("iam:PassRole", "iam::123456789012:role/stackhand-production-migrate-execution", PASSED),
     ("iam:PutRolePolicy", "iam::123456789012:role/stackhand-staging-github-deploy", {}),
     # who may use the key, or whether there is one
     ("kms:CreateGrant", f"kms:{HERE}:key/1", MINE),
@@ -103,6 +104,7 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("ecr:PutImage", f"ecr:{HERE}:repository/stackhand-staging/new", {}),
     ("logs:FilterLogEvents", f"logs:{HERE}:log-group:/stackhand/staging/new:*", {}),
     ("iam:PassRole", "iam::123456789012:role/stackhand-staging-new-task", PASSED),
+    ("iam:PassRole", "iam::123456789012:role/stackhand-staging-migrate-execution", PASSED),
 ]  # fmt: skip
 
 
@@ -118,6 +120,23 @@ def deploy(applied: Plan) -> list[Statement]:
     kinds = ("aws_iam_policy.infrastructure", "aws_iam_policy.roles", "aws_iam_role_policy.release")
     names = [f'{kind}["github"]' for kind in kinds]
     return [statement for name in names for statement in statements(found[name])]
+
+
+STARTS = {
+    "execution": {"DATABASE_PASSWORD", "REDIS_PASSWORD", "HEALTH_DETAILS_TOKEN", "NOTES_TOKEN"},
+    'job_execution["migrate"]': {"DATABASE_PASSWORD", "POSTGRES_PASSWORD"},
+}
+"""What may be read by whom starts tasks: of services, and of the job that migrates."""
+
+
+@pytest.mark.parametrize("role", STARTS)
+def test_only_the_role_that_starts_the_migration_reads_the_owners_password(applied: Plan, role: str) -> None:
+    found = statements(policies(applied)[f"aws_iam_role_policy.{role}"])
+    kept = {each["name"].rpartition("/")[2]: each["arn"] for each in resources(applied, "aws_ssm_parameter").values()}
+    assert "POSTGRES_PASSWORD" in kept
+    for action in ("ssm:GetParameters", "ssm:GetParameter"):
+        readable = {name for name, arn in kept.items() if allowed(found, action, arn)}
+        assert readable == (STARTS[role] if action == "ssm:GetParameters" else set())
 
 
 @pytest.mark.parametrize(("action", "resource", "tags"), REFUSED)
@@ -172,4 +191,6 @@ def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(mod
         if each["type"] in LARGEST and each["change"]["actions"] != ["no-op"]
     }
     # into roles within the boundary, which the deploy role may write
-    assert written == {"aws_iam_role_policy.execution", 'aws_iam_role_policy.exec["third"]'}
+    # (the job's stays as it is, which Terraform knows only once the new repository is there)
+    of_the_job = 'aws_iam_role_policy.job_execution["migrate"]'
+    assert written == {"aws_iam_role_policy.execution", 'aws_iam_role_policy.exec["third"]', of_the_job}

@@ -22,9 +22,7 @@ pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(40
 
 def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
     """Starts the service's own check with exactly that environment: it gets as far as asking itself."""
-    container = tasks(applied)["api"]["task_definition"]["containerDefinitions"][0]
-    given = {each["name"]: each["value"] for each in container["environment"]}
-    given |= {each["name"]: f"from-{each['valueFrom'].rpartition('/')[2]}" for each in container["secrets"]}
+    given = environment_of(tasks(applied)["api"])
     database = next(iter(resources(applied, "aws_db_instance").values()))
     cache = next(iter(resources(applied, "aws_elasticache_replication_group").values()))
     assert given["DATABASE_URL"].startswith(
@@ -39,9 +37,8 @@ def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
     assert settings.cache.tls
     assert settings.metrics_emf
     assert settings.database.password == "from-DATABASE_PASSWORD"
-    assert settings.owner
-    assert (settings.owner.user, settings.owner.password) == ("stackhand", "from-POSTGRES_PASSWORD")
-    assert settings.owner.tls
+    assert settings.owner is None
+    assert "from-POSTGRES_PASSWORD" not in given.values()
     assert settings.cache.password == "from-REDIS_PASSWORD"
     assert settings.details_token == "from-HEALTH_DETAILS_TOKEN"
     assert settings.notes_token == "from-NOTES_TOKEN"
@@ -57,9 +54,38 @@ def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
     assert (said.returncode, said.stderr.split(":")[0]) == (1, "no answer"), said.stderr
 
 
+def environment_of(task: Plan) -> dict[str, str]:
+    """Return what a task's container has in its environment, each secret by its parameter's name."""
+    container = task["task_definition"]["containerDefinitions"][0]
+    plain = {each["name"]: each["value"] for each in container["environment"]}
+    return plain | {each["name"]: f"from-{each['valueFrom'].rpartition('/')[2]}" for each in container["secrets"]}
+
+
+def test_the_job_that_migrates_has_the_owners_password_and_nothing_of_a_service(applied: Plan) -> None:
+    job = applied["outputs"]["release"]["value"]["jobs"]["migrate"]
+    assert (job["image_of"], job["services"], job["timeout"]) == ("api", ["api"], None)
+    container = job["task_definition"]["containerDefinitions"][0]
+    assert (container["image"], container["command"]) == ("IMAGE", ["python", "-m", "service", "migrate"])
+    assert (container["portMappings"], container["readonlyRootFilesystem"]) == ([], True)
+    assert "healthCheck" not in container
+    given = {key: value.replace("/app/service", str(ROOT / "service")) for key, value in environment_of(job).items()}
+    settings = Settings.from_environment(given, cache=False)
+    assert settings.owner
+    assert (settings.owner.user, settings.owner.password) == ("stackhand", "from-POSTGRES_PASSWORD")
+    assert settings.owner.tls
+    assert (settings.database.user, settings.database.password) == ("stackhand-api", "from-DATABASE_PASSWORD")
+    assert [value for value in given.values() if value.startswith("from-")] == [
+        "from-DATABASE_PASSWORD",
+        "from-POSTGRES_PASSWORD",
+    ]
+    services = {each["task_definition"]["executionRoleArn"] for each in tasks(applied).values()}
+    assert job["task_definition"]["executionRoleArn"] not in services
+    assert not any("migrate" in address for address in resources(applied, "aws_ecs_service"))
+
+
 def test_a_deploy_is_told_all_that_the_contract_has(applied: Plan) -> None:
     release = applied["outputs"]["release"]["value"]
-    whole = {"stack", "environment", "region", "account", "url", "cluster", "architecture", "services"}
+    whole = {"stack", "environment", "region", "account", "url", "cluster", "architecture", "services", "jobs"}
     assert set(release) == whole
     each = {"service", "container", "repository", "task_definition", "target_group", "port", "health_path", "paths"}
     each |= {
@@ -78,8 +104,7 @@ def test_a_deploy_is_told_all_that_the_contract_has(applied: Plan) -> None:
         assert service["target_group"].startswith("arn:")
         assert set(service["repository"]) == {"name", "url"}
         assert len(service["subnets"]) == 2
-    assert tasks(applied)["api"]["migrate"] == ["python", "-m", "service", "migrate"]
-    assert tasks(applied)["web"]["migrate"] is None
+    assert {each["migrate"] for each in tasks(applied).values()} == {None}  # the job does
     assert tasks(applied)["api"]["probe"] == {"path": "/health/all", "version": "/version"}
 
 

@@ -36,7 +36,7 @@ def load(folder: Path, services: str) -> model.Stack:
 def test_the_stack_of_this_checkout_starts_what_is_needed_first() -> None:
     stack = model.load(ROOT, VARIABLES)
     assert stack.name == "shop"
-    assert list(stack.services) == ["postgres", "redis", "api", "web"]
+    assert list(stack.services) == ["postgres", "redis", "migrate", "api", "web"]
     assert [stack.services[name].port for name in stack.services] == [5432, 6379, 4000, 3000]
 
 
@@ -189,7 +189,7 @@ def test_broken_yaml_is_told_by_line_and_column(tmp_path: Path) -> None:
 def test_an_unknown_service_lists_the_known_ones() -> None:
     with pytest.raises(Failure) as caught:
         model.load(ROOT, VARIABLES).service("nginx")
-    assert caught.value.evidence == ("known: postgres, redis, api, web",)
+    assert caught.value.evidence == ("known: postgres, redis, migrate, api, web",)
 
 
 PROFILES = """

@@ -321,8 +321,12 @@ class Compose(Engine):
         return [*words, "sh", "-c", script], inherited.environment("docker", REDISCLI_AUTH=password)
 
     def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command in a service's container, and return what it said."""
-        return program.run([*self.execute(service), *words], environment=inherited.environment("docker"))
+        """Run a command in a service's container, and return what it said; that of a job has ended, so in a new one."""
+        if not service.job:
+            return program.run([*self.execute(service), *words], environment=inherited.environment("docker"))
+        one_off = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
+        environment = docker.surroundings() | self.environment()
+        return program.run([*one_off, *words], environment=environment, folder=self.state.root)
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell in the service's container."""
@@ -357,7 +361,8 @@ class Compose(Engine):
             preflight.require_disk()
         for image in missing:
             images.pull(image, progress)
-        for service in stale:
+        stale = list({images.image_of(each, self.stack): each for each in reversed(stale)}.values())[::-1]
+        for service in stale:  # one for each image: a job may have that of the service it runs before
             images.build(service, self.stack, docker.surroundings() | self.environment(), progress)
         return [*(f"pulled {image}" for image in missing), *(f"built {each.name}" for each in stale)]
 
@@ -383,6 +388,12 @@ class Compose(Engine):
             Failure: the container does not run.
         """
         container = self.containers().get(service.name)
+        if service.job and container and container["State"]["Status"] == "exited":
+            raise Failure(
+                f"{service.name} is a job and has run to its end ({containers.words(container)}): nothing runs in it.",
+                next=f"./inv restart {service.name} runs it again; ./inv logs {service.name} shows what it reported",
+                code=ExitCode.UNHEALTHY,
+            )
         if container is None or container["State"]["Status"] != "running":
             raise Failure(f"{service.name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
         return ["docker", "exec", "--interactive", *flags, containers.name_of(container)]

@@ -80,7 +80,7 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
     if containers.exited(container) and state["Status"] != "created":
         if service.may_finish and state["ExitCode"] == 0:
             return Started(service.name, changed=True, words="done", seconds=seconds, address="", after=after)
-        raise containers.failure(service.name, container, f"stopped while it started: {containers.words(container)}")
+        raise containers.failure(service.name, container, _fate(service, container))
     well = state.get("Health", {}).get("Status") == "healthy"  # then its crashes are of the past
     if container.get("RestartCount", 0) >= CRASHES and not well:
         what = f"stopped while it started, {container['RestartCount'] + 1} times: {containers.words(container)}"
@@ -96,6 +96,12 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
     if not answer.healthy or (proves_little and not _stayed(container, seen)):
         return None
     return Started(service.name, True, answer.words, seconds, health.address(service), after)
+
+
+def _fate(service: Service, container: Container) -> str:
+    if service.job:
+        return f"failed ({containers.words(container)}), and nothing that waits for it was started"
+    return f"stopped while it started: {containers.words(container)}"
 
 
 def _stayed(container: Container, seen: float) -> bool:

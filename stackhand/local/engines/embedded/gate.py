@@ -122,9 +122,12 @@ def _stopped(supervisor: Supervisor, server: Server, log: Path, offset: int) -> 
         supervisor.call("stopProcess", name, False)
     said = "\n".join(tail(supervisor.log, 50))
     exits = re.findall(rf"exited: {re.escape(name)} \(([^;)]*)", said)
-    lines = evidence(log, offset)
+    lines, how = evidence(log, offset), exits[-1] if exits else "it could not be run"
+    what = f"stopped while it started ({how})"
+    if server.service.job:
+        what = f"failed ({how}), and nothing that waits for it was started"
     return Failure(
-        f"{name} stopped while it started ({exits[-1] if exits else 'it could not be run'}).",
+        f"{name} {what}.",
         evidence=[*lines, *server.hints(lines)],
         next=server.remedy(lines),
         code=ExitCode.UNHEALTHY,

@@ -11,10 +11,11 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError
 
-from service import __version__, migration_sql
+from service import __version__
 from service.database import LOST, DatabaseUnavailable
-from service.migration_files import APPLIED, Migration, MigrationError, Record
-from service.migration_sql import ConcurrentIndex, Statement
+from service.migration import lexer
+from service.migration.files import APPLIED, Migration, MigrationError, Record
+from service.migration.lexer import ConcurrentIndex, Statement
 
 RUNNING, FAILED = "running", "failed"
 
@@ -179,7 +180,7 @@ def _run_in_transaction(connection: Any, migration: Migration, limits: Limits) -
     _set_up(connection, limits.lock_timeout)
     connection.run("BEGIN")
     try:
-        for statement in migration_sql.statements(migration.sql):
+        for statement in lexer.statements(migration.sql):
             _execute(connection, migration, statement)
         connection.run(_UNDO_SETTINGS)
         _write(connection, migration, APPLIED, began)
@@ -191,8 +192,8 @@ def _run_in_transaction(connection: Any, migration: Migration, limits: Limits) -
 
 
 def _run_alone(connection: Any, migration: Migration, limits: Limits) -> None:
-    (statement,) = migration_sql.statements(migration.sql)
-    index = migration_sql.concurrent_index(statement)
+    (statement,) = lexer.statements(migration.sql)
+    index = lexer.concurrent_index(statement)
     # It waits for transactions of any length, and nobody waits behind it: a limit would only make it fail.
     _set_up(connection, 0.0 if "CONCURRENTLY" in statement.symbols else limits.lock_timeout)
     began = time.monotonic()
@@ -244,7 +245,7 @@ def _execute_sql(connection: Any, text: str, name: str, sql: str = "", start: in
         if is_busy(error):
             raise
         position = start + int(_details(error).get("P", 1)) - 1
-        line = f", line {migration_sql.line_of(sql, position)}" if sql else ""
+        line = f", line {lexer.line_of(sql, position)}" if sql else ""
         raise refusal(error, f"{name}{line}") from error
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pg8000.native import identifier, literal
 
-from service.migration_files import MigrationError
+from service.migration.files import MigrationError
 from service.settings import Address
 
 ITERATIONS = 4096

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service import migration_sql
-from service.migration_sql import Statement
+from service.migration import lexer
+from service.migration.lexer import Statement
 
-FOLDER = Path(__file__).parent / "migrations"
+FOLDER = Path(__file__).parent.parent / "migrations"
 DIRECTIVES = ("breaking", "no-transaction")
 APPLIED = "applied"
 
@@ -128,12 +128,12 @@ def parse(name: str, content: bytes) -> Migration:
     """
     number = number_of(name)
     sql = _decoded(name, content)
-    found = migration_sql.statements(sql)
+    found = lexer.statements(sql)
     if not found:
         raise MigrationError("empty", f"{name} has no statement: write one, or delete the file")
     directives = _directives(name, sql, found[0].start)
     for statement in found:
-        _refuse_statement(f"{name}, line {migration_sql.line_of(sql, statement.start)}", statement)
+        _refuse_statement(f"{name}, line {lexer.line_of(sql, statement.start)}", statement)
     transaction = "no-transaction" not in directives
     if not transaction:
         _refuse_without_transaction(name, found)
@@ -177,7 +177,7 @@ def _decoded(name: str, content: bytes) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         raise MigrationError("encoding", f"{name}, line {line}: this is not UTF-8; save the file as UTF-8") from None
     if "\0" in sql:
-        line = migration_sql.line_of(sql, sql.index("\0"))
+        line = lexer.line_of(sql, sql.index("\0"))
         raise MigrationError("encoding", f"{name}, line {line}: there is a zero byte, which PostgreSQL cannot read")
     return sql.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -185,11 +185,11 @@ def _decoded(name: str, content: bytes) -> str:
 def _directives(name: str, sql: str, first: int) -> set[str]:
     """Return the directives of the comments before the first statement."""
     found: set[str] = set()
-    for token in migration_sql.tokens(sql):
+    for token in lexer.tokens(sql):
         directive = _DIRECTIVE.fullmatch(token.text) if token.kind == "comment" else None
         if directive is None:
             continue
-        line = migration_sql.line_of(sql, token.start)
+        line = lexer.line_of(sql, token.start)
         if token.start > first:
             raise MigrationError(
                 "directive", f"{name}, line {line}: a directive belongs before the first statement; move it there"
@@ -204,12 +204,12 @@ def _directives(name: str, sql: str, first: int) -> set[str]:
 
 
 def _refuse_statement(place: str, statement: Statement) -> None:
-    if migration_sql.controls_transaction(statement):
+    if lexer.controls_transaction(statement):
         raise MigrationError(
             "transaction",
             f"{place}: {statement.symbols[0]} is not for a migration, whose file is one transaction; take it out",
         )
-    if migration_sql.copies_to_client(statement):
+    if lexer.copies_to_client(statement):
         raise MigrationError("copy", f"{place}: COPY has no data to read here; write INSERT instead")
 
 
@@ -218,12 +218,12 @@ def _refuse_without_transaction(name: str, found: Sequence[Statement]) -> None:
         raise MigrationError(
             "several", f"{name}: without a transaction it may have one statement, but has {len(found)}; split the file"
         )
-    index = migration_sql.concurrent_index(found[0])
+    index = lexer.concurrent_index(found[0])
     if index and not index.name:
         raise MigrationError(
             "unnamed_index", f"{name}: the index needs a name, for a half-made one is found again by it; give it one"
         )
-    if not migration_sql.may_run_twice(found[0]):
+    if not lexer.may_run_twice(found[0]):
         raise MigrationError(
             "not_repeatable",
             f"{name}: without a transaction it may be run twice; write IF EXISTS or IF NOT EXISTS into it",

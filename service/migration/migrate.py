@@ -6,28 +6,23 @@ statement of a starter that was killed still runs.
 
 from __future__ import annotations
 
-import json
-import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from types import FrameType
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
 
-from service import application_role, migration_lock, migration_run
 from service.database import LOST, READ_WITHIN, DatabaseUnavailable, connect, connect_patiently
-from service.migration_files import APPLIED, FOLDER, Migration, MigrationError, Record, plan, read
-from service.migration_run import RUNNING, Limits
+from service.migration import lock, role, run
+from service.migration.files import APPLIED, Migration, MigrationError, Record, plan, read
+from service.migration.run import RUNNING, Limits
 from service.settings import Settings
 
-__all__ = ["Limits", "Migration", "MigrationError", "Record", "Status", "apply", "command", "plan", "read", "status"]
+__all__ = ["Limits", "Migration", "MigrationError", "Record", "Status", "apply", "inspect", "plan", "read", "status"]
 
 PENDING, INTERRUPTED = "pending", "interrupted"
 
@@ -84,17 +79,17 @@ def apply(
     done: list[str] = []
     with _connection(settings, stopped) as connection:
         at = settings.owner or settings.database
-        migration_lock.refuse_pooler(connection, lambda: connect(at, READ_WITHIN))
-        migration_lock.take(connection, settings.database_wait, stopped)
-        migration_run.prepare_table(connection)
-        pending = plan(migrations, migration_run.records(connection))
+        lock.refuse_pooler(connection, lambda: connect(at, READ_WITHIN))
+        lock.take(connection, settings.database_wait, stopped)
+        run.prepare_table(connection)
+        pending = plan(migrations, run.records(connection))
         _wait_for_any_statement(connection)
         for migration in pending:
-            migration_lock.verify(connection)
+            lock.verify(connection)
             _run_patiently(connection, migration, limits or Limits(), stopped)
             done.append(migration.name)
         if settings.owner:
-            application_role.settle(connection, settings.owner.user, settings.database)
+            role.settle(connection, settings.owner.user, settings.database)
     return done
 
 
@@ -105,44 +100,16 @@ def status(settings: Settings, migrations: list[Migration]) -> list[Status]:
         MigrationError: the database refuses us.
         DatabaseUnavailable: there is no database within `settings.database_wait` seconds.
     """
-    return _look(settings, migrations)[0]
+    return inspect(settings, migrations)[0]
 
 
-def command(settings: Settings, *, status: bool, plan: bool, as_json: bool, folder: Path = FOLDER) -> int:
-    """Run `python -m service migrate` and return its exit code: 0 done, 1 refused or failed, 3 no database.
-
-    Args:
-        settings: of the service.
-        status: only show what is applied and what is not.
-        plan: only show what would be applied.
-        as_json: one document on stdout, and one on stderr for an error.
-        folder: of the files.
-    """
-    before = signal.signal(signal.SIGTERM, _leave)
-    try:
-        migrations = read(folder)
-        applied = [] if status or plan else apply(settings, migrations)
-        found, refused = _look(settings, migrations)
-    except (MigrationError, DatabaseUnavailable) as error:
-        _complain(error, as_json=as_json)
-        return 3 if isinstance(error, DatabaseUnavailable) else 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if as_json:
-        print(json.dumps(_document(applied, found)))
-    else:
-        print("\n".join(_lines([each for each in found if each.state != APPLIED] if plan else found)))
-    if refused:
-        _complain(refused, as_json=as_json)
-        return 1
-    return 0
-
-
-def _look(settings: Settings, migrations: list[Migration]) -> tuple[list[Status], MigrationError | None]:
-    """Return the migrations, and why they would be refused, if they would."""
-    with _connection(settings, lambda: False) as connection:
-        records = migration_run.records(connection)
-        if not migration_lock.holder(connection):
+def inspect(
+    settings: Settings, migrations: list[Migration], *, stop: Stop = None
+) -> tuple[list[Status], MigrationError | None]:
+    """Return the migrations as `status` does, and why they would be refused, if they would."""
+    with _connection(settings, _asked(stop)) as connection:
+        records = run.records(connection)
+        if not lock.holder(connection):
             records = [replace(each, state=INTERRUPTED) if each.state == RUNNING else each for each in records]
     refused = None
     try:
@@ -169,36 +136,6 @@ def _merged(migrations: list[Migration], records: list[Record]) -> list[Status]:
     return found
 
 
-def _document(applied: list[str], found: list[Status]) -> dict[str, Any]:
-    return {
-        "applied": applied,
-        "pending": [each.name for each in found if each.state != APPLIED],
-        "migrations": [asdict(each) for each in found],
-    }
-
-
-def _lines(found: list[Status]) -> list[str]:
-    """Return a line for each migration; the columns after the state are aligned."""
-    if not found:
-        return ["nothing is pending"]
-    width = max(len(f"{each.name}  {each.state}") for each in found)
-    return [f"{f'{each.name}  {each.state}':{width}}  {_details(each)}".rstrip() for each in found]
-
-
-def _details(each: Status) -> str:
-    parts = []
-    if each.applied_at:
-        parts = [each.applied_at, f"{each.milliseconds} ms", *([f"by {each.host}"] if each.host else [])]
-    notes = [
-        text for text, is_so in (("breaking", each.breaking), ("no-transaction", each.transaction is False)) if is_so
-    ]
-    return "  ".join([*parts, *notes])
-
-
-def _complain(error: MigrationError | DatabaseUnavailable, *, as_json: bool) -> None:
-    print(json.dumps({"error": {"code": error.code, "what": str(error)}}) if as_json else error, file=sys.stderr)
-
-
 @contextmanager
 def _connection(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Any]:
     """Yield a connection, and translate what goes wrong on it."""
@@ -206,14 +143,14 @@ def _connection(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Any
     try:
         connection = connect_patiently(at, settings.database_wait, stop=stopped)
     except DatabaseUnavailable as error:
-        migration_lock.refuse_when(stopped)
+        lock.refuse_when(stopped)
         raise DatabaseUnavailable(f"{error}: {_cause(error)}") from error
     try:
         yield connection
     except LOST as error:
         raise DatabaseUnavailable(f"the connection to {at} broke: {error}") from error
     except DatabaseError as error:
-        raise migration_run.refusal(error) from error
+        raise run.refusal(error) from error
     finally:
         with suppress(*LOST):
             connection.close()
@@ -223,14 +160,14 @@ def _run_patiently(connection: Any, migration: Migration, limits: Limits, stoppe
     """Run a migration; again, after a pause, when another connection's lock was in its way."""
     pause = limits.pause
     for left in reversed(range(limits.attempts)):
-        migration_lock.refuse_when(stopped)
+        lock.refuse_when(stopped)
         try:
-            migration_run.run(connection, migration, limits)
+            run.run(connection, migration, limits)
         except DatabaseError as error:
-            if not migration_run.is_busy(error):
+            if not run.is_busy(error):
                 raise
             if not left:
-                raise migration_run.refusal(error, migration.name) from error
+                raise run.refusal(error, migration.name) from error
         else:
             return
         _pause(pause, stopped)
@@ -262,7 +199,3 @@ def _cause(error: DatabaseUnavailable) -> str:
     cause = error.__cause__
     details = cause.args[0] if cause and cause.args and isinstance(cause.args[0], dict) else {}
     return str(details.get("M", cause))
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

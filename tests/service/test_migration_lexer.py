@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service import migration_sql
-from service.migration_sql import ConcurrentIndex
+from service.migration import lexer
+from service.migration.lexer import ConcurrentIndex
 
 ATOMIC = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END"
 REPLACED = ATOMIC.replace("CREATE", "create or replace")
@@ -66,7 +66,7 @@ SPLIT = [
 
 @pytest.mark.parametrize(("sql", "expected"), SPLIT, ids=[sql for sql, _ in SPLIT])
 def test_statements_end_where_postgresql_ends_them(sql: str, expected: list[str]) -> None:
-    found = migration_sql.statements(sql)
+    found = lexer.statements(sql)
     assert [statement.text for statement in found] == expected
     assert all(sql.startswith(statement.text, statement.start) for statement in found)
 
@@ -82,20 +82,20 @@ sql_like = st.lists(
 @given(st.text() | sql_like)
 @example("\x00\ufeff\ud800")
 def test_tokens_joined_are_the_text(sql: str) -> None:
-    found = list(migration_sql.tokens(sql))
+    found = list(lexer.tokens(sql))
     assert "".join(token.text for token in found) == sql
     assert all(sql.startswith(token.text, token.start) for token in found)
 
 
 @given(st.text() | sql_like)
 def test_statements_keep_all_that_is_no_comment(sql: str) -> None:
-    seen = [token.symbol for token in migration_sql.tokens(sql) if token.kind not in {"space", "comment"}]
-    kept = [symbol for statement in migration_sql.statements(sql) for symbol in statement.symbols]
+    seen = [token.symbol for token in lexer.tokens(sql) if token.kind not in {"space", "comment"}]
+    kept = [symbol for statement in lexer.statements(sql) for symbol in statement.symbols]
     assert [symbol for symbol in kept if symbol != ";"] == [symbol for symbol in seen if symbol != ";"]
-    for statement in migration_sql.statements(sql):
+    for statement in lexer.statements(sql):
         assert statement.symbols
-        migration_sql.concurrent_index(statement)
-        migration_sql.may_run_twice(statement)
+        lexer.concurrent_index(statement)
+        lexer.may_run_twice(statement)
 
 
 closed = st.sampled_from(
@@ -119,7 +119,7 @@ closed = st.sampled_from(
 
 @given(st.lists(closed, max_size=6), st.sampled_from([";", " ;\n", "; -- ;\n", ";/*;*/", ";;"]))
 def test_closed_pieces_are_told_apart_again(pieces: list[str], between: str) -> None:
-    assert len(migration_sql.statements(between.join(pieces))) == len(pieces)
+    assert len(lexer.statements(between.join(pieces))) == len(pieces)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_closed_pieces_are_told_apart_again(pieces: list[str], between: str) -> 
 )
 def test_no_text_takes_long(sql: str) -> None:
     began = time.process_time()
-    migration_sql.statements(sql)
+    lexer.statements(sql)
     assert time.process_time() - began < 5
 
 
@@ -156,7 +156,7 @@ def test_no_text_takes_long(sql: str) -> None:
     ],
 )
 def test_transaction_control_is_seen(sql: str) -> None:
-    assert migration_sql.controls_transaction(migration_sql.statements(f"/* a */ {sql}")[0])
+    assert lexer.controls_transaction(lexer.statements(f"/* a */ {sql}")[0])
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_transaction_control_is_seen(sql: str) -> None:
     ],
 )
 def test_what_only_looks_like_transaction_control_is_none(sql: str) -> None:
-    assert not migration_sql.controls_transaction(migration_sql.statements(sql)[0])
+    assert not lexer.controls_transaction(lexer.statements(sql)[0])
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_what_only_looks_like_transaction_control_is_none(sql: str) -> None:
     ],
 )
 def test_the_index_that_is_made_concurrently_is_known(sql: str, expected: ConcurrentIndex | None) -> None:
-    assert migration_sql.concurrent_index(migration_sql.statements(sql)[0]) == expected
+    assert lexer.concurrent_index(lexer.statements(sql)[0]) == expected
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_the_index_that_is_made_concurrently_is_known(sql: str, expected: Concur
     ],
 )
 def test_what_may_run_twice_is_known(sql: str, expected: bool) -> None:
-    assert migration_sql.may_run_twice(migration_sql.statements(sql)[0]) is expected
+    assert lexer.may_run_twice(lexer.statements(sql)[0]) is expected
 
 
 @pytest.mark.parametrize(
@@ -217,9 +217,9 @@ def test_what_may_run_twice_is_known(sql: str, expected: bool) -> None:
     [("COPY a FROM STDIN", True), ("copy a to stdout", True), ("COPY a FROM '/b'", False), ("SELECT stdin", False)],
 )
 def test_a_copy_from_us_is_known(sql: str, expected: bool) -> None:
-    assert migration_sql.copies_to_client(migration_sql.statements(sql)[0]) is expected
+    assert lexer.copies_to_client(lexer.statements(sql)[0]) is expected
 
 
 @pytest.mark.parametrize(("position", "line"), [(0, 1), (1, 1), (2, 2), (3, 3), (99, 3)])
 def test_lines_are_counted_from_one(position: int, line: int) -> None:
-    assert migration_sql.line_of("a\n\nb", position) == line
+    assert lexer.line_of("a\n\nb", position) == line

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from service.migration_files import MigrationError
+from service.migration.files import MigrationError
 
 LOCK = 7_346_212_019
 """Key of the advisory lock: any number that nobody else uses."""
