@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
-from invoke.exceptions import Exit
-
 from stackhand.cli.failure import ExitCode
 
 
@@ -64,6 +62,8 @@ def finished() -> Iterator[None]:
     Raises:
         Exit: with the exit code.
     """
+    from invoke.exceptions import Exit  # a playbook writes to these streams, too, and has no use for Invoke
+
     prepared = sys.stdout is not sys.__stdout__
     if prepared:
         yield

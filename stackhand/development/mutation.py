@@ -29,6 +29,9 @@ MODULES = (
     "service/redis_errors.py",
     "service/breaker.py",
     "service/answer.py",
+    "stackhand/release/verdict.py",
+    "stackhand/release/lease.py",
+    "stackhand/project/model.py",
 )
 TESTS = (
     "tests/service/test_state.py",
@@ -40,11 +43,16 @@ TESTS = (
     "tests/service/test_breaker.py",
     "tests/service/test_answer.py",
     "tests/service/cache",
+    "tests/cloud/test_verdict.py",
+    "tests/unit/test_lease.py",
+    "tests/unit/test_model.py",
 )
 """What is changed, and the tests that have to notice: quick ones, for each change runs those that reach it."""
 QUIET = tuple(f"-pno:{name}" for name in ("cacheprovider", "xdist", "unraisableexception", "threadexception"))
 """Parts of pytest that a change's run goes without: with the last two it may fail after all its tests have passed."""
-COPIED = ("service", "stackhand", "tests")
+SOURCES = ("service", "stackhand")
+COPIED = (*SOURCES, "tests")
+FILES = ("docker-compose.yml", ".env.example")
 FOLDER = ROOT / ".stackhand" / "mutation"
 NOTICED = frozenset({"killed", "timeout"})
 UNFINISHED = frozenset({"not checked", "check was interrupted by user"})
@@ -117,15 +125,17 @@ def _copy(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name in COPIED:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        shutil.copy2(ROOT / name, folder / name)
     own = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (folder / "pyproject.toml").write_text(own + _settings(), encoding="utf-8")
 
 
 def _settings() -> str:
     lines: dict[str, Iterable[str]] = {
-        "source_paths": ["service"],
+        "source_paths": SOURCES,
         "only_mutate": MODULES,
-        "also_copy": [name for name in COPIED if name != "service"],
+        "also_copy": [name for name in (*COPIED, *FILES) if name not in SOURCES],
         "pytest_add_cli_args": QUIET,
         "pytest_add_cli_args_test_selection": TESTS,
     }

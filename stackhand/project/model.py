@@ -310,7 +310,7 @@ def _text(value: Any) -> str:
 
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what Compose does with a port that names no address
-PORT = re.compile(r"(?:(?P<address>\[[^]]+\]|[0-9.]+):)?(?:(?P<published>\d+):)?(?P<target>\d+)(?:/tcp)?")
+PORT = re.compile(r"(?:(?:(?P<address>\[[^]]+\]|[0-9.]+):)?(?P<published>\d+):)?(?P<target>\d+)(?:/tcp)?")
 
 
 def _port(entry: Any, written: Any, at: str) -> Port:

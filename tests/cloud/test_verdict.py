@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import permutations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from stackhand.release.verdict import SETTLES, Deployment, Order, Snapshot, Verdict, decide, together
+from stackhand.release.verdict import Deployment, Order, Snapshot, Verdict, decide, failing, together
 
 NEW, OLD, OTHER = "td/api:8", "td/api:7", "td/api:9"
 ORDER = Order("ours", NEW, before=(("old", OLD),), timeout=600.0)
@@ -37,7 +34,8 @@ RETURNS = deployment("back", "PRIMARY", "IN_PROGRESS", OLD, reason=BACK)
 RETURNED = deployment("back", "PRIMARY", "COMPLETED", OLD, reason=BACK)
 THEIRS = deployment("theirs", "PRIMARY", "IN_PROGRESS", OTHER)
 ROLLING = (OURS, ENDED)
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+STANDS_BY = (*STALE, replace(OURS, status="ACTIVE"))
+TWIN = deployment("twin", "PRIMARY", "IN_PROGRESS")
 
 CASES: dict[str, tuple[list[Snapshot], Verdict | None]] = {
     "a rollout that completed": (seen(ROLLING, ROLLING, (DONE,)), Verdict.DEPLOYED),
@@ -95,6 +93,37 @@ CASES: dict[str, tuple[list[Snapshot], Verdict | None]] = {
         seen(ROLLING, *[STALE] * 5),
         Verdict.ROLLED_BACK,
     ),
+    "the old deployment is primary again, and ours is still listed": (seen(ROLLING, *[STANDS_BY] * 5), None),
+    "our deployment is gone twice, and is listed in between": (seen(ROLLING, STALE, STANDS_BY, STALE, STALE), None),
+    "our deployment is gone twice, and is primary in between": (seen(ROLLING, STALE, ROLLING, STALE, STALE), None),
+    "our deployment is gone twice, the second time for good": (
+        seen(ROLLING, STALE, ROLLING, *[STALE] * 4),
+        Verdict.ROLLED_BACK,
+    ),
+    "our deployment is gone, and the old one is not ready": (
+        seen(ROLLING, *[(deployment("old", "PRIMARY", "IN_PROGRESS", OLD),)] * 5),
+        None,
+    ),
+    "ECS has never shown our deployment": (seen(*[STALE] * 5), None),
+    "it failed, and ECS has gone back without a word of it": (
+        seen(ROLLING, (BROKEN, deployment("back", "PRIMARY", "COMPLETED", OLD))),
+        Verdict.ROLLED_BACK,
+    ),
+    "ECS goes back before it says that ours has failed": (seen(ROLLING, (RETURNS,)), None),
+    "ECS has gone back, and never said that ours has failed": (seen(ROLLING, (RETURNED,)), Verdict.ROLLED_BACK),
+    "it failed, and was seen once more just before ECS has to have gone back": (
+        seen(ROLLING, *[(replace(BROKEN, status="PRIMARY"),)] * 3),
+        None,
+    ),
+    "a twin of ours is rolling, and then it is gone for good": (
+        seen(ROLLING, (TWIN, ENDED), *[STALE] * 4),
+        Verdict.ROLLED_BACK,
+    ),
+    "a twin that comes after a failure is somebody else's": (seen(ROLLING, (BROKEN, TWIN)), Verdict.SUPERSEDED),
+    "what we gave, as ECS's way back, is not ours to follow": (
+        seen(ROLLING, (replace(TWIN, rollout="COMPLETED", reason=BACK),)),
+        Verdict.ROLLED_BACK,
+    ),
     "an emulator takes the old deployment for its rollback": (
         seen(
             ROLLING,
@@ -142,6 +171,15 @@ def test_an_event_names_our_deployment_as_failed_before_its_state_does() -> None
     assert decide(ORDER, seen(ROLLING, (back,), events=event)) is Verdict.ROLLED_BACK
 
 
+def test_a_failure_is_known_by_the_state_or_by_an_event_of_our_deployment_only() -> None:
+    assert failing(ORDER, seen(ROLLING, (BROKEN, RETURNS)))
+    assert failing(ORDER, seen(ROLLING, (ENDED,), events=("(deployment ours) deployment failed: no tasks",)))
+    assert not failing(ORDER, seen(ROLLING, (DONE,), events=("(deployment ours) deployment completed.",)))
+    assert not failing(ORDER, seen(ROLLING, (ENDED,), events=("(deployment old) deployment failed: no tasks",)))
+    assert not failing(ORDER, seen((OURS, replace(ENDED, rollout="FAILED"))))
+    assert not failing(ORDER, [])
+
+
 def test_a_service_that_is_gone_has_failed_when_ecs_says_it_twice() -> None:
     gone = Snapshot(10.0, active=False)
     assert decide(ORDER, [Snapshot(0.0, ROLLING), gone]) is None
@@ -165,72 +203,3 @@ def test_a_service_that_is_gone_has_failed_when_ecs_says_it_twice() -> None:
 )
 def test_services_that_belong_together_end_together(verdicts: list[Verdict | None], whole: Verdict | None) -> None:
     assert together(verdicts) == whole
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[Snapshot]:
-    """Whatever ECS may show, also what it never should."""
-    one = st.builds(
-        Deployment,
-        id=st.sampled_from(["ours", "old", "back", "theirs"]),
-        status=st.sampled_from(["PRIMARY", "ACTIVE", "INACTIVE"]),
-        rollout=st.sampled_from(["IN_PROGRESS", "COMPLETED", "FAILED", ""]),
-        task_definition=st.sampled_from([NEW, OLD, OTHER]),
-        reason=st.sampled_from(["", BACK]),
-    )
-    lists = st.lists(one, max_size=3, unique_by=lambda each: each.id).map(tuple)
-    steps = draw(st.lists(st.tuples(st.sampled_from([0.5, 5.0, SETTLES, 300.0]), lists, st.booleans()), max_size=8))
-    return list(_moments(steps))
-
-
-def _moments(steps: list[tuple[float, tuple[Deployment, ...], bool]]) -> Iterator[Snapshot]:
-    at = 0.0
-    for step, deployments, active in steps:
-        at += step
-        yield Snapshot(at, deployments, active)
-
-
-@UNHURRIED
-@given(histories())
-def test_a_verdict_is_final(snapshots: list[Snapshot]) -> None:
-    verdicts = [decide(ORDER, snapshots[:length]) for length in range(len(snapshots) + 1)]
-    decided = [each for each in verdicts if each is not None]
-    assert verdicts == [None] * (len(verdicts) - len(decided)) + decided
-    assert len(set(decided)) <= 1
-
-
-@UNHURRIED
-@given(histories())
-def test_only_what_we_gave_is_ever_called_deployed(snapshots: list[Snapshot]) -> None:
-    if decide(ORDER, snapshots) is Verdict.DEPLOYED:
-        assert any(
-            each.status == "PRIMARY"
-            and each.rollout == "COMPLETED"
-            and (each.id == "ours" or each.task_definition == NEW)
-            for snapshot in snapshots
-            for each in snapshot.deployments
-        )
-
-
-@UNHURRIED
-@given(histories())
-def test_patience_ends_when_it_ends_and_never_before(snapshots: list[Snapshot]) -> None:
-    verdict = decide(ORDER, snapshots)
-    late = bool(snapshots) and snapshots[-1].at >= ORDER.timeout
-    assert verdict is not None or not late
-    assert late or verdict is not Verdict.STILL_ROLLING
-
-
-@UNHURRIED
-@given(histories(), st.integers(0, 5))
-def test_ecs_may_list_deployments_in_any_order(snapshots: list[Snapshot], turn: int) -> None:
-    def turned(each: Snapshot) -> Snapshot:
-        primaries = [d for d in each.deployments if d.status == "PRIMARY"]
-        kept = [
-            d for d in each.deployments if d.status != "PRIMARY" or d is primaries[0]
-        ]  # ECS has one primary at most
-        cut = turn % max(1, len(kept))
-        return replace(each, deployments=tuple(kept[cut:] + kept[:cut]))
-
-    one = [replace(turned(each), deployments=tuple(sorted(turned(each).deployments, key=str))) for each in snapshots]
-    assert decide(ORDER, [turned(each) for each in snapshots]) == decide(ORDER, one)

@@ -75,6 +75,61 @@ services:
 
 
 @pytest.mark.parametrize(
+    ("written", "build"),
+    [
+        ("shop", model.Build("shop")),
+        ("{context: .}", model.Build(".", "Dockerfile", {})),
+        (
+            "{context: ., args: {LEVEL: High, NONE: , DEBUG: true}}",
+            model.Build(".", args={"LEVEL": "High", "DEBUG": "true"}),
+        ),
+        ("{context: ., args: [POSTGRES_PASSWORD, SHOP]}", model.Build(".", args={"POSTGRES_PASSWORD": "secret-p"})),
+    ],
+)
+def test_a_build_is_a_folder_or_a_mapping(tmp_path: Path, written: str, build: model.Build) -> None:
+    assert load(tmp_path, f"services: {{one: {{build: {written}}}}}").services["one"].build == build
+
+
+@pytest.mark.parametrize(
+    ("written", "port"),
+    [
+        ("127.0.0.1:8000:80", model.Port(80, 8000, "127.0.0.1", None)),
+        ("8000:80/tcp", model.Port(80, 8000, "0.0.0.0", None)),
+        ("'[::1]:8000:80'", model.Port(80, 8000, "[::1]", None)),
+        ("{target: 80, published: 8000, host_ip: 127.0.0.1}", model.Port(80, 8000, "127.0.0.1", None)),
+        ("{target: 80, published: '${shop_port:-8000}'}", model.Port(80, 8000, "0.0.0.0", "shop_port")),
+        ("'${_SHOP9:-8000}:80'", model.Port(80, 8000, "0.0.0.0", "_SHOP9")),
+    ],
+)
+def test_a_port_may_be_written_short_or_long(tmp_path: Path, written: str, port: model.Port) -> None:
+    text = f"services:\n  one:\n    ports:\n      - {written}\n"
+    assert load(tmp_path, text).services["one"].ports == (port,)
+
+
+def test_a_command_may_be_a_list_and_an_environment_may_take_values_from_outside(tmp_path: Path) -> None:
+    environment = "[A=1=2, EMPTY=, REDIS_PASSWORD, NONE, HEALTH_TARGETS]"
+    text = f"services: {{one: {{command: [sleep, 5, a b], environment: {environment}}}}}"
+    one = load(tmp_path, text).services["one"]
+    assert one.command == ["sleep", "5", "a b"]
+    assert one.environment == {"A": "1=2", "EMPTY": "", "REDIS_PASSWORD": "secret-r", "HEALTH_TARGETS": ""}
+
+
+def test_a_stack_without_a_database_says_what_would_make_a_service_one(tmp_path: Path) -> None:
+    with pytest.raises(Failure) as caught:
+        load(tmp_path, "services: {one: {image: x}}").find("redis")
+    images = "keydb, redis, redis-stack, redis-stack-server, valkey"
+    assert caught.value.what == "docker-compose.yml has no redis."
+    assert caught.value.evidence == (f"known by x-embedded: {{engine: redis}}, or by an image of the name {images}",)
+    assert caught.value.next == "add x-embedded: {engine: redis} to the service that is one, then ./inv up"
+    assert caught.value.code == 3
+
+
+def test_of_two_databases_the_one_that_the_embedded_engine_runs_comes_first(tmp_path: Path) -> None:
+    found = load(tmp_path, "services: {one: {image: redis}, two: {image: x, x-embedded: {engine: redis}}}")
+    assert found.find("redis").name == "two"
+
+
+@pytest.mark.parametrize(
     ("written", "command", "plan", "status"),
     [
         ("node migrate.js", ["node", "migrate.js"], [], []),
@@ -170,9 +225,19 @@ def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
         ("ports: ['80']", r"services\.one\.ports must be a mapping such as"),
         ("ports: ['8000-8010:80']", r"services\.one\.ports must be a mapping such as"),
         ("depends_on: [two]", r"services\.one\.depends_on must be services of this file, but it is 'two'"),
-        ("depends_on: [one]", r"services must be free of circles in depends_on"),
-        ("environment: 3", r"services\.one\.environment must be a mapping or a list"),
-        ("build: 3", r"services\.one\.build must be a folder"),
+        ("depends_on: [one]", r"services must be free of circles in depends_on, but it is 'one'"),
+        ("depends_on: [two]\n  two: {depends_on: [one]}", r"services must be free .*, but it is 'one -> two'"),
+        ("environment: 3", r"services\.one\.environment must be a mapping or a list of KEY=value, but it is 3\."),
+        ("build: 3", r"services\.one\.build must be a folder, or a mapping with a context, but it is 3\."),
+        (
+            "build: {context: ., args: 3}",
+            r"services\.one\.args must be a mapping or a list of KEY=value, but it is 3\.",
+        ),
+        ("command: {a: 1}", r"services\.one\.command must be a string or a list, but it is {'a': 1}\."),
+        (
+            "ports: [{target: 80}]",
+            r"services\.one\.ports must be a mapping such as 127\.0\.0\.1:8000:80, one port to one",
+        ),
         ("image: ${IMAGE:?set it}", r"services\.one\.image: IMAGE is not set: set it"),
     ],
 )
@@ -190,6 +255,8 @@ def test_an_unknown_service_lists_the_known_ones() -> None:
     with pytest.raises(Failure) as caught:
         model.load(ROOT, VARIABLES).service("nginx")
     assert caught.value.evidence == ("known: postgres, redis, migrate, api, web",)
+    assert caught.value.what == "There is no service 'nginx' in docker-compose.yml."
+    assert caught.value.code == 2
 
 
 PROFILES = """

@@ -55,7 +55,7 @@ def test_what_is_changed_and_what_has_to_notice_are_there() -> None:
 
 def test_the_settings_are_toml() -> None:
     found = tomllib.loads(mutation._settings())["tool"]["mutmut"]
-    assert (found["only_mutate"], found["source_paths"]) == (list(MODULES), ["service"])
+    assert (found["only_mutate"], found["source_paths"]) == (list(MODULES), ["service", "stackhand"])
 
 
 def test_the_verb_fails_when_a_score_is_too_low(
