@@ -37,7 +37,7 @@ def test_the_stack_of_this_checkout_starts_what_is_needed_first() -> None:
     stack = model.load(ROOT, VARIABLES)
     assert stack.name == "shop"
     assert list(stack.services) == ["postgres", "redis", "migrate", "api", "web"]
-    assert [stack.services[name].port for name in stack.services] == [5432, 6379, 4000, 3000]
+    assert [stack.services[name].port for name in stack.services] == [5432, 6379, None, 4000, 3000]
 
 
 def test_a_service_is_read_with_all_its_fields(tmp_path: Path) -> None:
