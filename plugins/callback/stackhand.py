@@ -15,7 +15,6 @@ from stackhand.ansible import events, options
 from stackhand.ansible.action import Action
 from stackhand.ansible.playbook import continue_watched
 from stackhand.cli.failure import Failure
-from stackhand.tasks import reports
 
 DOCUMENTATION = """
 name: stackhand
@@ -42,7 +41,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ARG002 - Ansible's signature
         """A playbook begins."""
         if events.EVENTS not in os.environ:
-            continue_watched(reports.say)
+            continue_watched(_show)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """A play begins: refuse options that none of its steps takes.
@@ -94,6 +93,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             ).to_dict()
         )
         events.emit("failure", failure=failure)
+
+
+def _show(report: dict[str, Any]) -> None:
+    """Show a plan or a release; other playbooks have said everything by their steps."""
+    if {"plan", "release"} <= report.keys():  # a deploy that stopped half-way has the first alone
+        from stackhand.release import plan
+
+        plan.say_plan(report)
+    elif "verdict" in report:
+        from stackhand.release import verbs
+
+        verbs.say_release(report)
 
 
 def _steps(play: Any) -> Iterator[type[Action]]:

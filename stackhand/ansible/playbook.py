@@ -175,7 +175,7 @@ def _watch_to_end(child: psutil.Process, reading: int, show: Callable[[dict[str,
 
 
 def _interrupted(failure: Failure | None) -> Failure:
-    return failure or Failure("Interrupted.", code=ExitCode.INTERRUPTED)
+    return failure or Failure("Interrupted.", next="repeat the command", code=ExitCode.INTERRUPTED)
 
 
 def _watch(
