@@ -16,6 +16,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -25,6 +26,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket
 from stackhand.infrastructure.bucket import Store
 from stackhand.project.environments import Environment
+from stackhand.release.heartbeat import LeaseRequest
 from tests.checkout import ROOT
 from tests.tls import Authority, pem
 
@@ -265,9 +267,9 @@ def test_the_process_that_takes_the_lease_explains_it_too(files: Path, monkeypat
     (files / "config").write_text("", encoding="utf-8")
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     me = os.getpid()
-    request = {"environment": "staging", "pid": me, "born": psutil.Process(me).create_time()}
+    request = LeaseRequest("staging", "ann", "c0ffee", "", 0.0, me, psutil.Process(me).create_time())
     command = [sys.executable, "-m", "stackhand.release.heartbeat"]
-    done = subprocess.run(command, cwd=ROOT, input=json.dumps(request), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, input=msgspec.json.encode(request), capture_output=True, check=True)
     assert json.loads(done.stdout)["failure"]["what"] == "There is no AWS profile nobody on this machine."
 
 

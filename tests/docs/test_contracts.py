@@ -108,6 +108,14 @@ def test_every_module_stands_in_the_map() -> None:
     assert missing == []
 
 
+def test_no_two_classes_of_the_toolkit_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "stackhand").rglob("*.py")):
+        for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 @pytest.mark.parametrize("name", [path.name for path in sorted((ROOT / "docs" / "decisions").glob("*.md"))])
 def test_every_decision_is_numbered_and_short(name: str) -> None:
     text = (ROOT / "docs" / "decisions" / name).read_text(encoding="utf-8")
