@@ -182,7 +182,9 @@ def test_no_rollback_and_no_resumed_release_runs_what_is_not_signed(
     assert {part.previous for part in rollback.prepare(signed.context, good).services.values()}
     attack(signed, *images(signed))
     # The bucket may say what it likes of the image: ECS knows what the task definition runs.
-    forged = good.but(services={name: prepare.Part(each.task_definition, "x") for name, each in good.services.items()})
+    forged = good.but(
+        services={name: prepare.ReleasedService(each.task_definition, "x") for name, each in good.services.items()}
+    )
     for manifest in (good, forged):
         with pytest.raises(Failure, match="Images of 4f3a4f3a4f3a are not signed") as failure:
             rollback.prepare(signed.context, manifest)
