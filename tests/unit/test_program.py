@@ -48,10 +48,10 @@ def inv(typed: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("typed", "words", "verb"),
     [
-        ("logs --lines abc", "--lines wants a number, and 'abc' is none", "--help logs"),
-        ("logs --lines=it's", '--lines wants a number, and "it\'s" is none', "--help logs"),
-        ("up --timeout abc", "--timeout wants a number, and 'abc' is none", "--help up"),
-        ("-T soon up", "-T wants a number, and 'soon' is none", "--help"),
+        ("logs --lines abc", "--lines needs a number, not 'abc'", "--help logs"),
+        ("logs --lines=it's", '--lines needs a number, not "it\'s"', "--help logs"),
+        ("up --timeout abc", "--timeout needs a number, not 'abc'", "--help up"),
+        ("-T soon up", "-T needs a number, not 'soon'", "--help"),
         ("--help nosuch", "No idea what 'nosuch' is!", "--list"),
         ("help nosuch", "No idea what 'nosuch' is!", "--list"),
         ("hull", "No idea what 'hull' is!", "--list"),
