@@ -141,7 +141,7 @@ def check_mutation() -> None:
             console.say(f"  {name}")
     low = mutation.too_low(found)
     if low:
-        raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes of {', '.join(low)}.")
+        raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes in {', '.join(low)}.")
 
 
 def bench(name: str) -> None:
@@ -152,7 +152,7 @@ def bench(name: str) -> None:
     """
     _install()
     if subprocess.run([PYTHON, "-m", f"bench.{name}"], cwd=ROOT, check=False).returncode != 0:
-        raise Failure(f"The measurement {name} was not finished.")
+        raise Failure(f"The measurement {name} did not finish.")
 
 
 def lock(*, upgrade: bool) -> None:

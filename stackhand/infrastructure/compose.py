@@ -84,10 +84,10 @@ def _fargate(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Ite
     if service.image is None and service.build is None:
         yield f"{at}: the service needs build or image"
     if aws.cpu not in SIZES:
-        yield f"{at}.cpu must be one of {', '.join(map(str, SIZES))}, but it is {aws.cpu}"
+        yield f"{at}.cpu must be one of {', '.join(map(str, SIZES))}, not {aws.cpu}"
     elif aws.memory not in (sizes := SIZES[aws.cpu]):
         allowed = f"{sizes[0]} to {sizes[-1]} in steps of {sizes.step}"
-        yield f"{at}.memory must be {allowed} with {aws.cpu} CPU units, but it is {aws.memory}"
+        yield f"{at}.memory must be {allowed} with {aws.cpu} CPU units, not {aws.memory}"
     if isinstance(aws, Job):
         yield from _job(service, stack, at)
     else:

@@ -64,7 +64,7 @@ def _closed_to_root(path: Path) -> Failure:
     who = f"{account(owner)}, who owns it" if owner else "the ordinary account that owns the checkout"
     return Failure(
         f"The system denies root access to {path}.",
-        evidence=["a container without capabilities such as CAP_CHOWN or CAP_DAC_OVERRIDE behaves this way", *_modes(path)],
+        evidence=["a container without CAP_CHOWN or CAP_DAC_OVERRIDE behaves this way", *_modes(path)],
         next=f"repeat the command as {who}, or restore the container's capabilities",
         code=ExitCode.PREFLIGHT,
     )

@@ -67,7 +67,7 @@ def exceptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def pushed(environment: Environment) -> str:
-    """The digest of an image that is in ECR already."""
+    """The digest of an image that is already in ECR."""
     record(environment, BUILT)
     return push(environment, BUILT)
 

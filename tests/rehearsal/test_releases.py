@@ -198,8 +198,8 @@ def test_ansible_alone_deploys_as_a_workflow_does_and_changes_nothing_the_second
             "deploy", stackhand_tag=cloud.good, stackhand_allow_older="true", stackhand_max_severity="any"
         )
     assert said.code == 0, said.out
-    assert "was running already" in said.out
-    assert "is in ECR already" in said.out
+    assert "was already running" in said.out
+    assert "is already in ECR" in said.out
     assert client.seen == {cloud.good}
     assert f"{cloud.good[:12]} runs already in rehearsal, at {cloud.url}" in said.out
 

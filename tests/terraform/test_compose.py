@@ -41,8 +41,8 @@ HOST = "orders is no host name on AWS; orders:5432 is rewritten to its address"
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ({"env_file": ".env.shop"}, "env_file of shop: none of its variables is set; "),
-        ({"security_opt": ["no-new-privileges:true"]}, "security_opt of shop: Fargate takes no such options"),
+        ({"env_file": ".env.shop"}, "env_file of shop: its variables are not set; put"),
+        ({"security_opt": ["no-new-privileges:true"]}, "security_opt of shop: Fargate has no such options"),
         ({"volumes": ["data:/data"]}, "volumes of data (shop): what is written to /data is gone with each task"),
         ({"volumes": ["/data"]}, "volumes of /data (shop): what is written to /data is gone with each task"),
         ({"volumes": ["./shop/src:/src:ro"]}, "volumes of ./shop/src (shop): not mounted; the image has what its"),
@@ -54,7 +54,7 @@ HOST = "orders is no host name on AWS; orders:5432 is rewritten to its address"
             {"volumes": [{"type": "bind", "source": "./proxy.conf", "target": "/x"}]},
             "volumes of ./proxy.conf (shop): not there",
         ),
-        ({"configs": ["proxy"]}, "configs of proxy (shop): its files are not there; COPY them into the image"),
+        ({"configs": ["proxy"]}, "configs of proxy (shop): its files are missing; COPY them into the image"),
         ({"environment": {"DB_HOST": "orders"}}, f"environment of DB_HOST (shop): {HOST}"),
         ({"environment": {"DB": "orders:3306"}}, f"environment of DB (shop): {HOST}"),
         ({"environment": {"SMTP_URL": "smtp://mail:25"}}, "environment of SMTP_URL (shop): mail is not on AWS"),

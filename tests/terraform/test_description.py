@@ -68,8 +68,8 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"aws_cpu": 300}, ".x-aws.cpu must be one of 256, 512, 1024, 2048, 4096, but it is 300"),
-        ({"aws_memory": 512}, ".x-aws.memory must be 1024 to 4096 in steps of 1024 with 512 CPU units, but it is 512"),
+        ({"aws_cpu": 300}, ".x-aws.cpu must be one of 256, 512, 1024, 2048, 4096, not 300"),
+        ({"aws_memory": 512}, ".x-aws.memory must be 1024 to 4096 in steps of 1024 with 512 CPU units, not 512"),
         ({"aws_scale": {**SCALE, "min": 4}}, ".x-aws.scale: min must be 1 or more, and max no less"),
         ({"aws_scale": {**SCALE, "cpu": 600}}, ".x-aws.scale.cpu must be percent, 1 to 100"),
         ({"x_health": None}, ": a service with x-aws.paths needs x-health, which the load balancer asks"),

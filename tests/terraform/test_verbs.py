@@ -97,7 +97,7 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     )
     again = cloud.inv("plan", "-e", "staging", "--detailed-exitcode", check=False)
     assert "staging is as the files say." in again.out
-    assert "after the rollout is asked: /health/all (api) for 200, /healthz (web)" in again.out
+    assert "probed after the rollout: /health/all (api) for 200, /healthz (web)" in again.out
     assert (again.code, "over nothing:" in again.out) == (20, True), again.out  # for nothing was released to it yet
 
     kept = json.dumps({"id": "1", "environment": "staging", "commit": "c0ffee", "by": "ann", "began": ""}).encode()
@@ -237,7 +237,7 @@ def test_a_mistake_about_the_cloud_is_told_before_terraform_starts(cloud: Cloud,
     finally:
         cloud.checkout.edit("docker-compose.yml", "cpu: 256, memory: 500, scale", "cpu: 256, memory: 512, scale")
     assert said.code == 3
-    assert "services.web.x-aws.memory must be 512 to 2048 in steps of 512 with 256 CPU units, but it is 500" in said.err
+    assert "services.web.x-aws.memory must be 512 to 2048 in steps of 512 with 256 CPU units, not 500" in said.err
     assert not (folder / "started").exists()
 
 

@@ -124,7 +124,7 @@ def test_credentials_and_reachability_have_a_sentence_each_and_code_3(name: str)
 def test_a_bare_error_is_a_paragraph_at_both_mouths(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("stackhand.cli.defect.of", lambda *_: Failure("This is a mistake in Stackhand"))
+    monkeypatch.setattr("stackhand.cli.defect.of", lambda *_: Failure("This is a bug in Stackhand"))
     ours = name in MISTAKES
 
     def fail(_context: Context) -> None:
@@ -133,10 +133,10 @@ def test_a_bare_error_is_a_paragraph_at_both_mouths(
     with pytest.raises(Exit) as end:
         Verb(fail)(Context())
     shown = capsys.readouterr().err
-    assert ("mistake" in shown) == ours, shown
+    assert ("bug in Stackhand" in shown) == ours, shown
     assert end.value.code in {1, 3}
     failed = acted(made(name), monkeypatch)
-    assert ("mistake" in failed["what"]) == ours
+    assert ("bug in Stackhand" in failed["what"]) == ours
     assert failed["code"] == end.value.code
 
 

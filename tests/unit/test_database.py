@@ -36,7 +36,7 @@ def test_what_a_server_does_not_have_is_read_from_its_errors(tmp_path: Path) -> 
     found = missing.MISSING.search(said)
     assert found
     assert found.groups() == ("extension", "post gis")
-    with pytest.raises(Failure, match="The snapshot good needs what this server does not have: post gis"):
+    with pytest.raises(Failure, match="The snapshot good needs extensions that this server lacks: post gis"):
         missing.refuse_without([found[2]], tmp_path / "good.dump")
 
 

@@ -36,8 +36,8 @@ def test_a_variable_is_filled_in_as_compose_does(text: str, filled: str) -> None
     [
         ("${UNSET:?run this first}", "UNSET is not set: run this first"),
         ("${EMPTY:?}", "EMPTY is not set: a value is required"),
-        ("5 $ each", "begins no variable"),
-        ("${SET", "without its }"),
+        ("5 $ each", "without a variable name"),
+        ("${SET", "without }"),
         ("${SET!}", "is not a variable"),
     ],
 )

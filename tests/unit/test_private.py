@@ -137,10 +137,10 @@ def test_a_folder_of_sockets_that_another_account_made_first_is_refused_with_a_w
     state: State, script: str
 ) -> None:
     by_mallory(script, taken := state.sockets)
-    with pytest.raises(Failure, match="could act for this stack's supervisor") as raised:
+    with pytest.raises(Failure, match="could impersonate this stack's supervisor") as raised:
         state.make_run()
     assert f"it belongs to {accounts.NAME}, mode " in raised.value.evidence[0]
-    assert raised.value.next == "rm .stackhand/key, which gives that folder another name, then ./inv up"
+    assert raised.value.next == "rm .stackhand/key (the folder then gets another name), then ./inv up"
     state.key_file.unlink()
     state.make_run()
     assert state.sockets != taken
@@ -153,7 +153,7 @@ def test_a_folder_that_others_may_write_is_refused_and_its_command_works(state: 
     state.make_run()
     state.run.chmod(0o777)
     for refused in (state.make_run, EmbeddedEngine(state).runs):
-        with pytest.raises(Failure, match="could act for this stack's supervisor") as raised:
+        with pytest.raises(Failure, match="could impersonate this stack's supervisor") as raised:
             refused()
     command, _, rest = raised.value.next.partition(",")
     assert (command, rest) == (f"chmod go-w {state.run}", " then repeat the command")

@@ -34,7 +34,7 @@ def refusal(state: str, answer: str, *, left_out: tuple[str, ...] = (), runs: bo
         ("failed", "exited with 1", "postgres is not running: exited with 1.", ("its last line",), "./inv up"),
         (
             "starting",
-            "stopped, and will be started again",
+            "stopped, and will be restarted",
             "postgres is starting: stopped, and will",
             (),
             "./inv status",
@@ -44,16 +44,16 @@ def refusal(state: str, answer: str, *, left_out: tuple[str, ...] = (), runs: bo
         (
             "unhealthy",
             "refused",
-            "postgres runs but is not healthy: refused.",
+            "postgres is running but unhealthy: refused.",
             ("its last line",),
             "./inv logs postgres",
         ),
         (
             "unhealthy",
             "sorry, too many clients already",
-            "postgres runs but is not",
+            "postgres is running but unhealthy",
             (),
-            "end what holds its connections",
+            "stop what holds its connections",
         ),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_report_that_was_withdrawn_is_none(
 ) -> None:
     monkeypatch.setattr(Database, "entry", {**ENTRY, "withdrawn": "2026-11-01T00:00:00Z"})
     vulnerabilities.check([LOCK], database)
-    assert "no known vulnerability in 2 packages" in capsys.readouterr().out
+    assert "no known vulnerabilities in 2 packages" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("short", [True, False])
@@ -110,9 +110,9 @@ def test_what_could_not_be_looked_up_is_said_and_not_called_safe(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     vulnerabilities.check([LOCK], database if short else "http://127.0.0.1:1")
     said = capsys.readouterr().out
-    assert "skipped, so nothing is known of vulnerabilities" in said
+    assert "skipped, vulnerabilities are unknown" in said
     assert "::warning title=Vulnerabilities were not looked up::" in said
-    assert "no known vulnerability" not in said
+    assert "no known vulnerabilities" not in said
 
 
 def test_every_lock_is_looked_up() -> None:
