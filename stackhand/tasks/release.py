@@ -63,7 +63,7 @@ def deploy(
         "yes": "do not ask for the environment's name",
         "json": "progress, one JSON document per line",
         "lock-wait": "seconds to wait for another deploy",
-        "allow-unsigned": "also to images that have no signature, from before images were signed",
+        "allow-unsigned": "allow images without a signature, from before images were signed",
     }
 )
 def rollback(

@@ -58,7 +58,7 @@ def test_status_tells_what_differs_from_what_was_released(
     assert found.value.code == ExitCode.UNHEALTHY
     shown = said(capsys)
     assert shown["drift"] == [
-        "api: 9 tasks are wanted, and its bounds are 1 and 3",
+        "api: 9 tasks are desired, outside its bounds 1 to 3",
         "web: runs shop-web:3, and shop-web:2 was released",
     ]
     assert {each["name"]: (each["state"], each["commit"]) for each in shown["services"]} == {

@@ -89,7 +89,7 @@ def test_boxel_5068_an_older_commit_is_refused_and_a_branch_of_its_own_is_not(re
     assert source.require_newer(old, new, "staging") == source.require_newer(new, new, "staging") == ""
     repository.git("checkout", "--quiet", "-b", "side", old)
     third = repository.commit("three")
-    said = f"{third[:12]} is of another branch than {new[:12]}, which runs: 1 commit of that are not in this release"
+    said = f"{third[:12]} is on another branch than the running {new[:12]}, and lacks 1 commit of it"
     assert source.require_newer(new, third, "staging") == said
 
 
@@ -99,12 +99,12 @@ def test_boxel_5068_an_older_commit_is_refused_and_a_branch_of_its_own_is_not(re
         (
             "f" * 40,
             "HEAD",
-            "ffffffffffff, which runs, is not in this clone, so",
-            "git fetch, and repeat the command; or ",
+            "The running commit ffffffffffff is not in this clone, so",
+            "git fetch, then repeat the command; or ",
         ),
-        ("f" * 40 + "-dirty-abc", "HEAD", "ffffffffffff, which runs, is not in this clone, so", "git fetch, "),
-        ("hotfix", "HEAD", "hotfix, which runs, is no commit of git, so", "--allow-older, if"),
-        ("HEAD", "blue", "blue is no commit of git, so", "--allow-older, if"),
+        ("f" * 40 + "-dirty-abc", "HEAD", "The running commit ffffffffffff is not in this clone, so", "git fetch, "),
+        ("hotfix", "HEAD", "The running commit hotfix is not a git commit, so", "--allow-older, to"),
+        ("HEAD", "blue", "blue is no commit of git, so", "--allow-older, to"),
     ],
 )
 def test_what_cannot_be_compared_is_not_released_by_accident(
@@ -143,7 +143,7 @@ def test_what_is_no_checkout_is_named_with_what_helps(repository: Repository, mo
     bare = folder / "bare"
     with pytest.raises(Failure, match="has no commit yet, so a release has no commit") as found:
         source.choose(tag="", dirty=False)
-    assert found.value.next == "git add and git commit; or release images that ECR has already with --tag NAME"
+    assert found.value.next == "git add and git commit; or release images that are already in ECR with --tag NAME"
     repository.commit("one")
     repository.git("clone", "--quiet", "--bare", str(repository.path), str(bare))
     for place, what in ((folder, "is not in a git repository"), (bare, "is in a bare repository, which has no files")):
@@ -230,7 +230,7 @@ def test_a_commit_that_is_not_checked_out_needs_its_images(cloud: Cloud, reposit
     cloud.image("first")
     with pytest.raises(Failure) as found:
         acquire.begin(cloud.context, begin(old))
-    assert found.value.what == f"{old[:12]} is not what is checked out here, and ECR has no images of it."
+    assert found.value.what == f"{old[:12]} is not checked out here, and ECR has no images of it."
     assert found.value.code == ExitCode.PREFLIGHT
 
 
@@ -292,10 +292,10 @@ def test_a_name_is_a_tag_more_of_the_images_of_its_commit_and_stays_with_it(
     later = repository.commit("two")
     with pytest.raises(Failure) as failure:
         acquire.begin(held.context, begin(name))
-    assert failure.value.what == f"{name} is the name of {released[:12]} already, and this is {later[:12]}."
-    assert failure.value.next == f"another --tag, or none; --tag {released[:12]} releases the earlier code again"
+    assert failure.value.what == f"{name} already names {released[:12]}, but this is {later[:12]}."
+    assert failure.value.next == f"use another --tag, or none; --tag {released[:12]} releases the earlier code again"
     held.image(later)
-    with pytest.raises(Failure, match="is the name of"):
+    with pytest.raises(Failure, match="already names"):
         ensure(held, later, name)
 
 
@@ -306,7 +306,7 @@ def test_without_git_a_name_that_ecr_knows_is_released_as_the_commit_it_is_of(
     ensure(held, released, name)
     monkeypatch.setattr(source, "ROOT", repository.path.parent)
     assert acquire.begin(held.context, begin(name))["commit"] == released
-    with pytest.raises(Failure, match="none is not what is checked out here, and ECR has no images of it") as failure:
+    with pytest.raises(Failure, match="none is not checked out here, and ECR has no images of it") as failure:
         acquire.begin(held.context, begin("none"))
     assert failure.value.next == "deploy from a clone of the repository, without --tag"
 
@@ -328,7 +328,9 @@ def test_a_branch_that_replaces_another_is_told_once(repository: Repository, hel
     told: list[str] = []
     held.context.note = told.append
     assert acquire.begin(held.context, begin(""))["commit"] == head
-    assert [line.partition(",")[0] for line in told] == [f"{head[:12]} is of another branch than {released[:12]}"]
+    assert [line.partition(",")[0] for line in told] == [
+        f"{head[:12]} is on another branch than the running {released[:12]}"
+    ]
 
 
 def test_an_ecr_that_answers_with_an_empty_list_has_no_such_image(held: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,7 +228,7 @@ def test_what_aws_does_not_allow_is_told_by_the_right_that_is_missing(
 ) -> None:
     found = errors.failure("It failed", error)
     assert (found.what, found.code) == (f"It failed: AWS does not allow {words}.", ExitCode.PREFLIGHT)
-    policy = "taken out of the service control policy" if "explicit deny" in str(error) else "granted to "
+    policy = "from the service control policy" if "explicit deny" in str(error) else "grant "
     assert f"have {words.split(maxsplit=1)[0]} {policy}" in found.next
     assert not errors.expired(error)
 

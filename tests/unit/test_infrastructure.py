@@ -165,11 +165,11 @@ Lock Info:
             "The state of staging is locked by ada@build-7, since 2026-01-02 03:04:05 UTC.",
             ExitCode.LOCKED,
         ),
-        ("No valid credential sources found", "", "AWS does not know who you are.", ExitCode.PREFLIGHT),
+        ("No valid credential sources found", "", "AWS does not recognise your credentials.", ExitCode.PREFLIGHT),
         (
             "configuring Terraform AWS Provider",
             "failed to refresh cached credentials, refresh cached SSO token failed, unable to refresh SSO token",
-            "AWS does not know who you are.",
+            "AWS does not recognise your credentials.",
             ExitCode.PREFLIGHT,
         ),
         (
@@ -187,13 +187,13 @@ Lock Info:
         (
             "Failed to query available provider packages",
             "could not connect to registry: tls: failed to verify certificate: x509: certificate",
-            "Terraform does not trust a certificate that it was shown; a network that re-signs TLS does that.",
+            "Terraform does not trust a certificate; a network that re-signs TLS causes this.",
             ExitCode.PREFLIGHT,
         ),
         (
             "creating ECS Cluster",
             "AccessDeniedException: no",
-            "AWS does not allow you what staging needs.",
+            "AWS denies a permission that staging needs.",
             ExitCode.PREFLIGHT,
         ),
         ("creating VPC", "VpcLimitExceeded", "staging could not be applied.", ExitCode.FAILED),

@@ -303,7 +303,11 @@ def test_only_services_that_run_there_are_asked_for_their_health(tmp_path: Path)
             {"COMPOSE_FILE": "docker-compose.yml:more.yml"},
             "docker-compose.yml, more.yml (named by COMPOSE_FILE",
         ),
-        (["a.yml"], {"COMPOSE_FILE": "a.yml,b.yml", "COMPOSE_PATH_SEPARATOR": ","}, "a.yml, b.yml (named by COMPOSE_FILE"),
+        (
+            ["a.yml"],
+            {"COMPOSE_FILE": "a.yml,b.yml", "COMPOSE_PATH_SEPARATOR": ","},
+            "a.yml, b.yml (named by COMPOSE_FILE",
+        ),
     ],
 )
 def test_files_that_compose_reads_and_we_do_not_are_refused_by_name(

@@ -67,9 +67,7 @@ def test_a_change_of_the_engine_says_what_stays_behind(
 ) -> None:
     data_on_embedded(state)
     first, *rest = otherengine.notes(compose_of(state, monkeypatch, own), copying=copying)
-    assert first.startswith(
-        "embedded has data of this checkout that compose does not use: .stackhand/data/postgres ("
-    )
+    assert first.startswith("embedded has data of this checkout that compose does not use: .stackhand/data/postgres (")
     assert "0.0 KiB, since 20" in first
     assert [said.startswith(begin) for said, begin in zip(rest, second, strict=True)] == [True] * len(second)
 
