@@ -214,7 +214,7 @@ class Document:
             return msgspec.json.decode(self.body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Failure(
-                f"{self.address} is not as this version of Stackhand writes it.",
+                f"{self.address} has an unknown format.",
                 evidence=[str(error), "a newer version or another program may have written it"],
                 next=f"aws s3 cp {self.address} - shows it; update Stackhand, or restore the version before",
             ) from error

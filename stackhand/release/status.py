@@ -185,7 +185,7 @@ def drift(target: Target, current: Manifest | None, services: Mapping[str, Servi
         primary, desired = state.primary, state.desired
         wanted = current.services[name].task_definition if current and name in current.services else ""
         if primary and wanted and primary.task_definition != wanted:
-            lines.append(f"{name}: runs {short(primary.task_definition)}, and {short(wanted)} was released")
+            lines.append(f"{name}: runs {short(primary.task_definition)}, but {short(wanted)} was released")
         if not service.min <= desired <= service.max:
             lines.append(f"{name}: {desired} tasks are desired, outside its bounds {service.min} to {service.max}")
     return lines
@@ -197,7 +197,7 @@ def drift_of_sets(target: Target, current: Manifest | None, inventory: Inventory
         return []
     good, names = target_of(current), {each.service: name for name, each in target.services.items()}
     lines = [
-        f"{names.get(service, service)}: runs {short(definition)}, and the last good release does not have it"
+        f"{names.get(service, service)}: runs {short(definition)}, but is not in the last good release"
         for service, definition in inventory.others(good).items()
     ]
     gone = [name for name in inventory.missing(good) if name not in target.services]
