@@ -150,7 +150,7 @@ def test_a_state_folder_that_cannot_be_made_is_told() -> None:
         State(Path("/proc/1")).make()
 
 
-def test_a_mistake_of_ours_in_a_step_is_told_as_one_with_its_traceback(checkout: Checkout) -> None:
+def test_unexpected_error_in_a_step_is_reported_as_bug(checkout: Checkout) -> None:
     action = "roles/environment/action_plugins/environment_machine.py"
     checkout.edit(action, "machine.require(ROOT)", "str(1 // 0)")
     said = checkout.inv("up", check=False)

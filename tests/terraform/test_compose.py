@@ -80,7 +80,7 @@ HOST = "orders is not a host name on AWS; orders:5432 is rewritten to its addres
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_what_is_lost_is_one_line_with_its_consequence(tmp_path: Path, keys: dict[str, Any], line: str) -> None:
+def test_unsupported_key_is_one_line_with_its_consequence(tmp_path: Path, keys: dict[str, Any], line: str) -> None:
     (tmp_path / "shop" / "src").mkdir(parents=True)
     (tmp_path / "proxy.conf").write_text("upstream { server orders:5432; }", encoding="utf-8")
     found = lines(tmp_path, **keys)

@@ -105,7 +105,7 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_invalid_key_is_reported_with_its_path(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     found = check(tmp_path, **changes)
     assert found == ["docker-compose.yml has 1 mistake for the cloud.", f"services.shop{said}"]
 
@@ -138,7 +138,7 @@ def test_a_name_that_aws_has_not_is_refused(tmp_path: Path) -> None:
     assert check(tmp_path, name="my_shop")[1].startswith("services.my_shop: the name must be short")
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_invalid_keys_are_reported_together(tmp_path: Path) -> None:
     found = check(tmp_path, aws_cpu=1, aws_paths=["/*"], x_health=None)
     assert found[0] == "docker-compose.yml has 3 mistakes for the cloud."
     assert len(found) == 4

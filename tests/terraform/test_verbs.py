@@ -227,7 +227,7 @@ def test_who_holds_the_state_is_told(cloud: Cloud) -> None:
     assert "for: Apply" in said.err
 
 
-def test_a_mistake_about_the_cloud_is_told_before_terraform_starts(cloud: Cloud, folder: Path) -> None:
+def test_invalid_x_aws_is_reported_before_terraform_starts(cloud: Cloud, folder: Path) -> None:
     marker = folder / "terraform"
     marker.write_text(f"#!/bin/sh\ntouch {folder}/started\n")
     marker.chmod(0o755)

@@ -121,7 +121,7 @@ def test_credentials_and_reachability_have_a_sentence_each_and_code_3(name: str)
 
 
 @pytest.mark.parametrize("name", sorted(classes()))
-def test_a_bare_error_is_a_paragraph_at_both_mouths(
+def test_unexpected_aws_error_is_a_failure_everywhere(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("stackhand.cli.defect.of", lambda *_: Failure("This is a bug in Stackhand"))

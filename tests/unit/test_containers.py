@@ -161,5 +161,5 @@ def test_a_job_that_failed_before_it_succeeded_is_done() -> None:
         ("dial tcp 127.0.0.1:9: connect: connection refused", "a registry mirror"),
     ],
 )
-def test_a_refused_pull_names_the_way_out_of_its_own_cause(line: str, way_out: str) -> None:
+def test_refused_pull_is_reported_with_its_fix(line: str, way_out: str) -> None:
     assert way_out in images.not_pullable("shop/api:1", ["pulling", line]).next

@@ -110,7 +110,7 @@ services:
         ),
     ],
 )
-def test_each_server_of_this_machine_has_a_way_out(
+def test_each_embedded_server_failure_has_a_fix(
     stack: Stack, folder: Path, service: str, line: str, next_command: str
 ) -> None:
     state = State(folder)
@@ -140,7 +140,7 @@ def container(**fields: Any) -> dict[str, Any]:
         ("anything else", "fix it, then ./inv up (full log: ./inv logs redis)"),
     ],
 )
-def test_each_container_has_a_way_out(line: str, words: str) -> None:
+def test_each_container_failure_has_a_fix(line: str, words: str) -> None:
     assert words in remedy.of("redis", container(), [line])
 
 

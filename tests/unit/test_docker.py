@@ -112,7 +112,7 @@ def test_an_engine_that_cannot_be_asked_has_a_sentence_of_its_own_and_docker_has
         assert caught.value.code == 3
 
 
-def test_what_is_not_there_is_an_answer_and_any_other_error_is_none(says: Says) -> None:
+def test_missing_object_is_an_answer_other_errors_are_not(says: Says) -> None:
     says(MISSING)
     assert images.present(["shop"]) == {}
     says("Error response from daemon: No such container: shop-api", out="[]")

@@ -12,7 +12,7 @@ from stackhand.local import doctor
 from stackhand.local.doctor import Check
 
 
-def test_a_check_that_hangs_or_breaks_is_a_finding_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_or_failing_check_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
 
     def hangs() -> Iterator[Check]:

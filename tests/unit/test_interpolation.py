@@ -41,6 +41,6 @@ def test_a_variable_is_filled_in_as_compose_does(text: str, filled: str) -> None
         ("${SET!}", "is not a variable"),
     ],
 )
-def test_what_cannot_be_filled_in_is_told(text: str, message: str) -> None:
+def test_invalid_interpolation_is_reported(text: str, message: str) -> None:
     with pytest.raises(InterpolationError, match=message.replace("$", r"\$").replace("}", r"\}")):
         fill(text, VARIABLES)

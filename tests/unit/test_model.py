@@ -241,7 +241,7 @@ def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
         ("image: ${IMAGE:?set it}", r"services\.one\.image: IMAGE is not set: set it"),
     ],
 )
-def test_a_wrong_field_is_told_by_its_place(tmp_path: Path, field: str, message: str) -> None:
+def test_invalid_field_is_reported_with_its_path(tmp_path: Path, field: str, message: str) -> None:
     with pytest.raises(Failure, match=rf"docker-compose\.yml: {message}"):
         load(tmp_path, f"services:\n  one:\n    {field}\n")
 
@@ -310,7 +310,7 @@ def test_only_services_that_run_there_are_asked_for_their_health(tmp_path: Path)
         ),
     ],
 )
-def test_files_that_compose_reads_and_we_do_not_are_refused_by_name(
+def test_additional_compose_files_are_refused_by_name(
     tmp_path: Path, files: list[str], variables: dict[str, str], used: str
 ) -> None:
     for name in ("docker-compose.yml", *files):

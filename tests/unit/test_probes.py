@@ -49,7 +49,7 @@ API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/
         "one path twice, with queries",
     ],
 )
-def test_what_is_asked_of_a_release(webs: dict[str, Web], asked: list[str], notes: list[str]) -> None:
+def test_release_probe_requests(webs: dict[str, Web], asked: list[str], notes: list[str]) -> None:
     found = probes.of(webs)
     assert [f"{each.service} {each.path}{' commit' if each.commit else ''}" for each in found.asked] == asked
     assert list(found.notes) == notes

@@ -57,7 +57,7 @@ def refusal(state: str, answer: str, *, left_out: tuple[str, ...] = (), runs: bo
         ),
     ],
 )
-def test_each_reason_has_its_sentence(
+def test_each_reason_has_its_message(
     state: str, answer: str, what: str, evidence: tuple[str, ...], next_command: str
 ) -> None:
     found = refusal(state, answer)

@@ -140,7 +140,7 @@ def test_a_program_of_a_copys_environment_belongs_to_the_copy(tmp_path: Path) ->
     assert packages.is_dir()
 
 
-def test_without_git_there_is_nothing_to_rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rehearsal_without_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", tmp_path)
     with pytest.raises(Failure, match="needs the git history of this checkout"):
         Copy.make(tmp_path / "copy")

@@ -67,9 +67,7 @@ def test_the_environment_wins_as_in_compose_and_is_said(root: Path, monkeypatch:
     assert found.notes == ("from the environment, not .env: LOG_LEVEL",)
 
 
-def test_a_wrong_value_of_the_environment_is_not_blamed_on_the_file(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_environment_value_is_not_blamed_on_the_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
     with pytest.raises(Failure, match=r"The environment has 1 invalid value\.") as caught:
         settings.ensure(root)
@@ -116,7 +114,7 @@ def test_a_name_that_postgresql_keeps_for_itself_is_refused(root: Path, key: str
 STRIPE = "\n\n# The payment provider's.\n# type: secret given{}\nSTRIPE_KEY=\n"
 
 
-def test_a_given_secret_is_never_made_and_said_to_be_missing_once(root: Path) -> None:
+def test_given_secret_is_never_generated_and_reported_once(root: Path) -> None:
     settings.ensure(root)
     (root / ".env.example").write_text((root / ".env.example").read_text() + STRIPE.format(""))
     found = settings.ensure(root)

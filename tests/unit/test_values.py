@@ -65,7 +65,7 @@ LOGIN = "a URL without a login"
         ("secret given url smtp", "https://ann:hunter2@mail.example.org", "a secret that is a URL such as smtp://"),
     ],
 )
-def test_a_value_is_what_its_type_says(kind: str, value: str, expected: str) -> None:
+def test_value_is_validated_by_its_type(kind: str, value: str, expected: str) -> None:
     name, *words = kind.split()
     found = values.CHECKS[name](value, tuple(words))
     assert found.startswith(expected)

@@ -94,7 +94,7 @@ def test_a_vulnerability_is_allowed_until_its_day(checkout: Path, database: str,
         vulnerabilities.check([LOCK], database)
 
 
-def test_a_report_that_was_withdrawn_is_none(
+def test_withdrawn_report_is_ignored(
     checkout: Path, database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Database, "entry", {**ENTRY, "withdrawn": "2026-11-01T00:00:00Z"})
@@ -103,7 +103,7 @@ def test_a_report_that_was_withdrawn_is_none(
 
 
 @pytest.mark.parametrize("short", [True, False])
-def test_what_could_not_be_looked_up_is_said_and_not_called_safe(
+def test_failed_lookup_is_reported_and_not_called_safe(
     checkout: Path, database: str, short: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Database, "short", short)
