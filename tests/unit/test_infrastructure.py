@@ -1,4 +1,4 @@
-"""What is said of a plan, of losses, and of Terraform's own errors."""
+"""What is said of a plan, of destructive changes, and of Terraform's own errors."""
 
 from __future__ import annotations
 
