@@ -56,7 +56,7 @@ def test_credentials_that_end_during_a_rollback_leave_it_rolling_and_rollback_fi
     held.world.errors["UpdateService"] = orders  # type: ignore[assignment]
     failure = refused(held, "second", healthy=False)
     assert failure.code == ExitCode.STILL_ROLLING
-    assert "the rollback was cut off" in failure.what
+    assert "the rollback was interrupted" in failure.what
     assert any(line.endswith(", then ./inv rollback -e staging") for line in failure.evidence)
     good = acquire.choose(held.context, "rollback", "")
     assert good is not None
@@ -70,7 +70,7 @@ def test_credentials_that_end_before_a_migration_touch_nothing(held: Cloud) -> N
     held.world.fail("RunTask", "ExpiredTokenException")
     failure = refused(held, "second")
     assert failure.code == ExitCode.PREFLIGHT
-    assert failure.what.startswith("The migration of api could not be started, and no service was changed: ")
+    assert failure.what.startswith("The migration of api could not be started; no service was changed: ")
     assert held.world.updates() == before
 
 

@@ -146,7 +146,7 @@ def test_a_task_whose_start_is_never_answered_is_stopped(cloud: Cloud) -> None:
         run(cloud)
     [task] = cloud.world.tasks.values()
     assert task["stopCode"] == "UserInitiated"
-    assert f"ECS had started the task {task['taskArn']}, and it was stopped" in found.value.evidence
+    assert f"ECS had started the task {task['taskArn']}; it was stopped" in found.value.evidence
 
 
 def test_a_throttled_stop_is_repeated(cloud: Cloud) -> None:

@@ -31,7 +31,7 @@ ESSENTIAL = "Essential container in task exited"
         ("Task failed ELB health checks in (target-group x)", None, "it runs but does not pass its health check"),
         ("exec /app: exec format error", 1, "the image is for another processor"),
         (ESSENTIAL, 3, "exit code 3: its log shows why"),
-        ("RESOURCE:MEMORY", None, "AWS has no place"),
+        ("RESOURCE:MEMORY", None, "AWS has no capacity"),
         ("Scaling activity initiated by deployment", 0, ""),
     ],
 )

@@ -179,14 +179,14 @@ def test_what_cannot_be_restored_is_refused_with_the_way_out(staging: Environmen
     large = destroyed(replace(staging, stack=f"{staging.stack}l"), AllocatedStorage=60)
     with pytest.raises(Failure) as found:
         restore.prepare(staging, stack, large, replace=False)
-    assert found.value.what == f"The snapshot {large} needs 60 GiB, and postgres has 20."
+    assert found.value.what == f"The snapshot {large} needs 60 GiB, but postgres has 20."
     assert "storage: 60" in found.value.next
 
 
 @pytest.mark.parametrize(
     ("differs", "what", "remedy"),
     [
-        ({"EngineVersion": "15.4"}, "is of postgres 15.4, and postgres is postgres 16.", "./inv cloud.snapshots"),
+        ({"EngineVersion": "15.4"}, "is postgres 15.4, but postgres is postgres 16.", "./inv cloud.snapshots"),
         ({"Engine": "mysql", "EngineVersion": "8.0"}, "is of mysql 8.0, and postgres is postgres 16.", "./inv cloud"),
         ({"StorageEncrypted": False}, "is not encrypted, but postgres is.", "--kms-key-id alias/aws/rds"),
     ],

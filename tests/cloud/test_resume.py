@@ -157,7 +157,7 @@ def test_a_release_that_was_left_on_its_way_back_is_not_ordered_anew(held: Cloud
     first = release(held, "first")
 
     def note(text: str) -> None:
-        held.clock.interrupted |= text.startswith("returning all")
+        held.clock.interrupted |= text.startswith("rolling all services back")
 
     held.context.note = note
     held.world.errors["UpdateService"] = [Accepted(), Refused("InvalidParameterException")]  # type: ignore[list-item]

@@ -84,7 +84,7 @@ def test_a_failed_rename_moves_nothing_back_and_names_what_is_left(held: Cloud) 
     ordered = held.world.updates() + 2
     failure = refused(held, "second", digests=digests(held, "second", kind="fails", exit=1))
     assert (failure.code, held.world.updates()) == (ExitCode.DEPLOY_FAILED, ordered)
-    assert failure.what.endswith(f"frontend failed; no way back: {GONE}.")
+    assert failure.what.endswith(f"frontend failed; no rollback: {GONE}.")
     assert any(line.startswith("frontend: shop-") and "it stays as ordered" in line for line in failure.evidence)
     assert [*next(held.context.releases.newest_first()).extra] == ["frontend"]
 
@@ -116,7 +116,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     assert "shop-worker: first does not have it; it stays on shop-worker:2" in held.said
     assert report["extra"] == {"shop-worker": primary(held, "worker")}
     verbs.say_release(report)
-    assert "  shop-worker  shop-worker:2  stays: first does not have it\n" in capsys.readouterr().out
+    assert "  shop-worker  shop-worker:2  unchanged: first does not have it\n" in capsys.readouterr().out
     status.status(environment="staging", json=True)
     found = json.loads(capsys.readouterr().out)
     assert [(each["name"], each["state"], each["commit"]) for each in found["services"]] == [
@@ -147,7 +147,7 @@ def test_a_failed_release_does_not_return_to_an_image_that_is_gone(held: Cloud) 
     ordered = held.world.updates() + 2
     failure = refused(held, "second", healthy=False)
     assert (failure.code, held.world.updates()) == (ExitCode.DEPLOY_FAILED, ordered)
-    assert "no way back: api: ECR no longer has its image shop-api@sha256:" in failure.what
+    assert "no rollback: api: ECR no longer has its image shop-api@sha256:" in failure.what
 
 
 def test_what_can_be_known_of_an_image_that_somebody_else_builds(held: Cloud) -> None:

@@ -160,7 +160,7 @@ def test_a_throttled_way_back_is_repeated_and_then_left_rolling(held: Cloud, tim
     held.context.pace = Pace(timeout=60.0, probe_timeout=4.0)
 
     def throttle(text: str) -> None:
-        if text.startswith("returning all"):
+        if text.startswith("rolling all services back"):
             for operation in ("UpdateService", "DescribeTaskDefinition"):
                 held.world.fail(operation, "ThrottlingException", times)
 
@@ -251,7 +251,7 @@ def test_a_service_with_nothing_of_ours_is_asked_its_own_health_and_nothing_else
 def test_a_release_of_which_nothing_can_be_asked_says_so(held: Cloud) -> None:
     for each in held.output["services"].values():
         each |= {"probe": True, "health_path": None, "paths": []}
-    assert "nothing was asked from outside" in verification.probe(held.context, release(held, "first"))
+    assert "nothing was probed from outside" in verification.probe(held.context, release(held, "first"))
 
 
 def test_a_secret_that_was_rotated_rolls_the_same_definitions_anew(held: Cloud) -> None:

@@ -177,7 +177,8 @@ def test_up_reports_addresses_and_slowest_path(lifecycle: Lifecycle) -> None:
     for service, port in zip(SERVICES, ("POSTGRES_PORT", "REDIS_PORT", "API_PORT", "WEB_PORT"), strict=True):
         assert any(line.split()[1:2] == [service] and str(ports[port]) in line for line in lines)
     assert re.search(
-        r"slowest path: (postgres [\d.]+ s > migrate|redis) [\d.]+ s > api [\d.]+ s > web [\d.]+ s\)", lifecycle.plain_up.out
+        r"slowest path: (postgres [\d.]+ s > migrate|redis) [\d.]+ s > api [\d.]+ s > web [\d.]+ s\)",
+        lifecycle.plain_up.out,
     )
     assert lifecycle.page == 200
 

@@ -63,7 +63,7 @@ def test_a_missing_one_is_named_with_the_command_that_gives_it(aws: None) -> Non
     assert (caught.value.evidence, caught.value.code) == ((PUT,), ExitCode.PREFLIGHT)
     outputs = {"planned_values": {"outputs": {secrets.OUTPUT: {"value": GIVEN}}}}
     assert warnings(staging(alarm_email="a@b.org"), outputs, refreshed=True) == [
-        f"STRIPE_KEY has no value in staging, which only you can provide; a deploy would stop: {PUT}"
+        f"STRIPE_KEY has no value in staging, and only you can provide it; a deploy would stop: {PUT}"
     ]
 
 
@@ -138,8 +138,8 @@ def subscription(action: str, **after: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("address", "plan", "refreshed", "said"),
     [
-        (None, {}, True, "nobody is told of alarms: alarm_email in terraform/environments/staging.tfvars is empty"),
-        ("", {}, False, "nobody is told of alarms: alarm_email in terraform/environments/staging.tfvars is empty"),
+        (None, {}, True, "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty"),
+        ("", {}, False, "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty"),
         ("a@b.org", {}, False, ""),
         ("a@b.org", subscription("create"), True, "AWS will send a@b.org a mail: no alarm arrives before"),
         ("a@b.org", subscription("no-op", pending_confirmation=True), True, "no alarm arrives: a@b.org has not opened"),

@@ -308,7 +308,7 @@ def test_a_deploy_stops_for_a_missing_secret_and_forgets_what_it_made_in_place_o
     environment = {**cloud.environment, "STACKHAND_TERRAFORM": str(folder / "terraform")}
     stopped = replace(cloud, environment=environment).play("apply")
     assert f"{address}: given, so its value stays" in stopped.out
-    assert "nobody is told of alarms: alarm_email in terraform/environments/staging.tfvars is empty" in stopped.out
+    assert "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty" in stopped.out
     assert "staging has no value for MAIL_URL, which only you can provide." in stopped.out
     assert f'--type SecureString --name {mail} --value="$(cat)"' in " ".join(stopped.out.split())
     lines = (folder / "said").read_text().splitlines()

@@ -133,7 +133,7 @@ def test_the_key_stays_that_what_outlives_the_environment_needs(keys: list[str],
 def test_what_stays_of_an_environment_is_said() -> None:
     stays = verbs._stays(STAGING, {"snapshots": ["shop-staging-postgres-final-1"], "key": "arn:key/1"})
     assert stays[1].endswith("./inv deploy -e staging --from-snapshot shop-staging-postgres-final-1 starts from it")
-    assert "key arn:key/1: without it a snapshot or a given secret cannot be read" in stays[-1]
+    assert "key arn:key/1: kept, because a snapshot or given secret is encrypted with it" in stays[-1]
     assert verbs._stays(STAGING, {}) == [stays[0]]
 
 
