@@ -1,4 +1,4 @@
-"""The verbs. Each body is one call: what happens is in stackhand/, playbooks/ and roles/."""
+"""The verbs. Each body is one call; the work is done in stackhand/, playbooks/ and roles/."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from stackhand.tasks.verb import task
 @task(
     help={
         "engine": "auto, compose or embedded",
-        "free-ports": "move all ports to a free block when one is taken, and keep it",
-        "copy-data": "copy the database from the other engine; what is here is kept as a snapshot",
-        "timeout": "seconds each service has to become healthy",
+        "free-ports": "when a port is taken, move all ports to a free block permanently",
+        "copy-data": "copy the database from the other engine; keep the one here as a snapshot",
+        "timeout": "seconds for each service to become healthy",
         "json": "one JSON document on stdout",
     }
 )
@@ -37,15 +37,15 @@ def up(
 
 @task(help={"volumes": "remove the data as well, on both engines", "yes": "do not ask for the stack's name"})
 def down(c: Context, volumes: bool = False, yes: bool = False) -> None:
-    """Stop the stack; its data stays."""
+    """Stop the stack and keep its data."""
     from stackhand.local import verbs as local
 
     local.down(volumes=volumes, yes=yes)
 
 
-@task(help={"json": "one JSON document on stdout", "watch": "again every second; with --json, one document a line"})
+@task(help={"json": "one JSON document on stdout", "watch": "refresh every second; with --json, one document per line"})
 def status(c: Context, json: bool = False, watch: bool = False) -> None:
-    """Show how each service is."""
+    """Show the state of each service."""
     from stackhand.local import status as module
 
     module.status(json=json, watch=watch)
@@ -54,28 +54,28 @@ def status(c: Context, json: bool = False, watch: bool = False) -> None:
 @task(
     iterable=["service"],
     help={
-        "service": "names; without any, all services",
-        "follow": "go on until Ctrl-C",
-        "since": "only what is younger: 10m, 2h, 1d or a time, of this machine's zone unless it ends in one (+01:00)",
-        "lines": "of each service, at most",
+        "service": "names; default: all services",
+        "follow": "keep showing new lines until Ctrl-C",
+        "since": "only newer lines: 10m, 2h, 1d or a time, local unless it has an offset (+01:00)",
+        "lines": "maximum per service",
     },
 )
 def logs(c: Context, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100) -> None:
-    """Show what the services say."""
+    """Show service logs."""
     from stackhand.local import logs as module
 
     module.logs(service, follow=follow, since=since, lines=lines)
 
 
-@task(iterable=["service"], help={"service": "names; without any, all services"})
+@task(iterable=["service"], help={"service": "names; default: all services"})
 def restart(c: Context, service: Sequence[str]) -> None:
-    """Restart services with the settings of now."""
+    """Restart services with the current settings."""
     from stackhand.local import verbs as local
 
     local.restart(services=service)
 
 
-@task(help={"service": "whose environment the shell gets"})
+@task(help={"service": "the service whose environment to use"})
 def shell(c: Context, service: str) -> None:
     """Open a shell with a service's environment."""
     from stackhand.local import shell as module
@@ -83,9 +83,9 @@ def shell(c: Context, service: str) -> None:
     module.shell(service)
 
 
-@task(iterable=["service"], help={"service": "a name; without any, the page"})
+@task(iterable=["service"], help={"service": "a name; default: the status page"})
 def open(c: Context, service: Sequence[str]) -> None:
-    """Open the page in the browser."""
+    """Open the status page or a service in the browser."""
     from stackhand.local import shell as module
 
     module.open_page(service)
@@ -93,7 +93,7 @@ def open(c: Context, service: Sequence[str]) -> None:
 
 @task(help={"json": "one JSON document on stdout"})
 def doctor(c: Context, json: bool = False) -> None:
-    """Look for what could keep the stack from running."""
+    """Diagnose problems with the stack and suggest fixes."""
     from stackhand.local import doctor as module
 
     module.doctor(json=json)
@@ -101,13 +101,13 @@ def doctor(c: Context, json: bool = False) -> None:
 
 @task
 def support(c: Context) -> None:
-    """Write a support bundle; known secrets are redacted."""
+    """Create a support bundle; known secrets are redacted."""
     from stackhand.local import support as module
 
     module.support()
 
 
-@task(help={"fast": "without the tests that start a whole stack", "only": "an expression for pytest's -k"})
+@task(help={"fast": "skip the tests that start a stack", "only": "an expression for pytest's -k"})
 def test(c: Context, fast: bool = False, only: str = "") -> None:
     """Run the tests."""
     from stackhand.development import verbs as development
@@ -117,8 +117,8 @@ def test(c: Context, fast: bool = False, only: str = "") -> None:
 
 @task(
     help={
-        "mutation": "instead: change the code, and look whether the tests notice (minutes)",
-        "vulnerabilities": "instead: look all packages of the lock files up (needs the network)",
+        "mutation": "instead: change the code and count which changes the tests notice (minutes)",
+        "vulnerabilities": "instead: look up known vulnerabilities of all locked packages (needs the network)",
     }
 )
 def check(c: Context, mutation: bool = False, vulnerabilities: bool = False) -> None:
@@ -128,7 +128,7 @@ def check(c: Context, mutation: bool = False, vulnerabilities: bool = False) -> 
     development.check(mutation=mutation, vulnerabilities=vulnerabilities)
 
 
-@task(help={"upgrade": "take the newest versions that pyproject.toml allows"})
+@task(help={"upgrade": "use the newest versions that pyproject.toml allows"})
 def lock(c: Context, upgrade: bool = False) -> None:
     """Compile pyproject.toml into the lock files."""
     from stackhand.development import verbs as development

@@ -76,7 +76,7 @@ def _failure(cloud: Cloud, tag: str) -> tuple[float, float]:
     assert child.stdout is not None
     times = {}
     for line in child.stdout:
-        for sign in ("api failed: ", "was not taken: "):
+        for sign in ("api failed: ", "Deploy of "):
             if sign in line:
                 times.setdefault(sign, time.time())
     child.wait()
@@ -84,7 +84,7 @@ def _failure(cloud: Cloud, tag: str) -> tuple[float, float]:
     arns = ecs.list_tasks(cluster=cloud.name, serviceName="api", desiredStatus="STOPPED")["taskArns"]
     tasks = ecs.describe_tasks(cluster=cloud.name, tasks=arns)["tasks"]
     failed = max(each["stoppedAt"].timestamp() for each in tasks if each["stopCode"] == "EssentialContainerExited")
-    return times["api failed: "] - failed, times["was not taken: "] - failed
+    return times["api failed: "] - failed, times["Deploy of "] - failed
 
 
 def by_hand(cloud: Cloud, tag: str) -> None:

@@ -170,7 +170,7 @@ RIVALS: dict[str, tuple[str, Callable[[str, int], tuple[Path, list[str]]]]] = {
 
 
 def _installed(folder: str, install: Callable[[Path], None]) -> Path:
-    """Return a copy of a peer with its packages, made anew when a file of the peer has changed."""
+    """Return a copy of a peer with its packages, created again when a file of the peer has changed."""
     place, source = FOLDER / "peers" / folder, PEERS / folder
     files = sorted(path for path in source.iterdir() if path.is_file())
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

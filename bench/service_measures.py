@@ -128,7 +128,7 @@ def starts(everyone: Sequence[Candidate]) -> Figures:
 def recovery(everyone: Sequence[Candidate], servers: Servers, rounds: int) -> Figures:
     """Return how long after a dependency has gone, and after its return, each says so, by what had happened to it.
 
-    It hangs as under SIGSTOP, or was killed by SIGKILL and started anew.
+    It hangs as under SIGSTOP, or was killed by SIGKILL and restarted.
     """
     found: Figures = {each.name: {} for each in everyone}
     for turn in range(rounds):
@@ -144,7 +144,7 @@ def recovery(everyone: Sequence[Candidate], servers: Servers, rounds: int) -> Fi
 
 
 def _revive(candidate: Candidate) -> float:
-    """Return the seconds until a candidate passes; infinity where it does not and had to be started anew."""
+    """Return the seconds until a candidate passes; infinity where it does not and had to be restarted."""
     try:
         return wait_until(candidate.passes, f"{candidate.name} recovers", pause=ASK_EVERY)
     except TimeoutError:

@@ -1,10 +1,10 @@
 # The load balancer's access logs, one object each five minutes.
 
 resource "aws_s3_bucket" "access_logs" {
-  #checkov:skip=CKV_AWS_18: it holds access logs; logging the access to them would not end
+  #checkov:skip=CKV_AWS_18: it holds access logs; logging access to them would never end
   #checkov:skip=CKV_AWS_144: logs of requests are not worth a copy in a second region
-  #checkov:skip=CKV2_AWS_62: nobody waits for a log file
-  #checkov:skip=CKV_AWS_145: the load balancer delivers to buckets with Amazon's own key only
+  #checkov:skip=CKV2_AWS_62: nothing reacts to new log files
+  #checkov:skip=CKV_AWS_145: the load balancer delivers only to buckets with Amazon's own key
   bucket        = "${local.name}-${local.account}-access-logs"
   force_destroy = !var.deletion_protection
 }

@@ -1,4 +1,4 @@
-# What somebody is told about.
+# What raises an alarm.
 
 locals {
   door = { LoadBalancer = aws_lb.main.arn_suffix }
@@ -112,7 +112,7 @@ resource "aws_cloudwatch_metric_alarm" "main" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# Space runs out slowly and then at once: it is the only alarm on too little.
+# Free storage: the only alarm on a value that is too low.
 resource "aws_cloudwatch_metric_alarm" "storage" {
   for_each = local.databases
 
@@ -131,7 +131,7 @@ resource "aws_cloudwatch_metric_alarm" "storage" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# The services write their metrics into the log (docs/service.md): from the lines on components, those that do not pass.
+# The services write their metrics into the log (docs/service.md): of the lines on components, those that do not pass.
 resource "aws_cloudwatch_log_metric_filter" "failing" {
   for_each = local.watchers
 
@@ -148,7 +148,7 @@ resource "aws_cloudwatch_log_metric_filter" "failing" {
   }
 }
 
-# A release that the circuit breaker took back.
+# A release that the circuit breaker rolled back.
 resource "aws_cloudwatch_event_rule" "rolled_back" {
   name        = "${local.name}-rolled-back"
   description = "ECS gave a deployment up"
@@ -165,7 +165,7 @@ resource "aws_cloudwatch_event_target" "rolled_back" {
   arn  = aws_sns_topic.alarms.arn
 }
 
-# --- Who is told -----------------------------------------------------------------------------------------------
+# --- Recipients ------------------------------------------------------------------------------------------------
 
 resource "aws_sns_topic" "alarms" {
   name              = "${local.name}-alarms"

@@ -24,8 +24,8 @@ resource "aws_elasticache_parameter_group" "main" {
 }
 
 resource "aws_elasticache_replication_group" "main" {
-  #checkov:skip=CKV2_AWS_50: a cache may be empty after a failure; cache_replicas says where it has somebody to fail over to
-  #checkov:skip=CKV_AWS_30: encrypted everywhere but in an emulator, whose certificate is nobody's
+  #checkov:skip=CKV2_AWS_50: a cache may be empty after a failure; cache_replicas sets the replicas to fail over to
+  #checkov:skip=CKV_AWS_30: encrypted everywhere but in an emulator, whose certificate no CA signed
   #checkov:skip=CKV_AWS_31: as above; a password needs encryption
   for_each = local.caches
 

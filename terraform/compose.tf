@@ -1,13 +1,13 @@
-# The services, as ../docker-compose.yml describes them. `./inv plan` has checked that file before Terraform reads it.
+# The services of ../docker-compose.yml. `./inv plan` validates that file before Terraform reads it.
 
 locals {
-  # A key with no value says what one that is not there says.
+  # A key without a value means the same as a missing key.
   compose = {
     for name, service in yamldecode(file(var.compose_file)).services :
     name => try({ for key, value in service : key => value if value != null }, {})
   }
 
-  # Those that run on Fargate, and those for which a managed service stands in.
+  # Services on Fargate, and services that AWS manages.
   services  = { for name, service in local.compose : name => service if can(service["x-aws"].port) }
   databases = { for name, service in local.compose : name => service if try(service["x-aws"].managed, "") == "rds" }
   caches    = { for name, service in local.compose : name => service if try(service["x-aws"].managed, "") == "elasticache" }
@@ -27,7 +27,7 @@ locals {
 
   health = { for name, service in local.services : name => service["x-health"] if can(service["x-health"]) }
 
-  # Who shows the health of the others, and whom each of them asks.
+  # Services that show the health of others, and the services that each one checks.
   watchers = toset([for name, service in local.services : name if can(service.environment.HEALTH_TARGETS)])
   watched = merge([
     for watcher in local.watchers : {
@@ -35,7 +35,7 @@ locals {
     }
   ]...)
 
-  # Who uses which database and cache.
+  # Which service uses which database and cache.
   needs = merge([
     for name, service in local.tasks : {
       for need in try(service["x-aws"].needs, []) : "${name}-${need}" => { service = name, need = need }

@@ -1,4 +1,4 @@
-# One page on the whole: what people get, what the tasks need for it, what lies below.
+# One dashboard: what users get, what the tasks need, what the databases and caches do.
 
 locals {
   charts = [

@@ -34,7 +34,7 @@ resource "aws_db_parameter_group" "main" {
 }
 
 resource "aws_db_instance" "main" {
-  #checkov:skip=CKV_AWS_157: a standby doubles the price; database_multi_az says where it is worth that, and production has it
+  #checkov:skip=CKV_AWS_157: a standby doubles the price; database_multi_az enables it, and production does
   for_each = local.databases
 
   identifier          = "${local.name}-${each.key}"
@@ -84,12 +84,12 @@ resource "aws_db_instance" "main" {
   depends_on = [aws_cloudwatch_log_group.database]
 
   lifecycle {
-    # They count when the database is made. Later, another snapshot or none must not replace, and so delete, the database that is there.
+    # These count only when the database is created: a later change must not replace, and so delete, the existing database.
     ignore_changes = [snapshot_identifier, tags["RestoredFrom"]]
   }
 }
 
-# RDS would make them itself, and keep everything for ever.
+# RDS would create them itself and keep everything for ever.
 resource "aws_cloudwatch_log_group" "database" {
   for_each = merge([for name in keys(local.databases) : { for log in ["postgresql", "upgrade"] : "${name}/${log}" => name }]...)
 

@@ -1,4 +1,4 @@
-# Names inside the network, for those who show the health of the others: web.stackhand-staging.internal.
+# Internal names, for services that show the health of others: web.stackhand-staging.internal.
 
 locals {
   internal   = "${local.name}.internal"

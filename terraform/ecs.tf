@@ -93,7 +93,7 @@ resource "aws_ecs_service" "main" {
     }
   }
 
-  # A deploy decides what runs, autoscaling how many.
+  # A deploy sets what runs, autoscaling how many tasks.
   lifecycle {
     ignore_changes = [task_definition, desired_count]
   }

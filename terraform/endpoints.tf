@@ -17,7 +17,7 @@ resource "aws_vpc_endpoint" "interface" {
   tags = { Name = "${local.name}-${each.key}" }
 }
 
-# The layers of images lie in S3. It costs nothing, and with a NAT gateway saves its traffic.
+# Image layers are in S3. This endpoint is free, and with a NAT gateway it saves traffic.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.main.id
   service_name      = "com.amazonaws.${var.region}.s3"

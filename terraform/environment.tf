@@ -6,11 +6,11 @@ locals {
     ENVIRONMENT          = var.environment
     METRICS_EMF          = "1"
 
-    # Its own name, and those of discovery.tf; without a certificate, any that is pointed at it. (Health checks ask an address.)
+    # Its own name and those of discovery.tf; without a certificate, any name. (Health checks use an address.)
     ALLOWED_HOSTS = var.domain == null ? "*" : "${var.domain},.${local.internal}"
   }, var.settings)
 
-  # As the Compose file has it: a mapping, or a list of KEY=value.
+  # In the Compose file's form: a mapping, or a list of KEY=value.
   written = {
     for name, service in merge(local.tasks, local.databases, local.caches) : name => {
       for key, value in try(service.environment, {}) :
@@ -20,7 +20,7 @@ locals {
     }
   }
 
-  # Which variables are secrets: `.env.example` says so, and of which kind; and those that are required (`:?`) and that it does not have.
+  # The secret variables and their kind, from `.env.example`; and required variables (`:?`) that it does not declare.
   example  = file("${dirname(var.compose_file)}/.env.example")
   declared = flatten(regexall("(?m)^[ \\t]*(?:export[ \\t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \\t]*=", local.example))
   kinds = {
@@ -48,7 +48,7 @@ locals {
     }
   }
 
-  # Where a neighbour is found, by how the Compose file calls it. One on Fargate is reached through the load balancer, at its paths.
+  # The address of another service, by its form in the Compose file. One on Fargate is reached through the load balancer, at its paths.
   neighbours = merge(
     { for name, database in aws_db_instance.main : "${name}:5432" => "${database.address}:${database.port}" },
     { for name, cache in aws_elasticache_replication_group.main : "${name}:6379" => "${cache.primary_endpoint_address}:6379" },
@@ -70,7 +70,7 @@ locals {
     }
   }
 
-  # Nothing travels in the clear: what speaks to a database or a cache is told to encrypt, and how to verify whom it speaks to.
+  # All traffic is encrypted: a client of a database or cache gets the settings for TLS and for verifying the server.
   database_keys = {
     for name in keys(local.tasks) : name => [
       for key, value in local.filled[name] : key
@@ -91,7 +91,7 @@ locals {
     for name, port in local.ports : name => local.emulated ? local.url_of_tasks : "http://${name}.${local.internal}:${port}"
   }
 
-  # Computed as on the laptop: every other service that can be asked for its health, at its own address.
+  # Computed as on a laptop: every other service with a health path, at its own address.
   health_targets = {
     for watcher in local.watchers : watcher => join(",", [
       for target in local.watched : "${target.name}=${local.own_urls[target.name]}${target.path}" if target.watcher == watcher

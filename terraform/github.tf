@@ -1,12 +1,12 @@
-# What workflows of one GitHub repository may do here. There is no key: GitHub vouches for the workflow, for the length of one job.
+# What workflows of one GitHub repository may do here. There is no key: GitHub identifies the workflow, for the length of one job.
 #
-#   plan     any pull request: reads the state and the release that runs, and compares both with the files; it is shown no secret
+#   plan     any pull request: reads the state and the release that runs, and compares both with the files; it reads no secret
 #   deploy   only a job of the GitHub environment with this environment's name, which GitHub guards with its reviewers, in main's deploy.yml
 
 locals {
   github = var.github_repository == null ? [] : ["github"]
 
-  # With `github_ids` only "repo:owner@1/name@2:", which nobody can take over by registering the name anew; else "repo:owner/name:".
+  # With `github_ids` only "repo:owner@1/name@2:", which nobody can take over by registering the name again; else "repo:owner/name:".
   github_owner_name = split("/", coalesce(var.github_repository, "/"))
   github_subject    = var.github_ids == null ? "repo:${join("/", local.github_owner_name)}" : "repo:${local.github_owner_name[0]}@${var.github_ids.owner}/${local.github_owner_name[1]}@${var.github_ids.repository}"
 
@@ -14,7 +14,7 @@ locals {
     plan = { sub = "${local.github_subject}:pull_request" }
     deploy = merge(
       { sub = "${local.github_subject}:environment:${var.environment}" },
-      # Whichever file the job is in, also one of another repository: that of main is meant.
+      # The job must be in this file of main, not in a file of another branch or repository.
       var.github_workflow == null ? {} : { job_workflow_ref = "${join("/", local.github_owner_name)}/${coalesce(var.github_workflow, "-")}" },
     )
   }
@@ -30,7 +30,7 @@ resource "aws_iam_openid_connect_provider" "github" {
 }
 
 data "aws_iam_policy_document" "github_trust" {
-  #checkov:skip=CKV_AWS_358: the subjects are whole, without a wildcard (tests/terraform checks them); it does not know the newer form
+  #checkov:skip=CKV_AWS_358: the subjects are complete, without a wildcard (tests/terraform checks them); it does not know the newer form
   for_each = { for role, claims in local.github_claims : role => claims if length(local.github) > 0 }
 
   statement {
@@ -71,7 +71,7 @@ resource "aws_iam_role_policy" "plan" {
   policy = data.aws_iam_policy_document.plan.json
 }
 
-# What `playbooks/plan.yml` asks without a refresh, and no more: tests/cloud/test_plan.py compares the two.
+# Only what `playbooks/plan.yml` requests without a refresh: tests/cloud/test_plan.py compares the two.
 data "aws_iam_policy_document" "plan" {
   statement {
     sid       = "ReadTheStateAndTheRelease"
@@ -129,7 +129,7 @@ resource "aws_iam_role_policy" "release" {
   policy = data.aws_iam_policy_document.release.json
 }
 
-# By names that fit whatever the Compose file has: with a service more it stays as it is, for the role itself may not change it.
+# By name patterns that fit any Compose file: adding a service does not change the policy, which the role itself may not change.
 data "aws_iam_policy_document" "release" {
   statement {
     sid       = "StateLeaseAndReleases"
@@ -228,7 +228,7 @@ data "aws_iam_policy_document" "release" {
 
 # --- deploy: the infrastructure --------------------------------------------------------------------------------
 
-# What this environment's files describe: in its region, by its names where AWS knows names. Of roles, only what the boundary allows.
+# The resources of this environment: in its region, by its names where AWS supports names. Roles only within the boundary.
 resource "aws_iam_role_policy_attachment" "infrastructure" {
   for_each = toset(local.github)
 
@@ -285,9 +285,9 @@ data "aws_iam_policy_document" "infrastructure" {
     }
   }
 
-  # Parts of networks, internal names and keys have numbers, not names: the tags that Terraform gives them tell whose they are. So whoever
-  # may tag what is there may do anything with it: a new thing gets our tags as it is made, and later only what has them is touched.
-  # What is made has no tags yet; what Terraform made elsewhere has another environment's. EC2 says below what a tag is for, the others do not.
+  # Parts of networks, internal names and keys have numbers, not names: the tags that Terraform gives them identify the owner. Whoever
+  # may tag an existing resource may do anything with it, so a new resource gets our tags when it is created, and only tagged ones may be
+  # changed later. New resources have no tags yet; those of other environments have other tags. EC2 says below what a tag is for, others do not.
   statement {
     sid = "MakeWithOurTags"
     actions = concat([for action in local.made : "ec2:${action}"], [
@@ -319,7 +319,7 @@ data "aws_iam_policy_document" "infrastructure" {
     }
   }
 
-  # Into which group a rule goes is decided by ChangeWithOurTags.
+  # ChangeWithOurTags decides which group a rule may go into.
   statement {
     sid       = "MakeRulesWithOurTags"
     actions   = [for action in local.ruled : "ec2:${action}"]
@@ -336,7 +336,7 @@ data "aws_iam_policy_document" "infrastructure" {
     }
   }
 
-  # AWS asks for the right to tag as well, and tells which action it is for; one who only tags has none.
+  # AWS also requires permission to tag, and names the action that it is for; plain tagging names none.
   statement {
     sid       = "TagWhileMaking"
     actions   = ["ec2:CreateTags"]
@@ -404,7 +404,7 @@ data "aws_iam_policy_document" "roles" {
     resources = ["arn:aws:kms:${var.region}:${var.account_id}:alias/${local.name}"]
   }
 
-  # ElastiCache uses the key by a grant, which it makes as whoever makes the cache.
+  # ElastiCache uses the key through a grant, which it creates as the role that creates the cache.
   statement {
     sid       = "GrantsOfServices"
     actions   = ["kms:CreateGrant"]
@@ -433,7 +433,7 @@ data "aws_iam_policy_document" "roles" {
     resources = ["*"]
   }
 
-  # A role that this one makes or changes can never do more than the boundary allows, so it is no way to more power.
+  # A role that this one creates or changes never exceeds the boundary, so it cannot be used to gain permissions.
   statement {
     sid       = "RolesWithinTheBoundary"
     actions   = ["iam:CreateRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy"]
@@ -458,8 +458,7 @@ locals {
   here          = "${var.region}:${var.account_id}"
   bounded_roles = [for name in ["*-task", "*-execution", "execution"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
 
-  # What a deploy may add to a network that is there. The network itself, its gateway, the key and the zone of the internal names are made once,
-  # by whoever applies first.
+  # What a deploy may add to an existing network. The first apply creates the network, its gateway, the key and the zone of internal names.
   made  = ["AllocateAddress", "CreateNatGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpcEndpoint"]
   ruled = ["AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress"]
 }

@@ -1,11 +1,11 @@
-# What a container may do. The Compose file's own keys decide; where they say nothing, its root file system is read-only, with a /tmp, and
-# it has no capabilities, unless `x-aws.hardened` is false.
+# What a container may do. The Compose file's own keys decide. By default the root file system is read-only with a /tmp, and there are
+# no capabilities, unless `x-aws.hardened` is false.
 
 locals {
   hardened  = { for name, service in local.tasks : name => try(tobool(service["x-aws"].hardened), true) }
   read_only = { for name, service in local.tasks : name => coalesce(try(tobool(service.read_only), null), local.hardened[name]) }
 
-  # Fargate takes away any capability and grants one. So those that are to stay of what a container has by default are not taken away.
+  # Fargate can drop any capability and add only one. So default capabilities that should stay are not dropped.
   by_default = toset([
     "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP",
     "SETUID", "SYS_CHROOT",

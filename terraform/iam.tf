@@ -1,4 +1,4 @@
-# What ECS may do to start a task, and what a task itself may do. Whom GitHub may be: github.tf.
+# What ECS may do to start a task, and what a task itself may do. GitHub's roles: github.tf.
 
 data "aws_iam_policy_document" "tasks_trust" {
   statement {
@@ -128,7 +128,7 @@ data "aws_iam_policy_document" "job_execution" {
   }
 }
 
-# --- A task itself: nothing, but for a shell where that is allowed ---------------------------------------------
+# --- A task itself: nothing, except a shell where that is allowed ----------------------------------------------
 
 resource "aws_iam_role" "task" {
   for_each = local.tasks
@@ -173,7 +173,7 @@ data "aws_iam_policy_document" "exec" {
   }
 }
 
-# --- What no role of a task can exceed, whoever writes its policies --------------------------------------------
+# --- The boundary of every task role, whoever writes its policies ---------------------------------------------
 
 resource "aws_iam_policy" "boundary" {
   name        = "${local.name}-boundary"

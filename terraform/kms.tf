@@ -1,4 +1,4 @@
-# One key encrypts what goes with this environment: cache, secrets, logs, images, messages. What outlives it has another: database.tf.
+# One key encrypts what is deleted with this environment: cache, secrets, logs, images, messages. Databases outlive it and use another key.
 
 resource "aws_kms_key" "main" {
   description             = "${local.name}: what goes with it"

@@ -1,4 +1,4 @@
-# The front door: one address, and which paths lead to which service.
+# The entry point: one address, and the paths of each service.
 
 locals {
   url = (
@@ -6,15 +6,15 @@ locals {
     var.certificate_arn == null ? "http://${aws_lb.main.dns_name}" : "https://${var.domain}"
   )
 
-  # The same, as tasks reach it.
+  # The same address for tasks.
   url_of_tasks = (
     local.emulated ? "${trimsuffix(coalesce(var.aws_endpoint_of_tasks, var.aws_endpoint), "/")}/_alb/${aws_lb.main.name}" : local.url
   )
 
-  # What the health checks ask for, without a query: in a rule, its "?" would stand for any letter.
+  # The paths of health checks, without a query: in a rule, its "?" would match any letter.
   asked = { for name, path in local.health : name => split("?", path)[0] }
 
-  # Each path and the service behind it. The path of a service's health check leads to that service, wherever else it would.
+  # Each path and its service. The path of a service's health check always leads to that service.
   routes = merge(
     {
       for name, path in local.asked : path => name
@@ -23,7 +23,7 @@ locals {
     merge([for name, paths in local.paths : { for path in paths : path => name }]...),
   )
 
-  # The longer what is written out, the earlier it is tried; a whole path before one with a star. A path's number depends on no other path.
+  # Longer literal paths are tried first, and a complete path before one with a star. A path's number does not depend on other paths.
   written_out = {
     for path in keys(local.routes) : path => min(48, strcontains(path, "*") ? length(split("*", path)[0]) : length(path) + 1)
   }
@@ -55,7 +55,7 @@ resource "aws_lb" "main" {
 }
 
 resource "aws_lb_listener" "http" {
-  #checkov:skip=CKV_AWS_103: port 80 speaks no TLS; where there is a certificate it only redirects
+  #checkov:skip=CKV_AWS_103: port 80 has no TLS; with a certificate it only redirects
   load_balancer_arn = aws_lb.main.arn
   port              = 80
   protocol          = "HTTP" #checkov:skip=CKV_AWS_2: redirects where there is a certificate; production has one
@@ -98,7 +98,7 @@ resource "aws_lb_listener" "https" {
   ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
   certificate_arn   = var.certificate_arn
 
-  # On every answer, also on those of services that say nothing of it.
+  # On every response, also of services that do not set it.
   routing_http_response_strict_transport_security_header_value = "max-age=31536000"
 
   default_action {
@@ -147,7 +147,7 @@ resource "aws_lb_target_group" "service" {
   protocol             = "HTTP" #checkov:skip=CKV_AWS_378: TLS ends at the load balancer; behind it is our own network
   deregistration_delay = 30
 
-  # Shallow: whether the task answers, not whether its database does, or a database's outage would end every task.
+  # Shallow: it checks the task, not its database; otherwise a database outage would stop every task.
   health_check {
     path                = local.health[each.key]
     matcher             = "200"

@@ -1,4 +1,4 @@
-# Three tiers in each zone: public (load balancer, NAT), private (tasks), data (databases and caches, with no way out).
+# Three tiers in each zone: public (load balancer, NAT), private (tasks), data (databases and caches, without an egress route).
 
 locals {
   gateways = { none = [], single = slice(local.zones, 0, 1), per_az = local.zones }[var.nat]
@@ -109,7 +109,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[each.key].id
 }
 
-# No route but the network's own.
+# Only the network's own route.
 resource "aws_route_table" "data" {
   vpc_id = aws_vpc.main.id
 

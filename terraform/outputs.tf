@@ -1,27 +1,27 @@
-# What people and deploys are told.
+# Values for people and deploys.
 
 output "url" {
-  description = "Where people find the stack."
+  description = "The stack's URL."
   value       = local.url
 }
 
 output "load_balancer" {
-  description = "What a DNS record of `domain` points at."
+  description = "The target for a DNS record of `domain`."
   value       = aws_lb.main.dns_name
 }
 
 output "github_roles" {
-  description = "What the workflows take credentials of: AWS_PLAN_ROLE_… and AWS_DEPLOY_ROLE."
+  description = "The roles for the workflows: AWS_PLAN_ROLE_… and AWS_DEPLOY_ROLE."
   value       = { plan = one([for role in aws_iam_role.plan : role.arn]), deploy = one([for role in aws_iam_role.deploy : role.arn]) }
 }
 
 output "given_secrets" {
-  description = "Where the values of secrets have to be that nothing here makes: the variable, and its parameter's name."
+  description = "Given secrets: the variable, and the name of the parameter that must hold its value."
   value       = local.given_secrets
 }
 
 output "release" {
-  description = "All that a deploy needs to know; nothing in it is secret. Its shape is a contract with stackhand/release."
+  description = "Everything a deploy needs; it contains no secrets. Its shape is a contract with stackhand/release."
   value = {
     stack        = var.stack
     environment  = var.environment

@@ -1,8 +1,8 @@
-# Passwords and tokens, kept in SSM, in no state and no plan. What is `generated` is made here, and a new `secrets_version` makes new ones.
-# What is `given` somebody has put there, and nothing here makes, reads, changes or deletes it: only its name is known.
+# Passwords and tokens, stored in SSM and in no state or plan. `generated` secrets are created here; a new `secrets_version` replaces them.
+# `given` secrets are stored by a person; Terraform knows only their names and never creates, reads, changes or deletes them.
 
 locals {
-  # The variable that is a database's or a cache's password: what its own service is given in the Compose file.
+  # The password variable of each database and cache: the one that its own service has in the Compose file.
   database_secrets = {
     for name in keys(local.databases) : name => try([for each in values(local.secret_values[name]) : each if try(local.kinds[each], "") != "given"][0], "${upper(name)}_PASSWORD")
   }
@@ -30,7 +30,7 @@ locals {
   read_by_jobs     = { for name in keys(local.jobs) : name => toset(values(local.secrets[name])) }
 }
 
-# A new value at each run; it is used only where a version has changed.
+# A new value in each run, used only if a version has changed.
 ephemeral "random_password" "secret" {
   for_each = toset(concat(values(local.database_secrets), values(local.cache_secrets), tolist(local.generated_secrets)))
 
@@ -38,7 +38,7 @@ ephemeral "random_password" "secret" {
   special = false # goes into URLs as it is
 }
 
-# Written after its database has it, and anew when that is: a run that stops between the two leaves both without, or is repeated with both.
+# Written after the database, and again whenever the database is: a run that stops between the two is completed by the next one.
 resource "aws_ssm_parameter" "database" {
   for_each = local.database_secrets
 

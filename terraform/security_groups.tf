@@ -1,9 +1,9 @@
-# Who may talk to whom. Each line of this chain is one rule; what has no rule here is closed.
+# Allowed connections. Each line of this chain is one rule; everything else is closed.
 #
 #   internet -> load balancer -> a service with paths -> the databases and caches that it needs
-#                                a service that shows health -> the services whose health it shows
+#                                a service that shows health -> the services that it checks
 
-# The group of whatever names none: nothing may come in or go out.
+# The default group, for resources without one: no traffic in or out.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.main.id
 }
@@ -112,7 +112,7 @@ locals {
   data_ports = merge({ for name in keys(local.databases) : name => 5432 }, { for name in keys(local.caches) : name => 6379 })
 }
 
-# --- Who shows health -> whose health it shows -----------------------------------------------------------------
+# --- Services that show health -> what they check --------------------------------------------------------------
 
 resource "aws_vpc_security_group_egress_rule" "watcher_to_service" {
   for_each = local.watched
@@ -149,7 +149,7 @@ resource "aws_vpc_security_group_egress_rule" "service_to_internet" {
   cidr_ipv4         = "0.0.0.0/0"
 }
 
-# Neighbours are reached through the load balancer; with a certificate, by the rule above.
+# Other services are reached through the load balancer; with a certificate, by the rule above.
 resource "aws_vpc_security_group_egress_rule" "service_to_neighbours" {
   for_each = var.nat == "none" || var.certificate_arn != null ? toset([]) : local.callers
 

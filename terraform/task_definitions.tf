@@ -1,6 +1,6 @@
-# How a task of each service looks. Terraform owns this template, and a deploy owns which image is in it: the deploy takes the template
-# from the output `release`, sets the image's digest, and registers that. So a change here reaches the service with the next deploy, and
-# Terraform never puts an old image back.
+# The task template of each service. Terraform owns the template and a deploy owns the image: it takes the template from the output `release`,
+# sets the image's digest, and registers the result. So a change here reaches the service with the next deploy, and Terraform never
+# restores an old image.
 
 locals {
   templates = {
@@ -67,7 +67,7 @@ locals {
         }
       }
 
-      # A new password is a new template, so that the next deploy starts tasks which have it.
+      # A new password changes the template, so the next deploy starts tasks with it.
       dockerLabels = merge(
         { for key, value in local.labels[name] : key => local.text[value] },
         { "stackhand.secrets-version" = tostring(var.secrets_version) },
@@ -76,7 +76,7 @@ locals {
   }
 }
 
-# What runs until the first deploy: it answers every path, so that the health checks pass.
+# Runs until the first deploy and answers every path, so that health checks pass.
 resource "aws_ecs_task_definition" "placeholder" {
   for_each = local.services
 

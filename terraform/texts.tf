@@ -1,7 +1,7 @@
-# Texts of the Compose file as Compose reads them: commands as lists, variables filled in.
+# Strings of the Compose file as Compose reads them: commands as lists, variables interpolated.
 
 locals {
-  # A command that is one text is split at its blanks and line ends; `./inv plan` refuses quotes in it.
+  # A command given as one string is split at blanks and line ends; `./inv plan` refuses quotes in it.
   commands = {
     for name, service in local.tasks : name => {
       for key in ["command", "entrypoint"] : key => [
@@ -25,7 +25,7 @@ locals {
     }
   }
 
-  # Whatever may have variables in it, and the same with them filled in as Compose does it.
+  # All values with variables, and the same values interpolated as Compose does.
   texts = toset(compact(concat(
     flatten([for values in values(local.written) : values(values)]),
     flatten([for lists in values(local.commands) : values(lists)]),

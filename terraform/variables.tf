@@ -1,4 +1,4 @@
-# What differs from environment to environment: environments/NAME.tfvars. What a service needs is in ../docker-compose.yml.
+# What differs between environments: environments/NAME.tfvars. What a service needs is in ../docker-compose.yml.
 
 variable "stack" {
   type        = string
@@ -6,17 +6,17 @@ variable "stack" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,10}[a-z0-9]$", var.stack))
-    error_message = "The stack's name has 2 to 12 lower-case letters, digits and hyphens, and begins with a letter: names at AWS are short."
+    error_message = "The stack's name has 2 to 12 lower-case letters, digits and hyphens, and starts with a letter: names on AWS are short."
   }
 }
 
 variable "environment" {
   type        = string
-  description = "Which environment this is; what its .tfvars file is called."
+  description = "The environment's name, as in its .tfvars file."
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9]{1,11}$", var.environment))
-    error_message = "The environment's name has 2 to 12 lower-case letters and digits, and begins with a letter."
+    error_message = "The environment's name has 2 to 12 lower-case letters and digits, and starts with a letter."
   }
 }
 
@@ -32,7 +32,7 @@ variable "region" {
 
 variable "account_id" {
   type        = string
-  description = "The account this environment belongs to; nothing is done in another."
+  description = "The account of this environment; no other account is changed."
 
   validation {
     condition     = can(regex("^[0-9]{12}$", var.account_id))
@@ -43,13 +43,13 @@ variable "account_id" {
 variable "compose_file" {
   type        = string
   default     = "../docker-compose.yml"
-  description = "The description of the services, as seen from this folder; .env.example lies beside it."
+  description = "The Compose file, relative to this folder; .env.example is beside it."
 }
 
 variable "settings" {
   type        = map(string)
   default     = {}
-  description = "Values for the variables of the Compose file that are other here than their defaults, such as LOG_LEVEL."
+  description = "Values of the Compose file's variables that differ from their defaults, such as LOG_LEVEL."
 }
 
 variable "vpc_cidr" {
@@ -66,7 +66,7 @@ variable "vpc_cidr" {
 variable "zones" {
   type        = number
   default     = 2
-  description = "How many availability zones the network spans."
+  description = "The number of availability zones."
 
   validation {
     condition     = contains([2, 3], var.zones)
@@ -77,7 +77,7 @@ variable "zones" {
 variable "nat" {
   type        = string
   default     = "single"
-  description = "How tasks reach what is outside: through one NAT gateway, one per zone, or none but the endpoints of the services they need."
+  description = "How tasks reach the internet: one NAT gateway, one per zone, or none, with only the endpoints of AWS services that they need."
 
   validation {
     condition     = contains(["single", "per_az", "none"], var.nat)
@@ -88,7 +88,7 @@ variable "nat" {
 variable "certificate_arn" {
   type        = string
   default     = null
-  description = "ACM certificate of the load balancer. Without one it speaks plain HTTP."
+  description = "ACM certificate of the load balancer. Without one it uses plain HTTP."
 
   validation {
     condition     = var.certificate_arn == null || can(regex("^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/", var.certificate_arn))
@@ -115,7 +115,7 @@ variable "domain" {
 variable "architecture" {
   type        = string
   default     = "ARM64"
-  description = "Of the tasks' processors, and so of the images."
+  description = "The processor architecture of tasks and images."
 
   validation {
     condition     = contains(["ARM64", "X86_64"], var.architecture)
@@ -137,7 +137,7 @@ variable "placeholder_image" {
 variable "spot_weight" {
   type        = number
   default     = 0
-  description = "Of 100 tasks beyond the first of each service, how many run on Fargate Spot: cheaper, and ended with two minutes' notice."
+  description = "Percentage of tasks beyond each service's first that run on Fargate Spot: cheaper, but stopped with two minutes' notice."
 
   validation {
     condition     = var.spot_weight >= 0 && var.spot_weight <= 100
@@ -160,7 +160,7 @@ variable "database_multi_az" {
 variable "database_backup_days" {
   type        = number
   default     = 7
-  description = "Days for which automatic backups are kept."
+  description = "Days that automatic backups are kept."
 
   validation {
     condition     = var.database_backup_days >= 7 && var.database_backup_days <= 35
@@ -182,7 +182,7 @@ variable "cache_replicas" {
 variable "log_days" {
   type        = number
   default     = 365
-  description = "Days for which logs are kept."
+  description = "Days that logs are kept."
 
   validation {
     condition     = contains([1, 3, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827], var.log_days)
@@ -193,7 +193,7 @@ variable "log_days" {
 variable "secrets_version" {
   type        = number
   default     = 1
-  description = "Raise it by one, and the next deploy makes and uses new passwords."
+  description = "Raise it by one to generate new passwords with the next deploy."
 
   validation {
     condition     = var.secrets_version >= 1 && floor(var.secrets_version) == var.secrets_version
@@ -204,7 +204,7 @@ variable "secrets_version" {
 variable "kept_images" {
   type        = number
   default     = 30
-  description = "Images of each repository that are kept: as far back as a rollback can go."
+  description = "Number of images kept per repository; rollbacks reach no further back."
 
   validation {
     condition     = var.kept_images >= 10
@@ -215,7 +215,7 @@ variable "kept_images" {
 variable "deletion_protection" {
   type        = bool
   default     = true
-  description = "Whether databases and load balancer refuse to be deleted, and buckets and repositories to be deleted while they hold something."
+  description = "Whether databases and the load balancer, and non-empty buckets and repositories, are protected against deletion."
 
   validation {
     condition     = var.deletion_protection || var.environment != "production" || var.destroying
@@ -226,13 +226,13 @@ variable "deletion_protection" {
 variable "destroying" {
   type        = bool
   default     = false
-  description = "Set by ./inv while a database or all of it is removed, and by nothing else."
+  description = "Set only by ./inv, while it removes a database or the environment."
 }
 
 variable "snapshot_identifiers" {
   type        = map(string)
   default     = {}
-  description = "The snapshot that a new database starts from, by its name in the Compose file. A database that is there already stays as it is."
+  description = "The snapshot to create a database from, by its name in the Compose file. An existing database stays unchanged."
 
   validation {
     condition     = alltrue([for name in keys(var.snapshot_identifiers) : contains(keys(local.databases), name)]) || var.destroying
@@ -243,13 +243,13 @@ variable "snapshot_identifiers" {
 variable "final_snapshot" {
   type        = string
   default     = "final"
-  description = "End of the name of the snapshot that a deleted database leaves; null for none."
+  description = "Suffix of the snapshot name of a deleted database; null for no snapshot."
 }
 
 variable "alarm_email" {
   type        = string
   default     = null
-  description = "Who is told of alarms: AWS sends the address a mail, whose link has to be opened first. Empty: nobody, and a plan says so."
+  description = "The recipient of alarms; AWS first sends a mail whose link must be opened. Empty: none, and a plan warns."
 
   validation {
     condition     = length(compact([var.alarm_email])) == 0 || can(regex("^[^@\\s]+@[^@\\s]+[.][^@\\s]+$", var.alarm_email))
@@ -260,7 +260,7 @@ variable "alarm_email" {
 variable "github_repository" {
   type        = string
   default     = null
-  description = "owner/name of the repository whose workflows may plan and deploy this environment; null: none may."
+  description = "owner/name of the repository whose workflows may plan and deploy this environment; null for none."
 
   validation {
     condition     = var.github_repository == null || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
@@ -271,7 +271,7 @@ variable "github_repository" {
 variable "github_ids" {
   type        = object({ owner = string, repository = string })
   default     = null
-  description = "The numbers of owner and repository, where GitHub puts them into the subject of its tokens (repositories made, renamed or opted in since July 2026): then no other subject is accepted."
+  description = "The ids of owner and repository, which GitHub puts into the subject of its tokens for repositories created, renamed or opted in since July 2026; no other subject is then accepted."
 
   validation {
     condition     = var.github_ids == null || can(regex("^[0-9]+/[0-9]+$", "${var.github_ids.owner}/${var.github_ids.repository}"))
@@ -282,7 +282,7 @@ variable "github_ids" {
 variable "github_workflow" {
   type        = string
   default     = ".github/workflows/deploy.yml@refs/heads/main"
-  description = "The only workflow file, and the branch it is from, whose jobs may deploy this environment; null: any job of the GitHub environment may."
+  description = "The only workflow file and branch whose jobs may deploy this environment; null for any job of the GitHub environment."
 
   validation {
     condition     = var.github_workflow == null || can(regex("^\\.github/workflows/[A-Za-z0-9._-]+\\.ya?ml@refs/heads/[A-Za-z0-9._/-]+$", coalesce(var.github_workflow, "-")))
@@ -293,17 +293,17 @@ variable "github_workflow" {
 variable "github_provider_arn" {
   type        = string
   default     = null
-  description = "The account's identity provider for GitHub, where it has one already: an account can have only one."
+  description = "The account's existing identity provider for GitHub, if any: an account can have only one."
 }
 
 variable "aws_endpoint" {
   type        = string
   default     = null
-  description = "Of an AWS emulator, as this machine reaches it: http://127.0.0.1:4566. `./inv rehearse` sets it."
+  description = "Address of an AWS emulator for this machine, such as http://127.0.0.1:4566. `./inv rehearse` sets it."
 }
 
 variable "aws_endpoint_of_tasks" {
   type        = string
   default     = null
-  description = "Of an AWS emulator, as its tasks reach it, where that is another."
+  description = "Address of an AWS emulator for its tasks, if it differs."
 }

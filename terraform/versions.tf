@@ -1,4 +1,4 @@
-# Which Terraform, which providers, where the state is, and what everything else calls by name.
+# Versions, providers, the state's backend, and common names.
 
 terraform {
   required_version = ">= 1.11" # write-only arguments: no secret is in the state
@@ -14,7 +14,7 @@ terraform {
     }
   }
 
-  # Which bucket depends on the environment: `./inv plan -e NAME` gives it, after `./inv bootstrap -e NAME` has made it.
+  # The bucket depends on the environment: `./inv bootstrap -e NAME` creates it and `./inv plan -e NAME` passes it.
   backend "s3" {
     key          = "terraform.tfstate"
     encrypt      = true
@@ -34,7 +34,7 @@ provider "aws" {
 data "aws_caller_identity" "current" {}
 
 data "aws_availability_zones" "available" {
-  #checkov:skip=CKV_AWS_394: the first of them by name are taken, which a new one at the end does not change
+  #checkov:skip=CKV_AWS_394: the first ones by name are used, which a new one at the end does not change
   state = "available"
 }
 
@@ -44,6 +44,6 @@ locals {
   account = data.aws_caller_identity.current.account_id
   zones   = slice(sort(data.aws_availability_zones.available.names), 0, var.zones)
 
-  # An emulator on this machine has no private DNS, and its servers' certificates are nobody's: see environments/rehearsal.tfvars.
+  # An emulator on this machine has no private DNS, and no CA signed its certificates: see environments/rehearsal.tfvars.
   emulated = var.aws_endpoint != null
 }

@@ -62,7 +62,7 @@ class ActionModule(Action):
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
         found = terraform.outputs() if plan["changed"] else options.outputs
         done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
-        words = ", ".join(done) or ("outputs" if plan["changed"] else "as the files say")
+        words = ", ".join(done) or ("outputs" if plan["changed"] else "up to date")
         concerns = {each["name"]: len(each["resources"]) for each in plan["concerns"]}
         return {
             "changed": bool(plan["changed"]),

@@ -47,7 +47,7 @@ class ActionModule(Action):
         environment = environments.load(options.environment)
         if options.confirmed != environment.name:
             raise Failure(
-                f"Destroying {environment.name} was not confirmed.",
+                f"The destruction of {environment.name} was not confirmed.",
                 next=f"./inv destroy -e {environment.name}",
                 code=ExitCode.USAGE,
             )
@@ -66,7 +66,7 @@ class ActionModule(Action):
             releases.forget()
             restore.forget(store)
         notes = [*numbers(_concerns(there)), *(f"snapshot {each}" for each in report["snapshots"])]
-        notes.append("the protection against deletion was lifted")
+        notes.append("deletion protection was lifted")
         return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes), "report": report}
 
 

@@ -61,7 +61,7 @@ class ActionModule(Action):
         kept = secrets.kept(planned, _outputs(planned).get(secrets.OUTPUT, {}))
         if kept and applied_next and not check:
             terraform.forget(kept)
-            self.note(f"{', '.join(kept)}: given, so its value stays, and Terraform manages it no more")
+            self.note(f"{', '.join(kept)}: now given; the value stays, and Terraform no longer manages it")
             terraform.plan(refresh=refresh, replace=replaced, **variables)
             planned = terraform.planned()
         changes, money = summary(planned, concerns_of(FOLDER), kept), cost.estimate(planned)

@@ -49,7 +49,7 @@ class ActionModule(Action):
             for service, repository in registry.repositories(release).items():
                 registry.gate(environment, repository["name"], found[service], options.max_severity, self.progress)
         words = (
-            f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is in ECR already"
+            f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is already in ECR"
         )
         return {
             "changed": bool(missing),

@@ -19,7 +19,7 @@ from stackhand.cli.failure import Failure
 DOCUMENTATION = """
 name: stackhand
 type: stdout
-short_description: one line per step, with its time
+short_description: One line per step, with its time
 description:
   - Shows the C(step) of each result and its C(failure); at the end, a plan or a release in full.
   - Ends C(ansible-playbook) with the exit codes of docs/output.md.
@@ -88,7 +88,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         failure = (
             result.get("failure")
             or Failure(
-                f"The task {self._task!r} failed: {result.get('msg', 'it says nothing')}.",
+                f"The task {self._task!r} failed: {result.get('msg', 'without a message')}.",
                 evidence=str(result.get("stderr") or "").splitlines()[-10:],
             ).to_dict()
         )

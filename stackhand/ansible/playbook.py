@@ -121,9 +121,9 @@ def run(
     outcome.seconds = time.monotonic() - began
     if failure is None and code != 0:
         failure = Failure(
-            f"Ansible ended with exit code {code} before the playbook {playbook} did.",
+            f"Ansible exited with code {code} before the playbook {playbook} finished.",
             evidence=tail(log_path, 10),
-            next=f"look into {log_path.relative_to(ROOT)}",
+            next=f"read {log_path.relative_to(ROOT)}",
         )
     if failure:
         raise failure

@@ -28,7 +28,7 @@ REJECTED = frozenset(
 ASKED_FOR = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials"})
 NAMED = re.compile(r"\b(?:AWS|REQUESTS)_[A-Z_]+\b")
 WRONG = (
-    ("ConfigNotFound", "AWS's configuration file is not there", "correct {setting}"),
+    ("ConfigNotFound", "AWS's configuration file does not exist", "correct {setting}"),
     ("ConfigParseError", "AWS's configuration file cannot be read", "correct {setting}"),
     ("InvalidConfigError", "the configuration of AWS profile {profile} is not valid", "correct {setting}"),
     ("InvalidIMDSEndpointError", "the address of this machine's metadata service is not valid", "correct {setting}"),
@@ -40,7 +40,7 @@ WRONG = (
     ("MetadataRetrievalError", "this machine's metadata service gives no credentials", "{renewal}"),
     (
         "MissingDependencyException",
-        "the way in that AWS profile {profile} asks for needs a package that is not here",
+        "AWS profile {profile} logs in by a method that needs a missing package",
         'eval "$(aws configure export-credentials --profile {profile} --format env)"',
     ),
     ("NoAuthTokenError", "there is no token for AWS", "{renewal}"),
@@ -74,17 +74,19 @@ def _wrong(error: BaseException, names: Sequence[str]) -> Diagnosis | None:
 
 
 def _rejected(error: BaseException) -> Diagnosis:
-    note = "AWS responds the same where a region is not enabled for the account"
+    note = "AWS gives the same answer for a region that is not enabled for the account"
     return Diagnosis(Kind.NO_CREDENTIALS, f"AWS does not accept {source()}", [message_of(error), note], renewal())
 
 
 def _missing(_error: BaseException) -> Diagnosis:
-    sources = f"no AWS_ACCESS_KEY_ID, nothing usable in profile {profile()}, and no role of this machine's"
+    sources = f"no AWS_ACCESS_KEY_ID, nothing usable in profile {profile()}, and no role of this machine"
     return Diagnosis(Kind.NO_CREDENTIALS, "there are no credentials for AWS", [sources], renewal())
 
 
 def _not_granted(error: BaseException) -> Diagnosis:
-    return _none(f"AWS profile {profile()} may not log in", error, "have signin:CreateOAuth2Token granted to you")
+    return _none(
+        f"AWS profile {profile()} has no permission to log in", error, "get the permission signin:CreateOAuth2Token"
+    )
 
 
 def _unknown(error: BaseException) -> Diagnosis:
@@ -93,7 +95,7 @@ def _unknown(error: BaseException) -> Diagnosis:
     file = os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
     evidence = [f"{chosen}={os.environ.get(chosen, '')}", f"profiles in {file}: {', '.join(there) or 'none'}"]
     if not name:
-        return Diagnosis(Kind.UNKNOWN_PROFILE, f"{chosen} is set, and empty", evidence, f"unset {chosen}")
+        return Diagnosis(Kind.UNKNOWN_PROFILE, f"{chosen} is set but empty", evidence, f"unset {chosen}")
     remedy = f"set {chosen} to one of them" if there else f"aws configure sso --profile {name}"
     return Diagnosis(Kind.UNKNOWN_PROFILE, f"there is no AWS profile {name} on this machine", evidence, remedy)
 
@@ -101,7 +103,7 @@ def _unknown(error: BaseException) -> Diagnosis:
 def _over(error: BaseException) -> Diagnosis:
     if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("GITHUB_ACTIONS"):
         return Diagnosis(Kind.EXPIRED, "the credentials expired", [message_of(error)], renewal())
-    sentence = f"the session of AWS profile {profile()} has expired, or was never begun"
+    sentence = f"the session of AWS profile {profile()} has expired, or was never started"
     return Diagnosis(Kind.EXPIRED, sentence, [message_of(error)], renewal())
 
 
@@ -114,13 +116,13 @@ def _not_retrieved(error: BaseException) -> Diagnosis:
     if provider == "assume-role-with-web-identity":
         return _web_identity(cause or error)
     if getattr(cause, "operation_name", "") in ASKED_FOR and cause is not None and answer_of(cause):
-        trust = "have its trust policy name who you are, or use another profile"
-        return _none(f"AWS does not let profile {profile()} take its role", cause, trust)
+        trust = "add yourself to its trust policy, or use another profile"
+        return _none(f"AWS does not let profile {profile()} assume its role", cause, trust)
     if isinstance(cause, EOFError):
         code_asked = (
             f'type its code here: eval "$(aws configure export-credentials --profile {profile()} --format env)"'
         )
-        return _none(f"AWS profile {profile()} asks for a code (MFA), and nobody can type it", error, code_asked)
+        return _none(f"AWS profile {profile()} needs an MFA code, which cannot be typed here", error, code_asked)
     if provider == "custom-process":
         why = f"see why: aws configure export-credentials --profile {profile()}"
         return _none(f"the credential_process of AWS profile {profile()} failed", error, why)
@@ -134,7 +136,7 @@ def _web_identity(error: BaseException) -> Diagnosis:
         remedy = "let the job write its token there" if file else f"correct web_identity_token_file of {profile()}"
         return _none("the token for a role of AWS cannot be read", error, remedy)
     trust = "compare the role's trust policy with the job: repository, branch, environment and audience"
-    return _none(f"AWS does not take this job's token for the role {role}", error, trust)
+    return _none(f"AWS refuses this job's token for the role {role}", error, trust)
 
 
 def _role() -> str:
@@ -188,7 +190,9 @@ def renewal() -> str:
     if os.environ.get("GITHUB_ACTIONS"):
         return "let the job log in again (aws-actions/configure-aws-credentials; permissions: id-token: write)"
     if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN anew, or unset them for a profile"
+        return (
+            "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN again, or unset them to use a profile"
+        )
     return _login(known(), profile())
 
 

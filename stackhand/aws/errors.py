@@ -54,8 +54,8 @@ def diagnose(error: BaseException) -> Diagnosis:
     if transient(error):
         return Diagnosis(Kind.REFUSED, "AWS is too busy to answer", [message_of(error)], "wait a minute")
     if "WaiterError" in names_of(error) and not code_of(error):
-        return Diagnosis(Kind.REFUSED, "AWS did not get that far", [message_of(error)], "look what became of it")
-    sentence = "AWS refused" if answer_of(error) else "AWS could not be asked"
+        return Diagnosis(Kind.REFUSED, "AWS did not get that far", [message_of(error)], "check its state")
+    sentence = "AWS refused" if answer_of(error) else "AWS did not answer"
     return Diagnosis(Kind.REFUSED, sentence, [message_of(error)])
 
 

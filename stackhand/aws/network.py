@@ -14,14 +14,14 @@ BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 WHERE = ("AWS_ENDPOINT_URL", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_DEFAULTS_MODE")
 """What changes which address a service has."""
 REACHED = {
-    "ProxyConnectionError": "the proxy {proxy} does not let AWS be reached",
+    "ProxyConnectionError": "the proxy {proxy} does not reach AWS",
     "InvalidProxiesConfigError": "the configuration of the proxy is not valid",
     "ConnectTimeoutError": "{host} does not answer",
     "ReadTimeoutError": "{host} does not answer in time",
     "EndpointConnectionError": "{host} cannot be reached",
     "ConnectionClosedError": "{host} closed the connection",
-    "ResponseStreamingError": "the answer broke off",
-    "IncompleteReadError": "the answer broke off",
+    "ResponseStreamingError": "the answer was cut off",
+    "IncompleteReadError": "the answer was cut off",
     "ConnectionError": "{host} cannot be reached",
     "HTTPClientError": "{host} cannot be reached",
 }
@@ -65,12 +65,12 @@ def _unreachable(error: BaseException, name: str) -> Diagnosis:
     proxy_url = detail_of(error, "proxy_url")
     overridden, proxy = list(_overridden(address)), _proxy(address, proxy_url)
     if proxy:
-        shown, remedy = [proxy], f"correct {_name(proxy)}, or look why its proxy refuses"
+        shown, remedy = [proxy], f"correct {_name(proxy)}, or check why its proxy refuses"
     elif overridden:
         shown, remedy = overridden, f"start what answers there, or unset {_name(overridden[0])}"
     else:
-        shown = [*_set(PROXIES), "boto3 uses no proxy for it: it looks at HTTPS_PROXY and NO_PROXY"]
-        remedy = f"look at the network (curl -v {address or 'https://sts.amazonaws.com'}), or set HTTPS_PROXY"
+        shown = [*_set(PROXIES), "boto3 uses no proxy for it: it reads HTTPS_PROXY and NO_PROXY"]
+        remedy = f"check the network (curl -v {address or 'https://sts.amazonaws.com'}), or set HTTPS_PROXY"
     evidence = [each for each in (address, _why(error)) if each]
     return Diagnosis(Kind.NETWORK, REACHED[name].format(host=host, proxy=proxy_url), [*evidence, *shown], remedy)
 
@@ -82,9 +82,9 @@ def _tls(error: BaseException) -> Diagnosis:
     evidence = [why, *set_bundles, *([proxy] if proxy else [])]
     if "certificate verify failed" in why:
         name = _name(next(iter(set_bundles), "SSL_CERT_FILE"))
-        bundle = f"name your network's bundle of certificates: export {name}=/path/to/bundle.pem"
+        bundle = f"use your network's certificate bundle: export {name}=/path/to/bundle.pem"
         return Diagnosis(Kind.NETWORK, f"the certificate that {host} shows is not trusted here", evidence, bundle)
-    remedy = f"correct {_name(set_bundles[0])}" if set_bundles else f"look at the network (curl -v {address})"
+    remedy = f"correct {_name(set_bundles[0])}" if set_bundles else f"check the network (curl -v {address})"
     return Diagnosis(Kind.NETWORK, f"TLS with {host} fails", evidence, remedy)
 
 

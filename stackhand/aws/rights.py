@@ -42,9 +42,9 @@ def diagnose(error: BaseException) -> Diagnosis | None:
         return None
     message = message_of(error)
     action, who = action_of(error), _role(message)
-    remedy = f"have {action} granted to {who or 'your role'} (docs/operations.md), or use another role"
+    remedy = f"grant {action} to {who or 'your role'} (docs/operations.md), or use another role"
     if denied := DENIED.search(message):
-        remedy = f"no grant helps: have {action} taken out of the {denied[1]} that denies it, or use another role"
+        remedy = f"a grant does not help: remove {action} from the {denied[1]} that denies it, or use another role"
     return Diagnosis(
         Kind.DENIED,
         f"AWS does not allow {action}{f' to {who}' if who else ''}",

@@ -15,11 +15,11 @@ def confirm(warning: str, name: str) -> None:
         Failure: it was not typed.
     """
     if not sys.stdin.isatty():
-        raise Failure(f"{warning}.", next="repeat the command with --yes if that is meant", code=ExitCode.USAGE)
-    console.tell(f"{warning}.\nType {name} to go on:")  # no result of the verb: stdout may have JSON
+        raise Failure(f"{warning}.", next="repeat the command with --yes to confirm", code=ExitCode.USAGE)
+    console.tell(f"{warning}.\nType {name} to confirm:")  # no result of the verb: stdout may have JSON
     try:
         typed = input().strip()
     except EOFError:
         typed = ""
     if typed != name:
-        raise Failure("Nothing was done: the name was not typed.", code=ExitCode.FAILED)
+        raise Failure("Cancelled: the name was not typed, and nothing was done.", code=ExitCode.FAILED)

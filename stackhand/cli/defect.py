@@ -20,7 +20,7 @@ def of(doing: str, error: Exception) -> Failure:
     from stackhand import redaction  # which reads YAML, and there is rarely a defect
 
     path = ROOT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
-    where = "its traceback could not be written"
+    where = "the traceback could not be written"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         private.write(path, redaction.current().text("".join(traceback.format_exception(error))))
@@ -28,7 +28,7 @@ def of(doing: str, error: Exception) -> Failure:
     except OSError:
         pass
     return Failure(
-        f"This is a mistake in Stackhand: {doing} met {type(error).__name__}: {error}",
+        f"This is a bug in Stackhand: {doing} raised {type(error).__name__}: {error}",
         evidence=[where],
-        next="./inv support, and attach the file it writes to an issue",
+        next="./inv support, and attach its bundle to an issue",
     )

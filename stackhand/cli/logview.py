@@ -31,7 +31,7 @@ def since_of(text: str) -> datetime:
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError):  # the latter before the first day of all calendars
         raise Failure(
-            f"--since {text!r} is no time.",
+            f"--since {text!r} is not a time.",
             evidence=["expected: 30s, 10m, 2h, 1d, or a time such as 2026-01-31T12:00:00 or 2026-01-31T12:00:00+01:00"],
             code=ExitCode.USAGE,
         ) from None

@@ -133,7 +133,7 @@ def _get(path: str, target: str, *, may_be_gone: bool = False) -> Any:
     try:
         return json.loads(body)
     except ValueError as error:
-        raise Refused(f"no JSON: {body[:200].decode(errors='replace')}") from error
+        raise Refused(f"not JSON: {body[:200].decode(errors='replace')}") from error
 
 
 def folder() -> Path | None:

@@ -63,9 +63,9 @@ class Failed(Failure):
 
     def __init__(self, args: Sequence[str], message: str) -> None:
         name = " ".join(list(takewhile(lambda each: not each.startswith("-"), args))[:2])
-        what, remedy, code = f"docker {name} failed.", "put that right, then repeat the command", ExitCode.FAILED
+        what, remedy, code = f"docker {name} failed.", "fix that, then repeat the command", ExitCode.FAILED
         if name == "compose config":
-            what, code = "Compose does not accept docker-compose.yml.", ExitCode.PREFLIGHT
+            what, code = "Compose rejects docker-compose.yml.", ExitCode.PREFLIGHT
             remedy = "fix docker-compose.yml, then repeat the command"
         super().__init__(what, evidence=message.splitlines()[-SHOWN:], next=remedy, code=code)
         self.message = message
@@ -90,7 +90,7 @@ def reach() -> Reached:
         raise _failure(f"docker compose version: {said['compose'].err}.", f"repeat the command; {INSTEAD}")
     if said["compose"].code != 0:
         remedy = f"install docker-compose-plugin; {INSTEAD}"
-        raise _failure("docker has no Compose plugin that answers.", remedy, said["compose"].message)
+        raise _failure("docker has no working Compose plugin.", remedy, said["compose"].message)
     compose = said["compose"].out.lstrip("v")
     numbers = tuple(int(number) for number in re.findall(r"\d+", compose)[:2])
     if numbers < OLDEST_COMPOSE:
@@ -200,7 +200,7 @@ def running(command: Sequence[str], *, environment: Mapping[str, str], folder: P
 
 def error_of(args: Sequence[str], code: int, message: str, host: str = "") -> Unavailable | Failed:
     """Return the failure of a docker command that ended with an exit code and this message; see `run`."""
-    message = message.strip() or f"it said nothing, and ended with exit code {code}"
+    message = message.strip() or f"no output, exit code {code}"
     return Unavailable(message, host) if is_unavailable(message) else Failed(args, message)
 
 

@@ -23,10 +23,10 @@ NOT_PULLABLE = re.compile(r"(?:failed to resolve source metadata for|pull access
 
 WAYS_OUT = (
     (r"x509|certificate", "give the container engine your network's certificate (/etc/docker/certs.d/REGISTRY/ca.crt)"),
-    (r"no space left on device", "make room for images: docker system prune"),
+    (r"no space left on device", "free space for images: docker system prune"),
     (
         r"toomanyrequests|rate limit",
-        "docker login: the registry wants an account from this address for now",
+        "docker login: the registry currently requires an account from this address",
     ),
 )
 """What is to be done about a refused pull whose cause is known; the most particular first."""
@@ -145,7 +145,7 @@ def build_failed(service: Service, lines: list[str], then: str = "./inv up") -> 
     return Failure(
         f"The image of {service.name} could not be built.",
         evidence=[re.sub(r"^\d+\.\d+ ", "", line) for line in evidence[-TAIL:]],
-        next=f"mend {service.build.dockerfile if service.build else 'it'}, then {then}",
+        next=f"fix {service.build.dockerfile if service.build else 'it'}, then {then}",
         code=ExitCode.FAILED,
     )
 

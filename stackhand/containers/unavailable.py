@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
 
-INSTEAD = "./inv up --engine embedded needs none"
+INSTEAD = "./inv up --engine embedded works without"
 SHOWN = 3  # lines of docker's own words
 
 
@@ -63,12 +63,12 @@ def _version(match: re.Match[str], address: str) -> _Reason:
     remedy = "update the container engine" if is_new else "update the docker command"
     if os.environ.get("DOCKER_API_VERSION"):
         remedy = "unset DOCKER_API_VERSION"
-    what = f"The docker command speaks version {ours} of the API, and the container engine at {address} {theirs}."
+    what = f"The docker command uses API version {ours}, and the container engine at {address} {theirs}."
     return _Reason(what, f"{remedy}, then repeat the command")
 
 
 def _permission(_: re.Match[str], address: str) -> _Reason:
-    what = f"This account may not use the container engine at {address}."
+    what = f"This account has no permission to use the container engine at {address}."
     return _Reason(what, f"sudo usermod -aG docker $USER, then log in again; {INSTEAD}")
 
 
@@ -100,10 +100,10 @@ def _slow(match: re.Match[str], address: str) -> _Reason:
 
 def _nobody(_: re.Match[str], address: str) -> _Reason:
     if address == os.environ.get("DOCKER_HOST"):
-        what = f"DOCKER_HOST says {address}, and no container engine answers there."
+        what = f"No container engine answers at {address}, which DOCKER_HOST names."
         return _Reason(what, f"unset DOCKER_HOST, or start that engine; {INSTEAD}")
     if (context := api.context()) and address == api.address():
-        what = f"The docker context {context!r} says {address}, and no container engine answers there."
+        what = f"No container engine answers at {address}, which the docker context {context!r} names."
         return _Reason(what, f"docker context use default, or start that engine; {INSTEAD}")
     if api.is_remote(address):
         return _Reason(f"No container engine answers at {address}.", f"start it, or reach its host; {INSTEAD}")
@@ -117,14 +117,12 @@ def _closed(_: re.Match[str], address: str) -> _Reason:
 
 
 def _unknown(_: re.Match[str], address: str) -> _Reason:
-    return _Reason(
-        f"The container engine at {address} cannot be asked.", "docker version says the same: put that right"
-    )
+    return _Reason(f"The container engine at {address} is not usable.", "docker version shows the same error: fix that")
 
 
 def _no_integration(match: re.Match[str], _: str) -> _Reason:
     convert = "wsl --set-version DISTRIBUTION 2, then " if match[1] == "1" else ""
-    remedy = f"{convert}start Docker Desktop and switch this distribution on (Settings, Resources, WSL integration)"
+    remedy = f"{convert}start Docker Desktop and enable this distribution (Settings, Resources, WSL integration)"
     return _Reason("Docker Desktop has no docker command for this WSL distribution.", f"{remedy}; {INSTEAD}")
 
 
@@ -137,7 +135,7 @@ ANYTHING = re.compile("")
 CONNECT = "error during connect"
 SSH = {
     "Permission denied": "ssh has no key that {} accepts.",
-    "Could not resolve hostname": "The host of {} cannot be found: ssh knows no address for its name.",
+    "Could not resolve hostname": "The host of {} cannot be found: its name does not resolve.",
     "Host key verification failed": "ssh does not know the host key of {}.",
     "timed out|refused|No route|unreachable": "The host of {} does not answer ssh.",
     "command not found": "The host of {} has no docker command.",

@@ -55,12 +55,12 @@ def keep(engine: Engine, progress: Callable[[str], None]) -> Copied:
     _require_data(engine, other)
     for each in (other, engine):
         if each.used() and each.runs():
-            progress(f"stopping what runs on {each.name}")
+            progress(f"stopping the services on {each.name}")
             each.down(volumes=False)
     before = _remembered(engine)
     try:
         other.start_only(service, progress)
-        progress(f"keeping the database of {other.name}")
+        progress(f"taking a snapshot of the database on {other.name}")
         return replace(_dumped(Database(other, service), engine), before=before)
     finally:
         _stop(other, before)
@@ -92,11 +92,11 @@ def _restored(engine: Engine, service: Service, copied: Copied, progress: Callab
     if not _empty(target):
         name = f"before-copy-{_stamp()}"
         target.save(name)
-        lines.append(f"{engine.name} had a database already; it is kept as the snapshot {name}")
-    progress(f"restoring the database of {copied.engine}")
+        lines.append(f"{engine.name} already had a database; it is kept as the snapshot {name}")
+    progress(f"restoring the database from {copied.engine}")
     lines += target.replace(target.file(copied.snapshot))
-    lines.append(f"kept as the snapshot {copied.snapshot}, and on {copied.engine} as it was")
-    lines.append("only the database was copied: a cache, and files of other services, begin anew")
+    lines.append(f"kept as the snapshot {copied.snapshot}, and unchanged on {copied.engine}")
+    lines.append("only the database was copied: caches and files of other services start empty")
     return lines
 
 
@@ -109,7 +109,7 @@ def database_of(engine: Engine) -> Service:
     services = engine.stack.services.values()
     found = next((each for each in services if each.embedded and each.embedded.engine == "postgres"), None)
     if found is None:
-        what = "docker-compose.yml has no PostgreSQL (x-embedded: {engine: postgres}) whose data could be copied."
+        what = "docker-compose.yml has no PostgreSQL (x-embedded: {engine: postgres}) to copy data from."
         raise Failure(what, next=f"./inv up --engine {engine.name}", code=ExitCode.USAGE)
     return found
 
@@ -132,15 +132,15 @@ def _require_data(engine: Engine, other: Engine) -> None:
     known = engines.other(engine.name, engine.state)
     if not known.used() or not known.data():
         raise Failure(
-            f"There is no data of this checkout on {other.name} that could be copied.",
+            f"This checkout has no data on {other.name} to copy.",
             next=f"./inv up --engine {engine.name}",
             code=ExitCode.USAGE,
         )
     made_as = str(engine.state.read().get("compose", {}).get("project") or engine.stack.name)
     if other.name == "compose" and made_as != engine.stack.name:
         raise Failure(
-            f"The volumes on compose are those of {made_as}, and .env names this stack {engine.stack.name}.",
-            next=f"COMPOSE_PROJECT_NAME={made_as} in .env, then repeat the command",
+            f"The volumes on compose belong to {made_as}, but .env names this stack {engine.stack.name}.",
+            next=f"set COMPOSE_PROJECT_NAME={made_as} in .env, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
 
@@ -163,8 +163,8 @@ def _dumped(source: Database, engine: Engine) -> Copied:
 
 def _too_new(source: str, major: int, target: str, older: int) -> Failure:
     return Failure(
-        f"The database on {source} is one of PostgreSQL {major}, and {target} runs {older}, which cannot read it.",
-        evidence=["both are stopped, their data is as it was"],
+        f"The database on {source} is PostgreSQL {major}, but {target} runs {older}, which cannot read it.",
+        evidence=["both are stopped, and their data is unchanged"],
         next=f"./inv up --engine {source}",
         code=ExitCode.PREFLIGHT,
     )

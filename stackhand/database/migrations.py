@@ -81,11 +81,11 @@ def _show(engine: Engine, purpose: MigrationKey, *, next: str) -> None:  # noqa:
     migrating = services(engine)
     if not migrating:
         raise Failure(
-            "No service of docker-compose.yml has a migration command (x-aws.release, x-aws.migrate).", next=ADD
+            "No service in docker-compose.yml has a migration command (x-aws.release, x-aws.migrate).", next=ADD
         )
     named = [service for service in migrating if service.migration(purpose)]
     if not named:
-        raise Failure(f"What is pending is not known: {_unnamed(migrating[0], purpose)}.", next=ADD)
+        raise Failure(f"The pending migrations are unknown: {_unnamed(migrating[0], purpose)}.", next=ADD)
     for service in named:
         report = _run(engine, service, purpose)
         for text in filter(None, (*_heading(report, named), report.output)):
@@ -97,7 +97,7 @@ def _show(engine: Engine, purpose: MigrationKey, *, next: str) -> None:  # noqa:
             console.tell(report.errors)
     for service in migrating:
         if service not in named:
-            console.say(f"{service.name}: not known: {_unnamed(service, purpose)}")
+            console.say(f"{service.name}: unknown: {_unnamed(service, purpose)}")
 
 
 def _heading(report: Report, named: list[Service]) -> list[str]:
@@ -116,6 +116,6 @@ def _run(engine: Engine, service: Service, purpose: MigrationKey) -> Report:
 
 
 def _unnamed(service: Service, purpose: MigrationKey) -> str:
-    shows = "what is pending" if purpose == "plan" else "what is applied"
+    shows = "pending migrations" if purpose == "plan" else "applied migrations"
     key = "release" if isinstance(service.aws, Job) else "migrate"
     return f"docker-compose.yml names no command of {service.name} that shows {shows} (x-aws.{key}.{purpose})"

@@ -47,9 +47,9 @@ def refuse_without(extensions: Sequence[str], source: Path) -> None:
     """
     if extensions:
         raise Failure(
-            f"The snapshot {source.stem} needs what this server does not have: {', '.join(extensions)}.",
-            evidence=["the database is as it was"],
-            next="run a PostgreSQL that has it (an image, with ./inv up --engine compose), then repeat the command",
+            f"The snapshot {source.stem} needs extensions that this server lacks: {', '.join(extensions)}.",
+            evidence=["the database is unchanged"],
+            next="run a PostgreSQL that has them (an image, with ./inv up --engine compose), then repeat the command",
         )
 
 
@@ -76,7 +76,7 @@ def _make_role(server: Database, name: str, found: Outside, made: Container[str]
     known = found.roles.get(name)
     if known is None:
         server.sql(f"CREATE ROLE {quoted(name)}", *_administered(server, name))
-        return f"role {name} is made without login and memberships"
+        return f"role {name} is created without login and memberships"
     vet = vetted.role(name, known.statements, made)
     server.sql(vet.create, *_administered(server, name))
     refused = [*vet.refused]
@@ -84,7 +84,7 @@ def _make_role(server: Database, name: str, found: Outside, made: Container[str]
         refused += _set(server, key, statement)
     refused += [line for each in vet.groups for line in server.attempt_sql(each)]
     login = f" without its password: ALTER ROLE {quoted(name)} PASSWORD '...' sets one" if known.login else ""
-    return "; ".join([f"role {name} is made again{login}", *refused])
+    return "; ".join([f"role {name} is created again{login}", *refused])
 
 
 def _administered(server: Database, name: str) -> list[str]:
@@ -116,9 +116,9 @@ def about(server: Database, own: Database, statement: str, harmless: Container[s
         return [f"{statement}: {line}" for line in own.attempt_sql(here(own, statement), database=own.name)][:1]
     name = vetted.unquoted(setting["name"])
     if not server.sql(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(name)} AND NOT rolsuper"):  # noqa: S608
-        return [f"not run, for {name} is a superuser: {statement}"]
+        return [f"not run, because {name} is a superuser: {statement}"]
     if name not in made and statement not in harmless:
-        return [f"not run, for {name} was here before: {statement}"]
+        return [f"not run, because {name} already existed: {statement}"]
     return _set(server, vetted.unquoted(setting["key"]), here(own, statement))
 
 

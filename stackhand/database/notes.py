@@ -31,7 +31,7 @@ def note(incident: str, text: str) -> None:
     """
     text = redaction.current().content(text.strip())  # the page shows it to everybody
     if len(text) > LONGEST:
-        raise Failure(f"A note may have {LONGEST} characters, but this has {len(text)}.", code=ExitCode.USAGE)
+        raise Failure(f"A note may have {LONGEST} characters, not {len(text)}.", code=ExitCode.USAGE)
     database = Database.running()
     found = _set(database, incident, text) if _is_number(incident) else ""
     if not found:
@@ -39,10 +39,10 @@ def note(incident: str, text: str) -> None:
         raise Failure(
             f"There is no incident {incident!r}.",
             evidence=known or ["there are no incidents"],
-            next="take the number from the page, or from /api/incidents",
+            next="find its number on the page or in /api/incidents",
             code=ExitCode.USAGE,
         )
-    console.say(f"{'noted on' if text else 'no note any more on'} {found}; the page shows it within a minute")
+    console.say(f"{'note added to' if text else 'note removed from'} {found}; the page shows it within a minute")
 
 
 def _is_number(text: str) -> bool:

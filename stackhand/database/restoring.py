@@ -36,9 +36,9 @@ HERE = ':"DBNAME"'
 """The name of the database in the statements beside a snapshot."""
 OWNER = re.compile(rf"^ALTER .* OWNER TO ({vetted.IDENT});$", re.MULTILINE)
 LARGE = re.compile(r"^\d+; 2613 \d+ BLOB(?: METADATA)? - .*? (\S+)$", re.MULTILINE)
-ALONE = "the snapshot is a dump alone: settings of the database itself, and what its roles had, are not in it"
+ALONE = "the snapshot is only a dump: it lacks the settings of the database itself and of its roles"
 SUPERUSER = "{} is a superuser of this server: triggers, rules and functions that it uses have those rights; {}"
-SUBSCRIPTION = "subscription {} is gone, and its slot on the publisher is left: CREATE SUBSCRIPTION makes it again"
+SUBSCRIPTION = "subscription {} is removed, its slot on the publisher remains: CREATE SUBSCRIPTION creates it again"
 LISTED = re.compile(r"^\d+; \d+ \d+ SUBSCRIPTION - (.+) \S+$", re.MULTILINE)
 UNSUBSCRIBE = """
 DO $$ DECLARE each name; BEGIN
@@ -179,7 +179,7 @@ def _create(server: Database, draft: str, locale: str, fallback: str, owner: str
         if locale == fallback:
             raise
         server.sql(*statements(fallback))
-        return [f"this server does not have the snapshot's locale ({locale}): it is {fallback} now"]
+        return [f"this server lacks the snapshot's locale ({locale}): it is now {fallback}"]
     return []
 
 
@@ -212,7 +212,7 @@ def _fill(
     refused = restricted.restore(own, draft.source, draft.schema, *flags)
     for statement in found.database:
         refused += missing.about(server, own, statement, draft.present, made)
-    notes = [] if tablespaces else ["its tablespaces are not here: all of it is in the default one"]
+    notes = [] if tablespaces else ["its tablespaces do not exist here: everything is in the default one"]
     return [*notes, *(f"not restored: {each}" for each in refused), *_others(draft.schema, server.owner)]
 
 
@@ -220,7 +220,7 @@ def _others(schema: str, owner: str) -> list[str]:
     """Return a sentence on the roles to whom things belonged in the dump, and do not any more."""
     theirs = {vetted.unquoted(name) for name in OWNER.findall(schema)} | {*LARGE.findall(schema)}
     names = sorted(theirs - {owner})
-    return [f"what belonged to {', '.join(names)} belongs to {owner} now"] if names else []
+    return [f"{owner} now owns what {', '.join(names)} owned"] if names else []
 
 
 def _swap(database: Database, draft: str, aside: str) -> None:
@@ -246,7 +246,7 @@ def _old(database: Database, aside: str) -> list[str]:
     try:
         _remove(database, aside)
     except Failure as failure:
-        return [f"the database before is left as {aside}: {' '.join(failure.evidence)}"]
+        return [f"the previous database remains as {aside}: {' '.join(failure.evidence)}"]
     return []
 
 
@@ -258,7 +258,7 @@ def _remove(database: Database, name: str) -> None:
 
 def _versions(found: Outside, present: Outside) -> list[str]:
     return [
-        f"extension {name} is version {present.extensions[name]} here, and was {version}"
+        f"extension {name} is version {present.extensions[name]} here; it was {version}"
         for name, version in found.extensions.items()
         if present.extensions.get(name, version) != version
     ]

@@ -32,7 +32,7 @@ DEFINERS = """
 SELECT format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid))
 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = pronamespace WHERE prosecdef AND proowner = {}::regrole
 """
-BY_HAND = "if you trust who made it, pg_restore it as a superuser (docs/decisions/042-database-roles.md)"
+BY_HAND = "if you trust its author, pg_restore it as a superuser (docs/decisions/042-database-roles.md)"
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def restore(draft: Database, source: Path, schema: str, *flags: str) -> list[str
         return refused
     if refused and whole:
         raise Failure(
-            f"The snapshot {source.stem} needs what only a superuser restores, and a restore here is never one.",
+            f"The snapshot {source.stem} needs a superuser to restore it, and ./inv db.restore never uses one.",
             evidence=[*refused, *wrong][-10:],
             next=BY_HAND,
         )
@@ -126,7 +126,7 @@ def hand_over(server: Database, draft: str, login: Login, owner: str, schema: st
         f"DROP OWNED BY {quoted(login.user)}",
         database=draft,
     )
-    refused = [f"{each} runs with the rights of its caller now, no more of its owner" for each in definers]
+    refused = [f"{each} now runs with its caller's rights, no longer its owner's" for each in definers]
     for line in (line for line in schema.splitlines() if line.startswith("ALTER DEFAULT PRIVILEGES ")):
         each = vetted.DEFAULTS.fullmatch(line)
         statement = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(owner)}{each['rest']}" if each else ""

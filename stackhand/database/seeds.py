@@ -65,6 +65,6 @@ def _run(database: Database, path: Path, *words: str) -> str:
 def _refused(path: Path, failure: Failure) -> Failure:
     what, next_command = f"{path.name} was not loaded.", f"fix seeds/{path.name}, then ./inv db.seed"
     if any(OWN_END in line or "in a read-only transaction" in line for line in failure.evidence):
-        what = f"{path.name} was not loaded: it ends its transaction itself, so that a part of it might be kept."
-        next_command = f"take BEGIN, COMMIT and ROLLBACK out of seeds/{path.name}, then ./inv db.seed"
+        what = f"{path.name} was not loaded: it ends its own transaction, so part of it could be kept."
+        next_command = f"remove BEGIN, COMMIT and ROLLBACK from seeds/{path.name}, then ./inv db.seed"
     return Failure(what, evidence=failure.evidence, next=next_command)

@@ -167,7 +167,7 @@ class Database:
         """
         path = self.file(name)
         if path.exists():
-            raise Failure(f"There is a snapshot {name!r} already.", next=f"another name, or: rm {path}")
+            raise Failure(f"The snapshot {name!r} already exists.", next=f"use another name, or: rm {path}")
         draft, beside = path.with_suffix(".tmp"), outside.beside(path)
         try:
             draft.touch(0o600)
@@ -188,7 +188,8 @@ class Database:
         """Return the file of a snapshot, whether it exists or not."""
         if not SNAPSHOT_NAME.fullmatch(name):
             raise Failure(
-                f"{name!r} is no name for a snapshot: letters, digits, and . _ - inside it.", code=ExitCode.USAGE
+                f"{name!r} is not a snapshot name: use letters and digits; also . _ - inside.",
+                code=ExitCode.USAGE,
             )
         return self.snapshots / f"{name}.dump"
 
@@ -236,7 +237,7 @@ def status(*, json: bool) -> None:
     for report in reports:
         console.say("\n".join(filter(None, (f"migrations of {report.service}:", report.output, report.errors))))
     for sentence in unknown:
-        console.say(f"migrations: not known: {sentence}")
+        console.say(f"migrations: unknown: {sentence}")
 
 
 def _statistics(database: Database) -> dict[str, Any]:
@@ -278,7 +279,7 @@ def snapshot(name: str) -> None:
     """Keep the database as it is now, under a name."""
     with _turn("db.snapshot"):
         path = Database.running().save(name)
-    console.say(f"snapshot {name}: {path.stat().st_size / 1024:.0f} KiB; ./inv db.restore {name} brings it back")
+    console.say(f"snapshot {name}: {path.stat().st_size / 1024:.0f} KiB; ./inv db.restore {name} restores it")
 
 
 def restore(name: str, *, yes: bool) -> None:
@@ -293,12 +294,12 @@ def restore(name: str, *, yes: bool) -> None:
                 code=ExitCode.USAGE,
             )
         if not yes:
-            confirm(f"This replaces the database {database.name} by the snapshot {name}", database.name)
+            confirm(f"This replaces the database {database.name} with the snapshot {name}", database.name)
         kept = _keep(database, "before-restore")
         notes = database.replace(source)
-    console.say(f"{database.name} is that of {name} again; what was there is kept as {kept}")
+    console.say(f"{database.name} is restored from {name}; the previous data is kept as {kept}")
     if migrations.services(database.engine):
-        notes.append("its schema and rights are the snapshot's: ./inv db.migrate brings them up to date")
+        notes.append("its schema and rights are the snapshot's: ./inv db.migrate updates them")
     _say_notes(notes)
 
 
@@ -311,11 +312,11 @@ def reset(*, yes: bool) -> None:
         kept = _keep(database, "before-reset")
         own = database.outside().database
         notes = database.replace(None)
-        console.say(f"{database.name} is empty; what was there is kept as {kept}")
+        console.say(f"{database.name} is empty; the previous data is kept as {kept}")
         if own:
-            notes.append(f"{len(own)} settings and grants of the database itself are gone, and kept in {kept}")
+            notes.append(f"{len(own)} settings and grants of the database itself are removed; {kept} has them")
         if not migrations.services(database.engine):
-            notes.append("no migration is applied: no service of docker-compose.yml names a command for it")
+            notes.append("no migration is applied: no service in docker-compose.yml has a command for it")
         _say_notes(notes)
         if migrations.services(database.engine):
             migrations.apply(database.engine)
@@ -331,7 +332,7 @@ def seed() -> None:
         database = Database.running()
         files = sorted(SEEDS.glob("*.sql"))
         if not files:
-            raise Failure("There is nothing to load in seeds/.", next="write SQL into seeds/001_name.sql")
+            raise Failure("seeds/ has nothing to load.", next="write SQL into seeds/001_name.sql")
         for path in files:
             console.say(f"{path.name}  {seeds.load(database, path)} rows")
 
@@ -362,4 +363,4 @@ def _turn(verb: str):  # type: ignore[no-untyped-def]
 
 def _kept_since(before: set[Path], state: State) -> list[str]:
     """Return a sentence on each snapshot that was taken since."""
-    return [f"what was there is kept as {path.stem}" for path in set(state.snapshots.glob("before-*.dump")) - before]
+    return [f"the previous data is kept as {path.stem}" for path in set(state.snapshots.glob("before-*.dump")) - before]

@@ -72,14 +72,14 @@ def role(name: str, statements: list[str], made: Container[str]) -> Role:
             options = list(OPTION.finditer(each["options"]))
             found.create += "".join(f" {option['kept']}" for option in options if option["kept"])
             if powers := [option["power"] for option in options if option["power"]]:
-                found.refused.append(f"it was {', '.join(powers)}, and is not")
+                found.refused.append(f"it was {', '.join(powers)} and no longer is")
             if "".join(option[0] for option in options) != each["options"]:
                 found.refused.append("some of its options are unknown")
         elif (each := MEMBER.fullmatch(statement)) and unquoted(each["name"]) == name:
             if unquoted(each["group"]) in made:
                 found.groups.append(statement)
             else:
-                found.refused.append(f"it is no member of {each['group']}, which was here before")
+                found.refused.append(f"it is not a member of {each['group']}, which already existed")
         elif (each := SETTING.fullmatch(statement)) and unquoted(each["name"]) == name and not each["here"]:
             found.settings[unquoted(each["key"])] = statement
         else:

@@ -96,7 +96,7 @@ def run() -> list[Score]:
     said = _mutmut("run", "--max-children", workers)
     found = scores(_mutmut("results", "--all", "true").stdout)
     if said.returncode != 0 or not found:
-        raise Failure("The changes could not be tried.", evidence=_last_lines(said.stdout + said.stderr))
+        raise Failure("The mutation test could not run.", evidence=_last_lines(said.stdout + said.stderr))
     return found
 
 

@@ -47,6 +47,7 @@ CHECKS = {
     "format": [PYTHON, "-m", "ruff", "format", "--check", "--diff", "."],
     "mypy": [PYTHON, "-m", "mypy"],
     "imports": [str(Path(PYTHON).with_name("lint-imports")), "--no-logo"],
+    "codespell": [str(Path(PYTHON).with_name("codespell")), "."],
     "yamllint": [PYTHON, "-m", "yamllint", "--strict", "."],
     "ansible-lint": [PYTHON, "-m", "ansiblelint", "--offline", "-q"],
     "shellcheck": [str(Path(PYTHON).with_name("shellcheck")), *SCRIPTS],
@@ -105,7 +106,7 @@ def check_style() -> None:
     """Run every linter, show what each of them says, and how long it took.
 
     Raises:
-        Failure: one of them is not content.
+        Failure: a linter found problems.
     """
     reporter = console.Reporter(sys.stdout)
     bad = []
@@ -115,14 +116,14 @@ def check_style() -> None:
         said = _run(words)
         seconds = time.monotonic() - began
         if said.returncode == 0:
-            reporter.step({"name": name, "words": "content", "seconds": seconds}, changed=True)
+            reporter.step({"name": name, "words": "passed", "seconds": seconds}, changed=True)
             continue
         bad.append(name)
         reporter.stop()
         console.say(f"{name}:\n{said.stdout}{said.stderr}")
     reporter.stop()
     if bad:
-        raise Failure(f"Not content: {', '.join(bad)}.")
+        raise Failure(f"Checks failed: {', '.join(bad)}.")
 
 
 def check_mutation() -> None:
@@ -140,7 +141,7 @@ def check_mutation() -> None:
             console.say(f"  {name}")
     low = mutation.too_low(found)
     if low:
-        raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes of {', '.join(low)}.")
+        raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes in {', '.join(low)}.")
 
 
 def bench(name: str) -> None:
@@ -151,7 +152,7 @@ def bench(name: str) -> None:
     """
     _install()
     if subprocess.run([PYTHON, "-m", f"bench.{name}"], cwd=ROOT, check=False).returncode != 0:
-        raise Failure(f"The measurement {name} was not finished.")
+        raise Failure(f"The measurement {name} did not finish.")
 
 
 def lock(*, upgrade: bool) -> None:

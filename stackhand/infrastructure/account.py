@@ -20,9 +20,9 @@ def check(environment: Environment) -> str:
         who = environment.client("sts").get_caller_identity()
     if who["Account"] != environment.account:
         raise Failure(
-            f"You are logged in to account {who['Account']}, and {environment.name} belongs to {environment.account}.",
+            f"You are logged in to account {who['Account']}, but {environment.name} belongs to {environment.account}.",
             evidence=[f"you are {who['Arn']}", f"by {credentials.source()}"],
-            next=f"log in to {environment.account}, or correct account_id in "
+            next=f"log in to {environment.account}, or fix account_id in "
             f"terraform/environments/{environment.name}.tfvars",
             code=ExitCode.PREFLIGHT,
         )

@@ -27,7 +27,7 @@ def show(*, environment: str, json: bool) -> None:
     if json:
         console.document({"environment": environment, "snapshots": [asdict(each) for each in snapshots]})
     elif not snapshots:
-        console.say(f"There is no snapshot of {environment} in {chosen.region}.")
+        console.say(f"{environment} has no snapshots in {chosen.region}.")
     else:
         rows = [
             (each.name, each.created, str(each.size), each.engine, each.kind, each.status, each.key_state)
@@ -53,10 +53,10 @@ def take(*, environment: str, database: str, at: str) -> None:
         name = take_at(chosen, there, moment, console.tell)
     else:
         name = rds.take(chosen, identifier)
-        console.tell(f"{name}: RDS takes it; minutes")
+        console.tell(f"{name}: RDS is taking it (minutes)")
         rds.wait(chosen, name)
     console.say(name)
-    console.tell(f"./inv deploy -e {environment} --from-snapshot {name} starts a database from it")
+    console.tell(f"./inv deploy -e {environment} --from-snapshot {name} creates a database from it")
 
 
 def _service(environment: Environment, wanted: str) -> str:
@@ -77,7 +77,7 @@ def _require_database(environment: Environment, identifier: str) -> dict[str, An
         return database
     raise Failure(
         f"{environment.name} has no database {identifier}.",
-        evidence=["a destroyed environment has the snapshots that it left"],
+        evidence=["a destroyed environment still has its snapshots"],
         next=f"./inv cloud.snapshots -e {environment.name}",
         code=ExitCode.USAGE,
     )
@@ -91,9 +91,9 @@ def _time(text: str) -> datetime:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise Failure(
-            f"--at {text} is no time with a zone.",
-            evidence=[f"now is {datetime.now(UTC).isoformat(timespec='seconds')}"],
-            next="write it so: --at 2026-01-31T02:10:00Z, or +01:00 for Z",
+            f"--at {text} is not a time with a zone.",
+            evidence=[f"the time is {datetime.now(UTC).isoformat(timespec='seconds')}"],
+            next="for example: --at 2026-01-31T02:10:00Z, or +01:00 instead of Z",
             code=ExitCode.USAGE,
         )
     return moment.astimezone(UTC)
@@ -109,13 +109,13 @@ def take_at(environment: Environment, source: dict[str, Any], at: datetime, say:
     latest = source.get("LatestRestorableTime")
     if latest and at > latest:
         raise Failure(
-            f"{database} can be restored up to {latest.astimezone(UTC).isoformat(timespec='seconds')} only.",
-            evidence=["RDS keeps up with what is written, some five minutes behind"],
-            next="name an earlier time, or wait; for what is there now: without --at",
+            f"{database} can only be restored up to {latest.astimezone(UTC).isoformat(timespec='seconds')}.",
+            evidence=["RDS backups lag about five minutes behind"],
+            next="use an earlier time, or wait; for the current data, omit --at",
             code=ExitCode.USAGE,
         )
     copy = f"{database}-at-{at:%y%m%d%H%M%S}"  # a name of RDS has 63 letters
-    say(f"{copy}: a copy of {database} as it was at {at.isoformat(timespec='seconds')}; about as long as a new one")
+    say(f"{copy}: a copy of {database} as it was at {at.isoformat(timespec='seconds')} (takes as long as a new one)")
     try:
         with as_failure(f"{database} cannot be copied as it was at {at.isoformat(timespec='seconds')}"):
             client = environment.client("rds")
@@ -125,14 +125,14 @@ def take_at(environment: Environment, source: dict[str, Any], at: datetime, say:
             waiter = client.get_waiter("db_instance_available")
             waiter.wait(DBInstanceIdentifier=copy, WaiterConfig={"Delay": 30, "MaxAttempts": 240})
         name = rds.take(environment, copy)
-        say(f"{name}: RDS takes it; minutes")
+        say(f"{name}: RDS is taking it (minutes)")
         rds.wait(environment, name)
     except BaseException:
         remove = f"aws rds delete-db-instance --region {environment.region} "
         remove += f"--skip-final-snapshot --db-instance-identifier {copy}"
-        say(f"the copy may be there still; to remove it: {remove}")
+        say(f"the copy may still exist; to remove it: {remove}")
         raise
-    with as_failure(f"The snapshot {name} is there, and the copy {copy} could not be removed", ExitCode.FAILED):
+    with as_failure(f"The snapshot {name} exists, but the copy {copy} could not be removed", ExitCode.FAILED):
         gone = {"DBInstanceIdentifier": copy, "SkipFinalSnapshot": True, "DeleteAutomatedBackups": True}
         rds.write(lambda: client.delete_db_instance(**gone), done="InvalidDBInstanceState")
     return name

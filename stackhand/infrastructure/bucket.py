@@ -53,15 +53,15 @@ def make(environment: Environment) -> list[str]:
     name, done = environment.bucket, []
     client = environment.client("s3")
     if exists(environment):
-        with errors.as_failure(f"The bucket {name} cannot be looked at"):
+        with errors.as_failure(f"The bucket {name} cannot be inspected"):
             versioning = client.get_bucket_versioning(Bucket=name).get("Status")
         if versioning != "Enabled":
             raise _unversioned(environment)
     else:
         done = _create(environment, client)
-    with errors.as_failure(f"The bucket {name} cannot be looked at", ExitCode.FAILED if done else None):
+    with errors.as_failure(f"The bucket {name} cannot be inspected", ExitCode.FAILED if done else None):
         lacking = list(_lacking(client, name))
-    with errors.as_failure(f"The bucket {name} is there, and not all of its settings are", ExitCode.FAILED):
+    with errors.as_failure(f"The bucket {name} exists, but some of its settings are missing", ExitCode.FAILED):
         for setting, apply in lacking:
             apply()
             done.append(setting)
@@ -71,11 +71,11 @@ def make(environment: Environment) -> list[str]:
 def _create(environment: Environment, client: Any) -> list[str]:
     name = environment.bucket
     place = {"CreateBucketConfiguration": {"LocationConstraint": environment.region}}
-    with errors.as_failure(f"The bucket {name} cannot be made"):
+    with errors.as_failure(f"The bucket {name} cannot be created"):
         client.create_bucket(Bucket=name, **({} if environment.region == "us-east-1" else place))
     # The next bootstrap would take a bucket that was never versioned for somebody else's.
     repeat = f"{KEEP_VERSIONS} {name} && ./inv bootstrap -e {environment.name}"
-    with errors.as_failure(f"The bucket {name} is there, and keeps no versions yet", ExitCode.FAILED, repeat=repeat):
+    with errors.as_failure(f"The bucket {name} exists, but is not versioned yet", ExitCode.FAILED, repeat=repeat):
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     return [f"bucket {name} in {environment.region}", "every version of an object is kept"]
 
@@ -85,19 +85,19 @@ def _lacking(client: Any, bucket: str) -> Iterator[tuple[str, Callable[[], objec
     named = {"Bucket": bucket}
     if _ask(client.get_public_access_block, "PublicAccessBlockConfiguration", bucket) != BLOCKED:
         block = partial(client.put_public_access_block, **named, PublicAccessBlockConfiguration=BLOCKED)
-        yield "nobody outside the account can be let in", block
+        yield "public access is blocked", block
     rules = (_ask(client.get_bucket_encryption, "ServerSideEncryptionConfiguration", bucket) or {}).get("Rules", [])
     if not any(each.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm") == "aws:kms" for each in rules):
         encrypt = partial(client.put_bucket_encryption, **named, ServerSideEncryptionConfiguration=ENCRYPTION)
-        yield "encrypted with a key of KMS", encrypt
+        yield "encrypted with a KMS key", encrypt
     policy = _policy(bucket)
     plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http:")  # an emulator, which the policy would lock out
     if not plain and json.loads(_ask(client.get_bucket_policy, "Policy", bucket) or "null") != policy:
-        yield "nothing but TLS is answered", partial(client.put_bucket_policy, **named, Policy=json.dumps(policy))
+        yield "TLS only", partial(client.put_bucket_policy, **named, Policy=json.dumps(policy))
     if not _ask(client.get_bucket_lifecycle_configuration, "Rules", bucket):
         rules = {"Rules": [_lifecycle()]}
         limit = partial(client.put_bucket_lifecycle_configuration, **named, LifecycleConfiguration=rules)
-        yield f"earlier versions go after {KEPT_VERSIONS_DAYS} days", limit
+        yield f"earlier versions are deleted after {KEPT_VERSIONS_DAYS} days", limit
 
 
 def exists(environment: Environment) -> bool:
@@ -116,15 +116,15 @@ def exists(environment: Environment) -> bool:
             return False
         found = errors.diagnose(error)
         if found.kind is not Kind.DENIED:
-            raise errors.failure(f"The bucket {environment.bucket} cannot be looked at", error) from error
+            raise errors.failure(f"The bucket {environment.bucket} cannot be inspected", error) from error
         raise Failure(
-            f"The bucket {environment.bucket} is not yours to use (S3 answers {status}).",
-            evidence=["somebody else has a bucket of that name, or your role may not see it (s3:ListBucket)"],
+            f"The bucket {environment.bucket} is not accessible to you (S3 answers {status}).",
+            evidence=["somebody else owns a bucket of that name, or your role has no permission (s3:ListBucket)"],
             next=f"{found.remedy}; else change stack in terraform/environments/{environment.name}.tfvars",
             code=ExitCode.PREFLIGHT,
         ) from error
     except BotoCoreError as error:
-        raise errors.failure(f"The bucket {environment.bucket} cannot be looked at", error) from error
+        raise errors.failure(f"The bucket {environment.bucket} cannot be inspected", error) from error
     return True
 
 
@@ -164,9 +164,9 @@ def _lifecycle() -> dict[str, Any]:
 
 def _unversioned(environment: Environment) -> Failure:
     return Failure(
-        f"The bucket {environment.bucket} is there already, and forgets earlier versions of an object.",
-        evidence=["a state that is overwritten by mistake could not be brought back", "we did not make it so"],
-        next=f"if it is meant for this: {KEEP_VERSIONS} {environment.bucket}",
+        f"The bucket {environment.bucket} already exists, but is not versioned.",
+        evidence=["a state overwritten by mistake could not be restored", "Stackhand did not create it"],
+        next=f"to use it anyway: {KEEP_VERSIONS} {environment.bucket}",
         code=ExitCode.PREFLIGHT,
     )
 
@@ -214,7 +214,7 @@ class Document:
             return msgspec.json.decode(self.body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Failure(
-                f"{self.address} is not as this version of Stackhand writes it.",
+                f"{self.address} has an unknown format.",
                 evidence=[str(error), "a newer version or another program may have written it"],
                 next=f"aws s3 cp {self.address} - shows it; update Stackhand, or restore the version before",
             ) from error

@@ -54,20 +54,20 @@ def check(root: Path) -> Stack:
     found += [*_paths([service for service, _ in services]), *_probes(stack)]
     if found:
         raise Failure(
-            f"{FILE} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} about the cloud.",
+            f"{FILE} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} for the cloud.",
             evidence=found,
-            next=f"mend {FILE} (docs/architecture.md has what x-aws may say), then repeat the command",
+            next=f"fix {FILE} (docs/architecture.md documents x-aws), then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     if not any(isinstance(service.aws, Fargate) for service in stack.services.values()):
-        raise Failure(f"No service of {FILE} has x-aws with a port.", code=ExitCode.PREFLIGHT)
+        raise Failure(f"No service in {FILE} has x-aws with a port.", code=ExitCode.PREFLIGHT)
     return stack
 
 
 def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterator[str]:
     at = f"services.{service.name}"
     if service.aws is not None and not re.fullmatch(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", service.name):
-        yield f"{at}: the name must be short, of small letters, digits and hyphens: AWS has no other"
+        yield f"{at}: the name must be short and have only lower-case letters, digits and hyphens on AWS"
     match service.aws:
         case Fargate() | Job():
             yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
@@ -84,10 +84,10 @@ def _fargate(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Ite
     if service.image is None and service.build is None:
         yield f"{at}: the service needs build or image"
     if aws.cpu not in SIZES:
-        yield f"{at}.cpu must be one of {', '.join(map(str, SIZES))}, but it is {aws.cpu}"
+        yield f"{at}.cpu must be one of {', '.join(map(str, SIZES))}, not {aws.cpu}"
     elif aws.memory not in (sizes := SIZES[aws.cpu]):
         allowed = f"{sizes[0]} to {sizes[-1]} in steps of {sizes.step}"
-        yield f"{at}.memory must be {allowed} with {aws.cpu} CPU units, but it is {aws.memory}"
+        yield f"{at}.memory must be {allowed} with {aws.cpu} CPU units, not {aws.memory}"
     if isinstance(aws, Job):
         yield from _job(service, stack, at)
     else:
@@ -102,7 +102,7 @@ def _scaled(service: Service, aws: Fargate, at: str) -> Iterator[str]:
         if not 1 <= getattr(aws.scale, name) <= 100:  # noqa: PLR2004 - percent
             yield f"{at}.scale.{name} must be percent, 1 to 100"
     if aws.paths and service.health is None:
-        yield f"services.{service.name}: a service with x-aws.paths needs x-health, which the load balancer asks"
+        yield f"services.{service.name}: a service with x-aws.paths needs x-health, which the load balancer checks"
 
 
 def _job(service: Service, stack: Stack, at: str) -> Iterator[str]:
@@ -126,13 +126,13 @@ def _needs(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Itera
         port = isinstance(other.aws, Managed) and PORTS[other.aws.managed]
         users = [key for key, value in service.environment.items() if re.search(rf"\b{name}:{port}\b", value)]
         if users and name not in aws.needs:
-            yield f"{at} must have {name}, which environment.{users[0]} leads to"
+            yield f"{at} must have {name}, because environment.{users[0]} uses it"
 
 
 def _managed(aws: Managed, at: str) -> Iterator[str]:
     prefix = {"rds": "db.", "elasticache": "cache."}[aws.managed]
     if not aws.instance_class.startswith(prefix):
-        yield f"{at}.class must begin with {prefix}"
+        yield f"{at}.class must start with {prefix}"
     if aws.managed == "rds" and (aws.storage or 20) < 20:  # noqa: PLR2004 - the least that RDS has
         yield f"{at}.storage must be 20 GiB or more"
 
@@ -145,7 +145,7 @@ def _words(written: dict[str, Any], at: str) -> Iterator[str]:
     commands = {"command": written.get("command"), "entrypoint": written.get("entrypoint"), "x-aws.migrate": migrate}
     for name, text in commands.items():
         if isinstance(text, str) and re.search(r"""["'\\$]""", text):
-            yield f"{at}.{name}: in the cloud a command is split at spaces; write it without quotes and variables"
+            yield f"{at}.{name}: on AWS a command is split at spaces; write it without quotes and variables"
 
 
 def _texts(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
@@ -153,9 +153,9 @@ def _texts(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> 
     for name in FILLED:
         text = str(written.get(name) or "").replace("$$", "")
         if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", text):
-            yield f"{at}.{name}: in the cloud a variable may have a default, and no more; see docs/operations.md"
+            yield f"{at}.{name}: on AWS a variable can have only a default; see docs/operations.md"
         if used := sorted(_secret_names(text, entries)):
-            yield f"{at}.{name}: {used[0]} is a secret, and in the cloud only a value of environment can be one"
+            yield f"{at}.{name}: {used[0]} is a secret, and on AWS only values of environment can be secret"
 
 
 def _secrets(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
@@ -163,9 +163,9 @@ def _secrets(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -
     for key, value in environment_of(written).items():
         whole = re.fullmatch(r"\$\{\w+[^}]*\}|\$\w+", value)
         if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", value):
-            yield f"{at}.{key}: in the cloud a variable may have a default, and no more; see docs/operations.md"
+            yield f"{at}.{key}: on AWS a variable can have only a default; see docs/operations.md"
         if _secret_names(value, entries) and not whole:
-            yield f"{at}.{key}: a secret must be the whole value, for its parameter is injected as it is"
+            yield f"{at}.{key}: a secret must be the whole value, because its parameter is injected unchanged"
 
 
 def _secret_names(text: str, entries: Mapping[str, Setting]) -> set[str]:
@@ -179,7 +179,7 @@ def _passwords(written: dict[str, Any], entries: Mapping[str, Setting], at: str)
     for key, value in environment_of(written).items():
         name = re.match(r"\$\{?(\w+)", value)
         if name and name[1] in entries and entries[name[1]].given:
-            yield f"{at}.{key}: AWS runs this service and Terraform makes its password: {name[1]} is 'secret generated'"
+            yield f"{at}.{key}: on AWS Terraform generates this password: {name[1]} must be 'secret generated'"
 
 
 def environment_of(written: Mapping[str, Any]) -> dict[str, str]:
@@ -198,8 +198,8 @@ def _probes(stack: Stack) -> Iterator[str]:
         for key, path in (("path", web.probe.path), ("version", web.probe.version)):
             leads = probes.leads_to(path, webs) if path else name
             if leads != name:
-                where = f"leads to {leads}" if leads else "leads nowhere from outside"
-                yield f"services.{name}.x-aws.probe.{key}: {path} {where}; x-aws.paths say what leads to {name}"
+                where = f"is routed to {leads}" if leads else "is not routed from outside"
+                yield f"services.{name}.x-aws.probe.{key}: {path} {where}; x-aws.paths define the routes to {name}"
 
 
 def _paths(services: Sequence[Service]) -> Iterator[str]:
@@ -208,7 +208,7 @@ def _paths(services: Sequence[Service]) -> Iterator[str]:
         for path in service.aws.paths if isinstance(service.aws, Fargate) else []:
             at = f"services.{service.name}.x-aws.paths"
             if not re.fullmatch(r"/[A-Za-z0-9_.~/&:@%+$-]*\*?", path) or len(path) > 128:  # noqa: PLR2004 - AWS's limit
-                yield f"{at}: {path!r} must be a path such as /docs/*, with a star at its end only"
+                yield f"{at}: {path!r} must be a path such as /docs/*, with a star only at its end"
             if path in seen:
-                yield f"{at}: {path} belongs to {seen[path]} already"
+                yield f"{at}: {path} already belongs to {seen[path]}"
             seen.setdefault(path, service.name)

@@ -44,7 +44,7 @@ def refusals(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
     if not entry.get("entrypoint"):  # with one of its own, the image's command is not run anyhow
         for key in ("entrypoint", "command"):
             if entry.get(key) is not None and not _words(entry[key]):
-                yield f"services.{name}.{key}: AWS cannot take away what the image has; write what runs or leave it out"
+                yield f"services.{name}.{key}: AWS cannot clear the image's value; set it or remove the key"
     limit = (entry.get("ulimits") or {}).get("nofile", 0)
     if not (_whole(limit) or (isinstance(limit, dict) and all(_whole(limit.get(key)) for key in ("soft", "hard")))):
         yield f"services.{name}.ulimits.nofile must be a number, or have both soft and hard"
@@ -81,7 +81,7 @@ def to_list(noted: Sequence[Note]) -> list[dict[str, Any]]:
 def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
     match service.aws:
         case None:
-            yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, for it has no x-aws")
+            yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, because it has no x-aws")
         case Managed():
             yield from _managed(service.name, service.aws, entry)
         case Fargate() | Job():
@@ -97,7 +97,7 @@ def _managed(name: str, aws: Managed, entry: Mapping[str, Any]) -> Iterator[Note
     stands_in = {"rds": "RDS", "elasticache": "ElastiCache"}[aws.managed]
     keys = [key for key in OF_AN_IMAGE if entry.get(key) and (key != "volumes" or references.binds(entry))]
     for key in keys:
-        yield Note(Level.IGNORED, key, name, f"{stands_in} stands in for the container, and is set up by terraform/")
+        yield Note(Level.IGNORED, key, name, f"{stands_in} replaces the container; terraform/ configures it")
 
 
 def _keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
@@ -113,16 +113,16 @@ def _values(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
     """Yield which values of the keys that AWS has are not taken."""
     for limit in entry.get("ulimits") or {}:
         if limit != "nofile":
-            yield Note(Level.IGNORED, "ulimits", f"{limit} ({name})", "Fargate takes nofile alone")
+            yield Note(Level.IGNORED, "ulimits", f"{limit} ({name})", "Fargate supports only nofile")
     for capability in impossible(entry.get("cap_add") or []):
-        yield Note(Level.IGNORED, "cap_add", f"{capability} ({name})", "Fargate grants it to nobody")
+        yield Note(Level.IGNORED, "cap_add", f"{capability} ({name})", "Fargate does not grant it")
     for option in _lost_options(entry.get("tmpfs") or []):
-        yield Note(Level.IGNORED, "tmpfs", f"{option} ({name})", "of a folder's options its size alone is taken")
+        yield Note(Level.IGNORED, "tmpfs", f"{option} ({name})", "only the size option is used")
     if _seconds(str(entry.get("stop_grace_period", "0s"))) > STOP_WITHIN:
-        yield Note(Level.IGNORED, "stop_grace_period", name, f"Fargate waits {STOP_WITHIN} s, and then kills")
+        yield Note(Level.IGNORED, "stop_grace_period", name, f"Fargate waits at most {STOP_WITHIN} s, then kills")
     lost = {"start_interval"} & set(entry.get("healthcheck") or {})
     if lost:
-        yield Note(Level.DIFFERS, "healthcheck.start_interval", name, "ECS asks at the interval from the start")
+        yield Note(Level.DIFFERS, "healthcheck.start_interval", name, "ECS checks at the interval from the start")
 
 
 def _lost_options(tmpfs: str | Sequence[str]) -> list[str]:
@@ -145,7 +145,7 @@ def _hardening(name: str, aws: Fargate | Job, entry: Mapping[str, Any]) -> Itera
     parts += ["no capabilities"] if entry.get("cap_drop") is None else []
     if parts:
         keys = [key for key in ("read_only", "cap_drop") if entry.get(key) is None]
-        off = f"x-aws.hardened: false turns that off, and so does to write {' and '.join(keys)}"
+        off = f"x-aws.hardened: false turns that off, and so does setting {' and '.join(keys)}"
         yield Note(Level.DIFFERS, "x-aws.hardened", name, f"has {' and '.join(parts)} on AWS; {off}")
 
 

@@ -136,7 +136,7 @@ HOLDS_DATA = {
     "aws_elasticache_replication_group": "cache",
     "aws_ecr_repository": "images",
     "aws_s3_bucket": "access logs",
-    "aws_kms_key": "the key of all of them",
+    "aws_kms_key": "the encryption key",
     "aws_ssm_parameter": "secret",
 }
 """Types whose loss is more than an outage. (A release that a failed one goes back to may still read the secret.)"""
@@ -160,7 +160,7 @@ def refuse_loss(name: str, plan: Mapping[str, Any], allowed: Sequence[str] = ())
         raise Failure(
             f"This would delete data of {name}.",
             evidence=lost,
-            next=f"./inv plan -e {name} shows why; if it is meant: add -e stackhand_may_lose_data=true to "
+            next=f"./inv plan -e {name} shows why; to apply it anyway, add -e stackhand_may_lose_data=true to "
             f".venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment={name}",
             code=ExitCode.PREFLIGHT,
         )
@@ -205,17 +205,17 @@ def _alarms(environment: Environment, planned: Mapping[str, Any], *, refreshed: 
     address = environment.variables.get("alarm_email")
     if not address:
         file = f"terraform/environments/{environment.name}.tfvars"
-        yield f"nobody is told of alarms: alarm_email in {file} is empty"
+        yield f"alarms have no recipient: alarm_email in {file} is empty"
         return
     for each in planned.get("resource_changes", []):
         if each["type"] == SUBSCRIPTION and "create" in each["change"]["actions"]:
-            yield f"AWS will send {address} a mail: no alarm arrives before its link is opened"
+            yield f"AWS will send a mail to {address}: no alarm arrives before its link is opened"
         elif each["type"] == SUBSCRIPTION and refreshed and (each["change"]["after"] or {}).get("pending_confirmation"):
-            yield f"no alarm arrives: {address} has not opened the link in the mail that AWS sent"
+            yield f"no alarm arrives: {address} has not opened the link in AWS's mail"
 
 
 def _secrets(environment: Environment, planned: Mapping[str, Any]) -> Iterator[str]:
     output = planned.get("planned_values", {}).get("outputs", {}).get(secrets.OUTPUT, {})
     for variable, name in (secrets.missing(environment, output.get("value") or {}) or {}).items():
         how = secrets.put(environment, name)
-        yield f"{variable} has no value in {environment.name}, which only you can give; a deploy would stop: {how}"
+        yield f"{variable} has no value in {environment.name}, and only you can provide it; a deploy would stop: {how}"

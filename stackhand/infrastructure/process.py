@@ -20,13 +20,16 @@ from stackhand.project.environments import Environment
 from stackhand.system import program
 
 FOLDER = ROOT / "terraform"
-INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or name it: STACKHAND_TERRAFORM=PATH"
+INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or set STACKHAND_TERRAFORM=PATH"
 
 
 def not_run(args: Sequence[str], why: str) -> Failure:
     """Return the failure of a Terraform that is none."""
     return Failure(
-        "Terraform cannot be run.", evidence=[f"tried: {shlex.join(args)}", why], next=INSTALL, code=ExitCode.PREFLIGHT
+        "Terraform cannot be started.",
+        evidence=[f"tried: {shlex.join(args)}", why],
+        next=INSTALL,
+        code=ExitCode.PREFLIGHT,
     )
 
 
@@ -46,7 +49,7 @@ def read(args: Sequence[str], environment: Mapping[str, str], log_path: Path) ->
         raise Failure(
             f"{shlex.join(args[:2])} ended with {result.returncode}.",
             evidence=tail(log_path, 5),
-            next=f"look into {log_path.relative_to(ROOT)}",
+            next=f"read {log_path.relative_to(ROOT)}",
         )
     return result.stdout
 
@@ -116,9 +119,9 @@ def _interrupts_to(child: subprocess.Popen[str]) -> Iterator[None]:
 
 
 WAYS_OUT = (
-    "let this machine reach Terraform's registry, then repeat the command; or name a mirror (docs/operations.md): "
-    "TF_CLI_CONFIG_FILE=FILE, with a filesystem_mirror in it, for which a filled TF_PLUGIN_CACHE_DIR will do; or a "
-    "Terraform that brings its providers: STACKHAND_TERRAFORM=PATH"
+    "allow access to Terraform's registry, then repeat the command; or use a mirror (docs/operations.md): "
+    "TF_CLI_CONFIG_FILE=FILE with a filesystem_mirror, such as a filled TF_PLUGIN_CACHE_DIR; or a Terraform with "
+    "its providers: STACKHAND_TERRAFORM=PATH"
 )
 SHOWN = 5
 LINES_OF_EACH = 4
@@ -147,23 +150,23 @@ def failure(environment: Environment, what: str, errors: Sequence[dict[str, Any]
             )
     return Failure(
         f"{environment.name} {what}.",
-        evidence=_lines(errors) or ["Terraform did not say why"],
-        next=f"mend it, then repeat the command; all that Terraform said: {log.relative_to(ROOT)}",
+        evidence=_lines(errors) or ["Terraform gave no reason"],
+        next=f"fix it, then repeat the command; Terraform's full output: {log.relative_to(ROOT)}",
     )
 
 
 KNOWN = (
     (  # before the provider or the bucket that could not be had because of it
         r"x509: certificate|tls: failed to verify certificate",
-        "Terraform does not trust a certificate that it was shown; a network that re-signs TLS does that.",
-        "name your network's bundle of certificates: SSL_CERT_FILE=/path/to/bundle.pem, then repeat the command",
+        "Terraform does not trust a certificate; a network that re-signs TLS causes this.",
+        "use your network's certificate bundle: SSL_CERT_FILE=/path/to/bundle.pem, then repeat the command",
     ),
     (
         (
             r"No valid credential sources|ExpiredToken|InvalidClientTokenId|security token included in the request is"
             r"|failed to get shared config profile|SSO (session|token)|refresh cached credentials"
         ),
-        "AWS does not know who you are.",
+        "AWS does not recognise your credentials.",
         "{renewal}, then repeat the command",
     ),
     (
@@ -173,8 +176,8 @@ KNOWN = (
     ),
     (
         r"AWS account ID not allowed",
-        "You are logged in to another account than {account}, which {name} belongs to.",
-        "log in to that account, or correct account_id in terraform/environments/{name}.tfvars",
+        "You are logged in to another account, but {name} belongs to {account}.",
+        "log in to that account, or fix account_id in terraform/environments/{name}.tfvars",
     ),
     (
         r"NoSuchBucket|bucket does not exist",
@@ -188,13 +191,13 @@ KNOWN = (
     ),
     (
         r"ParameterAlreadyExists",
-        "A secret that Terraform would make is there already.",
-        "declare it as 'secret given' in .env.example to keep its value, or delete the parameter to have one made",
+        "A secret that Terraform would create already exists.",
+        "declare it as 'secret given' in .env.example to keep its value, or delete the parameter to generate a new one",
     ),
     (
         r"AccessDenied|not authorized to perform|UnauthorizedOperation",
-        "AWS does not allow you what {name} needs.",
-        "log in with a role that may do it (docs/operations.md), then repeat the command",
+        "AWS denies a permission that {name} needs.",
+        "log in with a role that has it (docs/operations.md), then repeat the command",
     ),
 )
 """What is known to go wrong: a pattern, the sentence, and the remedy."""
@@ -207,7 +210,7 @@ def _locked(environment: Environment, text: str) -> Failure:
     return Failure(
         f"The state of {environment.name} is locked by {who}, since {since}.",
         evidence=[f"for: {found['Operation'].removeprefix('OperationType')}"] if "Operation" in found else [],
-        next="wait for it with --lock-wait 600; when it ended without freeing the lock: "
+        next="wait for it with --lock-wait 600; if it ended without releasing the lock: "
         f"aws s3 rm s3://{environment.bucket}/terraform.tfstate.tflock",
         code=ExitCode.LOCKED,
     )

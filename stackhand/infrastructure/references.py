@@ -14,8 +14,8 @@ from stackhand.project.composekeys import AWS, Level
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job, Managed
 
-HAS_ITS_OWN = "not mounted; the image has what its Dockerfile copies"
-NOT_THERE = "not there; COPY it into an image"
+HAS_ITS_OWN = "not mounted; the image has only what its Dockerfile copies"
+NOT_THERE = "missing; COPY it into an image"
 READ = 200_000
 """The letters of a file that are looked at."""
 
@@ -51,9 +51,9 @@ def mount_notes(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Ite
 
 def _lost(mount: Mount, service: Service, stack: Stack) -> str:
     if mount.kind == "tmpfs":
-        return "not mounted; write it as tmpfs"
+        return "not mounted; declare it as tmpfs"
     if mount.kind != "bind":
-        return f"what is written to {mount.target} is gone with each task"
+        return f"data written to {mount.target} is lost with each task"
     try:
         path = stack.root / Path(mount.source).expanduser()
         copied = service.build and path.is_dir() and _is_below(path, stack.root / service.build.context)
@@ -90,7 +90,7 @@ def _names(path: Path, service: Service, stack: Stack) -> str:
     except (OSError, UnicodeDecodeError):
         return ""
     others = [name for name in stack.services if name != service.name and leads_to(text, name)]
-    return f"; it leads to {', '.join(others)}, which has another address there" if others else ""
+    return f"; it refers to {', '.join(others)}, which has another address there" if others else ""
 
 
 PORTS = {"rds": 5432, "elasticache": 6379}
@@ -114,7 +114,7 @@ def address_notes(service: Service, stack: Stack, entry: Mapping[str, Any]) -> I
                     Level.IGNORED,
                     key,
                     service.name,
-                    f"{other.name} is no host name on AWS; an address is rewritten under environment alone",
+                    f"{other.name} is not a host name on AWS; addresses are rewritten only under environment",
                 )
 
 
@@ -146,7 +146,7 @@ def rewritten(other: Service) -> str:
 def _advice(other: Service) -> str:
     if other.aws is None:
         return f"{other.name} is not on AWS"
-    return f"{other.name} is no host name on AWS; {rewritten(other)} is rewritten to its address"
+    return f"{other.name} is not a host name on AWS; {rewritten(other)} is rewritten to its address"
 
 
 class Note(msgspec.Struct, frozen=True):

@@ -85,13 +85,13 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
                 continue  # by an earlier run
             if service in chosen:
                 raise _occupied(environment, database, wanted)
-            notes.append(f"{database} is there and stays as it is; {VARIABLE} is for a new one")
+            notes.append(f"{database} exists and stays unchanged; {VARIABLE} is only for a new one")
             continue
         snapshot = rds.find(environment, name)
         _require_fit(environment, stack, service, snapshot)
         if there and snapshot.kind == "automated":
             raise _automated(environment, snapshot)
-        notes.append(f"{database} starts from {name}, {snapshot.created}")
+        notes.append(f"{database} is created from {name}, {snapshot.created}")
         replaced += [service] if there else []
         users[service] = snapshot.user
     return Restore({**named, **chosen} if chosen else {}, replaced, [*chosen], users, notes)
@@ -102,7 +102,10 @@ def make_way(terraform: Terraform, restore: Restore) -> list[str]:
     stamp = f"before-restore-{datetime.now(UTC):{rds.STAMP}}"
     terraform.change(*restore.addresses, deletion_protection="false", destroying="true", final_snapshot=stamp)
     environment = terraform.environment
-    return [f"as it was before: {environment.stack}-{environment.name}-{name}-{stamp}" for name in restore.replaced]
+    return [
+        f"snapshot of the current database: {environment.stack}-{environment.name}-{name}-{stamp}"
+        for name in restore.replaced
+    ]
 
 
 def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str, str]:
@@ -115,7 +118,7 @@ def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str
         service = next((each for each in known if re.search(rf"-{each}(-at-[0-9]+)?$", taken_of)), "")
     if service not in known:
         raise Failure(
-            f"No database to restore {name} into." if not service else f"There is no database {service!r}.",
+            f"There is no database to restore {name} into." if not service else f"There is no database {service!r}.",
             evidence=[f"services with managed: rds: {', '.join(known) or 'none'}"],
             next=f"./inv deploy -e {environment.name} --from-snapshot SERVICE={name}",
             code=ExitCode.USAGE,
@@ -134,8 +137,8 @@ def require_user(environment: Environment, planned: Mapping[str, Any], restored:
         wanted = (each["change"].get("after") or {}).get("username")
         if user and wanted and user != wanted:
             raise Failure(
-                f"The snapshot is of the role {user}, and {each['index']} is to have {wanted}.",
-                evidence=["a restore keeps the role of the snapshot, and every later plan would replace the database"],
+                f"The snapshot has the role {user}, but {each['index']} needs {wanted}.",
+                evidence=["a restore keeps the snapshot's role, so every later plan would replace the database"],
                 next=f"set the service's POSTGRES_USER to {user} in settings of "
                 f"terraform/environments/{environment.name}.tfvars, then repeat the command",
                 code=ExitCode.PREFLIGHT,
@@ -149,14 +152,14 @@ def _require_fit(environment: Environment, stack: Stack, service: str, snapshot:
     """
     if snapshot.engine.partition(".")[0] != ENGINE:
         raise Failure(
-            f"The snapshot {snapshot.name} is of {snapshot.engine}, and {service} is {ENGINE}.",
-            next=f"./inv cloud.snapshots -e {environment.name} shows what each is of",
+            f"The snapshot {snapshot.name} is {snapshot.engine}, but {service} is {ENGINE}.",
+            next=f"./inv cloud.snapshots -e {environment.name} shows the version of each",
             code=ExitCode.USAGE,
         )
     if not snapshot.key and not environment.emulated:
         copy = f"{snapshot.name.rpartition(':')[2]}-encrypted"
         raise Failure(
-            f"The snapshot {snapshot.name} is not encrypted, and {service} is.",
+            f"The snapshot {snapshot.name} is not encrypted, but {service} is.",
             next=f"aws rds copy-db-snapshot --region {environment.region} --kms-key-id alias/aws/rds "
             f"--source-db-snapshot-identifier {snapshot.name} --target-db-snapshot-identifier {copy}, "
             f"then the same command with {copy}",
@@ -166,8 +169,8 @@ def _require_fit(environment: Environment, stack: Stack, service: str, snapshot:
     storage = (aws.storage if isinstance(aws, Managed) else None) or SMALLEST
     if snapshot.size > storage:
         raise Failure(
-            f"The snapshot {snapshot.name} needs {snapshot.size} GiB, and {service} has {storage}.",
-            evidence=["the storage of a database grows by itself, and cannot be made smaller"],
+            f"The snapshot {snapshot.name} needs {snapshot.size} GiB, but {service} has {storage}.",
+            evidence=["a database's storage grows automatically and cannot shrink"],
             next=f"write storage: {snapshot.size} into x-aws of {service} in docker-compose.yml, commit it, "
             "then repeat the command",
             code=ExitCode.PREFLIGHT,
@@ -177,8 +180,8 @@ def _require_fit(environment: Environment, stack: Stack, service: str, snapshot:
 def _automated(environment: Environment, snapshot: DatabaseSnapshot) -> Failure:
     copy = f"{snapshot.database}-{snapshot.name.rpartition(':')[2]}-copy"
     return Failure(
-        f"The snapshot {snapshot.name} is automated, and may go with the database it was taken of.",
-        evidence=["only a snapshot that somebody took, or copied, is sure to outlast the database that gives way"],
+        f"The snapshot {snapshot.name} is automated and may be deleted with its database.",
+        evidence=["only a manual snapshot or a copy is sure to outlast the replaced database"],
         next=f"aws rds copy-db-snapshot --region {environment.region} --source-db-snapshot-identifier {snapshot.name} "
         f"--target-db-snapshot-identifier {copy}, then the same command with {copy}",
         code=ExitCode.PREFLIGHT,
@@ -187,10 +190,10 @@ def _automated(environment: Environment, snapshot: DatabaseSnapshot) -> Failure:
 
 def _occupied(environment: Environment, database: str, name: str) -> Failure:
     return Failure(
-        f"{environment.name} has a database already: {database}.",
-        evidence=["a snapshot becomes a new database; it cannot be loaded into one that is there"],
-        next=f"./inv deploy -e {environment.name} --from-snapshot {name} --replace-database: the present one leaves a "
-        "snapshot and gives way, and the services are down meanwhile (docs/operations.md, Restore)",
+        f"{environment.name} already has a database: {database}.",
+        evidence=["a snapshot becomes a new database; it cannot be loaded into an existing one"],
+        next=f"./inv deploy -e {environment.name} --from-snapshot {name} --replace-database: takes a snapshot of the "
+        "current one and replaces it; the services are down meanwhile (docs/operations.md, Restore)",
         code=ExitCode.USAGE,
     )
 
@@ -281,8 +284,8 @@ def _interrupted(
     return Failure(
         f"A restore of {environment.name} was interrupted: the database of {service} {state}.",
         evidence=[
-            f"{found.by} began it at {found.began}",
-            "a deploy would leave it so; with --tag, if it was to have an earlier commit",
+            f"{found.by} started it at {found.began}",
+            "another deploy would leave it so; add --tag if it was for an earlier commit",
         ],
         next=f"./inv deploy -e {environment.name} {again}",
         code=ExitCode.PREFLIGHT,

@@ -34,9 +34,9 @@ def check(environment: Environment, root: Path = ROOT) -> None:
     problems = [*_wrong(environment, given, root), *_missing(given, root)]
     if problems:
         raise Failure(
-            f"{_file(environment)} has {len(problems)} wrong {'setting' if len(problems) == 1 else 'settings'}.",
+            f"{_file(environment)} has {len(problems)} invalid {'setting' if len(problems) == 1 else 'settings'}.",
             evidence=problems,
-            next=f"correct `settings` in {_file(environment)}, then repeat the command",
+            next=f"fix `settings` in {_file(environment)}, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
 
@@ -54,7 +54,7 @@ def missing(environment: Environment, given: Mapping[str, str]) -> dict[str, str
     except Exception as error:
         if code_of(error) in CANNOT_TELL:
             return None
-        raise failure("The given secrets cannot be looked for", error, ExitCode.PREFLIGHT) from error
+        raise failure("The given secrets cannot be checked", error, ExitCode.PREFLIGHT) from error
     return {variable: name for variable, name in given.items() if name not in there}
 
 
@@ -69,9 +69,9 @@ def require(environment: Environment, given: Mapping[str, str]) -> None:
         _make_up(environment, lacking)
     elif lacking:
         raise Failure(
-            f"{environment.name} has no value for {', '.join(lacking)}, which only you can give.",
+            f"{environment.name} has no value for {', '.join(lacking)}, which only you can provide.",
             evidence=[put(environment, name) for name in lacking.values()],
-            next=f"run what is above, paste the value, press Enter and Ctrl-D; then ./inv deploy -e {environment.name}",
+            next=f"run the above, paste the value, press Enter and Ctrl-D; then ./inv deploy -e {environment.name}",
             code=ExitCode.PREFLIGHT,
         )
 
@@ -114,7 +114,7 @@ def keys(environment: Environment, given: Mapping[str, str]) -> list[str]:
             pages = environment.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=chosen)
             found += [each["KeyId"] for page in pages for each in page["Parameters"] if "KeyId" in each]
     except Exception as error:
-        raise failure("The given secrets cannot be looked for", error, ExitCode.PREFLIGHT) from error
+        raise failure("The given secrets cannot be checked", error, ExitCode.PREFLIGHT) from error
     return found
 
 
@@ -144,8 +144,8 @@ def _wrong(environment: Environment, given: Mapping[str, str], root: Path) -> It
         entry = entries.get(key)
         if entry and entry.kind == "secret":
             name = f"/{environment.stack}/{environment.name}/{key}"
-            how = put(environment, name) if entry.given else "Terraform makes it"
-            yield f"{key} is a secret, and nothing reads it here: {how}"
+            how = put(environment, name) if entry.given else "Terraform generates it"
+            yield f"{key} is a secret and not read here: {how}"
         elif entry and (expected := values.CHECKS[entry.kind](value, entry.words)):
             yield f"{key} must be {expected}"
 
@@ -157,7 +157,7 @@ def _missing(given: Mapping[str, str], root: Path) -> Iterator[str]:
     texts = [str(text) for each in services for text in (*environment_of(each).values(), *map(each.get, FILLED))]
     for name in sorted({name for text in texts for name in re.findall(REQUIRED, text)} & entries.keys()):
         if entries[name].kind != "secret" and name not in OF_TERRAFORM and not given.get(name):
-            yield f"{name} has no value, and {FILE} requires one"
+            yield f"{name} has no value, but {FILE} requires one"
 
 
 def _text(value: Any) -> str:

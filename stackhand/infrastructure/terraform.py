@@ -83,7 +83,7 @@ class Terraform:
         try:
             version = msgspec.json.decode(self._read("version", "-json"), type=Version).terraform_version
         except msgspec.DecodeError as error:
-            raise process.not_run(self._command(), f"it does not say its version: {error}") from error
+            raise process.not_run(self._command(), f"it does not report its version: {error}") from error
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST:
             raise Failure(
                 f"Terraform is {version}, and passwords that are in no state need 1.11.",
@@ -124,7 +124,7 @@ class Terraform:
             replace: addresses of what is to be made anew.
             variables: where they differ from the environment's file.
         """
-        self.progress("comparing the files with what is there")
+        self.progress("comparing the files with AWS")
         flags = [*([] if refresh else ["-refresh=false", "-lock=false"]), *(f"-replace={each}" for each in replace)]
         args = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(**variables), *flags]
         return self._run("could not be planned", "plan", *args) == CHANGES
@@ -273,8 +273,8 @@ def require_providers(environment: Environment) -> None:
         code, output = terraform.try_init(folder, stop_at="" if os.environ.get("TF_PLUGIN_CACHE_DIR") else FOUND)
     if code:
         raise Failure(
-            "Terraform cannot get its providers here.",
-            evidence=[line for line in map(_error, output) if line] or [f"terraform init ended with {code}"],
+            "Terraform cannot get its providers.",
+            evidence=[line for line in map(_error, output) if line] or [f"terraform init exited with {code}"],
             next=WAYS_OUT,
             code=ExitCode.PREFLIGHT,
         )

@@ -81,7 +81,7 @@ def examine() -> list[Check]:
         thread.join(within)
         found += list(result)
         if thread.is_alive():
-            found.append(Check(category, category, "warn", f"not answered within {within:g} s"))
+            found.append(Check(category, category, "warn", f"no answer within {within:g} s"))
     return found
 
 
@@ -106,14 +106,14 @@ def _collect(category: str, look: Callable[[], Iterator[Check]], result: list[Ch
         words = " ".join([failure.what, *failure.evidence])
         result.append(Check(category, category, "fail", words, failure.next))
     except Exception as error:  # a check that breaks is a finding, not the end of the examination
-        result.append(Check(category, category, "fail", f"the check itself broke: {type(error).__name__}: {error}"))
+        result.append(Check(category, category, "fail", f"the check itself failed: {type(error).__name__}: {error}"))
 
 
 def _machine() -> Iterator[Check]:
     yield Check("machine", "python", "pass", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for place, megabytes in machine.free_space(ROOT).items():
         status = "fail" if megabytes < machine.NEEDED_MB else "pass"
-        mend = f"make room: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
+        mend = f"free space: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
         yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", mend)
     writable = os.access(ROOT, os.W_OK)
     mend = "" if writable else ownership.closed(ROOT).next
@@ -129,10 +129,10 @@ def _accounts(state: State) -> Iterator[Check]:
     account = accounts.choose(state.data / "postgres", (*ours, base.installed(postgres.binary())))
     number = accounts.choose(state.data / "any command", (*ours, ROOT, *command.PYTHON), accounts.NUMBERS[0])
     if account and number:
-        words = f"you are root: PostgreSQL runs as {account.name}, every other service as a number of its own"
+        words = f"you are root: PostgreSQL runs as {account.name}, every other service under its own user id"
         blocked = account.blocked or number.blocked
-        words += f", with the right to pass through {blocked}" if blocked else ""
-        mend = f"chmod o+x {shlex.quote(blocked)} would do without it" if blocked else ""
+        words += f", with permission to traverse {blocked}" if blocked else ""
+        mend = f"chmod o+x {shlex.quote(blocked)} makes that unnecessary" if blocked else ""
         yield Check("machine", "account", "warn" if blocked else "pass", words, mend)
 
 
@@ -146,12 +146,12 @@ def _engine() -> Iterator[Check]:
     except Failure as failure:
         status = "fail" if known == "compose" else "warn" if shutil.which("docker") else "pass"
         words = " ".join([failure.what, *failure.evidence])
-        words = words if known == "compose" else f"{words} ./inv up takes the embedded engine"
+        words = words if known == "compose" else f"{words} ./inv up uses the embedded engine"
         yield Check("engine", "docker", status, words, failure.next if status != "pass" else "")
         return
     yield Check("engine", "docker", "pass", f"{found.version} with Compose {found.compose} at {found.host}")
     if known == "embedded":
-        yield Check("engine", "stack", "pass", "this checkout runs on embedded, as before")
+        yield Check("engine", "stack", "pass", "this checkout already runs on embedded")
         return
     for each in preflight.findings():
         yield Check("engine", *each)
@@ -160,19 +160,19 @@ def _engine() -> Iterator[Check]:
 def _settings() -> Iterator[Check]:
     path = ROOT / ".env"
     if not settings.present(path):
-        yield Check("settings", ".env", "warn", "not there yet", "./inv up makes it")
+        yield Check("settings", ".env", "warn", "does not exist yet", "./inv up creates it")
         return
     found = settings.load(ROOT)
     yield Check("settings", ".env", "pass", f"{len(found.values)} valid values")
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
-        yield Check("settings", ".env", "warn", f"others may read its secrets (mode {mode:o})", "chmod 600 .env")
+        yield Check("settings", ".env", "warn", f"others can read its secrets (mode {mode:o})", "chmod 600 .env")
     known = schema.read(ROOT / ".env.example")
     used = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     for key in dotenv.parse(path.read_text(encoding="utf-8"))[0]:
         if key not in known and f"{{{key}" not in used and not key.startswith("COMPOSE_"):  # Compose reads these
             near = difflib.get_close_matches(key, known, n=1)
-            mend = f"did you mean {near[0]}?" if near else "remove it, or describe it in .env.example"
+            mend = f"did you mean {near[0]}?" if near else "remove it, or declare it in .env.example"
             yield Check("settings", key, "warn", "nothing reads this setting", mend)
     for key in (key for key, entry in known.items() if entry.given and not found.values.get(key)):
         yield Check("settings", key, "pass", "not set: a secret that only you know")
@@ -185,8 +185,8 @@ def _services() -> Iterator[Check]:
     yield Check("services", "docker-compose.yml", "pass", ", ".join(stack.services))
     for service in stack.services.values():
         if service.embedded is None:
-            mend = "add x-embedded to it, if it should run without a container engine"
-            yield Check("services", service.name, "warn", "left out by the embedded engine", mend)
+            mend = "add x-embedded if it should run without a container engine"
+            yield Check("services", service.name, "warn", "unsupported on the embedded engine", mend)
 
 
 def _ports() -> Iterator[Check]:
@@ -237,8 +237,8 @@ def _supervisor(state: State) -> Iterator[Check]:
         Supervisor(state).call("getState")
     except Gone:
         left = [record.name for record in processes.records(state.run).values() if record.alive]
-        words = f"nobody supervises: {', '.join(left)}"
-        yield Check("stack", "supervisord", "warn", words, "./inv up or ./inv down puts that right")
+        words = f"unsupervised: {', '.join(left)}"
+        yield Check("stack", "supervisord", "warn", words, "./inv up or ./inv down fixes this")
 
 
 def _stack() -> model.Stack:
@@ -251,7 +251,7 @@ def _data() -> Iterator[Check]:
     for engine in engines.used(state)[1:]:
         last = engines.remembered(state).name
         if found := engine.data():
-            words = f"{engine.name} keeps data that {last} does not see: {', '.join(map(str, found))}"
+            words = f"{engine.name} has data that {last} does not use: {', '.join(map(str, found))}"
             yield Check("data", engine.name, "pass", words, f"./inv up --engine {last} --copy-data copies its database")
 
 

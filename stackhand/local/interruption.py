@@ -12,22 +12,21 @@ from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.state import State
 
 NEXT = {
-    "up": "./inv up to go on, ./inv down to stop",
-    "down": "./inv down to go on, ./inv up to start again",
+    "up": "./inv up to continue, ./inv down to stop",
+    "down": "./inv down to continue, ./inv up to start again",
     "restart": "./inv up starts what is stopped, ./inv down stops the rest",
-    "db.migrate": "./inv db.status says which migrations are applied",
-    "db.reset": "./inv db.migrate goes on, ./inv db.restore NAME brings back what was there",
-    "db.restore": "./inv db.restore NAME again, or that of what was there",
+    "db.migrate": "./inv db.status shows which migrations are applied",
+    "db.reset": "./inv db.migrate continues, ./inv db.restore NAME restores the previous data",
+    "db.restore": "./inv db.restore NAME again, with this snapshot or the previous data's",
 }
 STOPS = {"up", "down", "restart"}
 """The verbs that stop services, so that some may be left stopped."""
 LEFT = {
-    "db.snapshot": "a snapshot is kept whole or not at all",
-    "db.restore": "the database is as it was, or as the snapshot has it: it is replaced when the new one is whole",
-    "db.reset": "the database is as it was, or new and not migrated to the end",
-    "db.seed": "each file of seeds/ is loaded whole or not at all",
-    "db.migrate": "a migration that runs in a transaction is undone when it was not at its end; "
-    "in a container it may go on to that",
+    "db.snapshot": "a snapshot is saved completely or not at all",
+    "db.restore": "the database is unchanged or fully restored: it is replaced only when the new one is complete",
+    "db.reset": "the database is unchanged, or empty and partly migrated",
+    "db.seed": "each file in seeds/ is loaded completely or not at all",
+    "db.migrate": "an unfinished migration in a transaction is rolled back; in a container it may continue to its end",
 }
 
 
@@ -55,7 +54,7 @@ def failure(verb: str, done: Sequence[str] = ()) -> Failure:
     return Failure(
         f"Interrupted during {verb}.",
         evidence=[*([LEFT[verb]] if verb in LEFT else []), *done, *(_running() if verb in STOPS else [])],
-        next=NEXT.get(verb, f"./inv {verb} to begin again"),
+        next=NEXT.get(verb, f"./inv {verb} to start again"),
         code=ExitCode.INTERRUPTED,
     )
 
@@ -67,7 +66,7 @@ def _running() -> list[str]:
     try:
         found = services(engines.remembered(State(ROOT)))
     except Failure as error:
-        return [f"what runs now is not known: {error.what}"]
+        return [f"the running services are unknown: {error.what}"]
     running = [each.name for each in found if not _ended(each)]
     stopped = [each.name for each in found if _ended(each)]
     return [f"running now: {', '.join(running) or 'nothing'}", *([f"stopped: {', '.join(stopped)}"] if stopped else [])]

@@ -28,7 +28,7 @@ def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int
         Failure: a service is not known, or `since` or `lines` cannot be understood.
     """
     if lines < 1:
-        raise Failure(f"--lines {lines} shows nothing.", next="a number from 1 on", code=ExitCode.USAGE)
+        raise Failure(f"--lines {lines} shows nothing.", next="use a number from 1", code=ExitCode.USAGE)
     start = since_of(since) if since else None
     engine = engines.remembered(State(ROOT))
     known = engine.started()

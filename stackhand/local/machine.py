@@ -31,7 +31,7 @@ def require(root: Path) -> str:
         if megabytes < NEEDED_MB:
             raise Failure(
                 f"The disk of {place} has {megabytes} MB free, and the stack needs {NEEDED_MB} MB.",
-                next="make room there (old snapshots are in .stackhand/snapshots), then repeat the command",
+                next="free space there (old snapshots are in .stackhand/snapshots), then repeat the command",
                 code=ExitCode.PREFLIGHT,
             )
     return f"Python {platform.python_version()}, {min(free.values()) / 1000:.1f} GB of disk free"

@@ -25,15 +25,15 @@ def notes(engine: Engine, *, copying: bool) -> list[str]:
     try:
         found, elsewhere = other.data(), other.elsewhere()
     except Failure as failure:
-        return [f"{other.name} may keep data of this checkout, which could not be looked at: {failure.what}"]
+        return [f"{other.name} may have data of this checkout, which could not be checked: {failure.what}"]
     if not found:
         return [elsewhere] if elsewhere else []
-    kept = f"{other.name} keeps data of this checkout, which {engine.name} does not see: {_list(found)}"
+    kept = f"{other.name} has data of this checkout that {engine.name} does not use: {_list(found)}"
     if copying:
         return [kept]
     own = engine.data()
-    instead = f"{engine.name} goes on with what it has: {_list(own)}" if own else f"{engine.name} begins with new data"
-    return [kept, f"{instead}; ./inv up --engine {engine.name} --copy-data copies the database over"]
+    instead = f"{engine.name} continues with its data: {_list(own)}" if own else f"{engine.name} starts with new data"
+    return [kept, f"{instead}; ./inv up --engine {engine.name} --copy-data copies the database"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def left(state: State, *, volumes: bool) -> Left:
         except Failure as failure:
             if number == 0:
                 raise
-            unknown.append(f"what {engine.name} keeps could not be looked at: {failure.what}")
+            unknown.append(f"the data on {engine.name} could not be checked: {failure.what}")
     return Left(running, data, unknown)
 
 
@@ -100,7 +100,7 @@ def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str]]:
         except Failure as failure:
             if number == 0:
                 raise
-            unknown.append(f"what {engine.name} keeps is not removed: {failure.what}")
+            unknown.append(f"the data on {engine.name} was not removed: {failure.what}")
     if volumes and not unknown:
         state.forget()
     return stopped, unknown

@@ -44,8 +44,8 @@ def ports(engine: Engine, *, free: bool, check: bool) -> dict[str, int]:
     fixed = [port for port in taken if port.variable is None]
     if fixed:
         raise Failure(
-            f"Port {fixed[0].published} of {taken[fixed[0]]} is taken, and docker-compose.yml fixes it.",
-            next=f"write it there as ${{{taken[fixed[0]].upper()}_PORT:-{fixed[0].published}}}",
+            f"Port {fixed[0].published} of {taken[fixed[0]]} is taken, and docker-compose.yml has a fixed value.",
+            next=f"write it as ${{{taken[fixed[0]].upper()}_PORT:-{fixed[0].published}}}",
             code=ExitCode.PORT_TAKEN,
         )
     movable = {port.variable: port.published for port in wanted if port.variable}
@@ -69,7 +69,7 @@ def _taken(engine: Engine, taken: dict[Port, str]) -> Failure:
     return Failure(
         f"{'Ports' if len(taken) > 1 else 'Port'} {numbers} {'are' if len(taken) > 1 else 'is'} taken.",
         evidence=lines,
-        next="./inv up --free-ports (moves this checkout to a free block), or end that process",
+        next="./inv up --free-ports (moves this checkout to a free block), or stop that process",
         code=ExitCode.PORT_TAKEN,
     )
 
@@ -85,8 +85,8 @@ def no_other_name(engine: Engine) -> None:
         return
     if engines.remembered(engine.state).runs():
         raise Failure(
-            f"The containers of this checkout are those of {before}, and .env names it {now}.",
-            evidence=[f"the volumes keep their names, too: {now} begins with new ones"],
+            f"The containers of this checkout belong to {before}, but .env names it {now}.",
+            evidence=[f"the volumes keep their names too: {now} starts with new ones"],
             next=f"./inv down, which stops {before}, then ./inv up",
             code=ExitCode.PREFLIGHT,
         )
@@ -105,7 +105,7 @@ def no_other_engine(chosen: str, state: State) -> None:
         running = engines.remembered(state).left_running()
     except Unavailable as error:
         raise Failure(
-            f"Whether this checkout still runs on {known} cannot be told, and {chosen} would not see its data.",
+            f"It is unknown whether this checkout still runs on {known}, whose data {chosen} does not use.",
             evidence=[error.what, *error.evidence],
             next=_reach_or_give_up(error, kept.awaited(state)),
             code=ExitCode.PREFLIGHT,
@@ -114,8 +114,8 @@ def no_other_engine(chosen: str, state: State) -> None:
         where = kept.awaited(state) if known == "compose" else ""
         asked = f"DOCKER_HOST={shlex.quote(where)} " if where not in {"", api.address()} else ""
         raise Failure(
-            f"This checkout runs on {known}, whose data {chosen} does not see.",
-            next=f"{asked}./inv down, then ./inv up --engine {chosen} (with --copy-data the database comes along)",
+            f"This checkout runs on {known}, whose data {chosen} does not use.",
+            next=f"{asked}./inv down, then ./inv up --engine {chosen} (--copy-data copies the database)",
             code=ExitCode.PREFLIGHT,
         )
 
@@ -126,4 +126,4 @@ def _reach_or_give_up(error: Unavailable, where: str) -> str:
     if not api.is_remote(where):
         return reach
     switch = f"{api.switch()}, then " if where == api.address() else ""
-    return f"{reach}; or, when that engine is gone for good, {switch}./inv down"
+    return f"{reach}; or, if that engine no longer exists, {switch}./inv down"

@@ -39,7 +39,7 @@ def refusal(engine: Engine, service: Service) -> Failure | None:
     if service.name in engine.left_out():
         return Failure(
             f"{service.name} does not run on this engine: it has no x-embedded.",
-            next="give it one in docker-compose.yml, or ./inv up --engine compose",
+            next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",
             code=ExitCode.UNHEALTHY,
         )
     found = next((each for each in engine.status() if each.name == service.name), None)
@@ -56,11 +56,11 @@ def refusal(engine: Engine, service: Service) -> Failure | None:
 
 
 def _unhealthy(engine: Engine, service: Service, found: ServiceStatus) -> Unhealthy:
-    what = f"{found.name} runs but is not healthy: {found.answer}."
+    what = f"{found.name} is running but unhealthy: {found.answer}."
     evidence, next_command = _log(engine, found), f"./inv logs {found.name}"
     if any(words in found.answer for words in FULL):
         evidence = _clients(service.port or 0)
-        next_command = f"end what holds its connections, or ./inv restart {found.name}, which ends them all"
+        next_command = f"stop what holds its connections, or ./inv restart {found.name}, which closes them all"
     return Unhealthy(what, evidence=evidence, next=next_command, code=ExitCode.UNHEALTHY)
 
 

@@ -30,7 +30,7 @@ def shell(service: str) -> None:
     stack = model.load(ROOT, settings.load(ROOT).values)
     argv, environment, folder = engines.remembered(state, stack).shell(stack.service(service))
     if sys.stdin.isatty():
-        console.tell(f"a shell of {service}, in {folder}; exit to come back")
+        console.tell(f"a shell of {service}, in {folder}; exit to return")
     os.chdir(folder)
     os.execvpe(argv[0], argv, environment)  # noqa: S606 - the very purpose
 
@@ -89,12 +89,12 @@ def _no_page(name: str, found: Mapping[str, ServiceStatus], pages: Mapping[str, 
         what = f"{name} is not running: {status.answer}."
         return Failure(what, next=f"./inv logs {name}", code=ExitCode.UNHEALTHY)
     evidence = [f"known: {', '.join(pages) or 'none'}"]
-    return Failure(f"{name!r} has no page.", evidence=evidence, code=ExitCode.USAGE)
+    return Failure(f"{name!r} serves no page.", evidence=evidence, code=ExitCode.USAGE)
 
 
 def _none_at_all(found: Iterable[ServiceStatus]) -> Failure:
     return Failure(
-        "No service that runs answers in HTTP at a published port.",
+        "No running service answers HTTP at a published port.",
         evidence=[f"{each.name}: {each.state}{f' at {each.address}' if each.address else ''}" for each in found],
         next="./inv status",
         code=ExitCode.UNHEALTHY,

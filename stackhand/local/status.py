@@ -65,8 +65,8 @@ def services(engine: Engine) -> list[ServiceStatus]:
     found = waiting.gather({"status": lambda: _ask(engine)}, engine.answer_within)
     if "status" not in found:
         raise Failure(
-            f"How the services are is not known: {engine.asked} did not answer within {engine.answer_within:g} s.",
-            evidence=["they may run none the less"],
+            f"The state of the services is unknown: {engine.asked} did not answer within {engine.answer_within:g} s.",
+            evidence=["they may still be running"],
             next="./inv doctor",
             code=ExitCode.UNHEALTHY,
         )

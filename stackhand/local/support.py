@@ -52,12 +52,12 @@ def support() -> None:
         draft.unlink(missing_ok=True)
     console.say(
         f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB, known secrets are redacted; "
-        "look into it, then attach it"
+        "read it, then attach it"
     )
     if redactor.weak:
         console.say(
-            f"too short or common to be looked for but behind their names: {', '.join(redactor.weak)}; "
-            "look for these yourself"
+            f"too short or common to redact except after their names: {', '.join(redactor.weak)}; "
+            "check for these yourself"
         )
 
 
@@ -99,7 +99,7 @@ def _end(text: str) -> str:
     if len(text) <= LARGEST_PART:
         return text
     begin, _, rest = text[-LARGEST_PART:].partition("\n")
-    return rest or f"(a line of {len(text)} characters is left out)\n" if begin else rest
+    return rest or f"(a line of {len(text)} characters is skipped)\n" if begin else rest
 
 
 def _end_of(path: Path) -> str:

@@ -32,7 +32,7 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
     state = State(ROOT)
     engines.check_name(engine)
     if not timeout > 0:  # nor NaN, which is never over
-        raise Failure(f"--timeout {timeout:g} is no time to wait.", next="seconds, above 0", code=ExitCode.USAGE)
+        raise Failure(f"--timeout {timeout:g} is not a valid time.", next="seconds, above 0", code=ExitCode.USAGE)
     with state.turn("./inv up", timeout, console.tell) as turn:
         report = None if copy_data else _already_up(state, engine)
         changed = report is None
@@ -79,9 +79,9 @@ def down(*, volumes: bool, yes: bool) -> None:
     console.say(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
     if volumes and (unknown := outcome.report.get("unknown")):
         raise Failure(
-            f"Not all data of {name} is removed.",
+            f"Some data of {name} was not removed.",
             evidence=unknown,
-            next="./inv doctor; when Docker answers, ./inv down --volumes again",
+            next="./inv doctor; once Docker answers, ./inv down --volumes again",
         )
 
 
@@ -95,7 +95,7 @@ def restart(*, services: Sequence[str]) -> None:
         if unable := [name for name in engine.left_out() if name in wished]:
             raise Failure(
                 f"{unable[0]} does not run on this engine: it has no x-embedded.",
-                next="give it one in docker-compose.yml, or ./inv up --engine compose",
+                next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",
                 code=ExitCode.USAGE,
             )
         names = [name for name in engine.services() if not wished or name in wished]
@@ -141,7 +141,7 @@ def _already_up(state: State, wish: str) -> dict[str, Any] | None:
 def _say_up(report: dict[str, Any]) -> None:
     seconds = f"{report['seconds']:.1f} s"
     if not report["changed"]:
-        console.say(f"{report['stack']} is up already, on {report['engine']} ({seconds})")
+        console.say(f"{report['stack']} is already up, on {report['engine']} ({seconds})")
     else:
         path = " > ".join(f"{each['name']} {each['seconds']:.1f} s" for each in report["slowest_path"])
         console.say(f"\n{report['stack']} is up, on {report['engine']} ({seconds}; slowest path: {path})")

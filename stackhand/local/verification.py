@@ -29,14 +29,14 @@ def verify(engine: Engine) -> list[ServiceStatus]:
     for status in found:
         if not status.healthy:
             raise Failure(
-                f"{status.name} was healthy, and then it was not: {status.answer}.",
+                f"{status.name} was healthy, then failed: {status.answer}.",
                 next=f"./inv logs {status.name}",
                 code=ExitCode.UNHEALTHY,
             )
         foreign = sorted(set(status.ports) - listeners.get(status.name, set())) if status.state != "done" else []
         if foreign:
             raise Failure(
-                f"{status.name} of this stack does not listen at port {foreign[0]}; something else does.",
+                f"Another process, not {status.name} of this stack, listens at port {foreign[0]}.",
                 evidence=[engine.holder(foreign[0])],
                 next="./inv up --free-ports",
                 code=ExitCode.PORT_TAKEN,
@@ -118,7 +118,7 @@ def _same_stack(engine: Engine, status: ServiceStatus) -> None:
     name = engine.stack.name
     if answer.stack is not None and answer.stack != name:
         raise Failure(
-            f"{status.address} is answered by the stack {answer.stack!r}, not by {name!r}.",
+            f"The stack {answer.stack!r}, not {name!r}, answers at {status.address}.",
             next="./inv up --free-ports",
             code=ExitCode.PORT_TAKEN,
         )

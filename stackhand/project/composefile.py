@@ -38,7 +38,7 @@ def require_one(root: Path, variables: Mapping[str, str]) -> None:
     given = variables.get("COMPOSE_FILE", "")
     if "COMPOSE_FILE" in variables and not given:
         raise Failure(
-            "COMPOSE_FILE in .env is empty, and Compose takes that for the folder of the checkout.",
+            "COMPOSE_FILE in .env is empty; Compose would read the checkout's folder as a file.",
             next="delete COMPOSE_FILE from .env, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
@@ -50,13 +50,13 @@ def require_one(root: Path, variables: Mapping[str, str]) -> None:
     others = [each for each in used if os.path.normpath(root / each) != os.path.normpath(root / FILE)]
     if not others:
         return
-    why = ", for COMPOSE_FILE in .env names them" if named else ""
-    move = f"merge {' and '.join(others)} into {FILE} and remove what was merged"
+    why = " (named by COMPOSE_FILE in .env)" if named else ""
+    move = f"merge {' and '.join(others)} into {FILE} and remove the merged files"
     raise Failure(
-        f"Compose would not start what Stackhand reads, for there is more than {FILE}: {', '.join(others)}.",
+        f"Compose and Stackhand would read different files: there is more than {FILE}: {', '.join(others)}.",
         evidence=[
-            f"Compose starts the containers from: {', '.join(used)}{why}",
-            f"Stackhand takes ports, health and the cloud from: {FILE} only",
+            f"Compose would read: {', '.join(used)}{why}",
+            f"Stackhand reads only: {FILE}",
         ],
         next=(f"{move}, delete COMPOSE_FILE from .env" if named else move) + ", then repeat the command",
         code=ExitCode.PREFLIGHT,
@@ -108,22 +108,22 @@ def mapping(value: Any, at: str) -> dict[str, Any]:
 
 def wrong(at: str, expected: str, found: Any = None) -> Failure:
     """Return the failure that says what was expected at a place of the file, and what is there."""
-    shown = "" if found is None else f", but it is {found!r}"
+    shown = "" if found is None else f", not {found!r}"
     return _mend(f"{FILE}: {at} must be {expected}{shown}.")
 
 
 def elsewhere(at: str) -> Failure:
     """Return the failure of a key whose services Compose would take from another place, and Stackhand would miss."""
     return Failure(
-        f"{FILE}: {at} is read by Compose only.",
-        evidence=["ports, health and the cloud come from what this file says itself"],
-        next=f"write what it brings into {FILE}, then repeat the command",
+        f"{FILE}: Stackhand does not support {at}.",
+        evidence=["Compose would take services from elsewhere; Stackhand reads only this file"],
+        next=f"copy its content into {FILE}, then repeat the command",
         code=ExitCode.PREFLIGHT,
     )
 
 
 def _mend(what: str) -> Failure:
-    return Failure(what, next=f"mend {FILE}, then repeat the command", code=ExitCode.PREFLIGHT)
+    return Failure(what, next=f"fix {FILE}, then repeat the command", code=ExitCode.PREFLIGHT)
 
 
 class _Loader(yaml.CSafeLoader):

@@ -44,15 +44,15 @@ def _refused(message: str) -> Support:
 
 
 SAME = Support(Level.SAME)
-_SIZE = _differs("x-aws.cpu and x-aws.memory say how large a task is")
-_ECS_STARTS = _differs("ECS starts as many tasks as x-aws.scale says, and a new one for each that stops")
+_SIZE = _differs("x-aws.cpu and x-aws.memory set the size of a task")
+_ECS_STARTS = _differs("x-aws.scale sets the number of tasks, and ECS replaces each that stops")
 _SCHEDULER = _ignored("Fargate has no such limit")
-_NAMESPACE = _ignored("a task on Fargate has namespaces of its own")
-_HOSTS = _ignored("a task on Fargate resolves names through its network alone")
-_HERE = _differs("is for this machine")
+_NAMESPACE = _ignored("a task on Fargate has its own namespaces")
+_HOSTS = _ignored("a task on Fargate resolves names only through its network")
+_HERE = _differs("applies only to this machine")
 _NO_DEVICES = _ignored("Fargate gives a task no devices")
-_NO_LINKS = _ignored("services find each other by the addresses in their environment only")
-_NEWER = _ignored("ECS has nothing like it")
+_NO_LINKS = _ignored("services find each other only through addresses in their environment")
+_NEWER = _ignored("ECS has no equivalent")
 
 UNKNOWN = _ignored("this version of Stackhand does not know it")
 
@@ -66,7 +66,7 @@ AWS: Mapping[str, Support] = {
     "cgroup": _NAMESPACE,
     "cgroup_parent": _NAMESPACE,
     "command": SAME,
-    "configs": _ignored("its files are not there; COPY them into the image"),
+    "configs": _ignored("its files are missing; COPY them into the image"),
     "container_name": _HERE,
     "cpu_count": _SIZE,
     "cpu_percent": _SIZE,
@@ -78,8 +78,8 @@ AWS: Mapping[str, Support] = {
     "cpus": _SIZE,
     "cpuset": _SIZE,
     "credential_spec": _NEWER,
-    "depends_on": _differs("all services start together; each has to wait for what it needs"),
-    "deploy": _differs("x-aws says how many tasks run and how large they are; ECS replaces them step by step"),
+    "depends_on": _differs("all services start together; each must wait for its dependencies"),
+    "deploy": _differs("x-aws sets the number and size of tasks; ECS replaces them gradually"),
     "develop": _HERE,
     "device_cgroup_rules": _NO_DEVICES,
     "devices": _NO_DEVICES,
@@ -89,24 +89,24 @@ AWS: Mapping[str, Support] = {
     "domainname": _HOSTS,
     "driver_opts": _NEWER,
     "entrypoint": SAME,
-    "env_file": _ignored("none of its variables is set; write those that AWS needs under environment"),
+    "env_file": _ignored("its variables are not set; put those needed on AWS under environment"),
     "environment": SAME,
     "expose": SAME,
-    "extends": _refused("Terraform reads docker-compose.yml alone, so the service has to be written out there"),
+    "extends": _refused("Terraform reads only docker-compose.yml; define the whole service there"),
     "external_links": _NO_LINKS,
     "extra_hosts": _HOSTS,
     "gpus": _NO_DEVICES,
-    "group_add": _ignored("a container has the groups of its image and of user alone"),
+    "group_add": _ignored("a container has only the groups of its image and of user"),
     "healthcheck": SAME,
     "hostname": _HOSTS,
     "image": SAME,
     "init": SAME,
     "ipc": _NAMESPACE,
     "isolation": _NEWER,
-    "label_file": _ignored("its labels are not set; write them under labels"),
+    "label_file": _ignored("its labels are not set; put them under labels"),
     "labels": SAME,
     "links": _NO_LINKS,
-    "logging": _differs("CloudWatch Logs has what a service writes"),
+    "logging": _differs("service logs go to CloudWatch Logs"),
     "mac_address": _NAMESPACE,
     "mem_limit": _SIZE,
     "mem_reservation": _SIZE,
@@ -114,30 +114,30 @@ AWS: Mapping[str, Support] = {
     "memswap_limit": _SCHEDULER,
     "models": _ignored("no model is started, and its variables are not set"),
     "network_mode": _NAMESPACE,
-    "networks": _differs("a task is in the private subnets, and security groups say who may talk to whom"),
+    "networks": _differs("tasks run in private subnets, and security groups allow connections"),
     "oom_kill_disable": _SCHEDULER,
     "oom_score_adj": _SCHEDULER,
     "pid": _NAMESPACE,
     "pids_limit": _SCHEDULER,
-    "platform": _differs("the architecture of the environment decides"),
-    "ports": _differs("x-aws.port is the one port of a service, and x-aws.paths what leads to it from outside"),
+    "platform": _differs("the environment's architecture applies"),
+    "ports": _differs("x-aws.port is the only port of a service, and x-aws.paths routes to it from outside"),
     "post_start": _ignored("its commands are not run"),
     "pre_stop": _ignored("its commands are not run"),
-    "privileged": _ignored("Fargate runs nothing privileged"),
-    "profiles": _differs("a service with x-aws runs, whatever its profiles are"),
-    "provider": _refused("AWS runs containers, and this service is none"),
+    "privileged": _ignored("Fargate does not support privileged containers"),
+    "profiles": _differs("a service with x-aws runs regardless of its profiles"),
+    "provider": _refused("AWS runs only containers, and this service is not one"),
     "pull_policy": _HERE,
     "pull_refresh_after": _HERE,
     "read_only": SAME,
     "restart": _ECS_STARTS,
     "runtime": _NEWER,
     "scale": _ECS_STARTS,
-    "secrets": _ignored("nothing is at /run/secrets; a secret of .env under environment becomes an SSM parameter"),
-    "security_opt": _ignored("Fargate takes no such options"),
-    "shm_size": _ignored("Fargate decides how large shared memory is"),
+    "secrets": _ignored("/run/secrets is empty; a secret of .env under environment becomes an SSM parameter"),
+    "security_opt": _ignored("Fargate has no such options"),
+    "shm_size": _ignored("Fargate sets the size of shared memory"),
     "stdin_open": _ignored("a task has no terminal"),
     "stop_grace_period": SAME,  # up to what Fargate allows: infrastructure/compose.py
-    "stop_signal": _ignored("a task gets the STOPSIGNAL of its image, or SIGTERM"),
+    "stop_signal": _ignored("a task gets its image's STOPSIGNAL, or SIGTERM"),
     "storage_opt": _NEWER,
     "sysctls": _SCHEDULER,
     "tmpfs": SAME,

@@ -16,7 +16,7 @@ UNQUOTED = re.compile(r"[^\n]*")
 SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
 DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 ESCAPES = {"n": "\n", "r": "\r", '"': '"', "\\": "\\", "$": "$"}
-IN_SINGLE_QUOTES = "write it in single quotes, KEY='value', where nothing has a second meaning"
+IN_SINGLE_QUOTES = "write it in single quotes, KEY='value', where no character is special"
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def _value(text: str, start: int) -> tuple[str, int]:
     if opening in {"'", '"'}:
         found = (SINGLE if opening == "'" else DOUBLE).match(text, start)
         if found is None:
-            raise ValueError(f"has an opening {opening} without the closing one")
+            raise ValueError(f"has an opening {opening} without a closing one")
         after = UNQUOTED.match(text, found.end())
         if after and after[0].strip() and not after[0].strip().startswith("#"):
-            raise ValueError(f"has text behind the closing {opening}")
+            raise ValueError(f"has text after the closing {opening}")
         value = found[1].replace("\\'", "'") if opening == "'" else _unescape(found[1])
         return value, (after.end() if after else found.end()) + 1
     found = UNQUOTED.match(text, start)

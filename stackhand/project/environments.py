@@ -67,16 +67,16 @@ def load(name: str) -> Environment:
         raise Failure(
             f"There is no environment {name!r}.",
             evidence=[f"known: {', '.join(known()) or 'none'}"],
-            next=f"name one of them, or write {path.relative_to(ROOT)}",
+            next=f"use one of them, or create {path.relative_to(ROOT)}",
             code=ExitCode.USAGE,
         )
     variables = _read(path)
     missing = [key for key in NEEDED if not isinstance(variables.get(key), str) or not variables[key]]
     if missing:
         raise Failure(
-            f"{path.relative_to(ROOT)} does not say {' and '.join(missing)}.",
-            evidence=["each is a text in double quotes"],
-            next=f"write it into {path.relative_to(ROOT)}",
+            f"{path.relative_to(ROOT)} lacks {' and '.join(missing)}.",
+            evidence=["each is a string in double quotes"],
+            next=f"add it to {path.relative_to(ROOT)}",
             code=ExitCode.PREFLIGHT,
         )
     return Environment(name, variables["stack"], variables["region"], variables["account_id"], variables)
@@ -92,7 +92,7 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # the parser raises whatever its grammar library does
         words = " ".join(str(error).split())
         raise Failure(
-            f"{path.relative_to(ROOT)} is not a file of Terraform variables.",
+            f"{path.relative_to(ROOT)} is not a valid file of Terraform variables.",
             evidence=[words[:200]],
             next=f"terraform fmt {path.relative_to(ROOT)} shows where",
             code=ExitCode.PREFLIGHT,

@@ -33,7 +33,7 @@ def fill(text: str, variables: Mapping[str, str]) -> str:
             parts.append(_braced(found["braced"], text[position:closing], variables))
             position = closing + 1
         else:
-            raise InterpolationError(f"{text!r} has a $ that begins no variable; write $$ for a dollar sign")
+            raise InterpolationError(f"{text!r} has a $ without a variable name; write $$ for a dollar sign")
     return "".join([*parts, text[position:]])
 
 
@@ -47,7 +47,7 @@ def _closing(text: str, position: int) -> int:
             if depth == 0:
                 return position
         position += 1
-    raise InterpolationError(f"{text!r} has a ${{ without its }}")
+    raise InterpolationError(f"{text!r} has a ${{ without }}")
 
 
 def _braced(name: str, rest: str, variables: Mapping[str, str]) -> str:

@@ -155,8 +155,8 @@ class Stack(msgspec.Struct, frozen=True):
             images = ", ".join(sorted(IMAGES[server]))
             raise Failure(
                 f"{FILE} has no {server}.",
-                evidence=[f"known by x-embedded: {{engine: {server}}}, or by an image of the name {images}"],
-                next=f"add x-embedded: {{engine: {server}}} to the service that is one, then ./inv up",
+                evidence=[f"it is recognised by x-embedded: {{engine: {server}}}, or by an image named {images}"],
+                next=f"add x-embedded: {{engine: {server}}} to that service, then ./inv up",
                 code=ExitCode.PREFLIGHT,
             )
         return found[0]
@@ -244,7 +244,7 @@ def _service(
     health, embedded = xfields.health(entry, at), xfields.embedded(entry, at)
     for key, path in (("x-health", health), ("x-embedded.ready", embedded and embedded.ready)):
         if path and not entry.get("ports"):
-            raise wrong(f"{at}.{key}", "beside ports, for it is asked at the first of them", path)
+            raise wrong(f"{at}.{key}", "set together with ports: its path is requested at the first port", path)
     return Service(
         name=name,
         image=entry.get("image"),
@@ -314,7 +314,7 @@ PORT = re.compile(r"(?:(?:(?P<address>\[[^]]+\]|[0-9.]+):)?(?P<published>\d+):)?
 
 
 def _port(entry: Any, written: Any, at: str) -> Port:
-    expected = "a mapping such as 127.0.0.1:8000:80, one port to one port"
+    expected = "a mapping of one port to one port, such as 127.0.0.1:8000:80"
     if isinstance(entry, dict):
         entry = f"{entry.get('host_ip', EVERYWHERE)}:{entry.get('published', '')}:{entry.get('target')}"
         written = written.get("published")
@@ -340,6 +340,6 @@ def _start_order(services: Mapping[str, Service]) -> list[str]:
         ]
         if not free:
             circle = [name for name in services if name not in ordered]
-            raise wrong("services", "free of circles in depends_on", " -> ".join(circle))
+            raise wrong("services", "free of cycles in depends_on", " -> ".join(circle))
         ordered += free
     return ordered

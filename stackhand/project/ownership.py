@@ -28,8 +28,8 @@ def refused(error: PermissionError) -> Failure:
     """Return the failure of something that this account may not do to a file, or to a process."""
     if not isinstance(error.filename, str | bytes | os.PathLike):
         return Failure(
-            f"{account()} may not do this: {error.strerror or error}.",
-            evidence=["what runs here was probably started by another account, such as root"],
+            f"{account()} has no permission for this: {error.strerror or error}.",
+            evidence=["another account, such as root, probably started what runs here"],
             next="repeat the command as that account, with sudo for root",
             code=ExitCode.PREFLIGHT,
         )
@@ -52,20 +52,20 @@ def closed(path: Path) -> Failure:
 
 def _on_read_only(path: Path) -> Failure:
     return Failure(
-        f"{path} is on a file system that is mounted read-only.",
-        evidence=["neither its owner nor its mode is the reason"],
-        next="mount it writable, or use a checkout on one that is",
+        f"{path} is on a read-only file system.",
+        evidence=["owner and mode of the file are not the cause"],
+        next="mount it read-write, or use a checkout on a writable file system",
         code=ExitCode.PREFLIGHT,
     )
 
 
 def _closed_to_root(path: Path) -> Failure:
     owner = path.stat().st_uid
-    who = f"{account(owner)}, who owns it" if owner else "an ordinary account that owns the checkout"
+    who = f"{account(owner)}, who owns it" if owner else "the ordinary account that owns the checkout"
     return Failure(
-        f"The system does not let root use {path}.",
-        evidence=["a container without some capabilities (CAP_CHOWN, CAP_DAC_OVERRIDE) does that", *_modes(path)],
-        next=f"repeat the command as {who}, or give the container its capabilities back",
+        f"The system denies root access to {path}.",
+        evidence=["a container without CAP_CHOWN or CAP_DAC_OVERRIDE behaves this way", *_modes(path)],
+        next=f"repeat the command as {who}, or restore the container's capabilities",
         code=ExitCode.PREFLIGHT,
     )
 
@@ -73,7 +73,7 @@ def _closed_to_root(path: Path) -> Failure:
 def _closed_by_mode(path: Path) -> Failure:
     recursive = "-R " if _part_of_ours(path) else ""
     return Failure(
-        f"{path} may not be used by {account()}: a mode forbids it.",
+        f"{account()} has no access to {path}: its mode forbids it.",
         evidence=_modes(path),
         next=f"chmod {recursive}u+rwX {shlex.quote(str(path))}, then repeat the command",
         code=ExitCode.PREFLIGHT,
@@ -86,7 +86,7 @@ def _elsewhere(path: Path) -> Failure:
     return Failure(
         f"{path} belongs to {owner}, and you are {us}.",
         evidence=_modes(path),
-        next=f"ask {owner} for access to {path}, or use a place of your own; then repeat the command",
+        next=f"ask {owner} for access to {path}, or use a folder of your own; then repeat the command",
         code=ExitCode.PREFLIGHT,
     )
 
@@ -100,12 +100,12 @@ def _taken(path: Path, place: Path) -> Failure:
         return Failure(
             f"The stack of this checkout runs as {owner}, and you are {us}.",
             evidence=[f"{path} belongs to {owner}"],
-            next=f"{sudo} ./inv status; to have it as {us}: {sudo} ./inv down, then {fix}",
+            next=f"{sudo} ./inv status; to take it over as {us}: {sudo} ./inv down, then {fix}",
             code=ExitCode.PREFLIGHT,
         )
     return Failure(
         f"{path} belongs to {owner}, and you are {us}.",
-        evidence=["a command that ran as another account made it, such as sudo ./inv up"],
+        evidence=["a command run as another account created it, such as sudo ./inv up"],
         next=f"{fix}, or run the command {f'as {owner}' if root else 'with sudo'}",
         code=ExitCode.PREFLIGHT,
     )

@@ -60,10 +60,10 @@ def require(folder: Path) -> None:
     place, is_folder = shlex.quote(str(folder)), stat.S_ISDIR(found.st_mode)
     evidence = [f"it belongs to {ownership.account(found.st_uid)}, mode {stat.filemode(found.st_mode)}"]
     if folder.parent == TEMPORARY:
-        remedy = "rm .stackhand/key, which gives that folder another name, then ./inv up"
+        remedy = "rm .stackhand/key (the folder then gets another name), then ./inv up"
     elif is_folder and not is_ours(folder):
         raise ownership.closed(folder)
     else:
         remedy = f"{'chmod go-w' if is_folder else 'rm'} {place}, then repeat the command"
-    what = f"Other accounts than {ownership.account()} could act for this stack's supervisor in {folder}."
+    what = f"Accounts other than {ownership.account()} could impersonate this stack's supervisor in {folder}."
     raise Failure(what, evidence=evidence, next=remedy, code=ExitCode.PREFLIGHT)

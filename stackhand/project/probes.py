@@ -11,7 +11,7 @@ import msgspec
 from stackhand.project.model import Stack
 from stackhand.project.xfields import Fargate, Probe
 
-NOTHING = "nothing is asked from outside: no service has x-aws.paths and a path to ask"
+NOTHING = "nothing is probed from outside: no service has x-aws.paths and a health path"
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class Questions:
         """Return in a sentence what is asked."""
         health = [f"{each.path} ({each.service}) for 200" for each in self.asked if not each.commit]
         commit = [f"{each.path} ({each.service}) for the commit" for each in self.asked if each.commit]
-        return f"after the rollout is asked: {', '.join(health + commit)}" if self.asked else NOTHING
+        return f"probed after the rollout: {', '.join(health + commit)}" if self.asked else NOTHING
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as the `probe` of docs/output.md."""
@@ -89,13 +89,13 @@ def of(webs: Mapping[str, Web]) -> Questions:
         if not web.paths:
             continue
         if web.probe is False:
-            notes.append(f"{name} is not asked from outside: x-aws.probe is false")
+            notes.append(f"{name} is not probed from outside: x-aws.probe is false")
             continue
         for question in _questions(name, web):
             if leads_to(question.path, webs) == name:
                 asked.append(question)
             else:
-                notes.append(f"{question.path} of {name} cannot be asked from outside: {_why(question.path, webs)}")
+                notes.append(f"{question.path} of {name} cannot be probed from outside: {_why(question.path, webs)}")
     return Questions(tuple(sorted(asked, key=lambda each: each.commit)), tuple(notes))
 
 
@@ -134,4 +134,4 @@ def _questions(name: str, web: Web) -> list[Question]:
 
 def _why(path: str, webs: Mapping[str, Web]) -> str:
     other = leads_to(path, webs)
-    return f"it leads to {other}; the load balancer's own check of it counts" if other else "no x-aws.paths lead to it"
+    return f"it is routed to {other}; only the load balancer checks it" if other else "no x-aws.paths route to it"

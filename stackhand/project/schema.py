@@ -11,8 +11,8 @@ from stackhand.project import dotenv
 from stackhand.project.values import CHECKS, WORDS
 
 KINDS = (
-    "# type: secret generated   made here and by Terraform, changed by a rotation: between our own parts",
-    "# type: secret given       never made and never changed: a key or password that somebody gave you",
+    "# type: secret generated   created here and by Terraform, changed by a rotation: between our own parts",
+    "# type: secret given       never created or changed: a key or password that you received",
 )
 """What a secret says of itself where it is declared."""
 
@@ -78,10 +78,10 @@ def _check_words(entry: Setting, name: str) -> None:
         return
     bare = entry.kind == "secret" and not {"generated", "given"} & set(entry.words)
     raise Failure(
-        f"{name}: {entry.key} is a secret, and its type does not say of which kind."
+        f"{name}: {entry.key} is a secret without a kind: generated or given."
         if bare
-        else f"{name}: {entry.key} has the type {f'{entry.kind} {words}'.strip()!r}, which is not how that is written.",
+        else f"{name}: {entry.key} has the type {f'{entry.kind} {words}'.strip()!r}, which is not valid.",
         evidence=KINDS if bare else [f"# type: {usage}"],
-        next=f"correct the line '# type:' above {entry.key} in {name}, then repeat the command",
+        next=f"fix the line '# type:' above {entry.key} in {name}, then repeat the command",
         code=ExitCode.PREFLIGHT,
     )

@@ -68,7 +68,7 @@ def load(root: Path) -> Settings:
     """
     path = root / ".env"
     if not present(path):
-        raise Failure("There is no .env in this checkout yet.", next="./inv up", code=ExitCode.PREFLIGHT)
+        raise Failure("This checkout has no .env yet.", next="./inv up", code=ExitCode.PREFLIGHT)
     entries = schema.read(root / ".env.example")
     values = _read(_text(path), entries)
     return Settings(values, tuple(_overrides(entries)))
@@ -111,9 +111,9 @@ def present(path: Path) -> bool:
             return False
         target = os.path.realpath(path)
         raise Failure(
-            f".env is a link to {target}, which is not there.",
+            f".env is a link to {target}, which does not exist.",
             evidence=[f"{target}: {error.strerror}"],
-            next=f"bring {target} back, or remove the link (rm .env) to start from .env.example",
+            next=f"restore {target}, or remove the link (rm .env) to start from .env.example",
             code=ExitCode.PREFLIGHT,
         ) from error
     return True
@@ -127,7 +127,7 @@ def _text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(
             f".env cannot be read: {error}.",
-            next="mend it, or delete it to start from .env.example",
+            next="fix it, or delete it to start from .env.example",
             code=ExitCode.PREFLIGHT,
         ) from error
 
@@ -140,7 +140,7 @@ def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> t
         generated = sum(entries[key].generated for key in filled)
         note = f".env created with {generated} generated secrets"
         kept = {key: str(port) for key, port in State(root).read().get("ports", {}).items() if key in entries}
-        return dotenv.replace(example, filled | kept), [note + (" and the ports of before" if kept else "")]
+        return dotenv.replace(example, filled | kept), [note + (" and the previous ports" if kept else "")]
     present, _ = dotenv.parse(text)
     missing = [entry for key, entry in entries.items() if key not in present]
     empty = {
@@ -215,8 +215,8 @@ def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> d
             continue
         expected = CHECKS[entry.kind](values.get(key, ""), entry.words)
         if expected:
-            shown = f", but it is {values.get(key, '')!r}" if may_be_shown(entry.kind, values.get(key, "")) else ""
-            origin = f" (from the environment: unset {key} to use that of .env)" if key in os.environ else ""
+            shown = f", not {values.get(key, '')!r}" if may_be_shown(entry.kind, values.get(key, "")) else ""
+            origin = f" (from the environment: unset {key} to use the value in .env)" if key in os.environ else ""
             outside += [key] if origin else []
             wrong.append(f"{key} must be {expected}{shown}{origin}")
     wrong += _twins(entries, values)
@@ -234,7 +234,7 @@ def _refusal(wrong: list[str], outside: list[str]) -> Failure:
     else:
         mend.append("edit .env (each key is explained in .env.example)")
     return Failure(
-        f"{where} has {len(wrong)} wrong {'value' if len(wrong) == 1 else 'values'}.",
+        f"{where} has {len(wrong)} invalid {'value' if len(wrong) == 1 else 'values'}.",
         evidence=wrong,
         next=f"{', '.join(mend)}, then repeat the command",
         code=ExitCode.PREFLIGHT,
@@ -255,7 +255,7 @@ def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[st
 def _not_set(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:
     """Return a sentence on the secrets that nobody has given; it is told when the file is written, not each time."""
     empty = [key for key, entry in entries.items() if entry.given and not values.get(key)]
-    return [f"not set, for only you know what they are: {', '.join(empty)}; write them into .env"] if empty else []
+    return [f"not set, because only you know them: {', '.join(empty)}; write them into .env"] if empty else []
 
 
 def _overrides(entries: Mapping[str, Setting]) -> list[str]:

@@ -87,7 +87,7 @@ class State:
         except OSError as error:
             raise Failure(
                 f"{self.directory} cannot be written: {error.strerror}.",
-                next="make the checkout writable for you, then repeat the command",
+                next="make the checkout writable for your account, then repeat the command",
                 code=ExitCode.PREFLIGHT,
             ) from error
 
@@ -109,7 +109,7 @@ class State:
             except PermissionError as error:
                 raise ownership.refused(error) from error
             except OSError as error:
-                raise Failure(f"{folder} cannot be made: {error.strerror}.", code=ExitCode.PREFLIGHT) from error
+                raise Failure(f"{folder} cannot be created: {error.strerror}.", code=ExitCode.PREFLIGHT) from error
 
     def remove_run(self) -> None:
         """Remove the folders of records and sockets, as far as they are ours."""
@@ -216,11 +216,11 @@ class State:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise Failure(
-                        f"{self.holder()} is at work in this checkout, and did not end within {patience:g} s.",
-                        next="wait for it or end it, then repeat the command",
+                        f"{self.holder()} is still working in this checkout after {patience:g} s.",
+                        next="wait for it or stop it, then repeat the command",
                     ) from None
                 if not told:
-                    waiting(f"waiting for {self.holder()} to end ...")
+                    waiting(f"waiting for {self.holder()} ...")
                     told = True
                 time.sleep(0.1)
             else:

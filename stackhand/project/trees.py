@@ -47,5 +47,5 @@ def _remove(folder: Path) -> Stays:
     try:
         shutil.rmtree(folder, onerror=note)
     except RecursionError:
-        stays.append((folder, OSError(errno.ELOOP, "there are too many folders in folders", str(folder))))
+        stays.append((folder, OSError(errno.ELOOP, "folders are nested too deeply", str(folder))))
     return stays

@@ -42,10 +42,10 @@ def _size(value: str, _: tuple[str, ...]) -> str:
 
 def _name(value: str, words: tuple[str, ...]) -> str:
     if re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", value) is None:
-        return "a name: a small letter, then up to 62 small letters, digits, - or _"
+        return "a name: a lower-case letter, then up to 62 lower-case letters, digits, - or _"
     for word in words:
         if re.fullmatch(RESERVED[word], value):
-            return f"a name that PostgreSQL does not keep for itself, as it does {RESERVED[word].replace('|', ', ')}"
+            return f"a name that PostgreSQL does not reserve, unlike {RESERVED[word].replace('|', ', ')}"
     return ""
 
 
@@ -55,7 +55,7 @@ def _text(value: str, _: tuple[str, ...]) -> str:
 
 def _url(value: str, schemes: tuple[str, ...]) -> str:
     if LOGIN.search(value):
-        return "a URL without a login; one that has a login is a secret: '# type: secret given url'"
+        return "a URL without a login; a URL with a login is a secret: '# type: secret given url'"
     return "" if _is_url(value, schemes) else _url_of(schemes)
 
 
@@ -99,17 +99,17 @@ def _email(value: str, _: tuple[str, ...]) -> str:
 
 def _secret(value: str, words: tuple[str, ...]) -> str:
     if "given" in words and not value:
-        return "given, for nobody but you knows it, but it is empty" if REQUIRED in words else ""
+        return "set, because only you know it, but it is empty" if REQUIRED in words else ""
     if "given" not in words and len(value) < SHORTEST_SECRET:
         return f"a secret of {SHORTEST_SECRET} characters or more"
     if "\0" in value:
-        return "a secret without the character NUL"
+        return "a secret without NUL characters"
     schemes = schemes_of(words)
     if schemes is not None and not _is_url(value, schemes):
         return f"a secret that is {_url_of(schemes)}"
     if "login" in words and not _is_for_login(value):
         return (
-            "a secret that PostgreSQL's login takes: no control characters, and none newer than Unicode 3.2 (RFC 4013)"
+            "a secret valid for PostgreSQL's login: no control characters, and none newer than Unicode 3.2 (RFC 4013)"
         )
     return ""
 
@@ -131,7 +131,7 @@ def _origins(value: str, words: tuple[str, ...]) -> str:
     good = all(ORIGIN.fullmatch(each) for each in given)
     if words:
         return "" if good and len(given) <= int(words[0]) else "an origin such as https://example.org, or nothing"
-    return "" if good else "origins such as https://example.org with commas between, or nothing"
+    return "" if good else "origins such as https://example.org, separated by commas, or nothing"
 
 
 def _hosts(value: str, _: tuple[str, ...]) -> str:
@@ -139,7 +139,7 @@ def _hosts(value: str, _: tuple[str, ...]) -> str:
     return (
         ""
         if good
-        else "host names such as example.org with commas between (.example.org: all below, *: any), or nothing"
+        else "host names such as example.org, separated by commas (.example.org: with subdomains, *: any), or nothing"
     )
 
 

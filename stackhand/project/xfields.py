@@ -15,7 +15,7 @@ MigrationKey = Literal["command", "plan", "status", "list"]
 KNOWN = ("x-health", "x-embedded", "x-aws")
 ASKED = r"/[!\"$-)+-~]*"
 """A path that is asked for: HTTP has no blanks in it, and in a rule of the load balancer a star is any text."""
-ASKED_SAYS = "a path of plain letters, with no blank, star or #"
+ASKED_SAYS = "a path without blanks, * or #"
 
 
 class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,7 +137,7 @@ def health(entry: dict[str, Any], at: str) -> str | None:
     """Return `x-health`: the path that answers 200 while the service lives."""
     path = entry.get("x-health")
     if path is not None and not (isinstance(path, str) and path.startswith("/")):
-        raise wrong(f"{at}.x-health", "a path that begins with /", path)
+        raise wrong(f"{at}.x-health", "a path that starts with /", path)
     if path is not None and not re.fullmatch(ASKED, path):
         raise wrong(f"{at}.x-health", ASKED_SAYS, path)
     return path
@@ -154,7 +154,7 @@ def embedded(entry: dict[str, Any], at: str) -> Embedded | None:
     if (found.engine == "nginx") != (found.template is not None):
         raise wrong(f"{at}.template", "the path of a configuration template, for engine: nginx only", entry)
     if found.ready is not None and not found.ready.startswith("/"):
-        raise wrong(f"{at}.ready", "a path that begins with /", found.ready)
+        raise wrong(f"{at}.ready", "a path that starts with /", found.ready)
     return found
 
 
@@ -174,7 +174,7 @@ def aws(entry: dict[str, Any], at: str) -> Fargate | Job | Managed | None:
     probe = found.probe if isinstance(found.probe, Probe) else Probe()
     for key, path in (("path", probe.path), ("version", probe.version)):
         if path is not None and not path.startswith("/"):
-            raise wrong(f"{at}.probe.{key}", "a path that begins with /", path)
+            raise wrong(f"{at}.probe.{key}", "a path that starts with /", path)
         if path is not None and not re.fullmatch(ASKED, path):
             raise wrong(f"{at}.probe.{key}", ASKED_SAYS, path)
     for key, command in commands(found.migrate).items():
@@ -210,6 +210,6 @@ def _convert(entry: Any, kind: type[XField], at: str) -> XField:
         raise Failure(
             f"{FILE}: {at}{path[1] if path else ''}: {expected}.",
             evidence=[f"known keys: {known}"],
-            next=f"mend {FILE}, then repeat the command",
+            next=f"fix {FILE}, then repeat the command",
             code=ExitCode.PREFLIGHT,
         ) from error

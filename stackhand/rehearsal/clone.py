@@ -57,7 +57,7 @@ class Copy:
             else:
                 (path / name).unlink(missing_ok=True)
         if found.git("status", "--porcelain", *BUT_LOCK):
-            found.commit("What is not committed yet")
+            found.commit("Uncommitted changes")
         return found
 
     @property
@@ -111,9 +111,9 @@ class Copy:
             return git.run(*words, folder=folder or self.path)
         except git.NoGit as failure:
             raise Failure(
-                "A rehearsal needs the history of this checkout, and git does not give it.",
+                "A rehearsal needs the git history of this checkout, which git cannot read.",
                 evidence=[failure.what, *failure.evidence],
-                next="rehearse in a clone of the repository",
+                next="run it in a clone of the repository",
                 code=ExitCode.PREFLIGHT,
             ) from None
 

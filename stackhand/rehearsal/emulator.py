@@ -211,9 +211,9 @@ def _wait_for(emulator: Emulator, log_path: Path) -> None:
         if _answers(emulator.port):
             return
         if not emulator.alive:
-            what = "The AWS emulator ended at once."
+            what = "The AWS emulator exited at once."
             break
-    raise Failure(what, evidence=tail(log_path, 10), next=f"look into {log_path}", code=ExitCode.PREFLIGHT)
+    raise Failure(what, evidence=tail(log_path, 10), next=f"read {log_path}", code=ExitCode.PREFLIGHT)
 
 
 def _answers(port: int) -> bool:

@@ -66,10 +66,10 @@ class Guard:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host, path = headers.get("host", ""), scope["path"]
         if host not in self._hosts:
-            return f"{host!r} is no address of this emulator"
+            return f"{host!r} is not an address of this emulator"
         balanced = path.startswith(BALANCED)
         if "origin" in headers and not (balanced and _own_page(headers, host)):
-            return "no web page may ask this emulator"
+            return "web pages may not use this emulator"
         alive = path == HEALTH and scope["method"] == "GET"
         if balanced or path.startswith(METADATA) or alive:
             return ""
@@ -79,7 +79,7 @@ class Guard:
         return (
             "the role of a task allows no API of AWS"
             if shown == TASK
-            else "the access key is not that of this rehearsal"
+            else "the access key does not belong to this rehearsal"
         )
 
     def _shown(self, scope: Scope, headers: dict[str, str]) -> str:

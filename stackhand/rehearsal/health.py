@@ -1,6 +1,6 @@
 """The health checks of a load balancer's target groups, for ministack: who gets requests, and who counts as started.
 
-Time is shorter than at AWS: a target is asked every quarter of a second.
+Time is shorter than on AWS: a target is asked every quarter of a second.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class RehearsalOutput:
         """Return what shows why a verb failed: the paragraph it ended with; not again what is on the screen already."""
         if self.verbose:
             return [f"its output is above, and in {self.shown(name)}"]
-        return [*paragraph(lines), f"all of its output: {self.shown(name)}"]
+        return [*paragraph(lines), f"full output: {self.shown(name)}"]
 
     def expected(self, lines: Sequence[str]) -> None:
         """Show in one line a failure that had to come."""

@@ -70,11 +70,11 @@ def stop() -> None:
     """
     with _alone():
         if emulator.remembered(FOLDER) is None:
-            console.say("No rehearsal is there.")
+            console.say("There is no rehearsal.")
             return
         if left := _clear():
             raise _left(left)
-    console.say("The rehearsal has ended; nothing is left of it.")
+    console.say("The rehearsal is stopped and left nothing behind.")
 
 
 def _begin(output: RehearsalOutput) -> Rehearsal:
@@ -90,13 +90,13 @@ def _begin(output: RehearsalOutput) -> Rehearsal:
 def _end(rehearsal: Rehearsal) -> Failure | None:
     began = time.monotonic()
     left = _clear(rehearsal.made)
-    rehearsal.steps.append(Step("teardown", f"{len(left)} left" if left else "nothing left", time.monotonic() - began))
+    rehearsal.steps.append(Step("teardown", f"{len(left)} left" if left else "no leftovers", time.monotonic() - began))
     return _left(left) if left else None
 
 
 def _left(what: list[str]) -> Failure:
     mend = "remove it (docker rm --force, docker network rm, docker volume rm), then ./inv rehearse --stop"
-    return Failure("Something of the rehearsal is left.", evidence=what, next=mend)
+    return Failure("The rehearsal left something behind.", evidence=what, next=mend)
 
 
 def _clear(made: Made | None = None) -> list[str]:
@@ -132,7 +132,7 @@ def _say(rehearsal: Rehearsal, *, keep: bool) -> None:
     console.table(rows, ("step", "verdict", "seconds"), {})
     if keep:
         running = rehearsal.running
-        console.say(f"\n{rehearsal.url} answers{f' as {running}' if running else ''}; ./inv rehearse --stop ends it.")
+        console.say(f"\n{rehearsal.url} answers{f' as {running}' if running else ''}; ./inv rehearse --stop stops it.")
 
 
 @contextmanager
@@ -149,5 +149,5 @@ def _alone() -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failure("Another ./inv rehearse is at work in this checkout.", next="wait for it or end it") from None
+            raise Failure("Another ./inv rehearse runs in this checkout.", next="wait for it or stop it") from None
         yield

@@ -33,14 +33,14 @@ def _named(lines: list[str]) -> str:
     """Return the snapshot that a destroyed environment has named."""
     named = re.search(r"--from-snapshot (\S+) starts from it", "\n".join(lines))
     if named is None:
-        raise Failure("The destroyed environment names no snapshot.", evidence=lines[-5:])
+        raise Failure("./inv destroy printed no snapshot.", evidence=lines[-5:])
     return named[1]
 
 
 def _require(rehearsal: Rehearsal, step: str) -> None:
     word = _sql(rehearsal, "SELECT word FROM rehearsed")
     if word != WRITTEN:
-        raise Failure(f"After the step {step!r} the database does not have what was written.", evidence=[word])
+        raise Failure(f"After the step {step!r} the database lacks the data that was written.", evidence=[word])
 
 
 def _sql(rehearsal: Rehearsal, sql: str) -> str:
@@ -48,6 +48,6 @@ def _sql(rehearsal: Rehearsal, sql: str) -> str:
     databases = docker.run("ps", "--quiet", "--filter", "label=ministack=rds").stdout.split()
     ours = [each for each in databases if each in rehearsal.aws.containers()]
     if not ours:
-        raise Failure("There is no database to rehearse a restore with.", next="./inv rehearse without --restore")
+        raise Failure("There is no database to rehearse a restore.", next="./inv rehearse without --restore")
     result = docker.run("exec", ours[0], "sh", "-c", LOGIN, sql)
     return (result.stdout or result.stderr).strip()

@@ -21,7 +21,7 @@ from stackhand.system import http
 
 ENVIRONMENT = "rehearsal"
 BAD = """ENTRYPOINT []
-CMD ["sh", "-c", "echo this release is made to fail, to show what a deploy does then; exit 3"]"""
+CMD ["sh", "-c", "echo this release fails on purpose, to rehearse a rollback; exit 3"]"""
 VERDICTS = {ExitCode.DONE: "done", ExitCode.FAILED: "failed"}
 
 
@@ -74,7 +74,7 @@ class Rehearsal:
         self.verb("bootstrap", "bootstrap")
         first = self.copy.head
         self.deploy("first release", first)
-        self.deploy("the same again", first)
+        self.deploy("same commit again", first)
         second = self.good = self.copy.commit("Change nothing but the commit")
         self.deploy("second release", second)
         self.copy.add_to_image(dockerfile(), BAD)
@@ -90,7 +90,7 @@ class Rehearsal:
         self.verb(name, "deploy", "--yes", "--max-severity", "any", *more, expected=expected)
         running = self.running
         if running not in {then, None}:
-            raise Failure(f"After the step {name}, {self.url} answers as {running}, not as {then}.")
+            raise Failure(f"After the step {name}, {self.url} answers with {running}, not with {then}.")
 
     def verb(self, name: str, *words: str, expected: ExitCode = ExitCode.DONE) -> list[str]:
         """Run a verb in the copy, note down how it ended, and return what it printed.
@@ -106,9 +106,9 @@ class Rehearsal:
         self.steps.append(Step(name, words_of(code), time.monotonic() - began))
         if code != expected:
             raise Failure(
-                f"The step {name!r} of the rehearsal ended with {words_of(code)}, not with {words_of(expected)}.",
+                f"The step {name!r} of the rehearsal ended with {words_of(code)} instead of {words_of(expected)}.",
                 evidence=self.output.evidence(name, lines),
-                next="fix it, then ./inv rehearse; with --keep, everything stays to be looked at",
+                next="fix it, then ./inv rehearse; --keep keeps everything for inspection",
             )
         if code != ExitCode.DONE:
             self.output.expected(lines)
@@ -133,8 +133,8 @@ def _broken(stack: Stack) -> str:
     built = [each for each in stack.services.values() if each.build and isinstance(each.aws, Fargate)]
     if not built:
         raise Failure(
-            "No service of docker-compose.yml is built here and runs on Fargate, so no bad release can be made.",
-            next="give one of them build: and x-aws: with a port",
+            "No service in docker-compose.yml is built here and runs on Fargate, so no bad release can be built.",
+            next="add build: and x-aws: with a port to a service",
             code=ExitCode.PREFLIGHT,
         )
     chosen = next((each for each in built if each.jobs or each.migrate), built[0])

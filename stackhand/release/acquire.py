@@ -121,10 +121,10 @@ def _open(context: Context) -> Manifest:
     returns = newest is not None and bool(newest.verdict) and bool(submit.missing(newest, None))
     if newest is None or not newest.open or not newest.touched or returns:
         # One that was watched, and not ordered as a whole, had a service refused: it was left on the way back.
-        state = "on its way back" if returns else newest.verdict or "untouched" if newest else ""
-        summary = f"the newest release, {newest.id}, is {state}" if newest else "none so far"
+        state = "rolling back" if returns else newest.verdict or "untouched" if newest else ""
+        summary = f"the newest release, {newest.id}, is {state}" if newest else "none yet"
         raise Failure(
-            f"There is no release to {context.environment.name} that was left rolling.",
+            f"No release of {context.environment.name} is still rolling.",
             evidence=[summary],
             next=f"./inv cloud.status -e {context.environment.name}",
             code=ExitCode.USAGE,
@@ -143,7 +143,7 @@ def _last_good(context: Context) -> Manifest:
         if current and each.good and each.id < start and each.commit != current.commit:
             return each
     raise Failure(
-        f"There is no good release of {context.environment.name} before this one.",
+        f"{context.environment.name} has no good release before the current one.",
         next=f"./inv cloud.releases -e {context.environment.name}",
         code=ExitCode.USAGE,
     )
@@ -173,8 +173,8 @@ def _busy(failure: Failure, environment: str) -> Failure:
     if failure.code is not ExitCode.LOCKED:
         return failure
     return Failure(
-        f"Somebody is at work on {environment}, so nothing of it was removed.",
+        f"{environment} is locked by another deploy, so nothing was removed.",
         evidence=failure.evidence,
-        next=f"wait for them; if they are dead, ./inv cloud.unlock -e {environment}",
+        next=f"wait for it; if it is dead, ./inv cloud.unlock -e {environment}",
         code=ExitCode.LOCKED,
     )

@@ -47,8 +47,8 @@ class ReleaseAction(Action):
         """Do the work; an interrupt becomes a failure that is reported at once, for Ansible does not wait for it."""
         if check and not self.reads:
             raise Failure(
-                "A release cannot be tried without doing it.",
-                next=f"./inv plan -e {options.environment} says what it would change",
+                "Check mode cannot simulate a release.",
+                next=f"./inv plan -e {options.environment} shows what it would change",
                 code=ExitCode.USAGE,
             )
         clock = Clock()
@@ -77,7 +77,7 @@ class ReleaseAction(Action):
         if isinstance(error, Failure):
             return error
         if isinstance(error, Interrupted):
-            return Failure("Interrupted; no service was touched.", code=ExitCode.INTERRUPTED)
+            return Failure("Interrupted; no service was changed.", code=ExitCode.INTERRUPTED)
         return errors.failure_of(error, f"{type(self).words} failed")
 
 

@@ -227,7 +227,7 @@ def require_tasks(
     """
     if idle := inventory.idle(target):
         raise Failure(
-            f"{target.environment} has services that are scaled to 0 tasks; nothing was touched.",
+            f"{target.environment} has services scaled to 0 tasks; nothing was changed.",
             evidence=wanting_none(context.environment, target, idle),
             next=f"{scale_up(target, idle, definitions or {})}; then repeat the command",
             code=ExitCode.PREFLIGHT,

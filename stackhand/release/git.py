@@ -15,7 +15,7 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited
 
-HAVE_IMAGES = "release images that ECR has already with --tag NAME"
+HAVE_IMAGES = "release images that are already in ECR with --tag NAME"
 SUBMODULE = "160000 "
 """How the index marks a commit of another repository."""
 
@@ -78,7 +78,7 @@ def _run(
         )
     except FileNotFoundError:
         raise NoGit(
-            "There is no git command, so nobody knows which commit this is.",
+            "There is no git command, so the commit is unknown.",
             next=f"install git and repeat the command; or {HAVE_IMAGES}",
             code=ExitCode.PREFLIGHT,
         ) from None
@@ -91,7 +91,7 @@ def _refused(args: Iterable[str], folder: Path, message: str) -> Failure:
     ]
     if trusted := re.search(r"safe\.directory (\S+|'[^']+')$", message, re.MULTILINE):
         return Failure(
-            f"Git does not read {folder}, because it belongs to another user.",
+            f"Git refuses to read {folder}, because it belongs to another user.",
             evidence=[line for line in lines if "dubious ownership" in line] or lines[-3:],
             next=f"git config --global --add safe.directory {trusted[1]}",
             code=ExitCode.PREFLIGHT,
@@ -110,7 +110,7 @@ def _refused(args: Iterable[str], folder: Path, message: str) -> Failure:
             )
     if "is outside repository" in message:
         return Failure(
-            "An image is built from a folder outside of this repository, so its commit does not tell what is in it.",
+            "An image is built from a folder outside this repository, so its commit does not identify its content.",
             evidence=lines[:1],
             next="move the folder into the repository, or make it a submodule",
             code=ExitCode.PREFLIGHT,
@@ -266,7 +266,7 @@ def _require_submodule(repository: Path, name: str, commit: str) -> None:
     there = (repository / name / ".git").exists()
     if not there or not succeeds("cat-file", "-e", f"{commit}^{{commit}}", folder=repository / name):
         raise Failure(
-            f"The submodule {name} is not in this clone, and an image is built from it.",
+            f"The submodule {name} is not in this clone, but an image is built from it.",
             evidence=[f"this commit has {name} at {commit}"],
             next="git submodule update --init --recursive, then repeat the command",
             code=ExitCode.PREFLIGHT,
@@ -279,7 +279,7 @@ def _require_content(top: Path, target: Path) -> None:
     pointers = [path for path in found if _is_kept_by_lfs(top, path.relative_to(target))]
     if pointers:
         raise Failure(
-            f"{len(pointers)} files are only pointers of Git LFS here, without their content.",
+            f"{len(pointers)} files are bare Git LFS pointers without their content.",
             evidence=[str(path.relative_to(target)) for path in sorted(pointers)[:10]],
             next="git lfs install && git lfs pull, then repeat the command",
             code=ExitCode.PREFLIGHT,

@@ -105,7 +105,7 @@ def start(request: LeaseRequest, say: Callable[[str], None], check: Callable[[],
     if event.failure is not None:
         raise Failure.from_dict(event.failure)
     raise Failure(
-        "The process that holds the lease ended.",
+        "The process that renews the lease ended.",
         evidence=tail(_log(request.environment), 5),
         next="repeat the command",
     )

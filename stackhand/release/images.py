@@ -72,7 +72,7 @@ def ensure(
         digests[each] = registry.digest_in(environment, built[each]["name"], commit, timeout=SEEN_WITHIN)
         if not digests[each]:
             raise Failure(
-                f"ECR does not know {url}:{commit}, {SEEN_WITHIN:g} s after it was pushed.",
+                f"ECR does not list {url}:{commit} {SEEN_WITHIN:g} s after it was pushed.",
                 next="repeat the command",
             )
     record.require({each: built[each]["name"] for each in built}, digests)
@@ -98,7 +98,7 @@ def _push(environment: Environment, name: str, image: str, say: Say) -> None:
         raise Failure(
             f"{image} could not be pushed.",
             evidence=lines[-TAIL:],
-            next="mend that, and deploy again: what is built stays in the builder's cache",
+            next="fix that, then deploy again: finished builds stay in the builder's cache",
         )
 
 
@@ -188,8 +188,8 @@ def _require_same(commit: str) -> None:
         return
     if (found := source.choose(tag="", dirty=True, folders=sources()).commit) != commit:
         raise Failure(
-            "Files of this checkout changed since the deploy began, so its images would not be what it is called.",
-            evidence=[f"it began as {commit}", f"and is now {found}"],
+            "Files in this checkout changed since the deploy started, so the images would not match their commit.",
+            evidence=[f"it started as {commit}", f"and is now {found}"],
             next="repeat the command",
             code=ExitCode.PREFLIGHT,
         )
@@ -207,9 +207,9 @@ def _unexported(service: Service, lines: list[str], folder: Path) -> Failure | N
     if not found:
         return None
     return Failure(
-        f"The image of {service.name} could not be built: it wants what git does not have.",
-        evidence=[f"{path} is in this checkout, and not in its commit" for path in sorted(found)],
-        next="commit it; or make it in a stage of the Dockerfile, if it is something built (docs/operations.md)",
+        f"The image of {service.name} could not be built: it needs a file that git does not have.",
+        evidence=[f"{path} is in this checkout, but not in its commit" for path in sorted(found)],
+        next="commit it; or, if it is a build output, build it in a stage of the Dockerfile (docs/operations.md)",
     )
 
 

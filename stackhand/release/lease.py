@@ -50,7 +50,7 @@ class Lease(msgspec.Struct, frozen=True):
 
     def lines(self) -> list[str]:
         """Return what other people need to know of it."""
-        lines = [f"held by {self.owner}, deploying {self.commit}", f"since {self.since}, last sign of life {self.beat}"]
+        lines = [f"held by {self.owner}, deploying {self.commit}", f"since {self.since}, last renewed {self.beat}"]
         return [*lines, self.run] if self.run else lines
 
 
@@ -158,9 +158,9 @@ def require(store: Store, token: str) -> None:
     """
     found = current(store)
     if found is None or found.lease.token != token:
-        evidence = found.lease.lines() if found else ["nobody has it: cloud.unlock removed it"]
+        evidence = found.lease.lines() if found else ["nobody holds it: cloud.unlock removed it"]
         raise Failure(
-            "The lease was taken from us, so nothing more is done.",
+            "This deploy lost the lease, so it stops.",
             evidence=evidence,
             next=f"./inv cloud.status -e {store.environment.name}",
             code=ExitCode.LOCKED,
@@ -177,7 +177,7 @@ def give_back(store: Store, token: str) -> None:
 def locked(held: Lease, environment: str) -> Failure:
     """Return the failure of who comes second."""
     return Failure(
-        f"Another deploy to {environment} is at work.",
+        f"Another deploy to {environment} is running.",
         evidence=held.lines(),
         next=f"wait for it with --lock-wait 600; if it is dead, its lease expires at {held.expires}, "
         f"or ./inv cloud.unlock -e {environment}",

@@ -254,11 +254,11 @@ def execute(*, environment: str, service: str, command: str) -> None:
         raise Failure(
             f"ECS Exec is not enabled for {name}.",
             evidence=[message_of(error)],
-            next=f"set exec = true in terraform/environments/{environment}.tfvars, and deploy",
+            next=f"set exec = true in terraform/environments/{environment}.tfvars, then deploy",
             code=ExitCode.PREFLIGHT,
         ) from error
     if sys.stdin.isatty():
-        console.tell(f"in {name}, task {short(task)[:12]}; exit to come back")
+        console.tell(f"in {name}, task {short(task)[:12]}; exit to return")
     region = state.environment.region
     target = {"Target": f"ecs:{cluster.name}_{short(task)}"}
     args = [PLUGIN, json.dumps(session), region, "StartSession", "", json.dumps(target), _endpoint(region)]
@@ -270,10 +270,10 @@ def _newest(cluster: Cluster, target: Target, name: str) -> str:
     try:
         task = cluster.newest_task(target.services[name].service)
     except Exception as error:
-        raise failure(f"The tasks of {name} cannot be asked for", error) from error
+        raise failure(f"The tasks of {name} cannot be listed", error) from error
     if not task:
         status = f"./inv cloud.status -e {target.environment}"
-        raise Failure(f"No task of {name} runs.", next=status, code=ExitCode.UNHEALTHY)
+        raise Failure(f"{name} has no running task.", next=status, code=ExitCode.UNHEALTHY)
     return task
 
 

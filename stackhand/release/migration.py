@@ -129,7 +129,7 @@ class Migration:
                 break
         unknown = self._end_unanswered(words) if self.started else []
         if not self.started and refused is not None and diagnose(refused).kind is not Kind.REFUSED:
-            what = f"{self.the_job} could not be started, and no service was touched"
+            what = f"{self.the_job} could not be started; no service was changed"
             raise failure(what, refused) from refused
         raise self._failure("could not be started", [*reasons, *unknown], code)
 
@@ -139,10 +139,9 @@ class Migration:
             found = self.ecs.list_tasks(cluster=words["cluster"], startedBy=words["startedBy"])["taskArns"]
         except Exception as error:
             by_hand = f"aws ecs list-tasks --cluster {words['cluster']} --started-by {words['startedBy']}"
-            return [f"ECS may have started it all the same ({message_of(error)}): {by_hand}"]
+            return [f"ECS may have started it anyway ({message_of(error)}): {by_hand}"]
         return [
-            f"ECS had started the task {each}, and it {self._stop(each, 'its start was not answered')}"
-            for each in found
+            f"ECS had started the task {each}; it {self._stop(each, 'its start was not answered')}" for each in found
         ]
 
     def _wait(self, task: str, follower: logs.LogFollower, said: list[str]) -> dict[str, Any]:
@@ -197,7 +196,7 @@ class Migration:
         if isinstance(error, Interrupted):
             words = f"was interrupted, and {self._stop(task, 'interrupted')}"
             return self._failure(words, [f"task {task}"], ExitCode.INTERRUPTED)
-        words = f"cannot be watched any more, and {self._stop(task, 'nobody can watch it')}"
+        words = f"can no longer be watched, and {self._stop(task, 'nobody can watch it')}"
         meaning = failure("", error, repeat="deploy again")
         return self._failure(words, [f"task {task}", meaning.what, *meaning.evidence], repair=meaning.next)
 
@@ -209,14 +208,14 @@ class Migration:
         except Exception as error:
             number = task.rpartition("/")[2]
             by_hand = f"aws ecs stop-task --cluster {self.target.cluster} --task {number}"
-            return f"may go on ({message_of(error)}); {by_hand} ends it"
+            return f"may continue ({message_of(error)}); {by_hand} stops it"
         return "was stopped"
 
     def _failure(
         self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED, repair: str = NEXT
     ) -> Failure:
         return Failure(
-            f"{self.the_job} {what}; no service was touched.",
+            f"{self.the_job} {what}; no service was changed.",
             evidence=evidence,
             next=repair,
             code=code,
@@ -243,7 +242,7 @@ def _reasons(answer: dict[str, Any]) -> list[str]:
     return [
         f"{each.get('reason', 'no reason given')} {each.get('detail', '')} {each.get('arn', '')}".strip()
         for each in answer.get("failures", [])
-    ] or ["ECS started no task, and says no reason"]
+    ] or ["ECS started no task and gave no reason"]
 
 
 def _exit_code(found: dict[str, Any], container: str) -> int | None:
@@ -319,9 +318,9 @@ def require_way_back(releases: Releases, good: Manifest, newest: Manifest | None
         for each in release.migrations:
             if each.breaking and each.number not in known:
                 raise Failure(
-                    f"{good.commit[:12]} does not work with the database any more.",
+                    f"{good.commit[:12]} no longer works with the database.",
                     evidence=[f"{each.name} of the release {release.id} is marked `-- migrate: breaking`"],
-                    next="mend the newer code and deploy it; only a restored database would take the old one",
+                    next="fix the newer code and deploy it; the old code needs a restored database",
                     code=ExitCode.DEPLOY_FAILED,
                 )
 

@@ -86,7 +86,7 @@ def _list(service: Service, folder: Path) -> list[KnownMigration] | None:
         return None
     reported = [found for text in (done.stdout, done.stderr) if (found := _decoded(text))]
     if error := next((each.error for each in reported if each.error), None):
-        raise Failure("The migrations are not in order.", evidence=[error.what], next="./inv db.plan")
+        raise Failure("The migrations are invalid.", evidence=[error.what], next="./inv db.plan")
     return next((each.migrations for each in reported if done.returncode == 0), None)
 
 
@@ -116,9 +116,9 @@ def files_of(commit: str, place: str) -> Iterator[Path]:
         return
     if not git.succeeds("cat-file", "-e", f"{wanted}^{{commit}}", folder=ROOT):
         raise Failure(
-            f"{wanted[:12]} is not in this clone, so its migrations are not known.",
-            evidence=["they decide whether anybody may go back to it, or from it"],
-            next="git fetch, and repeat the command",
+            f"{wanted[:12]} is not in this clone, so its migrations are unknown.",
+            evidence=["they decide whether a rollback to or from it is possible"],
+            next="git fetch, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     with git.exported(ROOT, wanted, [place], dirty=False) as folder:

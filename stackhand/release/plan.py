@@ -58,7 +58,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         output.append(UNKNOWN)
     output += [f"differs: {line}" for line in found["drift"]]
     if not output:
-        return [f"{found['commit'][:12]} runs already, as it would be released: no changes"]
+        return [f"{found['commit'][:12]} already runs in this form: no changes"]
     return [f"a release of {found['commit'][:12]} over {(found['running'] or 'nothing')[:12]}:", *output]
 
 
@@ -139,7 +139,7 @@ def say_plan(report: dict[str, Any]) -> None:
 def _say_infrastructure(report: dict[str, Any]) -> None:
     found = report["plan"]
     if not found["changed"]:
-        console.say(f"\n{report['environment']} is as the files say.")
+        console.say(f"\n{report['environment']} is up to date.")
         return
     console.say("")
     console.table(report["table"], HEADINGS, {}, indent=2)

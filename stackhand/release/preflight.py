@@ -38,11 +38,11 @@ class Preflight:
         problems, name = [problem for check in self._checks() for problem in check()], self.target.environment
         if problems:
             raise Failure(
-                f"{name} is not ready for a release; nothing was written.",
+                f"{name} is not ready for a release; nothing was changed.",
                 evidence=problems,
                 next=f"{scale_up(self.target, self.idle)}; then ./inv deploy -e {name}"
                 if len(problems) == len(self.idle)
-                else f"./inv plan -e {name} shows what terraform/ would mend",
+                else f"./inv plan -e {name} shows what Terraform would fix",
                 code=ExitCode.PREFLIGHT,
             )
         return self.notes
@@ -76,7 +76,7 @@ class Preflight:
             self.idle = inventory.idle(self.target)
             yield from wanting_none(self.environment, self.target, self.idle)
             extra = inventory.others(self.target)
-            self.notes += [f"{name} is in the cluster, and not of this release: it stays as it is" for name in extra]
+            self.notes += [f"{name} is in the cluster but not in this release: it stays unchanged" for name in extra]
             self.notes += [inventory.note] * bool(inventory.note)
 
     def architecture(self) -> Iterator[str]:
@@ -86,7 +86,7 @@ class Preflight:
             wanted = platform.get("cpuArchitecture", "X86_64")
             if wanted != self.target.architecture:
                 built = self.target.architecture
-                yield f"{name}: its task definition is for {wanted}, and images are built for {built}"
+                yield f"{name}: its task definition is for {wanted}, but images are built for {built}"
 
     def roles(self) -> Iterator[str]:
         """The roles of the tasks exist."""
@@ -128,9 +128,9 @@ class Preflight:
                 yield f"{name}: there is no target group {service.target_group}"
             for group in (found or {}).get("TargetGroups", []):
                 if group.get("TargetType", "ip") != "ip":
-                    yield f"{name}: its target group takes {group['TargetType']}, and tasks of Fargate need ip"
+                    yield f"{name}: its target group takes {group['TargetType']}, but Fargate tasks need ip"
                 if group.get("HealthCheckPath") not in {None, service.health_path}:
-                    yield f"{name}: the load balancer asks {group['HealthCheckPath']}, not {service.health_path}"
+                    yield f"{name}: the load balancer checks {group['HealthCheckPath']}, not {service.health_path}"
 
     def network(self) -> Iterator[str]:
         """The subnets and security groups exist, and the tasks reach ECR and the logs: by a route, or by endpoints."""
@@ -183,10 +183,10 @@ def problems(ec2: Any, services: Mapping[str, ServiceTarget]) -> Iterator[str]:
     for kind, users, there in (("subnet", subnets, routed.keys()), ("security group", groups, known)):
         for name in users:
             if name not in there:
-                yield f"{', '.join(users[name])}: the {kind} {name} is gone: somebody deleted it"
+                yield f"{', '.join(users[name])}: the {kind} {name} no longer exists: somebody deleted it"
     for subnet, way in routed.items():
         if not way:
-            yield f"the subnet {subnet} has no route out and its network no endpoints: tasks could not pull images"
+            yield f"the subnet {subnet} has no egress route and its network no endpoints: tasks could not pull images"
 
 
 def egress(ec2: Any, subnets: Sequence[str]) -> dict[str, bool]:

@@ -150,9 +150,9 @@ def _with_image(name: str, task: TaskTarget, repository: Repository | None, dige
     places = [each for each in found["containerDefinitions"] if each.get("image") == PLACEHOLDER]
     if not places or not digest.startswith("sha256:"):
         raise Failure(
-            f"The task definition of {name} cannot be made.",
+            f"The task definition of {name} cannot be created.",
             evidence=[f"no container has the image {PLACEHOLDER}"] if not places else [f"no digest: {digest!r}"],
-            next="look into terraform/task_definitions.tf, which makes it",
+            next="check terraform/task_definitions.tf, which defines it",
             code=ExitCode.PREFLIGHT,
         )
     for each in places:

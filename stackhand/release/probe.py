@@ -88,7 +88,7 @@ class ReleaseProbe:
         """Return what was asked and answered, once it has succeeded."""
         asked = self.questions.asked
         if not asked:
-            return f"nothing was asked from outside: no service has x-aws.paths and a path to ask; {self.url}"
+            return f"nothing was probed from outside: no service has x-aws.paths and a health path; {self.url}"
         healthy = ", ".join(each.path for each in asked if not each.commit)
         parts = [f"200 from {healthy}"] if healthy else []
         parts += [f"{self.commit[:12]} from {each.path}" for each in asked if each.commit]

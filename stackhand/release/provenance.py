@@ -137,17 +137,17 @@ class BuildRecord:
 
     def _refusal(self, name: str, repository: str, digest: str, image: Image | None) -> Failure:
         environment, commit = self.store.environment, self.commit[:12]
-        what = f"ECR has another image of {name} under {commit} than the one that was built."
+        what = f"The image of {name} in ECR under {commit} is not the one that was built."
         evidence = [f"in ECR: {repository}@{digest}"]
         if image is None:
-            what = f"ECR has an image of {name} under {commit} that no deploy recorded."
+            what = f"ECR has an image of {name} under {commit} without a build record."
         else:
             evidence.append(f"built: {image.id}, by {image.by} at {image.at}")
         remove = f"aws ecr batch-delete-image --region {environment.region} --repository-name {repository}"
         return Failure(
             what,
-            evidence=[*evidence, "somebody pushed it past ./inv deploy: CloudTrail's PutImage says who"],
-            next=f"{remove} --image-ids imageDigest={digest}; then deploy again, which builds it",
+            evidence=[*evidence, "somebody pushed it without ./inv deploy: CloudTrail's PutImage shows who"],
+            next=f"{remove} --image-ids imageDigest={digest}; then deploy again to build it",
             code=ExitCode.PREFLIGHT,
         )
 

@@ -32,7 +32,7 @@ def give_name(environment: Environment, repository: str, digest: str, name: str)
     found = client.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
     image = next(iter(found), None)
     if image is None:
-        raise Failure(f"ECR does not have {repository}@{digest} any more.", next="repeat the command")
+        raise Failure(f"ECR no longer has {repository}@{digest}.", next="repeat the command")
     image_arguments = {"imageManifest": image["imageManifest"], "imageTag": name}
     if image.get("imageManifestMediaType"):
         image_arguments["imageManifestMediaType"] = image["imageManifestMediaType"]
@@ -42,9 +42,9 @@ def give_name(environment: Environment, repository: str, digest: str, name: str)
         return
     except client.exceptions.ImageTagAlreadyExistsException as error:
         raise Failure(
-            f"Another image of {repository} has got the name {name} meanwhile.",
+            f"Another image of {repository} was given the name {name} meanwhile.",
             evidence=[str(error)],
-            next="another --tag, or none",
+            next="use another --tag, or none",
             code=ExitCode.PREFLIGHT,
         ) from error
 
@@ -75,7 +75,7 @@ def digest_in(environment: Environment, repository: str, tag: str, timeout: floa
         except client.exceptions.RepositoryNotFoundException as error:
             raise Failure(
                 f"ECR has no repository {repository}.",
-                next=f"./inv deploy -e {environment.name} makes it, or by hand: terraform apply",
+                next=f"./inv deploy -e {environment.name} creates it, or by hand: terraform apply",
                 code=ExitCode.PREFLIGHT,
             ) from error
         if details:
@@ -142,7 +142,7 @@ def _require_present(environment: Environment, built: Mapping[str, ServiceTarget
     missing = [name for name, service in built.items() if not digest_of(environment, service, tag)]
     if missing or not built:
         raise Failure(
-            f"{tag[:12]} is not what is checked out here, and ECR has no images of it.",
+            f"{tag[:12]} is not checked out here, and ECR has no images of it.",
             evidence=[f"missing: {', '.join(missing) or 'all, for nothing was released yet'}"],
             next=_elsewhere(source),
             code=ExitCode.PREFLIGHT,
@@ -160,9 +160,9 @@ def _named(source: Source, commits: set[str], *, unknown: bool) -> Source:
         raise taken(source.name, max(known), source.commit)
     if not unknown:
         raise Failure(
-            f"ECR has images called {source.name}, and nobody knows which commit they are of.",
-            evidence=["./inv deploy did not push them, or did so before it kept the commit of a name"],
-            next="another --tag for what is checked out; or --allow-older, to release these images as they are",
+            f"ECR has images named {source.name} of an unknown commit.",
+            evidence=["./inv deploy did not push them, or did so before it recorded the commit of a name"],
+            next="use another --tag for the current commit; or --allow-older, to release these images unchanged",
             code=ExitCode.PREFLIGHT,
         )
     return Source(source.name, source.name, here=False)
@@ -171,11 +171,11 @@ def _named(source: Source, commits: set[str], *, unknown: bool) -> Source:
 def taken(name: str, commit: str, wanted: str) -> Failure:
     """Return the refusal of a name that belongs to another commit."""
     return Failure(
-        f"{name} is the name of {commit[:12]} already, and this is {wanted[:12]}.",
-        evidence=["a tag in ECR does not move: a deploy would bring the earlier code back"],
-        next=f"another --tag, or none; --tag {commit[:12]} releases the earlier code again"
+        f"{name} already names {commit[:12]}, but this is {wanted[:12]}.",
+        evidence=["a tag in ECR does not move: a deploy would release the earlier code"],
+        next=f"use another --tag, or none; --tag {commit[:12]} releases the earlier code again"
         if commit == clean(commit)
-        else "another --tag, or none",
+        else "use another --tag, or none",
         code=ExitCode.PREFLIGHT,
     )
 
@@ -183,7 +183,7 @@ def taken(name: str, commit: str, wanted: str) -> Failure:
 def _elsewhere(source: Source) -> str:
     """Return how to have what is not here."""
     if COMMIT.fullmatch(source.commit):
-        return f"git checkout {clean(source.commit)[:12]}, and deploy that"
+        return f"git checkout {clean(source.commit)[:12]}, then deploy it"
     return "deploy from a clone of the repository, without --tag"
 
 
@@ -245,7 +245,7 @@ def gate(
         raise Failure(
             f"The image {repository}@{digest[:19]} has {len(bad)} findings worse than {max_severity}.",
             evidence=[_line(each, exceptions.get(each.name)) for each in bad[:SHOWN]],
-            next=f"update what has them; or allow one until a day in {FILE}; or --max-severity {bad[0].severity}",
+            next=f"update the packages; or allow one until a date in {FILE}; or --max-severity {bad[0].severity}",
             code=ExitCode.PREFLIGHT,
         )
 
@@ -265,8 +265,8 @@ def allowed() -> list[Allowed]:
                 found.append(Allowed(name, until, reason))
             case _:
                 raise Failure(
-                    f"{FILE} has an entry that is not complete.",
-                    evidence=[f"found: {entry}", "wanted: {finding: CVE-2024-3094, until: 2030-01-31, reason: why}"],
+                    f"{FILE} has an incomplete entry.",
+                    evidence=[f"found: {entry}", "expected: {finding: CVE-2024-3094, until: 2030-01-31, reason: why}"],
                     next=f"complete it in {FILE}",
                     code=ExitCode.PREFLIGHT,
                 )
@@ -298,7 +298,7 @@ def findings(environment: Environment, repository: str, digest: str, say: Callab
         time.sleep(2)
     raise Failure(
         f"ECR has no scan of {repository}@{digest[:19]}: {status.lower().replace('_', ' ')}.",
-        next=f"look into it in ECR, or release without it: --max-severity {ANY}",
+        next=f"check it in ECR, or release without a scan: --max-severity {ANY}",
         code=ExitCode.PREFLIGHT,
     )
 

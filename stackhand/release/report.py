@@ -121,7 +121,7 @@ KILLED = 137
 HINTS: tuple[tuple[str, str], ...] = (
     (
         r"CannotPull|pull image|manifest unknown|not found: manifest|ImageNotFound",
-        "the image cannot be pulled: is it in ECR, and may the execution role read it?",
+        "the image cannot be pulled: is it in ECR, and can the execution role read it?",
     ),
     (
         r"AccessDenied.*(ssm|secretsmanager|kms)|unable to (pull|retrieve) secret|ResourceInitializationError.*secret",
@@ -133,11 +133,14 @@ HINTS: tuple[tuple[str, str], ...] = (
         "it runs but does not pass its health check: does x-health answer 200 at x-aws.port?",
     ),
     (r"exec format error", "the image is for another processor: its architecture is not that of the task definition"),
-    (r"no such file or directory|executable file not found", "the command of the container is not in its image"),
-    (r"ResourceInitializationError.*log", "the log group is missing, or the execution role may not write to it"),
+    (r"no such file or directory|executable file not found", "the container's command is not in its image"),
+    (
+        r"ResourceInitializationError.*log",
+        "the log group is missing, or the execution role has no permission to write to it",
+    ),
     (
         r"unable to place|RESOURCE:|insufficient capacity|Capacity is unavailable",
-        "AWS has no place for the task right now: try again, or add subnets",
+        "AWS has no capacity for the task right now: try again, or add subnets",
     ),
 )
 
@@ -150,9 +153,9 @@ def hint(tasks: Sequence[StoppedTask], more: Sequence[str]) -> str:
             return words
     codes = [code for task in tasks for _, code, _ in task.containers if code is not None]
     if KILLED in codes:
-        return "exit code 137: it was killed, most likely for its memory: raise x-aws.memory in docker-compose.yml"
+        return "exit code 137: it was killed, probably out of memory: raise x-aws.memory in docker-compose.yml"
     bad = next((code for code in codes if code), None)
-    return "" if bad is None else f"exit code {bad}: its own log says why"
+    return "" if bad is None else f"exit code {bad}: its log shows why"
 
 
 CODES = {
@@ -168,9 +171,9 @@ def interrupted(manifest: Manifest, rolling: Mapping[str, Rolling]) -> Failure:
     """Return what to say when somebody stops us while services are replaced: ECS goes on without us."""
     name = manifest.environment
     return Failure(
-        f"Interrupted; ECS goes on rolling out {manifest.commit[:12]} to {name} without us.",
-        evidence=_unfinished(manifest, rolling) if rolling else ["no service was touched yet"],
-        next=f"./inv deploy -e {name} --resume to go on waiting, ./inv rollback -e {name} to go back",
+        f"Interrupted; ECS continues to roll out {manifest.commit[:12]} to {name}.",
+        evidence=_unfinished(manifest, rolling) if rolling else ["no service was changed yet"],
+        next=f"./inv deploy -e {name} --resume to continue, ./inv rollback -e {name} to roll back",
         code=ExitCode.STILL_ROLLING if rolling else ExitCode.INTERRUPTED,
     )
 
@@ -179,8 +182,8 @@ def unverified(manifest: Manifest) -> Failure:
     """Return what to say when somebody stops us between the rollout and the record of it."""
     name, touched = manifest.environment, any(each.deployment for each in manifest.services.values())
     return Failure(
-        f"Interrupted; {manifest.commit[:12]} runs in {name}, and nobody knows whether it is well.",
-        evidence=["it is not recorded as a good release, to which one may return"] if touched else [],
+        f"Interrupted; {manifest.commit[:12]} runs in {name}, but is unverified.",
+        evidence=["it is not recorded as a good release, so no rollback can use it"] if touched else [],
         next=f"./inv deploy -e {name} --resume to probe and record it" if touched else f"./inv cloud.status -e {name}",
         code=ExitCode.STILL_ROLLING if touched else ExitCode.INTERRUPTED,
     )
@@ -190,9 +193,9 @@ def lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -
     """Return what to say when AWS does not answer us any more in the middle."""
     name = manifest.environment
     if not rolling and not any(each.deployment for each in manifest.services.values()):
-        return failure(f"The rollout to {name} was not begun", error)
+        return failure(f"The rollout to {name} did not start", error)
     return failure(
-        f"{manifest.commit[:12]} cannot be watched any more in {name}, where ECS goes on without us",
+        f"{manifest.commit[:12]} can no longer be watched in {name}, where ECS continues",
         error,
         ExitCode.STILL_ROLLING,
         repeat=f"./inv deploy -e {name} --resume",
@@ -207,7 +210,7 @@ def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling
     if error.code is ExitCode.LOCKED or not ordered:
         return error
     return Failure(
-        f"{manifest.commit[:12]} was ordered in {name}, and that could not be recorded; ECS goes on without us.",
+        f"{manifest.commit[:12]} was updated in {name}, but that could not be recorded; ECS continues.",
         evidence=[*_unfinished(manifest, rolling or {}), error.what, *error.evidence],
         next=f"{remedy(error)}, then ./inv deploy -e {name} --resume",
         code=ExitCode.STILL_ROLLING,
@@ -222,9 +225,9 @@ def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolli
         foreign = [line for each in rolling.values() for line in _foreign(each)]
         unkept = _judge(context, manifest, found, "; ".join(foreign))
         return Failure(
-            f"The release {manifest.commit[:12]} to {name} was superseded: somebody else deployed meanwhile.",
+            f"Deploy of {manifest.commit[:12]} to {name} was superseded: somebody else deployed meanwhile.",
             evidence=[*words, *foreign, *unkept],
-            next=f"./inv cloud.status -e {name} shows what runs; deploy again if it is to be yours",
+            next=f"./inv cloud.status -e {name} shows what runs; deploy again to replace it",
             code=ExitCode.SUPERSEDED,
         )
     unkept = _judge(context, manifest, found, f"not done within {context.pace.timeout:g} s")
@@ -232,7 +235,7 @@ def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolli
     return Failure(
         f"{manifest.commit[:12]} is still rolling out to {name} after {context.pace.timeout:g} s, and has not failed.",
         evidence=[*words, *events, *unkept],
-        next=f"./inv deploy -e {name} --resume to go on waiting, ./inv rollback -e {name} to go back",
+        next=f"./inv deploy -e {name} --resume to continue, ./inv rollback -e {name} to roll back",
         code=ExitCode.STILL_ROLLING,
     )
 
@@ -249,7 +252,7 @@ def _judge(context: Context, manifest: Manifest, found: Verdict, reason: str) ->
 def _unfinished(manifest: Manifest, rolling: Mapping[str, Rolling]) -> list[str]:
     """Say where each service is, and which is not ordered yet."""
     rest = [name for name, each in manifest.services.items() if not (each.same or each.deployment or name in rolling)]
-    return [*(each.words() for each in rolling.values()), *(f"{name} is not ordered yet" for name in rest)]
+    return [*(each.words() for each in rolling.values()), *(f"{name} is not updated yet" for name in rest)]
 
 
 def _foreign(rolling: Rolling) -> list[str]:

@@ -105,9 +105,9 @@ def _require_signed(context: Context, good: Manifest, names: Sequence[str], *, u
 def _lacks(context: Context, good: Manifest, lines: Sequence[str]) -> Failure:
     name = context.environment.name
     return Failure(
-        f"{good.commit[:12]} cannot return to {name}: something that it needs is gone; nothing was touched.",
+        f"{good.commit[:12]} cannot run in {name} again: something it needs no longer exists; nothing was changed.",
         evidence=lines,
-        next=f"git checkout {good.commit[:12]}, then ./inv deploy -e {name} --allow-older makes it anew",
+        next=f"git checkout {good.commit[:12]}, then ./inv deploy -e {name} --allow-older creates it again",
         code=ExitCode.PREFLIGHT,
     )
 
@@ -166,7 +166,7 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
 
     if good is None:
         left = {name: part.task_definition for name, part in manifest.services.items()}
-        return Returned(Verdict.FAILED, "there is no release before it to return to", _left(left), left)
+        return Returned(Verdict.FAILED, "there is no earlier release to roll back to", _left(left), left)
     plan = Plan()
     try:
         context.require_lease()
@@ -176,12 +176,12 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
             return _refused(manifest, good, plan)
         returned = _order(context, manifest, good, plan)
     except Failure as failure:
-        returned = Returned(Verdict.FAILED, f"no way back: {failure.what}", list(failure.evidence))
+        returned = Returned(Verdict.FAILED, f"no rollback: {failure.what}", list(failure.evidence))
     except (BotoCoreError, ClientError) as error:
         if expired(error) or transient(error):
             returned = _cut_off(context.environment.name, error)
         else:
-            returned = Returned(Verdict.FAILED, "AWS refused the way back", [message_of(error)])
+            returned = Returned(Verdict.FAILED, "AWS refused the rollback", [message_of(error)])
     return replace(returned, lines=[*returned.lines, *plan.lines], extra=plan.extra)
 
 
@@ -189,26 +189,28 @@ def _cut_off(name: str, error: Exception) -> Returned:
     """Return what a rollback comes to that AWS does not answer: what ECS took of it goes on, and nobody can see it."""
     found = diagnose(error)
     lines = [*found.evidence, f"{found.remedy}, then ./inv rollback -e {name}"]
-    return Returned(Verdict.STILL_ROLLING, f"the rollback was cut off: {found.sentence}", lines)
+    return Returned(Verdict.STILL_ROLLING, f"the rollback was interrupted: {found.sentence}", lines)
 
 
 def _refused(manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
     """Say why nothing goes back, and what each service is left on."""
     left = {name: part.task_definition for name, part in manifest.services.items()}
     lines = [*plan.problems, *_left(left)]
-    makes = f"git checkout {good.commit[:12]}, then ./inv deploy -e {manifest.environment} --allow-older, makes it anew"
+    makes = (
+        f"git checkout {good.commit[:12]}, then ./inv deploy -e {manifest.environment} --allow-older, creates it again"
+    )
     extra = {name: each for name, each in left.items() if name not in good.services}
-    return Returned(Verdict.FAILED, f"no way back: {plan.problems[0]}", [*lines, makes], extra)
+    return Returned(Verdict.FAILED, f"no rollback: {plan.problems[0]}", [*lines, makes], extra)
 
 
 def _left(definitions: dict[str, str]) -> list[str]:
-    stays = "it stays as ordered, unless ECS itself takes it back"
+    stays = "it stays as updated, unless ECS itself rolls it back"
     return [f"{name}: {short(each)}: {stays}" for name, each in definitions.items()]
 
 
 def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
     """Order what is planned, and wait for it."""
-    context.note(f"returning all services to {good.commit[:12]}")
+    context.note(f"rolling all services back to {good.commit[:12]}")
     target = target_of(manifest)
     rollout, kept = rollouts.of(context, target), [*plan.kept]
     for name, definition in plan.orders.items():
@@ -224,13 +226,13 @@ def _judge(context: Context, good: Manifest, found: Verdict, words: list[str], k
     """Say how the way back ended, from the verdict on its rollout and a probe."""
     name = good.commit[:12]
     if found is Verdict.STILL_ROLLING:
-        return Returned(found, f"the services are still on their way back to {name}", words)
+        return Returned(found, f"the services are still rolling back to {name}", words)
     if found is not Verdict.DEPLOYED:
-        return Returned(Verdict.FAILED, f"returning to {name} failed as well", words)
+        return Returned(Verdict.FAILED, f"the rollback to {name} failed too", words)
     problems = probe_of(context, good).run(context.clock, context.say)
     if problems:
-        return Returned(Verdict.FAILED, f"{name} runs again, but is not well", problems)
-    where = f"but for {', '.join(kept)}" if kept else "everywhere"
+        return Returned(Verdict.FAILED, f"{name} runs again, but is unhealthy", problems)
+    where = f"except {', '.join(kept)}" if kept else "everywhere"
     return Returned(Verdict.ROLLED_BACK, f"{name} runs again {where}")
 
 
@@ -255,7 +257,7 @@ def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool
     ours = {wanted, part.task_definition, part.previous, *(definition for _, definition in part.before)}
     if primary is None or primary.task_definition in ours:
         return False
-    context.note(f"{name} is left alone: somebody else rolls out {short(primary.task_definition)}")
+    context.note(f"{name} is unchanged: somebody else rolls out {short(primary.task_definition)}")
     return True
 
 

@@ -66,7 +66,7 @@ def _plan_good(context: Context, found: Plan, inventory: Inventory, manifest: Ma
             checked += [name] * (primary.task_definition != part.task_definition)
         elif primary.task_definition != part.task_definition:
             found.kept.append(name)
-            found.lines.append(f"{name}: {manifest.commit[:12]} does not have it; it stays as it is")
+            found.lines.append(f"{name}: {manifest.commit[:12]} does not have it; it stays unchanged")
     problems, notes = check(context, good, checked)
     found.problems += problems
     found.lines += notes

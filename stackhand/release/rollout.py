@@ -64,7 +64,7 @@ class Rolling:
         ours = self.seen[-1].deployment(self.order.deployment) if self.seen else None
         revision = self.order.task_definition.rpartition(":")[2]
         if self.unanswered and not (self.order.deployment or self.verdict):
-            return f"{self.name}:{revision} requested, and ECS has not confirmed it"
+            return f"{self.name}:{revision} requested, but not confirmed by ECS"
         if ours is None:
             return f"{self.name}:{revision} {self.verdict or 'ordered'}"
         failed = f", {ours.failed} failed" if ours.failed else ""

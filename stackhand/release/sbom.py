@@ -18,7 +18,7 @@ from stackhand.project import inherited
 Component = dict[str, str]
 LARGEST = 16 * 1024 * 1024
 """Bytes of a file that is read; package databases are smaller."""
-LISTED = "Debian (dpkg), Alpine (apk), Python and npm packages; no others, and nothing that was merely copied"
+LISTED = "Debian (dpkg), Alpine (apk), Python and npm packages; no others, and no copied files"
 
 
 def of(image: str, name: str, version: str) -> dict[str, Any]:

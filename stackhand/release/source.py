@@ -50,7 +50,7 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
         Failure: it is no checkout of git, or has such changes.
     """
     if tag and not TAG.fullmatch(tag):
-        raise Failure(f"--tag {tag!r} is no tag for an image.", next="letters, digits, _ . -", code=ExitCode.USAGE)
+        raise Failure(f"--tag {tag!r} is not a valid image tag.", next="letters, digits, _ . -", code=ExitCode.USAGE)
     try:
         head = _git("rev-parse", "HEAD").strip()
         changes = _git(*STATUS, "--", *folders, git.excluded(LOCK)).splitlines()
@@ -63,9 +63,9 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
         return Source(named, here=False)
     if changes and not dirty:
         raise Failure(
-            "This checkout has changes that are not committed.",
+            "This checkout has uncommitted changes.",
             evidence=changes[:10],
-            next="commit them, or deploy them as they are with --dirty",
+            next="commit them, or include them with --dirty",
             code=ExitCode.PREFLIGHT,
         )
     name = "" if head.startswith(tag) else tag
@@ -82,8 +82,8 @@ def _commit_of(tag: str) -> str:
     """
     if git.succeeds("show-ref", "--verify", "--quiet", f"refs/heads/{tag}", folder=ROOT):
         raise Failure(
-            f"--tag {tag} is a branch, which is another commit tomorrow.",
-            next=f"name its commit: --tag $(git rev-parse {tag})",
+            f"--tag {tag} is a branch, and a branch moves.",
+            next=f"use its commit: --tag $(git rev-parse {tag})",
             code=ExitCode.USAGE,
         )
     number = ABBREVIATED.fullmatch(tag)
@@ -106,14 +106,14 @@ def require_newer(running: str, wanted: str, environment: str) -> str:
     if old == new:
         return ""
     if not _known(old):
-        raise _unknown(f"{old[:12]}, which runs,", old)
+        raise _unknown(f"The running commit {old[:12]}", old)
     if not _known(new):
         raise _unknown(new[:12], new)
     if git.succeeds("merge-base", "--is-ancestor", new, old, folder=ROOT):
         raise Failure(
-            f"{new[:12]} is older than {old[:12]}, which runs.",
+            f"{new[:12]} is older than the running {old[:12]}.",
             evidence=_git("log", "--oneline", "--max-count=5", f"{new}..{old}").splitlines(),
-            next=f"deploy a newer commit, go back with ./inv rollback -e {environment}, or insist with --allow-older",
+            next=f"deploy a newer commit, ./inv rollback -e {environment}, or deploy anyway with --allow-older",
             code=ExitCode.PREFLIGHT,
         )
     if git.succeeds("merge-base", "--is-ancestor", old, new, folder=ROOT):
@@ -122,30 +122,30 @@ def require_newer(running: str, wanted: str, environment: str) -> str:
         raise _unrelated(old, new)
     lost = len(_git("rev-list", f"{new}..{old}").splitlines())
     commits = "1 commit" if lost == 1 else f"{lost} commits"
-    return f"{new[:12]} is of another branch than {old[:12]}, which runs: {commits} of that are not in this release"
+    return f"{new[:12]} is on another branch than the running {old[:12]}, and lacks {commits} of it"
 
 
 def _unknown(subject: str, commit: str) -> Failure:
     """Return the refusal of a comparison with what this clone does not have."""
     if not COMMIT.fullmatch(commit):
         return Failure(
-            f"{subject} is no commit of git, so nobody can tell which release is newer.",
-            next="--allow-older, if this release is meant to replace it",
+            f"{subject} is not a git commit, so it is unknown which release is newer.",
+            next="--allow-older, to replace it anyway",
             code=ExitCode.PREFLIGHT,
         )
     fetch = "git fetch --unshallow (fetch-depth: 0 in a workflow)" if _shallow() else "git fetch"
     return Failure(
-        f"{subject} is not in this clone, so nobody can tell whether this release is older.",
-        evidence=["somebody may have released it from another clone, and from a newer commit"],
-        next=f"{fetch}, and repeat the command; or --allow-older, if this release is meant to replace it",
+        f"{subject} is not in this clone, so it is unknown whether this release is older.",
+        evidence=["somebody may have released a newer commit from another clone"],
+        next=f"{fetch}, then repeat the command; or --allow-older, to replace it anyway",
         code=ExitCode.PREFLIGHT,
     )
 
 
 def _unrelated(old: str, new: str) -> Failure:
     return Failure(
-        f"This clone is shallow: its history does not tell whether {new[:12]} is newer than {old[:12]}, which runs.",
-        next="git fetch --unshallow (fetch-depth: 0 in a workflow), and repeat the command; or --allow-older",
+        f"This clone is shallow: its history does not show whether {new[:12]} is newer than the running {old[:12]}.",
+        next="git fetch --unshallow (fetch-depth: 0 in a workflow), then repeat the command; or --allow-older",
         code=ExitCode.PREFLIGHT,
     )
 

@@ -91,7 +91,7 @@ def status_of(state: EnvironmentState) -> Status:
     try:
         inventory = Cluster(state.environment.client("ecs"), target.cluster).inventory(services.values())
     except Exception as error:
-        raise failure(f"{target.environment} cannot be asked", error) from error
+        raise failure(f"The state of {target.environment} cannot be read", error) from error
     current_lease = lease.current(state.releases.store)
     services |= {name: name for name in inventory.services if name not in services.values()}
     releases = _releases(state, inventory)
@@ -152,7 +152,7 @@ def _health(state: ServiceState, primary: Deployment) -> str:
 
 def _show(found: Status) -> None:
     release, newest = found.release, found.newest
-    what = f"{release.commit[:12]} since {release.ended}, by {release.by}" if release else "nothing good yet"
+    what = f"{release.commit[:12]} since {release.ended}, by {release.by}" if release else "no good release yet"
     console.say(f"{found.environment} at {found.url}: {what}")
     rows = [
         [
@@ -185,9 +185,9 @@ def drift(target: Target, current: Manifest | None, services: Mapping[str, Servi
         primary, desired = state.primary, state.desired
         wanted = current.services[name].task_definition if current and name in current.services else ""
         if primary and wanted and primary.task_definition != wanted:
-            lines.append(f"{name}: runs {short(primary.task_definition)}, and {short(wanted)} was released")
+            lines.append(f"{name}: runs {short(primary.task_definition)}, but {short(wanted)} was released")
         if not service.min <= desired <= service.max:
-            lines.append(f"{name}: {desired} tasks are wanted, and its bounds are {service.min} and {service.max}")
+            lines.append(f"{name}: {desired} tasks are desired, outside its bounds {service.min} to {service.max}")
     return lines
 
 
@@ -197,11 +197,11 @@ def drift_of_sets(target: Target, current: Manifest | None, inventory: Inventory
         return []
     good, names = target_of(current), {each.service: name for name, each in target.services.items()}
     lines = [
-        f"{names.get(service, service)}: runs {short(definition)}, and the last good release does not have it"
+        f"{names.get(service, service)}: runs {short(definition)}, but is not in the last good release"
         for service, definition in inventory.others(good).items()
     ]
     gone = [name for name in inventory.missing(good) if name not in target.services]
-    return lines + [f"{name}: the last good release has it, and the cluster does not" for name in gone]
+    return lines + [f"{name}: it is in the last good release, but not in the cluster" for name in gone]
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def find(name: str) -> EnvironmentState:
     current = releases.current()
     newest = next(releases.newest_first(), current)
     if newest is None:
-        raise Failure(f"Nothing was released to {name} yet.", next=f"./inv deploy -e {name}", code=ExitCode.UNHEALTHY)
+        raise Failure(f"{name} has no release yet.", next=f"./inv deploy -e {name}", code=ExitCode.UNHEALTHY)
     return EnvironmentState(environment, releases, current, newest)
 
 
@@ -269,10 +269,10 @@ def releases(*, environment: str, lines: int, json: bool) -> None:
         shown = [{key: value for key, value in each.to_dict().items() if key != "target"} for each in newest]
         console.document({"environment": environment, "current": current.id if current else None, "releases": shown})
     elif not newest:
-        console.say(f"Nothing was released to {environment} yet.")
+        console.say(f"{environment} has no release yet.")
     else:
         at_work = lease.current(history.store) is not None
-        rows = [_row(each, current, "under way" if at_work else "left open") for each in newest]
+        rows = [_row(each, current, "in progress" if at_work else "unresolved") for each in newest]
         console.table(rows, ["", "release", "kind", "verdict", "by", "reason"], VERDICT_STYLES)
 
 
@@ -285,20 +285,20 @@ def unlock(*, environment: str, yes: bool) -> None:
     store = Store(environments.load(environment))
     current = lease.current(store)
     if current is None:
-        console.say(f"Nobody deploys to {environment}.")
+        console.say(f"Nobody holds the lease of {environment}.")
         return
     for line in current.lease.lines():
         console.say(line)
     if not yes:
-        confirm(f"Who holds it does nothing more to {environment} after this", environment)
+        confirm(f"The current holder loses its right to deploy to {environment}", environment)
     try:
         store.remove(lease.KEY, etag=current.etag)
     except Conflict:
         newer = lease.current(store)
         raise Failure(
-            "The lease was renewed or given back meanwhile: who holds it is alive.",
-            evidence=newer.lease.lines() if newer else ["nobody has it now"],
-            next=f"./inv cloud.unlock -e {environment}, if it is to be taken from them all the same",
+            "The lease was renewed or given back meanwhile: its holder is alive.",
+            evidence=newer.lease.lines() if newer else ["nobody holds it now"],
+            next=f"./inv cloud.unlock -e {environment}, to take it away anyway",
         ) from None
     console.say(f"The lease of {environment} is free.")
 

@@ -194,7 +194,7 @@ def go_back_and_tell(
     try:
         returned = go_back(context, manifest, good)
     except Interrupted:
-        returned = Returned(Verdict.STILL_ROLLING, "interrupted while the services return")
+        returned = Returned(Verdict.STILL_ROLLING, "interrupted during the rollback")
     verdict = returned.verdict
     try:
         context.releases.write(manifest.but(extra=returned.extra).judged(verdict, what))
@@ -204,8 +204,8 @@ def go_back_and_tell(
     path = report.keep(manifest.id, [f"{manifest.id}: {verdict}", *everything])
     name = context.environment.name
     return Failure(
-        f"The release {manifest.commit[:12]} to {name} was not taken: {what}; {returned.words}.",
+        f"Deploy of {manifest.commit[:12]} to {name} failed: {what}; {returned.words}.",
         evidence=[*everything, f"this report: {path}"],
-        next=f"./inv cloud.logs -e {name}; mend it, then ./inv deploy -e {name}",
+        next=f"./inv cloud.logs -e {name}; fix it, then ./inv deploy -e {name}",
         code=report.CODES[verdict],
     )

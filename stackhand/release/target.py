@@ -142,9 +142,9 @@ def parse(output: Mapping[str, Any]) -> Target:
     except msgspec.ValidationError as error:
         name = output.get("environment", "ENVIRONMENT")
         raise Failure(
-            "Terraform's output `release` is not as a deploy needs it.",
+            "Terraform's output `release` is not valid for a deploy.",
             evidence=[str(error)],
-            next=f"./inv plan -e {name} shows what terraform/ would change; an apply brings the output up to date",
+            next=f"./inv plan -e {name} shows what Terraform would change; an apply updates the output",
             code=ExitCode.PREFLIGHT,
         ) from error
 

@@ -29,7 +29,7 @@ def bootstrap(*, environment: str) -> None:
     """Make the bucket of an environment, or find it made."""
     found = environments.load(environment)
     outcome = _run_infrastructure("bootstrap", found)
-    state = "is ready" if outcome.changed else "was ready already"
+    state = "is ready" if outcome.changed else "was already ready"
     console.say(f"\n{environment} {state} for its first plan: ./inv plan -e {environment}")
 
 
@@ -59,8 +59,8 @@ def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) 
     if environment == "production" and not production:
         raise Failure(
             "This is production.",
-            evidence=["its images, logs and secrets would be gone, and its databases but for a last snapshot"],
-            next="./inv destroy -e production --production, if that is meant",
+            evidence=["its images, logs and secrets would be deleted, and its databases except for a last snapshot"],
+            next="./inv destroy -e production --production, to confirm",
             code=ExitCode.USAGE,
         )
     holding = _holding(found)
@@ -72,7 +72,7 @@ def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) 
     if not yes:
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
     outcome = _run_infrastructure("destroy", found, confirmed=environment, lock_wait=lock_wait)
-    console.say(f"\n{environment} is gone ({outcome.seconds:.0f} s). What stays:")
+    console.say(f"\n{environment} is destroyed ({outcome.seconds:.0f} s). What stays:")
     for line in _stays(found, outcome.report):
         console.say(f"  {line}")
 
@@ -121,9 +121,7 @@ def _stays(environment: Environment, report: dict[str, Any]) -> list[str]:
         lines.append(f"snapshots cost storage until you delete them: ./inv cloud.snapshots -e {environment.name}")
     lines += secrets.left(environment, report.get("secrets", {}))
     if report.get("key"):
-        lines.append(
-            f"key {report['key']}: without it a snapshot or a given secret cannot be read, so it was kept ($1 a month)"
-        )
+        lines.append(f"key {report['key']}: kept, because a snapshot or given secret is encrypted with it ($1 a month)")
     return lines
 
 
@@ -156,7 +154,7 @@ def deploy(
     _require_together(environment, resume=resume, from_snapshot=from_snapshot, replace_database=replace_database)
     warning = f"This releases to {environment}"
     if replace_database:
-        warning = f"{environment} is down until its database is back, as it was in {from_snapshot}"
+        warning = f"{environment} is down until its database is restored from {from_snapshot}"
         options["allow_older"] = True  # than what runs: the database may be back at an earlier time
     if resume:
         _run_release("resume", environment, {"lock_wait": lock_wait}, "", json=json)
@@ -169,9 +167,9 @@ def _require_together(environment: str, *, resume: bool, from_snapshot: str, rep
     """Refuse flags that mean nothing together, before anything is done."""
     if (resume and from_snapshot) or (replace_database and not from_snapshot):
         raise Failure(
-            "A release that is resumed has its database already."
+            "A resumed release already has its database."
             if resume
-            else "--replace-database needs the snapshot that the new database starts from.",
+            else "--replace-database needs a snapshot to create the new database from.",
             next=f"--from-snapshot NAME, without --resume; ./inv cloud.snapshots -e {environment} shows the names",
             code=ExitCode.USAGE,
         )
@@ -232,16 +230,16 @@ def _interrupted(environment: str) -> Failure:
         newest = next(Releases(Store(environments.load(environment))).newest_first(), None)
     except Failure as error:
         return Failure(
-            "Interrupted; whether a service was touched is not known.",
+            "Interrupted; it is unknown whether a service was changed.",
             evidence=[error.what, *error.evidence],
             next=f"{remedy(error)}, then ./inv cloud.status -e {environment}",
             code=ExitCode.INTERRUPTED,
         )
     ordered = _ordered(newest) if newest and newest.open else []
     return Failure(
-        f"Interrupted; what was ordered goes on in {environment} without us." if ordered else "Interrupted.",
-        evidence=ordered or ["no service was touched"],
-        next=f"./inv deploy -e {environment} --resume to go on waiting, ./inv rollback -e {environment} to go back"
+        f"Interrupted; ECS continues the rollout in {environment}." if ordered else "Interrupted.",
+        evidence=ordered or ["no service was changed"],
+        next=f"./inv deploy -e {environment} --resume to continue, ./inv rollback -e {environment} to roll back"
         if ordered
         else f"./inv deploy -e {environment}",
         code=ExitCode.STILL_ROLLING if ordered else ExitCode.INTERRUPTED,
@@ -250,7 +248,7 @@ def _interrupted(environment: str) -> Failure:
 
 def _ordered(manifest: Manifest) -> list[str]:
     return [
-        f"{name}: {short(each.task_definition)} ordered at {each.ordered}"
+        f"{name}: {short(each.task_definition)} updated at {each.ordered}"
         for name, each in manifest.services.items()
         if each.deployment
     ]
@@ -258,9 +256,11 @@ def _ordered(manifest: Manifest) -> list[str]:
 
 def say_release(report: dict[str, Any]) -> None:
     """Show which release runs, and where it answers."""
-    what = "runs already" if not report.get("changed") else "is back" if report["kind"] == "rollback" else "is deployed"
+    what = (
+        "already runs" if not report.get("changed") else "runs again" if report["kind"] == "rollback" else "is deployed"
+    )
     console.say(f"\n{report['commit'][:12]} {what} in {report['environment']}, at {report['url']}")
     for name, each in report["services"].items():
         console.say(f"  {name}  {short(each['task_definition'])}  {each['image']}")
     for name, definition in report.get("extra", {}).items():
-        console.say(f"  {name}  {short(definition)}  stays: {report['commit'][:12]} does not have it")
+        console.say(f"  {name}  {short(definition)}  unchanged: {report['commit'][:12]} does not have it")

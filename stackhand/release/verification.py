@@ -41,7 +41,7 @@ def probe(context: Context, manifest: Manifest) -> str:
         return found.summary()
     if not touched:
         raise Failure(
-            f"{manifest.commit[:12]} was running already, and is not well; nothing was changed.",
+            f"{manifest.commit[:12]} was already running and is unhealthy; nothing was changed.",
             evidence=problems,
             next=f"./inv cloud.status -e {manifest.environment}, ./inv cloud.logs -e {manifest.environment}",
             code=ExitCode.UNHEALTHY,
@@ -52,7 +52,7 @@ def probe(context: Context, manifest: Manifest) -> str:
     except Failure as error:
         raise unrecorded(manifest, error) from error
     idle = _idle(context, manifest)
-    what = f"0 tasks wanted for {', '.join(idle)}" if idle else "every task runs, but the probe failed"
+    what = f"0 tasks desired for {', '.join(idle)}" if idle else "all tasks run, but the probe failed"
     raise go_back_and_tell(context, manifest, good, what, problems)
 
 

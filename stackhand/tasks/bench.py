@@ -17,7 +17,7 @@ def local(c: Context) -> None:
 
 @task
 def compose(c: Context) -> None:
-    """Measure the verbs on containers, beside the bare docker compose."""
+    """Measure the verbs on containers, beside docker compose."""
     from stackhand.development import verbs as development
 
     development.bench("compose")
@@ -25,7 +25,7 @@ def compose(c: Context) -> None:
 
 @task
 def service(c: Context) -> None:
-    """Measure the service beside FastAPI, Flask and Express."""
+    """Measure the service, beside FastAPI, Flask and Express."""
     from stackhand.development import verbs as development
 
     development.bench("service")
@@ -33,7 +33,7 @@ def service(c: Context) -> None:
 
 @task
 def soak(c: Context) -> None:
-    """Ask the service 500 times a second for a minute, and restart PostgreSQL meanwhile."""
+    """Send the service 500 requests a second for a minute."""
     from stackhand.development import verbs as development
 
     development.bench("service_soak")
@@ -41,7 +41,7 @@ def soak(c: Context) -> None:
 
 @task
 def page(c: Context) -> None:
-    """Measure the status page: first paint, transfer, and how soon it shows a failure."""
+    """Measure the status page: first paint, size, delay."""
     from stackhand.development import verbs as development
 
     development.bench("page")
@@ -49,7 +49,7 @@ def page(c: Context) -> None:
 
 @task
 def deploy(c: Context) -> None:
-    """Measure a deploy on an emulator, beside the same steps by hand."""
+    """Measure a deploy, beside the same steps by hand."""
     from stackhand.development import verbs as development
 
     development.bench("deploy")

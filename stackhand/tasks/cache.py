@@ -9,7 +9,7 @@ from stackhand.tasks.verb import task
 
 @task
 def shell(c: Context) -> None:
-    """Talk to the Redis-protocol server; commands on standard input work too."""
+    """Open a Redis client; it also reads standard input."""
     from stackhand.database import cache
 
     cache.shell()

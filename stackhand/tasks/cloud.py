@@ -1,4 +1,4 @@
-"""The verbs on what runs in the cloud."""
+"""The verbs on what runs in an environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackhand.tasks.verb import task
 
 @task(help={"environment": ENVIRONMENT, "json": "one JSON document on stdout"})
 def status(c: Context, environment: str, json: bool = False) -> None:
-    """Show what runs in an environment, since when and by whom."""
+    """Show what runs in an environment, and who deployed it."""
     from stackhand.release import status as module
 
     module.status(environment=environment, json=json)
@@ -22,32 +22,39 @@ def status(c: Context, environment: str, json: bool = False) -> None:
     iterable=["service"],
     help={
         "environment": ENVIRONMENT,
-        "service": "names; without any, all services",
-        "follow": "go on until Ctrl-C",
-        "since": "only what is younger: 10m, 2h, 1d or a time (see logs); an hour without it",
-        "lines": "of each service, at most",
+        "service": "names; default: all services",
+        "follow": "keep showing new lines until Ctrl-C",
+        "since": "only newer lines: 10m, 2h, 1d or a time (see logs); default: one hour",
+        "lines": "maximum per service",
     },
 )
 def logs(
     c: Context, environment: str, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100
 ) -> None:
-    """Show what the tasks of an environment say."""
+    """Show the logs of an environment's tasks."""
     from stackhand.release import logs as module
 
     module.show(service, environment=environment, follow=follow, since=since, lines=lines)
 
 
-@task(name="exec", help={"environment": ENVIRONMENT, "service": "in whose newest task", "command": "what to run there"})
+@task(
+    name="exec",
+    help={
+        "environment": ENVIRONMENT,
+        "service": "the service; its newest task is used",
+        "command": "the command to run",
+    },
+)
 def execute(c: Context, environment: str, service: str, command: str = "sh") -> None:
-    """Run a command in a task of an environment; a shell without one."""
+    """Run a command, by default a shell, in a task."""
     from stackhand.release import logs as module
 
     module.execute(environment=environment, service=service, command=command)
 
 
-@task(help={"environment": ENVIRONMENT, "lines": "at most", "json": "one JSON document on stdout"})
+@task(help={"environment": ENVIRONMENT, "lines": "maximum", "json": "one JSON document on stdout"})
 def releases(c: Context, environment: str, lines: int = 20, json: bool = False) -> None:
-    """Show the releases to an environment with their verdicts."""
+    """Show the releases of an environment and their verdicts."""
     from stackhand.release import status as module
 
     module.releases(environment=environment, lines=lines, json=json)
@@ -55,7 +62,7 @@ def releases(c: Context, environment: str, lines: int = 20, json: bool = False) 
 
 @task(help={"environment": ENVIRONMENT, "yes": "do not ask for the environment's name"})
 def unlock(c: Context, environment: str, yes: bool = False) -> None:
-    """Show who deploys to an environment, and take the lease from them."""
+    """Show who holds an environment's lease, and take it away."""
     from stackhand.release import status as module
 
     module.unlock(environment=environment, yes=yes)
@@ -72,12 +79,12 @@ def snapshots(c: Context, environment: str, json: bool = False) -> None:
 @task(
     help={
         "environment": ENVIRONMENT,
-        "database": "the name of its service, where there are several",
-        "at": "as it was then: a time with its zone, such as 2026-01-31T02:10:00Z",
+        "database": "its service's name; needed if there are several",
+        "at": "an earlier time with its zone, such as 2026-01-31T02:10:00Z",
     }
 )
 def snapshot(c: Context, environment: str, database: str = "", at: str = "") -> None:
-    """Take a snapshot of a database, as it is or as it was."""
+    """Take a snapshot of a database, now or at an earlier time."""
     from stackhand.infrastructure import backups as module
 
     module.take(environment=environment, database=database, at=at)

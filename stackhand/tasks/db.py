@@ -9,7 +9,7 @@ from stackhand.tasks.verb import task
 
 @task
 def migrate(c: Context) -> None:
-    """Apply the pending migrations."""
+    """Apply pending migrations."""
     from stackhand.database import verbs as database
 
     database.migrate()
@@ -25,7 +25,7 @@ def status(c: Context, json: bool = False) -> None:
 
 @task
 def plan(c: Context) -> None:
-    """Show what db.migrate would do."""
+    """Show pending migrations."""
     from stackhand.database import verbs as database
 
     database.plan()
@@ -33,23 +33,23 @@ def plan(c: Context) -> None:
 
 @task
 def shell(c: Context) -> None:
-    """Open psql; SQL on standard input works too."""
+    """Open psql; it also reads SQL from standard input."""
     from stackhand.database import verbs as database
 
     database.shell()
 
 
-@task(help={"name": "letters, digits, and . _ - inside it"})
+@task(help={"name": "letters and digits; also . _ - inside"})
 def snapshot(c: Context, name: str) -> None:
-    """Keep the database as it is now, under a name."""
+    """Save the current database under a name."""
     from stackhand.database import verbs as database
 
     database.snapshot(name)
 
 
-@task(help={"name": "of the snapshot", "yes": "do not ask for the database's name"})
+@task(help={"name": "the snapshot's name", "yes": "do not ask for the database's name"})
 def restore(c: Context, name: str, yes: bool = False) -> None:
-    """Put a snapshot in the place of the database (a snapshot is taken first)."""
+    """Restore a snapshot (takes one of the database first)."""
     from stackhand.database import verbs as database
 
     database.restore(name, yes=yes)
@@ -57,7 +57,7 @@ def restore(c: Context, name: str, yes: bool = False) -> None:
 
 @task(help={"yes": "do not ask for the database's name"})
 def reset(c: Context, yes: bool = False) -> None:
-    """Empty the database and migrate it anew (a snapshot is taken first)."""
+    """Empty and migrate the database (takes a snapshot first)."""
     from stackhand.database import verbs as database
 
     database.reset(yes=yes)
@@ -65,15 +65,15 @@ def reset(c: Context, yes: bool = False) -> None:
 
 @task
 def seed(c: Context) -> None:
-    """Load the example data of seeds/; what is there stays."""
+    """Load the example data of seeds/ and keep existing data."""
     from stackhand.database import verbs as database
 
     database.seed()
 
 
-@task(help={"incident": "its number, as the page shows it", "text": "for who reads the page; empty removes it"})
+@task(help={"incident": "its number on the page", "text": "the note; an empty one removes it"})
 def note(c: Context, incident: str, text: str) -> None:
-    """Put a note on an incident."""
+    """Add a note to an incident."""
     from stackhand.database import notes
 
     notes.note(incident, text)

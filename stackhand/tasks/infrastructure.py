@@ -6,12 +6,12 @@ from invoke.context import Context
 
 from stackhand.tasks.verb import task
 
-ENVIRONMENT = "the environment, as in terraform/environments"
+ENVIRONMENT = "the name of a file in terraform/environments"
 
 
 @task(help={"environment": ENVIRONMENT})
 def bootstrap(c: Context, environment: str) -> None:
-    """Make the bucket for an environment's state."""
+    """Create the bucket for an environment's state."""
     from stackhand.release import verbs
 
     verbs.bootstrap(environment=environment)
@@ -22,8 +22,8 @@ def bootstrap(c: Context, environment: str) -> None:
         "environment": ENVIRONMENT,
         "json": "one JSON document on stdout",
         "detailed-exitcode": "end with 20 when there are changes",
-        "refresh": "compare with what is there, not only with the state",
-        "lock-wait": "seconds to wait for another plan or deploy to end",
+        "refresh": "compare with AWS, not only with the state",
+        "lock-wait": "seconds to wait for another plan or deploy",
     }
 )
 def plan(
@@ -34,7 +34,7 @@ def plan(
     refresh: bool = True,
     lock_wait: float = 0.0,
 ) -> None:
-    """Say what a deploy would change in the cloud, and the cost."""
+    """Show what a deploy would change on AWS, and the cost."""
     from stackhand.release import verbs
 
     verbs.plan(
@@ -49,13 +49,13 @@ def plan(
 @task(
     help={
         "environment": ENVIRONMENT,
-        "production": "also when it is production",
+        "production": "required for production",
         "yes": "do not ask for the environment's name",
-        "lock-wait": "seconds to wait for a plan or deploy to end",
+        "lock-wait": "seconds to wait for a plan or deploy",
     }
 )
 def destroy(c: Context, environment: str, production: bool = False, yes: bool = False, lock_wait: float = 0.0) -> None:
-    """Remove an environment; its databases leave a snapshot."""
+    """Remove an environment; keep database snapshots."""
     from stackhand.release import verbs
 
     verbs.destroy(environment=environment, production=production, yes=yes, lock_wait=lock_wait)

@@ -1,4 +1,4 @@
-"""`./inv`: Invoke with the manners of a finished tool: exit code 2 for wrong usage, and a hint at what was meant."""
+"""`./inv`: Invoke with exit code 2 for wrong usage and suggestions for mistyped commands."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Inv(Program):
             if not NO_NUMBER.match(str(error)):
                 raise
             value = str(ast.literal_eval(NO_NUMBER.sub("", str(error))))
-            what = f"inv: {self._flag_of(value)} wants a number, and {value!r} is none."
+            what = f"inv: {self._flag_of(value)} needs a number, not {value!r}."
             raise Exit(f"{what}\nnext: ./inv --help{self._verb()}", code=int(ExitCode.USAGE)) from error
 
     def _flag_of(self, value: str) -> str:

@@ -1,4 +1,4 @@
-"""The verb that plays a whole deploy through on this machine."""
+"""The verb that rehearses a whole deploy on this machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from stackhand.tasks.verb import task
 
 @task(
     help={
-        "keep": "leave the last good release running, and say where",
-        "restore": "also destroy the environment, and bring it back from the snapshot that it left, with its data",
-        "stop": "instead: end what --keep left running",
-        "verbose": "show all output of the verbs, not only what they changed",
+        "keep": "leave the last good release running and print its address",
+        "restore": "also destroy the environment and restore it with its data from its last snapshot",
+        "stop": "instead: stop what --keep left running",
+        "verbose": "show all output of the verbs, not only their changes",
     }
 )
 def rehearse(c: Context, keep: bool = False, restore: bool = False, stop: bool = False, verbose: bool = False) -> None:
-    """Rehearse a deploy on this machine, against an AWS emulator with real containers."""
+    """Rehearse a deploy on this machine, on an AWS emulator."""
     from stackhand.rehearsal import rehearse as module
 
     module.stop() if stop else module.rehearse(keep=keep, restore=restore, verbose=verbose)

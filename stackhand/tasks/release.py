@@ -1,4 +1,4 @@
-"""The verbs that change what runs in the cloud; they are no namespace."""
+"""The verbs deploy and rollback, which have no namespace."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from invoke.context import Context
 
 from stackhand.tasks.verb import task
 
-ENVIRONMENT = "the environment, as in terraform/environments"
+ENVIRONMENT = "the name of a file in terraform/environments"
 
 
 @task(
     help={
         "environment": ENVIRONMENT,
-        "tag": "a commit whose images are there, or another name for what is checked out",
+        "tag": "deploy this commit, whose images exist; or an additional name for the current commit",
         "yes": "do not ask for the environment's name",
-        "json": "what happens, one JSON document a line",
-        "dirty": "with the changes that are not committed",
-        "allow-older": "also when a newer commit runs, or nobody can tell which is newer",
-        "lock-wait": "seconds to wait for another deploy to end",
-        "max-severity": "of what the scan of an image may find: low, medium, high, critical, any",
-        "resume": "go on waiting for a release that was left rolling",
-        "from-snapshot": "what the database starts from: a name of cloud.snapshots, or SERVICE=NAME",
-        "replace-database": "with --from-snapshot: also where there is one already; it leaves a snapshot",
+        "json": "progress, one JSON document per line",
+        "dirty": "include uncommitted changes",
+        "allow-older": "deploy even if a newer commit runs, or it is unknown which is newer",
+        "lock-wait": "seconds to wait for another deploy",
+        "max-severity": "worst finding of the image scan that may be deployed: low, medium, high, critical, any",
+        "resume": "continue a release that is still rolling",
+        "from-snapshot": "create the database from this snapshot: a name from cloud.snapshots, or SERVICE=NAME",
+        "replace-database": "with --from-snapshot: replace an existing database; takes a snapshot of it first",
     }
 )
 def deploy(
@@ -38,7 +38,7 @@ def deploy(
     from_snapshot: str = "",
     replace_database: bool = False,
 ) -> None:
-    """Release this commit: build, migrate, replace, probe; or go back."""
+    """Deploy this commit, and roll back on failure."""
     from stackhand.release import verbs as module
 
     module.deploy(
@@ -59,11 +59,11 @@ def deploy(
 @task(
     help={
         "environment": ENVIRONMENT,
-        "to": "a release or a commit; without it, the last good one before this",
+        "to": "a release or a commit; default: the good release before the current one",
         "yes": "do not ask for the environment's name",
-        "json": "what happens, one JSON document a line",
-        "lock-wait": "seconds to wait for another deploy to end",
-        "allow-unsigned": "also to images that have no signature, from before images were signed",
+        "json": "progress, one JSON document per line",
+        "lock-wait": "seconds to wait for another deploy",
+        "allow-unsigned": "allow images without a signature, from before images were signed",
     }
 )
 def rollback(
@@ -75,7 +75,7 @@ def rollback(
     lock_wait: float = 0.0,
     allow_unsigned: bool = False,
 ) -> None:
-    """Bring an earlier release back, all services of it."""
+    """Redeploy an earlier release, with all its services."""
     from stackhand.release import verbs as module
 
     module.rollback(

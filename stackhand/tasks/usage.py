@@ -57,7 +57,7 @@ def _missing(verb: str, names: Sequence[str], typed: Sequence[str]) -> Iterator[
         from stackhand.project import environments
 
         known = environments.known()
-        yield f"  known: {', '.join(known) or 'none; each is a file terraform/environments/NAME.tfvars'}"
+        yield f"  known: {', '.join(known) or 'none; an environment is a file terraform/environments/NAME.tfvars'}"
         command += ["-e", "staging" if "staging" in known or not known else known[0]]
     command += [f"--{name} {name.upper()}" for name in names if name != ENVIRONMENT]
     yield f"next: {' '.join(command)}"
@@ -66,8 +66,8 @@ def _missing(verb: str, names: Sequence[str], typed: Sequence[str]) -> Iterator[
 def _unknown(word: str, verb: str, verbs: Sequence[str]) -> str:
     if verb and word in FOR_THE_CLOUD:
         return (
-            f"inv: {verb} works on this machine and takes no environment; -e is for the verbs of the cloud.\n"
-            f"next: ./inv --help {verb}, or in the cloud: ./inv plan -e staging"
+            f"inv: {verb} works on this machine and takes no environment; -e is for cloud verbs.\n"
+            f"next: ./inv --help {verb}, or for the cloud: ./inv plan -e staging"
         )
     if word.startswith("-"):
         return f"inv: No idea what {word!r} is!\nnext: ./inv --help {verb}".rstrip()

@@ -1,4 +1,4 @@
-"""The kind of Invoke task our verbs are: a failure becomes its paragraph and its exit code, never a traceback."""
+"""Invoke tasks that print a failure and exit with its code, never with a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Where people are: no single point of failure. Put your own account, certificate and host name here.
+# For users: no single point of failure. Put your own account, certificate and host name here.
 stack       = "stackhand"
 environment = "production"
 region      = "eu-west-1"

@@ -1,4 +1,4 @@
-# The whole of it on this machine, against an AWS emulator, whose address `./inv rehearse` adds. Whatever it makes is thrown away.
+# On this machine, against an AWS emulator, whose address `./inv rehearse` adds. All resources are discarded.
 stack       = "stackhand"
 environment = "rehearsal"
 region      = "eu-west-1"

@@ -1,4 +1,4 @@
-# Where releases are tried: small, one NAT gateway, no standby. Put your own account's number here.
+# For trying releases: small, one NAT gateway, no standby. Put your own account number here.
 stack       = "stackhand"
 environment = "staging"
 region      = "eu-west-1"

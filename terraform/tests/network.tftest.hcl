@@ -63,7 +63,7 @@ run "without_nat_tasks_reach_aws_from_inside" {
 
   assert {
     condition     = length(aws_nat_gateway.main) == 0 && length(aws_route.private) == 0
-    error_message = "no way out of the private network"
+    error_message = "no egress route of the private network"
   }
   assert {
     condition     = toset(keys(aws_vpc_endpoint.interface)) == toset(["ecr.api", "ecr.dkr", "logs", "ssm", "kms", "ssmmessages"])

@@ -58,8 +58,8 @@ def test_status_tells_what_differs_from_what_was_released(
     assert found.value.code == ExitCode.UNHEALTHY
     shown = said(capsys)
     assert shown["drift"] == [
-        "api: 9 tasks are wanted, and its bounds are 1 and 3",
-        "web: runs shop-web:3, and shop-web:2 was released",
+        "api: 9 tasks are desired, outside its bounds 1 to 3",
+        "web: runs shop-web:3, but shop-web:2 was released",
     ]
     assert {each["name"]: (each["state"], each["commit"]) for each in shown["services"]} == {
         "web": ("rolling", None),
@@ -87,7 +87,7 @@ def test_releases_from_before_an_environment_was_destroyed_are_history_and_no_wa
     cloud: Cloud, released: Manifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud.context.releases.forget()
-    with pytest.raises(Failure, match="Nothing was released to staging yet"):
+    with pytest.raises(Failure, match="staging has no release yet"):
         status.find("staging")
     reborn = released.but(id=manifest.new_id("reborn"), commit="reborn")
     cloud.context.releases.make_current(reborn)
@@ -103,7 +103,7 @@ def test_unlock_tells_whose_the_lease_is_and_takes_it(
     cloud: Cloud, released: Manifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status.unlock(environment="staging", yes=True)
-    assert capsys.readouterr().out == "Nobody deploys to staging.\n"
+    assert capsys.readouterr().out == "Nobody holds the lease of staging.\n"
     lease.LeaseClient(cloud.context.store).take("ann", "c0ffee", "", 0.0, lambda _: None)
     with pytest.raises(Failure) as found:
         status.unlock(environment="staging", yes=False)
@@ -208,7 +208,7 @@ def test_exec_needs_its_plugin_and_a_task(cloud: Cloud, released: Manifest, monk
     monkeypatch.setattr(logs.shutil, "which", lambda name: name)
     with pytest.raises(Failure) as found:
         logs.execute(environment="staging", service="api", command="sh")
-    assert found.value.what == "No task of api runs."
+    assert found.value.what == "api has no running task."
     task = cloud.world.start("api")
     started: list[list[str]] = []
     monkeypatch.setattr(logs.os, "execvpe", lambda _name, words, _environment: started.append(words))
@@ -222,7 +222,7 @@ def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pyt
     monkeypatch.setattr(environments, "load", lambda _name: cloud.environment)
     with pytest.raises(Failure) as found:
         status.find("staging")
-    assert found.value.what == "Nothing was released to staging yet."
+    assert found.value.what == "staging has no release yet."
 
 
 def test_a_release_is_found_by_its_commit_too(cloud: Cloud, released: Manifest) -> None:

@@ -131,7 +131,7 @@ def refused() -> Failure:
             "There is no AWS profile nobody on this machine.",
             "deployer, legacy, staging",
         ),
-        (SSO, {"AWS_PROFILE": ""}, "AWS_PROFILE is set, and empty.", "unset AWS_PROFILE"),
+        (SSO, {"AWS_PROFILE": ""}, "AWS_PROFILE is set but empty.", "unset AWS_PROFILE"),
         ("[profile x\nregion", {}, "AWS's configuration file cannot be read.", "correct "),
         ("", {"AWS_ACCESS_KEY_ID": "AKIA"}, "The credentials are not complete.", "add AWS_SECRET_ACCESS_KEY"),
         (
@@ -155,19 +155,19 @@ def refused() -> Failure:
         (
             SSO,
             {"AWS_PROFILE": "staging"},
-            "The session of AWS profile staging has expired, or was never begun.",
+            "The session of AWS profile staging has expired, or was never started.",
             "aws sso login --profile staging, then",
         ),
         (
             SSO,
             {"AWS_PROFILE": "legacy"},
-            "The session of AWS profile legacy has expired, or was never begun.",
+            "The session of AWS profile legacy has expired, or was never started.",
             "aws sso login --profile legacy, then",
         ),
         (
             SSO,
             {"AWS_PROFILE": "deployer"},
-            "The session of AWS profile deployer has expired, or was never begun.",
+            "The session of AWS profile deployer has expired, or was never started.",
             "aws sso login --profile staging, then",
         ),
         (
@@ -257,7 +257,7 @@ def test_a_role_that_may_not_be_taken_is_no_answer_to_another_question(
     )
     with aws(lambda *_: (403, error("AccessDenied", said))) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        assert refused().what == "AWS does not let profile deployer take its role."
+        assert refused().what == "AWS does not let profile deployer assume its role."
         with pytest.raises(Exception, match="sts:AssumeRole") as found:
             STAGING.client("ssm").get_parameters(Names=["x"])
     assert code_of(found.value) == ""  # or a preflight would note that parameters may not be looked at, and go on
@@ -279,7 +279,7 @@ def test_another_account_is_reported_by_verbs_that_only_read(files: Path, monkey
     other = Environment("production", "shop", "eu-west-1", "999999999999")
     with aws(lambda method, *_: (403, error("AccessDenied")) if method == "GET" else (200, WHO)) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        with pytest.raises(Failure, match="You are logged in to account 123456789012, and production belongs to 9999"):
+        with pytest.raises(Failure, match="You are logged in to account 123456789012, but production belongs to 9999"):
             Store(other).read("current.json")
         with pytest.raises(Failure, match=r"cannot be used: AWS does not allow s3:GetObject\."):
             Store(STAGING).read("current.json")
@@ -291,7 +291,7 @@ def test_a_proxy_in_the_way_is_named_without_its_login(files: Path, monkeypatch:
     with aws(lambda *_: (407, "")) as address:
         monkeypatch.setenv("HTTPS_PROXY", address.replace("//", "//ann:secret@"))
         found = refused()
-    assert re.fullmatch(f"The proxy .*{address.partition('//')[2]} does not let AWS be reached.", found.what)
+    assert re.fullmatch(f"The proxy .*{address.partition('//')[2]} does not reach AWS.", found.what)
     assert "407" in found.text()
     assert f"HTTPS_PROXY={address.replace('//', '//***@')}" in found.evidence
     assert "secret" not in found.text()
@@ -348,10 +348,10 @@ def test_a_missing_permission_is_reported_at_every_call_of_bootstrap(
                 failures[asked[-1]] = failure
     assert len(failures) == refuse_at - 1 > 7
     made = failures.pop(f"PUT /{STAGING.bucket}")
-    assert made.what == f"The bucket {STAGING.bucket} cannot be made: AWS does not allow s3:CreateBucket."
+    assert made.what == f"The bucket {STAGING.bucket} cannot be created: AWS does not allow s3:CreateBucket."
     assert (made.code, made.next.split(",")[0]) == (
         ExitCode.PREFLIGHT,
-        "have s3:CreateBucket granted to your role (docs/operations.md)",
+        "grant s3:CreateBucket to your role (docs/operations.md)",
     )
     unversioned = failures.pop("PUT versioning")
     assert unversioned.code == ExitCode.FAILED

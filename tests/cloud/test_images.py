@@ -67,7 +67,7 @@ def exceptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def pushed(environment: Environment) -> str:
-    """The digest of an image that is in ECR already."""
+    """The digest of an image that is already in ECR."""
     record(environment, BUILT)
     return push(environment, BUILT)
 
@@ -132,7 +132,7 @@ def test_without_an_engine_what_ecr_has_not_cannot_be_built(
 
 def test_an_image_that_was_pushed_under_the_commit_before_anybody_built_it_is_refused(environment: Environment) -> None:
     digest = push(environment, ANOTHER)
-    with pytest.raises(Failure, match="that no deploy recorded") as failure:
+    with pytest.raises(Failure, match="without a build record") as failure:
         ensure(environment)
     assert failure.value.code is ExitCode.PREFLIGHT
     assert f"in ECR: shop/api@{digest}" in failure.value.evidence
@@ -145,7 +145,9 @@ def test_an_image_that_was_pushed_in_the_place_of_the_built_one_is_refused(
     ids = [{"imageDigest": pushed}]
     environment.client("ecr").batch_delete_image(repositoryName="shop/api", imageIds=ids)
     push(environment, ANOTHER)
-    with pytest.raises(Failure, match="another image of api under 4f3a4f3a4f3a than the one that was built") as failure:
+    with pytest.raises(
+        Failure, match="image of api in ECR under 4f3a4f3a4f3a is not the one that was built"
+    ) as failure:
         ensure(environment)
     assert f"built: {BUILT}, by somebody at 2026-11-24T08:00:00Z" in failure.value.evidence
 

@@ -28,9 +28,9 @@ def test_credentials_that_end_between_two_orders_leave_a_release_to_resume(
             _end_session_after(held, 1, patch)
         failure = refused(held, "second")
     assert failure.code == ExitCode.STILL_ROLLING
-    assert "second cannot be watched any more in staging, where ECS goes on without us" in failure.what
+    assert "second can no longer be watched in staging, where ECS continues" in failure.what
     assert failure.next.endswith(", then ./inv deploy -e staging --resume")
-    assert "api is not ordered yet" in failure.evidence
+    assert "api is not updated yet" in failure.evidence
     left = acquire.choose(held.context, "resume", "")
     assert left is not None
     found = submit.resume(held.context, left, held.context.releases.current())
@@ -56,7 +56,7 @@ def test_credentials_that_end_during_a_rollback_leave_it_rolling_and_rollback_fi
     held.world.errors["UpdateService"] = orders  # type: ignore[assignment]
     failure = refused(held, "second", healthy=False)
     assert failure.code == ExitCode.STILL_ROLLING
-    assert "the rollback was cut off" in failure.what
+    assert "the rollback was interrupted" in failure.what
     assert any(line.endswith(", then ./inv rollback -e staging") for line in failure.evidence)
     good = acquire.choose(held.context, "rollback", "")
     assert good is not None
@@ -70,7 +70,7 @@ def test_credentials_that_end_before_a_migration_touch_nothing(held: Cloud) -> N
     held.world.fail("RunTask", "ExpiredTokenException")
     failure = refused(held, "second")
     assert failure.code == ExitCode.PREFLIGHT
-    assert failure.what.startswith("The migration of api could not be started, and no service was touched: ")
+    assert failure.what.startswith("The migration of api could not be started; no service was changed: ")
     assert held.world.updates() == before
 
 
@@ -122,5 +122,5 @@ def test_an_interrupt_without_credentials_does_not_claim_that_nothing_was_touche
 
     monkeypatch.setattr(Store, "keys", keys)
     failure = verbs._interrupted("staging")
-    assert failure.what == "Interrupted; whether a service was touched is not known."
+    assert failure.what == "Interrupted; it is unknown whether a service was changed."
     assert failure.next.endswith("./inv cloud.status -e staging")

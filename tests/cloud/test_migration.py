@@ -49,7 +49,7 @@ def test_pulumi_1371_one_that_has_stopped_before_anybody_saw_it_run_is_no_failur
 def test_a_migration_that_fails_shows_its_code_and_the_end_of_its_log(cloud: Cloud) -> None:
     with pytest.raises(Failure) as found:
         run(cloud, migration=4, log=tuple(f"line {number}" for number in range(50)))
-    assert found.value.what == "The migration of api ended with exit code 4; no service was touched."
+    assert found.value.what == "The migration of api ended with exit code 4; no service was changed."
     assert found.value.evidence[-1] == "line 49"
     assert found.value.code == ExitCode.DEPLOY_FAILED
     assert cloud.world.updates() == 0
@@ -58,7 +58,7 @@ def test_a_migration_that_fails_shows_its_code_and_the_end_of_its_log(cloud: Clo
 def test_a_container_without_an_exit_code_has_not_migrated_anything(cloud: Cloud) -> None:
     with pytest.raises(Failure) as found:
         run(cloud, migration=None, code="TaskFailedToStart")
-    assert found.value.what == "The migration of api ended without an exit code; no service was touched."
+    assert found.value.what == "The migration of api ended without an exit code; no service was changed."
 
 
 def test_sil_the_first_container_is_not_the_one_that_is_asked(cloud: Cloud) -> None:
@@ -90,7 +90,7 @@ def test_action_757_a_task_that_ecs_does_not_start_is_told_with_its_reason(cloud
     cloud.world.refusals = ["RESOURCE:MEMORY"] * 3
     with pytest.raises(Failure) as found:
         run(cloud)
-    assert found.value.what == "The migration of api could not be started; no service was touched."
+    assert found.value.what == "The migration of api could not be started; no service was changed."
     assert found.value.evidence == ("RESOURCE:MEMORY  arn:cluster",)
 
 
@@ -125,8 +125,8 @@ def test_a_task_that_nobody_waits_for_is_stopped_or_named(
         one.run(cloud.world.services["shop-api"]["deployments"][0]["taskDefinition"], "release-1")
     [task] = cloud.world.tasks.values()
     number = task["taskArn"].rpartition("/")[2]
-    end = "was stopped" if stops else f"may go on (AccessDeniedException: says the test); {TASK}{number} ends it"
-    assert (found.value.what, found.value.code) == (f"{words}{end}; no service was touched.", code)
+    end = "was stopped" if stops else f"may continue (AccessDeniedException: says the test); {TASK}{number} stops it"
+    assert (found.value.what, found.value.code) == (f"{words}{end}; no service was changed.", code)
     assert found.value.evidence[0] == f"task {task['taskArn']}"
     assert (task.get("stopCode") == "UserInitiated") == stops
 
@@ -146,7 +146,7 @@ def test_a_task_whose_start_is_never_answered_is_stopped(cloud: Cloud) -> None:
         run(cloud)
     [task] = cloud.world.tasks.values()
     assert task["stopCode"] == "UserInitiated"
-    assert f"ECS had started the task {task['taskArn']}, and it was stopped" in found.value.evidence
+    assert f"ECS had started the task {task['taskArn']}; it was stopped" in found.value.evidence
 
 
 def test_a_throttled_stop_is_repeated(cloud: Cloud) -> None:

@@ -37,7 +37,7 @@ def head(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_what_runs_already_is_no_change(cloud: Cloud, head: str) -> None:
     found = plan.plan(cloud.context, cloud.output, MIGRATIONS)
     assert (found["changed"], found["drift"], found["migrations"]) == (False, [], [])
-    assert plan.lines(found) == ["first runs already, as it would be released: no changes"]
+    assert plan.lines(found) == ["first already runs in this form: no changes"]
     assert plan.plan(cloud.context, {}, MIGRATIONS) == found
 
 

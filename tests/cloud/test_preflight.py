@@ -51,9 +51,9 @@ def test_everything_that_is_missing_is_told_together(cloud: Cloud) -> None:
         "api: ecs-tasks.amazonaws.com may not assume the role other",
         "api: there is no parameter /shop/staging/password-gone",
         "there is no log group /shop/gone",
-        "api: its target group takes instance, and tasks of Fargate need ip",
-        "api: the load balancer asks /, not /health",
-        f"the subnet {alone} has no route out and its network no endpoints: tasks could not pull images",
+        "api: its target group takes instance, but Fargate tasks need ip",
+        "api: the load balancer checks /, not /health",
+        f"the subnet {alone} has no egress route and its network no endpoints: tasks could not pull images",
         f"api: shop-api has no image {digest}",
     )
 
@@ -66,12 +66,12 @@ def test_a_deleted_subnet_and_security_group_are_named_and_no_missing_route(clou
     ec2.delete_subnet(SubnetId=gone)
     api |= {"subnets": [there, gone], "security_groups": ["sg-0123"]}
     assert problems(cloud, cloud.output, {}) == (
-        f"api: the subnet {gone} is gone: somebody deleted it",
-        "api: the security group sg-0123 is gone: somebody deleted it",
+        f"api: the subnet {gone} no longer exists: somebody deleted it",
+        "api: the security group sg-0123 no longer exists: somebody deleted it",
     )
     for each in cloud.output["services"].values():
         each["subnets"] = [gone]
-    assert f"web, api: the subnet {gone} is gone: somebody deleted it" in problems(cloud, cloud.output, {})
+    assert f"web, api: the subnet {gone} no longer exists: somebody deleted it" in problems(cloud, cloud.output, {})
 
 
 def test_what_we_may_not_look_at_is_noted_and_no_reason_to_stop(cloud: Cloud) -> None:
@@ -85,7 +85,7 @@ def test_a_task_on_other_processors_than_its_image_is_refused(cloud: Cloud) -> N
     for service in other["services"].values():
         service["task_definition"]["runtimePlatform"] = {"cpuArchitecture": "X86_64"}
     assert problems(cloud, other, {}) == tuple(
-        f"{name}: its task definition is for X86_64, and images are built for ARM64" for name in ("web", "api")
+        f"{name}: its task definition is for X86_64, but images are built for ARM64" for name in ("web", "api")
     )
 
 

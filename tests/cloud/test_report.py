@@ -30,8 +30,8 @@ ESSENTIAL = "Essential container in task exited"
         (ESSENTIAL, 137, "exit code 137"),
         ("Task failed ELB health checks in (target-group x)", None, "it runs but does not pass its health check"),
         ("exec /app: exec format error", 1, "the image is for another processor"),
-        (ESSENTIAL, 3, "exit code 3: its own log says why"),
-        ("RESOURCE:MEMORY", None, "AWS has no place"),
+        (ESSENTIAL, 3, "exit code 3: its log shows why"),
+        ("RESOURCE:MEMORY", None, "AWS has no capacity"),
         ("Scaling activity initiated by deployment", 0, ""),
     ],
 )

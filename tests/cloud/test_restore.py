@@ -119,8 +119,8 @@ def test_an_automated_snapshot_does_not_replace_a_database(
 @pytest.mark.parametrize(
     ("flags", "what"),
     [
-        ({"at": "yesterday"}, "--at yesterday is no time with a zone."),
-        ({"at": "2026-01-31T02:10:00"}, "--at 2026-01-31T02:10:00 is no time with a zone."),
+        ({"at": "yesterday"}, "--at yesterday is not a time with a zone."),
+        ({"at": "2026-01-31T02:10:00"}, "--at 2026-01-31T02:10:00 is not a time with a zone."),
         ({"database": "orders"}, "There is no database 'orders'."),
         ({}, "staging has no database "),
     ],
@@ -143,7 +143,7 @@ def test_a_new_database_starts_from_the_snapshot_that_is_named(staging: Environm
     assert (
         restore.prepare(by_file, stack, "", replace=False)
         .notes[0]
-        .startswith(f"{staging.stack}-staging-postgres starts from {name}, 20")
+        .startswith(f"{staging.stack}-staging-postgres is created from {name}, 20")
     )
 
 
@@ -152,12 +152,12 @@ def test_a_database_that_is_there_gives_way_only_when_that_is_said(staging: Envi
     present = database(staging)
     with pytest.raises(Failure) as found:
         restore.prepare(staging, stack, name, replace=False)
-    assert found.value.what == f"staging has a database already: {present}."
+    assert found.value.what == f"staging already has a database: {present}."
     assert f"--from-snapshot {name} --replace-database" in found.value.next
     assert restore.prepare(staging, stack, name, replace=True).addresses == ['aws_db_instance.main["postgres"]']
     by_file = replace(staging, variables={"snapshot_identifiers": {"postgres": "gone-long-ago"}})
     assert restore.prepare(by_file, stack, "", replace=False) == restore.Restore(
-        notes=[f"{present} is there and stays as it is; snapshot_identifiers is for a new one"]
+        notes=[f"{present} exists and stays unchanged; snapshot_identifiers is only for a new one"]
     )
 
 
@@ -179,16 +179,16 @@ def test_what_cannot_be_restored_is_refused_with_the_way_out(staging: Environmen
     large = destroyed(replace(staging, stack=f"{staging.stack}l"), AllocatedStorage=60)
     with pytest.raises(Failure) as found:
         restore.prepare(staging, stack, large, replace=False)
-    assert found.value.what == f"The snapshot {large} needs 60 GiB, and postgres has 20."
+    assert found.value.what == f"The snapshot {large} needs 60 GiB, but postgres has 20."
     assert "storage: 60" in found.value.next
 
 
 @pytest.mark.parametrize(
     ("differs", "what", "remedy"),
     [
-        ({"EngineVersion": "15.4"}, "is of postgres 15.4, and postgres is postgres 16.", "./inv cloud.snapshots"),
+        ({"EngineVersion": "15.4"}, "is postgres 15.4, but postgres is postgres 16.", "./inv cloud.snapshots"),
         ({"Engine": "mysql", "EngineVersion": "8.0"}, "is of mysql 8.0, and postgres is postgres 16.", "./inv cloud"),
-        ({"StorageEncrypted": False}, "is not encrypted, and postgres is.", "--kms-key-id alias/aws/rds"),
+        ({"StorageEncrypted": False}, "is not encrypted, but postgres is.", "--kms-key-id alias/aws/rds"),
     ],
     ids=["version", "engine", "encryption"],
 )
@@ -207,7 +207,7 @@ def test_a_snapshot_of_another_role_is_refused_before_anything_is_applied(stagin
     change = {"type": "aws_db_instance", "index": "postgres", "change": {"after": {"username": "shop"}}}
     restore.require_user(staging, {"resource_changes": [change]}, found)
     change["change"] = {"after": {"username": "other"}}
-    with pytest.raises(Failure, match="The snapshot is of the role shop, and postgres is to have other"):
+    with pytest.raises(Failure, match="The snapshot has the role shop, but postgres needs other"):
         restore.require_user(staging, {"resource_changes": [change]}, found)
 
 
@@ -289,8 +289,8 @@ def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(
 @pytest.mark.parametrize(
     ("flags", "what"),
     [
-        ({"replace_database": True}, "--replace-database needs the snapshot that the new database starts from."),
-        ({"from_snapshot": "x", "resume": True}, "A release that is resumed has its database already."),
+        ({"replace_database": True}, "--replace-database needs a snapshot to create the new database from."),
+        ({"from_snapshot": "x", "resume": True}, "A resumed release already has its database."),
         ({}, "This releases to staging."),
         (
             {"from_snapshot": "x", "replace_database": True},

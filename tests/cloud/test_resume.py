@@ -65,7 +65,7 @@ def test_a_release_that_is_left_between_two_orders_is_ordered_to_its_end(held: C
     failure = refused(held, "second")
     assert failure.code == ExitCode.STILL_ROLLING
     assert "--resume" in failure.next
-    assert failure.evidence[:2] == ("web:3 ordered", "api is not ordered yet")
+    assert failure.evidence[:2] == ("web:3 ordered", "api is not updated yet")
     done = resumed(held)
     assert done == held.context.releases.current()
     assert definitions(held) == {name: part.task_definition for name, part in done.services.items()}
@@ -86,7 +86,7 @@ def test_an_update_that_is_never_answered_is_come_back_to(held: Cloud, first: bo
     failure = refused(held, "second")
     assert (failure.code, "--resume" in failure.next) == (ExitCode.STILL_ROLLING, True)
     name = "web" if first else "api"
-    assert f"{name}:3 requested, and ECS has not confirmed it" in failure.evidence
+    assert f"{name}:3 requested, but not confirmed by ECS" in failure.evidence
     held.context.pace = Pace()
     resumed(held)
     assert running(held) == {"second"}
@@ -96,7 +96,7 @@ def test_an_interrupt_before_the_first_order_says_that_nothing_goes_on(held: Clo
     release(held, "first")
     interrupts(held, 0)
     failure = refused(held, "second")
-    assert (failure.code, failure.evidence) == (ExitCode.INTERRUPTED, ("no service was touched yet",))
+    assert (failure.code, failure.evidence) == (ExitCode.INTERRUPTED, ("no service was changed yet",))
     assert running(held) == {"first"}
     assert resumed(held).commit == "second"
     assert running(held) == {"second"}
@@ -114,7 +114,7 @@ def test_an_order_that_the_bucket_never_heard_of_is_found_and_not_given_again(he
     before = held.world.updates()
     trouble(held, lambda _key: held.world.updates() > before)
     failure = refused(held, "second", after=60.0)
-    assert failure.what == "second was ordered in staging, and that could not be recorded; ECS goes on without us."
+    assert failure.what == "second was updated in staging, but that could not be recorded; ECS continues."
     left = next(held.context.releases.newest_first())
     assert not any(part.deployment for part in left.services.values())
     theirs = held.world.services["shop-web"]["deployments"][0]["id"]
@@ -149,7 +149,7 @@ def test_a_release_that_never_came_to_its_orders_is_not_gone_on_with(held: Cloud
     parts = {name: ReleasedService("td", part.image) for name, part in first.services.items()}
     left = first.but(id=f"{first.id}x", verdict="", rolled=False, migrated=True, services=parts)
     held.context.releases.write(left)
-    with pytest.raises(Failure, match="no release to staging that was left rolling"):
+    with pytest.raises(Failure, match="No release of staging is still rolling"):
         acquire.choose(held.context, "resume", "")
 
 
@@ -157,14 +157,14 @@ def test_a_release_that_was_left_on_its_way_back_is_not_ordered_anew(held: Cloud
     first = release(held, "first")
 
     def note(text: str) -> None:
-        held.clock.interrupted |= text.startswith("returning all")
+        held.clock.interrupted |= text.startswith("rolling all services back")
 
     held.context.note = note
     held.world.errors["UpdateService"] = [Accepted(), Refused("InvalidParameterException")]  # type: ignore[list-item]
     assert refused(held, "second").code == ExitCode.STILL_ROLLING
     with pytest.raises(Failure) as found:
         resumed(held)
-    assert found.value.evidence[0].endswith("is on its way back")
+    assert found.value.evidence[0].endswith("is rolling back")
     assert acquire.choose(held.context, "rollback", "") == first
 
 

@@ -71,9 +71,11 @@ def test_a_rollback_to_a_release_whose_service_is_gone_is_refused_untouched(held
     rename(held)
     release(held, "second", digests(held, "second"))
     failure = untouched(held, first)
-    assert failure.what == "first cannot return to staging: something that it needs is gone; nothing was touched."
+    assert (
+        failure.what == "first cannot run in staging again: something it needs no longer exists; nothing was changed."
+    )
     assert failure.evidence == (GONE, "the cluster has: shop-api, shop-frontend")
-    assert failure.next == "git checkout first, then ./inv deploy -e staging --allow-older makes it anew"
+    assert failure.next == "git checkout first, then ./inv deploy -e staging --allow-older creates it again"
 
 
 def test_a_failed_rename_moves_nothing_back_and_names_what_is_left(held: Cloud) -> None:
@@ -82,7 +84,7 @@ def test_a_failed_rename_moves_nothing_back_and_names_what_is_left(held: Cloud) 
     ordered = held.world.updates() + 2
     failure = refused(held, "second", digests=digests(held, "second", kind="fails", exit=1))
     assert (failure.code, held.world.updates()) == (ExitCode.DEPLOY_FAILED, ordered)
-    assert failure.what.endswith(f"frontend failed; no way back: {GONE}.")
+    assert failure.what.endswith(f"frontend failed; no rollback: {GONE}.")
     assert any(line.startswith("frontend: shop-") and "it stays as ordered" in line for line in failure.evidence)
     assert [*next(held.context.releases.newest_first()).extra] == ["frontend"]
 
@@ -114,7 +116,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     assert "shop-worker: first does not have it; it stays on shop-worker:2" in held.said
     assert report["extra"] == {"shop-worker": primary(held, "worker")}
     verbs.say_release(report)
-    assert "  shop-worker  shop-worker:2  stays: first does not have it\n" in capsys.readouterr().out
+    assert "  shop-worker  shop-worker:2  unchanged: first does not have it\n" in capsys.readouterr().out
     status.status(environment="staging", json=True)
     found = json.loads(capsys.readouterr().out)
     assert [(each["name"], each["state"], each["commit"]) for each in found["services"]] == [
@@ -122,7 +124,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
         ("web", "running", "first"),
         ("shop-worker", "running", "second"),
     ]
-    assert found["drift"] == ["shop-worker: runs shop-worker:2, and the last good release does not have it"]
+    assert found["drift"] == ["shop-worker: runs shop-worker:2, but is not in the last good release"]
     held.world.delete("web")
     with pytest.raises(Exit):
         status.status(environment="staging", json=True)
@@ -145,7 +147,7 @@ def test_a_failed_release_does_not_return_to_an_image_that_is_gone(held: Cloud) 
     ordered = held.world.updates() + 2
     failure = refused(held, "second", healthy=False)
     assert (failure.code, held.world.updates()) == (ExitCode.DEPLOY_FAILED, ordered)
-    assert "no way back: api: ECR no longer has its image shop-api@sha256:" in failure.what
+    assert "no rollback: api: ECR no longer has its image shop-api@sha256:" in failure.what
 
 
 def test_what_can_be_known_of_an_image_that_somebody_else_builds(held: Cloud) -> None:
@@ -201,7 +203,7 @@ def test_a_probe_that_fails_for_there_are_0_tasks_says_so(
     release(held, "first")
     held.world.scale("api", 0)
     failure = refused(held, "second")
-    assert "was not taken: 0 tasks wanted for api; first runs again, but is not well" in failure.what
+    assert "failed: 0 tasks desired for api; first runs again, but is unhealthy" in failure.what
     assert "api wants 0 tasks" in failure.evidence
     with pytest.raises(Exit) as found:
         status.status(environment="staging", json=False)
@@ -212,6 +214,6 @@ def test_a_probe_that_fails_for_there_are_0_tasks_says_so(
 def test_what_else_the_cluster_has_is_noted_before_a_deploy(held: Cloud) -> None:
     held.world.create("theirs", "somebody/else:1")
     check = Preflight(held.environment, target.parse(held.output), {})
-    assert check.run() == ["shop-theirs is in the cluster, and not of this release: it stays as it is"]
+    assert check.run() == ["shop-theirs is in the cluster but not in this release: it stays unchanged"]
     held.world.fail("ListServices", "AccessDeniedException")
     assert check.run()[-1].startswith("not checked, other services of the cluster shop-staging: AccessDenied")

@@ -89,7 +89,7 @@ def test_boxel_5068_an_older_commit_is_refused_and_a_branch_of_its_own_is_not(re
     assert source.require_newer(old, new, "staging") == source.require_newer(new, new, "staging") == ""
     repository.git("checkout", "--quiet", "-b", "side", old)
     third = repository.commit("three")
-    said = f"{third[:12]} is of another branch than {new[:12]}, which runs: 1 commit of that are not in this release"
+    said = f"{third[:12]} is on another branch than the running {new[:12]}, and lacks 1 commit of it"
     assert source.require_newer(new, third, "staging") == said
 
 
@@ -99,12 +99,12 @@ def test_boxel_5068_an_older_commit_is_refused_and_a_branch_of_its_own_is_not(re
         (
             "f" * 40,
             "HEAD",
-            "ffffffffffff, which runs, is not in this clone, so",
-            "git fetch, and repeat the command; or ",
+            "The running commit ffffffffffff is not in this clone, so",
+            "git fetch, then repeat the command; or ",
         ),
-        ("f" * 40 + "-dirty-abc", "HEAD", "ffffffffffff, which runs, is not in this clone, so", "git fetch, "),
-        ("hotfix", "HEAD", "hotfix, which runs, is no commit of git, so", "--allow-older, if"),
-        ("HEAD", "blue", "blue is no commit of git, so", "--allow-older, if"),
+        ("f" * 40 + "-dirty-abc", "HEAD", "The running commit ffffffffffff is not in this clone, so", "git fetch, "),
+        ("hotfix", "HEAD", "The running commit hotfix is not a git commit, so", "--allow-older, to"),
+        ("HEAD", "blue", "blue is no commit of git, so", "--allow-older, to"),
     ],
 )
 def test_what_cannot_be_compared_is_not_released_by_accident(
@@ -133,7 +133,7 @@ def test_a_shallow_clone_says_how_to_have_the_history(repository: Repository, mo
             source.require_newer(running, head, "staging")
         assert "git fetch --unshallow (fetch-depth: 0 in a workflow), " in found.value.next
     subprocess.run(["git", "fetch", "--quiet", "--depth", "1", "origin", other], cwd=clone, check=True)
-    with pytest.raises(Failure, match="This clone is shallow: its history does not tell") as found:
+    with pytest.raises(Failure, match="This clone is shallow: its history does not show") as found:
         source.require_newer(other, head, "staging")
     assert "git fetch --unshallow" in found.value.next
 
@@ -143,7 +143,7 @@ def test_what_is_no_checkout_is_named_with_what_helps(repository: Repository, mo
     bare = folder / "bare"
     with pytest.raises(Failure, match="has no commit yet, so a release has no commit") as found:
         source.choose(tag="", dirty=False)
-    assert found.value.next == "git add and git commit; or release images that ECR has already with --tag NAME"
+    assert found.value.next == "git add and git commit; or release images that are already in ECR with --tag NAME"
     repository.commit("one")
     repository.git("clone", "--quiet", "--bare", str(repository.path), str(bare))
     for place, what in ((folder, "is not in a git repository"), (bare, "is in a bare repository, which has no files")):
@@ -182,12 +182,12 @@ def test_a_worktree_is_a_checkout_and_a_folder_looks_at_its_own_paths(
     (tree / "beside").write_text("x", encoding="utf-8")
     monkeypatch.setattr(source, "ROOT", tree / "shop")
     assert source.choose(tag="", dirty=False) == source.Source(head)
-    with pytest.raises(Failure, match="changes that are not committed"):
+    with pytest.raises(Failure, match="uncommitted changes"):
         source.choose(tag="", dirty=False, folders=[".", "../beside"])
     with pytest.raises(Failure, match="a folder outside of this repository"):
         source.choose(tag="", dirty=False, folders=[".", "../../elsewhere"])
     (tree / "shop" / "app").write_text("changed", encoding="utf-8")
-    with pytest.raises(Failure, match="changes that are not committed"):
+    with pytest.raises(Failure, match="uncommitted changes"):
         source.choose(tag="", dirty=False)
 
 
@@ -216,7 +216,7 @@ def test_the_migrations_of_a_release_are_those_of_its_commit(
             found[commit] = sorted(path.name for path in (folder / "migrations").iterdir())
     assert [len(each) for each in found.values()] == [1, 2, 2, 2]
     with (
-        pytest.raises(Failure, match="its migrations are not known"),
+        pytest.raises(Failure, match="its migrations are unknown"),
         migration_list.files_of("c0ffee" * 6 + "c0ff", "migrations"),
     ):
         pass
@@ -230,7 +230,7 @@ def test_a_commit_that_is_not_checked_out_needs_its_images(cloud: Cloud, reposit
     cloud.image("first")
     with pytest.raises(Failure) as found:
         acquire.begin(cloud.context, begin(old))
-    assert found.value.what == f"{old[:12]} is not what is checked out here, and ECR has no images of it."
+    assert found.value.what == f"{old[:12]} is not checked out here, and ECR has no images of it."
     assert found.value.code == ExitCode.PREFLIGHT
 
 
@@ -292,10 +292,10 @@ def test_a_name_is_a_tag_more_of_the_images_of_its_commit_and_stays_with_it(
     later = repository.commit("two")
     with pytest.raises(Failure) as failure:
         acquire.begin(held.context, begin(name))
-    assert failure.value.what == f"{name} is the name of {released[:12]} already, and this is {later[:12]}."
-    assert failure.value.next == f"another --tag, or none; --tag {released[:12]} releases the earlier code again"
+    assert failure.value.what == f"{name} already names {released[:12]}, but this is {later[:12]}."
+    assert failure.value.next == f"use another --tag, or none; --tag {released[:12]} releases the earlier code again"
     held.image(later)
-    with pytest.raises(Failure, match="is the name of"):
+    with pytest.raises(Failure, match="already names"):
         ensure(held, later, name)
 
 
@@ -306,7 +306,7 @@ def test_without_git_a_name_that_ecr_knows_is_released_as_the_commit_it_is_of(
     ensure(held, released, name)
     monkeypatch.setattr(source, "ROOT", repository.path.parent)
     assert acquire.begin(held.context, begin(name))["commit"] == released
-    with pytest.raises(Failure, match="none is not what is checked out here, and ECR has no images of it") as failure:
+    with pytest.raises(Failure, match="none is not checked out here, and ECR has no images of it") as failure:
         acquire.begin(held.context, begin("none"))
     assert failure.value.next == "deploy from a clone of the repository, without --tag"
 
@@ -316,7 +316,7 @@ def test_images_of_which_nobody_knows_the_commit_are_released_only_when_that_is_
 ) -> None:
     name = f"built-elsewhere-{released[:8]}"
     held.image(name)
-    with pytest.raises(Failure, match="nobody knows which commit they are of") as failure:
+    with pytest.raises(Failure, match="of an unknown commit") as failure:
         acquire.begin(held.context, begin(name))
     assert "--allow-older" in failure.value.next
     assert acquire.begin(held.context, begin(name, allow_older=True))["commit"] == name
@@ -328,7 +328,9 @@ def test_a_branch_that_replaces_another_is_told_once(repository: Repository, hel
     told: list[str] = []
     held.context.note = told.append
     assert acquire.begin(held.context, begin(""))["commit"] == head
-    assert [line.partition(",")[0] for line in told] == [f"{head[:12]} is of another branch than {released[:12]}"]
+    assert [line.partition(",")[0] for line in told] == [
+        f"{head[:12]} is on another branch than the running {released[:12]}"
+    ]
 
 
 def test_an_ecr_that_answers_with_an_empty_list_has_no_such_image(held: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

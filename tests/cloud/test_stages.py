@@ -68,7 +68,7 @@ def test_a_release_whose_tasks_fail_is_rolled_back_everywhere_and_says_why(held:
     failure = refused(held, "second", kind="fails", exit=3, reason="Essential container in task exited", log=log)
     text = failure.text()
     assert failure.code == ExitCode.ROLLED_BACK
-    assert failure.what == "The release second to staging was not taken: web, api failed; first runs again everywhere."
+    assert failure.what == "Deploy of second to staging failed: web, api failed; first runs again everywhere."
     assert running(held) == {"first"}
     for words in ("EssentialContainerExited", "exit code 3", "tasks failed to start", "line 39", "hint: exit code 3"):
         assert words in text
@@ -90,7 +90,7 @@ def test_one_service_that_fails_takes_back_the_one_that_succeeded(held: Cloud) -
 def test_a_first_release_that_fails_has_nothing_to_return_to(held: Cloud) -> None:
     failure = refused(held, "first", kind="fails", exit=1)
     assert failure.code == ExitCode.DEPLOY_FAILED
-    assert "there is no release before it to return to" in failure.what
+    assert "there is no earlier release to roll back to" in failure.what
     assert any(line.startswith("web: shop-web:2: it stays as ordered") for line in failure.evidence)
     assert held.context.releases.current() is None
 
@@ -160,7 +160,7 @@ def test_a_throttled_way_back_is_repeated_and_then_left_rolling(held: Cloud, tim
     held.context.pace = Pace(timeout=60.0, probe_timeout=4.0)
 
     def throttle(text: str) -> None:
-        if text.startswith("returning all"):
+        if text.startswith("rolling all services back"):
             for operation in ("UpdateService", "DescribeTaskDefinition"):
                 held.world.fail(operation, "ThrottlingException", times)
 
@@ -251,7 +251,7 @@ def test_a_service_with_nothing_of_ours_is_asked_its_own_health_and_nothing_else
 def test_a_release_of_which_nothing_can_be_asked_says_so(held: Cloud) -> None:
     for each in held.output["services"].values():
         each |= {"probe": True, "health_path": None, "paths": []}
-    assert "nothing was asked from outside" in verification.probe(held.context, release(held, "first"))
+    assert "nothing was probed from outside" in verification.probe(held.context, release(held, "first"))
 
 
 def test_a_secret_that_was_rotated_rolls_the_same_definitions_anew(held: Cloud) -> None:
@@ -317,7 +317,7 @@ def test_a_migration_that_failed_half_way_is_in_the_history_and_forbids_the_way_
     refused(held, "second", migrations=known, migration=1)
     left = next(held.context.releases.newest_first())
     assert (left.commit, left.verdict, left.migrated, left.touched) == ("second", "failed", True, False)
-    assert left.reason == "The migration of api ended with exit code 1; no service was touched."
+    assert left.reason == "The migration of api ended with exit code 1; no service was changed."
     with pytest.raises(Failure) as found:
         rollback.prepare(held.context, zeroth)
     assert any("090_gone.sql" in line for line in found.value.evidence)
@@ -413,7 +413,7 @@ def test_a_rollback_after_a_rollback_goes_further_back_and_never_forward(held: C
         assert acquire.choose(held.context, "rollback", "") == wanted
         back = submit.roll(held.context, rollback.prepare(held.context, wanted), held.context.releases.current())
         verification.record(held.context, back)
-    with pytest.raises(Failure, match="no good release of staging before this one"):
+    with pytest.raises(Failure, match="staging has no good release before the current one"):
         acquire.choose(held.context, "rollback", "")
     assert rollback.prepare(held.context, held.context.releases.current()).of == zeroth.id
     assert acquire.choose(held.context, "rollback", second.id) == second

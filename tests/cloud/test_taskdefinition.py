@@ -107,7 +107,7 @@ def test_the_image_is_put_in_by_digest_and_only_where_it_belongs() -> None:
 
 @pytest.mark.parametrize("digests", [{}, {"api": "latest"}], ids=["none", "a tag"])
 def test_nothing_is_rendered_without_a_digest(digests: dict[str, str]) -> None:
-    with pytest.raises(Failure, match="The task definition of api cannot be made"):
+    with pytest.raises(Failure, match="The task definition of api cannot be created"):
         render("api", target.parse(output("http://x", "subnet-1")).services["api"], digests)
 
 

@@ -131,7 +131,7 @@ def test_a_file_of_git_lfs_is_never_built_into_an_image_as_its_pointer(repositor
     repository.write("model.bin", POINTER)
     head = repository.commit("a pointer")
     for dirty in (False, True):
-        with pytest.raises(Failure, match="1 files are only pointers of Git LFS") as found:
+        with pytest.raises(Failure, match="1 files are bare Git LFS pointers") as found:
             content(repository.path, head, dirty=dirty)
         assert (found.value.evidence, "git lfs pull" in found.value.next) == (("model.bin",), True)
     repository.git("config", "filter.lfs.smudge", "sed s/version.*/content/")
@@ -169,13 +169,13 @@ def test_an_image_has_what_the_commit_has(repository: Repository, monkeypatch: p
         dirty = source.choose(tag="", dirty=True).commit
         assert names_in_image(dirty) == {"plain/.dockerignore", "plain/app", "plain/new"}
         repository.write("service/new", "changed meanwhile")
-        with pytest.raises(Failure, match="Files of this checkout changed since the deploy began"):
+        with pytest.raises(Failure, match="Files in this checkout changed since the deploy started"):
             names_in_image(dirty)
         repository.write("service/dist/bundle")
         repository.write("service/Dockerfile", "FROM scratch\nCOPY dist /dist\n")
         with pytest.raises(Failure, match="it wants what git does not have") as found:
             names_in_image(repository.commit("two"))
-    assert found.value.evidence == ("dist is in this checkout, and not in its commit",)
+    assert found.value.evidence == ("dist is in this checkout, but not in its commit",)
 
 
 def names_in_image(commit: str) -> set[str]:

@@ -117,7 +117,7 @@ def test_a_release_is_deployed_a_broken_one_taken_back_and_an_earlier_one_brough
     sign(cloud, "second", second)
     assert f"{second[:12]} is deployed in staging" in inv(site, "deploy", "--yes").out
     back = inv(site, "rollback", "--yes")
-    assert f"{first[:12]} is back in staging" in back.out
+    assert f"{first[:12]} runs again in staging" in back.out
     kept = [each.verdict for each in cloud.context.releases.newest_first()]
     assert kept == ["deployed", "deployed", "rolled_back", "deployed"]
 

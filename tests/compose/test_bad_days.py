@@ -38,7 +38,7 @@ def test_a_build_that_fails_shows_the_last_lines_of_the_step_that_failed(checkou
     assert said.code == 1
     assert "The image of web could not be built." in said.err
     assert said.err.index("looking for flour") < said.err.index("there is none")
-    assert "next: mend web/Dockerfile, then ./inv up" in said.err
+    assert "next: fix web/Dockerfile, then ./inv up" in said.err
     assert "Traceback" not in said.err
 
 
@@ -91,7 +91,7 @@ def test_a_volume_that_no_server_ever_ran_on_is_made_anew(checkout: Checkout) ->
     docker("volume", "create", *flags, volume)
     _in_volume(volume, "echo 16 > /data/PG_VERSION")
     said = checkout.inv("up")
-    assert "the first start was interrupted while postgres made its data folder; it is made anew" in said.out
+    assert "postgres was interrupted while it first created its data folder; it is created again" in said.out
     assert checkout.ask("/health/ready")[0] == 200
 
 
@@ -128,7 +128,7 @@ def test_a_health_check_that_hangs_is_ended_and_told(checkout: Checkout) -> None
     checkout.edit("docker-compose.yml", "test: [CMD, redis-cli, -e, ping]", hangs)
     said = checkout.inv("up", check=False)
     assert said.code == 4
-    assert "redis did not get healthy" in said.err
+    assert "redis did not become healthy" in said.err
     assert "last health check: Health check exceeded timeout (1s)" in said.err
 
 
@@ -147,7 +147,7 @@ def test_a_paused_container_is_told(running: Checkout) -> None:
 def test_the_other_engine_is_refused_while_containers_run(running: Checkout) -> None:
     said = running.inv("up", "--engine", "embedded", check=False)
     assert said.code == 3
-    assert "This checkout runs on compose, whose data embedded does not see." in said.err
+    assert "This checkout runs on compose, whose data embedded does not use." in said.err
     assert "next: ./inv down, then ./inv up --engine embedded" in said.err
 
 
@@ -182,7 +182,7 @@ def test_a_stack_that_was_renamed_while_it_ran_is_stopped_first(running: Checkou
     running.env(COMPOSE_PROJECT_NAME=f"{running.name}-new")
     said = running.inv("up", check=False)
     assert said.code == 3
-    assert f"The containers of this checkout are those of {running.name}, and .env names it" in said.err
+    assert f"The containers of this checkout belong to {running.name}, but .env names it" in said.err
     assert f"next: ./inv down, which stops {running.name}, then ./inv up" in said.err
     assert f"{running.name} is down" in running.inv("down").out
     (running.path / ".env").write_text(before)
@@ -201,5 +201,5 @@ def test_a_copy_of_a_running_checkout_leaves_the_containers_of_the_first_alone(r
     for words in (("down",), ("up",), ("restart", "api")):
         said = copy.inv(*words, check=False)
         assert said.code == 3
-        assert f"The containers of {running.name} are those of the checkout {running.path}." in said.err
+        assert f"The containers of {running.name} belong to the checkout {running.path}." in said.err
     assert running.ask("/health/ready")[0] == 200

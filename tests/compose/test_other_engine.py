@@ -13,8 +13,8 @@ COUNT = "SELECT count(*) FROM mine"
 def test_the_database_comes_along_and_everything_is_removed_on_request(running: Checkout) -> None:
     running.inv("db.shell", stdin="CREATE TABLE mine AS SELECT generate_series(1, 7)")
     up = running.inv("up", "--engine", "embedded", "--copy-data")
-    assert "compose keeps data of this checkout, which embedded does not see: the volume" in _joined(up.out)
-    assert "the database of compose is restored" in up.out
+    assert "compose has data of this checkout that embedded does not use: the volume" in _joined(up.out)
+    assert "restored the database from compose" in up.out
     assert "only the database was copied" in up.out
     assert running.inv("db.shell", stdin=COUNT).out.split()[2] == "7"
     assert f"the volume {running.name}_postgres" in _joined(running.inv("doctor", check=False).out)

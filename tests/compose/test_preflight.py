@@ -21,7 +21,7 @@ def test_without_a_docker_command_the_embedded_engine_is_taken_and_it_is_said(ch
     said = checkout.inv("up", "--engine", "compose", check=False, PATH=_tools(folder))
     assert said.code == 3
     assert "There is no docker command on PATH." in said.err
-    assert "./inv up --engine embedded needs none" in said.err
+    assert "./inv up --engine embedded works without" in said.err
     said = checkout.inv("up", "--engine", "auto", PATH=_tools(folder))
     assert "embedded: real servers from packages. There is no docker command on PATH." in said.out
     checkout.engine = "embedded"
@@ -30,7 +30,7 @@ def test_without_a_docker_command_the_embedded_engine_is_taken_and_it_is_said(ch
 def test_an_engine_that_does_not_run_is_told_with_its_address(checkout: Checkout, folder: Path) -> None:
     said = checkout.inv("up", check=False, DOCKER_HOST=f"unix://{folder}/nobody.sock")
     assert said.code == 3
-    assert f"DOCKER_HOST says unix://{folder}/nobody.sock, and no container engine answers there." in said.err
+    assert f"No container engine answers at unix://{folder}/nobody.sock, which DOCKER_HOST names." in said.err
 
 
 def test_a_context_that_leads_nowhere_is_named(checkout: Checkout, folder: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_context_that_leads_nowhere_is_named(checkout: Checkout, folder: Path)
     subprocess.run(words, env={**os.environ, **configuration}, check=True, capture_output=True)
     said = checkout.inv("up", check=False, DOCKER_CONTEXT="far-away", **configuration)
     assert said.code == 3
-    assert f"The docker context 'far-away' says unix://{folder}/far.sock" in said.err
+    assert f"unix://{folder}/far.sock, which the docker context 'far-away' names" in said.err
     assert "docker context use default" in said.err
 
 
@@ -47,7 +47,7 @@ def test_an_account_that_may_not_use_the_engine_is_told_so(checkout: Checkout, f
     shim = _shim(folder, 'case "$*" in version*) echo "permission denied while trying to connect" >&2; exit 1 ;; esac')
     said = checkout.inv("up", check=False, PATH=f"{shim}:{os.environ['PATH']}")
     assert said.code == 3
-    assert "This account may not use the container engine" in said.err
+    assert "This account has no permission to use the container engine" in said.err
     assert "usermod -aG docker" in said.err
 
 
@@ -75,7 +75,7 @@ def test_a_file_that_compose_does_not_accept_is_no_fault_of_a_build(checkout: Ch
     checkout.edit("docker-compose.yml", "test: [CMD, python, -m, service, check]", "test: null")
     said = checkout.inv("up", check=False)
     assert said.code == 3
-    assert "Compose does not accept docker-compose.yml." in said.err
+    assert "Compose rejects docker-compose.yml." in said.err
     assert "services.api.healthcheck.test must be a string" in said.err
     assert "next: fix docker-compose.yml" in said.err
 
@@ -90,8 +90,8 @@ def test_doctor_tells_of_certificates_that_are_not_there_and_of_a_proxy_that_bui
         HTTPS_PROXY="http://127.0.0.1:9",
         DOCKER_CONFIG=str(folder / "docker"),
     )
-    assert f"SSL_CERT_FILE names {folder}/gone.pem, which is no file" in said.out
-    assert "HTTPS_PROXY is set here, and builds do not know of it" in said.out
+    assert f"SSL_CERT_FILE names {folder}/gone.pem, which is not a file" in said.out
+    assert "HTTPS_PROXY is set here, but not for builds" in said.out
 
 
 def test_an_engine_that_stopped_is_told_by_down_volumes_and_support_goes_on_without_it(
@@ -103,7 +103,7 @@ def test_an_engine_that_stopped_is_told_by_down_volumes_and_support_goes_on_with
     nobody = {"DOCKER_HOST": f"unix://{folder}/nobody.sock"}
     said = checkout.inv("down", "--volumes", "--yes", check=False, **nobody)
     assert said.code == 3
-    assert f"DOCKER_HOST says {nobody['DOCKER_HOST']}, and no container engine answers there." in said.err
+    assert f"No container engine answers at {nobody['DOCKER_HOST']}, which DOCKER_HOST names." in said.err
     path = checkout.path / checkout.inv("support", **nobody).out.split(":")[0]
     with zipfile.ZipFile(path) as file:
         parts = {name: file.read(name).decode() for name in ("versions.json", "status.json", "logs/api.log")}

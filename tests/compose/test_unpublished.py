@@ -33,7 +33,7 @@ def test_a_database_and_a_cache_without_ports_are_brought_in_line_and_asked_insi
     checkout.inv("up")
     checkout.env(POSTGRES_PASSWORD="of-a-database-without-a-port")
     said = checkout.inv("up")
-    assert "the password of stackhand was not that of .env; changed in the database" in said.out
+    assert "changed the password of stackhand to the one in .env" in said.out
     found = {name: (each["state"], each["answer"], each["address"]) for name, each in checkout.services().items()}
     assert found == {
         "database": ("healthy", "healthy (its health check)", ""),

@@ -35,7 +35,7 @@ def test_every_verb_is_in_the_readme(verb: str) -> None:
     assert re.search(rf"[`/ ]{re.escape(verb)}`", README), f"{verb} is not in README.md"
 
 
-def test_the_help_of_a_verb_has_words_for_each_flag() -> None:
+def test_every_flag_has_a_help_text() -> None:
     bare = {
         f"{context.name} {name}"
         for context in tasks.ns.to_contexts()
@@ -52,7 +52,7 @@ def test_every_exit_code_is_documented(code: ExitCode) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(schema.read(ROOT / ".env.example")))
-def test_every_setting_has_a_sentence_and_a_reader(key: str) -> None:
+def test_every_setting_is_documented_and_used(key: str) -> None:
     setting = schema.read(ROOT / ".env.example")[key]
     prose = [line for line in setting.block.splitlines() if line.startswith("# ") and "type:" not in line]
     assert any(line.rstrip().endswith(".") for line in prose)
@@ -96,7 +96,7 @@ def test_the_updater_finds_every_digest_and_the_placeholder_is_the_pinned_image(
     assert len(found["terraform/variables.tf"]) == 1
 
 
-def test_every_module_stands_in_the_map() -> None:
+def test_every_module_is_in_the_architecture_map() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     modules = [path for path in (ROOT / "stackhand").rglob("*.py") if not path.name.startswith("__")]
     small = {"verbs.py", "status.py", "base.py"}
@@ -123,7 +123,7 @@ def test_every_decision_is_numbered_and_short(name: str) -> None:
     assert len(text.split()) <= 350
 
 
-def test_every_proof_of_the_threat_model_exists() -> None:
+def test_every_proof_in_security_document_exists() -> None:
     proofs = re.findall(
         r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     )
@@ -132,7 +132,7 @@ def test_every_proof_of_the_threat_model_exists() -> None:
     assert missing == []
 
 
-def test_links_between_the_documents_lead_somewhere() -> None:
+def test_links_between_documents_exist() -> None:
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
             if "://" not in target:
@@ -147,7 +147,7 @@ def test_every_setting_of_the_service_is_documented() -> None:
     assert set(re.findall(r"`([A-Z0-9_]+)`", table)) - read == set()
 
 
-def test_everything_the_service_withstands_has_its_test() -> None:
+def test_every_resilience_claim_has_a_test() -> None:
     text = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| [^|]+ \| (`\w+`(?:, `\w+`)*) \|$", text, re.MULTILINE)
     assert [int(number) for number, _ in rows] == list(range(1, 44))

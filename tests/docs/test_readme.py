@@ -20,17 +20,17 @@ COMMANDS = [
 TEST = "./inv test"
 
 
-def test_the_readme_has_the_two_commands_first() -> None:
+def test_readme_starts_with_up_and_test() -> None:
     assert [command for command in COMMANDS if command.startswith("./inv")][:2] == ["./inv up", TEST]
 
 
-def test_ci_runs_exactly_the_test_command_of_the_readme() -> None:
+def test_ci_runs_test_command_of_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert re.search(rf'^exec {re.escape(TEST)} "\$@"$', script, re.MULTILINE)
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_works_in_its_order(checkout: Checkout) -> None:
+def test_readme_commands_work_in_order(checkout: Checkout) -> None:
     for command in COMMANDS:
         if command == TEST:  # we are in it
             continue
@@ -48,7 +48,7 @@ def test_every_command_of_the_readme_works_in_its_order(checkout: Checkout) -> N
 
 
 @pytest.mark.slow
-def test_the_capture_in_the_readme_has_the_lines_that_up_prints(checkout: Checkout) -> None:
+def test_readme_capture_matches_output_of_up(checkout: Checkout) -> None:
     def shape(text: str) -> list[str]:
         """The steps of an up, without what differs from run to run."""
         steps = re.findall(r"^  ([✓=·]) (\w+)", text, re.MULTILINE)
@@ -60,7 +60,7 @@ def test_the_capture_in_the_readme_has_the_lines_that_up_prints(checkout: Checko
 
 
 @pytest.mark.slow
-def test_the_readmes_own_service_starts_as_it_stands_there(checkout: Checkout) -> None:
+def test_readme_example_service_starts(checkout: Checkout) -> None:
     block = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
     assert block is not None
     assert len(block[1].splitlines()) <= 10

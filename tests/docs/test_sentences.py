@@ -36,7 +36,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_next_command_is_one_that_there_is(command: str) -> None:
+def test_every_suggested_command_exists(command: str) -> None:
     """Read by the program itself, or by what it says of its own commands."""
     program, *words = shlex.split(command)
     if program == "sudo" and words[:1] == ["-u"]:

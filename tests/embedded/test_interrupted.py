@@ -31,5 +31,5 @@ def test_an_interrupted_restore_leaves_neither_database_nor_roles(stack: Checkou
     child.send_signal(signal.SIGINT)  # to it alone, so that the server is not told by pg_restore
     _, err = child.communicate(timeout=30)
     assert child.returncode == 130
-    assert "what was there is kept as before-restore-" in err
+    assert "the previous data is kept as before-restore-" in err
     assert "left " not in stack.inv("db.shell", stdin=LEFT).out

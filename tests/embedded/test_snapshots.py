@@ -60,10 +60,10 @@ def test_a_snapshot_brings_back_what_a_dump_leaves_out(stack: Checkout) -> None:
     assert 'relation "of_template1" does not exist' in gone.err  # empty means empty
     said = stack.inv("db.restore", "whole", "--yes").out
     assert said.count("subscription feed is gone, and its slot on the publisher is left") == 1
-    assert "left as" not in said
-    assert "role app is made again without its password: ALTER ROLE" in said
+    assert "remains as" not in said
+    assert "role app is created again without its password: ALTER ROLE" in said
     owner = stack.setting("POSTGRES_USER")
-    assert re.search(rf"what belonged to app, keeper,.* postgres belongs to {owner} now", said)
+    assert re.search(rf"{owner} now owns what app, keeper,.* postgres owned", said)
     before = (
         before.replace("2|app", f"2|{owner}").replace("/app", f"/{owner}").replace("app=arwdDxt", f"{owner}=arwdDxt")
     )
@@ -88,5 +88,5 @@ def _restore_a_dump_alone(stack: Checkout, before: str) -> None:
     )
     assert "the snapshot is a dump alone" in said
     assert "subscription feed is gone" in said
-    assert "role auditor is made without login and memberships" in said
+    assert "role auditor is created without login and memberships" in said
     assert stack.inv("db.shell", stdin=STATE).out.splitlines()[:5] == before.splitlines()[:5]

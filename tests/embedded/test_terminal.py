@@ -51,4 +51,4 @@ def test_losing_data_asks_for_the_name_on_a_terminal(stack: Checkout) -> None:
     assert child.wait(timeout=30) == 1
     answered = os.read(leader, 65536).decode()
     os.close(leader)
-    assert re.search(r"Nothing was done: the name was not typed", answered)
+    assert re.search(r"Cancelled: the name was not typed, and nothing was done", answered)

@@ -126,7 +126,7 @@ def test_a_data_folder_of_another_version_is_told_and_not_touched(running: Check
     assert version.read_text() == "15\n"
     version.write_text("16\n")
     assert said.code == 4
-    assert "a data folder of PostgreSQL 15, and this engine runs PostgreSQL 16" in said.err
+    assert "a data folder of PostgreSQL 15, but this engine runs PostgreSQL 16" in said.err
 
 
 def test_a_database_without_a_free_connection_is_not_told_to_be_down(running: Checkout) -> None:
@@ -143,7 +143,7 @@ def test_a_database_without_a_free_connection_is_not_told_to_be_down(running: Ch
         for verb in ("db.status", "db.plan", "db.migrate"):
             said = running.inv(verb, check=False)
             assert (said.code, said.out) == (4, "")
-            assert "postgres runs but is not healthy: sorry, too many clients already." in said.err
+            assert "postgres is running but unhealthy: sorry, too many clients already." in said.err
             assert f"(pid {os.getpid()}) holds " in said.err
         running.inv("restart", "postgres")
         assert running.inv("db.status").code == 0
@@ -180,8 +180,8 @@ def test_up_that_would_wait_too_long_says_who_is_at_work(checkout: Checkout) -> 
         said = checkout.inv("up", "--timeout", "0.5", check=False)
     assert said.code == 1
     assert f"waiting for ./inv restart (pid {os.getpid()}, since " in said.err
-    assert "is at work in this checkout, and did not end within 0.5 s." in said.err
-    assert "next: wait for it or end it, then repeat the command" in said.err
+    assert "is still working in this checkout after 0.5 s." in said.err
+    assert "next: wait for it or stop it, then repeat the command" in said.err
 
 
 def test_killed_up_is_finished_by_its_playbook_and_the_next_up_waits(checkout: Checkout) -> None:
@@ -196,7 +196,7 @@ def test_killed_up_is_finished_by_its_playbook_and_the_next_up_waits(checkout: C
 def test_killed_supervisor_is_told_by_doctor_and_mended_by_up(running: Checkout) -> None:
     running.kill("supervisord")
     before = {name: running.pid(name) for name in SERVICES}
-    assert "nobody supervises: api, postgres, redis, web" in running.inv("doctor").out
+    assert "unsupervised: api, postgres, redis, web" in running.inv("doctor").out
     running.inv("up")
     assert {name for name in SERVICES if psutil.pid_exists(before[name]) and _runs(before[name])} == set()
     assert running.ask("/health")[0] == 200
@@ -239,7 +239,7 @@ def test_as_root_in_a_folder_closed_to_others_no_service_has_a_right_of_roots(ch
         pytest.skip("only root hands its services to other accounts")
     checkout.path.parent.chmod(0o700)
     said = checkout.inv("up")
-    assert "with the right to pass through" not in said.out + checkout.inv("doctor").out
+    assert "with permission to traverse" not in said.out + checkout.inv("doctor").out
     assert checkout.ask("/", "WEB_PORT")[0] == 200
     users = set()
     for name in SERVICES:

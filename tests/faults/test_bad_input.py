@@ -30,7 +30,7 @@ WRONG = {
     "CORS_ORIGINS": ("https://example.org/page", "origins such as https://example.org with commas between"),
     "ALLOWED_HOSTS": (
         "https://example.org",
-        "host names such as example.org with commas between (.example.org: all below, *: any), or nothing",
+        "host names such as example.org, separated by commas (.example.org: with subdomains, *: any), or nothing",
     ),
     "API_URL": ("https://a.example, https://b.example", "an origin such as https://example.org, or nothing"),
     "HEALTH_DETAILS_TOKEN": ("short", "a secret of 8 characters or more"),
@@ -51,7 +51,7 @@ def test_all_wrong_settings_are_named_at_once_with_what_was_expected(checkout: C
     checkout.env(**{key: value for key, (value, _) in WRONG.items()})
     said = checkout.inv("up", check=False)
     assert said.code == 3
-    assert f".env has {len(WRONG)} wrong values." in said.err
+    assert f".env has {len(WRONG)} invalid values." in said.err
     for key, (value, expected) in WRONG.items():
         line = next(line for line in said.err.splitlines() if line.strip().startswith(key))
         assert f"{key} must be {expected}" in line
@@ -68,7 +68,7 @@ def test_each_wrong_setting_is_refused_alone(folder: Path, key: str) -> None:
     settings.ensure(folder)
     with (folder / ".env").open("a") as file:
         file.write(f"{key}={WRONG[key][0]}\n")
-    with pytest.raises(Failure, match="1 wrong value") as caught:
+    with pytest.raises(Failure, match="1 invalid value") as caught:
         settings.ensure(folder)
     assert caught.value.evidence[0].startswith(f"{key} must be {WRONG[key][1]}")
 
@@ -101,7 +101,7 @@ def test_free_ports_moves_the_whole_block_and_keeps_it(checkout: Checkout) -> No
         moved = {key: int(checkout.setting(key)) for key in checkout.ports}
         assert len({moved[key] - checkout.ports[key] for key in moved}) == 1
         assert moved["API_PORT"] != checkout.ports["API_PORT"]
-        assert f"ports moved, and kept in .env: POSTGRES_PORT {moved['POSTGRES_PORT']}" in said.out
+        assert f"ports moved and stored in .env: POSTGRES_PORT {moved['POSTGRES_PORT']}" in said.out
     checkout.ports.update(moved)
     checkout.inv("down")
     checkout.inv("up")
@@ -128,7 +128,7 @@ def test_a_failure_with_json_is_one_document(checkout: Checkout) -> None:
     said = checkout.inv("up", "--json", check=False)
     assert said.json["error"]["code"] == said.code == 3
     assert said.json["error"]["kind"] == "preflight"
-    assert said.json["error"]["evidence"] == ["LOG_LEVEL must be one of debug, info, warning, error, but it is 'loud'"]
+    assert said.json["error"]["evidence"] == ["LOG_LEVEL must be one of debug, info, warning, error, not 'loud'"]
 
 
 def test_a_checkout_that_cannot_be_written_is_told(checkout: Checkout) -> None:
@@ -150,12 +150,12 @@ def test_a_state_folder_that_cannot_be_made_is_told() -> None:
         State(Path("/proc/1")).make()
 
 
-def test_a_mistake_of_ours_in_a_step_is_told_as_one_with_its_traceback(checkout: Checkout) -> None:
+def test_unexpected_error_in_a_step_is_reported_as_bug(checkout: Checkout) -> None:
     action = "roles/environment/action_plugins/environment_machine.py"
     checkout.edit(action, "machine.require(ROOT)", "str(1 // 0)")
     said = checkout.inv("up", check=False)
     assert said.code == 1
-    assert "This is a mistake in Stackhand: environment_machine met ZeroDivisionError" in said.err
+    assert "This is a bug in Stackhand: environment_machine raised ZeroDivisionError" in said.err
     traceback = re.search(r"traceback: (\S+)", said.err)
     assert traceback is not None
     assert "1 // 0" in (checkout.path / traceback[1]).read_text()

@@ -36,7 +36,7 @@ def test_an_engine_stopped_in_the_middle_of_up_is_told_and_up_goes_on_later(chec
         _, err = child.communicate(timeout=60)
         assert child.returncode == 3
         assert "The container engine stopped answering during the start." in err
-        assert "next: start it again, then ./inv up goes on" in err
+        assert "next: start it again, then ./inv up" in err
         said = checkout.inv("status", check=False)
         assert said.code == 3
         assert "The container engine is not running" in said.err

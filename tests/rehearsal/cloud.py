@@ -263,4 +263,4 @@ def rehearsed(pace: str = PACE) -> Iterator[Cloud]:
         code, lines = checkout.inv(["rehearse", "--stop"], shell, lambda _: None)
         shutil.rmtree(folder, ignore_errors=True)
         assert code == 0, "\n".join(lines)
-        assert lines[-1] == "The rehearsal has ended; nothing is left of it."
+        assert lines[-1] == "The rehearsal is stopped and left nothing behind."

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = {
     "bootstrap": "done",
     "first release": "done",
-    "the same again": "done",
+    "same commit again": "done",
     "second release": "done",
     "bad release": "rolled back",
     "destroy": "done",
@@ -31,4 +31,4 @@ def test_it_releases_twice_rolls_a_bad_one_back_and_says_where_the_good_one_answ
     logs = cloud.copy.path.parent
     assert "this release is made to fail" in (logs / "bad-release.log").read_text(encoding="utf-8")
     assert "200 from /health/all, /healthz" in told
-    assert f"{cloud.url} answers as {cloud.first}; ./inv rehearse --stop ends it." in told
+    assert f"{cloud.url} answers as {cloud.first}; ./inv rehearse --stop stops it." in told

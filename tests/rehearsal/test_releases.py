@@ -121,7 +121,7 @@ def test_a_migration_that_fails_half_way_leaves_what_was_done_before(cloud: Clou
         said = cloud.deploy("half")
     assert said.code == ExitCode.DEPLOY_FAILED, said.out
     assert "The job migrate ended with exit code" in said.out
-    assert "no service was touched" in said.out
+    assert "no service was changed" in said.out
     assert "nonsense" in said.out
     assert client.seen == {cloud.good}
     assert database(cloud, "SELECT count(*) FROM half") == "0"
@@ -186,7 +186,7 @@ def test_a_rollback_brings_the_release_before_back(cloud: Cloud) -> None:
     with cloud.asked() as client:
         said = cloud.inv("rollback", "-e", ENVIRONMENT, "--yes")
         assert said.code == ExitCode.DONE, said.out
-    assert f"{good[:12]} is back in rehearsal" in said.out
+    assert f"{good[:12]} runs again in rehearsal" in said.out
     assert (cloud.running(), cloud.version()) == (before, good)
     assert client.seen == {good, "regretted"}
     cloud.good = good
@@ -198,10 +198,10 @@ def test_ansible_alone_deploys_as_a_workflow_does_and_changes_nothing_the_second
             "deploy", stackhand_tag=cloud.good, stackhand_allow_older="true", stackhand_max_severity="any"
         )
     assert said.code == 0, said.out
-    assert "was running already" in said.out
-    assert "is in ECR already" in said.out
+    assert "was already running" in said.out
+    assert "is already in ECR" in said.out
     assert client.seen == {cloud.good}
-    assert f"{cloud.good[:12]} runs already in rehearsal, at {cloud.url}" in said.out
+    assert f"{cloud.good[:12]} already runs in rehearsal, at {cloud.url}" in said.out
 
 
 def test_a_plan_tells_of_a_commit_that_was_never_pushed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def test_settings_deleted_while_running_are_made_anew_and_the_data_stays(stack: 
     assert stack.inv("logs", "api", "--lines", "1").code == 0
     stack.env(**stack.own_settings)
     said = stack.inv("up")
-    assert "the password of stackhand was not that of .env; changed in the database" in said.out
+    assert "changed the password of stackhand to the one in .env" in said.out
     assert stack.inv("db.shell", stdin="SELECT * FROM spared").out.split()[2] == "7"
 
 
@@ -84,7 +84,7 @@ def test_interrupt_during_up_says_what_runs_and_two_ups_at_once_go_on_one_after_
     assert child.returncode == 130
     assert "Interrupted during up." in err
     assert "running now:" in err
-    assert "./inv up to go on, ./inv down to stop" in err
+    assert "./inv up to continue, ./inv down to stop" in err
 
     first, second = checkout.start("up"), checkout.start("up")
     said = [child.communicate(timeout=60) for child in (first, second)]
@@ -115,7 +115,7 @@ def test_paused_redis_costs_the_status_a_second_and_is_told(running: Checkout) -
         assert service["answer"].startswith("no answer within 1 s: its process is stopped by a signal")
         said = running.inv("cache.shell", stdin="PING", check=False)
         assert (said.code, said.out) == (4, "")
-        assert "redis runs but is not healthy: no answer within 1 s: its process is stopped by a signal" in said.err
+        assert "redis is running but unhealthy: no answer within 1 s: its process is stopped by a signal" in said.err
     finally:
         running.kill("redis", signal.SIGCONT)
 
@@ -159,7 +159,7 @@ def test_a_role_that_postgresql_refuses_is_told_and_no_log_has_its_password(stac
     logs = stack.inv("logs", "postgres").out
     stack.edit("docker-compose.yml", wrong, was)
     stack.inv("up")
-    assert "postgres refused to follow .env." in said.err
+    assert "postgres could not be reconciled with .env." in said.err
     assert 'role name "pg_mine" is reserved' in said.err
     assert 'role name "pg_mine" is reserved' in logs
     assert stack.setting("POSTGRES_PASSWORD") not in said.err + logs

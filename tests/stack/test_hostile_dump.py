@@ -56,8 +56,8 @@ REFRESH MATERIALIZED VIEW later.kept; ANALYZE later.used; REINDEX TABLE later.us
 CREATE TABLE later.more (); DROP SCHEMA later CASCADE;
 """
 BESIDE = {
-    "CREATE ROLE mallory SUPERUSER LOGIN": ["mallory", "it was SUPERUSER, and is not"],
-    "GRANT pg_execute_server_program TO mallory": ["it is no member of pg_execute_server_program"],
+    "CREATE ROLE mallory SUPERUSER LOGIN": ["mallory", "it was SUPERUSER and no longer is"],
+    "GRANT pg_execute_server_program TO mallory": ["it is not a member of pg_execute_server_program"],
     "ALTER ROLE mallory SET session_preload_libraries TO 'evil'": ["not run: ALTER ROLE mallory SET"],
     "CREATE ROLE x; ALTER ROLE x SUPERUSER": ["some of its options are unknown"],
 }
@@ -124,8 +124,8 @@ def test_a_hostile_dump_is_restored_and_gains_nothing(stack: Checkout) -> None:
     ):
         assert f"not restored: COMMENT TABLE {table}" in said, said
         assert why in said
-    assert f"not run, for {stack.setting('DATABASE_USER')} was here before" in said
-    assert "public.anything(q text) runs with the rights of its caller now" in said
+    assert f"not run, because {stack.setting('DATABASE_USER')} already existed" in said
+    assert "public.anything(q text) now runs with its caller's rights" in said
     with contextlib.closing(as_the_api(stack)) as connection, pytest.raises(pg8000.DatabaseError) as refused:
         connection.run("SELECT public.anything('CREATE ROLE pwned')")
     assert refused.value.args[0]["C"] == "42501"

@@ -40,7 +40,7 @@ def test_up_restarts_only_the_service_whose_source_changed(stack: Checkout, engi
 
 def test_up_follows_a_changed_setting_and_a_new_database_password_and_says_so(stack: Checkout) -> None:
     stack.env(ENVIRONMENT="staging", POSTGRES_PASSWORD="another-one-altogether")
-    assert "the password of stackhand was not that of .env; changed in the database" in stack.inv("up").out
+    assert "changed the password of stackhand to the one in .env" in stack.inv("up").out
     assert stack.ask("/version")[1]["environment"] == "staging"
     assert stack.ask("/health/ready")[0] == 200
     assert stack.inv("db.shell", stdin="SELECT 42").out.split()[2] == "42"
@@ -49,7 +49,7 @@ def test_up_follows_a_changed_setting_and_a_new_database_password_and_says_so(st
 def test_up_follows_a_new_role_and_a_new_database_and_says_so(stack: Checkout) -> None:
     stack.env(POSTGRES_USER="shop", POSTGRES_DB="wares")
     said = stack.inv("up").out
-    assert "role shop created, as .env names it" in said
-    assert "database wares created, as .env names it" in said
+    assert "created role shop from .env" in said
+    assert "created database wares from .env" in said
     assert stack.ask("/health/db")[0] in {200, 503}
     assert stack.ask("/health/ready")[0] == 200

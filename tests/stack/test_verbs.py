@@ -200,10 +200,10 @@ def test_a_migration_command_is_never_run_to_be_asked(stack: Checkout) -> None:
         document, migrated = stack.inv("db.status", "--json").json, stack.inv("db.migrate")
     finally:
         file.write_text(before)
-    unnamed = "docker-compose.yml names no command of api that shows what is"
+    unnamed = "docker-compose.yml has no command for api that shows"
     assert (plan.code, plan.out) == (1, "")
-    assert f"What is pending is not known: {unnamed} pending (x-aws.migrate.plan)." in plan.err
-    assert f"migrations: not known: {unnamed} applied (x-aws.migrate.status)" in status.out
+    assert f"The pending migrations are unknown: {unnamed} pending migrations (x-aws.migrate.plan)." in plan.err
+    assert f"migrations: unknown: {unnamed} applied migrations (x-aws.migrate.status)" in status.out
     assert "it migrates" not in status.out
     assert document["migrations"] is None
     assert migrated.out == "it migrates\n"
@@ -224,7 +224,7 @@ def test_a_database_is_known_by_its_image(stack: Checkout) -> None:
         assert "PONG" in cache.out
     else:
         assert "postgres does not run on this engine: it has no x-embedded." in status.err
-        assert "next: give it one in docker-compose.yml, or ./inv up --engine compose" in status.err
+        assert "next: add x-embedded in docker-compose.yml, or ./inv up --engine compose" in status.err
 
 
 @ON_ONE
@@ -234,12 +234,12 @@ def test_a_note_is_put_on_an_incident_whatever_it_says(stack: Checkout) -> None:
     sql = f"INSERT INTO history_incident ({fields}) VALUES ({values}) RETURNING id"
     number = stack.inv("db.shell", stdin=sql).out.split()[2]
     said = "It's \"mended\" \\ $x :'text'\nSecond line."
-    assert "noted on db of " in stack.inv("db.note", number, said).out
+    assert "note added to db of " in stack.inv("db.note", number, said).out
     assert stack.inv("db.shell", stdin="\\pset format unaligned\nSELECT to_json(note) FROM history_incident").out.count(
         json.dumps(said)
     )
     assert stack.inv("db.note", number, "x" * 2001, check=False).code == 2
-    assert "no note any more" in stack.inv("db.note", number, "").out
+    assert "note removed from" in stack.inv("db.note", number, "").out
 
 
 def test_the_page_comes_with_the_state_in_it(stack: Checkout) -> None:
@@ -309,7 +309,7 @@ def test_seeds_fill_the_page_and_loaded_again_change_nothing(stack: Checkout) ->
 def test_a_seed_that_cannot_be_loaded_is_told_and_leaves_nothing(stack: Checkout) -> None:
     bad = stack.path / "seeds" / "000_bad.sql"
     sown, wrong = "CREATE TABLE sown (n int);\n", "INSERT INTO nowhere VALUES (1);\n"
-    ends = "000_bad.sql was not loaded: it ends its transaction itself, so that a part of it might be kept."
+    ends = "000_bad.sql was not loaded: it ends its own transaction, so part of it could be kept."
     for text, what, evidence in (
         (sown + wrong, "000_bad.sql was not loaded.", 'relation "nowhere" does not exist'),
         (f"BEGIN;\n{sown}COMMIT;\n{wrong}", ends, "psql:<stdin>:3:"),

@@ -47,7 +47,7 @@ def test_a_second_time_changes_nothing() -> None:
 def test_what_somebody_has_changed_is_mended() -> None:
     bucket.make(STAGING)
     STAGING.client("s3").delete_public_access_block(Bucket=STAGING.bucket)
-    assert bucket.make(STAGING) == ["nobody outside the account can be let in"]
+    assert bucket.make(STAGING) == ["public access is blocked"]
 
 
 def test_one_that_forgets_versions_is_refused_and_left_as_it_is() -> None:
@@ -66,5 +66,5 @@ def test_without_it_nothing_goes_on() -> None:
 
 def test_only_the_account_of_the_environment_will_do() -> None:
     assert account.check(STAGING).startswith("arn:aws:sts::123456789012:")
-    with pytest.raises(Failure, match="You are logged in to account 123456789012, and staging belongs to 999999999999"):
+    with pytest.raises(Failure, match="You are logged in to account 123456789012, but staging belongs to 999999999999"):
         account.check(Environment("staging", "shop", "eu-west-1", "999999999999"))

@@ -35,38 +35,38 @@ def lines(folder: Path, **keys: Any) -> list[str]:
     return differences.lines(notes(folder, **keys))
 
 
-HOST = "orders is no host name on AWS; orders:5432 is rewritten to its address"
+HOST = "orders is not a host name on AWS; orders:5432 is rewritten to its address"
 
 
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ({"env_file": ".env.shop"}, "env_file of shop: none of its variables is set; "),
-        ({"security_opt": ["no-new-privileges:true"]}, "security_opt of shop: Fargate takes no such options"),
-        ({"volumes": ["data:/data"]}, "volumes of data (shop): what is written to /data is gone with each task"),
-        ({"volumes": ["/data"]}, "volumes of /data (shop): what is written to /data is gone with each task"),
+        ({"env_file": ".env.shop"}, "env_file of shop: its variables are not set; put"),
+        ({"security_opt": ["no-new-privileges:true"]}, "security_opt of shop: Fargate has no such options"),
+        ({"volumes": ["data:/data"]}, "volumes of data (shop): data written to /data is lost with each task"),
+        ({"volumes": ["/data"]}, "volumes of /data (shop): data written to /data is lost with each task"),
         ({"volumes": ["./shop/src:/src:ro"]}, "volumes of ./shop/src (shop): not mounted; the image has what its"),
         (
             {"volumes": ["./proxy.conf:/etc/proxy.conf"]},
-            "volumes of ./proxy.conf (shop): not there; COPY it into an image; it leads to orders",
+            "volumes of ./proxy.conf (shop): missing; COPY it into an image; it refers to orders",
         ),
         (
             {"volumes": [{"type": "bind", "source": "./proxy.conf", "target": "/x"}]},
             "volumes of ./proxy.conf (shop): not there",
         ),
-        ({"configs": ["proxy"]}, "configs of proxy (shop): its files are not there; COPY them into the image"),
+        ({"configs": ["proxy"]}, "configs of proxy (shop): its files are missing; COPY them into the image"),
         ({"environment": {"DB_HOST": "orders"}}, f"environment of DB_HOST (shop): {HOST}"),
         ({"environment": {"DB": "orders:3306"}}, f"environment of DB (shop): {HOST}"),
         ({"environment": {"SMTP_URL": "smtp://mail:25"}}, "environment of SMTP_URL (shop): mail is not on AWS"),
-        ({"command": ["serve", "--db=orders:5432"]}, "command of shop: orders is no host name on AWS; "),
-        ({"stop_grace_period": "5m"}, "stop_grace_period of shop: Fargate waits 120 s, and then kills"),
-        ({"ulimits": {"nofile": 1, "memlock": 2}}, "ulimits of memlock (shop): Fargate takes nofile alone"),
+        ({"command": ["serve", "--db=orders:5432"]}, "command of shop: orders is not a host name on AWS; "),
+        ({"stop_grace_period": "5m"}, "stop_grace_period of shop: Fargate waits at most 120 s, then kills"),
+        ({"ulimits": {"nofile": 1, "memlock": 2}}, "ulimits of memlock (shop): Fargate supports only nofile"),
         (
             {"tmpfs": ["/x:size=1m,rw,mode=0700"]},
-            "tmpfs of mode=0700 (shop): of a folder's options its size alone is taken",
+            "tmpfs of mode=0700 (shop): only the size option is used",
         ),
-        ({"volumes": ["~nosuch/x:/x"]}, "volumes of ~nosuch/x (shop): not there; COPY it into an image"),
-        ({"cap_add": ["NET_ADMIN", "NET_BIND_SERVICE"]}, "cap_add of NET_ADMIN (shop): Fargate grants it to nobody"),
+        ({"volumes": ["~nosuch/x:/x"]}, "volumes of ~nosuch/x (shop): missing; COPY it into an image"),
+        ({"cap_add": ["NET_ADMIN", "NET_BIND_SERVICE"]}, "cap_add of NET_ADMIN (shop): Fargate does not grant it"),
         ({"quux": 1}, "quux of shop: this version of Stackhand does not know it"),
         (
             {"restart": "always", "ports": ["127.0.0.1:5000:5000"]},
@@ -80,7 +80,7 @@ HOST = "orders is no host name on AWS; orders:5432 is rewritten to its address"
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_what_is_lost_is_one_line_with_its_consequence(tmp_path: Path, keys: dict[str, Any], line: str) -> None:
+def test_unsupported_key_is_one_line_with_its_consequence(tmp_path: Path, keys: dict[str, Any], line: str) -> None:
     (tmp_path / "shop" / "src").mkdir(parents=True)
     (tmp_path / "proxy.conf").write_text("upstream { server orders:5432; }", encoding="utf-8")
     found = lines(tmp_path, **keys)
@@ -117,7 +117,9 @@ def test_each_key_that_is_not_carried_is_named(tmp_path: Path) -> None:
 
 def test_a_service_that_stays_here_is_named(tmp_path: Path) -> None:
     notes(tmp_path)
-    assert differences.lines(differences.notes(compose.check(tmp_path))) == ["mail: not on AWS, for it has no x-aws"]
+    assert differences.lines(differences.notes(compose.check(tmp_path))) == [
+        "mail: not on AWS, because it has no x-aws"
+    ]
 
 
 def test_what_stands_in_for_a_container_is_not_set_up_by_it(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_what_stands_in_for_a_container_is_not_set_up_by_it(tmp_path: Path) -> N
     (tmp_path / "docker-compose.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
     (tmp_path / ".env.example").write_text("", encoding="utf-8")
     found = differences.lines(differences.notes(compose.check(tmp_path)))
-    stands_in = "RDS stands in for the container, and is set up by terraform/"
+    stands_in = "RDS replaces the container; terraform/ configures it"
     assert found == [f"command of db: {stands_in}", f"volumes of db: {stands_in}"]
 
 

@@ -56,33 +56,33 @@ def test_one_more_service_is_fit_too(tmp_path: Path) -> None:
     )
 
 
-SPLIT = "in the cloud a command is split at spaces; write it without quotes and variables"
-WHOLE = "a secret must be the whole value, for its parameter is injected as it is"
-PLAIN = "in the cloud a variable may have a default, and no more; see docs/operations.md"
-CLEARED = "AWS cannot take away what the image has; write what runs or leave it out"
-GIVEN = "is a secret, and in the cloud only a value of environment can be one"
-NOWHERE = ".x-aws.probe.version: /shop/v leads to web; x-aws.paths say what leads to shop"
+SPLIT = "on AWS a command is split at spaces; write it without quotes and variables"
+WHOLE = "a secret must be the whole value, because its parameter is injected unchanged"
+PLAIN = "on AWS a variable can have only a default; see docs/operations.md"
+CLEARED = "AWS cannot clear the image's value; set it or remove the key"
+GIVEN = "is a secret, and on AWS only values of environment can be secret"
+NOWHERE = ".x-aws.probe.version: /shop/v is routed to web; x-aws.paths define the routes to shop"
 RDS = {"managed": "rds", "class": "db.t4g.micro"}
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"aws_cpu": 300}, ".x-aws.cpu must be one of 256, 512, 1024, 2048, 4096, but it is 300"),
-        ({"aws_memory": 512}, ".x-aws.memory must be 1024 to 4096 in steps of 1024 with 512 CPU units, but it is 512"),
+        ({"aws_cpu": 300}, ".x-aws.cpu must be one of 256, 512, 1024, 2048, 4096, not 300"),
+        ({"aws_memory": 512}, ".x-aws.memory must be 1024 to 4096 in steps of 1024 with 512 CPU units, not 512"),
         ({"aws_scale": {**SCALE, "min": 4}}, ".x-aws.scale: min must be 1 or more, and max no less"),
         ({"aws_scale": {**SCALE, "cpu": 600}}, ".x-aws.scale.cpu must be percent, 1 to 100"),
-        ({"x_health": None}, ": a service with x-aws.paths needs x-health, which the load balancer asks"),
+        ({"x_health": None}, ": a service with x-aws.paths needs x-health, which the load balancer checks"),
         ({"aws_needs": ["web"]}, ".x-aws.needs: web has no x-aws.managed"),
         (
             {"environment": {"URL": "redis://redis:6379"}},
-            ".x-aws.needs must have redis, which environment.URL leads to",
+            ".x-aws.needs must have redis, because environment.URL uses it",
         ),
-        ({"aws_paths": ["/version"]}, ".x-aws.paths: /version belongs to api already"),
-        ({"aws_paths": ["/a*b"]}, ".x-aws.paths: '/a*b' must be a path such as /docs/*, with a star at its end only"),
+        ({"aws_paths": ["/version"]}, ".x-aws.paths: /version already belongs to api"),
+        ({"aws_paths": ["/a*b"]}, ".x-aws.paths: '/a*b' must be a path such as /docs/*, with a star only at its end"),
         (
             {"aws_probe": {"path": "/health/all"}},
-            ".x-aws.probe.path: /health/all leads to api; x-aws.paths say what leads to shop",
+            ".x-aws.probe.path: /health/all is routed to api; x-aws.paths define the routes to shop",
         ),
         ({"aws_probe": {"version": "/shop/v"}, "aws_paths": []}, NOWHERE),
         ({"entrypoint": "sh -c 'go on'"}, f".entrypoint: {SPLIT}"),
@@ -100,14 +100,14 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
         ({"environment": {"URL": "${HOST:-${NAME}}"}}, f".environment.URL: {PLAIN}"),
         ({"environment": {"URL": "${HOST:+x}"}}, f".environment.URL: {PLAIN}"),
         ({"build": None}, ".x-aws: the service needs build or image"),
-        ({"x_aws": {**RDS, "class": "t4g.micro"}}, ".x-aws.class must begin with db."),
+        ({"x_aws": {**RDS, "class": "t4g.micro"}}, ".x-aws.class must start with db."),
         ({"x_aws": {**RDS, "storage": 5}}, ".x-aws.storage must be 20 GiB or more"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_invalid_key_is_reported_with_its_path(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     found = check(tmp_path, **changes)
-    assert found == ["docker-compose.yml has 1 mistake about the cloud.", f"services.shop{said}"]
+    assert found == ["docker-compose.yml has 1 mistake for the cloud.", f"services.shop{said}"]
 
 
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
@@ -129,8 +129,8 @@ def test_a_database_of_aws_has_no_given_password(folder: Path) -> None:
     with pytest.raises(Failure) as caught:
         compose.check(folder)
     assert caught.value.evidence[0] == (
-        "services.redis.environment.REDIS_PASSWORD: AWS runs this service and Terraform makes its password: "
-        "REDIS_PASSWORD is 'secret generated'"
+        "services.redis.environment.REDIS_PASSWORD: on AWS Terraform generates this password: "
+        "REDIS_PASSWORD must be 'secret generated'"
     )
 
 
@@ -138,9 +138,9 @@ def test_a_name_that_aws_has_not_is_refused(tmp_path: Path) -> None:
     assert check(tmp_path, name="my_shop")[1].startswith("services.my_shop: the name must be short")
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_invalid_keys_are_reported_together(tmp_path: Path) -> None:
     found = check(tmp_path, aws_cpu=1, aws_paths=["/*"], x_health=None)
-    assert found[0] == "docker-compose.yml has 3 mistakes about the cloud."
+    assert found[0] == "docker-compose.yml has 3 mistakes for the cloud."
     assert len(found) == 4
 
 

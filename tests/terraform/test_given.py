@@ -58,12 +58,12 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_missing_one_is_named_with_the_command_that_gives_it(aws: None) -> None:
-    with pytest.raises(Failure, match="staging has no value for STRIPE_KEY, which only you can give") as caught:
+    with pytest.raises(Failure, match="staging has no value for STRIPE_KEY, which only you can provide") as caught:
         secrets.require(staging(), GIVEN)
     assert (caught.value.evidence, caught.value.code) == ((PUT,), ExitCode.PREFLIGHT)
     outputs = {"planned_values": {"outputs": {secrets.OUTPUT: {"value": GIVEN}}}}
     assert warnings(staging(alarm_email="a@b.org"), outputs, refreshed=True) == [
-        f"STRIPE_KEY has no value in staging, which only you can give; a deploy would stop: {PUT}"
+        f"STRIPE_KEY has no value in staging, and only you can provide it; a deploy would stop: {PUT}"
     ]
 
 
@@ -103,16 +103,16 @@ def test_what_terraform_made_once_is_forgotten_and_any_other_secret_is_not_delet
     [
         ({"SITE": "https://shop.example"}, []),
         ({"SITE": "https://shop.example", "WORKERS": 3, "MINE": True}, []),
-        ({}, ["SITE has no value, and docker-compose.yml requires one"]),
+        ({}, ["SITE has no value, but docker-compose.yml requires one"]),
         ({"SITE": "shop"}, ["SITE must be a URL such as https://example.org"]),
         ({"SITE": "https://shop.example", "WORKERS": "10"}, ["WORKERS must be a whole number, 1 to 9"]),
         (
             {"SITE": "https://shop.example", "STRIPE_KEY": "sk_live_1"},
-            [f"STRIPE_KEY is a secret, and nothing reads it here: {PUT}"],
+            [f"STRIPE_KEY is a secret and not read here: {PUT}"],
         ),
         (
             {"SITE": "https://shop.example", "TOKEN": "12345678"},
-            ["TOKEN is a secret, and nothing reads it here: Terraform makes it"],
+            ["TOKEN is a secret and not read here: Terraform generates it"],
         ),
     ],
 )
@@ -138,8 +138,8 @@ def subscription(action: str, **after: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("address", "plan", "refreshed", "said"),
     [
-        (None, {}, True, "nobody is told of alarms: alarm_email in terraform/environments/staging.tfvars is empty"),
-        ("", {}, False, "nobody is told of alarms: alarm_email in terraform/environments/staging.tfvars is empty"),
+        (None, {}, True, "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty"),
+        ("", {}, False, "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty"),
         ("a@b.org", {}, False, ""),
         ("a@b.org", subscription("create"), True, "AWS will send a@b.org a mail: no alarm arrives before"),
         ("a@b.org", subscription("no-op", pending_confirmation=True), True, "no alarm arrives: a@b.org has not opened"),

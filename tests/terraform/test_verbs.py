@@ -56,7 +56,7 @@ def refused_by_the_cloud(cloud: Cloud) -> Iterator[None]:
     file = cloud.checkout.path / "docker-compose.yml"
     before = file.read_text(encoding="utf-8")
     file.write_text(before.replace("\n  api:\n", "\n  api:\n    provider: {type: x}\n"), encoding="utf-8")
-    with pytest.raises(Failure, match="about the cloud"):
+    with pytest.raises(Failure, match="for the cloud"):
         compose.check(cloud.checkout.path)
     yield
     file.write_text(before, encoding="utf-8")
@@ -96,8 +96,8 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
         ["api", "web"],
     )
     again = cloud.inv("plan", "-e", "staging", "--detailed-exitcode", check=False)
-    assert "staging is as the files say." in again.out
-    assert "after the rollout is asked: /health/all (api) for 200, /healthz (web)" in again.out
+    assert "staging is up to date." in again.out
+    assert "probed after the rollout: /health/all (api) for 200, /healthz (web)" in again.out
     assert (again.code, "over nothing:" in again.out) == (20, True), again.out  # for nothing was released to it yet
 
     kept = json.dumps({"id": "1", "environment": "staging", "commit": "c0ffee", "by": "ann", "began": ""}).encode()
@@ -177,7 +177,7 @@ def test_production_is_destroyed_only_by_saying_so(cloud: Cloud) -> None:
         (
             "plan",
             {"STACKHAND_TERRAFORM": "/nowhere/terraform"},
-            ["Terraform cannot be run.", "install Terraform 1.11 or newer"],
+            ["Terraform cannot be started.", "install Terraform 1.11 or newer"],
         ),
         ("plan", {"STACKHAND_TERRAFORM": "OLD"}, ["Terraform is 1.9.8", "install Terraform 1.11 or newer"]),
         ("plan", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, ["127.0.0.1:9 cannot be reached.", "AWS_ENDPOINT_URL"]),
@@ -211,7 +211,7 @@ def test_what_is_missing_is_said_before_terraform_starts(
 def test_another_account_is_refused(cloud: Cloud) -> None:
     said = cloud.inv("plan", "-e", "rehearsal", check=False)
     assert said.code == 3
-    assert "You are logged in to account 123456789012, and rehearsal belongs to 000000000000." in said.err
+    assert "You are logged in to account 123456789012, but rehearsal belongs to 000000000000." in said.err
 
 
 def test_who_holds_the_state_is_told(cloud: Cloud) -> None:
@@ -227,7 +227,7 @@ def test_who_holds_the_state_is_told(cloud: Cloud) -> None:
     assert "for: Apply" in said.err
 
 
-def test_a_mistake_about_the_cloud_is_told_before_terraform_starts(cloud: Cloud, folder: Path) -> None:
+def test_invalid_x_aws_is_reported_before_terraform_starts(cloud: Cloud, folder: Path) -> None:
     marker = folder / "terraform"
     marker.write_text(f"#!/bin/sh\ntouch {folder}/started\n")
     marker.chmod(0o755)
@@ -237,7 +237,7 @@ def test_a_mistake_about_the_cloud_is_told_before_terraform_starts(cloud: Cloud,
     finally:
         cloud.checkout.edit("docker-compose.yml", "cpu: 256, memory: 500, scale", "cpu: 256, memory: 512, scale")
     assert said.code == 3
-    assert "services.web.x-aws.memory must be 512 to 2048 in steps of 512 with 256 CPU units, but it is 500" in said.err
+    assert "services.web.x-aws.memory must be 512 to 2048 in steps of 512 with 256 CPU units, not 500" in said.err
     assert not (folder / "started").exists()
 
 
@@ -308,8 +308,8 @@ def test_a_deploy_stops_for_a_missing_secret_and_forgets_what_it_made_in_place_o
     environment = {**cloud.environment, "STACKHAND_TERRAFORM": str(folder / "terraform")}
     stopped = replace(cloud, environment=environment).play("apply")
     assert f"{address}: given, so its value stays" in stopped.out
-    assert "nobody is told of alarms: alarm_email in terraform/environments/staging.tfvars is empty" in stopped.out
-    assert "staging has no value for MAIL_URL, which only you can give." in stopped.out
+    assert "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty" in stopped.out
+    assert "staging has no value for MAIL_URL, which only you can provide." in stopped.out
     assert f'--type SecureString --name {mail} --value="$(cat)"' in " ".join(stopped.out.split())
     lines = (folder / "said").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["version", "init", "plan", "show", "state", "plan", "show"]

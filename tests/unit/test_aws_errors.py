@@ -121,10 +121,10 @@ def test_credentials_and_reachability_have_a_sentence_each_and_code_3(name: str)
 
 
 @pytest.mark.parametrize("name", sorted(classes()))
-def test_a_bare_error_is_a_paragraph_at_both_mouths(
+def test_unexpected_aws_error_is_a_failure_everywhere(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("stackhand.cli.defect.of", lambda *_: Failure("This is a mistake in Stackhand"))
+    monkeypatch.setattr("stackhand.cli.defect.of", lambda *_: Failure("This is a bug in Stackhand"))
     ours = name in MISTAKES
 
     def fail(_context: Context) -> None:
@@ -133,10 +133,10 @@ def test_a_bare_error_is_a_paragraph_at_both_mouths(
     with pytest.raises(Exit) as end:
         Verb(fail)(Context())
     shown = capsys.readouterr().err
-    assert ("mistake" in shown) == ours, shown
+    assert ("bug in Stackhand" in shown) == ours, shown
     assert end.value.code in {1, 3}
     failed = acted(made(name), monkeypatch)
-    assert ("mistake" in failed["what"]) == ours
+    assert ("bug in Stackhand" in failed["what"]) == ours
     assert failed["code"] == end.value.code
 
 
@@ -228,8 +228,9 @@ def test_what_aws_does_not_allow_is_told_by_the_right_that_is_missing(
 ) -> None:
     found = errors.failure("It failed", error)
     assert (found.what, found.code) == (f"It failed: AWS does not allow {words}.", ExitCode.PREFLIGHT)
-    policy = "taken out of the service control policy" if "explicit deny" in str(error) else "granted to "
-    assert f"have {words.split(maxsplit=1)[0]} {policy}" in found.next
+    permission = words.split(maxsplit=1)[0]
+    denied = f"remove {permission} from the service control policy"
+    assert (denied if "explicit deny" in str(error) else f"grant {permission} to ") in found.next
     assert not errors.expired(error)
 
 
@@ -244,7 +245,7 @@ def test_what_aws_does_not_allow_is_told_by_the_right_that_is_missing(
         ),
         (answer("ExpiredToken", operation="AssumeRole"), Kind.EXPIRED, ""),
         (answer("RequestTimeTooSkewed", operation="AssumeRole"), Kind.CLOCK, "set the clock"),
-        (answer("AccessDenied", operation="AssumeRole"), Kind.NO_CREDENTIALS, "have its trust policy name who you are"),
+        (answer("AccessDenied", operation="AssumeRole"), Kind.NO_CREDENTIALS, "add yourself to its trust policy"),
     ],
 )
 def test_what_went_wrong_on_the_way_to_credentials_is_found(cause: Exception, kind: Kind, next_step: str) -> None:
@@ -260,7 +261,7 @@ def test_a_token_of_a_job_that_a_role_does_not_take_is_explained(monkeypatch: py
     error = exceptions.CredentialRetrievalError(**kwargs)  # type: ignore[no-untyped-call]
     error.__cause__ = answer("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
     found = errors.failure("", error)
-    assert found.what == "AWS does not take this job's token for the role ci."
+    assert found.what == "AWS refuses this job's token for the role ci."
     assert "repository, branch, environment" in found.next
 
 

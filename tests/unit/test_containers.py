@@ -34,8 +34,8 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (container(), "dependency failed to start: container shop-api exited (1)", "api stopped while it started"),
         (container(RestartCount=1), "dependency failed to start", "api stopped while it started"),
-        (container(), "dependency failed to start: container shop-api is unhealthy", "api did not get healthy"),
-        (container(), "dependency failed to start: container shop-api-2 exited (1)", "api did not get healthy"),
+        (container(), "dependency failed to start: container shop-api is unhealthy", "api did not become healthy"),
+        (container(), "dependency failed to start: container shop-api-2 exited (1)", "api did not become healthy"),
     ],
 )
 def test_a_container_that_ended_is_not_called_slow_because_it_runs_again_by_now(
@@ -131,7 +131,7 @@ def test_a_job_that_does_not_end_is_told_as_that(tmp_path: Path) -> None:
     (tmp_path / "docker-compose.yml").write_text(f"services: {{seed: {{image: x}}, web: {{image: x, {needs}}}}}")
     stack = model.load(tmp_path, {})
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z"}
-    with pytest.raises(Failure, match="seed did not run to its end within 0 s"):
+    with pytest.raises(Failure, match="seed did not finish within 0 s"):
         next(gate.watch(stack.services.values(), lambda: {"seed": container(Id="1", State=state)}, 0.0))
 
 
@@ -139,7 +139,7 @@ def test_a_health_check_that_has_not_passed_yet_is_not_called_healthy() -> None:
     state = {"Status": "running", "Pid": 0, "StartedAt": "2026-01-31T12:00:00Z", "Health": {"Status": "starting"}}
     found = status.of("worker", container(Id="1", State=state), {"question": {"kind": "process"}})
     assert (found.state, found.healthy) == ("starting", False)
-    assert found.answer.startswith("starting: no health check has ended yet")
+    assert found.answer.startswith("starting: no health check has finished yet")
 
 
 def test_a_job_that_failed_before_it_succeeded_is_done() -> None:
@@ -157,9 +157,9 @@ def test_a_job_that_failed_before_it_succeeded_is_done() -> None:
             "your network's certificate",
         ),
         ("write /var/lib/docker/tmp/x: no space left on device", "docker system prune"),
-        ("toomanyrequests: You have reached your pull rate limit", "docker login: the registry wants"),
+        ("toomanyrequests: You have reached your pull rate limit", "docker login: the registry currently requires"),
         ("dial tcp 127.0.0.1:9: connect: connection refused", "a registry mirror"),
     ],
 )
-def test_a_refused_pull_names_the_way_out_of_its_own_cause(line: str, way_out: str) -> None:
+def test_refused_pull_is_reported_with_its_fix(line: str, way_out: str) -> None:
     assert way_out in images.not_pullable("shop/api:1", ["pulling", line]).next

@@ -94,15 +94,15 @@ services:
 @pytest.mark.parametrize(
     ("service", "line", "next_command"),
     [
-        ("redis", BAD_AOF, "mv {data}/redis {data}/redis.damaged2, then ./inv up, which begins empty"),
-        ("redis", FULL, "make room on the disk of {data}, then ./inv up"),
-        ("redis", "# Fatal config file error", "fix it, then ./inv up (the whole log: ./inv logs redis)"),
+        ("redis", BAD_AOF, "mv {data}/redis {data}/redis.damaged2, then ./inv up, which starts empty"),
+        ("redis", FULL, "free space on the disk of {data}, then ./inv up"),
+        ("redis", "# Fatal config file error", "fix it, then ./inv up (full log: ./inv logs redis)"),
         (
             "postgres",
             POSTGRES[0],
             "mv {data}/postgres {data}/postgres.damaged, then ./inv up, and ./inv db.restore NAME",
         ),
-        ("postgres", f"PANIC: {FULL} pg_control", "make room on the disk of {data}, then ./inv up"),
+        ("postgres", f"PANIC: {FULL} pg_control", "free space on the disk of {data}, then ./inv up"),
         (
             "web",
             'nginx: [emerg] unknown directive "x" in {config}/web/nginx.conf:12',
@@ -110,7 +110,7 @@ services:
         ),
     ],
 )
-def test_each_server_of_this_machine_has_a_way_out(
+def test_each_embedded_server_failure_has_a_fix(
     stack: Stack, folder: Path, service: str, line: str, next_command: str
 ) -> None:
     state = State(folder)
@@ -132,15 +132,15 @@ def container(**fields: Any) -> dict[str, Any]:
         (BAD_AOF, "-v shop_redis:/from:ro -v shop_redis.damaged-2"),
         (
             BAD_AOF,
-            ":/to redis:7-alpine -a /from/. /to && docker volume rm shop_redis, then ./inv up, which begins empty",
+            ":/to redis:7-alpine -a /from/. /to && docker volume rm shop_redis, then ./inv up, which starts empty",
         ),
-        (FULL, "make room on the disk of the container engine"),
+        (FULL, "free space on the disk of the container engine"),
         ("The data directory was initialized by PostgreSQL version 15", "the image of that version"),
         (OTHER_VERSION, "the image of that version"),
-        ("anything else", "fix it, then ./inv up (the whole log: ./inv logs redis)"),
+        ("anything else", "fix it, then ./inv up (full log: ./inv logs redis)"),
     ],
 )
-def test_each_container_has_a_way_out(line: str, words: str) -> None:
+def test_each_container_failure_has_a_fix(line: str, words: str) -> None:
     assert words in remedy.of("redis", container(), [line])
 
 

@@ -31,12 +31,12 @@ def test_roles_are_made_after_those_they_are_members_of() -> None:
 MEMBERS = {"app": ["staff", "here"], "staff": ["all"], "all": [], "here": []}
 
 
-def test_what_a_server_does_not_have_is_read_from_its_errors(tmp_path: Path) -> None:
+def test_missing_extension_is_read_from_server_error(tmp_path: Path) -> None:
     said = 'pg_restore: error: could not execute query: ERROR:  extension "post gis" is not available'
     found = missing.MISSING.search(said)
     assert found
     assert found.groups() == ("extension", "post gis")
-    with pytest.raises(Failure, match="The snapshot good needs what this server does not have: post gis"):
+    with pytest.raises(Failure, match="The snapshot good needs extensions that this server lacks: post gis"):
         missing.refuse_without([found[2]], tmp_path / "good.dump")
 
 

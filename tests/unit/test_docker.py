@@ -55,17 +55,17 @@ UNAVAILABLE = [
     ),
     (
         "Error response from daemon: client version 1.99 is too new. Maximum supported API version is 1.45",
-        "speaks version 1.99 of the API, and the container engine at unix:///var/run/docker.sock none above 1.45.",
+        "uses API version 1.99, and the container engine at unix:///var/run/docker.sock none above 1.45.",
         "update the container engine",
     ),
     (
         "Error response from daemon: client version 1.41 is too old. Minimum supported API version is 1.44",
-        "speaks version 1.41 of the API, and the container engine at unix:///var/run/docker.sock none below 1.44.",
+        "uses API version 1.41, and the container engine at unix:///var/run/docker.sock none below 1.44.",
         "update the docker command",
     ),
     (
         "permission denied while trying to connect to the docker API at unix:///run/x.sock",
-        "This account may not use the container engine at unix:///run/x.sock.",
+        "This account has no permission to use the container engine at unix:///run/x.sock.",
         "usermod -aG docker",
     ),
     (
@@ -86,7 +86,7 @@ UNAVAILABLE = [
     ),
     (
         "request returned 500 Internal Server Error for API route and version http://x/v1.50/_ping",
-        "cannot be asked.",
+        "is not usable.",
         "",
     ),
 ]
@@ -112,7 +112,7 @@ def test_an_engine_that_cannot_be_asked_has_a_sentence_of_its_own_and_docker_has
         assert caught.value.code == 3
 
 
-def test_what_is_not_there_is_an_answer_and_any_other_error_is_none(says: Says) -> None:
+def test_missing_object_is_an_answer_other_errors_are_not(says: Says) -> None:
     says(MISSING)
     assert images.present(["shop"]) == {}
     says("Error response from daemon: No such container: shop-api", out="[]")
@@ -122,7 +122,7 @@ def test_what_is_not_there_is_an_answer_and_any_other_error_is_none(says: Says) 
         says(message, code=125)
         with pytest.raises(docker.Failed, match="docker image inspect failed") as caught:
             images.present(["shop"])
-        assert list(caught.value.evidence) == [message or "it said nothing, and ended with exit code 125"]
+        assert list(caught.value.evidence) == [message or "no output, exit code 125"]
 
 
 def test_the_failure_of_a_service_is_told_even_when_its_log_cannot_be_read(says: Says) -> None:
@@ -182,7 +182,7 @@ REMOTE = {
         "The container engine at tcp://far:2375 cannot be reached: the host name far has no address."
     ),
     "Cannot connect to the Docker daemon at tcp://far:2375. Is the docker daemon running?": (
-        "DOCKER_HOST says tcp://far:2375, and no container engine answers there."
+        "No container engine answers at tcp://far:2375, which DOCKER_HOST names."
     ),
     'error during connect: Get "http://far:2375/v1.45/info": dial tcp 10.0.0.1:2375: i/o timeout': (
         "The container engine at tcp://far:2375 did not answer in time."
@@ -212,7 +212,7 @@ def test_a_context_that_leads_nowhere_may_hide_the_stack(
 
 def _refused(folder: Path, made_on: str) -> Failure:
     """Return why embedded is not started here, where containers were made on an engine at an address."""
-    with pytest.raises(Failure, match="Whether this checkout still runs on compose cannot be told") as caught:
+    with pytest.raises(Failure, match="It is unknown whether this checkout still runs on compose") as caught:
         preflight.no_other_engine("embedded", _made_on(folder, made_on))
     return caught.value
 
@@ -260,8 +260,8 @@ class _OneContainer(_Nothing):
         ("ended", "ended", ""),
         ("", "ended", ""),  # made before addresses were remembered
         ("ended", "running", ""),  # the engine in force has nothing to do with it
-        ("closing", "closing", "cannot be told"),
-        ("", "closing", "cannot be told"),
+        ("closing", "closing", "It is unknown whether"),
+        ("", "closing", "It is unknown whether"),
         ("running", "running", "This checkout runs on compose"),
         ("running", "none", "This checkout runs on compose"),
     ],
@@ -307,13 +307,13 @@ def test_an_engine_that_is_gone_for_good_is_let_go_by_down_and_told(
     gone = "case $DOCKER_HOST in tcp:*) echo error during connect: lookup far: no such host >&2; exit 1 ;; esac\n"
     (tmp_path / "docker").write_text(f"#!/bin/sh\n{gone}")
     monkeypatch.setenv("DOCKER_HOST", "tcp://far:2375")
-    assert _refused(tmp_path, "tcp://far:2375").next.endswith("gone for good, unset DOCKER_HOST, then ./inv down")
+    assert _refused(tmp_path, "tcp://far:2375").next.endswith("no longer exists, unset DOCKER_HOST, then ./inv down")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/{now}")
-    assert _refused(tmp_path, "tcp://far:2375").next.endswith("or, when that engine is gone for good, ./inv down")
+    assert _refused(tmp_path, "tcp://far:2375").next.endswith("or, if that engine no longer exists, ./inv down")
     state = State(tmp_path)
     monkeypatch.setattr(local, "State", lambda _: state)
     local.down(volumes=False, yes=False)
-    made = "  but the containers and volumes of shop were made on tcp://far:2375, and docker asks "
+    made = "  but the containers and volumes of shop were created on tcp://far:2375, but docker now uses "
     assert capsys.readouterr().out.startswith(f"shop is not running.\n{made}")
     preflight.no_other_engine("embedded", state)
     assert Compose(state).elsewhere()
@@ -342,8 +342,8 @@ def test_what_another_engine_has_is_told_where_nothing_runs_and_not_forgotten(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     state = _made_on(tmp_path, f"unix://{sockets}/running")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/empty")
-    made = f"the containers and volumes of shop were made on unix://{sockets}/running"
-    told = [f"{made}, and docker asks unix://{sockets}/empty now"]
+    made = f"the containers and volumes of shop were created on unix://{sockets}/running"
+    told = [f"{made}, but docker now uses unix://{sockets}/empty"]
     engine = Compose(state)
     assert status.services(engine) == []
     assert engine.notes == told

@@ -76,7 +76,7 @@ def test_a_false_server_at_the_port_is_told_no_password(
     server: Postgres, listener: socket.socket, folder: Path, asks: bytes, how: str
 ) -> None:
     with impostor(listener, asks) as heard:
-        wrong = f"What answers at 127.0.0.1:{server.port} asks for the password {how}: it is not this stack's Postgre"
+        wrong = f"The server at 127.0.0.1:{server.port} asks for the password {how}: it is not this stack's Postgre"
         with pytest.raises(Failure, match=wrong):
             server.settle()
         assert "requirement" in libpq(server, None, folder)
@@ -88,7 +88,7 @@ def test_a_false_server_at_the_socket_is_told_no_password(
     server: Postgres, listener: socket.socket, at_the_socket: socket.socket, folder: Path, asks: bytes
 ) -> None:
     with listener, impostor(at_the_socket, asks) as heard:
-        with pytest.raises(Failure, match="asks for a password, and the system says who we are: it is not"):
+        with pytest.raises(Failure, match="asks for a password although the system identifies us: it is not"):
             server.local()
         said = libpq(server, login.SUPERUSER, folder)
         assert "requirement" in said

@@ -182,7 +182,7 @@ def test_a_command_that_is_refused_a_file_is_told_what_it_may(folder: Path) -> N
     stack = model.load(folder, {})
     server = server_for(stack.services["job"], stack, State(folder))
     [hint] = server.hints(["PermissionError: [Errno 13] Permission denied: 'cache.db'"])
-    assert hint.endswith(f"writes below {folder}/.stackhand/data/job and /tmp only")
+    assert hint.endswith(f"writes only below {folder}/.stackhand/data/job and /tmp")
     assert server.hints(["no such table"]) == []
 
 
@@ -208,7 +208,7 @@ except Failure as failure:
         (
             "sys_admin,-dac_read_search",
             0o755,
-            "uid 61200, who is to run one, cannot enter {closed}",
+            "uid 61200, which must run one, cannot enter {closed}",
             "chmod o+x {closed}",
         ),
     ],

@@ -1,4 +1,4 @@
-"""What is said of a plan, of losses, and of Terraform's own errors."""
+"""What is said of a plan, of destructive changes, and of Terraform's own errors."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_the_key_stays_that_what_outlives_the_environment_needs(keys: list[str],
 def test_what_stays_of_an_environment_is_said() -> None:
     stays = verbs._stays(STAGING, {"snapshots": ["shop-staging-postgres-final-1"], "key": "arn:key/1"})
     assert stays[1].endswith("./inv deploy -e staging --from-snapshot shop-staging-postgres-final-1 starts from it")
-    assert "key arn:key/1: without it a snapshot or a given secret cannot be read" in stays[-1]
+    assert "key arn:key/1: kept, because a snapshot or given secret is encrypted with it" in stays[-1]
     assert verbs._stays(STAGING, {}) == [stays[0]]
 
 
@@ -165,11 +165,11 @@ Lock Info:
             "The state of staging is locked by ada@build-7, since 2026-01-02 03:04:05 UTC.",
             ExitCode.LOCKED,
         ),
-        ("No valid credential sources found", "", "AWS does not know who you are.", ExitCode.PREFLIGHT),
+        ("No valid credential sources found", "", "AWS does not recognise your credentials.", ExitCode.PREFLIGHT),
         (
             "configuring Terraform AWS Provider",
             "failed to refresh cached credentials, refresh cached SSO token failed, unable to refresh SSO token",
-            "AWS does not know who you are.",
+            "AWS does not recognise your credentials.",
             ExitCode.PREFLIGHT,
         ),
         (
@@ -187,13 +187,13 @@ Lock Info:
         (
             "Failed to query available provider packages",
             "could not connect to registry: tls: failed to verify certificate: x509: certificate",
-            "Terraform does not trust a certificate that it was shown; a network that re-signs TLS does that.",
+            "Terraform does not trust a certificate; a network that re-signs TLS causes this.",
             ExitCode.PREFLIGHT,
         ),
         (
             "creating ECS Cluster",
             "AccessDeniedException: no",
-            "AWS does not allow you what staging needs.",
+            "AWS denies a permission that staging needs.",
             ExitCode.PREFLIGHT,
         ),
         ("creating VPC", "VpcLimitExceeded", "staging could not be applied.", ExitCode.FAILED),

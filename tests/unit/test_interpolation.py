@@ -36,11 +36,11 @@ def test_a_variable_is_filled_in_as_compose_does(text: str, filled: str) -> None
     [
         ("${UNSET:?run this first}", "UNSET is not set: run this first"),
         ("${EMPTY:?}", "EMPTY is not set: a value is required"),
-        ("5 $ each", "begins no variable"),
-        ("${SET", "without its }"),
+        ("5 $ each", "without a variable name"),
+        ("${SET", "without }"),
         ("${SET!}", "is not a variable"),
     ],
 )
-def test_what_cannot_be_filled_in_is_told(text: str, message: str) -> None:
+def test_invalid_interpolation_is_reported(text: str, message: str) -> None:
     with pytest.raises(InterpolationError, match=message.replace("$", r"\$").replace("}", r"\}")):
         fill(text, VARIABLES)

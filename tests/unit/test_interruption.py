@@ -42,4 +42,4 @@ def test_a_snapshot_that_was_taken_before_the_interruption_is_named(
 
     with pytest.raises(Failure) as raised:
         restore()
-    assert raised.value.evidence[1:] == ("what was there is kept as before-restore-2",)
+    assert raised.value.evidence[1:] == ("the previous data is kept as before-restore-2",)

@@ -53,7 +53,7 @@ def test_logs_are_merged_in_the_order_of_time() -> None:
 
 
 def test_since_wants_a_span_or_a_time() -> None:
-    with pytest.raises(Failure, match="--since 'yesterday' is no time"):
+    with pytest.raises(Failure, match="--since 'yesterday' is not a time"):
         logs.since_of("yesterday")
 
 
@@ -78,7 +78,7 @@ def test_a_time_of_the_hour_that_comes_twice_misses_no_line(
 
 
 def test_a_span_longer_than_all_time_is_no_time() -> None:
-    with pytest.raises(Failure, match="--since '99999999999d' is no time"):
+    with pytest.raises(Failure, match="--since '99999999999d' is not a time"):
         logs.since_of("99999999999d")
 
 

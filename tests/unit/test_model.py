@@ -209,10 +209,10 @@ def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
     ("field", "message"),
     [
         ("x-helth: /up", r"services\.one\.x-helth must be one of the known x- keys"),
-        ("x-health: up", r"services\.one\.x-health must be a path that begins with /, but it is 'up'"),
-        ("x-health: /up now", r"services\.one\.x-health must be a path of plain letters, with no blank, star or #"),
-        ('x-health: "/up\\n"', r"services\.one\.x-health must be a path of plain letters"),
-        ("x-health: /up*", r"services\.one\.x-health must be a path of plain letters"),
+        ("x-health: up", r"services\.one\.x-health must be a path that starts with /, not 'up'"),
+        ("x-health: /up now", r"services\.one\.x-health must be a path without blanks, \* or #"),
+        ('x-health: "/up\\n"', r"services\.one\.x-health must be a path without blanks"),
+        ("x-health: /up*", r"services\.one\.x-health must be a path without blanks"),
         ("x-embedded: {}", r"services\.one\.x-embedded must be either engine or command"),
         ("x-embedded: {engine: mysql}", r"services\.one\.x-embedded\.engine: Invalid enum value 'mysql'"),
         ("x-embedded: {engine: redis, command: x}", r"services\.one\.x-embedded must be either engine or command"),
@@ -221,27 +221,27 @@ def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
         ("x-embedded: {command: x, ready: no}", r"services\.one\.x-embedded\.ready must be a path"),
         ("x-aws: {port: '80'}", r"services\.one\.x-aws\.port: Expected int, got str"),
         ("x-aws: {managed: aurora, class: x}", r"services\.one\.x-aws\.managed: Invalid enum value 'aurora'"),
-        ("x-embedded: {command: x, ready: /up}", r"services\.one\.x-embedded\.ready must be beside ports"),
-        ("ports: ['80']", r"services\.one\.ports must be a mapping such as"),
-        ("ports: ['8000-8010:80']", r"services\.one\.ports must be a mapping such as"),
-        ("depends_on: [two]", r"services\.one\.depends_on must be services of this file, but it is 'two'"),
-        ("depends_on: [one]", r"services must be free of circles in depends_on, but it is 'one'"),
-        ("depends_on: [two]\n  two: {depends_on: [one]}", r"services must be free .*, but it is 'one -> two'"),
-        ("environment: 3", r"services\.one\.environment must be a mapping or a list of KEY=value, but it is 3\."),
-        ("build: 3", r"services\.one\.build must be a folder, or a mapping with a context, but it is 3\."),
+        ("x-embedded: {command: x, ready: /up}", r"services\.one\.x-embedded\.ready must be set together with ports"),
+        ("ports: ['80']", r"services\.one\.ports must be a mapping of one port"),
+        ("ports: ['8000-8010:80']", r"services\.one\.ports must be a mapping of one port"),
+        ("depends_on: [two]", r"services\.one\.depends_on must be services of this file, not 'two'"),
+        ("depends_on: [one]", r"services must be free of cycles in depends_on, not 'one'"),
+        ("depends_on: [two]\n  two: {depends_on: [one]}", r"services must be free .*, not 'one -> two'"),
+        ("environment: 3", r"services\.one\.environment must be a mapping or a list of KEY=value, not 3\."),
+        ("build: 3", r"services\.one\.build must be a folder, or a mapping with a context, not 3\."),
         (
             "build: {context: ., args: 3}",
-            r"services\.one\.args must be a mapping or a list of KEY=value, but it is 3\.",
+            r"services\.one\.args must be a mapping or a list of KEY=value, not 3\.",
         ),
-        ("command: {a: 1}", r"services\.one\.command must be a string or a list, but it is {'a': 1}\."),
+        ("command: {a: 1}", r"services\.one\.command must be a string or a list, not {'a': 1}\."),
         (
             "ports: [{target: 80}]",
-            r"services\.one\.ports must be a mapping such as 127\.0\.0\.1:8000:80, one port to one",
+            r"services\.one\.ports must be a mapping of one port 127\.0\.0\.1:8000:80, one port to one",
         ),
         ("image: ${IMAGE:?set it}", r"services\.one\.image: IMAGE is not set: set it"),
     ],
 )
-def test_a_wrong_field_is_told_by_its_place(tmp_path: Path, field: str, message: str) -> None:
+def test_invalid_field_is_reported_with_its_path(tmp_path: Path, field: str, message: str) -> None:
     with pytest.raises(Failure, match=rf"docker-compose\.yml: {message}"):
         load(tmp_path, f"services:\n  one:\n    {field}\n")
 
@@ -276,7 +276,7 @@ def test_a_service_of_a_profile_that_nobody_asks_for_is_left_out(
 
 
 def test_a_health_path_without_a_port_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match=r"services\.mail\.x-health must be beside ports"):
+    with pytest.raises(Failure, match=r"services\.mail\.x-health must be set together with ports"):
         load(tmp_path, "services: {mail: {image: mail, x-health: /up}}")
 
 
@@ -301,12 +301,16 @@ def test_only_services_that_run_there_are_asked_for_their_health(tmp_path: Path)
         (
             ["more.yml"],
             {"COMPOSE_FILE": "docker-compose.yml:more.yml"},
-            "docker-compose.yml, more.yml, for COMPOSE_FILE",
+            "docker-compose.yml, more.yml (named by COMPOSE_FILE",
         ),
-        (["a.yml"], {"COMPOSE_FILE": "a.yml,b.yml", "COMPOSE_PATH_SEPARATOR": ","}, "a.yml, b.yml, for COMPOSE_FILE"),
+        (
+            ["a.yml"],
+            {"COMPOSE_FILE": "a.yml,b.yml", "COMPOSE_PATH_SEPARATOR": ","},
+            "a.yml, b.yml (named by COMPOSE_FILE",
+        ),
     ],
 )
-def test_files_that_compose_reads_and_we_do_not_are_refused_by_name(
+def test_additional_compose_files_are_refused_by_name(
     tmp_path: Path, files: list[str], variables: dict[str, str], used: str
 ) -> None:
     for name in ("docker-compose.yml", *files):
@@ -314,7 +318,7 @@ def test_files_that_compose_reads_and_we_do_not_are_refused_by_name(
     with pytest.raises(Failure, match=files[0]) as caught:
         model.load(tmp_path, variables)
     assert caught.value.code == 3
-    assert f"Compose starts the containers from: {used}" in caught.value.evidence[0]
+    assert f"Compose would read: {used}" in caught.value.evidence[0]
     assert all(name in caught.value.next for name in files)
 
 
@@ -340,7 +344,7 @@ def test_a_file_that_compose_does_not_read_either_is_left_alone(tmp_path: Path, 
     ],
 )
 def test_services_that_come_from_elsewhere_are_refused_by_name(tmp_path: Path, text: str, place: str) -> None:
-    with pytest.raises(Failure, match=rf"docker-compose\.yml: {place} is read by Compose only"):
+    with pytest.raises(Failure, match=rf"docker-compose\.yml: Stackhand does not support {place}"):
         load(tmp_path, text)
 
 

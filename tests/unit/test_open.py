@@ -100,8 +100,8 @@ def test_of_several_pages_the_last_is_opened_and_the_others_are_named(
     ("names", "services", "failure"),
     [
         ((), [], (ExitCode.UNHEALTHY, "is not running.")),
-        ((), ["queue"], (ExitCode.UNHEALTHY, "No service that runs answers in HTTP at a published port.")),
-        (("queue",), ["queue"], (ExitCode.USAGE, "'queue' has no page.")),
+        ((), ["queue"], (ExitCode.UNHEALTHY, "No running service answers HTTP at a published port.")),
+        (("queue",), ["queue"], (ExitCode.USAGE, "'queue' serves no page.")),
         (("shop",), ["queue"], (ExitCode.USAGE, "There is no service 'shop' in this stack.")),
         (("ended",), ["ended"], (ExitCode.UNHEALTHY, "ended is not running: port open.")),
     ],

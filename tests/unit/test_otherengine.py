@@ -57,8 +57,8 @@ def compose_of(state: State, monkeypatch: pytest.MonkeyPatch, own: list[Kept]) -
 @pytest.mark.parametrize(
     ("own", "copying", "second"),
     [
-        ([], False, ["compose begins with new data; ./inv up --engine compose --copy-data copies the database over"]),
-        ([Kept("the volume shop")], False, ["compose goes on with what it has: the volume shop; ./inv up --engine"]),
+        ([], False, ["compose starts with new data; ./inv up --engine compose --copy-data copies the database"]),
+        ([Kept("the volume shop")], False, ["compose continues with its data: the volume shop; ./inv up --engine"]),
         ([], True, []),
     ],
 )
@@ -67,9 +67,7 @@ def test_a_change_of_the_engine_says_what_stays_behind(
 ) -> None:
     data_on_embedded(state)
     first, *rest = otherengine.notes(compose_of(state, monkeypatch, own), copying=copying)
-    assert first.startswith(
-        "embedded keeps data of this checkout, which compose does not see: .stackhand/data/postgres ("
-    )
+    assert first.startswith("embedded has data of this checkout that compose does not use: .stackhand/data/postgres (")
     assert "0.0 KiB, since 20" in first
     assert [said.startswith(begin) for said, begin in zip(rest, second, strict=True)] == [True] * len(second)
 
@@ -85,7 +83,7 @@ def test_volumes_that_cannot_be_looked_at_are_not_called_none(state: State) -> N
     used_compose(state)
     said = otherengine.notes(EmbeddedEngine(state), copying=False)
     assert len(said) == 1
-    assert said[0].startswith("compose may keep data of this checkout, which could not be looked at: ")
+    assert said[0].startswith("compose may have data of this checkout, which could not be checked: ")
 
 
 def test_volumes_that_cannot_be_looked_at_are_remembered_when_the_rest_is_removed(state: State) -> None:
@@ -93,10 +91,10 @@ def test_volumes_that_cannot_be_looked_at_are_remembered_when_the_rest_is_remove
     used_compose(state)
     left = otherengine.left(state, volumes=True)
     assert [str(each).partition(" ")[0] for each in left.data] == [".stackhand/data/postgres"]
-    assert left.unknown[0].startswith("what compose keeps could not be looked at: ")
+    assert left.unknown[0].startswith("the data on compose could not be checked: ")
     stopped, unknown = otherengine.stop(state, volumes=True)
     assert stopped == []
-    assert unknown[0].startswith("what compose keeps is not removed: ")
+    assert unknown[0].startswith("the data on compose was not removed: ")
     assert not state.data.exists()
     assert engines.used(state)[1].name == "compose"
 
@@ -128,7 +126,7 @@ def test_an_engine_that_does_not_answer_is_told_beside_what_does_not_run(
     local.down(volumes=False, yes=False)
     first, second = capsys.readouterr().out.splitlines()
     assert first == "shop-1234 is not running."
-    assert second.startswith("  but what compose keeps could not be looked at: ")
+    assert second.startswith("  but the data on compose could not be checked: ")
 
 
 def test_removing_everything_forgets_everything_but_the_engine(state: State) -> None:
@@ -158,14 +156,14 @@ def test_data_that_cannot_be_removed_is_told_and_not_forgotten(state: State, mon
 
 def test_the_volumes_of_the_checkout_that_this_one_is_a_copy_of_are_left_alone(state: State, tmp_path: Path) -> None:
     used_compose(state, root=str(tmp_path))
-    with pytest.raises(Failure, match="are those of the checkout"):
+    with pytest.raises(Failure, match="belong to the checkout"):
         kept.require_ours(state)
     used_compose(state, root="/nonexistent/moved")  # and is no more
     kept.require_ours(state)
 
 
 def test_a_copy_from_an_engine_without_data_is_refused(state: State) -> None:
-    with pytest.raises(Failure, match="There is no data of this checkout on compose that could be copied"):
+    with pytest.raises(Failure, match="This checkout has no data on compose to copy"):
         copydata.keep(EmbeddedEngine(state, model.load(state.root, {})), print)
 
 
@@ -174,7 +172,7 @@ def test_a_copy_of_a_stack_that_was_renamed_since_is_refused(state: State, monke
     monkeypatch.setattr(Compose, "data", lambda _: [Kept("the volume shop-before_postgres")])
     with pytest.raises(Failure) as raised:
         copydata.keep(EmbeddedEngine(state, model.load(state.root, {})), print)
-    assert raised.value.next == "COMPOSE_PROJECT_NAME=shop-before in .env, then repeat the command"
+    assert raised.value.next == "set COMPOSE_PROJECT_NAME=shop-before in .env, then repeat the command"
 
 
 @pytest.mark.parametrize("cause", [Failure("PostgreSQL does not start."), KeyboardInterrupt()], ids=repr)
@@ -212,9 +210,9 @@ def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
     monkeypatch.setattr(copydata.Database, "replace", lambda *_: replaced.append(1))
     with pytest.raises(Failure) as raised:
         copydata.restore(engine, copydata.Copied("from-compose", "compose", 17), print)
-    what = "The database on compose is one of PostgreSQL 17, and embedded runs 16, which cannot read it."
+    what = "The database on compose is PostgreSQL 17, but embedded runs 16, which cannot read it."
     assert (raised.value.what, replaced) == (what, [])
-    assert raised.value.evidence == ("both are stopped, their data is as it was",)
+    assert raised.value.evidence == ("both are stopped, and their data is unchanged",)
     assert raised.value.next == "./inv up --engine compose"
     source: Any = SimpleNamespace(engine=SimpleNamespace(name="compose"), name="shop", sql=lambda *_, **__: "170001")
     with pytest.raises(Failure, match="PostgreSQL 17"):

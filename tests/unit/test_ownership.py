@@ -101,7 +101,7 @@ def test_a_parent_that_can_be_passed_is_never_the_reason(root: Path, mode: int) 
     root.chmod(mode)
     for path in (root, root / ".env"):
         failure = nobody(path)
-        assert failure.what == f"{root} may not be used by {accounts.NAME}: a mode forbids it."
+        assert failure.what == f"{accounts.NAME} has no access to {root}: its mode forbids it."
         assert failure.next == f"chmod -R u+rwX '{root}', then repeat the command"
 
 
@@ -164,7 +164,7 @@ def test_root_without_its_capabilities_keeps_what_it_cannot_hand_over(root: Path
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert (root / ".env").read_text() == "A=1\n"
-    assert f"The system does not let root use {root / '.env'}." in done.stdout
+    assert f"The system denies root access to {root / '.env'}." in done.stdout
     assert "CAP_CHOWN" in done.stdout
 
 
@@ -186,5 +186,5 @@ def test_a_file_system_that_is_read_only_is_no_matter_of_ownership(root: Path) -
     script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" -c "$3" "$1"'
     words = ["unshare", "--mount", "sh", "-c", script, "sh", str(root), sys.executable, READ_ONLY]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "is on a file system that is mounted read-only." in done.stdout, done.stderr
+    assert "is on a read-only file system." in done.stdout, done.stderr
     assert "chown" not in done.stdout

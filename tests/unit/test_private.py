@@ -133,14 +133,12 @@ def test_a_supervisor_of_another_account_is_asked_nothing(state: State, theirs: 
 
 
 @pytest.mark.parametrize("script", ['mkdir "$1"', 'mkdir "$1.d"; ln -s "$1.d" "$1"', 'touch "$1"'])
-def test_a_folder_of_sockets_that_another_account_made_first_is_refused_with_a_way_out(
-    state: State, script: str
-) -> None:
+def test_socket_folder_of_another_account_is_refused_with_fix(state: State, script: str) -> None:
     by_mallory(script, taken := state.sockets)
-    with pytest.raises(Failure, match="could act for this stack's supervisor") as raised:
+    with pytest.raises(Failure, match="could impersonate this stack's supervisor") as raised:
         state.make_run()
     assert f"it belongs to {accounts.NAME}, mode " in raised.value.evidence[0]
-    assert raised.value.next == "rm .stackhand/key, which gives that folder another name, then ./inv up"
+    assert raised.value.next == "rm .stackhand/key (the folder then gets another name), then ./inv up"
     state.key_file.unlink()
     state.make_run()
     assert state.sockets != taken
@@ -149,11 +147,11 @@ def test_a_folder_of_sockets_that_another_account_made_first_is_refused_with_a_w
         subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
-def test_a_folder_that_others_may_write_is_refused_and_its_command_works(state: State) -> None:
+def test_writable_socket_folder_is_refused_with_working_fix(state: State) -> None:
     state.make_run()
     state.run.chmod(0o777)
     for refused in (state.make_run, EmbeddedEngine(state).runs):
-        with pytest.raises(Failure, match="could act for this stack's supervisor") as raised:
+        with pytest.raises(Failure, match="could impersonate this stack's supervisor") as raised:
             refused()
     command, _, rest = raised.value.next.partition(",")
     assert (command, rest) == (f"chmod go-w {state.run}", " then repeat the command")

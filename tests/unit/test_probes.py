@@ -19,22 +19,22 @@ API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/
         ({"web": WEB, "api": API}, ["web /healthz", "api /health/all", "api /version commit"], []),
         ({"web": Web(["/*"], "/healthz", Probe(version="/v"))}, ["web /healthz", "web /v commit"], []),
         ({"worker": Web([], "/up")}, [], []),
-        ({"web": Web(["/*"], "/up", probe=False)}, [], ["web is not asked from outside: x-aws.probe is false"]),
+        ({"web": Web(["/*"], "/up", probe=False)}, [], ["web is not probed from outside: x-aws.probe is false"]),
         (
             {"web": Web(["/*"], "/up"), "shop": Web(["/shop/*"], "/up")},
             ["web /up"],
-            ["/up of shop cannot be asked from outside: it leads to web; the load balancer's own check of it counts"],
+            ["/up of shop cannot be probed from outside: it is routed to web; only the load balancer checks it"],
         ),
         (
             {"shop": Web(["/shop/*"], "/")},
             [],
-            ["/ of shop cannot be asked from outside: no x-aws.paths lead to it"],
+            ["/ of shop cannot be probed from outside: no x-aws.paths route to it"],
         ),
         ({"web": WEB, "shop": Web(["/shop/*"], "/up?deep=1")}, ["web /healthz", "shop /up?deep=1"], []),
         (
             {"web": Web(["/*"], "/up?a"), "shop": Web(["/shop/*"], "/up?b")},
             ["web /up?a"],
-            ["/up?b of shop cannot be asked from outside: it leads to web; the load balancer's own check of it counts"],
+            ["/up?b of shop cannot be probed from outside: it is routed to web; only the load balancer checks it"],
         ),
     ],
     ids=[
@@ -49,7 +49,7 @@ API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/
         "one path twice, with queries",
     ],
 )
-def test_what_is_asked_of_a_release(webs: dict[str, Web], asked: list[str], notes: list[str]) -> None:
+def test_release_probe_requests(webs: dict[str, Web], asked: list[str], notes: list[str]) -> None:
     found = probes.of(webs)
     assert [f"{each.service} {each.path}{' commit' if each.commit else ''}" for each in found.asked] == asked
     assert list(found.notes) == notes
@@ -73,6 +73,6 @@ def test_a_path_leads_where_the_load_balancer_sends_it(path: str, service: str) 
 
 def test_a_stack_that_has_nothing_to_ask_is_told_so() -> None:
     found = probes.of({"worker": Web([], None)})
-    assert found.message() == "nothing is asked from outside: no service has x-aws.paths and a path to ask"
+    assert found.message() == "nothing is probed from outside: no service has x-aws.paths and a health path"
     assert found.version is None
     assert probes.of({"web": WEB, "api": API}).version == "/version"

@@ -34,7 +34,7 @@ def refusal(state: str, answer: str, *, left_out: tuple[str, ...] = (), runs: bo
         ("failed", "exited with 1", "postgres is not running: exited with 1.", ("its last line",), "./inv up"),
         (
             "starting",
-            "stopped, and will be started again",
+            "stopped, and will be restarted",
             "postgres is starting: stopped, and will",
             (),
             "./inv status",
@@ -44,20 +44,20 @@ def refusal(state: str, answer: str, *, left_out: tuple[str, ...] = (), runs: bo
         (
             "unhealthy",
             "refused",
-            "postgres runs but is not healthy: refused.",
+            "postgres is running but unhealthy: refused.",
             ("its last line",),
             "./inv logs postgres",
         ),
         (
             "unhealthy",
             "sorry, too many clients already",
-            "postgres runs but is not",
+            "postgres is running but unhealthy",
             (),
-            "end what holds its connections",
+            "stop what holds its connections",
         ),
     ],
 )
-def test_each_reason_has_its_sentence(
+def test_each_reason_has_its_message(
     state: str, answer: str, what: str, evidence: tuple[str, ...], next_command: str
 ) -> None:
     found = refusal(state, answer)

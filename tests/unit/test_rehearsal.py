@@ -140,9 +140,9 @@ def test_a_program_of_a_copys_environment_belongs_to_the_copy(tmp_path: Path) ->
     assert packages.is_dir()
 
 
-def test_without_git_there_is_nothing_to_rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rehearsal_without_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", tmp_path)
-    with pytest.raises(Failure, match="needs the history of this checkout"):
+    with pytest.raises(Failure, match="needs the git history of this checkout"):
         Copy.make(tmp_path / "copy")
 
 
@@ -158,7 +158,7 @@ SAID = """  = lease        2.8 s  rehearsal in 000000000000: afade7c81d07
   ✓ applied     40.5 s  123 to create; http://127.0.0.1:1
     · aws_vpc.main: Creation complete after 2s
   = probed       1.6 s  3 times in a row 200 from /up, at http://127.0.0.1:1
-  ✗ The release 4741b1eef7f9 to rehearsal was not taken: api failed.
+  ✗ Deploy of 4741b1eef7f9 to rehearsal failed: api failed.
     api: exit code 3
     next: ./inv cloud.logs -e rehearsal"""
 
@@ -187,7 +187,7 @@ def test_a_failure_of_a_verb_is_on_the_screen_once(
         rehearsal(tmp_path, 11, verbose=verbose).verb("first release", "deploy")
     Reporter(sys.stderr).failure(caught.value)
     shown = "".join(capsys.readouterr())
-    assert shown.count("was not taken") == shown.count("exit code 3") == 1
+    assert shown.count("Deploy of 4741b1eef7f9") == shown.count("exit code 3") == 1
     assert ("Creation complete" in shown) == verbose
     assert str(tmp_path / "logs" / "first-release.log") in shown
     assert (tmp_path / "logs" / "first-release.log").read_text(encoding="utf-8").splitlines() == SAID.splitlines()
@@ -216,7 +216,7 @@ def test_without_providers_nothing_is_started(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(emulator, "start", lambda *_: pytest.fail("the emulator was started"))
     with pytest.raises(Failure) as caught:
         rehearse.rehearse(keep=False)
-    assert (caught.value.what, caught.value.code) == ("Terraform cannot get its providers here.", ExitCode.PREFLIGHT)
+    assert (caught.value.what, caught.value.code) == ("Terraform cannot get its providers.", ExitCode.PREFLIGHT)
     assert all(way in caught.value.next for way in ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR", "STACKHAND_TERRAFORM"))
     assert "provider hashicorp/" in caught.value.evidence[0]  # whichever of them Terraform looks for first
 

@@ -67,13 +67,11 @@ def test_the_environment_wins_as_in_compose_and_is_said(root: Path, monkeypatch:
     assert found.notes == ("from the environment, not .env: LOG_LEVEL",)
 
 
-def test_a_wrong_value_of_the_environment_is_not_blamed_on_the_file(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_environment_value_is_not_blamed_on_the_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
-    with pytest.raises(Failure, match=r"The environment has 1 wrong value\.") as caught:
+    with pytest.raises(Failure, match=r"The environment has 1 invalid value\.") as caught:
         settings.ensure(root)
-    assert "(from the environment: unset LOG_LEVEL to use that of .env)" in caught.value.evidence[0]
+    assert "(from the environment: unset LOG_LEVEL to use the value in .env)" in caught.value.evidence[0]
     assert caught.value.next == "unset LOG_LEVEL, then repeat the command"
 
 
@@ -116,14 +114,14 @@ def test_a_name_that_postgresql_keeps_for_itself_is_refused(root: Path, key: str
 STRIPE = "\n\n# The payment provider's.\n# type: secret given{}\nSTRIPE_KEY=\n"
 
 
-def test_a_given_secret_is_never_made_and_said_to_be_missing_once(root: Path) -> None:
+def test_given_secret_is_never_generated_and_reported_once(root: Path) -> None:
     settings.ensure(root)
     (root / ".env.example").write_text((root / ".env.example").read_text() + STRIPE.format(""))
     found = settings.ensure(root)
     assert found.values["STRIPE_KEY"] == ""
     assert found.notes == (
         ".env: appended from .env.example: STRIPE_KEY",
-        "not set, for only you know what they are: STRIPE_KEY; write them into .env",
+        "not set, because only you know them: STRIPE_KEY; write them into .env",
     )
     again = settings.ensure(root)
     assert (again.changed, again.notes, again.values["STRIPE_KEY"]) == (False, (), "")
@@ -138,7 +136,7 @@ def test_a_given_secret_that_is_required_is_asked_for_where_the_stack_runs(
     (root / ".env.example").write_text((root / ".env.example").read_text() + STRIPE.format(" required"))
     with pytest.raises(Failure) as caught:
         settings.ensure(root)
-    assert caught.value.evidence == ("STRIPE_KEY must be given, for nobody but you knows it, but it is empty",)
+    assert caught.value.evidence == ("STRIPE_KEY must be set, because only you know it, but it is empty",)
     assert "STRIPE_KEY=\n" in (root / ".env").read_text()  # to be filled in
     assert settings.ensure(root, check=True, given=False).values["STRIPE_KEY"] == ""
     monkeypatch.setenv("STRIPE_KEY", "sk_1")
@@ -199,7 +197,7 @@ def test_a_link_to_nothing_is_told_and_nothing_is_made(root: Path, check: bool) 
     (root / ".env").symlink_to(root / "gone" / ".env")
     with pytest.raises(Failure) as refused:
         settings.ensure(root, check=check)
-    assert f".env is a link to {root}/gone/.env, which is not there." in refused.value.what
+    assert f".env is a link to {root}/gone/.env, which does not exist." in refused.value.what
     assert "rm .env" in refused.value.next
     assert not (root / "gone").exists()
 

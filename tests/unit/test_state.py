@@ -63,7 +63,7 @@ def test_the_folder_of_sockets_is_the_same_whatever_tmpdir_says_and_made_for_a_s
     assert not state.sockets.exists()
 
 
-def test_a_turn_that_does_not_come_says_who_has_it(tmp_path: Path) -> None:
+def test_checkout_lock_timeout_names_its_holder(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from stackhand.project.state import State\n"
         "with State(pathlib.Path(sys.argv[1])).turn('./inv up', 1, print):\n"
@@ -76,11 +76,11 @@ def test_a_turn_that_does_not_come_says_who_has_it(tmp_path: Path) -> None:
     assert holder.stdout.readline() == "held\n"
     told: list[str] = []
     with (
-        pytest.raises(Failure, match=rf"\./inv up \(pid {holder.pid}, since \S+ \w+\) is at work"),
+        pytest.raises(Failure, match=rf"\./inv up \(pid {holder.pid}, since \S+ \w+\) is still working"),
         State(tmp_path).turn("./inv down", 0.3, told.append),
     ):
         pass
-    assert told == [f"waiting for {State(tmp_path).holder()} to end ..."]
+    assert told == [f"waiting for {State(tmp_path).holder()} ..."]
     holder.kill()
     holder.communicate()
     with State(tmp_path).turn("./inv down", 5, told.append):

@@ -37,4 +37,4 @@ def test_settings_are_shown_by_their_type_and_given_secrets_redacted_wherever_th
 def test_a_long_part_is_cut_at_the_begin_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(support, "LARGEST_PART", 12)
     assert support._end("secret-1234\nlast line\n") == "last line\n"
-    assert support._end("a line without an end") == "(a line of 21 characters is left out)\n"
+    assert support._end("a line without an end") == "(a line of 21 characters is skipped)\n"

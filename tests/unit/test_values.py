@@ -58,14 +58,14 @@ LOGIN = "a URL without a login"
         ("secret generated", "", "a secret of 8 characters or more"),
         ("secret given", "", ""),
         ("secret given", "pin", ""),
-        ("secret given required", "", "given, for nobody but you knows it"),
-        ("secret given login", "tab\tbed", "a secret that PostgreSQL's login takes"),
+        ("secret given required", "", "set, because only you know it"),
+        ("secret given login", "tab\tbed", "a secret valid for PostgreSQL's login"),
         ("secret given url", "smtp://ann:hunter2@mail.example.org", ""),
         ("secret given url smtp required", "smtp://ann:hunter2@mail.example.org", ""),
         ("secret given url smtp", "https://ann:hunter2@mail.example.org", "a secret that is a URL such as smtp://"),
     ],
 )
-def test_a_value_is_what_its_type_says(kind: str, value: str, expected: str) -> None:
+def test_value_is_validated_by_its_type(kind: str, value: str, expected: str) -> None:
     name, *words = kind.split()
     found = values.CHECKS[name](value, tuple(words))
     assert found.startswith(expected)
@@ -93,7 +93,7 @@ def test_a_secret_that_does_not_say_of_which_kind_is_refused_with_both(tmp_path:
     example = tmp_path / ".env.example"
     for words in ("", " login"):
         example.write_text(f"# type: secret{words}\nSTRIPE_KEY=\n")
-        with pytest.raises(Failure, match="STRIPE_KEY is a secret, and its type does not say of which kind") as caught:
+        with pytest.raises(Failure, match="STRIPE_KEY is a secret without a kind: generated or given") as caught:
             schema.read(example)
         assert [line.split("  ")[0] for line in caught.value.evidence] == [
             "# type: secret generated",

@@ -73,7 +73,7 @@ def test_a_service_that_listens_itself_is_ours() -> None:
 
 def test_a_port_at_which_another_process_listens_is_told() -> None:
     status = ServiceStatus("api", "healthy", "200 OK", ports=[4000])
-    with pytest.raises(Failure, match="api of this stack does not listen at port 4000") as caught:
+    with pytest.raises(Failure, match="not api of this stack, listens at port 4000") as caught:
         verification.verify(Engine(status, set()))
     assert caught.value.code == ExitCode.PORT_TAKEN
 
@@ -82,13 +82,13 @@ def test_an_answer_of_another_stack_is_told(impostor: int) -> None:
     address = f"http://127.0.0.1:{impostor}"
     status = ServiceStatus("api", "healthy", "200 OK", address, [impostor])
     question = {"kind": "http", "url": f"{address}/health"}
-    with pytest.raises(Failure, match=f"{address} is answered by the stack 'elsewhere-0000', not by 'shop'"):
+    with pytest.raises(Failure, match=f"The stack 'elsewhere-0000', not 'shop', answers at {address}"):
         verification.verify(Engine(status, {impostor}, question))
 
 
 def test_a_service_that_fell_ill_since_is_told() -> None:
     status = ServiceStatus("api", "unhealthy", "connection refused", ports=[4000])
-    with pytest.raises(Failure, match="api was healthy, and then it was not: connection refused"):
+    with pytest.raises(Failure, match="api was healthy, then failed: connection refused"):
         verification.verify(Engine(status, {4000}))
 
 

@@ -94,25 +94,25 @@ def test_a_vulnerability_is_allowed_until_its_day(checkout: Path, database: str,
         vulnerabilities.check([LOCK], database)
 
 
-def test_a_report_that_was_withdrawn_is_none(
+def test_withdrawn_report_is_ignored(
     checkout: Path, database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Database, "entry", {**ENTRY, "withdrawn": "2026-11-01T00:00:00Z"})
     vulnerabilities.check([LOCK], database)
-    assert "no known vulnerability in 2 packages" in capsys.readouterr().out
+    assert "no known vulnerabilities in 2 packages" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("short", [True, False])
-def test_what_could_not_be_looked_up_is_said_and_not_called_safe(
+def test_failed_lookup_is_reported_and_not_called_safe(
     checkout: Path, database: str, short: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Database, "short", short)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     vulnerabilities.check([LOCK], database if short else "http://127.0.0.1:1")
     said = capsys.readouterr().out
-    assert "skipped, so nothing is known of vulnerabilities" in said
+    assert "skipped, vulnerabilities are unknown" in said
     assert "::warning title=Vulnerabilities were not looked up::" in said
-    assert "no known vulnerability" not in said
+    assert "no known vulnerabilities" not in said
 
 
 def test_every_lock_is_looked_up() -> None:

@@ -129,7 +129,9 @@ def test_a_container_engine_that_hangs_is_told_within_two_seconds(
     with pytest.raises(Failure) as raised:
         status.services(Compose(state))
     assert time.monotonic() - began < 2.0
-    assert raised.value.what == "How the services are is not known: the container engine did not answer within 1.6 s."
+    assert (
+        raised.value.what == "The state of the services is unknown: the container engine did not answer within 1.6 s."
+    )
     assert raised.value.next == "./inv doctor"
 
 

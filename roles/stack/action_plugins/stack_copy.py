@@ -38,6 +38,6 @@ class ActionModule(StackAction):
         engine = self.engine(chosen.name)
         if copied := options.copied:
             notes = copydata.restore(engine, copied, self.progress)
-            return {"changed": True, "step": step("data", f"the database of {copied.engine} is restored", notes=notes)}
+            return {"changed": True, "step": step("data", f"restored the database from {copied.engine}", notes=notes)}
         kept = copydata.keep(engine, self.progress)
-        return {"changed": True, "copied": asdict(kept), "step": step("data", f"the database of {kept.engine} is kept")}
+        return {"changed": True, "copied": asdict(kept), "step": step("data", f"saved the database of {kept.engine}")}

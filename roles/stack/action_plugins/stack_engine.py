@@ -35,12 +35,12 @@ class ActionModule(StackAction):
         preflight.no_other_engine(chosen.name, self.state)
         engine = self.engine(chosen.name, check=check)
         preflight.no_other_name(engine)
-        notes = [f"left out, for it has no x-embedded: {name}" for name in engine.left_out()]
+        notes = [f"skipped, because it has no x-embedded: {name}" for name in engine.left_out()]
         notes += otherengine.notes(engine, copying=options.copy_data)
         moved = preflight.ports(engine, free=options.free_ports, check=check)
         if moved:
             numbers = ", ".join(f"{key} {port}" for key, port in moved.items())
-            notes.append(f"ports moved, and kept in .env: {numbers}")
+            notes.append(f"ports moved and stored in .env: {numbers}")
             engine = self.engine(chosen.name, check=check)
         return {
             "changed": bool(moved),

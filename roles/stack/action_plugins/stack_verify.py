@@ -33,6 +33,6 @@ class ActionModule(StackAction):
         words = f"{len(found) - len(unasked)} services answer as {engine.stack.name}"
         return {
             "changed": False,
-            "step": step("verified", words + (f"; not asked: {', '.join(unasked)}" if unasked else "")),
+            "step": step("verified", words + (f"; not checked: {', '.join(unasked)}" if unasked else "")),
             "report": verification.report(engine, found, options.started),
         }

@@ -53,9 +53,9 @@ def choose(wish: str, state: State) -> Choice:
 
     known = str(state.read().get("engine", ""))
     if wish == "auto" and known in NAMES:
-        return Choice(known, "as before in this checkout")
+        return Choice(known, "the current engine of this checkout")
     if wish == "embedded":
-        return Choice(wish, "as asked for")
+        return Choice(wish, "as requested")
     try:
         found = docker.reach()
     except Failure as failure:
@@ -63,7 +63,7 @@ def choose(wish: str, state: State) -> Choice:
             raise
         return Choice("embedded", f"real servers from packages. {failure.what}")
     words = f"Docker {found.version} with Compose {found.compose}"
-    return Choice("compose", f"as asked for, {words}" if wish == "compose" else words)
+    return Choice("compose", f"as requested, {words}" if wish == "compose" else words)
 
 
 def create(name: str, state: State, stack: Stack | None = None) -> Engine:

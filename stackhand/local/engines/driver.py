@@ -54,13 +54,13 @@ class OverSocket(pg8000.native.Connection):  # type: ignore[misc]
         """
         (asked,) = struct.unpack_from("!i", data)
         if asked != LET_IN:
-            raise _false(self._usock.getpeername(), "asks for a password, and the system says who we are")
+            raise _false(self._usock.getpeername(), "asks for a password although the system identifies us")
 
 
 def _false(address: str, does: str) -> Failure:
     return Failure(
-        f"What answers at {address} {does}: it is not this stack's PostgreSQL.",
-        evidence=["nothing of the password was sent; another account of this machine may have taken its place"],
+        f"The server at {address} {does}: it is not this stack's PostgreSQL.",
+        evidence=["the password was not sent; another account on this machine may impersonate the server"],
         next="./inv doctor",
         code=ExitCode.UNHEALTHY,
     )

@@ -114,7 +114,7 @@ class Engine(ABC):
             LookupError: this engine was made without them.
         """
         if self._stack is None:
-            raise LookupError("this engine only knows what was started last")
+            raise LookupError("this engine only knows the services that were started last")
         return self._stack
 
     @abstractmethod

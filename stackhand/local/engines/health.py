@@ -120,7 +120,7 @@ def _postgres(port: int, user: str, database: str) -> Answer:
     if answer[:1] == b"R":
         return Answer(healthy=True, words="accepting connections")
     reason = re.search(rb"\0M([^\0]+)", answer)
-    return Answer(healthy=False, words=reason[1].decode("utf-8", "replace") if reason else "no PostgreSQL there")
+    return Answer(healthy=False, words=reason[1].decode("utf-8", "replace") if reason else "not PostgreSQL")
 
 
 def _redis(port: int, password: str) -> Answer:

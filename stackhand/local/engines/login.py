@@ -140,13 +140,13 @@ def follow(service: Service, why: str, rights: str, query: Callable[[str], Any])
     done = []
     if not query(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)}"):
         query(f"CREATE ROLE {identifier(user)} LOGIN {rights} PASSWORD {literal(password)}")
-        done.append(f"role {user} created, as .env names it")
+        done.append(f"created role {user} from .env")
     elif why != NO_DATABASE:
         query(f"ALTER ROLE {identifier(user)} LOGIN {rights} PASSWORD {literal(password)}")
-        done.append(f"the password of {user} was not that of .env; changed in the database")
+        done.append(f"changed the password of {user} to the one in .env")
     if not query(f"SELECT 1 FROM pg_database WHERE datname = {literal(database)}"):
         query(f"CREATE DATABASE {identifier(database)} OWNER {identifier(user)}")
-        done.append(f"database {database} created, as .env names it")
+        done.append(f"created database {database} from .env")
     return [f"{service.name}: {each}" for each in done]
 
 

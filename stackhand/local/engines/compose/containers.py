@@ -102,7 +102,7 @@ def words(container: Container) -> str:
     if state["Status"] == "exited":
         return f"exited with {state['ExitCode']}{_reason(state)}"
     if state["Status"] == "restarting":
-        return f"exited with {state['ExitCode']}{_reason(state)}, and is being started again"
+        return f"exited with {state['ExitCode']}{_reason(state)}, and is restarting"
     health = state.get("Health")
     if state["Status"] == "running" and health:
         return f"{health['Status']}: {last_check(container)}" if health["Status"] != "healthy" else "healthy"
@@ -113,8 +113,8 @@ def last_check(container: Container) -> str:
     """Return what the last health check said."""
     checks = container["State"].get("Health", {}).get("Log") or []
     if not checks:
-        return "no health check has ended yet"
-    said = str(checks[-1]["Output"]).strip() or "it said nothing"
+        return "no health check has finished yet"
+    said = str(checks[-1]["Output"]).strip() or "no output"
     return f"{said.splitlines()[-1][:200]} (exit code {checks[-1]['ExitCode']})"
 
 
@@ -162,12 +162,12 @@ def failure(service: str, container: Container, what: str) -> Failure:
         what: what failed, without the name.
     """
     name = name_of(container)
-    where = f"log: docker logs {name}; the container is left as it is"
+    where = f"log: docker logs {name}; the container is kept"
     lines = _end_of_log(name, service)
     checks = ["last health check: " + last_check(container)] if container["State"].get("Health") else []
     return Failure(
         f"{service} {what}.",
-        evidence=[*checks, *(lines or ["(it said nothing)"]), *remedy.hints(container, lines), where],
+        evidence=[*checks, *(lines or ["(no output)"]), *remedy.hints(container, lines), where],
         next=remedy.of(service, container, lines),
         code=ExitCode.UNHEALTHY,
     )
@@ -186,7 +186,7 @@ def engine_stopped(message: str) -> Failure:
     return Failure(
         "The container engine stopped answering during the start.",
         evidence=[message],
-        next="start it again, then ./inv up goes on",
+        next="start it again, then ./inv up",
         code=ExitCode.PREFLIGHT,
     )
 
@@ -232,17 +232,17 @@ def _fate(container: Container, message: str) -> str:
     ended = re.search(rf"container {re.escape(name_of(container))} exited", message)
     if ended or exited(container) or container.get("RestartCount", 0):
         return "stopped while it started"
-    return "did not get healthy"
+    return "did not become healthy"
 
 
 def _name_taken(name: str) -> Failure:
     labels = (docker.inspect([name]).get(name) or {}).get("Config", {}).get("Labels") or {}
     project = labels.get("com.docker.compose.project")
     folder = labels.get("com.docker.compose.project.working_dir")
-    owner = f"the Compose project {project} in {folder}" if project else "a container that Compose did not make"
+    owner = f"the Compose project {project} in {folder}" if project else "a container that Compose did not create"
     return Failure(
         f"The container name {name} is taken by {owner}.",
-        next=f"docker rm --force {name}, or another COMPOSE_PROJECT_NAME in .env",
+        next=f"docker rm --force {name}, or set another COMPOSE_PROJECT_NAME in .env",
         code=ExitCode.PREFLIGHT,
     )
 

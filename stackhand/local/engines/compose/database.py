@@ -95,7 +95,7 @@ class ComposeDatabase:
             return []
         volume, notes = self._volume(service), []
         if self._remove_half_made(service, volume):
-            notes.append(f"the first start was interrupted while {service.name} made its data folder; it is made anew")
+            notes.append(f"{service.name} was interrupted while it first created its data folder; it is created again")
         new = volume is not None and volume not in self._engine.volumes()
         progress(f"starting {service.name} to {'make' if new else 'compare'} its role and password")
         self.start()
@@ -226,16 +226,16 @@ class ComposeDatabase:
             if asked.returncode == 0:
                 return msgspec.json.decode(asked.stdout, type=superuser.Facts)
         raise Failure(
-            f"The volume of {service.name} knows none of the roles {', '.join(candidates)}.",
+            f"The volume of {service.name} has none of the roles {', '.join(candidates)}.",
             evidence=asked.stderr.splitlines()[-2:],
-            next="POSTGRES_USER in .env as it was when the volume was made, or ./inv down --volumes",
+            next="set POSTGRES_USER in .env to the role that the volume was created with, or ./inv down --volumes",
             code=ExitCode.UNHEALTHY,
         )
 
     def _sql(self, service: Service, user: str, statement: str, database: str = "postgres") -> str:
         said = self._psql(service, user, f"{login.UNLOGGED};\n{statement}", database)
         if said.returncode != 0:
-            raise Failure(f"{service.name} refused to follow .env.", evidence=said.stderr.splitlines()[-5:])
+            raise Failure(f"{service.name} could not be reconciled with .env.", evidence=said.stderr.splitlines()[-5:])
         return said.stdout.strip()
 
     def _psql(

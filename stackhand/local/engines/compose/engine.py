@@ -121,7 +121,7 @@ class Compose(Engine):
             return ""
         if not self.is_unattended() and (self.runs() or self.volumes()):  # one engine may have two addresses
             return ""
-        return f"the containers and volumes of {self.project} were made on {where}, and docker asks {here} now"
+        return f"the containers and volumes of {self.project} were created on {where}, but docker now uses {here}"
 
     def is_unattended(self) -> bool:
         """Whether no container engine is in force any more, and another one had the containers."""

@@ -86,7 +86,7 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
         what = f"stopped while it started, {container['RestartCount'] + 1} times: {containers.words(container)}"
         raise containers.failure(service.name, container, what)
     if state["Status"] == "running" and state.get("Health", {}).get("Status") == "unhealthy":
-        raise containers.failure(service.name, container, "did not get healthy")
+        raise containers.failure(service.name, container, "did not become healthy")
     question = health.question(service)
     early = question["kind"] == "http" and state["Status"] == "running" and not needed
     if service.job or not (early or containers.healthy(container)):
@@ -123,7 +123,7 @@ def _too_late(service: Service, found: Mapping[str, Container], timeout: float) 
             f"{service.name} had no container after {timeout:g} s.", next="./inv up", code=ExitCode.UNHEALTHY
         )
     if service.job and container["State"]["Status"] == "running":
-        return containers.failure(service.name, container, f"did not run to its end within {timeout:g} s")
+        return containers.failure(service.name, container, f"did not finish within {timeout:g} s")
     answer = containers.answer(container, health.question(service))
     said = containers.words(container) if answer.healthy else answer.words
     return containers.failure(service.name, container, f"did not become healthy in time: {said}")

@@ -56,8 +56,8 @@ def require_ours(state: State) -> None:
     folder = Path(state.read().get("compose", {}).get("root") or state.root)
     if folder.exists() and not folder.samefile(state.root):
         raise Failure(
-            f"The volumes of {project(state)} are those of the checkout {folder}, of which this one is a copy.",
-            next="./inv down --volumes there; or delete COMPOSE_PROJECT_NAME from .env: ./inv up makes another",
+            f"The volumes of {project(state)} belong to the checkout {folder}; this checkout is a copy of it.",
+            next="./inv down --volumes there; or delete COMPOSE_PROJECT_NAME from .env: ./inv up generates another",
             code=ExitCode.PREFLIGHT,
         )
 

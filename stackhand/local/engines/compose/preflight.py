@@ -29,8 +29,8 @@ def require_ours(found: Iterable[Container], root: Path) -> None:
         folder = Path(labels.get(FOLDER) or root)
         if folder.exists() and not folder.samefile(root):
             raise Failure(
-                f"The containers of {labels.get(PROJECT)} are those of the checkout {folder}.",
-                next="work there; or delete COMPOSE_PROJECT_NAME from .env: ./inv up makes another",
+                f"The containers of {labels.get(PROJECT)} belong to the checkout {folder}.",
+                next="work there; or delete COMPOSE_PROJECT_NAME from .env: ./inv up generates another",
                 code=ExitCode.PREFLIGHT,
             )
 
@@ -45,7 +45,7 @@ def require_disk() -> None:
     if found and found[1] < NEEDED_MB:
         raise Failure(
             f"The disk of the container engine ({found[0]}) has {found[1]} MB free, and images need {NEEDED_MB} MB.",
-            next="docker system prune removes what nothing uses; ./inv up --engine embedded needs less",
+            next="docker system prune removes unused data; ./inv up --engine embedded needs less",
             code=ExitCode.PREFLIGHT,
         )
 
@@ -54,20 +54,25 @@ def findings() -> Iterator[tuple[str, str, str, str]]:
     """Yield name, status, words and mend of each thing that was looked at."""
     if found := _disk():
         status = "pass" if found[1] >= NEEDED_MB else "fail"
-        mend = "" if status == "pass" else "docker system prune removes what nothing uses"
+        mend = "" if status == "pass" else "docker system prune removes unused data"
         yield "images' disk", status, f"{found[1] / 1000:.1f} GB free for {found[0]}", mend
     yield from _certificates()
     proxies = {name for name in PROXIES if os.environ.get(name)}
     if proxies and not api.configuration().get("proxies"):
-        words = f"{', '.join(sorted(proxies))} is set here, and builds do not know of it"
-        yield "proxy", "warn", words, "write it under proxies in ~/.docker/config.json"
+        words = f"{', '.join(sorted(proxies))} is set here, but not for builds"
+        yield "proxy", "warn", words, "add it under proxies in ~/.docker/config.json"
 
 
 def _certificates() -> Iterator[tuple[str, str, str, str]]:
     named = {name: os.environ[name] for name in images.CERTIFICATES if os.environ.get(name)}
     for name, path in named.items():
         if not Path(path).is_file():
-            yield "certificates", "warn", f"{name} names {path}, which is no file", f"unset {name}, or put it there"
+            yield (
+                "certificates",
+                "warn",
+                f"{name} names {path}, which is not a file",
+                f"unset {name}, or create the file",
+            )
     if used := images.certificates():
         yield "certificates", "pass", f"builds trust {used}", ""
 

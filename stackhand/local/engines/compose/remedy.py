@@ -10,7 +10,7 @@ from typing import Any
 from stackhand.local.engines import damage
 from stackhand.local.engines.compose import mounts
 
-DISK = "make room on the disk of the container engine (docker system prune removes what nothing uses), then ./inv up"
+DISK = "free space on the disk of the container engine (docker system prune removes unused data), then ./inv up"
 
 
 def of(service: str, container: dict[str, Any], lines: Sequence[str]) -> str:
@@ -22,14 +22,14 @@ def of(service: str, container: dict[str, Any], lines: Sequence[str]) -> str:
         lines: the end of its log.
     """
     if damage.other_postgresql(lines):
-        return "the image of that version in docker-compose.yml, or ./inv down --volumes, which removes the data"
+        return "use the image of that version in docker-compose.yml, or ./inv down --volumes, which removes the data"
     if damage.disk_full(lines):
         return DISK
     if damage.postgres(lines) and (volume := mounts.volume_with(container, _data_folder(container))):
         return f"{_move_away(volume, container)}, and ./inv db.restore NAME if you have a snapshot"
     if damage.redis(lines) and (volume := mounts.volume_with(container, mounts.REDIS)):
-        return f"{_move_away(volume, container)}, which begins empty"
-    return f"fix it, then ./inv up (the whole log: ./inv logs {service})"
+        return f"{_move_away(volume, container)}, which starts empty"
+    return f"fix it, then ./inv up (full log: ./inv logs {service})"
 
 
 def hints(container: dict[str, Any], lines: Sequence[str]) -> list[str]:
@@ -40,7 +40,7 @@ def hints(container: dict[str, Any], lines: Sequence[str]) -> list[str]:
     path = f"/data/appendonlydir/{file}"
     check = ["docker", "run", "--rm", "-it", "-v", f"{volume}:/data", _image(container)]
     words = shlex.join([*check, "redis-check-aof", "--fix", path])
-    return [f"{file} in the volume {volume} is damaged; to keep what stands before the damage: {words}"]
+    return [f"{file} in the volume {volume} is damaged; to keep the data before the damage: {words}"]
 
 
 def _move_away(volume: str, container: dict[str, Any]) -> str:

@@ -187,8 +187,8 @@ def _let_pass(account: Account, blocked: Path) -> Account:
     if not program or not _have_capabilities():
         mode = f"{blocked.stat().st_mode & 0o777:o}"
         raise Failure(
-            f"No service runs as root, and {account.name}, who is to run one, cannot enter {blocked} (mode {mode}).",
-            evidence=["ways out: chmod o+x on that folder; a checkout elsewhere; or an ordinary account for all of it"],
+            f"No service runs as root, and {account.name}, which must run one, cannot enter {blocked} (mode {mode}).",
+            evidence=["options: chmod o+x on that folder; a checkout elsewhere; or run ./inv as an ordinary user"],
             next=f"chmod o+x {shlex.quote(str(blocked))}",
             code=ExitCode.PREFLIGHT,
         )
@@ -235,7 +235,7 @@ def _unprivileged() -> pwd.struct_passwd:
         except KeyError:
             continue
     raise Failure(
-        f"PostgreSQL does not run as root, and this machine has none of the accounts {', '.join(CANDIDATES)}.",
+        f"PostgreSQL does not run as root, and this machine lacks the accounts {', '.join(CANDIDATES)}.",
         next="run ./inv as an ordinary account",
         code=ExitCode.PREFLIGHT,
     )

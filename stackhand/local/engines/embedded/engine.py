@@ -36,7 +36,7 @@ FOLLOW_POLL = 0.2
 STOP_WITHIN = 10.0
 REMAINS_WITHIN = 5.0
 START_ONLY_WITHIN = 60.0
-SILENT = "supervisord does not answer: a service that stops is not started again; ./inv down, then ./inv up"
+SILENT = "supervisord does not answer: a stopped service is not restarted; ./inv down, then ./inv up"
 
 
 class EmbeddedEngine(Engine):
@@ -196,7 +196,7 @@ class EmbeddedEngine(Engine):
         if service.embedded is None:
             raise Failure(
                 f"{service.name} does not run on this engine: it has no x-embedded.",
-                next="give it one in docker-compose.yml, or ./inv up --engine compose",
+                next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",
                 code=ExitCode.USAGE,
             )
         return self.servers()[service.name]

@@ -40,7 +40,7 @@ def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadlin
         Failure: it stopped, or was not usable in time; the end of its log is the evidence.
     """
     program = server.program()
-    answer = health.Answer(healthy=False, words="not asked yet")
+    answer = health.Answer(healthy=False, words="not checked yet")
     runs = set()
     while time.monotonic() < deadline:
         found = supervisor.processes().get(program.name, {})
@@ -56,7 +56,7 @@ def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadlin
         if answer.healthy and not program.job:
             return answer
         time.sleep(POLL)
-    what = "did not run to its end" if program.job else "did not become healthy"
+    what = "did not finish" if program.job else "did not become healthy"
     raise Failure(
         f"{program.name} {what} in time: {answer.words}.",
         evidence=evidence(log, offset),
@@ -113,7 +113,7 @@ def evidence(log: Path, offset: int) -> list[str]:
             lines = file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:] or lines
     except OSError:
         pass
-    return [*(lines or ["(it said nothing)"]), f"log: {log.relative_to(log.parent.parent.parent)}"]
+    return [*(lines or ["(no output)"]), f"log: {log.relative_to(log.parent.parent.parent)}"]
 
 
 def _stopped(supervisor: Supervisor, server: Server, log: Path, offset: int) -> Failure:
@@ -122,7 +122,7 @@ def _stopped(supervisor: Supervisor, server: Server, log: Path, offset: int) -> 
         supervisor.call("stopProcess", name, False)
     said = "\n".join(tail(supervisor.log, 50))
     exits = re.findall(rf"exited: {re.escape(name)} \(([^;)]*)", said)
-    lines, how = evidence(log, offset), exits[-1] if exits else "it could not be run"
+    lines, how = evidence(log, offset), exits[-1] if exits else "it could not be started"
     what = f"stopped while it started ({how})"
     if server.service.job:
         what = f"failed ({how}), and nothing that waits for it was started"

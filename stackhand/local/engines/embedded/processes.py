@@ -155,7 +155,7 @@ def end(processes: Iterable[psutil.Process], timeout: float, polite: Mapping[int
             except psutil.NoSuchProcess:
                 continue
             except psutil.AccessDenied as error:
-                words = f"process {process.pid} is another account's"
+                words = f"process {process.pid} belongs to another account"
                 raise PermissionError(errno.EPERM, words) from error
         waiting = _still_running(waiting, wait)
         if not waiting:

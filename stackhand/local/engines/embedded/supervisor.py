@@ -82,7 +82,7 @@ class Supervisor:
             xmlrpc.client.Fault: supervisord refuses.
         """
         if not (private.is_closed(self.socket.parent) and private.is_ours(self.socket)):
-            raise Gone("there is no socket of ours")
+            raise Gone("our socket does not exist")
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.socket))
         try:
             return getattr(proxy.supervisor, method)(*arguments)
@@ -193,7 +193,7 @@ class Supervisor:
         raise Failure(
             "The process supervisor did not start.",
             evidence=tail(self.log, 10),
-            next=f"look into {self.log}",
+            next=f"read {self.log}",
         )
 
     def shutdown(self, timeout: float) -> list[str]:

@@ -103,8 +103,8 @@ class Server(ABC):
     def remedy(self, lines: Sequence[str]) -> str:
         """Return what to do about a program that stopped, going by what it said."""
         if damage.disk_full(lines):
-            return f"make room on the disk of {self.state.data}, then ./inv up"
-        return f"fix it, then ./inv up (the whole log: ./inv logs {self.service.name})"
+            return f"free space on the disk of {self.state.data}, then ./inv up"
+        return f"fix it, then ./inv up (full log: ./inv logs {self.service.name})"
 
     def hints(self, lines: Sequence[str]) -> list[str]:  # noqa: ARG002 - for those who know their server better
         """Return further ways to fix a program that stopped, going by what it said."""
@@ -138,7 +138,7 @@ class Server(ABC):
         """Return a sentence when the account has a right of root's."""
         if account is None or not account.blocked:
             return []
-        return [f"{self.service.name} runs as {account.name}, with the right to pass through {account.blocked}"]
+        return [f"{self.service.name} runs as {account.name}, with permission to traverse {account.blocked}"]
 
     def variables(self) -> dict[str, str]:
         """Return the service's environment with the addresses of its neighbours as they are on this machine."""
@@ -183,8 +183,8 @@ def no_port(service: Service) -> Failure:
     port = PORTS.get(engine, 8000)
     variable = re.sub(r"[^A-Z0-9]", "_", service.name.upper())
     return Failure(
-        f"docker-compose.yml: services.{service.name} needs ports: on this engine its neighbours reach it there.",
-        next=f'add to it: ports: ["127.0.0.1:${{{variable}_PORT:-{port}}}:{port}"]; or ./inv up --engine compose',
+        f"docker-compose.yml: services.{service.name} needs ports: other services reach it there on this engine.",
+        next=f'add ports: ["127.0.0.1:${{{variable}_PORT:-{port}}}:{port}"]; or ./inv up --engine compose',
         code=ExitCode.PREFLIGHT,
     )
 
@@ -219,7 +219,7 @@ def packaged(package: str, pattern: str, *fallbacks: str) -> Path:
         if path_found:
             return Path(path_found)
     raise Failure(
-        f"The package {package} has no program for this platform, and PATH has none of: {', '.join(fallbacks)}.",
+        f"The package {package} has no program for this platform, and PATH lacks: {', '.join(fallbacks)}.",
         next=f"install {fallbacks[0] if fallbacks else package}, or start a container engine and use --engine compose",
         code=ExitCode.PREFLIGHT,
     )

@@ -72,7 +72,7 @@ class Command(Server):
         account = self._account(_words(self.service.embedded.command))
         if account is None or not any(DENIED.search(line) for line in lines):
             return []
-        return [f"it runs as {account.name}: it reads what everybody may, and writes below {self.data} and /tmp only"]
+        return [f"it runs as {account.name}: it reads world-readable files and writes only below {self.data} and /tmp"]
 
     def _account(self, words: Sequence[str]) -> Account | None:
         program = shutil.which(words[0], path=_search_path()) if words else None

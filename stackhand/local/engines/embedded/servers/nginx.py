@@ -95,9 +95,9 @@ class Nginx(Server):
         path = self.stack.root / given if given else upstream.authorities()
         if path is None or not path.is_file():
             raise Failure(
-                f"Service {self.service.name} cannot verify {api}: there is no file of certificates.",
-                evidence=[f"API_CA is {given}" if given else "API_CA is empty, and this system has none of its own"],
-                next=f"set API_CA of {self.service.name} in docker-compose.yml to its authority's file, then ./inv up",
+                f"Service {self.service.name} cannot verify {api}: it has no certificate file.",
+                evidence=[f"API_CA is {given}" if given else "API_CA is empty, and this system has none"],
+                next=f"set API_CA of {self.service.name} in docker-compose.yml to the CA's file, then ./inv up",
                 code=ExitCode.PREFLIGHT,
             )
         # As nginx takes it: from the folder of its configuration.
@@ -110,7 +110,7 @@ class Nginx(Server):
         except OSError as error:
             raise Failure(
                 f"The template {template} of service {self.service.name} cannot be read: {error.strerror}.",
-                next=f"put it there, or fix x-embedded of {self.service.name} in docker-compose.yml, then ./inv up",
+                next=f"create it, or fix x-embedded of {self.service.name} in docker-compose.yml, then ./inv up",
                 code=ExitCode.PREFLIGHT,
             ) from error
         return re.sub(r"\$\{(\w+)\}", lambda found: variables.get(found[1], found[0]), text)

@@ -114,8 +114,8 @@ class Postgres(Server):
         if found != MAJOR:
             what = f"a data folder of PostgreSQL {found}" if found.isdigit() else "no readable data folder"
             raise Failure(
-                f"{self.data} is {what}, and this engine runs PostgreSQL {MAJOR}.",
-                evidence=["it was not touched; move it away to keep it"],
+                f"{self.data} is {what}, but this engine runs PostgreSQL {MAJOR}.",
+                evidence=["it is unchanged; move it away to keep it"],
                 next=self.move_away(),
                 code=ExitCode.UNHEALTHY,
             )
@@ -142,7 +142,7 @@ class Postgres(Server):
             done += self._as_superuser(database, partial(login.own, self.service))
         except pg8000.DatabaseError as error:
             said = error.args[0].get("M", "") if error.args and isinstance(error.args[0], dict) else str(error)
-            raise Failure(f"{self.service.name} refused to follow .env.", evidence=[said]) from error
+            raise Failure(f"{self.service.name} could not be reconciled with .env.", evidence=[said]) from error
         except (pg8000.InterfaceError, TimeoutError) as error:
             raise ConnectionError(str(error)) from error
         return [] if self.new else done
@@ -208,9 +208,9 @@ class Postgres(Server):
         """Make the data folder beside its place and move it there whole: a killed initdb leaves nothing half made."""
         if not self.owner and not accounts.has_name(os.getuid()):
             raise Failure(
-                f"PostgreSQL runs only under an account that has a name, and uid {os.getuid()} has none here.",
-                evidence=["a container that was given a number for its account is like that"],
-                next="give the account a line in /etc/passwd, or repeat the command as one that has",
+                f"PostgreSQL needs an account with a name, and uid {os.getuid()} has none here.",
+                evidence=["this happens in a container with a numeric user"],
+                next="add the account to /etc/passwd, or repeat the command as one that is in it",
                 code=ExitCode.PREFLIGHT,
             )
         draft = self.data
@@ -237,7 +237,7 @@ class Postgres(Server):
             if draft != self.data:
                 trees.remove(draft)
             raise Failure(
-                f"PostgreSQL could not make its data folder {self.data}.",
+                f"PostgreSQL could not create its data folder {self.data}.",
                 evidence=said.stdout.strip().splitlines()[-10:],
                 next="./inv doctor",
                 code=ExitCode.UNHEALTHY,

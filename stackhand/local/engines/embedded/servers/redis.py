@@ -67,7 +67,7 @@ class Redis(Server):
 
     def remedy(self, lines: Sequence[str]) -> str:
         """Return what to do about a server that stopped: a damaged data folder is moved away, never removed."""
-        return f"{self.move_away()}, which begins empty" if damage.redis(lines) else super().remedy(lines)
+        return f"{self.move_away()}, which starts empty" if damage.redis(lines) else super().remedy(lines)
 
     def hints(self, lines: Sequence[str]) -> list[str]:
         """Return how to cut a damaged append-only file off at the damage, which keeps what is before it."""
@@ -81,7 +81,7 @@ class Redis(Server):
         if account:  # not as root, whom a link in that folder would lead elsewhere
             words = [*(account.prefix or accounts.setpriv(account)), *words]
         check = shlex.join(words)
-        return [f"{path} is damaged; to keep what stands before the damage, copy that file, then: {check}"]
+        return [f"{path} is damaged; to keep the data before the damage, copy that file, then: {check}"]
 
 
 def _quoted(value: str) -> str:

@@ -1,4 +1,4 @@
-"""The life of one checkout, from its first `./inv up` to its last `./inv down`; each test looks at one thing in it."""
+"""The lifecycle of one checkout, from its first `./inv up` to its last `./inv down`; each test checks one thing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOST = "SELECT to_regclass('lost') IS NOT NULL"
 
 
 @dataclass(frozen=True)
-class Life:
+class Lifecycle:
     """What was said and seen in it, in the order of its days."""
 
     checkout: Checkout
@@ -47,12 +47,12 @@ class Life:
 
 
 @pytest.fixture(scope="module")
-def life(engine: str) -> Iterator[Life]:
+def lifecycle(engine: str) -> Iterator[Lifecycle]:
     with lasting_checkout(engine) as checkout:
         yield live(checkout)
 
 
-def live(checkout: Checkout) -> Life:
+def live(checkout: Checkout) -> Lifecycle:
     checkout.env(**PASSWORDS)
     nothing_runs = checkout.inv("down")
     first_up = checkout.inv("up", "--json").json
@@ -81,7 +81,7 @@ def live(checkout: Checkout) -> Life:
         checkout.inv("cache.shell", stdin="GET kept").out,
     )
     (checkout.path / ".env").unlink()
-    return Life(
+    return Lifecycle(
         checkout=checkout,
         nothing_runs=nothing_runs,
         first_up=first_up,
@@ -118,76 +118,77 @@ def data_of(checkout: Checkout) -> list[str]:
     return [str(path) for path in checkout.state.glob("data/*")]
 
 
-def test_down_says_so_when_nothing_runs(life: Life) -> None:
-    assert "is not running" in life.nothing_runs.out
+def test_down_reports_when_nothing_runs(lifecycle: Lifecycle) -> None:
+    assert "is not running" in lifecycle.nothing_runs.out
 
 
-def test_up_with_json_prints_one_document(life: Life, engine: str) -> None:
-    document = life.first_up
+def test_up_json_prints_one_document(lifecycle: Lifecycle, engine: str) -> None:
+    document = lifecycle.first_up
     states = {service["name"]: service["state"] for service in document["services"]}
     assert list(states) == ["postgres", "redis", "migrate", "api", "web"]
     assert states == {**dict.fromkeys(SERVICES, "healthy"), "migrate": "done"}
     assert document["engine"] == engine
     assert document["changed"] is True
     assert [step["name"] for step in document["slowest_path"]][-1] == "web"
-    assert life.up_again["changed"] is False
+    assert lifecycle.up_again["changed"] is False
 
 
-def test_up_ends_when_all_is_healthy_and_the_order_of_the_start_is_no_outage(life: Life) -> None:
-    assert life.health == "pass"
-    assert life.outages.split()[2] == "0"
+def test_up_ends_healthy_and_records_no_outage(lifecycle: Lifecycle) -> None:
+    assert lifecycle.health == "pass"
+    assert lifecycle.outages.split()[2] == "0"
 
 
-def test_passwords_of_any_characters_reach_every_program(life: Life) -> None:
-    assert life.health == "pass"
-    assert life.ping.strip().endswith("PONG")
+def test_passwords_with_special_characters_reach_every_program(lifecycle: Lifecycle) -> None:
+    assert lifecycle.health == "pass"
+    assert lifecycle.ping.strip().endswith("PONG")
 
 
-def test_logs_show_the_services_in_the_order_of_time(life: Life) -> None:
-    lines = life.logs.out
+def test_logs_are_sorted_by_time(lifecycle: Lifecycle) -> None:
+    lines = lifecycle.logs.out
     assert {line.partition("|")[0].strip() for line in lines.splitlines()} == {*SERVICES, "migrate"}
     assert lines.index("database system is ready") < lines.index('"event": "ready"')
 
 
-def test_down_volumes_removes_the_data(life: Life) -> None:
-    assert "data removed" in life.down_volumes.out
-    assert life.left == []
-    assert life.lost.split()[2] == "f"
+def test_down_volumes_removes_the_data(lifecycle: Lifecycle) -> None:
+    assert "data removed" in lifecycle.down_volumes.out
+    assert lifecycle.left == []
+    assert lifecycle.lost.split()[2] == "f"
 
 
-def test_down_volumes_forgets_everything_but_the_engine(life: Life) -> None:
-    assert life.engine_then == life.checkout.engine
+def test_down_volumes_keeps_only_the_engine_choice(lifecycle: Lifecycle) -> None:
+    assert lifecycle.engine_then == lifecycle.checkout.engine
 
 
-def test_playbooks_run_by_hand(life: Life) -> None:
-    assert all(name in life.up_by_hand for name in (*SERVICES, "migrate"))
-    assert "stopped: api, postgres, redis, web" in life.down_by_hand
+def test_playbooks_run_by_hand(lifecycle: Lifecycle) -> None:
+    assert all(name in lifecycle.up_by_hand for name in (*SERVICES, "migrate"))
+    assert "stopped: api, postgres, redis, web" in lifecycle.down_by_hand
 
 
 @pytest.mark.parametrize("verb", NEED_A_RUNNING_STACK)
-def test_a_verb_that_needs_a_running_stack_says_how_to_start_it(life: Life, verb: str) -> None:
-    said = life.without_stack[verb]
+def test_verb_on_stopped_stack_reports_how_to_start_it(lifecycle: Lifecycle, verb: str) -> None:
+    said = lifecycle.without_stack[verb]
     assert said.code == 4
     assert "./inv up" in said.err + said.out
 
 
-def test_up_says_where_every_service_is_and_what_took_longest(life: Life) -> None:
-    ports = life.checkout.ports
-    lines = life.plain_up.out.splitlines()
+def test_up_reports_addresses_and_slowest_path(lifecycle: Lifecycle) -> None:
+    ports = lifecycle.checkout.ports
+    lines = lifecycle.plain_up.out.splitlines()
     for service, port in zip(SERVICES, ("POSTGRES_PORT", "REDIS_PORT", "API_PORT", "WEB_PORT"), strict=True):
         assert any(line.split()[1:2] == [service] and str(ports[port]) in line for line in lines)
     assert re.search(
-        r"slowest path: (postgres [\d.]+ s > migrate|redis) [\d.]+ s > api [\d.]+ s > web [\d.]+ s\)", life.plain_up.out
+        r"slowest path: (postgres [\d.]+ s > migrate|redis) [\d.]+ s > api [\d.]+ s > web [\d.]+ s\)",
+        lifecycle.plain_up.out,
     )
-    assert life.page == 200
+    assert lifecycle.page == 200
 
 
-def test_down_keeps_the_data_and_up_has_it_again(life: Life) -> None:
-    database, cache = life.kept
+def test_down_keeps_data_for_next_up(lifecycle: Lifecycle) -> None:
+    database, cache = lifecycle.kept
     assert database.split()[2] == "7"
     assert "seven" in cache
 
 
-def test_down_works_without_settings(life: Life) -> None:
-    assert "stopped: api, postgres, redis, web" in life.last_down.out
-    assert "its data is kept" in life.last_down.out
+def test_down_works_without_settings(lifecycle: Lifecycle) -> None:
+    assert "stopped: api, postgres, redis, web" in lifecycle.last_down.out
+    assert "its data is kept" in lifecycle.last_down.out

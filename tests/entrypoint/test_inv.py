@@ -116,7 +116,7 @@ def stubs(tools: Path) -> Path:
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
-def test_no_variable_of_the_user_changes_on_its_way(bare: Checkout, stubs: Path, shell: str) -> None:
+def test_inv_changes_no_exported_variable(bare: Checkout, stubs: Path, shell: str) -> None:
     words = set(re.findall(r"\b[a-z]\w*\b", (ROOT / "inv").read_text(encoding="utf-8")))
     theirs = {word: f"their {word}" for word in words}
     environment = clean_environment(PATH=str(stubs)) | theirs
@@ -128,17 +128,17 @@ def test_no_variable_of_the_user_changes_on_its_way(bare: Checkout, stubs: Path,
         assert {word: shown.get(word) for word in words if shown.get(word) != theirs[word]} == {}
 
 
-def test_a_file_system_that_is_read_only_is_told_as_such(bare: Checkout) -> None:
+def test_read_only_file_system_is_reported(bare: Checkout) -> None:
     accounts.require_root()
     script = 'mount --bind . . && mount -o remount,bind,ro "$PWD" && cd "$PWD" && exec ./inv up'
     words = ["unshare", "--mount", "sh", "-c", script]
     said = subprocess.run(words, cwd=bare.path, env=clean_environment(), capture_output=True, text=True, check=False)
     assert said.returncode == 3
-    assert f"cannot write to {bare.path}: it is on a file system that is mounted read-only." in said.stderr
+    assert f"cannot write to {bare.path}: it is on a read-only file system." in said.stderr
     assert "chown" not in said.stderr
 
 
-def test_a_path_with_blanks_is_quoted_in_the_command_that_is_shown(bare: Checkout) -> None:
+def test_path_with_blanks_is_quoted_in_suggested_command(bare: Checkout) -> None:
     accounts.require_root()
     said = accounts.inv(bare, "up")
     assert said.code == 3
@@ -149,14 +149,14 @@ def test_a_path_with_blanks_is_quoted_in_the_command_that_is_shown(bare: Checkou
     assert subprocess.check_output(["sh", "-c", f"printf %s {given}"], text=True) == str(quoted)
 
 
-def test_an_account_without_a_name_is_told_by_its_number(bare: Checkout) -> None:
+def test_account_without_name_is_reported_by_uid(bare: Checkout) -> None:
     accounts.require_root()
     words = ["setpriv", "--reuid=42427", "--clear-groups", "./inv", "up"]
     said = subprocess.run(words, cwd=bare.path, env=clean_environment(), capture_output=True, text=True, check=False)
     assert said.stderr.splitlines()[0].endswith("it belongs to root, and you are 42427.")
 
 
-def test_root_that_may_not_hand_over_what_it_made_says_so_and_goes_on(bare: Checkout, stubs: Path) -> None:
+def test_root_without_cap_chown_warns_and_continues(bare: Checkout, stubs: Path) -> None:
     accounts.require_root()
     os.chown(bare.path, pwd.getpwnam(accounts.NAME).pw_uid, -1)
     setpriv = shutil.which("setpriv")
@@ -168,21 +168,21 @@ def test_root_that_may_not_hand_over_what_it_made_says_so_and_goes_on(bare: Chec
     assert "chown:" not in said.stderr
 
 
-def test_a_machine_without_python_is_told_how_to_get_one(bare: Checkout, tools: Path) -> None:
+def test_missing_python_is_reported_with_fix(bare: Checkout, tools: Path) -> None:
     said = run(bare, "up", PATH=str(tools))
     assert said.code == 3
     assert "needs Python 3.11 or newer, and found none: there is no python3 on PATH" in said.err
     assert "STACKHAND_PYTHON=" in said.err
 
 
-def test_a_python_that_is_too_old_is_named_with_its_version(bare: Checkout, tools: Path) -> None:
+def test_old_python_is_reported_with_its_version(bare: Checkout, tools: Path) -> None:
     old = stub(tools, "python3", 'case "$2" in *version_info\\[:3\\]*) echo 3.9.2 ;; *) exit 1 ;; esac')
     said = run(bare, "up", PATH=str(tools))
     assert said.code == 3
     assert f"found none: {old} is 3.9.2;" in said.err
 
 
-def test_a_python_without_the_venv_module_is_told_with_the_package_to_install(bare: Checkout, tools: Path) -> None:
+def test_missing_venv_module_is_reported_with_package(bare: Checkout, tools: Path) -> None:
     stub(tools, "python3", f'case "$2" in *ensurepip*) exit 1 ;; *) exec {real_python()} "$@" ;; esac')
     said = run(bare, "up", PATH=str(tools))
     assert said.code == 3
@@ -190,7 +190,7 @@ def test_a_python_without_the_venv_module_is_told_with_the_package_to_install(ba
     assert "apt install python3-venv" in said.err
 
 
-def test_a_broken_venv_module_is_told_and_leaves_nothing_half_made(bare: Checkout, tools: Path) -> None:
+def test_broken_venv_module_leaves_nothing_behind(bare: Checkout, tools: Path) -> None:
     broken = 'echo "Error: Command [python, -m, ensurepip] returned non-zero exit status 1." >&2; exit 1'
     stub(tools, "python3", f'case "$*" in *"-m venv"*) {broken} ;; *) exec {real_python()} "$@" ;; esac')
     said = run(bare, "up", PATH=str(tools))
@@ -199,7 +199,7 @@ def test_a_broken_venv_module_is_told_and_leaves_nothing_half_made(bare: Checkou
     assert not (bare.path / ".venv").exists()
 
 
-def test_no_network_is_told_with_what_to_set(bare: Checkout, folder: Path) -> None:
+def test_missing_network_is_reported_with_settings(bare: Checkout, folder: Path) -> None:
     nowhere = "http://127.0.0.1:9"
     said = run(
         bare,
@@ -262,9 +262,7 @@ def pip_found(versions: str) -> str:
         ("something else altogether", "the environment could not be made"),
     ],
 )
-def test_a_failed_installation_is_told_by_the_cause_that_its_last_error_names(
-    bare: Checkout, tools: Path, log: str, sentence: str
-) -> None:
+def test_failed_installation_reports_cause_of_last_error(bare: Checkout, tools: Path, log: str, sentence: str) -> None:
     (tools / "log").write_text(log)
     failing = f"cat {tools}/log >&2; exit 1"
     stub(tools, "python3", f'case "$*" in *"-m venv"*) {failing} ;; *) exec {real_python()} "$@" ;; esac')
@@ -274,7 +272,7 @@ def test_a_failed_installation_is_told_by_the_cause_that_its_last_error_names(
     assert log.splitlines()[-1] in said.err
 
 
-def test_a_certificate_of_nobody_we_trust_is_told_with_what_to_set(bare: Checkout, tools: Path, folder: Path) -> None:
+def test_untrusted_certificate_is_reported_with_setting(bare: Checkout, tools: Path, folder: Path) -> None:
     (tools / "uv").symlink_to(ROOT / ".venv" / "bin" / "uv")
     stub(tools, "python3", f'exec {real_python()} "$@"')
     certificate, key = Authority.make().issue(folder, "127.0.0.1")
@@ -293,14 +291,14 @@ def test_a_certificate_of_nobody_we_trust_is_told_with_what_to_set(bare: Checkou
     assert "SSL_CERT_FILE names /gone.pem, and there is no such file." in said.err
 
 
-def test_a_named_python_is_taken(bare: Checkout, tools: Path) -> None:
+def test_named_python_is_used(bare: Checkout, tools: Path) -> None:
     mine = stub(tools, "mine", 'echo "$@" >>"$0.log"; exit 1')
     run(bare, "up", PATH=str(tools), STACKHAND_PYTHON=str(mine))
     assert "sys.version_info" in (tools / "mine.log").read_text()
 
 
 @pytest.mark.slow
-def test_the_environment_is_made_once_and_again_only_when_the_lock_changes(
+def test_environment_is_rebuilt_only_when_lock_changes(
     installed: tuple[Checkout, list[str]],
 ) -> None:
     checkout, _ = installed
@@ -312,7 +310,7 @@ def test_the_environment_is_made_once_and_again_only_when_the_lock_changes(
 
 
 @pytest.mark.slow
-def test_a_checkout_with_its_own_environment_works_by_hand_too(installed: tuple[Checkout, list[str]]) -> None:
+def test_existing_environment_works_by_hand(installed: tuple[Checkout, list[str]]) -> None:
     checkout, _ = installed
     leaks = Leaks(checkout)
     assert run(checkout, "up", "--engine", "embedded").code == 0
@@ -329,7 +327,7 @@ def test_a_checkout_with_its_own_environment_works_by_hand_too(installed: tuple[
 
 
 @pytest.mark.slow
-def test_an_editable_installation_and_plain_invoke_work(bare: Checkout, folder: Path) -> None:
+def test_editable_installation_and_plain_invoke_work(bare: Checkout, folder: Path) -> None:
     uv = [str(ROOT / ".venv" / "bin" / "uv")]
     environment = folder / "mine"
     subprocess.run([*uv, "venv", "-q", "--python", real_python(), str(environment)], check=True)
@@ -341,7 +339,7 @@ def test_an_editable_installation_and_plain_invoke_work(bare: Checkout, folder: 
 
 
 @pytest.mark.slow
-def test_two_first_calls_make_one_environment(installed: tuple[Checkout, list[str]]) -> None:
+def test_concurrent_first_calls_create_one_environment(installed: tuple[Checkout, list[str]]) -> None:
     checkout, said = installed
     assert sum("installing requirements.lock" in err for err in said) == 1
     assert sum("is making .venv; waiting for it" in err for err in said) == 1
@@ -354,13 +352,13 @@ def writable_by_others(place: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_nothing_of_an_environment_made_with_an_open_umask_may_be_written_by_others(
+def test_environment_is_not_writable_by_others(
     installed: tuple[Checkout, list[str]],
 ) -> None:
     assert writable_by_others(installed[0].path) == []
 
 
-def test_nothing_that_is_compiled_with_an_open_umask_may_be_written_by_others(checkout: Checkout) -> None:
+def test_compiled_files_are_not_writable_by_others(checkout: Checkout) -> None:
     for words in (["./inv", "--list"], [".venv/bin/python", "-m", "stackhand", "--list"]):
         for compiled in list(checkout.path.rglob("__pycache__")):
             shutil.rmtree(compiled)
@@ -369,7 +367,7 @@ def test_nothing_that_is_compiled_with_an_open_umask_may_be_written_by_others(ch
         assert words[0] != "./inv" or writable_by_others(checkout.path) == []
 
 
-def test_a_lock_whose_owner_is_gone_is_void(bare: Checkout, tools: Path) -> None:
+def test_lock_of_ended_process_is_ignored(bare: Checkout, tools: Path) -> None:
     (bare.path / ".venv.lock").mkdir()
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
@@ -377,13 +375,13 @@ def test_a_lock_whose_owner_is_gone_is_void(bare: Checkout, tools: Path) -> None
     assert "needs Python 3.11" in run(bare, "up", PATH=str(tools)).err
 
 
-def test_a_lock_whose_owner_ended_before_it_said_who_it_was_is_void(bare: Checkout, tools: Path) -> None:
+def test_lock_without_pid_of_ended_process_is_ignored(bare: Checkout, tools: Path) -> None:
     (bare.path / ".venv.lock").mkdir()
     (bare.path / ".venv.lock" / "pid").touch()
     assert "needs Python 3.11" in run(bare, "up", PATH=str(tools)).err
 
 
-def test_a_link_to_it_from_elsewhere_says_what_to_call_and_makes_nothing(checkout: Checkout, folder: Path) -> None:
+def test_link_from_elsewhere_is_refused_with_command(checkout: Checkout, folder: Path) -> None:
     (folder / "bin").mkdir()
     (folder / "bin" / "inv").symlink_to(checkout.path / "inv")
     said = subprocess.run([folder / "bin" / "inv", "up"], capture_output=True, text=True, check=False)
@@ -393,14 +391,14 @@ def test_a_link_to_it_from_elsewhere_says_what_to_call_and_makes_nothing(checkou
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
-def test_it_runs_from_anywhere_under_any_posix_shell(checkout: Checkout, shell: str, folder: Path) -> None:
+def test_inv_runs_from_any_folder_under_any_posix_shell(checkout: Checkout, shell: str, folder: Path) -> None:
     said = subprocess.run(
         [shell, str(checkout.path / "inv"), "--version"], cwd=folder, capture_output=True, text=True, check=True
     )
     assert said.stdout.startswith("inv ")
 
 
-def test_the_locks_hold_hashes_for_every_package_and_no_index_address() -> None:
+def test_locks_have_hashes_and_no_index_address() -> None:
     for name in ("requirements.lock", "requirements-dev.lock"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert "://" not in text
