@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from stackhand.tasks import bench, cache, cloud, db, infrastructure, release
-from stackhand.tasks.rehearse import rehearse
+from stackhand.tasks import bench, cache, cloud, db, environment
 from stackhand.tasks.verb import task
 
 
@@ -141,9 +140,9 @@ ns.add_collection(db)
 ns.add_collection(cache)
 ns.add_collection(bench)
 ns.add_collection(cloud)
-ns.add_task(infrastructure.bootstrap)
-ns.add_task(infrastructure.plan)
-ns.add_task(infrastructure.destroy)
-ns.add_task(release.deploy)
-ns.add_task(release.rollback)
-ns.add_task(rehearse)
+ns.add_task(environment.bootstrap)
+ns.add_task(environment.plan)
+ns.add_task(environment.destroy)
+ns.add_task(environment.deploy)
+ns.add_task(environment.rollback)
+ns.add_task(environment.rehearse)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from invoke.context import Context
 
-from stackhand.tasks.release import ENVIRONMENT
+from stackhand.tasks.environment import ENVIRONMENT
 from stackhand.tasks.verb import task
 
 

@@ -1,4 +1,4 @@
-"""The verbs deploy and rollback, which have no namespace."""
+"""The verbs on an environment in the cloud, from its bucket to its end; they are no namespace."""
 
 from __future__ import annotations
 
@@ -7,6 +7,58 @@ from invoke.context import Context
 from stackhand.tasks.verb import task
 
 ENVIRONMENT = "the name of a file in terraform/environments"
+
+
+@task(help={"environment": ENVIRONMENT})
+def bootstrap(c: Context, environment: str) -> None:
+    """Create the bucket for an environment's state."""
+    from stackhand.release import verbs
+
+    verbs.bootstrap(environment=environment)
+
+
+@task(
+    help={
+        "environment": ENVIRONMENT,
+        "json": "one JSON document on stdout",
+        "detailed-exitcode": "end with 20 when there are changes",
+        "refresh": "compare with AWS, not only with the state",
+        "lock-wait": "seconds to wait for another plan or deploy",
+    }
+)
+def plan(
+    c: Context,
+    environment: str,
+    json: bool = False,
+    detailed_exitcode: bool = False,
+    refresh: bool = True,
+    lock_wait: float = 0.0,
+) -> None:
+    """Show what a deploy would change on AWS, and the cost."""
+    from stackhand.release import verbs
+
+    verbs.plan(
+        environment=environment,
+        json=json,
+        detailed_exitcode=detailed_exitcode,
+        refresh=refresh,
+        lock_wait=lock_wait,
+    )
+
+
+@task(
+    help={
+        "environment": ENVIRONMENT,
+        "production": "required for production",
+        "yes": "do not ask for the environment's name",
+        "lock-wait": "seconds to wait for a plan or deploy",
+    }
+)
+def destroy(c: Context, environment: str, production: bool = False, yes: bool = False, lock_wait: float = 0.0) -> None:
+    """Remove an environment; keep database snapshots."""
+    from stackhand.release import verbs
+
+    verbs.destroy(environment=environment, production=production, yes=yes, lock_wait=lock_wait)
 
 
 @task(
@@ -81,3 +133,18 @@ def rollback(
     module.rollback(
         environment=environment, to=to, yes=yes, json=json, lock_wait=lock_wait, allow_unsigned=allow_unsigned
     )
+
+
+@task(
+    help={
+        "keep": "leave the last good release running and print its address",
+        "restore": "also destroy the environment and restore it with its data from its last snapshot",
+        "stop": "instead: stop what --keep left running",
+        "verbose": "show all output of the verbs, not only their changes",
+    }
+)
+def rehearse(c: Context, keep: bool = False, restore: bool = False, stop: bool = False, verbose: bool = False) -> None:
+    """Rehearse a deploy on this machine, on an AWS emulator."""
+    from stackhand.rehearsal import rehearse as module
+
+    module.stop() if stop else module.rehearse(keep=keep, restore=restore, verbose=verbose)
