@@ -115,23 +115,6 @@ class Manifest(msgspec.Struct, frozen=True):
         return self.but(verdict=str(verdict), reason=reason, ended=timestamp())
 
 
-def parse(found: dict[str, Any]) -> Manifest:
-    """Return the release that an argument of an action describes.
-
-    Raises:
-        Failure: it describes none.
-    """
-    try:
-        return msgspec.convert(found, Manifest)
-    except msgspec.ValidationError as error:
-        raise Failure(
-            "The argument `manifest` is no release.",
-            evidence=[str(error)],
-            next="./inv deploy, which passes each step what the step before returned",
-            code=ExitCode.USAGE,
-        ) from error
-
-
 def new_id(commit: str) -> str:
     """Return the id of a release that begins now."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"[:18] + f"-{commit[:7]}"

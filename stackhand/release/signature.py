@@ -125,7 +125,7 @@ def _upload(client: Any, repository: str, content: bytes, media_type: str) -> di
 
 
 @dataclass(frozen=True)
-class Check:
+class SignatureCheck:
     """What was found of some images.
 
     Args:
@@ -157,12 +157,12 @@ def require(environment: Environment, images: Iterable[Image]) -> list[str]:
     return found.notes
 
 
-def check(environment: Environment, images: Iterable[Image]) -> Check:
+def check(environment: Environment, images: Iterable[Image]) -> SignatureCheck:
     """Verify that the pinned key signed each image as what it is said to be."""
-    key, found = signing_key.pinned(environment), Check()
+    key, found = signing_key.pinned(environment), SignatureCheck()
     if key is None:
         file = signing_key.shown(environment)
-        return Check(notes=[NOT_PINNED.format(file=file, name=environment.name)])
+        return SignatureCheck(notes=[NOT_PINNED.format(file=file, name=environment.name)])
     for image in images:
         signatures = _signatures(environment, image)
         if not any(signing_key.verifies(key, each, image.payload) for each in signatures):
@@ -170,7 +170,7 @@ def check(environment: Environment, images: Iterable[Image]) -> Check:
     return found
 
 
-def refusal(environment: Environment, found: Check, remedy: str) -> Failure:
+def refusal(environment: Environment, found: SignatureCheck, remedy: str) -> Failure:
     """Return the refusal of images that are not signed."""
     commit, file = found.refused[0].commit[:12], signing_key.shown(environment)
     services = ", ".join(each.service for each in found.refused)
