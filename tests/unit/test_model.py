@@ -122,7 +122,7 @@ def test_a_stack_without_a_database_says_what_would_make_a_service_one(tmp_path:
     assert caught.value.evidence == (
         f"it is recognised by x-embedded: {{engine: redis}}, or by an image named {images}",
     )
-    assert caught.value.next == "add x-embedded: {engine: redis} to the service that is one, then ./inv up"
+    assert caught.value.next == "add x-embedded: {engine: redis} to that service, then ./inv up"
     assert caught.value.code == 3
 
 
