@@ -108,7 +108,7 @@ TASK = "aws ecs stop-task --cluster shop-staging --task "
     [
         ("timeout", ExitCode.DEPLOY_FAILED, "The migration of api did not end within 1 s, and "),
         ("interrupt", ExitCode.INTERRUPTED, "The migration of api was interrupted, and "),
-        ("expired", ExitCode.DEPLOY_FAILED, "The migration of api cannot be watched any more, and "),
+        ("expired", ExitCode.DEPLOY_FAILED, "The migration of api can no longer be watched, and "),
     ],
 )
 def test_a_task_that_nobody_waits_for_is_stopped_or_named(

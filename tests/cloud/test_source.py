@@ -104,7 +104,7 @@ def test_boxel_5068_an_older_commit_is_refused_and_a_branch_of_its_own_is_not(re
         ),
         ("f" * 40 + "-dirty-abc", "HEAD", "The running commit ffffffffffff is not in this clone, so", "git fetch, "),
         ("hotfix", "HEAD", "The running commit hotfix is not a git commit, so", "--allow-older, to"),
-        ("HEAD", "blue", "blue is no commit of git, so", "--allow-older, to"),
+        ("HEAD", "blue", "blue is not a git commit, so", "--allow-older, to"),
     ],
 )
 def test_what_cannot_be_compared_is_not_released_by_accident(
@@ -184,7 +184,7 @@ def test_a_worktree_is_a_checkout_and_a_folder_looks_at_its_own_paths(
     assert source.choose(tag="", dirty=False) == source.Source(head)
     with pytest.raises(Failure, match="uncommitted changes"):
         source.choose(tag="", dirty=False, folders=[".", "../beside"])
-    with pytest.raises(Failure, match="a folder outside of this repository"):
+    with pytest.raises(Failure, match="a folder outside this repository"):
         source.choose(tag="", dirty=False, folders=[".", "../../elsewhere"])
     (tree / "shop" / "app").write_text("changed", encoding="utf-8")
     with pytest.raises(Failure, match="uncommitted changes"):

@@ -173,7 +173,7 @@ def test_an_image_has_what_the_commit_has(repository: Repository, monkeypatch: p
             names_in_image(dirty)
         repository.write("service/dist/bundle")
         repository.write("service/Dockerfile", "FROM scratch\nCOPY dist /dist\n")
-        with pytest.raises(Failure, match="it wants what git does not have") as found:
+        with pytest.raises(Failure, match="it needs a file that git does not have") as found:
             names_in_image(repository.commit("two"))
     assert found.value.evidence == ("dist is in this checkout, but not in its commit",)
 

@@ -45,14 +45,14 @@ HOST = "orders is not a host name on AWS; orders:5432 is rewritten to its addres
         ({"security_opt": ["no-new-privileges:true"]}, "security_opt of shop: Fargate has no such options"),
         ({"volumes": ["data:/data"]}, "volumes of data (shop): data written to /data is lost with each task"),
         ({"volumes": ["/data"]}, "volumes of /data (shop): data written to /data is lost with each task"),
-        ({"volumes": ["./shop/src:/src:ro"]}, "volumes of ./shop/src (shop): not mounted; the image has what its"),
+        ({"volumes": ["./shop/src:/src:ro"]}, "volumes of ./shop/src (shop): not mounted; the image has only wha"),
         (
             {"volumes": ["./proxy.conf:/etc/proxy.conf"]},
             "volumes of ./proxy.conf (shop): missing; COPY it into an image; it refers to orders",
         ),
         (
             {"volumes": [{"type": "bind", "source": "./proxy.conf", "target": "/x"}]},
-            "volumes of ./proxy.conf (shop): not there",
+            "volumes of ./proxy.conf (shop): missing; ",
         ),
         ({"configs": ["proxy"]}, "configs of proxy (shop): its files are missing; COPY them into the image"),
         ({"environment": {"DB_HOST": "orders"}}, f"environment of DB_HOST (shop): {HOST}"),

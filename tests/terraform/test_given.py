@@ -141,7 +141,7 @@ def subscription(action: str, **after: Any) -> dict[str, Any]:
         (None, {}, True, "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty"),
         ("", {}, False, "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty"),
         ("a@b.org", {}, False, ""),
-        ("a@b.org", subscription("create"), True, "AWS will send a@b.org a mail: no alarm arrives before"),
+        ("a@b.org", subscription("create"), True, "AWS will send a mail to a@b.org: no alarm arrives before"),
         ("a@b.org", subscription("no-op", pending_confirmation=True), True, "no alarm arrives: a@b.org has not opened"),
         ("a@b.org", subscription("no-op", pending_confirmation=True), False, ""),
         ("a@b.org", subscription("no-op", pending_confirmation=False), True, ""),
