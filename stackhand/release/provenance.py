@@ -56,7 +56,7 @@ def pins(root: Path = ROOT) -> dict[str, str]:
     return pinned
 
 
-class Image(msgspec.Struct, frozen=True):
+class BuiltImage(msgspec.Struct, frozen=True):
     """An image that was built.
 
     Args:
@@ -78,7 +78,7 @@ class BuiltImages(msgspec.Struct, frozen=True):
     """The document of a record: what was built of a commit, by the services' names."""
 
     commit: str
-    images: dict[str, Image]
+    images: dict[str, BuiltImage]
 
 
 class BuildRecord:
@@ -101,7 +101,7 @@ class BuildRecord:
         digest = f"sha256:{hashlib.sha256(sbom.body(bill)).hexdigest()}"
         built = docker.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
         self.store.write(f"{FOLDER}{self.commit}/{name}.cdx.json", bill)
-        self.images[name] = Image(built, digest, account.owner(), account.timestamp(), account.run_url())
+        self.images[name] = BuiltImage(built, digest, account.owner(), account.timestamp(), account.run_url())
         self.store.write(self.key, msgspec.to_builtins(BuiltImages(self.commit, self.images)))
 
     def require(self, repositories: Mapping[str, str], digests: Mapping[str, str]) -> None:
@@ -135,7 +135,7 @@ class BuildRecord:
         past = (each for each in Releases(self.store).newest_first() if each.good)
         return any(part.image.endswith(f"@{digest}") for each in past for part in each.services.values())
 
-    def _refusal(self, name: str, repository: str, digest: str, image: Image | None) -> Failure:
+    def _refusal(self, name: str, repository: str, digest: str, image: BuiltImage | None) -> Failure:
         environment, commit = self.store.environment, self.commit[:12]
         what = f"The image of {name} in ECR under {commit} is not the one that was built."
         evidence = [f"in ECR: {repository}@{digest}"]
