@@ -77,7 +77,7 @@ def ensure(
             )
     record.require({each: built[each]["name"] for each in built}, digests)
     for each, url in missing.items() if key is not None else ():
-        signature.sign(environment, signature.Image(each, url, digests[each], commit))
+        signature.sign(environment, signature.SignedImage(each, url, digests[each], commit))
     provenance.write_checksums(
         {built[each]["name"]: digests[each] for each in missing},
         {built[each]["name"]: record.images[each].sbom for each in missing},

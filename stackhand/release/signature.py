@@ -32,7 +32,7 @@ NOT_PINNED = "not checked, signatures of images: there is no {file}; ./inv boots
 
 
 @dataclass(frozen=True)
-class Image:
+class SignedImage:
     """An image in ECR.
 
     Args:
@@ -68,13 +68,13 @@ class Image:
         return json.dumps({"critical": critical, "optional": {"commit": self.commit}}, separators=(",", ":")).encode()
 
 
-def of_target(target: Target, digests: Mapping[str, str], commit: str) -> list[Image]:
+def of_target(target: Target, digests: Mapping[str, str], commit: str) -> list[SignedImage]:
     """Return the images that a new release is to run."""
     urls = {name: each.repository.url for name, each in target.built().items() if each.repository}
-    return [Image(name, url, digests[name], commit) for name, url in urls.items() if name in digests]
+    return [SignedImage(name, url, digests[name], commit) for name, url in urls.items() if name in digests]
 
 
-def of_release(context: Context, manifest: Manifest, names: Iterable[str]) -> Iterator[Image]:
+def of_release(context: Context, manifest: Manifest, names: Iterable[str]) -> Iterator[SignedImage]:
     """Yield the images that services of an earlier release run: those of this environment's repositories.
 
     ECS is asked, whose task definitions cannot be changed; the bucket could say anything of them.
@@ -86,10 +86,10 @@ def of_release(context: Context, manifest: Manifest, names: Iterable[str]) -> It
         for container in definition["containerDefinitions"]:
             address, _, digest = str(container["image"]).partition("@")
             if folder in address or (repository and address.partition(":")[0] == repository.url.partition(":")[0]):
-                yield Image(name, address, digest, manifest.commit)
+                yield SignedImage(name, address, digest, manifest.commit)
 
 
-def sign(environment: Environment, image: Image) -> None:
+def sign(environment: Environment, image: SignedImage) -> None:
     """Sign an image that was built here, and put the signature beside it.
 
     Raises:
@@ -134,17 +134,17 @@ class SignatureCheck:
         notes: why nothing was checked.
     """
 
-    missing: list[Image] = field(default_factory=list)
-    wrong: list[Image] = field(default_factory=list)
+    missing: list[SignedImage] = field(default_factory=list)
+    wrong: list[SignedImage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
-    def refused(self) -> list[Image]:
+    def refused(self) -> list[SignedImage]:
         """All that the pinned key did not sign."""
         return [*self.missing, *self.wrong]
 
 
-def require(environment: Environment, images: Iterable[Image]) -> list[str]:
+def require(environment: Environment, images: Iterable[SignedImage]) -> list[str]:
     """Refuse a new release whose images are not signed; return what was not checked.
 
     Raises:
@@ -157,7 +157,7 @@ def require(environment: Environment, images: Iterable[Image]) -> list[str]:
     return found.notes
 
 
-def check(environment: Environment, images: Iterable[Image]) -> SignatureCheck:
+def check(environment: Environment, images: Iterable[SignedImage]) -> SignatureCheck:
     """Verify that the pinned key signed each image as what it is said to be."""
     key, found = signing_key.pinned(environment), SignatureCheck()
     if key is None:
@@ -186,7 +186,7 @@ def refusal(environment: Environment, found: SignatureCheck, remedy: str) -> Fai
     )
 
 
-def _signatures(environment: Environment, image: Image) -> list[str]:
+def _signatures(environment: Environment, image: SignedImage) -> list[str]:
     """Return the signatures that ECR has of an image; an empty text for one that cannot be read."""
     if not image.digest:
         return []
@@ -206,6 +206,6 @@ def _annotated(manifest: str) -> list[str]:
         return [""]
 
 
-def _removal(environment: Environment, image: Image) -> str:
+def _removal(environment: Environment, image: SignedImage) -> str:
     where = f"--region {environment.region} --repository-name {image.repository}"
     return f"aws ecr batch-delete-image {where} --image-ids imageDigest={image.digest} imageTag={image.tag}"

@@ -166,13 +166,13 @@ def test_only_what_was_built_here_is_signed_whoever_pushes_first(
     monkeypatch.setattr(environments, "FOLDER", tmp_path)
     signing_key.make(environment)
     if first == ANOTHER:
-        with pytest.raises(Failure, match="another image of api"):
+        with pytest.raises(Failure, match="The image of api in ECR under 4f3a4f3a4f3a is not the one that was built"):
             ensure(environment)
         tags = environment.client("ecr").list_images(repositoryName="shop/api")["imageIds"]
         assert [each["imageTag"] for each in tags] == [COMMIT]
         return
     [digest] = ensure(environment).values()
-    assert signature.require(environment, [signature.Image("api", "localhost:1/shop/api", digest, COMMIT)]) == []
+    assert signature.require(environment, [signature.SignedImage("api", "localhost:1/shop/api", digest, COMMIT)]) == []
     bill = Store(environment).s3.get_object(Bucket=environment.bucket, Key=f"releases/images/{COMMIT}/api.cdx.json")
     kept = hashlib.sha256(bill["Body"].read()).hexdigest()
     assert provenance.bills(Store(environment), COMMIT) == {"api": f"sha256:{kept}"}

@@ -18,7 +18,7 @@ from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.release import prepare, rollback, signature, submit, target
 from stackhand.release.manifest import Manifest
-from stackhand.release.signature import ANNOTATION, Image
+from stackhand.release.signature import ANNOTATION, SignedImage
 from tests.cloud.conftest import Cloud, _pushed
 
 COMMIT, OTHER = "4f3a" * 10, "0b1c" * 10
@@ -36,23 +36,23 @@ def signed(held: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clou
     return held
 
 
-def images(cloud: Cloud, commit: str = COMMIT) -> list[Image]:
+def images(cloud: Cloud, commit: str = COMMIT) -> list[SignedImage]:
     return signature.of_target(target.parse(cloud.output), cloud.image(commit), commit)
 
 
-def withdraw(cloud: Cloud, image: Image) -> None:
+def withdraw(cloud: Cloud, image: SignedImage) -> None:
     ids = [{"imageTag": image.tag}]
     cloud.environment.client("ecr").batch_delete_image(repositoryName=image.repository, imageIds=ids)
 
 
-def stored(cloud: Cloud, image: Image) -> str:
+def stored(cloud: Cloud, image: SignedImage) -> str:
     """Return the manifest of an image's signature."""
     ids = [{"imageTag": image.tag}]
     found = cloud.environment.client("ecr").batch_get_image(repositoryName=image.repository, imageIds=ids)["images"]
     return str(found[0]["imageManifest"])
 
 
-def put(cloud: Cloud, image: Image, manifest: str) -> None:
+def put(cloud: Cloud, image: SignedImage, manifest: str) -> None:
     """Put a manifest in the place of an image's signature."""
     withdraw(cloud, image)
     word = {"imageManifestMediaType": signature.MANIFEST, "imageTag": image.tag}
@@ -70,7 +70,7 @@ def by_another_key(payload: bytes) -> str:
     return json.dumps({"schemaVersion": 2, "mediaType": signature.MANIFEST, "config": {}, "layers": [layer]})
 
 
-def push_another_with_a_forged_record(cloud: Cloud, web: Image, api: Image) -> None:
+def push_another_with_a_forged_record(cloud: Cloud, web: SignedImage, api: SignedImage) -> None:
     layer = {"digest": f"sha256:{'6' * 64}", "size": 1, "mediaType": "layer"}
     content = json.dumps({"schemaVersion": 2, "mediaType": "docker", "layers": [layer]})
     digest = _pushed(
@@ -82,27 +82,27 @@ def push_another_with_a_forged_record(cloud: Cloud, web: Image, api: Image) -> N
     cloud.context.store.write(f"releases/images/{COMMIT}.json", record)
 
 
-def copy_the_signature_to_another_image(cloud: Cloud, web: Image, api: Image) -> None:
+def copy_the_signature_to_another_image(cloud: Cloud, web: SignedImage, api: SignedImage) -> None:
     manifest = stored(cloud, api)
     push_another_with_a_forged_record(cloud, web, api)
     put(cloud, images(cloud)[1], manifest)
 
 
-def copy_the_signature_of_another_repository(cloud: Cloud, web: Image, api: Image) -> None:
+def copy_the_signature_of_another_repository(cloud: Cloud, web: SignedImage, api: SignedImage) -> None:
     assert web.digest == api.digest
     put(cloud, api, stored(cloud, web))
 
 
-def keep_the_signature_of_another_commit(cloud: Cloud, web: Image, api: Image) -> None:
+def keep_the_signature_of_another_commit(cloud: Cloud, web: SignedImage, api: SignedImage) -> None:
     withdraw(cloud, api)
-    signature.sign(cloud.environment, Image("api", api.url, api.digest, OTHER))
+    signature.sign(cloud.environment, SignedImage("api", api.url, api.digest, OTHER))
 
 
-def sign_with_another_key(cloud: Cloud, web: Image, api: Image) -> None:
+def sign_with_another_key(cloud: Cloud, web: SignedImage, api: SignedImage) -> None:
     put(cloud, api, by_another_key(api.payload))
 
 
-def move_the_alias_to_another_key(cloud: Cloud, web: Image, api: Image) -> None:
+def move_the_alias_to_another_key(cloud: Cloud, web: SignedImage, api: SignedImage) -> None:
     kms = cloud.environment.client("kms")
     theirs = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["KeyId"]
     kms.update_alias(AliasName=signing_key.alias(cloud.environment), TargetKeyId=theirs)
@@ -110,11 +110,11 @@ def move_the_alias_to_another_key(cloud: Cloud, web: Image, api: Image) -> None:
     signature.sign(cloud.environment, api)
 
 
-def remove_the_signature(cloud: Cloud, web: Image, api: Image) -> None:
+def remove_the_signature(cloud: Cloud, web: SignedImage, api: SignedImage) -> None:
     withdraw(cloud, api)
 
 
-def put_what_is_no_signature(cloud: Cloud, web: Image, api: Image) -> None:
+def put_what_is_no_signature(cloud: Cloud, web: SignedImage, api: SignedImage) -> None:
     assert signature._annotated('{"layers": [1]}') == signature._annotated("?") == [""]
     put(cloud, api, json.dumps({"schemaVersion": 2, "config": {}, "layers": [{"size": 1, "digest": "x"}]}))
 
@@ -157,7 +157,7 @@ def test_what_was_signed_passes_and_is_what_cosign_looks_for(signed: Cloud) -> N
 
 @pytest.mark.parametrize(("attack", "message"), ATTACKS, ids=lambda each: getattr(each, "__name__", ""))
 def test_an_image_that_the_key_did_not_sign_is_refused(
-    signed: Cloud, attack: Callable[[Cloud, Image, Image], None], message: str
+    signed: Cloud, attack: Callable[[Cloud, SignedImage, SignedImage], None], message: str
 ) -> None:
     attack(signed, *images(signed))
     with pytest.raises(Failure, match=r"Images of 4f3a4f3a4f3a are not signed with the key in .*: api") as failure:
@@ -170,13 +170,13 @@ def test_an_image_that_the_key_did_not_sign_is_refused(
 def released(cloud: Cloud) -> Manifest:
     """A release that was deployed, and that nothing runs any more."""
     context, where = cloud.context, target.parse(cloud.output)
-    manifest = prepare.prepare(context, where, cloud.image(COMMIT), COMMIT, Path("nowhere"))
+    manifest = prepare.prepare(context, where, cloud.image(COMMIT), COMMIT, [])
     return manifest.but(verdict="deployed", target=cloud.output)
 
 
 @pytest.mark.parametrize("attack", [remove_the_signature, sign_with_another_key])
 def test_no_rollback_and_no_resumed_release_runs_what_is_not_signed(
-    signed: Cloud, attack: Callable[[Cloud, Image, Image], None]
+    signed: Cloud, attack: Callable[[Cloud, SignedImage, SignedImage], None]
 ) -> None:
     good, before = released(signed), signed.world.updates()
     assert {part.previous for part in rollback.prepare(signed.context, good).services.values()}
