@@ -127,7 +127,7 @@ def parse(found: dict[str, Any]) -> Manifest:
         raise Failure(
             "The argument `manifest` is no release.",
             evidence=[str(error)],
-            next="./inv deploy, which passes each step what the step before returned",
+            next="./inv deploy -e ENV, which passes each step what the step before returned",
             code=ExitCode.USAGE,
         ) from error
 
