@@ -119,8 +119,10 @@ def test_a_stack_without_a_database_says_what_would_make_a_service_one(tmp_path:
         load(tmp_path, "services: {one: {image: x}}").find("redis")
     images = "keydb, redis, redis-stack, redis-stack-server, valkey"
     assert caught.value.what == "docker-compose.yml has no redis."
-    assert caught.value.evidence == (f"known by x-embedded: {{engine: redis}}, or by an image of the name {images}",)
-    assert caught.value.next == "add x-embedded: {engine: redis} to the service that is one, then ./inv up"
+    assert caught.value.evidence == (
+        f"it is recognised by x-embedded: {{engine: redis}}, or by an image named {images}",
+    )
+    assert caught.value.next == "add x-embedded: {engine: redis} to that service, then ./inv up"
     assert caught.value.code == 3
 
 
@@ -236,7 +238,7 @@ def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
         ("command: {a: 1}", r"services\.one\.command must be a string or a list, not {'a': 1}\."),
         (
             "ports: [{target: 80}]",
-            r"services\.one\.ports must be a mapping of one port 127\.0\.0\.1:8000:80, one port to one",
+            r"services\.one\.ports must be a mapping of one port to one port, such as 127\.0\.0\.1:8000:80, not",
         ),
         ("image: ${IMAGE:?set it}", r"services\.one\.image: IMAGE is not set: set it"),
     ],
