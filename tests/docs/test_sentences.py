@@ -18,8 +18,8 @@ from tests.unit.test_usage import parsed
 PROGRAMS = ("./inv", "aws", "docker", "git", "sudo", "terraform", r"\.venv/bin/ansible-playbook")
 COMMAND = re.compile(rf"(?:(?<=^)|(?<=[ (]))(?:{'|'.join(PROGRAMS)}) (?:(?! \(|[,;)]|: | && ).)+")
 PROSE = re.compile(
-    r" (?:shows?|says?|makes?|lists?|removes?|takes?|first|once|again|to|if|and|with|for|or|where|instead|in|there|on"
-    r"|is|then|needs?|goes|as|without)\b.*"
+    r" (?:shows?|says?|makes?|creates?|generates?|works?|lists?|removes?|takes?|first|once|again|to|if|and|with|for|or"
+    r"|where|instead|in|there|on|is|then|needs?|goes|as|without)\b.*"
 )
 """Where a sentence goes on behind a command."""
 SAMPLES = {"ENGINE": "compose", "TIMEOUT": "60", "PORT": "8080"}
@@ -88,7 +88,13 @@ def assert_known_to_aws(words: list[str]) -> None:
     import botocore.session
     from botocore import xform_name
 
-    if words[:2] in (["sso", "login"], ["s3", "rm"], ["configure", "sso"], ["configure", "export-credentials"]):
+    if words[:2] in (
+        ["sso", "login"],
+        ["s3", "rm"],
+        ["s3", "cp"],
+        ["configure", "sso"],
+        ["configure", "export-credentials"],
+    ):
         return
     service, operation, *rest = words
     model = botocore.session.get_session().get_service_model("s3" if service == "s3api" else service)
