@@ -218,7 +218,7 @@ class Module:
 
     def _rows(self, name: str, at: ast.AST) -> Iterator[Words]:
         """Yield the column of a table that a loop goes through."""
-        for each in ast.walk(self._function(at) or ast.Pass()):
+        for each in _nodes(self._function(at) or ast.Pass()):
             if isinstance(each, ast.For) and isinstance(each.target, ast.Tuple) and isinstance(each.iter, ast.Name):
                 names = [getattr(part, "id", "") for part in each.target.elts]
                 if name in names and isinstance(self.values.get(each.iter.id), tuple | list):
@@ -230,7 +230,7 @@ class Module:
         function = self._function(at)
         if function is None:
             return
-        for each in ast.walk(function):
+        for each in _nodes(function):
             if isinstance(each, ast.Assign):
                 found = [value for to, value in _pairs(each) if to == name]
                 yield from (Origin(self, value, each, {f"{name} is set": each.lineno}) for value in found)
@@ -320,6 +320,12 @@ def calls_of(module: str, function: str) -> Iterator[tuple[Module, ast.Call]]:
         yield from ((each, call) for call in each.calls.get((module, function), []))
 
 
+@cache
+def _nodes(node: ast.AST) -> list[ast.AST]:
+    """Return a node and all in it; a function is searched once for each name in it."""
+    return [*ast.walk(node)]
+
+
 def shown(node: ast.expr) -> str:
     """Return a name, in capitals, for what varies: the last word that the code has for it."""
     words = re.findall(r"[A-Za-z_]\w*", ast.unparse(node))
@@ -360,7 +366,13 @@ def _parameters(function: ast.FunctionDef) -> dict[str, ast.expr | None]:
 def of(*places: str) -> list[Sentence]:
     """Return the sentences of files and folders."""
     within = [each for each in modules() if str(each.path.relative_to(ROOT)).startswith(places)]
-    return sorted(each for module in within for each in module.sentences())
+    return sorted(each for module in within for each in _sentences_of(module))
+
+
+@cache
+def _sentences_of(module: Module) -> list[Sentence]:
+    """Return the sentences of a module; finding them takes seconds, and more than one test reads them."""
+    return [*module.sentences()]
 
 
 def diagnoses() -> list[Sentence]:
