@@ -81,7 +81,10 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert first.json["cost"]["month"] > 50
     assert [each["path"] for each in first.json["probe"]["asked"]] == ["/health/all", "/healthz", "/version"]
     assert {each["key"] for each in first.json["compose"]} >= {"volumes", "security_opt", "restart"}
-    assert "volumes of ./web (web), ./service (api), ./service (migrate): not mounted; the image has only what" in first.err
+    assert (
+        "volumes of ./web (web), ./service (api), ./service (migrate): not mounted; the image has only what"
+        in first.err
+    )
 
     (cloud.checkout.path / "playbooks" / "apply.yml").write_text(APPLY, encoding="utf-8")
     applied = cloud.play("apply")

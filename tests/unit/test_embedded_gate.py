@@ -41,7 +41,7 @@ def waits(folder: Path, says: Says, **fields: Any) -> tuple[Any, Any, Path]:
     )
     server = SimpleNamespace(
         program=lambda: program,
-        service=SimpleNamespace(name="seed"),
+        service=SimpleNamespace(name="seed", job=fields.get("job", False)),
         will_pass=lambda _: False,
         hints=lambda _: [],
         remedy=lambda _: "fix it",
@@ -55,7 +55,7 @@ def waits(folder: Path, says: Says, **fields: Any) -> tuple[Any, Any, Path]:
 def test_a_job_that_is_started_again_and_again_is_given_up(tmp_path: Path) -> None:
     runs = ({"statename": "RUNNING", "pid": pid} for pid in itertools.count(100))
     supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True, restart="on-failure")
-    with pytest.raises(Failure, match=r"seed stopped while it started \(exit status 3\)"):
+    with pytest.raises(Failure, match=r"seed failed \(exit status 3\), and nothing that waits for it was started"):
         gate.wait(supervisor, server, log, 0, time.monotonic() + 5)
 
 

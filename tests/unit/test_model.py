@@ -238,11 +238,7 @@ def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
         ("command: {a: 1}", r"services\.one\.command must be a string or a list, not {'a': 1}\."),
         (
             "ports: [{target: 80}]",
-<<<<<<< HEAD
-            r"services\.one\.ports must be a mapping of one port to one port, such as 127",
-=======
             r"services\.one\.ports must be a mapping of one port to one port, such as 127\.0\.0\.1:8000:80, not",
->>>>>>> 218a38b5068c2439aa8236b85a5fa234057da8cd
         ),
         ("image: ${IMAGE:?set it}", r"services\.one\.image: IMAGE is not set: set it"),
     ],

@@ -199,7 +199,7 @@ def test_of_a_verb_one_sees_what_it_changed(tmp_path: Path, capsys: pytest.Captu
         ["bad", "release:"],
         ["✓", "applied"],
         ["=", "probed"],
-        ["✗", "The"],
+        ["✗", "Deploy"],
     ]
 
 
