@@ -192,7 +192,7 @@ def test_a_compose_file_that_the_shell_names_is_not_ours(running: Checkout) -> N
     running.env(LOG_LEVEL="debug")
     said = running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml")
     assert "is up, on compose" in said.out
-    assert "is up already" in running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml").out
+    assert "is already up" in running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml").out
 
 
 def test_a_copy_of_a_running_checkout_leaves_the_containers_of_the_first_alone(running: Checkout, folder: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_database_and_a_cache_without_ports_are_brought_in_line_and_asked_insi
         "database": ("healthy", "healthy (its health check)", ""),
         "cache": ("healthy", "running (no health check)", ""),
     }
-    assert "is up already" in checkout.inv("up").out
+    assert "is already up" in checkout.inv("up").out
     assert checkout.inv("db.shell", stdin="SELECT 42").out.split()[2] == "42"
     assert "PONG" in checkout.inv("cache.shell", stdin="PING\n").out
     held = docker("run", "--detach", "--volume", f"{checkout.name}_data:/held", "redis:7-alpine").strip()

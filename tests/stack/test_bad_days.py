@@ -91,7 +91,7 @@ def test_interrupt_during_up_says_what_runs_and_two_ups_at_once_go_on_one_after_
     assert (first.returncode, second.returncode) == (0, 0)
     waited = [err for _, err in said if "waiting for ./inv up (pid" in err]
     assert len(waited) == 1
-    assert sum("is up already" in out for out, _ in said) == 1
+    assert sum("is already up" in out for out, _ in said) == 1
     assert checkout.ask("/health")[0] == 200
 
 

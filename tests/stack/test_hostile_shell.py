@@ -37,5 +37,5 @@ def test_settings_of_other_projects_change_nothing_and_one_that_is_asked_for_arr
     assert running.inv("status", "--json", **HOSTILE).json["status"] == "healthy"
     assert running.inv("logs", "postgres", "--lines", "1", **HOSTILE).out
     assert running.inv("shell", "api", stdin="echo $PASSED", PASSED="on").out == "on\n"
-    assert "is up already" in running.inv("up", PASSED="on").out
+    assert "is already up" in running.inv("up", PASSED="on").out
     running.edit("docker-compose.yml", f"      {PASSED}\n", "")

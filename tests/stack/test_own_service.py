@@ -70,4 +70,4 @@ def test_a_third_service_is_seen_everywhere(lines: str, stack: Checkout, browser
     stack.edit("docker-compose.yml", lines, "")
     stack.inv("up")
     assert "hello" not in stack.services()
-    assert "is up already" in stack.inv("up").out
+    assert "is already up" in stack.inv("up").out

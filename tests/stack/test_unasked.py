@@ -42,7 +42,7 @@ def test_up_and_status_agree_on_what_is_known_of_workers_and_jobs(checkout: Chec
     assert first == {"seed": done, "late": done, "worker": ("healthy", "running (no health check)")}
     found = checkout.inv("status", "--json").json["services"]
     assert {each["name"]: (each["state"], each["answer"]) for each in found} == first
-    assert "is up already" in checkout.inv("up").out
+    assert "is already up" in checkout.inv("up").out
     checkout.kill("worker", signal.SIGSTOP)
     try:
         worker = checkout.services()["worker"]
