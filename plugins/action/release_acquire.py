@@ -25,5 +25,5 @@ class ActionModule(ReleaseAction):
         lease = found["lease"]
         facts = {name: found[name] for name in ("commit", "name", "manifest")}
         facts |= {"kind": options.kind, "token": lease["token"], "heartbeat": lease["keeper"]}
-        words = f"{context.environment.name} in {context.environment.account}: {found['commit'][:12]}"
-        return {"changed": False, "step": step("lease", words), "facts": facts}
+        message = f"{context.environment.name} in {context.environment.account}: {found['commit'][:12]}"
+        return {"changed": False, "step": step("lease", message), "facts": facts}

@@ -35,5 +35,5 @@ class ActionModule(ReleaseAction):
         """Add to the report of Terraform's plan."""
         found = plan.plan(context, options.outputs.get("release", {}), migration_list.of_checkout())
         report = {**options.report, "release": found}
-        words = "changes" if found["changed"] else "no changes"
-        return {"changed": False, "report": report, "step": step("release", words)}
+        message = "changes" if found["changed"] else "no changes"
+        return {"changed": False, "report": report, "step": step("release", message)}

@@ -30,9 +30,9 @@ class ActionModule(ReleaseAction):
         changed, found = verification.record(context, options.manifest)
         lease.give_back(context.store, context.token)
         heartbeat.stop(options.heartbeat)
-        words = f"{found.id} is the last known good release"
+        message = f"{found.id} is the last known good release"
         return {
             "changed": changed,
-            "step": step("recorded", words),
+            "step": step("recorded", message),
             "report": verification.report(found, changed=changed),
         }

@@ -34,5 +34,5 @@ class ActionModule(ReleaseAction):
         context.require_lease()
         good = options.manifest
         found = rollback.prepare(context, good, unsigned=options.allow_unsigned)
-        words = f"rolling back to {good.commit[:12]}, release {good.id}"
-        return {"changed": False, "facts": {"manifest": found.to_dict()}, "step": step("prepared", words)}
+        message = f"rolling back to {good.commit[:12]}, release {good.id}"
+        return {"changed": False, "facts": {"manifest": found.to_dict()}, "step": step("prepared", message)}

@@ -49,12 +49,12 @@ class Packages:
         if self.current():
             return
         console.tell(f"installing {self.words} (only when their lock has changed) ...")
-        words = ["sh", str(ROOT / "inv"), f"--install-{self.name}"]
-        said = program.run(words, folder=ROOT)
-        if said.returncode != 0:
+        args = ["sh", str(ROOT / "inv"), f"--install-{self.name}"]
+        result = program.run(args, folder=ROOT)
+        if result.returncode != 0:
             raise Failure(
                 f"{self.words[:1].upper()}{self.words[1:]} could not be installed.",
-                evidence=said.stderr.replace("inv: ", "").splitlines(),
+                evidence=result.stderr.replace("inv: ", "").splitlines(),
                 next="./inv doctor works without them",
                 code=ExitCode.PREFLIGHT,
             )

@@ -78,8 +78,8 @@ def _tls(_: re.Match[str], address: str) -> _Reason:
 
 
 def _ssh(match: re.Match[str], address: str) -> _Reason:
-    said = match[1]
-    what = next((what for pattern, what in SSH.items() if re.search(pattern, said)), "ssh to {} failed.")
+    output = match[1]
+    what = next((what for pattern, what in SSH.items() if re.search(pattern, output)), "ssh to {} failed.")
     target = urlsplit(address)
     login = f"-p {target.port} " if target.port else ""
     login += target.netloc.rpartition(":")[0] if target.port else target.netloc or "to its host"

@@ -110,9 +110,9 @@ def services(engine: Engine) -> list[Service]:
 
 
 def _run(engine: Engine, service: Service, purpose: MigrationKey) -> Report:
-    words = service.migration(purpose)
-    found = engine.run(service, words)
-    return Report(service.name, shlex.join(words), found.returncode, found.stdout.strip(), found.stderr.strip())
+    command = service.migration(purpose)
+    found = engine.run(service, command)
+    return Report(service.name, shlex.join(command), found.returncode, found.stdout.strip(), found.stderr.strip())
 
 
 def _unnamed(service: Service, purpose: MigrationKey) -> str:

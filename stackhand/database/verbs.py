@@ -104,10 +104,12 @@ class Database:
         Raises:
             Failure: it failed; its words are the evidence.
         """
-        said = self._execute(tool, arguments, database, source, to)
-        if said.returncode != 0:
-            raise Failure(f"{tool} failed.", evidence=_lines(said.stderr)[-10:], next=f"./inv logs {self.service.name}")
-        return (said.stdout or b"").decode("utf-8", "replace")
+        result = self._execute(tool, arguments, database, source, to)
+        if result.returncode != 0:
+            raise Failure(
+                f"{tool} failed.", evidence=_lines(result.stderr)[-10:], next=f"./inv logs {self.service.name}"
+            )
+        return (result.stdout or b"").decode("utf-8", "replace")
 
     def attempt(
         self, tool: str, *arguments: str, database: str | None = None, source: IO[bytes] | None = None
@@ -118,11 +120,11 @@ class Database:
 
     def script(self, statement: str) -> None:
         """Run a statement with a secret in it: by standard input, and kept out of the server's log."""
-        words = ("-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-")
+        args = ("-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-")
         with tempfile.TemporaryFile() as script:
             script.write(f"{login.UNLOGGED};\n{statement};\n".encode())
             script.seek(0)
-            self.run("psql", *words, database=self._elsewhere, source=script)
+            self.run("psql", *args, database=self._elsewhere, source=script)
 
     def _execute(
         self, tool: str, arguments: Sequence[str], database: str | None, source: IO[bytes] | None, to: Any
@@ -144,8 +146,8 @@ class Database:
             statements: of SQL.
             database: where; any but the stack's own, unless it is named.
         """
-        words = [word for statement in statements for word in ("-c", statement)]
-        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *words, database=database or self._elsewhere)
+        args = [word for statement in statements for word in ("-c", statement)]
+        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *args, database=database or self._elsewhere)
 
     @property
     def _elsewhere(self) -> str:

@@ -119,8 +119,8 @@ def take_at(environment: Environment, source: dict[str, Any], at: datetime, say:
     try:
         with as_failure(f"{database} cannot be copied as it was at {at.isoformat(timespec='seconds')}"):
             client = environment.client("rds")
-            words = _arguments(source, copy, at)
-            rds.write(lambda: client.restore_db_instance_to_point_in_time(**words), done="DBInstanceAlreadyExists")
+            args = _arguments(source, copy, at)
+            rds.write(lambda: client.restore_db_instance_to_point_in_time(**args), done="DBInstanceAlreadyExists")
         with as_failure(f"The copy {copy} is not ready", ExitCode.FAILED):
             waiter = client.get_waiter("db_instance_available")
             waiter.wait(DBInstanceIdentifier=copy, WaiterConfig={"Delay": 30, "MaxAttempts": 240})

@@ -103,8 +103,8 @@ def _collect(category: str, look: Callable[[], Iterator[Check]], result: list[Ch
             result.append(check)  # noqa: PERF402 - what was found before a failure counts
     except (Failure, PermissionError) as error:
         failure = error if isinstance(error, Failure) else ownership.refused(error)
-        words = " ".join([failure.what, *failure.evidence])
-        result.append(Check(category, category, "fail", words, failure.next))
+        message = " ".join([failure.what, *failure.evidence])
+        result.append(Check(category, category, "fail", message, failure.next))
     except Exception as error:  # a check that breaks is a finding, not the end of the examination
         result.append(Check(category, category, "fail", f"the check itself failed: {type(error).__name__}: {error}"))
 
@@ -129,11 +129,11 @@ def _accounts(state: State) -> Iterator[Check]:
     account = accounts.choose(state.data / "postgres", (*ours, base.installed(postgres.binary())))
     number = accounts.choose(state.data / "any command", (*ours, ROOT, *command.PYTHON), accounts.NUMBERS[0])
     if account and number:
-        words = f"you are root: PostgreSQL runs as {account.name}, every other service under its own user id"
+        message = f"you are root: PostgreSQL runs as {account.name}, every other service under its own user id"
         blocked = account.blocked or number.blocked
-        words += f", with permission to traverse {blocked}" if blocked else ""
+        message += f", with permission to traverse {blocked}" if blocked else ""
         mend = f"chmod o+x {shlex.quote(blocked)} makes that unnecessary" if blocked else ""
-        yield Check("machine", "account", "warn" if blocked else "pass", words, mend)
+        yield Check("machine", "account", "warn" if blocked else "pass", message, mend)
 
 
 def _engine() -> Iterator[Check]:
@@ -145,9 +145,9 @@ def _engine() -> Iterator[Check]:
         found = docker.reach()
     except Failure as failure:
         status = "fail" if known == "compose" else "warn" if shutil.which("docker") else "pass"
-        words = " ".join([failure.what, *failure.evidence])
-        words = words if known == "compose" else f"{words} ./inv up uses the embedded engine"
-        yield Check("engine", "docker", status, words, failure.next if status != "pass" else "")
+        message = " ".join([failure.what, *failure.evidence])
+        message = message if known == "compose" else f"{message} ./inv up uses the embedded engine"
+        yield Check("engine", "docker", status, message, failure.next if status != "pass" else "")
         return
     yield Check("engine", "docker", "pass", f"{found.version} with Compose {found.compose} at {found.host}")
     if known == "embedded":
@@ -226,10 +226,10 @@ def _owner(name: str, state: State) -> Iterator[Check]:
         user, _, database = login.wanted(service)
         with suppress(Failure):  # it does not run, as said above
             argv, environment = engine.client(service, "psql", database)
-            said = program.run([*argv, "-XqAt", "-c", login.IS_SUPERUSER], environment=environment)
-            if said.stdout.strip():
-                words = f"{user} is a superuser of it: what a restored dump brings may run programs with its rights"
-                yield Check("stack", service.name, "warn", words, login.demotion(service))
+            result = program.run([*argv, "-XqAt", "-c", login.IS_SUPERUSER], environment=environment)
+            if result.stdout.strip():
+                message = f"{user} is a superuser of it: what a restored dump brings may run programs with its rights"
+                yield Check("stack", service.name, "warn", message, login.demotion(service))
 
 
 def _supervisor(state: State) -> Iterator[Check]:
@@ -237,8 +237,8 @@ def _supervisor(state: State) -> Iterator[Check]:
         Supervisor(state).call("getState")
     except Gone:
         left = [record.name for record in processes.records(state.run).values() if record.alive]
-        words = f"unsupervised: {', '.join(left)}"
-        yield Check("stack", "supervisord", "warn", words, "./inv up or ./inv down fixes this")
+        message = f"unsupervised: {', '.join(left)}"
+        yield Check("stack", "supervisord", "warn", message, "./inv up or ./inv down fixes this")
 
 
 def _stack() -> model.Stack:
@@ -251,8 +251,10 @@ def _data() -> Iterator[Check]:
     for engine in engines.used(state)[1:]:
         last = engines.remembered(state).name
         if found := engine.data():
-            words = f"{engine.name} has data that {last} does not use: {', '.join(map(str, found))}"
-            yield Check("data", engine.name, "pass", words, f"./inv up --engine {last} --copy-data copies its database")
+            message = f"{engine.name} has data that {last} does not use: {', '.join(map(str, found))}"
+            yield Check(
+                "data", engine.name, "pass", message, f"./inv up --engine {last} --copy-data copies its database"
+            )
 
 
 CATEGORIES: dict[str, Callable[[], Iterator[Check]]] = {

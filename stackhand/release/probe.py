@@ -132,8 +132,8 @@ def ask(url: str, cap: float) -> ProbeAnswer:
             code, text, headers = response.status or 0, _read(response), response.headers
     except (OSError, ValueError, http.client.HTTPException) as error:
         return ProbeAnswer(0, {}, time.monotonic() - began, f"no answer: {getattr(error, 'reason', None) or error}")
-    words = f"{code} to {headers['Location']}" if HTTPStatus(300) <= code < HTTPStatus(400) else ""
-    return ProbeAnswer(code, _json(text), time.monotonic() - began, words, headers.get_content_type())
+    message = f"{code} to {headers['Location']}" if HTTPStatus(300) <= code < HTTPStatus(400) else ""
+    return ProbeAnswer(code, _json(text), time.monotonic() - began, message, headers.get_content_type())
 
 
 def _read(response: Any) -> bytes:

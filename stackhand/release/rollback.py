@@ -222,13 +222,13 @@ def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> 
     return _judge(context, good, found, [each.words() for each in rollout.rolling.values()], kept)
 
 
-def _judge(context: Context, good: Manifest, found: Verdict, words: list[str], kept: list[str]) -> Returned:
+def _judge(context: Context, good: Manifest, found: Verdict, args: list[str], kept: list[str]) -> Returned:
     """Say how the way back ended, from the verdict on its rollout and a probe."""
     name = good.commit[:12]
     if found is Verdict.STILL_ROLLING:
-        return Returned(found, f"the services are still rolling back to {name}", words)
+        return Returned(found, f"the services are still rolling back to {name}", args)
     if found is not Verdict.DEPLOYED:
-        return Returned(Verdict.FAILED, f"the rollback to {name} failed too", words)
+        return Returned(Verdict.FAILED, f"the rollback to {name} failed too", args)
     problems = probe_of(context, good).run(context.clock, context.say)
     if problems:
         return Returned(Verdict.FAILED, f"{name} runs again, but is unhealthy", problems)

@@ -208,8 +208,8 @@ class Rollout:
         for each in open_ones:
             each.check(states.get(each.service, ABSENT), self.clock.now())
             self._report_events(each)
-        words = self.targets.words if self.targets else lambda _: ""
-        self.say("; ".join(each.words(words(each.name)) for each in self.rolling.values()))
+        health_of = self.targets.words if self.targets else lambda _: ""
+        self.say("; ".join(each.words(health_of(each.name)) for each in self.rolling.values()))
 
     def _time_out(self, rolling: list[Rolling]) -> None:
         for each in rolling:

@@ -62,8 +62,8 @@ def choose(wish: str, state: State) -> Choice:
         if wish == "compose":
             raise
         return Choice("embedded", f"real servers from packages. {failure.what}")
-    words = f"Docker {found.version} with Compose {found.compose}"
-    return Choice("compose", f"as requested, {words}" if wish == "compose" else words)
+    message = f"Docker {found.version} with Compose {found.compose}"
+    return Choice("compose", f"as requested, {message}" if wish == "compose" else message)
 
 
 def create(name: str, state: State, stack: Stack | None = None) -> Engine:

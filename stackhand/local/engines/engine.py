@@ -46,10 +46,10 @@ class Started:
 
     def to_step(self) -> dict[str, Any]:
         """Return the line that the console shows."""
-        words = f"{self.words} at {self.address}" if self.address else self.words
+        message = f"{self.words} at {self.address}" if self.address else self.words
         return {
             "name": self.name,
-            "words": words,
+            "words": message,
             "seconds": self.seconds,
             "notes": self.notes,
             "after": self.after,
@@ -279,7 +279,7 @@ class Engine(ABC):
         """Return a client of the Redis-protocol server that needs no port of this machine, and its environment."""
 
     @abstractmethod
-    def run(self, service: Service, words: Sequence[str]) -> CompletedProcess[str]:
+    def run(self, service: Service, args: Sequence[str]) -> CompletedProcess[str]:
         """Run a command as a service would run it, and return what it said."""
 
     @abstractmethod

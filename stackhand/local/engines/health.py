@@ -103,8 +103,8 @@ def speaks_http(port: int) -> bool:
 def _http(url: str) -> Answer:
     response = http.get(url, timeout=ANSWER_WITHIN, headers={"Accept": "application/json"})
     body = response.body.decode("utf-8", "replace").strip()
-    words = f"{response.status} {response.reason}" + ("" if response.ok or not body else f": {body[:300]}")
-    return Answer(response.ok, words, stack=response.headers.get(STACK_HEADER))
+    message = f"{response.status} {response.reason}" + ("" if response.ok or not body else f": {body[:300]}")
+    return Answer(response.ok, message, stack=response.headers.get(STACK_HEADER))
 
 
 def _postgres(port: int, user: str, database: str) -> Answer:
@@ -112,10 +112,10 @@ def _postgres(port: int, user: str, database: str) -> Answer:
 
     https://www.postgresql.org/docs/16/protocol-message-formats.html (StartupMessage, AuthenticationRequest)
     """
-    words = b"".join(word.encode() + b"\0" for word in ("user", user, "database", database)) + b"\0"
+    payload = b"".join(word.encode() + b"\0" for word in ("user", user, "database", database)) + b"\0"
     with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_WITHIN) as connection:
         connection.settimeout(ANSWER_WITHIN)
-        connection.sendall(struct.pack("!ii", 8 + len(words), PROTOCOL_3) + words)
+        connection.sendall(struct.pack("!ii", 8 + len(payload), PROTOCOL_3) + payload)
         answer = connection.recv(1024)
     if answer[:1] == b"R":
         return Answer(healthy=True, words="accepting connections")

@@ -114,8 +114,8 @@ def last_check(container: Container) -> str:
     checks = container["State"].get("Health", {}).get("Log") or []
     if not checks:
         return "no health check has finished yet"
-    said = str(checks[-1]["Output"]).strip() or "no output"
-    return f"{said.splitlines()[-1][:200]} (exit code {checks[-1]['ExitCode']})"
+    printed = str(checks[-1]["Output"]).strip() or "no output"
+    return f"{printed.splitlines()[-1][:200]} (exit code {checks[-1]['ExitCode']})"
 
 
 def log(name: str, service: str, count: int) -> list[Line]:

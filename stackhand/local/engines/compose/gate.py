@@ -125,8 +125,8 @@ def _too_late(service: Service, found: Mapping[str, Container], timeout: float) 
     if service.job and container["State"]["Status"] == "running":
         return containers.failure(service.name, container, f"did not finish within {timeout:g} s")
     answer = containers.answer(container, health.question(service))
-    said = containers.words(container) if answer.healthy else answer.words
-    return containers.failure(service.name, container, f"did not become healthy in time: {said}")
+    output = containers.words(container) if answer.healthy else answer.words
+    return containers.failure(service.name, container, f"did not become healthy in time: {output}")
 
 
 def _generation(container: Container) -> str:

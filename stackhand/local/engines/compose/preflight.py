@@ -59,8 +59,8 @@ def findings() -> Iterator[tuple[str, str, str, str]]:
     yield from _certificates()
     proxies = {name for name in PROXIES if os.environ.get(name)}
     if proxies and not api.configuration().get("proxies"):
-        words = f"{', '.join(sorted(proxies))} is set here, but not for builds"
-        yield "proxy", "warn", words, "add it under proxies in ~/.docker/config.json"
+        message = f"{', '.join(sorted(proxies))} is set here, but not for builds"
+        yield "proxy", "warn", message, "add it under proxies in ~/.docker/config.json"
 
 
 def _certificates() -> Iterator[tuple[str, str, str, str]]:
@@ -82,8 +82,8 @@ def _disk() -> tuple[Path, int] | None:
     if api.is_remote(api.address()):  # a folder of another machine
         return None
     try:
-        said = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
-        place = Path(said)
-        return (place, shutil.disk_usage(place).free // 1_000_000) if said else None
+        output = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
+        place = Path(output)
+        return (place, shutil.disk_usage(place).free // 1_000_000) if output else None
     except (Failure, OSError):  # slow today; or in the virtual machine of Docker Desktop
         return None

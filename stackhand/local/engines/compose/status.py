@@ -46,14 +46,14 @@ def of(name: str, container: Container | None, remembered: Mapping[str, Any]) ->
     checked = state.get("Health", {}).get("Status")
     halted = containers.halted(container) if not answer.healthy or question["kind"] == "process" else ""
     ill = bool(halted) or not answer.healthy or checked == "unhealthy"
-    said = containers.words(container) if ill and answer.healthy and not halted else answer.words
+    output = containers.words(container) if ill and answer.healthy and not halted else answer.words
     if halted:
-        said = halted if answer.healthy else f"{said}: {halted}"
+        output = halted if answer.healthy else f"{output}: {halted}"
     waits = checked == "starting" and question["kind"] == "process" and not halted
     return ServiceStatus(
         name,
         "starting" if waits else "unhealthy" if ill else "healthy",
-        said,
+        output,
         address,
         ports,
         milliseconds=answer.milliseconds,

@@ -159,7 +159,7 @@ class EmbeddedEngine(Engine):
         """
         raise no_port(service)
 
-    def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, service: Service, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command as a service would run it, and return what it said.
 
         Raises:
@@ -174,10 +174,10 @@ class EmbeddedEngine(Engine):
         become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
         try:
             return system_program.run(
-                [*prefix, *words], environment=program.environment, folder=program.directory, account=become
+                [*prefix, *args], environment=program.environment, folder=program.directory, account=become
             )
         except OSError as error:  # a shell and a container have this code for a program that is not there
-            return subprocess.CompletedProcess(words, 127, "", f"{words[0]}: {error.strerror}")
+            return subprocess.CompletedProcess(args, 127, "", f"{args[0]}: {error.strerror}")
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell of this machine with the service's environment, where it was started.

@@ -120,8 +120,8 @@ def _stopped(supervisor: Supervisor, server: Server, log: Path, offset: int) -> 
     name = server.service.name
     with suppress(Gone, xmlrpc.client.Fault):  # it would be started again, and say everything twice
         supervisor.call("stopProcess", name, False)
-    said = "\n".join(tail(supervisor.log, 50))
-    exits = re.findall(rf"exited: {re.escape(name)} \(([^;)]*)", said)
+    output = "\n".join(tail(supervisor.log, 50))
+    exits = re.findall(rf"exited: {re.escape(name)} \(([^;)]*)", output)
     lines, how = evidence(log, offset), exits[-1] if exits else "it could not be started"
     what = f"stopped while it started ({how})"
     if server.service.job:
