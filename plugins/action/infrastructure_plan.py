@@ -67,7 +67,7 @@ class ActionModule(Action):
         changes, money = summary(planned, concerns_of(FOLDER), kept), cost.estimate(planned)
         report |= {
             "plan": changes.to_dict(),
-            "cost": {**money.to_dict(), "words": money.words()},
+            "cost": {**money.to_dict(), "summary": money.summary(), "words": money.summary()},
             "table": rows(changes),
             "warnings": plan.warnings(environment, planned, refreshed=refresh and not applied_next),
         }

@@ -17,7 +17,7 @@ class ActionModule(ReleaseAction):
     """Takes the lease, and sets the facts `kind`, `commit`, `name`, `token`, `heartbeat` and `manifest`."""
 
     Options = acquire.Request
-    words = "The lease"
+    work = "The lease"
 
     def release(self, context: Context, options: acquire.Request) -> dict[str, Any]:
         """Return the commit, the lease and the release to go on with."""

@@ -28,7 +28,7 @@ class ActionModule(ReleaseAction):
         outputs: dict[str, Any]
         report: dict[str, Any]
 
-    words = "The comparison"
+    work = "The comparison"
     reads = True
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:

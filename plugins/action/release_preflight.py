@@ -30,7 +30,7 @@ class ActionModule(ReleaseAction):
         digests: dict[str, str]
         commit: str
 
-    words = "The check of the environment"
+    work = "The check of the environment"
     reads = True
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class ActionModule(ReleaseAction):
         commit: str
         name: str
 
-    words = "The preparation of the release"
+    work = "The preparation of the release"
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the release."""

@@ -23,7 +23,7 @@ class ActionModule(ReleaseAction):
 
         heartbeat: int
 
-    words = "The record"
+    work = "The record"
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the report of the whole."""

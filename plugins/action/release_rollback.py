@@ -27,7 +27,7 @@ class ActionModule(ReleaseAction):
 
         allow_unsigned: bool = False
 
-    words = "The rollback"
+    work = "The rollback"
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the release that brings an earlier one back."""

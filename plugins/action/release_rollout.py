@@ -26,7 +26,7 @@ class ActionModule(ReleaseAction):
 
         kind: str
 
-    words = "The rollout"
+    work = "The rollout"
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the release, rolled out."""

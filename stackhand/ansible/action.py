@@ -98,4 +98,4 @@ def _failed(failure: Failure) -> dict[str, Any]:
 
 def step(name: str, message: str, **more: Any) -> dict[str, Any]:
     """Return a line for the console; `more` may have its seconds and notes."""
-    return {"name": name, "words": message, **more}
+    return {"name": name, "message": message, **more}

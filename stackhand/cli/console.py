@@ -103,7 +103,7 @@ class Reporter:
         """Show one thing that is done, with its time and what there is to know about it."""
         mark, style = ("done", "green") if changed else ("same", "dim")
         name = str(step["name"])
-        line = f"{glyph(mark):>3} {name:<{NAME_WIDTH}} {float(step['seconds']):5.1f} s  {step['words']}"
+        line = f"{glyph(mark):>3} {name:<{NAME_WIDTH}} {float(step['seconds']):5.1f} s  {step['message']}"
         self.line(line, style if changed else "")
         for note in step.get("notes") or []:
             self.line(f"{glyph('note'):>3} {note}", "yellow")

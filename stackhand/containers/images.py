@@ -125,9 +125,9 @@ def not_pullable(image: str, evidence: list[str]) -> Failure:
 
 def _way_out(evidence: list[str]) -> str:
     """Return what to do about a refused pull, by the most particular cause that its last lines name."""
-    for pattern, mend in WAYS_OUT:
+    for pattern, remedy in WAYS_OUT:
         if any(re.search(pattern, line, re.IGNORECASE) for line in evidence):
-            return mend
+            return remedy
     return (
         "docker login, if it is private; a registry mirror (registry-mirrors in the engine's daemon.json), if its "
         "registry cannot be reached"

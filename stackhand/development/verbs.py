@@ -116,7 +116,7 @@ def check_style() -> None:
         result = _run(command)
         seconds = time.monotonic() - began
         if result.returncode == 0:
-            reporter.step({"name": name, "words": "passed", "seconds": seconds}, changed=True)
+            reporter.step({"name": name, "message": "passed", "seconds": seconds}, changed=True)
             continue
         bad.append(name)
         reporter.stop()

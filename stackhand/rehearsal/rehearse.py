@@ -95,8 +95,8 @@ def _end(rehearsal: Rehearsal) -> Failure | None:
 
 
 def _left(what: list[str]) -> Failure:
-    mend = "remove it (docker rm --force, docker network rm, docker volume rm), then ./inv rehearse --stop"
-    return Failure("The rehearsal left something behind.", evidence=what, next=mend)
+    remedy = "remove it (docker rm --force, docker network rm, docker volume rm), then ./inv rehearse --stop"
+    return Failure("The rehearsal left something behind.", evidence=what, next=remedy)
 
 
 def _clear(made: Made | None = None) -> list[str]:

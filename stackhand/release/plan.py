@@ -152,4 +152,6 @@ def _say_infrastructure(report: dict[str, Any]) -> None:
     forgotten = sum(each["action"] == "forget" for concern in found["concerns"] for each in concern["resources"])
     counted = {**{name: found[name] for name in SHOWN}, "forget": forgotten}
     numbers = (f"{number} to {name}" for name, number in counted.items() if number)
-    console.say(f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['words']}")
+    console.say(
+        f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['summary']}"
+    )

@@ -31,14 +31,14 @@ class ProbeAnswer:
         code: of HTTP; 0 when nobody answered.
         body: its JSON; empty when it has none.
         seconds: it took.
-        words: why there was none.
+        message: why there was none.
         type: of its content.
     """
 
     code: int
     body: dict[str, Any]
     seconds: float
-    words: str = ""
+    message: str = ""
     type: str = ""
 
 
@@ -117,11 +117,11 @@ def _health(answer: ProbeAnswer) -> str:
     unwell = answer.type == HEALTH and status.lower() in UNWELL
     if answer.code == OK and not unwell:
         return ""
-    return f"{answer.words or answer.code}{f', status {status}' if status else ''}{_unwell(answer.body)}"
+    return f"{answer.message or answer.code}{f', status {status}' if status else ''}{_unwell(answer.body)}"
 
 
 def _code(answer: ProbeAnswer, why: str) -> str:
-    return str(answer.words or (why if answer.code == OK else answer.code))
+    return str(answer.message or (why if answer.code == OK else answer.code))
 
 
 def ask(url: str, cap: float) -> ProbeAnswer:

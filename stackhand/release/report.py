@@ -35,7 +35,7 @@ class FailedService:
     """
 
     name: str
-    words: str
+    message: str
     events: list[str] = field(default_factory=list)
     tasks: list[StoppedTask] = field(default_factory=list)
     health: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class FailedService:
     def lines(self, log: int = logs.TAIL) -> list[str]:
         """Return it as lines, the most telling last, with so many lines of its log."""
         shown = self.log[-log:]
-        found = [f"{self.name}: {self.words}"]
+        found = [f"{self.name}: {self.message}"]
         found += [f"  event: {message}" for message in self.events[-EVENTS:]]
         found += [f"  {line}" for task in self.tasks for line in task.lines()]
         found += [f"  target {line}" for line in self.health]
@@ -71,7 +71,7 @@ class Collector:
         part.tasks = self._try(part, "stopped tasks", lambda: self._tasks(rolling)) or []
         part.health = self._try(part, "target health", lambda: self.targets.troubles(service)) or []
         part.log = self._try(part, "log", lambda: self._log(service, part.tasks)) or []
-        part.hint = hint(part.tasks, [*part.events, *part.health, *part.log, part.words])
+        part.hint = hint(part.tasks, [*part.events, *part.health, *part.log, part.message])
         return part
 
     def _tasks(self, rolling: Rolling) -> list[StoppedTask]:
@@ -220,7 +220,7 @@ def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling
 def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling], found: Verdict) -> Failure:
     """Return what to say of a release that is neither deployed nor failed; nothing is touched any more."""
     name = context.environment.name
-    lines = [each.words() for each in rolling.values()]
+    lines = [each.summary() for each in rolling.values()]
     if found is Verdict.SUPERSEDED:
         foreign = [line for each in rolling.values() for line in _foreign(each)]
         unkept = _judge(context, manifest, found, "; ".join(foreign))
@@ -252,7 +252,7 @@ def _judge(context: Context, manifest: Manifest, found: Verdict, reason: str) ->
 def _unfinished(manifest: Manifest, rolling: Mapping[str, Rolling]) -> list[str]:
     """Say where each service is, and which is not ordered yet."""
     rest = [name for name, each in manifest.services.items() if not (each.same or each.deployment or name in rolling)]
-    return [*(each.words() for each in rolling.values()), *(f"{name} is not updated yet" for name in rest)]
+    return [*(each.summary() for each in rolling.values()), *(f"{name} is not updated yet" for name in rest)]
 
 
 def _foreign(rolling: Rolling) -> list[str]:

@@ -57,7 +57,7 @@ class Rolling:
         self.verdict = verdict.decide(self.order, self.seen)
         self.failing = verdict.failing(self.order, self.seen)
 
-    def words(self, targets: str = "") -> str:
+    def summary(self, targets: str = "") -> str:
         """Return where it is, and what the load balancer says of it."""
         if self.refused:
             return f"{self.name} refused"
@@ -208,8 +208,8 @@ class Rollout:
         for each in open_ones:
             each.check(states.get(each.service, ABSENT), self.clock.now())
             self._report_events(each)
-        health_of = self.targets.words if self.targets else lambda _: ""
-        self.say("; ".join(each.words(health_of(each.name)) for each in self.rolling.values()))
+        health_of = self.targets.summary if self.targets else lambda _: ""
+        self.say("; ".join(each.summary(health_of(each.name)) for each in self.rolling.values()))
 
     def _time_out(self, rolling: list[Rolling]) -> None:
         for each in rolling:

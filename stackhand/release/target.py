@@ -158,7 +158,7 @@ class Targets:
     def __init__(self, balancer: Any, target: Target) -> None:
         self.balancer, self.target = balancer, target
 
-    def words(self, name: str) -> str:
+    def summary(self, name: str) -> str:
         """Say how many of a service's tasks are healthy; nothing when it has no targets, or nobody may know."""
         from stackhand.aws.exceptions import BotoCoreError, ClientError
 

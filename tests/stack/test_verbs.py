@@ -218,7 +218,7 @@ def test_a_database_is_known_by_its_image(stack: Checkout) -> None:
     finally:
         file.write_text(before)
     asked = health.ask({"kind": "redis", "port": stack.ports["REDIS_PORT"], "password": ""})
-    assert (asked.healthy, asked.words) == (True, "asks for a password")
+    assert (asked.healthy, asked.message) == (True, "asks for a password")
     if stack.engine == "compose":
         assert "001_history.sql  applied" in status.out
         assert "PONG" in cache.out

@@ -62,7 +62,7 @@ def test_a_job_that_is_started_again_and_again_is_given_up(tmp_path: Path) -> No
 def test_a_job_is_waited_for_until_it_ends(tmp_path: Path) -> None:
     runs = itertools.chain([{"statename": "RUNNING", "pid": 100}] * 3, [{"statename": "EXITED", "exitstatus": 0}])
     supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True)
-    assert gate.wait(supervisor, server, log, 0, time.monotonic() + 5).words == "done"
+    assert gate.wait(supervisor, server, log, 0, time.monotonic() + 5).message == "done"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_anew(
     def wait(*_: Any) -> SimpleNamespace:
         if what := next(calls):
             raise Failure(what)
-        return SimpleNamespace(words="200 OK")
+        return SimpleNamespace(message="200 OK")
 
     monkeypatch.setattr(gate, "wait", wait)
     for name, value in {

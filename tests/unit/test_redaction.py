@@ -256,7 +256,7 @@ def ndjson_of(act: Callable[[ndjson.Lines], object], capsys: pytest.CaptureFixtu
 EXITS: dict[str, Callable[[str, Path, pytest.CaptureFixture[str]], str]] = {
     "failure": lambda text, _, __: reported(lambda to: to.failure(failure_of(text))),
     "step": lambda text, _, __: reported(
-        lambda to: to.step({"name": "a", "seconds": 0, "words": text, "notes": [text]}, changed=True)
+        lambda to: to.step({"name": "a", "seconds": 0, "message": text, "notes": [text]}, changed=True)
     ),
     "progress": lambda text, _, __: reported(lambda to: to.progress(text)),
     "say": lambda text, _, capsys: str(console.say(text) or capsys.readouterr().out),

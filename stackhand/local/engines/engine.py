@@ -29,7 +29,7 @@ class Started:
     Args:
         name: the service.
         changed: whether anything was done; False when it ran already, as it would be started now.
-        words: its last health answer.
+        message: its last health answer.
         seconds: from the moment it was told to start.
         address: where it can be reached.
         after: the services it waited for.
@@ -38,7 +38,7 @@ class Started:
 
     name: str
     changed: bool
-    words: str
+    message: str
     seconds: float
     address: str
     after: list[str]
@@ -46,10 +46,10 @@ class Started:
 
     def to_step(self) -> dict[str, Any]:
         """Return the line that the console shows."""
-        message = f"{self.words} at {self.address}" if self.address else self.words
+        message = f"{self.message} at {self.address}" if self.address else self.message
         return {
             "name": self.name,
-            "words": message,
+            "message": message,
             "seconds": self.seconds,
             "notes": self.notes,
             "after": self.after,

@@ -145,7 +145,7 @@ class ComposeDatabase:
             if container and containers.healthy(container):
                 return
             if container and (containers.exited(container) or container["RestartCount"] >= gate.CRASHES):
-                what = f"stopped while it started: {containers.words(container)}"
+                what = f"stopped while it started: {containers.summary(container)}"
                 raise containers.failure(service.name, container, what)
             if time.monotonic() > deadline:
                 if container is None:

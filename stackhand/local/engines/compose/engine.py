@@ -390,7 +390,7 @@ class Compose(Engine):
         container = self.containers().get(service.name)
         if service.job and container and container["State"]["Status"] == "exited":
             raise Failure(
-                f"{service.name} is a job and has run to its end ({containers.words(container)}): nothing runs in it.",
+                f"{service.name} is a job and has run to its end ({containers.summary(container)}): nothing runs.",
                 next=f"./inv restart {service.name} runs it again; ./inv logs {service.name} shows what it reported",
                 code=ExitCode.UNHEALTHY,
             )

@@ -51,11 +51,11 @@ def require_disk() -> None:
 
 
 def findings() -> Iterator[tuple[str, str, str, str]]:
-    """Yield name, status, words and mend of each thing that was looked at."""
+    """Yield name, status, words and remedy of each thing that was looked at."""
     if found := _disk():
         status = "pass" if found[1] >= NEEDED_MB else "fail"
-        mend = "" if status == "pass" else "docker system prune removes unused data"
-        yield "images' disk", status, f"{found[1] / 1000:.1f} GB free for {found[0]}", mend
+        remedy = "" if status == "pass" else "docker system prune removes unused data"
+        yield "images' disk", status, f"{found[1] / 1000:.1f} GB free for {found[0]}", remedy
     yield from _certificates()
     proxies = {name for name in PROXIES if os.environ.get(name)}
     if proxies and not api.configuration().get("proxies"):

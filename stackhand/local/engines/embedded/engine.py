@@ -270,7 +270,7 @@ class EmbeddedEngine(Engine):
             raise Failure(what, evidence=[str(error)], next=f"./inv logs {name}", code=ExitCode.UNHEALTHY) from error
         seconds = time.monotonic() - began
         after = list(server.service.depends_on)
-        return Started(name, changed or bool(notes), answer.words, seconds, program.address, after, notes)
+        return Started(name, changed or bool(notes), answer.message, seconds, program.address, after, notes)
 
     def _run_anew(self, name: str, server: Server, program: Program) -> list[str]:
         self._stop([name])

@@ -40,12 +40,12 @@ def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadlin
         Failure: it stopped, or was not usable in time; the end of its log is the evidence.
     """
     program = server.program()
-    answer = health.Answer(healthy=False, words="not checked yet")
+    answer = health.Answer(healthy=False, message="not checked yet")
     runs = set()
     while time.monotonic() < deadline:
         found = supervisor.processes().get(program.name, {})
         if finished(program, found):
-            return health.Answer(healthy=True, words="done")
+            return health.Answer(healthy=True, message="done")
         state = found.get("statename")
         runs.add(found.get("pid") or 0)
         if state in ENDED or (state == "BACKOFF" and not server.will_pass(evidence(log, offset))):
@@ -58,7 +58,7 @@ def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadlin
         time.sleep(POLL)
     what = "did not finish" if program.job else "did not become healthy"
     raise Failure(
-        f"{program.name} {what} in time: {answer.words}.",
+        f"{program.name} {what} in time: {answer.message}.",
         evidence=evidence(log, offset),
         next=f"./inv logs {program.name}",
         code=ExitCode.UNHEALTHY,

@@ -31,7 +31,7 @@ def of(program: Program, known: Mapping[str, object], record: Record | None) -> 
         return ServiceStatus(program.name, state, output, program.address, program.ports)
     answer = health.ask(program.question)
     halted = status.halted(record.pid) if not answer.healthy or program.question["kind"] == "process" else ""
-    output = f"{answer.words}: {halted}" if halted and not answer.healthy else halted or answer.words
+    output = f"{answer.message}: {halted}" if halted and not answer.healthy else halted or answer.message
     return ServiceStatus(
         program.name,
         "healthy" if answer.healthy and not halted else "unhealthy",
