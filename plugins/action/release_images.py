@@ -44,7 +44,7 @@ class ActionModule(Action):
                 commit,
                 name=options.name,
                 architecture=release["architecture"],
-                say=self.progress,
+                notify=self.progress,
             )
             for service, repository in registry.repositories(release).items():
                 registry.gate(environment, repository["name"], found[service], options.max_severity, self.progress)

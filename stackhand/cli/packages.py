@@ -48,7 +48,7 @@ class Packages:
         """
         if self.current():
             return
-        console.tell(f"installing {self.label} (only when their lock has changed) ...")
+        console.notify(f"installing {self.label} (only when their lock has changed) ...")
         args = ["sh", str(ROOT / "inv"), f"--install-{self.name}"]
         result = program.run(args, folder=ROOT)
         if result.returncode != 0:

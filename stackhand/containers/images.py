@@ -151,7 +151,7 @@ def build_failed(service: Service, lines: list[str], then: str = "./inv up") -> 
 
 
 def stream(
-    args: list[str], environment: Mapping[str, str] | None, folder: Path | None, tell: Progress
+    args: list[str], environment: Mapping[str, str] | None, folder: Path | None, notify: Progress
 ) -> tuple[int, list[str]]:
     """Run a command, tell each of its lines as it comes, and return its exit code and all of them.
 
@@ -172,7 +172,7 @@ def stream(
         try:
             for line in child.stdout:
                 lines.append(line.rstrip())
-                tell(lines[-1])
+                notify(lines[-1])
         except BaseException:
             child.terminate()
             raise

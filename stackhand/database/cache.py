@@ -59,7 +59,7 @@ def _converse(port: int, password: str) -> None:
             if args:
                 console.show(_shown(connection.execute_command(*args)))  # type: ignore[no-untyped-call]
         except (redis.RedisError, ValueError) as error:
-            console.say(f"(error) {error}")
+            console.write(f"(error) {error}")
 
 
 def _shown(answer: Any, depth: int = 0) -> str:

@@ -120,7 +120,7 @@ def check_style() -> None:
             continue
         bad.append(name)
         reporter.stop()
-        console.say(f"{name}:\n{result.stdout}{result.stderr}")
+        console.write(f"{name}:\n{result.stdout}{result.stderr}")
     reporter.stop()
     if bad:
         raise Failure(f"Checks failed: {', '.join(bad)}.")
@@ -136,9 +136,9 @@ def check_mutation() -> None:
 
     found = mutation.run()
     for score in found:
-        console.say(str(score))
+        console.write(str(score))
         for name in score.missed:
-            console.say(f"  {name}")
+            console.write(f"  {name}")
     low = mutation.too_low(found)
     if low:
         raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes in {', '.join(low)}.")
@@ -171,7 +171,7 @@ def lock(*, upgrade: bool) -> None:
         result = program.run(args, folder=ROOT, text=given)
         if result.returncode != 0:
             raise Failure(f"{name} could not be compiled.", evidence=result.stderr.splitlines()[-10:])
-        console.say(name)
+        console.write(name)
 
 
 def _install() -> None:

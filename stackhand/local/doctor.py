@@ -20,7 +20,7 @@ from stackhand.local import engines, machine
 from stackhand.local.engines import login
 from stackhand.local.engines.embedded import accounts, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
-from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import dotenv, model, ownership, ports, schema, settings
 from stackhand.project.state import State
 from stackhand.system import program
@@ -93,7 +93,7 @@ def examine() -> list[Check]:
 def _show(found: list[Check]) -> None:
     styles = {console.glyph(GLYPHS[status]): colour for status, colour in COLOURS.items()}
     for category, checks in itertools.groupby(found, key=lambda check: check.category):
-        console.say(category)
+        console.write(category)
         rows = []
         for check in checks:
             rows.append([console.glyph(GLYPHS[check.status]), check.name, check.message])
@@ -240,7 +240,7 @@ def _owner(name: str, state: State) -> Iterator[Check]:
 def _supervisor(state: State) -> Iterator[Check]:
     try:
         Supervisor(state).call("getState")
-    except Gone:
+    except SupervisorUnavailable:
         left = [record.name for record in processes.records(state.run).values() if record.alive]
         message = f"unsupervised: {', '.join(left)}"
         yield Check("stack", "supervisord", "warn", message, "./inv up or ./inv down fixes this")

@@ -95,11 +95,11 @@ class Copy:
         path.write_text("".join(stages), encoding="utf-8")
 
     def inv(
-        self, args: list[str], environment: Mapping[str, str], tell: Callable[[str], None]
+        self, args: list[str], environment: Mapping[str, str], notify: Callable[[str], None]
     ) -> tuple[int, list[str]]:
         """Run a verb in it, tell each line as it comes, and return the exit code and all lines."""
         ours = {key: value for key, value in environment.items() if key not in {"STACKHAND_EVENTS", "STACKHAND_TURN"}}
-        return stream(["sh", "./inv", *args], {**ours, "LANG": os.environ.get("LANG", "C.UTF-8")}, self.path, tell)
+        return stream(["sh", "./inv", *args], {**ours, "LANG": os.environ.get("LANG", "C.UTF-8")}, self.path, notify)
 
     def git(self, *args: str, folder: Path | None = None) -> str:
         """Run a git command in it and return what it says.

@@ -53,7 +53,7 @@ def begin(context: Context, request: Request) -> dict[str, Any]:
     commit = wanted.commit if wanted else ""
     held = heartbeat.start(
         _request(context.environment.name, commit or request.kind, request.lock_wait),
-        context.say,
+        context.notify,
         context.clock.check,
     )
     try:
@@ -150,7 +150,7 @@ def _last_good(context: Context) -> Manifest:
 
 
 @contextmanager
-def alone(environment: Environment, say: Callable[[str], None], timeout: float = 0.0) -> Iterator[None]:
+def alone(environment: Environment, notify: Callable[[str], None], timeout: float = 0.0) -> Iterator[None]:
     """Hold the lease of an environment that is being removed, after waiting for it so many seconds.
 
     Raises:
@@ -158,7 +158,7 @@ def alone(environment: Environment, say: Callable[[str], None], timeout: float =
     """
     request = _request(environment.name, "nothing: it is being destroyed", timeout)
     try:
-        held = heartbeat.start(request, say, lambda: None)
+        held = heartbeat.start(request, notify, lambda: None)
     except Failure as failure:
         raise _busy(failure, environment.name) from failure
     try:

@@ -63,7 +63,7 @@ class ReleaseProbe:
     timeout: float = 30.0
 
     def run(
-        self, clock: Clock, say: Callable[[str], None], get: Callable[[str, float], ProbeAnswer] | None = None
+        self, clock: Clock, notify: Callable[[str], None], get: Callable[[str, float], ProbeAnswer] | None = None
     ) -> list[str]:
         """Ask until it has succeeded as often as it must, in a row; a release of which nothing is asked has.
 
@@ -80,7 +80,7 @@ class ReleaseProbe:
                 return []
             if clock.now() >= deadline:
                 return problems or [*last, f"after that only {row} good answers in a row, not {self.times}"]
-            say(problems[0] if problems else f"{self.url} answers{self._as()} ({row} of {self.times})")
+            notify(problems[0] if problems else f"{self.url} answers{self._as()} ({row} of {self.times})")
             clock.sleep(self.pause)
         return []
 

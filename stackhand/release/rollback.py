@@ -229,7 +229,7 @@ def _judge(context: Context, good: Manifest, found: Verdict, args: list[str], ke
         return Returned(found, f"the services are still rolling back to {name}", args)
     if found is not Verdict.DEPLOYED:
         return Returned(Verdict.FAILED, f"the rollback to {name} failed too", args)
-    problems = probe_of(context, good).run(context.clock, context.say)
+    problems = probe_of(context, good).run(context.clock, context.notify)
     if problems:
         return Returned(Verdict.FAILED, f"{name} runs again, but is unhealthy", problems)
     where = f"except {', '.join(kept)}" if kept else "everywhere"

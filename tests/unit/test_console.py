@@ -81,8 +81,8 @@ def shown_everywhere() -> None:
     reporter.progress(HOSTILE)
     reporter.stop()
     console.table([[HOSTILE, HOSTILE]], ["", ""], {})
-    console.say(HOSTILE)
-    console.tell(HOSTILE)
+    console.write(HOSTILE)
+    console.notify(HOSTILE)
     console.document({"found": HOSTILE})
     if sys.stdout.isatty():
         console.show(HOSTILE)

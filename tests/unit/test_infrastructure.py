@@ -91,7 +91,7 @@ def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path)
 def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
     found = summary(PLAN, {"aws_db_instance.main": "database"}, kept=["aws_old.one"])
     report = {"environment": "staging", "plan": found.to_dict(), "table": rows(found), "cost": {"summary": "about $1"}}
-    release_plan._say_infrastructure(report)
+    release_plan._show_infrastructure(report)
     out = capsys.readouterr().out
     assert 'replace  aws_db_instance.main["postgres"]: b' in out
     assert "create   aws" not in out

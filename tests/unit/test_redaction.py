@@ -259,8 +259,8 @@ EXITS: dict[str, Callable[[str, Path, pytest.CaptureFixture[str]], str]] = {
         lambda to: to.step({"name": "a", "seconds": 0, "message": text, "notes": [text]}, changed=True)
     ),
     "progress": lambda text, _, __: reported(lambda to: to.progress(text)),
-    "say": lambda text, _, capsys: str(console.say(text) or capsys.readouterr().out),
-    "tell": lambda text, _, capsys: str(console.tell(text) or capsys.readouterr().err),
+    "say": lambda text, _, capsys: str(console.write(text) or capsys.readouterr().out),
+    "tell": lambda text, _, capsys: str(console.notify(text) or capsys.readouterr().err),
     "table": lambda text, _, capsys: str(console.table([[text]], [""], {}) or capsys.readouterr().out),
     "json": lambda text, _, capsys: str(
         console.document({"error": failure_of(text).to_dict()}) or capsys.readouterr().out

@@ -121,7 +121,7 @@ class Engine(ABC):
     def services(self) -> list[str]:
         """Return the services of now that can run on this engine, in the order of their start."""
 
-    def left_out(self) -> list[str]:
+    def unsupported(self) -> list[str]:
         """Return the services of now that cannot run on this engine."""
         return [name for name in self.stack.services if name not in self.services()]
 
@@ -137,7 +137,7 @@ class Engine(ABC):
     def runs(self) -> bool:
         """Whether anything of this checkout runs, healthy or not."""
 
-    def left_running(self) -> bool:
+    def still_running(self) -> bool:
         """Whether anything of this checkout still runs where it was started, whatever is in force since.
 
         Raises:

@@ -98,8 +98,8 @@ class Compose(Engine):
         """Whether there is any container of this stack, running or not."""
         return bool(self.project and docker.listed(self.project))
 
-    def left_running(self) -> bool:
-        """Whether there is any container where it was made; see `Engine.left_running`.
+    def still_running(self) -> bool:
+        """Whether there is any container where it was made; see `Engine.still_running`.
 
         The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
         of this machine at which no process listens says that nothing runs.
@@ -131,7 +131,7 @@ class Compose(Engine):
     def give_up_elsewhere(self) -> bool:
         """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""
         try:
-            self.left_running()
+            self.still_running()
         except Unavailable:
             kept.give_up(self.state)
             return True

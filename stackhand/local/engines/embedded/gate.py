@@ -16,7 +16,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.local.engines import health
 from stackhand.local.engines.embedded.servers import Program, Server
-from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 
 UP = {"STARTING", "RUNNING"}
 ENDED = {"FATAL", "EXITED", "STOPPED"}
@@ -118,7 +118,7 @@ def evidence(log: Path, offset: int) -> list[str]:
 
 def _stopped(supervisor: Supervisor, server: Server, log: Path, offset: int) -> Failure:
     name = server.service.name
-    with suppress(Gone, xmlrpc.client.Fault):  # it would be started again, and say everything twice
+    with suppress(SupervisorUnavailable, xmlrpc.client.Fault):  # it would be started again, and say everything twice
         supervisor.call("stopProcess", name, False)
     output = "\n".join(tail(supervisor.log, 50))
     exits = re.findall(rf"exited: {re.escape(name)} \(([^;)]*)", output)
