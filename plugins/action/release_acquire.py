@@ -24,6 +24,6 @@ class ActionModule(ReleaseAction):
         found = acquire.begin(context, options)
         lease = found["lease"]
         facts = {name: found[name] for name in ("commit", "name", "manifest")}
-        facts |= {"kind": options.kind, "token": lease["token"], "heartbeat": lease["keeper"]}
+        facts |= {"kind": options.kind, "token": lease["token"], "heartbeat": lease["heartbeat"]}
         message = f"{context.environment.name} in {context.environment.account}: {found['commit'][:12]}"
         return {"changed": False, "step": step("lease", message), "facts": facts}

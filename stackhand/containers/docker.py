@@ -27,7 +27,7 @@ from stackhand.system import program
 
 ANSWER_WITHIN = 2.0
 REMOTE_WITHIN = 10.0
-"""Seconds for an engine on another machine: a login by ssh takes one or two, and each command logs in anew."""
+"""Seconds for an engine on another machine: a login by ssh takes one or two, and each command logs in again."""
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
 SILENT = 124  # the code of timeout(1)

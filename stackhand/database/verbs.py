@@ -306,7 +306,7 @@ def restore(name: str, *, yes: bool) -> None:
 
 
 def reset(*, yes: bool) -> None:
-    """Empty the database and migrate it anew; a snapshot of what was there is taken first."""
+    """Empty the database and migrate it again; a snapshot of what was there is taken first."""
     with _turn("db.reset"):
         database = Database.running()
         if not yes:

@@ -25,7 +25,7 @@ from stackhand.project import dotenv, model, ownership, ports, schema, settings
 from stackhand.project.state import State
 from stackhand.system import program
 
-PATIENCE = 3.0
+TIMEOUT = 3.0
 GLYPHS = {"pass": "done", "warn": "warning", "fail": "failed"}
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -78,7 +78,7 @@ def examine() -> list[Check]:
     from stackhand.containers import docker
 
     found: list[Check] = []
-    within = PATIENCE + docker.answer_within() - docker.ANSWER_WITHIN
+    within = TIMEOUT + docker.answer_within() - docker.ANSWER_WITHIN
     for category, look in CATEGORIES.items():
         result: list[Check] = []
         thread = threading.Thread(target=_collect, args=(category, look, result), daemon=True)

@@ -86,7 +86,7 @@ def down(*, volumes: bool, yes: bool) -> None:
 
 
 def restart(*, services: Sequence[str]) -> None:
-    """Restart some services, or all of them, with the settings of now."""
+    """Restart some services, or all of them, with the current settings."""
     state = State(ROOT)
     with state.turn("./inv restart", 60.0, console.notify):
         stack = model.load(ROOT, settings.load(ROOT).values)

@@ -62,7 +62,7 @@ def begin(context: Context, request: Request) -> dict[str, Any]:
             context.note(note)
         chosen = choose(context, request.kind, request.to)
     except Failure:
-        heartbeat.stop(held.keeper)
+        heartbeat.stop(held.pid)
         raise
     release = wanted or chosen
     return {
@@ -84,7 +84,7 @@ def _source(context: Context, request: Request) -> Source:
     current = context.releases.current()
     if chosen.name or not chosen.here:
         target = target_of(current) if current else None
-        chosen = registry.settle(context.environment, target, chosen, unknown=request.allow_older)
+        chosen = registry.identify(context.environment, target, chosen, unknown=request.allow_older)
     _require_newer(context, request, chosen.commit)
     return chosen
 
@@ -166,7 +166,7 @@ def alone(environment: Environment, notify: Callable[[str], None], timeout: floa
     finally:
         with suppress(Failure):  # then its heartbeat does, or it expires
             lease.give_back(Store(environment), held.token)
-        heartbeat.stop(held.keeper)
+        heartbeat.stop(held.pid)
 
 
 def _busy(failure: Failure, environment: str) -> Failure:

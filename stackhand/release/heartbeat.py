@@ -73,7 +73,7 @@ class Held(msgspec.Struct, frozen=True):
     """A lease that a heartbeat renews: its token, and the heartbeat's process."""
 
     lease: dict[str, str]
-    keeper: int
+    pid: int
 
     @property
     def token(self) -> str:
@@ -82,7 +82,7 @@ class Held(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as the actions of a playbook pass it on."""
-        return {**self.lease, "keeper": self.keeper}
+        return {**self.lease, "heartbeat": self.pid}
 
 
 def start(request: LeaseRequest, notify: Callable[[str], None], check: Callable[[], None]) -> Held:

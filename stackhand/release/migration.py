@@ -303,7 +303,7 @@ def _timeout(target: Target, name: str) -> float | None:
 
 
 def require_way_back(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
-    """Refuse to go back to a release that does not work with the schema of now.
+    """Refuse to go back to a release that does not work with the current schema.
 
     Args:
         releases: of the environment.

@@ -115,7 +115,7 @@ def commits_of(environment: Environment, repositories: Iterable[str], name: str)
     return shared or {"" for _ in images}
 
 
-def settle(environment: Environment, target: Target | None, source: Source, *, unknown: bool) -> Source:
+def identify(environment: Environment, target: Target | None, source: Source, *, unknown: bool) -> Source:
     """Return what is to be released, once it is clear which commit the images of its name are.
 
     Args:

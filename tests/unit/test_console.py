@@ -69,7 +69,7 @@ def test_another_log_line_is_shown_as_it_is(line: str) -> None:
 HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\x9b6nd\x7f\x1b[31mred\x1b[0m\r"
 SHOWN = r"a\x1b]0;title\x07b\x1b[2Jc\x9b6nd\x7fred\x0d"
 OWN = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[lh]|2K|1A)|\r")
-"""What a live view writes: colours, and its line anew."""
+"""What a live view writes: colours, and its line again."""
 
 
 def shown_everywhere() -> None:

@@ -117,7 +117,7 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_anew(
 ) -> None:
     """It ran when `up` looked; the order came from a restart that was interrupted."""
     engine, calls = EmbeddedEngine(State(tmp_path)), iter(["api stopped while it started", ""])
-    server = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, settle=list)
+    server = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, reconcile=list)
     program, started = SimpleNamespace(address=""), []
 
     def wait(*_: Any) -> SimpleNamespace:

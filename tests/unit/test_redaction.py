@@ -116,7 +116,7 @@ def test_a_secret_is_known_by_what_stands_before_it_or_what_it_looks_like(text: 
         "HTTP 401: bad token: expired",
         '  change aws_ssm_parameter.generated["POSTGRES_PASSWORD"]: value',
         "AWS_WEB_IDENTITY_TOKEN_FILE=/var/run/token max_tokens=5 PWD=/srv primary_key=id",
-        "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN anew",
+        "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN again",
     ],
 )
 def test_what_only_speaks_of_a_secret_stays(text: str) -> None:

@@ -108,7 +108,7 @@ class Engine(ABC):
 
     @property
     def stack(self) -> Stack:
-        """The services of now.
+        """The current services.
 
         Raises:
             LookupError: this engine was made without them.
@@ -119,10 +119,10 @@ class Engine(ABC):
 
     @abstractmethod
     def services(self) -> list[str]:
-        """Return the services of now that can run on this engine, in the order of their start."""
+        """Return the current services that can run on this engine, in the order of their start."""
 
     def unsupported(self) -> list[str]:
-        """Return the services of now that cannot run on this engine."""
+        """Return the current services that cannot run on this engine."""
         return [name for name in self.stack.services if name not in self.services()]
 
     def started(self) -> list[str]:
@@ -214,7 +214,7 @@ class Engine(ABC):
 
     @abstractmethod
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
-        """Restart services with the settings of now, and yield each once it can be used."""
+        """Restart services with the current settings, and yield each once it can be used."""
 
     @abstractmethod
     def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:

@@ -136,7 +136,7 @@ def follow(names: Mapping[str, str]) -> Iterator[Line]:
     Args:
         names: the containers' names by service.
     """
-    # By the time of now, not --tail 0: docker takes a moment to attach, and what is said meanwhile would be lost.
+    # By the current time, not --tail 0: docker takes a moment to attach, and what is said meanwhile would be lost.
     args = ["logs", "--follow", "--since", datetime.now(UTC).isoformat()]
     return _lines_of(
         {

@@ -238,7 +238,7 @@ class Compose(Engine):
         return containers.up_failed(message, found, out)
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
-        """Make the containers of some services anew, and yield each service once it can be used."""
+        """Make the containers of some services again, and yield each service once it can be used."""
         preflight.require_ours(self.containers().values(), self.state.root)
         self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
         notes = self.database.reconcile(lambda _: None)

@@ -37,7 +37,7 @@ def watch(
 
     Args:
         services: which to wait for.
-        look: returns the containers of now by service.
+        look: returns the current containers by service.
         timeout: seconds to wait for all of them.
         before: the generations of before the start. While `at_work`, what is still of that time is not looked at:
             it may be replaced in a moment.

@@ -264,7 +264,7 @@ class EmbeddedEngine(Engine):
             changed, notes = True, self._run_anew(name, server, program)
             answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
         try:
-            notes += server.settle()
+            notes += server.reconcile()
         except ConnectionError as error:
             what = f"{name} stopped answering right after its start."
             raise Failure(what, evidence=[str(error)], next=f"./inv logs {name}", code=ExitCode.UNHEALTHY) from error
@@ -299,13 +299,13 @@ class EmbeddedEngine(Engine):
         return wanted != self.programs() or not self.supervisor.processes()
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
-        """Restart services with the settings of now, and yield each once it can be used."""
+        """Restart services with the current settings, and yield each once it can be used."""
         self._stop(reversed(list(names)))
         self.prepare(lambda _: None)
         for name, server in self.servers().items():
             if name not in names:
-                with suppress(OSError):  # nobody answers: it does not run, or not at the port of now
-                    server.settle()
+                with suppress(OSError):  # nobody answers: it does not run, or not at the current port
+                    server.reconcile()
         for name in names:
             yield self.start_one(name, timeout)
         self.stay_up()

@@ -121,7 +121,7 @@ class Postgres(Server):
             )
         return notes
 
-    def settle(self) -> list[str]:
+    def reconcile(self) -> list[str]:
         """Make the role, its password and the database those of the settings, and the role no more than its owner.
 
         Returns:
@@ -156,7 +156,7 @@ class Postgres(Server):
             connection.close()
 
     def sources(self) -> str:
-        """Have a server from before start anew once, so that `settle` takes from its role what it need not have."""
+        """Have a server from before start again once, so that `settle` takes from its role what it need not have."""
         return login.OF_AN_OWNER
 
     def will_pass(self, lines: Sequence[str]) -> bool:
