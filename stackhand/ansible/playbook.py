@@ -239,8 +239,8 @@ def _environment(events: int, state: State) -> dict[str, str]:
 def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
     """End the playbook, in bounded time, and return the failure that it told of meanwhile."""
     child.send_signal(signal.SIGINT)
-    impatience = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
-    impatience.start()
+    imtimeout = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
+    imtimeout.start()
     try:
         failure = _follow(events, reporter, outcome)
         child.wait()
@@ -249,7 +249,7 @@ def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) ->
         child.wait()
         return None
     finally:
-        impatience.cancel()
+        imtimeout.cancel()
     return failure
 
 

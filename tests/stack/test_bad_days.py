@@ -14,7 +14,7 @@ SERVICES = ("postgres", "redis", "api", "web")
 
 
 @ON_ONE
-def test_settings_deleted_while_running_are_made_anew_and_the_data_stays(stack: Checkout) -> None:
+def test_settings_deleted_while_running_are_made_again_and_the_data_stays(stack: Checkout) -> None:
     stack.inv("db.shell", stdin="CREATE TABLE spared AS SELECT 7 AS seven")
     (stack.path / ".env").unlink()
     assert stack.inv("status").code == 0

@@ -97,7 +97,7 @@ def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> Non
     ],
     ids=["runs", "is being stopped", "nobody supervises"],
 )
-def test_a_service_that_is_being_stopped_is_started_anew(
+def test_a_service_that_is_being_stopped_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, starts: bool
 ) -> None:
     engine = EmbeddedEngine(State(tmp_path))
@@ -112,7 +112,7 @@ def test_a_service_that_is_being_stopped_is_started_anew(
 
 
 @pytest.mark.parametrize(("state", "again"), [("STOPPED", True), ("EXITED", False)], ids=["by order", "by itself"])
-def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_anew(
+def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, *, again: bool
 ) -> None:
     """It ran when `up` looked; the order came from a restart that was interrupted."""

@@ -254,14 +254,14 @@ class EmbeddedEngine(Engine):
         program = self.programs()[name]
         offset = _size(self.log(name))
         changed = self._needs_start(name)
-        notes = self._run_anew(name, server, program) if changed else []
+        notes = self._run_again(name, server, program) if changed else []
         try:
             answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
         except Failure:
             # It ran, and an interrupted restart had ordered its end: that came while we waited.
             if changed or self.supervisor.processes().get(name, {}).get("statename") != "STOPPED":
                 raise
-            changed, notes = True, self._run_anew(name, server, program)
+            changed, notes = True, self._run_again(name, server, program)
             answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
         try:
             notes += server.reconcile()
@@ -272,7 +272,7 @@ class EmbeddedEngine(Engine):
         after = list(server.service.depends_on)
         return Started(name, changed or bool(notes), answer.message, seconds, program.address, after, notes)
 
-    def _run_anew(self, name: str, server: Server, program: Program) -> list[str]:
+    def _run_again(self, name: str, server: Server, program: Program) -> list[str]:
         self._stop([name])
         notes = server.prepare()
         self._write_files(program)
