@@ -17,7 +17,7 @@ from bench.service_servers import Servers, wait_until
 
 STARTS = 5
 IDLE = 10.0
-RATE, PATIENCE = 5, 1
+RATE, TIMEOUT = 5, 1
 """Of the clients of /health in a black hole: requests a second of each, and the seconds after which it gives one up."""
 CHECKERS, CHECKER_PATIENCE = 4, 2
 """Who asks /health/all meanwhile: how many clients, and the seconds after which each gives up and asks again."""
@@ -63,9 +63,9 @@ def black_hole(everyone: Sequence[Candidate], servers: Servers, connections: int
 
 def _at_fixed_rate(candidate: Candidate, connections: int, seconds: int) -> Rate:
     """Ask /health at a rate that every candidate can answer."""
-    process = hey(candidate.url("/health"), connections, RATE, seconds=seconds, timeout=PATIENCE)
+    process = hey(candidate.url("/health"), connections, RATE, seconds=seconds, timeout=TIMEOUT)
     try:
-        text, _ = process.communicate(timeout=RATE * seconds * PATIENCE + 30)
+        text, _ = process.communicate(timeout=RATE * seconds * TIMEOUT + 30)
     finally:
         process.kill()
     return parse_hey(text.splitlines(), expected(connections, RATE, seconds))

@@ -20,7 +20,7 @@ import psutil
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.servers import postgres, redis
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 DATABASE = "bench"
 
 
@@ -59,7 +59,7 @@ class Server:
         if self._process:
             self.thaw()  # a frozen process would not hear of it
             self._process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown, and an end for valkey
-            self._process.wait(timeout=PATIENCE)
+            self._process.wait(timeout=TIMEOUT)
             self._process = None
 
     def kill(self) -> None:
@@ -68,9 +68,9 @@ class Server:
         for each in tree:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
-        psutil.wait_procs(tree[1:], PATIENCE)
+        psutil.wait_procs(tree[1:], TIMEOUT)
         assert self._process is not None
-        self._process.wait(timeout=PATIENCE)
+        self._process.wait(timeout=TIMEOUT)
         self._process = None
 
     def freeze(self) -> None:
@@ -150,7 +150,7 @@ def _servers(place: Path, postgres_port: int, cache_port: int) -> Servers:
     )
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE, pause: float = 0.05) -> float:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = TIMEOUT, pause: float = 0.05) -> float:
     """Return after how many seconds a condition held.
 
     Raises:

@@ -38,7 +38,7 @@ FILES = (
     "requirements.lock",
     "tasks.py",
 )
-PATIENCE = 60.0
+TIMEOUT = 60.0
 BLOCK = 10
 
 
@@ -254,12 +254,12 @@ def free_ports() -> dict[str, int]:
     raise AssertionError("no block of ports is free")
 
 
-def eventually(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+def eventually(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
     """Return the first true value of `condition`; fail the test when there is none in time."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         found = condition()
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError(f"not within {patience:g} s: {what}")
+    raise AssertionError(f"not within {timeout:g} s: {what}")

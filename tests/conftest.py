@@ -93,7 +93,7 @@ def checkout(folder: Path, engine: str) -> Iterator[Checkout]:
 
 @pytest.fixture
 def running(stack: Checkout) -> Checkout:
-    """The folder's running stack, for tests after which it may be stopped or broken as long as `up` mends it."""
+    """The folder's running stack, for tests after which it may be stopped or broken as long as `up` fixes it."""
     stack.inv("up")
     return stack
 

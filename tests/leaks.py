@@ -53,7 +53,7 @@ class Leaks:
     def check(self) -> None:
         """Fail when something is left."""
         with contextlib.suppress(AssertionError):  # what has been told to end may need a moment
-            eventually(lambda: not self.found(), "nothing left", patience=5)
+            eventually(lambda: not self.found(), "nothing left", timeout=5)
         left = self.found()
         assert not left, left
 

@@ -62,10 +62,10 @@ class ActionModule(Action):
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
         found = terraform.outputs() if plan["changed"] else options.outputs
         done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
-        words = ", ".join(done) or ("outputs" if plan["changed"] else "up to date")
+        message = ", ".join(done) or ("outputs" if plan["changed"] else "up to date")
         concerns = {each["name"]: len(each["resources"]) for each in plan["concerns"]}
         return {
             "changed": bool(plan["changed"]),
-            "step": step("applied", f"{words}; {found['url']}", notes=[*notes, *numbers(concerns)]),
+            "step": step("applied", f"{message}; {found['url']}", notes=[*notes, *numbers(concerns)]),
             "facts": {"target": found["release"]},
         }

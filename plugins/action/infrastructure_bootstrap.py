@@ -26,5 +26,5 @@ class ActionModule(Action):
         if check:
             return {"changed": not bucket.exists(environment)}
         done = bucket.make(environment) + signing_key.make(environment)
-        words = done[0] if done else f"bucket {environment.bucket} is configured"
-        return {"changed": bool(done), "step": step("bucket", words, notes=done[1:])}
+        message = done[0] if done else f"bucket {environment.bucket} is configured"
+        return {"changed": bool(done), "step": step("bucket", message, notes=done[1:])}

@@ -30,8 +30,8 @@ class ActionModule(Action):
         who = account.check(environment)
         bucket.require(environment)
         there = sum(service.aws is not None for service in stack.services.values())
-        words = f"{there} services for the cloud, account {environment.account}, Terraform {version}"
+        message = f"{there} services for the cloud, account {environment.account}, Terraform {version}"
         return {
             "changed": False,
-            "step": step("checked", words, notes=[f"as {who}", *differences.lines(differences.notes(stack))]),
+            "step": step("checked", message, notes=[f"as {who}", *differences.lines(differences.notes(stack))]),
         }

@@ -67,12 +67,12 @@ class ActionModule(Action):
         changes, money = summary(planned, concerns_of(FOLDER), kept), cost.estimate(planned)
         report |= {
             "plan": changes.to_dict(),
-            "cost": {**money.to_dict(), "words": money.words()},
+            "cost": {**money.to_dict(), "summary": money.summary(), "words": money.summary()},
             "table": rows(changes),
             "warnings": plan.warnings(environment, planned, refreshed=refresh and not applied_next),
         }
-        words = f"{len(changes.changes)} changes" if changes.changes else "no changes"
-        return _planned(words, report, _outputs(planned))
+        message = f"{len(changes.changes)} changes" if changes.changes else "no changes"
+        return _planned(message, report, _outputs(planned))
 
 
 def _outputs(planned: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _outputs(planned: Mapping[str, Any]) -> dict[str, Any]:
     return {name: each["value"] for name, each in outputs.items() if "value" in each}
 
 
-def _planned(words: str, report: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
+def _planned(message: str, report: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
     notes = [*report["restore"]["notes"], *report["warnings"]]
     facts = {"plan": report["plan"], "restore": report["restore"], "outputs": outputs, "report": report}
-    return {"changed": False, "step": step("planned", words, notes=notes), "report": report, "facts": facts}
+    return {"changed": False, "step": step("planned", message, notes=notes), "report": report, "facts": facts}

@@ -17,13 +17,13 @@ class ActionModule(ReleaseAction):
     """Takes the lease, and sets the facts `kind`, `commit`, `name`, `token`, `heartbeat` and `manifest`."""
 
     Options = acquire.Request
-    words = "The lease"
+    work = "The lease"
 
     def release(self, context: Context, options: acquire.Request) -> dict[str, Any]:
         """Return the commit, the lease and the release to go on with."""
         found = acquire.begin(context, options)
         lease = found["lease"]
         facts = {name: found[name] for name in ("commit", "name", "manifest")}
-        facts |= {"kind": options.kind, "token": lease["token"], "heartbeat": lease["keeper"]}
-        words = f"{context.environment.name} in {context.environment.account}: {found['commit'][:12]}"
-        return {"changed": False, "step": step("lease", words), "facts": facts}
+        facts |= {"kind": options.kind, "token": lease["token"], "heartbeat": lease["heartbeat"]}
+        message = f"{context.environment.name} in {context.environment.account}: {found['commit'][:12]}"
+        return {"changed": False, "step": step("lease", message), "facts": facts}

@@ -44,15 +44,15 @@ class ActionModule(Action):
                 commit,
                 name=options.name,
                 architecture=release["architecture"],
-                say=self.progress,
+                notify=self.progress,
             )
             for service, repository in registry.repositories(release).items():
                 registry.gate(environment, repository["name"], found[service], options.max_severity, self.progress)
-        words = (
+        message = (
             f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is already in ECR"
         )
         return {
             "changed": bool(missing),
             "facts": {"digests": found},
-            "step": step("images", words, notes=[f"{name} {digest}" for name, digest in found.items()]),
+            "step": step("images", message, notes=[f"{name} {digest}" for name, digest in found.items()]),
         }

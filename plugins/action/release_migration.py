@@ -14,7 +14,7 @@ from stackhand.release.target import Context
 class ActionModule(ReleaseAction):
     """Brings the database up to date, with the new code."""
 
-    words = "The migration"
+    work = "The migration"
 
     def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
         """Return the release, migrated."""

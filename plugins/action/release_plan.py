@@ -28,12 +28,12 @@ class ActionModule(ReleaseAction):
         outputs: dict[str, Any]
         report: dict[str, Any]
 
-    words = "The comparison"
+    work = "The comparison"
     reads = True
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Add to the report of Terraform's plan."""
         found = plan.plan(context, options.outputs.get("release", {}), migration_list.of_checkout())
         report = {**options.report, "release": found}
-        words = "changes" if found["changed"] else "no changes"
-        return {"changed": False, "report": report, "step": step("release", words)}
+        message = "changes" if found["changed"] else "no changes"
+        return {"changed": False, "report": report, "step": step("release", message)}

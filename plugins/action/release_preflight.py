@@ -30,7 +30,7 @@ class ActionModule(ReleaseAction):
         digests: dict[str, str]
         commit: str
 
-    words = "The check of the environment"
+    work = "The check of the environment"
     reads = True
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
@@ -39,5 +39,5 @@ class ActionModule(ReleaseAction):
         images = signature.of_target(where, options.digests, options.commit)
         notes = signature.require(context.environment, images)
         notes += preflight.Preflight(context.environment, where, options.digests).run()
-        words = f"{', '.join(where.services)}: roles, secrets, logs, targets, network, images, signatures"
-        return {"changed": False, "step": step("preflight", words, notes=notes)}
+        message = f"{', '.join(where.services)}: roles, secrets, logs, targets, network, images, signatures"
+        return {"changed": False, "step": step("preflight", message, notes=notes)}

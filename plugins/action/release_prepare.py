@@ -32,7 +32,7 @@ class ActionModule(ReleaseAction):
         commit: str
         name: str
 
-    words = "The preparation of the release"
+    work = "The preparation of the release"
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the release."""
@@ -42,5 +42,5 @@ class ActionModule(ReleaseAction):
         found = prepare.prepare(context, where, options.digests, options.commit, known)
         found = found.but(name=options.name)
         new = [each.task_definition.rpartition("/")[2] for each in found.services.values() if not each.same]
-        words = f"registered {', '.join(new)}" if new else "no changes"
-        return {"changed": bool(new), "facts": {"manifest": found.to_dict()}, "step": step("prepared", words)}
+        message = f"registered {', '.join(new)}" if new else "no changes"
+        return {"changed": bool(new), "facts": {"manifest": found.to_dict()}, "step": step("prepared", message)}

@@ -23,16 +23,16 @@ class ActionModule(ReleaseAction):
 
         heartbeat: int
 
-    words = "The record"
+    work = "The record"
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the report of the whole."""
         changed, found = verification.record(context, options.manifest)
         lease.give_back(context.store, context.token)
         heartbeat.stop(options.heartbeat)
-        words = f"{found.id} is the last known good release"
+        message = f"{found.id} is the last known good release"
         return {
             "changed": changed,
-            "step": step("recorded", words),
+            "step": step("recorded", message),
             "report": verification.report(found, changed=changed),
         }

@@ -27,12 +27,12 @@ class ActionModule(ReleaseAction):
 
         allow_unsigned: bool = False
 
-    words = "The rollback"
+    work = "The rollback"
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the release that brings an earlier one back."""
         context.require_lease()
         good = options.manifest
         found = rollback.prepare(context, good, unsigned=options.allow_unsigned)
-        words = f"rolling back to {good.commit[:12]}, release {good.id}"
-        return {"changed": False, "facts": {"manifest": found.to_dict()}, "step": step("prepared", words)}
+        message = f"rolling back to {good.commit[:12]}, release {good.id}"
+        return {"changed": False, "facts": {"manifest": found.to_dict()}, "step": step("prepared", message)}

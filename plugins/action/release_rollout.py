@@ -26,7 +26,7 @@ class ActionModule(ReleaseAction):
 
         kind: str
 
-    words = "The rollout"
+    work = "The rollout"
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the release, rolled out."""
@@ -34,5 +34,5 @@ class ActionModule(ReleaseAction):
         go_on = submit.resume if resumes else submit.roll
         found = go_on(context, options.manifest, context.releases.current())
         new = [name for name, each in found.services.items() if each.deployment or resumes]
-        words = f"{', '.join(new)} on {found.commit[:12]}" if new else f"{found.commit[:12]} was already running"
-        return {"changed": bool(new), "facts": {"manifest": found.to_dict()}, "step": step("rolled", words)}
+        message = f"{', '.join(new)} on {found.commit[:12]}" if new else f"{found.commit[:12]} was already running"
+        return {"changed": bool(new), "facts": {"manifest": found.to_dict()}, "step": step("rolled", message)}

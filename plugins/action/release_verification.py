@@ -17,7 +17,7 @@ from stackhand.release.target import Context
 class ActionModule(ReleaseAction):
     """Asks the release through the load balancer, and takes it back when it does not answer well."""
 
-    words = "The probe"
+    work = "The probe"
 
     def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
         """Probe."""

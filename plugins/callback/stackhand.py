@@ -100,11 +100,11 @@ def _show(report: dict[str, Any]) -> None:
     if {"plan", "release"} <= report.keys():  # a deploy that stopped half-way has the first alone
         from stackhand.release import plan
 
-        plan.say_plan(report)
+        plan.show_plan(report)
     elif "verdict" in report:
         from stackhand.release import verbs
 
-        verbs.say_release(report)
+        verbs.show_release(report)
 
 
 def _steps(play: Any) -> Iterator[type[Action]]:

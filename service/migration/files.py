@@ -92,7 +92,7 @@ def read(folder: Path = FOLDER) -> list[Migration]:
         MigrationError: there is no folder, or a file's name or text is not as it has to be.
     """
     if not folder.is_dir():
-        raise MigrationError("no_folder", f"{folder} is no folder: the image is not complete, build it anew")
+        raise MigrationError("no_folder", f"{folder} is no folder: the image is not complete, build it again")
     paths = sorted(path for path in folder.iterdir() if path.name.lower().endswith(".sql"))
     found: dict[int, Migration] = {}
     for path in paths:
@@ -197,7 +197,7 @@ def _directives(name: str, sql: str, first: int) -> set[str]:
         given = set(directive[1].replace(",", " ").split())
         if not given or not given.issubset(DIRECTIVES):
             raise MigrationError(
-                "directive", f"{name}, line {line}: the directives there are: {', '.join(DIRECTIVES)}; mend the line"
+                "directive", f"{name}, line {line}: the directives there are: {', '.join(DIRECTIVES)}; fix the line"
             )
         found |= given
     return found

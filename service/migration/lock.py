@@ -28,7 +28,7 @@ SELECT pid, application_name, backend_start FROM pg_locks LEFT JOIN pg_stat_acti
 """  # noqa: S608
 
 
-def take(connection: Any, patience: float, stopped: Callable[[], bool]) -> None:
+def take(connection: Any, timeout: float, stopped: Callable[[], bool]) -> None:
     """Take the lock by asking again and again; it is free as soon as its holder's connection ends.
 
     One that waits inside PostgreSQL would hold a snapshot, for which CREATE INDEX CONCURRENTLY of the holder waits:
@@ -36,18 +36,18 @@ def take(connection: Any, patience: float, stopped: Callable[[], bool]) -> None:
 
     Args:
         connection: in autocommit mode.
-        patience: seconds to ask.
+        timeout: seconds to ask.
         stopped: ends the asking early.
 
     Raises:
         MigrationError: somebody else kept the lock (`locked`), we are to end (`stopped`), or the connection loses it
             (`pooler`).
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while not connection.run(_TAKE)[0][0]:
         refuse_when(stopped)
         if time.monotonic() > deadline:
-            raise MigrationError("locked", _told(holder(connection), patience))
+            raise MigrationError("locked", _told(holder(connection), timeout))
         time.sleep(random.uniform(*PAUSE))  # noqa: S311 - nothing secret about it
     verify(connection)
 
@@ -103,8 +103,8 @@ def holder(connection: Any) -> tuple[int, str, Any] | None:
     return (found[0][0], found[0][1] or "", found[0][2]) if found else None
 
 
-def _told(found: tuple[int, str, Any] | None, patience: float) -> str:
-    text = f"another process has been migrating for more than {patience:g} s"
+def _told(found: tuple[int, str, Any] | None, timeout: float) -> str:
+    text = f"another process has been migrating for more than {timeout:g} s"
     if found is None:
         return f"{text} and has just ended; start again"
     pid, application, since = found

@@ -89,7 +89,7 @@ def apply(
             _run_patiently(connection, migration, limits or Limits(), stopped)
             done.append(migration.name)
         if settings.owner:
-            role.settle(connection, settings.owner.user, settings.database)
+            role.reconcile(connection, settings.owner.user, settings.database)
     return done
 
 

@@ -29,7 +29,7 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 
 """What the owner may give rights to; tables of others are theirs."""
 
 
-def settle(connection: Any, owner: str, at: Address) -> None:
+def reconcile(connection: Any, owner: str, at: Address) -> None:
     """Make the role, its password and its rights those of the settings.
 
     Args:

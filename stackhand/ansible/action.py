@@ -96,6 +96,6 @@ def _failed(failure: Failure) -> dict[str, Any]:
     return {"failed": True, "msg": failure.text(), "failure": failure.to_dict()}
 
 
-def step(name: str, words: str, **more: Any) -> dict[str, Any]:
+def step(name: str, message: str, **more: Any) -> dict[str, Any]:
     """Return a line for the console; `more` may have its seconds and notes."""
-    return {"name": name, "words": words, **more}
+    return {"name": name, "message": message, **more}

@@ -34,7 +34,7 @@ class Lines(Reporter):
 
     def step(self, step: Mapping[str, Any], *, changed: bool) -> None:
         """Tell of one thing that is done."""
-        self.event("step", changed=changed, **step)
+        self.event("step", changed=changed, words=step["message"], **step)
 
     def failure(self, failure: Failure) -> None:
         """Tell what failed, as the last line."""

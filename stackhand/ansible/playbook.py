@@ -24,7 +24,7 @@ from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project import inherited
-from stackhand.project.state import TURN_HELD, State
+from stackhand.project.state import LOCK_HELD, State
 
 ENDS_WITHIN = 15.0
 Child = subprocess.Popen[bytes] | psutil.Process
@@ -227,7 +227,7 @@ def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | 
 def _environment(events: int, state: State) -> dict[str, str]:
     ours = {
         EVENTS: str(events),
-        TURN_HELD: str(state.directory),
+        LOCK_HELD: str(state.directory),
         # Named, because Ansible ignores the file of a folder that everybody may write.
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         # Ansible refuses every locale that is not UTF-8.
@@ -239,8 +239,8 @@ def _environment(events: int, state: State) -> dict[str, str]:
 def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
     """End the playbook, in bounded time, and return the failure that it told of meanwhile."""
     child.send_signal(signal.SIGINT)
-    impatience = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
-    impatience.start()
+    imtimeout = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
+    imtimeout.start()
     try:
         failure = _follow(events, reporter, outcome)
         child.wait()
@@ -249,7 +249,7 @@ def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) ->
         child.wait()
         return None
     finally:
-        impatience.cancel()
+        imtimeout.cancel()
     return failure
 
 

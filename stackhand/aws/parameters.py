@@ -13,7 +13,7 @@ BATCH = 10
 def versions(ssm: Any, names: list[str]) -> dict[str, str]:
     """Return the versions of the parameters there are; never their values, which are not asked to be decrypted.
 
-    With its time: a parameter that was removed and made anew has version 1 again, and another value.
+    With its time: a parameter that was removed and created again has version 1 again, and another value.
     """
     found = {}
     for start in range(0, len(names), BATCH):

@@ -65,7 +65,7 @@ class Clock:
                 signal.signal(number, handler)
 
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 FIRST, LONGEST = 1.0, 30.0
@@ -88,13 +88,13 @@ class Retry:
     Args:
         timeout: seconds after which the last error is raised.
         sleep: how to wait; when that is interrupted, the last error is raised.
-        say: called with each further attempt.
+        notify: called with each further attempt.
         now: the time in seconds.
     """
 
     timeout: float
     sleep: Callable[[float], None] = time.sleep
-    say: Callable[[str], None] = lambda _text: None
+    notify: Callable[[str], None] = lambda _text: None
     now: Callable[[], float] = time.monotonic
 
     def __call__(self, call: Callable[[], Answer]) -> Answer:
@@ -106,7 +106,7 @@ class Retry:
             except Exception as error:
                 if not transient(error) or self.now() + seconds > end:
                     raise
-                self.say(f"AWS does not answer, trying again: {message_of(error)}")
+                self.notify(f"AWS does not answer, trying again: {message_of(error)}")
                 try:
                     self.sleep(seconds)
                 except Interrupted:

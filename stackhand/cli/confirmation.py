@@ -16,7 +16,7 @@ def confirm(warning: str, name: str) -> None:
     """
     if not sys.stdin.isatty():
         raise Failure(f"{warning}.", next="repeat the command with --yes to confirm", code=ExitCode.USAGE)
-    console.tell(f"{warning}.\nType {name} to confirm:")  # no result of the verb: stdout may have JSON
+    console.notify(f"{warning}.\nType {name} to confirm:")  # no result of the verb: stdout may have JSON
     try:
         typed = input().strip()
     except EOFError:

@@ -103,7 +103,7 @@ class Reporter:
         """Show one thing that is done, with its time and what there is to know about it."""
         mark, style = ("done", "green") if changed else ("same", "dim")
         name = str(step["name"])
-        line = f"{glyph(mark):>3} {name:<{NAME_WIDTH}} {float(step['seconds']):5.1f} s  {step['words']}"
+        line = f"{glyph(mark):>3} {name:<{NAME_WIDTH}} {float(step['seconds']):5.1f} s  {step['message']}"
         self.line(line, style if changed else "")
         for note in step.get("notes") or []:
             self.line(f"{glyph('note'):>3} {note}", "yellow")
@@ -174,7 +174,7 @@ def as_json(found: Any, indent: int | None = None) -> str:
     return json.dumps(found, indent=indent, ensure_ascii=False).translate(escaped)
 
 
-def say(text: str) -> None:
+def write(text: str) -> None:
     """Write a sentence on stdout."""
     print(for_people(text), flush=True)
 
@@ -184,7 +184,7 @@ def show(text: str) -> None:
     print(visible(text) if sys.stdout.isatty() else text, flush=True)
 
 
-def tell(text: str) -> None:
+def notify(text: str) -> None:
     """Write a sentence on stderr: what is no result of the verb."""
     streams.report(for_people(text))
 

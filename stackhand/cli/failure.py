@@ -39,7 +39,7 @@ class Failure(Exception):  # noqa: N818 - it is the noun of the product, printed
     Args:
         what: one sentence, naming the thing that failed.
         evidence: lines that show it (a log's end, a health answer), oldest first.
-        next: the command or act that mends it or shows more.
+        next: the command or act that fixes it or shows more.
         code: the exit code of the verb.
     """
 

@@ -17,12 +17,12 @@ class Packages:
 
     Args:
         name: `requirements-NAME.lock` is the lock, and `./inv --install-NAME` installs it.
-        words: what people call it.
+        label: what people call it.
         module: what it is known by where the user's own environment has it.
     """
 
     name: str
-    words: str
+    label: str
     module: str = ""
 
     @property
@@ -48,13 +48,13 @@ class Packages:
         """
         if self.current():
             return
-        console.tell(f"installing {self.words} (only when their lock has changed) ...")
-        words = ["sh", str(ROOT / "inv"), f"--install-{self.name}"]
-        said = program.run(words, folder=ROOT)
-        if said.returncode != 0:
+        console.notify(f"installing {self.label} (only when their lock has changed) ...")
+        args = ["sh", str(ROOT / "inv"), f"--install-{self.name}"]
+        result = program.run(args, folder=ROOT)
+        if result.returncode != 0:
             raise Failure(
-                f"{self.words[:1].upper()}{self.words[1:]} could not be installed.",
-                evidence=said.stderr.replace("inv: ", "").splitlines(),
+                f"{self.label[:1].upper()}{self.label[1:]} could not be installed.",
+                evidence=result.stderr.replace("inv: ", "").splitlines(),
                 next="./inv doctor works without them",
                 code=ExitCode.PREFLIGHT,
             )

@@ -27,7 +27,7 @@ from stackhand.system import program
 
 ANSWER_WITHIN = 2.0
 REMOTE_WITHIN = 10.0
-"""Seconds for an engine on another machine: a login by ssh takes one or two, and each command logs in anew."""
+"""Seconds for an engine on another machine: a login by ssh takes one or two, and each command logs in again."""
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
 SILENT = 124  # the code of timeout(1)
@@ -83,20 +83,20 @@ def reach() -> Reached:
         "version": ["docker", "version", "--format", "{{json .Server}}"],
         "compose": ["docker", "compose", "version", "--short"],
     }
-    said = _all_at_once(asked)
-    if said["version"].code != 0:
-        raise Unavailable(said["version"].message)
-    if said["compose"].code == SILENT:
-        raise _failure(f"docker compose version: {said['compose'].err}.", f"repeat the command; {INSTEAD}")
-    if said["compose"].code != 0:
+    output = _all_at_once(asked)
+    if output["version"].code != 0:
+        raise Unavailable(output["version"].message)
+    if output["compose"].code == SILENT:
+        raise _failure(f"docker compose version: {output['compose'].err}.", f"repeat the command; {INSTEAD}")
+    if output["compose"].code != 0:
         remedy = f"install docker-compose-plugin; {INSTEAD}"
-        raise _failure("docker has no working Compose plugin.", remedy, said["compose"].message)
-    compose = said["compose"].out.lstrip("v")
+        raise _failure("docker has no working Compose plugin.", remedy, output["compose"].message)
+    compose = output["compose"].out.lstrip("v")
     numbers = tuple(int(number) for number in re.findall(r"\d+", compose)[:2])
     if numbers < OLDEST_COMPOSE:
         oldest = ".".join(map(str, OLDEST_COMPOSE))
         raise _failure(f"Compose {compose} is too old: {oldest} or newer is needed.", f"update Docker; {INSTEAD}")
-    server = json.loads(said["version"].out) or {}
+    server = json.loads(output["version"].out) or {}
     return Reached(host(), str(server.get("Version", "unknown")), compose)
 
 
@@ -278,10 +278,10 @@ def _telling_unavailable(path: str) -> Iterator[None]:
 def publisher(port: int) -> str | None:
     """Return in words which container publishes a port of this machine, if any is known to: for a sentence only."""
     try:
-        said = run("ps", "--filter", f"publish={port}", "--format", "{{json .}}", timeout=answer_within())
+        result = run("ps", "--filter", f"publish={port}", "--format", "{{json .}}", timeout=answer_within())
     except Failure:
         return None
-    for line in said.stdout.splitlines():
+    for line in result.stdout.splitlines():
         found = json.loads(line)
         project = re.search(r"com\.docker\.compose\.project=([^,]+)", found.get("Labels", ""))
         folder = re.search(r"com\.docker\.compose\.project\.working_dir=([^,]+)", found.get("Labels", ""))
@@ -319,16 +319,16 @@ def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
         )
         for name, words in commands.items()
     }
-    said, within = {}, answer_within()
+    output, within = {}, answer_within()
     for name, child in children.items():
         try:
             out, err = child.communicate(timeout=within)
-            said[name] = _Said(child.returncode, out.strip(), err.strip())
+            output[name] = _Said(child.returncode, out.strip(), err.strip())
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            said[name] = _Said(SILENT, "", f"no answer within {within:g} s")
-    return said
+            output[name] = _Said(SILENT, "", f"no answer within {within:g} s")
+    return output
 
 
 def _require_command() -> None:

@@ -96,8 +96,8 @@ def build(service: Service, stack: Stack, environment: Mapping[str, str], progre
         Failure: the build fails; the output of the step that failed is the evidence.
     """
     progress(f"building {service.name}")
-    words = ["docker", "compose", "--progress", "plain", "--project-directory", str(stack.root), "build", service.name]
-    code, lines = stream(words, environment, stack.root, steps(f"building {service.name}", progress))
+    args = ["docker", "compose", "--progress", "plain", "--project-directory", str(stack.root), "build", service.name]
+    code, lines = stream(args, environment, stack.root, steps(f"building {service.name}", progress))
     if code != 0:
         raise build_failed(service, lines)
 
@@ -125,9 +125,9 @@ def not_pullable(image: str, evidence: list[str]) -> Failure:
 
 def _way_out(evidence: list[str]) -> str:
     """Return what to do about a refused pull, by the most particular cause that its last lines name."""
-    for pattern, mend in WAYS_OUT:
+    for pattern, remedy in WAYS_OUT:
         if any(re.search(pattern, line, re.IGNORECASE) for line in evidence):
-            return mend
+            return remedy
     return (
         "docker login, if it is private; a registry mirror (registry-mirrors in the engine's daemon.json), if its "
         "registry cannot be reached"
@@ -151,7 +151,7 @@ def build_failed(service: Service, lines: list[str], then: str = "./inv up") -> 
 
 
 def stream(
-    words: list[str], environment: Mapping[str, str] | None, folder: Path | None, tell: Progress
+    args: list[str], environment: Mapping[str, str] | None, folder: Path | None, notify: Progress
 ) -> tuple[int, list[str]]:
     """Run a command, tell each of its lines as it comes, and return its exit code and all of them.
 
@@ -159,7 +159,7 @@ def stream(
     """
     lines = []
     with subprocess.Popen(
-        words,
+        args,
         env=environment or inherited.environment("docker"),
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -172,7 +172,7 @@ def stream(
         try:
             for line in child.stdout:
                 lines.append(line.rstrip())
-                tell(lines[-1])
+                notify(lines[-1])
         except BaseException:
             child.terminate()
             raise

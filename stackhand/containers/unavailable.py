@@ -29,16 +29,16 @@ class Unavailable(Failure):
     """
 
     def __init__(self, message: str, address: str = "") -> None:
-        pattern, say = next((each for each in REASONS if each[0].search(message)), (ANYTHING, _unknown))
+        pattern, explain = next((each for each in REASONS if each[0].search(message)), (ANYTHING, _unknown))
         self.address = _address(message, address)
         match = pattern.search(message) or ANYTHING.match("")
         assert match  # noqa: S101 - it matches anything
-        reason = say(match, self.address or "its address")
+        reason = explain(match, self.address or "its address")
         super().__init__(
             reason.what, evidence=message.splitlines()[:SHOWN], next=reason.remedy, code=ExitCode.PREFLIGHT
         )
         self.message = message
-        self.stopped = say is _nobody and api.is_vacant(self.address)
+        self.stopped = explain is _nobody and api.is_vacant(self.address)
         """Whether no process listens at its socket of this machine; else it may run what we cannot see."""
 
 
@@ -78,8 +78,8 @@ def _tls(_: re.Match[str], address: str) -> _Reason:
 
 
 def _ssh(match: re.Match[str], address: str) -> _Reason:
-    said = match[1]
-    what = next((what for pattern, what in SSH.items() if re.search(pattern, said)), "ssh to {} failed.")
+    output = match[1]
+    what = next((what for pattern, what in SSH.items() if re.search(pattern, output)), "ssh to {} failed.")
     target = urlsplit(address)
     login = f"-p {target.port} " if target.port else ""
     login += target.netloc.rpartition(":")[0] if target.port else target.netloc or "to its host"

@@ -53,13 +53,13 @@ def _converse(port: int, password: str) -> None:
         except EOFError:
             return
         try:
-            words = shlex.split(line)
-            if words in (["exit"], ["quit"]):
+            args = shlex.split(line)
+            if args in (["exit"], ["quit"]):
                 return
-            if words:
-                console.show(_shown(connection.execute_command(*words)))  # type: ignore[no-untyped-call]
+            if args:
+                console.show(_shown(connection.execute_command(*args)))  # type: ignore[no-untyped-call]
         except (redis.RedisError, ValueError) as error:
-            console.say(f"(error) {error}")
+            console.write(f"(error) {error}")
 
 
 def _shown(answer: Any, depth: int = 0) -> str:

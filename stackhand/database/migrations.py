@@ -89,15 +89,15 @@ def _show(engine: Engine, purpose: MigrationKey, *, next: str) -> None:  # noqa:
     for service in named:
         report = _run(engine, service, purpose)
         for text in filter(None, (*_heading(report, named), report.output)):
-            console.say(text)
+            console.write(text)
         if report.exit_code != 0:
             what = f"{report.command} failed with exit code {report.exit_code}."
             raise Failure(what, evidence=report.errors.splitlines()[-TAIL:], next=next)
         if report.errors:
-            console.tell(report.errors)
+            console.notify(report.errors)
     for service in migrating:
         if service not in named:
-            console.say(f"{service.name}: unknown: {_unnamed(service, purpose)}")
+            console.write(f"{service.name}: unknown: {_unnamed(service, purpose)}")
 
 
 def _heading(report: Report, named: list[Service]) -> list[str]:
@@ -110,9 +110,9 @@ def services(engine: Engine) -> list[Service]:
 
 
 def _run(engine: Engine, service: Service, purpose: MigrationKey) -> Report:
-    words = service.migration(purpose)
-    found = engine.run(service, words)
-    return Report(service.name, shlex.join(words), found.returncode, found.stdout.strip(), found.stderr.strip())
+    command = service.migration(purpose)
+    found = engine.run(service, command)
+    return Report(service.name, shlex.join(command), found.returncode, found.stdout.strip(), found.stderr.strip())
 
 
 def _unnamed(service: Service, purpose: MigrationKey) -> str:

@@ -42,7 +42,7 @@ def note(incident: str, text: str) -> None:
             next="find its number on the page or in /api/incidents",
             code=ExitCode.USAGE,
         )
-    console.say(f"{'note added to' if text else 'note removed from'} {found}; the page shows it within a minute")
+    console.write(f"{'note added to' if text else 'note removed from'} {found}; the page shows it within a minute")
 
 
 def _is_number(text: str) -> bool:

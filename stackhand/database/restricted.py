@@ -90,8 +90,8 @@ def restore(draft: Database, source: Path, schema: str, *flags: str) -> list[str
         Failure: it was not restored to its end, or anything else went wrong.
     """
     with source.open("rb") as file:
-        words = ("--verbose", *flags, f"--dbname={draft.name}")  # or it would not say which entry it is at
-        code, lines = draft.attempt("pg_restore", *words, source=file)
+        args = ("--verbose", *flags, f"--dbname={draft.name}")  # or it would not say which entry it is at
+        code, lines = draft.attempt("pg_restore", *args, source=file)
     refused: list[str] = []
     wrong: list[str] = []
     for entry, message in _errors(lines):

@@ -44,22 +44,22 @@ def load(database: Database, path: Path) -> int:
         Failure: it cannot be loaded; nothing of it is kept.
     """
     before, after = ([word for each in part for word in ("-c", each)] for part in (BEFORE, AFTER))
-    words = [*before, "-f", "-", *after]
+    args = [*before, "-f", "-", *after]
     try:
-        said = _run(database, path, "-c", rf"\restrict {secrets.token_hex(16)}", *words)
+        output = _run(database, path, "-c", rf"\restrict {secrets.token_hex(16)}", *args)
     except Failure as failure:
         if OLD not in " ".join(failure.evidence):
             raise _refused(path, failure) from failure
         try:
-            said = _run(database, path, *words)
+            output = _run(database, path, *args)
         except Failure as again:
             raise _refused(path, again) from again
-    return sum(map(int, ROWS.findall(said)))
+    return sum(map(int, ROWS.findall(output)))
 
 
-def _run(database: Database, path: Path, *words: str) -> str:
+def _run(database: Database, path: Path, *args: str) -> str:
     with path.open("rb") as source:
-        return database.run("psql", "-XtA", "-v", "ON_ERROR_STOP=1", *words, source=source)
+        return database.run("psql", "-XtA", "-v", "ON_ERROR_STOP=1", *args, source=source)
 
 
 def _refused(path: Path, failure: Failure) -> Failure:

@@ -104,10 +104,12 @@ class Database:
         Raises:
             Failure: it failed; its words are the evidence.
         """
-        said = self._execute(tool, arguments, database, source, to)
-        if said.returncode != 0:
-            raise Failure(f"{tool} failed.", evidence=_lines(said.stderr)[-10:], next=f"./inv logs {self.service.name}")
-        return (said.stdout or b"").decode("utf-8", "replace")
+        result = self._execute(tool, arguments, database, source, to)
+        if result.returncode != 0:
+            raise Failure(
+                f"{tool} failed.", evidence=_lines(result.stderr)[-10:], next=f"./inv logs {self.service.name}"
+            )
+        return (result.stdout or b"").decode("utf-8", "replace")
 
     def attempt(
         self, tool: str, *arguments: str, database: str | None = None, source: IO[bytes] | None = None
@@ -118,11 +120,11 @@ class Database:
 
     def script(self, statement: str) -> None:
         """Run a statement with a secret in it: by standard input, and kept out of the server's log."""
-        words = ("-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-")
+        args = ("-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-")
         with tempfile.TemporaryFile() as script:
             script.write(f"{login.UNLOGGED};\n{statement};\n".encode())
             script.seek(0)
-            self.run("psql", *words, database=self._elsewhere, source=script)
+            self.run("psql", *args, database=self._elsewhere, source=script)
 
     def _execute(
         self, tool: str, arguments: Sequence[str], database: str | None, source: IO[bytes] | None, to: Any
@@ -144,8 +146,8 @@ class Database:
             statements: of SQL.
             database: where; any but the stack's own, unless it is named.
         """
-        words = [word for statement in statements for word in ("-c", statement)]
-        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *words, database=database or self._elsewhere)
+        args = [word for statement in statements for word in ("-c", statement)]
+        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *args, database=database or self._elsewhere)
 
     @property
     def _elsewhere(self) -> str:
@@ -232,12 +234,12 @@ def status(*, json: bool) -> None:
         console.document({**found, "migrations": [each.to_dict() for each in reports] if reports else None})
         return
     size = f"{found['size_bytes'] / 2**20:.1f} MiB"
-    console.say(f"{database.name}: PostgreSQL {found['version']}, {size}, {found['connections']} connections")
-    console.say(f"snapshots: {', '.join(each['name'] for each in found['snapshots']) or 'none'}")
+    console.write(f"{database.name}: PostgreSQL {found['version']}, {size}, {found['connections']} connections")
+    console.write(f"snapshots: {', '.join(each['name'] for each in found['snapshots']) or 'none'}")
     for report in reports:
-        console.say("\n".join(filter(None, (f"migrations of {report.service}:", report.output, report.errors))))
+        console.write("\n".join(filter(None, (f"migrations of {report.service}:", report.output, report.errors))))
     for sentence in unknown:
-        console.say(f"migrations: unknown: {sentence}")
+        console.write(f"migrations: unknown: {sentence}")
 
 
 def _statistics(database: Database) -> dict[str, Any]:
@@ -279,7 +281,7 @@ def snapshot(name: str) -> None:
     """Keep the database as it is now, under a name."""
     with _turn("db.snapshot"):
         path = Database.running().save(name)
-    console.say(f"snapshot {name}: {path.stat().st_size / 1024:.0f} KiB; ./inv db.restore {name} restores it")
+    console.write(f"snapshot {name}: {path.stat().st_size / 1024:.0f} KiB; ./inv db.restore {name} restores it")
 
 
 def restore(name: str, *, yes: bool) -> None:
@@ -297,14 +299,14 @@ def restore(name: str, *, yes: bool) -> None:
             confirm(f"This replaces the database {database.name} with the snapshot {name}", database.name)
         kept = _keep(database, "before-restore")
         notes = database.replace(source)
-    console.say(f"{database.name} is restored from {name}; the previous data is kept as {kept}")
+    console.write(f"{database.name} is restored from {name}; the previous data is kept as {kept}")
     if migrations.services(database.engine):
         notes.append("its schema and rights are the snapshot's: ./inv db.migrate updates them")
-    _say_notes(notes)
+    _show_notes(notes)
 
 
 def reset(*, yes: bool) -> None:
-    """Empty the database and migrate it anew; a snapshot of what was there is taken first."""
+    """Empty the database and migrate it again; a snapshot of what was there is taken first."""
     with _turn("db.reset"):
         database = Database.running()
         if not yes:
@@ -312,12 +314,12 @@ def reset(*, yes: bool) -> None:
         kept = _keep(database, "before-reset")
         own = database.outside().database
         notes = database.replace(None)
-        console.say(f"{database.name} is empty; the previous data is kept as {kept}")
+        console.write(f"{database.name} is empty; the previous data is kept as {kept}")
         if own:
             notes.append(f"{len(own)} settings and grants of the database itself are removed; {kept} has them")
         if not migrations.services(database.engine):
             notes.append("no migration is applied: no service in docker-compose.yml has a command for it")
-        _say_notes(notes)
+        _show_notes(notes)
         if migrations.services(database.engine):
             migrations.apply(database.engine)
 
@@ -334,16 +336,16 @@ def seed() -> None:
         if not files:
             raise Failure("seeds/ has nothing to load.", next="write SQL into seeds/001_name.sql")
         for path in files:
-            console.say(f"{path.name}  {seeds.load(database, path)} rows")
+            console.write(f"{path.name}  {seeds.load(database, path)} rows")
 
 
 def _lines(output: bytes) -> list[str]:
     return output.decode("utf-8", "replace").strip().splitlines()
 
 
-def _say_notes(notes: Sequence[str]) -> None:
+def _show_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        console.say(f"  {console.glyph('note')} {note}")
+        console.write(f"  {console.glyph('note')} {note}")
 
 
 def _keep(database: Database, occasion: str) -> str:
@@ -355,7 +357,7 @@ def _keep(database: Database, occasion: str) -> str:
 @contextmanager
 def _turn(verb: str):  # type: ignore[no-untyped-def]
     state = State(ROOT)
-    with state.turn(f"./inv {verb}", 60.0, console.tell):
+    with state.turn(f"./inv {verb}", 60.0, console.notify):
         before = set(state.snapshots.glob("*.dump"))
         with interruption.reported(verb, lambda: _kept_since(before, state)):
             yield

@@ -93,10 +93,10 @@ def run() -> list[Score]:
     """
     _copy(FOLDER)
     workers = str(2 * (os.cpu_count() or 1))  # some tests wait for a timeout most of their time
-    said = _mutmut("run", "--max-children", workers)
+    result = _mutmut("run", "--max-children", workers)
     found = scores(_mutmut("results", "--all", "true").stdout)
-    if said.returncode != 0 or not found:
-        raise Failure("The mutation test could not run.", evidence=_last_lines(said.stdout + said.stderr))
+    if result.returncode != 0 or not found:
+        raise Failure("The mutation test could not run.", evidence=_last_lines(result.stdout + result.stderr))
     return found
 
 
@@ -142,13 +142,13 @@ def _settings() -> str:
     return "\n[tool.mutmut]\n" + "".join(f"{name} = {list(values)!r}\n" for name, values in lines.items())
 
 
-def _mutmut(*words: str) -> subprocess.CompletedProcess[str]:
+def _mutmut(*args: str) -> subprocess.CompletedProcess[str]:
     """Run mutmut; what the tests started that it cut off ends with it."""
     temporary = FOLDER / "tmp"
     temporary.mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "mutmut", *words],
+        [sys.executable, "-m", "mutmut", *args],
         cwd=FOLDER,
         env={**environment, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,

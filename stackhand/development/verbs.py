@@ -73,12 +73,12 @@ def test(*, fast: bool, only: str) -> None:
     """
     _install()
     workers = -(-(os.cpu_count() or 1) * 3 // 2)  # half of a test that starts a stack is waiting
-    words = [PYTHON, "-m", "pytest", "-n", str(workers), "--dist", "loadgroup"]
+    args = [PYTHON, "-m", "pytest", "-n", str(workers), "--dist", "loadgroup"]
     if fast:
-        words += ["-m", "not slow"]
+        args += ["-m", "not slow"]
     if only:
-        words += ["-k", only]
-    code = subprocess.run(words, cwd=ROOT, check=False).returncode
+        args += ["-k", only]
+    code = subprocess.run(args, cwd=ROOT, check=False).returncode
     if code != 0:
         raise Exit(ExitCode.FAILED)
 
@@ -110,17 +110,17 @@ def check_style() -> None:
     """
     reporter = console.Reporter(sys.stdout)
     bad = []
-    for name, words in CHECKS.items():
+    for name, command in CHECKS.items():
         reporter.task(name)
         began = time.monotonic()
-        said = _run(words)
+        result = _run(command)
         seconds = time.monotonic() - began
-        if said.returncode == 0:
-            reporter.step({"name": name, "words": "passed", "seconds": seconds}, changed=True)
+        if result.returncode == 0:
+            reporter.step({"name": name, "message": "passed", "seconds": seconds}, changed=True)
             continue
         bad.append(name)
         reporter.stop()
-        console.say(f"{name}:\n{said.stdout}{said.stderr}")
+        console.write(f"{name}:\n{result.stdout}{result.stderr}")
     reporter.stop()
     if bad:
         raise Failure(f"Checks failed: {', '.join(bad)}.")
@@ -136,9 +136,9 @@ def check_mutation() -> None:
 
     found = mutation.run()
     for score in found:
-        console.say(str(score))
+        console.write(str(score))
         for name in score.missed:
-            console.say(f"  {name}")
+            console.write(f"  {name}")
     low = mutation.too_low(found)
     if low:
         raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes in {', '.join(low)}.")
@@ -166,12 +166,12 @@ def lock(*, upgrade: bool) -> None:
     """
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for name, (chosen, flags) in LOCKS.items():
-        words = [*COMPILE, *COMPILE_AS, *flags, *(["--upgrade"] if upgrade else []), "--output-file", name]
+        args = [*COMPILE, *COMPILE_AS, *flags, *(["--upgrade"] if upgrade else []), "--output-file", name]
         given = "\n".join(requirement for extra in chosen for requirement in extras[extra])
-        said = program.run(words, folder=ROOT, text=given)
-        if said.returncode != 0:
-            raise Failure(f"{name} could not be compiled.", evidence=said.stderr.splitlines()[-10:])
-        console.say(name)
+        result = program.run(args, folder=ROOT, text=given)
+        if result.returncode != 0:
+            raise Failure(f"{name} could not be compiled.", evidence=result.stderr.splitlines()[-10:])
+        console.write(name)
 
 
 def _install() -> None:
@@ -181,5 +181,5 @@ def _install() -> None:
         raise Exit(ExitCode.FAILED)
 
 
-def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return program.run(words, folder=ROOT)
+def _run(args: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return program.run(args, folder=ROOT)

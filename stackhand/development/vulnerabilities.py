@@ -81,7 +81,7 @@ def check(names: Iterable[str], database: str = DATABASE) -> None:
             evidence=[_line(each, locks[each.package]) for each in bad[:SHOWN]],
             next=f"./inv lock --upgrade; or allow one until a day in {registry.FILE}",
         )
-    console.say(f"no known vulnerabilities in {len(locks)} packages")
+    console.write(f"no known vulnerabilities in {len(locks)} packages")
 
 
 def packages(root: Path, names: Iterable[str]) -> dict[Package, list[str]]:
@@ -152,6 +152,6 @@ def _line(found: Vulnerability, locks: list[str]) -> str:
 
 def _skip(reason: str) -> None:
     """Say that nothing was looked up, also where nobody reads the log of a job that went well."""
-    console.say(f"skipped, vulnerabilities are unknown: {reason}")
+    console.write(f"skipped, vulnerabilities are unknown: {reason}")
     if os.environ.get("GITHUB_ACTIONS"):
-        console.say(f"::warning title=Vulnerabilities were not looked up::{reason}")
+        console.write(f"::warning title=Vulnerabilities were not looked up::{reason}")

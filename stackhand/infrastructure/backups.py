@@ -27,7 +27,7 @@ def show(*, environment: str, json: bool) -> None:
     if json:
         console.document({"environment": environment, "snapshots": [asdict(each) for each in snapshots]})
     elif not snapshots:
-        console.say(f"{environment} has no snapshots in {chosen.region}.")
+        console.write(f"{environment} has no snapshots in {chosen.region}.")
     else:
         rows = [
             (each.name, each.created, str(each.size), each.engine, each.kind, each.status, each.key_state)
@@ -50,13 +50,13 @@ def take(*, environment: str, database: str, at: str) -> None:
     identifier = f"{chosen.stack}-{environment}-{_service(chosen, database)}"
     there = _require_database(chosen, identifier)
     if moment:
-        name = take_at(chosen, there, moment, console.tell)
+        name = take_at(chosen, there, moment, console.notify)
     else:
         name = rds.take(chosen, identifier)
-        console.tell(f"{name}: RDS is taking it (minutes)")
+        console.notify(f"{name}: RDS is taking it (minutes)")
         rds.wait(chosen, name)
-    console.say(name)
-    console.tell(f"./inv deploy -e {environment} --from-snapshot {name} creates a database from it")
+    console.write(name)
+    console.notify(f"./inv deploy -e {environment} --from-snapshot {name} creates a database from it")
 
 
 def _service(environment: Environment, wanted: str) -> str:
@@ -99,7 +99,7 @@ def _time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def take_at(environment: Environment, source: dict[str, Any], at: datetime, say: Callable[[str], None]) -> str:
+def take_at(environment: Environment, source: dict[str, Any], at: datetime, notify: Callable[[str], None]) -> str:
     """Return the name of a snapshot of a database as it was; the database itself is not touched.
 
     Raises:
@@ -115,22 +115,22 @@ def take_at(environment: Environment, source: dict[str, Any], at: datetime, say:
             code=ExitCode.USAGE,
         )
     copy = f"{database}-at-{at:%y%m%d%H%M%S}"  # a name of RDS has 63 letters
-    say(f"{copy}: a copy of {database} as it was at {at.isoformat(timespec='seconds')} (takes as long as a new one)")
+    notify(f"{copy}: a copy of {database} as it was at {at.isoformat(timespec='seconds')} (takes as long as a new one)")
     try:
         with as_failure(f"{database} cannot be copied as it was at {at.isoformat(timespec='seconds')}"):
             client = environment.client("rds")
-            words = _arguments(source, copy, at)
-            rds.write(lambda: client.restore_db_instance_to_point_in_time(**words), done="DBInstanceAlreadyExists")
+            args = _arguments(source, copy, at)
+            rds.write(lambda: client.restore_db_instance_to_point_in_time(**args), done="DBInstanceAlreadyExists")
         with as_failure(f"The copy {copy} is not ready", ExitCode.FAILED):
             waiter = client.get_waiter("db_instance_available")
             waiter.wait(DBInstanceIdentifier=copy, WaiterConfig={"Delay": 30, "MaxAttempts": 240})
         name = rds.take(environment, copy)
-        say(f"{name}: RDS is taking it (minutes)")
+        notify(f"{name}: RDS is taking it (minutes)")
         rds.wait(environment, name)
     except BaseException:
         remove = f"aws rds delete-db-instance --region {environment.region} "
         remove += f"--skip-final-snapshot --db-instance-identifier {copy}"
-        say(f"the copy may still exist; to remove it: {remove}")
+        notify(f"the copy may still exist; to remove it: {remove}")
         raise
     with as_failure(f"The snapshot {name} exists, but the copy {copy} could not be removed", ExitCode.FAILED):
         gone = {"DBInstanceIdentifier": copy, "SkipFinalSnapshot": True, "DeleteAutomatedBackups": True}

@@ -31,7 +31,7 @@ class Cost(msgspec.Struct, frozen=True):
         """What we know no price of."""
         return [line.name for line in self.lines if line.month is None]
 
-    def words(self) -> str:
+    def summary(self) -> str:
         """Return it as a sentence's end: the sum, and what most of it is for."""
         dearest = ", ".join(f"{line.name} ${line.month:.0f}" for line in self.lines[:3] if line.month)
         more = f"; without {', '.join(self.unknown)}" if self.unknown else ""

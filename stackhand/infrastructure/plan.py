@@ -58,7 +58,7 @@ class Summary(msgspec.Struct, frozen=True):
         names = {each.concern for each in self.changes}
         return sorted(names, key=lambda name: (-sum(each.concern == name for each in self.changes), name))
 
-    def words(self) -> list[str]:
+    def summary(self) -> list[str]:
         """Return a line for each concern."""
         numbers = {name: [(self.count(action, name), action) for action in SHOWN] for name in self.concerns}
         return [f"{name}: {', '.join(f'{n} to {what}' for n, what in each if n)}" for name, each in numbers.items()]

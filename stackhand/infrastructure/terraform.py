@@ -121,7 +121,7 @@ class Terraform:
 
         Args:
             refresh: look at what is there; otherwise trust the state, take no lock, and need no right but to read it.
-            replace: addresses of what is to be made anew.
+            replace: addresses of what is to be replaced.
             variables: where they differ from the environment's file.
         """
         self.progress("comparing the files with AWS")

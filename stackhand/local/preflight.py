@@ -102,7 +102,7 @@ def no_other_engine(chosen: str, state: State) -> None:
     if known == chosen:
         return
     try:
-        running = engines.remembered(state).left_running()
+        running = engines.remembered(state).still_running()
     except Unavailable as error:
         raise Failure(
             f"It is unknown whether this checkout still runs on {known}, whose data {chosen} does not use.",

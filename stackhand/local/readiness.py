@@ -36,7 +36,7 @@ def require(engine: Engine, service: Service) -> None:
 
 def refusal(engine: Engine, service: Service) -> Failure | None:
     """Return why a service cannot be used; None when it can."""
-    if service.name in engine.left_out():
+    if service.name in engine.unsupported():
         return Failure(
             f"{service.name} does not run on this engine: it has no x-embedded.",
             next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",

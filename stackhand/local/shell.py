@@ -30,7 +30,7 @@ def shell(service: str) -> None:
     stack = model.load(ROOT, settings.load(ROOT).values)
     argv, environment, folder = engines.remembered(state, stack).shell(stack.service(service))
     if sys.stdin.isatty():
-        console.tell(f"a shell of {service}, in {folder}; exit to return")
+        console.notify(f"a shell of {service}, in {folder}; exit to return")
     os.chdir(folder)
     os.execvpe(argv[0], argv, environment)  # noqa: S606 - the very purpose
 
@@ -54,9 +54,9 @@ def open_page(services: Sequence[str]) -> None:
     if not pages:
         raise _none_at_all(found.values())
     name = services[0] if services else list(pages)[-1]
-    console.say(pages[name])
+    console.write(pages[name])
     if others := [each for each in pages if each != name and not services]:
-        console.tell(f"also: {', '.join(f'./inv open {each}' for each in others)}")
+        console.notify(f"also: {', '.join(f'./inv open {each}' for each in others)}")
     if _has_browser():
         webbrowser.open(pages[name])
 

@@ -89,10 +89,10 @@ def overall(services: list[ServiceStatus]) -> str:
 
 def _show(found: dict[str, Any]) -> None:
     if found["status"] == "stopped":
-        console.say(f"{found['stack']} is not running; ./inv up starts it.")
+        console.write(f"{found['stack']} is not running; ./inv up starts it.")
         _show_notes(found)
         return
-    console.say(f"{found['stack']} on {found['engine']}: {found['status']}")
+    console.write(f"{found['stack']} on {found['engine']}: {found['status']}")
     rows = [
         [
             service["name"],
@@ -109,7 +109,7 @@ def _show(found: dict[str, Any]) -> None:
 
 def _show_notes(found: dict[str, Any]) -> None:
     for note in found["notes"]:
-        console.say(f"{console.glyph('note')} {note}")
+        console.write(f"{console.glyph('note')} {note}")
 
 
 def _watch(*, json: bool) -> None:

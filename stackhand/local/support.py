@@ -50,12 +50,12 @@ def support() -> None:
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    console.say(
+    console.write(
         f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB, known secrets are redacted; "
         "read it, then attach it"
     )
     if redactor.weak:
-        console.say(
+        console.write(
             f"too short or common to redact except after their names: {', '.join(redactor.weak)}; "
             "check for these yourself"
         )

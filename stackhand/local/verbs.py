@@ -33,7 +33,7 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
     engines.check_name(engine)
     if not timeout > 0:  # nor NaN, which is never over
         raise Failure(f"--timeout {timeout:g} is not a valid time.", next="seconds, above 0", code=ExitCode.USAGE)
-    with state.turn("./inv up", timeout, console.tell) as turn:
+    with state.turn("./inv up", timeout, console.notify) as turn:
         report = None if copy_data else _already_up(state, engine)
         changed = report is None
         if report is None:
@@ -49,7 +49,7 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
     if json:
         console.document(report)
     else:
-        _say_up(report)
+        _show_up(report)
 
 
 def _play(name: str, variables: dict[str, Any], stream: IO[str], turn: int | None) -> playbook.Outcome:
@@ -64,19 +64,19 @@ def down(*, volumes: bool, yes: bool) -> None:
         yes: do not ask for the stack's name first.
     """
     state = State(ROOT)
-    with state.turn("./inv down", 60.0, console.tell) as turn:
+    with state.turn("./inv down", 60.0, console.notify) as turn:
         left = otherengine.left(state, volumes=volumes)
         name = str(state.read().get("name", ROOT.name))
         if not left.running and not (volumes and (left.data or left.unknown)):
             otherengine.give_up(engines.remembered(state))
-            console.say("\n".join([f"{name} is not running.", *(f"  but {each}" for each in left.unknown)]))
+            console.write("\n".join([f"{name} is not running.", *(f"  but {each}" for each in left.unknown)]))
             return
         if volumes and not yes:
             lost = ", ".join(map(str, left.data)) or "there is none yet"
             unasked = (each.rstrip(".") for each in left.unknown)
             confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
         outcome = _play("down", {"stack_volumes": volumes}, sys.stdout, turn)
-    console.say(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
+    console.write(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
     if volumes and (unknown := outcome.report.get("unknown")):
         raise Failure(
             f"Some data of {name} was not removed.",
@@ -86,13 +86,13 @@ def down(*, volumes: bool, yes: bool) -> None:
 
 
 def restart(*, services: Sequence[str]) -> None:
-    """Restart some services, or all of them, with the settings of now."""
+    """Restart some services, or all of them, with the current settings."""
     state = State(ROOT)
-    with state.turn("./inv restart", 60.0, console.tell):
+    with state.turn("./inv restart", 60.0, console.notify):
         stack = model.load(ROOT, settings.load(ROOT).values)
         engine = engines.remembered(state, stack)
         wished = {stack.service(each).name for each in services}
-        if unable := [name for name in engine.left_out() if name in wished]:
+        if unable := [name for name in engine.unsupported() if name in wished]:
             raise Failure(
                 f"{unable[0]} does not run on this engine: it has no x-embedded.",
                 next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",
@@ -122,12 +122,12 @@ def not_running(state: State) -> Failure:
     return Failure(f"{name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
 
 
-def _already_up(state: State, wish: str) -> dict[str, Any] | None:
+def _already_up(state: State, requested: str) -> dict[str, Any] | None:
     """Return the report of a stack that runs just as it would be started now; None: there is work to do."""
     if not settings.present(ROOT / ".env") or not state.read():
         return None
     engine = engines.remembered(state)
-    if wish not in {"auto", engine.name} or not engine.runs():
+    if requested not in {"auto", engine.name} or not engine.runs():
         return None
     found = settings.ensure(ROOT, check=True)
     if found.changed:
@@ -138,14 +138,14 @@ def _already_up(state: State, wish: str) -> dict[str, Any] | None:
     return verification.report(engine, engine.status(), [])
 
 
-def _say_up(report: dict[str, Any]) -> None:
+def _show_up(report: dict[str, Any]) -> None:
     seconds = f"{report['seconds']:.1f} s"
     if not report["changed"]:
-        console.say(f"{report['stack']} is already up, on {report['engine']} ({seconds})")
+        console.write(f"{report['stack']} is already up, on {report['engine']} ({seconds})")
     else:
         path = " > ".join(f"{each['name']} {each['seconds']:.1f} s" for each in report["slowest_path"])
-        console.say(f"\n{report['stack']} is up, on {report['engine']} ({seconds}; slowest path: {path})")
+        console.write(f"\n{report['stack']} is up, on {report['engine']} ({seconds}; slowest path: {path})")
     width = max(len(service["name"]) for service in report["services"])
     for service in report["services"]:
         if service["address"]:
-            console.say(f"  {service['name']:<{width}}  {service['address']}")
+            console.write(f"  {service['name']:<{width}}  {service['address']}")

@@ -77,7 +77,7 @@ def read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise _mend(f"{FILE}{where}: {getattr(error, 'problem', None) or error}.") from error
+        raise _invalid(f"{FILE}{where}: {getattr(error, 'problem', None) or error}.") from error
     return mapping(document, "the file")
 
 
@@ -96,7 +96,7 @@ def filled(value: Any, variables: Mapping[str, str], at: str = "") -> Any:
     try:
         return fill(value, variables)
     except InterpolationError as error:
-        raise _mend(f"{FILE}: {at}: {error}.") from error
+        raise _invalid(f"{FILE}: {at}: {error}.") from error
 
 
 def mapping(value: Any, at: str) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def mapping(value: Any, at: str) -> dict[str, Any]:
 def wrong(at: str, expected: str, found: Any = None) -> Failure:
     """Return the failure that says what was expected at a place of the file, and what is there."""
     shown = "" if found is None else f", not {found!r}"
-    return _mend(f"{FILE}: {at} must be {expected}{shown}.")
+    return _invalid(f"{FILE}: {at} must be {expected}{shown}.")
 
 
 def elsewhere(at: str) -> Failure:
@@ -122,7 +122,7 @@ def elsewhere(at: str) -> Failure:
     )
 
 
-def _mend(what: str) -> Failure:
+def _invalid(what: str) -> Failure:
     return Failure(what, next=f"fix {FILE}, then repeat the command", code=ExitCode.PREFLIGHT)
 
 

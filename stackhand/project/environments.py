@@ -90,10 +90,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(hcl2.loads(path.read_text(encoding="utf-8"), serialization_options=options))
     except Exception as error:  # the parser raises whatever its grammar library does
-        words = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         raise Failure(
             f"{path.relative_to(ROOT)} is not a valid file of Terraform variables.",
-            evidence=[words[:200]],
+            evidence=[message[:200]],
             next=f"terraform fmt {path.relative_to(ROOT)} shows where",
             code=ExitCode.PREFLIGHT,
         ) from error

@@ -117,9 +117,9 @@ def _listener(port: int) -> int | None:
     except psutil.AccessDenied:  # macOS shows all sockets to root alone; lsof shows us our own
         lsof = shutil.which("lsof")
         if lsof:
-            said = program.run([lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-t"])
-            if said.stdout.strip():
-                return int(said.stdout.split()[0])
+            result = program.run([lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-t"])
+            if result.stdout.strip():
+                return int(result.stdout.split()[0])
     return None
 
 

@@ -72,15 +72,15 @@ def read(example: Path) -> dict[str, Setting]:
 
 def _check_words(entry: Setting, name: str) -> None:
     """Refuse a type whose words behind it are none of its own."""
-    words = " ".join(entry.words)
+    message = " ".join(entry.words)
     pattern, usage = WORDS.get(entry.kind, ("", entry.kind))
-    if re.fullmatch(pattern, words):
+    if re.fullmatch(pattern, message):
         return
     bare = entry.kind == "secret" and not {"generated", "given"} & set(entry.words)
     raise Failure(
         f"{name}: {entry.key} is a secret without a kind: generated or given."
         if bare
-        else f"{name}: {entry.key} has the type {f'{entry.kind} {words}'.strip()!r}, which is not valid.",
+        else f"{name}: {entry.key} has the type {f'{entry.kind} {message}'.strip()!r}, which is not valid.",
         evidence=KINDS if bare else [f"# type: {usage}"],
         next=f"fix the line '# type:' above {entry.key} in {name}, then repeat the command",
         code=ExitCode.PREFLIGHT,

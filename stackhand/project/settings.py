@@ -228,15 +228,15 @@ def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> d
 def _refusal(wrong: list[str], outside: list[str]) -> Failure:
     """Return the failure that names all wrong values; `outside` are the keys of those that the shell has set."""
     where = ".env, with the environment," if outside else ".env"
-    mend = [f"unset {' '.join(outside)}"] if outside else []
+    remedy = [f"unset {' '.join(outside)}"] if outside else []
     if len(wrong) == len(outside):
         where = "The environment"
     else:
-        mend.append("edit .env (each key is explained in .env.example)")
+        remedy.append("edit .env (each key is explained in .env.example)")
     return Failure(
         f"{where} has {len(wrong)} invalid {'value' if len(wrong) == 1 else 'values'}.",
         evidence=wrong,
-        next=f"{', '.join(mend)}, then repeat the command",
+        next=f"{', '.join(remedy)}, then repeat the command",
         code=ExitCode.PREFLIGHT,
     )
 

@@ -20,7 +20,7 @@ SOCKET_PATH_LIMIT = 103
 """Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""
 LONGEST_SOCKET_NAME = len("/postgres/.s.PGSQL.65535.lock")
 COMPILED = ("plugins", "roles", "stackhand")
-TURN_HELD = "STACKHAND_TURN"
+LOCK_HELD = "STACKHAND_TURN"
 
 
 class State:
@@ -146,7 +146,7 @@ class State:
             self.remember(**{fact: None for fact in self.read() if fact != "engine"})
 
     @contextmanager
-    def turn(self, command: str, patience: float, waiting: Callable[[str], None]) -> Iterator[int | None]:
+    def turn(self, command: str, timeout: float, waiting: Callable[[str], None]) -> Iterator[int | None]:
         """Hold the right to change this checkout's stack, so that two commands never work on it at once.
 
         The kernel gives it back when the last process that holds it ends, however it ends; a playbook that
@@ -154,7 +154,7 @@ class State:
 
         Args:
             command: who we are, for those who wait for us.
-            patience: how many seconds to wait.
+            timeout: how many seconds to wait.
             waiting: told once, with a sentence, when we have to wait.
 
         Yields:
@@ -163,12 +163,12 @@ class State:
         Raises:
             Failure: the turn did not come in time.
         """
-        if os.environ.get(TURN_HELD) == str(self.directory):
+        if os.environ.get(LOCK_HELD) == str(self.directory):
             yield None
             return
         self.make()
         with self._open_turn() as file:
-            self._wait_for(file.fileno(), patience, waiting)
+            self._wait_for(file.fileno(), timeout, waiting)
             self._make_key()
             file.truncate(0)
             since = datetime.now(UTC).astimezone().strftime("%H:%M:%S %Z")
@@ -207,8 +207,8 @@ class State:
         """Return who holds the turn, as `command (pid N, since T)`."""
         return (self.directory / "turn").read_text(encoding="utf-8") or "another command"
 
-    def _wait_for(self, descriptor: int, patience: float, waiting: Callable[[str], None]) -> None:
-        deadline = time.monotonic() + patience
+    def _wait_for(self, descriptor: int, timeout: float, waiting: Callable[[str], None]) -> None:
+        deadline = time.monotonic() + timeout
         told = False
         while True:
             try:
@@ -216,7 +216,7 @@ class State:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise Failure(
-                        f"{self.holder()} is still working in this checkout after {patience:g} s.",
+                        f"{self.holder()} is still working in this checkout after {timeout:g} s.",
                         next="wait for it or stop it, then repeat the command",
                     ) from None
                 if not told:

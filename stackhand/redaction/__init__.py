@@ -136,7 +136,7 @@ _current: list[Any] = [None, None]
 
 
 def current() -> Redactor:
-    """Return that of this checkout, read anew once its files have changed: `up` makes some of them."""
+    """Return that of this checkout, read again once its files have changed: `up` makes some of them."""
     stamps = _stamps()
     if _current[0] != stamps:
         _current[:] = stamps, Redactor.of(ROOT)

@@ -75,12 +75,12 @@ HINT = "pass|pwd|secret|token|key|cred|dsn|auth|cookie|sig|identified|bearer|bas
 @lru_cache(maxsize=4096)
 def is_secret(name: str) -> bool:
     """Whether a name says that what it names is a secret."""
-    words = [word.lower() for word in WORD.findall(name)] or [""]
-    if HARMLESS_END.fullmatch(words[-1]) or name in FOLDERS:
+    parts = [word.lower() for word in WORD.findall(name)] or [""]
+    if HARMLESS_END.fullmatch(parts[-1]) or name in FOLDERS:
         return False
-    if words[-1] == "key" and len(words) > 1:
-        return OTHER_KEY.fullmatch(words[-2]) is None
-    return SECRET.fullmatch(words[-1]) is not None or any(word.endswith(ENDINGS) for word in words)
+    if parts[-1] == "key" and len(parts) > 1:
+        return OTHER_KEY.fullmatch(parts[-2]) is None
+    return SECRET.fullmatch(parts[-1]) is not None or any(word.endswith(ENDINGS) for word in parts)
 
 
 def looks_random(text: str) -> bool:

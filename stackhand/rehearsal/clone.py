@@ -95,20 +95,20 @@ class Copy:
         path.write_text("".join(stages), encoding="utf-8")
 
     def inv(
-        self, words: list[str], environment: Mapping[str, str], tell: Callable[[str], None]
+        self, args: list[str], environment: Mapping[str, str], notify: Callable[[str], None]
     ) -> tuple[int, list[str]]:
         """Run a verb in it, tell each line as it comes, and return the exit code and all lines."""
         ours = {key: value for key, value in environment.items() if key not in {"STACKHAND_EVENTS", "STACKHAND_TURN"}}
-        return stream(["sh", "./inv", *words], {**ours, "LANG": os.environ.get("LANG", "C.UTF-8")}, self.path, tell)
+        return stream(["sh", "./inv", *args], {**ours, "LANG": os.environ.get("LANG", "C.UTF-8")}, self.path, notify)
 
-    def git(self, *words: str, folder: Path | None = None) -> str:
+    def git(self, *args: str, folder: Path | None = None) -> str:
         """Run a git command in it and return what it says.
 
         Raises:
             Failure: it cannot be done.
         """
         try:
-            return git.run(*words, folder=folder or self.path)
+            return git.run(*args, folder=folder or self.path)
         except git.NoGit as failure:
             raise Failure(
                 "A rehearsal needs the git history of this checkout, which git cannot read.",

@@ -99,13 +99,13 @@ def _load(name: str, instance: dict[str, Any]) -> None:
     _run(instance, "psql", "--quiet", "--set=ON_ERROR_STOP=1", "--file=/tmp/snapshot.sql")
 
 
-def _run(instance: dict[str, Any], *words: str) -> bytes:
+def _run(instance: dict[str, Any], *args: str) -> bytes:
     """Run a program of PostgreSQL beside a database, and return what it says."""
     login = ["-h", "/var/run/postgresql", "-U", instance["MasterUsername"], "-d", instance["DBName"]]
-    code, (out, err) = _container(instance).exec_run([*words, *login], user="postgres", demux=True)
+    code, (out, err) = _container(instance).exec_run([*args, *login], user="postgres", demux=True)
     if code != 0:
         instance["DBInstanceStatus"] = "failed"
-        raise RuntimeError(f"{words[0]}: {(err or b'').decode(errors='replace')}")
+        raise RuntimeError(f"{args[0]}: {(err or b'').decode(errors='replace')}")
     return out or b""
 
 

@@ -156,5 +156,5 @@ def describe(parameters: dict[str, Any]) -> Any:
         for each, state in list(_states.items())
         if each.group == group
     )
-    words = f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"
-    return alb._xml(200, "DescribeTargetHealth", words)
+    message = f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"
+    return alb._xml(200, "DescribeTargetHealth", message)

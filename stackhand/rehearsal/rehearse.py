@@ -57,7 +57,7 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
             failure = error
         if not keep:
             failure = _end(rehearsal) or failure
-        _say(rehearsal, keep=keep)
+        _show(rehearsal, keep=keep)
         if failure:
             raise failure
 
@@ -70,17 +70,17 @@ def stop() -> None:
     """
     with _alone():
         if emulator.remembered(FOLDER) is None:
-            console.say("There is no rehearsal.")
+            console.write("There is no rehearsal.")
             return
         if left := _clear():
             raise _left(left)
-    console.say("The rehearsal is stopped and left nothing behind.")
+    console.write("The rehearsal is stopped and left nothing behind.")
 
 
 def _begin(output: RehearsalOutput) -> Rehearsal:
     output.clear()
     shutil.rmtree(LOGS, ignore_errors=True)
-    console.say(f"full output: {FOLDER.relative_to(ROOT)}/*.log and {LOGS.relative_to(ROOT)}/")
+    console.write(f"full output: {FOLDER.relative_to(ROOT)}/*.log and {LOGS.relative_to(ROOT)}/")
     began = time.monotonic()
     aws = emulator.start(FOLDER, environments.load(ENVIRONMENT).region)
     steps = [Step("emulator", f"answers at {aws.endpoint}", time.monotonic() - began)]
@@ -95,8 +95,8 @@ def _end(rehearsal: Rehearsal) -> Failure | None:
 
 
 def _left(what: list[str]) -> Failure:
-    mend = "remove it (docker rm --force, docker network rm, docker volume rm), then ./inv rehearse --stop"
-    return Failure("The rehearsal left something behind.", evidence=what, next=mend)
+    remedy = "remove it (docker rm --force, docker network rm, docker volume rm), then ./inv rehearse --stop"
+    return Failure("The rehearsal left something behind.", evidence=what, next=remedy)
 
 
 def _clear(made: Made | None = None) -> list[str]:
@@ -126,13 +126,15 @@ def _keep_logs() -> None:
         shutil.copytree(made, LOGS)
 
 
-def _say(rehearsal: Rehearsal, *, keep: bool) -> None:
-    console.say("")
+def _show(rehearsal: Rehearsal, *, keep: bool) -> None:
+    console.write("")
     rows = [(step.name, step.verdict, f"{step.seconds:.1f}") for step in rehearsal.steps]
     console.table(rows, ("step", "verdict", "seconds"), {})
     if keep:
         running = rehearsal.running
-        console.say(f"\n{rehearsal.url} answers{f' as {running}' if running else ''}; ./inv rehearse --stop stops it.")
+        console.write(
+            f"\n{rehearsal.url} answers{f' as {running}' if running else ''}; ./inv rehearse --stop stops it."
+        )
 
 
 @contextmanager

@@ -92,13 +92,13 @@ class Rehearsal:
         if running not in {then, None}:
             raise Failure(f"After the step {name}, {self.url} answers with {running}, not with {then}.")
 
-    def verb(self, name: str, *words: str, expected: ExitCode = ExitCode.DONE) -> list[str]:
+    def verb(self, name: str, *args: str, expected: ExitCode = ExitCode.DONE) -> list[str]:
         """Run a verb in the copy, note down how it ended, and return what it printed.
 
         Raises:
             Failure: it ended otherwise than expected.
         """
-        command = [words[0], "-e", ENVIRONMENT, *words[1:]]
+        command = [args[0], "-e", ENVIRONMENT, *args[1:]]
         began = time.monotonic()
         with self.output.step(name, command) as report:
             code, lines = self.copy.inv(command, self.aws.environment(), report)

@@ -53,7 +53,7 @@ def begin(context: Context, request: Request) -> dict[str, Any]:
     commit = wanted.commit if wanted else ""
     held = heartbeat.start(
         _request(context.environment.name, commit or request.kind, request.lock_wait),
-        context.say,
+        context.notify,
         context.clock.check,
     )
     try:
@@ -62,7 +62,7 @@ def begin(context: Context, request: Request) -> dict[str, Any]:
             context.note(note)
         chosen = choose(context, request.kind, request.to)
     except Failure:
-        heartbeat.stop(held.keeper)
+        heartbeat.stop(held.pid)
         raise
     release = wanted or chosen
     return {
@@ -84,7 +84,7 @@ def _source(context: Context, request: Request) -> Source:
     current = context.releases.current()
     if chosen.name or not chosen.here:
         target = target_of(current) if current else None
-        chosen = registry.settle(context.environment, target, chosen, unknown=request.allow_older)
+        chosen = registry.identify(context.environment, target, chosen, unknown=request.allow_older)
     _require_newer(context, request, chosen.commit)
     return chosen
 
@@ -150,7 +150,7 @@ def _last_good(context: Context) -> Manifest:
 
 
 @contextmanager
-def alone(environment: Environment, say: Callable[[str], None], timeout: float = 0.0) -> Iterator[None]:
+def alone(environment: Environment, notify: Callable[[str], None], timeout: float = 0.0) -> Iterator[None]:
     """Hold the lease of an environment that is being removed, after waiting for it so many seconds.
 
     Raises:
@@ -158,7 +158,7 @@ def alone(environment: Environment, say: Callable[[str], None], timeout: float =
     """
     request = _request(environment.name, "nothing: it is being destroyed", timeout)
     try:
-        held = heartbeat.start(request, say, lambda: None)
+        held = heartbeat.start(request, notify, lambda: None)
     except Failure as failure:
         raise _busy(failure, environment.name) from failure
     try:
@@ -166,7 +166,7 @@ def alone(environment: Environment, say: Callable[[str], None], timeout: float =
     finally:
         with suppress(Failure):  # then its heartbeat does, or it expires
             lease.give_back(Store(environment), held.token)
-        heartbeat.stop(held.keeper)
+        heartbeat.stop(held.pid)
 
 
 def _busy(failure: Failure, environment: str) -> Failure:

@@ -36,11 +36,11 @@ _warm_up()
 class ReleaseAction(Action):
     """A step of a release, whose work is the method `release`.
 
-    Its class attribute `words` names the work in a sentence; one that `reads` only may be run in check mode.
+    Its class attribute `work` names the work in a sentence; one that `reads` only may be run in check mode.
     """
 
     Options = OfRelease
-    words = "The release"
+    work = "The release"
     reads = False
 
     def act(self, options: Any, *, check: bool) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class ReleaseAction(Action):
             return error
         if isinstance(error, Interrupted):
             return Failure("Interrupted; no service was changed.", code=ExitCode.INTERRUPTED)
-        return errors.failure_of(error, f"{type(self).words} failed")
+        return errors.failure_of(error, f"{type(self).work} failed")
 
 
 def _give_back(context: Context) -> None:

@@ -73,7 +73,7 @@ class Held(msgspec.Struct, frozen=True):
     """A lease that a heartbeat renews: its token, and the heartbeat's process."""
 
     lease: dict[str, str]
-    keeper: int
+    pid: int
 
     @property
     def token(self) -> str:
@@ -82,10 +82,10 @@ class Held(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as the actions of a playbook pass it on."""
-        return {**self.lease, "keeper": self.keeper}
+        return {**self.lease, "heartbeat": self.pid}
 
 
-def start(request: LeaseRequest, say: Callable[[str], None], check: Callable[[], None]) -> Held:
+def start(request: LeaseRequest, notify: Callable[[str], None], check: Callable[[], None]) -> Held:
     """Start a heartbeat and return the lease that it took.
 
     Raises:
@@ -95,7 +95,7 @@ def start(request: LeaseRequest, say: Callable[[str], None], check: Callable[[],
     assert child.stdout is not None  # noqa: S101 - asked for
     with child.stdout:
         try:
-            event = _result(child.stdout.fileno(), say, check)
+            event = _result(child.stdout.fileno(), notify, check)
         except BaseException:
             child.terminate()
             raise
@@ -111,13 +111,13 @@ def start(request: LeaseRequest, say: Callable[[str], None], check: Callable[[],
     )
 
 
-def _result(descriptor: int, say: Callable[[str], None], check: Callable[[], None]) -> Event:
+def _result(descriptor: int, notify: Callable[[str], None], check: Callable[[], None]) -> Event:
     """Return the last event of a heartbeat: that it has the lease, or why not; an empty one when it just ended."""
     for line in _lines(descriptor, check):
         event = msgspec.json.decode(line, type=Event)
         if not event.waiting:
             return event
-        say(event.waiting)
+        notify(event.waiting)
     return Event()
 
 
@@ -189,19 +189,19 @@ def main() -> None:
             raise SystemExit(0)
 
     try:
-        retry = Retry(LASTS / 2, pause, lambda text: _say(Event(waiting=text)))
+        retry = Retry(LASTS / 2, pause, lambda text: _notify(Event(waiting=text)))
         client = LeaseClient(Store(environments.load(request.environment), retry), sleep=pause)
         lease = client.take(
-            request.owner, request.commit, request.run, request.timeout, lambda text: _say(Event(waiting=text))
+            request.owner, request.commit, request.run, request.timeout, lambda text: _notify(Event(waiting=text))
         )
     except Exception as error:
         failure = error if isinstance(error, Failure) else errors.failure_of(error)
         if failure is None:
             raise
-        _say(Event(failure=failure.to_dict()))
+        _notify(Event(failure=failure.to_dict()))
         return
     try:
-        _say(Event(lease=msgspec.to_builtins(lease)))
+        _notify(Event(lease=msgspec.to_builtins(lease)))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _hold(client.renew, lambda: ended.is_set() or not _alive(*watched), RENEWED)
     finally:
@@ -229,7 +229,7 @@ def _alive(pid: int, born: float) -> bool:
         return False
 
 
-def _say(event: Event) -> None:
+def _notify(event: Event) -> None:
     with suppress(BrokenPipeError):
         print(msgspec.json.encode(event).decode(), flush=True)  # noqa: T201 - the pipe to who started us
 

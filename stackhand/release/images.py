@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT
-from stackhand.aws.waiting import Say
+from stackhand.aws.waiting import Notify
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
 from stackhand.containers.images import build_failed, certificates, steps, stream
@@ -38,7 +38,7 @@ def ensure(
     *,
     name: str = "",
     architecture: str,
-    say: Say,
+    notify: Notify,
 ) -> dict[str, str]:
     """Have the image of each service in ECR, as its tag COMMIT, and return their digests by the services' names.
 
@@ -48,7 +48,7 @@ def ensure(
         commit: the tag: the commit, marked when it is not all that was built.
         name: another tag that they get.
         architecture: X86_64 or ARM64.
-        say: called with what is being done.
+        notify: called with what is being done.
 
     Raises:
         Failure: an image cannot be built or pushed, is not what was built.
@@ -64,10 +64,10 @@ def ensure(
         if key is not None:
             signing_key.require(environment, key)  # before minutes of building
         pinned = {} if environment.emulated else provenance.pins()  # a rehearsal has the images of this machine
-        for service in build(missing, commit, architecture, say, pinned):
-            say(f"listing the packages of {service}")
+        for service in build(missing, commit, architecture, notify, pinned):
+            notify(f"listing the packages of {service}")
             record.add(service, f"{missing[service]}:{commit}")
-            _push(environment, service, f"{missing[service]}:{commit}", say)
+            _push(environment, service, f"{missing[service]}:{commit}", notify)
     for each, url in missing.items():
         digests[each] = registry.digest_in(environment, built[each]["name"], commit, timeout=SEEN_WITHIN)
         if not digests[each]:
@@ -88,8 +88,8 @@ def ensure(
     return digests
 
 
-def _push(environment: Environment, name: str, image: str, say: Say) -> None:
-    say(f"pushing {name}")
+def _push(environment: Environment, name: str, image: str, notify: Notify) -> None:
+    notify(f"pushing {name}")
     with _logged_in(environment, image.partition("/")[0]) as folder:
         settings_of_docker = inherited.environment("docker", DOCKER_CONFIG=folder)
         code, lines = stream(["docker", "push", image], settings_of_docker, None, lambda _: None)
@@ -153,7 +153,7 @@ def _dockerfile(build: Build) -> str:
 
 
 def build(
-    wanted: Mapping[str, str], commit: str, architecture: str, say: Say, pinned: Mapping[str, str] | None = None
+    wanted: Mapping[str, str], commit: str, architecture: str, notify: Notify, pinned: Mapping[str, str] | None = None
 ) -> Iterator[str]:
     """Build images from the files of a commit, and yield the name of each service whose image is built.
 
@@ -161,7 +161,7 @@ def build(
         wanted: the addresses of the images, by the services' names.
         commit: what is released, which is their tag.
         architecture: X86_64 or ARM64.
-        say: called with what is being done.
+        notify: called with what is being done.
         pinned: the digests of images that they are built on.
 
     Raises:
@@ -173,10 +173,10 @@ def build(
     dirty = commit != source.clean(commit)
     with git.exported(ROOT, source.clean(commit), git.below(_contexts(services)), dirty=dirty) as folder:
         for service in services:
-            say(f"building {service.name}")
+            notify(f"building {service.name}")
             image = f"{wanted[service.name]}:{commit}"
             args = command(service, image, architecture, datetime.now(UTC), folder, pinned=pinned or {})
-            code, lines = stream(args, None, folder, steps(f"building {service.name}", say))
+            code, lines = stream(args, None, folder, steps(f"building {service.name}", notify))
             if code != 0:
                 raise _unexported(service, lines, folder) or build_failed(service, lines, then="deploy again")
             yield service.name

@@ -258,7 +258,7 @@ def execute(*, environment: str, service: str, command: str) -> None:
             code=ExitCode.PREFLIGHT,
         ) from error
     if sys.stdin.isatty():
-        console.tell(f"in {name}, task {short(task)[:12]}; exit to return")
+        console.notify(f"in {name}, task {short(task)[:12]}; exit to return")
     region = state.environment.region
     target = {"Target": f"ecs:{cluster.name}_{short(task)}"}
     args = [PLUGIN, json.dumps(session), region, "StartSession", "", json.dumps(target), _endpoint(region)]

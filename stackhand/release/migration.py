@@ -72,20 +72,20 @@ class Migration:
         service = self.target.tasks()[self.name]
         task = self._start(service, task_definition, started_by)
         follower = logs.LogFollower(self.cloudwatch, service, service.container, task)
-        said: list[str] = []
+        output: list[str] = []
         try:
-            found = self._wait(task, follower, said)
+            found = self._wait(task, follower, output)
         except Failure:
             raise
         except Exception as error:
             raise self._abandoned(task, error) from error
         if _exit_code(found, service.container) != 0:
-            self._rest(follower, said)
-        self._judge(found, service, said)
-        return said
+            self._rest(follower, output)
+        self._judge(found, service, output)
+        return output
 
     def _start(self, service: TaskTarget, task_definition: str, started_by: str) -> str:
-        words: dict[str, Any] = {
+        args: dict[str, Any] = {
             "cluster": self.target.cluster,
             "taskDefinition": task_definition,
             "launchType": "FARGATE",
@@ -105,9 +105,9 @@ class Migration:
         deadline, refusals, delays = self.clock.now() + self.starts_within, 0, waiting.delays()
         while refusals < CAPACITY and self.clock.now() < deadline:
             if not self.started:  # one token as long as ECS may have started a task for it: there is never a second one
-                words["clientToken"] = secrets.token_hex(16)
+                args["clientToken"] = secrets.token_hex(16)
             try:
-                answer = self.ecs.run_task(**words)
+                answer = self.ecs.run_task(**args)
             except Exception as error:
                 reasons = [message_of(error)]
                 if not transient(error):
@@ -127,39 +127,39 @@ class Migration:
                     raise
                 code = ExitCode.INTERRUPTED
                 break
-        unknown = self._end_unanswered(words) if self.started else []
+        unknown = self._end_unanswered(args) if self.started else []
         if not self.started and refused is not None and diagnose(refused).kind is not Kind.REFUSED:
             what = f"{self.the_job} could not be started; no service was changed"
             raise failure(what, refused) from refused
         raise self._failure("could not be started", [*reasons, *unknown], code)
 
-    def _end_unanswered(self, words: dict[str, Any]) -> list[str]:
+    def _end_unanswered(self, args: dict[str, Any]) -> list[str]:
         """Stop what ECS may have started although its answer never came, and return what to say of it."""
         try:
-            found = self.ecs.list_tasks(cluster=words["cluster"], startedBy=words["startedBy"])["taskArns"]
+            found = self.ecs.list_tasks(cluster=args["cluster"], startedBy=args["startedBy"])["taskArns"]
         except Exception as error:
-            by_hand = f"aws ecs list-tasks --cluster {words['cluster']} --started-by {words['startedBy']}"
+            by_hand = f"aws ecs list-tasks --cluster {args['cluster']} --started-by {args['startedBy']}"
             return [f"ECS may have started it anyway ({message_of(error)}): {by_hand}"]
         return [
             f"ECS had started the task {each}; it {self._stop(each, 'its start was not answered')}" for each in found
         ]
 
-    def _wait(self, task: str, follower: logs.LogFollower, said: list[str]) -> dict[str, Any]:
+    def _wait(self, task: str, follower: logs.LogFollower, output: list[str]) -> dict[str, Any]:
         began = self.clock.now()
         deadline = began + self.timeout
         while True:
             found = self._describe(task)
-            said += follower.new_lines()
-            last = f", {said[-1]}" if said else ""
+            output += follower.new_lines()
+            last = f", {output[-1]}" if output else ""
             self.count(f"running for {elapsed(self.clock.now() - began)}{last}")
             if found and found.get("lastStatus") == "STOPPED":
                 return found
             if self.clock.now() >= deadline:
                 end = self._stop(task, f"not done within {self.timeout:g} s")
-                words = f"did not end within {self.timeout:g} s, and {end}"
+                message = f"did not end within {self.timeout:g} s, and {end}"
                 key = "release" if self.name in self.target.jobs else "migrate"
                 longer = f"give it longer by x-aws.{key}.timeout (seconds), then deploy again"
-                raise self._failure(words, [f"task {task}", *said[-logs.TAIL :]], repair=longer)
+                raise self._failure(message, [f"task {task}", *output[-logs.TAIL :]], repair=longer)
             self.clock.sleep(self.poll)
 
     def _describe(self, task: str) -> dict[str, Any]:
@@ -172,33 +172,33 @@ class Migration:
             raise
         return dict(answer["tasks"][0]) if answer.get("tasks") else {}
 
-    def _rest(self, follower: logs.LogFollower, said: list[str]) -> None:
+    def _rest(self, follower: logs.LogFollower, output: list[str]) -> None:
         """CloudWatch shows a line some seconds after it was written: wait for those of a task that failed."""
         deadline = self.clock.now() + LOG_COMES_WITHIN
         quiet = 0
-        while self.clock.now() < deadline and quiet < (1 if said else LOG_COMES_WITHIN):
-            before = len(said)
+        while self.clock.now() < deadline and quiet < (1 if output else LOG_COMES_WITHIN):
+            before = len(output)
             self.clock.sleep(min(self.poll, 1.0))
-            said += follower.new_lines()
-            quiet = quiet + 1 if len(said) == before else 0
+            output += follower.new_lines()
+            quiet = quiet + 1 if len(output) == before else 0
 
-    def _judge(self, found: dict[str, Any], service: TaskTarget, said: list[str]) -> None:
+    def _judge(self, found: dict[str, Any], service: TaskTarget, output: list[str]) -> None:
         code = _exit_code(found, service.container)
         if code == 0:
             return
         reason = [str(found["stoppedReason"])] if found.get("stoppedReason") else []
         own = [str(each["reason"]) for each in found.get("containers", []) if each.get("reason")]
-        words = "ended without an exit code" if code is None else f"ended with exit code {code}"
-        raise self._failure(words, [*reason, *own, *said[-logs.TAIL :]])
+        message = "ended without an exit code" if code is None else f"ended with exit code {code}"
+        raise self._failure(message, [*reason, *own, *output[-logs.TAIL :]])
 
     def _abandoned(self, task: str, error: Exception) -> Failure:
         """Stop a task that nobody waits for any more, and return what to say of it."""
         if isinstance(error, Interrupted):
-            words = f"was interrupted, and {self._stop(task, 'interrupted')}"
-            return self._failure(words, [f"task {task}"], ExitCode.INTERRUPTED)
-        words = f"can no longer be watched, and {self._stop(task, 'nobody can watch it')}"
+            message = f"was interrupted, and {self._stop(task, 'interrupted')}"
+            return self._failure(message, [f"task {task}"], ExitCode.INTERRUPTED)
+        message = f"can no longer be watched, and {self._stop(task, 'nobody can watch it')}"
         meaning = failure("", error, repeat="deploy again")
-        return self._failure(words, [f"task {task}", meaning.what, *meaning.evidence], repair=meaning.next)
+        return self._failure(message, [f"task {task}", meaning.what, *meaning.evidence], repair=meaning.next)
 
     def _stop(self, task: str, reason: str) -> str:
         """Stop a task, and say whether that went well; it may also have ended by itself."""
@@ -303,7 +303,7 @@ def _timeout(target: Target, name: str) -> float | None:
 
 
 def require_way_back(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
-    """Refuse to go back to a release that does not work with the schema of now.
+    """Refuse to go back to a release that does not work with the current schema.
 
     Args:
         releases: of the environment.

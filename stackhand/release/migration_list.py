@@ -70,11 +70,11 @@ def _of(services: list[tuple[Service, Path]]) -> list[KnownMigration] | None:
 
 def _list(service: Service, folder: Path) -> list[KnownMigration] | None:
     """Run the command in a folder; None when it prints something else than we know."""
-    words = service.migration("list")
+    command = service.migration("list")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     try:
         done = subprocess.run(
-            words,
+            command,
             cwd=folder,
             env=inherited.environment("service", PATH=path, PYTHONDONTWRITEBYTECODE="1"),
             stdin=subprocess.DEVNULL,

@@ -129,27 +129,29 @@ HEADINGS = ("concern", *SHOWN)
 SHOWN_ATTRIBUTES = 6
 
 
-def say_plan(report: dict[str, Any]) -> None:
+def show_plan(report: dict[str, Any]) -> None:
     """Show what a deploy would change, in the environment and in the release."""
-    _say_infrastructure(report)
-    console.say("\n".join([report["probe"]["message"], *report["probe"]["notes"]]))
-    console.say("\n".join(["", *lines(report["release"])]))
+    _show_infrastructure(report)
+    console.write("\n".join([report["probe"]["message"], *report["probe"]["notes"]]))
+    console.write("\n".join(["", *lines(report["release"])]))
 
 
-def _say_infrastructure(report: dict[str, Any]) -> None:
+def _show_infrastructure(report: dict[str, Any]) -> None:
     found = report["plan"]
     if not found["changed"]:
-        console.say(f"\n{report['environment']} is up to date.")
+        console.write(f"\n{report['environment']} is up to date.")
         return
-    console.say("")
+    console.write("")
     console.table(report["table"], HEADINGS, {}, indent=2)
     for concern in found["concerns"]:
         for each in concern["resources"]:
             if each["action"] != "create":
                 attributes = ", ".join(each["attributes"][:SHOWN_ATTRIBUTES])
                 more = " ..." if len(each["attributes"]) > SHOWN_ATTRIBUTES else ""
-                console.say(f"  {each['action']:<8} {each['address']}{': ' if attributes else ''}{attributes}{more}")
+                console.write(f"  {each['action']:<8} {each['address']}{': ' if attributes else ''}{attributes}{more}")
     forgotten = sum(each["action"] == "forget" for concern in found["concerns"] for each in concern["resources"])
     counted = {**{name: found[name] for name in SHOWN}, "forget": forgotten}
     numbers = (f"{number} to {name}" for name, number in counted.items() if number)
-    console.say(f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['words']}")
+    console.write(
+        f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['summary']}"
+    )

@@ -182,8 +182,8 @@ def differences(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
 
 def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return a definition as ECS would understand it: with its defaults, without what is empty, in one order."""
-    said = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value is not None}
-    found = {**DEFAULTS, **said}
+    registered = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value is not None}
+    found = {**DEFAULTS, **registered}
     platform = found.get("runtimePlatform") or {}
     found["runtimePlatform"] = {**PLATFORM_DEFAULTS, **platform}
     found["containerDefinitions"] = [_container(each) for each in found.get("containerDefinitions", [])]

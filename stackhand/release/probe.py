@@ -31,14 +31,14 @@ class ProbeAnswer:
         code: of HTTP; 0 when nobody answered.
         body: its JSON; empty when it has none.
         seconds: it took.
-        words: why there was none.
+        message: why there was none.
         type: of its content.
     """
 
     code: int
     body: dict[str, Any]
     seconds: float
-    words: str = ""
+    message: str = ""
     type: str = ""
 
 
@@ -63,7 +63,7 @@ class ReleaseProbe:
     timeout: float = 30.0
 
     def run(
-        self, clock: Clock, say: Callable[[str], None], get: Callable[[str, float], ProbeAnswer] | None = None
+        self, clock: Clock, notify: Callable[[str], None], get: Callable[[str, float], ProbeAnswer] | None = None
     ) -> list[str]:
         """Ask until it has succeeded as often as it must, in a row; a release of which nothing is asked has.
 
@@ -80,7 +80,7 @@ class ReleaseProbe:
                 return []
             if clock.now() >= deadline:
                 return problems or [*last, f"after that only {row} good answers in a row, not {self.times}"]
-            say(problems[0] if problems else f"{self.url} answers{self._as()} ({row} of {self.times})")
+            notify(problems[0] if problems else f"{self.url} answers{self._as()} ({row} of {self.times})")
             clock.sleep(self.pause)
         return []
 
@@ -117,11 +117,11 @@ def _health(answer: ProbeAnswer) -> str:
     unwell = answer.type == HEALTH and status.lower() in UNWELL
     if answer.code == OK and not unwell:
         return ""
-    return f"{answer.words or answer.code}{f', status {status}' if status else ''}{_unwell(answer.body)}"
+    return f"{answer.message or answer.code}{f', status {status}' if status else ''}{_unwell(answer.body)}"
 
 
 def _code(answer: ProbeAnswer, why: str) -> str:
-    return str(answer.words or (why if answer.code == OK else answer.code))
+    return str(answer.message or (why if answer.code == OK else answer.code))
 
 
 def ask(url: str, cap: float) -> ProbeAnswer:
@@ -132,8 +132,8 @@ def ask(url: str, cap: float) -> ProbeAnswer:
             code, text, headers = response.status or 0, _read(response), response.headers
     except (OSError, ValueError, http.client.HTTPException) as error:
         return ProbeAnswer(0, {}, time.monotonic() - began, f"no answer: {getattr(error, 'reason', None) or error}")
-    words = f"{code} to {headers['Location']}" if HTTPStatus(300) <= code < HTTPStatus(400) else ""
-    return ProbeAnswer(code, _json(text), time.monotonic() - began, words, headers.get_content_type())
+    message = f"{code} to {headers['Location']}" if HTTPStatus(300) <= code < HTTPStatus(400) else ""
+    return ProbeAnswer(code, _json(text), time.monotonic() - began, message, headers.get_content_type())
 
 
 def _read(response: Any) -> bytes:

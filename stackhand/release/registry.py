@@ -115,7 +115,7 @@ def commits_of(environment: Environment, repositories: Iterable[str], name: str)
     return shared or {"" for _ in images}
 
 
-def settle(environment: Environment, target: Target | None, source: Source, *, unknown: bool) -> Source:
+def identify(environment: Environment, target: Target | None, source: Source, *, unknown: bool) -> Source:
     """Return what is to be released, once it is clear which commit the images of its name are.
 
     Args:
@@ -221,7 +221,7 @@ class Allowed:
 
 
 def gate(
-    environment: Environment, repository: str, digest: str, max_severity: Severity, say: Callable[[str], None]
+    environment: Environment, repository: str, digest: str, max_severity: Severity, notify: Callable[[str], None]
 ) -> None:
     """Refuse an image whose scan found something worse than allowed.
 
@@ -230,7 +230,7 @@ def gate(
         repository: its name.
         digest: of the image.
         max_severity: one of SEVERITIES, the worst that may be released; or `any`, which asks for no scan.
-        say: called while the scan is waited for.
+        notify: called while the scan is waited for.
 
     Raises:
         Failure: there are such findings, or no result of a scan can be had.
@@ -238,7 +238,7 @@ def gate(
     if max_severity == ANY:
         return
     worst = SEVERITIES.index(max_severity)
-    found = [each for each in findings(environment, repository, digest, say) if _rank(each.severity) > worst]
+    found = [each for each in findings(environment, repository, digest, notify) if _rank(each.severity) > worst]
     exceptions, today = {each.name: each for each in allowed()}, datetime.now(UTC).date()
     bad = [each for each in found if each.name not in exceptions or exceptions[each.name].until < today]
     if bad:
@@ -273,7 +273,7 @@ def allowed() -> list[Allowed]:
     return found
 
 
-def findings(environment: Environment, repository: str, digest: str, say: Callable[[str], None]) -> list[Finding]:
+def findings(environment: Environment, repository: str, digest: str, notify: Callable[[str], None]) -> list[Finding]:
     """Return what ECR's scan of an image found; it is started when nobody did, and waited for.
 
     Raises:
@@ -294,7 +294,7 @@ def findings(environment: Environment, repository: str, digest: str, say: Callab
             return list(_read(client, image, answer))
         if status not in {"IN_PROGRESS", "PENDING"}:
             break
-        say(f"waiting for the scan of {repository}")
+        notify(f"waiting for the scan of {repository}")
         time.sleep(2)
     raise Failure(
         f"ECR has no scan of {repository}@{digest[:19]}: {status.lower().replace('_', ' ')}.",

@@ -35,7 +35,7 @@ class FailedService:
     """
 
     name: str
-    words: str
+    message: str
     events: list[str] = field(default_factory=list)
     tasks: list[StoppedTask] = field(default_factory=list)
     health: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class FailedService:
     def lines(self, log: int = logs.TAIL) -> list[str]:
         """Return it as lines, the most telling last, with so many lines of its log."""
         shown = self.log[-log:]
-        found = [f"{self.name}: {self.words}"]
+        found = [f"{self.name}: {self.message}"]
         found += [f"  event: {message}" for message in self.events[-EVENTS:]]
         found += [f"  {line}" for task in self.tasks for line in task.lines()]
         found += [f"  target {line}" for line in self.health]
@@ -71,7 +71,7 @@ class Collector:
         part.tasks = self._try(part, "stopped tasks", lambda: self._tasks(rolling)) or []
         part.health = self._try(part, "target health", lambda: self.targets.troubles(service)) or []
         part.log = self._try(part, "log", lambda: self._log(service, part.tasks)) or []
-        part.hint = hint(part.tasks, [*part.events, *part.health, *part.log, part.words])
+        part.hint = hint(part.tasks, [*part.events, *part.health, *part.log, part.message])
         return part
 
     def _tasks(self, rolling: Rolling) -> list[StoppedTask]:
@@ -110,10 +110,10 @@ def keep(release: str, lines: Sequence[str]) -> Path:
 def _outcome(rolling: Rolling) -> str:
     """Say how its rollout ended, in ECS's words where it has some."""
     ours = rolling.seen[-1].deployment(rolling.order.deployment) if rolling.seen else None
-    words = str(rolling.verdict or ("failed" if rolling.failing else "still rolling")).replace("_", " ")
+    message = str(rolling.verdict or ("failed" if rolling.failing else "still rolling")).replace("_", " ")
     if ours is None:
-        return words
-    return f"{words}, {ours.failed} failed tasks{f': {ours.reason}' if ours.reason else ''}"
+        return message
+    return f"{message}, {ours.failed} failed tasks{f': {ours.reason}' if ours.reason else ''}"
 
 
 KILLED = 137
@@ -148,9 +148,9 @@ HINTS: tuple[tuple[str, str], ...] = (
 def hint(tasks: Sequence[StoppedTask], more: Sequence[str]) -> str:
     """Return the one thing to check first; nothing when that is unknown."""
     text = "\n".join([*(line for task in tasks for line in task.lines()), *more])
-    for pattern, words in HINTS:
+    for pattern, message in HINTS:
         if re.search(pattern, text, re.IGNORECASE):
-            return words
+            return message
     codes = [code for task in tasks for _, code, _ in task.containers if code is not None]
     if KILLED in codes:
         return "exit code 137: it was killed, probably out of memory: raise x-aws.memory in docker-compose.yml"
@@ -220,13 +220,13 @@ def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling
 def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling], found: Verdict) -> Failure:
     """Return what to say of a release that is neither deployed nor failed; nothing is touched any more."""
     name = context.environment.name
-    words = [each.words() for each in rolling.values()]
+    lines = [each.summary() for each in rolling.values()]
     if found is Verdict.SUPERSEDED:
         foreign = [line for each in rolling.values() for line in _foreign(each)]
         unkept = _judge(context, manifest, found, "; ".join(foreign))
         return Failure(
             f"Deploy of {manifest.commit[:12]} to {name} was superseded: somebody else deployed meanwhile.",
-            evidence=[*words, *foreign, *unkept],
+            evidence=[*lines, *foreign, *unkept],
             next=f"./inv cloud.status -e {name} shows what runs; deploy again to replace it",
             code=ExitCode.SUPERSEDED,
         )
@@ -234,7 +234,7 @@ def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolli
     events = [f"{each.name} event: {message}" for each in rolling.values() for message in each.events()[-5:]]
     return Failure(
         f"{manifest.commit[:12]} is still rolling out to {name} after {context.pace.timeout:g} s, and has not failed.",
-        evidence=[*words, *events, *unkept],
+        evidence=[*lines, *events, *unkept],
         next=f"./inv deploy -e {name} --resume to continue, ./inv rollback -e {name} to roll back",
         code=ExitCode.STILL_ROLLING,
     )
@@ -252,7 +252,7 @@ def _judge(context: Context, manifest: Manifest, found: Verdict, reason: str) ->
 def _unfinished(manifest: Manifest, rolling: Mapping[str, Rolling]) -> list[str]:
     """Say where each service is, and which is not ordered yet."""
     rest = [name for name, each in manifest.services.items() if not (each.same or each.deployment or name in rolling)]
-    return [*(each.words() for each in rolling.values()), *(f"{name} is not updated yet" for name in rest)]
+    return [*(each.summary() for each in rolling.values()), *(f"{name} is not updated yet" for name in rest)]
 
 
 def _foreign(rolling: Rolling) -> list[str]:

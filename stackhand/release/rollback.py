@@ -145,13 +145,13 @@ class Returned:
 
     Args:
         verdict: rolled back; failed; or still rolling.
-        words: the same, for a sentence.
+        message: the same, for a sentence.
         lines: what there is to know besides.
         extra: services that the last good release does not have, and the task definition each is left on.
     """
 
     verdict: Verdict
-    words: str
+    message: str
     lines: list[str] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
 
@@ -219,17 +219,17 @@ def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> 
         else:
             _return(context, rollout, name, target.services[name], definition)
     found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
-    return _judge(context, good, found, [each.words() for each in rollout.rolling.values()], kept)
+    return _judge(context, good, found, [each.summary() for each in rollout.rolling.values()], kept)
 
 
-def _judge(context: Context, good: Manifest, found: Verdict, words: list[str], kept: list[str]) -> Returned:
+def _judge(context: Context, good: Manifest, found: Verdict, args: list[str], kept: list[str]) -> Returned:
     """Say how the way back ended, from the verdict on its rollout and a probe."""
     name = good.commit[:12]
     if found is Verdict.STILL_ROLLING:
-        return Returned(found, f"the services are still rolling back to {name}", words)
+        return Returned(found, f"the services are still rolling back to {name}", args)
     if found is not Verdict.DEPLOYED:
-        return Returned(Verdict.FAILED, f"the rollback to {name} failed too", words)
-    problems = probe_of(context, good).run(context.clock, context.say)
+        return Returned(Verdict.FAILED, f"the rollback to {name} failed too", args)
+    problems = probe_of(context, good).run(context.clock, context.notify)
     if problems:
         return Returned(Verdict.FAILED, f"{name} runs again, but is unhealthy", problems)
     where = f"except {', '.join(kept)}" if kept else "everywhere"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from stackhand.aws import waiting
 from stackhand.aws.errors import expired, message_of, transient
-from stackhand.aws.waiting import Clock, Interrupted, Say
+from stackhand.aws.waiting import Clock, Interrupted, Notify
 from stackhand.cli.failure import Failure
 from stackhand.release import verdict
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
@@ -57,7 +57,7 @@ class Rolling:
         self.verdict = verdict.decide(self.order, self.seen)
         self.failing = verdict.failing(self.order, self.seen)
 
-    def words(self, targets: str = "") -> str:
+    def summary(self, targets: str = "") -> str:
         """Return where it is, and what the load balancer says of it."""
         if self.refused:
             return f"{self.name} refused"
@@ -84,15 +84,15 @@ class Rollout:
         self,
         cluster: Cluster,
         clock: Clock,
-        say: Say,
+        notify: Notify,
         *,
         poll: float = POLL,
         timeout: float = TIMEOUT,
     ) -> None:
-        self.cluster, self.clock, self.say = cluster, clock, say
+        self.cluster, self.clock, self.notify = cluster, clock, notify
         self.poll, self.timeout = poll, timeout
         self.rolling: dict[str, Rolling] = {}
-        self.note: Say = say
+        self.note: Notify = notify
         self.require: Callable[[], None] = lambda: None
         self.targets: Targets | None = None
         self._reported: set[str] = set()
@@ -115,7 +115,7 @@ class Rollout:
     def ask(self, service: str, began: float | None = None) -> ServiceState:
         """Return the state of a service, as soon as ECS answers and before the timeout."""
         rest = self.timeout if began is None else began + self.timeout - self.clock.now()
-        patient = waiting.Retry(rest, self.clock.sleep, self.say, self.clock.now)
+        patient = waiting.Retry(rest, self.clock.sleep, self.notify, self.clock.now)
         return patient(lambda: self.cluster.service(service))
 
     def _submit(self, rolling: Rolling, *, force: bool) -> None:
@@ -153,7 +153,7 @@ class Rollout:
             self.rolling[rolling.name] = rolling
             if again > rolling.began + self.timeout:
                 raise
-            self.say(f"{rolling.name}: ECS does not answer, trying again: {rolling.unanswered}")
+            self.notify(f"{rolling.name}: ECS does not answer, trying again: {rolling.unanswered}")
             return None
 
     def _accept(
@@ -202,14 +202,14 @@ class Rollout:
         except Exception as error:
             if not transient(error):
                 raise
-            self.say(f"ECS does not answer: {message_of(error)}")
+            self.notify(f"ECS does not answer: {message_of(error)}")
             self._time_out(open_ones)
             return
         for each in open_ones:
             each.check(states.get(each.service, ABSENT), self.clock.now())
             self._report_events(each)
-        words = self.targets.words if self.targets else lambda _: ""
-        self.say("; ".join(each.words(words(each.name)) for each in self.rolling.values()))
+        health_of = self.targets.summary if self.targets else lambda _: ""
+        self.notify("; ".join(each.summary(health_of(each.name)) for each in self.rolling.values()))
 
     def _time_out(self, rolling: list[Rolling]) -> None:
         for each in rolling:
@@ -243,7 +243,7 @@ def _judge_others(rolling: Rolling, old: Snapshot, new: Snapshot, ours: Deployme
 def of(context: Context, target: Target) -> Rollout:
     """Return a rollout in an environment's cluster."""
     pace, cluster = context.pace, Cluster(context.ecs, target.cluster)
-    rollout = Rollout(cluster, context.clock, context.say, poll=pace.poll, timeout=pace.timeout)
+    rollout = Rollout(cluster, context.clock, context.notify, poll=pace.poll, timeout=pace.timeout)
     rollout.note, rollout.require = context.note, context.require_lease
     rollout.targets = Targets(context.environment.client("elbv2"), target)
     return rollout

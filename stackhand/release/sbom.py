@@ -53,8 +53,8 @@ def _components(image: str) -> tuple[list[dict[str, str]], str]:
     # "none" is never run; an image need not name a command, and docker wants one
     container = docker.run("create", "--platform", platform, "--network", "none", image, "none").stdout.strip()
     try:
-        words = ["docker", "export", container]
-        with subprocess.Popen(words, env=inherited.environment("docker"), stdout=subprocess.PIPE) as child:
+        args = ["docker", "export", container]
+        with subprocess.Popen(args, env=inherited.environment("docker"), stdout=subprocess.PIPE) as child:
             assert child.stdout is not None  # noqa: S101 - asked for above
             found, system = _read(child.stdout)
             while child.stdout.read(LARGEST):

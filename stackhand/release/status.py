@@ -153,7 +153,7 @@ def _health(state: ServiceState, primary: Deployment) -> str:
 def _show(found: Status) -> None:
     release, newest = found.release, found.newest
     what = f"{release.commit[:12]} since {release.ended}, by {release.by}" if release else "no good release yet"
-    console.say(f"{found.environment} at {found.url}: {what}")
+    console.write(f"{found.environment} at {found.url}: {what}")
     rows = [
         [
             each.name,
@@ -167,11 +167,11 @@ def _show(found: Status) -> None:
     ]
     console.table(rows, ["service", "state", "tasks", "commit", "definition", "since"], STYLES)
     if newest and release and newest.id != release.id:
-        console.say(f"newest attempt: {newest.id}, {newest.verdict or 'under way'} {newest.reason}".rstrip())
+        console.write(f"newest attempt: {newest.id}, {newest.verdict or 'under way'} {newest.reason}".rstrip())
     if found.lease:
-        console.say(f"lease: {found.lease['owner']} deploys {found.lease['commit'][:12]}")
+        console.write(f"lease: {found.lease['owner']} deploys {found.lease['commit'][:12]}")
     for line in found.drift:
-        console.say(f"differs: {line}")
+        console.write(f"differs: {line}")
 
 
 def drift(target: Target, current: Manifest | None, services: Mapping[str, ServiceState]) -> list[str]:
@@ -269,7 +269,7 @@ def releases(*, environment: str, lines: int, json: bool) -> None:
         shown = [{key: value for key, value in each.to_dict().items() if key != "target"} for each in newest]
         console.document({"environment": environment, "current": current.id if current else None, "releases": shown})
     elif not newest:
-        console.say(f"{environment} has no release yet.")
+        console.write(f"{environment} has no release yet.")
     else:
         at_work = lease.current(history.store) is not None
         rows = [_row(each, current, "in progress" if at_work else "unresolved") for each in newest]
@@ -285,10 +285,10 @@ def unlock(*, environment: str, yes: bool) -> None:
     store = Store(environments.load(environment))
     current = lease.current(store)
     if current is None:
-        console.say(f"Nobody holds the lease of {environment}.")
+        console.write(f"Nobody holds the lease of {environment}.")
         return
     for line in current.lease.lines():
-        console.say(line)
+        console.write(line)
     if not yes:
         confirm(f"The current holder loses its right to deploy to {environment}", environment)
     try:
@@ -300,7 +300,7 @@ def unlock(*, environment: str, yes: bool) -> None:
             evidence=newer.lease.lines() if newer else ["nobody holds it now"],
             next=f"./inv cloud.unlock -e {environment}, to take it away anyway",
         ) from None
-    console.say(f"The lease of {environment} is free.")
+    console.write(f"The lease of {environment} is free.")
 
 
 def _row(manifest: Manifest, current: Manifest | None, unknown: str) -> list[str]:

@@ -181,7 +181,7 @@ def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: lis
     parts = [collector.collect(each) for each in bad]
     lines = report.screen(parts)
     for part in parts:
-        context.note(f"{part.name} failed: {part.hint or part.words}")
+        context.note(f"{part.name} failed: {part.hint or part.message}")
     return go_back_and_tell(context, manifest, good, f"{', '.join(part.name for part in parts)} failed", lines)
 
 
@@ -204,7 +204,7 @@ def go_back_and_tell(
     path = report.keep(manifest.id, [f"{manifest.id}: {verdict}", *everything])
     name = context.environment.name
     return Failure(
-        f"Deploy of {manifest.commit[:12]} to {name} failed: {what}; {returned.words}.",
+        f"Deploy of {manifest.commit[:12]} to {name} failed: {what}; {returned.message}.",
         evidence=[*everything, f"this report: {path}"],
         next=f"./inv cloud.logs -e {name}; fix it, then ./inv deploy -e {name}",
         code=report.CODES[verdict],

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand.aws.waiting import ONCE, Clock, Retry, Say
+from stackhand.aws.waiting import ONCE, Clock, Notify, Retry
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.bucket import Store
 from stackhand.project import probes
@@ -158,7 +158,7 @@ class Targets:
     def __init__(self, balancer: Any, target: Target) -> None:
         self.balancer, self.target = balancer, target
 
-    def words(self, name: str) -> str:
+    def summary(self, name: str) -> str:
         """Say how many of a service's tasks are healthy; nothing when it has no targets, or nobody may know."""
         from stackhand.aws.exceptions import BotoCoreError, ClientError
 
@@ -212,19 +212,19 @@ class Context:
     """An environment, and how to talk about it.
 
     Args:
-        say: called with how far we are.
+        notify: called with how far we are.
         note: called with what is to stay on the screen.
         token: of the lease; empty for who only reads.
         count: called again and again with how much is done; it is shown now and then.
     """
 
     environment: Environment
-    say: Say
-    note: Say = lambda _: None
+    notify: Notify
+    note: Notify = lambda _: None
     clock: Clock = field(default_factory=Clock)
     token: str = ""
     pace: Pace = field(default_factory=Pace)
-    count: Say = lambda _: None
+    count: Notify = lambda _: None
 
     @cached_property
     def store(self) -> Store:
@@ -234,7 +234,7 @@ class Context:
     @cached_property
     def retry(self) -> Retry:
         """Repeat a call while AWS is busy, as long as services may take."""
-        return Retry(self.pace.timeout, self.clock.sleep, self.say, self.clock.now)
+        return Retry(self.pace.timeout, self.clock.sleep, self.notify, self.clock.now)
 
     @cached_property
     def releases(self) -> Releases:

@@ -30,7 +30,7 @@ def bootstrap(*, environment: str) -> None:
     found = environments.load(environment)
     outcome = _run_infrastructure("bootstrap", found)
     state = "is ready" if outcome.changed else "was already ready"
-    console.say(f"\n{environment} {state} for its first plan: ./inv plan -e {environment}")
+    console.write(f"\n{environment} {state} for its first plan: ./inv plan -e {environment}")
 
 
 def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool, lock_wait: float) -> None:
@@ -48,7 +48,7 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
     if json:
         console.document(report)
     else:
-        release_plan.say_plan(report)
+        release_plan.show_plan(report)
     if detailed_exitcode and (report["plan"]["changed"] or report["release"]["changed"]):
         raise Exit(ExitCode.CHANGES)
 
@@ -65,16 +65,16 @@ def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) 
         )
     holding = _holding(found)
     if not holding and Releases(Store(found)).current() is None:
-        console.say(f"{environment} has nothing to destroy: its state is empty.")
+        console.write(f"{environment} has nothing to destroy: its state is empty.")
         return
     for line in holding:
-        console.say(f"  {line}")
+        console.write(f"  {line}")
     if not yes:
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
     outcome = _run_infrastructure("destroy", found, confirmed=environment, lock_wait=lock_wait)
-    console.say(f"\n{environment} is destroyed ({outcome.seconds:.0f} s). What stays:")
+    console.write(f"\n{environment} is destroyed ({outcome.seconds:.0f} s). What stays:")
     for line in _stays(found, outcome.report):
-        console.say(f"  {line}")
+        console.write(f"  {line}")
 
 
 def _run_infrastructure(
@@ -211,7 +211,7 @@ def _run_release(name: str, environment: str, options: dict[str, Any], warning: 
     if lines is not None:
         lines.event("release", **report)
     else:
-        say_release(report)
+        show_release(report)
 
 
 def _pace() -> dict[str, Any]:
@@ -254,13 +254,13 @@ def _ordered(manifest: Manifest) -> list[str]:
     ]
 
 
-def say_release(report: dict[str, Any]) -> None:
+def show_release(report: dict[str, Any]) -> None:
     """Show which release runs, and where it answers."""
     what = (
         "already runs" if not report.get("changed") else "runs again" if report["kind"] == "rollback" else "is deployed"
     )
-    console.say(f"\n{report['commit'][:12]} {what} in {report['environment']}, at {report['url']}")
+    console.write(f"\n{report['commit'][:12]} {what} in {report['environment']}, at {report['url']}")
     for name, each in report["services"].items():
-        console.say(f"  {name}  {short(each['task_definition'])}  {each['image']}")
+        console.write(f"  {name}  {short(each['task_definition'])}  {each['image']}")
     for name, definition in report.get("extra", {}).items():
-        console.say(f"  {name}  {short(definition)}  unchanged: {report['commit'][:12]} does not have it")
+        console.write(f"  {name}  {short(definition)}  unchanged: {report['commit'][:12]} does not have it")

@@ -32,7 +32,7 @@ def probe(context: Context, manifest: Manifest) -> str:
     if not touched:
         found = replace(found, pause=UNTOUCHED_PAUSE)
     try:
-        problems = found.run(context.clock, context.say)
+        problems = found.run(context.clock, context.notify)
     except Interrupted:
         raise unverified(manifest) from None
     if not problems:

@@ -47,13 +47,13 @@ class Inv(Program):
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Read the flags that belong to no verb."""
-        said = io.StringIO()
+        output = io.StringIO()
         try:
-            with contextlib.redirect_stdout(said), self._explaining():
+            with contextlib.redirect_stdout(output), self._explaining():
                 super().parse_core(argv)
         finally:  # the completion script, which would ask an `inv` on PATH for the candidates
-            if said.getvalue():
-                sys.stdout.write(re.sub(r"(?<![\w./])inv(?= .*--complete)", "./inv", said.getvalue()))
+            if output.getvalue():
+                sys.stdout.write(re.sub(r"(?<![\w./])inv(?= .*--complete)", "./inv", output.getvalue()))
         sys.dont_write_bytecode = self._keep_bytecode
 
     def parse_tasks(self) -> None:
@@ -67,7 +67,7 @@ class Inv(Program):
         with self._explaining():
             super().parse_cleanup()
 
-    def names_as_flags(self, words: Sequence[str]) -> list[str]:
+    def names_as_flags(self, args: Sequence[str]) -> list[str]:
         """Return the words with `logs api web` turned into `logs --service api --service web`.
 
         Invoke has no optional positional arguments; a verb with a repeatable `--service` takes names instead.
@@ -76,7 +76,7 @@ class Inv(Program):
         found: list[str] = []
         context = None
         value_expected = False
-        for word in words:
+        for word in args:
             if value_expected:
                 value_expected = False
             elif word in usage.FOR_THE_CLOUD and context and usage.ENVIRONMENT not in context.args:

@@ -126,7 +126,7 @@ run "its_tasks_look_as_compose_would_start_them" {
   }
   assert {
     condition     = local.containers.queue.user == "1000:1000" && local.containers.queue.stopTimeout == 90 && local.containers.queue.command == null && local.containers.queue.ulimits == null
-    error_message = "account and patience are the same"
+    error_message = "account and timeout are the same"
   }
   assert {
     condition = local.containers.reports.entryPoint == ["/start", "--as=keeper", "--price=5$"] && local.containers.reports.workingDirectory == "/srv/keeper" && !local.containers.reports.linuxParameters.initProcessEnabled && local.containers.reports.dockerLabels.team == "reports of keeper" && local.containers.reports.ulimits == [

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 WELL = "All systems operational"
 RAW, TRANSFER = 30_000, 12 * 1024
 """Bytes of the page's files; and of what a browser gets of them."""
-BOUND = "<b onclick=\"x\">It's mended</b> & \\ :'x'"
+BOUND = "<b onclick=\"x\">It's fixed</b> & \\ :'x'"
 
 
 def test_page_shows_all_operational(page: Page, stack: Checkout, address: str) -> None:

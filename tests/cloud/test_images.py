@@ -108,7 +108,7 @@ def found(moto: str, *findings: tuple[str, str]) -> None:
 
 
 def ensure(environment: Environment, max_severity: registry.Severity = "any") -> dict[str, str]:
-    digests = images.ensure(environment, OUTPUT, COMMIT, architecture="X86_64", say=lambda _: None)
+    digests = images.ensure(environment, OUTPUT, COMMIT, architecture="X86_64", notify=lambda _: None)
     for name, repository in registry.repositories(OUTPUT).items():
         registry.gate(environment, repository["name"], digests[name], max_severity, lambda _: None)
     return digests

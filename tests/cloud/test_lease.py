@@ -55,9 +55,9 @@ class Lossy(Store):
         return found
 
 
-def take(holder: LeaseClient, patience: float = 0.0, owner: str = "ann", said: list[str] | None = None) -> lease.Lease:
+def take(holder: LeaseClient, timeout: float = 0.0, owner: str = "ann", said: list[str] | None = None) -> lease.Lease:
     waiting = (said if said is not None else []).append
-    return holder.take(owner, "c0ffee", "https://ci.example.org/1", patience, waiting)
+    return holder.take(owner, "c0ffee", "https://ci.example.org/1", timeout, waiting)
 
 
 def test_who_comes_second_is_told_whose_it_is_and_what_to_do(cloud: Cloud, calendar: Calendar) -> None:
@@ -155,7 +155,7 @@ def playbook() -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def store(cloud: Cloud) -> Store:
-    """The bucket that a keeper finds by the environment's name."""
+    """The bucket that a heartbeat finds by the environment's name."""
     environment = environments.load("staging")
     place = {"LocationConstraint": environment.region}
     client = environment.client("s3")

@@ -51,7 +51,7 @@ def url() -> Iterator[str]:
 )
 def test_a_bad_answer_is_one(url: str, path: str, code: int, words: str) -> None:
     answer = probe.ask(url + path, 2.0)
-    assert (answer.code, answer.words[: len(words or answer.words)]) == (code, words)
+    assert (answer.code, answer.message[: len(words or answer.message)]) == (code, words)
 
 
 def test_no_more_is_read_than_is_bearable(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -309,7 +309,7 @@ def test_a_restore_that_makes_no_sense_or_is_not_confirmed_begins_nothing(
     assert (found.value.what, found.value.code) == (what, ExitCode.USAGE)
 
 
-def test_a_secret_that_was_removed_and_made_anew_is_another_one(staging: Environment) -> None:
+def test_a_secret_that_was_removed_and_made_again_is_another_one(staging: Environment) -> None:
     ssm, name = staging.client("ssm"), f"/{staging.stack}/staging/POSTGRES_PASSWORD"
     found = []
     for value in ("before", "after"):

@@ -153,7 +153,7 @@ def test_a_release_that_never_came_to_its_orders_is_not_gone_on_with(held: Cloud
         acquire.choose(held.context, "resume", "")
 
 
-def test_a_release_that_was_left_on_its_way_back_is_not_ordered_anew(held: Cloud) -> None:
+def test_a_release_that_was_left_on_its_way_back_is_not_ordered_again(held: Cloud) -> None:
     first = release(held, "first")
 
     def note(text: str) -> None:

@@ -229,7 +229,7 @@ def test_a_key_is_made_once_and_another_one_is_never_pinned_in_its_place(signed:
         signature.require(environment, images(signed))
 
 
-def test_a_pinned_key_that_is_gone_is_not_made_anew(signed: Cloud) -> None:
+def test_a_pinned_key_that_is_gone_is_not_made_again(signed: Cloud) -> None:
     signed.environment.client("kms").delete_alias(AliasName=signing_key.alias(signed.environment))
     for ask in (
         lambda: signing_key.make(signed.environment),

@@ -276,7 +276,7 @@ def ensure(cloud: Cloud, commit: str, name: str) -> None:
         commit,
         name=name,
         architecture="X86_64",
-        say=lambda _: None,
+        notify=lambda _: None,
     )
 
 

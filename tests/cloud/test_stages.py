@@ -254,7 +254,7 @@ def test_a_release_of_which_nothing_can_be_asked_says_so(held: Cloud) -> None:
     assert "nothing was probed from outside" in verification.probe(held.context, release(held, "first"))
 
 
-def test_a_secret_that_was_rotated_rolls_the_same_definitions_anew(held: Cloud) -> None:
+def test_a_secret_that_was_rotated_rolls_the_same_definitions_again(held: Cloud) -> None:
     first = release(held, "first")
     held.environment.client("ssm").put_parameter(
         Name="/shop/staging/password", Value="two", Type="SecureString", Overwrite=True
@@ -268,7 +268,7 @@ def test_a_secret_that_was_rotated_rolls_the_same_definitions_anew(held: Cloud) 
     assert release(held, "first") == second
 
 
-def test_a_secret_that_was_removed_and_made_anew_is_another_one(held: Cloud) -> None:
+def test_a_secret_that_was_removed_and_made_again_is_another_one(held: Cloud) -> None:
     ssm = held.environment.client("ssm")
     name = "/shop/staging/password"
     ssm.delete_parameter(Name=name)

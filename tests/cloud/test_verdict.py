@@ -157,7 +157,7 @@ def test_without_a_circuit_breaker_that_goes_back_a_failure_is_told_at_once() ->
     assert found is Verdict.FAILED
 
 
-def test_the_same_definition_anew_is_not_taken_for_what_ecs_went_back_to() -> None:
+def test_the_same_definition_again_is_not_taken_for_what_ecs_went_back_to() -> None:
     order = replace(ORDER, task_definition=OLD)  # only a secret was rotated
     ours = deployment("ours", "PRIMARY", "IN_PROGRESS", OLD)
     broken = replace(ours, status="ACTIVE", rollout="FAILED")

@@ -56,7 +56,7 @@ def test_only_what_we_gave_is_ever_called_deployed(snapshots: list[Snapshot]) ->
 
 
 @given(histories())
-def test_patience_ends_when_it_ends_and_never_before(snapshots: list[Snapshot]) -> None:
+def test_timeout_ends_when_it_ends_and_never_before(snapshots: list[Snapshot]) -> None:
     verdict = decide(ORDER, snapshots)
     late = bool(snapshots) and snapshots[-1].at >= ORDER.timeout
     assert verdict is not None or not late

@@ -83,7 +83,7 @@ def test_a_volume_of_another_postgresql_is_told_and_not_touched(running: Checkou
     assert _in_volume(volume, "cat /data/PG_VERSION; echo 16 > /data/PG_VERSION").strip() == "15"
 
 
-def test_a_volume_that_no_server_ever_ran_on_is_made_anew(checkout: Checkout) -> None:
+def test_a_volume_that_no_server_ever_ran_on_is_made_again(checkout: Checkout) -> None:
     """An engine that stops while the volume is new leaves one that PostgreSQL cannot start on."""
     volume = f"{checkout.name}_postgres"
     labels = {"project": checkout.name, "volume": "postgres"}

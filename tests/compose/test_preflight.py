@@ -1,4 +1,4 @@
-"""Why a container engine cannot be used: each reason has its own sentence and its own mend."""
+"""Why a container engine cannot be used: each reason has its own sentence and its own fix."""
 
 from __future__ import annotations
 

@@ -311,7 +311,8 @@ class Origin:
 @cache
 def modules() -> list[Module]:
     """Return all that a verb may end in: the package, and the plugins of the roles."""
-    return [Module(path) for place in ("stackhand", "roles", "plugins") for path in sorted((ROOT / place).rglob("*.py"))]
+    places = ("stackhand", "roles", "plugins")
+    return [Module(path) for place in places for path in sorted((ROOT / place).rglob("*.py"))]
 
 
 def calls_of(module: str, function: str) -> Iterator[tuple[Module, ast.Call]]:

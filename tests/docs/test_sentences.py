@@ -68,7 +68,7 @@ def assert_exists(command: str) -> None:
 
 def test_operations_lists_every_sentence_of_a_deploy() -> None:
     now = sentences.OPERATIONS.read_text(encoding="utf-8")
-    assert now == sentences.written(), "write it anew: .venv/bin/python -m tests.docs.sentences"
+    assert now == sentences.written(), "write it again: .venv/bin/python -m tests.docs.sentences"
 
 
 def test_no_sentence_is_made_of_variables_alone() -> None:

@@ -193,7 +193,7 @@ def test_killed_up_is_finished_by_its_playbook_and_the_next_up_waits(checkout: C
     assert len(_supervisors(checkout)) == 1
 
 
-def test_killed_supervisor_is_told_by_doctor_and_mended_by_up(running: Checkout) -> None:
+def test_killed_supervisor_is_told_by_doctor_and_fixed_by_up(running: Checkout) -> None:
     running.kill("supervisord")
     before = {name: running.pid(name) for name in SERVICES}
     assert "unsupervised: api, postgres, redis, web" in running.inv("doctor").out

@@ -50,7 +50,7 @@ def stopped_engine() -> Iterator[None]:
     """Kill the daemon that tests/engine/start started, and start it again afterwards."""
     pid = int(PID_FILE.read_text())
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), "dockerd has ended", patience=60)
+    eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), "dockerd has ended", timeout=60)
     try:
         yield
     finally:

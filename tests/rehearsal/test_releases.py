@@ -58,7 +58,7 @@ def test_a_good_release_replaces_the_one_before_it(cloud: Cloud) -> None:
     with cloud.asked() as client:
         said = cloud.deploy("good")
         assert said.code == ExitCode.DONE, said.out
-        eventually(lambda: len(client.seen) == 2, "both releases answered the client", patience=10)
+        eventually(lambda: len(client.seen) == 2, "both releases answered the client", timeout=10)
     assert "good is deployed in rehearsal" in said.out
     assert "exit code 0" in said.out  # of the migration
     assert cloud.version() == "good"
@@ -125,7 +125,7 @@ def test_a_migration_that_fails_half_way_leaves_what_was_done_before(cloud: Clou
     assert "nonsense" in said.out
     assert client.seen == {cloud.good}
     assert database(cloud, "SELECT count(*) FROM half") == "0"
-    # The release that mends it would go on from there; the scenarios after this one go on from before.
+    # The release that fixes it would go on from there; the scenarios after this one go on from before.
     database(cloud, f"DROP TABLE half; DELETE FROM schema_migration WHERE number >= {number}")
 
 

@@ -186,7 +186,7 @@ def test_two_files_with_one_number_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with refused("no_folder", "build it anew"):
+    with refused("no_folder", "build it again"):
         read(tmp_path / "nowhere")
 
 

@@ -105,7 +105,7 @@ def test_service_waits_for_database_at_start(
         service = Service(settings, DATABASE_WAIT="0.2")
         request.addfinalizer(service.kill)
         eventually(lambda: service.status("/health/db") == 503, "it says what is wrong")
-        time.sleep(3)  # longer than its patience
+        time.sleep(3)  # longer than its timeout
         assert service.ask("/health/ready")[1]["phase"] == "migrating"
         assert service.request("/api/status").status == 200
     finally:

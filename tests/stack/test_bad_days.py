@@ -14,7 +14,7 @@ SERVICES = ("postgres", "redis", "api", "web")
 
 
 @ON_ONE
-def test_settings_deleted_while_running_are_made_anew_and_the_data_stays(stack: Checkout) -> None:
+def test_settings_deleted_while_running_are_made_again_and_the_data_stays(stack: Checkout) -> None:
     stack.inv("db.shell", stdin="CREATE TABLE spared AS SELECT 7 AS seven")
     (stack.path / ".env").unlink()
     assert stack.inv("status").code == 0
@@ -64,8 +64,8 @@ def test_a_service_that_never_gets_ready_is_told_with_its_last_answer(stack: Che
     stack.edit("docker-compose.yml", "python, -m, service, check]", "python, -c, 'raise SystemExit(\"warming up\")']")
     last = "404 Not Found" if stack.engine == "embedded" else "warming up"
     # the longer ones where a slow machine has not asked it yet
-    for patience in (*(["4"] if stack.engine == "embedded" else []), "12", "60"):
-        said = stack.inv("up", "--timeout", patience, check=False)
+    for timeout in (*(["4"] if stack.engine == "embedded" else []), "12", "60"):
+        said = stack.inv("up", "--timeout", timeout, check=False)
         if last in said.err:
             break
     file.write_text(good)

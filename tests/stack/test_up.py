@@ -32,7 +32,7 @@ def test_up_restarts_only_the_service_whose_source_changed(stack: Checkout, engi
     stack.inv("up")
     after = {name: stack.pid(name) for name in SERVICES}
     changed = {name for name in SERVICES if before[name] != after[name]}
-    if engine == "compose":  # which starts what depends on it anew, in some versions
+    if engine == "compose":  # which starts what depends on it again, in some versions
         changed.discard("web")
     assert changed == {"api"}
     assert stack.ask("/version")[1]["version"] == "0.1.1"

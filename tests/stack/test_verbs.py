@@ -218,7 +218,7 @@ def test_a_database_is_known_by_its_image(stack: Checkout) -> None:
     finally:
         file.write_text(before)
     asked = health.ask({"kind": "redis", "port": stack.ports["REDIS_PORT"], "password": ""})
-    assert (asked.healthy, asked.words) == (True, "asks for a password")
+    assert (asked.healthy, asked.message) == (True, "asks for a password")
     if stack.engine == "compose":
         assert "001_history.sql  applied" in status.out
         assert "PONG" in cache.out
@@ -233,7 +233,7 @@ def test_a_note_is_put_on_an_incident_whatever_it_says(stack: Checkout) -> None:
     fields, values = "component, started_at, worst, code", "'db', now(), 'fail', 'x'"
     sql = f"INSERT INTO history_incident ({fields}) VALUES ({values}) RETURNING id"
     number = stack.inv("db.shell", stdin=sql).out.split()[2]
-    said = "It's \"mended\" \\ $x :'text'\nSecond line."
+    said = "It's \"fixed\" \\ $x :'text'\nSecond line."
     assert "note added to db of " in stack.inv("db.note", number, said).out
     assert stack.inv("db.shell", stdin="\\pset format unaligned\nSELECT to_json(note) FROM history_incident").out.count(
         json.dumps(said)

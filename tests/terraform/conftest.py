@@ -24,7 +24,7 @@ from tests.checkout import ROOT, Checkout, Said
 STAND_IN = ROOT.parent / "shared" / "terraform-offline" / "terraform-offline"
 WITHIN = 20.0
 """Seconds in which the genuine providers must be had, or we do without: a registry that is far is none."""
-PATIENCE = 300.0
+TIMEOUT = 300.0
 """Seconds for one command, on a machine that is busy with other tests."""
 PROVIDERS = """
 terraform {
@@ -76,7 +76,7 @@ class Cloud:
     environment: dict[str, str]
 
     def inv(self, *words: str, check: bool = True, **more: str) -> Said:
-        return self.checkout.inv(*words, check=check, timeout=PATIENCE, **{**self.environment, **more})
+        return self.checkout.inv(*words, check=check, timeout=TIMEOUT, **{**self.environment, **more})
 
     def play(self, name: str, **variables: Any) -> Said:
         """Run a playbook as a person without ./inv would."""
@@ -88,7 +88,7 @@ class Cloud:
             env={**os.environ, **self.environment, "LC_ALL": "C.UTF-8"},
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
         return Said(done.returncode, done.stdout, done.stderr)
@@ -148,7 +148,7 @@ class Module:
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
         assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"

@@ -101,8 +101,8 @@ PLANNING = {
     "job_workflow_ref": "acme/shop/.github/workflows/deploy.yml@refs/pull/7/merge",
 }
 ATTACKS: dict[str, dict[str, str]] = {
-    "the name, registered anew by somebody else": {"sub": "repo:acme@999/shop@888:environment:production"},
-    "the repository, deleted and made anew": {"sub": "repo:acme@123/shop@888:environment:production"},
+    "the name, registered again by somebody else": {"sub": "repo:acme@999/shop@888:environment:production"},
+    "the repository, deleted and created again": {"sub": "repo:acme@123/shop@888:environment:production"},
     "the name without its numbers": {"sub": "repo:acme/shop:environment:production"},
     "a pull request, of a fork as well": {"sub": f"{OURS}:pull_request"},
     "a push to main without the environment": {"sub": f"{OURS}:ref:refs/heads/main"},

@@ -44,7 +44,7 @@ def test_a_second_time_changes_nothing() -> None:
     assert bucket.make(STAGING) == []
 
 
-def test_what_somebody_has_changed_is_mended() -> None:
+def test_what_somebody_has_changed_is_fixed() -> None:
     bucket.make(STAGING)
     STAGING.client("s3").delete_public_access_block(Bucket=STAGING.bucket)
     assert bucket.make(STAGING) == ["public access is blocked"]

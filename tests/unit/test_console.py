@@ -25,7 +25,7 @@ def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     reporter = console.Reporter(stream)
     reporter.task("Start the services")
-    reporter.step({"name": "api", "words": "200 OK", "seconds": 1.25, "notes": ["new"]}, changed=True)
+    reporter.step({"name": "api", "message": "200 OK", "seconds": 1.25, "notes": ["new"]}, changed=True)
     assert stream.getvalue() == "  ✓ api          1.2 s  200 OK\n  · new\n"
 
 
@@ -50,7 +50,7 @@ def test_a_live_line_shows_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch)
 def test_a_locale_without_more_gets_ascii() -> None:
     stream = io.StringIO()
     reporter = console.Reporter(stream)
-    reporter.step({"name": "api", "words": "200 OK", "seconds": 0}, changed=True)
+    reporter.step({"name": "api", "message": "200 OK", "seconds": 0}, changed=True)
     reporter.failure(Failure("It failed.", evidence=["why"], next="do this"))
     assert stream.getvalue().isascii()
     assert stream.getvalue() == " ok api          0.0 s  200 OK\n !! It failed.\n    why\n    next: do this\n"
@@ -69,20 +69,20 @@ def test_another_log_line_is_shown_as_it_is(line: str) -> None:
 HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\x9b6nd\x7f\x1b[31mred\x1b[0m\r"
 SHOWN = r"a\x1b]0;title\x07b\x1b[2Jc\x9b6nd\x7fred\x0d"
 OWN = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[lh]|2K|1A)|\r")
-"""What a live view writes: colours, and its line anew."""
+"""What a live view writes: colours, and its line again."""
 
 
 def shown_everywhere() -> None:
     reporter = console.Reporter(sys.stdout)
     reporter.failure(Failure(HOSTILE, evidence=[HOSTILE, json.dumps({"event": HOSTILE})], next=HOSTILE))
-    reporter.step({"name": HOSTILE, "words": HOSTILE, "seconds": 1, "notes": [HOSTILE]}, changed=True)
+    reporter.step({"name": HOSTILE, "message": HOSTILE, "seconds": 1, "notes": [HOSTILE]}, changed=True)
     reporter.note(HOSTILE)
     reporter.task(HOSTILE)
     reporter.progress(HOSTILE)
     reporter.stop()
     console.table([[HOSTILE, HOSTILE]], ["", ""], {})
-    console.say(HOSTILE)
-    console.tell(HOSTILE)
+    console.write(HOSTILE)
+    console.notify(HOSTILE)
     console.document({"found": HOSTILE})
     if sys.stdout.isatty():
         console.show(HOSTILE)

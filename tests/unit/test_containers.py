@@ -55,20 +55,20 @@ def test_who_is_late_is_one_that_is_not_well() -> None:
 
 
 def test_crashes_of_the_past_are_not_held_against_a_healthy_container(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, words="accepting connections"))
+    monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, message="accepting connections"))
     postgres = model.load(ROOT, SECRETS).services["postgres"]
     check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:00:02Z"}
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z"}
     well = container(Id="1", RestartCount=4, State=state | {"Health": {"Status": "healthy", "Log": [check]}})
     [started] = gate.watch([postgres], lambda: {"postgres": well}, 1.0)
-    assert started.words == "accepting connections"
+    assert started.message == "accepting connections"
     ill = well | {"State": state | {"Health": {"Status": "starting", "Log": []}}}
     with pytest.raises(Failure, match="postgres stopped while it started, 5 times"):
         next(gate.watch([postgres], lambda: {"postgres": ill}, 1.0))
 
 
 def test_a_container_that_ran_already_took_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, words="PONG"))
+    monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, message="PONG"))
     redis = model.load(ROOT, SECRETS).services["redis"]
     check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:04:53Z"}
     health_log = {"Status": "healthy", "Log": [check]}
@@ -114,14 +114,14 @@ def test_what_nobody_can_ask_has_started_once_it_has_stayed_up(
     """It was waited for until it would end, as if it were there to end."""
     monkeypatch.setattr(health, "UP_AFTER", 0.5)
     if "ports" in text:
-        monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, words="port open"))
+        monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, message="port open"))
     (tmp_path / "docker-compose.yml").write_text(f"services:\n  worker:\n    image: x\n    {text}\n")
     worker = model.load(tmp_path, {}).services["worker"]
     began = datetime.now(UTC)
     ended = began.isoformat()
     found = container(Id="1", State={"ExitCode": 0, "StartedAt": began.isoformat(), "FinishedAt": ended} | state)
     [started] = gate.watch([worker], lambda: {"worker": found}, 5.0)
-    assert started.words == words
+    assert started.message == words
     waited = (datetime.now(UTC) - began).total_seconds()
     assert (waited >= health.UP_AFTER) is (words in {health.UNCHECKED, "port open"})
 

@@ -27,7 +27,7 @@ def test_hanging_or_failing_check_is_reported(monkeypatch: pytest.MonkeyPatch) -
         yield from ()
         raise Failure("It is not there.", evidence=["looked"], next="make it")
 
-    monkeypatch.setattr(doctor, "PATIENCE", 0.2)
+    monkeypatch.setattr(doctor, "TIMEOUT", 0.2)
     monkeypatch.setattr(doctor, "CATEGORIES", {"slow": hangs, "broken": breaks, "failed": fails})
     found = doctor.examine()
     released.set()

@@ -78,7 +78,7 @@ def test_a_false_server_at_the_port_is_told_no_password(
     with impostor(listener, asks) as heard:
         wrong = f"The server at 127.0.0.1:{server.port} asks for the password {how}: it is not this stack's Postgre"
         with pytest.raises(Failure, match=wrong):
-            server.settle()
+            server.reconcile()
         assert "requirement" in libpq(server, None, folder)
     assert heard == [b"", b""]
 
@@ -99,7 +99,7 @@ def test_a_false_server_at_the_socket_is_told_no_password(
 def test_a_false_server_that_plays_along_is_found_out(server: Postgres, listener: socket.socket, folder: Path) -> None:
     with impostor(listener, SASL) as heard:
         with pytest.raises(Failure, match="does not know the password: it is not this stack's PostgreSQL"):
-            server.settle()
+            server.reconcile()
         assert "SCRAM" in libpq(server, None, folder)
     assert len(heard) == 2
     assert PASSWORD.encode() not in b"".join(heard)
@@ -110,4 +110,4 @@ def test_a_server_that_does_not_answer_to_the_end_is_no_mistake_of_ours(
 ) -> None:
     listener.close()
     with pytest.raises(ConnectionError):
-        server.settle()
+        server.reconcile()

@@ -62,7 +62,7 @@ def test_a_job_that_is_started_again_and_again_is_given_up(tmp_path: Path) -> No
 def test_a_job_is_waited_for_until_it_ends(tmp_path: Path) -> None:
     runs = itertools.chain([{"statename": "RUNNING", "pid": 100}] * 3, [{"statename": "EXITED", "exitstatus": 0}])
     supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True)
-    assert gate.wait(supervisor, server, log, 0, time.monotonic() + 5).words == "done"
+    assert gate.wait(supervisor, server, log, 0, time.monotonic() + 5).message == "done"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> Non
     ],
     ids=["runs", "is being stopped", "nobody supervises"],
 )
-def test_a_service_that_is_being_stopped_is_started_anew(
+def test_a_service_that_is_being_stopped_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, starts: bool
 ) -> None:
     engine = EmbeddedEngine(State(tmp_path))
@@ -112,18 +112,18 @@ def test_a_service_that_is_being_stopped_is_started_anew(
 
 
 @pytest.mark.parametrize(("state", "again"), [("STOPPED", True), ("EXITED", False)], ids=["by order", "by itself"])
-def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_anew(
+def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, *, again: bool
 ) -> None:
     """It ran when `up` looked; the order came from a restart that was interrupted."""
     engine, calls = EmbeddedEngine(State(tmp_path)), iter(["api stopped while it started", ""])
-    server = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, settle=list)
+    server = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, reconcile=list)
     program, started = SimpleNamespace(address=""), []
 
     def wait(*_: Any) -> SimpleNamespace:
         if what := next(calls):
             raise Failure(what)
-        return SimpleNamespace(words="200 OK")
+        return SimpleNamespace(message="200 OK")
 
     monkeypatch.setattr(gate, "wait", wait)
     for name, value in {

@@ -58,7 +58,7 @@ def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path)
         ("database", "", "", "1", ""),
         ("no longer in the files", "", "", "", "1"),
     ]
-    assert found.words()[:2] == ["load balancer: 1 to create, 1 to change", "database: 1 to replace"]
+    assert found.summary()[:2] == ["load balancer: 1 to create, 1 to change", "database: 1 to replace"]
     assert found.to_dict() == {
         "changed": True,
         "create": 1,
@@ -90,8 +90,8 @@ def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path)
 
 def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
     found = summary(PLAN, {"aws_db_instance.main": "database"}, kept=["aws_old.one"])
-    report = {"environment": "staging", "plan": found.to_dict(), "table": rows(found), "cost": {"words": "about $1"}}
-    release_plan._say_infrastructure(report)
+    report = {"environment": "staging", "plan": found.to_dict(), "table": rows(found), "cost": {"summary": "about $1"}}
+    release_plan._show_infrastructure(report)
     out = capsys.readouterr().out
     assert 'replace  aws_db_instance.main["postgres"]: b' in out
     assert "create   aws" not in out
@@ -142,7 +142,7 @@ def test_what_we_know_no_price_of_is_said() -> None:
     found = {"mode": "managed", "type": "aws_db_instance", "index": "orders", "values": database}
     money = cost.estimate({"planned_values": {"root_module": {"resources": [found]}}})
     assert money.unknown == ["orders on db.r8g.24xlarge"]
-    assert money.words().endswith("; without orders on db.r8g.24xlarge)")
+    assert money.summary().endswith("; without orders on db.r8g.24xlarge)")
 
 
 LOCKED = """Error message: operation error S3: PutObject, StatusCode: 412

@@ -81,8 +81,8 @@ def bucket() -> Bucket:
     return Bucket()
 
 
-def take(client: LeaseClient, owner: str = "ann", patience: float = 0.0, said: list[str] | None = None) -> Lease:
-    return client.take(owner, "c0ffee", "https://ci/1", patience, (said if said is not None else []).append)
+def take(client: LeaseClient, owner: str = "ann", timeout: float = 0.0, said: list[str] | None = None) -> Lease:
+    return client.take(owner, "c0ffee", "https://ci/1", timeout, (said if said is not None else []).append)
 
 
 def test_a_free_lease_is_taken_with_all_that_others_need_to_know(bucket: Bucket) -> None:

@@ -19,7 +19,7 @@ from stackhand.cli.failure import Failure
 from stackhand.local.engines import login
 from stackhand.local.engines.embedded import launch, processes
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import model, private
 from stackhand.project.state import State
 from tests import accounts
@@ -125,7 +125,7 @@ def test_a_supervisor_of_another_account_is_asked_nothing(state: State, theirs: 
         listening.bind(str(state.sockets / "supervisor.sock"))
         listening.listen()
         os.chown(state.sockets if theirs == "folder" else state.sockets / "supervisor.sock", MALLORY, -1)
-        with pytest.raises(Gone):
+        with pytest.raises(SupervisorUnavailable):
             Supervisor(state).call("getState")
         listening.setblocking(False)
         with pytest.raises(BlockingIOError):

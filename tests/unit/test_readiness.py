@@ -14,10 +14,10 @@ from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.model import Service
 
 
-def refusal(state: str, answer: str, *, left_out: tuple[str, ...] = (), runs: bool = True) -> Any:
+def refusal(state: str, answer: str, *, unsupported: tuple[str, ...] = (), runs: bool = True) -> Any:
     found = [ServiceStatus("postgres", state, answer)] if state else []
     engine = SimpleNamespace(
-        left_out=lambda: left_out,
+        unsupported=lambda: unsupported,
         status=lambda: found,
         runs=lambda: runs,
         lines=lambda name, _: [Line(name, "its last line", None)],
@@ -69,5 +69,5 @@ def test_each_reason_has_its_message(
 
 def test_a_healthy_service_can_be_worked_with_and_one_that_is_not_here_cannot() -> None:
     assert refusal("healthy", "accepting connections") is None
-    assert "does not run on this engine" in refusal("", "", left_out=("postgres",)).what
+    assert "does not run on this engine" in refusal("", "", unsupported=("postgres",)).what
     assert refusal("unhealthy", "not running", runs=False).what == "shop is not running."

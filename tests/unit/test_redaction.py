@@ -116,7 +116,7 @@ def test_a_secret_is_known_by_what_stands_before_it_or_what_it_looks_like(text: 
         "HTTP 401: bad token: expired",
         '  change aws_ssm_parameter.generated["POSTGRES_PASSWORD"]: value',
         "AWS_WEB_IDENTITY_TOKEN_FILE=/var/run/token max_tokens=5 PWD=/srv primary_key=id",
-        "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN anew",
+        "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN again",
     ],
 )
 def test_what_only_speaks_of_a_secret_stays(text: str) -> None:
@@ -256,11 +256,11 @@ def ndjson_of(act: Callable[[ndjson.Lines], object], capsys: pytest.CaptureFixtu
 EXITS: dict[str, Callable[[str, Path, pytest.CaptureFixture[str]], str]] = {
     "failure": lambda text, _, __: reported(lambda to: to.failure(failure_of(text))),
     "step": lambda text, _, __: reported(
-        lambda to: to.step({"name": "a", "seconds": 0, "words": text, "notes": [text]}, changed=True)
+        lambda to: to.step({"name": "a", "seconds": 0, "message": text, "notes": [text]}, changed=True)
     ),
     "progress": lambda text, _, __: reported(lambda to: to.progress(text)),
-    "say": lambda text, _, capsys: str(console.say(text) or capsys.readouterr().out),
-    "tell": lambda text, _, capsys: str(console.tell(text) or capsys.readouterr().err),
+    "say": lambda text, _, capsys: str(console.write(text) or capsys.readouterr().out),
+    "tell": lambda text, _, capsys: str(console.notify(text) or capsys.readouterr().err),
     "table": lambda text, _, capsys: str(console.table([[text]], [""], {}) or capsys.readouterr().out),
     "json": lambda text, _, capsys: str(
         console.document({"error": failure_of(text).to_dict()}) or capsys.readouterr().out

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.project.state import SOCKET_PATH_LIMIT, TURN_HELD, State
+from stackhand.project.state import LOCK_HELD, SOCKET_PATH_LIMIT, State
 
 
 def test_facts_are_remembered_and_forgotten(tmp_path: Path) -> None:
@@ -90,6 +90,6 @@ def test_checkout_lock_timeout_names_its_holder(tmp_path: Path) -> None:
 def test_a_playbook_shares_the_turn_of_the_verb_that_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = State(tmp_path)
     with state.turn("./inv up", 1, print):
-        monkeypatch.setenv(TURN_HELD, str(state.directory))
+        monkeypatch.setenv(LOCK_HELD, str(state.directory))
         with state.turn("the playbook", 0, print) as descriptor:
             assert descriptor is None

@@ -18,5 +18,5 @@ class ActionModule(Action):
         found = settings.ensure(ROOT, check=check)
         if not check:
             redaction.remember()
-        words = f"{len(found.values)} values in .env" if not found.notes else found.notes[0]
-        return {"changed": found.changed, "step": step("settings", words, notes=list(found.notes[1:]))}
+        message = f"{len(found.values)} values in .env" if not found.notes else found.notes[0]
+        return {"changed": found.changed, "step": step("settings", message, notes=list(found.notes[1:]))}

@@ -35,7 +35,7 @@ class ActionModule(StackAction):
         preflight.no_other_engine(chosen.name, self.state)
         engine = self.engine(chosen.name, check=check)
         preflight.no_other_name(engine)
-        notes = [f"skipped, because it has no x-embedded: {name}" for name in engine.left_out()]
+        notes = [f"skipped, because it has no x-embedded: {name}" for name in engine.unsupported()]
         notes += otherengine.notes(engine, copying=options.copy_data)
         moved = preflight.ports(engine, free=options.free_ports, check=check)
         if moved:

@@ -31,9 +31,9 @@ class ActionModule(Action):
         if check:
             return {"changed": changed}
         stopped, unknown = otherengine.stop(self.state, volumes=volumes)
-        words = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
+        message = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
         return {
             "changed": changed or bool(stopped),
-            "step": step("down", words + ("; data removed" if volumes else ""), notes=unknown if volumes else []),
+            "step": step("down", message + ("; data removed" if volumes else ""), notes=unknown if volumes else []),
             "report": {"stopped": stopped, "volumes_removed": volumes and not unknown, "unknown": unknown},
         }

@@ -30,9 +30,9 @@ class ActionModule(StackAction):
         found = verification.verify(engine)
         verification.await_pass(engine, options.timeout)
         unasked = [each.name for each in found if each.state == "done" or each.answer == health.UNCHECKED]
-        words = f"{len(found) - len(unasked)} services answer as {engine.stack.name}"
+        message = f"{len(found) - len(unasked)} services answer as {engine.stack.name}"
         return {
             "changed": False,
-            "step": step("verified", words + (f"; not checked: {', '.join(unasked)}" if unasked else "")),
+            "step": step("verified", message + (f"; not checked: {', '.join(unasked)}" if unasked else "")),
             "report": verification.report(engine, found, options.started),
         }

@@ -25,45 +25,45 @@ class Choice:
     reason: str
 
 
-def check_name(wish: str) -> None:
+def check_name(requested: str) -> None:
     """Refuse what is no engine.
 
     Raises:
         Failure: naming the engines there are.
     """
-    if wish not in {"auto", *NAMES}:
+    if requested not in {"auto", *NAMES}:
         raise Failure(
-            f"There is no engine {wish!r}.", evidence=[f"known: auto, {', '.join(NAMES)}"], code=ExitCode.USAGE
+            f"There is no engine {requested!r}.", evidence=[f"known: auto, {', '.join(NAMES)}"], code=ExitCode.USAGE
         )
 
 
-def choose(wish: str, state: State) -> Choice:
+def choose(requested: str, state: State) -> Choice:
     """Return the engine for this checkout.
 
     Args:
-        wish: the name of an engine, which is then taken or refused; or auto, which takes the engine of before, or
+        requested: the name of an engine, which is then taken or refused; or auto, which takes the engine of before, or
             Compose when a container engine answers, or embedded.
         state: remembers what was chosen before.
 
     Raises:
         Failure: there is no such engine, or it cannot be used here.
     """
-    check_name(wish)
+    check_name(requested)
     from stackhand.containers import docker
 
     known = str(state.read().get("engine", ""))
-    if wish == "auto" and known in NAMES:
+    if requested == "auto" and known in NAMES:
         return Choice(known, "the current engine of this checkout")
-    if wish == "embedded":
-        return Choice(wish, "as requested")
+    if requested == "embedded":
+        return Choice(requested, "as requested")
     try:
         found = docker.reach()
     except Failure as failure:
-        if wish == "compose":
+        if requested == "compose":
             raise
         return Choice("embedded", f"real servers from packages. {failure.what}")
-    words = f"Docker {found.version} with Compose {found.compose}"
-    return Choice("compose", f"as requested, {words}" if wish == "compose" else words)
+    message = f"Docker {found.version} with Compose {found.compose}"
+    return Choice("compose", f"as requested, {message}" if requested == "compose" else message)
 
 
 def create(name: str, state: State, stack: Stack | None = None) -> Engine:

@@ -29,7 +29,7 @@ class Started:
     Args:
         name: the service.
         changed: whether anything was done; False when it ran already, as it would be started now.
-        words: its last health answer.
+        message: its last health answer.
         seconds: from the moment it was told to start.
         address: where it can be reached.
         after: the services it waited for.
@@ -38,7 +38,7 @@ class Started:
 
     name: str
     changed: bool
-    words: str
+    message: str
     seconds: float
     address: str
     after: list[str]
@@ -46,10 +46,10 @@ class Started:
 
     def to_step(self) -> dict[str, Any]:
         """Return the line that the console shows."""
-        words = f"{self.words} at {self.address}" if self.address else self.words
+        message = f"{self.message} at {self.address}" if self.address else self.message
         return {
             "name": self.name,
-            "words": words,
+            "message": message,
             "seconds": self.seconds,
             "notes": self.notes,
             "after": self.after,
@@ -108,7 +108,7 @@ class Engine(ABC):
 
     @property
     def stack(self) -> Stack:
-        """The services of now.
+        """The current services.
 
         Raises:
             LookupError: this engine was made without them.
@@ -119,10 +119,10 @@ class Engine(ABC):
 
     @abstractmethod
     def services(self) -> list[str]:
-        """Return the services of now that can run on this engine, in the order of their start."""
+        """Return the current services that can run on this engine, in the order of their start."""
 
-    def left_out(self) -> list[str]:
-        """Return the services of now that cannot run on this engine."""
+    def unsupported(self) -> list[str]:
+        """Return the current services that cannot run on this engine."""
         return [name for name in self.stack.services if name not in self.services()]
 
     def started(self) -> list[str]:
@@ -137,7 +137,7 @@ class Engine(ABC):
     def runs(self) -> bool:
         """Whether anything of this checkout runs, healthy or not."""
 
-    def left_running(self) -> bool:
+    def still_running(self) -> bool:
         """Whether anything of this checkout still runs where it was started, whatever is in force since.
 
         Raises:
@@ -214,7 +214,7 @@ class Engine(ABC):
 
     @abstractmethod
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
-        """Restart services with the settings of now, and yield each once it can be used."""
+        """Restart services with the current settings, and yield each once it can be used."""
 
     @abstractmethod
     def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:
@@ -279,7 +279,7 @@ class Engine(ABC):
         """Return a client of the Redis-protocol server that needs no port of this machine, and its environment."""
 
     @abstractmethod
-    def run(self, service: Service, words: Sequence[str]) -> CompletedProcess[str]:
+    def run(self, service: Service, args: Sequence[str]) -> CompletedProcess[str]:
         """Run a command as a service would run it, and return what it said."""
 
     @abstractmethod

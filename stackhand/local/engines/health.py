@@ -34,13 +34,13 @@ class Answer:
 
     Args:
         healthy: whether it can be used.
-        words: the answer for people, such as `200 OK` or `connection refused`.
+        message: the answer for people, such as `200 OK` or `connection refused`.
         milliseconds: how long it took.
         stack: the name of the stack it says it belongs to, where it says so.
     """
 
     healthy: bool
-    words: str
+    message: str
     milliseconds: int = 0
     stack: str | None = None
 
@@ -81,14 +81,14 @@ def ask(question: dict[str, Any]) -> Answer:
         elif kind == "tcp":
             answer = _tcp(question["port"])
         else:
-            answer = Answer(healthy=True, words=UNCHECKED)
+            answer = Answer(healthy=True, message=UNCHECKED)
     except TimeoutError:
-        answer = Answer(healthy=False, words=f"no answer within {ANSWER_WITHIN:g} s")
+        answer = Answer(healthy=False, message=f"no answer within {ANSWER_WITHIN:g} s")
     except ConnectionError as error:
-        answer = Answer(healthy=False, words=(error.strerror or "connection lost").lower())
+        answer = Answer(healthy=False, message=(error.strerror or "connection lost").lower())
     except (OSError, HTTPException) as error:
-        answer = Answer(healthy=False, words=str(error) or type(error).__name__)
-    return Answer(answer.healthy, answer.words, round((time.monotonic() - started) * 1000), answer.stack)
+        answer = Answer(healthy=False, message=str(error) or type(error).__name__)
+    return Answer(answer.healthy, answer.message, round((time.monotonic() - started) * 1000), answer.stack)
 
 
 def speaks_http(port: int) -> bool:
@@ -103,8 +103,8 @@ def speaks_http(port: int) -> bool:
 def _http(url: str) -> Answer:
     response = http.get(url, timeout=ANSWER_WITHIN, headers={"Accept": "application/json"})
     body = response.body.decode("utf-8", "replace").strip()
-    words = f"{response.status} {response.reason}" + ("" if response.ok or not body else f": {body[:300]}")
-    return Answer(response.ok, words, stack=response.headers.get(STACK_HEADER))
+    message = f"{response.status} {response.reason}" + ("" if response.ok or not body else f": {body[:300]}")
+    return Answer(response.ok, message, stack=response.headers.get(STACK_HEADER))
 
 
 def _postgres(port: int, user: str, database: str) -> Answer:
@@ -112,15 +112,15 @@ def _postgres(port: int, user: str, database: str) -> Answer:
 
     https://www.postgresql.org/docs/16/protocol-message-formats.html (StartupMessage, AuthenticationRequest)
     """
-    words = b"".join(word.encode() + b"\0" for word in ("user", user, "database", database)) + b"\0"
+    payload = b"".join(word.encode() + b"\0" for word in ("user", user, "database", database)) + b"\0"
     with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_WITHIN) as connection:
         connection.settimeout(ANSWER_WITHIN)
-        connection.sendall(struct.pack("!ii", 8 + len(words), PROTOCOL_3) + words)
+        connection.sendall(struct.pack("!ii", 8 + len(payload), PROTOCOL_3) + payload)
         answer = connection.recv(1024)
     if answer[:1] == b"R":
-        return Answer(healthy=True, words="accepting connections")
+        return Answer(healthy=True, message="accepting connections")
     reason = re.search(rb"\0M([^\0]+)", answer)
-    return Answer(healthy=False, words=reason[1].decode("utf-8", "replace") if reason else "not PostgreSQL")
+    return Answer(healthy=False, message=reason[1].decode("utf-8", "replace") if reason else "not PostgreSQL")
 
 
 def _redis(port: int, password: str) -> Answer:
@@ -138,10 +138,10 @@ def _redis(port: int, password: str) -> Answer:
             answer += received
     last = answer.decode("utf-8", "replace").strip().splitlines()[-1:] or ["connection closed"]
     if not password and last[0].startswith("-NOAUTH"):  # its password is not ours to know, and it answers
-        return Answer(healthy=True, words="asks for a password")
+        return Answer(healthy=True, message="asks for a password")
     return Answer(last[0] == "+PONG", last[0].lstrip("+-"))
 
 
 def _tcp(port: int) -> Answer:
     with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_WITHIN):
-        return Answer(healthy=True, words="port open")
+        return Answer(healthy=True, message="port open")

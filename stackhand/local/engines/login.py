@@ -1,4 +1,4 @@
-"""Can the service log in to PostgreSQL with the settings of now?"""
+"""Can the service log in to PostgreSQL with the current settings?"""
 
 from __future__ import annotations
 

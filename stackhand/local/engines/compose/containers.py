@@ -58,7 +58,7 @@ def answer(container: Container, question: Mapping[str, Any]) -> health.Answer:
     check = container["State"].get("Health")
     if question["kind"] != "process" or check is None:
         return health.ask(dict(question))
-    return health.Answer(check["Status"] == "healthy", f"{words(container)} (its health check)")
+    return health.Answer(check["Status"] == "healthy", f"{summary(container)} (its health check)")
 
 
 def halted(container: Container) -> str:
@@ -96,7 +96,7 @@ def seconds_to_health(container: Container) -> float:
     return max(0.0, passed - _time(state["StartedAt"]))
 
 
-def words(container: Container) -> str:
+def summary(container: Container) -> str:
     """Return its state as people say it."""
     state = container["State"]
     if state["Status"] == "exited":
@@ -114,8 +114,8 @@ def last_check(container: Container) -> str:
     checks = container["State"].get("Health", {}).get("Log") or []
     if not checks:
         return "no health check has finished yet"
-    said = str(checks[-1]["Output"]).strip() or "no output"
-    return f"{said.splitlines()[-1][:200]} (exit code {checks[-1]['ExitCode']})"
+    printed = str(checks[-1]["Output"]).strip() or "no output"
+    return f"{printed.splitlines()[-1][:200]} (exit code {checks[-1]['ExitCode']})"
 
 
 def log(name: str, service: str, count: int) -> list[Line]:
@@ -136,7 +136,7 @@ def follow(names: Mapping[str, str]) -> Iterator[Line]:
     Args:
         names: the containers' names by service.
     """
-    # By the time of now, not --tail 0: docker takes a moment to attach, and what is said meanwhile would be lost.
+    # By the current time, not --tail 0: docker takes a moment to attach, and what is said meanwhile would be lost.
     args = ["logs", "--follow", "--since", datetime.now(UTC).isoformat()]
     return _lines_of(
         {
@@ -215,7 +215,7 @@ def up_failed(message: str, found: dict[str, Container], out: Sequence[str]) -> 
         return _name_taken(taken[1])
     for service, container in found.items():
         if not healthy(container) and not (exited(container) and container["State"]["ExitCode"] == 0):
-            return failure(service, container, f"{_fate(container, message)}: {words(container)}")
+            return failure(service, container, f"{_fate(container, message)}: {summary(container)}")
     return Failure(
         "Compose could not start the services.",
         evidence=[*list(out)[-10:], message],

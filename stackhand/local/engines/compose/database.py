@@ -145,7 +145,7 @@ class ComposeDatabase:
             if container and containers.healthy(container):
                 return
             if container and (containers.exited(container) or container["RestartCount"] >= gate.CRASHES):
-                what = f"stopped while it started: {containers.words(container)}"
+                what = f"stopped while it started: {containers.summary(container)}"
                 raise containers.failure(service.name, container, what)
             if time.monotonic() > deadline:
                 if container is None:
@@ -175,8 +175,8 @@ class ComposeDatabase:
         address = next((each["IPAddress"] for each in networks if each["IPAddress"]), "127.0.0.1")
         settings = ("--env", "PGPASSWORD", "--env", "PGCONNECT_TIMEOUT=5")
         asked = ["psql", "-XqAt", "-h", address, "-U", user, "-d", database, "-c", "SELECT 1"]
-        words = [*self._engine.execute(service, *settings), *asked]
-        done = program.run(words, environment=inherited.environment("docker", PGPASSWORD=password))
+        args = [*self._engine.execute(service, *settings), *asked]
+        done = program.run(args, environment=inherited.environment("docker", PGPASSWORD=password))
         if done.returncode == 0:
             return None
         for code, pattern in login.REFUSALS.items():
@@ -210,8 +210,8 @@ class ComposeDatabase:
         """Return the volume that the service has its data folder in, and nothing else; None when that is not sure."""
         environment = docker.surroundings() | self._engine.environment()
         root = self._engine.state.root
-        said = docker.run("compose", "config", "--format", "json", environment=environment, folder=root)
-        document = json.loads(said.stdout)
+        result = docker.run("compose", "config", "--format", "json", environment=environment, folder=root)
+        document = json.loads(result.stdout)
         name = images.image_of(service, self._engine.stack)
         image = json.loads(docker.run("image", "inspect", "--format", "{{json .Config.Env}}", name).stdout) or []
         own = [f"{key}={value}" for key, value in service.environment.items()]
@@ -233,20 +233,22 @@ class ComposeDatabase:
         )
 
     def _sql(self, service: Service, user: str, statement: str, database: str = "postgres") -> str:
-        said = self._psql(service, user, f"{login.UNLOGGED};\n{statement}", database)
-        if said.returncode != 0:
-            raise Failure(f"{service.name} could not be reconciled with .env.", evidence=said.stderr.splitlines()[-5:])
-        return said.stdout.strip()
+        result = self._psql(service, user, f"{login.UNLOGGED};\n{statement}", database)
+        if result.returncode != 0:
+            raise Failure(
+                f"{service.name} could not be reconciled with .env.", evidence=result.stderr.splitlines()[-5:]
+            )
+        return result.stdout.strip()
 
     def _psql(
         self, service: Service, user: str, statement: str, database: str = "postgres"
     ) -> subprocess.CompletedProcess[str]:
         settings = f"PGOPTIONS={login.own_settings(login.SUPERUSER)}"
-        words = self._words = self._words or self._engine.execute(
+        args = self._words = self._words or self._engine.execute(
             service, "--env", f"PGHOST={superuser.SOCKET}", "--env", settings
         )
         terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
-        argv = [*words, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", database, "-f", "-"]
+        argv = [*args, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", database, "-f", "-"]
         done = program.run(argv, environment=inherited.environment("docker"), text=statement)
         if done.returncode >= DOCKERS_OWN or "Error response from daemon" in done.stderr:
             raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)

@@ -98,8 +98,8 @@ class Compose(Engine):
         """Whether there is any container of this stack, running or not."""
         return bool(self.project and docker.listed(self.project))
 
-    def left_running(self) -> bool:
-        """Whether there is any container where it was made; see `Engine.left_running`.
+    def still_running(self) -> bool:
+        """Whether there is any container where it was made; see `Engine.still_running`.
 
         The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
         of this machine at which no process listens says that nothing runs.
@@ -131,7 +131,7 @@ class Compose(Engine):
     def give_up_elsewhere(self) -> bool:
         """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""
         try:
-            self.left_running()
+            self.still_running()
         except Unavailable:
             kept.give_up(self.state)
             return True
@@ -238,7 +238,7 @@ class Compose(Engine):
         return containers.up_failed(message, found, out)
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
-        """Make the containers of some services anew, and yield each service once it can be used."""
+        """Make the containers of some services again, and yield each service once it can be used."""
         preflight.require_ours(self.containers().values(), self.state.root)
         self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
         notes = self.database.reconcile(lambda _: None)
@@ -265,9 +265,9 @@ class Compose(Engine):
         return sorted(name for name, each in found.items() if not containers.exited(each))
 
     def _stop(self) -> None:
-        words = ("compose", "--project-name", self.project, "down", "--remove-orphans")
+        args = ("compose", "--project-name", self.project, "down", "--remove-orphans")
         try:
-            docker.run(*words, environment=docker.surroundings(), folder=Path("/"), timeout=None)
+            docker.run(*args, environment=docker.surroundings(), folder=Path("/"), timeout=None)
         except docker.Failed as error:
             raise Failure(f"{self.project} could not be stopped.", evidence=error.evidence, next=error.next) from error
 
@@ -302,8 +302,8 @@ class Compose(Engine):
             *("PGCLIENTENCODING=UTF8", f"PGCONNECT_TIMEOUT={CONNECT_WITHIN}"),
             *([] if interactive else [f"PGOPTIONS={own_settings(login)}"]),
         )
-        words = [word for setting in settings for word in ("--env", setting)]
-        return [*self.execute(service, *(_terminal() if interactive else []), *words), tool], inherited.environment(
+        args = [word for setting in settings for word in ("--env", setting)]
+        return [*self.execute(service, *(_terminal() if interactive else []), *args), tool], inherited.environment(
             "docker", PGPASSWORD=password
         )
 
@@ -316,17 +316,17 @@ class Compose(Engine):
     def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
         """Return the client that is in the container."""
         script = 'exec "$(command -v valkey-cli || command -v redis-cli)"'
-        words = self.execute(service, *_terminal(), "--env", "REDISCLI_AUTH")
+        args = self.execute(service, *_terminal(), "--env", "REDISCLI_AUTH")
         password = service.environment.get("REDIS_PASSWORD", "")
-        return [*words, "sh", "-c", script], inherited.environment("docker", REDISCLI_AUTH=password)
+        return [*args, "sh", "-c", script], inherited.environment("docker", REDISCLI_AUTH=password)
 
-    def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, service: Service, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command in a service's container, and return what it said; that of a job has ended, so in a new one."""
         if not service.job:
-            return program.run([*self.execute(service), *words], environment=inherited.environment("docker"))
+            return program.run([*self.execute(service), *args], environment=inherited.environment("docker"))
         one_off = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
         environment = docker.surroundings() | self.environment()
-        return program.run([*one_off, *words], environment=environment, folder=self.state.root)
+        return program.run([*one_off, *args], environment=environment, folder=self.state.root)
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell in the service's container."""
@@ -390,7 +390,7 @@ class Compose(Engine):
         container = self.containers().get(service.name)
         if service.job and container and container["State"]["Status"] == "exited":
             raise Failure(
-                f"{service.name} is a job and has run to its end ({containers.words(container)}): nothing runs in it.",
+                f"{service.name} is a job and has run to its end ({containers.summary(container)}): nothing runs.",
                 next=f"./inv restart {service.name} runs it again; ./inv logs {service.name} shows what it reported",
                 code=ExitCode.UNHEALTHY,
             )
@@ -422,14 +422,14 @@ class Compose(Engine):
             process.wait()
             look()
 
-    def compose(self, *words: str) -> None:
+    def compose(self, *arguments: str) -> None:
         """Run a command of Compose on this stack.
 
         Raises:
             Failure: it failed; why is told as for a start.
         """
         environment = docker.surroundings() | self.environment()
-        args = ("compose", "--progress", "plain", *words)
+        args = ("compose", "--progress", "plain", *arguments)
         try:
             docker.run(*args, environment=environment, folder=self.state.root, timeout=None)
         except docker.Failed as error:

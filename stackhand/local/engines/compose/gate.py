@@ -37,7 +37,7 @@ def watch(
 
     Args:
         services: which to wait for.
-        look: returns the containers of now by service.
+        look: returns the current containers by service.
         timeout: seconds to wait for all of them.
         before: the generations of before the start. While `at_work`, what is still of that time is not looked at:
             it may be replaced in a moment.
@@ -79,11 +79,11 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
     state = container["State"]
     if containers.exited(container) and state["Status"] != "created":
         if service.may_finish and state["ExitCode"] == 0:
-            return Started(service.name, changed=True, words="done", seconds=seconds, address="", after=after)
+            return Started(service.name, changed=True, message="done", seconds=seconds, address="", after=after)
         raise containers.failure(service.name, container, _fate(service, container))
     well = state.get("Health", {}).get("Status") == "healthy"  # then its crashes are of the past
     if container.get("RestartCount", 0) >= CRASHES and not well:
-        what = f"stopped while it started, {container['RestartCount'] + 1} times: {containers.words(container)}"
+        what = f"stopped while it started, {container['RestartCount'] + 1} times: {containers.summary(container)}"
         raise containers.failure(service.name, container, what)
     if state["Status"] == "running" and state.get("Health", {}).get("Status") == "unhealthy":
         raise containers.failure(service.name, container, "did not become healthy")
@@ -95,13 +95,13 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
     proves_little = question["kind"] in {"process", "tcp"} and "Health" not in state  # docker itself opens the port
     if not answer.healthy or (proves_little and not _stayed(container, seen)):
         return None
-    return Started(service.name, True, answer.words, seconds, health.address(service), after)
+    return Started(service.name, True, answer.message, seconds, health.address(service), after)
 
 
 def _fate(service: Service, container: Container) -> str:
     if service.job:
-        return f"failed ({containers.words(container)}), and nothing that waits for it was started"
-    return f"stopped while it started: {containers.words(container)}"
+        return f"failed ({containers.summary(container)}), and nothing that waits for it was started"
+    return f"stopped while it started: {containers.summary(container)}"
 
 
 def _stayed(container: Container, seen: float) -> bool:
@@ -125,8 +125,8 @@ def _too_late(service: Service, found: Mapping[str, Container], timeout: float) 
     if service.job and container["State"]["Status"] == "running":
         return containers.failure(service.name, container, f"did not finish within {timeout:g} s")
     answer = containers.answer(container, health.question(service))
-    said = containers.words(container) if answer.healthy else answer.words
-    return containers.failure(service.name, container, f"did not become healthy in time: {said}")
+    output = containers.summary(container) if answer.healthy else answer.message
+    return containers.failure(service.name, container, f"did not become healthy in time: {output}")
 
 
 def _generation(container: Container) -> str:

@@ -51,16 +51,16 @@ def require_disk() -> None:
 
 
 def findings() -> Iterator[tuple[str, str, str, str]]:
-    """Yield name, status, words and mend of each thing that was looked at."""
+    """Yield name, status, words and remedy of each thing that was looked at."""
     if found := _disk():
         status = "pass" if found[1] >= NEEDED_MB else "fail"
-        mend = "" if status == "pass" else "docker system prune removes unused data"
-        yield "images' disk", status, f"{found[1] / 1000:.1f} GB free for {found[0]}", mend
+        remedy = "" if status == "pass" else "docker system prune removes unused data"
+        yield "images' disk", status, f"{found[1] / 1000:.1f} GB free for {found[0]}", remedy
     yield from _certificates()
     proxies = {name for name in PROXIES if os.environ.get(name)}
     if proxies and not api.configuration().get("proxies"):
-        words = f"{', '.join(sorted(proxies))} is set here, but not for builds"
-        yield "proxy", "warn", words, "add it under proxies in ~/.docker/config.json"
+        message = f"{', '.join(sorted(proxies))} is set here, but not for builds"
+        yield "proxy", "warn", message, "add it under proxies in ~/.docker/config.json"
 
 
 def _certificates() -> Iterator[tuple[str, str, str, str]]:
@@ -82,8 +82,8 @@ def _disk() -> tuple[Path, int] | None:
     if api.is_remote(api.address()):  # a folder of another machine
         return None
     try:
-        said = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
-        place = Path(said)
-        return (place, shutil.disk_usage(place).free // 1_000_000) if said else None
+        output = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
+        place = Path(output)
+        return (place, shutil.disk_usage(place).free // 1_000_000) if output else None
     except (Failure, OSError):  # slow today; or in the virtual machine of Docker Desktop
         return None

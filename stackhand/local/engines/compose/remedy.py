@@ -39,8 +39,8 @@ def hints(container: dict[str, Any], lines: Sequence[str]) -> list[str]:
         return []
     path = f"/data/appendonlydir/{file}"
     check = ["docker", "run", "--rm", "-it", "-v", f"{volume}:/data", _image(container)]
-    words = shlex.join([*check, "redis-check-aof", "--fix", path])
-    return [f"{file} in the volume {volume} is damaged; to keep the data before the damage: {words}"]
+    command = shlex.join([*check, "redis-check-aof", "--fix", path])
+    return [f"{file} in the volume {volume} is damaged; to keep the data before the damage: {command}"]
 
 
 def _move_away(volume: str, container: dict[str, Any]) -> str:
@@ -48,8 +48,8 @@ def _move_away(volume: str, container: dict[str, Any]) -> str:
     aside = f"{volume}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # of its own: nothing is mixed with another day's
     places = ["-v", f"{volume}:/from:ro", "-v", f"{aside}:/to"]
     copy = ["docker", "run", "--rm", "--user", "0", "--entrypoint", "cp", *places, _image(container)]
-    words = shlex.join([*copy, "-a", "/from/.", "/to"])
-    return f"./inv down && {words} && docker volume rm {volume}, then ./inv up"
+    command = shlex.join([*copy, "-a", "/from/.", "/to"])
+    return f"./inv down && {command} && docker volume rm {volume}, then ./inv up"
 
 
 def _data_folder(container: dict[str, Any]) -> str:

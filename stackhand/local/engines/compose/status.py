@@ -39,21 +39,21 @@ def of(name: str, container: Container | None, remembered: Mapping[str, Any]) ->
     if container["State"]["Status"] not in {"running", "paused"}:
         may_finish = bool(remembered.get("may_finish"))
         return ServiceStatus(
-            name, _ended(container, may_finish=may_finish), containers.words(container), address, ports
+            name, _ended(container, may_finish=may_finish), containers.summary(container), address, ports
         )
     state, question = container["State"], remembered.get("question", {"kind": "process"})
     answer = containers.answer(container, question)
     checked = state.get("Health", {}).get("Status")
     halted = containers.halted(container) if not answer.healthy or question["kind"] == "process" else ""
     ill = bool(halted) or not answer.healthy or checked == "unhealthy"
-    said = containers.words(container) if ill and answer.healthy and not halted else answer.words
+    output = containers.summary(container) if ill and answer.healthy and not halted else answer.message
     if halted:
-        said = halted if answer.healthy else f"{said}: {halted}"
+        output = halted if answer.healthy else f"{output}: {halted}"
     waits = checked == "starting" and question["kind"] == "process" and not halted
     return ServiceStatus(
         name,
         "starting" if waits else "unhealthy" if ill else "healthy",
-        said,
+        output,
         address,
         ports,
         milliseconds=answer.milliseconds,

@@ -140,8 +140,8 @@ def find(argv: Sequence[str], environment: dict[str, str], user: str) -> str:
         environment: of it.
         user: that role.
     """
-    said = program.run([*argv, "-XqAt", "-c", SUPERUSERS], environment=environment)
-    return said.stdout.split("\n")[0] or user
+    result = program.run([*argv, "-XqAt", "-c", SUPERUSERS], environment=environment)
+    return result.stdout.split("\n")[0] or user
 
 
 def separate(service: Service, facts: Facts, ask: Ask) -> tuple[str, list[str]]:

@@ -159,7 +159,7 @@ class EmbeddedEngine(Engine):
         """
         raise no_port(service)
 
-    def run(self, service: Service, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, service: Service, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command as a service would run it, and return what it said.
 
         Raises:
@@ -174,10 +174,10 @@ class EmbeddedEngine(Engine):
         become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
         try:
             return system_program.run(
-                [*prefix, *words], environment=program.environment, folder=program.directory, account=become
+                [*prefix, *args], environment=program.environment, folder=program.directory, account=become
             )
         except OSError as error:  # a shell and a container have this code for a program that is not there
-            return subprocess.CompletedProcess(words, 127, "", f"{words[0]}: {error.strerror}")
+            return subprocess.CompletedProcess(args, 127, "", f"{args[0]}: {error.strerror}")
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell of this machine with the service's environment, where it was started.
@@ -254,25 +254,25 @@ class EmbeddedEngine(Engine):
         program = self.programs()[name]
         offset = _size(self.log(name))
         changed = self._needs_start(name)
-        notes = self._run_anew(name, server, program) if changed else []
+        notes = self._run_again(name, server, program) if changed else []
         try:
             answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
         except Failure:
             # It ran, and an interrupted restart had ordered its end: that came while we waited.
             if changed or self.supervisor.processes().get(name, {}).get("statename") != "STOPPED":
                 raise
-            changed, notes = True, self._run_anew(name, server, program)
+            changed, notes = True, self._run_again(name, server, program)
             answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
         try:
-            notes += server.settle()
+            notes += server.reconcile()
         except ConnectionError as error:
             what = f"{name} stopped answering right after its start."
             raise Failure(what, evidence=[str(error)], next=f"./inv logs {name}", code=ExitCode.UNHEALTHY) from error
         seconds = time.monotonic() - began
         after = list(server.service.depends_on)
-        return Started(name, changed or bool(notes), answer.words, seconds, program.address, after, notes)
+        return Started(name, changed or bool(notes), answer.message, seconds, program.address, after, notes)
 
-    def _run_anew(self, name: str, server: Server, program: Program) -> list[str]:
+    def _run_again(self, name: str, server: Server, program: Program) -> list[str]:
         self._stop([name])
         notes = server.prepare()
         self._write_files(program)
@@ -299,13 +299,13 @@ class EmbeddedEngine(Engine):
         return wanted != self.programs() or not self.supervisor.processes()
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
-        """Restart services with the settings of now, and yield each once it can be used."""
+        """Restart services with the current settings, and yield each once it can be used."""
         self._stop(reversed(list(names)))
         self.prepare(lambda _: None)
         for name, server in self.servers().items():
             if name not in names:
-                with suppress(OSError):  # nobody answers: it does not run, or not at the port of now
-                    server.settle()
+                with suppress(OSError):  # nobody answers: it does not run, or not at the current port
+                    server.reconcile()
         for name in names:
             yield self.start_one(name, timeout)
         self.stay_up()

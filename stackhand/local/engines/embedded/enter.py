@@ -20,9 +20,9 @@ NEW_NAMESPACE = 0x00020000  # CLONE_NEWNS of linux/sched.h; the others are of li
 NO_SETUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE = 2, 4, 4096, 16384, 1 << 18
 
 
-def main(words: str, argv: list[str]) -> None:
+def main(message: str, argv: list[str]) -> None:
     """Take on the account that `words` describes and run `argv`; without one, end: it could be done."""
-    spec = json.loads(words)
+    spec = json.loads(message)
     show(spec["closed"], spec["shown"])
     os.setgroups([])
     os.setgid(spec["gid"])
@@ -59,8 +59,8 @@ def _make(place: Path, *, folder: bool) -> None:
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
-    _call("mount", *words, ctypes.c_ulong(flags), None if data is None else data.encode())
+    args = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
+    _call("mount", *args, ctypes.c_ulong(flags), None if data is None else data.encode())
 
 
 def _call(name: str, *arguments: object) -> None:

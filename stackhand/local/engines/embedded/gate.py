@@ -16,7 +16,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.local.engines import health
 from stackhand.local.engines.embedded.servers import Program, Server
-from stackhand.local.engines.embedded.supervisor import Gone, Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 
 UP = {"STARTING", "RUNNING"}
 ENDED = {"FATAL", "EXITED", "STOPPED"}
@@ -40,12 +40,12 @@ def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadlin
         Failure: it stopped, or was not usable in time; the end of its log is the evidence.
     """
     program = server.program()
-    answer = health.Answer(healthy=False, words="not checked yet")
+    answer = health.Answer(healthy=False, message="not checked yet")
     runs = set()
     while time.monotonic() < deadline:
         found = supervisor.processes().get(program.name, {})
         if finished(program, found):
-            return health.Answer(healthy=True, words="done")
+            return health.Answer(healthy=True, message="done")
         state = found.get("statename")
         runs.add(found.get("pid") or 0)
         if state in ENDED or (state == "BACKOFF" and not server.will_pass(evidence(log, offset))):
@@ -58,7 +58,7 @@ def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadlin
         time.sleep(POLL)
     what = "did not finish" if program.job else "did not become healthy"
     raise Failure(
-        f"{program.name} {what} in time: {answer.words}.",
+        f"{program.name} {what} in time: {answer.message}.",
         evidence=evidence(log, offset),
         next=f"./inv logs {program.name}",
         code=ExitCode.UNHEALTHY,
@@ -118,10 +118,10 @@ def evidence(log: Path, offset: int) -> list[str]:
 
 def _stopped(supervisor: Supervisor, server: Server, log: Path, offset: int) -> Failure:
     name = server.service.name
-    with suppress(Gone, xmlrpc.client.Fault):  # it would be started again, and say everything twice
+    with suppress(SupervisorUnavailable, xmlrpc.client.Fault):  # it would be started again, and say everything twice
         supervisor.call("stopProcess", name, False)
-    said = "\n".join(tail(supervisor.log, 50))
-    exits = re.findall(rf"exited: {re.escape(name)} \(([^;)]*)", said)
+    output = "\n".join(tail(supervisor.log, 50))
+    exits = re.findall(rf"exited: {re.escape(name)} \(([^;)]*)", output)
     lines, how = evidence(log, offset), exits[-1] if exits else "it could not be started"
     what = f"stopped while it started ({how})"
     if server.service.job:

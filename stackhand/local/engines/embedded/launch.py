@@ -42,9 +42,9 @@ def birth(pid: int) -> str | None:
 
 def started(pid: int) -> str | None:
     """Return when a process started, as ps(1) tells it: the same whatever language and zone the asking shell has."""
-    words = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
-    said = subprocess.run(words, env={"LC_ALL": "C", "TZ": "UTC"}, capture_output=True, text=True, check=False)
-    return said.stdout.strip() or None
+    args = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+    result = subprocess.run(args, env={"LC_ALL": "C", "TZ": "UTC"}, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
 
 
 def read(path: Path, owners: Collection[int]) -> tuple[str, int]:
@@ -123,8 +123,8 @@ def _note_down(record: Path, fingerprint: str, mode: int) -> list[int]:
 def _all_processes() -> list[int]:
     if Path("/proc/self").exists():
         return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
-    said = subprocess.run(["/bin/ps", "-axo", "pid="], capture_output=True, text=True, check=False)
-    return [int(word) for word in said.stdout.split()]
+    result = subprocess.run(["/bin/ps", "-axo", "pid="], capture_output=True, text=True, check=False)
+    return [int(word) for word in result.stdout.split()]
 
 
 if __name__ == "__main__":

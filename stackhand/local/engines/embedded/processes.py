@@ -155,8 +155,8 @@ def end(processes: Iterable[psutil.Process], timeout: float, polite: Mapping[int
             except psutil.NoSuchProcess:
                 continue
             except psutil.AccessDenied as error:
-                words = f"process {process.pid} belongs to another account"
-                raise PermissionError(errno.EPERM, words) from error
+                message = f"process {process.pid} belongs to another account"
+                raise PermissionError(errno.EPERM, message) from error
         waiting = _still_running(waiting, wait)
         if not waiting:
             return

@@ -37,11 +37,11 @@ def _emptied_mount(path: Path) -> bool:
 def _stays(folder: Path, left: list[tuple[Path, OSError]]) -> Failure:
     path, error = left[0]
     refused = isinstance(error, PermissionError)
-    mend = f"sudo rm -r {shlex.quote(str(folder))}, which removes everything" if refused else "fix that"
+    remedy = f"sudo rm -r {shlex.quote(str(folder))}, which removes everything" if refused else "fix that"
     return Failure(
         f"{path} cannot be removed: {error.strerror or error}.",
         evidence=[f"{each} belongs to {_owner(each)}" for each, _ in left[:SHOWN]],
-        next=f"{mend}, then ./inv down --volumes",
+        next=f"{remedy}, then ./inv down --volumes",
     )
 
 

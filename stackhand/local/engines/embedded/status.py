@@ -27,15 +27,15 @@ def of(program: Program, known: Mapping[str, object], record: Record | None) -> 
     if record is None or not record.alive:
         state = _ended(program, known, record)
         code = known.get("exitstatus") if state == "failed" and known.get("statename") == "EXITED" else None
-        said = f"exited with {code}" if code else WORDS.get(state, "not running")
-        return ServiceStatus(program.name, state, said, program.address, program.ports)
+        output = f"exited with {code}" if code else WORDS.get(state, "not running")
+        return ServiceStatus(program.name, state, output, program.address, program.ports)
     answer = health.ask(program.question)
     halted = status.halted(record.pid) if not answer.healthy or program.question["kind"] == "process" else ""
-    said = f"{answer.words}: {halted}" if halted and not answer.healthy else halted or answer.words
+    output = f"{answer.message}: {halted}" if halted and not answer.healthy else halted or answer.message
     return ServiceStatus(
         program.name,
         "healthy" if answer.healthy and not halted else "unhealthy",
-        said,
+        output,
         program.address,
         program.ports,
         milliseconds=answer.milliseconds,

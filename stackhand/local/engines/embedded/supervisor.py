@@ -38,7 +38,7 @@ FILES, PROCESSES = 1024, 200
 """What supervisord raises its own limits to, and thereby those of the services, where this account may."""
 
 
-class Gone(Exception):  # noqa: N818 - a state, not a fault: nobody supervises right now
+class SupervisorUnavailable(Exception):  # noqa: N818 - a state, not a fault: nobody supervises right now
     """No supervisord of this checkout answers."""
 
 
@@ -82,14 +82,14 @@ class Supervisor:
             xmlrpc.client.Fault: supervisord refuses.
         """
         if not (private.is_closed(self.socket.parent) and private.is_ours(self.socket)):
-            raise Gone("our socket does not exist")
+            raise SupervisorUnavailable("our socket does not exist")
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.socket))
         try:
             return getattr(proxy.supervisor, method)(*arguments)
         except PermissionError as error:  # somebody answers, but not to this account
             raise PermissionError(error.errno, error.strerror, str(self.socket)) from error
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
-            raise Gone(str(error)) from error
+            raise SupervisorUnavailable(str(error)) from error
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """Return what supervisord knows of each program, by name; nothing when it does not run.
@@ -98,7 +98,7 @@ class Supervisor:
         """
         try:
             return {found["name"]: found for found in self.call("getAllProcessInfo")}
-        except Gone:
+        except SupervisorUnavailable:
             return {}
 
     def configure(self, programs: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -154,7 +154,7 @@ class Supervisor:
         Raises:
             Failure: it does not come up; its log says why.
         """
-        with suppress(Gone):
+        with suppress(SupervisorUnavailable):
             self._reload()
             return False
         self.sweep()
@@ -187,7 +187,7 @@ class Supervisor:
         for _ in waiting.polls(START_WITHIN, 0.02):
             if child.poll() is not None:
                 break
-            with suppress(Gone):
+            with suppress(SupervisorUnavailable):
                 self.call("getState")
                 return True
         raise Failure(
@@ -203,12 +203,12 @@ class Supervisor:
             The names of the services that were left without a supervisor.
         """
         record = processes.read(self.state.run, processes.SUPERVISOR)
-        with suppress(Gone, xmlrpc.client.Fault):
+        with suppress(SupervisorUnavailable, xmlrpc.client.Fault):
             self.call("shutdown")
             for _ in waiting.polls(timeout, 0.02):
                 if not record or not record.alive:
                     break
-                with suppress(Gone, xmlrpc.client.Fault):
+                with suppress(SupervisorUnavailable, xmlrpc.client.Fault):
                     self.call("getState")  # wakes it, so that it ends now and not at its next tick
         return self.sweep()
 

@@ -92,7 +92,7 @@ class Server(ABC):
         """Make what the program needs before it starts; return a sentence on each thing worth knowing."""
         return []
 
-    def settle(self) -> list[str]:
+    def reconcile(self) -> list[str]:
         """Bring the running service in line with the settings; return a sentence on each thing changed."""
         return []
 

@@ -29,8 +29,8 @@ class Command(Server):
         """Return the command with its variables filled in."""
         assert self.service.embedded is not None  # noqa: S101 - see server_for
         embedded, port = self.service.embedded, self.service.port
-        words = _words(embedded.command)
-        account = self._account(words)
+        args = _words(embedded.command)
+        account = self._account(args)
         environment = self._inherited(account) | {
             "PATH": _search_path(),
             "LANG": "C.UTF-8",
@@ -44,7 +44,7 @@ class Command(Server):
         return self.finished(
             Program(
                 name=self.service.name,
-                argv=[Template(word).safe_substitute(environment) for word in words],
+                argv=[Template(word).safe_substitute(environment) for word in args],
                 environment=environment,
                 directory=str(self.stack.root),
                 question=question,
@@ -74,8 +74,8 @@ class Command(Server):
             return []
         return [f"it runs as {account.name}: it reads world-readable files and writes only below {self.data} and /tmp"]
 
-    def _account(self, words: Sequence[str]) -> Account | None:
-        program = shutil.which(words[0], path=_search_path()) if words else None
+    def _account(self, args: Sequence[str]) -> Account | None:
+        program = shutil.which(args[0], path=_search_path()) if args else None
         return self.account(self.stack.root, *PYTHON, *([_installation(Path(program))] if program else []))
 
     def _inherited(self, account: Account | None) -> dict[str, str]:

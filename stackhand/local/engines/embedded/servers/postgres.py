@@ -121,7 +121,7 @@ class Postgres(Server):
             )
         return notes
 
-    def settle(self) -> list[str]:
+    def reconcile(self) -> list[str]:
         """Make the role, its password and the database those of the settings, and the role no more than its owner.
 
         Returns:
@@ -141,8 +141,8 @@ class Postgres(Server):
                 done = self._as_superuser(BOOTSTRAP, partial(login.follow, self.service, why, rights))
             done += self._as_superuser(database, partial(login.own, self.service))
         except pg8000.DatabaseError as error:
-            said = error.args[0].get("M", "") if error.args and isinstance(error.args[0], dict) else str(error)
-            raise Failure(f"{self.service.name} could not be reconciled with .env.", evidence=[said]) from error
+            output = error.args[0].get("M", "") if error.args and isinstance(error.args[0], dict) else str(error)
+            raise Failure(f"{self.service.name} could not be reconciled with .env.", evidence=[output]) from error
         except (pg8000.InterfaceError, TimeoutError) as error:
             raise ConnectionError(str(error)) from error
         return [] if self.new else done
@@ -156,7 +156,7 @@ class Postgres(Server):
             connection.close()
 
     def sources(self) -> str:
-        """Have a server from before start anew once, so that `settle` takes from its role what it need not have."""
+        """Have a server from before start again once, so that `settle` takes from its role what it need not have."""
         return login.OF_AN_OWNER
 
     def will_pass(self, lines: Sequence[str]) -> bool:
@@ -219,7 +219,7 @@ class Postgres(Server):
             trees.remove(draft)
         folders.make(draft, self.owner)
         # The role that owns everything has a name of its own, so that POSTGRES_USER may change.
-        said = accounts.run(
+        result = accounts.run(
             self.owner,
             [
                 self.tool("initdb"),
@@ -233,12 +233,12 @@ class Postgres(Server):
                 "--no-instructions",
             ],
         )
-        if said.returncode != 0:
+        if result.returncode != 0:
             if draft != self.data:
                 trees.remove(draft)
             raise Failure(
                 f"PostgreSQL could not create its data folder {self.data}.",
-                evidence=said.stdout.strip().splitlines()[-10:],
+                evidence=result.stdout.strip().splitlines()[-10:],
                 next="./inv doctor",
                 code=ExitCode.UNHEALTHY,
             )

