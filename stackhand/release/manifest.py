@@ -141,6 +141,11 @@ class Releases:
         found = self.store.read(CURRENT)
         return found.to(Manifest) if found else None
 
+    def rotated(self, secrets: str) -> bool:
+        """Whether secrets with this hash have other versions than those of the last known good release."""
+        good = self.current()
+        return good is not None and good.secrets != secrets
+
     def make_current(self, manifest: Manifest) -> None:
         """Keep a release, and from now on return to it.
 

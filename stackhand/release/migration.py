@@ -262,11 +262,11 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
         Failure: one failed.
         Interrupted: we are to stop.
     """
-    target = target_of(manifest)
+    target, rotated = target_of(manifest), context.releases.rotated(manifest.secrets)
     definitions = manifest.jobs | {
         name: manifest.services[name].task_definition
         for name, each in target.services.items()
-        if each.migrate and not manifest.services[name].same
+        if each.migrate and (rotated or not manifest.services[name].same)
     }
     names = [*definitions]
     applied = False

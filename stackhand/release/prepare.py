@@ -36,6 +36,8 @@ def prepare(
         wanted = render(name, service, digests)
         part = _part(context, states.get(service.service, ABSENT), wanted, service.container)
         parts[name] = msgspec.structs.replace(part, sbom=bills.get(name, ""))
+    secrets = secrets_of(context, target)
+    rotated = context.releases.rotated(secrets)  # tasks are replaced on the definitions that they have
     return Manifest(
         id=manifests.new_id(commit),
         environment=context.environment.name,
@@ -48,9 +50,9 @@ def prepare(
         jobs={
             name: _registered(context, render_job(name, target, digests))
             for name, job in target.jobs.items()
-            if not all(parts[each].same for each in job.services)
+            if rotated or not all(parts[each].same for each in job.services)
         },
-        secrets=secrets_of(context, target),
+        secrets=secrets,
         migrations=migrations,
     )
 

@@ -191,7 +191,7 @@ def test_note_is_shown_as_text(page: Page, stack: Checkout, address: str) -> Non
     fields = "component, started_at, ended_at, worst, code"
     sql = f"INSERT INTO history_incident ({fields}) VALUES ({values}) RETURNING id"
     number = stack.inv("db.shell", stdin=sql).out.split()[2]
-    assert "noted on cache of " in stack.inv("db.note", number, f"{BOUND}\nThe second line.").out
+    assert "note added to cache of " in stack.inv("db.note", number, f"{BOUND}\nThe second line.").out
     asked = "/api/incidents?limit=100"  # as the page does
     eventually(lambda: [each for each in stack.ask(asked)[1]["incidents"] if each["note"]], "it has the note")
     page.goto(address)

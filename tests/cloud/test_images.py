@@ -321,7 +321,7 @@ def test_a_finding_is_allowed_until_its_day_and_no_longer(
 )
 def test_an_exception_without_an_end_or_a_reason_is_refused(exceptions: Path, entry: str) -> None:
     exceptions.write_text(entry, encoding="utf-8")
-    with pytest.raises(Failure, match="an entry that is not complete"):
+    with pytest.raises(Failure, match="an incomplete entry"):
         registry.allowed()
 
 

@@ -189,7 +189,7 @@ def test_who_removes_an_environment_is_alone_there(store: Store) -> None:
         assert held.lease.lines()[0].endswith("deploying nothing: it is being destroyed")
         with pytest.raises(Failure) as found, acquire.alone(store.environment, lambda _: None):
             pass
-    assert (found.value.code, "nothing of it was removed" in found.value.what) == (ExitCode.LOCKED, True)
+    assert (found.value.code, "nothing was removed" in found.value.what) == (ExitCode.LOCKED, True)
     assert lease.current(store) is None
     for child in heartbeat._started:
         child.wait(15.0)

@@ -187,7 +187,7 @@ def test_what_cannot_be_restored_is_refused_with_the_way_out(staging: Environmen
     ("differs", "what", "remedy"),
     [
         ({"EngineVersion": "15.4"}, "is postgres 15.4, but postgres is postgres 16.", "./inv cloud.snapshots"),
-        ({"Engine": "mysql", "EngineVersion": "8.0"}, "is of mysql 8.0, and postgres is postgres 16.", "./inv cloud"),
+        ({"Engine": "mysql", "EngineVersion": "8.0"}, "is mysql 8.0, but postgres is postgres 16.", "./inv cloud"),
         ({"StorageEncrypted": False}, "is not encrypted, but postgres is.", "--kms-key-id alias/aws/rds"),
     ],
     ids=["version", "engine", "encryption"],
@@ -294,7 +294,7 @@ def test_a_snapshot_whose_key_is_being_deleted_is_refused_while_it_can_be_saved(
         ({}, "This releases to staging."),
         (
             {"from_snapshot": "x", "replace_database": True},
-            "staging is down until its database is back, as it was in x.",
+            "staging is down until its database is restored from x.",
         ),
     ],
     ids=["no-snapshot", "resumed", "deploy-not-confirmed", "restore-not-confirmed"],

@@ -106,7 +106,7 @@ def test_credentials_that_are_gone_before_the_first_order_leave_nothing_rolling(
     release(held, "first")
     held.world.after_updates(0, 0.0, lambda: held.world.fail("UpdateService", "ExpiredTokenException"))
     failure = refused(held, "second")
-    assert (failure.code, failure.what[:32]) == (ExitCode.PREFLIGHT, "The rollout to staging was not b")
+    assert (failure.code, failure.what[:32]) == (ExitCode.PREFLIGHT, "The rollout to staging did not s")
 
 
 def test_an_order_that_the_bucket_never_heard_of_is_found_and_not_given_again(held: Cloud) -> None:

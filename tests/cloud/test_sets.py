@@ -85,7 +85,7 @@ def test_a_failed_rename_moves_nothing_back_and_names_what_is_left(held: Cloud) 
     failure = refused(held, "second", digests=digests(held, "second", kind="fails", exit=1))
     assert (failure.code, held.world.updates()) == (ExitCode.DEPLOY_FAILED, ordered)
     assert failure.what.endswith(f"frontend failed; no rollback: {GONE}.")
-    assert any(line.startswith("frontend: shop-") and "it stays as ordered" in line for line in failure.evidence)
+    assert any(line.startswith("frontend: shop-") and "it stays as updated" in line for line in failure.evidence)
     assert [*next(held.context.releases.newest_first()).extra] == ["frontend"]
 
 

@@ -132,7 +132,7 @@ def test_a_release_is_left_rolling_by_a_signal_and_come_back_to(site: Site, clou
     assert other.code == 14
     assert f"deploying {second}" in other.err
     child.send_signal(signal.SIGTERM)  # as CI does when somebody cancels it
-    assert "ECS goes on rolling out" in child.communicate(timeout=60)[0]
+    assert "ECS continues to roll out" in child.communicate(timeout=60)[0]
     assert child.returncode == 13
     eventually(lambda: lease.current(cloud.context.store) is None, "the lease is given back", 30.0)
 

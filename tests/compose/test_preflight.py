@@ -109,7 +109,7 @@ def test_an_engine_that_stopped_is_told_by_down_volumes_and_support_goes_on_with
         parts = {name: file.read(name).decode() for name in ("versions.json", "status.json", "logs/api.log")}
     assert "stackhand" in parts["versions.json"]
     for name in ("status.json", "logs/api.log"):
-        assert "no container engine answers there." in parts[name]
+        assert "No container engine answers at" in parts[name]
     assert [each.name for each in checkout.state.glob("support-*")] == [path.name]
 
 
@@ -117,7 +117,7 @@ def test_an_engine_that_stopped_is_told_by_down_volumes_and_support_goes_on_with
     ("wrong", "sentence"),
     [
         ({"DOCKER_CONTEXT": "nowhere"}, "There is no docker context 'nowhere'."),
-        ({"DOCKER_API_VERSION": "1.99"}, "The docker command speaks version 1.99 of the API, and the container engine"),
+        ({"DOCKER_API_VERSION": "1.99"}, "The docker command uses API version 1.99, and the container engine"),
         ({"DOCKER_HOST": "tcp://127.0.0.1:9", "DOCKER_TLS_VERIFY": "1"}, "TLS with the container engine at tcp://"),
     ],
     ids=["context", "version", "tls"],

@@ -53,13 +53,13 @@ def test_a_snapshot_brings_back_what_a_dump_leaves_out(stack: Checkout) -> None:
     before = stack.inv("db.shell", stdin=STATE).out
     assert "2|app" in before
     stack.inv("db.snapshot", "whole")
-    assert "settings and grants of the database itself are gone" in stack.inv("db.reset", "--yes").out
+    assert "settings and grants of the database itself are removed" in stack.inv("db.reset", "--yes").out
     gone = stack.inv("db.shell", stdin=WITHOUT_ROLES, check=False)
     assert gone.out.count("DROP ROLE") == 7
     assert "of app" in gone.out  # an emptied database is still whose it was
     assert 'relation "of_template1" does not exist' in gone.err  # empty means empty
     said = stack.inv("db.restore", "whole", "--yes").out
-    assert said.count("subscription feed is gone, and its slot on the publisher is left") == 1
+    assert said.count("subscription feed is removed, its slot on the publisher remains") == 1
     assert "remains as" not in said
     assert "role app is created again without its password: ALTER ROLE" in said
     owner = stack.setting("POSTGRES_USER")
@@ -86,7 +86,7 @@ def _restore_a_dump_alone(stack: Checkout, before: str) -> None:
     assert (
         f"{owner} is a superuser of this server: triggers, rules and functions that it uses have those rights" in said
     )
-    assert "the snapshot is a dump alone" in said
-    assert "subscription feed is gone" in said
+    assert "the snapshot is only a dump" in said
+    assert "subscription feed is removed" in said
     assert "role auditor is created without login and memberships" in said
     assert stack.inv("db.shell", stdin=STATE).out.splitlines()[:5] == before.splitlines()[:5]

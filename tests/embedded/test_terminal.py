@@ -45,7 +45,7 @@ def test_losing_data_asks_for_the_name_on_a_terminal(stack: Checkout) -> None:
     )
     os.close(follower)
     asked = b""
-    while b"Type stackhand to go on:" not in asked:
+    while b"Type stackhand to confirm:" not in asked:
         asked += os.read(leader, 4096)
     os.write(leader, b"something else\n")
     assert child.wait(timeout=30) == 1

@@ -134,7 +134,7 @@ def test_read_only_file_system_is_reported(bare: Checkout) -> None:
     words = ["unshare", "--mount", "sh", "-c", script]
     said = subprocess.run(words, cwd=bare.path, env=clean_environment(), capture_output=True, text=True, check=False)
     assert said.returncode == 3
-    assert f"cannot write to {bare.path}: it is on a read-only file system." in said.stderr
+    assert f"cannot write to {bare.path}: it is on a file system that is mounted read-only." in said.stderr
     assert "chown" not in said.stderr
 
 

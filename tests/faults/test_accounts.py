@@ -71,4 +71,4 @@ def test_an_account_without_a_name_and_a_home_falls_back_to_embedded_and_is_told
     said = subprocess.run(words, cwd=checkout.path, env=environment, capture_output=True, text=True, check=False)
     assert "embedded: real servers from packages" in said.stdout
     assert said.returncode == 3
-    assert "PostgreSQL runs only under an account that has a name, and uid 42427 has none here." in said.stderr
+    assert "PostgreSQL needs an account with a name, and uid 42427 has none here." in said.stderr

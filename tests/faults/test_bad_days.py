@@ -48,7 +48,7 @@ def test_a_disk_that_fills_while_the_database_is_made_is_told(checkout: Checkout
         said = checkout.inv("up", check=False)
         assert not (checkout.state / "data" / "postgres").exists()
     assert said.code == 4
-    assert "PostgreSQL could not make its data folder" in said.err
+    assert "PostgreSQL could not create its data folder" in said.err
     assert "No space left on device" in said.err
 
 
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_later_is_told_with_what_to_do(checkout: Checkout) -> 
         said = checkout.inv("restart", "postgres", check=False)
         assert said.code == 4
         assert "No space left on device" in said.err
-        assert "next: make room on the disk of" in said.err
+        assert "next: free space on the disk of" in said.err
         fill.unlink()
         checkout.inv("up")
         assert checkout.ask("/health/ready")[0] == 200
@@ -189,7 +189,7 @@ def test_killed_up_is_finished_by_its_playbook_and_the_next_up_waits(checkout: C
     eventually((checkout.state / "run" / "supervisord.json").exists, "the supervisor is started")
     child.kill()
     child.communicate()
-    assert "is up" in checkout.inv("up").out
+    assert "is already up" in checkout.inv("up").out
     assert len(_supervisors(checkout)) == 1
 
 

@@ -27,7 +27,7 @@ WRONG = {
     "REDIS_MAXMEMORY": ("64", "a size such as 64mb"),
     "LOG_LEVEL": ("loud", "one of debug, info, warning, error"),
     "PROBE_INTERVAL": ("soon", "a number of seconds, 1 to 3600"),
-    "CORS_ORIGINS": ("https://example.org/page", "origins such as https://example.org with commas between"),
+    "CORS_ORIGINS": ("https://example.org/page", "origins such as https://example.org, separated by commas"),
     "ALLOWED_HOSTS": (
         "https://example.org",
         "host names such as example.org, separated by commas (.example.org: with subdomains, *: any), or nothing",
@@ -90,7 +90,7 @@ def test_a_taken_port_is_told_with_its_holder_and_the_ways_out(checkout: Checkou
     assert f"Port {checkout.ports['API_PORT']} is taken." in said.err
     assert f"pid {os.getpid()} (" in said.err
     assert "--free-ports" in said.err
-    assert "end that process" in said.err
+    assert "stop that process" in said.err
 
 
 def test_free_ports_moves_the_whole_block_and_keeps_it(checkout: Checkout) -> None:

@@ -200,7 +200,7 @@ def test_a_migration_command_is_never_run_to_be_asked(stack: Checkout) -> None:
         document, migrated = stack.inv("db.status", "--json").json, stack.inv("db.migrate")
     finally:
         file.write_text(before)
-    unnamed = "docker-compose.yml has no command for api that shows"
+    unnamed = "docker-compose.yml names no command of api that shows"
     assert (plan.code, plan.out) == (1, "")
     assert f"The pending migrations are unknown: {unnamed} pending migrations (x-aws.migrate.plan)." in plan.err
     assert f"migrations: unknown: {unnamed} applied migrations (x-aws.migrate.status)" in status.out
@@ -376,7 +376,7 @@ def test_support_redacts_present_former_and_literal_secrets_in_every_encoding(st
     assert "SMTP_PASSWORD: <SMTP_PASSWORD redacted>" in texts["docker-compose.yml"]
     assert "DATABASE_PASSWORD: ${POSTGRES_PASSWORD:?run ./inv up once, it makes .env}" in texts["docker-compose.yml"]
     assert "known secrets are redacted" in said.out
-    assert "behind their names: SHOP_TOKEN" in said.out
+    assert "after their names: SHOP_TOKEN" in said.out
     assert path.stat().st_mode & 0o777 == 0o600
     path.unlink()
 

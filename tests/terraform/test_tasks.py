@@ -160,5 +160,5 @@ def test_an_image_that_a_rollback_needs_is_never_expired(staging: Plan) -> None:
         kept = [
             rule["selection"]["countNumber"] for rule in rules if rule["selection"]["countType"] == "imageCountMoreThan"
         ]
-        assert kept == [30]
+        assert kept == [60]  # each image has its signature beside it
     assert {each["image_tag_mutability"] for each in resources(staging, "aws_ecr_repository").values()} == {"IMMUTABLE"}

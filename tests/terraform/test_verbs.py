@@ -205,7 +205,8 @@ def test_what_is_missing_is_said_before_terraform_starts(
         old.write_text("""#!/bin/sh\necho '{"terraform_version": "1.9.8"}'\n""")
         old.chmod(0o755)
         environment = {"STACKHAND_TERRAFORM": str(old)}
-    said = cloud.inv(verb, "-e", "staging", check=False, **environment)
+    confirmed = ["--yes"] if verb == "deploy" else []
+    said = cloud.inv(verb, "-e", "staging", *confirmed, check=False, **environment)
     assert said.code == 3, said.out + said.err
     assert all(word in said.err for word in words), said.err
     assert "Traceback" not in said.out + said.err
@@ -310,7 +311,7 @@ def test_a_deploy_stops_for_a_missing_secret_and_forgets_what_it_made_in_place_o
 
     environment = {**cloud.environment, "STACKHAND_TERRAFORM": str(folder / "terraform")}
     stopped = replace(cloud, environment=environment).play("apply")
-    assert f"{address}: given, so its value stays" in stopped.out
+    assert f"{address}: now given; the value stays" in stopped.out
     assert "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty" in stopped.out
     assert "staging has no value for MAIL_URL, which only you can provide." in stopped.out
     assert f'--type SecureString --name {mail} --value="$(cat)"' in " ".join(stopped.out.split())

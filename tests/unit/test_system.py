@@ -21,7 +21,7 @@ def test_a_program_returns_its_code_and_whatever_bytes_it_prints_as_text() -> No
     script = "import sys; sys.stdout.buffer.write(b'\\xff' + sys.stdin.buffer.read()); sys.exit('no')"
     done = program.run([sys.executable, "-c", script], text="hello")
     assert (done.returncode, done.stdout, done.stderr) == (1, "\N{REPLACEMENT CHARACTER}hello", "no\n")
-    assert program.run([sys.executable, "-c", script], merge=True).stdout.endswith("no\n")
+    assert "no\n" in program.run([sys.executable, "-c", script], merge=True).stdout
 
 
 def test_a_program_reads_nothing_of_our_stdin_and_is_killed_after_its_timeout() -> None:

@@ -194,7 +194,10 @@ class Compose(Engine):
             compose=kept.memory(self.stack),
         )
         self.state.remember(images=self._image_fingerprints())
-        notes = self.database.reconcile(progress)
+        try:
+            notes = self.database.reconcile(progress)
+        except Unavailable as error:
+            raise containers.engine_stopped(error.message) from error
         return bool(done or notes), [*done, *notes]
 
     def would_prepare(self) -> bool:
@@ -214,7 +217,10 @@ class Compose(Engine):
     def would_start(self) -> list[str]:
         """Return the services whose container does not run, or is not the one that Compose would make now."""
         found = self.containers()
-        hashes = dict(line.split() for line in self._config("--hash", "*").splitlines())
+        try:
+            hashes = dict(line.split() for line in self._config("--hash", "*").splitlines())
+        except docker.Failed:  # as long as .env is still to be made, Compose cannot tell; `prepare` tells of the rest
+            return self.services()
         ids = images.present(images.image_of(each, self.stack) for each in self.stack.services.values())
 
         def current(name: str) -> bool:

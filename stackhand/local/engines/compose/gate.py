@@ -59,7 +59,7 @@ def watch(
                 continue
             first = seen.setdefault(_generation(container), time.monotonic())
             if started := _passed(service, container, needed=name in needed, seen=first):
-                started.changed = _generation(container) not in before
+                started.changed = not _was_there(container, before, job=service.job)
                 started.seconds = started.seconds if started.changed else 0.0  # it took them some other day
                 del waiting[name]
                 yield started
@@ -127,6 +127,11 @@ def _too_late(service: Service, found: Mapping[str, Container], timeout: float) 
     answer = containers.answer(container, health.question(service))
     output = containers.summary(container) if answer.healthy else answer.message
     return containers.failure(service.name, container, f"did not become healthy in time: {output}")
+
+
+def _was_there(container: Container, before: Collection[str], *, job: bool) -> bool:
+    """Whether it is of before the start; a job's container that runs once more has changed nothing of the stack."""
+    return any(each.startswith(container["Id"]) for each in before) if job else _generation(container) in before
 
 
 def _generation(container: Container) -> str:

@@ -87,7 +87,7 @@ class EmbeddedEngine(Engine):
         self.notes = [SILENT] if supervisor and supervisor.alive and not known else []
         late = {name: ServiceStatus.late(name, programs[name].address, programs[name].ports) for name in living}
         ended = {
-            name: status.of(programs[name], known.get(name, {}), records.get(name))
+            name: status.of(programs[name], known.get(name, {}), records.get(name), self._finished().get(name, ""))
             for name in programs.keys() - living.keys()
         }
         return [(late | ended | found)[name] for name in programs]
@@ -270,7 +270,14 @@ class EmbeddedEngine(Engine):
             raise Failure(what, evidence=[str(error)], next=f"./inv logs {name}", code=ExitCode.UNHEALTHY) from error
         seconds = time.monotonic() - began
         after = list(server.service.depends_on)
+        if program.job:  # one that has run before, and again came to its end, has changed nothing of the stack
+            changed = changed and self._finished().get(name) != program.fingerprint
+            self.state.remember(finished={**self._finished(), name: program.fingerprint})
         return Started(name, changed or bool(notes), answer.message, seconds, program.address, after, notes)
+
+    def _finished(self) -> dict[str, str]:
+        """Return the jobs that came to their end, with the programs' fingerprints: no process is left to tell."""
+        return dict(self.state.read().get("finished", {}))
 
     def _run_again(self, name: str, server: Server, program: Program) -> list[str]:
         self._stop([name])

@@ -16,16 +16,17 @@ WORDS = {"done": "exited with 0", "starting": "stopped, and will be restarted"}
 """What is said in the place of an answer, where it is not `not running`."""
 
 
-def of(program: Program, known: Mapping[str, object], record: Record | None) -> ServiceStatus:
+def of(program: Program, known: Mapping[str, object], record: Record | None, finished: str = "") -> ServiceStatus:
     """Return how a program is.
 
     Args:
         program: as it was started.
         known: what supervisord says of it; empty when it says nothing.
         record: what was noted down when it was started, if it was.
+        finished: the fingerprint of the program that came to its end last; for a supervisord that says nothing.
     """
     if record is None or not record.alive:
-        state = _ended(program, known, record)
+        state = "done" if record and not known and finished == record.fingerprint else _ended(program, known, record)
         code = known.get("exitstatus") if state == "failed" and known.get("statename") == "EXITED" else None
         output = f"exited with {code}" if code else WORDS.get(state, "not running")
         return ServiceStatus(program.name, state, output, program.address, program.ports)
