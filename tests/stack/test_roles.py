@@ -103,7 +103,7 @@ def test_data_from_before_follows_and_loses_nothing(stack: Checkout) -> None:
     assert [line for line in found if line in {"1", "5MB"}] == ["1", "5MB", "1"]
     assert f"{{older=r/{user},{user}=arwdDxt/{user}}}" in found or f"{{{user}=arwdDxt/{user},older=r/{user}}}" in found
     assert f"{{{user}=X/{user}}}" in found
-    assert "is up" in stack.inv("up").out
+    assert "is already up" in stack.inv("up").out
 
 
 CONNECTED = """

@@ -237,7 +237,9 @@ class EmbeddedEngine(Engine):
 
     def would_start(self) -> list[str]:
         """Return the services that do not run as the current settings want them."""
-        return [name for name in self.services() if self._needs_start(name)]
+        finished, servers = self._finished(), self.servers()
+        done = [name for name, server in servers.items() if finished.get(name) == server.program().fingerprint]
+        return [name for name in servers if name not in done and self._needs_start(name)]
 
     def start_one(self, name: str, timeout: float) -> Started:
         """Start a service, and those that can start with it, and wait until this one can be used.
@@ -326,6 +328,8 @@ class EmbeddedEngine(Engine):
         ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
         self.state.remove_run()
         trees.remove(self.state.config)
+        if self._finished():
+            self.state.remember(finished={})
         if volumes:
             removal.remove(self.state.data)
             removal.remove(self.state.services)
