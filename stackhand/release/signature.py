@@ -58,6 +58,11 @@ class SignedImage:
         return f"{self.digest.replace(':', '-')}.sig"
 
     @property
+    def own_tag(self) -> str:
+        """Where its signature is when an earlier commit has the same image: ECR's tags do not move."""
+        return f"{self.digest.replace(':', '-')}-{hashlib.sha256(self.payload).hexdigest()[:16]}.sig"
+
+    @property
     def payload(self) -> bytes:
         """What is signed, in the bytes that cosign would write."""
         critical = {
@@ -90,10 +95,10 @@ def of_release(context: Context, manifest: Manifest, names: Iterable[str]) -> It
 
 
 def sign(environment: Environment, image: SignedImage) -> None:
-    """Sign an image that was built here, and put the signature beside it.
+    """Sign an image that was built here, and put the signature beside it: two commits may have the same image.
 
     Raises:
-        Failure: it cannot be signed, or somebody put another signature there first.
+        Failure: it cannot be signed.
     """
     made = signing_key.sign(environment, image.payload)
     client = environment.client("ecr")
@@ -106,11 +111,13 @@ def sign(environment: Environment, image: SignedImage) -> None:
             "config": _upload(client, image.repository, json.dumps(configuration).encode(), CONFIGURATION),
             "layers": [layer],
         }
-        put = {"imageManifest": json.dumps(manifest), "imageManifestMediaType": MANIFEST, "imageTag": image.tag}
-        try:
-            client.put_image(repositoryName=image.repository, **put)
-        except client.exceptions.ImageTagAlreadyExistsException:
-            return  # ECR's tags do not move; what is there is verified next, as all signatures are
+        put = {"imageManifest": json.dumps(manifest), "imageManifestMediaType": MANIFEST}
+        for tag in (image.tag, image.own_tag):
+            with suppress(
+                client.exceptions.ImageTagAlreadyExistsException, client.exceptions.ImageAlreadyExistsException
+            ):
+                client.put_image(repositoryName=image.repository, imageTag=tag, **put)
+                return  # what was there already is verified next, as all signatures are
 
 
 def _upload(client: Any, repository: str, content: bytes, media_type: str) -> dict[str, Any]:
@@ -190,7 +197,7 @@ def _signatures(environment: Environment, image: SignedImage) -> list[str]:
     """Return the signatures that ECR has of an image; an empty text for one that cannot be read."""
     if not image.digest:
         return []
-    ids = [{"imageTag": image.tag}]
+    ids = [{"imageTag": image.tag}, {"imageTag": image.own_tag}]
     with errors.as_failure(f"The signature of {image.service} cannot be read", ExitCode.PREFLIGHT):
         answer = environment.client("ecr").batch_get_image(
             repositoryName=image.repository, imageIds=ids, acceptedMediaTypes=[MANIFEST]
@@ -208,4 +215,5 @@ def _annotated(manifest: str) -> list[str]:
 
 def _removal(environment: Environment, image: SignedImage) -> str:
     where = f"--region {environment.region} --repository-name {image.repository}"
-    return f"aws ecr batch-delete-image {where} --image-ids imageDigest={image.digest} imageTag={image.tag}"
+    tags = f"imageTag={image.tag} imageTag={image.own_tag}"
+    return f"aws ecr batch-delete-image {where} --image-ids imageDigest={image.digest} {tags}"

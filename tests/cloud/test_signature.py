@@ -41,7 +41,7 @@ def images(cloud: Cloud, commit: str = COMMIT) -> list[SignedImage]:
 
 
 def withdraw(cloud: Cloud, image: SignedImage) -> None:
-    ids = [{"imageTag": image.tag}]
+    ids = [{"imageTag": image.tag}, {"imageTag": image.own_tag}]
     cloud.environment.client("ecr").batch_delete_image(repositoryName=image.repository, imageIds=ids)
 
 
@@ -165,6 +165,17 @@ def test_an_image_that_the_key_did_not_sign_is_refused(
     assert failure.value.code is ExitCode.PREFLIGHT
     assert failure.value.evidence[0].endswith(message)
     assert "aws ecr batch-delete-image" in failure.value.next
+
+
+def test_an_image_that_two_commits_have_is_signed_for_both(signed: Cloud) -> None:
+    """What a commit does not change is often built to the very same image."""
+    later = [SignedImage(each.service, each.url, each.digest, OTHER) for each in images(signed)]
+    assert signature.check(signed.environment, later).wrong == later
+    for each in later:
+        signature.sign(signed.environment, each)
+    assert signature.require(signed.environment, [*later, *images(signed)]) == []
+    for each in later:
+        withdraw(signed, each)
 
 
 def released(cloud: Cloud) -> Manifest:

@@ -34,6 +34,22 @@ SERVICES = ("api", "web")
 A_SECOND = 20
 OURS = ("STACKHAND_", "PYTEST_", "ANSIBLE_", "COLUMNS", "LINES", "CI", "GITHUB_")
 
+SIGN = """
+import sys
+from stackhand.infrastructure.bucket import Store
+from stackhand.project import environments
+from stackhand.release import registry, signature
+from stackhand.release.manifest import Releases
+from stackhand.release.target import target_of
+
+environment, commit = environments.load(sys.argv[1]), sys.argv[2]
+target = target_of(Releases(Store(environment)).current())
+digests = {name: registry.digest_in(environment, each.repository.name, commit) for name, each in target.built().items()}
+for image in signature.of_target(target, {name: each for name, each in digests.items() if each}, commit):
+    signature.sign(environment, image)
+"""
+"""Run in the copy, whose key it is."""
+
 
 class Cloud:
     """What the tests of a rehearsal share.
@@ -130,6 +146,12 @@ class Cloud:
         for other in SERVICES if others else ():
             if not self.has(other, tag):
                 self.retag(other, tag)
+        self.sign(tag)
+
+    def sign(self, tag: str) -> None:
+        """Sign what was pushed under a tag, as the deploy does that builds it."""
+        words = [".venv/bin/python", "-c", SIGN, ENVIRONMENT, tag]
+        subprocess.run(words, cwd=self.copy.path, env=self.shell(), check=True, capture_output=True, timeout=60)
 
     def push(self, image: str) -> None:
         """Push an image with the key of the rehearsal, which is its registry's password."""
