@@ -104,6 +104,7 @@ def test_a_release_that_needs_more_memory_than_it_has_is_rolled_back(cloud: Clou
 def test_a_release_whose_image_cannot_be_pulled_is_rolled_back(cloud: Cloud) -> None:
     cloud.variant("hollow", others=False)
     cloud.retag("web", "hollow", NOWHERE)
+    cloud.sign("hollow")
     before = cloud.running()
     with cloud.asked():
         said = cloud.deploy("hollow")
