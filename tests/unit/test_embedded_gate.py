@@ -118,7 +118,7 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
     """It ran when `up` looked; the order came from a restart that was interrupted."""
     engine, calls = EmbeddedEngine(State(tmp_path)), iter(["api stopped while it started", ""])
     server = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, reconcile=list)
-    program, started = SimpleNamespace(address=""), []
+    program, started = SimpleNamespace(address="", job=False), []
 
     def wait(*_: Any) -> SimpleNamespace:
         if what := next(calls):
