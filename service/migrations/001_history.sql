@@ -26,7 +26,7 @@ CREATE TABLE history_minute (
     minutes integer NOT NULL,
     latency_sum_ms double precision NOT NULL,
     latency_max_ms double precision,
-    -- How many latencies fell into each class of service.history.figures.BOUNDS. Percentiles of parts cannot be merged
+    -- How many latencies fell into each class of service.history.statistics.BOUNDS. Percentiles of parts cannot be merged
     -- into the percentile of the whole, but counts can: those of an hour are the sums of those of its minutes.
     -- Samples that failed are left out: a refused connection is quick, and would make an outage look fast.
     histogram integer[] NOT NULL,

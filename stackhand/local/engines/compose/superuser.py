@@ -160,7 +160,9 @@ def separate(service: Service, facts: Facts, ask: Ask) -> tuple[str, list[str]]:
         return facts.superuser, []
     name = facts.superuser
     if name == user:
-        name = next(each for each in NAMES if each not in facts.roles)
+        name = next((each for each in NAMES if each not in facts.roles), "")
+        if not name:
+            return user, [f"{user} stays a superuser, as it was: there are roles called {' and '.join(NAMES)} already"]
         try:
             ask(user, _script(service, facts, name))
         except Failure as failure:
