@@ -120,13 +120,6 @@ def test_paused_redis_costs_the_status_a_second_and_is_told(running: Checkout) -
         running.kill("redis", signal.SIGCONT)
 
 
-def test_two_checkouts_run_side_by_side(stack: Checkout, checkout: Checkout) -> None:
-    checkout.inv("up")
-    assert checkout.ask("/version")[1]["stack"] != stack.ask("/version")[1]["stack"]
-    checkout.inv("down", "--volumes", "--yes")
-    assert stack.ask("/health/ready")[0] == 200
-
-
 @ON_ONE
 def test_down_in_the_middle_of_up_waits_for_it_and_leaves_nothing(checkout: Checkout) -> None:
     child = checkout.start("up")
