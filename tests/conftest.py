@@ -17,9 +17,6 @@ from tests import chromium
 from tests.checkout import Checkout
 from tests.leaks import Leaks
 
-SHARED = ("stack", "life", "production", "installed")
-"""Fixtures that take long to make, and serve many tests."""
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what a test of random bytes is given."""
@@ -49,12 +46,38 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share what is dear on one worker; have long tests first, and the engine stopped last."""
+    """Keep tests that share a fixture on one worker, and start what takes long first."""
     for item in items:
-        for name in set(SHARED) & set(getattr(item, "fixturenames", ())):
+        if not item.get_closest_marker("xdist_group") and (group := _shared_by(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_turn)
+
+
+def _shared_by(item: pytest.Item) -> str:
+    """Return the name of the fixture of a package or a module that a test shares with others, wherever it is made."""
+    found = {
+        (fixtures[-1].scope, name): fixtures[-1].baseid
+        for name, fixtures in item._fixtureinfo.name2fixturedefs.items()  # type: ignore[attr-defined]
+        if name != "engine"  # which is a word
+    }
+    for scope in ("package", "module"):
+        for name in sorted(name for each, name in found if each == scope):
             engine = item.callspec.params.get("engine", "") if hasattr(item, "callspec") else ""
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{name}-{engine}"))
-    items.sort(key=lambda item: (bool(item.get_closest_marker("alone")), not item.get_closest_marker("slow")))
+            return f"{found[scope, name]}-{name}-{engine}".replace("/", "-").removeprefix("tests-")
+    return ""
+
+
+def _turn(item: pytest.Item) -> tuple[object, ...]:
+    """Sort by this: what may take minutes first, then stacks; the engine is stopped while the others need none."""
+    limit = item.get_closest_marker("timeout")
+    slow, on_engine, alone = (item.get_closest_marker(name) is not None for name in ("slow", "compose", "alone"))
+    return (
+        not (slow or on_engine or limit),
+        alone,
+        -(limit.args[0] if limit else 0),
+        not item.get_closest_marker("xdist_group"),
+        not on_engine,
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -22,6 +22,7 @@ class ActionModule(Action):
     def act(self, options: OnEnvironment, *, check: bool) -> dict[str, Any]:
         """Make bucket and key, or find them made."""
         environment = environments.load(options.environment)
+        environments.require_apart(environment)
         account.check(environment)
         if check:
             return {"changed": not bucket.exists(environment)}

@@ -24,6 +24,7 @@ class ActionModule(Action):
     def act(self, options: OnEnvironment, *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - it changes nothing
         """Check; it changes nothing."""
         environment = environments.load(options.environment)
+        environments.require_apart(environment)
         stack = compose.check(ROOT)
         secrets.check(environment)
         version = Terraform(environment).version()

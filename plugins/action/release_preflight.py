@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import preflight, signature, target
+from stackhand.release import origin, preflight, signature, target
 from stackhand.release.action import ReleaseAction
 from stackhand.release.options import OnEnvironment
 from stackhand.release.target import Context
@@ -36,7 +36,7 @@ class ActionModule(ReleaseAction):
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Check, and note what could not be checked."""
         where = target.parse(options.target)
-        images = signature.of_target(where, options.digests, options.commit)
+        images = origin.of_target(context.environment, where, options.digests, options.commit)
         notes = signature.require(context.environment, images)
         notes += preflight.Preflight(context.environment, where, options.digests).run()
         message = f"{', '.join(where.services)}: roles, secrets, logs, targets, network, images, signatures"

@@ -17,8 +17,17 @@ from stackhand.release.target import Context
 class ActionModule(ReleaseAction):
     """Asks the release through the load balancer, and takes it back when it does not answer well."""
 
+    class Options(OfRelease, kw_only=True):
+        """Its options.
+
+        Args:
+            kind: of what release_acquire found.
+        """
+
+        kind: str
+
     work = "The probe"
 
-    def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Probe."""
         return {"changed": False, "step": step("probed", verification.probe(context, options.manifest))}

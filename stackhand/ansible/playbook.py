@@ -55,7 +55,7 @@ def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "ansible.cli.playbook",
+        "stackhand.ansible.start",
         f"playbooks/{playbook}.yml",
         "--extra-vars",
         json.dumps(_never_evaluated(variables), sort_keys=True),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ class Environment:
     def emulated(self) -> bool:
         """Whether an emulator stands in for AWS: `./inv rehearse` tells Terraform so, and thereby us."""
         return bool(os.environ.get(EMULATOR))
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its resources begin with, as in Terraform's local.name."""
+        return f"{self.stack}-{self.name}"
 
     @property
     def bucket(self) -> str:
@@ -80,6 +86,40 @@ def load(name: str) -> Environment:
             code=ExitCode.PREFLIGHT,
         )
     return Environment(name, variables["stack"], variables["region"], variables["account_id"], variables)
+
+
+def require_apart(environment: Environment) -> None:
+    """Refuse an environment whose resources the deploy role of another one could use, or the other way round.
+
+    A deploy role may use what is called STACK-NAME-*, so that a new service needs no new policy. Without a repository
+    on GitHub there are no such roles.
+
+    Raises:
+        Failure: the name of one begins the other's, in one account.
+    """
+    for other in _others(environment):
+        pair = sorted((environment, other), key=lambda each: len(each.prefix))
+        if not pair[1].prefix.startswith(f"{pair[0].prefix}-"):
+            continue
+        short, long = pair
+        raise Failure(
+            f"{short.name} and {long.name} cannot have deploy roles in one account.",
+            evidence=[
+                f"the deploy role of {short.name} may use {short.prefix}-*, and so what belongs to {long.prefix}"
+            ],
+            next="give the new one another stack or account_id in its .tfvars; or remove github_repository from both",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def _others(environment: Environment) -> Iterator[Environment]:
+    """Yield the other environments of the same account, if GitHub deploys to one of the two."""
+    for name in known():
+        with suppress(Failure):  # a file that cannot be read is reported by its own environment's verbs
+            found = load(name)
+            github = found.variables.get("github_repository") or environment.variables.get("github_repository")
+            if github and name != environment.name and found.account == environment.account:
+                yield found
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -54,7 +54,8 @@ class ReleaseAction(Action):
         clock = Clock()
         token, pace = getattr(options, "token", ""), getattr(options, "pace", Pace())
         environment = environments.load(options.environment)
-        context = Context(environment, self.progress, self.note, clock, token, pace, self.count)
+        resumes = getattr(options, "kind", "") == "resume"
+        context = Context(environment, self.progress, self.note, clock, token, pace, self.count, resumes)
         with clock.listening():
             try:
                 return self.release(context, options)

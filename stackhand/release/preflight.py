@@ -12,6 +12,7 @@ from stackhand.aws.errors import CANNOT_TELL, code_of, failure, message_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.release.cluster import Cluster, scale_up, wanting_none
+from stackhand.release.prepare import PLACEHOLDER
 from stackhand.release.target import ServiceTarget, Target
 
 TASKS = "ecs-tasks.amazonaws.com"
@@ -142,7 +143,11 @@ class Preflight:
         yield from self._ask("subnets", lambda: [*problems(self._client("ec2"), self.target.services)]) or []
 
     def images(self) -> Iterator[str]:
-        """The images are in ECR, by their digest."""
+        """The images are in ECR, by their digest; one of somebody else that has none is noted."""
+        for name, task in self.target.tasks().items():
+            images = [str(each["image"]) for each in task.task_definition["containerDefinitions"]]
+            by_tag = [each for each in images if each != PLACEHOLDER and "@sha256:" not in each]
+            self.notes += [f"{name}: {each} has no digest: tasks run what its tag points to then" for each in by_tag]
         for name, service in self.target.built().items():
             if name not in self.digests or service.repository is None:
                 continue

@@ -13,7 +13,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.release import cluster as clusters
 from stackhand.release import manifest as manifests
-from stackhand.release import rollback_plan, signature
+from stackhand.release import origin, rollback_plan, signature
 from stackhand.release import rollout as rollouts
 from stackhand.release.cluster import Inventory
 from stackhand.release.manifest import Manifest, ReleasedService
@@ -46,7 +46,7 @@ def prepare(context: Context, good: Manifest, *, unsigned: bool = False) -> Mani
     _require_services(context, good, inventory)
     changing = [name for name in good.services if name not in same]
     _require_pullable(context, good, changing)
-    _require_signed(context, good, changing, unsigned=unsigned)
+    _require_signed(context, good, unsigned=unsigned)
     parts = {name: _part(context, part, running[name], same=name in same) for name, part in good.services.items()}
     extra = inventory.others(target)
     for line in [*kept(good, extra), inventory.note]:
@@ -90,9 +90,12 @@ def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) ->
         context.note(note)
 
 
-def _require_signed(context: Context, good: Manifest, names: Sequence[str], *, unsigned: bool) -> None:
+def _require_signed(context: Context, good: Manifest, *, unsigned: bool) -> None:
+    """Refuse a release whose images are not signed; an image that its commit did not change may be of the current."""
     again = f"git checkout {good.commit[:12]}, then ./inv deploy -e {context.environment.name} --allow-older"
-    found = signature.check(context.environment, signature.of_release(context, good, names))
+    current = context.releases.current()
+    images = origin.of_release(context, good, *([current.commit] if current else []))
+    found = signature.check(context.environment, images)
     if found.wrong:
         raise signature.refusal(context.environment, found, again)
     if found.missing and not unsigned:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
-from stackhand.release import cluster
+from stackhand.infrastructure import signing_key
+from stackhand.release import cluster, origin, signature
 from stackhand.release.cluster import Inventory
 from stackhand.release.manifest import Manifest
 from stackhand.release.registry import MISSING
@@ -48,6 +49,8 @@ def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
         primary = inventory.primary(service)
         found.extra[service] = primary.task_definition if primary else ""
         found.lines.append(f"{service}: {good.commit[:12]} does not have it; it stays on {short(found.extra[service])}")
+    if not found.problems:
+        _plan_signed(context, found, inventory, manifest, good)
     idle = inventory.idle(target_of(good))
     found.lines += [*cluster.wanting_none(context.environment, target_of(good), idle)]
     found.lines += [inventory.note] * bool(inventory.note)
@@ -78,6 +81,23 @@ def _plan_added(context: Context, found: Plan, manifest: Manifest, good: Manifes
     found.orders[name] = found.extra[name] = before
     how = "it stays on" if before == ours else "it returns to what it ran before,"
     found.lines.append(f"{name}: {good.commit[:12]} does not have it; {how} {short(before)}")
+
+
+def _plan_signed(context: Context, found: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
+    """Refuse task definitions whose images are not signed; what a service ran before this release may run again."""
+    if signing_key.pinned(context.environment) is None:
+        return
+    fresh = {name: arn for name, arn in found.orders.items() if arn not in _ran(context, inventory, manifest, name)}
+    checked = signature.check(context.environment, origin.of_definitions(context, fresh, good.commit, manifest.commit))
+    found.problems += checked.evidence()
+    found.lines += checked.notes
+
+
+def _ran(context: Context, inventory: Inventory, manifest: Manifest, name: str) -> set[str]:
+    """Return the task definitions that a service is known to have run, by ECS: the bucket could name any."""
+    state = inventory.services.get(target_of(manifest).services[name].service, cluster.ABSENT)
+    previous = set() if context.resumes else {manifest.services[name].previous}
+    return previous | {each.task_definition for each in state.deployments}
 
 
 def _before(context: Context, manifest: Manifest, good: Manifest, name: str) -> str:

@@ -9,43 +9,56 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackhand.aws import errors
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import signing_key
 from stackhand.project.environments import Environment
-from stackhand.release.manifest import Manifest
-from stackhand.release.prepare import running
-from stackhand.release.target import Context, Target, target_of
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIGURATION = "application/vnd.oci.image.config.v1+json"
 ANNOTATION = "dev.cosignproject.cosign/signature"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 WRONG = "of another image, repository or commit, or by another key"
 NOT_PINNED = "not checked, signatures of images: there is no {file}; ./inv bootstrap -e {name} makes a key"
 
 
 @dataclass(frozen=True)
 class SignedImage:
-    """An image in ECR.
+    """An image that a service runs.
 
     Args:
         service: whose it is.
         url: of its repository, without tag and digest.
         digest: its own.
         commit: that it was built from.
+        expected: the repository that it has to come from; none where the checkout does not build it.
+        others: commits that it may have been built from as well.
     """
 
     service: str
     url: str
     digest: str
     commit: str
+    expected: str | None = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def misplaced(self) -> str:
+        """Why it cannot be an image that was built for its service; empty when it can."""
+        if self.expected and self.url != self.expected:
+            return f"is not from {self.expected}"
+        return "" if DIGEST.fullmatch(self.digest) else "has no digest, and its tag may move"
+
+    def variants(self) -> list[SignedImage]:
+        """Return it as an image of each of its commits."""
+        return [self, *(replace(self, commit=each) for each in self.others if each != self.commit)]
 
     @property
     def repository(self) -> str:
@@ -71,27 +84,6 @@ class SignedImage:
             "type": "cosign container image signature",
         }
         return json.dumps({"critical": critical, "optional": {"commit": self.commit}}, separators=(",", ":")).encode()
-
-
-def of_target(target: Target, digests: Mapping[str, str], commit: str) -> list[SignedImage]:
-    """Return the images that a new release is to run."""
-    urls = {name: each.repository.url for name, each in target.built().items() if each.repository}
-    return [SignedImage(name, url, digests[name], commit) for name, url in urls.items() if name in digests]
-
-
-def of_release(context: Context, manifest: Manifest, names: Iterable[str]) -> Iterator[SignedImage]:
-    """Yield the images that services of an earlier release run: those of this environment's repositories.
-
-    ECS is asked, whose task definitions cannot be changed; the bucket could say anything of them.
-    """
-    folder = f"/{context.environment.stack}-{context.environment.name}/"
-    for name in names:
-        repository = target_of(manifest).services[name].repository
-        definition = context.retry(partial(running, context.ecs, manifest.services[name].task_definition))
-        for container in definition["containerDefinitions"]:
-            address, _, digest = str(container["image"]).partition("@")
-            if folder in address or (repository and address.partition(":")[0] == repository.url.partition(":")[0]):
-                yield SignedImage(name, address, digest, manifest.commit)
 
 
 def sign(environment: Environment, image: SignedImage) -> None:
@@ -137,8 +129,8 @@ class SignatureCheck:
 
     Args:
         missing: those that have no signature.
-        wrong: those that have one, and none that is valid for them.
-        notes: why nothing was checked.
+        wrong: those that have one, and none that is valid for them, or that come from elsewhere.
+        notes: what was not checked, and why.
     """
 
     missing: list[SignedImage] = field(default_factory=list)
@@ -150,6 +142,19 @@ class SignatureCheck:
         """All that the pinned key did not sign."""
         return [*self.missing, *self.wrong]
 
+    def evidence(self) -> list[str]:
+        """Return a line on each image that is refused."""
+        return [
+            *(f"{each.service}: {each.repository}@{each.digest} has no signature" for each in self.missing),
+            *(f"{each.service}: {_fault(each)}" for each in self.wrong),
+        ]
+
+
+def _fault(image: SignedImage) -> str:
+    if image.misplaced:
+        return f"its image {image.url}{'@' * bool(image.digest)}{image.digest} {image.misplaced}"
+    return f"the signature of {image.repository}@{image.digest} is {WRONG}"
+
 
 def require(environment: Environment, images: Iterable[SignedImage]) -> list[str]:
     """Refuse a new release whose images are not signed; return what was not checked.
@@ -158,6 +163,8 @@ def require(environment: Environment, images: Iterable[SignedImage]) -> list[str
         Failure: the pinned key did not sign an image as what it is said to be.
     """
     found = check(environment, images)
+    if any(each.misplaced for each in found.wrong):
+        raise refusal(environment, found, f"./inv plan -e {environment.name} shows what Terraform would fix")
     if found.refused:
         removal = " && ".join(_removal(environment, each) for each in found.refused)
         raise refusal(environment, found, f"{removal}; then deploy again, which builds and signs them")
@@ -165,15 +172,19 @@ def require(environment: Environment, images: Iterable[SignedImage]) -> list[str
 
 
 def check(environment: Environment, images: Iterable[SignedImage]) -> SignatureCheck:
-    """Verify that the pinned key signed each image as what it is said to be."""
+    """Verify that the pinned key signed each image as what it is said to be; one that is not built here is noted."""
     key, found = signing_key.pinned(environment), SignatureCheck()
     if key is None:
         file = signing_key.shown(environment)
         return SignatureCheck(notes=[NOT_PINNED.format(file=file, name=environment.name)])
     for image in images:
-        signatures = _signatures(environment, image)
-        if not any(signing_key.verifies(key, each, image.payload) for each in signatures):
-            (found.wrong if signatures else found.missing).append(image)
+        if image.expected is None:
+            found.notes.append(f"not checked, signature of {image.service}: {image.url} is not built here")
+            continue
+        signatures = [] if image.misplaced else _signatures(environment, image)
+        valid = any(signing_key.verifies(key, text, each.payload) for text in signatures for each in image.variants())
+        if not valid:
+            (found.wrong if signatures or image.misplaced else found.missing).append(image)
     return found
 
 
@@ -184,8 +195,7 @@ def refusal(environment: Environment, found: SignatureCheck, remedy: str) -> Fai
     return Failure(
         f"Images of {commit} are not signed with the key in {file}: {services}.",
         evidence=[
-            *(f"{each.service}: {each.repository}@{each.digest} has no signature" for each in found.missing),
-            *(f"{each.service}: the signature of {each.repository}@{each.digest} is {WRONG}" for each in found.wrong),
+            *found.evidence(),
             "CloudTrail's PutImage and BatchDeleteImage show who pushed an image, and who removed a signature",
         ],
         next=remedy,
@@ -195,9 +205,7 @@ def refusal(environment: Environment, found: SignatureCheck, remedy: str) -> Fai
 
 def _signatures(environment: Environment, image: SignedImage) -> list[str]:
     """Return the signatures that ECR has of an image; an empty text for one that cannot be read."""
-    if not image.digest:
-        return []
-    ids = [{"imageTag": image.tag}, {"imageTag": image.own_tag}]
+    ids = [{"imageTag": tag} for tag in (image.tag, *(each.own_tag for each in image.variants()))]
     with errors.as_failure(f"The signature of {image.service} cannot be read", ExitCode.PREFLIGHT):
         answer = environment.client("ecr").batch_get_image(
             repositoryName=image.repository, imageIds=ids, acceptedMediaTypes=[MANIFEST]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
-from stackhand.release import cluster, report, signature
+from stackhand.release import cluster, origin, report, signature
 from stackhand.release import rollout as rollouts
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.rollback import Returned, go_back
@@ -138,7 +138,7 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
 
 
 def _require_signed(context: Context, manifest: Manifest) -> None:
-    found = signature.check(context.environment, signature.of_release(context, manifest, manifest.services))
+    found = signature.check(context.environment, origin.of_release(context, manifest))
     if found.refused:
         raise signature.refusal(context.environment, found, f"./inv rollback -e {context.environment.name}")
     for note in found.notes:

@@ -216,6 +216,7 @@ class Context:
         note: called with what is to stay on the screen.
         token: of the lease; empty for who only reads.
         count: called again and again with how much is done; it is shown now and then.
+        resumes: whether the release comes from the bucket, so that what it says of before is not known to be true.
     """
 
     environment: Environment
@@ -225,6 +226,7 @@ class Context:
     token: str = ""
     pace: Pace = field(default_factory=Pace)
     count: Notify = lambda _: None
+    resumes: bool = False
 
     @cached_property
     def store(self) -> Store:

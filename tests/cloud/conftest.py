@@ -23,6 +23,7 @@ from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION, Outcome
 from tests.cloud.fake_server import serving
 
 SERVICES = ("web", "api")
+REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 _numbers = itertools.count(1)
 BILL = f"sha256:{'5' * 64}"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -82,7 +83,11 @@ class Cloud:
         manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [layer]})
         found = {}
         for name in SERVICES:
-            put = {"repositoryName": f"shop-{name}", "imageManifest": manifest, "imageTag": commit}
+            put = {
+                "repositoryName": _repository(self.environment.stack, name),
+                "imageManifest": manifest,
+                "imageTag": commit,
+            }
             found[name] = _pushed(self.environment, put)
             self.world.outcomes[found[name]] = Outcome(**{"version": commit, **outcome})
         self._images[commit] = found
@@ -147,10 +152,12 @@ def cloud(moto: str, network: tuple[str, str], tick: float, monkeypatch: pytest.
         place = {"LocationConstraint": REGION}
         environment.client("s3").create_bucket(Bucket=environment.bucket, CreateBucketConfiguration=place)
         for name in SERVICES:
-            world.create(name, f"{_repository(name)}@sha256:{'0' * 64}")
+            repository = _repository(environment.stack, name)
+            environment.client("ecr").create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")
+            world.create(name, f"{REGISTRY}/{repository}@sha256:{'0' * 64}")
         said: list[str] = []
         context = Context(environment, said.append, said.append, TurnedClock(world), pace=Pace(probe_timeout=4.0))
-        yield Cloud(environment, world, context, said, output(address, *network), settings)
+        yield Cloud(environment, world, context, said, output(address, *network, stack=environment.stack), settings)
 
 
 @pytest.fixture
@@ -177,13 +184,13 @@ def _settings(moto: str) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": moto}
 
 
-def output(url: str, subnet: str, group: str = "sg-1") -> dict[str, Any]:
+def output(url: str, subnet: str, group: str = "sg-1", stack: str = "shop") -> dict[str, Any]:
     """Return Terraform's output `release`."""
     services = {
         name: {
             "service": f"shop-{name}",
             "container": name,
-            "repository": {"name": f"shop-{name}", "url": _repository(name)},
+            "repository": {"name": _repository(stack, name), "url": f"{REGISTRY}/{_repository(stack, name)}"},
             "task_definition": fake_ecs.definition(name, "IMAGE"),
             "target_group": None,
             "port": 4000,
@@ -212,8 +219,8 @@ def output(url: str, subnet: str, group: str = "sg-1") -> dict[str, Any]:
     }
 
 
-def _repository(name: str) -> str:
-    return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop-{name}"
+def _repository(stack: str, name: str) -> str:
+    return f"{stack}-staging/{name}"
 
 
 def _furnish(environment: Environment) -> tuple[str, str]:
@@ -222,8 +229,6 @@ def _furnish(environment: Environment) -> tuple[str, str]:
     client("ssm").put_parameter(Name="/shop/staging/password", Value="one", Type="SecureString")
     trust = {"Statement": [{"Action": "sts:AssumeRole", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
     client("iam").create_role(RoleName="shop-execution", AssumeRolePolicyDocument=json.dumps(trust))
-    for name in SERVICES:
-        client("ecr").create_repository(repositoryName=f"shop-{name}", imageTagMutability="IMMUTABLE")
     ec2 = client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]

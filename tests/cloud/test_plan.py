@@ -67,7 +67,7 @@ def test_an_image_that_is_still_to_be_built_is_a_change(
     changes = plan.plan(cloud.context, cloud.output, MIGRATIONS)["services"]["api"]["changes"]
     assert len(changes) == 1
     assert changes[0].startswith("containerDefinitions[api].image: ")
-    assert changes[0].endswith("/shop-api@(still to be built)")
+    assert changes[0].endswith("-staging/api@(still to be built)")
 
 
 def test_before_there_is_anything_all_is_a_change(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

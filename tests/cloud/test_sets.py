@@ -50,10 +50,14 @@ def primary(cloud: Cloud, name: str) -> str:
     return str(next(each["taskDefinition"] for each in deployments if each["status"] == "PRIMARY"))
 
 
+def repository(cloud: Cloud) -> str:
+    return str(cloud.output["services"]["api"]["repository"]["name"])
+
+
 def forget_image(cloud: Cloud, commit: str) -> None:
     """Have ECR expire the api's image of a commit."""
     ids = [{"imageDigest": cloud.image(commit)["api"]}]
-    cloud.environment.client("ecr").batch_delete_image(repositoryName="shop-api", imageIds=ids)
+    cloud.environment.client("ecr").batch_delete_image(repositoryName=repository(cloud), imageIds=ids)
 
 
 def untouched(cloud: Cloud, good: Manifest) -> Failure:
@@ -135,7 +139,7 @@ def test_a_rollback_to_an_image_that_is_gone_is_refused_untouched(held: Cloud) -
     first, second = release(held, "expired"), release(held, "kept")
     forget_image(held, "expired")
     digest = first.services["api"].image.partition("@")[2]
-    assert untouched(held, first).evidence == (f"api: ECR no longer has its image shop-api@{digest}",)
+    assert untouched(held, first).evidence == (f"api: ECR no longer has its image {repository(held)}@{digest}",)
     assert rollback.prepare(held.context, second).of == second.id
     held.world.definitions.pop(first.services["web"].task_definition)
     assert "web: ECS no longer has the task definition shop-web:2" in untouched(held, first).evidence
@@ -147,7 +151,7 @@ def test_a_failed_release_does_not_return_to_an_image_that_is_gone(held: Cloud) 
     ordered = held.world.updates() + 2
     failure = refused(held, "second", healthy=False)
     assert (failure.code, held.world.updates()) == (ExitCode.DEPLOY_FAILED, ordered)
-    assert "no rollback: api: ECR no longer has its image shop-api@sha256:" in failure.what
+    assert f"no rollback: api: ECR no longer has its image {repository(held)}@sha256:" in failure.what
 
 
 def test_what_can_be_known_of_an_image_that_somebody_else_builds(held: Cloud) -> None:

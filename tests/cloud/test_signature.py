@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import hashes, serialization
@@ -16,10 +19,11 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import signing_key
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import prepare, rollback, signature, submit, target
+from stackhand.release import origin, prepare, rollback, rollback_plan, signature, submit, target
 from stackhand.release.manifest import Manifest
 from stackhand.release.signature import ANNOTATION, SignedImage
-from tests.cloud.conftest import Cloud, _pushed
+from tests.cloud.conftest import SERVICES, Cloud, _pushed
+from tests.cloud.test_stages import refused, release, running
 
 COMMIT, OTHER = "4f3a" * 10, "0b1c" * 10
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -37,7 +41,7 @@ def signed(held: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clou
 
 
 def images(cloud: Cloud, commit: str = COMMIT) -> list[SignedImage]:
-    return signature.of_target(target.parse(cloud.output), cloud.image(commit), commit)
+    return [*origin.of_target(cloud.environment, target.parse(cloud.output), cloud.image(commit), commit)]
 
 
 def withdraw(cloud: Cloud, image: SignedImage) -> None:
@@ -212,6 +216,140 @@ def test_no_rollback_and_no_resumed_release_runs_what_is_not_signed(
         submit.resume(signed.context, good.but(verdict="still_rolling"), None)
     assert failure.value.next == "./inv rollback -e staging"
     assert signed.world.updates() == before
+
+
+Forgery = Callable[[Cloud, SignedImage], list[str]]
+FOREIGN = f"registry.example/{SERVICES[1]}@sha256:{'7' * 64}"
+
+
+def unsigned(cloud: Cloud, api: SignedImage) -> list[str]:
+    withdraw(cloud, api)
+    return [f"{api.url}@{api.digest}"]
+
+
+def signed_by_another(cloud: Cloud, api: SignedImage) -> list[str]:
+    put(cloud, api, by_another_key(api.payload))
+    return [f"{api.url}@{api.digest}"]
+
+
+def of_another_registry(cloud: Cloud, api: SignedImage) -> list[str]:
+    return [FOREIGN]
+
+
+def of_another_region(cloud: Cloud, api: SignedImage) -> list[str]:
+    return [f"{api.url.replace('eu-central-1', 'us-east-1')}@{api.digest}"]
+
+
+def of_another_service(cloud: Cloud, api: SignedImage) -> list[str]:
+    return [f"{images(cloud)[0].url}@{images(cloud)[0].digest}"]
+
+
+def beside_the_right_one(cloud: Cloud, api: SignedImage) -> list[str]:
+    return [f"{api.url}@{api.digest}", FOREIGN]
+
+
+def by_a_tag(cloud: Cloud, api: SignedImage) -> list[str]:
+    return [f"{api.url}:{COMMIT}"]
+
+
+FORGERIES = {
+    unsigned: "has no signature",
+    signed_by_another: f"is {signature.WRONG}",
+    of_another_registry: "is not from",
+    of_another_region: "is not from",
+    of_another_service: "is not from",
+    beside_the_right_one: "is not from",
+    by_a_tag: "is not from",
+}
+
+
+def forged(cloud: Cloud, good: Manifest, forgery: Forgery) -> Manifest:
+    """Register a task definition, and say in the bucket that the last good release ran it."""
+    definition = cloud.output["services"]["api"]["task_definition"]
+    [container], wanted = definition["containerDefinitions"], forgery(cloud, images(cloud)[1])
+    containers = [{**container, "name": f"c{number}", "image": image} for number, image in enumerate(wanted)]
+    answer = cloud.world.register_task_definition({**definition, "containerDefinitions": containers})
+    part = prepare.ReleasedService(answer["taskDefinition"]["taskDefinitionArn"], f"{images(cloud)[1].url}@x")
+    found = good.but(services={**good.services, "api": part}, target=no_repository(good))
+    cloud.context.store.write("current.json", found.to_dict())
+    return found
+
+
+def no_repository(good: Manifest) -> dict[str, Any]:
+    """Return the target of a release that says its api is built by somebody else."""
+    found = copy.deepcopy(good.target)
+    found["services"]["api"]["repository"] = None
+    return found
+
+
+def ordered(cloud: Cloud) -> set[str]:
+    return {words["taskDefinition"] for name, words in cloud.world.calls if name == "UpdateService"}
+
+
+def test_a_forged_last_good_release_is_run_by_no_rollback(signed: Cloud) -> None:
+    good = release(signed, COMMIT)
+    failing = good.but(id=f"{good.id}x", commit=OTHER)
+    for forgery, message in FORGERIES.items():
+        found = forged(signed, good, forgery)
+        with pytest.raises(Failure, match="are not signed") as failure:
+            rollback.prepare(signed.context, found, unsigned=forgery is not unsigned)
+        assert any(message in line for line in failure.value.evidence), forgery
+        planned = rollback_plan.plan(signed.context, failing, found)
+        assert [message in line for line in planned.problems] == [True], forgery
+        withdraw(signed, images(signed)[1])
+        signature.sign(signed.environment, images(signed)[1])
+    before = signed.world.updates()
+    said = refused(signed, "broken", healthy=False)
+    assert (said.code, signed.world.updates()) == (ExitCode.DEPLOY_FAILED, before + len(SERVICES))
+    assert "; no rollback: api: its image " in said.what
+    assert not ordered(signed) & {found.services["api"].task_definition}
+
+
+def test_what_ran_before_a_failed_release_returns_without_a_signature_unless_only_the_bucket_says_so(
+    signed: Cloud,
+) -> None:
+    """Images from before the key, and what runs until the first release, have none; ECS knows what it ran."""
+    release(signed, COMMIT)
+    for each in images(signed):
+        withdraw(signed, each)
+    assert refused(signed, "broken", healthy=False).code == ExitCode.ROLLED_BACK
+    assert running(signed) == {COMMIT}
+    signed.context.resumes = True
+    before = signed.world.updates()
+    said = refused(signed, "worse", healthy=False)
+    assert "no rollback: " in said.what
+    assert "has no signature" in said.what
+    assert signed.world.updates() == before + len(SERVICES)
+
+
+def test_a_release_that_is_rolled_back_to_is_verified_where_it_runs_already(signed: Cloud) -> None:
+    good = release(signed, COMMIT)
+    put(signed, images(signed)[1], by_another_key(images(signed)[1].payload))
+    with pytest.raises(Failure, match=r"are not signed with the key in .*: api"):
+        rollback.prepare(signed.context, good)
+
+
+AWS = "x-aws: {port: 1, cpu: 256, memory: 512, scale: {min: 1, max: 1, cpu: 50, memory: 50}}"
+
+
+def test_an_image_of_somebody_else_is_named_and_counts_for_its_own_service_only(
+    signed: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The Compose file of the checkout says which services are built."""
+    monkeypatch.setattr(origin, "ROOT", tmp_path)
+    (tmp_path / ".env.example").touch()
+    (tmp_path / "docker-compose.yml").write_text(
+        f"services: {{redis: {{image: 'redis:8', {AWS}}}, api: {{build: ., {AWS}}}}}\n"
+    )
+    found = target.parse(signed.output)
+    api = found.services["api"]
+    theirs = {**api.task_definition, "containerDefinitions": [{"name": "c", "image": "redis:8"}]}
+    foreign = msgspec.structs.replace(api, repository=None, task_definition=theirs)
+    for name, message in (("redis", "not checked, signature of redis: redis:8 is not built here"), ("api", "")):
+        where = msgspec.structs.replace(found, services={name: foreign})
+        checked = signature.check(signed.environment, origin.of_target(signed.environment, where, {}, COMMIT))
+        assert checked.notes == [message] * bool(message)
+        assert [each.service for each in checked.wrong] == ["api"] * (name == "api")
 
 
 def test_without_a_pinned_key_nothing_is_checked_and_that_is_said(signed: Cloud) -> None:

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.engines import use
 from tests.rehearsal.cloud import Cloud, rehearsed
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all of it on one worker: they share the emulator."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent and "cloud" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("rehearsal"))
 
 
 @pytest.fixture(scope="package")

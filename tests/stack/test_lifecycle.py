@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.checkout import Checkout, Said, clean_environment, docker, eventually
+from tests.checkout import Checkout, Said, docker, eventually
 from tests.leaks import lasting_checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # whoever comes first waits for all of it
@@ -18,7 +17,6 @@ SERVICES = ["postgres", "redis", "api", "web"]
 PASSWORDS = {"POSTGRES_PASSWORD": "'a\"b$c#d e{f}%g;h'", "REDIS_PASSWORD": "\"it's a $$ \\\\ '#' \\n line\""}
 NEED_A_RUNNING_STACK = ("status", "restart", "open", "db.status", "db.shell", "db.seed", "cache.shell")
 OUTAGES = "SELECT count(*) FROM history_sample WHERE status IN ('warn', 'fail')"
-LOST = "SELECT to_regclass('lost') IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -30,33 +28,35 @@ class Lifecycle:
     first_up: dict[str, Any]
     health: str
     outages: str
+    stacks: tuple[str, str]
     ping: str
     logs: Said
     up_again: dict[str, Any]
-    down_volumes: Said
-    left: list[str]
-    engine_then: str
-    up_by_hand: str
-    lost: str
-    down_by_hand: str
+    down: Said
     without_stack: dict[str, Said]
     plain_up: Said
     page: int
     kept: tuple[str, str]
-    last_down: Said
+    down_without_settings: Said
+    down_volumes: Said
+    left: list[str]
+    engine_then: str
+    the_other: int
 
 
 @pytest.fixture(scope="module")
-def lifecycle(engine: str) -> Iterator[Lifecycle]:
+def lifecycle(engine: str, stack: Checkout) -> Iterator[Lifecycle]:
     with lasting_checkout(engine) as checkout:
-        yield live(checkout)
+        yield live(checkout, stack)
 
 
-def live(checkout: Checkout) -> Lifecycle:
+def live(checkout: Checkout, other: Checkout) -> Lifecycle:
+    """Live through it, beside another running checkout."""
     checkout.env(**PASSWORDS)
     nothing_runs = checkout.inv("down")
     first_up = checkout.inv("up", "--json").json
     health = checkout.ask("/health/all")[1]["status"]
+    stacks = (checkout.ask("/version")[1]["stack"], other.ask("/version")[1]["stack"])
     ping = checkout.inv("cache.shell", stdin="PING").out
     checkout.ask("/version", "WEB_PORT")
     logs = eventually(
@@ -64,15 +64,9 @@ def live(checkout: Checkout) -> Lifecycle:
     )
     up_again = checkout.inv("up", "--json").json
     outages = checkout.inv("db.shell", stdin=OUTAGES).out
-    checkout.inv("db.shell", stdin="CREATE TABLE lost (n int)")
-    down_volumes = checkout.inv("down", "--volumes", "--yes")
-    left = data_of(checkout)
-    engine_then = checkout.inv("status", "--json", check=False).json["engine"]
-    up_by_hand = play(checkout, "up")
-    lost = checkout.inv("db.shell", stdin=LOST).out
     checkout.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
     checkout.inv("cache.shell", stdin="SET kept seven")
-    down_by_hand = play(checkout, "down")
+    down = checkout.inv("down")
     without_stack = {verb: checkout.inv(verb, check=False) for verb in NEED_A_RUNNING_STACK}
     plain_up = checkout.inv("up")
     page = checkout.ask("/", "WEB_PORT")[0]
@@ -87,28 +81,21 @@ def live(checkout: Checkout) -> Lifecycle:
         first_up=first_up,
         health=health,
         outages=outages,
+        stacks=stacks,
         ping=ping,
         logs=logs,
         up_again=up_again,
-        down_volumes=down_volumes,
-        left=left,
-        engine_then=engine_then,
-        up_by_hand=up_by_hand,
-        lost=lost,
-        down_by_hand=down_by_hand,
+        down=down,
         without_stack=without_stack,
         plain_up=plain_up,
         page=page,
         kept=kept,
-        last_down=checkout.inv("down"),
+        down_without_settings=checkout.inv("down"),
+        down_volumes=checkout.inv("down", "--volumes", "--yes"),
+        left=data_of(checkout),
+        engine_then=checkout.inv("status", "--json", check=False).json["engine"],
+        the_other=other.ask("/health/ready")[0],
     )
-
-
-def play(checkout: Checkout, playbook: str) -> str:
-    words = [".venv/bin/python", "-m", "ansible", "playbook", f"playbooks/{playbook}.yml"]
-    words += ["-e", f"stack_engine={checkout.engine}"]
-    said = subprocess.run(words, cwd=checkout.path, env=clean_environment(), capture_output=True, text=True, check=True)
-    return said.stdout
 
 
 def data_of(checkout: Checkout) -> list[str]:
@@ -149,19 +136,18 @@ def test_logs_are_sorted_by_time(lifecycle: Lifecycle) -> None:
     assert lines.index("database system is ready") < lines.index('"event": "ready"')
 
 
+def test_two_checkouts_run_side_by_side(lifecycle: Lifecycle) -> None:
+    assert lifecycle.stacks[0] != lifecycle.stacks[1]
+    assert lifecycle.the_other == 200
+
+
 def test_down_volumes_removes_the_data(lifecycle: Lifecycle) -> None:
     assert "data removed" in lifecycle.down_volumes.out
     assert lifecycle.left == []
-    assert lifecycle.lost.split()[2] == "f"
 
 
 def test_down_volumes_keeps_only_the_engine_choice(lifecycle: Lifecycle) -> None:
     assert lifecycle.engine_then == lifecycle.checkout.engine
-
-
-def test_playbooks_run_by_hand(lifecycle: Lifecycle) -> None:
-    assert all(name in lifecycle.up_by_hand for name in (*SERVICES, "migrate"))
-    assert "stopped: api, postgres, redis, web" in lifecycle.down_by_hand
 
 
 @pytest.mark.parametrize("verb", NEED_A_RUNNING_STACK)
@@ -189,6 +175,7 @@ def test_down_keeps_data_for_next_up(lifecycle: Lifecycle) -> None:
     assert "seven" in cache
 
 
-def test_down_works_without_settings(lifecycle: Lifecycle) -> None:
-    assert "stopped: api, postgres, redis, web" in lifecycle.last_down.out
-    assert "its data is kept" in lifecycle.last_down.out
+@pytest.mark.parametrize("said", ["down", "down_without_settings"])
+def test_down_stops_everything_and_keeps_the_data(lifecycle: Lifecycle, said: str) -> None:
+    assert "stopped: api, postgres, redis, web" in getattr(lifecycle, said).out
+    assert "its data is kept" in getattr(lifecycle, said).out

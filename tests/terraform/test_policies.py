@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from stackhand.cli.failure import Failure
+from stackhand.project import environments
 from tests.terraform.conftest import GITHUB, Module
 from tests.terraform.iam import Statement, allowed, statements
 from tests.terraform.plans import Plan, resources
@@ -108,6 +112,21 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
 ]  # fmt: skip
 
 
+NAMED = [
+    ("iam:PassRole", "iam::123456789012:role/{}-api-task", PASSED),
+    ("iam:PassRole", "iam::123456789012:role/{}-migrate-execution", PASSED),
+    ("iam:DeleteRole", "iam::123456789012:role/{}-execution", {}),
+    ("ecr:PutImage", f"ecr:{HERE}:repository/{{}}/api", {}),
+    ("ecs:DeleteService", f"ecs:{HERE}:service/{{}}/api", {}),
+    ("rds:DeleteDBInstance", f"rds:{HERE}:db:{{}}-postgres", {}),
+    ("logs:FilterLogEvents", f"logs:{HERE}:log-group:/aws/rds/instance/{{}}-postgres/postgresql", {}),
+    ("sns:Publish", f"sns:{HERE}:{{}}-alarms", {}),
+    ("cloudwatch:DeleteAlarms", f"cloudwatch:{HERE}:alarm:{{}}-api-cpu", {}),
+    ("kms:UpdateAlias", f"kms:{HERE}:alias/{{}}-signing", {}),
+]
+"""What an environment has by its name."""
+
+
 def policies(plan: Plan) -> dict[str, str]:
     """All policies of a plan or state by their resources' addresses."""
     return {address: each["policy"] for kind in LARGEST for address, each in resources(plan, kind).items()}
@@ -152,6 +171,34 @@ def test_what_is_of_this_environment_is_made_and_changed(
     deploy: list[Statement], action: str, resource: str, tags: dict[str, str]
 ) -> None:
     assert allowed(deploy, action, f"arn:aws:{resource}", **tags, **REGION)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "reached"),
+    [
+        ("stackhand-staging-eu", True),
+        ("stackhand-staging-signing", True),
+        ("stackhand-production", False),
+        ("stackhand-staging2", False),
+        ("stackhand-stagingeu-eu", False),
+        ("eu-stackhand-prod", False),
+    ],
+)
+def test_an_environment_that_the_deploy_role_reaches_by_name_is_refused(
+    deploy: list[Statement], prefix: str, reached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, _, name = prefix.rpartition("-")
+    arns = [(action, f"arn:aws:{arn.format(prefix)}", keys) for action, arn, keys in NAMED]
+    assert any(allowed(deploy, action, arn, **keys, **REGION) for action, arn, keys in arns) is reached
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    for key, value in (("staging", "stackhand"), (name, stack)):
+        facts = {"stack": value, "region": "eu-west-1", "account_id": "123456789012", "github_repository": "acme/shop"}
+        text = "".join(f'{field} = "{fact}"\n' for field, fact in facts.items())
+        (tmp_path / f"{key}.tfvars").write_text(text, encoding="utf-8")
+    for each in environments.known():
+        refusal = pytest.raises(Failure, match="cannot have deploy roles in one account")
+        with refusal if reached else contextlib.nullcontext():
+            environments.require_apart(environments.load(each))
 
 
 def test_nobody_else_of_this_environment_may_sign(applied: Plan) -> None:

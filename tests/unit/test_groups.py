@@ -7,7 +7,17 @@ import os
 import pytest
 
 
-@pytest.mark.xdist_group("a-group")
-def test_a_group_is_seen_by_whoever_deals_out_the_tests(request: pytest.FixtureRequest) -> None:
+@pytest.fixture(scope="module")
+def dear() -> str:
+    """Stands for what takes long to make."""
+    return "a stack"
+
+
+def test_tests_that_share_a_fixture_are_a_group_and_pytest_xdist_sees_it(
+    dear: str, request: pytest.FixtureRequest
+) -> None:
+    marked = request.node.get_closest_marker("xdist_group")
+    assert marked is not None
+    assert marked.args[0].endswith("-dear-")
     if "PYTEST_XDIST_WORKER" in os.environ:
-        assert request.node.nodeid.endswith("@a-group")
+        assert request.node.nodeid.endswith(f"@{marked.args[0]}")

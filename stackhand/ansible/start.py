@@ -1,0 +1,93 @@
+"""`ansible-playbook` as `./inv` starts it: with the same result, in half of the time (docs/decisions/062-time.md)."""
+
+from __future__ import annotations
+
+import gc
+
+gc.disable()  # until all is imported: nothing of it is garbage, and looking for some takes a quarter of the time
+
+import hashlib  # noqa: E402
+import json  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable, Iterable  # noqa: E402
+from contextlib import suppress  # noqa: E402
+from functools import partial  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import IO, Any  # noqa: E402
+
+from ansible.module_utils.common import yaml  # noqa: E402
+from ansible.utils.collection_loader import _collection_finder as finder  # noqa: E402
+
+from stackhand import ROOT  # noqa: E402
+from stackhand.project import private  # noqa: E402
+
+KEPT = ROOT / ".stackhand" / "ansible" / "parsed"
+
+
+def parsed(content: bytes, parse: Callable[[], Any], folder: Path = KEPT) -> Any:
+    """Return what a text of Ansible's own package says, from the JSON that an earlier start has left.
+
+    Args:
+        content: the text; its digest names the file, so another version has another one.
+        parse: reads it where there is no such file, and what it returns is JSON.
+        folder: where they are kept; one that others can write to is not used.
+    """
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not private.is_closed(folder):
+        return parse()
+    path = folder / f"{hashlib.sha256(content).hexdigest()}.json"
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_bytes())
+    value = parse()
+    with suppress(OSError):
+        private.write(path, json.dumps(value))
+    return value
+
+
+def _routes(original: Callable[..., Any], text: bytes | str, name: Any) -> Any:
+    """Return the routes of a collection; those of ansible.builtin are 10,000 lines."""
+    return parsed(text, partial(original, text, name)) if isinstance(text, bytes) else original(text, name)
+
+
+def _definitions(original: Callable[..., Any], stream: IO[bytes]) -> Any:
+    """Return the definitions of Ansible's settings."""
+    content = stream.read()
+    return parsed(content, partial(original, content))
+
+
+def _wanted(original: Callable[..., Iterable[Any]], *args: Any, class_only: bool = False, **options: Any) -> Any:
+    """Return plugins; what would load all of a kind, before a play names its own, gets none."""
+    return iter(()) if class_only else original(*args, **options)
+
+
+def _import_ansible() -> Callable[[], None]:
+    """Return the main function of ansible-playbook."""
+    finder._meta_yml_to_dict = partial(_routes, finder._meta_yml_to_dict)
+    original, yaml.yaml_load = yaml.yaml_load, partial(_definitions, yaml.yaml_load)
+    import ansible.constants  # noqa: F401 - reads them as it is imported
+    from ansible.config import manager
+
+    yaml.yaml_load = manager.yaml_load = original  # what users write is Ansible's to read
+    from ansible.cli import playbook
+    from ansible.plugins import loader
+
+    for each in (loader.become_loader, loader.callback_loader, loader.connection_loader, loader.shell_loader):
+        each.all = partial(_wanted, each.all)
+    return playbook.main  # type: ignore[no-any-return]
+
+
+def main() -> None:
+    """Run ansible-playbook with this process's command line."""
+    run = _import_ansible()
+    from stackhand.ansible import in_process
+
+    if sys.argv[1] in in_process.PLAYBOOKS:
+        in_process.install()
+    gc.freeze()
+    gc.enable()
+    run()
+
+
+if __name__ == "__main__":
+    main()
