@@ -5,9 +5,10 @@ A target is a mapping of keys, and a key that is missing there is one that Compo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Level(StrEnum):
@@ -201,7 +202,9 @@ EMBEDDED: Mapping[str, Support] = {
     "extra_hosts": _MACHINE_NETWORK,
     "gpus": _NOT_ISOLATED,
     "group_add": _NOT_ISOLATED,
-    "healthcheck": _differs("x-health or x-embedded.ready is requested; without them, the port must accept connections"),
+    "healthcheck": _differs(
+        "x-health or x-embedded.ready is requested; without them, the port must accept connections"
+    ),
     "hostname": _MACHINE_NETWORK,
     "image": _differs("Stackhand's packages provide the server, in their own version"),
     "init": _differs("supervisord starts the program, and reaps it"),
@@ -234,7 +237,7 @@ EMBEDDED: Mapping[str, Support] = {
     "pull_policy": _NO_IMAGE,
     "pull_refresh_after": _NO_IMAGE,
     "read_only": _NOT_ISOLATED,
-    "restart": _differs("a program that fails is restarted, or is not where restart is no"),
+    "restart": _differs("a program that fails is started again, unless restart is no"),
     "runtime": _NO_CONTAINER,
     "scale": _ONE_PROCESS,
     "secrets": _ignored("/run/secrets is missing; use environment"),
@@ -268,9 +271,7 @@ _FOR_CONTAINERS = _ignored("there are no containers")
 _MERGED = {"include": SAME, "name": SAME, "services": SAME, "version": SAME}
 
 TOP_LEVEL: Mapping[str, Mapping[str, Support]] = {
-    "compose": dict.fromkeys(
-        [*_MERGED, "configs", "models", "networks", "secrets", "volumes"], SAME
-    ),
+    "compose": dict.fromkeys([*_MERGED, "configs", "models", "networks", "secrets", "volumes"], SAME),
     "embedded": {
         **_MERGED,
         "configs": _FOR_CONTAINERS,
@@ -290,3 +291,41 @@ TOP_LEVEL: Mapping[str, Mapping[str, Support]] = {
     },
 }
 """The keys beside `services`."""
+
+
+def differing(target: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Support]]:
+    """Yield the keys of a service that a target does not carry as Compose does.
+
+    Args:
+        target: a key of TARGETS.
+        entry: the service as its file has it.
+    """
+    for key, value in entry.items():
+        support = TARGETS[target].get(key, UNKNOWN)
+        if not key.startswith("x-") and value not in (None, [], {}, False) and support.level is not Level.SAME:
+            yield key, support
+
+
+def lines(target: str, services: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what a target makes of a stack: a line for each consequence, and one for all that only differs.
+
+    Args:
+        target: a key of TARGETS.
+        services: those that it runs, as their file has them.
+    """
+    lost: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    different: set[str] = set()
+    for name, entry in services.items():
+        for key, support in differing(target, entry):
+            if support.level is Level.DIFFERS:
+                different.add(key)
+            else:
+                lost[support.message][key].append(name)
+    output = [f"{', '.join(sorted(keys))} of {_names(keys.values())}: {message}" for message, keys in lost.items()]
+    return sorted(output) + (
+        [f"different: {', '.join(sorted(different))} (docs/compose-support.md)"] if different else []
+    )
+
+
+def _names(services: Iterable[Iterable[str]]) -> str:
+    return ", ".join(sorted({name for each in services for name in each}))

@@ -15,20 +15,27 @@ INTRODUCTION = """# Support for the Compose file
 
 Generated from `stackhand/project/composekeys.py` by `python -m tests.docs.support`.
 
-Compose resolves the files; so `include`, `extends`, override files, anchors, profiles, `env_file` and variables work on every target.
-On the compose engine, Compose also runs the services, and every key has its usual effect. The tables say what the other targets make of
-each key: **same**, **differs** (how), **ignored** (what you lose) or **refused** (why).
+Compose resolves the files: `include`, `extends`, override files, anchors, profiles, `env_file` and variables work on
+every target. On the compose engine, Compose also runs the services, and every key has its usual effect. The tables say
+what the other targets make of each key: **same**, **differs** (how), **ignored** (what you lose) or **refused** (why).
 
 - **embedded**: the services with `x-embedded`, as processes of this machine.
 - **aws**: the services with `x-aws`, on ECS Fargate.
 
-`./inv doctor` names the keys of your services that embedded does not have; `./inv plan` those that AWS does not have.
+`./inv doctor` lists the keys of your services that these targets treat differently; `./inv plan` adds what follows for
+each service on AWS.
 """
 
 
 def document() -> str:
     """Return the whole file."""
-    parts = [INTRODUCTION, "## Keys of a service\n", *_table(TARGETS), "\n## Keys beside services\n", *_table(TOP_LEVEL)]
+    parts = [
+        INTRODUCTION,
+        "## Keys of a service\n",
+        *_table(TARGETS),
+        "\n## Keys beside services\n",
+        *_table(TOP_LEVEL),
+    ]
     return "\n".join(parts) + "\n"
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
 
+from stackhand.project import composekeys, resolution
 from stackhand.project.composekeys import TARGETS, TOP_LEVEL, Level
 from tests.docs import support
 
@@ -123,5 +125,25 @@ def test_each_answer_but_same_has_its_consequence() -> None:
     assert all(bool(answer.message) == (answer.level is not Level.SAME) for answer in answers)
 
 
-def test_compose_accepts_each_key(tmp_path: Path) -> None:
-    """Each of a service of its own: a key that Compose does not know is refused by name."""
+def test_compose_accepts_each_key_and_each_target_answers(tmp_path: Path) -> None:
+    """Each key is in a service of its own: Compose refuses one that it does not know, by name."""
+    services: dict[str, Any] = {key: {"image": "example", key: value} for key, value in EXAMPLES.items()}
+    beside = {
+        "volumes": {"data": None},
+        "configs": {"settings": {"content": "x"}},
+        "secrets": {"password": {"environment": "PASSWORD"}},
+        "models": {"small": {"model": "example"}},
+    }
+    (tmp_path / "labels.env").write_text("a=b\n", encoding="utf-8")
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"services": services, **beside}), encoding="utf-8")
+    resolver = resolution.Resolver((str(resolution.PACKAGED),), "package")  # the newest, which knows all of them
+    with mock.patch.object(resolution, "choose", return_value=resolver):
+        written = resolution.written(tmp_path, {})["services"]
+    assert {*written} == {*EXAMPLES} == {*TARGETS["compose"]}
+    for target, keys in TARGETS.items():
+        differing = {
+            key for key in EXAMPLES if key in {each for each, _ in composekeys.differing(target, written[key])}
+        }
+        asked = {key for key, support in keys.items() if support.level is not Level.SAME}
+        resolved_away = {"extends", "attach", "label_file", "env_file"}  # written has only what they lead to, or false
+        assert asked - differing <= resolved_away
