@@ -11,8 +11,8 @@ import msgspec
 
 from stackhand.infrastructure import references
 from stackhand.infrastructure.references import Note
-from stackhand.project import resolution
-from stackhand.project.composekeys import AWS, UNKNOWN, Level
+from stackhand.project import composekeys, resolution
+from stackhand.project.composekeys import AWS, Level
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job, Managed
 
@@ -100,12 +100,9 @@ def _managed(name: str, aws: Managed, entry: Mapping[str, Any]) -> Iterator[Note
 
 
 def keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
-    """Yield the keys of a service that AWS has not, or has otherwise."""
-    for key, value in entry.items():
-        support = AWS.get(key, UNKNOWN)
-        if key.startswith("x-") or value in (None, [], {}, False) or key in {"volumes", "configs"}:
-            continue
-        if support.level in {Level.DIFFERS, Level.IGNORED}:
+    """Yield the keys of a service that AWS has not, or has otherwise; what volumes and configs mean is told apart."""
+    for key, support in composekeys.differing("aws", entry):
+        if support.level is not Level.REFUSED and key not in {"volumes", "configs"}:
             yield Note(support.level, key, name, support.message)
 
 

@@ -21,8 +21,9 @@ from stackhand.local.engines import login
 from stackhand.local.engines.embedded import accounts, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
-from stackhand.project import dotenv, model, ownership, passthrough, ports, schema, settings
+from stackhand.project import composekeys, dotenv, model, ownership, passthrough, ports, resolution, schema, settings
 from stackhand.project.state import State
+from stackhand.project.xfields import Fargate, Job
 from stackhand.system import program
 
 TIMEOUT = 3.0
@@ -194,6 +195,21 @@ def _services() -> Iterator[Check]:
             yield Check("services", service.name, "warn", "unsupported on the embedded engine", remedy)
 
 
+def _targets() -> Iterator[Check]:
+    """Tell what the keys of the services mean where Compose does not run them."""
+    services = _stack().services.values()
+    written = resolution.written(ROOT, {})["services"]
+    run = {
+        "embedded": [each.name for each in services if each.embedded],
+        "aws": [each.name for each in services if isinstance(each.aws, Fargate | Job)],
+    }
+    for target, names in run.items():
+        if not names:
+            yield Check("targets", target, "pass", f"no service has x-{target}")
+        for line in composekeys.lines(target, {name: written[name] for name in names}):
+            yield Check("targets", target, "pass", line)
+
+
 def _ports() -> Iterator[Check]:
     state, stack = State(ROOT), _stack()
     engine = engines.create(str(state.read().get("engine", "embedded")), state, stack)
@@ -276,6 +292,7 @@ CATEGORIES: dict[str, Callable[[], Iterator[Check]]] = {
     "engine": _engine,
     "settings": _settings,
     "services": _services,
+    "targets": _targets,
     "ports": _ports,
     "stack": _running,
     "data": _data,

@@ -5,9 +5,10 @@ A target is a mapping of keys, and a key that is missing there is one that Compo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Level(StrEnum):
@@ -87,7 +88,6 @@ AWS: Mapping[str, Support] = {
     "dns_opt": _HOSTS,
     "dns_search": _HOSTS,
     "domainname": _HOSTS,
-    "driver_opts": _NEWER,
     "entrypoint": SAME,
     "env_file": _ignored("its variables are not set; put those needed on AWS under environment"),
     "environment": SAME,
@@ -122,6 +122,7 @@ AWS: Mapping[str, Support] = {
     "platform": _differs("the environment's architecture applies"),
     "ports": _differs("x-aws.port is the only port of a service, and x-aws.paths routes to it from outside"),
     "post_start": _ignored("its commands are not run"),
+    "pre_start": _ignored("its commands are not run"),
     "pre_stop": _ignored("its commands are not run"),
     "privileged": _ignored("Fargate does not support privileged containers"),
     "profiles": _differs("a service with x-aws runs regardless of its profiles"),
@@ -153,4 +154,178 @@ AWS: Mapping[str, Support] = {
 }
 """What terraform/ and a deploy make of a service that runs on ECS Fargate."""
 
-TARGETS: Mapping[str, Mapping[str, Support]] = {"aws": AWS}
+_NO_CONTAINER = _ignored("there is no container")
+_NO_IMAGE = _ignored("no image is pulled or built")
+_NOT_ISOLATED = _ignored("a process is not isolated from this machine")
+_NO_LIMIT = _ignored("a process has no limit of its own")
+_MACHINE_NETWORK = _ignored("all services are on 127.0.0.1, with this machine's name resolution")
+_NOT_MOUNTED = _ignored("nothing is mounted; the program uses the project's own files")
+_ONE_PROCESS = _ignored("one process runs for each service")
+
+EMBEDDED: Mapping[str, Support] = {
+    "annotations": _NO_CONTAINER,
+    "attach": SAME,
+    "blkio_config": _NO_LIMIT,
+    "build": _differs("the program runs from the project's folder, without an image"),
+    "cap_add": _NOT_ISOLATED,
+    "cap_drop": _NOT_ISOLATED,
+    "cgroup": _NOT_ISOLATED,
+    "cgroup_parent": _NOT_ISOLATED,
+    "command": _differs("x-embedded.command is the program; servers that Stackhand installs have their own"),
+    "configs": _ignored("the files are missing"),
+    "container_name": _NO_CONTAINER,
+    "cpu_count": _NO_LIMIT,
+    "cpu_percent": _NO_LIMIT,
+    "cpu_period": _NO_LIMIT,
+    "cpu_quota": _NO_LIMIT,
+    "cpu_rt_period": _NO_LIMIT,
+    "cpu_rt_runtime": _NO_LIMIT,
+    "cpu_shares": _NO_LIMIT,
+    "cpus": _NO_LIMIT,
+    "cpuset": _NO_LIMIT,
+    "credential_spec": _NO_CONTAINER,
+    "depends_on": _differs("each service waits until those it depends on are usable, whatever the condition"),
+    "deploy": _ONE_PROCESS,
+    "develop": _ignored("nothing is synchronised or rebuilt; the program runs from the project's folder"),
+    "device_cgroup_rules": _NOT_ISOLATED,
+    "devices": _NOT_ISOLATED,
+    "dns": _MACHINE_NETWORK,
+    "dns_opt": _MACHINE_NETWORK,
+    "dns_search": _MACHINE_NETWORK,
+    "domainname": _MACHINE_NETWORK,
+    "entrypoint": _differs("x-embedded.command is the program; servers that Stackhand installs have their own"),
+    "env_file": SAME,
+    "environment": _differs("names of other services become 127.0.0.1 and their ports"),
+    "expose": _ignored("only published ports can be reached"),
+    "extends": SAME,
+    "external_links": _MACHINE_NETWORK,
+    "extra_hosts": _MACHINE_NETWORK,
+    "gpus": _NOT_ISOLATED,
+    "group_add": _NOT_ISOLATED,
+    "healthcheck": _differs(
+        "x-health or x-embedded.ready is requested; without them, the port must accept connections"
+    ),
+    "hostname": _MACHINE_NETWORK,
+    "image": _differs("Stackhand's packages provide the server, in their own version"),
+    "init": _differs("supervisord starts the program, and reaps it"),
+    "ipc": _NOT_ISOLATED,
+    "isolation": _NO_CONTAINER,
+    "label_file": _NO_CONTAINER,
+    "labels": _NO_CONTAINER,
+    "links": _MACHINE_NETWORK,
+    "logging": _differs("logs go to .stackhand/logs"),
+    "mac_address": _MACHINE_NETWORK,
+    "mem_limit": _NO_LIMIT,
+    "mem_reservation": _NO_LIMIT,
+    "mem_swappiness": _NO_LIMIT,
+    "memswap_limit": _NO_LIMIT,
+    "models": _ignored("no model is started, and its variables are not set"),
+    "network_mode": _MACHINE_NETWORK,
+    "networks": _MACHINE_NETWORK,
+    "oom_kill_disable": _NO_LIMIT,
+    "oom_score_adj": _NO_LIMIT,
+    "pid": _NOT_ISOLATED,
+    "pids_limit": _NO_LIMIT,
+    "platform": _NO_IMAGE,
+    "ports": _differs("the program must listen on the published port, which is in $PORT, at 127.0.0.1"),
+    "post_start": _ignored("its commands are not run"),
+    "pre_start": _ignored("its commands are not run"),
+    "pre_stop": _ignored("its commands are not run"),
+    "privileged": _NOT_ISOLATED,
+    "profiles": SAME,
+    "provider": _ignored("the provider is not started"),
+    "pull_policy": _NO_IMAGE,
+    "pull_refresh_after": _NO_IMAGE,
+    "read_only": _NOT_ISOLATED,
+    "restart": _differs("a program that fails is started again, unless restart is no"),
+    "runtime": _NO_CONTAINER,
+    "scale": _ONE_PROCESS,
+    "secrets": _ignored("/run/secrets is missing; use environment"),
+    "security_opt": _NOT_ISOLATED,
+    "shm_size": _NO_LIMIT,
+    "stdin_open": _ignored("a program has no terminal"),
+    "stop_grace_period": _differs("a program has 10 s to stop"),
+    "stop_signal": _differs("a program gets SIGTERM; servers that Stackhand installs get their own signal"),
+    "storage_opt": _NO_CONTAINER,
+    "sysctls": _NOT_ISOLATED,
+    "tmpfs": _NOT_MOUNTED,
+    "tty": _ignored("a program has no terminal"),
+    "ulimits": _NO_LIMIT,
+    "use_api_socket": _NO_CONTAINER,
+    "user": _differs("a program runs as you; started by root, as an account of its own"),
+    "userns_mode": _NOT_ISOLATED,
+    "uts": _NOT_ISOLATED,
+    "volumes": _differs("only the data of servers that Stackhand installs is kept; nothing is mounted"),
+    "volumes_from": _NOT_MOUNTED,
+    "working_dir": _ignored("a program starts in the project's folder"),
+}
+"""What the embedded engine makes of a service that it can run: one with `x-embedded`."""
+
+TARGETS: Mapping[str, Mapping[str, Support]] = {
+    "compose": dict.fromkeys(EMBEDDED, SAME),  # Compose itself runs the file
+    "embedded": EMBEDDED,
+    "aws": AWS,
+}
+
+_FOR_CONTAINERS = _ignored("there are no containers")
+_MERGED = {"include": SAME, "name": SAME, "services": SAME, "version": SAME}
+
+TOP_LEVEL: Mapping[str, Mapping[str, Support]] = {
+    "compose": dict.fromkeys([*_MERGED, "configs", "models", "networks", "secrets", "volumes"], SAME),
+    "embedded": {
+        **_MERGED,
+        "configs": _FOR_CONTAINERS,
+        "models": _ignored("no model is started"),
+        "networks": _MACHINE_NETWORK,
+        "secrets": _FOR_CONTAINERS,
+        "volumes": _differs("the data of servers is in .stackhand/data"),
+    },
+    "aws": {
+        **_MERGED,
+        "name": _HERE,
+        "configs": _ignored("their files are missing; COPY them into the image"),
+        "models": _ignored("no model is started"),
+        "networks": _differs("tasks run in private subnets, and security groups allow connections"),
+        "secrets": _ignored("a secret of .env under environment becomes an SSM parameter"),
+        "volumes": _ignored("nothing is mounted"),
+    },
+}
+"""The keys beside `services`."""
+
+
+def differing(target: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Support]]:
+    """Yield the keys of a service that a target does not carry as Compose does.
+
+    Args:
+        target: a key of TARGETS.
+        entry: the service as its file has it.
+    """
+    for key, value in entry.items():
+        support = TARGETS[target].get(key, UNKNOWN)
+        if not key.startswith("x-") and value not in (None, [], {}, False) and support.level is not Level.SAME:
+            yield key, support
+
+
+def lines(target: str, services: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what a target makes of a stack: a line for each consequence, and one for all that only differs.
+
+    Args:
+        target: a key of TARGETS.
+        services: those that it runs, as their file has them.
+    """
+    lost: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    different: set[str] = set()
+    for name, entry in services.items():
+        for key, support in differing(target, entry):
+            if support.level is Level.DIFFERS:
+                different.add(key)
+            else:
+                lost[support.message][key].append(name)
+    output = [f"{', '.join(sorted(keys))} of {_names(keys.values())}: {message}" for message, keys in lost.items()]
+    return sorted(output) + (
+        [f"different: {', '.join(sorted(different))} (docs/compose-support.md)"] if different else []
+    )
+
+
+def _names(services: Iterable[Iterable[str]]) -> str:
+    return ", ".join(sorted({name for each in services for name in each}))

@@ -49,4 +49,3 @@ def test_what_is_replaced_is_there_in_ansible() -> None:
     assert playbook_executor.shell_loader is loader.shell_loader
     assert task_queue_manager.callback_loader is loader.callback_loader
     assert callable(playbook.main)
-
