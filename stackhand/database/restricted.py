@@ -6,6 +6,7 @@ which nothing in the dump can leave, for it is no member of any other (docs/deci
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -38,8 +39,7 @@ BY_HAND = "if you trust its author, pg_restore it as a superuser (docs/decisions
 @contextmanager
 def role(server: Database) -> Iterator[Login]:
     """Make the role, and remove it at the end; first those that a killed restore has left, if nothing is theirs."""
-    left = server.sql(f"SELECT rolname FROM pg_roles WHERE rolname ^@ {literal(PREFIX)}").splitlines()  # noqa: S608
-    for name in left:
+    for name in _names(server, f"SELECT rolname FROM pg_roles WHERE rolname ^@ {literal(PREFIX)}"):  # noqa: S608
         with suppress(Failure):
             server.sql(f"DROP ROLE {quoted(name)}")
     login = Login(f"{PREFIX}{secrets.token_hex(6)}", secrets.token_urlsafe(24))
@@ -68,9 +68,9 @@ def open_to(server: Database, draft: str, login: Login, schema: str) -> None:
     statements = [f"ALTER DATABASE {quoted(draft)} SET lc_messages TO 'C'"]  # the messages that REFUSED knows
     if int(server.sql("SHOW server_version_num")) // 10000 < OWN_SCHEMA_BEFORE:
         statements.append(f"ALTER SCHEMA public OWNER TO {who}")
-    spaces = server.sql("SELECT quote_ident(spcname) FROM pg_tablespace WHERE NOT starts_with(spcname, 'pg_')")
-    statements += [f"GRANT CREATE ON TABLESPACE {space} TO {who}" for space in spaces.splitlines()]
-    available = set(server.sql("SELECT name FROM pg_available_extensions").splitlines())
+    spaces = _names(server, "SELECT spcname FROM pg_tablespace WHERE NOT starts_with(spcname, 'pg_')")
+    statements += [f"GRANT CREATE ON TABLESPACE {quoted(space)} TO {who}" for space in spaces]
+    available = set(_names(server, "SELECT name FROM pg_available_extensions"))
     for each in vetted.EXTENSION.finditer(schema):
         if vetted.unquoted(each["name"]) not in available:
             continue  # told as missing when the dump asks for it
@@ -78,8 +78,8 @@ def open_to(server: Database, draft: str, login: Login, schema: str) -> None:
             statements.append(f"CREATE SCHEMA IF NOT EXISTS {each['schema']} AUTHORIZATION {who}")
         statements.append(each[0].removesuffix(";") + " CASCADE")
     server.sql(*statements, database=draft)
-    tables = "SELECT unnest(extconfig)::regclass FROM pg_extension"  # a dump has rows of the user's for them
-    grants = [f"GRANT INSERT ON {table} TO {who}" for table in server.sql(tables, database=draft).splitlines()]
+    tables = "SELECT unnest(extconfig)::regclass::text FROM pg_extension"  # a dump has rows of the user's for them
+    grants = [f"GRANT INSERT ON {table} TO {who}" for table in _names(server, tables, draft)]
     server.sql(*grants, database=draft)
 
 
@@ -118,7 +118,7 @@ def hand_over(server: Database, draft: str, login: Login, owner: str, schema: st
     A function that runs with the rights of its owner would run with those of ours, for whoever calls it: the API's own
     statements do, where it is a trigger.
     """
-    definers = server.sql(DEFINERS.format(literal(login.user)), database=draft).splitlines()
+    definers = _names(server, DEFINERS.format(literal(login.user)), draft)
     server.sql(*(f"ALTER ROUTINE {each} SECURITY INVOKER" for each in definers), database=draft)
     server.sql(
         f"ALTER DATABASE {quoted(draft)} RESET lc_messages",
@@ -133,6 +133,13 @@ def hand_over(server: Database, draft: str, login: Login, owner: str, schema: st
         if not statement or server.attempt_sql(statement, database=draft):
             refused.append(f"not restored: {line}")
     return refused
+
+
+def _names(server: Database, query: str, database: str | None = None) -> list[str]:
+    """Return a query's one column; a name may have any character in it, such as the end of a line."""
+    answer = server.sql(f"SELECT coalesce(json_agg(name), '[]') FROM ({query}) AS names(name)", database=database)  # noqa: S608
+    found: list[str] = json.loads(answer)
+    return found
 
 
 def _final(lines: list[str]) -> list[str]:

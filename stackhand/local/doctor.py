@@ -260,6 +260,9 @@ def _owner(name: str, state: State) -> Iterator[Check]:
             if result.stdout.strip():
                 message = f"{user} is a superuser of it: what a restored dump brings may run programs with its rights"
                 yield Check("stack", service.name, "warn", message, login.demotion(service))
+            result = program.run([*argv, "-XqAt", "-c", login.POWERS], environment=environment)
+            for message in login.powers(result.stdout) if result.returncode == 0 else []:
+                yield Check("stack", service.name, "warn", message, login.WEAKEN)
 
 
 def _supervisor(state: State) -> Iterator[Check]:

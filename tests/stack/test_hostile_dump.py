@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 
 import pg8000.native
 import pytest
 
-from tests.checkout import Checkout, docker
-from tests.stack.test_roles import as_the_api
+from tests.checkout import Checkout
+from tests.stack.test_roles import as_the_api, made_by
 
 ROOM = 150
 ATTACKS = {
@@ -24,7 +23,8 @@ TRAPS = "".join(
     f"CREATE TABLE {name} AS SELECT 7 AS seven; COMMENT ON TABLE {name} IS '{'x' * ROOM}';" for name in ATTACKS
 )
 DEFINER = """
-CREATE FUNCTION anything(q text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN EXECUTE q; END $$;
+CREATE FUNCTION "any
+thing"(q text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN EXECUTE q; END $$;
 """
 LATER = """
 CREATE SCHEMA later; SET search_path TO later;
@@ -79,14 +79,6 @@ SELECT 'seven ' || seven || tableowner FROM copy, pg_tables WHERE tablename = 'c
 """
 
 
-def made_by(stack: Checkout) -> list[str]:
-    """Return the files that an attack has made, on the machine of the database server."""
-    look = "ls /tmp | grep ^attack- || true"
-    if stack.engine == "compose":
-        return docker("exec", f"{stack.name}-postgres", "sh", "-c", look).split()
-    return [path.name for path in Path("/tmp").glob(f"attack-{stack.name}-*")]
-
-
 def hostile(stack: Checkout, name: str) -> str:
     """Make a snapshot whose comments are statements of an attacker, and whose companion file is as bad."""
     mark = f"/tmp/attack-{stack.name}"
@@ -125,14 +117,14 @@ def test_a_hostile_dump_is_restored_and_gains_nothing(stack: Checkout) -> None:
         assert f"not restored: COMMENT TABLE {table}" in said, said
         assert why in said
     assert f"not run, because {stack.setting('DATABASE_USER')} already existed" in said
-    assert "public.anything(q text) now runs with its caller's rights" in said
+    assert """thing"(q text) now runs with its caller's rights""" in said
     with contextlib.closing(as_the_api(stack)) as connection, pytest.raises(pg8000.DatabaseError) as refused:
-        connection.run("SELECT public.anything('CREATE ROLE pwned')")
+        connection.run("""SELECT public."any\nthing"('CREATE ROLE pwned')""")
     assert refused.value.args[0]["C"] == "42501"
     owner = stack.setting("POSTGRES_USER")
     found = stack.inv("db.shell", stdin=LEFT).out.splitlines()
     assert [line for line in found if line.startswith(BAD + GOOD)] == [f"owner {owner}", f"seven 7{owner}"]
-    stack.inv("db.shell", stdin="DROP ROLE mallory; DROP FUNCTION anything(text)")
+    stack.inv("db.shell", stdin='DROP ROLE mallory; DROP FUNCTION "any\nthing"(text)')
     assert stack.ask("/health/db")[0] == 200
     stack.inv("db.shell", stdin=USE)
     assert made_by(stack) == []

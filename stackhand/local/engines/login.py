@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,13 +66,59 @@ CALM = {
     "default_transaction_read_only": "off",
 }
 """What any session of the toolkit is set to, whatever the owner has set for a database or a role."""
-UNMOVED = {"role": "none", "search_path": "pg_catalog", "quote_all_identifiers": "off", **CALM}
-"""What a superuser's is set to: a database may have functions of its own in the way of PostgreSQL's."""
+UNMOVED = {
+    "role": "none",
+    "search_path": "pg_catalog",
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+    **CALM,
+}
+"""What a session is set to that may be a superuser's: a database may have functions of its own in the way of ours."""
+UNTRIGGERED = {**UNMOVED, "session_replication_role": "replica"}
+"""What a superuser's is set to, and nobody else may set: no event trigger runs in it that is merely enabled."""
+DISARM = """
+DO $$ DECLARE each record; BEGIN
+    FOR each IN SELECT evtname, evtenabled FROM pg_event_trigger WHERE evtenabled IN ('A', 'R') LOOP
+        EXECUTE format('ALTER EVENT TRIGGER %I %s', each.evtname, CASE each.evtenabled WHEN 'A' THEN 'ENABLE'
+            ELSE 'DISABLE' END); -- which itself runs none
+    END LOOP;
+END $$
+"""
+"""Leaves no event trigger that would run in such a session: ALWAYS becomes enabled, REPLICA becomes disabled."""
+
+
+POWERS = f"""
+SET search_path TO pg_catalog;
+SELECT json_build_object(
+    'superusers', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles
+        WHERE rolsuper AND oid <> {BOOTSTRAP_OID} AND rolname <> 'stackhand_separation'),
+    'functions', (SELECT coalesce(json_agg(p.oid::regprocedure::text), '[]')
+        FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = proowner WHERE prosecdef AND rolsuper AND p.oid >= 16384
+            AND NOT EXISTS (SELECT FROM pg_depend
+                WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')))::text
+"""
+WEAKEN = "ALTER ROLE … NOSUPERUSER, ALTER FUNCTION … SECURITY INVOKER, unless you need them (docs/security.md)"
+
+
+def powers(answer: str) -> list[str]:
+    """Return a sentence on the superusers that are not the server's own, and on functions that run as one."""
+    found = json.loads(answer)
+    users, functions = ", ".join(found["superusers"]), ", ".join(found["functions"])
+    return [
+        *([f"superusers besides the server's own: {users}"] if users else []),
+        *([f"functions that run with a superuser's rights: {functions}"] if functions else []),
+    ]
 
 
 def own_settings(login: Login | None) -> str:
     """Return the options of a session (PGOPTIONS): they count for more than what a database or a role is set to."""
-    return " ".join(f"-c {key}={value}" for key, value in (UNMOVED if login == SUPERUSER else CALM).items())
+    settings = UNTRIGGERED if login == SUPERUSER else CALM
+    return words(settings)
+
+
+def words(settings: Mapping[str, str]) -> str:
+    """Return settings as the options of a session."""
+    return " ".join(f"-c {key}={value}" for key, value in settings.items())
 
 
 def wanted(service: Service) -> tuple[str, str, str]:
@@ -167,6 +213,7 @@ def own(service: Service, query: Callable[..., Any]) -> list[str]:
     known = _ownership(user, database, query)
     if known["bootstrap"]:
         return []  # it is what initdb made, and cannot be less
+    query(DISARM)
     done, statements = [], []
     if known["super"]:
         query(f"ALTER ROLE {role} {OF_AN_OWNER}")
@@ -182,6 +229,8 @@ def own(service: Service, query: Callable[..., Any]) -> list[str]:
     statements += [f"GRANT {name} TO {role} WITH ADMIN OPTION" for name in others]
     if statements:
         query("; ".join(statements))
+    ((left,),) = query(POWERS)
+    done += [f"{service.name}: {each}: {WEAKEN}" for each in powers(left)]
     return [*done, *([f"{service.name}: {user} may do what {', '.join(known['others'])} may"] if others else [])]
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker, images
 from stackhand.local.engines import login
 from stackhand.local.engines.compose import containers, gate, mounts, superuser
+from stackhand.local.engines.login import UNTRIGGERED
 from stackhand.project import inherited
 from stackhand.project.model import Service
 from stackhand.system import program
@@ -57,7 +58,7 @@ class ComposeDatabase:
 
     def __init__(self, engine: Compose) -> None:
         self._engine = engine
-        self._words: list[str] = []
+        self._args: dict[str, list[str]] = {}
         # Only what x-embedded declares: roles and volumes of another image are its owner's, and are not changed.
         services = engine.stack.services.values()
         self._service = next((each for each in services if each.embedded and each.server == "postgres"), None)
@@ -222,7 +223,7 @@ class ComposeDatabase:
         remembered = str(self._engine.state.read().get("superuser", ""))
         candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
         for name in candidates:
-            asked = self._psql(service, name, superuser.FACTS)
+            asked = self._psql(service, name, superuser.FACTS, settings=login.UNMOVED)  # it may be no superuser
             if asked.returncode == 0:
                 return msgspec.json.decode(asked.stdout, type=superuser.Facts)
         raise Failure(
@@ -241,12 +242,18 @@ class ComposeDatabase:
         return result.stdout.strip()
 
     def _psql(
-        self, service: Service, user: str, statement: str, database: str = "postgres"
+        self,
+        service: Service,
+        user: str,
+        statement: str,
+        database: str = "postgres",
+        settings: Mapping[str, str] = UNTRIGGERED,
     ) -> subprocess.CompletedProcess[str]:
-        settings = f"PGOPTIONS={login.own_settings(login.SUPERUSER)}"
-        args = self._words = self._words or self._engine.execute(
-            service, "--env", f"PGHOST={superuser.SOCKET}", "--env", settings
-        )
+        options = f"PGOPTIONS={login.words(settings)}"
+        if options not in self._args:
+            environment = ("--env", f"PGHOST={superuser.SOCKET}", "--env", options)
+            self._args[options] = self._engine.execute(service, *environment)
+        args = self._args[options]
         terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
         argv = [*args, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", database, "-f", "-"]
         done = program.run(argv, environment=inherited.environment("docker"), text=statement)

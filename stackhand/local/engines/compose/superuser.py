@@ -26,7 +26,10 @@ KEPT = "postgres"
 """Who has this as POSTGRES_USER asks for the superuser itself, here as on embedded."""
 NAMES = (KEPT, "stackhand_superuser")
 HELPER = "stackhand_separation"
-"""Does it, for no session may rename its own role; left over, it says that a separation was interrupted."""
+"""Does it, for no session may rename its own role: a superuser becomes it, and nobody can log in as it.
+
+Left over, it says that a separation was interrupted.
+"""
 SOCKET = "/var/run/postgresql"
 SUPERUSERS = f"""
 SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper AND (oid = {BOOTSTRAP_OID} OR rolname = current_user)
@@ -109,7 +112,8 @@ END $$;
 """What the superuser made in a database becomes the new role's: what it owns is noted down nowhere else."""
 LEAVE = f"""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE usesysid = {BOOTSTRAP_OID} AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+WHERE (usesysid = {BOOTSTRAP_OID} OR usename = '{HELPER}')
+    AND backend_type = 'client backend' AND pid <> pg_backend_pid()
 """  # noqa: S608 - nothing of anybody's
 """Who is connected as it since before would stay a superuser."""
 
@@ -193,13 +197,13 @@ def _script(service: Service, facts: Facts, name: str) -> str:
         literal=literal(user),
         oid=BOOTSTRAP_OID,
     )
-    helper = "" if facts.interrupted else f"CREATE ROLE {HELPER} LOGIN SUPERUSER;"
+    helper = f"{'ALTER' if facts.interrupted else 'CREATE'} ROLE {HELPER} NOLOGIN SUPERUSER;"
     where = database if database in facts.databases else "postgres"
-    enter = f"{helper}\n\\connect {identifier(where)} {HELPER}\n{login.UNLOGGED};"
+    enter = f"{helper}\n\\connect {identifier(where)}\n{login.UNLOGGED}; SET SESSION AUTHORIZATION {HELPER};"
     return f"{enter} BEGIN; {LOCKED_WITHIN}; {rename} {_give(user)} COMMIT"
 
 
 def _give(user: str) -> str:
     from pg8000.native import literal
 
-    return GIVE.format(literal=literal(user), oid=BOOTSTRAP_OID)
+    return f"{login.DISARM}; {GIVE.format(literal=literal(user), oid=BOOTSTRAP_OID)}"
