@@ -56,8 +56,8 @@ def names(root: Path) -> frozenset[str]:
 
 def search(root: Path) -> Inputs:
     """Search the Compose files of a project, and the files that they name."""
-    settings = {**dotenv.parse(_text(root / ".env"))[0], **os.environ}
-    found = Inputs(set(ASSIGNED.findall(_text(root / ".env.example"))), {root / ".env"})
+    settings = {**dotenv.parse(content(root / ".env"))[0], **os.environ}
+    found = Inputs(set(ASSIGNED.findall(content(root / ".env.example"))), {root / ".env"})
     for listed in settings.get("COMPOSE_ENV_FILES", "").split(","):
         _of_env_file(root / listed, found)
     named = settings.get("COMPOSE_FILE", "").split(settings.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
@@ -82,7 +82,7 @@ def expanded(text: str, variables: Mapping[str, str]) -> str:
 
 def _of_compose(path: Path, root: Path, settings: Mapping[str, str], found: Inputs) -> list[Path]:
     """Search a Compose file, and return the Compose files that it names."""
-    text = _text(path)
+    text = content(path)
     found.names.update(INTERPOLATED.findall(text))
     found.complete &= not ESCAPE.search(text)  # by which a key could be written in another way
     more: list[Path] = []
@@ -105,7 +105,7 @@ def _of_compose(path: Path, root: Path, settings: Mapping[str, str], found: Inpu
 
 
 def _of_env_file(path: Path, found: Inputs) -> None:
-    text = _text(path)
+    text = content(path)
     found.files.add(path)
     found.names |= {*INTERPOLATED.findall(text), *BARE.findall(text)}
 
@@ -160,7 +160,8 @@ def _paths(node: yaml.Node) -> Iterator[str]:
             yield from _paths(each[1])
 
 
-def _text(path: Path) -> str:
+def content(path: Path) -> str:
+    """Return a file's text; nothing, when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except (OSError, ValueError):  # a ValueError: a path with a NUL

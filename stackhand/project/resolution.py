@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv, inherited
+from stackhand.project import answers, dotenv, inherited
 from stackhand.project.state import State
 from stackhand.system import program
 
@@ -31,6 +31,7 @@ OVERRIDES = (
 """What Compose lays over that file, wherever it finds one; the first one counts."""
 OLDEST = (2, 26, 1)
 """The oldest Compose whose answers are known, by tests, to be those of the package."""
+DOCKER = ("docker", "compose")
 PACKAGED = Path(sys.prefix) / "bin" / "docker-compose"
 VERSION_WITHIN = 5.0
 ANSWER_WITHIN = 60.0
@@ -48,11 +49,11 @@ class Resolver:
 
     Args:
         command: its first words.
-        version: such as 2.26.1.
+        identity: changes when it is replaced; empty where that is not known.
     """
 
     command: tuple[str, ...]
-    version: str
+    identity: str = ""
 
 
 def files(root: Path) -> list[str]:
@@ -95,7 +96,7 @@ def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
     Raises:
         Failure: Compose rejects them, or there is no Compose; its own sentence is the evidence.
     """
-    return _ask(root, environment(root, values))
+    return _ask(root, environment(root, values), "resolved")
 
 
 def written(root: Path, values: Mapping[str, str]) -> Resolved:
@@ -105,7 +106,24 @@ def written(root: Path, values: Mapping[str, str]) -> Resolved:
         root: the checkout.
         values: the settings.
     """
-    return _ask(root, environment(root, values) | {"COMPOSE_PROFILES": "*"}, *AS_WRITTEN)
+    return _ask(root, environment(root, values) | {"COMPOSE_PROFILES": "*"}, "written", *AS_WRITTEN)
+
+
+def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
+    """Return what Compose makes of the files with these variables alone: nothing of `.env` and of the shell counts.
+
+    Args:
+        root: the checkout.
+        variables: all that there are.
+    """
+    found = {**_dotenv(root), **os.environ}
+    names = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
+    chosen = {
+        "COMPOSE_DISABLE_ENV_FILE": "1",
+        "COMPOSE_PROFILES": "*",
+        **{key: found[key] for key in names if key in found},
+    }
+    return _ask(root, {**inherited.environment("docker"), **variables, **chosen}, "cloud")
 
 
 def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
@@ -114,14 +132,14 @@ def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
     Each variable that a port mentions is given another number, and Compose is asked which ports follow.
     """
     variables = environment(root, values)
-    written = _ask(root, variables, "--no-interpolate")
+    written = _ask(root, variables, "ports", "--no-interpolate")
     named = sorted(set(NAMED.findall(str([each.get("ports") for each in _services(written)]))))
     markers = {name: str(marker) for name, marker in zip(named, MARKERS, strict=False)}
     try:
-        moved = list(_published(_ask(root, variables | markers)))
+        moved = list(_published(_ask(root, variables | markers, "moved")))
     except Failure:  # a variable of a port is no number, such as an address
         return {}
-    now = list(_published(_ask(root, variables)))
+    now = list(_published(_ask(root, variables, "resolved")))
     names = {marker: name for name, marker in markers.items()}
     return {
         int(port): names[marker] for port, marker in zip(now, moved, strict=False) if marker in names and port.isdigit()
@@ -134,12 +152,12 @@ def choose(root: Path) -> Resolver:
     Raises:
         Failure: there is neither.
     """
-    if State(root).read().get("engine") != "embedded" and (found := _installed()):
-        return found
+    if State(root).read().get("engine") != "embedded" and is_new_enough(root):
+        return Resolver(DOCKER, answers.plugin())
     if PACKAGED.is_file():
-        return Resolver((str(PACKAGED),), "package")
-    if found := _installed():
-        return found
+        return Resolver((str(PACKAGED),), answers.identity([PACKAGED]))
+    if is_new_enough(root):
+        return Resolver(DOCKER, answers.plugin())
     oldest = ".".join(map(str, OLDEST))
     raise Failure(
         "There is no Compose that can read the Compose files.",
@@ -151,26 +169,43 @@ def choose(root: Path) -> Resolver:
     )
 
 
-@cache
-def _installed() -> Resolver | None:
-    """Return `docker compose`, if it is there and new enough."""
+def is_new_enough(root: Path) -> bool:
+    """Whether there is a `docker compose` whose answers are known to be those of the package."""
     if shutil.which("docker") is None:
-        return None
-    command = ("docker", "compose")
+        return False
+    identity = answers.plugin()
+    version = answers.recall(root, "version", identity)
+    if version is None:
+        version = _version()
+        answers.keep(root, "version", identity if version else "", version)
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3]) >= OLDEST
+
+
+@cache
+def _version() -> str:
     try:
-        done = program.run(
-            [*command, "version", "--short"], environment=inherited.environment("docker"), timeout=VERSION_WITHIN
-        )
+        args = [*DOCKER, "version", "--short"]
+        done = program.run(args, environment=inherited.environment("docker"), timeout=VERSION_WITHIN)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    version = done.stdout.strip().lstrip("v")
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-    return Resolver(command, version) if done.returncode == 0 and numbers >= OLDEST else None
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _ask(root: Path, variables: Mapping[str, str], *flags: str) -> Resolved:
-    """Return an answer of `config`. In YAML: as JSON, Compose leaves out the `x-` keys of services."""
-    args = [*choose(root).command, "config", *flags]
+def _ask(root: Path, variables: Mapping[str, str], question: str, *flags: str) -> Resolved:
+    """Return an answer of `config`, kept under the question's name."""
+    chosen = choose(root)
+    # without a file here, Compose looks in the folders above
+    digest = answers.digest(root, question, chosen.identity, variables) if files(root) else ""
+    kept: Resolved | None = answers.recall(root, question, digest)
+    if kept is None:
+        kept = _answer(root, chosen, variables, *flags)
+        answers.keep(root, question, digest, kept)
+    return kept
+
+
+def _answer(root: Path, chosen: Resolver, variables: Mapping[str, str], *flags: str) -> Resolved:
+    """Ask for an answer in YAML: as JSON, Compose leaves out the `x-` keys of services."""
+    args = [*chosen.command, "config", *flags]
     try:
         done = program.run(args, environment=variables, folder=root, timeout=ANSWER_WITHIN)
     except (OSError, subprocess.TimeoutExpired) as error:

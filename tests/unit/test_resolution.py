@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stackhand import ROOT
 from stackhand.cli.failure import Failure
@@ -13,8 +19,8 @@ from stackhand.project import model, resolution
 from stackhand.project.resolution import Resolver
 
 PROGRAMS = {
-    "package": Resolver((str(resolution.PACKAGED),), "package"),
-    "docker": Resolver(("docker", "compose"), "docker"),
+    "package": Resolver((str(resolution.PACKAGED),)),
+    "docker": Resolver(resolution.DOCKER),
 }
 NEEDED = {"POSTGRES_PASSWORD": "a$b", "DATABASE_PASSWORD": "b", "REDIS_PASSWORD": "c"}
 
@@ -198,10 +204,78 @@ def test_without_a_new_docker_compose_the_package_resolves(
         docker.chmod(0o755)
         monkeypatch.setenv("PATH", str(folder))
         monkeypatch.setattr(resolution, "PACKAGED", resolution.PACKAGED if package else folder / "none")
-        resolution._installed.cache_clear()
+        resolution._version.cache_clear()
         if chosen:
             assert resolution.choose(tmp_path).command[0] == chosen
         else:
             with pytest.raises(Failure, match="There is no Compose that can read"):
                 resolution.choose(tmp_path)
-    resolution._installed.cache_clear()
+    resolution._version.cache_clear()
+
+
+TEXT = st.text(alphabet="ab $'\"#:{}-é", max_size=6)
+NAMES = ["alpha", "beta", "gamma"]
+PORTS = st.one_of(
+    st.integers(1, 65000).map(str),
+    st.tuples(st.integers(1, 65000), st.integers(1, 65000)).map(lambda two: f"{two[0]}:{two[1]}"),
+    st.tuples(st.sampled_from(["127.0.0.1", "[::1]", "0.0.0.0"]), st.integers(1, 65000)).map(
+        lambda two: f"{two[0]}:{two[1]}:80/udp"
+    ),
+    st.integers(1, 60000).map(lambda first: f"{first}-{first + 2}:80-82"),
+    st.fixed_dictionaries({"target": st.integers(1, 65000)}, optional={"published": st.sampled_from(["8000", "9-12"])}),
+)
+SERVICE = st.fixed_dictionaries(
+    {"image": st.sampled_from(["x", "x:${TAG:-1}", "${IMAGE-none}/y"])},
+    optional={
+        "ports": st.lists(PORTS, max_size=3, unique_by=str),
+        "environment": st.dictionaries(
+            st.sampled_from(["A", "TAG", "E"]), st.none() | TEXT.map(lambda t: t.replace("$", "$$"))
+        ),
+        "env_file": st.just(["values.env"]),
+        "profiles": st.lists(st.sampled_from(["on", "off"]), min_size=1, max_size=2, unique=True),
+        "command": st.just(["run", "$$A", "${TAG}"]) | st.just("run 'a b' $$A"),
+        "restart": st.sampled_from(["no", "always", "on-failure:3"]),
+    },
+)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    services=st.lists(SERVICE, min_size=1, max_size=3),
+    waits=st.booleans(),
+    shared=st.dictionaries(st.sampled_from(["SHARED", "OTHER"]), TEXT.map(lambda t: t.replace("$", "$$")), min_size=1),
+    values=TEXT,
+)
+def test_the_model_is_what_docker_compose_config_prints(
+    services: list[dict[str, Any]], waits: bool, shared: dict[str, str], values: str, tmp_path: Path
+) -> None:
+    """The reference is the JSON of the machine's own docker compose, and no code of ours."""
+    document: dict[str, Any] = {"services": dict(zip(NAMES, services, strict=False))}
+    if waits and len(services) > 1:
+        document["services"]["beta"]["depends_on"] = {"alpha": {"condition": "service_started", "required": False}}
+    document["services"]["alpha"]["labels"] = shared
+    document["services"]["last"] = {"image": "z", "labels": shared}  # the same object: YAML gets an anchor
+    quoted = values.replace("'", "")
+    write(tmp_path, {"compose.yaml": yaml.safe_dump(document), "values.env": f"A='{quoted}'\nE=1\n", ".env": "TAG=7\n"})
+    environment = {**resolution.environment(tmp_path, {}), "COMPOSE_PROFILES": "on"}
+    args = [*resolution.DOCKER, "config", "--format", "json"]
+    done = subprocess.run(args, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    expected = json.loads(done.stdout.replace("$$", "$"))["services"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COMPOSE_PROFILES", "on")
+        use("package", patch)
+        found = model.load(tmp_path, {}).services
+    assert set(found) == set(expected)
+    for name, entry in expected.items():
+        service = found[name]
+        assert service.image == entry["image"]
+        assert service.restart == entry.get("restart", "no")
+        assert service.command == (entry.get("command") or [])
+        assert set(service.depends_on) == set(entry.get("depends_on", {})) & set(expected)
+        given_values = {key: value for key, value in (entry.get("environment") or {}).items() if value is not None}
+        assert service.environment == given_values
+        ports = [
+            (each["target"], each.get("published", ""), each.get("host_ip", "")) for each in entry.get("ports", [])
+        ]
+        fixed = [(port, int(number) if number.isdigit() else None, address) for port, number, address in ports]
+        assert [(each.target, each.published, each.address) for each in service.ports] == fixed

@@ -1,0 +1,100 @@
+"""Answers of Compose, kept in `.stackhand/resolved` while everything that went into them is the same.
+
+What cannot be known for sure is not kept: an `include` of a repository, a path with a variable, a plugin in an unknown
+folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stackhand.project import passthrough
+from stackhand.project.state import State
+
+PLUGINS = (
+    *("/usr/local/lib/docker/cli-plugins", "/usr/local/libexec/docker/cli-plugins"),
+    *("/usr/lib/docker/cli-plugins", "/usr/libexec/docker/cli-plugins"),
+)
+"""Where the docker command looks for its plugins, after the folder of its configuration."""
+WITHOUT_EFFECT = ("LC_", "LANG", "TERM", "COLORTERM", "NO_COLOR")
+"""How names begin of variables that differ between a shell and a playbook, and say nothing to Compose."""
+
+
+class Kept(msgspec.Struct):
+    """What is kept of one question, such as the services as they are written."""
+
+    digest: str
+    answer: Any
+
+
+def identity(programs: Iterable[Path]) -> str:
+    """Return what changes when one of these files is replaced."""
+    found = []
+    for path in programs:
+        with suppress(OSError):
+            status = path.resolve().stat()
+            found.append(f"{path}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}")
+    return " ".join(found)
+
+
+def plugin() -> str:
+    """Return the identity of the docker command with its Compose plugin; nothing, where that is not to be found."""
+    configured = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    folders = [configured / "cli-plugins", *map(Path, PLUGINS)]
+    with suppress(OSError, ValueError, AttributeError):
+        text = (configured / "config.json").read_text(encoding="utf-8")
+        folders += map(Path, json.loads(text).get("cliPluginsExtraDirs") or [])
+    found = identity(folder / "docker-compose" for folder in folders)
+    docker = shutil.which("docker")
+    return f"{identity([Path(docker)])} {found}" if docker and found else ""
+
+
+def digest(root: Path, question: str, program: str, variables: Mapping[str, str]) -> str:
+    """Return what changes when the answer may; nothing, when that cannot be known.
+
+    Args:
+        root: the checkout.
+        question: the flags.
+        program: its identity.
+        variables: all that it runs with.
+    """
+    inputs = passthrough.search(root)
+    if not program or not inputs.complete:
+        return ""
+    told = {key: each for key, each in variables.items() if not key.startswith(WITHOUT_EFFECT)}
+    files = {str(path): passthrough.content(path) if path.exists() else None for path in inputs.files}
+    whole = json.dumps([question, program, str(root), told, files], sort_keys=True)
+    return State(root).keyed(whole.encode())
+
+
+def recall(root: Path, question: str, digest: str) -> Any:
+    """Return the answer to a question, if it is kept and still holds."""
+    with suppress(OSError, msgspec.DecodeError):
+        kept = msgspec.json.decode(_file(root, question).read_bytes(), type=Kept)
+        return kept.answer if digest and kept.digest == digest else None
+    return None
+
+
+def keep(root: Path, question: str, digest: str, answer: Any) -> None:
+    """Keep an answer for our account alone: it may have secrets in it. A checkout that was never started keeps none."""
+    path = _file(root, question)
+    if not digest or not path.parent.parent.is_dir():
+        return
+    with suppress(OSError, TypeError):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(Kept(digest, answer)))
+        draft.replace(path)
+
+
+def _file(root: Path, question: str) -> Path:
+    return State(root).directory / "resolved" / f"{question}.json"
