@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from stackhand.aws import clock, credentials, network, rights
+from stackhand.aws import credentials, network
 from stackhand.aws.diagnosis import IDENTITY, Diagnosis, Kind, answer_of, code_of, message_of, names_of
 from stackhand.cli.failure import ExitCode, Failure
 
@@ -48,7 +48,7 @@ OURS = frozenset(
 
 def diagnose(error: BaseException) -> Diagnosis:
     """Return what an error means."""
-    for ask in (clock.diagnose, credentials.diagnose, network.diagnose, rights.diagnose):
+    for ask in (network.diagnose_clock, credentials.diagnose, network.diagnose, credentials.diagnose_rights):
         if (found := ask(error)) is not None:
             return found
     if transient(error):

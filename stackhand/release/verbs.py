@@ -11,7 +11,7 @@ from stackhand.ansible import playbook
 from stackhand.ansible.ndjson import Lines
 from stackhand.aws.errors import remedy
 from stackhand.cli import console, packages
-from stackhand.cli.confirmation import confirm
+from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure import account, bucket, secrets, signing_key
 from stackhand.infrastructure.bucket import Store
