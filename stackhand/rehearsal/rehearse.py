@@ -19,8 +19,7 @@ from stackhand.project.state import State
 from stackhand.rehearsal import emulator, scenario
 from stackhand.rehearsal.clone import Copy
 from stackhand.rehearsal.emulator import Emulator, Made
-from stackhand.rehearsal.output import RehearsalOutput
-from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, Step
+from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, RehearsalOutput, Step
 from stackhand.system import waiting
 
 FOLDER = ROOT / ".stackhand" / "rehearsal"

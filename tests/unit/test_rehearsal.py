@@ -23,8 +23,7 @@ from stackhand.project import environments
 from stackhand.rehearsal import emulator, rehearse
 from stackhand.rehearsal.clone import Copy, link_environment
 from stackhand.rehearsal.emulator import Emulator, Made
-from stackhand.rehearsal.output import RehearsalOutput
-from stackhand.rehearsal.scenario import Rehearsal, version, words_of
+from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
 from stackhand.release.source import LOCK
 from tests.cloud.repository import Repository
 
