@@ -30,7 +30,6 @@ CANNOT_TELL = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotImplemented", "InvalidAction", "501"}
 )
 """What AWS answers to who may not look, and an emulator to what it does not know."""
-REPEAT = ", then repeat the command"
 OURS = frozenset(
     {
         "MissingParametersError",
@@ -44,6 +43,12 @@ OURS = frozenset(
     }
 )
 """Requests that we built wrong, which no user can fix: they are reported as defects."""
+
+
+class AwsFailure(Failure):
+    """An error of AWS, with what fixes it apart from what is to be done then."""
+
+    remedy = "fix that"
 
 
 def diagnose(error: BaseException) -> Diagnosis:
@@ -77,12 +82,14 @@ def failure(
         evidence: lines to show before AWS's own message.
     """
     found = diagnose(error)
-    return Failure(
+    made = AwsFailure(
         f"{what}: {found.sentence}." if what else found.alone,
         evidence=[*evidence, *found.evidence],
         next=f"{found.remedy}, then {repeat}",
         code=code or (ExitCode.FAILED if found.kind is Kind.REFUSED else ExitCode.PREFLIGHT),
     )
+    made.remedy = found.remedy
+    return made
 
 
 def failure_of(error: BaseException, what: str = "") -> Failure | None:
@@ -106,7 +113,7 @@ def as_failure(what: str = "", code: ExitCode | None = None, *, repeat: str = "r
 
 def remedy(found: Failure) -> str:
     """Return what fixes a failure, without the command to repeat then."""
-    return found.next.removesuffix(REPEAT) if found.next.endswith(REPEAT) else "fix that"
+    return found.remedy if isinstance(found, AwsFailure) else AwsFailure.remedy
 
 
 def transient(error: BaseException) -> bool:

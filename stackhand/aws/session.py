@@ -112,7 +112,7 @@ BATCH = 10
 """As many as GetParameters takes at once."""
 
 
-def versions(ssm: Any, names: list[str]) -> dict[str, str]:
+def parameter_versions(ssm: Any, names: list[str]) -> dict[str, str]:
     """Return the versions of the parameters there are; never their values, which are not asked to be decrypted.
 
     With its time: a parameter that was removed and created again has version 1 again, and another value.

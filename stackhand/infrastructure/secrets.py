@@ -49,7 +49,7 @@ def missing(environment: Environment, given: Mapping[str, str]) -> dict[str, str
     if not given:
         return {}
     try:
-        there = session.versions(environment.client("ssm"), [*given.values()])
+        there = session.parameter_versions(environment.client("ssm"), [*given.values()])
     except Exception as error:
         if code_of(error) in CANNOT_TELL:
             return None

@@ -62,7 +62,7 @@ def secrets_of(context: Context, target: Target) -> str:
     names = [*target.parameters()]
     if not names:
         return ""
-    versions = session.versions(context.environment.client("ssm"), names)
+    versions = session.parameter_versions(context.environment.client("ssm"), names)
     return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
 
 

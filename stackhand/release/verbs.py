@@ -223,9 +223,6 @@ def _pace() -> dict[str, Any]:
 
 def _interrupted(environment: str) -> Failure:
     """Return what to say when the playbook could not: from what the bucket knows of the release."""
-    from stackhand.infrastructure.bucket import Store
-    from stackhand.release.manifest import Releases
-
     try:
         newest = next(Releases(Store(environments.load(environment))).newest_first(), None)
     except Failure as error:

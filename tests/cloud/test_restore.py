@@ -314,7 +314,7 @@ def test_a_secret_that_was_removed_and_made_again_is_another_one(staging: Enviro
     found = []
     for value in ("before", "after"):
         ssm.put_parameter(Name=name, Value=value, Type="SecureString")
-        found.append(session.versions(ssm, [name]))
+        found.append(session.parameter_versions(ssm, [name]))
         ssm.delete_parameter(Name=name)
     assert found[0] != found[1]  # though both have version 1: its tasks must be replaced
 

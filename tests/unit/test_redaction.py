@@ -296,7 +296,7 @@ def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[str, bytes] = {}
-    monkeypatch.setattr(provenance.sbom, "of", lambda *_: {"name": "from-env-2"})
+    monkeypatch.setattr(provenance, "bill_of_materials", lambda *_: {"name": "from-env-2"})
     monkeypatch.setattr(provenance.docker, "run", lambda *_: SimpleNamespace(stdout="sha256:0f"))
     made = bucket(kept)
     monkeypatch.setattr(made, "read", lambda _key: None)
