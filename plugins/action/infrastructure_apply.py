@@ -13,7 +13,7 @@ from stackhand.infrastructure.plan import SHOWN, numbers
 from stackhand.infrastructure.restore import Restore
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
-from stackhand.release.options import OnEnvironment
+from stackhand.release.action import OnEnvironment
 
 TIMEOUT = 120.0
 """Seconds for the note of a restore, while S3 is busy."""

@@ -11,7 +11,7 @@ from typing import Any
 from stackhand.ansible.action import Action, step
 from stackhand.infrastructure import account, bucket, signing_key
 from stackhand.project import environments
-from stackhand.release.options import OnEnvironment
+from stackhand.release.action import OnEnvironment
 
 
 class ActionModule(Action):

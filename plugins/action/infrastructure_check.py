@@ -13,7 +13,7 @@ from stackhand.ansible.action import Action, step
 from stackhand.infrastructure import account, bucket, compose, differences, secrets
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
-from stackhand.release.options import OnEnvironment
+from stackhand.release.action import OnEnvironment
 
 
 class ActionModule(Action):

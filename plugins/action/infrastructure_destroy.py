@@ -21,8 +21,8 @@ from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.release import acquire
+from stackhand.release.action import OnEnvironment
 from stackhand.release.manifest import Releases
-from stackhand.release.options import OnEnvironment
 
 PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main", "aws_s3_bucket.access_logs")
 """What refuses to be deleted until it is told otherwise."""

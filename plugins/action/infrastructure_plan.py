@@ -16,7 +16,7 @@ from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments, probes
-from stackhand.release.options import OnEnvironment
+from stackhand.release.action import OnEnvironment
 
 
 class ActionModule(Action):

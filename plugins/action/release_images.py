@@ -9,8 +9,8 @@ from typing import Any
 
 from stackhand.ansible.action import Action, step
 from stackhand.project import environments
-from stackhand.release import images, registry
-from stackhand.release.options import OnEnvironment
+from stackhand.release import images, registry, target
+from stackhand.release.action import OnEnvironment
 
 
 class ActionModule(Action):
@@ -33,21 +33,26 @@ class ActionModule(Action):
 
     def act(self, options: Options, *, check: bool) -> dict[str, Any]:
         """Return the digests; when only checking, those that ECR has already."""
-        environment, release, commit = environments.load(options.environment), options.target, options.commit
-        before = registry.known(environment, release, commit)
-        missing = [name for name in registry.repositories(release) if name not in before]
+        environment, where, commit = (
+            environments.load(options.environment),
+            target.parse(options.target),
+            options.commit,
+        )
+        built = where.repositories()
+        before = registry.known(environment, built, commit)
+        missing = [name for name in built if name not in before]
         found = before
         if not check:
             found = images.ensure(
                 environment,
-                release,
+                built,
                 commit,
                 name=options.name,
-                architecture=release["architecture"],
+                architecture=where.architecture,
                 notify=self.progress,
             )
-            for service, repository in registry.repositories(release).items():
-                registry.gate(environment, repository["name"], found[service], options.max_severity, self.progress)
+            for service, repository in built.items():
+                registry.gate(environment, repository.name, found[service], options.max_severity, self.progress)
         message = (
             f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is already in ECR"
         )

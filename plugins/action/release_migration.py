@@ -6,8 +6,7 @@ from typing import Any
 
 from stackhand.ansible.action import step
 from stackhand.release import migration
-from stackhand.release.action import ReleaseAction
-from stackhand.release.options import OfRelease
+from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.target import Context
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from stackhand.ansible.action import step
 from stackhand.release import migration_list, plan
-from stackhand.release.action import ReleaseAction
-from stackhand.release.options import OnEnvironment
+from stackhand.release.action import OnEnvironment, ReleaseAction
 from stackhand.release.target import Context
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from stackhand.ansible.action import step
 from stackhand.release import migration_list, prepare, target
-from stackhand.release.action import ReleaseAction
-from stackhand.release.options import Leased
+from stackhand.release.action import Leased, ReleaseAction
 from stackhand.release.target import Context
 
 

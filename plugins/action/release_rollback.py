@@ -10,8 +10,7 @@ from typing import Any
 
 from stackhand.ansible.action import step
 from stackhand.release import rollback
-from stackhand.release.action import ReleaseAction
-from stackhand.release.options import OfRelease
+from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.target import Context
 
 

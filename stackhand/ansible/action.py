@@ -18,7 +18,7 @@ from msgspec.structs import fields
 from stackhand import ROOT, redaction
 from stackhand.ansible import events, options
 from stackhand.aws import errors
-from stackhand.cli import defect
+from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.project import ownership
 from stackhand.project.state import State
@@ -44,7 +44,7 @@ class Action(ActionBase):  # type: ignore[misc]
         except AnsibleError:  # which Ansible tells itself
             raise
         except Exception as error:
-            return _failed(errors.failure_of(error) or defect.of(str(self._task.action), error))
+            return _failed(errors.failure_of(error) or console.defect(str(self._task.action), error))
         if "step" in result:
             result["step"].setdefault("seconds", time.monotonic() - began)
         if facts := result.pop("facts", None):

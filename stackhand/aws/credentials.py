@@ -1,4 +1,4 @@
-"""What is wrong with our credentials for AWS, and what fixes it."""
+"""Who we are to AWS: credentials that are missing, wrong or expired; and what AWS does not allow us."""
 
 from __future__ import annotations
 
@@ -225,3 +225,66 @@ def source() -> str:
         if os.environ.get("AWS_ACCESS_KEY_ID")
         else f"the credentials of profile {profile()}"
     )
+
+
+DENIED_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "Forbidden",
+        "ForbiddenException",
+        "NotAuthorized",
+        "UnauthorizedOperation",
+        "403",
+    }
+)
+ACTION = re.compile(r"not authorized to perform:? ([\w-]+:\w+)")
+DENIED = re.compile(r"explicit deny in an? ([\w -]*(?:policy|boundary))")
+WHO = re.compile(r"User: (arn:[^\s,]+)")
+NAMES = {
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "ListObjectsV2": "ListBucket",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+}
+"""Operations of S3 whose right has another name."""
+
+
+def diagnose_rights(error: BaseException) -> Diagnosis | None:
+    """Return what we may not do; None when an error is not about that."""
+    if code_of(error) not in DENIED_CODES:
+        return None
+    message = message_of(error)
+    action, who = action_of(error), _denied_to(message)
+    remedy = f"grant {action} to {who or 'your role'} (docs/operations.md), or use another role"
+    if denied := DENIED.search(message):
+        remedy = f"a grant does not help: remove {action} from the {denied[1]} that denies it, or use another role"
+    return Diagnosis(
+        Kind.DENIED,
+        f"AWS does not allow {action}{f' to {who}' if who else ''}",
+        [message],
+        remedy,
+    )
+
+
+def action_of(error: BaseException) -> str:
+    """Return the right that is missing: the one that AWS names, else that of the operation."""
+    if named := ACTION.search(message_of(error)):
+        return named[1]
+    operation = str(getattr(error, "operation_name", "") or "this")
+    service = answer_of(error).get("ResponseMetadata", {}).get("Service", "")
+    return f"{service}:{NAMES.get(operation, operation) if service == 's3' else operation}" if service else operation
+
+
+def _denied_to(message: str) -> str:
+    """Return whom AWS names: the role of a session, or a user."""
+    found = WHO.search(message)
+    kind, _, name = (found[1].rpartition(":")[2] if found else "").partition("/")
+    return f"the role {name.partition('/')[0]}" if kind == "assumed-role" else f"the {kind} {name}" if name else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from stackhand.aws import clock, credentials, network, rights
+from stackhand.aws import credentials, network
 from stackhand.aws.diagnosis import IDENTITY, Diagnosis, Kind, answer_of, code_of, message_of, names_of
 from stackhand.cli.failure import ExitCode, Failure
 
@@ -30,7 +30,6 @@ CANNOT_TELL = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotImplemented", "InvalidAction", "501"}
 )
 """What AWS answers to who may not look, and an emulator to what it does not know."""
-REPEAT = ", then repeat the command"
 OURS = frozenset(
     {
         "MissingParametersError",
@@ -46,9 +45,15 @@ OURS = frozenset(
 """Requests that we built wrong, which no user can fix: they are reported as defects."""
 
 
+class AwsFailure(Failure):
+    """An error of AWS, with what fixes it apart from what is to be done then."""
+
+    remedy = "fix that"
+
+
 def diagnose(error: BaseException) -> Diagnosis:
     """Return what an error means."""
-    for ask in (clock.diagnose, credentials.diagnose, network.diagnose, rights.diagnose):
+    for ask in (network.diagnose_clock, credentials.diagnose, network.diagnose, credentials.diagnose_rights):
         if (found := ask(error)) is not None:
             return found
     if transient(error):
@@ -77,12 +82,14 @@ def failure(
         evidence: lines to show before AWS's own message.
     """
     found = diagnose(error)
-    return Failure(
+    made = AwsFailure(
         f"{what}: {found.sentence}." if what else found.alone,
         evidence=[*evidence, *found.evidence],
         next=f"{found.remedy}, then {repeat}",
         code=code or (ExitCode.FAILED if found.kind is Kind.REFUSED else ExitCode.PREFLIGHT),
     )
+    made.remedy = found.remedy
+    return made
 
 
 def failure_of(error: BaseException, what: str = "") -> Failure | None:
@@ -106,7 +113,7 @@ def as_failure(what: str = "", code: ExitCode | None = None, *, repeat: str = "r
 
 def remedy(found: Failure) -> str:
     """Return what fixes a failure, without the command to repeat then."""
-    return found.next.removesuffix(REPEAT) if found.next.endswith(REPEAT) else "fix that"
+    return found.remedy if isinstance(found, AwsFailure) else AwsFailure.remedy
 
 
 def transient(error: BaseException) -> bool:

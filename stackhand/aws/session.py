@@ -1,10 +1,11 @@
-"""This process's boto3 session, whose every error botocore has a class for."""
+"""This process's boto3 session, whose every error botocore has a class for; and the versions of SSM parameters."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC
 from functools import cache
 from typing import Any
 
@@ -105,3 +106,24 @@ def _note_service(http_response: Any, parsed: dict[str, Any], model: Any, **_: A
     """Record the service of an error: the operation alone does not identify the missing permission."""
     if http_response.status_code >= FAILS_FROM:
         parsed.setdefault("ResponseMetadata", {})["Service"] = model.service_model.signing_name
+
+
+BATCH = 10
+"""As many as GetParameters takes at once."""
+
+
+def parameter_versions(ssm: Any, names: list[str]) -> dict[str, str]:
+    """Return the versions of the parameters there are; never their values, which are not asked to be decrypted.
+
+    With its time: a parameter that was removed and created again has version 1 again, and another value.
+    """
+    found = {}
+    for start in range(0, len(names), BATCH):
+        answer = ssm.get_parameters(Names=names[start : start + BATCH], WithDecryption=False)
+        found.update({each["Name"]: _version(each) for each in answer["Parameters"]})
+    return found
+
+
+def _version(parameter: Mapping[str, Any]) -> str:
+    """Return the version and its time in UTC; botocore tells it in the time zone of the machine that asks."""
+    return f"{parameter['Version']} of {parameter['LastModifiedDate'].astimezone(UTC)}"

@@ -11,12 +11,15 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from stackhand import ROOT
 from stackhand.cli import streams
-from stackhand.cli.failure import Failure
+from stackhand.cli.failure import ExitCode, Failure
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -228,3 +231,45 @@ def _unicode() -> bool:
     if chosen in {"", "C", "POSIX"}:
         return False
     return "utf" in chosen.lower() or "utf" in locale.getpreferredencoding(False).lower()
+
+
+def confirm(warning: str, name: str) -> None:
+    """Let the user type a name before something is lost.
+
+    Raises:
+        Failure: it was not typed.
+    """
+    if not sys.stdin.isatty():
+        raise Failure(f"{warning}.", next="repeat the command with --yes to confirm", code=ExitCode.USAGE)
+    notify(f"{warning}.\nType {name} to confirm:")  # no result of the verb: stdout may have JSON
+    try:
+        typed = input().strip()
+    except EOFError:
+        typed = ""
+    if typed != name:
+        raise Failure("Cancelled: the name was not typed, and nothing was done.", code=ExitCode.FAILED)
+
+
+def defect(doing: str, error: Exception) -> Failure:
+    """Keep the traceback of an error, and return the failure that says where.
+
+    Args:
+        doing: the verb or the step that met it.
+        error: what was met.
+    """
+    from stackhand import redaction  # which reads YAML, and there is rarely a defect
+    from stackhand.project import private
+
+    path = ROOT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
+    where = "the traceback could not be written"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.write(path, redaction.current().text("".join(traceback.format_exception(error))))
+        where = f"traceback: {path.relative_to(ROOT)}"
+    except OSError:
+        pass
+    return Failure(
+        f"This is a bug in Stackhand: {doing} raised {type(error).__name__}: {error}",
+        evidence=[where],
+        next="./inv support, and attach its bundle to an issue",
+    )

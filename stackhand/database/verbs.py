@@ -21,7 +21,7 @@ import msgspec
 
 from stackhand import ROOT
 from stackhand.cli import console
-from stackhand.cli.confirmation import confirm
+from stackhand.cli.console import confirm
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database import migrations, outside, restoring, seeds
 from stackhand.database.outside import Outside

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT
-from stackhand.aws import clock, credentials
+from stackhand.aws import credentials, network
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project.environments import Environment
@@ -139,7 +139,7 @@ def failure(environment: Environment, what: str, errors: Sequence[dict[str, Any]
     text = "\n".join(f"{each.get('summary', '')}\n{each.get('detail', '')}" for each in errors)
     if "Error acquiring the state lock" in text:
         return _locked(environment, text)
-    renewal, synchronization = credentials.renewal(), clock.synchronization()
+    renewal, synchronization = credentials.renewal(), network.synchronization()
     for pattern, sentence, remedy in KNOWN:
         if re.search(pattern, text, re.IGNORECASE):
             return Failure(

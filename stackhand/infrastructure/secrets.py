@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT
-from stackhand.aws import parameters
+from stackhand.aws import session
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.services import required
@@ -48,7 +48,7 @@ def missing(environment: Environment, given: Mapping[str, str]) -> dict[str, str
     if not given:
         return {}
     try:
-        there = parameters.versions(environment.client("ssm"), [*given.values()])
+        there = session.parameter_versions(environment.client("ssm"), [*given.values()])
     except Exception as error:
         if code_of(error) in CANNOT_TELL:
             return None

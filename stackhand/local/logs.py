@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.cli.loglines import merged
+from stackhand.cli.loglines import merged, since_of, writer
 from stackhand.cli.loglines import since as lines_since
-from stackhand.cli.logview import since_of, writer
 from stackhand.local import engines
 from stackhand.project.state import State
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 from stackhand import ROOT, redaction
 from stackhand.ansible import playbook
 from stackhand.cli import console
-from stackhand.cli.confirmation import confirm
+from stackhand.cli.console import confirm
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines, interruption, otherengine, verification
 from stackhand.local.engines.engine import Engine

@@ -13,20 +13,20 @@ from docker.models.containers import ContainerCollection
 from ministack.app import app as ministack
 from ministack.services import alb, ec2, ecr, ecs, rds
 
-from stackhand.rehearsal import database_snapshots, health, limits, registry
+from stackhand.rehearsal import balancer, database_snapshots, limits
 from stackhand.rehearsal.balancer import public
 from stackhand.rehearsal.guard import Guard
 
 __all__ = ["app"]
 
-alb.set_targets_for_group = health.set_targets
-alb._ACTION_MAP["DescribeTargetHealth"] = health.describe
-ecs._record_service_task_healthy = health.record_task
-ecs._cleanup_task_resources = health.clean_up
-ecs._stop_task = health.stop_task
+alb.set_targets_for_group = balancer.set_targets
+alb._ACTION_MAP["DescribeTargetHealth"] = balancer.describe
+ecs._record_service_task_healthy = balancer.record_task
+ecs._cleanup_task_resources = balancer.clean_up
+ecs._stop_task = balancer.stop_task
 ecs._build_run_kwargs = limits.run_arguments
-ecs._resolve_repository_credentials = registry.credentials
-ecr._get_authorization_token = registry.token
+ecs._resolve_repository_credentials = limits.credentials
+ecr._get_authorization_token = limits.token
 ContainerCollection.create, ContainerCollection.get = limits.create, limits.get
 for _action in ("RegisterImage", "RunInstances"):  # an instance would be a container without a task's limits
     del ec2._ACTION_MAP[_action]

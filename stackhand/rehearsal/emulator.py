@@ -13,8 +13,9 @@ import secrets
 import signal
 import socket
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from http.client import HTTPException
+from itertools import chain
 from pathlib import Path
 
 from stackhand import ROOT
@@ -23,8 +24,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.containers import docker
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import inherited
-from stackhand.rehearsal import network
+from stackhand.project import inherited, ports
 from stackhand.system import http, waiting
 
 STARTS_WITHIN = 60.0
@@ -140,19 +140,19 @@ def start(folder: Path, region: str) -> Emulator:
         earlier.stop()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "emulator.log"
-    port, gateway, key = network.free_port(), network.gateway(), f"REHEARSAL{secrets.token_hex(16).upper()}"
+    port, address, key = free_port(), gateway(), f"REHEARSAL{secrets.token_hex(16).upper()}"
     with log_path.open("wb") as log:
         child = subprocess.Popen(
-            network.command(port, gateway),
+            command(port, address),
             cwd=folder,
-            env=_environment(folder, port, region) | {"REHEARSAL_KEY": key, "REHEARSAL_GATEWAY": gateway},
+            env=_environment(folder, port, region) | {"REHEARSAL_KEY": key, "REHEARSAL_GATEWAY": address},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     _children.append(child)
-    found = Emulator(child.pid, birth(child.pid) or "", port, region, gateway, key)
+    found = Emulator(child.pid, birth(child.pid) or "", port, region, address, key)
     _remember(folder, found)
     try:
         _wait_for(found, log_path)
@@ -221,3 +221,91 @@ def _answers(port: int) -> bool:
         return http.get(f"http://127.0.0.1:{port}/_ministack/health", timeout=2).ok
     except (OSError, HTTPException):
         return False
+
+
+PYTHON = ROOT / ".venv" / "tools" / "ministack" / "bin" / "python"
+"""Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""
+APPLICATION = "stackhand.rehearsal.aws:app"
+FROM_A_CONTAINER = "host.docker.internal"
+PORTS = range(24_600, 32_000)
+
+
+def command(port: int, gateway: str) -> list[str]:
+    """Return the command that serves the emulator to this machine and its containers, and to nobody else.
+
+    Its own command, `ministack`, listens at one address only, and tasks ask the load balancer for each other.
+    """
+    addresses = ["127.0.0.1", *([] if gateway == FROM_A_CONTAINER else [gateway])]
+    binds = [word for address in addresses for word in ("--bind", f"{address}:{port}")]
+    options = ["--keep-alive", "75", "--workers", "0"]  # 0: in one process
+    return [str(PYTHON), "-m", "hypercorn", APPLICATION, *binds, *options]
+
+
+def gateway() -> str:
+    """Return the address of this machine on the network of containers; their name for it, where that is not ours."""
+    found = docker.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
+    if not found:
+        return FROM_A_CONTAINER
+    with socket.socket() as probe:
+        try:
+            probe.bind((found, 0))
+        except OSError:
+            return FROM_A_CONTAINER
+    return found
+
+
+def free_port() -> int:
+    """Return a free port below those that the kernel hands out by itself, and not the one the next process looks at."""
+    first = os.getpid() % len(PORTS)
+    return next(port for port in chain(PORTS[first:], PORTS[:first]) if ports.is_free(port))
+
+
+KEPT = re.compile(rf"{docker.NOT_THERE.pattern}|conflict: unable to", re.IGNORECASE)
+"""Why an image is not removed: it is gone already, or something uses it, and `left` names it."""
+KINDS = ("container", "volume", "network")
+
+
+@dataclass
+class Made:
+    """The containers of an emulator, their volumes and networks, and the images pushed to it.
+
+    Args:
+        emulator: whose they are.
+        names: what was seen, by kind.
+    """
+
+    emulator: Emulator
+    names: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in KINDS})
+
+    def look(self) -> None:
+        """Add what is there now; networks that are not only ours (bridge) do not count."""
+        self.names["container"] |= set(self.emulator.containers())
+        for identity in self.names["container"]:
+            for found in json.loads(
+                docker.run("container", "inspect", identity, accept=docker.NOT_THERE).stdout or "[]"
+            ):
+                self.names["volume"] |= {each["Name"] for each in found["Mounts"] if each["Type"] == "volume"}
+                networks = found["NetworkSettings"]["Networks"]
+                self.names["network"] |= set(networks) - {"bridge", "host", "none"}
+
+    def images(self) -> list[str]:
+        """Return the ids of the images that were pushed to the emulator or pulled from it."""
+        mine = f"localhost:{self.emulator.port}/"
+        listed = docker.run("image", "ls", "--no-trunc", "--digests", "--format", "{{.Repository}} {{.ID}}").stdout
+        return sorted({line.split()[1] for line in listed.splitlines() if line.startswith(mine)})
+
+    def remove_images(self) -> None:
+        """Remove those images; the layers stay in the builder's cache."""
+        if found := self.images():
+            docker.run("image", "rm", "--force", *found, accept=KEPT, timeout=60.0)
+
+    def left(self) -> list[str]:
+        """Return in words what is still there."""
+        found = [f"{kind} {name}" for kind in KINDS for name in sorted(self.names[kind]) if _exists(kind, name)]
+        found += [f"container {each}" for each in self.emulator.containers()]
+        found += [f"image {each}" for each in self.images()]
+        return found + ([f"process {self.emulator.pid}, the emulator"] if self.emulator.alive else [])
+
+
+def _exists(kind: str, name: str) -> bool:
+    return docker.run(kind, "inspect", name, accept=docker.NOT_THERE).returncode == 0

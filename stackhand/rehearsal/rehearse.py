@@ -16,12 +16,10 @@ from stackhand.containers import docker
 from stackhand.infrastructure import terraform
 from stackhand.project import environments
 from stackhand.project.state import State
-from stackhand.rehearsal import emulator, restoring
+from stackhand.rehearsal import emulator, scenario
 from stackhand.rehearsal.clone import Copy
-from stackhand.rehearsal.emulator import Emulator
-from stackhand.rehearsal.leftovers import Made
-from stackhand.rehearsal.output import RehearsalOutput
-from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, Step
+from stackhand.rehearsal.emulator import Emulator, Made
+from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, RehearsalOutput, Step
 from stackhand.system import waiting
 
 FOLDER = ROOT / ".stackhand" / "rehearsal"
@@ -50,7 +48,7 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
             Copy.make(rehearsal.copy.path)
             rehearsal.play()
             if restore:
-                restoring.play(rehearsal)
+                scenario.restore(rehearsal)
             if not keep:
                 rehearsal.verb("destroy", "destroy", "--yes")
         except (Failure, KeyboardInterrupt) as error:

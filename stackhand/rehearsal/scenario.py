@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
+from typing import TextIO
 
 from stackhand import ROOT
+from stackhand.cli.console import ASCII, GLYPHS, Reporter
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import docker
 from stackhand.infrastructure import compose
 from stackhand.project import environments, probes
 from stackhand.project.model import Stack
 from stackhand.project.xfields import Fargate
 from stackhand.rehearsal.clone import Copy
-from stackhand.rehearsal.emulator import Emulator
-from stackhand.rehearsal.leftovers import Made
-from stackhand.rehearsal.output import RehearsalOutput
+from stackhand.rehearsal.emulator import Emulator, Made
 from stackhand.system import http
 
 ENVIRONMENT = "rehearsal"
@@ -149,3 +154,133 @@ def version(url: str, path: str = "/version") -> str:
         return str(response.json()["commit"]) if response.ok else f"status {response.status}"
     except (OSError, HTTPException, ValueError, KeyError) as error:
         return f"{type(error).__name__}: {error}"
+
+
+WRITTEN = "written before it was destroyed"
+LOGIN = 'psql -h /var/run/postgresql -U "$POSTGRES_USER" -d "$POSTGRES_DB" -v ON_ERROR_STOP=1 -Atc "$0"'
+
+
+def restore(rehearsal: Rehearsal) -> None:
+    """Destroy the environment, and deploy it from what it left; damage its data, and go back to before.
+
+    Raises:
+        Failure: data is lost.
+    """
+    rehearsal.copy.back(rehearsal.good)
+    _sql(rehearsal, f"CREATE TABLE rehearsed AS SELECT '{WRITTEN}' AS word")
+    lines = rehearsal.verb("destroy", "destroy", "--yes")
+    snapshot = _named(lines)
+    rehearsal.deploy("from its snapshot", rehearsal.good, "--from-snapshot", snapshot)
+    _require(rehearsal, "from its snapshot")
+    _sql(rehearsal, "DROP TABLE rehearsed")
+    rehearsal.deploy("back to it", rehearsal.good, "--from-snapshot", snapshot, "--replace-database")
+    _require(rehearsal, "back to it")
+
+
+def _named(lines: list[str]) -> str:
+    """Return the snapshot that a destroyed environment has named."""
+    named = re.search(r"--from-snapshot (\S+) starts from it", "\n".join(lines))
+    if named is None:
+        raise Failure("./inv destroy printed no snapshot.", evidence=lines[-5:])
+    return named[1]
+
+
+def _require(rehearsal: Rehearsal, step: str) -> None:
+    word = _sql(rehearsal, "SELECT word FROM rehearsed")
+    if word != WRITTEN:
+        raise Failure(f"After the step {step!r} the database lacks the data that was written.", evidence=[word])
+
+
+def _sql(rehearsal: Rehearsal, sql: str) -> str:
+    """Run SQL in the one database of the emulator."""
+    databases = docker.run("ps", "--quiet", "--filter", "label=ministack=rds").stdout.split()
+    ours = [each for each in databases if each in rehearsal.aws.containers()]
+    if not ours:
+        raise Failure("There is no database to rehearse a restore.", next="./inv rehearse without --restore")
+    result = docker.run("exec", ours[0], "sh", "-c", LOGIN, sql)
+    return (result.stdout or result.stderr).strip()
+
+
+TAIL = 15
+DONE, FAILED = ({GLYPHS[name], ASCII[name]} for name in ("done", "failed"))
+ALSO = ("probed",)
+"""Steps that change nothing and are shown: what a release is asked is what one rehearses for."""
+
+
+class RehearsalOutput:
+    """The console and the logs of one rehearsal.
+
+    Args:
+        folder: where the logs are.
+        verbose: show all output of the verbs.
+    """
+
+    def __init__(self, folder: Path, *, verbose: bool = False) -> None:
+        self.folder, self.verbose = folder, verbose
+        self.reporter = Reporter(sys.stdout)
+
+    def log(self, name: str) -> Path:
+        """Return the log of a step."""
+        return self.folder / f"{name.replace(' ', '-')}.log"
+
+    def shown(self, name: str) -> str:
+        """Return the log of a step, as one finds it from the checkout."""
+        path = self.log(name)
+        return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+    def clear(self) -> None:
+        """Forget the logs of the last rehearsal."""
+        for path in self.folder.glob("*.log"):
+            path.unlink()
+
+    @contextmanager
+    def step(self, name: str, command: Sequence[str]) -> Iterator[OutputLines]:
+        """Show a verb while it runs."""
+        self.reporter.line(f"{name}: ./inv {' '.join(command)}")
+        self.reporter.task(name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log(name).open("w", encoding="utf-8") as file:
+            try:
+                yield OutputLines(self, file)
+            finally:
+                self.reporter.stop()
+
+    def evidence(self, name: str, lines: Sequence[str]) -> list[str]:
+        """Return what shows why a verb failed: the paragraph it ended with; not again what is on the screen already."""
+        if self.verbose:
+            return [f"its output is above, and in {self.shown(name)}"]
+        return [*paragraph(lines), f"full output: {self.shown(name)}"]
+
+    def expected(self, lines: Sequence[str]) -> None:
+        """Show in one line a failure that had to come."""
+        if not self.verbose and (failure := paragraph(lines)):
+            self.reporter.line(f"  {failure[0]}")
+
+
+class OutputLines:
+    """Takes the lines of a verb: all go into its log, and some to the screen."""
+
+    def __init__(self, output: RehearsalOutput, log: TextIO) -> None:
+        self.output, self.log = output, log
+
+    def __call__(self, line: str) -> None:
+        """Take one."""
+        print(line, file=self.log, flush=True)
+        if self.output.verbose or is_shown(line):
+            self.output.reporter.line(f"  {line}")
+        elif self.output.reporter.live is not None and line.strip():
+            self.output.reporter.progress(line.strip())
+
+
+def is_shown(line: str) -> bool:
+    """Whether a line of a verb tells of a step that changed something, or is shown all the same."""
+    parts = line.split(maxsplit=2)
+    return len(parts) > 1 and (parts[0] in DONE or parts[1] in ALSO)
+
+
+def paragraph(lines: Sequence[str]) -> list[str]:
+    """Return the failure that a verb ended with, as it was printed; the end of its output when it printed none."""
+    begins = [number for number, line in enumerate(lines) if line.split(maxsplit=1)[:1] and line.split()[0] in FAILED]
+    if not begins:
+        return list(lines[-TAIL:])
+    return [line.removeprefix("    ") for line in lines[begins[-1] :] if line.strip()]

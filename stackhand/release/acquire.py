@@ -12,8 +12,8 @@ from stackhand.infrastructure import account
 from stackhand.infrastructure.bucket import Store
 from stackhand.project.environments import Environment
 from stackhand.release import heartbeat, images, lease, registry, source, submit
+from stackhand.release.action import OnEnvironment
 from stackhand.release.manifest import Manifest
-from stackhand.release.options import OnEnvironment
 from stackhand.release.source import Source
 from stackhand.release.target import Context, target_of
 from stackhand.release.verdict import Verdict

@@ -1,4 +1,4 @@
-"""What the steps of a release share, beside what all our steps do: its context, and an end when interrupted."""
+"""What the steps of a release share: their options, their context, and an end when interrupted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from abc import abstractmethod
 from typing import Any
 
-from stackhand.ansible import events
+from stackhand.ansible import events, options
 from stackhand.ansible.action import Action
 from stackhand.aws import errors, session
 from stackhand.aws.waiting import Clock, Interrupted
@@ -14,8 +14,40 @@ from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import lease
-from stackhand.release.options import OfRelease
+from stackhand.release.manifest import Manifest
 from stackhand.release.target import Context, Pace
+
+
+class OnEnvironment(options.Options):
+    """Options of a step on an environment.
+
+    Args:
+        environment: its name, as in terraform/environments.
+    """
+
+    environment: str
+
+
+class Leased(OnEnvironment):
+    """Options of a step that needs the lease.
+
+    Args:
+        token: of the lease, as release_acquire took it.
+        pace: how to wait.
+    """
+
+    token: str
+    pace: Pace = Pace()
+
+
+class OfRelease(Leased, kw_only=True):
+    """Options of a step on a release.
+
+    Args:
+        manifest: the release, as the step before left it.
+    """
+
+    manifest: Manifest
 
 
 def _warm_up() -> None:

@@ -12,7 +12,7 @@ from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
 from stackhand.aws.waiting import ONCE, Retry
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
-from stackhand.release.target import Context, Target
+from stackhand.release.target import Context, Target, TaskTarget
 from stackhand.release.verdict import PRIMARY, Deployment, Order, Snapshot
 
 SERVICES_AT_ONCE = 10
@@ -118,6 +118,14 @@ class StoppedTask:
         number = str(task["taskArn"]).rpartition("/")[2]
         return cls(number, str(task.get("stopCode") or ""), str(task.get("stoppedReason") or ""), containers)
 
+    def exit_code(self, container: str) -> int | None:
+        """Return the exit code of a container, and of no other one; none when it never ran."""
+        return next((code for name, code, _ in self.containers if name == container and code is not None), None)
+
+    def reasons(self) -> list[str]:
+        """Return why it stopped, and why each of its containers did, in ECS's words."""
+        return list(filter(None, [self.reason, *(reason for _, _, reason in self.containers)]))
+
     def lines(self) -> list[str]:
         """Return it as lines of a report."""
         head = f"task {self.id[:12]} {self.code or 'stopped'}: {self.reason or 'no reason given'}"
@@ -169,6 +177,50 @@ class Cluster:
         running = [each for each in self._tasks(service, "RUNNING") if each.get("lastStatus") == "RUNNING"]
         newest = max(running, key=lambda each: str(each.get("startedAt") or ""), default={})
         return str(newest.get("taskArn", ""))
+
+    def start_task(
+        self, task: TaskTarget, definition: str, *, command: list[str], started_by: str, token: str
+    ) -> tuple[str, list[str]]:
+        """Start a task once; return its ARN, or an empty one and why ECS started none.
+
+        Args:
+            task: where it runs, and its container.
+            definition: its task definition.
+            command: in place of the container's own; empty for that.
+            started_by: what ECS lists it under.
+            token: with the same one ECS starts no second task.
+        """
+        network = {"subnets": task.subnets, "securityGroups": task.security_groups, "assignPublicIp": "DISABLED"}
+        answer = self.ecs.run_task(
+            cluster=self.name,
+            taskDefinition=definition,
+            launchType="FARGATE",
+            count=1,
+            startedBy=started_by,
+            networkConfiguration={"awsvpcConfiguration": network},
+            overrides={"containerOverrides": [{"name": task.container, "command": command}]} if command else {},
+            clientToken=token,
+        )
+        if answer.get("tasks"):
+            return str(answer["tasks"][0]["taskArn"]), []
+        reasons = [
+            f"{each.get('reason', 'no reason given')} {each.get('detail', '')} {each.get('arn', '')}".strip()
+            for each in answer.get("failures", [])
+        ]
+        return "", reasons or ["ECS started no task and gave no reason"]
+
+    def tasks_started_by(self, started_by: str) -> list[str]:
+        """Return the ARNs of the tasks that were started under a name."""
+        return list(self.ecs.list_tasks(cluster=self.name, startedBy=started_by)["taskArns"])
+
+    def stopped(self, task: str) -> StoppedTask | None:
+        """Return a task once it has stopped; ECS may not know yet one that it has just started."""
+        found = self.ecs.describe_tasks(cluster=self.name, tasks=[task]).get("tasks")
+        return StoppedTask.of(found[0]) if found and found[0].get("lastStatus") == "STOPPED" else None
+
+    def stop_task(self, task: str, reason: str) -> None:
+        """Have a task stopped."""
+        self.ecs.stop_task(cluster=self.name, task=task, reason=reason)
 
     def execute(self, task: str, container: str, command: str) -> dict[str, Any]:
         """Start a command in a container of a task, and return the session to talk to it."""

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from stackhand import ROOT
 from stackhand.aws.waiting import Notify
@@ -24,6 +23,7 @@ from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
 from stackhand.project.xfields import Fargate
 from stackhand.release import git, provenance, registry, signature, source
+from stackhand.release.target import Repository
 
 SEEN_WITHIN = 20.0
 TAIL = 8
@@ -33,7 +33,7 @@ THERE = re.compile(r"image tag .+ already exists in the .+ repository and cannot
 
 def ensure(
     environment: Environment,
-    release_output: Mapping[str, Any],
+    built: Mapping[str, Repository],
     commit: str,
     *,
     name: str = "",
@@ -44,7 +44,7 @@ def ensure(
 
     Args:
         environment: whose registry it is.
-        release_output: Terraform's output `release`.
+        built: the repositories, by the services' names.
         commit: the tag: the commit, marked when it is not all that was built.
         name: another tag that they get.
         architecture: X86_64 or ARM64.
@@ -53,13 +53,12 @@ def ensure(
     Raises:
         Failure: an image cannot be built or pushed, is not what was built.
     """
-    built = registry.repositories(release_output)
-    digests = registry.known(environment, release_output, commit)
+    digests = registry.known(environment, built, commit)
     if name and name != commit:
         registry.require_free(environment, built, name, commit)
     record = provenance.BuildRecord(Store(environment), commit)
     key = signing_key.pinned(environment)
-    if missing := {each: built[each]["url"] for each in built if each not in digests}:
+    if missing := {each: repository.url for each, repository in built.items() if each not in digests}:
         docker.reach()
         if key is not None:
             signing_key.require(environment, key)  # before minutes of building
@@ -69,22 +68,22 @@ def ensure(
             record.add(service, f"{missing[service]}:{commit}")
             _push(environment, service, f"{missing[service]}:{commit}", notify)
     for each, url in missing.items():
-        digests[each] = registry.digest_in(environment, built[each]["name"], commit, timeout=SEEN_WITHIN)
+        digests[each] = registry.digest_in(environment, built[each].name, commit, timeout=SEEN_WITHIN)
         if not digests[each]:
             raise Failure(
                 f"ECR does not list {url}:{commit} {SEEN_WITHIN:g} s after it was pushed.",
                 next="repeat the command",
             )
-    record.require({each: built[each]["name"] for each in built}, digests)
+    record.require({each: repository.name for each, repository in built.items()}, digests)
     for each, url in missing.items() if key is not None else ():
         signature.sign(environment, signature.SignedImage(each, url, digests[each], commit))
     provenance.write_checksums(
-        {built[each]["name"]: digests[each] for each in missing},
-        {built[each]["name"]: record.images[each].sbom for each in missing},
+        {built[each].name: digests[each] for each in missing},
+        {built[each].name: record.images[each].sbom for each in missing},
     )
     for each, repository in built.items():
         if name and name != commit:
-            registry.give_name(environment, repository["name"], digests[each], name)
+            registry.give_name(environment, repository.name, digests[each], name)
     return digests
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from stackhand.aws.errors import code_of, failure, message_of, transient
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.cli.logview import since_of, writer
+from stackhand.cli.loglines import since_of, writer
 from stackhand.project import inherited
 from stackhand.release import status
 from stackhand.release.cluster import Cluster

@@ -17,8 +17,9 @@ from stackhand.aws.errors import diagnose, failure, message_of, transient
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import logs
+from stackhand.release.cluster import Cluster, StoppedTask
 from stackhand.release.manifest import Manifest, Releases
-from stackhand.release.target import Context, ServiceTarget, Target, TaskTarget, target_of
+from stackhand.release.target import Context, ServiceTarget, Target, TaskTarget, short, target_of
 from stackhand.release.verdict import Verdict
 
 POLL = 1.0
@@ -26,6 +27,8 @@ LOG_COMES_WITHIN = 5.0
 CAPACITY = 3
 """How often to ask when there is no place for the task, or ECS does not know the new definition yet."""
 STOPS_WITHIN = 60.0
+LONGEST_NAME = 36
+"""Letters that ECS takes of who started a task."""
 NEXT = "fix it, then deploy again"
 
 
@@ -34,7 +37,7 @@ class Migration:
     """The task of one job; or of one service, whose command is another one then.
 
     Args:
-        ecs: boto3's client.
+        cluster: where it runs.
         cloudwatch: boto3's client for logs.
         target: where.
         name: of the service.
@@ -46,7 +49,7 @@ class Migration:
         started: whether ECS has started it, or may have.
     """
 
-    ecs: Any
+    cluster: Cluster
     cloudwatch: Any
     target: Target
     name: str
@@ -79,35 +82,24 @@ class Migration:
             raise
         except Exception as error:
             raise self._abandoned(task, error) from error
-        if _exit_code(found, service.container) != 0:
+        if found.exit_code(service.container) != 0:
             self._rest(follower, output)
         self._judge(found, service, output)
         return output
 
     def _start(self, service: TaskTarget, task_definition: str, started_by: str) -> str:
-        args: dict[str, Any] = {
-            "cluster": self.target.cluster,
-            "taskDefinition": task_definition,
-            "launchType": "FARGATE",
-            "count": 1,
-            "startedBy": started_by[:36],
-            "networkConfiguration": {
-                "awsvpcConfiguration": {
-                    "subnets": service.subnets,
-                    "securityGroups": service.security_groups,
-                    "assignPublicIp": "DISABLED",
-                }
-            },
-            "overrides": _overrides(service),
-        }
+        command = (service.migrate or []) if isinstance(service, ServiceTarget) else []  # a job runs its own
+        token, started_by = "", started_by[:LONGEST_NAME]
         refused: Exception | None = None
         code, reasons = ExitCode.DEPLOY_FAILED, [""]
         deadline, refusals, delays = self.clock.now() + self.starts_within, 0, waiting.delays()
         while refusals < CAPACITY and self.clock.now() < deadline:
             if not self.started:  # one token as long as ECS may have started a task for it: there is never a second one
-                args["clientToken"] = secrets.token_hex(16)
+                token = secrets.token_hex(16)
             try:
-                answer = self.ecs.run_task(**args)
+                task, refusal = self.cluster.start_task(
+                    service, task_definition, command=command, started_by=started_by, token=token
+                )
             except Exception as error:
                 reasons = [message_of(error)]
                 if not transient(error):
@@ -115,10 +107,10 @@ class Migration:
                     break
                 self.started, seconds = True, next(delays)
             else:
-                self.started = bool(answer.get("tasks"))
+                self.started = bool(task)
                 if self.started:
-                    return str(answer["tasks"][0]["taskArn"])
-                reasons, seconds, refusals = _reasons(answer), self.poll * 5, refusals + 1
+                    return task
+                reasons, seconds, refusals = refusal, self.poll * 5, refusals + 1
             self.count(f"not started yet: {reasons[0]}")
             try:
                 self.clock.sleep(seconds)
@@ -127,32 +119,32 @@ class Migration:
                     raise
                 code = ExitCode.INTERRUPTED
                 break
-        unknown = self._end_unanswered(args) if self.started else []
+        unknown = self._end_unanswered(started_by) if self.started else []
         if not self.started and refused is not None and diagnose(refused).kind is not Kind.REFUSED:
             what = f"{self.the_job} could not be started; no service was changed"
             raise failure(what, refused) from refused
         raise self._failure("could not be started", [*reasons, *unknown], code)
 
-    def _end_unanswered(self, args: dict[str, Any]) -> list[str]:
+    def _end_unanswered(self, started_by: str) -> list[str]:
         """Stop what ECS may have started although its answer never came, and return what to say of it."""
         try:
-            found = self.ecs.list_tasks(cluster=args["cluster"], startedBy=args["startedBy"])["taskArns"]
+            found = self.cluster.tasks_started_by(started_by)
         except Exception as error:
-            by_hand = f"aws ecs list-tasks --cluster {args['cluster']} --started-by {args['startedBy']}"
+            by_hand = f"aws ecs list-tasks --cluster {self.cluster.name} --started-by {started_by}"
             return [f"ECS may have started it anyway ({message_of(error)}): {by_hand}"]
         return [
             f"ECS had started the task {each}; it {self._stop(each, 'its start was not answered')}" for each in found
         ]
 
-    def _wait(self, task: str, follower: logs.LogFollower, output: list[str]) -> dict[str, Any]:
+    def _wait(self, task: str, follower: logs.LogFollower, output: list[str]) -> StoppedTask:
         began = self.clock.now()
         deadline = began + self.timeout
         while True:
-            found = self._describe(task)
+            found = self._stopped(task)
             output += follower.new_lines()
             last = f", {output[-1]}" if output else ""
             self.count(f"running for {elapsed(self.clock.now() - began)}{last}")
-            if found and found.get("lastStatus") == "STOPPED":
+            if found:
                 return found
             if self.clock.now() >= deadline:
                 end = self._stop(task, f"not done within {self.timeout:g} s")
@@ -162,15 +154,14 @@ class Migration:
                 raise self._failure(message, [f"task {task}", *output[-logs.TAIL :]], repair=longer)
             self.clock.sleep(self.poll)
 
-    def _describe(self, task: str) -> dict[str, Any]:
-        """Return the task; nothing while ECS does not know it yet, or does not answer."""
+    def _stopped(self, task: str) -> StoppedTask | None:
+        """Return the task once it has stopped; nothing while ECS does not answer."""
         try:
-            answer = self.ecs.describe_tasks(cluster=self.target.cluster, tasks=[task])
+            return self.cluster.stopped(task)
         except Exception as error:
             if transient(error):
-                return {}
+                return None
             raise
-        return dict(answer["tasks"][0]) if answer.get("tasks") else {}
 
     def _rest(self, follower: logs.LogFollower, output: list[str]) -> None:
         """CloudWatch shows a line some seconds after it was written: wait for those of a task that failed."""
@@ -182,14 +173,12 @@ class Migration:
             output += follower.new_lines()
             quiet = quiet + 1 if len(output) == before else 0
 
-    def _judge(self, found: dict[str, Any], service: TaskTarget, output: list[str]) -> None:
-        code = _exit_code(found, service.container)
+    def _judge(self, found: StoppedTask, service: TaskTarget, output: list[str]) -> None:
+        code = found.exit_code(service.container)
         if code == 0:
             return
-        reason = [str(found["stoppedReason"])] if found.get("stoppedReason") else []
-        own = [str(each["reason"]) for each in found.get("containers", []) if each.get("reason")]
         message = "ended without an exit code" if code is None else f"ended with exit code {code}"
-        raise self._failure(message, [*reason, *own, *output[-logs.TAIL :]])
+        raise self._failure(message, [*found.reasons(), *output[-logs.TAIL :]])
 
     def _abandoned(self, task: str, error: Exception) -> Failure:
         """Stop a task that nobody waits for any more, and return what to say of it."""
@@ -204,10 +193,10 @@ class Migration:
         """Stop a task, and say whether that went well; it may also have ended by itself."""
         patient = waiting.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
         try:
-            patient(lambda: self.ecs.stop_task(cluster=self.target.cluster, task=task, reason=f"stackhand: {reason}"))
+            patient(lambda: self.cluster.stop_task(task, f"stackhand: {reason}"))
         except Exception as error:
-            number = task.rpartition("/")[2]
-            by_hand = f"aws ecs stop-task --cluster {self.target.cluster} --task {number}"
+            number = short(task)
+            by_hand = f"aws ecs stop-task --cluster {self.cluster.name} --task {number}"
             return f"may continue ({message_of(error)}); {by_hand} stops it"
         return "was stopped"
 
@@ -222,35 +211,12 @@ class Migration:
         )
 
 
-def _overrides(task: TaskTarget) -> dict[str, Any]:
-    """Return what a task runs in place of its own command; a job runs that."""
-    if not isinstance(task, ServiceTarget):
-        return {}
-    return {"containerOverrides": [{"name": task.container, "command": task.migrate or []}]}
-
-
 def elapsed(seconds: float) -> str:
     """Return a time in its largest whole unit, so that it seldom changes."""
     if seconds < 60:  # noqa: PLR2004 - a minute
         return f"{seconds:.0f} s"
     minutes = int(seconds // 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - an hour
-
-
-def _reasons(answer: dict[str, Any]) -> list[str]:
-    """Return why ECS started no task."""
-    return [
-        f"{each.get('reason', 'no reason given')} {each.get('detail', '')} {each.get('arn', '')}".strip()
-        for each in answer.get("failures", [])
-    ] or ["ECS started no task and gave no reason"]
-
-
-def _exit_code(found: dict[str, Any], container: str) -> int | None:
-    """Return the exit code of the container we mean, and of no other one; none when it never ran."""
-    for each in found.get("containers", []):
-        if each.get("name") == container and each.get("exitCode") is not None:
-            return int(each["exitCode"])
-    return None
 
 
 def migrate(context: Context, manifest: Manifest) -> list[str]:
@@ -275,7 +241,7 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
         context.releases.write(manifest.but(migrated=True))
     for name in names:
         task = Migration(
-            context.ecs,
+            Cluster(context.ecs, target.cluster),
             context.cloudwatch,
             target,
             name,

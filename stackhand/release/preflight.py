@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from stackhand.aws import parameters
+from stackhand.aws import session
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure, message_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
@@ -103,7 +103,7 @@ class Preflight:
     def secrets(self) -> Iterator[str]:
         """Every secret is there, by its name; their values are not asked for."""
         wanted = self.target.parameters()
-        versions = self._ask("secrets", lambda: parameters.versions(self._client("ssm"), [*wanted]))
+        versions = self._ask("secrets", lambda: session.parameter_versions(self._client("ssm"), [*wanted]))
         for name, services in wanted.items():
             if versions is not None and name not in versions:
                 yield f"{', '.join(services)}: there is no parameter {name}"

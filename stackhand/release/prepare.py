@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand.aws import parameters
+from stackhand.aws import session
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
@@ -62,7 +62,7 @@ def secrets_of(context: Context, target: Target) -> str:
     names = [*target.parameters()]
     if not names:
         return ""
-    versions = parameters.versions(context.environment.client("ssm"), names)
+    versions = session.parameter_versions(context.environment.client("ssm"), names)
     return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
 
 

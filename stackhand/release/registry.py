@@ -15,13 +15,13 @@ from stackhand.aws.errors import code_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.release.source import COMMIT, Source, clean
-from stackhand.release.target import ServiceTarget, Target
+from stackhand.release.target import Repository, ServiceTarget, Target
 from stackhand.system.waiting import polls
 
 
-def require_free(environment: Environment, built: Mapping[str, Mapping[str, str]], name: str, commit: str) -> None:
+def require_free(environment: Environment, built: Mapping[str, Repository], name: str, commit: str) -> None:
     """Refuse a name that belongs to another commit."""
-    commits = commits_of(environment, [each["name"] for each in built.values()], name)
+    commits = commits_of(environment, [each.name for each in built.values()], name)
     if commits and commit not in commits:
         raise taken(name, max(commits) or "unknown images", commit)
 
@@ -49,19 +49,10 @@ def give_name(environment: Environment, repository: str, digest: str, name: str)
         ) from error
 
 
-def known(environment: Environment, release_output: Mapping[str, Any], commit: str) -> dict[str, str]:
+def known(environment: Environment, built: Mapping[str, Repository], commit: str) -> dict[str, str]:
     """Return the digests of those images that ECR has under the tag, by the services' names. Writes nothing."""
-    found = {
-        name: digest_in(environment, repository["name"], commit)
-        for name, repository in repositories(release_output).items()
-    }
+    found = {name: digest_in(environment, each.name, commit) for name, each in built.items()}
     return {name: digest for name, digest in found.items() if digest}
-
-
-def repositories(release_output: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
-    """Return the repositories, `name` and `url`, of the services that are built here; others bring their image."""
-    services = release_output["services"]
-    return {name: service["repository"] for name, service in services.items() if service["repository"]}
 
 
 def digest_in(environment: Environment, repository: str, tag: str, timeout: float = 0.0) -> str:
@@ -129,7 +120,7 @@ def identify(environment: Environment, target: Target | None, source: Source, *,
     """
     built = target.built() if target else {}
     if source.name:
-        names = [service.repository.name for service in built.values() if service.repository]
+        names = [each.name for each in target.repositories().values()] if target else []
         source = _named(source, commits_of(environment, names, source.name), unknown=unknown)
     if not source.here:
         _require_present(environment, built, source)

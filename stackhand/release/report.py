@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stackhand import ROOT, redaction
 from stackhand.aws.errors import failure, message_of, remedy
+from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
@@ -165,6 +167,26 @@ CODES = {
     Verdict.SUPERSEDED: ExitCode.SUPERSEDED,
     Verdict.STILL_ROLLING: ExitCode.STILL_ROLLING,
 }
+
+
+@contextmanager
+def explained(manifest: Callable[[], Manifest], rolling: Mapping[str, Rolling]) -> Iterator[None]:
+    """Turn what stops us while services are replaced into a failure that says what ECS goes on with.
+
+    Args:
+        manifest: returns the release as far as it is known by then.
+        rolling: the services that were ordered.
+    """
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except Interrupted:
+        raise interrupted(manifest(), rolling) from None
+    except (BotoCoreError, ClientError) as error:
+        raise lost(manifest(), rolling, error) from error
+    except Failure as error:
+        raise unrecorded(manifest(), error, rolling) from error
 
 
 def interrupted(manifest: Manifest, rolling: Mapping[str, Rolling]) -> Failure:

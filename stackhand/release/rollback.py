@@ -215,7 +215,7 @@ def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> 
     """Order what is planned, and wait for it."""
     context.note(f"rolling all services back to {good.commit[:12]}")
     target = target_of(manifest)
-    rollout, kept = rollouts.of(context, target), [*plan.kept]
+    rollout, kept = rollouts.Rollout(context, target), [*plan.kept]
     for name, definition in plan.orders.items():
         if _taken(context, manifest, name, definition):
             kept.append(name)

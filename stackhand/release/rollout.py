@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from stackhand.aws import waiting
 from stackhand.aws.errors import expired, message_of, transient
-from stackhand.aws.waiting import Clock, Interrupted, Notify
+from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.release import verdict
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
 from stackhand.release.target import Context, Target, Targets
 from stackhand.release.verdict import Deployment, Order, Snapshot, Verdict
-
-POLL = 2.0
-TIMEOUT = 900.0
 
 
 @dataclass
@@ -73,28 +69,15 @@ class Rolling:
 
 
 class Rollout:
-    """Some services of one cluster, released together.
+    """Some services of an environment's cluster, released together."""
 
-    Args:
-        poll: seconds between two checks.
-        timeout: seconds until we stop waiting.
-    """
-
-    def __init__(
-        self,
-        cluster: Cluster,
-        clock: Clock,
-        notify: Notify,
-        *,
-        poll: float = POLL,
-        timeout: float = TIMEOUT,
-    ) -> None:
-        self.cluster, self.clock, self.notify = cluster, clock, notify
-        self.poll, self.timeout = poll, timeout
+    def __init__(self, context: Context, target: Target) -> None:
+        self.cluster = Cluster(context.ecs, target.cluster)
+        self.targets = Targets(context.environment.client("elbv2"), target)
+        self.clock, self.require = context.clock, context.require_lease
+        self.notify, self.note = context.notify, context.note
+        self.poll, self.timeout = context.pace.poll, context.pace.timeout
         self.rolling: dict[str, Rolling] = {}
-        self.note: Notify = notify
-        self.require: Callable[[], None] = lambda: None
-        self.targets: Targets | None = None
         self._reported: set[str] = set()
 
     def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
@@ -173,7 +156,7 @@ class Rollout:
         rolling = self.rolling[name] = Rolling(name, service, order, self.clock.now())
         return rolling
 
-    def wait(self, changed: Callable[[Mapping[str, Rolling]], None] = lambda _: None) -> Verdict:
+    def wait(self) -> Verdict:
         """Watch until the verdict on all services together is known.
 
         The first that fails ends it: what the others are up to is of no use any more.
@@ -184,7 +167,6 @@ class Rollout:
         """
         while True:
             self._check()
-            changed(self.rolling)
             found = verdict.together([each.verdict for each in self.rolling.values()])
             if found is not None:
                 return found
@@ -208,8 +190,7 @@ class Rollout:
         for each in open_ones:
             each.check(states.get(each.service, ABSENT), self.clock.now())
             self._report_events(each)
-        health_of = self.targets.summary if self.targets else lambda _: ""
-        self.notify("; ".join(each.summary(health_of(each.name)) for each in self.rolling.values()))
+        self.notify("; ".join(each.summary(self.targets.summary(each.name)) for each in self.rolling.values()))
 
     def _time_out(self, rolling: list[Rolling]) -> None:
         for each in rolling:
@@ -238,12 +219,3 @@ def _judge_others(rolling: Rolling, old: Snapshot, new: Snapshot, ours: Deployme
     returned = new.primary.task_definition in before.values()  # ours was taken, and has failed already
     rolling.seen.append(new)
     rolling.verdict = Verdict.FAILED if returned else Verdict.SUPERSEDED
-
-
-def of(context: Context, target: Target) -> Rollout:
-    """Return a rollout in an environment's cluster."""
-    pace, cluster = context.pace, Cluster(context.ecs, target.cluster)
-    rollout = Rollout(cluster, context.clock, context.notify, poll=pace.poll, timeout=pace.timeout)
-    rollout.note, rollout.require = context.note, context.require_lease
-    rollout.targets = Targets(context.environment.client("elbv2"), target)
-    return rollout

@@ -10,7 +10,7 @@ import msgspec
 
 from stackhand.aws.errors import failure
 from stackhand.cli import console
-from stackhand.cli.confirmation import confirm
+from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure.bucket import Conflict, Store
 from stackhand.project import environments

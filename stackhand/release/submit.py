@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import msgspec
+
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.release import cluster, origin, report, signature
-from stackhand.release import rollout as rollouts
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.rollback import Returned, go_back
 from stackhand.release.rollout import Rolling, Rollout
@@ -23,13 +24,11 @@ def order(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
     Raises:
         Failure: it could not be done; the failure lists what was requested.
     """
-    from stackhand.aws.exceptions import BotoCoreError, ClientError
-
     again, target = manifest.touched, target_of(manifest)
     for name, part in manifest.services.items():
         if part.deployment:
             rollout.follow(name, target.services[name].service, _order(context, part))
-    try:
+    with report.explained(lambda: manifest, rollout.rolling):
         context.require_lease()
         manifest = manifest.but(rolled=True)
         context.releases.write(manifest)
@@ -41,12 +40,6 @@ def order(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
             context.releases.write(manifest)
             if rolling.verdict:  # refused, or somebody else's by now: the others stay as they are
                 break
-    except Interrupted:
-        raise report.interrupted(manifest, rollout.rolling) from None
-    except (BotoCoreError, ClientError) as error:
-        raise report.lost(manifest, rollout.rolling, error) from error
-    except Failure as failure:
-        raise report.unrecorded(manifest, failure, rollout.rolling) from failure
     return manifest
 
 
@@ -89,8 +82,6 @@ def _order(context: Context, part: ReleasedService) -> Order:
 
 
 def _ordered(part: ReleasedService, rolling: Rolling) -> ReleasedService:
-    import msgspec
-
     return msgspec.structs.replace(
         part,
         same=False,
@@ -146,7 +137,7 @@ def _require_signed(context: Context, manifest: Manifest) -> None:
 
 
 def _order_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
-    rollout = rollouts.of(context, target_of(manifest))
+    rollout = Rollout(context, target_of(manifest))
     return watch(context, order(context, manifest, good, rollout), good, rollout)
 
 
@@ -156,14 +147,8 @@ def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
     Raises:
         Failure: it is not deployed.
     """
-    from stackhand.aws.exceptions import BotoCoreError, ClientError
-
-    try:
+    with report.explained(lambda: manifest, rollout.rolling):
         found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
-    except Interrupted:
-        raise report.interrupted(manifest, rollout.rolling) from None
-    except (BotoCoreError, ClientError) as error:
-        raise report.lost(manifest, rollout.rolling, error) from error
     if found is Verdict.DEPLOYED:
         return manifest
     if found is Verdict.FAILED:
@@ -175,8 +160,6 @@ def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
 
 def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: list[Rolling]) -> Failure:
     """Return everything to the last known good release, and return the failure that tells why."""
-    from stackhand.release import report
-
     collector = report.Collector(context.environment, target_of(manifest))
     parts = [collector.collect(each) for each in bad]
     lines = report.screen(parts)
@@ -189,8 +172,6 @@ def go_back_and_tell(
     context: Context, manifest: Manifest, good: Manifest | None, what: str, lines: list[str]
 ) -> Failure:
     """Return everything to the last known good release, and return the failure of the whole."""
-    from stackhand.release import report
-
     try:
         returned = go_back(context, manifest, good)
     except Interrupted:

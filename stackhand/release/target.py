@@ -130,6 +130,10 @@ class Target(msgspec.Struct, frozen=True):
         """Return the services whose images we build."""
         return {name: service for name, service in self.services.items() if service.repository}
 
+    def repositories(self) -> dict[str, Repository]:
+        """Return the repositories of those services."""
+        return {name: service.repository for name, service in self.services.items() if service.repository}
+
 
 def parse(output: Mapping[str, Any]) -> Target:
     """Return the target that Terraform's output describes.

@@ -11,7 +11,7 @@ from stackhand.ansible import playbook
 from stackhand.ansible.ndjson import Lines
 from stackhand.aws.errors import remedy
 from stackhand.cli import console, packages
-from stackhand.cli.confirmation import confirm
+from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure import account, bucket, secrets, signing_key
 from stackhand.infrastructure.bucket import Store
@@ -223,9 +223,6 @@ def _pace() -> dict[str, Any]:
 
 def _interrupted(environment: str) -> Failure:
     """Return what to say when the playbook could not: from what the bucket knows of the release."""
-    from stackhand.infrastructure.bucket import Store
-    from stackhand.release.manifest import Releases
-
     try:
         newest = next(Releases(Store(environments.load(environment))).newest_first(), None)
     except Failure as error:

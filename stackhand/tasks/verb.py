@@ -14,7 +14,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from stackhand.cli import console, defect, streams
+from stackhand.cli import console, streams
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import ownership
 
@@ -56,7 +56,7 @@ class Verb(Task):  # type: ignore[type-arg]
                 ) from None  # full, closed, or read by nobody: see streams.finish
             from stackhand.aws import errors  # which most verbs never need
 
-            found = errors.failure_of(error) or defect.of(self.name, error)
+            found = errors.failure_of(error) or console.defect(self.name, error)
             self._report(found, as_json=bool(kwargs.get("json")))
             raise InvokeExit(code=int(found.code)) from error
 

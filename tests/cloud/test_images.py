@@ -21,6 +21,7 @@ from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
 from stackhand.release import images, provenance, registry, signature
 from stackhand.release.manifest import Manifest, ReleasedService, Releases
+from stackhand.release.target import Repository, ServiceTarget, Target
 from tests import moto_server
 from tests.checkout import ROOT
 
@@ -28,9 +29,12 @@ REGION = "eu-west-1"
 COMMIT = "4f3a" * 10
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 BUILT, ANOTHER, BILL = (f"sha256:{sign * 64}" for sign in "be5")
-OUTPUT = {
-    "services": {"api": {"repository": {"name": "shop/api", "url": "localhost:1/shop/api"}}, "db": {"repository": None}}
+PARTS = {"container": "c", "task_definition": {}, "log_group": "g", "log_stream_prefix": "p", "service": "s"}
+SERVICES = {
+    "api": ServiceTarget(**PARTS, repository=Repository("shop/api", "localhost:1/shop/api")),
+    "db": ServiceTarget(**PARTS),  # which brings its image
 }
+BUILT = Target("shop", "staging", "eu-west-1", "1", "", "shop", "X86_64", SERVICES).repositories()
 MANIFEST = {
     "schemaVersion": 2,
     "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
@@ -108,9 +112,9 @@ def found(moto: str, *findings: tuple[str, str]) -> None:
 
 
 def ensure(environment: Environment, max_severity: registry.Severity = "any") -> dict[str, str]:
-    digests = images.ensure(environment, OUTPUT, COMMIT, architecture="X86_64", notify=lambda _: None)
-    for name, repository in registry.repositories(OUTPUT).items():
-        registry.gate(environment, repository["name"], digests[name], max_severity, lambda _: None)
+    digests = images.ensure(environment, BUILT, COMMIT, architecture="X86_64", notify=lambda _: None)
+    for name, repository in BUILT.items():
+        registry.gate(environment, repository.name, digests[name], max_severity, lambda _: None)
     return digests
 
 
@@ -158,7 +162,7 @@ def test_only_what_was_built_here_is_signed_whoever_pushes_first(
 ) -> None:
     monkeypatch.setattr(images.docker, "reach", lambda: None)
     monkeypatch.setattr(images, "build", lambda *_: iter(["api"]))
-    monkeypatch.setattr(provenance.sbom, "of", lambda *_: {"components": []})
+    monkeypatch.setattr(provenance, "bill_of_materials", lambda *_: {"components": []})
     said = subprocess.CompletedProcess([], 0, f"{BUILT}\n", "")
     monkeypatch.setattr(provenance.docker, "run", lambda *_: said)
     monkeypatch.setattr(images, "_push", lambda *_: push(environment, first))

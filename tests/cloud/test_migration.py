@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import target
+from stackhand.release.cluster import Cluster
 from stackhand.release.migration import Migration
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Lost, Refused
@@ -18,7 +19,9 @@ from tests.cloud.fake_ecs import Lost, Refused
 def migration(cloud: Cloud, **more: Any) -> Migration:
     context = cloud.context
     where = target.parse(cloud.output)
-    return Migration(context.ecs, context.cloudwatch, where, "api", context.clock, cloud.said.append, **more)
+    return Migration(
+        Cluster(context.ecs, where.cluster), context.cloudwatch, where, "api", context.clock, cloud.said.append, **more
+    )
 
 
 def run(cloud: Cloud, commit: str = "new", containers: list[dict[str, Any]] | None = None, **outcome: Any) -> list[str]:
@@ -83,7 +86,7 @@ def test_sil_the_first_container_is_not_the_one_that_is_asked(cloud: Cloud) -> N
     definition["containerDefinitions"][0]["image"] = f"registry/api@{digest}"
     definition["containerDefinitions"].append(sidecar)
     arn = cloud.world.register_task_definition(definition)["taskDefinition"]["taskDefinitionArn"]
-    assert dataclasses.replace(migration(cloud), ecs=Ecs()).run(arn, "release-1") == []
+    assert dataclasses.replace(migration(cloud), cluster=Cluster(Ecs(), "shop-staging")).run(arn, "release-1") == []
 
 
 def test_action_757_a_task_that_ecs_does_not_start_is_told_with_its_reason(cloud: Cloud) -> None:
@@ -172,5 +175,5 @@ def test_a_task_whose_start_was_never_answered_is_not_started_twice(cloud: Cloud
             return answer
 
     arn = cloud.world.services["shop-api"]["deployments"][0]["taskDefinition"]
-    assert dataclasses.replace(migration(cloud), ecs=Ecs()).run(arn, "release-1") == []
+    assert dataclasses.replace(migration(cloud), cluster=Cluster(Ecs(), "shop-staging")).run(arn, "release-1") == []
     assert len(cloud.world.tasks) == 1

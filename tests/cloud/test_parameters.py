@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.aws import parameters
+from stackhand.aws import session
 
 
 class Ssm:
@@ -32,5 +32,5 @@ def test_the_time_zone_of_a_machine_changes_no_version(zone: pytest.MonkeyPatch)
     for name in ("America/New_York", "Asia/Tokyo"):
         zone.setenv("TZ", name)
         time.tzset()
-        found.append(parameters.versions(Ssm(), ["/shop/KEY"]))
+        found.append(session.parameter_versions(Ssm(), ["/shop/KEY"]))
     assert found[0] == found[1] == {"/shop/KEY": "1 of 2023-11-14 22:13:20.250000+00:00"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stackhand.aws import parameters
+from stackhand.aws import session
 from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, backups, rds, restore
@@ -314,7 +314,7 @@ def test_a_secret_that_was_removed_and_made_again_is_another_one(staging: Enviro
     found = []
     for value in ("before", "after"):
         ssm.put_parameter(Name=name, Value=value, Type="SecureString")
-        found.append(parameters.versions(ssm, [name]))
+        found.append(session.parameter_versions(ssm, [name]))
         ssm.delete_parameter(Name=name)
     assert found[0] != found[1]  # though both have version 1: its tasks must be replaced
 

@@ -14,7 +14,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import acquire, images, migration_list, registry, source
 from stackhand.release.heartbeat import Held
 from stackhand.release.manifest import Manifest, ReleasedService
-from stackhand.release.target import target_of
+from stackhand.release.target import parse, target_of
 from tests.cloud.conftest import Cloud
 from tests.cloud.repository import Repository
 
@@ -272,7 +272,7 @@ def released(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatc
 def ensure(cloud: Cloud, commit: str, name: str) -> None:
     images.ensure(
         cloud.environment,
-        cloud.output,
+        parse(cloud.output).repositories(),
         commit,
         name=name,
         architecture="X86_64",

@@ -124,7 +124,7 @@ def test_credentials_and_reachability_have_a_sentence_each_and_code_3(name: str)
 def test_unexpected_aws_error_is_a_failure_everywhere(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("stackhand.cli.defect.of", lambda *_: Failure("This is a bug in Stackhand"))
+    monkeypatch.setattr("stackhand.cli.console.defect", lambda *_: Failure("This is a bug in Stackhand"))
     ours = name in MISTAKES
 
     def fail(_context: Context) -> None:

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from stackhand.cli import console, logview
+from stackhand.cli import console, loglines
 from stackhand.cli.failure import ExitCode, Failure
 
 
@@ -86,8 +86,8 @@ def shown_everywhere() -> None:
     console.document({"found": HOSTILE})
     if sys.stdout.isatty():
         console.show(HOSTILE)
-        logview.writer(["api", "web"])("api", HOSTILE)
-        logview.writer(["api"])("api", json.dumps({"event": HOSTILE}))
+        loglines.writer(["api", "web"])("api", HOSTILE)
+        loglines.writer(["api"])("api", json.dumps({"event": HOSTILE}))
 
 
 class Stream(io.StringIO):
@@ -113,7 +113,7 @@ def test_what_others_wrote_moves_no_terminal(monkeypatch: pytest.MonkeyPatch, *,
 
 
 def test_a_log_in_a_pipe_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    logview.writer(["api"])("api", HOSTILE)
+    loglines.writer(["api"])("api", HOSTILE)
     assert capsys.readouterr().out == f"{HOSTILE}\n"
 
 

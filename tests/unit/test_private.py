@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stackhand.cli import defect
+from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.local.engines import login
 from stackhand.local.engines.embedded import launch, processes
@@ -209,11 +209,11 @@ def test_what_is_written_of_a_checkout_is_for_its_owner(
     folder: Path, monkeypatch: pytest.MonkeyPatch, umask: int
 ) -> None:
     state = State(folder)
-    monkeypatch.setattr(defect, "ROOT", folder)
+    monkeypatch.setattr(console, "ROOT", folder)
     before = os.umask(umask)
     try:
         state.directory.mkdir()
-        assert "crash-" in defect.of("up", ValueError("sesame")).evidence[0]
+        assert "crash-" in console.defect("up", ValueError("sesame")).evidence[0]
         with state.turn("./inv up", 1, print):
             state.make_run()
             state.remember(name="shop")

@@ -18,7 +18,7 @@ import pytest
 from stackhand import redaction
 from stackhand.ansible import action, ndjson
 from stackhand.aws.waiting import ONCE
-from stackhand.cli import console, defect, loglines
+from stackhand.cli import console, loglines
 from stackhand.cli.failure import Failure
 from stackhand.database import notes
 from stackhand.infrastructure.bucket import Store
@@ -209,7 +209,7 @@ def test_present_secrets_are_not_looked_for_as_former_ones(project: Path) -> Non
 @pytest.fixture
 def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """That checkout as the one that verbs work on."""
-    for module in (redaction, defect, report):
+    for module in (redaction, console, report):
         monkeypatch.setattr(module, "ROOT", project)
     monkeypatch.setattr(redaction, "_current", [None, None])
     return project
@@ -226,7 +226,7 @@ def reported(act: Callable[[console.Reporter], object]) -> str:
 
 
 def crashed(text: str, here: Path) -> str:
-    told = defect.of("up", ValueError(text)).evidence[0]
+    told = console.defect("up", ValueError(text)).evidence[0]
     return (here / told.removeprefix("traceback: ")).read_text()
 
 
@@ -296,7 +296,7 @@ def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[str, bytes] = {}
-    monkeypatch.setattr(provenance.sbom, "of", lambda *_: {"name": "from-env-2"})
+    monkeypatch.setattr(provenance, "bill_of_materials", lambda *_: {"name": "from-env-2"})
     monkeypatch.setattr(provenance.docker, "run", lambda *_: SimpleNamespace(stdout="sha256:0f"))
     made = bucket(kept)
     monkeypatch.setattr(made, "read", lambda _key: None)

@@ -20,12 +20,10 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments
-from stackhand.rehearsal import emulator, network, rehearse
+from stackhand.rehearsal import emulator, rehearse
 from stackhand.rehearsal.clone import Copy, link_environment
-from stackhand.rehearsal.emulator import Emulator
-from stackhand.rehearsal.leftovers import Made
-from stackhand.rehearsal.output import RehearsalOutput
-from stackhand.rehearsal.scenario import Rehearsal, version, words_of
+from stackhand.rehearsal.emulator import Emulator, Made
+from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
 from stackhand.release.source import LOCK
 from tests.cloud.repository import Repository
 
@@ -46,15 +44,15 @@ def test_the_genuine_aws_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     ("gateway", "addresses"),
-    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (network.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
+    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (emulator.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
 )
 def test_the_emulator_listens_for_this_machine_and_its_containers(gateway: str, addresses: list[str]) -> None:
-    words = network.command(4566, gateway)
+    words = emulator.command(4566, gateway)
     assert [words[at + 1] for at, word in enumerate(words) if word == "--bind"] == addresses
 
 
 def test_the_emulator_starts_also_when_its_environment_was_made_under_another_path() -> None:
-    words = network.command(4566, "172.17.0.1")
+    words = emulator.command(4566, "172.17.0.1")
     assert (Path(words[0]).name, words[1]) == ("python", "-m")  # a script would name that path
 
 
