@@ -52,6 +52,9 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
     made = json.loads(json.dumps(others["instances"][0]))
     made |= {"index_key": "STRIPE_KEY", "attributes": {**made["attributes"], "name": "/stackhand/staging/STRIPE_KEY"}}
     others["instances"].append(made)
+    for each in (each for each in state["resources"] if each["type"] == "aws_ssm_parameter"):
+        for instance in each["instances"]:  # somebody has given it another key, and an earlier version of ours another text
+            instance["attributes"] |= {"key_id": "alias/theirs", "description": "before", "tier": "Advanced"}
     once.write_text(json.dumps(state), encoding="utf-8")
     file = module.path.parent / "shop" / "docker-compose.yml"
     file.parent.mkdir()
@@ -62,7 +65,9 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
 
     variables = {"secrets_version": 2, "compose_file": "../shop/docker-compose.yml", **GITHUB}
-    plan = module.plan("staging", state=once.name, **variables)
+    plan = module.plan("staging", state=once.name, **{**variables, "secrets_version": 1})
+    written = {each["address"] for each in plan["resource_changes"] if each["change"]["actions"] == ["update"]}
+    assert not [each for each in written if each.startswith("aws_ssm_parameter.")]  # with an empty value, which SSM refuses
     address = 'aws_ssm_parameter.other["STRIPE_KEY"]'
     outputs = {name: each.get("value") for name, each in plan["planned_values"]["outputs"].items()}
     assert secrets.kept(plan, outputs[secrets.OUTPUT]) == [address]
