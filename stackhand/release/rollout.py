@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from stackhand.aws import waiting
 from stackhand.aws.errors import expired, message_of, transient
@@ -95,6 +96,7 @@ class Rollout:
         self.note: Notify = notify
         self.require: Callable[[], None] = lambda: None
         self.targets: Targets | None = None
+        self.balancers: Mapping[str, list[dict[str, Any]]] = {}
         self._reported: set[str] = set()
 
     def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
@@ -145,7 +147,8 @@ class Rollout:
     def _update_service(self, rolling: Rolling, *, force: bool, again: float) -> ServiceState | None:
         """Call UpdateService once; None when it is to be called again at that time."""
         try:
-            return self.cluster.update(rolling.service, rolling.order.task_definition, force=force)
+            balancers = self.balancers.get(rolling.service)
+            return self.cluster.update(rolling.service, rolling.order.task_definition, force=force, balancers=balancers)
         except Exception as error:
             if not transient(error):
                 raise
@@ -246,4 +249,10 @@ def of(context: Context, target: Target) -> Rollout:
     rollout = Rollout(cluster, context.clock, context.notify, poll=pace.poll, timeout=pace.timeout)
     rollout.note, rollout.require = context.note, context.require_lease
     rollout.targets = Targets(context.environment.client("elbv2"), target)
+    rollout.balancers = balancers(target)
     return rollout
+
+
+def balancers(target: Target) -> dict[str, list[dict[str, Any]]]:
+    """Return what sends requests to each service of a release, by ECS's names."""
+    return {each.service: each.balancers() for each in target.services.values()}

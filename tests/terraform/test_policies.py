@@ -14,7 +14,7 @@ import yaml
 from stackhand.cli.failure import Failure
 from stackhand.project import environments
 from tests.terraform.conftest import GITHUB, Module
-from tests.terraform.iam import Statement, allowed, listed, of_service, statements
+from tests.terraform.iam import Statement, allowed, of_service, statements
 from tests.terraform.plans import Plan, resources
 
 pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
