@@ -195,7 +195,7 @@ ANY = "any"
 SCANNED_WITHIN = 300.0
 SCAN_POLL = 2.0
 UNSUPPORTED_IMAGE = "UNSUPPORTED_IMAGE"
-UNSUPPORTED = "ECR scans images of common Linux distributions; it finds no packages in one built from scratch or of another system"
+UNSUPPORTED = "ECR scans images of common Linux distributions: none that is built from scratch, or of another system"
 SHOWN = 10
 
 

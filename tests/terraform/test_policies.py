@@ -13,6 +13,7 @@ import yaml
 
 from stackhand.cli.failure import Failure
 from stackhand.project import environments
+from tests.terraform import actions
 from tests.terraform.conftest import GITHUB, Module
 from tests.terraform.iam import Statement, allowed, of_service, statements
 from tests.terraform.plans import Plan, resources
@@ -236,6 +237,22 @@ def test_each_policy_is_as_short_as_iam_wants_it_whatever_the_names(applied: Pla
         shortest = json.dumps(json.loads(policy), separators=(",", ":"))
         longest = re.sub("|".join(LONGEST), lambda each: LONGEST[each[0]], shortest)
         assert not address.startswith(f"{kind}.") or len(longest) <= LARGEST[kind], f"{address}: {len(longest)}"
+
+
+KNOWN = {
+    # the tags of internal names, which only an administrator can make therefore
+    "servicediscovery:TagResource knows no resources: it needs *",
+    "servicediscovery:TagResource does not know aws:ResourceTag/Environment",
+    "servicediscovery:TagResource does not know aws:ResourceTag/Stack",
+    # the tags of a task; the policy for the infrastructure allows them by the task's name
+    "ecs:TagResource does not know ecs:cluster",
+}
+"""Statements that have no effect."""
+
+
+def test_each_statement_is_about_what_iam_knows(applied: Plan) -> None:
+    found = [each for policy in policies(applied).values() for each in statements(policy)]
+    assert {problem for each in found for problem in actions.problems(each)} == KNOWN
 
 
 REPORTS = {"events.amazonaws.com": {}, "cloudwatch.amazonaws.com": {"aws__SourceAccount": "123456789012"}}
