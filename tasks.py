@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from stackhand.tasks import bench, cache, cloud, db, environment
+from stackhand.tasks import bench, cache, cloud, db, environment, secrets
 from stackhand.tasks.verb import task
 
 
@@ -140,6 +140,7 @@ ns.add_collection(db)
 ns.add_collection(cache)
 ns.add_collection(bench)
 ns.add_collection(cloud)
+ns.add_collection(secrets)
 ns.add_task(environment.bootstrap)
 ns.add_task(environment.plan)
 ns.add_task(environment.destroy)

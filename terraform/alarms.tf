@@ -1,6 +1,8 @@
 # What raises an alarm.
 
 locals {
+  alarms_topic = "${local.name}-alarms"
+
   door = { LoadBalancer = aws_lb.main.arn_suffix }
 
   alarms = merge(
@@ -78,7 +80,7 @@ locals {
         metric  = ["AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "Maximum"]
         above   = 90
         minutes = 15
-        of      = { CacheClusterId = "${local.name}-${name}-001" }
+        of      = { CacheClusterId = "${local.names.cache[name]}-001" }
       }
     },
     {
@@ -168,7 +170,7 @@ resource "aws_cloudwatch_event_target" "rolled_back" {
 # --- Recipients ------------------------------------------------------------------------------------------------
 
 resource "aws_sns_topic" "alarms" {
-  name              = "${local.name}-alarms"
+  name              = local.alarms_topic
   kms_master_key_id = aws_kms_key.main.arn
 }
 
@@ -187,19 +189,31 @@ resource "aws_sns_topic_subscription" "alarms" {
 
 data "aws_iam_policy_document" "alarms" {
   statement {
-    sid       = "AlarmsAndEventsOfThisAccount"
+    sid       = "AlarmsOfThisAccount"
     actions   = ["sns:Publish"]
     resources = [aws_sns_topic.alarms.arn]
 
     principals {
       type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
+      identifiers = ["cloudwatch.amazonaws.com"]
     }
 
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
       values   = [local.account]
+    }
+  }
+
+  # Without a condition, for EventBridge supports none here. Another account's rule would need a target that its owner has no use for.
+  statement {
+    sid       = "Events"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.alarms.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
     }
   }
 }

@@ -1,4 +1,4 @@
-# A Redis-protocol server, for each service of the Compose file with `managed: elasticache`.
+# Valkey, which speaks the Redis protocol, for each service of the Compose file with `managed: elasticache`.
 
 resource "aws_elasticache_subnet_group" "main" {
   for_each = toset(length(local.caches) > 0 ? [local.name] : [])
@@ -10,8 +10,8 @@ resource "aws_elasticache_subnet_group" "main" {
 resource "aws_elasticache_parameter_group" "main" {
   for_each = local.caches
 
-  name   = "${local.name}-${each.key}-7"
-  family = "redis7"
+  name   = "${local.name}-${each.key}-valkey8"
+  family = "valkey8"
 
   parameter {
     name  = "maxmemory-policy"
@@ -29,10 +29,10 @@ resource "aws_elasticache_replication_group" "main" {
   #checkov:skip=CKV_AWS_31: as above; a password needs encryption
   for_each = local.caches
 
-  replication_group_id = "${local.name}-${each.key}"
+  replication_group_id = local.names.cache[each.key]
   description          = "The cache ${each.key}"
-  engine               = "redis"
-  engine_version       = "7.1"
+  engine               = "valkey" # an existing cache of Redis OSS becomes one in place: ElastiCache keeps its data and its address
+  engine_version       = "8.0"
   node_type            = each.value["x-aws"].class
   port                 = 6379
 
@@ -54,6 +54,6 @@ resource "aws_elasticache_replication_group" "main" {
   snapshot_retention_limit   = 1
   snapshot_window            = "02:00-03:00"
   maintenance_window         = "sun:03:30-sun:04:30"
-  auto_minor_version_upgrade = true
+  auto_minor_version_upgrade = false # a later minor version is an edit above: Terraform would want to go back from one that came by itself
   apply_immediately          = true
 }

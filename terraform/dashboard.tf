@@ -27,7 +27,7 @@ locals {
       stat  = "Average"
       metrics = concat(
         [for pair in setproduct(keys(local.databases), ["CPUUtilization", "DatabaseConnections"]) : ["AWS/RDS", pair[1], "DBInstanceIdentifier", "${local.name}-${pair[0]}"]],
-        [for name in keys(local.caches) : ["AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "CacheClusterId", "${local.name}-${name}-001"]],
+        [for name in keys(local.caches) : ["AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "CacheClusterId", "${local.names.cache[name]}-001"]],
       )
     },
     {

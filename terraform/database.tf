@@ -44,8 +44,8 @@ resource "aws_db_instance" "main" {
   engine_version = "16"
   instance_class = each.value["x-aws"].class
 
-  db_name             = try(local.filled[each.key].POSTGRES_DB, var.stack)
-  username            = try(local.filled[each.key].POSTGRES_USER, var.stack)
+  db_name             = local.database_names[each.key]
+  username            = local.database_users[each.key]
   password_wo         = ephemeral.random_password.secret[local.database_secrets[each.key]].result
   password_wo_version = var.secrets_version
 
@@ -86,6 +86,14 @@ resource "aws_db_instance" "main" {
   lifecycle {
     # These count only when the database is created: a later change must not replace, and so delete, the existing database.
     ignore_changes = [snapshot_identifier, tags["RestoredFrom"]]
+
+    precondition {
+      condition = alltrue([
+        can(regex("^[A-Za-z][A-Za-z0-9_]{0,62}$", local.database_names[each.key])), can(regex("^[A-Za-z][A-Za-z0-9_]{0,62}$", local.database_users[each.key])),
+        !contains(["admin", "rdsadmin", "public", "user"], lower(local.database_users[each.key])), !startswith(lower(local.database_users[each.key]), "pg_"),
+      ])
+      error_message = "RDS refuses POSTGRES_DB=${local.database_names[each.key]} or POSTGRES_USER=${local.database_users[each.key]}: both are letters, digits and underscores, and admin, user, rdsadmin, public and pg_... are reserved."
+    }
   }
 }
 

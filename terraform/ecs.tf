@@ -3,6 +3,17 @@
 resource "aws_ecs_cluster" "main" {
   name = local.name
 
+  lifecycle {
+    precondition {
+      condition     = length(local.refused) == 0
+      error_message = "AWS or this stack needs other names for the services ${join(", ", local.refused)}: none of ${join(", ", local.reserved)}, and no two hyphens in a row."
+    }
+    precondition {
+      condition     = length(local.collisions) == 0
+      error_message = "Two services would have the same ${join(" and the same ", local.collisions)}: change a letter of either name."
+    }
+  }
+
   setting {
     name  = "containerInsights"
     value = "enabled"
@@ -93,9 +104,9 @@ resource "aws_ecs_service" "main" {
     }
   }
 
-  # A deploy sets what runs, autoscaling how many tasks.
+  # A deploy sets what runs and its port, in one call, for ECS refuses a port that the running definition does not have. Autoscaling sets how many.
   lifecycle {
-    ignore_changes = [task_definition, desired_count]
+    ignore_changes = [task_definition, load_balancer, desired_count]
   }
 
   depends_on = [aws_lb_listener_rule.path, aws_iam_role_policy.execution, aws_ecs_cluster_capacity_providers.main]

@@ -39,10 +39,14 @@ data "aws_iam_policy_document" "execution" {
     resources = ["*"]
   }
 
-  statement {
-    sid       = "PullImages"
-    actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    resources = [for repository in aws_ecr_repository.service : repository.arn]
+  dynamic "statement" {
+    for_each = length(local.built) > 0 ? ["images"] : [] # IAM refuses a statement about nothing
+
+    content {
+      sid       = "PullImages"
+      actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      resources = [for repository in aws_ecr_repository.service : repository.arn]
+    }
   }
 
   statement {

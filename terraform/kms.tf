@@ -48,19 +48,38 @@ data "aws_iam_policy_document" "key" {
   }
 
   statement {
-    sid       = "AlarmsAndEventsIntoTheTopic"
+    sid       = "AlarmsIntoTheTopic"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
     resources = ["*"]
 
     principals {
       type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
+      identifiers = ["cloudwatch.amazonaws.com"]
     }
 
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
       values   = [local.account]
+    }
+  }
+
+  # EventBridge names neither an account nor a rule when it publishes: with aws:SourceAccount or aws:SourceArn, no event would arrive.
+  # SNS itself names the topic that it encrypts for.
+  statement {
+    sid       = "EventsIntoTheTopic"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:EncryptionContext:aws:sns:topicArn"
+      values   = ["arn:aws:sns:${var.region}:${local.account}:${local.alarms_topic}"]
     }
   }
 }

@@ -140,7 +140,7 @@ resource "aws_lb_listener_rule" "path" {
 resource "aws_lb_target_group" "service" {
   for_each = local.paths
 
-  name                 = "${local.name}-${each.key}-${local.ports[each.key]}"
+  name                 = local.names.target_group[each.key]
   vpc_id               = aws_vpc.main.id
   target_type          = "ip"
   port                 = local.ports[each.key]
@@ -158,11 +158,7 @@ resource "aws_lb_target_group" "service" {
   }
 
   lifecycle {
-    create_before_destroy = true
-
-    precondition {
-      condition     = length("${local.name}-${each.key}-${local.ports[each.key]}") <= 32
-      error_message = "AWS allows 32 letters for ${local.name}-${each.key}-${local.ports[each.key]}: shorten the stack's, the environment's or the service's name."
-    }
+    # A target has the port of its task, so a release changes the port within the group: tasks on the old one are served until they end.
+    ignore_changes = [name, port]
   }
 }

@@ -50,6 +50,7 @@ resource "aws_ssm_parameter" "database" {
   value_wo_version = aws_db_instance.main[each.key].password_wo_version
 
   lifecycle {
+    ignore_changes       = [key_id, description, tier, type, data_type, allowed_pattern] # with a new one the provider would send an empty value
     replace_triggered_by = [aws_db_instance.main[each.key].resource_id]
   }
 }
@@ -66,6 +67,7 @@ resource "aws_ssm_parameter" "cache" {
   depends_on       = [aws_elasticache_replication_group.main]
 
   lifecycle {
+    ignore_changes       = [key_id, description, tier, type, data_type, allowed_pattern] # with a new one the provider would send an empty value
     replace_triggered_by = [aws_elasticache_replication_group.main[each.key].id]
   }
 }
@@ -79,4 +81,8 @@ resource "aws_ssm_parameter" "other" {
   key_id           = aws_kms_key.main.arn
   value_wo         = ephemeral.random_password.secret[each.value].result
   value_wo_version = var.secrets_version
+
+  lifecycle {
+    ignore_changes = [key_id, description, tier, type, data_type, allowed_pattern] # as above
+  }
 }

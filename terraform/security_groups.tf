@@ -61,6 +61,7 @@ resource "aws_vpc_security_group_ingress_rule" "https" {
 }
 
 # --- Load balancer -> services with paths ----------------------------------------------------------------------
+# At any port: a release may change it, and until then the load balancer must reach the tasks on the old one. It sends only to registered targets.
 
 resource "aws_vpc_security_group_egress_rule" "load_balancer_to_service" {
   for_each = local.paths
@@ -68,8 +69,8 @@ resource "aws_vpc_security_group_egress_rule" "load_balancer_to_service" {
   security_group_id            = aws_security_group.load_balancer.id
   description                  = "Requests to ${each.key}"
   ip_protocol                  = "tcp"
-  from_port                    = local.ports[each.key]
-  to_port                      = local.ports[each.key]
+  from_port                    = 0
+  to_port                      = 65535
   referenced_security_group_id = aws_security_group.service[each.key].id
 }
 
@@ -79,8 +80,8 @@ resource "aws_vpc_security_group_ingress_rule" "service_from_load_balancer" {
   security_group_id            = aws_security_group.service[each.key].id
   description                  = "Requests from the load balancer"
   ip_protocol                  = "tcp"
-  from_port                    = local.ports[each.key]
-  to_port                      = local.ports[each.key]
+  from_port                    = 0
+  to_port                      = 65535
   referenced_security_group_id = aws_security_group.load_balancer.id
 }
 

@@ -8,6 +8,12 @@ variable "stack" {
     condition     = can(regex("^[a-z][a-z0-9-]{0,10}[a-z0-9]$", var.stack))
     error_message = "The stack's name has 2 to 12 lower-case letters, digits and hyphens, and starts with a letter: names on AWS are short."
   }
+
+  # Load balancers (internal-), security groups (sg-), parameters (/aws, /ssm), buckets (amzn-, sthree-, xn--), databases and caches (--).
+  validation {
+    condition     = !can(regex("^(aws|ssm|(internal|sg|amzn|sthree)(-|$))|--", var.stack))
+    error_message = "AWS reserves names that begin with aws, ssm, internal-, sg-, amzn- or sthree-, and refuses two hyphens in a row: use another name for the stack."
+  }
 }
 
 variable "environment" {
@@ -63,8 +69,8 @@ variable "vpc_cidr" {
   description = "The network's addresses."
 
   validation {
-    condition     = can(cidrsubnet(var.vpc_cidr, 8, 255))
-    error_message = "The network is a block such as 10.20.0.0/16, at least a /20."
+    condition     = try(cidrsubnet(var.vpc_cidr, 0, 0) == var.vpc_cidr && contains([16, 17, 18, 19], tonumber(split("/", var.vpc_cidr)[1])), false)
+    error_message = "The network is a block from a /16, the largest of AWS, to a /19, whose subnets are the smallest for a load balancer: such as 10.20.0.0/16."
   }
 }
 

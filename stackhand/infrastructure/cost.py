@@ -127,13 +127,13 @@ GB_HOUR = {"ARM64": 0.00356, "X86_64": 0.004445}
 SPOT_SHARE = 0.30
 """What Fargate Spot costs of that, about: it changes with supply."""
 
-NODE_HOUR = {
+NODE_HOUR = {  # PostgreSQL and Valkey; Redis OSS costs a quarter more
     "db.t4g.micro": 0.016,
     "db.t4g.small": 0.032,
     "db.t4g.medium": 0.065,
-    "cache.t4g.micro": 0.016,
-    "cache.t4g.small": 0.032,
-    "cache.t4g.medium": 0.065,
+    "cache.t4g.micro": 0.0128,
+    "cache.t4g.small": 0.0256,
+    "cache.t4g.medium": 0.052,
 }
 GP3_GB_MONTH = 0.115
 NAT_HOUR = 0.045

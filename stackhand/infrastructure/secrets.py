@@ -1,4 +1,4 @@
-"""What only you can give an environment: values in its file, and secrets in SSM, which nothing here writes."""
+"""What only you can give an environment: values in its file, and secrets in SSM (secret_values.py stores them)."""
 
 from __future__ import annotations
 
@@ -69,19 +69,14 @@ def require(environment: Environment, given: Mapping[str, str]) -> None:
         raise Failure(
             f"{environment.name} has no value for {', '.join(lacking)}, which only you can provide.",
             evidence=[put(environment, name) for name in lacking.values()],
-            next=f"run the above, paste the value, press Enter and Ctrl-D; then ./inv deploy -e {environment.name}",
+            next=f"run the above and type or pipe each value; then ./inv deploy -e {environment.name}",
             code=ExitCode.PREFLIGHT,
         )
 
 
 def put(environment: Environment, name: str) -> str:
-    """Return the command that gives a parameter its value, which it reads, so that it is in no history of a shell.
-
-    The sign of equality has a value that begins with a hyphen be one, and no option.
-
-    It names no key: the account's own for SSM is there before the environment, and outlives it.
-    """
-    return f'aws ssm put-parameter --region {environment.region} --type SecureString --name {name} --value="$(cat)"'
+    """Return the command that stores a secret, which reads the value, so that it is in no history of a shell."""
+    return f"./inv secrets.set -e {environment.name} {name.rpartition('/')[2]}"
 
 
 def _make_up(environment: Environment, lacking: Mapping[str, str]) -> None:

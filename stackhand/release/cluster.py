@@ -165,10 +165,20 @@ class Cluster:
         states = self.services(sorted(names))
         return Inventory({name: each for name, each in states.items() if each.active}, note)
 
-    def update(self, service: str, task_definition: str, *, force: bool) -> ServiceState:
-        """Request a deployment once, and return the state that ECS answers with."""
+    def update(
+        self, service: str, task_definition: str, *, force: bool, balancers: list[dict[str, Any]] | None = None
+    ) -> ServiceState:
+        """Request a deployment once, and return the state that ECS answers with.
+
+        Args:
+            service: in ECS.
+            task_definition: of the deployment.
+            force: replace the tasks even when that is the old one.
+            balancers: what sends requests to it, and to which port of the definition; None leaves it as it is.
+        """
+        more = {} if balancers is None else {"loadBalancers": balancers}
         answer = self.ecs.update_service(
-            cluster=self.name, service=service, taskDefinition=task_definition, forceNewDeployment=force
+            cluster=self.name, service=service, taskDefinition=task_definition, forceNewDeployment=force, **more
         )
         return ServiceState.of(answer["service"])
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 from stackhand import ROOT
-from stackhand.aws.errors import code_of
+from stackhand.aws.errors import CANNOT_TELL, code_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.release.source import COMMIT, Source, clean
@@ -184,6 +184,9 @@ SEVERITIES = get_args(Severity)[1:]
 """From harmless to worst; what ECR calls UNDEFINED or UNTRIAGED is taken for the worst."""
 ANY = "any"
 SCANNED_WITHIN = 300.0
+SCAN_POLL = 2.0
+UNSUPPORTED_IMAGE = "UNSUPPORTED_IMAGE"
+UNSUPPORTED = "ECR scans images of common Linux distributions: none that is built from scratch, or of another system"
 SHOWN = 10
 
 
@@ -273,25 +276,42 @@ def findings(environment: Environment, repository: str, digest: str, notify: Cal
     client = environment.client("ecr")
     image = {"repositoryName": repository, "imageId": {"imageDigest": digest}}
     deadline = time.monotonic() + SCANNED_WITHIN
-    status = "NONE"
-    while time.monotonic() < deadline:
+    status, started = "NONE", False
+    while time.monotonic() < deadline and status != UNSUPPORTED_IMAGE:
         try:
             answer = client.describe_image_scan_findings(**image, maxResults=1000)
+            status = str(answer["imageScanStatus"]["status"])
         except client.exceptions.ScanNotFoundException:
-            client.start_image_scan(**image)
-            continue
-        status = str(answer["imageScanStatus"]["status"])
+            if not started:
+                status, started = _start(client, image), True
+                continue
         if status in {"COMPLETE", "ACTIVE"}:
             return list(_read(client, image, answer))
         if status not in {"IN_PROGRESS", "PENDING"}:
             break
         notify(f"waiting for the scan of {repository}")
-        time.sleep(2)
+        time.sleep(SCAN_POLL)
     raise Failure(
         f"ECR has no scan of {repository}@{digest[:19]}: {status.lower().replace('_', ' ')}.",
+        evidence=[UNSUPPORTED] if status == UNSUPPORTED_IMAGE else [],
         next=f"check it in ECR, or release without a scan: --max-severity {ANY}",
         code=ExitCode.PREFLIGHT,
     )
+
+
+def _start(client: Any, image: dict[str, Any]) -> str:
+    """Start a scan, and return its status.
+
+    ECR refuses when the push has started one that is not listed yet (one a day), and under enhanced scanning.
+    """
+    try:
+        client.start_image_scan(**image)
+    except Exception as error:
+        if code_of(error) == "UnsupportedImageTypeException":
+            return UNSUPPORTED_IMAGE
+        if code_of(error) not in CANNOT_TELL | {"LimitExceededException", "ValidationException"}:
+            raise
+    return "PENDING"
 
 
 def _read(client: Any, image: dict[str, Any], answer: dict[str, Any]) -> Iterator[Finding]:

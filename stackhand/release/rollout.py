@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from stackhand.aws import waiting
 from stackhand.aws.errors import expired, message_of, transient
@@ -78,6 +80,7 @@ class Rollout:
         self.notify, self.note = context.notify, context.note
         self.poll, self.timeout = context.pace.poll, context.pace.timeout
         self.rolling: dict[str, Rolling] = {}
+        self.balancers: Mapping[str, list[dict[str, Any]]] = balancers(target)
         self._reported: set[str] = set()
 
     def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
@@ -128,7 +131,8 @@ class Rollout:
     def _update_service(self, rolling: Rolling, *, force: bool, again: float) -> ServiceState | None:
         """Call UpdateService once; None when it is to be called again at that time."""
         try:
-            return self.cluster.update(rolling.service, rolling.order.task_definition, force=force)
+            balancers = self.balancers.get(rolling.service)
+            return self.cluster.update(rolling.service, rolling.order.task_definition, force=force, balancers=balancers)
         except Exception as error:
             if not transient(error):
                 raise
@@ -219,3 +223,8 @@ def _judge_others(rolling: Rolling, old: Snapshot, new: Snapshot, ours: Deployme
     returned = new.primary.task_definition in before.values()  # ours was taken, and has failed already
     rolling.seen.append(new)
     rolling.verdict = Verdict.FAILED if returned else Verdict.SUPERSEDED
+
+
+def balancers(target: Target) -> dict[str, list[dict[str, Any]]]:
+    """Return what sends requests to each service of a release, by ECS's names."""
+    return {each.service: each.balancers() for each in target.services.values()}

@@ -93,6 +93,12 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
     migrate_timeout: float | None = None
     probe: Probe | bool = True
 
+    def balancers(self) -> list[dict[str, Any]]:
+        """Return what sends requests to it, for UpdateService: together with the definition that has the port."""
+        if self.target_group is None or self.port is None:
+            return []
+        return [{"targetGroupArn": self.target_group, "containerName": self.container, "containerPort": self.port}]
+
 
 class Target(msgspec.Struct, frozen=True):
     """An environment as Terraform made it."""

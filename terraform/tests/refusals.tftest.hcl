@@ -46,10 +46,12 @@ run "a_word_that_is_none_of_nat" {
   command = plan
 
   variables {
-    nat = "two"
+    stack    = "internal"    # of load balancers
+    vpc_cidr = "10.0.0.0/20" # whose subnets are too small for one
+    nat      = "two"
   }
 
-  expect_failures = [var.nat]
+  expect_failures = [var.nat, var.stack, var.vpc_cidr]
 }
 
 run "production_without_a_certificate_or_without_protection" {
@@ -67,21 +69,25 @@ run "a_certificate_that_is_none" {
   command = plan
 
   variables {
+    stack           = "aws-shop"    # of parameters
+    vpc_cidr        = "10.0.1.0/16" # an address in the network, not the network's
     certificate_arn = "the-certificate"
     domain          = "status.example.com"
   }
 
-  expect_failures = [var.certificate_arn]
+  expect_failures = [var.certificate_arn, var.stack, var.vpc_cidr]
 }
 
 run "a_certificate_for_no_name" {
   command = plan
 
   variables {
+    stack           = "shop--eu"    # of databases
+    vpc_cidr        = "10.0.0.0/15" # larger than AWS has them
     certificate_arn = "arn:aws:acm:eu-west-1:123456789012:certificate/0"
   }
 
-  expect_failures = [var.domain]
+  expect_failures = [var.domain, var.stack, var.vpc_cidr]
 }
 
 run "without_nat_a_placeholder_from_the_internet" {

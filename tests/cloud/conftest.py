@@ -21,6 +21,7 @@ from tests.cloud import fake_ecs
 from tests.cloud.fake_ecs import World
 from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION, Outcome
 from tests.cloud.fake_server import serving
+from tests.cloud.strict import Strict
 
 SERVICES = ("web", "api")
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
@@ -117,6 +118,12 @@ def _pushed(environment: Environment, put: dict[str, str]) -> str:
         ids = [{"imageTag": put["imageTag"]}]
         found = ecr.describe_images(repositoryName=put["repositoryName"], imageIds=ids)
         return str(found["imageDetails"][0]["imageDigest"])
+
+
+@pytest.fixture(autouse=True)
+def aws_is_strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse each request that AWS would, and moto would not."""
+    monkeypatch.setattr("botocore.validate.ParamValidator", Strict)
 
 
 @pytest.fixture

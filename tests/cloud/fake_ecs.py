@@ -184,8 +184,12 @@ class World(Rollouts):
         wanted = words.get("taskDefinition") or self._primary(service)["taskDefinition"]
         if self.definitions[wanted]["status"] != "ACTIVE":
             raise Refused("ClientException", "TaskDefinition is inactive")
+        service["loadBalancers"] = words.get("loadBalancers", service.get("loadBalancers", []))
+        for each in service["loadBalancers"]:
+            _require_port(self.definitions[wanted], each)
         if wanted != self._primary(service)["taskDefinition"] or words.get("forceNewDeployment"):
             self._replace(service, wanted)
+            service["deployments"][0]["_balancers"] = service["loadBalancers"]
         return {"service": copy.deepcopy(service)}
 
     def run_task(self, words: dict[str, Any]) -> dict[str, Any]:
@@ -268,6 +272,16 @@ def definition(name: str, image: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _require_port(definition: dict[str, Any], balancer: dict[str, Any]) -> None:
+    """Refuse a port that the definition does not have, as ECS does; of a definition that was there before, too."""
+    container, port = balancer["containerName"], balancer["containerPort"]
+    found = next((each for each in definition["containerDefinitions"] if each["name"] == container), {})
+    if port not in [each["containerPort"] for each in found.get("portMappings", [])]:
+        raise Refused(
+            "InvalidParameterException", f"The container {container} did not have a container port {port} defined."
+        )
 
 
 def _shown(task: dict[str, Any]) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class Rollouts:
         if old is None or not breaker.get("rollback"):
             return
         primary |= {"status": "ACTIVE", "desiredCount": 0}
+        service["loadBalancers"] = old.get("_balancers", [])
         if self.new_id:
             old["status"] = "ACTIVE"
             back = self._deployment(old["taskDefinition"], service["desiredCount"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import signing_key
@@ -327,6 +328,42 @@ def test_an_exception_without_an_end_or_a_reason_is_refused(exceptions: Path, en
     exceptions.write_text(entry, encoding="utf-8")
     with pytest.raises(Failure, match="an incomplete entry"):
         registry.allowed()
+
+
+class Scanner:
+    """An ECR whose scan is not listed at first, and that refuses to start another."""
+
+    def __init__(self, code: str) -> None:
+        self.code, self.starts, self.asked = code, 0, 0
+        self.exceptions = type("Exceptions", (), {"ScanNotFoundException": LookupError})
+
+    def describe_image_scan_findings(self, **_: Any) -> dict[str, Any]:
+        self.asked += 1
+        if self.asked < 3:
+            raise LookupError
+        status = {"status": "ACTIVE" if self.asked > 3 else "PENDING"}
+        return {"imageScanStatus": status, "imageScanFindings": {"findings": [{"name": "CVE-1", "severity": "LOW"}]}}
+
+    def start_image_scan(self, **_: Any) -> None:
+        self.starts += 1
+        raise ClientError({"Error": {"Code": self.code}}, "StartImageScan")
+
+
+@pytest.mark.parametrize("code", ["LimitExceededException", "ValidationException", "AccessDeniedException"])
+def test_a_scan_that_the_push_has_started_is_waited_for(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    scanner = Scanner(code)
+    monkeypatch.setattr(Environment, "client", lambda _self, _name: scanner)
+    monkeypatch.setattr(registry, "SCAN_POLL", 0)
+    found = registry.findings(Environment("staging", "shop", REGION, "1"), "shop/api", BUILT, lambda _: None)
+    assert ([each.name for each in found], scanner.starts) == (["CVE-1"], 1)
+
+
+def test_an_image_that_ecr_cannot_scan_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    scanner = Scanner("UnsupportedImageTypeException")
+    monkeypatch.setattr(Environment, "client", lambda _self, _name: scanner)
+    with pytest.raises(Failure, match="unsupported image") as caught:
+        registry.findings(Environment("staging", "shop", REGION, "1"), "shop/api", BUILT, lambda _: None)
+    assert caught.value.evidence == (registry.UNSUPPORTED,)
 
 
 def test_a_scan_that_cannot_be_made_is_no_clean_one(moto: str, environment: Environment, pushed: str) -> None:

@@ -95,6 +95,28 @@ def test_a_first_release_that_fails_has_nothing_to_return_to(held: Cloud) -> Non
     assert held.context.releases.current() is None
 
 
+def test_a_changed_port_is_released_and_returns_together_with_its_definition(held: Cloud) -> None:
+    web = held.output["services"]["web"]
+    web["target_group"] = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/shop-web/0123456789abcdef"
+
+    def listens(port: int) -> None:
+        web["port"] = port
+        web["task_definition"]["containerDefinitions"][0]["portMappings"] = [{"containerPort": port}]
+
+    def served() -> list[int]:
+        return [each["containerPort"] for each in held.world.services["shop-web"]["loadBalancers"]]
+
+    for commit, port in (("first", 4000), ("second", 5000)):
+        listens(port)
+        release(held, commit)
+        assert served() == [port]
+    listens(6000)
+    api = held.image("api3", kind="fails", after=6.0, exit=1)["api"]
+    refused(held, "third", digests={**held.image("third", after=2.0), "api": api})
+    assert (served(), running(held)) == ([5000], {"second"})
+    assert held.world.services["shop-api"]["loadBalancers"] == []
+
+
 def test_a_release_that_somebody_else_replaces_is_left_to_them(held: Cloud) -> None:
     release(held, "first")
     theirs = held.world.register_task_definition(definition("web", "somebody/else:1"))["taskDefinition"]

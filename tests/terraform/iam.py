@@ -17,6 +17,11 @@ def statements(policy: str) -> list[Statement]:
     return found
 
 
+def of_service(found: Sequence[Statement], service: str) -> list[Statement]:
+    """Return those of a resource's policy that are about an AWS service."""
+    return [each for each in found if service in listed(each["Principal"].get("Service", []))]
+
+
 def listed(value: Any) -> list[Any]:
     """Return what may be one value or many as many."""
     return value if isinstance(value, list) else [value]

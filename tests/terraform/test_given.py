@@ -17,7 +17,7 @@ from stackhand.project.environments import Environment
 
 NAME = "/shop/staging/STRIPE_KEY"
 GIVEN = {"STRIPE_KEY": NAME}
-PUT = f'aws ssm put-parameter --region eu-west-1 --type SecureString --name {NAME} --value="$(cat)"'
+PUT = "./inv secrets.set -e staging STRIPE_KEY"
 EXAMPLE = """# type: secret given
 STRIPE_KEY=
 

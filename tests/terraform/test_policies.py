@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import yaml
 
 from stackhand.cli.failure import Failure
 from stackhand.project import environments
+from tests.terraform import actions
 from tests.terraform.conftest import GITHUB, Module
-from tests.terraform.iam import Statement, allowed, statements
+from tests.terraform.iam import Statement, allowed, of_service, statements
 from tests.terraform.plans import Plan, resources
 
 pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
@@ -220,10 +222,54 @@ def test_what_terraform_makes_has_the_tags_that_decide(applied: Plan) -> None:
             assert tags.items() <= each["tags_all"].items()
 
 
-def test_each_policy_is_as_short_as_iam_wants_it(applied: Plan) -> None:
+LONGEST = {
+    "stackhand-staging": "acme-billing-preproductio",
+    "/stackhand/staging/": "/acme-billing/preproductio/",
+    "eu-west-1": "ap-southeast-2",
+    '"stackhand"': '"acme-billing"',
+    '"staging"': '"preproductio"',
+}
+"""What a stack and an environment may be called at most, and the longest name of a region."""
+
+
+@pytest.mark.parametrize("kind", LARGEST)
+def test_each_policy_is_as_short_as_iam_wants_it_whatever_the_names(applied: Plan, kind: str) -> None:
     for address, policy in policies(applied).items():
-        length = len(json.dumps(json.loads(policy), separators=(",", ":")))
-        assert length < LARGEST[address.partition(".")[0]], address
+        shortest = json.dumps(json.loads(policy), separators=(",", ":"))
+        longest = re.sub("|".join(LONGEST), lambda each: LONGEST[each[0]], shortest)
+        assert not address.startswith(f"{kind}.") or len(longest) <= LARGEST[kind], f"{address}: {len(longest)}"
+
+
+KNOWN = {
+    # the tags of internal names, which only an administrator can make therefore
+    "servicediscovery:TagResource knows no resources: it needs *",
+    "servicediscovery:TagResource does not know aws:ResourceTag/Environment",
+    "servicediscovery:TagResource does not know aws:ResourceTag/Stack",
+    # the tags of a task; the policy for the infrastructure allows them by the task's name
+    "ecs:TagResource does not know ecs:cluster",
+}
+"""Statements that have no effect."""
+
+
+def test_each_statement_is_about_what_iam_knows(applied: Plan) -> None:
+    found = [each for policy in policies(applied).values() for each in statements(policy)]
+    assert {problem for each in found for problem in actions.problems(each)} == KNOWN
+
+
+REPORTS = {"events.amazonaws.com": {}, "cloudwatch.amazonaws.com": {"aws__SourceAccount": "123456789012"}}
+"""Who reports to the topic, and what AWS then knows of whom it reports for: EventBridge does not say."""
+
+
+@pytest.mark.parametrize("service", REPORTS)
+def test_alarms_and_events_arrive_at_the_encrypted_topic(applied: Plan, service: str) -> None:
+    topic = resources(applied, "aws_sns_topic")["aws_sns_topic.alarms"]["arn"]
+    key = of_service(statements(resources(applied, "aws_kms_key")["aws_kms_key.main"]["policy"]), service)
+    for action in ("kms:GenerateDataKey", "kms:Decrypt"):
+        about = {"kms__EncryptionContext__aws__sns__topicArn": topic}
+        assert allowed(key, action, "*", **about, **REPORTS[service])
+        assert not allowed(key, action, "*")
+    publish = resources(applied, "aws_sns_topic_policy")["aws_sns_topic_policy.alarms"]["policy"]
+    assert allowed(of_service(statements(publish), service), "sns:Publish", topic, **REPORTS[service])
 
 
 def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(module: Module, applied: Plan) -> None:

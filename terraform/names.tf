@@ -1,0 +1,25 @@
+# Names that AWS limits or reserves. One that is too long is cut, and ends in a hash of the whole, so that no two are the same.
+
+locals {
+  names = {
+    for kind, each in {
+      target_group = { most = 32, services = keys(local.paths) }
+      cache        = { most = 40, services = keys(local.caches) }
+    } :
+    kind => {
+      for service in each.services : service => (
+        length("${local.name}-${service}") <= each.most ? "${local.name}-${service}" :
+        "${trimsuffix(substr("${local.name}-${service}", 0, each.most - 7), "-")}-${substr(sha1("${local.name}-${service}"), 0, 6)}"
+      )
+    }
+  }
+  collisions = [for kind, names in local.names : kind if length(distinct(values(names))) < length(names)]
+
+  # Names of services that would meet a name of ours, or that AWS refuses: two hyphens in a row are none for RDS and ElastiCache.
+  reserved = ["endpoints", "exec", "load-balancer", "network"]
+  refused  = [for name in keys(merge(local.tasks, local.databases, local.caches)) : name if contains(local.reserved, name) || strcontains(name, "--")]
+
+  # RDS allows neither of the two a hyphen.
+  database_names = { for name in keys(local.databases) : name => try(local.filled[name].POSTGRES_DB, replace(var.stack, "-", "_")) }
+  database_users = { for name in keys(local.databases) : name => try(local.filled[name].POSTGRES_USER, replace(var.stack, "-", "_")) }
+}

@@ -1,0 +1,38 @@
+# The longest names, of which AWS allows some fewer letters: tests/longest/docker-compose.yml.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  stack        = "acme-billing"
+  environment  = "preproductio"
+  region       = "ap-southeast-2"
+  account_id   = "123456789012"
+  compose_file = "./tests/longest/docker-compose.yml"
+}
+
+run "they_are_cut_and_stay_different" {
+  command = plan
+
+  assert {
+    condition     = length(distinct([for group in aws_lb_target_group.service : group.name])) == 2 && alltrue([for group in aws_lb_target_group.service : can(regex("^acme-billing-preproductio-[a-z0-9-]{0,5}[a-z0-9]$", group.name))])
+    error_message = "two target groups, of 32 letters at most: ${jsonencode([for group in aws_lb_target_group.service : group.name])}"
+  }
+  assert {
+    condition     = length(distinct([for cache in aws_elasticache_replication_group.main : cache.replication_group_id])) == 2 && alltrue([for cache in aws_elasticache_replication_group.main : length(cache.replication_group_id) <= 40 && !strcontains(cache.replication_group_id, "--")])
+    error_message = "two caches, of 40 letters at most: ${jsonencode([for cache in aws_elasticache_replication_group.main : cache.replication_group_id])}"
+  }
+  assert {
+    condition     = alltrue([for name, cache in aws_elasticache_replication_group.main : aws_cloudwatch_metric_alarm.main["${name}-memory"].dimensions.CacheClusterId == "${cache.replication_group_id}-001"])
+    error_message = "an alarm watches the cache by the name that it has"
+  }
+  assert {
+    condition     = aws_db_instance.main["recommendations-data"].db_name == "acme_billing" && aws_db_instance.main["recommendations-data"].username == "acme_billing"
+    error_message = "a database and its user have no hyphen in their names"
+  }
+  assert {
+    condition     = !contains([for statement in data.aws_iam_policy_document.execution.statement : statement.sid], "PullImages")
+    error_message = "IAM refuses a statement without a resource"
+  }
+}
