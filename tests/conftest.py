@@ -121,6 +121,13 @@ def running(stack: Checkout) -> Checkout:
     return stack
 
 
+@pytest.fixture
+def stopped(stack: Checkout) -> Checkout:
+    """The folder's stack, stopped, for tests that change its data or start it themselves; as `running`."""
+    stack.inv("down")
+    return stack
+
+
 @pytest.fixture(scope="session")
 def base_url() -> None:
     """In place of pytest-base-url's, which pytest warns of: each stack has an address of its own."""
