@@ -108,7 +108,7 @@ def checkout(folder: Path, engine: str) -> Iterator[Checkout]:
     found = Checkout.make(folder / "shop", engine=engine)
     leaks = Leaks(found)
     yield found
-    if found.state.exists():
+    if (found.state / "run").exists() or any((found.state / "data").glob("*")) or leaks.found():
         found.inv("down", "--volumes", "--yes", check=False)
     leaks.check()
     found.remove_images()
