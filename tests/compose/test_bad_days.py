@@ -29,13 +29,18 @@ services:
   postgres:
     image: postgres:16-alpine
     container_name: ${COMPOSE_PROJECT_NAME}-postgres
-    environment: {POSTGRES_PASSWORD: "${POSTGRES_PASSWORD}", POSTGRES_USER: "${POSTGRES_USER}", POSTGRES_DB: shop}
+    user: postgres
+    environment:
+      POSTGRES_PASSWORD: ${POSTGRES_PASSWORD}
+      POSTGRES_USER: ${POSTGRES_USER}
+      POSTGRES_DB: ${POSTGRES_DB}
     ports: ["127.0.0.1:${POSTGRES_PORT}:5432"]
     volumes: ["postgres:/var/lib/postgresql/data"]
     healthcheck:
       test: [CMD-SHELL, 'pg_isready -q -h 127.0.0.1 -U "$$POSTGRES_USER"']
       start_period: 60s
       start_interval: 0.5s
+    x-embedded: {engine: postgres}
 volumes: {postgres: {}}
 """
 HUNGRY = """
@@ -82,13 +87,13 @@ def test_a_build_that_fails_shows_the_last_lines_of_the_step_that_failed(checkou
     assert "Traceback" not in said.err
 
 
-def test_a_name_taken_by_a_container_of_somebody_else_is_told_and_left_alone(small: Checkout) -> None:
-    name = f"{small.name}-redis"
+def test_a_name_taken_by_a_container_of_somebody_else_is_told_and_left_alone(checkout: Checkout) -> None:
+    name = f"{checkout.name}-redis"
     labels = {"project": "their-shop", "project.working_dir": "/srv/their-shop"}
     flags = [f"--label=com.docker.compose.{key}={value}" for key, value in labels.items()]
     docker("run", "--detach", *flags, "--name", name, "redis:7-alpine")
     try:
-        said = small.inv("up", check=False)
+        said = checkout.inv("up", check=False)
         assert said.code == 3
         assert f"The container name {name} is taken by the Compose project their-shop in /srv/their-shop." in said.err
         assert f"docker rm --force {name}" in said.err

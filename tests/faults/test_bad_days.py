@@ -212,7 +212,7 @@ def test_up_interrupted_in_initdb_leaves_no_half_and_killed_later_is_finished(
     assert not (checkout.state / "data" / "postgres").exists()
 
     child = checkout.start("up")
-    eventually((checkout.state / "run" / "supervisord.json").exists, "the supervisor is started")
+    eventually((checkout.state / "data" / "postgres").exists, "the playbook is past initdb")
     child.kill()
     child.communicate()
     assert "is already up" in checkout.inv("up").out  # which waited for it
