@@ -31,7 +31,7 @@ GOALS = {
 
 def main() -> None:
     """Measure, and print a table in Markdown."""
-    with rehearsed(pace="") as cloud:
+    with rehearsed(hurry=False) as cloud:
         cloud.copy.back(cloud.first)
         figures, lost = measure(cloud)
     print(f"{machine()}\n\n{table(figures, GOALS)}\n")

@@ -108,7 +108,7 @@ def checkout(folder: Path, engine: str) -> Iterator[Checkout]:
     found = Checkout.make(folder / "shop", engine=engine)
     leaks = Leaks(found)
     yield found
-    if found.state.exists():
+    if (found.state / "run").exists() or any((found.state / "data").glob("*")) or leaks.found():
         found.inv("down", "--volumes", "--yes", check=False)
     leaks.check()
     found.remove_images()
@@ -118,6 +118,13 @@ def checkout(folder: Path, engine: str) -> Iterator[Checkout]:
 def running(stack: Checkout) -> Checkout:
     """The folder's running stack, for tests after which it may be stopped or broken as long as `up` fixes it."""
     stack.inv("up")
+    return stack
+
+
+@pytest.fixture
+def stopped(stack: Checkout) -> Checkout:
+    """The folder's stack, stopped, for tests that change its data or start it themselves; as `running`."""
+    stack.inv("down")
     return stack
 
 

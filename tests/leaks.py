@@ -52,9 +52,14 @@ class Leaks:
 
     def check(self) -> None:
         """Fail when something is left."""
+        left: list[str] = []
+
+        def none() -> bool:
+            left[:] = self.found()
+            return not left
+
         with contextlib.suppress(AssertionError):  # what has been told to end may need a moment
-            eventually(lambda: not self.found(), "nothing left", timeout=5)
-        left = self.found()
+            eventually(none, "nothing left", timeout=5)
         assert not left, left
 
     def found(self) -> list[str]:
@@ -65,7 +70,7 @@ class Leaks:
         left += [f"folder of sockets {sockets}"] if sockets.exists() and sockets.parent == TEMPORARY else []
         left += [f"temporary folder {path}" for path in sorted(_temporary() - self.before)]
         left += [f"socket {path}" for path in self.checkout.path.rglob("*") if path.is_socket()]
-        return left + [f"port {port}" for port in self.checkout.ports.values() if _listens(port)]
+        return left + [f"port {port}" for port in sorted(set(self.checkout.ports.values()) & _listened())]
 
     def _containers(self) -> list[str]:
         if self.checkout.engine != "compose":
@@ -93,6 +98,6 @@ def _temporary() -> set[Path]:
     return {path for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(("stackhand-", "sh-"))}
 
 
-def _listens(port: int) -> bool:
+def _listened() -> set[int]:
     found = psutil.net_connections("tcp")
-    return any(each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port for each in found)
+    return {each.laddr.port for each in found if each.status == psutil.CONN_LISTEN and each.laddr}

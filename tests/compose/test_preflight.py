@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import docker
 from tests.checkout import Checkout
 
 pytestmark = pytest.mark.slow
@@ -27,38 +29,52 @@ def test_without_a_docker_command_the_embedded_engine_is_taken_and_it_is_said(ch
     checkout.engine = "embedded"
 
 
-def test_an_engine_that_does_not_run_is_told_with_its_address(checkout: Checkout, folder: Path) -> None:
-    said = checkout.inv("up", check=False, DOCKER_HOST=f"unix://{folder}/nobody.sock")
-    assert said.code == 3
-    assert f"No container engine answers at unix://{folder}/nobody.sock, which DOCKER_HOST names." in said.err
+def refusal(engine: str, monkeypatch: pytest.MonkeyPatch, **settings: str) -> str:
+    """Return why the engine cannot be used with some settings: what `up` then says, as the tests below show."""
+    assert engine == "compose"
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Failure) as caught:
+        docker.reach()
+    assert caught.value.code == ExitCode.PREFLIGHT
+    return caught.value.text()
 
 
-def test_a_context_that_leads_nowhere_is_named(checkout: Checkout, folder: Path) -> None:
+def test_an_engine_that_does_not_run_is_told_with_its_address(
+    engine: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"unix://{folder}/nobody.sock"
+    said = refusal(engine, monkeypatch, DOCKER_HOST=address)
+    assert f"No container engine answers at {address}, which DOCKER_HOST names." in said
+
+
+def test_a_context_that_leads_nowhere_is_named(engine: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configuration = {"DOCKER_CONFIG": str(folder / "docker")}
     words = ["docker", "context", "create", "far-away", "--docker", f"host=unix://{folder}/far.sock"]
     subprocess.run(words, env={**os.environ, **configuration}, check=True, capture_output=True)
-    said = checkout.inv("up", check=False, DOCKER_CONTEXT="far-away", **configuration)
-    assert said.code == 3
-    assert f"unix://{folder}/far.sock, which the docker context 'far-away' names" in said.err
-    assert "docker context use default" in said.err
+    said = refusal(engine, monkeypatch, DOCKER_CONTEXT="far-away", **configuration)
+    assert f"unix://{folder}/far.sock, which the docker context 'far-away' names" in said
+    assert "docker context use default" in said
 
 
-def test_an_account_that_may_not_use_the_engine_is_told_so(checkout: Checkout, folder: Path) -> None:
+def test_an_account_that_may_not_use_the_engine_is_told_so(
+    engine: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shim = _shim(folder, 'case "$*" in version*) echo "permission denied while trying to connect" >&2; exit 1 ;; esac')
-    said = checkout.inv("up", check=False, PATH=f"{shim}:{os.environ['PATH']}")
-    assert said.code == 3
-    assert "This account has no permission to use the container engine" in said.err
-    assert "usermod -aG docker" in said.err
+    said = refusal(engine, monkeypatch, PATH=f"{shim}:{os.environ['PATH']}")
+    assert "This account has no permission to use the container engine" in said
+    assert "usermod -aG docker" in said
 
 
-def test_an_engine_that_hangs_is_given_up_after_two_seconds(checkout: Checkout, folder: Path) -> None:
+def test_an_engine_that_hangs_is_given_up_after_two_seconds(
+    engine: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = folder / "hangs.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        said = checkout.inv("up", check=False, DOCKER_HOST=f"unix://{path}")
-    assert said.code == 3
-    assert f"The container engine at unix://{path} did not answer within 2 s." in said.err
+        said = refusal(engine, monkeypatch, DOCKER_HOST=f"unix://{path}")
+    assert f"The container engine at unix://{path} did not answer within 2 s." in said
 
 
 def test_a_compose_that_is_too_old_is_told_with_both_versions(checkout: Checkout, folder: Path) -> None:

@@ -48,7 +48,7 @@ def test_readme_commands_work_in_order(checkout: Checkout) -> None:
 
 
 @pytest.mark.slow
-def test_readme_capture_matches_output_of_up(checkout: Checkout) -> None:
+def test_readme_capture_matches_output_of_up_and_its_example_service_starts(checkout: Checkout) -> None:
     def shape(text: str) -> list[str]:
         """The steps of an up, without what differs from run to run."""
         steps = re.findall(r"^  ([✓=·]) (\w+)", text, re.MULTILINE)
@@ -58,9 +58,6 @@ def test_readme_capture_matches_output_of_up(checkout: Checkout) -> None:
     assert capture is not None
     assert shape(checkout.inv("up").out) == shape(capture[1])
 
-
-@pytest.mark.slow
-def test_readme_example_service_starts(checkout: Checkout) -> None:
     block = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
     assert block is not None
     assert len(block[1].splitlines()) <= 10

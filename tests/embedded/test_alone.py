@@ -44,24 +44,20 @@ def test_up_leaves_a_service_out_that_says_nothing_about_this_engine(checkout: C
     assert checkout.pid("api") == before
 
 
-def test_down_ends_what_a_stopped_service_has_left_behind(checkout: Checkout) -> None:
-    service = LEAVES_A_CHILD.format(port=checkout.spare)
-    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{service}\nvolumes:\n")
+def test_a_service_leaves_nothing_behind_stopped_or_taken_out_of_the_file(checkout: Checkout) -> None:
     checkout.ports["SHY_PORT"] = checkout.spare  # which the look for leaks then minds, too
-    for _ in range(2):
-        checkout.inv("up")
-        assert "shy" in checkout.inv("restart", "shy").out
-        checkout.inv("down")
-        assert ports.is_free(checkout.spare)
+    usual = LEAVES_A_CHILD.format(port=checkout.spare)
+    slow_to_end = LEAVES_A_CHILD.replace("& wait", "& trap 'sleep 4; exit' TERM; wait").format(port=checkout.spare)
+    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{usual}\nvolumes:\n")
+    checkout.inv("up")
+    assert "shy" in checkout.inv("restart", "shy").out
+    checkout.inv("down")
+    assert ports.is_free(checkout.spare)
 
-
-def test_a_service_taken_out_of_the_file_leaves_nothing_behind_and_the_others_alone(checkout: Checkout) -> None:
-    slow_to_end = "& trap 'sleep 4; exit' TERM; wait"
-    service = LEAVES_A_CHILD.replace("& wait", slow_to_end).format(port=checkout.spare)
-    checkout.edit("docker-compose.yml", "\nvolumes:\n", f"{service}\nvolumes:\n")
+    checkout.edit("docker-compose.yml", usual, slow_to_end)
     checkout.inv("up")
     before = checkout.pid("postgres")
-    checkout.edit("docker-compose.yml", service, "")
+    checkout.edit("docker-compose.yml", slow_to_end, "")
     checkout.inv("up")
     assert checkout.pid("postgres") == before
     assert ports.is_free(checkout.spare)
@@ -107,18 +103,16 @@ def test_a_snapshot_is_brought_back_for_another_role(stack: Checkout) -> None:
     stack.inv("up")
 
 
-@pytest.mark.parametrize("name", ["postgres", "x" * 63])
-def test_a_database_of_the_longest_name_or_named_postgres_is_emptied_and_brought_back(
-    stack: Checkout, name: str
-) -> None:
+def test_a_database_of_the_longest_name_or_named_postgres_is_emptied_and_brought_back(stack: Checkout) -> None:
     before = stack.setting("POSTGRES_DB")
-    stack.env(POSTGRES_DB=name)
-    stack.inv("up")
-    stack.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
-    stack.inv("db.snapshot", f"of-{len(name)}")
-    stack.inv("db.reset", "--yes")
-    assert "does not exist" in stack.inv("db.shell", stdin="SELECT * FROM kept", check=False).err
-    stack.inv("db.restore", f"of-{len(name)}", "--yes")
-    assert stack.inv("db.shell", stdin="SELECT * FROM kept").out.split()[2] == "7"
+    for name in ("postgres", "x" * 63):
+        stack.env(POSTGRES_DB=name)
+        stack.inv("up")
+        stack.inv("db.shell", stdin="CREATE TABLE kept AS SELECT 7 AS seven")
+        stack.inv("db.snapshot", f"of-{len(name)}")
+        stack.inv("db.reset", "--yes")
+        assert "does not exist" in stack.inv("db.shell", stdin="SELECT * FROM kept", check=False).err, name
+        stack.inv("db.restore", f"of-{len(name)}", "--yes")
+        assert stack.inv("db.shell", stdin="SELECT * FROM kept").out.split()[2] == "7", name
     stack.env(POSTGRES_DB=before)
     stack.inv("up")

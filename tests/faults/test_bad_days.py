@@ -68,19 +68,76 @@ def test_a_disk_that_fills_later_is_told_with_what_to_do(checkout: Checkout) -> 
         checkout.inv("down")
 
 
-def test_a_damaged_data_folder_is_told_and_not_touched(running: Checkout) -> None:
-    running.inv("down")
-    control = running.state / "data" / "postgres" / "global" / "pg_control"
+def test_a_database_without_a_free_connection_is_not_told_to_be_down(running: Checkout) -> None:
+    names = b"user\0stackhand\0database\0stackhand\0\0"
+    begin = struct.pack("!ii", 8 + len(names), PROTOCOL_3) + names  # a login that is begun holds a connection, too
+    opened: list[socket.socket] = []
+    try:
+        answer = b"R"
+        while answer[:1] == b"R":
+            opened.append(socket.create_connection(("127.0.0.1", running.ports["POSTGRES_PORT"])))
+            opened[-1].sendall(begin)
+            answer = opened[-1].recv(1024)
+        assert b"too many clients" in answer
+        for verb in ("db.status", "db.plan", "db.migrate"):
+            said = running.inv(verb, check=False)
+            assert (said.code, said.out) == (4, "")
+            assert "postgres is running but unhealthy: sorry, too many clients already." in said.err
+            assert f"(pid {os.getpid()}) holds " in said.err
+        running.inv("restart", "postgres")
+        assert running.inv("db.status").code == 0
+    finally:
+        for each in opened:
+            each.close()
+
+
+def test_killed_supervisor_is_told_by_doctor_and_fixed_by_up(running: Checkout) -> None:
+    running.kill("supervisord")
+    before = {name: running.pid(name) for name in SERVICES}
+    assert "unsupervised: api, postgres, redis, web" in running.inv("doctor").out
+    running.inv("up")
+    assert {name for name in SERVICES if psutil.pid_exists(before[name]) and _runs(before[name])} == set()
+    assert running.ask("/health")[0] == 200
+
+
+def test_down_ends_what_a_killed_supervisor_left(running: Checkout) -> None:
+    running.kill("supervisord")
+    running.kill("web")  # whose worker is then nobody's child
+    assert "stopped: api, postgres, redis" in running.inv("down").out
+
+
+def test_a_damaged_data_folder_is_told_and_not_touched(stopped: Checkout) -> None:
+    control = stopped.state / "data" / "postgres" / "global" / "pg_control"
     whole = control.read_bytes()
     control.write_bytes(whole[:100])
-    said = running.inv("up", check=False)
+    said = stopped.inv("up", check=False)
     assert said.code == 4
     assert "postgres stopped while it started" in said.err
     assert "pg_control" in said.err
-    assert f"next: mv {running.state}/data/postgres {running.state}/data/postgres.damaged" in said.err
-    assert running.services()["postgres"]["state"] == "failed"
+    assert f"next: mv {stopped.state}/data/postgres {stopped.state}/data/postgres.damaged" in said.err
+    assert stopped.services()["postgres"]["state"] == "failed"
     assert control.read_bytes() == whole[:100]
     control.write_bytes(whole)
+
+
+def test_a_data_folder_of_another_version_is_told_and_not_touched(stopped: Checkout) -> None:
+    version = stopped.state / "data" / "postgres" / "PG_VERSION"
+    version.write_text("15\n")
+    said = stopped.inv("up", check=False)
+    assert version.read_text() == "15\n"
+    version.write_text("16\n")
+    assert said.code == 4
+    assert "a data folder of PostgreSQL 15, but this engine runs PostgreSQL 16" in said.err
+
+
+def test_an_error_in_the_template_is_told_with_its_line(stopped: Checkout) -> None:
+    template = "web/nginx.conf.template"
+    whole = (stopped.path / template).read_text()
+    (stopped.path / template).write_text(f"nonsense here;\n{whole}")
+    said = stopped.inv("up", check=False)
+    (stopped.path / template).write_text(whole)
+    assert said.code == 4
+    assert f"next: fix {template}, line 1, then ./inv up" in said.err
 
 
 def test_a_damaged_append_only_file_is_told_and_both_ways_out_work(running: Checkout) -> None:
@@ -108,106 +165,6 @@ def _repair_command(said: str) -> list[str]:
     return shlex.split(line.partition("then: ")[2])
 
 
-def test_an_error_in_the_template_is_told_with_its_line(running: Checkout) -> None:
-    template = "web/nginx.conf.template"
-    whole = (running.path / template).read_text()
-    (running.path / template).write_text(f"nonsense here;\n{whole}")
-    said = running.inv("up", check=False)
-    (running.path / template).write_text(whole)
-    assert said.code == 4
-    assert f"next: fix {template}, line 1, then ./inv up" in said.err
-
-
-def test_a_data_folder_of_another_version_is_told_and_not_touched(running: Checkout) -> None:
-    running.inv("down")
-    version = running.state / "data" / "postgres" / "PG_VERSION"
-    version.write_text("15\n")
-    said = running.inv("up", check=False)
-    assert version.read_text() == "15\n"
-    version.write_text("16\n")
-    assert said.code == 4
-    assert "a data folder of PostgreSQL 15, but this engine runs PostgreSQL 16" in said.err
-
-
-def test_a_database_without_a_free_connection_is_not_told_to_be_down(running: Checkout) -> None:
-    names = b"user\0stackhand\0database\0stackhand\0\0"
-    begin = struct.pack("!ii", 8 + len(names), PROTOCOL_3) + names  # a login that is begun holds a connection, too
-    opened: list[socket.socket] = []
-    try:
-        answer = b"R"
-        while answer[:1] == b"R":
-            opened.append(socket.create_connection(("127.0.0.1", running.ports["POSTGRES_PORT"])))
-            opened[-1].sendall(begin)
-            answer = opened[-1].recv(1024)
-        assert b"too many clients" in answer
-        for verb in ("db.status", "db.plan", "db.migrate"):
-            said = running.inv(verb, check=False)
-            assert (said.code, said.out) == (4, "")
-            assert "postgres is running but unhealthy: sorry, too many clients already." in said.err
-            assert f"(pid {os.getpid()}) holds " in said.err
-        running.inv("restart", "postgres")
-        assert running.inv("db.status").code == 0
-    finally:
-        for each in opened:
-            each.close()
-
-
-def test_moved_ports_are_kept_when_the_settings_are_deleted(checkout: Checkout) -> None:
-    from stackhand.project import settings
-    from stackhand.project.state import State
-
-    State(checkout.path).make()
-    State(checkout.path).remember(ports={"WEB_PORT": 3450})
-    (checkout.path / ".env").unlink()
-    assert settings.ensure(checkout.path).values["WEB_PORT"] == "3450"
-
-
-def test_interrupt_while_the_database_is_made_leaves_no_half_of_it(checkout: Checkout) -> None:
-    child = checkout.start("up")
-    eventually((checkout.state / "data" / "postgres.new").exists, "initdb is at work")
-    child.send_signal(signal.SIGINT)
-    child.communicate(timeout=30)
-    assert child.returncode == 130
-    assert not (checkout.state / "data" / "postgres").exists()
-    checkout.inv("up")
-    assert checkout.ask("/health")[0] == 200
-
-
-def test_up_that_would_wait_too_long_says_who_is_at_work(checkout: Checkout) -> None:
-    from stackhand.project.state import State
-
-    with State(checkout.path).turn("./inv restart", 1.0, print):
-        said = checkout.inv("up", "--timeout", "0.5", check=False)
-    assert said.code == 1
-    assert f"waiting for ./inv restart (pid {os.getpid()}, since " in said.err
-    assert "is still working in this checkout after 0.5 s." in said.err
-    assert "next: wait for it or stop it, then repeat the command" in said.err
-
-
-def test_killed_up_is_finished_by_its_playbook_and_the_next_up_waits(checkout: Checkout) -> None:
-    child = checkout.start("up")
-    eventually((checkout.state / "run" / "supervisord.json").exists, "the supervisor is started")
-    child.kill()
-    child.communicate()
-    assert "is already up" in checkout.inv("up").out
-    assert len(_supervisors(checkout)) == 1
-
-
-def test_killed_supervisor_is_told_by_doctor_and_fixed_by_up(running: Checkout) -> None:
-    running.kill("supervisord")
-    before = {name: running.pid(name) for name in SERVICES}
-    assert "unsupervised: api, postgres, redis, web" in running.inv("doctor").out
-    running.inv("up")
-    assert {name for name in SERVICES if psutil.pid_exists(before[name]) and _runs(before[name])} == set()
-    assert running.ask("/health")[0] == 200
-
-
-def test_down_ends_what_a_killed_supervisor_left(running: Checkout) -> None:
-    running.kill("supervisord")
-    running.kill("web")  # whose worker is then nobody's child
-    assert "stopped: api, postgres, redis" in running.inv("down").out
-
-
 def test_stopped_supervisor_does_not_stop_the_verbs(running: Checkout) -> None:
     running.kill("supervisord", signal.SIGSTOP)
     said = running.inv("status")
@@ -232,6 +189,46 @@ def test_a_number_that_was_reused_is_never_killed(running: Checkout) -> None:
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_moved_ports_are_kept_when_the_settings_are_deleted(checkout: Checkout) -> None:
+    from stackhand.project import settings
+    from stackhand.project.state import State
+
+    State(checkout.path).make()
+    State(checkout.path).remember(ports={"WEB_PORT": 3450})
+    (checkout.path / ".env").unlink()
+    assert settings.ensure(checkout.path).values["WEB_PORT"] == "3450"
+
+
+def test_up_interrupted_in_initdb_leaves_no_half_and_killed_later_is_finished(
+    checkout: Checkout,
+) -> None:
+    child = checkout.start("up")
+    eventually((checkout.state / "data" / "postgres.new").exists, "initdb is at work")
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert not (checkout.state / "data" / "postgres").exists()
+
+    child = checkout.start("up")
+    eventually((checkout.state / "data" / "postgres").exists, "the playbook is past initdb")
+    child.kill()
+    child.communicate()
+    assert "is already up" in checkout.inv("up").out  # which waited for it
+    assert len(_supervisors(checkout)) == 1
+    assert checkout.ask("/health")[0] == 200
+
+
+def test_up_that_would_wait_too_long_says_who_is_at_work(checkout: Checkout) -> None:
+    from stackhand.project.state import State
+
+    with State(checkout.path).turn("./inv restart", 1.0, print):
+        said = checkout.inv("up", "--timeout", "0.5", check=False)
+    assert said.code == 1
+    assert f"waiting for ./inv restart (pid {os.getpid()}, since " in said.err
+    assert "is still working in this checkout after 0.5 s." in said.err
+    assert "next: wait for it or stop it, then repeat the command" in said.err
 
 
 def test_as_root_in_a_folder_closed_to_others_no_service_has_a_right_of_roots(checkout: Checkout) -> None:

@@ -59,16 +59,15 @@ class Cloud:
         aws: the emulator.
         copy: the checkout that is released.
         told: what `./inv rehearse` said.
-        pace: how deploys wait; empty for the pace of people.
+        settings: of its process environment.
     """
 
-    def __init__(self, aws: Emulator, copy: Copy, told: list[str], pace: str = PACE) -> None:
-        self.aws, self.copy, self.told, self.pace = aws, copy, told, pace
+    def __init__(self, aws: Emulator, copy: Copy, told: list[str], settings: dict[str, str]) -> None:
+        self.aws, self.copy, self.told, self.settings = aws, copy, told, settings
         self.environment: Environment = environments.load(ENVIRONMENT)
         self.name = f"{self.environment.stack}-{ENVIRONMENT}"
         self.url = f"{aws.endpoint}/_alb/{self.name}"
         self.first = self.good = self.version()
-        self.replay = ""
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the emulator, whatever this process's environment says."""
@@ -85,12 +84,7 @@ class Cloud:
     def shell(self) -> dict[str, str]:
         """Return the environment of a person who rehearses, in a hurry."""
         kept = {key: value for key, value in self.aws.environment().items() if not key.startswith(OURS)}
-        ours = {
-            "STACKHAND_TERRAFORM": str(TERRAFORM),
-            "STACKHAND_PACE": self.pace,
-            "STACKHAND_TERRAFORM_REPLAY": self.replay,
-        }
-        return {**kept, "LANG": "C.UTF-8", **ours}
+        return {**kept, "LANG": "C.UTF-8", **self.settings}
 
     def start(self, *words: str, program: tuple[str, ...] = ("./inv",)) -> subprocess.Popen[str]:
         """Start ./inv in the copy, and return at once."""
@@ -126,12 +120,6 @@ class Cloud:
     def deploy(self, tag: str) -> Said:
         """Deploy what was pushed under a tag."""
         return self.inv(*DEPLOY, "--tag", tag)
-
-    def must(self, tag: str) -> None:
-        """Deploy what was pushed under a tag, which must succeed."""
-        said = self.deploy(tag)
-        assert said.code == 0, said.out
-        self.good = tag
 
     def image(self, service: str, tag: str) -> str:
         return f"localhost:{self.aws.port}/{self.name}/{service}:{tag}"
@@ -270,18 +258,22 @@ class Client(threading.Thread):
 
 
 @contextmanager
-def rehearsed(pace: str = PACE) -> Iterator[Cloud]:
+def rehearsed(*, hurry: bool = True) -> Iterator[Cloud]:
     """Give what `./inv rehearse --keep` leaves running; nothing of it may be left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="sh-rehearsal-")).resolve()
     checkout = Copy.make(folder / "shop")
-    shell = {**clean_environment(), "STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_PACE": pace}
+    replay = folder / "terraform"
+    replay.mkdir()
+    settings = {"STACKHAND_TERRAFORM": str(TERRAFORM)}
+    settings |= {"STACKHAND_PACE": PACE, "STACKHAND_TERRAFORM_REPLAY": str(replay)} if hurry else {}
+    shell = {**clean_environment(), **settings}
     try:
         code, lines = checkout.inv(["rehearse", "--keep", "--restore"], shell, lambda _: None)
         assert code == 0, "\n".join(lines)
         place = checkout.path / ".stackhand" / "rehearsal"
         aws = emulator.remembered(place)
         assert aws
-        yield Cloud(aws, Copy(place / "checkout"), lines, pace)
+        yield Cloud(aws, Copy(place / "checkout"), lines, settings)
     finally:
         code, lines = checkout.inv(["rehearse", "--stop"], shell, lambda _: None)
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ the limits of memory from stackhand/rehearsal/aws.py.
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -130,27 +131,18 @@ def test_a_migration_that_fails_half_way_leaves_what_was_done_before(cloud: Clou
     database(cloud, f"DROP TABLE half; DELETE FROM schema_migration WHERE number >= {number}")
 
 
-def test_the_second_of_two_deploys_at_once_is_told_who_is_at_it(cloud: Cloud) -> None:
-    cloud.variant("first")
-    with cloud.asked():
-        first = cloud.start(*DEPLOY, "--tag", "first")
-        assert first.stdout is not None
-        head = next(line for line in first.stdout if "lease" in line)
-        second = cloud.deploy("good")
-        out, _ = first.communicate(timeout=120)
-    assert first.returncode == ExitCode.DONE, head + out
-    assert second.code == ExitCode.LOCKED, second.out
-    assert "first" in second.out
-    assert cloud.version() == "first"
-    cloud.good = "first"
-
-
-def test_a_deploy_that_is_terminated_says_how_to_come_back(cloud: Cloud) -> None:
+def test_a_second_deploy_is_told_who_is_at_it_and_one_that_is_terminated_says_how_to_come_back(cloud: Cloud) -> None:
+    before = cloud.running()
     cloud.variant("left")
     with cloud.asked():
         child = cloud.start(*DEPLOY, "--tag", "left")
         assert child.stdout is not None
-        lines = []
+        lines = [next(line for line in child.stdout if "lease" in line)]
+        os.killpg(child.pid, signal.SIGSTOP)  # else it may be done before the other one has asked
+        second = cloud.deploy(cloud.good)
+        os.killpg(child.pid, signal.SIGCONT)
+        assert second.code == ExitCode.LOCKED, second.out
+        assert "left" in second.out
         for line in child.stdout:
             lines.append(line)
             if "running" in line and "(in_progress)" in line:
@@ -163,7 +155,13 @@ def test_a_deploy_that_is_terminated_says_how_to_come_back(cloud: Cloud) -> None
         said = cloud.inv("deploy", "-e", ENVIRONMENT, "--resume")
         assert said.code == ExitCode.DONE, said.out
     assert cloud.version() == "left"
-    cloud.good = "left"
+
+    with cloud.asked() as client:
+        said = cloud.inv("rollback", "-e", ENVIRONMENT, "--yes")
+        assert said.code == ExitCode.DONE, said.out
+    assert f"{cloud.good[:12]} runs again in rehearsal" in said.out
+    assert (cloud.running(), cloud.version()) == (before, cloud.good)
+    assert client.seen == {cloud.good, "left"}
 
 
 def test_services_return_together_when_one_of_them_fails(cloud: Cloud) -> None:
@@ -180,19 +178,6 @@ def test_services_return_together_when_one_of_them_fails(cloud: Cloud) -> None:
     assert (cloud.running(), cloud.version()) == (before, cloud.good)
 
 
-def test_a_rollback_brings_the_release_before_back(cloud: Cloud) -> None:
-    before, good = cloud.running(), cloud.good
-    cloud.variant("regretted")
-    cloud.must("regretted")
-    with cloud.asked() as client:
-        said = cloud.inv("rollback", "-e", ENVIRONMENT, "--yes")
-        assert said.code == ExitCode.DONE, said.out
-    assert f"{good[:12]} runs again in rehearsal" in said.out
-    assert (cloud.running(), cloud.version()) == (before, good)
-    assert client.seen == {good, "regretted"}
-    cloud.good = good
-
-
 def test_ansible_alone_deploys_as_a_workflow_does_and_changes_nothing_the_second_time(cloud: Cloud) -> None:
     with cloud.unharmed() as client:
         said = cloud.playbook(
@@ -203,13 +188,3 @@ def test_ansible_alone_deploys_as_a_workflow_does_and_changes_nothing_the_second
     assert "is already in ECR" in said.out
     assert client.seen == {cloud.good}
     assert f"{cloud.good[:12]} already runs in rehearsal, at {cloud.url}" in said.out
-
-
-def test_a_plan_tells_of_a_commit_that_was_never_pushed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cloud, "replay", "")  # what Terraform said once is no plan of its own
-    before = cloud.copy.head
-    cloud.copy.commit("Change nothing but the commit")
-    said = cloud.inv("plan", "-e", ENVIRONMENT)
-    cloud.copy.back(before)
-    assert said.code == ExitCode.DONE, said.out
-    assert "(still to be built)" in said.out

@@ -25,24 +25,6 @@ def test_settings_deleted_while_running_are_made_again_and_the_data_stays(stack:
     assert stack.inv("db.shell", stdin="SELECT * FROM spared").out.split()[2] == "7"
 
 
-def test_a_syntax_error_in_the_service_is_shown_and_nothing_behind_it_starts(checkout: Checkout) -> None:
-    with (checkout.path / "service" / "app.py").open("a") as file:
-        file.write("def broken(:\n")
-    said = checkout.inv("up", check=False)
-    assert said.code == 4
-    assert "api stopped while it started" in said.err
-    assert "SyntaxError: invalid syntax" in said.err
-    log = ".stackhand/logs/api.log" if checkout.engine == "embedded" else f"docker logs {checkout.name}-api"
-    assert f"log: {log}" in said.err
-    states = {name: service["state"] for name, service in checkout.services().items()}
-    # a container is still tried a few times by its restart policy
-    assert states.pop("api") in ({"failed"} if checkout.engine == "embedded" else {"failed", "starting", "unhealthy"})
-    assert states == {"postgres": "healthy", "redis": "healthy", "migrate": "done", "web": "stopped"}
-    checkout.edit("service/app.py", "def broken(:\n", "")
-    checkout.inv("up")
-    assert checkout.ask("/health")[0] == 200
-
-
 def test_a_migration_with_an_sql_error_is_shown_with_file_and_line(stack: Checkout) -> None:
     bad = stack.path / "service" / "migrations" / "900_bad.sql"
     bad.write_text("CREATE TABLE half (n int);\nINSERT INTO nowhere VALUES (1);\n")
@@ -76,7 +58,7 @@ def test_a_service_that_never_gets_ready_is_told_with_its_last_answer(stack: Che
     stack.inv("up")
 
 
-def test_interrupt_during_up_says_what_runs_and_two_ups_at_once_go_on_one_after_the_other(checkout: Checkout) -> None:
+def test_up_that_was_interrupted_and_then_failed_goes_on_and_of_two_at_once_one_waits(checkout: Checkout) -> None:
     child = checkout.start("up")
     eventually(lambda: checkout.has_started("postgres"), "postgres is started")
     child.send_signal(signal.SIGINT)
@@ -86,12 +68,26 @@ def test_interrupt_during_up_says_what_runs_and_two_ups_at_once_go_on_one_after_
     assert "running now:" in err
     assert "./inv up to continue, ./inv down to stop" in err
 
+    with (checkout.path / "service" / "app.py").open("a") as file:
+        file.write("def broken(:\n")
+    said = checkout.inv("up", check=False)
+    assert said.code == 4
+    assert "api stopped while it started" in said.err
+    assert "SyntaxError: invalid syntax" in said.err
+    log = ".stackhand/logs/api.log" if checkout.engine == "embedded" else f"docker logs {checkout.name}-api"
+    assert f"log: {log}" in said.err
+    states = {name: service["state"] for name, service in checkout.services().items()}
+    # a container is still tried a few times by its restart policy
+    assert states.pop("api") in ({"failed"} if checkout.engine == "embedded" else {"failed", "starting", "unhealthy"})
+    assert states == {"postgres": "healthy", "redis": "healthy", "migrate": "done", "web": "stopped"}
+
+    checkout.edit("service/app.py", "def broken(:\n", "")
     first, second = checkout.start("up"), checkout.start("up")
-    said = [child.communicate(timeout=60) for child in (first, second)]
+    said_by = [child.communicate(timeout=60) for child in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0)
-    waited = [err for _, err in said if "waiting for ./inv up (pid" in err]
+    waited = [err for _, err in said_by if "waiting for ./inv up (pid" in err]
     assert len(waited) == 1
-    assert sum("is already up" in out for out, _ in said) == 1
+    assert sum("is already up" in out for out, _ in said_by) == 1
     assert checkout.ask("/health")[0] == 200
 
 
@@ -144,13 +140,14 @@ def test_a_role_that_postgresql_refuses_is_told_and_no_log_has_its_password(stac
     assert stack.setting("POSTGRES_PASSWORD") not in said.err + logs
 
 
-def test_a_password_of_any_letters_is_seen_alike_by_every_program(stack: Checkout) -> None:
+def test_up_follows_a_changed_setting_and_a_password_of_any_letters_everywhere(stack: Checkout) -> None:
     from stackhand.project import dotenv
 
     path, password = stack.path / ".env", 'it\'s a "$5 ${HOME}" #b'
-    changed = {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": f"{password}\ntwo\nlines\\"}
+    changed = {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": f"{password}\ntwo\nlines\\", "ENVIRONMENT": "staging"}
     path.write_text(dotenv.replace(path.read_text(), changed))
-    stack.inv("up")
+    assert "changed the password of stackhand to the one in .env" in stack.inv("up").out
+    assert stack.ask("/version")[1]["environment"] == "staging"
     assert stack.ask("/health/ready")[0] == 200
     eventually(lambda: stack.ask("/health/all")[1]["checks"]["cache"][0]["status"] == "pass", "the cache is reached")
     assert stack.inv("db.shell", stdin="SELECT 42").out.split()[2] == "42"

@@ -177,34 +177,18 @@ def test_production_is_destroyed_only_by_saying_so(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("verb", "environment", "words"),
     [
-        (
-            "plan",
-            {"STACKHAND_TERRAFORM": "/nowhere/terraform"},
-            ["Terraform cannot be started.", "install Terraform 1.11 or newer"],
-        ),
-        ("plan", {"STACKHAND_TERRAFORM": "OLD"}, ["Terraform is 1.9.8", "install Terraform 1.11 or newer"]),
         ("plan", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, ["127.0.0.1:9 cannot be reached.", "AWS_ENDPOINT_URL"]),
-        (
-            "bootstrap",
-            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
-            ["There are no credentials for AWS.", "aws configure sso"],
-        ),
         (  # whose actions meet it as they are loaded
             "deploy",
             {"AWS_PROFILE": "nobody", "AWS_CONFIG_FILE": "/dev/null"},
             ["There is no AWS profile nobody on this machine.", "aws configure sso --profile nobody"],
         ),
     ],
-    ids=["no-terraform", "an-old-terraform", "no-network", "no-credentials", "no-such-profile"],
+    ids=["no-network", "no-such-profile"],
 )
 def test_what_is_missing_is_said_before_terraform_starts(
-    cloud: Cloud, folder: Path, verb: str, environment: dict[str, str], words: list[str]
+    cloud: Cloud, verb: str, environment: dict[str, str], words: list[str]
 ) -> None:
-    if environment.get("STACKHAND_TERRAFORM") == "OLD":
-        old = folder / "terraform"
-        old.write_text("""#!/bin/sh\necho '{"terraform_version": "1.9.8"}'\n""")
-        old.chmod(0o755)
-        environment = {"STACKHAND_TERRAFORM": str(old)}
     confirmed = ["--yes"] if verb == "deploy" else []
     said = cloud.inv(verb, "-e", "staging", *confirmed, check=False, **environment)
     assert said.code == 3, said.out + said.err

@@ -47,6 +47,22 @@ PLAN = {
 }
 
 
+@pytest.mark.parametrize(("installed", "what"), [(False, "Terraform cannot be started."), (True, "Terraform is 1.9.8")])
+def test_a_terraform_that_is_missing_or_too_old_is_told_with_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, installed: bool, what: str
+) -> None:
+    program = folder / "terraform"
+    if installed:
+        program.write_text("""#!/bin/sh\necho '{"terraform_version": "1.9.8"}'\n""")
+        program.chmod(0o755)
+    monkeypatch.setenv("STACKHAND_TERRAFORM", str(program))
+    with pytest.raises(Failure) as caught:
+        Terraform(STAGING).version()
+    assert caught.value.code == ExitCode.PREFLIGHT
+    assert caught.value.what.startswith(what)
+    assert "install Terraform 1.11 or newer" in caught.value.next
+
+
 def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path) -> None:
     (tmp_path / "load_balancer.tf").write_text(
         'resource "aws_lb_listener_rule" "path" {}\nresource "aws_lb_target_group" "service" {}\n'
