@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 
-gc.set_threshold(20_000)  # a verb is over before there is garbage to speak of: looking for it took a twentieth
+gc.set_threshold(20_000)  # a verb is over before there is much garbage: looking for it took a twentieth
 
 
 def _leave(*_: object) -> None:
