@@ -1,7 +1,10 @@
 """`python -m stackhand` is `./inv` without the making of its environment."""
 
+import gc
 import os
 import signal
+
+gc.set_threshold(20_000)  # a verb is over before there is much garbage: looking for it took a twentieth
 
 
 def _leave(*_: object) -> None:

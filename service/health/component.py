@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 FIRST_RETRY, LAST_RETRY = 0.1, 1.0
 """Seconds until the next check of a component that does not pass, so that a recovery is noticed soon."""
-START_RETRY = 0.2
+START_RETRY = 0.1
 """Seconds between checks of a component that may still be starting: `./inv up` waits for its first success."""
 RESTART_GRACE = 15.0
 """Maximum start-up grace in seconds for a component that worked just before this process started."""

@@ -10,9 +10,6 @@ from ansible.executor.task_result import _RawTaskResult
 from ansible.plugins import loader
 from ansible.plugins.strategy import StrategyBase
 
-PLAYBOOKS = {"playbooks/up.yml", "playbooks/down.yml"}
-"""Those whose steps an interruption may reach as a KeyboardInterrupt; a deploy's answer signals in their worker."""
-
 
 def install() -> None:
     """Have tasks run where they would be queued.

@@ -21,6 +21,8 @@ from ansible.utils.collection_loader import _collection_finder as finder  # noqa
 from stackhand import ROOT  # noqa: E402
 from stackhand.project import private  # noqa: E402
 
+LOCAL = {"playbooks/up.yml", "playbooks/down.yml"}
+"""What needs no workers: an interruption reaches its steps as a KeyboardInterrupt, and a deploy's answer signals."""
 KEPT = ROOT / ".stackhand" / "ansible" / "parsed"
 
 
@@ -61,8 +63,10 @@ def _wanted(original: Callable[..., Iterable[Any]], *args: Any, class_only: bool
     return iter(()) if class_only else original(*args, **options)
 
 
-def _import_ansible() -> Callable[[], None]:
-    """Return the main function of ansible-playbook."""
+def _import_ansible(*, vault: bool) -> Callable[[], None]:
+    """Return the main function of ansible-playbook; without what its vault needs where nothing is encrypted."""
+    if not vault:
+        sys.modules["cryptography"] = None  # type: ignore[assignment] # as if it were not installed, which may be
     finder._meta_yml_to_dict = partial(_routes, finder._meta_yml_to_dict)
     original, yaml.yaml_load = yaml.yaml_load, partial(_definitions, yaml.yaml_load)
     import ansible.constants  # noqa: F401 - reads them as it is imported
@@ -74,15 +78,18 @@ def _import_ansible() -> Callable[[], None]:
 
     for each in (loader.become_loader, loader.callback_loader, loader.connection_loader, loader.shell_loader):
         each.all = partial(_wanted, each.all)
+    if not vault:
+        del sys.modules["cryptography"]
     return playbook.main  # type: ignore[no-any-return]
 
 
 def main() -> None:
     """Run ansible-playbook with this process's command line."""
-    run = _import_ansible()
-    from stackhand.ansible import in_process
+    local = sys.argv[1] in LOCAL
+    run = _import_ansible(vault=not local)
+    if local:
+        from stackhand.ansible import in_process
 
-    if sys.argv[1] in in_process.PLAYBOOKS:
         in_process.install()
     gc.freeze()
     gc.enable()

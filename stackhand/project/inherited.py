@@ -130,4 +130,12 @@ def _named(root: Path) -> frozenset[str]:
 
 
 def _any(patterns: Iterable[str], name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return any(_matches(pattern, name) for pattern in patterns)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a name is meant; most patterns are a name or how some begin, and fnmatch compiles each it is given."""
+    start, star, rest = pattern.partition("*")
+    if not star:
+        return pattern == name
+    return name.startswith(start) if not rest and start.isidentifier() else fnmatchcase(name, pattern)
