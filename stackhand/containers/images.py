@@ -96,7 +96,7 @@ def build(service: Service, stack: Stack, environment: Mapping[str, str], progre
         Failure: the build fails; the output of the step that failed is the evidence.
     """
     progress(f"building {service.name}")
-    args = ["docker", "compose", "--progress", "plain", "--project-directory", str(stack.root), "build", service.name]
+    args = ["docker", "compose", "--progress", "plain", "build", service.name]
     code, lines = stream(args, environment, stack.root, steps(f"building {service.name}", progress))
     if code != 0:
         raise build_failed(service, lines)

@@ -10,8 +10,7 @@ from typing import Any
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import differences
 from stackhand.infrastructure.references import PORTS
-from stackhand.project import model, probes, schema, settings
-from stackhand.project.composefile import FILE, read
+from stackhand.project import model, probes, resolution, schema, settings
 from stackhand.project.model import Service, Stack
 from stackhand.project.schema import Setting
 from stackhand.project.xfields import Fargate, Job, Managed, Probe
@@ -34,11 +33,17 @@ REQUIRED = r"\$\{(\w+):?\?"
 
 def stack_of(root: Path) -> Stack:
     """Return the services as they are described, whatever this machine has not been given: it runs none of them."""
-    required = re.findall(REQUIRED, (root / FILE).read_text(encoding="utf-8"))
+    required = re.findall(REQUIRED, str(written_services(root)))
     values = settings.ensure(root, check=True, given=False).values
     lacking = {key: "known in the cloud" for key in required if not values.get(key)}
     # On AWS there are no profiles: what has x-aws runs.
     return model.load(root, {**values, **lacking, "COMPOSE_PROFILES": "*"})
+
+
+def written_services(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the services with their variables as they are written."""
+    found: dict[str, dict[str, Any]] = resolution.written(root, {}).get("services") or {}
+    return found
 
 
 def check(root: Path) -> Stack:
@@ -47,20 +52,19 @@ def check(root: Path) -> Stack:
     Raises:
         Failure: the file is wrong; every place is named.
     """
-    written = read(root / FILE)
     stack = stack_of(root)
-    services = [(stack.services[name], entry) for name, entry in written["services"].items()]
+    services = [(stack.services[name], entry) for name, entry in written_services(root).items()]
     found = [line for service, entry in services for line in _service(service, stack, entry)]
     found += [*_paths([service for service, _ in services]), *_probes(stack)]
     if found:
         raise Failure(
-            f"{FILE} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} for the cloud.",
+            f"{stack.file} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} for the cloud.",
             evidence=found,
-            next=f"fix {FILE} (docs/architecture.md documents x-aws), then repeat the command",
+            next=f"fix {stack.file} (docs/architecture.md documents x-aws), then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     if not any(isinstance(service.aws, Fargate) for service in stack.services.values()):
-        raise Failure(f"No service in {FILE} has x-aws with a port.", code=ExitCode.PREFLIGHT)
+        raise Failure(f"No service in {stack.file} has x-aws with a port.", code=ExitCode.PREFLIGHT)
     return stack
 
 
@@ -81,8 +85,6 @@ def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterato
 
 
 def _fargate(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Iterator[str]:
-    if service.image is None and service.build is None:
-        yield f"{at}: the service needs build or image"
     if aws.cpu not in SIZES:
         yield f"{at}.cpu must be one of {', '.join(map(str, SIZES))}, not {aws.cpu}"
     elif aws.memory not in (sizes := SIZES[aws.cpu]):

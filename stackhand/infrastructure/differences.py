@@ -11,7 +11,7 @@ import msgspec
 
 from stackhand.infrastructure import references
 from stackhand.infrastructure.references import Note
-from stackhand.project.composefile import FILE, read
+from stackhand.project import resolution
 from stackhand.project.composekeys import AWS, UNKNOWN, Level
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job, Managed
@@ -26,13 +26,12 @@ OF_AN_IMAGE = ("command", "entrypoint", "configs", "volumes")
 
 def notes(stack: Stack) -> list[Note]:
     """Return what there is to know of the services on AWS."""
-    written = read(stack.root / FILE)
-    result = []
-    if written.get("include"):
-        result.append(Note(Level.IGNORED, "include", FILE, "the services of these files are not on AWS"))
-    for name, entry in written["services"].items():
-        result += _service(stack.services[name], stack, entry or {})
-    return result
+    written = resolution.written(stack.root, {})
+    return [
+        note
+        for name, entry in written["services"].items()
+        for note in _service(stack.services[name], stack, entry or {})
+    ]
 
 
 def refusals(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -85,7 +84,7 @@ def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterat
         case Managed():
             yield from _managed(service.name, service.aws, entry)
         case Fargate() | Job():
-            yield from _keys(service.name, entry)
+            yield from keys(service.name, entry)
             yield from _values(service.name, entry)
             yield from _hardening(service.name, service.aws, entry)
             yield from references.mount_notes(service, stack, entry)
@@ -100,7 +99,8 @@ def _managed(name: str, aws: Managed, entry: Mapping[str, Any]) -> Iterator[Note
         yield Note(Level.IGNORED, key, name, f"{stands_in} replaces the container; terraform/ configures it")
 
 
-def _keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
+def keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield the keys of a service that AWS has not, or has otherwise."""
     for key, value in entry.items():
         support = AWS.get(key, UNKNOWN)
         if key.startswith("x-") or value in (None, [], {}, False) or key in {"volumes", "configs"}:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from stackhand.project.composefile import FILE, read
+from stackhand.project import resolution
 from stackhand.project.composekeys import AWS, Level
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job, Managed
@@ -77,7 +77,7 @@ def _mount(entry: Any) -> Mount:
 
 def _configs(entry: Mapping[str, Any], root: Path) -> dict[str, Path | None]:
     """Return the service's configs by name, with the files that they are made from."""
-    defined = read(root / FILE).get("configs") or {}
+    defined = resolution.written(root, {}).get("configs") or {}
     names = [each["source"] if isinstance(each, dict) else str(each) for each in entry.get("configs") or []]
     files = {name: (defined.get(name) or {}).get("file") for name in names}
     return {name: root / file if file else None for name, file in files.items()}

@@ -11,9 +11,8 @@ from stackhand import ROOT
 from stackhand.aws import parameters
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.compose import FILLED, REQUIRED, environment_of
+from stackhand.infrastructure.compose import FILLED, REQUIRED, environment_of, written_services
 from stackhand.project import schema, values
-from stackhand.project.composefile import FILE, read
 from stackhand.project.environments import FOLDER, Environment
 
 OUTPUT = "given_secrets"
@@ -153,11 +152,11 @@ def _wrong(environment: Environment, given: Mapping[str, str], root: Path) -> It
 def _missing(given: Mapping[str, str], root: Path) -> Iterator[str]:
     """What Compose insists on has no default; where `.env.example` says that it is no secret, the file has to."""
     entries = schema.read(root / ".env.example")
-    services = [service for service in read(root / FILE)["services"].values() if "x-aws" in service]
+    services = [service for service in written_services(root).values() if "x-aws" in service]
     texts = [str(text) for each in services for text in (*environment_of(each).values(), *map(each.get, FILLED))]
     for name in sorted({name for text in texts for name in re.findall(REQUIRED, text)} & entries.keys()):
         if entries[name].kind != "secret" and name not in OF_TERRAFORM and not given.get(name):
-            yield f"{name} has no value, but {FILE} requires one"
+            yield f"{name} has no value, but the Compose file requires one"
 
 
 def _text(value: Any) -> str:

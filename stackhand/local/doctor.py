@@ -21,7 +21,7 @@ from stackhand.local.engines import login
 from stackhand.local.engines.embedded import accounts, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
-from stackhand.project import dotenv, model, ownership, ports, schema, settings
+from stackhand.project import dotenv, model, ownership, passthrough, ports, schema, settings
 from stackhand.project.state import State
 from stackhand.system import program
 
@@ -173,9 +173,9 @@ def _settings() -> Iterator[Check]:
     if mode & 0o077:
         yield Check("settings", ".env", "warn", f"others can read its secrets (mode {mode:o})", "chmod 600 .env")
     known = schema.read(ROOT / ".env.example")
-    used = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    used = passthrough.names(ROOT)
     for key in dotenv.parse(path.read_text(encoding="utf-8"))[0]:
-        if key not in known and f"{{{key}" not in used and not key.startswith("COMPOSE_"):  # Compose reads these
+        if key not in known and key not in used and not key.startswith("COMPOSE_"):  # Compose reads these
             near = difflib.get_close_matches(key, known, n=1)
             remedy = f"did you mean {near[0]}?" if near else "remove it, or declare it in .env.example"
             yield Check("settings", key, "warn", "nothing reads this setting", remedy)
@@ -187,7 +187,7 @@ def _settings() -> Iterator[Check]:
 
 def _services() -> Iterator[Check]:
     stack = _stack()
-    yield Check("services", "docker-compose.yml", "pass", ", ".join(stack.services))
+    yield Check("services", stack.file, "pass", ", ".join(stack.services))
     for service in stack.services.values():
         if service.embedded is None:
             remedy = "add x-embedded if it should run without a container engine"
@@ -201,7 +201,16 @@ def _ports() -> Iterator[Check]:
     for service in (stack.services[name] for name in engine.services()):
         for port in service.ports:
             name = f"{port.published} ({service.name})"
-            if port.published in ours:
+            if port.is_open and engine.name == "compose":
+                message = f"{port} is reachable from the network, not only from this machine"
+                yield Check(
+                    "ports", name, "warn", message, f"publish it on 127.0.0.1 in {stack.file}, unless you mean it"
+                )
+            if port.published is None:
+                yield Check("ports", f"{port.target} ({service.name})", "pass", "the container engine chooses one")
+            elif port.protocol != "tcp":
+                continue
+            elif port.published in ours:
                 yield Check("ports", name, "pass", "ours")
             elif ports.is_free(port.published):
                 yield Check("ports", name, "pass", "free")

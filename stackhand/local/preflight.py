@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Iterable, Mapping
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
@@ -11,9 +13,11 @@ from stackhand.local import engines
 from stackhand.local.engines.compose import kept
 from stackhand.local.engines.engine import Engine
 from stackhand.project import ports as machine_ports
-from stackhand.project import settings
-from stackhand.project.model import Port
+from stackhand.project import resolution, settings
+from stackhand.project.model import Port, Stack
 from stackhand.project.state import State
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared only
 
 
 def ports(engine: Engine, *, free: bool, check: bool) -> dict[str, int]:
@@ -31,41 +35,68 @@ def ports(engine: Engine, *, free: bool, check: bool) -> dict[str, int]:
         Failure: a port is taken; who holds it and the two ways out are named.
     """
     stack = engine.stack
-    wanted = {port: service.name for service in stack.services.values() for port in service.ports}
     ours = engine.own_ports()
-    here = set(engine.services())
+    wanted = _wanted(stack, engine.services())
     taken = {
-        port: name for port, name in wanted.items() if name in here and port.published not in ours and not _free(port)
+        number: name for number, name in wanted.items() if number not in ours and not machine_ports.is_free(number)
     }
     if not taken:
         return {}
+    values = settings.ensure(stack.root, check=True).values
+    variables = resolution.ports_by_variable(stack.root, values)
     if not free:
-        raise _taken(engine, taken)
-    fixed = [port for port in taken if port.variable is None]
+        raise _taken(engine, taken, variables)
+    fixed = [number for number in taken if number not in variables]
     if fixed:
+        variable = re.sub(r"[^A-Z0-9]", "_", taken[fixed[0]].upper())
         raise Failure(
-            f"Port {fixed[0].published} of {taken[fixed[0]]} is taken, and docker-compose.yml has a fixed value.",
-            next=f"write it as ${{{taken[fixed[0]].upper()}_PORT:-{fixed[0].published}}}",
+            f"Port {fixed[0]} of {taken[fixed[0]]} is taken, and {stack.file} has a fixed value.",
+            next=f"write it as ${{{variable}_PORT:-{fixed[0]}}}",
             code=ExitCode.PORT_TAKEN,
         )
-    movable = {port.variable: port.published for port in wanted if port.variable}
-    moved = machine_ports.free_block(movable, {port.published for port in wanted if port.variable is None})
+    everything = _wanted(stack, stack.services)
+    movable = {variables[number]: number for number in everything if number in variables}
+    moved = machine_ports.free_block(movable, {number for number in everything if number not in variables})
     if not check:
         settings.move_ports(stack.root, moved)
         engine.state.remember(ports=moved)
     return moved
 
 
-def _free(port: Port) -> bool:
-    return machine_ports.is_free(port.published)
+def open_ports(engine: Engine) -> list[str]:
+    """Return a sentence on ports that other machines reach; the embedded engine listens on this one alone."""
+    services = engine.stack.services.values() if engine.name == "compose" else []
+    found = [f"{service.name} at {port}" for service in services for port in service.ports if port.is_open]
+    return [f"reachable from the network: {', '.join(found)}"] if found else []
 
 
-def _taken(engine: Engine, taken: dict[Port, str]) -> Failure:
+def _wanted(stack: Stack, names: Iterable[str]) -> dict[int, str]:
+    """Return the ports that services publish, with the service's name; what the engine chooses cannot be taken.
+
+    Raises:
+        Failure: two services publish the same one.
+    """
+    found: dict[tuple[int, str], tuple[Port, str]] = {}
+    for name in names:
+        for port in stack.services[name].ports:
+            if port.published is None:
+                continue
+            other, owner = found.setdefault((port.published, port.protocol), (port, name))
+            if owner != name and {port.address, other.address} & {other.address, "", EVERYWHERE}:
+                raise Failure(
+                    f"{owner} and {name} publish the same port of this machine, {port.published}.",
+                    next=f"give one of them another port in {stack.file}, then repeat the command",
+                    code=ExitCode.PREFLIGHT,
+                )
+    return {number: name for (number, protocol), (_, name) in found.items() if protocol == "tcp"}
+
+
+def _taken(engine: Engine, taken: dict[int, str], variables: Mapping[int, str]) -> Failure:
     lines = [
-        f"{port.published} ({name}{', ' + port.variable if port.variable else ''}): {engine.holder(port.published)}"
-        for port, name in taken.items()
+        f"{number} ({name}{', ' + variables[number] if number in variables else ''}): {engine.holder(number)}"
+        for number, name in taken.items()
     ]
-    numbers = ", ".join(str(port.published) for port in taken)
+    numbers = ", ".join(map(str, taken))
     return Failure(
         f"{'Ports' if len(taken) > 1 else 'Port'} {numbers} {'are' if len(taken) > 1 else 'is'} taken.",
         evidence=lines,

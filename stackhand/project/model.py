@@ -1,19 +1,19 @@
-"""`docker-compose.yml` as types: the stack and its services, with what the `x-` fields say about them."""
+"""The resolved Compose files as types: the stack and its services, with what the `x-` fields say about them."""
 
 from __future__ import annotations
 
-import re
+import os
 import shlex
 from collections.abc import Callable, Collection, Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import inherited, xfields
-from stackhand.project.composefile import FILE, elsewhere, filled, mapping, read, require_one, wrong
-from stackhand.project.xfields import Embedded, Fargate, Job, Managed
+from stackhand.project import resolution, xfields
+from stackhand.project.xfields import Embedded, Fargate, Job, Managed, wrong
 
 TARGETS = "HEALTH_TARGETS"
 IMAGES = {
@@ -21,23 +21,43 @@ IMAGES = {
     "redis": {"redis", "valkey", "keydb", "redis-stack", "redis-stack-server"},
 }
 """Servers by the last part of an image's name: those that take the variables of the official image."""
+HERE = "127.0.0.1"
+Kind = Literal["web", "worker", "job", "managed"]
 
 
 class Port(msgspec.Struct, frozen=True):
     """One entry of `ports`: the container's `target`, reached at `address:published` of this machine.
 
     Args:
-        variable: the setting that `published` comes from, such as API_PORT; None when it is written out.
+        published: None where the container engine chooses one when it starts the container.
+        address: of the interface that it is published on; empty for all of them.
+        protocol: tcp, udp or sctp.
     """
 
     target: int
-    published: int
-    address: str
-    variable: str | None
+    published: int | None
+    address: str = HERE
+    protocol: str = "tcp"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether other machines reach it: Compose publishes a port on all interfaces, unless it names an address."""
+        return self.address != "localhost" and (not self.address or not ip_address(self.address).is_loopback)
+
+    @property
+    def host(self) -> str:
+        """The address at which this machine reaches it, as it stands in a URL."""
+        if not self.address or self.address == "localhost" or ip_address(self.address).is_unspecified:
+            return HERE
+        return f"[{self.address}]" if ":" in self.address else self.address
+
+    def __str__(self) -> str:
+        shown = f"{f'[{self.address}]' if ':' in self.address else self.address or '0.0.0.0'}:{self.published or '?'}"  # noqa: S104 - shown
+        return shown if self.protocol == "tcp" else f"{shown}/{self.protocol}"
 
 
 class Build(msgspec.Struct, frozen=True):
-    """Where an image is built from, relative to the checkout, and with which arguments."""
+    """Where an image is built from, relative to the checkout or a URL, and with which arguments."""
 
     context: str
     dockerfile: str = "Dockerfile"
@@ -76,9 +96,23 @@ class Service(msgspec.Struct, frozen=True):
     jobs: tuple[str, ...] = ()
 
     @property
+    def main_port(self) -> Port | None:
+        """The port at which the service is asked for its health, if it has one: the first of TCP."""
+        return next((each for each in self.ports if each.protocol == "tcp"), None)
+
+    @property
     def port(self) -> int | None:
-        """The port of this machine at which the service is reached, if there is one."""
-        return self.ports[0].published if self.ports else None
+        """The port of this machine at which the service is reached, if it is known before the start."""
+        return self.main_port.published if self.main_port else None
+
+    @property
+    def kind(self) -> Kind:
+        """What it is for: a web server, a worker without a port, a job that runs to its end, or a database or cache."""
+        if isinstance(self.aws, Managed) or self.server in IMAGES:
+            return "managed"
+        if self.job or isinstance(self.aws, Job):
+            return "job"
+        return "web" if self.ports else "worker"
 
     @property
     def may_finish(self) -> bool:
@@ -117,11 +151,13 @@ class Stack(msgspec.Struct, frozen=True):
         name: prefix of everything the stack makes on this machine.
         root: the checkout.
         services: by name, in the order in which they start.
+        file: what messages call the Compose files.
     """
 
     name: str
     root: Path
     services: dict[str, Service]
+    file: str = "docker-compose.yml"
 
     def service(self, name: str) -> Service:
         """Return the service of that name.
@@ -131,7 +167,7 @@ class Stack(msgspec.Struct, frozen=True):
         """
         if name not in self.services:
             raise Failure(
-                f"There is no service {name!r} in {FILE}.",
+                f"There is no service {name!r} in {self.file}.",
                 evidence=[f"known: {', '.join(self.services)}"],
                 code=ExitCode.USAGE,
             )
@@ -154,7 +190,7 @@ class Stack(msgspec.Struct, frozen=True):
         if not found:
             images = ", ".join(sorted(IMAGES[server]))
             raise Failure(
-                f"{FILE} has no {server}.",
+                f"{self.file} has no {server}.",
                 evidence=[f"it is recognised by x-embedded: {{engine: {server}}}, or by an image named {images}"],
                 next=f"add x-embedded: {{engine: {server}}} to that service, then ./inv up",
                 code=ExitCode.PREFLIGHT,
@@ -174,90 +210,61 @@ class Stack(msgspec.Struct, frozen=True):
 
 
 def load(root: Path, variables: Mapping[str, str]) -> Stack:
-    """Read the checkout's `docker-compose.yml`.
+    """Return the services as Compose resolves them.
 
     Args:
         root: the checkout.
-        variables: what `${NAME}` stands for, where the environment does not say: the values of `.env`.
+        variables: the settings.
 
     Raises:
-        Failure: the file is missing, wrong or not the only one; file, key and what was expected are named.
+        Failure: Compose rejects its files, or one of our `x-` keys is wrong.
     """
-    require_one(root, variables)
-    written = read(root / FILE)
-    if "include" in written:
-        raise elsewhere("include")
-    variables = {**variables, **inherited.environment("compose", root)}  # the shell wins, as in Compose
-    document = filled(written, variables)
-    active = _active(document, variables)
-    jobs = _jobs(active)
-    services = {
-        name: _service(name, entry, written["services"][name] or {}, variables, job=name in jobs)
-        for name, entry in active.items()
-    }
+    return of(root, resolution.resolve(root, variables), resolution.label(root))
+
+
+def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
+    """Return the services of what Compose has resolved.
+
+    Args:
+        root: the checkout.
+        resolved: the answer of Compose.
+        file: what messages call the Compose files.
+
+    Raises:
+        Failure: one of our `x-` keys is wrong; file, key and what was expected are named.
+    """
+    entries: dict[str, dict[str, Any]] = resolved.get("services") or {}
+    jobs = {name for entry in entries.values() for name in _awaited(entry)}
+    for entry in entries.values():  # an optional one may belong to a profile that nobody asks for
+        entry["depends_on"] = {name: each for name, each in (entry.get("depends_on") or {}).items() if name in entries}
+    services = {name: _service(name, entry, root, file, job=name in jobs) for name, entry in entries.items()}
     for service in services.values():
-        if unknown := [name for name in service.depends_on if name not in services]:
-            raise wrong(f"services.{service.name}.depends_on", "services of this file", unknown[0])
         if isinstance(service.aws, Fargate | Job) and (
             unknown := [name for name in service.aws.needs if name not in services]
         ):
-            raise wrong(f"services.{service.name}.x-aws.needs", "services of this file", unknown[0])
+            raise wrong(f"{file}: services.{service.name}.x-aws.needs", "services of this file", unknown[0])
     ordered = {name: services[name] for name in _start_order(services)}
-    return Stack(str(document.get("name") or root.name), root, ordered)
+    return Stack(str(resolved.get("name") or root.name), root, ordered, file)
 
 
-def _active(document: dict[str, Any], variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return the services without those of profiles that nobody asks for (COMPOSE_PROFILES)."""
-    asked = {each.strip() for each in variables.get("COMPOSE_PROFILES", "").split(",")}
-    found = {}
-    for name, written in mapping(document.get("services"), "services").items():
-        entry = mapping(written or {}, f"services.{name}")
-        profiles = set(entry.get("profiles") or [])
-        if not profiles or "*" in asked or profiles & asked:
-            found[name] = entry
-    for entry in found.values():
-        needs = entry.get("depends_on")
-        if isinstance(needs, dict):
-            optional = {name for name, each in needs.items() if (each or {}).get("required") is False}
-            entry["depends_on"] = {name: needs[name] for name in needs if name in found or name not in optional}
-    return found
-
-
-def _jobs(entries: Mapping[str, dict[str, Any]]) -> set[str]:
-    """Return the services for whose end another one waits."""
-    return {name for entry in entries.values() for name in _awaited(entry)}
-
-
-def _awaited(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    needs = entry.get("depends_on") if isinstance(entry.get("depends_on"), dict) else {}
-    conditions = {name: (each or {}).get("condition") for name, each in (needs or {}).items()}
-    return tuple(name for name, condition in conditions.items() if condition == "service_completed_successfully")
-
-
-def _service(
-    name: str, entry: dict[str, Any], written: dict[str, Any], variables: Mapping[str, str], *, job: bool
-) -> Service:
-    at = f"services.{name}"
-    if "extends" in entry:
-        raise elsewhere(f"{at}.extends")
-    xfields.refuse_unknown(entry, at)
+def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bool) -> Service:
+    at = f"{file}: services.{name}"
+    xfields.refuse_misspelt(entry, at)
     health, embedded = xfields.health(entry, at), xfields.embedded(entry, at)
+    ports = tuple(map(_port, entry.get("ports") or []))
     for key, path in (("x-health", health), ("x-embedded.ready", embedded and embedded.ready)):
-        if path and not entry.get("ports"):
+        if path and not any(each.protocol == "tcp" for each in ports):
             raise wrong(f"{at}.{key}", "set together with ports: its path is requested at the first port", path)
     return Service(
         name=name,
         image=entry.get("image"),
-        build=_build(entry.get("build"), at, variables),
-        command=_words(entry.get("command"), at),
-        environment=_environment(entry.get("environment"), f"{at}.environment", variables),
-        ports=tuple(
-            _port(port, raw, f"{at}.ports")
-            for port, raw in zip(entry.get("ports") or [], written.get("ports") or [], strict=True)
-        ),
-        depends_on=tuple(entry.get("depends_on") or ()),
+        build=_build(entry.get("build"), root),
+        command=_args(entry.get("command")),
+        environment=_environment(entry.get("environment")),
+        ports=ports,
+        depends_on=tuple(entry["depends_on"]),
         restart=str(entry.get("restart") or "no"),
-        checked=any(entry.get(key) for key in ("ports", "healthcheck", "x-health")),
+        checked=bool(ports or _is_checked(entry.get("healthcheck") or {})),
         job=job,
         health=health,
         embedded=embedded,
@@ -266,80 +273,55 @@ def _service(
     )
 
 
-def _build(entry: Any, at: str, variables: Mapping[str, str]) -> Build | None:
-    match entry:
-        case None:
-            return None
-        case str():
-            return Build(entry)
-        case {"context": str(context)}:
-            args = _environment(entry.get("args"), f"{at}.args", variables)
-            return Build(context, entry.get("dockerfile", "Dockerfile"), args)
-    raise wrong(f"{at}.build", "a folder, or a mapping with a context", entry)
+def _awaited(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    needs = entry.get("depends_on") or {}
+    return tuple(name for name, each in needs.items() if each.get("condition") == "service_completed_successfully")
 
 
-def _words(entry: Any, at: str) -> list[str]:
-    match entry:
-        case None:
-            return []
-        case str():
-            return shlex.split(entry)
-        case list():
-            return [str(word) for word in entry]
-    raise wrong(f"{at}.command", "a string or a list", entry)
+def _is_checked(check: Mapping[str, Any]) -> bool:
+    return bool(check) and not check.get("disable") and check.get("test") != ["NONE"]
 
 
-def _environment(entry: Any, at: str, variables: Mapping[str, str]) -> dict[str, str]:
-    match entry:
-        case None:
-            return {}
-        case dict():
-            pairs = list(entry.items())
-        case list():
-            split = (str(each).partition("=") for each in entry)
-            pairs = [(key, value if equals else None) for key, equals, value in split]
-        case _:
-            raise wrong(at, "a mapping or a list of KEY=value", entry)
-    computed = {TARGETS: ""}
-    given = {key: variables.get(key, computed.get(key)) if value is None else value for key, value in pairs}
-    return {key: _text(value) for key, value in given.items() if value is not None}
+def _build(entry: Mapping[str, Any] | None, root: Path) -> Build | None:
+    if entry is None:
+        return None
+    context = str(entry.get("context", "."))
+    if Path(context).is_absolute():
+        context = os.path.relpath(context, root)
+    return Build(context, str(entry.get("dockerfile", "Dockerfile")), _texts(entry.get("args")))
 
 
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _args(entry: str | list[Any] | None) -> list[str]:
+    return shlex.split(entry) if isinstance(entry, str) else [str(word) for word in entry or []]
 
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - what Compose does with a port that names no address
-PORT = re.compile(r"(?:(?:(?P<address>\[[^]]+\]|[0-9.]+):)?(?P<published>\d+):)?(?P<target>\d+)(?:/tcp)?")
+def _environment(entry: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the variables that have a value; HEALTH_TARGETS gets one later."""
+    computed = {TARGETS: ""} if TARGETS in (entry or {}) else {}
+    return computed | _texts(entry)
 
 
-def _port(entry: Any, written: Any, at: str) -> Port:
-    expected = "a mapping of one port to one port, such as 127.0.0.1:8000:80"
-    if isinstance(entry, dict):
-        entry = f"{entry.get('host_ip', EVERYWHERE)}:{entry.get('published', '')}:{entry.get('target')}"
-        written = written.get("published")
-    found = PORT.fullmatch(str(entry))
-    if found is None or found["published"] is None:
-        raise wrong(at, expected, entry)
-    variable = re.search(r"\$\{?([A-Za-z_]\w*)", str(written))
+def _texts(entry: Mapping[str, Any] | None) -> dict[str, str]:
+    return {key: str(value) for key, value in (entry or {}).items() if value is not None}
+
+
+def _port(entry: Mapping[str, Any]) -> Port:
+    published = str(entry.get("published") or "")
     return Port(
-        target=int(found["target"]),
-        published=int(found["published"]),
-        address=found["address"] or EVERYWHERE,
-        variable=variable[1] if variable else None,
+        target=int(entry["target"]),
+        published=int(published)
+        if published.isdigit() and published != "0"
+        else None,  # of a range, the engine takes one
+        address=str(entry.get("host_ip") or ""),
+        protocol=str(entry.get("protocol") or "tcp"),
     )
 
 
 def _start_order(services: Mapping[str, Service]) -> list[str]:
+    """Return the services, each behind those that it needs; Compose has refused cycles."""
     ordered: list[str] = []
     while len(ordered) < len(services):
-        free = [
-            name
-            for name, service in services.items()
-            if name not in ordered and all(needed in ordered for needed in service.depends_on)
-        ]
-        if not free:
-            circle = [name for name in services if name not in ordered]
-            raise wrong("services", "free of cycles in depends_on", " -> ".join(circle))
-        ordered += free
+        left = [name for name in services if name not in ordered]
+        free = [name for name in left if not {*services[name].depends_on} & {*left}]
+        ordered += free or left
     return ordered

@@ -1,18 +1,19 @@
 """The variables that a project's own files take from the shell: interpolated, or passed through by name alone.
 
-https://docs.docker.com/reference/compose-file/services/#environment: a name without a value has that of the shell.
+https://docs.docker.com/reference/compose-file/services/#environment: a name without a value has that of the shell. This
+is a search and no reading: it finds what Compose may want, before Compose is asked with it.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackhand.project import dotenv
-from stackhand.project.interpolation import InterpolationError, fill
 
 if TYPE_CHECKING:
     import yaml
@@ -20,37 +21,93 @@ if TYPE_CHECKING:
 FILES = "*compose*.y*ml"
 BY_NAME = ("environment", "args")
 """Keys of services, hooks, builds, secrets and configs whose entries may be a name alone."""
+VARIABLES_IN = ("env_file", "label_file")
+COMPOSE_IN = ("include", "extends")
 INTERPOLATED = re.compile(r"\$\{?([A-Za-z_]\w*)")
+EXPANSION = re.compile(r"\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?::?-([^}]*))?[^}]*\})")
 BARE = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*$", re.MULTILINE)
 ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=", re.MULTILINE)
 MERGE, NULL = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:null"
+ESCAPE = re.compile(r"\\[xuU0-9]")
+
+
+@dataclass
+class Inputs:
+    """What goes into the answer of Compose, as far as a search finds it.
+
+    Args:
+        names: of variables; one too many does no harm.
+        files: that are read, whether they exist or not.
+        complete: whether that is all for sure: an `include` may be a repository, and a path may have a variable.
+    """
+
+    names: set[str] = field(default_factory=set)
+    files: set[Path] = field(default_factory=set)
+    complete: bool = True
 
 
 def names(root: Path) -> frozenset[str]:
     """Return the variables that the Compose files, their env_files and `.env.example` name.
 
-    One too many does no harm. A file that cannot be read has none: whoever needs it reports what is wrong with it.
+    A file that cannot be read has none: whoever needs it reports what is wrong with it.
     """
-    found = set(ASSIGNED.findall(_text(root / ".env.example")))
-    for path in root.glob(FILES):
-        text = _text(path)
-        found.update(INTERPOLATED.findall(text))
-        for key, node in _entries(text):
-            if key in BY_NAME:
-                found.update(_passed(node))
-            elif key == "env_file":
-                found.update(name for each in _paths(node) for name in _of_env_file(root, each))
-    return frozenset(found)
+    return frozenset(search(root).names)
 
 
-def _of_env_file(root: Path, written: str) -> list[str]:
-    """Return what an env_file takes from the shell; its path may have variables, of the shell and of `.env`."""
-    try:
-        path = fill(written, {**dotenv.parse(_text(root / ".env"))[0], **os.environ})
-    except InterpolationError:
-        return []
-    text = _text(root / path)
-    return [*INTERPOLATED.findall(text), *BARE.findall(text)]
+def search(root: Path) -> Inputs:
+    """Search the Compose files of a project, and the files that they name."""
+    settings = {**dotenv.parse(_text(root / ".env"))[0], **os.environ}
+    found = Inputs(set(ASSIGNED.findall(_text(root / ".env.example"))), {root / ".env"})
+    for listed in settings.get("COMPOSE_ENV_FILES", "").split(","):
+        _of_env_file(root / listed, found)
+    named = settings.get("COMPOSE_FILE", "").split(settings.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
+    waiting = [*root.glob(FILES), *(root / each for each in named if each)]
+    while waiting:
+        path = waiting.pop()
+        if path not in found.files:
+            found.files.add(path)
+            waiting += _of_compose(path, root, settings, found)
+    return found
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text with its variables filled in, without regard for what Compose would refuse."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        return variables.get(name) or match[3] or "" if name else "$"
+
+    return EXPANSION.sub(value, text)
+
+
+def _of_compose(path: Path, root: Path, settings: Mapping[str, str], found: Inputs) -> list[Path]:
+    """Search a Compose file, and return the Compose files that it names."""
+    text = _text(path)
+    found.names.update(INTERPOLATED.findall(text))
+    found.complete &= not ESCAPE.search(text)  # by which a key could be written in another way
+    more: list[Path] = []
+    for key, node in _entries(text):
+        if key in BY_NAME:
+            found.names.update(_passed(node))
+        elif key in VARIABLES_IN or key in COMPOSE_IN:
+            for written in _paths(node):
+                found.complete &= "$" not in written and "://" not in written and not written.startswith("git@")
+                # relative to the file that names it, or to a project_directory
+                for each in {folder / expanded(written, settings) for folder in (path.parent, root)}:
+                    if key in COMPOSE_IN and each.suffix in {".yml", ".yaml"}:
+                        more.append(each)
+                        _of_env_file(each.parent / ".env", found)
+                    else:
+                        _of_env_file(each, found)
+        elif key == "project_directory":
+            found.complete = False
+    return more
+
+
+def _of_env_file(path: Path, found: Inputs) -> None:
+    text = _text(path)
+    found.files.add(path)
+    found.names |= {*INTERPOLATED.findall(text), *BARE.findall(text)}
 
 
 def _entries(text: str) -> Iterator[tuple[str, yaml.Node]]:
@@ -93,14 +150,14 @@ def _passed(node: yaml.Node) -> Iterator[str]:
 
 
 def _paths(node: yaml.Node) -> Iterator[str]:
-    """Yield the paths of env_file: a text, a list of texts, or of mappings with a `path`."""
+    """Yield the paths of env_file, include and extends: a text, a list, or mappings with one of these keys."""
     if isinstance(node.value, str):
         yield node.value
     for each in node.value if isinstance(node.value, list) else []:
         if not isinstance(each, tuple):
             yield from _paths(each)
-        elif each[0].value == "path":
-            yield str(each[1].value)
+        elif each[0].value in {"path", "file", "env_file"}:
+            yield from _paths(each[1])
 
 
 def _text(path: Path) -> str:

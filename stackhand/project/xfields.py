@@ -1,7 +1,8 @@
-"""The fields of ours in `docker-compose.yml`: what `x-health`, `x-embedded` and `x-aws` may say."""
+"""The fields of ours in Compose files: what `x-health`, `x-embedded` and `x-aws` may say."""
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from typing import Annotated, Any, Literal, TypeVar
@@ -9,7 +10,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project.composefile import FILE, wrong
 
 MigrationKey = Literal["command", "plan", "status", "list"]
 KNOWN = ("x-health", "x-embedded", "x-aws")
@@ -126,10 +126,20 @@ class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     storage: int | None = None
 
 
-def refuse_unknown(entry: dict[str, Any], at: str) -> None:
-    """Refuse `x-` keys that are none of ours: a misspelt one would be silently without effect."""
+def wrong(at: str, expected: str, given: Any = None) -> Failure:
+    """Return the failure that says what was expected at a place of a file (`FILE: KEY`), and what is there."""
+    shown = "" if given is None else f", not {given!r}"
+    return Failure(f"{at} must be {expected}{shown}.", next=_fix(at), code=ExitCode.PREFLIGHT)
+
+
+def _fix(at: str) -> str:
+    return f"fix {at.partition(': ')[0]}, then repeat the command"
+
+
+def refuse_misspelt(entry: dict[str, Any], at: str) -> None:
+    """Refuse `x-` keys that are almost ours: one would be silently without effect. Other tools have their own."""
     for key in entry:
-        if key.startswith("x-") and key not in KNOWN:
+        if key.startswith("x-") and key not in KNOWN and difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.75):
             raise wrong(f"{at}.{key}", f"one of the known x- keys ({', '.join(KNOWN)})")
 
 
@@ -208,8 +218,8 @@ def _convert(entry: Any, kind: type[XField], at: str) -> XField:
         expected = re.sub(r" - at `.*`$", "", str(error)).replace("`", "")
         known = ", ".join(kind.__struct_encode_fields__)
         raise Failure(
-            f"{FILE}: {at}{path[1] if path else ''}: {expected}.",
+            f"{at}{path[1] if path else ''}: {expected}.",
             evidence=[f"known keys: {known}"],
-            next=f"fix {FILE}, then repeat the command",
+            next=_fix(at),
             code=ExitCode.PREFLIGHT,
         ) from error

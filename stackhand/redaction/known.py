@@ -15,7 +15,6 @@ import yaml
 
 from stackhand.cli.failure import Failure
 from stackhand.project import dotenv, passthrough, schema
-from stackhand.project.interpolation import InterpolationError, fill
 from stackhand.project.schema import Setting
 from stackhand.project.values import SHORTEST_SECRET, may_be_shown
 from stackhand.redaction import patterns
@@ -169,12 +168,12 @@ def _names_of_services(nodes: Collection[yaml.Node]) -> Iterator[str]:
 def _of_compose(root: Path, top: yaml.Node, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the secrets that a Compose file has in it, or names the files or variables of."""
     for name, secret in (pair for key, node in _items(top) if key == "secrets" for pair in _items(node)):
-        given = {key: _filled(str(node.value), variables) for key, node in _items(secret)}
+        given = {key: passthrough.expanded(str(node.value), variables) for key, node in _items(secret)}
         yield name, variables.get(given.get("environment", ""), "")
         if "file" in given:
             yield name, _read(root / given["file"])
     for name, text in _scalars(top):
-        value = _filled(text, variables)
+        value = passthrough.expanded(text, variables)
         if name in {"env_file", "path"}:
             pairs = dotenv.parse(_read(root / value))[0].items()
             yield from ((key, each) for key, each in pairs if patterns.is_secret(key) or not may_be_shown("", each))
@@ -209,12 +208,6 @@ def _named(name: str, items: list[yaml.Node]) -> Iterator[tuple[str, yaml.Node]]
 
 def _items(node: yaml.Node) -> list[tuple[str, yaml.Node]]:
     return [(str(key.value), value) for key, value in node.value] if isinstance(node, yaml.MappingNode) else []
-
-
-def _filled(text: str, variables: Mapping[str, str]) -> str:
-    with suppress(InterpolationError):
-        return fill(text, variables)
-    return text
 
 
 def _of_running(folder: Path) -> Iterator[tuple[str, str]]:

@@ -188,11 +188,11 @@ def test_a_stack_that_was_renamed_while_it_ran_is_stopped_first(running: Checkou
     (running.path / ".env").write_text(before)
 
 
-def test_a_compose_file_that_the_shell_names_is_not_ours(running: Checkout) -> None:
-    running.env(LOG_LEVEL="debug")
-    said = running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml")
-    assert "is up, on compose" in said.out
-    assert "is already up" in running.inv("up", COMPOSE_FILE="/nowhere/docker-compose.yml").out
+def test_the_shell_names_the_compose_files_as_for_compose(running: Checkout) -> None:
+    said = running.inv("up", check=False, COMPOSE_FILE="/nowhere/docker-compose.yml")
+    assert (said.code, "no such file or directory" in said.err) == (3, True)
+    assert running.inv("status", COMPOSE_FILE="/nowhere/docker-compose.yml").code == 0
+    assert "is already up" in running.inv("up", COMPOSE_FILE="docker-compose.yml").out
 
 
 def test_a_copy_of_a_running_checkout_leaves_the_containers_of_the_first_alone(running: Checkout, folder: Path) -> None:

@@ -120,20 +120,6 @@ def test_paused_redis_costs_the_status_a_second_and_is_told(running: Checkout) -
         running.kill("redis", signal.SIGCONT)
 
 
-@ON_ONE
-def test_a_second_compose_file_is_refused_before_anything_starts(running: Checkout) -> None:
-    more = running.path / "compose.override.yaml"
-    more.write_text("services: {redis: {ports: !override ['127.0.0.1:1:6379']}}\n")
-    try:
-        for verb in ("up", "restart", "doctor", "db.status"):
-            said = running.inv(verb, check=False)
-            assert said.code == 3
-            assert "there is more than docker-compose.yml: compose.override.yaml" in said.out + said.err
-        assert running.inv("status").code == 0
-    finally:
-        more.unlink()
-
-
 def test_two_checkouts_run_side_by_side(stack: Checkout, checkout: Checkout) -> None:
     checkout.inv("up")
     assert checkout.ask("/version")[1]["stack"] != stack.ask("/version")[1]["stack"]

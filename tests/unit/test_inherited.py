@@ -24,6 +24,7 @@ FRIENDLY = {
     "SSL_CERT_FILE": "/bundle.pem",
     "DOCKER_HOST": "unix:///docker.sock",
     "COMPOSE_PROFILES": "debug",
+    "COMPOSE_FILE": "docker-compose.yml",
     "WEB_PORT": "3111",
     "AWS_PROFILE": "shop",
     "TF_CLI_CONFIG_FILE": "/terraformrc",
@@ -47,7 +48,7 @@ DOCKER = PERSON | NETWORK | {"DOCKER_HOST", "SSH_AUTH_SOCK"}
 REACHES = {
     "ansible": set(FRIENDLY) - OF_CLIENTS - {"EDITOR"},
     "docker": DOCKER | {"AWS_PROFILE"},
-    "compose": DOCKER | {"AWS_PROFILE", "COMPOSE_PROFILES", "WEB_PORT"},
+    "compose": DOCKER | {"AWS_PROFILE", "COMPOSE_PROFILES", "COMPOSE_FILE", "WEB_PORT"},
     "terraform": PERSON | NETWORK | {"AWS_PROFILE", "SSH_AUTH_SOCK", "TF_CLI_CONFIG_FILE", "TF_VAR_aws_endpoint"},
     "session-manager": PERSON | NETWORK | {"AWS_PROFILE"},
     "git": PERSON | {"SSH_AUTH_SOCK"},

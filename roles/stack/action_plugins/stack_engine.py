@@ -36,6 +36,7 @@ class ActionModule(StackAction):
         engine = self.engine(chosen.name, check=check)
         preflight.no_other_name(engine)
         notes = [f"skipped, because it has no x-embedded: {name}" for name in engine.unsupported()]
+        notes += preflight.open_ports(engine)
         notes += otherengine.notes(engine, copying=options.copy_data)
         moved = preflight.ports(engine, free=options.free_ports, check=check)
         if moved:

@@ -14,7 +14,7 @@ from http.client import HTTPException
 from typing import Any
 
 from stackhand.local.engines import login
-from stackhand.project.model import Service
+from stackhand.project.model import HERE, Service
 from stackhand.system import http
 
 ANSWER_WITHIN = 1.0
@@ -47,39 +47,42 @@ class Answer:
 
 def question(service: Service) -> dict[str, Any]:
     """Return how a service is asked at its published port: over its own protocol as far as we know it."""
-    port = service.port
-    if port is None:
+    found = service.main_port
+    if found is None or found.published is None:
         return {"kind": "process"}
+    port, elsewhere = found.published, {} if found.host == HERE else {"host": found.host.strip("[]")}
     if service.health:
-        return {"kind": "http", "url": f"http://127.0.0.1:{port}{service.health}"}
+        return {"kind": "http", "url": f"http://{found.host}:{port}{service.health}"}
     if service.server == "postgres":
         user, _, database = login.wanted(service)
-        return {"kind": "postgres", "port": port, "user": user, "database": database}
+        return {"kind": "postgres", "port": port, "user": user, "database": database, **elsewhere}
     if service.server == "redis":
-        return {"kind": "redis", "port": port, "password": service.environment.get("REDIS_PASSWORD", "")}
-    return {"kind": "tcp", "port": port}
+        password = service.environment.get("REDIS_PASSWORD", "")
+        return {"kind": "redis", "port": port, "password": password, **elsewhere}
+    return {"kind": "tcp", "port": port, **elsewhere}
 
 
 def address(service: Service) -> str:
     """Return where people reach a service: a URL, host:port, or nothing."""
-    if service.port is None:
+    found = service.main_port
+    if found is None or found.published is None:
         return ""
-    return f"{'http://' if service.health else ''}127.0.0.1:{service.port}"
+    return f"{'http://' if service.health else ''}{found.host}:{found.published}"
 
 
 def ask(question: dict[str, Any]) -> Answer:
     """Ask one question, as `question` makes them, and return the answer; never raises for a bad one."""
     started = time.monotonic()
-    kind = question["kind"]
+    kind, host = question["kind"], question.get("host", HERE)
     try:
         if kind == "http":
             answer = _http(question["url"])
         elif kind == "postgres":
-            answer = _postgres(question["port"], question["user"], question["database"])
+            answer = _postgres(host, question["port"], question["user"], question["database"])
         elif kind == "redis":
-            answer = _redis(question["port"], question["password"])
+            answer = _redis(host, question["port"], question["password"])
         elif kind == "tcp":
-            answer = _tcp(question["port"])
+            answer = _tcp(host, question["port"])
         else:
             answer = Answer(healthy=True, message=UNCHECKED)
     except TimeoutError:
@@ -107,13 +110,13 @@ def _http(url: str) -> Answer:
     return Answer(response.ok, message, stack=response.headers.get(STACK_HEADER))
 
 
-def _postgres(port: int, user: str, database: str) -> Answer:
+def _postgres(host: str, port: int, user: str, database: str) -> Answer:
     """Begin to log in, as pg_isready does: a server that asks for the password accepts connections.
 
     https://www.postgresql.org/docs/16/protocol-message-formats.html (StartupMessage, AuthenticationRequest)
     """
     payload = b"".join(word.encode() + b"\0" for word in ("user", user, "database", database)) + b"\0"
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_WITHIN) as connection:
+    with socket.create_connection((host, port), timeout=ANSWER_WITHIN) as connection:
         connection.settimeout(ANSWER_WITHIN)
         connection.sendall(struct.pack("!ii", 8 + len(payload), PROTOCOL_3) + payload)
         answer = connection.recv(1024)
@@ -123,9 +126,9 @@ def _postgres(port: int, user: str, database: str) -> Answer:
     return Answer(healthy=False, message=reason[1].decode("utf-8", "replace") if reason else "not PostgreSQL")
 
 
-def _redis(port: int, password: str) -> Answer:
+def _redis(host: str, port: int, password: str) -> Answer:
     secret = password.encode()
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_WITHIN) as connection:
+    with socket.create_connection((host, port), timeout=ANSWER_WITHIN) as connection:
         connection.settimeout(ANSWER_WITHIN)
         login = b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n" % (len(secret), secret) if password else b""
         connection.sendall(login + b"*1\r\n$4\r\nPING\r\n")
@@ -142,6 +145,6 @@ def _redis(port: int, password: str) -> Answer:
     return Answer(last[0] == "+PONG", last[0].lstrip("+-"))
 
 
-def _tcp(port: int) -> Answer:
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_WITHIN):
+def _tcp(host: str, port: int) -> Answer:
+    with socket.create_connection((host, port), timeout=ANSWER_WITHIN):
         return Answer(healthy=True, message="port open")

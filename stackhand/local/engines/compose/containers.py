@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psutil
+from msgspec import structs
 
 from stackhand.cli import loglines
 from stackhand.cli.failure import ExitCode, Failure
@@ -21,6 +22,7 @@ from stackhand.containers.unavailable import is_unavailable
 from stackhand.local.engines import health, status
 from stackhand.local.engines.compose import remedy
 from stackhand.project import inherited
+from stackhand.project.model import Port, Service
 
 LOG_LINES = 20
 INIT = "docker-init"
@@ -79,6 +81,18 @@ def published(container: Container) -> list[int]:
     """Return the ports of this machine at which it is reached now."""
     found = container["NetworkSettings"]["Ports"] or {}
     return sorted({int(binding["HostPort"]) for bindings in found.values() for binding in bindings or []})
+
+
+def bound(service: Service, container: Container) -> Service:
+    """Return a service with the ports that the engine has chosen for it in place of those that it left to it."""
+    return structs.replace(service, ports=tuple(_bound(port, container) for port in service.ports))
+
+
+def _bound(port: Port, container: Container) -> Port:
+    if port.published is not None:
+        return port
+    found = (container["NetworkSettings"]["Ports"] or {}).get(f"{port.target}/{port.protocol}") or []
+    return structs.replace(port, published=int(found[0]["HostPort"])) if found else port
 
 
 def since(container: Container) -> float | None:

@@ -64,7 +64,7 @@ class Compose(Engine):
 
         def without(*asking: str) -> str:
             return self.stack.health_targets(
-                asking, self.stack.services, lambda other: f"{other.name}:{other.ports[0].target}"
+                asking, self.stack.services, lambda other: f"{other.name}:{other.main_port and other.main_port.target}"
             )
 
         watchers = self.stack.watchers
@@ -161,6 +161,8 @@ class Compose(Engine):
     def question(self, name: str) -> dict[str, Any] | None:
         """Return how a service that was started last is asked for its health."""
         found = self.state.read().get("served", {}).get(name)
+        if found and found.get("target"):
+            found = status.bound(found, self.containers().get(name))
         return dict(found["question"]) if found else None
 
     def lines(self, name: str, count: int) -> list[Line]:
@@ -183,7 +185,6 @@ class Compose(Engine):
         """
         self.state.make()
         preflight.require_ours(self.containers().values(), self.state.root)
-        self._config("--quiet")  # what Compose does not accept is no fault of a build
         done = list(filter(None, [self.elsewhere()]))
         done += self._have_images(progress)
         self.state.remember(
@@ -257,7 +258,7 @@ class Compose(Engine):
     def down(self, *, volumes: bool) -> list[str]:
         """Remove the containers, those that depend on others first; see `Engine.down`.
 
-        Compose is asked away from its file: it knows the containers by their labels then, and a file or settings
+        Compose is asked away from its files: it knows the containers by their labels then, and a file or settings
         that are wrong by now cannot keep anything running.
         """
         found = self.containers()
@@ -273,7 +274,7 @@ class Compose(Engine):
     def _stop(self) -> None:
         args = ("compose", "--project-name", self.project, "down", "--remove-orphans")
         try:
-            docker.run(*args, environment=docker.surroundings(), folder=Path("/"), timeout=None)
+            docker.run(*args, environment=inherited.environment("docker"), folder=Path("/"), timeout=None)
         except docker.Failed as error:
             raise Failure(f"{self.project} could not be stopped.", evidence=error.evidence, next=error.next) from error
 
@@ -302,7 +303,7 @@ class Compose(Engine):
             user, host = self._superuser(service, user)
         elif login:
             user, password = login.user, login.password
-        port = service.ports[0].target if service.ports else 5432
+        port = service.main_port.target if service.main_port else 5432
         settings = (
             *(f"PGHOST={host}", f"PGPORT={port}", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD"),
             *("PGCLIENTENCODING=UTF8", f"PGCONNECT_TIMEOUT={CONNECT_WITHIN}"),

@@ -87,6 +87,7 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
         raise containers.failure(service.name, container, what)
     if state["Status"] == "running" and state.get("Health", {}).get("Status") == "unhealthy":
         raise containers.failure(service.name, container, "did not become healthy")
+    service = containers.bound(service, container)
     question = health.question(service)
     early = question["kind"] == "http" and state["Status"] == "running" and not needed
     if service.job or not (early or containers.healthy(container)):
@@ -124,7 +125,7 @@ def _too_late(service: Service, found: Mapping[str, Container], timeout: float) 
         )
     if service.job and container["State"]["Status"] == "running":
         return containers.failure(service.name, container, f"did not finish within {timeout:g} s")
-    answer = containers.answer(container, health.question(service))
+    answer = containers.answer(container, health.question(containers.bound(service, container)))
     output = containers.summary(container) if answer.healthy else answer.message
     return containers.failure(service.name, container, f"did not become healthy in time: {output}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import structs
+
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, gate
 from stackhand.local.engines.compose.containers import Container
@@ -16,12 +18,21 @@ WORDS = {"created": "stopped", "restarting": "starting"}
 
 
 def served(service: Service) -> dict[str, Any]:
-    """Return what must be remembered of a service to tell its status when its file has changed."""
+    """Return what must be remembered of a service to tell its status when its file has changed.
+
+    A port that the engine chooses is 0 here, and `target` names what it is chosen for.
+    """
+    main = service.main_port
+    target = f"{main.target}/{main.protocol}" if main and main.published is None else ""
+    if target:
+        ports = (structs.replace(each, published=0) if each is main else each for each in service.ports)
+        service = structs.replace(service, ports=tuple(ports))
     return {
         "question": health.question(service),
         "address": health.address(service),
-        "ports": [port.published for port in service.ports],
+        "ports": [port.published for port in service.ports if port.published],
         "may_finish": service.may_finish,
+        "target": target,
     }
 
 
@@ -33,6 +44,7 @@ def of(name: str, container: Container | None, remembered: Mapping[str, Any]) ->
         container: what runs it, if there is one.
         remembered: what `served` returned when it was started.
     """
+    remembered = bound(remembered, container)
     address, ports = str(remembered.get("address", "")), list(remembered.get("ports", []))
     if container is None:
         return ServiceStatus(name, "stopped", "not running", address, ports)
@@ -60,6 +72,23 @@ def of(name: str, container: Container | None, remembered: Mapping[str, Any]) ->
         pid=state["Pid"] or None,
         since=containers.since(container),
     )
+
+
+def bound(remembered: Mapping[str, Any], container: Container | None) -> Mapping[str, Any]:
+    """Return what is remembered with the port that the engine has chosen now, which changes with each start."""
+    target = remembered.get("target")
+    if not target:
+        return remembered
+    bindings = (container["NetworkSettings"]["Ports"] or {}).get(target) if container else None
+    if not bindings:
+        return {**remembered, "question": {"kind": "process"}, "address": ""}
+    port, question = int(bindings[0]["HostPort"]), dict(remembered["question"])
+    if "url" in question:
+        question["url"] = question["url"].replace(":0/", f":{port}/", 1)
+    else:
+        question["port"] = port
+    address = f"{remembered['address'].removesuffix(':0')}:{port}"
+    return {**remembered, "question": question, "address": address, "ports": [*remembered["ports"], port]}
 
 
 def _ended(container: Container, *, may_finish: bool) -> str:

@@ -155,7 +155,7 @@ class Server(ABC):
     def localised(self, value: str) -> str:
         """Return a value with `neighbour:port` replaced by where that neighbour listens on this machine."""
         for other in self.stack.services.values():
-            for port in other.ports:
+            for port in (each for each in other.ports if each.published):
                 address = re.compile(rf"(?<![\w.-]){re.escape(other.name)}:{port.target}(?!\d)")
                 value = address.sub(f"127.0.0.1:{port.published}", value)
         return value

