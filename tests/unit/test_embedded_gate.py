@@ -59,13 +59,16 @@ def test_a_job_that_is_started_again_and_again_is_given_up(tmp_path: Path) -> No
     runs = ({"statename": "RUNNING", "pid": pid} for pid in itertools.count(100))
     supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True, restart="on-failure")
     with pytest.raises(Failure, match=r"seed failed \(exit status 3\), and nothing that waits for it was started"):
-        gate.wait(supervisor, server, server.program(), log, 0, time.monotonic() + 5, Event())
+        gate.wait(supervisor, gate.Start(server, server.program(), log, 0), time.monotonic() + 5, Event())
 
 
 def test_a_job_is_waited_for_until_it_ends(tmp_path: Path) -> None:
     runs = itertools.chain([{"statename": "RUNNING", "pid": 100}] * 3, [{"statename": "EXITED", "exitstatus": 0}])
     supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True)
-    assert gate.wait(supervisor, server, server.program(), log, 0, time.monotonic() + 5, Event()).message == "done"
+    assert (
+        gate.wait(supervisor, gate.Start(server, server.program(), log, 0), time.monotonic() + 5, Event()).message
+        == "done"
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,9 +147,7 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
     assert started == ["api"] * again
 
 
-def test_many_threads_that_wait_share_what_supervisord_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_threads_that_wait_share_what_supervisord_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def answer(method: str, *_: Any, **__: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -29,23 +29,35 @@ STATE_AGE = 0.2
 """Seconds that supervisord's answer may be old where the service itself is asked, too: many may wait for it at once."""
 
 
-def wait(
-    supervisor: Supervisor, server: Server, program: Program, log: Path, offset: int, deadline: float, stop: Event
-) -> health.Answer:
-    """Return the answer with which a service that was told to start became usable.
+class Start(NamedTuple):
+    """A service that was told to start.
 
     Args:
-        supervisor: knows whether it runs.
         server: knows what its last words mean.
         program: as it was told to start.
         log: its log.
         offset: where in the log this start begins.
+    """
+
+    server: Server
+    program: Program
+    log: Path
+    offset: int
+
+
+def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> health.Answer:
+    """Return the answer with which a service that was told to start became usable.
+
+    Args:
+        supervisor: knows whether it runs.
+        start: of the service.
         deadline: on the monotonic clock.
         stop: set when nobody waits any more.
 
     Raises:
         Failure: it stopped, or was not usable in time; the end of its log is the evidence.
     """
+    server, program, log, offset = start
     answer = health.Answer(healthy=False, message="not checked yet")
     runs = set()
     while time.monotonic() < deadline and not stop.is_set():

@@ -207,7 +207,7 @@ def listening_by_pid(pids: Collection[int]) -> dict[int, set[int]]:
     except psutil.Error:  # macOS shows it to root alone
         found = _each(pids)
     for pid, each in found:
-        if pid in ports and each.status == psutil.CONN_LISTEN:
+        if pid in ports and each.laddr and each.status == psutil.CONN_LISTEN:
             ports[pid].add(each.laddr.port)
     return ports
 

@@ -17,8 +17,8 @@ from typing import NoReturn
 
 sys.path.pop(0)  # this folder, in which `supervisor` is another module
 
-from supervisor import supervisord  # noqa: E402
-from supervisor.options import ServerOptions  # noqa: E402
+from supervisor import supervisord
+from supervisor.options import ServerOptions
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR2)
 """The signals that supervisord has handlers for, which its child would inherit until `exec`."""
@@ -26,7 +26,8 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.
 
 def _load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec and spec.loader  # noqa: S101 - a file beside this one
+    assert spec is not None  # noqa: S101 - a file beside this one
+    assert spec.loader is not None  # noqa: S101
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
