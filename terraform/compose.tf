@@ -1,22 +1,16 @@
-# The services of ../docker-compose.yml. `./inv plan` validates that file before Terraform reads it.
+# The services of the Compose files, as Compose resolves them. `./inv plan` validates them before Terraform gets them.
 
 locals {
-  # A key without a value means the same as a missing key.
-  compose = {
-    for name, service in yamldecode(file(var.compose_file)).services :
-    name => try({ for key, value in service : key => value if value != null }, {})
-  }
-
   # Services on Fargate, and services that AWS manages.
-  services  = { for name, service in local.compose : name => service if can(service["x-aws"].port) }
-  databases = { for name, service in local.compose : name => service if try(service["x-aws"].managed, "") == "rds" }
-  caches    = { for name, service in local.compose : name => service if try(service["x-aws"].managed, "") == "elasticache" }
+  services  = { for name, service in var.services : name => service if can(service["x-aws"].port) }
+  databases = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "rds" }
+  caches    = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "elasticache" }
 
   # Those that run to their end before each rollout of the services that wait for them: a task, in the image of the first of these.
-  jobs = { for name, service in local.compose : name => service if can(service["x-aws"].release) }
+  jobs = { for name, service in var.services : name => service if can(service["x-aws"].release) }
   waiting = {
     for job in keys(local.jobs) : job => [
-      for name, service in local.services : name if try(service.depends_on[job].condition, "") == "service_completed_successfully"
+      for name, service in local.services : name if try(service.depends_on[job], "") == "service_completed_successfully"
     ]
   }
   tasks = merge(local.services, local.jobs)
@@ -41,14 +35,4 @@ locals {
       for need in try(service["x-aws"].needs, []) : "${name}-${need}" => { service = name, need = need }
     }
   ]...)
-
-  # Compose's durations in seconds: "15s", "1m30s".
-  seconds = {
-    for text in distinct(flatten([
-      for service in values(local.tasks) : [
-        try(service.stop_grace_period, "10s"),
-        [for key in ["interval", "timeout", "start_period"] : try(service.healthcheck[key], [])],
-      ]
-    ])) : text => ceil(try(tonumber(regex("(\\d+)m", text)[0]), 0) * 60 + try(tonumber(regex("([\\d.]+)s", text)[0]), 0))
-  }
 }

@@ -1,52 +1,9 @@
 # The environment of each service on Fargate: that of the Compose file, with the addresses and secrets of the cloud.
 
 locals {
-  settings = merge({
-    COMPOSE_PROJECT_NAME = local.name
-    ENVIRONMENT          = var.environment
-    METRICS_EMF          = "1"
-
-    # Its own name and those of discovery.tf; without a certificate, any name. (Health checks use an address.)
-    ALLOWED_HOSTS = var.domain == null ? "*" : "${var.domain},.${local.internal}"
-  }, var.settings)
-
-  # In the Compose file's form: a mapping, or a list of KEY=value.
-  written = {
-    for name, service in merge(local.tasks, local.databases, local.caches) : name => {
-      for key, value in try(service.environment, {}) :
-      (can(tonumber(key)) ? regex("^[^=]*", value) : key) => tostring(
-        can(tonumber(key)) ? try(regex("=(.*)$", value)[0], "") : value == null ? "" : value
-      )
-    }
-  }
-
-  # The secret variables and their kind, from `.env.example`; and required variables (`:?`) that it does not declare.
-  example  = file("${dirname(var.compose_file)}/.env.example")
-  declared = flatten(regexall("(?m)^[ \\t]*(?:export[ \\t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \\t]*=", local.example))
-  kinds = {
-    for found in regexall("(?m)^# type: *secret([^\n]*)\n(?:#[^\n]*\n)*[ \\t]*(?:export[ \\t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \\t]*=", local.example) :
-    found[1] => contains(split(" ", trimspace(found[0])), "generated") ? "generated" : "given"
-  }
-  required = flatten([
-    for values in values(local.written) : [for value in values(values) : regexall("^[$][{]([A-Za-z_0-9]+):?[?][^}]*[}]$", value)]
-  ])
-  secret_names = toset(concat(keys(local.kinds), [for name in local.required : name if !contains(local.declared, name)]))
-
-  # Values that are one secret variable and nothing else.
-  secret_values = {
-    for name, values in local.written : name => {
-      for key, value in values : key => regex("^[$][{]?([A-Za-z_0-9]+)", value)[0]
-      if can(regex("^[$]([A-Za-z_0-9]+|[{][A-Za-z_0-9]+[^}]*[}])$", value)) &&
-      contains(local.secret_names, try(regex("^[$][{]?([A-Za-z_0-9]+)", value)[0], ""))
-    }
-  }
-
-  # The others, with their variables filled in.
-  filled = {
-    for name, values in local.written : name => {
-      for key, value in values : key => local.text[value] if !contains(keys(local.secret_values[name]), key)
-    }
-  }
+  # Values that are one secret variable and nothing else, and the others.
+  secret_values = { for name, service in merge(local.tasks, local.databases, local.caches) : name => try(service.secrets, {}) }
+  filled        = { for name, service in merge(local.tasks, local.databases, local.caches) : name => try(service.environment, {}) }
 
   # The address of another service, by its form in the Compose file. One on Fargate is reached through the load balancer, at its paths.
   neighbours = merge(

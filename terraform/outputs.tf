@@ -47,7 +47,7 @@ output "release" {
         min               = service["x-aws"].scale.min
         max               = service["x-aws"].scale.max
         probe             = try(service["x-aws"].probe, true)
-        migrate           = try(regexall("\\S+", service["x-aws"].migrate.command), regexall("\\S+", service["x-aws"].migrate), null)
+        migrate           = try(service["x-aws"].migrate.command, null)
         migrate_timeout   = try(service["x-aws"].migrate.timeout, null)
       }
     }

@@ -4,16 +4,16 @@
 locals {
   # The password variable of each database and cache: the one that its own service has in the Compose file.
   database_secrets = {
-    for name in keys(local.databases) : name => try([for each in values(local.secret_values[name]) : each if try(local.kinds[each], "") != "given"][0], "${upper(name)}_PASSWORD")
+    for name in keys(local.databases) : name => try([for each in values(local.secret_values[name]) : each if try(var.secrets[each], "") != "given"][0], "${upper(name)}_PASSWORD")
   }
   cache_secrets = {
-    for name in keys(local.caches) : name => try([for each in values(local.secret_values[name]) : each if try(local.kinds[each], "") != "given"][0], "${upper(name)}_PASSWORD")
+    for name in keys(local.caches) : name => try([for each in values(local.secret_values[name]) : each if try(var.secrets[each], "") != "given"][0], "${upper(name)}_PASSWORD")
   }
   other_secrets = setsubtract(
     toset(flatten([for name in keys(local.tasks) : values(local.secret_values[name])])),
     toset(concat(values(local.database_secrets), values(local.cache_secrets))),
   )
-  generated_secrets = toset([for each in local.other_secrets : each if try(local.kinds[each], "") == "generated"])
+  generated_secrets = toset([for each in local.other_secrets : each if try(var.secrets[each], "") == "generated"])
   given_secrets     = { for each in setsubtract(local.other_secrets, local.generated_secrets) : each => "/${var.stack}/${var.environment}/${each}" }
 
   parameters = merge(

@@ -21,12 +21,12 @@ locals {
   containers = {
     for name, service in local.tasks : name => {
       name             = name
-      image            = contains(local.built, name) || (can(service.build) && contains(keys(local.jobs), name)) ? "IMAGE" : local.text[service.image]
+      image            = contains(local.built, name) || (can(service.build) && contains(keys(local.jobs), name)) ? "IMAGE" : service.image
       essential        = true
-      entryPoint       = length(local.commands[name].entrypoint) == 0 ? null : [for word in local.commands[name].entrypoint : local.text[word]]
-      command          = length(local.commands[name].command) == 0 ? null : [for word in local.commands[name].command : local.text[word]]
-      workingDirectory = try(local.text[service.working_dir], null)
-      user             = try(local.text[tostring(service.user)], null)
+      entryPoint       = try(service.entrypoint, null)
+      command          = try(service.command, null)
+      workingDirectory = try(service.working_dir, null)
+      user             = try(service.user, null)
 
       environment  = [for key, value in local.environment[name] : { name = key, value = value }]
       secrets      = [for key, variable in local.secrets[name] : { name = key, valueFrom = local.parameters[variable] }]
@@ -41,19 +41,15 @@ locals {
           for path, options in local.temporary[name] : { containerPath = path, size = options, mountOptions = ["nosuid", "nodev"] }
         ]
       }
-      ulimits = !can(service.ulimits.nofile) ? null : [{
-        name      = "nofile"
-        softLimit = try(tonumber(service.ulimits.nofile), tonumber(service.ulimits.nofile.soft))
-        hardLimit = try(tonumber(service.ulimits.nofile), tonumber(service.ulimits.nofile.hard))
-      }]
-      stopTimeout = min(120, local.seconds[try(service.stop_grace_period, "10s")])
+      ulimits     = !can(service.nofile) ? null : [{ name = "nofile", softLimit = service.nofile.soft, hardLimit = service.nofile.hard }]
+      stopTimeout = min(120, service.stop_grace_period)
 
-      healthCheck = length(local.checks[name]) == 0 || try(local.checks[name][0] == "NONE", false) || try(tobool(service.healthcheck.disable), false) ? null : {
-        command     = [for word in local.checks[name] : local.text[word]]
-        interval    = max(5, try(local.seconds[service.healthcheck.interval], 30))
-        timeout     = max(2, try(local.seconds[service.healthcheck.timeout], 5))
-        retries     = try(service.healthcheck.retries, 3)
-        startPeriod = try(local.seconds[service.healthcheck.start_period], 0)
+      healthCheck = !can(service.healthcheck) ? null : {
+        command     = service.healthcheck.test
+        interval    = max(5, try(service.healthcheck.interval, 30))
+        timeout     = max(2, try(service.healthcheck.timeout, 5))
+        retries     = service.healthcheck.retries
+        startPeriod = try(service.healthcheck.start_period, 0)
       }
 
       logConfiguration = {
@@ -69,7 +65,7 @@ locals {
 
       # A new password changes the template, so the next deploy starts tasks with it.
       dockerLabels = merge(
-        { for key, value in local.labels[name] : key => local.text[value] },
+        try(service.labels, {}),
         { "stackhand.secrets-version" = tostring(var.secrets_version) },
       )
     }

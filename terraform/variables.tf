@@ -40,16 +40,21 @@ variable "account_id" {
   }
 }
 
-variable "compose_file" {
-  type        = string
-  default     = "../docker-compose.yml"
-  description = "The Compose file, relative to this folder; .env.example is beside it."
+variable "services" {
+  type        = any
+  description = "The services with x-aws, as Compose resolves them for this environment: stackhand/infrastructure/services.py writes them."
+}
+
+variable "secrets" {
+  type        = map(string)
+  default     = {}
+  description = "The secret variables of the Compose files: generated, given, or required by Compose and not declared. No values."
 }
 
 variable "settings" {
   type        = map(string)
   default     = {}
-  description = "Values of the Compose file's variables that differ from their defaults, such as LOG_LEVEL."
+  description = "Values of the Compose files' variables that differ from their defaults, such as LOG_LEVEL; they are in `services` already."
 }
 
 variable "vpc_cidr" {

@@ -1,18 +1,17 @@
-"""What `docker-compose.yml` must say of the services in the cloud, checked before Terraform reads it."""
+"""What the Compose files must say of the services in the cloud, checked before Terraform gets them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import differences
+from stackhand.infrastructure import differences, services
 from stackhand.infrastructure.references import PORTS
-from stackhand.project import model, probes, resolution, schema, settings
+from stackhand.infrastructure.services import KNOWN_THERE, TAKEN, CloudServices, required
+from stackhand.project import model, probes, settings
 from stackhand.project.model import Service, Stack
-from stackhand.project.schema import Setting
 from stackhand.project.xfields import Fargate, Job, Managed, Probe
 
 SIZES = {
@@ -24,26 +23,13 @@ SIZES = {
 }
 """The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
 
-FILLED = ("image", "command", "entrypoint", "working_dir", "user", "labels", "healthcheck")
-"""Where Terraform fills variables in, beside environment."""
-
-REQUIRED = r"\$\{(\w+):?\?"
-"""A variable that Compose insists on."""
-
 
 def stack_of(root: Path) -> Stack:
     """Return the services as they are described, whatever this machine has not been given: it runs none of them."""
-    required = re.findall(REQUIRED, str(written_services(root)))
     values = settings.ensure(root, check=True, given=False).values
-    lacking = {key: "known in the cloud" for key in required if not values.get(key)}
+    lacking = {key: KNOWN_THERE for key in required(root) if not values.get(key)}
     # On AWS there are no profiles: what has x-aws runs.
     return model.load(root, {**values, **lacking, "COMPOSE_PROFILES": "*"})
-
-
-def written_services(root: Path) -> dict[str, dict[str, Any]]:
-    """Return the services with their variables as they are written."""
-    found: dict[str, dict[str, Any]] = resolution.written(root, {}).get("services") or {}
-    return found
 
 
 def check(root: Path) -> Stack:
@@ -52,10 +38,10 @@ def check(root: Path) -> Stack:
     Raises:
         Failure: the file is wrong; every place is named.
     """
-    stack = stack_of(root)
-    services = [(stack.services[name], entry) for name, entry in written_services(root).items()]
-    found = [line for service, entry in services for line in _service(service, stack, entry)]
-    found += [*_paths([service for service, _ in services]), *_probes(stack)]
+    stack, described = stack_of(root), services.resolve(root)
+    ordered = [stack.services[name] for name in described.written]
+    found = [line for service in ordered for line in _service(service, stack, described)]
+    found += [*_paths(ordered), *_probes(stack)]
     if found:
         raise Failure(
             f"{stack.file} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} for the cloud.",
@@ -68,20 +54,18 @@ def check(root: Path) -> Stack:
     return stack
 
 
-def _service(service: Service, stack: Stack, written: dict[str, Any]) -> Iterator[str]:
+def _service(service: Service, stack: Stack, described: CloudServices) -> Iterator[str]:
     at = f"services.{service.name}"
     if service.aws is not None and not re.fullmatch(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", service.name):
         yield f"{at}: the name must be short and have only lower-case letters, digits and hyphens on AWS"
     match service.aws:
         case Fargate() | Job():
             yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
-            yield from differences.refusals(service.name, written)
-            yield from _words(written, f"{at}")
-            yield from _texts(written, schema.read(stack.root / ".env.example"), at)
-            yield from _secrets(written, schema.read(stack.root / ".env.example"), f"{at}.environment")
+            yield from differences.refusals(service.name, described.written[service.name])
+            yield from _secrets(service.name, described)
         case Managed():
             yield from _managed(service.aws, f"{at}.x-aws")
-            yield from _passwords(written, schema.read(stack.root / ".env.example"), f"{at}.environment")
+            yield from _passwords(service.name, described)
 
 
 def _fargate(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Iterator[str]:
@@ -139,56 +123,27 @@ def _managed(aws: Managed, at: str) -> Iterator[str]:
         yield f"{at}.storage must be 20 GiB or more"
 
 
-def _words(written: dict[str, Any], at: str) -> Iterator[str]:
-    """Terraform splits a command at its spaces: it knows no quotes."""
-    migrate = written["x-aws"].get("migrate")
-    if isinstance(migrate, dict):  # plan and status are asked on this machine only
-        migrate = migrate.get("command")
-    commands = {"command": written.get("command"), "entrypoint": written.get("entrypoint"), "x-aws.migrate": migrate}
-    for name, text in commands.items():
-        if isinstance(text, str) and re.search(r"""["'\\$]""", text):
-            yield f"{at}.{name}: on AWS a command is split at spaces; write it without quotes and variables"
+def _secrets(name: str, described: CloudServices) -> Iterator[str]:
+    """A secret is injected as it is, into one variable: elsewhere it would be there for everybody to read."""
+    entry = described.resolved[name]
+    for key, value in entry["environment"].items():
+        if described.within(value) and not described.whole(value):
+            at = f"services.{name}.environment.{key}"
+            yield f"{at}: a secret must be the whole value, because its parameter is injected unchanged"
+    for key in (*TAKEN, "command", "entrypoint", "healthcheck", "x-aws"):
+        if used := described.within(entry.get(key)):
+            yield f"services.{name}.{key}: {used[0]} is a secret, and on AWS only values of environment can be secret"
+    for key in described.here[name]:
+        yield f"services.{name}.env_file: {key} comes from .env of this machine; declare it in .env.example"
 
 
-def _texts(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
-    """Variables are filled in here as well, but a secret would be there for everybody to read."""
-    for name in FILLED:
-        text = str(written.get(name) or "").replace("$$", "")
-        if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", text):
-            yield f"{at}.{name}: on AWS a variable can have only a default; see docs/operations.md"
-        if used := sorted(_secret_names(text, entries)):
-            yield f"{at}.{name}: {used[0]} is a secret, and on AWS only values of environment can be secret"
-
-
-def _secrets(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
-    """A secret is injected as it is: it cannot be a part of a longer value."""
-    for key, value in environment_of(written).items():
-        whole = re.fullmatch(r"\$\{\w+[^}]*\}|\$\w+", value)
-        if re.search(r"\$\{[^}]*\$\{|\$\{\w+:?\+", value):
-            yield f"{at}.{key}: on AWS a variable can have only a default; see docs/operations.md"
-        if _secret_names(value, entries) and not whole:
-            yield f"{at}.{key}: a secret must be the whole value, because its parameter is injected unchanged"
-
-
-def _secret_names(text: str, entries: Mapping[str, Setting]) -> set[str]:
-    """Return the variables in a text that are secrets: declared as such, or required and not declared at all."""
-    declared = {name for name in re.findall(r"\$\{?(\w+)", text) if name in entries and entries[name].kind == "secret"}
-    return declared | (set(re.findall(REQUIRED, text)) - set(entries))
-
-
-def _passwords(written: dict[str, Any], entries: Mapping[str, Setting], at: str) -> Iterator[str]:
+def _passwords(name: str, described: CloudServices) -> Iterator[str]:
     """The password of a database or cache that AWS runs is made with it."""
-    for key, value in environment_of(written).items():
-        name = re.match(r"\$\{?(\w+)", value)
-        if name and name[1] in entries and entries[name[1]].given:
-            yield f"{at}.{key}: on AWS Terraform generates this password: {name[1]} must be 'secret generated'"
-
-
-def environment_of(written: Mapping[str, Any]) -> dict[str, str]:
-    """Return the environment of a service as it is written, be it a mapping or a list."""
-    values = written.get("environment") or {}
-    pairs = values.items() if isinstance(values, dict) else (str(each).partition("=")[::2] for each in values)
-    return {str(key): "" if value is None else str(value) for key, value in pairs}
+    for key, value in described.resolved[name]["environment"].items():
+        secret = described.whole(value)
+        if secret and described.kinds[secret] == "given":
+            at = f"services.{name}.environment.{key}"
+            yield f"{at}: on AWS Terraform generates this password: {secret} must be 'secret generated'"
 
 
 def _probes(stack: Stack) -> Iterator[str]:
@@ -204,9 +159,9 @@ def _probes(stack: Stack) -> Iterator[str]:
                 yield f"services.{name}.x-aws.probe.{key}: {path} {where}; x-aws.paths define the routes to {name}"
 
 
-def _paths(services: Sequence[Service]) -> Iterator[str]:
+def _paths(ordered: Sequence[Service]) -> Iterator[str]:
     seen: dict[str, str] = {}
-    for service in services:
+    for service in ordered:
         for path in service.aws.paths if isinstance(service.aws, Fargate) else []:
             at = f"services.{service.name}.x-aws.paths"
             if not re.fullmatch(r"/[A-Za-z0-9_.~/&:@%+$-]*\*?", path) or len(path) > 128:  # noqa: PLR2004 - AWS's limit

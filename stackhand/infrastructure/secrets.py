@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from stackhand import ROOT
 from stackhand.aws import parameters
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.compose import FILLED, REQUIRED, environment_of, written_services
+from stackhand.infrastructure.services import required
 from stackhand.project import schema, values
 from stackhand.project.environments import FOLDER, Environment
 
@@ -152,9 +151,7 @@ def _wrong(environment: Environment, given: Mapping[str, str], root: Path) -> It
 def _missing(given: Mapping[str, str], root: Path) -> Iterator[str]:
     """What Compose insists on has no default; where `.env.example` says that it is no secret, the file has to."""
     entries = schema.read(root / ".env.example")
-    services = [service for service in written_services(root).values() if "x-aws" in service]
-    texts = [str(text) for each in services for text in (*environment_of(each).values(), *map(each.get, FILLED))]
-    for name in sorted({name for text in texts for name in re.findall(REQUIRED, text)} & entries.keys()):
+    for name in sorted(required(root, on_aws=True) & entries.keys()):
         if entries[name].kind != "secret" and name not in OF_TERRAFORM and not given.get(name):
             yield f"{name} has no value, but the Compose file requires one"
 

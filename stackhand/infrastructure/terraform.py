@@ -18,7 +18,7 @@ import msgspec
 
 from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import process
+from stackhand.infrastructure import process, services
 from stackhand.infrastructure.process import FOLDER, WAYS_OUT, failure
 from stackhand.project import inherited
 from stackhand.project.environments import Environment
@@ -185,7 +185,12 @@ class Terraform:
 
     def _variables(self, **more: str) -> list[str]:
         file = f"-var-file=environments/{self.environment.name}.tfvars"
-        return [self._lock_timeout, file, *(f"-var={name}={value}" for name, value in more.items())]
+        written = self._folder / "services.tfvars.json"
+        services.write(written, ROOT, services.variables_of(self.environment))
+        return [
+            *(self._lock_timeout, file, f"-var-file={written}"),
+            *(f"-var={name}={value}" for name, value in more.items()),
+        ]
 
     def _backend(self) -> list[str]:
         found = [f"bucket={self.environment.bucket}", f"key={STATE_KEY}", f"region={self.environment.region}"]

@@ -23,12 +23,12 @@ mock_provider "aws" {
 }
 
 variables {
-  stack        = "shop"
-  environment  = "staging"
-  region       = "eu-west-1"
-  account_id   = "123456789012"
-  compose_file = "./tests/other/docker-compose.yml"
-  settings     = { POSTGRES_USER = "keeper", SITE = "https://shop.example" }
+  stack       = "shop"
+  environment = "staging"
+  region      = "eu-west-1"
+  account_id  = "123456789012"
+  services    = jsondecode(file("./tests/other/services.json")).services # test_files.py writes it
+  secrets     = jsondecode(file("./tests/other/services.json")).secrets
 }
 
 run "it_gets_what_it_asks_for" {

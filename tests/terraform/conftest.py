@@ -18,6 +18,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from stackhand.infrastructure import services
+from stackhand.project import environments
 from tests import moto_server
 from tests.checkout import ROOT, Checkout, Said
 
@@ -154,16 +156,31 @@ class Module:
         assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return Said(done.returncode, done.stdout, done.stderr)
 
+    def files(self, environment: str, compose: str = "") -> list[str]:
+        """Return the files of variables, the one with the services written for this environment."""
+        written = self.path / "services.tfvars.json"
+        services.write(written, self.path.parent / compose, services.variables_of(environments.load(environment)))
+        return [f"-var-file=environments/{environment}.tfvars", f"-var-file={written}"]
+
     def plan(
-        self, environment: str, *, afresh: bool = False, state: str = "", more: Sequence[str] = (), **variables: Any
+        self,
+        environment: str,
+        *,
+        afresh: bool = False,
+        state: str = "",
+        more: Sequence[str] = (),
+        compose: str = "",
+        **variables: Any,
     ) -> dict[str, Any]:
-        """Return the plan of an environment as JSON; `afresh`, as if there were nothing yet; or from another state."""
+        """Return the plan of an environment as JSON; `afresh`, as if there were nothing yet; or from another state.
+
+        `compose` is another folder with a Compose file, beside terraform/.
+        """
         given = [
             f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()
         ]
         other = [f"-state={'nothing.tfstate' if afresh else state}"] if afresh or state else []
-        file = f"-var-file=environments/{environment}.tfvars"
-        self.run("plan", "-input=false", "-out=plan", file, *other, *given, *more)
+        self.run("plan", "-input=false", "-out=plan", *self.files(environment, compose), *other, *given, *more)
         return dict(self.run("show", "-json", "plan").json)
 
 
@@ -195,6 +212,5 @@ def production(module: Module) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def applied(module: Module) -> dict[str, Any]:
     """The state after staging was applied, with all that is known only then; workflows may deploy there."""
-    file = "-var-file=environments/staging.tfvars"
-    module.run("apply", "-input=false", "-auto-approve", file, *given_as(GITHUB))
+    module.run("apply", "-input=false", "-auto-approve", *module.files("staging"), *given_as(GITHUB))
     return dict(module.run("show", "-json").json["values"])

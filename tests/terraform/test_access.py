@@ -61,7 +61,7 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
     document["services"]["api"]["environment"]["STRIPE_KEY"] = "${STRIPE_KEY:-}"
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
 
-    variables = {"secrets_version": 2, "compose_file": "../shop/docker-compose.yml", **GITHUB}
+    variables = {"secrets_version": 2, "compose": "shop", **GITHUB}
     plan = module.plan("staging", state=once.name, **variables)
     address = 'aws_ssm_parameter.other["STRIPE_KEY"]'
     outputs = {name: each.get("value") for name, each in plan["planned_values"]["outputs"].items()}

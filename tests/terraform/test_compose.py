@@ -44,7 +44,6 @@ HOST = "orders is not a host name on AWS; orders:5432 is rewritten to its addres
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ({"env_file": ".env.shop"}, "env_file of shop: its variables are not set; put"),
         ({"security_opt": ["no-new-privileges:true"]}, "security_opt of shop: Fargate has no such options"),
         ({"volumes": ["data:/data"]}, "volumes of data (shop): data written to /data is lost with each task"),
         ({"volumes": ["/data"]}, "volumes of /data (shop): data written to /data is lost with each task"),

@@ -6,14 +6,19 @@ import json
 import re
 import ssl
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from stackhand.cli import packages
+from stackhand.infrastructure import services
+from stackhand.project import environments
 from tests.checkout import ROOT
 from tests.terraform.conftest import Module
 
 FOLDER = ROOT / "terraform"
+OTHER = {"COMPOSE_PROJECT_NAME": "shop-staging", "POSTGRES_USER": "keeper", "SITE": "https://shop.example"}
+"""The settings with which tests/other is resolved."""
 
 
 def test_terraform_formats_and_accepts_them(module: Module) -> None:
@@ -28,18 +33,26 @@ def test_each_says_first_what_it_is_about() -> None:
 
 @pytest.mark.timeout(400)
 def test_their_own_tests_pass(module: Module) -> None:
-    said = module.run("test", "-no-color", check=False)
+    other = FOLDER / "tests" / "other"
+    services.write(module.path / "tests" / "other" / "services.json", other, OTHER)
+    said = module.run("test", "-no-color", *module.files("staging")[1:], check=False)
     assert said.code == 0, said.out + said.err
     runs = len(re.findall(r'^run "', "".join(path.read_text() for path in FOLDER.glob("tests/*.tftest.hcl")), re.M))
     assert f"Success! {runs} passed, 0 failed." in said.out
 
 
 @pytest.mark.timeout(400)
-def test_checkov_finds_nothing_and_is_told_why_it_skips() -> None:
+def test_checkov_finds_nothing_and_is_told_why_it_skips(tmp_path: Path) -> None:
     packages.CHECKOV.ensure()
     program = [str(ROOT / ".venv" / "tools" / "checkov" / "bin" / "python"), "-m", "checkov.main"]
     words = ["--directory", str(FOLDER), "--framework", "terraform", "--skip-download", "--output", "json"]
-    production = ["--var-file", str(FOLDER / "environments" / "production.tfvars")]
+    production = [
+        "--var-file",
+        str(FOLDER / "environments" / "production.tfvars"),
+        "--var-file",
+        str(tmp_path / "services.tfvars.json"),
+    ]
+    services.write(tmp_path / "services.tfvars.json", ROOT, services.variables_of(environments.load("production")))
     said = subprocess.run([*program, *words, *production], capture_output=True, text=True, timeout=380, check=False)
     found = json.loads(said.stdout)
     assert [f"{each['check_id']} {each['resource']}" for each in found["results"]["failed_checks"]] == []

@@ -37,7 +37,7 @@ def test_one_more_service_changes_the_plan_by_its_own_resources(module: Module, 
     document = yaml.safe_load((module.path.parent / "docker-compose.yml").read_text(encoding="utf-8"))
     document["services"]["docs"] = DOCS
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
-    plan = module.plan("staging", afresh=True, compose_file="../more/docker-compose.yml")
+    plan = module.plan("staging", afresh=True, compose="more")
     more = addresses(plan) - addresses(staging)
     assert addresses(staging) <= addresses(plan)
     assert {re.sub(r"\[.*", "", each) for each in more} == {

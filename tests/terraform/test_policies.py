@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -182,8 +183,10 @@ def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(mod
     compose: dict[str, Any] = yaml.safe_load((module.path.parent / "docker-compose.yml").read_text(encoding="utf-8"))
     third = {**compose["services"]["web"], "x-aws": {**compose["services"]["web"]["x-aws"], "paths": ["/third/*"]}}
     compose["services"]["third"] = third
-    (module.path.parent / "three.yml").write_text(yaml.safe_dump(compose), encoding="utf-8")
-    plan = module.plan("staging", compose_file="../three.yml", **GITHUB)
+    folder = module.path.parent / "three"
+    shutil.copytree(module.path.parent, folder, ignore=shutil.ignore_patterns("terraform", "three"))
+    (folder / "docker-compose.yml").write_text(yaml.safe_dump(compose), encoding="utf-8")
+    plan = module.plan("staging", compose="three", **GITHUB)
     assert 'aws_ecs_service.main["third"]' in resources(plan, "aws_ecs_service")
     written = {
         each["address"]

@@ -1,0 +1,185 @@
+"""The services as Terraform gets them: resolved for an environment, with references in place of secrets."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stackhand.project import dotenv, resolution, schema
+from stackhand.project.environments import Environment
+from stackhand.project.resolution import Resolved
+
+REQUIRED = re.compile(r"\$\{(\w+):?\?")
+"""A variable that Compose insists on."""
+MARKER = re.compile(r"stackhandsecret(\d+)end")
+KNOWN_THERE = "known in the cloud"
+TAKEN = ("image", "working_dir", "user", "init", "labels", "tmpfs", "cap_add", "x-health")
+"""Keys that Terraform takes as Compose resolves them."""
+DECIDED = ("read_only", "cap_drop")
+"""Keys of which it matters whether the file has them: Compose leaves them out where they are false or empty."""
+UNITS = {"ms": 0.001, "us": 0.000001, "ns": 0.000000001, "h": 3600, "m": 60, "s": 1}
+
+
+@dataclass(frozen=True)
+class CloudServices:
+    """The services of the cloud.
+
+    Args:
+        resolved: as Compose resolves them, with a marker in place of each secret.
+        written: as they are written, with extensions, includes and overrides in place.
+        secrets: the names of the secret variables, by marker.
+        kinds: generated, given or required, by the name of a secret variable.
+        here: by service, the variables that its `env_file` has from `.env` of this machine, and nothing declares.
+    """
+
+    resolved: dict[str, dict[str, Any]]
+    written: dict[str, dict[str, Any]]
+    secrets: dict[str, str]
+    kinds: dict[str, str]
+    here: dict[str, list[str]]
+
+    def whole(self, value: Any) -> str:
+        """Return the secret variable that a value is; nothing, when it is none."""
+        return self.secrets.get(str(value), "")
+
+    def within(self, value: Any) -> list[str]:
+        """Return the secret variables that a value, or anything in it, contains."""
+        return sorted({self.secrets[found[0]] for found in MARKER.finditer(str(value)) if found[0] in self.secrets})
+
+
+def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServices:
+    """Resolve the services for the cloud, where neither `.env` nor the shell of this machine counts.
+
+    Args:
+        root: the checkout.
+        settings: the variables of an environment; a required one that lacks (see `secrets.check`) is made up.
+
+    Raises:
+        Failure: Compose rejects the files.
+    """
+    written = written_services(root)
+    entries = schema.read(root / ".env.example")
+    wanted = set(REQUIRED.findall(str(written)))
+    kinds = {
+        key: "generated" if entry.generated else "given" for key, entry in entries.items() if entry.kind == "secret"
+    }
+    kinds |= dict.fromkeys(wanted - entries.keys(), "required")
+    markers = {name: f"stackhandsecret{number}end" for number, name in enumerate(sorted(kinds))}
+    resolved: Resolved = resolution.apart(root, {**dict.fromkeys(wanted, KNOWN_THERE), **(settings or {}), **markers})
+    services: dict[str, dict[str, Any]] = resolved.get("services") or {}
+    here = _settings_of(root)
+    undeclared: dict[str, list[str]] = {}
+    for name, entry in services.items():
+        found = {key: "" if value is None else str(value) for key, value in (entry.get("environment") or {}).items()}
+        own = {key for key in found if key in here} if _reads_dotenv(written[name]) else set()
+        own -= set(written[name].get("environment") or {})
+        undeclared[name] = sorted(own - entries.keys())
+        there = {key: entry.default for key, entry in entries.items()} | dict(settings or {}) | markers
+        entry["environment"] = found | {key: there.get(key, "") for key in own}
+    return CloudServices(services, written, {marker: name for name, marker in markers.items()}, kinds, undeclared)
+
+
+def written_services(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the services with their variables as they are written."""
+    return resolution.written(root, {}).get("services") or {}
+
+
+def required(root: Path, *, on_aws: bool = False) -> set[str]:
+    """Return the variables that Compose insists on, of all services or of those on AWS."""
+    found = [entry for entry in written_services(root).values() if not on_aws or entry.get("x-aws")]
+    return set(REQUIRED.findall(str(found)))
+
+
+def _reads_dotenv(written: Mapping[str, Any]) -> bool:
+    """Whether a service has `.env` itself as an `env_file`: on AWS, its settings are those of the environment."""
+    return ".env" in {os.path.normpath(path) for path in env_files(written)}
+
+
+def env_files(written: Mapping[str, Any]) -> list[str]:
+    """Return the paths of a service's `env_file`, in any of its forms."""
+    given = written.get("env_file") or []
+    return [
+        str(each["path"] if isinstance(each, dict) else each) for each in ([given] if isinstance(given, str) else given)
+    ]
+
+
+def _settings_of(root: Path) -> dict[str, str]:
+    try:
+        return dotenv.parse((root / ".env").read_text(encoding="utf-8"))[0]
+    except OSError:
+        return {}
+
+
+def variables_of(environment: Environment) -> dict[str, str]:
+    """Return the variables that an environment gives the Compose files: its `settings`, and what is known of it."""
+    domain = environment.variables.get("domain")
+    name = f"{environment.stack}-{environment.name}"
+    given = environment.variables.get("settings") or {}
+    return {
+        "COMPOSE_PROJECT_NAME": name,
+        "ENVIRONMENT": environment.name,
+        "METRICS_EMF": "1",
+        # Its own name and the internal ones; without a certificate, any name. (Health checks use an address.)
+        "ALLOWED_HOSTS": f"{domain},.{name}.internal" if domain else "*",
+        **{str(key): str(value).lower() if isinstance(value, bool) else str(value) for key, value in given.items()},
+    }
+
+
+def write(path: Path, root: Path, variables: Mapping[str, str]) -> None:
+    """Write the file of variables that Terraform reads the services from; it holds no secret.
+
+    Args:
+        path: which.
+        root: the checkout.
+        variables: of the environment.
+
+    Raises:
+        Failure: Compose rejects the files.
+    """
+    found = resolve(root, variables)
+    services = {
+        name: dict(_service(entry, name, found)) for name, entry in found.resolved.items() if entry.get("x-aws")
+    }
+    document = {"services": services, "secrets": found.kinds}
+    path.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _service(entry: Mapping[str, Any], name: str, found: CloudServices) -> Iterator[tuple[str, Any]]:
+    secrets = {key: found.whole(value) for key, value in entry["environment"].items() if found.whole(value)}
+    yield "environment", {key: value for key, value in entry["environment"].items() if key not in secrets}
+    yield "secrets", secrets
+    yield from ((key, entry[key]) for key in TAKEN if entry.get(key) is not None)
+    yield from ((key, found.written[name][key]) for key in DECIDED if found.written[name].get(key) is not None)
+    yield from ((key, words(entry[key])) for key in ("command", "entrypoint") if entry.get(key))
+    if entry.get("build"):
+        yield "build", True
+    yield "depends_on", {other: each.get("condition") for other, each in (entry.get("depends_on") or {}).items()}
+    yield "stop_grace_period", seconds(entry.get("stop_grace_period") or "10s")
+    check = entry.get("healthcheck") or {}
+    if check.get("test") and check["test"] != ["NONE"] and not check.get("disable"):
+        times = {key: seconds(check[key]) for key in ("interval", "timeout", "start_period") if key in check}
+        yield "healthcheck", {"test": check["test"], "retries": check.get("retries", 3), **times}
+    if limit := (entry.get("ulimits") or {}).get("nofile"):
+        yield "nofile", limit if isinstance(limit, dict) else {"soft": limit, "hard": limit}
+    aws = dict(entry["x-aws"])
+    if migrate := aws.pop("migrate", None):
+        fields = migrate if isinstance(migrate, dict) else {"command": migrate}
+        aws["migrate"] = {**fields, "command": shlex.split(fields["command"])}
+    yield "x-aws", aws
+
+
+def words(command: str | list[Any]) -> list[str]:
+    """Return a command as the words that it is run with."""
+    return shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
+
+
+def seconds(text: str) -> int:
+    """Return one of Compose's durations (1m30s, 500ms) in whole seconds."""
+    return math.ceil(sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|us|ns|h|m|s)", text)))

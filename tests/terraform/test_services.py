@@ -1,0 +1,127 @@
+"""What Terraform is told of the services: resolved for an environment, and never with the value of a secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackhand.cli.failure import Failure
+from stackhand.infrastructure import compose, services
+from stackhand.project.environments import Environment
+
+AWS = "{port: 80, cpu: 256, memory: 512, scale: {min: 1, max: 1, cpu: 60, memory: 70}}"
+FILES = {
+    "compose.yaml": f"""
+include: [more/compose.yaml]
+services:
+  shop:
+    extends: {{file: base.yaml, service: base}}
+    command: serve --name "My shop"
+    environment:
+      API_KEY: ${{API_KEY:-}}
+      NESTED: ${{NONE:-${{API_KEY}}}}
+      BY_NAME:
+      LEVEL: ${{LEVEL:-low}}
+      PRICE: 5$$
+    stop_grace_period: 1m30s
+    x-aws: {AWS}
+  laptop: {{image: x, environment: {{KEY: "${{API_KEY}}", NEEDED: "${{ONLY_HERE:?}}"}}}}
+""",
+    "compose.override.yaml": "services: {shop: {read_only: false}}\n",
+    "base.yaml": "services: {base: {image: 'shop:${TAG:-1}', env_file: [.env], labels: {team: shop}}}\n",
+    "more/compose.yaml": f"services: {{more: {{image: m, x-aws: {AWS}}}}}\n",
+    ".env.example": """# type: secret given
+API_KEY=
+
+# type: secret generated
+BY_NAME=
+
+# type: secret given
+FROM_FILE=
+
+# type: text
+LEVEL=low
+
+# type: text
+SHOWN=default
+""",
+    ".env": "API_KEY=value-of-api-key\nBY_NAME=value-by-name\nFROM_FILE=value-from-file\nLEVEL=mine\nSHOWN=mine\n",
+}
+
+
+def write(folder: Path, **more: str) -> Path:
+    for name, text in {**FILES, **more}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def written(root: Path, **variables: str) -> dict[str, Any]:
+    services.write(root / "services.json", root, variables)
+    return dict(json.loads((root / "services.json").read_text(encoding="utf-8")))
+
+
+def test_no_value_of_a_secret_reaches_terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BY_NAME", "value-of-the-shell")
+    monkeypatch.setenv("LEVEL", "of-the-shell")
+    found = written(write(tmp_path), LEVEL="high", TAG="7")
+    text = json.dumps(found)
+    assert not [each for each in ("value-", "of-the-shell", "mine") if each in text]
+    assert list(found["services"]) == ["more", "shop"]
+    shop = found["services"]["shop"]
+    secrets = {"API_KEY": "API_KEY", "NESTED": "API_KEY", "BY_NAME": "BY_NAME", "FROM_FILE": "FROM_FILE"}
+    assert shop["secrets"] == secrets
+    assert shop["environment"] == {"LEVEL": "high", "PRICE": "5$", "SHOWN": "default"}
+    assert (shop["image"], shop["command"]) == ("shop:7", ["serve", "--name", "My shop"])
+    assert (shop["labels"], shop["read_only"], shop["stop_grace_period"]) == ({"team": "shop"}, False, 90)
+    kinds = {"API_KEY": "given", "BY_NAME": "generated", "FROM_FILE": "given", "ONLY_HERE": "required"}
+    assert found["secrets"] == kinds
+    assert set(compose.check(tmp_path).services) == {"more", "shop", "laptop"}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"PRICE: 5$$": "URL: http://u:${API_KEY}@x"}, "environment.URL: a secret must be the whole value"),
+        ({"PRICE: 5$$": "URL: ${NONE:-x${BY_NAME}}"}, "environment.URL: a secret must be the whole value"),
+        ({'"My shop"': "${API_KEY}"}, "command: API_KEY is a secret, and on AWS only values of environment can be"),
+        ({"# type: text\nSHOWN=default": ""}, "env_file: SHOWN comes from .env of this machine; declare it in"),
+    ],
+)
+def test_a_secret_within_a_longer_value_is_refused_by_name(
+    tmp_path: Path, change: dict[str, str], problem: str
+) -> None:
+    files = {}
+    for name in ("compose.yaml", ".env.example"):
+        files[name] = FILES[name]
+        for old, new in change.items():
+            files[name] = files[name].replace(old, new)
+    with pytest.raises(Failure) as caught:
+        compose.check(write(tmp_path, **files))
+    assert [line.startswith(f"services.shop.{problem}") for line in caught.value.evidence] == [True]
+
+
+def test_an_environment_gives_its_settings_and_what_is_known_of_it() -> None:
+    def of(**variables: Any) -> dict[str, str]:
+        return services.variables_of(Environment("live", "shop", "eu-west-1", "1", variables))
+
+    given = of(domain="shop.example", settings={"LEVEL": "high", "DEBUG": True, "ALLOWED_HOSTS": "other"})
+    assert given == {
+        "COMPOSE_PROJECT_NAME": "shop-live",
+        "ENVIRONMENT": "live",
+        "METRICS_EMF": "1",
+        "ALLOWED_HOSTS": "other",
+        "LEVEL": "high",
+        "DEBUG": "true",
+    }
+    assert of()["ALLOWED_HOSTS"] == "*"
+    assert of(domain="shop.example")["ALLOWED_HOSTS"] == "shop.example,.shop-live.internal"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90), ("500ms", 1), ("2h0m0.5s", 7201), ("10s", 10)])
+def test_a_duration_of_compose_is_whole_seconds(text: str, seconds: int) -> None:
+    assert services.seconds(text) == seconds
