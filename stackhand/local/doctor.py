@@ -9,9 +9,10 @@ import platform
 import shlex
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from stackhand import ROOT
 from stackhand.cli import console
@@ -21,7 +22,8 @@ from stackhand.local.engines import login
 from stackhand.local.engines.embedded import accounts, known, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
-from stackhand.project import dotenv, model, ownership, passthrough, ports, schema, settings
+from stackhand.project import dotenv, example, inherited, model, ownership, passthrough, ports, schema, settings
+from stackhand.project.secretnames import is_secret
 from stackhand.project.state import State
 from stackhand.system import program
 
@@ -165,24 +167,49 @@ def _engine() -> Iterator[Check]:
 def _settings() -> Iterator[Check]:
     path = ROOT / ".env"
     if not settings.present(path):
-        yield Check("settings", ".env", "warn", "does not exist yet", "./inv up creates it")
+        if settings.has_example(ROOT):
+            yield Check("settings", ".env", "warn", "does not exist yet", "./inv up creates it from .env.example")
+        else:
+            yield Check("settings", ".env", "pass", "there is none, and no .env.example to make it from")
         return
     found = settings.load(ROOT)
-    yield Check("settings", ".env", "pass", f"{len(found.values)} valid values")
+    known = schema.read(ROOT / settings.EXAMPLE)
+    yield Check("settings", ".env", "pass", f"{len(found.values)} {'valid ' if known else ''}values")
+    yield from _exposed(path, found.values)
+    yield from _declared(known, path) if known else _lacking(found.values)
+    for key in (key for key, entry in known.items() if entry.given and not found.values.get(key)):
+        yield Check("settings", key, "pass", "not set: a secret that only you know")
+    for note in found.notes:
+        yield Check("settings", "environment", "warn", note, "unset them to use .env")
+
+
+def _exposed(path: Path, values: Mapping[str, str]) -> Iterator[Check]:
+    """Tell who else could read the secrets in `.env`: an account of this machine, or whoever has the repository."""
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         yield Check("settings", ".env", "warn", f"others can read its secrets (mode {mode:o})", "chmod 600 .env")
-    known = schema.read(ROOT / ".env.example")
+    ignored = program.run(
+        ["git", "check-ignore", "--quiet", ".env"], environment=inherited.environment("git"), folder=ROOT
+    )
+    if ignored.returncode == 1 and any(map(is_secret, values)):  # 128: no repository
+        yield Check("settings", ".env", "warn", "git does not ignore it, and it has secrets", "add .env to .gitignore")
+
+
+def _declared(known: Mapping[str, schema.Setting], path: Path) -> Iterator[Check]:
+    """Tell of settings in `.env` that an example with types does not declare, and no Compose file names."""
     used = passthrough.names(ROOT)
     for key in dotenv.parse(path.read_text(encoding="utf-8"))[0]:
         if key not in known and key not in used and not key.startswith("COMPOSE_"):  # Compose reads these
             near = difflib.get_close_matches(key, known, n=1)
             remedy = f"did you mean {near[0]}?" if near else "remove it, or declare it in .env.example"
             yield Check("settings", key, "warn", "nothing reads this setting", remedy)
-    for key in (key for key, entry in known.items() if entry.given and not found.values.get(key)):
-        yield Check("settings", key, "pass", "not set: a secret that only you know")
-    for note in found.notes:
-        yield Check("settings", "environment", "warn", note, "unset them to use .env")
+
+
+def _lacking(values: Mapping[str, str]) -> Iterator[Check]:
+    """Tell of what an example without types has and `.env` has not: nothing is appended to that file."""
+    if names := [name for name in example.names(ROOT / settings.EXAMPLE) if name not in values]:
+        message = f"lacks settings of .env.example: {', '.join(names)}"
+        yield Check("settings", ".env", "warn", message, "add those that you need to .env")
 
 
 def _services() -> Iterator[Check]:

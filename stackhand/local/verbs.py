@@ -124,7 +124,7 @@ def not_running(state: State) -> Failure:
 
 def _already_up(state: State, requested: str) -> dict[str, Any] | None:
     """Return the report of a stack that runs just as it would be started now; None: there is work to do."""
-    if not settings.present(ROOT / ".env") or not state.read():
+    if not state.read():
         return None
     engine = engines.remembered(state)
     if requested not in {"auto", engine.name} or not engine.runs():

@@ -15,6 +15,7 @@ KINDS = (
     "# type: secret given       never created or changed: a key or password that you received",
 )
 """What a secret says of itself where it is declared."""
+TYPE = re.compile(r"^# type: *(\w+)(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,20 @@ class Setting:
 
 
 def read(example: Path) -> dict[str, Setting]:
-    """Return the entries of `.env.example` by key.
+    """Return the entries of `.env.example` by key: none where there is no such file, or one that declares no types.
 
     Raises:
         Failure: an entry has no `# type:` line, one of an unknown type, or one that is not written as it has to be.
     """
+    text = _text(example)
+    if not any(found[1] in CHECKS for found in TYPE.finditer(text)):
+        return {}
     found: dict[str, Setting] = {}
-    for block in re.split(r"\n\s*\n", example.read_text(encoding="utf-8")):
+    for block in re.split(r"\n\s*\n", text):
         values, problems = dotenv.parse(block)
         if not values:
             continue
-        kind = re.search(r"^# type: *(\w+)(.*)$", block, re.MULTILINE)
+        kind = TYPE.search(block)
         key, default = next(iter(values.items()))
         if problems or len(values) > 1 or kind is None or kind[1] not in CHECKS:
             raise Failure(
@@ -68,6 +72,18 @@ def read(example: Path) -> dict[str, Setting]:
         found[key] = Setting(key, kind[1], tuple(kind[2].split()), default, block.strip("\n"))
         _check_words(found[key], example.name)
     return found
+
+
+def _text(example: Path) -> str:
+    """Return the example; nothing where there is none."""
+    try:
+        return example.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(
+            f"{example.name} cannot be read: {error}.", next=f"fix {example.name}", code=ExitCode.PREFLIGHT
+        ) from error
 
 
 def _check_words(entry: Setting, name: str) -> None:

@@ -1,23 +1,26 @@
-"""The settings of one checkout: `.env`, made from `.env.example`, which is also the schema it is checked against."""
+"""The settings of one checkout: `.env`, made from `.env.example` where there is one.
+
+An example with types is also the schema that `.env` is checked against, and completed from. One without is copied once,
+and `.env` is the user's from then on.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv, ownership, schema
+from stackhand.project import dotenv, example, ownership, schema
 from stackhand.project.schema import Setting
 from stackhand.project.state import State
 from stackhand.project.values import CHECKS, may_be_shown
 
-SECRET_BYTES = 24
+EXAMPLE = ".env.example"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Settings:
 def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
     """Create or complete `.env`, and return the valid settings.
 
-    An existing value is never overwritten. Keys that appeared in the example since are appended.
+    An existing value is never overwritten. Keys that appeared since in an example with types are appended. Without an
+    example, nothing is created.
 
     Args:
         root: the checkout.
@@ -48,7 +52,7 @@ def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
     Raises:
         Failure: values are wrong (all of them are named), or the file cannot be read or written.
     """
-    entries = schema.read(root / ".env.example")
+    entries = schema.read(root / EXAMPLE)
     path = root / ".env"
     text = _text(path) if present(path) else None
     wanted, notes = _complete(text, entries, root)
@@ -57,43 +61,58 @@ def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
     values = _read(wanted if wanted is not None else text or "", entries, given=given)
     if wanted is not None:
         notes += _not_set(entries, values)
-    return Settings(values, (*notes, *_overrides(entries)), wanted is not None)
+    return Settings(values, (*notes, *_overrides(entries or values)), wanted is not None)
 
 
 def load(root: Path) -> Settings:
-    """Return the valid settings of a checkout that has a `.env`, without writing anything.
+    """Return the valid settings of a checkout, without writing anything.
 
     Raises:
-        Failure: there is none, or values are wrong.
+        Failure: `.env` is still to be made, or values are wrong.
     """
     path = root / ".env"
     if not present(path):
+        if not has_example(root):
+            return Settings({})
         raise Failure("This checkout has no .env yet.", next="./inv up", code=ExitCode.PREFLIGHT)
-    entries = schema.read(root / ".env.example")
+    entries = schema.read(root / EXAMPLE)
     values = _read(_text(path), entries)
-    return Settings(values, tuple(_overrides(entries)))
+    return Settings(values, tuple(_overrides(entries or values)))
 
 
 def move_ports(root: Path, ports: Mapping[str, int]) -> None:
     """Write other port numbers into `.env`; everything else in it stays as it is."""
     path = root / ".env"
-    text = _text(path)
-    present, _ = dotenv.parse(text)
+    text = _text(path) if present(path) else ""
+    known, _ = dotenv.parse(text)
     text = dotenv.replace(text, {key: str(port) for key, port in ports.items()})
-    for key in (key for key in ports if key not in present):
-        text = f"{text.rstrip()}\n\n# Chosen by ./inv up --free-ports.\n{key}={ports[key]}\n"
+    for key in (key for key in ports if key not in known):
+        text = f"{text.rstrip()}\n\n# Chosen by ./inv up --free-ports.\n{key}={ports[key]}\n".lstrip()
     _write(path, text)
 
 
-def secret_keys(root: Path) -> set[str]:
-    """Return the keys whose values must never be shown."""
-    return {key for key, entry in schema.read(root / ".env.example").items() if entry.kind == "secret"}
+def summary(root: Path, found: Settings) -> str:
+    """Return what there is to say of settings that needed nothing."""
+    return f"{len(found.values)} values in .env" if present(root / ".env") else "no .env, and none is needed"
+
+
+def has_example(root: Path) -> bool:
+    """Whether there is something to make `.env` from."""
+    return bool(example.names(root / EXAMPLE))
 
 
 def stack_name(root: Path) -> str:
     """Return the name a new checkout gets: its folder's, and four digits that tell it from its namesakes."""
     folder = re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-") or "stack"
     return f"{folder[:40]}-{hashlib.sha256(str(root).encode()).hexdigest()[:4]}"
+
+
+def own_name(root: Path) -> str:
+    """Return the line of `.env` that gives a checkout containers and volumes of its own.
+
+    Without it, Compose names a project by `name:` of its file, or by the folder: a namesake shares both.
+    """
+    return f"COMPOSE_PROJECT_NAME={stack_name(root)}"
 
 
 def present(path: Path) -> bool:
@@ -113,7 +132,7 @@ def present(path: Path) -> bool:
         raise Failure(
             f".env is a link to {target}, which does not exist.",
             evidence=[f"{target}: {error.strerror}"],
-            next=f"restore {target}, or remove the link (rm .env) to start from .env.example",
+            next=f"restore {target}, or remove the link: rm .env",
             code=ExitCode.PREFLIGHT,
         ) from error
     return True
@@ -127,7 +146,7 @@ def _text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(
             f".env cannot be read: {error}.",
-            next="fix it, or delete it to start from .env.example",
+            next="fix it, then repeat the command",
             code=ExitCode.PREFLIGHT,
         ) from error
 
@@ -135,12 +154,7 @@ def _text(path: Path) -> str:
 def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> tuple[str | None, list[str]]:
     """Return the text `.env` should have (None: as it is) and a sentence on each kind of change."""
     if text is None:
-        example = (root / ".env.example").read_text(encoding="utf-8")
-        filled = {key: _fresh(entry, root) for key, entry in entries.items() if not entry.default}
-        generated = sum(entries[key].generated for key in filled)
-        note = f".env created with {generated} generated secrets"
-        kept = {key: str(port) for key, port in State(root).read().get("ports", {}).items() if key in entries}
-        return dotenv.replace(example, filled | kept), [note + (" and the previous ports" if kept else "")]
+        return _new(entries, root) if has_example(root) else (None, [])
     present, _ = dotenv.parse(text)
     missing = [entry for key, entry in entries.items() if key not in present]
     empty = {
@@ -160,9 +174,23 @@ def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> t
     return text, notes
 
 
+def _new(entries: Mapping[str, Setting], root: Path) -> tuple[str, list[str]]:
+    """Return the text of a `.env` that is made from the example, and a sentence on each kind of thing in it."""
+    text = (root / EXAMPLE).read_text(encoding="utf-8")
+    if entries:
+        filled = {key: _fresh(entry, root) for key, entry in entries.items() if not entry.default}
+        text = dotenv.replace(text, filled)
+        notes = [f".env created with {sum(entries[key].generated for key in filled)} generated secrets"]
+    else:
+        text, notes = example.filled(text)
+    known, _ = dotenv.parse(text)
+    kept = {key: str(port) for key, port in State(root).read().get("ports", {}).items() if key in known}
+    return dotenv.replace(text, kept), [notes[0] + (" and the previous ports" if kept else ""), *notes[1:]]
+
+
 def _fresh(entry: Setting, root: Path) -> str:
     if entry.generated:
-        return secrets.token_urlsafe(SECRET_BYTES)
+        return example.fresh()
     return stack_name(root) if entry.key == "COMPOSE_PROJECT_NAME" else ""
 
 
@@ -206,8 +234,10 @@ def _keep_access(draft: int, old: Path, root: Path) -> None:
 
 def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:
     values, problems = dotenv.parse(text)
-    values.update({key: os.environ[key] for key in entries if key in os.environ})
+    values.update({key: os.environ[key] for key in (entries or values) if key in os.environ})
     outside: list[str] = []
+    if not entries:  # what Compose makes of such lines is for Compose to say
+        problems = []
     wrong = [f"line {problem.line}: {problem.key} {problem.message}" for problem in problems]
     unreadable = {problem.key for problem in problems}
     for key, entry in entries.items():
@@ -255,9 +285,9 @@ def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[st
 def _not_set(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:
     """Return a sentence on the secrets that nobody has given; it is told when the file is written, not each time."""
     empty = [key for key, entry in entries.items() if entry.given and not values.get(key)]
-    return [f"not set, because only you know them: {', '.join(empty)}; write them into .env"] if empty else []
+    return [example.not_set(empty)] if empty else []
 
 
-def _overrides(entries: Mapping[str, Setting]) -> list[str]:
-    found = sorted(key for key in entries if key in os.environ)
+def _overrides(keys: Iterable[str]) -> list[str]:
+    found = sorted(key for key in keys if key in os.environ)
     return [f"from the environment, not .env: {', '.join(found)}"] if found else []

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from functools import lru_cache
 
-WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-SECRET = re.compile("auth|cookie|credentials?|dsn|masterauth|pass|passcode|pwd|sig|signature")
-ENDINGS = ("apikey", "passphrase", "passwd", "password", "requirepass", "secret", "token")
-HARMLESS_END = re.compile(
-    "age|algorithm|arn|count|dir|encryption|endpoint|enabled|expiration|expires|expiry|file|header|host|"
-    "id|length|method|mode|name|path|policy|port|required|size|sock|state|status|timeout|ttl|type|uri|url|"
-    "user|version"
-)
-"""What a name ends in that only speaks of a secret: TOKEN_FILE, password_encryption."""
-OTHER_KEY = re.compile(
-    "cache|foreign|group|hash|host|idempotency|kms|object|partition|primary|public|range|routing|sort|unique"
-)
-"""What stands before `key` when that is no secret."""
+from stackhand.project import secretnames
+
 HARMLESS = re.compile(
     "denied|empty|expired|false|generated|given|hidden|invalid|missing|no|none|null|off|on|redacted|"
     "required|true|unauthorized|unknown|unset|wrong|yes"
 )
-FOLDERS = ("PWD", "OLDPWD")
 PLACEHOLDER = re.compile(r"<[^<>]* redacted>|\*+|\[?(?:FILTERED|REDACTED|MASKED)\]?|x{3,}", re.IGNORECASE)
 REFERENCE = re.compile(r"\$\$?(?:\{\w+(?::?[?+-][^}]*)?\}?|[A-Za-z_]\w*)|\$\{\{.*|\{\{.*")
 """What stands for a value and is none: of Compose, a shell or a template."""
@@ -72,15 +59,7 @@ BY_FORM = tuple((name, re.compile(form), hint) for name, form, hint in FORMS)
 HINT = "pass|pwd|secret|token|key|cred|dsn|auth|cookie|sig|identified|bearer|basic|://"
 
 
-@lru_cache(maxsize=4096)
-def is_secret(name: str) -> bool:
-    """Whether a name says that what it names is a secret."""
-    parts = [word.lower() for word in WORD.findall(name)] or [""]
-    if HARMLESS_END.fullmatch(parts[-1]) or name in FOLDERS:
-        return False
-    if parts[-1] == "key" and len(parts) > 1:
-        return OTHER_KEY.fullmatch(parts[-2]) is None
-    return SECRET.fullmatch(parts[-1]) is not None or any(word.endswith(ENDINGS) for word in parts)
+is_secret = secretnames.is_secret
 
 
 def looks_random(text: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from stackhand import ROOT
 from stackhand.cli.failure import Failure
-from stackhand.project import schema, settings, values
+from stackhand.project import schema, secretnames, settings, values
 from tests import accounts
 
 
@@ -24,7 +24,7 @@ def test_a_new_file_has_secrets_of_its_own_and_is_for_its_owner_only(root: Path)
     found = settings.ensure(root)
     assert (root / ".env").stat().st_mode & 0o777 == 0o600
     assert found.notes == (".env created with 5 generated secrets",)
-    secrets = {found.values[key] for key in settings.secret_keys(root)}
+    secrets = {found.values[key] for key, each in schema.read(root / ".env.example").items() if each.kind == "secret"}
     assert len(secrets) == 5
     assert all(len(secret) >= 32 for secret in secrets)
 
@@ -152,10 +152,76 @@ def test_a_login_in_a_url_that_is_no_secret_is_never_shown(root: Path) -> None:
     assert "hunter2" not in caught.value.text()
 
 
-def test_an_example_without_types_is_refused(root: Path) -> None:
-    (root / ".env.example").write_text("A=1\n")
+def test_an_entry_without_a_type_is_refused_among_those_that_have_one(root: Path) -> None:
+    (root / ".env.example").write_text("A=1\n\n# type: port\nB=2\n")
     with pytest.raises(Failure, match="A needs one line '# type: T' above it"):
         settings.ensure(root)
+
+
+GIVEN = ("OPENAI_API_KEY", "STRIPE_API_KEY", "AWS_SECRET_ACCESS_KEY", "SENTRY_DSN")
+PLAIN = """\
+# Copy me.
+export APP_PORT=8080
+DB_PASSWORD=
+SECRET_KEY='' # 32 characters
+JWT_SECRET= # openssl rand -hex 32
+ADMIN_PASSWORD=changeme
+OPENAI_API_KEY=
+STRIPE_API_KEY=""
+AWS_SECRET_ACCESS_KEY=
+SENTRY_DSN=
+# OLD_TOKEN=
+PUBLIC_URL="http://$HOST:8080/#/"
+DEBUG=
+"""
+
+
+def test_a_plain_example_is_copied_once_and_its_empty_secrets_are_made_or_named(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text(PLAIN)
+    found = settings.ensure(tmp_path)
+    assert found.notes == (
+        ".env created from .env.example; generated, as it has no value there: DB_PASSWORD, SECRET_KEY, JWT_SECRET",
+        f"not set, because only you know them: {', '.join(GIVEN)}; write them into .env",
+    )
+    made = {found.values[key] for key in ("DB_PASSWORD", "SECRET_KEY", "JWT_SECRET")}
+    assert [len(each) for each in made] == [32, 32, 32]
+    assert (found.values["ADMIN_PASSWORD"], found.values["DEBUG"]) == ("changeme", "")
+    text = (tmp_path / ".env").read_text()
+    assert [line for line in text.splitlines() if line not in PLAIN.splitlines()] == [
+        f"{key}={found.values[key]}" for key in ("DB_PASSWORD", "SECRET_KEY", "JWT_SECRET")
+    ]
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    (tmp_path / ".env.example").write_text(f"{PLAIN}NEW_TOKEN=\n")
+    again = settings.ensure(tmp_path)
+    assert (again.changed, again.notes, (tmp_path / ".env").read_text()) == (False, (), text)
+    assert again.values == settings.load(tmp_path).values
+
+
+@pytest.mark.parametrize(
+    ("made", "names"),
+    [
+        (True, "DB_PASS MYSQL_ROOT_PASSWORD SECRET_KEY_BASE APP_KEY NEXTAUTH_SECRET API_TOKEN_SALT APP_TOKEN"),
+        (False, "SMTP_PASSWORD GITHUB_TOKEN GOOGLE_CLIENT_SECRET ACME_API_KEY STRIPE_WEBHOOK_SECRET S3_SECRET_KEY"),
+        (False, "AUTH0_SECRET JWT_PRIVATE_KEY STRIPE_SECRET_KEY openaiApiKey PUBLIC_KEY TOKEN_TTL PASSWORD_FILE DEBUG"),
+    ],
+)
+def test_a_secret_is_made_only_where_its_name_says_that_nobody_else_gives_it(made: bool, names: str) -> None:
+    assert [name for name in names.split() if secretnames.is_made(name) != made] == []
+
+
+def test_without_an_example_nothing_is_created_and_an_own_file_is_left_alone(tmp_path: Path) -> None:
+    assert settings.ensure(tmp_path) == settings.load(tmp_path) == settings.Settings({})
+    assert [*tmp_path.iterdir()] == []
+    text = "A=1\nDB_PASSWORD=\nB: yaml\nC=$A\nPORT=x\n"
+    (tmp_path / ".env").write_text(text)
+    found = settings.ensure(tmp_path)
+    assert (found.changed, found.notes, found.values["A"]) == (False, (), "1")
+    assert (tmp_path / ".env").read_text() == text
+
+
+def test_moved_ports_are_reason_enough_to_create_the_file(tmp_path: Path) -> None:
+    settings.move_ports(tmp_path, {"WEB_PORT": 3010})
+    assert (tmp_path / ".env").read_text() == "# Chosen by ./inv up --free-ports.\nWEB_PORT=3010\n"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Make .env from .env.example, with generated secrets, or complete it; never overwrite a value."""
+"""Make .env from an .env.example, with generated secrets, or complete it; never overwrite a value."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class ActionModule(Action):
         found = settings.ensure(ROOT, check=check)
         if not check:
             redaction.remember()
-        message = f"{len(found.values)} values in .env" if not found.notes else found.notes[0]
-        return {"changed": found.changed, "step": step("settings", message, notes=list(found.notes[1:]))}
+        message, *notes = found.notes or [settings.summary(ROOT, found)]
+        return {"changed": found.changed, "step": step("settings", message, notes=notes)}

@@ -200,7 +200,7 @@ class Compose(Engine):
         """
         self.state.make()
         preflight.require_ours(self.containers().values(), self.state.root)
-        done = list(filter(None, [self.elsewhere()]))
+        done = [*filter(None, [self.elsewhere()]), *kept.shared(self.state, self.volumes())]
         done += self._have_images(progress)
         self.state.remember(
             engine=self.name,

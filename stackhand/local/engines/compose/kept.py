@@ -12,6 +12,7 @@ from typing import Any
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
 from stackhand.local.engines.engine import Kept
+from stackhand.project import settings
 from stackhand.project.model import Stack
 from stackhand.project.state import State
 
@@ -57,9 +58,18 @@ def require_ours(state: State) -> None:
     if folder.exists() and not folder.samefile(state.root):
         raise Failure(
             f"The volumes of {project(state)} belong to the checkout {folder}; this checkout is a copy of it.",
-            next="./inv down --volumes there; or delete COMPOSE_PROJECT_NAME from .env: ./inv up generates another",
+            next="./inv down --volumes there; or write "
+            f"{settings.own_name(state.root)} into .env here: that makes it a stack of its own",
             code=ExitCode.PREFLIGHT,
         )
+
+
+def shared(state: State, volumes: Sequence[str]) -> list[str]:
+    """Return a sentence on volumes that the first start of a checkout finds under its name; see `settings.own_name`."""
+    if remembered(state) or not volumes:
+        return []
+    names, own = ", ".join(volumes), settings.own_name(state.root)
+    return [f"uses existing volumes, of docker compose or of another checkout: {names}; {own} in .env makes new ones"]
 
 
 def described(names: Sequence[str]) -> list[Kept]:

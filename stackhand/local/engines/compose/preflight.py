@@ -10,6 +10,7 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker, images
 from stackhand.local.engines.compose.containers import Container
+from stackhand.project import settings
 
 NEEDED_MB = 1500
 """What the four images of the stack take, their build and a new volume."""
@@ -30,7 +31,7 @@ def require_ours(found: Iterable[Container], root: Path) -> None:
         if folder.exists() and not folder.samefile(root):
             raise Failure(
                 f"The containers of {labels.get(PROJECT)} belong to the checkout {folder}.",
-                next="work there; or delete COMPOSE_PROJECT_NAME from .env: ./inv up generates another",
+                next=f"work there; or write {settings.own_name(root)} into .env here: that makes it a stack of its own",
                 code=ExitCode.PREFLIGHT,
             )
 
