@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,10 @@ UNLIMITED = {"REDIS_MAXMEMORY": "0"}
 """As the image has it: a queue must not lose anything."""
 FIRST, NUMBER = 10_000, 9_000
 """The ports that are chosen here, below those that kernels hand out."""
+
+PORT = "THE_PORT_HERE"
+QUOTED = re.compile(r"[\[\]{},]|: | #|^[!&*%@`\"'>|-]")
+"""What YAML would not take for a part of a plain text within braces."""
 
 Chosen = dict[str, int]
 
@@ -59,10 +64,9 @@ def declared(stack: Stack, state: State) -> tuple[Stack, Chosen]:
 
 def advice(service: Service) -> str:
     """Return what to add to a service so that it runs here."""
-    words = [_port_variable(word, service.main_port) for word in service.command] or ["..."]
-    return f"x-embedded: {{command: {shlex.join(words) if '...' not in words else '...'}}}".replace(
-        "'$$PORT'", "$$PORT"
-    )
+    words = [_port_variable(word, service.main_port) for word in service.command]
+    command = shlex.join(words).replace(PORT, "$$PORT") or "..."
+    return f"x-embedded: {{command: {json.dumps(command) if QUOTED.search(command) else command}}}"
 
 
 def _known(service: Service) -> Service:
@@ -107,4 +111,4 @@ def _candidates(stack: Stack, name: str) -> Iterator[int]:
 
 
 def _port_variable(word: str, port: Port | None) -> str:
-    return re.sub(rf"\b{port.target}\b", "$$PORT", word) if port else word
+    return re.sub(rf"\b{port.target}\b", PORT, word) if port else word
