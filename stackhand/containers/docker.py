@@ -239,8 +239,8 @@ def listed(project: str, host: str = "") -> list[str]:
     return run("ps", "--all", "--quiet", "--filter", label, host=host).stdout.split()
 
 
-def containers(project: str) -> dict[str, dict[str, Any]]:
-    """Return the containers of a Compose project, running or not, by the names of their services.
+def containers(project: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the containers of a Compose project, running or not, by the names of their services, in their order.
 
     Raises:
         Unavailable: the engine cannot be asked.
@@ -252,11 +252,11 @@ def containers(project: str) -> dict[str, dict[str, Any]]:
     else:
         found = list(inspect(identities).values())
     labelled = [(each["Config"]["Labels"], each) for each in found if each]
-    return {
-        str(labels["com.docker.compose.service"]): each
-        for labels, each in labelled
-        if labels.get("com.docker.compose.oneoff") != "True"  # a command that is run beside the service
-    }
+    services: dict[str, list[dict[str, Any]]] = {}
+    for labels, each in sorted(labelled, key=lambda pair: int(pair[0].get("com.docker.compose.container-number", 1))):
+        if labels.get("com.docker.compose.oneoff") != "True":  # a command that is run beside the service
+            services.setdefault(str(labels["com.docker.compose.service"]), []).append(each)
+    return services
 
 
 @contextmanager

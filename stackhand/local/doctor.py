@@ -19,7 +19,7 @@ from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.local import engines, machine
 from stackhand.local.engines import login
-from stackhand.local.engines.embedded import accounts, processes
+from stackhand.local.engines.embedded import accounts, known, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import (
@@ -228,9 +228,9 @@ def _lacking(values: Mapping[str, str]) -> Iterator[Check]:
 def _services() -> Iterator[Check]:
     stack = _stack()
     yield Check("services", stack.file, "pass", ", ".join(stack.services))
-    for service in stack.services.values():
+    for service in known.declared(stack, State(ROOT))[0].services.values():
         if service.embedded is None:
-            remedy = "add x-embedded if it should run without a container engine"
+            remedy = f"add {known.advice(service)} if it should run without a container engine"
             yield Check("services", service.name, "warn", "unsupported on the embedded engine", remedy)
 
 

@@ -63,6 +63,31 @@ def ports(engine: Engine, *, free: bool, check: bool) -> dict[str, int]:
     return moved
 
 
+def require_any(engine: Engine) -> None:
+    """Refuse an engine that none of the services runs on.
+
+    Raises:
+        Failure: it lists what each of them needs for that.
+    """
+    if not engine.services():
+        raise Failure(
+            f"None of the services runs on {engine.name}: they have no x-embedded.",
+            evidence=[f"{name}: {engine.advice(name)}" for name in engine.unsupported()],
+            next=f"add that in {engine.stack.file}, or ./inv up --engine compose",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def unsupported(engine: Engine) -> list[str]:
+    """Return a sentence on each service that does not run on this engine: what it lacks, and who depends on it."""
+    found = []
+    for name in engine.unsupported():
+        waiting = [each for each in engine.services() if name in engine.stack.services[each].depends_on]
+        without = f"; {', '.join(waiting)} will run without it" if waiting else ""
+        found.append(f"skipped, because it has no x-embedded: {name}; add {engine.advice(name)}{without}")
+    return found
+
+
 def open_ports(engine: Engine) -> list[str]:
     """Return a sentence on ports that other machines reach; the embedded engine listens on this one alone."""
     services = engine.stack.services.values() if engine.name == "compose" else []

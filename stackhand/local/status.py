@@ -52,8 +52,17 @@ def snapshot() -> dict[str, Any]:
         "engine": known.get("engine"),
         "status": overall(found),
         "services": [service.to_dict() for service in found],
-        "notes": engine.notes,
+        "notes": [*engine.notes, *open_ports(found)],
     }
+
+
+def open_ports(services: list[ServiceStatus]) -> list[str]:
+    """Return a sentence on the ports that other machines reach."""
+    found = [(service.name, port) for service in services for port in service.published if port.is_open]
+    once = {
+        (name, port.published, port.protocol): f"{name} at {port}" for name, port in reversed(found)
+    }  # not also IPv6
+    return [f"reachable from the network: {', '.join(reversed(once.values()))}"] if found else []
 
 
 def services(engine: Engine) -> list[ServiceStatus]:
@@ -97,7 +106,7 @@ def _show(found: dict[str, Any]) -> None:
         [
             service["name"],
             service["state"],
-            service["address"] or "-",
+            " ".join(service["addresses"]) or "-",
             _span(service["uptime_seconds"]),
             f"{service['answer']} ({service['milliseconds']} ms)",
         ]

@@ -147,5 +147,7 @@ def _show_up(report: dict[str, Any]) -> None:
         console.write(f"\n{report['stack']} is up, on {report['engine']} ({seconds}; slowest path: {path})")
     width = max(len(service["name"]) for service in report["services"])
     for service in report["services"]:
-        if service["address"]:
-            console.write(f"  {service['name']:<{width}}  {service['address']}")
+        for name, address in zip([service["name"], *[""] * 99], service["addresses"], strict=False):
+            console.write(f"  {name:<{width}}  {address}")
+    if missing := report["unsupported"]:
+        console.write(f"{console.glyph('note')} not on {report['engine']}, so not running: {', '.join(missing)}")

@@ -83,6 +83,7 @@ def report(engine: Engine, found: list[ServiceStatus], started: list[dict[str, A
         "stack": engine.stack.name,
         "engine": engine.name,
         "services": [{**status.to_dict(), "seconds": round(seconds.get(status.name, 0.0), 2)} for status in found],
+        "unsupported": engine.unsupported(),
         "slowest_path": [{"name": name, "seconds": round(seconds[name], 2)} for name in slowest_path(seconds, after)],
     }
 

@@ -22,6 +22,7 @@ IMAGES = {
 }
 """Servers by the last part of an image's name: those that take the variables of the official image."""
 HERE = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - shown
 Kind = Literal["web", "worker", "job", "managed"]
 
 
@@ -51,6 +52,11 @@ class Port(msgspec.Struct, frozen=True):
             return HERE
         return f"[{self.address}]" if ":" in self.address else self.address
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the port as docs/output.md describes it."""
+        address = self.address or EVERYWHERE
+        return {"address": address, "port": self.published, "target": self.target, "protocol": self.protocol}
+
     def __str__(self) -> str:
         shown = f"{f'[{self.address}]' if ':' in self.address else self.address or '0.0.0.0'}:{self.published or '?'}"  # noqa: S104 - shown
         return shown if self.protocol == "tcp" else f"{shown}/{self.protocol}"
@@ -78,6 +84,10 @@ class Service(msgspec.Struct, frozen=True):
         checked: whether there is a port, a path or a health check by which to see that it works.
         job: whether another service waits until it has run to its end (`service_completed_successfully`).
         jobs: the services for whose end this one waits.
+        follows: the services with which it is started again (`depends_on` with `restart: true`).
+        optional: the services that it does without when they fail (`depends_on` with `required: false`).
+        replicas: how many containers it has.
+        binds: folders and files of this machine by where they are in its container.
     """
 
     name: str
@@ -94,6 +104,10 @@ class Service(msgspec.Struct, frozen=True):
     embedded: Embedded | None
     aws: Fargate | Job | Managed | None
     jobs: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    replicas: int = 1
+    binds: dict[str, str] = {}
 
     @property
     def main_port(self) -> Port | None:
@@ -197,6 +211,20 @@ class Stack(msgspec.Struct, frozen=True):
             )
         return found[0]
 
+    def followers(self, names: Collection[str]) -> list[str]:
+        """Return the services that are started again when these are, without them, in the order of their start."""
+        found = set(names)
+        for service in self.services.values():  # each comes behind those that it follows
+            if found & {*service.follows}:
+                found.add(service.name)
+        return [name for name in self.services if name in found and name not in names]
+
+    @property
+    def dispensable(self) -> set[str]:
+        """The services whose failure keeps no other one from its start, though some wait for them."""
+        required = {each for service in self.services.values() for each in {*service.depends_on} - {*service.optional}}
+        return {each for service in self.services.values() for each in service.optional} - required
+
     def health_targets(self, asking: Collection[str], among: Collection[str], host: Callable[[Service], str]) -> str:
         """Return a value of `HEALTH_TARGETS`: all other services that can be asked for their health.
 
@@ -263,14 +291,29 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
         environment=_environment(entry.get("environment")),
         ports=ports,
         depends_on=tuple(entry["depends_on"]),
-        restart=str(entry.get("restart") or "no"),
+        restart=_restart(entry),
         checked=bool(ports or _is_checked(entry.get("healthcheck") or {})),
         job=job,
         health=health,
         embedded=embedded,
         aws=xfields.aws(entry, at),
         jobs=_awaited(entry),
+        follows=tuple(name for name, each in entry["depends_on"].items() if each.get("restart")),
+        optional=tuple(name for name, each in entry["depends_on"].items() if each.get("required") is False),
+        replicas=int(entry.get("scale", (entry.get("deploy") or {}).get("replicas", 1))),
+        binds={
+            str(each["target"]).rstrip("/"): str(each["source"])
+            for each in entry.get("volumes") or []
+            if each.get("type") == "bind"
+        },
     )
+
+
+def _restart(entry: Mapping[str, Any]) -> str:
+    """Return whether and when it is started again; `deploy` says it in other words, which count without `restart`."""
+    policy = (entry.get("deploy") or {}).get("restart_policy")
+    condition = policy.get("condition", "any") if policy is not None else "none"
+    return str(entry.get("restart") or {"none": "no", "any": "always"}.get(condition, condition))
 
 
 def _awaited(entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -251,7 +251,9 @@ def _supervisors(checkout: Checkout) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "supervisor.supervisord" in words and any(str(checkout.path) in word for word in words):
+        if any(word.endswith("/supervisord.py") for word in words) and any(
+            str(checkout.path) in word for word in words
+        ):
             found.append(process)
     return found
 

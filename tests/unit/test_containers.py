@@ -21,7 +21,7 @@ SECRETS = {"POSTGRES_PASSWORD": "secret-1", "DATABASE_PASSWORD": "secret-3", "RE
 
 def container(**fields: Any) -> containers.Container:
     running = {"Status": "running", "ExitCode": 0, "Health": {"Status": "starting", "Log": []}}
-    return {"Name": "/shop-api", "State": running, "RestartCount": 0} | fields
+    return {"Name": "/shop-api", "State": running, "RestartCount": 0, "NetworkSettings": {"Ports": {}}} | fields
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_a_container_that_ended_is_not_called_slow_because_it_runs_again_by_now(
 def test_who_is_late_is_one_that_is_not_well() -> None:
     stack = model.load(ROOT, SECRETS)
     state = {"Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}, "StartedAt": "then"}
-    well = {"postgres": container(Id="1", State=state), "redis": container(Id="2", State=state)}
+    well = {"postgres": [container(Id="1", State=state)], "redis": [container(Id="2", State=state)]}
     services = [stack.services[name] for name in ("postgres", "redis", "api")]
     still_at_work = gate.watch(services, lambda: well, 0.0, before=gate.generations(well), at_work=lambda: True)
     with pytest.raises(Failure, match="api had no container after 0 s"):
@@ -60,11 +60,11 @@ def test_crashes_of_the_past_are_not_held_against_a_healthy_container(monkeypatc
     check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:00:02Z"}
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z"}
     well = container(Id="1", RestartCount=4, State=state | {"Health": {"Status": "healthy", "Log": [check]}})
-    [started] = gate.watch([postgres], lambda: {"postgres": well}, 1.0)
+    [started] = gate.watch([postgres], lambda: {"postgres": [well]}, 1.0)
     assert started.message == "accepting connections"
     ill = well | {"State": state | {"Health": {"Status": "starting", "Log": []}}}
     with pytest.raises(Failure, match="postgres stopped while it started, 5 times"):
-        next(gate.watch([postgres], lambda: {"postgres": ill}, 1.0))
+        next(gate.watch([postgres], lambda: {"postgres": [ill]}, 1.0))
 
 
 def test_a_container_that_ran_already_took_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_a_container_that_ran_already_took_no_time(monkeypatch: pytest.MonkeyPat
     check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:04:53Z"}
     health_log = {"Status": "healthy", "Log": [check]}
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z", "Health": health_log}
-    found = {"redis": container(Id="1", State=state)}
+    found = {"redis": [container(Id="1", State=state)]}
     [ran] = gate.watch([redis], lambda: found, 1.0, before=gate.generations(found))
     [started] = gate.watch([redis], lambda: found, 1.0)
     assert (ran.changed, ran.seconds) == (False, 0.0)
@@ -120,7 +120,7 @@ def test_what_nobody_can_ask_has_started_once_it_has_stayed_up(
     began = datetime.now(UTC)
     ended = began.isoformat()
     found = container(Id="1", State={"ExitCode": 0, "StartedAt": began.isoformat(), "FinishedAt": ended} | state)
-    [started] = gate.watch([worker], lambda: {"worker": found}, 5.0)
+    [started] = gate.watch([worker], lambda: {"worker": [found]}, 5.0)
     assert started.message == words
     waited = (datetime.now(UTC) - began).total_seconds()
     assert (waited >= health.UP_AFTER) is (words in {health.UNCHECKED, "port open"})
@@ -132,12 +132,12 @@ def test_a_job_that_does_not_end_is_told_as_that(tmp_path: Path) -> None:
     stack = model.load(tmp_path, {})
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z"}
     with pytest.raises(Failure, match="seed did not finish within 0 s"):
-        next(gate.watch(stack.services.values(), lambda: {"seed": container(Id="1", State=state)}, 0.0))
+        next(gate.watch(stack.services.values(), lambda: {"seed": [container(Id="1", State=state)]}, 0.0))
 
 
 def test_a_health_check_that_has_not_passed_yet_is_not_called_healthy() -> None:
     state = {"Status": "running", "Pid": 0, "StartedAt": "2026-01-31T12:00:00Z", "Health": {"Status": "starting"}}
-    found = status.of("worker", container(Id="1", State=state), {"question": {"kind": "process"}})
+    found = status.of("worker", [container(Id="1", State=state)], {"question": {"kind": "process"}})
     assert (found.state, found.healthy) == ("starting", False)
     assert found.answer.startswith("starting: no health check has finished yet")
 
@@ -145,8 +145,77 @@ def test_a_health_check_that_has_not_passed_yet_is_not_called_healthy() -> None:
 def test_a_job_that_failed_before_it_succeeded_is_done() -> None:
     state = {"Status": "exited", "ExitCode": 0, "FinishedAt": "2026-01-31T12:00:00Z"}
     found = container(Id="1", RestartCount=gate.CRASHES, State=state)
-    assert status.of("seed", found, {"may_finish": True}).state == "done"
-    assert status.of("seed", found, {"may_finish": False}).state == "failed"
+    assert status.of("seed", [found], {"may_finish": True}).state == "done"
+    assert status.of("seed", [found], {"may_finish": False}).state == "failed"
+
+
+RUNS = {"Status": "running", "Pid": 0, "StartedAt": "2026-01-31T12:00:00Z", "ExitCode": 0}
+ENDED = {"Status": "exited", "ExitCode": 7, "StartedAt": RUNS["StartedAt"], "FinishedAt": "2026-01-31T12:00:01Z"}
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "answer"),
+    [
+        ([RUNS, RUNS, RUNS], "healthy", "running (no health check) (3 of 3 containers run)"),
+        ([RUNS, ENDED, RUNS], "failed", "exited with 7 (2 of 3 containers run)"),
+        ([RUNS, RUNS], "failed", "running (no health check) (2 of 3 containers run)"),
+    ],
+    ids=["all run", "one ended", "one is gone"],
+)
+def test_a_service_is_as_that_container_which_is_worst_off(
+    states: list[dict[str, Any]], state: str, answer: str
+) -> None:
+    all_of = [container(Id=str(number), State=each) for number, each in enumerate(states)]
+    found = status.of("worker", all_of, {"question": {"kind": "process"}, "replicas": 3})
+    assert (found.state, found.answer) == (state, answer)
+
+
+def test_a_service_has_started_once_all_its_containers_have(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {worker: {image: x, scale: 2}, off: {image: x, scale: 0}}")
+    stack = model.load(tmp_path, {})
+    assert [each.replicas for each in stack.services.values()] == [0, 2]
+    one, two = container(Id="1", State=RUNS), container(Id="2", State=RUNS)
+    looks = iter([{"worker": [one]}, {"worker": [one, two]}])
+    [started] = gate.watch([stack.services["worker"]], lambda: next(looks), 5.0)
+    assert started.message == "running (no health check) (2 containers)"
+
+
+def test_a_service_that_the_others_can_do_without_keeps_none_from_its_start(tmp_path: Path) -> None:
+    needs = "depends_on: {mail: {condition: service_started, required: false}}"
+    (tmp_path / "compose.yaml").write_text(f"services: {{mail: {{image: x}}, web: {{image: x, {needs}}}}}")
+    stack = model.load(tmp_path, {})
+    found = {"mail": [container(Id="1", State=ENDED)], "web": [container(Id="2", State=RUNS)]}
+    watched = gate.watch(stack.services.values(), lambda: found, 5.0, dispensable=stack.dispensable)
+    assert next(watched).name == "web"
+    with pytest.raises(Failure, match="mail stopped while it started: exited with 7"):
+        next(watched)
+    with pytest.raises(Failure, match="mail stopped"):
+        next(gate.watch(stack.services.values(), lambda: found, 5.0))
+
+
+def test_what_follows_a_service_is_restarted_with_it(tmp_path: Path) -> None:
+    follows = "depends_on: {db: {condition: service_started, restart: true}}"
+    side = "side: {image: x, network_mode: 'service:api'}"
+    rest = f"api: {{image: x, {follows}}}, {side}, web: {{image: x, depends_on: [api]}}"
+    (tmp_path / "compose.yaml").write_text(f"services: {{db: {{image: x}}, {rest}}}")
+    stack = model.load(tmp_path, {})
+    assert stack.followers(["db"]) == ["api", "side"]
+    assert stack.followers(["web"]) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "restart"),
+    [
+        ("deploy: {restart_policy: {condition: on-failure}}", "on-failure"),
+        ("deploy: {restart_policy: {}}", "always"),
+        ("deploy: {restart_policy: {condition: none}}", "no"),
+        ("deploy: {replicas: 2}", "no"),
+        ("restart: always", "always"),
+    ],
+)
+def test_a_restart_policy_of_deploy_counts_too(tmp_path: Path, written: str, restart: str) -> None:
+    (tmp_path / "compose.yaml").write_text(f"services: {{worker: {{image: x, {written}}}}}")
+    assert model.load(tmp_path, {}).services["worker"].restart == restart
 
 
 @pytest.mark.parametrize(

@@ -383,9 +383,9 @@ def test_the_address_of_a_context_is_read_as_docker_reads_it(
 
 def test_a_log_that_cannot_be_followed_any_more_does_not_end_as_if_it_were_over(says: Says) -> None:
     says("error during connect: the engine went away")
-    lines = containers.follow({"api": "shop-api"})
+    lines = containers.follow({"shop-api": "api"})
     assert next(lines).text == "error during connect: the engine went away"
     with pytest.raises(Unavailable):
         next(lines)
     says("Error response from daemon: can not get logs from container which is dead or marked for removal")
-    assert len(list(containers.follow({"api": "shop-api"}))) == 1
+    assert len(list(containers.follow({"shop-api": "api"}))) == 1

@@ -6,16 +6,19 @@ import itertools
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.local.engines.embedded import gate, launch, processes
+from stackhand.local.engines.embedded import gate, launch, parallel, processes
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.servers import Program
+from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.project.state import State
 
 Says = Iterator[dict[str, Any]]
@@ -47,7 +50,7 @@ def waits(folder: Path, says: Says, **fields: Any) -> tuple[Any, Any, Path]:
         remedy=lambda _: "fix it",
     )
     supervisor = SimpleNamespace(
-        processes=lambda: {"seed": next(says)}, call=lambda *_: None, log=folder / "supervisord.log"
+        processes=lambda **_: {"seed": next(says)}, call=lambda *_: None, log=folder / "supervisord.log"
     )
     return supervisor, server, log
 
@@ -56,13 +59,16 @@ def test_a_job_that_is_started_again_and_again_is_given_up(tmp_path: Path) -> No
     runs = ({"statename": "RUNNING", "pid": pid} for pid in itertools.count(100))
     supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True, restart="on-failure")
     with pytest.raises(Failure, match=r"seed failed \(exit status 3\), and nothing that waits for it was started"):
-        gate.wait(supervisor, server, log, 0, time.monotonic() + 5)
+        gate.wait(supervisor, gate.Start(server, server.program(), log, 0), time.monotonic() + 5, Event())
 
 
 def test_a_job_is_waited_for_until_it_ends(tmp_path: Path) -> None:
     runs = itertools.chain([{"statename": "RUNNING", "pid": 100}] * 3, [{"statename": "EXITED", "exitstatus": 0}])
     supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True)
-    assert gate.wait(supervisor, server, log, 0, time.monotonic() + 5).message == "done"
+    assert (
+        gate.wait(supervisor, gate.Start(server, server.program(), log, 0), time.monotonic() + 5, Event()).message
+        == "done"
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,14 +107,13 @@ def test_a_service_that_is_being_stopped_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, starts: bool
 ) -> None:
     engine = EmbeddedEngine(State(tmp_path))
-    program = SimpleNamespace(fingerprint="now")
+    program = SimpleNamespace(name="api", fingerprint="now")
     record = processes.Record("api", os.getpid(), str(launch.birth(os.getpid())), "now")
-    monkeypatch.setattr(engine, "servers", lambda: {"api": SimpleNamespace(program=lambda: program)})
     monkeypatch.setattr(processes, "read", lambda *_: record)
-    monkeypatch.setattr(engine.supervisor, "processes", lambda: known)
-    assert engine._needs_start("api") is starts
+    monkeypatch.setattr(engine.supervisor, "processes", lambda **_: known)
+    assert engine._needs_start(program) is starts
     program.fingerprint = "changed"
-    assert engine._needs_start("api")
+    assert engine._needs_start(program)
 
 
 @pytest.mark.parametrize(("state", "again"), [("STOPPED", True), ("EXITED", False)], ids=["by order", "by itself"])
@@ -118,7 +123,7 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
     """It ran when `up` looked; the order came from a restart that was interrupted."""
     engine, calls = EmbeddedEngine(State(tmp_path)), iter(["api stopped while it started", ""])
     server = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, reconcile=list)
-    program, started = SimpleNamespace(address="", job=False), []
+    program, started = SimpleNamespace(name="api", address="", job=False), []
 
     def wait(*_: Any) -> SimpleNamespace:
         if what := next(calls):
@@ -127,18 +132,65 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
 
     monkeypatch.setattr(gate, "wait", wait)
     for name, value in {
-        "servers": lambda: {"api": server},
-        "programs": lambda: {"api": program},
         "_needs_start": lambda _: False,
         "_stop": list,
         "_write_files": lambda _: None,
     }.items():
         monkeypatch.setattr(engine, name, value)
     monkeypatch.setattr(engine.supervisor, "processes", lambda: {"api": {"statename": state}})
-    monkeypatch.setattr(engine.supervisor, "call", lambda *words: started.append(words[0]))
+    monkeypatch.setattr(engine.supervisor, "start", started.append)
     if again:
-        assert engine.start_one("api", 1.0).changed
+        assert engine._start_one(server, program, 1.0, Event()).changed
     else:
         with pytest.raises(Failure, match="stopped while it started"):
-            engine.start_one("api", 1.0)
-    assert started == ["startProcess"] * again
+            engine._start_one(server, program, 1.0, Event())
+    assert started == ["api"] * again
+
+
+def test_many_threads_that_wait_share_what_supervisord_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(method: str, *_: Any, **__: Any) -> list[Any]:
+        asked.append(method)
+        time.sleep(0.05)
+        return [{"name": f"after {len(asked)}"}] if method.endswith("Info") else [True]
+
+    supervisor = Supervisor(State(tmp_path))
+    monkeypatch.setattr(supervisor, "_ask", answer)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: supervisor.processes(age=1.0), range(8)))
+        list(pool.map(supervisor.start, map(str, range(8))))
+    assert asked.count("supervisor.getAllProcessInfo") == 1
+    assert asked.count("system.multicall") < 8
+    supervisor.start("late")
+    assert supervisor.processes(age=60.0) == {f"after {len(asked)}": {"name": f"after {len(asked)}"}}
+
+
+def test_what_does_not_depend_on_each_other_starts_at_the_same_time() -> None:
+    needs = {"web": {"api", "cache"}, "api": {"db"}, "cache": set[str](), "db": set[str]()}
+    order: list[str] = []
+
+    def start(name: str, _: Event) -> str:
+        order.append(name)
+        time.sleep(0.05 if name == "db" else 0.15)
+        return name
+
+    assert list(parallel.run(needs, start)) == ["db", "cache", "api", "web"]
+    assert order == ["cache", "db", "api", "web"]  # the API while the cache was starting
+
+
+def test_a_service_that_fails_ends_the_wait_for_the_others_at_once() -> None:
+    left = Event()
+
+    def start(name: str, stop: Event) -> str:
+        if name == "db":
+            raise Failure("db stopped")
+        assert stop.wait(10)
+        left.set()
+        return name
+
+    began = time.monotonic()
+    with pytest.raises(Failure, match="db stopped"):
+        list(parallel.run({"db": [], "cache": [], "web": ["db"]}, start))
+    assert left.is_set()
+    assert time.monotonic() - began < 5

@@ -35,7 +35,8 @@ class ActionModule(StackAction):
         preflight.no_other_engine(chosen.name, self.state)
         engine = self.engine(chosen.name, check=check)
         preflight.no_other_name(engine)
-        notes = [f"skipped, because it has no x-embedded: {name}" for name in engine.unsupported()]
+        preflight.require_any(engine)
+        notes = preflight.unsupported(engine)
         notes += preflight.open_ports(engine)
         notes += otherengine.notes(engine, copying=options.copy_data)
         moved = preflight.ports(engine, free=options.free_ports, check=check)

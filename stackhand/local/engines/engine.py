@@ -125,6 +125,10 @@ class Engine(ABC):
         """Return the current services that cannot run on this engine."""
         return [name for name in self.stack.services if name not in self.services()]
 
+    def advice(self, name: str) -> str:  # noqa: ARG002 - for an engine that needs to be told something
+        """Return what to add to a service that does not run on this engine, so that it does."""
+        return ""
+
     def started(self) -> list[str]:
         """Return the services that were started last, in that order."""
         return list(self.state.read().get("services", []))

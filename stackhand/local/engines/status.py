@@ -8,6 +8,8 @@ from typing import Any
 
 import psutil
 
+from stackhand.project.model import Port
+
 HEALTHY = {"healthy", "done"}
 
 
@@ -30,6 +32,7 @@ class ServiceStatus:
         answer: its last health answer in words.
         address: where people reach it; empty when nowhere.
         ports: the ports it listens at.
+        published: the ports of this machine at which it is reached now, of whatever protocol; what the engine tells.
         milliseconds: how long the answer took.
         pid: its process, where it runs on this machine.
         since: when that started, seconds since the epoch.
@@ -43,11 +46,19 @@ class ServiceStatus:
     milliseconds: int = 0
     pid: int | None = None
     since: float | None = None
+    published: list[Port] = field(default_factory=list)
 
     @classmethod
     def late(cls, name: str, address: str, ports: list[int]) -> ServiceStatus:
         """Return the status of a service whose answer did not come to an end in time."""
         return cls(name, "unhealthy", "no complete answer in time", address, ports)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where people reach it: each port of TCP, first the one that is asked for its health."""
+        found = [f"{port.host}:{port.published}" for port in self.published if port.protocol == "tcp"]
+        others = dict.fromkeys(each for each in found if not self.address.endswith(each.rpartition(":")[2]))
+        return [*([self.address] if self.address else []), *others]
 
     @property
     def healthy(self) -> bool:
@@ -62,7 +73,9 @@ class ServiceStatus:
             "answer": self.answer,
             "milliseconds": self.milliseconds,
             "address": self.address,
+            "addresses": self.addresses,
             "ports": self.ports,
+            "published": [port.to_dict() for port in self.published],
             "pid": self.pid,
             "uptime_seconds": None if self.since is None else max(0, round(time.time() - self.since)),
         }

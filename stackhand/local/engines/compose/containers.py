@@ -52,6 +52,24 @@ def healthy(container: Container) -> bool:
     return bool(state["Status"] == "running" and state.get("Health", {"Status": "healthy"})["Status"] == "healthy")
 
 
+def worst(found: Sequence[Container]) -> Container:
+    """Return that container of a service which is worst off."""
+    return min(found, key=_rank)
+
+
+def best(found: Sequence[Container]) -> Container:
+    """Return that container of a service which is best off."""
+    return max(found, key=_rank)
+
+
+def _rank(container: Container) -> int:
+    if container["State"]["Status"] != "running":
+        return ("created", "dead", "exited", "restarting", "removing", "paused").index(container["State"]["Status"])
+    return 6 + ("unhealthy", "starting", "healthy").index(
+        container["State"].get("Health", {"Status": "healthy"})["Status"]
+    )
+
+
 def answer(container: Container, question: Mapping[str, Any]) -> health.Answer:
     """Return what the service in a running container answers: at its port, else by the container's own health check.
 
@@ -144,27 +162,40 @@ def log(name: str, service: str, count: int) -> list[Line]:
     return loglines.merged([found])
 
 
+def links(found: Sequence[Container]) -> list[Port]:
+    """Return the ports of this machine at which containers are reached now, as the engine tells them."""
+    bindings = {
+        Port(int(target), int(binding["HostPort"]), binding["HostIp"], protocol)
+        for container in found
+        for key, all_of in (container["NetworkSettings"]["Ports"] or {}).items()
+        for target, _, protocol in [key.partition("/")]
+        for binding in all_of or []
+    }
+    return sorted(bindings, key=lambda port: (port.target, port.protocol, port.published or 0, port.address))
+
+
 def follow(names: Mapping[str, str]) -> Iterator[Line]:
     """Yield what containers say from now on, until interrupted.
 
     Args:
-        names: the containers' names by service.
+        names: the services by their containers' names.
     """
     # By the current time, not --tail 0: docker takes a moment to attach, and what is said meanwhile would be lost.
     args = ["logs", "--follow", "--since", datetime.now(UTC).isoformat()]
-    return _lines_of(
+    lines = _lines_of(
         {
-            service: subprocess.Popen(
+            name: subprocess.Popen(
                 ["docker", *args, name],
                 env=inherited.environment("docker"),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 bufsize=0,
             )
-            for service, name in names.items()
+            for name in names
         },
         args,
     )
+    return (Line(names[line.service], line.text, line.at) for line in lines)
 
 
 def failure(service: str, container: Container, what: str) -> Failure:
@@ -205,7 +236,7 @@ def engine_stopped(message: str) -> Failure:
     )
 
 
-def up_failed(message: str, found: dict[str, Container], out: Sequence[str]) -> Failure:
+def up_failed(message: str, found: Mapping[str, Container], out: Sequence[str]) -> Failure:
     """Return the failure of `docker compose up`, from what it said and how the containers are.
 
     Args:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stackhand.cli import loglines
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
 from stackhand.containers import api, docker, images
@@ -72,12 +73,16 @@ class Compose(Engine):
         return {TARGETS: without(*watchers), **own}
 
     def services(self) -> list[str]:
-        """Return all services: every one has an image or can be built."""
-        return list(self.stack.services)
+        """Return all services but those with no replica: every one has an image or can be built."""
+        return [service.name for service in self.stack.services.values() if service.replicas]
+
+    def unsupported(self) -> list[str]:
+        """Return nothing: what Compose can run, runs."""
+        return []
 
     # --- reading -------------------------------------------------------------------------------------------
 
-    def containers(self) -> dict[str, Container]:
+    def replicas(self) -> dict[str, list[Container]]:
         """Return the containers of this stack by service.
 
         Raises:
@@ -85,11 +90,15 @@ class Compose(Engine):
         """
         return docker.containers(self.project) if self.project else {}
 
+    def containers(self) -> dict[str, Container]:
+        """Return a container of each service, that which is best off; raises as `replicas` does."""
+        return {name: containers.best(found) for name, found in self.replicas().items()}
+
     def status(self) -> list[ServiceStatus]:
         """Return how each container is, and what the service in it answers at its published port."""
-        found = self.containers()
+        found = self.replicas()
         served = self.state.read().get("served", {})
-        calls = {name: partial(status.of, name, found.get(name), served.get(name, {})) for name in self.started()}
+        calls = {name: partial(status.of, name, found.get(name, ()), served.get(name, {})) for name in self.started()}
         answers = waiting.gather(calls, health.ALL_WITHIN)
         late = {name: ServiceStatus.late(name, str(served.get(name, {}).get("address", "")), []) for name in calls}
         return list((late | answers).values())
@@ -140,7 +149,10 @@ class Compose(Engine):
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
         remembered = self.state.read()
-        if set(self.containers()) != set(self.services()) or self.database.must_reconcile():
+        numbers = {name: len(found) for name, found in self.replicas().items()}
+        if numbers != {name: self.stack.services[name].replicas for name in self.services()}:
+            return False
+        if self.database.must_reconcile():
             return False
         if remembered.get("images") != self._image_fingerprints():
             return False
@@ -152,7 +164,10 @@ class Compose(Engine):
 
     def listeners(self) -> dict[str, set[int]]:
         """Return the ports that the containers publish, by service."""
-        return {name: set(containers.published(container)) for name, container in self.containers().items()}
+        return {
+            name: {port for each in found for port in containers.published(each)}
+            for name, found in self.replicas().items()
+        }
 
     def holder(self, port: int) -> str:
         """Return in words who holds a port: a container, by name, or a process."""
@@ -166,14 +181,14 @@ class Compose(Engine):
         return dict(found["question"]) if found else None
 
     def lines(self, name: str, count: int) -> list[Line]:
-        """Return the last lines of a container's log, with the times the engine noted."""
-        container = self.containers().get(name)
-        return containers.log(containers.name_of(container), name, count) if container else []
+        """Return the last lines of the logs of a service's containers, with the times the engine noted."""
+        found = self.replicas().get(name, [])
+        return loglines.merged([containers.log(containers.name_of(each), name, count) for each in found])[-count:]
 
     def follow(self, names: Sequence[str]) -> Iterator[Line]:
         """Yield what the containers say from now on, until interrupted."""
-        found = self.containers()
-        return containers.follow({name: containers.name_of(found[name]) for name in names if name in found})
+        found = self.replicas()
+        return containers.follow({containers.name_of(each): name for name in names for each in found.get(name, ())})
 
     # --- acting --------------------------------------------------------------------------------------------
 
@@ -217,7 +232,7 @@ class Compose(Engine):
 
     def would_start(self) -> list[str]:
         """Return the services whose container does not run, or is not the one that Compose would make now."""
-        found = self.containers()
+        found = self.replicas()
         try:
             hashes = dict(line.split() for line in self._config("--hash", "*").splitlines())
         except docker.Failed:  # as long as .env is still to be made, Compose cannot tell; `prepare` tells of the rest
@@ -225,8 +240,10 @@ class Compose(Engine):
         ids = images.present(images.image_of(each, self.stack) for each in self.stack.services.values())
 
         def current(name: str) -> bool:
-            container = found.get(name)
-            if container is None or (containers.exited(container) and not self.stack.services[name].may_finish):
+            return bool(found.get(name)) and all(is_current(name, each) for each in found[name])
+
+        def is_current(name: str, container: Container) -> bool:
+            if containers.exited(container) and not self.stack.services[name].may_finish:
                 return False
             label = container["Config"]["Labels"].get("com.docker.compose.config-hash")
             return label == hashes.get(name) and container["Image"] in ids.values()
@@ -239,7 +256,7 @@ class Compose(Engine):
     def explain(self, message: str, out: Sequence[str]) -> Failure:
         """Return the failure of a start that Compose gave up, from what it said and how the containers are."""
         try:
-            found = docker.containers(self.project)
+            found = {name: containers.worst(each) for name, each in self.replicas().items()}
         except Unavailable as error:
             return containers.engine_stopped(error.message)
         return containers.up_failed(message, found, out)
@@ -250,10 +267,13 @@ class Compose(Engine):
         self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
         notes = self.database.reconcile(lambda _: None)
         self.database.remember()
-        for started in self._up(names, timeout, "--no-deps", "--force-recreate", *names):
-            started.notes += notes
-            notes = []
-            yield started
+        for some in filter(
+            None, (names, self.stack.followers(names))
+        ):  # a network namespace must be there to be shared
+            for started in self._up(some, timeout, "--no-deps", "--force-recreate", *some):
+                started.notes += notes
+                notes = []
+                yield started
 
     def down(self, *, volumes: bool) -> list[str]:
         """Remove the containers, those that depend on others first; see `Engine.down`.
@@ -411,21 +431,24 @@ class Compose(Engine):
         It is ended when a service never will be healthy, since it would wait for that, and when nobody waits any more.
         """
         services = [self.stack.services[name] for name in names]
-        before = gate.generations(self.containers())
+        before = gate.generations(self.replicas())
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain", "up", "--detach", *args]
         environment = docker.surroundings() | self.environment()
         with docker.running(command, environment=environment, folder=self.state.root) as process:
 
-            def look() -> dict[str, Container]:
+            def look() -> dict[str, list[Container]]:
                 if process.failed():
                     lines = process.output().splitlines()
                     raise self.explain(lines[-1] if lines else "docker compose up failed", lines)
                 try:
-                    return self.containers()
+                    return self.replicas()
                 except Unavailable as error:
                     raise self.explain(error.message, []) from error
 
-            yield from gate.watch(services, look, timeout, before=before, at_work=process.is_running)
+            optional = self.stack.dispensable
+            yield from gate.watch(
+                services, look, timeout, before=before, dispensable=optional, at_work=process.is_running
+            )
             process.wait()
             look()
 

@@ -17,12 +17,12 @@ POLL = 0.1
 CRASHES = 2
 """How often a container may end while it starts until it is given up, for its restart policy would go on for long."""
 
-Look = Callable[[], Mapping[str, Container]]
+Look = Callable[[], Mapping[str, Sequence[Container]]]
 
 
-def generations(found: Mapping[str, Container]) -> set[str]:
+def generations(found: Mapping[str, Sequence[Container]]) -> set[str]:
     """Return what tells these containers, as they run now, from any that are made or started later."""
-    return {_generation(container) for container in found.values()}
+    return {_generation(container) for each in found.values() for container in each}
 
 
 def watch(
@@ -31,6 +31,7 @@ def watch(
     timeout: float,
     *,
     before: Collection[str] = (),
+    dispensable: Collection[str] = (),
     at_work: Callable[[], bool] = lambda: False,
 ) -> Iterator[Started]:
     """Yield services as soon as they can be used, until all can.
@@ -41,6 +42,7 @@ def watch(
         timeout: seconds to wait for all of them.
         before: the generations of before the start. While `at_work`, what is still of that time is not looked at:
             it may be replaced in a moment.
+        dispensable: services without which the others start all the same: their failure is raised at the end.
         at_work: whether Compose is still making and starting containers.
 
     Raises:
@@ -51,22 +53,54 @@ def watch(
     waiting = {service.name: service for service in services}
     needed = {name for service in services for name in service.depends_on}
     seen: dict[str, float] = {}
+    failures: list[Failure] = []
     while waiting:
         busy, found = at_work(), look()
         for name, service in list(waiting.items()):
-            container = found.get(name)
-            if container is None or (busy and _generation(container) in before):
+            all_of = found.get(name, ())
+            if len(all_of) < service.replicas or (busy and _may_be_replaced(all_of, service, before)):
                 continue
-            first = seen.setdefault(_generation(container), time.monotonic())
-            if started := _passed(service, container, needed=name in needed, seen=first):
-                started.changed = not _was_there(container, before, job=service.job)
-                started.seconds = started.seconds if started.changed else 0.0  # it took them some other day
+            try:
+                passed = [_started(service, each, needed=name in needed, before=before, seen=seen) for each in all_of]
+            except Failure as failure:
+                if name not in dispensable:
+                    raise
+                failures.append(failure)
+                del waiting[name]
+                continue
+            if started := _together(passed):
                 del waiting[name]
                 yield started
         if waiting and time.monotonic() > deadline:
             raise _too_late(_culprit(list(waiting.values()), found), found, timeout)
         if waiting:
             time.sleep(POLL)
+    if failures:
+        raise failures[0]
+
+
+def _may_be_replaced(all_of: Sequence[Container], service: Service, before: Collection[str]) -> bool:
+    return len(all_of) > service.replicas or any(_generation(each) in before for each in all_of)
+
+
+def _together(passed: Sequence[Started | None]) -> Started | None:
+    """Return how the start of a service's containers went, if all of them can be used."""
+    if not passed or None in passed:
+        return None
+    slowest = max(filter(None, passed), key=lambda each: each.seconds)
+    slowest.changed = any(each.changed for each in passed if each)
+    slowest.message += f" ({len(passed)} containers)" if len(passed) > 1 else ""
+    return slowest
+
+
+def _started(
+    service: Service, container: Container, *, needed: bool, before: Collection[str], seen: dict[str, float]
+) -> Started | None:
+    first = seen.setdefault(_generation(container), time.monotonic())
+    if started := _passed(service, container, needed=needed, seen=first):
+        started.changed = not _was_there(container, before, job=service.job)
+        started.seconds = started.seconds if started.changed else 0.0  # it took them some other day
+    return started
 
 
 def _passed(service: Service, container: Container, *, needed: bool, seen: float) -> Started | None:
@@ -111,14 +145,19 @@ def _stayed(container: Container, seen: float) -> bool:
     return max(age, time.monotonic() - seen) >= health.UP_AFTER
 
 
-def _culprit(waiting: Sequence[Service], found: Mapping[str, Container]) -> Service:
+def _culprit(waiting: Sequence[Service], found: Mapping[str, Sequence[Container]]) -> Service:
     """Return the first service that is not well; the others may only wait for Compose to be done."""
-    ill = (each for each in waiting if each.name not in found or each.job or not containers.healthy(found[each.name]))
+    ill = (each for each in waiting if each.job or not _well(found.get(each.name, ())))
     return next(ill, waiting[0])
 
 
-def _too_late(service: Service, found: Mapping[str, Container], timeout: float) -> Failure:
-    container = found.get(service.name)
+def _well(all_of: Sequence[Container]) -> bool:
+    return bool(all_of) and all(map(containers.healthy, all_of))
+
+
+def _too_late(service: Service, found: Mapping[str, Sequence[Container]], timeout: float) -> Failure:
+    all_of = found.get(service.name)
+    container = containers.worst(all_of) if all_of else None
     if container is None:
         return Failure(
             f"{service.name} had no container after {timeout:g} s.", next="./inv up", code=ExitCode.UNHEALTHY

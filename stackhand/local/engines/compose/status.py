@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from msgspec import structs
@@ -32,18 +33,30 @@ def served(service: Service) -> dict[str, Any]:
         "address": health.address(service),
         "ports": [port.published for port in service.ports if port.published],
         "may_finish": service.may_finish,
+        "replicas": service.replicas,
         "target": target,
     }
 
 
-def of(name: str, container: Container | None, remembered: Mapping[str, Any]) -> ServiceStatus:
-    """Return how a service is.
+def of(name: str, found: Sequence[Container], remembered: Mapping[str, Any]) -> ServiceStatus:
+    """Return how a service is: of several containers, how that is which is worst off.
 
     Args:
         name: the service.
-        container: what runs it, if there is one.
+        found: what runs it.
         remembered: what `served` returned when it was started.
     """
+    status = _of(name, containers.worst(found) if found else None, remembered)
+    wanted = int(remembered.get("replicas", 1))
+    status = replace(status, published=containers.links(found))
+    if len(found) == wanted == 1 or not found:
+        return status
+    running = sum(each["State"]["Status"] == "running" for each in found)
+    state = "failed" if status.healthy and running < wanted and status.state != "done" else status.state
+    return replace(status, state=state, answer=f"{status.answer} ({running} of {wanted} containers run)")
+
+
+def _of(name: str, container: Container | None, remembered: Mapping[str, Any]) -> ServiceStatus:
     remembered = bound(remembered, container)
     address, ports = str(remembered.get("address", "")), list(remembered.get("ports", []))
     if container is None:

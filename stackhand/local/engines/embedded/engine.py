@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 import msgspec
-import psutil
 
 from stackhand.cli import loglines
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
 from stackhand.local.engines import health
-from stackhand.local.engines.embedded import folders, gate, processes, removal, status
+from stackhand.local.engines.embedded import folders, gate, known, parallel, processes, removal, status
 from stackhand.local.engines.embedded.servers import Program, Server, server_for
 from stackhand.local.engines.embedded.servers.base import account_of, no_port
 from stackhand.local.engines.embedded.servers.postgres import Postgres
+from stackhand.local.engines.embedded.site import Site
 from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
 from stackhand.local.engines.login import Login, own_settings
@@ -46,19 +47,27 @@ class EmbeddedEngine(Engine):
     asked = "the supervisor"
 
     def __init__(self, state: State, stack: Stack | None = None) -> None:
+        self._chosen: known.Chosen = {}
+        if stack is not None:
+            stack, self._chosen = known.declared(stack, state)
         super().__init__(state, stack)
         self.supervisor = Supervisor(state)
+        self._lock = Lock()
 
     # --- what should run -----------------------------------------------------------------------------------
 
     def servers(self) -> dict[str, Server]:
         """Return what runs each service that can run here, in the order of their start."""
         services = self.stack.services.values()
-        return {each.name: server_for(each, self.stack, self.state) for each in services if each.embedded}
+        return {each.name: _server(each, self.stack, self.state) for each in services if each.embedded}
 
     def services(self) -> list[str]:
-        """Return the services that have an `x-embedded`."""
-        return list(self.servers())
+        """Return the services that have an `x-embedded`, or need none."""
+        return [each.name for each in self.stack.services.values() if each.embedded]
+
+    def advice(self, name: str) -> str:
+        """Return the `x-embedded` that a service lacks."""
+        return known.advice(self.stack.services[name])
 
     def programs(self) -> dict[str, Program]:
         """Return the programs that were started last, as they were written down, in the order of their start."""
@@ -82,12 +91,14 @@ class EmbeddedEngine(Engine):
         asked = {name: partial(status.of, programs[name], {}, record) for name, record in living.items()}
         calls: dict[str, Callable[[], Any]] = {processes.SUPERVISOR: self.supervisor.processes, **asked}
         found = waiting.gather(calls, health.ALL_WITHIN)
-        known = found.get(processes.SUPERVISOR, {})
+        supervised = found.get(processes.SUPERVISOR, {})
         supervisor = records.get(processes.SUPERVISOR)
-        self.notes = [SILENT] if supervisor and supervisor.alive and not known else []
+        self.notes = [SILENT] if supervisor and supervisor.alive and not supervised else []
+        if missing := self.state.read().get("unsupported"):
+            self.notes.append(f"not on this engine, for they have no x-embedded: {', '.join(missing)}")
         late = {name: ServiceStatus.late(name, programs[name].address, programs[name].ports) for name in living}
         ended = {
-            name: status.of(programs[name], known.get(name, {}), records.get(name), self._finished().get(name, ""))
+            name: status.of(programs[name], supervised.get(name, {}), records.get(name), self._finished().get(name, ""))
             for name in programs.keys() - living.keys()
         }
         return [(late | ended | found)[name] for name in programs]
@@ -193,7 +204,7 @@ class EmbeddedEngine(Engine):
         return [chosen], found, program.directory
 
     def _server(self, service: Service) -> Server:
-        if service.embedded is None:
+        if service.name not in self.services():
             raise Failure(
                 f"{service.name} does not run on this engine: it has no x-embedded.",
                 next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",
@@ -223,7 +234,13 @@ class EmbeddedEngine(Engine):
             for name, program in programs.items()
         }
         changed |= self.supervisor.configure(options)
-        self.state.remember(engine=self.name, name=self.stack.name, services=list(programs))
+        self.state.remember(
+            engine=self.name,
+            name=self.stack.name,
+            services=list(programs),
+            chosen=self._chosen or None,
+            unsupported=self.unsupported() or None,
+        )
         changed |= self.supervisor.ensure("")
         for name, record in processes.records(self.state.run).items():
             if name not in {*programs, processes.SUPERVISOR} and not record.alive:  # of a service that is no more
@@ -231,40 +248,47 @@ class EmbeddedEngine(Engine):
         return changed, []
 
     def start(self, timeout: float) -> Iterator[Started]:
-        """Start the services one after the other; see `Engine.start`."""
-        for name in self.services():
-            yield self.start_one(name, timeout)
+        """Start each service as soon as those it depends on can be used; see `Engine.start`."""
+        yield from self._side_by_side(self.services(), timeout)
+
+    def _side_by_side(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
+        servers, programs = self.servers(), self.programs()
+        needs = {name: set(servers[name].service.depends_on) & set(names) for name in names}
+        yield from parallel.run(needs, lambda name, stop: self._start_one(servers[name], programs[name], timeout, stop))
 
     def would_start(self) -> list[str]:
         """Return the services that do not run as the current settings want them."""
-        finished, servers = self._finished(), self.servers()
-        done = [name for name, server in servers.items() if finished.get(name) == server.program().fingerprint]
-        return [name for name in servers if name not in done and self._needs_start(name)]
+        finished = self._finished()
+        programs = [server.program() for server in self.servers().values()]
+        return [
+            each.name for each in programs if finished.get(each.name) != each.fingerprint and self._needs_start(each)
+        ]
 
-    def start_one(self, name: str, timeout: float) -> Started:
-        """Start a service, and those that can start with it, and wait until this one can be used.
+    def _start_one(self, server: Server, program: Program, timeout: float, stop: Event) -> Started:
+        """Start a service whose dependencies are up, and wait until it can be used.
 
         Args:
-            name: a service whose dependencies are up.
+            server: what runs it.
+            program: as it was written down.
             timeout: seconds it may take.
+            stop: set when nobody waits any more.
 
         Raises:
             Failure: it stopped or did not become healthy in time; its log's end is the evidence.
         """
-        began = time.monotonic()
-        server = self.servers()[name]
-        program = self.programs()[name]
-        offset = _size(self.log(name))
-        changed = self._needs_start(name)
-        notes = self._run_again(name, server, program) if changed else []
+        began, name = time.monotonic(), program.name
+        log = self.log(name)
+        start = gate.Start(server, program, log, _size(log))
+        changed = self._needs_start(program)
+        notes = self._run_again(server, program) if changed else []
         try:
-            answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
+            answer = gate.wait(self.supervisor, start, began + timeout, stop)
         except Failure:
             # It ran, and an interrupted restart had ordered its end: that came while we waited.
             if changed or self.supervisor.processes().get(name, {}).get("statename") != "STOPPED":
                 raise
-            changed, notes = True, self._run_again(name, server, program)
-            answer = gate.wait(self.supervisor, server, self.log(name), offset, began + timeout)
+            changed, notes = True, self._run_again(server, program)
+            answer = gate.wait(self.supervisor, start, began + timeout, stop)
         try:
             notes += server.reconcile()
         except ConnectionError as error:
@@ -273,19 +297,25 @@ class EmbeddedEngine(Engine):
         seconds = time.monotonic() - began
         after = list(server.service.depends_on)
         if program.job:  # one that has run before, and again came to its end, has changed nothing of the stack
-            changed = changed and self._finished().get(name) != program.fingerprint
-            self.state.remember(finished={**self._finished(), name: program.fingerprint})
+            changed = self._note_end(program) and changed
         return Started(name, changed or bool(notes), answer.message, seconds, program.address, after, notes)
+
+    def _note_end(self, program: Program) -> bool:
+        """Note down that a job came to its end, and return whether it had not before, as it is now."""
+        with self._lock:
+            finished = self._finished()
+            self.state.remember(finished={**finished, program.name: program.fingerprint})
+        return finished.get(program.name) != program.fingerprint
 
     def _finished(self) -> dict[str, str]:
         """Return the jobs that came to their end, with the programs' fingerprints: no process is left to tell."""
         return dict(self.state.read().get("finished", {}))
 
-    def _run_again(self, name: str, server: Server, program: Program) -> list[str]:
-        self._stop([name])
+    def _run_again(self, server: Server, program: Program) -> list[str]:
+        self._stop([program.name])
         notes = server.prepare()
         self._write_files(program)
-        self.supervisor.call("startProcess", name, False)
+        self.supervisor.start(program.name)
         return notes
 
     def stay_up(self) -> None:
@@ -293,14 +323,14 @@ class EmbeddedEngine(Engine):
         unasked = [server for server in self.servers().values() if server.program().ready["kind"] == "process"]
         gate.stay_up(self.supervisor, [(server, self.log(server.service.name)) for server in unasked])
 
-    def _needs_start(self, name: str) -> bool:
+    def _needs_start(self, program: Program) -> bool:
         """Whether the service does not run, runs from another program than the current one, or runs unsupervised."""
-        record = processes.read(self.state.run, name)
-        fingerprint = self.servers()[name].program().fingerprint
-        if record is None or not record.alive or record.fingerprint != fingerprint:
+        record = processes.read(self.state.run, program.name)
+        if record is None or not record.alive or record.fingerprint != program.fingerprint:
             return True
         # What an interrupted restart is still stopping runs for a moment, and would end under whoever waits for it.
-        return str(self.supervisor.processes().get(name, {}).get("statename", "STOPPING")) == "STOPPING"
+        supervised = self.supervisor.processes(age=gate.POLL)
+        return str(supervised.get(program.name, {}).get("statename", "STOPPING")) == "STOPPING"
 
     def would_prepare(self) -> bool:
         """Whether `prepare` would do anything."""
@@ -315,8 +345,7 @@ class EmbeddedEngine(Engine):
             if name not in names:
                 with suppress(OSError):  # nobody answers: it does not run, or not at the current port
                     server.reconcile()
-        for name in names:
-            yield self.start_one(name, timeout)
+        yield from self._side_by_side(names, timeout)
         self.stay_up()
 
     def down(self, *, volumes: bool) -> list[str]:
@@ -349,18 +378,16 @@ class EmbeddedEngine(Engine):
         """Start the database and nothing else; see `Engine.start_only`."""
         progress(f"starting {service.name} on {self.name}")
         self.prepare(progress)
-        self.start_one(service.name, START_ONLY_WITHIN)
+        list(self._side_by_side([service.name], START_ONLY_WITHIN))
 
     def listeners(self) -> dict[str, set[int]]:
         """Return the ports at which the services' own processes listen, by service."""
-        return {name: self._listeners(name) for name in self.started()}
-
-    def _listeners(self, name: str) -> set[int]:
-        record = processes.read(self.state.run, name)
-        if record is None or not record.alive:
-            return set()
-        leader = psutil.Process(record.pid)
-        return processes.listening((leader, *leader.children(recursive=True)))
+        records = processes.records(self.state.run)
+        leaders = {name: records[name].pid for name in self.started() if name in records and records[name].alive}
+        families = processes.families(leaders.values())
+        ports = processes.listening_by_pid(set().union(*families.values()))
+        found = {name: set().union(*(ports[pid] for pid in families[leader])) for name, leader in leaders.items()}
+        return {name: found.get(name, set()) for name in self.started()}
 
     def own_ports(self) -> set[int]:
         """Return the ports at which any process of this checkout listens, be it one that nobody supervises."""
@@ -373,11 +400,11 @@ class EmbeddedEngine(Engine):
             folders.write(Path(name), content.encode(), account_of(program))
 
     def _stop(self, names: Iterable[str]) -> list[str]:
-        known = self.supervisor.processes()
+        supervised = self.supervisor.processes(age=gate.POLL)
         stopped = []
         for name in names:
             record = processes.read(self.state.run, name)
-            if known.get(name, {}).get("statename") not in {"RUNNING", "STARTING", "BACKOFF"}:
+            if supervised.get(name, {}).get("statename") not in {"RUNNING", "STARTING", "BACKOFF"}:
                 continue
             self.supervisor.call("stopProcess", name, False)
             stopped.append(name)
@@ -397,10 +424,16 @@ class EmbeddedEngine(Engine):
         """Wait until a process has ended and supervisord knows: it would take a start before that for one too many."""
 
         def ended() -> bool:
-            known = self.supervisor.processes()  # makes supervisord look after its children now
-            return not (record and record.alive) and known.get(name, {}).get("statename") != "STOPPING"
+            supervised = self.supervisor.processes()  # makes supervisord look after its children now
+            return not (record and record.alive) and supervised.get(name, {}).get("statename") != "STOPPING"
 
         waiting.until(ended, timeout, gate.POLL)
+
+
+def _server(service: Service, stack: Stack, state: State) -> Server:
+    if service.embedded and service.embedded.engine == "nginx" and service.embedded.template is None:
+        return Site(service, stack, state)
+    return server_for(service, stack, state)
 
 
 def _may_finish(program: Program) -> dict[str, str]:

@@ -8,7 +8,8 @@ import xmlrpc.client
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -24,26 +25,43 @@ LOG_LINES = 20
 CRASHES = 2
 """How often a job may end in failure until it is given up, for its restart policy would go on for long."""
 POLL = 0.03
+STATE_AGE = 0.2
+"""Seconds that supervisord's answer may be old where the service itself is asked, too: many may wait for it at once."""
 
 
-def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadline: float) -> health.Answer:
+class Start(NamedTuple):
+    """A service that was told to start.
+
+    Args:
+        server: knows what its last words mean.
+        program: as it was told to start.
+        log: its log.
+        offset: where in the log this start begins.
+    """
+
+    server: Server
+    program: Program
+    log: Path
+    offset: int
+
+
+def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> health.Answer:
     """Return the answer with which a service that was told to start became usable.
 
     Args:
         supervisor: knows whether it runs.
-        server: knows how to ask it, and what its last words mean.
-        log: its log.
-        offset: where in the log this start begins.
+        start: of the service.
         deadline: on the monotonic clock.
+        stop: set when nobody waits any more.
 
     Raises:
         Failure: it stopped, or was not usable in time; the end of its log is the evidence.
     """
-    program = server.program()
+    server, program, log, offset = start
     answer = health.Answer(healthy=False, message="not checked yet")
     runs = set()
-    while time.monotonic() < deadline:
-        found = supervisor.processes().get(program.name, {})
+    while time.monotonic() < deadline and not stop.is_set():
+        found = supervisor.processes(age=POLL if program.may_finish else STATE_AGE).get(program.name, {})
         if finished(program, found):
             return health.Answer(healthy=True, message="done")
         state = found.get("statename")
@@ -55,7 +73,7 @@ def wait(supervisor: Supervisor, server: Server, log: Path, offset: int, deadlin
         answer = health.ask(program.ready) if found.get("pid") else answer
         if answer.healthy and not program.job:
             return answer
-        time.sleep(POLL)
+        stop.wait(POLL)
     what = "did not finish" if program.job else "did not become healthy"
     raise Failure(
         f"{program.name} {what} in time: {answer.message}.",

@@ -1,8 +1,8 @@
 """Become a service: note who we are, take the service's environment and account, run its program.
 
-supervisord starts this file instead of the program itself, and `exec` puts the program in its place. So the
-record names the process that runs whoever restarted it, values with quotes and newlines need no escaping, and
-secrets stand in no configuration. Only the standard library, for it runs with `python -I -S` (10 ms).
+supervisord's child runs this instead of the program itself (supervisord.py), and `exec` puts the program in its place.
+So the record names the process that runs whoever restarted it, values with quotes and newlines need no escaping, and
+secrets stand in no configuration. Only the standard library, for supervisord itself is started by it:
 
     python -I -S launch.py services/NAME.json
 """
@@ -69,6 +69,8 @@ def end_remains(groups: list[int]) -> None:
 
     A process in our own session and in one of those process groups can be no one else's.
     """
+    if not groups:  # its first run
+        return
     ours = os.getsid(0)
     for pid in _all_processes():
         with contextlib.suppress(OSError):

@@ -6,9 +6,12 @@ import errno
 import json
 import os
 import signal
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -176,13 +179,42 @@ def _still_running(processes: list[psutil.Process], timeout: float) -> list[psut
     return processes
 
 
+def families(pids: Iterable[int]) -> dict[int, set[int]]:
+    """Return processes with all that they started, by their numbers."""
+    children = defaultdict[int, set[int]](set)
+    for process in psutil.process_iter(["ppid"]):
+        children[process.info["ppid"] or 0].add(process.pid)
+    return {pid: _descendants(pid, children) for pid in pids}
+
+
+def _descendants(pid: int, children: Mapping[int, set[int]]) -> set[int]:
+    return {pid}.union(*(_descendants(each, children) for each in children.get(pid, ())))
+
+
 def listening(processes: Iterable[psutil.Process]) -> set[int]:
     """Return the TCP ports at which any of the processes listens."""
-    ports: set[int] = set()
-    for process in processes:
-        try:
-            found = process.net_connections("tcp")
-        except psutil.Error:
-            continue
-        ports |= {each.laddr.port for each in found if each.status == psutil.CONN_LISTEN}
+    return set().union(*listening_by_pid({process.pid for process in processes}).values())
+
+
+def listening_by_pid(pids: Collection[int]) -> dict[int, set[int]]:
+    """Return the TCP ports at which processes listen, by their numbers.
+
+    psutil reads the kernel's table of all connections for each process, so it is read once where that is allowed.
+    """
+    ports: dict[int, set[int]] = {pid: set() for pid in pids}
+    try:
+        found = [(each.pid, each) for each in psutil.net_connections("tcp")] if len(pids) > 1 else _each(pids)
+    except psutil.Error:  # macOS shows it to root alone
+        found = _each(pids)
+    for pid, each in found:
+        if pid in ports and each.laddr and each.status == psutil.CONN_LISTEN:
+            ports[pid].add(each.laddr.port)
     return ports
+
+
+def _each(pids: Iterable[int]) -> list[tuple[int, Any]]:
+    found = []
+    for pid in pids:
+        with suppress(psutil.Error):
+            found += [(pid, each) for each in psutil.Process(pid).net_connections("tcp")]
+    return found

@@ -13,8 +13,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from stackhand.system import waiting
 
 COMMENT = re.compile(r"\s[#;]")
 ROOT = "STACKHAND_ROOT"
+PROGRAM = Path(launch.__file__).with_name("supervisord.py")
 ANSWER_WITHIN = 3.0
 START_WITHIN = 10.0
 STOPS_WITHIN = 15.0
@@ -45,14 +48,14 @@ class SupervisorUnavailable(Exception):  # noqa: N818 - a state, not a fault: no
 class _Transport(xmlrpc.client.Transport):
     """XML-RPC over a unix socket, with a time limit: a stopped supervisord must not stop us too."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, within: float) -> None:
         super().__init__()
-        self.path = path
+        self.path, self.within = path, within
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002 - the path says where
-        connection = http.client.HTTPConnection("localhost", timeout=ANSWER_WITHIN)
+        connection = http.client.HTTPConnection("localhost", timeout=self.within)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.settimeout(ANSWER_WITHIN)
+        connection.sock.settimeout(self.within)
         connection.sock.connect(str(self.path))
         return connection
 
@@ -68,6 +71,12 @@ class Supervisor:
         self.state = state
         self.configuration = state.directory / "supervisord.conf"
         self.log = state.logs / "supervisord.log"
+        self._lock = threading.Lock()
+        self._known: dict[str, dict[str, Any]] = {}
+        self._known_at = 0.0
+        self._called = threading.local()
+        self._starting = threading.Lock()
+        self._wanted: list[str] = []
 
     @property
     def socket(self) -> Path:
@@ -81,23 +90,55 @@ class Supervisor:
             Gone: nobody answers.
             xmlrpc.client.Fault: supervisord refuses.
         """
+        try:
+            return self._ask(f"supervisor.{method}", *arguments)
+        finally:
+            self._called.at = time.monotonic()
+
+    def _ask(self, method: str, *arguments: Any, within: float = ANSWER_WITHIN) -> Any:
         if not (private.is_closed(self.socket.parent) and private.is_ours(self.socket)):
             raise SupervisorUnavailable("our socket does not exist")
-        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.socket))
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.socket, within))
         try:
-            return getattr(proxy.supervisor, method)(*arguments)
+            return getattr(proxy, method)(*arguments)
         except PermissionError as error:  # somebody answers, but not to this account
             raise PermissionError(error.errno, error.strerror, str(self.socket)) from error
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
             raise SupervisorUnavailable(str(error)) from error
 
-    def processes(self) -> dict[str, dict[str, Any]]:
+    def start(self, name: str) -> None:
+        """Start a program. Threads that come meanwhile share one request: what has started takes supervisord's time."""
+        self._wanted.append(name)
+        with self._starting:
+            wanted, self._wanted = self._wanted, []
+            if wanted:
+                self._start_all(wanted)
+        self._called.at = time.monotonic()
+
+    def _start_all(self, names: Sequence[str]) -> None:
+        calls = [{"methodName": "supervisor.startProcess", "params": (name, False)} for name in names]
+        for answer in self._ask("system.multicall", calls, within=ANSWER_WITHIN + len(names)):
+            if isinstance(answer, dict):
+                raise xmlrpc.client.Fault(answer["faultCode"], answer["faultString"])
+
+    def processes(self, *, age: float = 0.0) -> dict[str, dict[str, Any]]:
         """Return what supervisord knows of each program, by name; nothing when it does not run.
 
         Each call also makes supervisord look after its children at once instead of at its next tick.
+
+        Args:
+            age: seconds that the answer may be old, for threads that wait side by side: they share it. It is never of
+                before the same thread's last `call`.
         """
+        oldest = max(time.monotonic() - age, getattr(self._called, "at", 0.0))
+        with self._lock:  # whoever waits for it meanwhile takes the same answer
+            if self._known_at < oldest:
+                self._known_at, self._known = time.monotonic(), self._all()
+            return self._known
+
+    def _all(self) -> dict[str, dict[str, Any]]:
         try:
-            return {found["name"]: found for found in self.call("getAllProcessInfo")}
+            return {found["name"]: found for found in self._ask("supervisor.getAllProcessInfo")}
         except SupervisorUnavailable:
             return {}
 
@@ -164,7 +205,7 @@ class Supervisor:
             spec,
             json.dumps(
                 {
-                    "argv": [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)],
+                    "argv": [sys.executable, str(PROGRAM), "-c", str(self.configuration)],
                     "environment": inherited.environment("server", LANG="C.UTF-8", **{ROOT: str(self.state.root)}),
                     "directory": str(self.state.root),
                     "account": None,

@@ -1,0 +1,114 @@
+"""Services that run here without an `x-embedded`, because their image is that of a server we have; and their ports."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+
+from msgspec import structs
+
+from stackhand.local.engines.embedded import processes
+from stackhand.local.engines.embedded.servers.base import PORTS
+from stackhand.project import ports
+from stackhand.project.model import Port, Service, Stack
+from stackhand.project.state import State
+from stackhand.project.xfields import Embedded
+
+OFFICIAL = {"postgres": "postgres", "redis": "redis", "valkey/valkey": "redis", "nginx": "nginx"}
+"""The servers by the names of their official images."""
+PAGES, TEMPLATES, SITES = "/usr/share/nginx/html", "/etc/nginx/templates", "/etc/nginx/conf.d"
+"""Where that of nginx has what it serves."""
+OPTIONS = {"--requirepass": "REDIS_PASSWORD", "--maxmemory": "REDIS_MAXMEMORY"}
+"""What a command may give the server, and the variable that says the same to ours."""
+UNLIMITED = {"REDIS_MAXMEMORY": "0"}
+"""As the image has it: a queue must not lose anything."""
+FIRST, NUMBER = 10_000, 9_000
+"""The ports that are chosen here, below those that kernels hand out."""
+
+PORT = "THE_PORT_HERE"
+QUOTED = re.compile(r"[\[\]{},]|: | #|^[!&*%@`\"'>|-]")
+"""What YAML would not take for a part of a plain text within braces."""
+
+Chosen = dict[str, int]
+
+
+def declared(stack: Stack, state: State) -> tuple[Stack, Chosen]:
+    """Return the stack as it runs here: known images have an `x-embedded`, and what listens has a port of this machine.
+
+    Args:
+        stack: the services.
+        state: remembers which ports were chosen.
+
+    Returns:
+        The stack, and the ports that were chosen, which are to be remembered.
+    """
+    services = {name: _known(service) for name, service in stack.services.items()}
+    used = {port.published for service in services.values() for port in service.ports if port.published}
+    before: Mapping[str, int] = state.read().get("chosen", {})
+    chosen: Chosen = {}
+    for name, service in services.items():
+        if service.embedded and (missing := _missing(service)) is not None:
+            port = before.get(name) or 0
+            if not port or port in used or not (_runs(state, name) or ports.is_free(port)):
+                port = next(each for each in _candidates(stack, name) if each not in used and ports.is_free(each))
+            chosen[name] = port
+            used.add(port)
+            others = tuple(each for each in service.ports if each is not missing)
+            services[name] = structs.replace(service, ports=(structs.replace(missing, published=port), *others))
+    return structs.replace(stack, services=services), chosen
+
+
+def advice(service: Service) -> str:
+    """Return what to add to a service so that it runs here."""
+    words = [_port_variable(word, service.main_port) for word in service.command]
+    command = shlex.join(words).replace(PORT, "$$PORT") or "..."
+    return f"x-embedded: {{command: {json.dumps(command) if QUOTED.search(command) else command}}}"
+
+
+def _known(service: Service) -> Service:
+    engine = _official(service.image or "")
+    if service.embedded or service.build or engine is None:
+        return service
+    if engine == "nginx" and not any(each.startswith((PAGES, TEMPLATES, SITES)) for each in service.binds):
+        return service  # what it serves is in its image, if anywhere
+    environment = service.environment
+    if engine == "redis":
+        environment = UNLIMITED | environment | _options(service.command)
+    return structs.replace(service, embedded=Embedded(engine=engine), environment=environment)  # type: ignore[arg-type]
+
+
+def _official(image: str) -> str | None:
+    name = re.sub(r"^(docker\.io/)?(library/)?", "", image.partition("@")[0]).partition(":")[0]
+    return OFFICIAL.get(name)
+
+
+def _options(command: list[str]) -> dict[str, str]:
+    pairs = itertools.pairwise(command)
+    return {OPTIONS[option]: value for option, value in pairs if option in OPTIONS}
+
+
+def _missing(service: Service) -> Port | None:
+    """Return the port that a service listens at and nobody has numbered; None where there is nothing to choose."""
+    if service.main_port is None:
+        engine = service.embedded.engine if service.embedded else None
+        return Port(PORTS[engine], None) if engine else None
+    return None if service.main_port.published else service.main_port
+
+
+def _runs(state: State, name: str) -> bool:
+    record = processes.read(state.run, name) if state.run.exists() else None
+    return bool(record and record.alive)
+
+
+def _candidates(stack: Stack, name: str) -> Iterator[int]:
+    """Yield ports, the same first ones for the same service each time."""
+    start = int(hashlib.sha256(f"{stack.root}:{name}".encode()).hexdigest(), 16)
+    return (FIRST + (start + step) % NUMBER for step in range(NUMBER))
+
+
+def _port_variable(word: str, port: Port | None) -> str:
+    return re.sub(rf"\b{port.target}\b", PORT, word) if port else word

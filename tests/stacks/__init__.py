@@ -1,0 +1,1 @@
+"""Compose files in the shapes that people have, written for these tests."""

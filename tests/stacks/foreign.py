@@ -1,0 +1,94 @@
+"""A project that is not ours: a Compose file and what it names, with the toolkit's files beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.checkout import FILES, FOLDERS, ROOT, Checkout, clean_environment, docker, free_ports
+from tests.leaks import Leaks
+
+STACKS = Path(__file__).parent
+OURS = {"docs", "seeds", "service", "web", ".dockerignore", ".env.example", "docker-compose.yml"}
+"""What belongs to the example's services, and not to the toolkit."""
+FIRST = ["WEB", "SITE", "RAILS", "HTTP", "EXTENDS", "CORE", "PROXY", "AIRFLOW", "FRONT"]
+"""The variables of the first port of a stack."""
+
+
+class Foreign(Checkout):
+    """A stack of this folder in a place of its own."""
+
+    @classmethod
+    def of(cls, stack: str, place: Path, engine: str) -> Foreign:
+        """Copy the toolkit, and put a stack of this folder in its place."""
+        path = place / f"{stack}-{place.name[-4:].lower().replace('_', 'x')}"  # which Compose takes as it is
+        path.mkdir()
+        for name in {*FOLDERS} - OURS:
+            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns(".terraform"))
+        for name in {*FILES} - OURS:
+            shutil.copy2(ROOT / name, path / name)
+        (path / ".env.example").touch()  # until none is needed
+        (path / ".venv").symlink_to(ROOT / ".venv")
+        shutil.copytree(STACKS / stack, path, dirs_exist_ok=True)
+        first = free_ports()["WEB_PORT"]
+        ports = {**{f"{name}_PORT": first for name in FIRST}, "GRPC_PORT": first + 1, "STATSD_PORT": first + 2}
+        found = cls(path, ports, engine)
+        found.env(**{key: str(port) for key, port in ports.items()}, RANGE=f"{first + 3}-{first + 5}")
+        found.env(MONOREPO=path.name)
+        return found
+
+    @property
+    def name(self) -> str:
+        """The name of its Compose project, as Compose would choose it."""
+        return self.path.name
+
+    def containers(self, service: str) -> list[dict[str, Any]]:
+        """Return what Docker knows of a service's containers."""
+        labels = (f"project={self.name}", f"service={service}")
+        filters = [word for each in labels for word in ("--filter", f"label=com.docker.compose.{each}")]
+        found = docker("ps", "--all", "--quiet", *filters).split()
+        return list(json.loads(docker("container", "inspect", *found))) if found else []
+
+    def kill_containers(self, service: str) -> None:
+        """Kill a service from outside, in a way after which no restart policy starts it again."""
+        docker("kill", "--signal", str(int(signal.SIGKILL)), *(each["Id"] for each in self.containers(service)))
+
+    def compose(self, *args: str) -> str:
+        """Run Compose itself in the project, and return what it prints."""
+        import subprocess
+
+        environment = clean_environment(PATH=os.environ["PATH"])
+        done = subprocess.run(
+            ["docker", "compose", *args],
+            cwd=self.path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return done.stdout
+
+
+@contextmanager
+def project(stack: str, engine: str) -> Iterator[Foreign]:
+    """Give a stack of this folder; what the test started there must be gone after it."""
+    place = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
+    place.chmod(0o755)
+    found = Foreign.of(stack, place, engine)
+    leaks = Leaks(found)
+    try:
+        yield found
+    finally:
+        if found.state.exists():
+            found.inv("down", "--volumes", "--yes", check=False)
+            leaks.check()
+            found.remove_images()
+        shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,197 @@
+"""Each stack goes up without an edit, is looked at, loses a service and is seen to, and goes down again."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import urllib.request
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.checkout import eventually
+from tests.engines import COMPOSE, use
+from tests.stacks.foreign import Foreign, project
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Tour:
+    """What is expected of a stack.
+
+    Args:
+        stack: its folder.
+        healthy: services that run and pass.
+        done: jobs that ran to their end.
+        restarted: the service that is restarted, with those that follow it.
+        killed: the service that is killed, and how it is seen then.
+        log: a service and what its log says.
+    """
+
+    stack: str
+    healthy: set[str]
+    restarted: tuple[str, ...]
+    killed: tuple[str, str]
+    log: tuple[str, str]
+    done: set[str] = field(default_factory=set)
+
+
+CONSUMERS = "orders users billing mail search audit export import stock prices taxes returns reviews ratings carts"
+CONSUMERS += " coupons images feeds events clicks views logins"
+TOURS = [
+    Tour("django-celery", {"db", "broker", "web", "worker", "beat"}, ("web",), ("beat", "failed"), ("worker", "done:")),
+    Tour(
+        "rails-migrate",
+        {"db", "web", "sidekiq"},
+        ("web",),
+        ("web", "failed"),
+        ("migrate", "CreateOrders: migrated"),
+        {"migrate", "assets"},
+    ),
+    Tour("node-monorepo", {"api", "web"}, ("api",), ("web", "failed"), ("web", "GET /")),
+    Tour(
+        "go-grpc",
+        {"api.v1", "metrics_agent", "workers", "sidecar"},
+        ("api.v1", "sidecar"),
+        ("metrics_agent", "failed"),
+        ("metrics_agent", "metric requests:1"),
+    ),
+    Tour("include-only", {"cache", "front"}, ("front",), ("cache", "failed"), ("cache", "")),
+    Tour("extends-override", {"web", "worker"}, ("worker",), ("worker", "failed"), ("worker", "mode development")),
+    Tour(
+        "profiles", {"core", "database", "metrics", "traces", "logs"}, ("logs",), ("core", "failed"), ("logs", "part")
+    ),
+    Tour(
+        "anchors-29",
+        {"bus", "cache", "gate", "proxy", "orders-api", "users-api", "billing-api"}
+        | {f"{each}-consumer" for each in CONSUMERS.split()},
+        ("gate",),
+        ("mail-consumer", "failed"),
+        ("taxes-consumer", "consuming taxes"),
+    ),
+    Tour(
+        "airflow-init",
+        {"postgres", "webserver", "scheduler"},
+        ("scheduler",),
+        ("scheduler", "failed"),
+        ("airflow-init", "user created for 50000"),
+        {"volume-init", "db-init", "airflow-init"},
+    ),
+    Tour(
+        "worker-only",
+        {"consumer", "heartbeat", "flaky"},
+        ("consumer",),
+        ("consumer", "failed"),
+        ("flaky", "try"),
+        {"seed"},
+    ),
+]
+
+
+@pytest.mark.parametrize("tour", [pytest.param(each, id=each.stack, marks=COMPOSE.marks) for each in TOURS])
+def test_a_stack_of_somebody_else_runs_on_compose_without_an_edit(tour: Tour) -> None:
+    with use("compose"), project(tour.stack, "compose") as found:
+        said = found.inv("up", "--json").json
+        states = {each["name"]: each["state"] for each in said["services"]}
+        assert states == {**dict.fromkeys(tour.healthy, "healthy"), **dict.fromkeys(tour.done, "done")}
+        assert all(each["answer"] == "exited with 0" for each in said["services"] if each["name"] in tour.done)
+        _ask(found, tour)
+        assert _ports_as_told_by_us(found) == _ports_as_told_by_compose(found)
+        service, text = tour.log
+        eventually(lambda: text in found.inv("logs", service).out, f"{text} in the log of {service}")
+        runs = next(iter(sorted(tour.healthy)))
+        assert "/" in found.inv("shell", runs, stdin="pwd\n").out
+
+        before = {name: {each["Id"] for each in found.containers(name)} for name in tour.restarted}
+        assert found.inv("restart", tour.restarted[0]).code == 0
+        for name, ids in before.items():
+            assert not ids & {each["Id"] for each in found.containers(name)}, name
+
+        killed, state = tour.killed
+        found.kill_containers(killed)
+        status = found.inv("status", "--json", check=False)
+        assert status.code == 4
+        seen = {each["name"]: each for each in status.json["services"]}[killed]
+        assert (seen["state"], "exited with 137" in seen["answer"]) == (state, True)
+        assert found.inv("down", "--volumes", "--yes").code == 0
+
+
+def _ask(found: Foreign, tour: Tour) -> None:
+    """Use what only this stack has."""
+    if tour.stack == "go-grpc":
+        with socket.socket(type=socket.SOCK_DGRAM) as client:
+            client.sendto(b"requests:1", ("127.0.0.1", found.ports["STATSD_PORT"]))
+        shown = found.inv("status").out
+        assert len(re.findall(r"127\.0\.0\.1:\d+", next(line for line in shown.splitlines() if "api.v1" in line))) == 3
+        assert "reachable from the network: " in shown
+        assert f"api.v1 at 0.0.0.0:{found.ports['HTTP_PORT']}, " in shown
+        assert "[::]" not in shown
+    if tour.stack == "node-monorepo":
+        with socket.create_connection(("127.0.0.1", found.ports["SITE_PORT"])) as client:
+            client.sendall(b"GET /site.json HTTP/1.0\r\n\r\n")
+            assert b'"title": "a shop"' in b"".join(iter(lambda: client.recv(4096), b""))
+    if tour.stack == "worker-only":
+        assert [len(found.containers(name)) for name in ("consumer", "paused")] == [3, 0]
+        assert found.services()["consumer"]["answer"].endswith("(3 of 3 containers run)")
+        assert found.containers("flaky")[0]["RestartCount"] == 1
+    if tour.stack == "extends-override":
+        assert "is already up" in found.inv("up").out
+
+
+def _ports_as_told_by_us(found: Foreign) -> set[tuple[str, str, int, int, str]]:
+    return {
+        (name, each["address"], each["port"], each["target"], each["protocol"])
+        for name, service in found.services().items()
+        for each in service["published"]
+    }
+
+
+def _ports_as_told_by_compose(found: Foreign) -> set[tuple[str, str, int, int, str]]:
+    lines = [json.loads(line) for line in found.compose("ps", "--format", "json").splitlines()]
+    return {
+        (each["Service"], port["URL"], port["PublishedPort"], port["TargetPort"], port["Protocol"])
+        for each in lines
+        for port in each["Publishers"] or []
+        if port["PublishedPort"]
+    }
+
+
+def test_known_images_run_on_embedded_without_any_key_and_the_others_are_listed_with_what_they_lack() -> None:
+    with project("django-celery", "embedded") as found:
+        said = found.inv("up", "--json")
+        assert {each["name"]: each["state"] for each in said.json["services"]} == {"broker": "healthy", "db": "healthy"}
+        assert said.json["unsupported"] == ["web", "worker", "beat"]
+        told = " ".join(said.err.split())
+        assert (
+            "skipped, because it has no x-embedded: web; add x-embedded: {command: python -m http.server $$PORT}"
+            in told
+        )
+        assert "skipped, because it has no x-embedded: beat; add x-embedded: {command: python -u beat.py}" in told
+        again = found.inv("up").out
+        assert "is already up" in again
+        assert "not on embedded, so not running: web, worker, beat" in again
+        assert "not on this engine, for they have no x-embedded: web, worker, beat" in found.inv("status").out
+        assert found.inv("db.shell", stdin="SELECT current_user").out.split()[2] == "shop"
+
+
+def test_a_stack_of_known_images_runs_on_embedded_whole() -> None:
+    with project("include-only", "embedded") as found:
+        said = found.inv("up", "--json").json
+        assert [(each["name"], each["state"]) for each in said["services"]] == [
+            ("cache", "healthy"),
+            ("front", "healthy"),
+        ]
+        assert said["unsupported"] == []
+        assert _get(found.ports["FRONT_PORT"], "/") == (200, "text/html", "<h1>front</h1>\n")
+    with project("worker-only", "embedded") as found:
+        said = found.inv("up", check=False)
+        assert said.code == 3
+        assert "None of the services runs on embedded: they have no x-embedded." in said.err
+        assert not found.inv("status", check=False).out.count("healthy")
+
+
+def _get(port: int, path: str) -> tuple[int, str, str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return answer.status, answer.headers.get_content_type(), answer.read().decode()
