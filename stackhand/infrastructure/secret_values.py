@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,16 +13,11 @@ from typing import Any
 from stackhand import ROOT
 from stackhand.aws.errors import as_failure, code_of
 from stackhand.cli import console
-from stackhand.cli.confirmation import confirm
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account
-from stackhand.infrastructure.compose import environment_of
-from stackhand.project import environments, schema
-from stackhand.project.composefile import FILE, read
+from stackhand.infrastructure import account, services
+from stackhand.project import environments, resolution
 from stackhand.project.environments import Environment
 
-VARIABLE = r"\$\{?(\w+)(:?\?)?"
-"""A variable, and whether Compose insists on it."""
 LONGEST = 8192
 """Bytes that SSM stores; above 4096 it charges for the parameter, and says so in none of its answers."""
 HEADINGS = ("secret", "kind", "version", "changed", "by")
@@ -83,7 +77,7 @@ def unset(*, environment: str, name: str, yes: bool) -> None:
         raise _generated(name, chosen)
     account.check(chosen)
     if not yes:
-        confirm(f"Tasks of {environment} that read {name} cannot start without it, and SSM keeps no copy", name)
+        console.confirm(f"Tasks of {environment} that read {name} cannot start without it, and SSM keeps no copy", name)
     ssm = chosen.client("ssm")
     try:
         with as_failure(f"{name} cannot be deleted"):
@@ -107,15 +101,12 @@ def stored(environment: Environment) -> list[StoredSecret]:
 
 def kinds(root: Path) -> dict[str, str]:
     """Return `given` or `generated` for each secret that a service on AWS reads, as Terraform tells them apart."""
-    entries, found = schema.read(root / ".env.example"), dict[str, str]()
-    for service in read(root / FILE)["services"].values():
-        managed = bool((service.get("x-aws") or {}).get("managed"))
-        for text in environment_of(service).values() if "x-aws" in service else ():
-            for name, required in re.findall(VARIABLE, str(text)):
-                entry = entries.get(name)
-                if entry.kind == "secret" if entry else required:
-                    generated = entry.generated if entry else managed or found.get(name) == "generated"
-                    found[name] = "generated" if generated else "given"
+    cloud, found = services.resolve(root), dict[str, str]()
+    for service in cloud.resolved.values():
+        aws = service.get("x-aws") or {}
+        for name in cloud.within(list(service["environment"].values())) if aws else ():
+            made = cloud.kinds[name] == "required" and (aws.get("managed") or found.get(name) == "generated")
+            found[name] = "generated" if made or cloud.kinds[name] == "generated" else "given"
     return found
 
 
@@ -138,7 +129,7 @@ def _require_given(name: str, environment: Environment) -> None:
         raise Failure(
             f"No service on AWS reads a secret {name}.",
             evidence=[f"given secrets: {', '.join(given) or 'none'}"],
-            next=f"declare it as `# type: secret given` in .env.example and use it in {FILE}; "
+            next=f"declare it as `# type: secret given` in .env.example and use it in {resolution.label(ROOT)}; "
             f"a setting that is no secret goes into terraform/environments/{environment.name}.tfvars",
             code=ExitCode.USAGE,
         )

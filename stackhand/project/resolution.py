@@ -126,23 +126,6 @@ def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
     return _ask(root, {**inherited.environment("docker"), **variables, **chosen}, "cloud")
 
 
-def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
-    """Return what Compose makes of the files with these variables alone: nothing of `.env` and of the shell counts.
-
-    Args:
-        root: the checkout.
-        variables: all that there are.
-    """
-    found = {**_dotenv(root), **os.environ}
-    names = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
-    chosen = {
-        "COMPOSE_DISABLE_ENV_FILE": "1",
-        "COMPOSE_PROFILES": "*",
-        **{key: found[key] for key in names if key in found},
-    }
-    return _ask(root, {**inherited.environment("docker"), **variables, **chosen})
-
-
 def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
     """Return the variables that published ports come from, by the port.
 
