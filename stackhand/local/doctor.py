@@ -255,14 +255,14 @@ def _ports() -> Iterator[Check]:
     ours = engine.own_ports()
     for service in (stack.services[name] for name in engine.services()):
         for port in service.ports:
-            name = f"{port.published} ({service.name})"
+            name = f"{port.published or port.target} ({service.name})"
             if port.is_open and engine.name == "compose":
                 message = f"{port} is reachable from the network, not only from this machine"
                 yield Check(
                     "ports", name, "warn", message, f"publish it on 127.0.0.1 in {stack.file}, unless you mean it"
                 )
             if port.published is None:
-                yield Check("ports", f"{port.target} ({service.name})", "pass", "the container engine chooses one")
+                yield Check("ports", name, "pass", "the container engine chooses one of this machine")
             elif port.protocol != "tcp":
                 continue
             elif port.published in ours:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from itertools import combinations
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
@@ -101,19 +102,26 @@ def _wanted(stack: Stack, names: Iterable[str]) -> dict[int, str]:
     Raises:
         Failure: two services publish the same one.
     """
-    found: dict[tuple[int, str], tuple[Port, str]] = {}
-    for name in names:
-        for port in stack.services[name].ports:
-            if port.published is None:
-                continue
-            other, owner = found.setdefault((port.published, port.protocol), (port, name))
-            if owner != name and {port.address, other.address} & {other.address, "", EVERYWHERE}:
-                raise Failure(
-                    f"{owner} and {name} publish the same port of this machine, {port.published}.",
-                    next=f"give one of them another port in {stack.file}, then repeat the command",
-                    code=ExitCode.PREFLIGHT,
-                )
-    return {number: name for (number, protocol), (_, name) in found.items() if protocol == "tcp"}
+    found = [(port, name) for name in names for port in stack.services[name].ports if port.published is not None]
+    for (port, name), (other, owner) in combinations(found, 2):
+        if name != owner and _collide(port, other):
+            raise Failure(
+                f"{name} and {owner} publish the same port of this machine, {port.published}.",
+                next=f"give one of them another port in {stack.file}, then repeat the command",
+                code=ExitCode.PREFLIGHT,
+            )
+    return {port.published: name for port, name in found if port.published and port.protocol == "tcp"}
+
+
+def _collide(one: Port, other: Port) -> bool:
+    if (one.published, one.protocol) != (other.published, other.protocol):
+        return False
+    addresses = {one.address, other.address}
+    return (
+        len(addresses) == 1
+        or "" in addresses
+        or (EVERYWHERE in addresses and not any(":" in each for each in addresses))
+    )
 
 
 def _taken(engine: Engine, taken: dict[int, str], variables: Mapping[int, str]) -> Failure:

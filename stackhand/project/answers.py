@@ -28,7 +28,7 @@ WITHOUT_EFFECT = ("LC_", "LANG", "TERM", "COLORTERM", "NO_COLOR")
 """How names begin of variables that differ between a shell and a playbook, and say nothing to Compose."""
 
 
-class Kept(msgspec.Struct):
+class KeptAnswer(msgspec.Struct):
     """What is kept of one question, such as the services as they are written."""
 
     digest: str
@@ -78,7 +78,7 @@ def digest(root: Path, question: str, program: str, variables: Mapping[str, str]
 def recall(root: Path, question: str, digest: str) -> Any:
     """Return the answer to a question, if it is kept and still holds."""
     with suppress(OSError, msgspec.DecodeError):
-        kept = msgspec.json.decode(_file(root, question).read_bytes(), type=Kept)
+        kept = msgspec.json.decode(_file(root, question).read_bytes(), type=KeptAnswer)
         return kept.answer if digest and kept.digest == digest else None
     return None
 
@@ -92,7 +92,7 @@ def keep(root: Path, question: str, digest: str, answer: Any) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(Kept(digest, answer)))
+            file.write(msgspec.json.encode(KeptAnswer(digest, answer)))
         draft.replace(path)
 
 

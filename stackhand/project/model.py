@@ -58,7 +58,9 @@ class Port(msgspec.Struct, frozen=True):
         return {"address": address, "port": self.published, "target": self.target, "protocol": self.protocol}
 
     def __str__(self) -> str:
-        shown = f"{f'[{self.address}]' if ':' in self.address else self.address or '0.0.0.0'}:{self.published or '?'}"  # noqa: S104 - shown
+        if self.published is None:
+            return f"a port that the engine chooses for {self.target}"
+        shown = f"{f'[{self.address}]' if ':' in self.address else self.address or '0.0.0.0'}:{self.published}"  # noqa: S104 - shown
         return shown if self.protocol == "tcp" else f"{shown}/{self.protocol}"
 
 

@@ -37,13 +37,13 @@ class ActionModule(StackAction):
         preflight.no_other_name(engine)
         preflight.require_any(engine)
         notes = preflight.unsupported(engine)
-        notes += preflight.open_ports(engine)
         notes += otherengine.notes(engine, copying=options.copy_data)
         moved = preflight.ports(engine, free=options.free_ports, check=check)
         if moved:
             numbers = ", ".join(f"{key} {port}" for key, port in moved.items())
             notes.append(f"ports moved and stored in .env: {numbers}")
             engine = self.engine(chosen.name, check=check)
+        notes += preflight.open_ports(engine)
         return {
             "changed": bool(moved),
             "engine": chosen.name,
