@@ -27,7 +27,6 @@ from stackhand.system import http
 ENVIRONMENT = "rehearsal"
 BAD = """ENTRYPOINT []
 CMD ["sh", "-c", "echo this release fails on purpose, to rehearse a rollback; exit 3"]"""
-VERDICTS = {ExitCode.DONE: "done", ExitCode.FAILED: "failed"}
 
 
 @dataclass

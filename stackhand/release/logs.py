@@ -49,13 +49,13 @@ def stream(service: TaskTarget, container: str, task: str) -> str:
     return f"{service.log_stream_prefix}/{container}/{short(task)}"
 
 
-def tail(logs: Any, service: TaskTarget, container: str, task: str, lines: int = TAIL) -> list[str]:
+def tail(logs: Any, service: TaskTarget, container: str, task: str) -> list[str]:
     """Return the last lines of one container of one task; nothing when it never wrote any."""
     try:
         found = logs.get_log_events(
             logGroupName=service.log_group,
             logStreamName=stream(service, container, task),
-            limit=lines,
+            limit=TAIL,
             startFromHead=False,
         )
     except Exception as error:
@@ -64,7 +64,7 @@ def tail(logs: Any, service: TaskTarget, container: str, task: str, lines: int =
         if transient(error) or code_of(error) == "AccessDeniedException":
             return [f"(its log cannot be read: {code_of(error) or error})"]
         raise
-    return [str(each["message"]).rstrip("\n") for each in found["events"]][-lines:]
+    return [str(each["message"]).rstrip("\n") for each in found["events"]][-TAIL:]
 
 
 class LogFollower:

@@ -35,7 +35,7 @@ SERVICES = {
     "api": ServiceTarget(**PARTS, repository=Repository("shop/api", "localhost:1/shop/api")),
     "db": ServiceTarget(**PARTS),  # which brings its image
 }
-BUILT = Target("shop", "staging", "eu-west-1", "1", "", "shop", "X86_64", SERVICES).repositories()
+REPOSITORIES = Target("shop", "staging", "eu-west-1", "1", "", "shop", "X86_64", SERVICES).repositories()
 MANIFEST = {
     "schemaVersion": 2,
     "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
@@ -113,8 +113,8 @@ def found(moto: str, *findings: tuple[str, str]) -> None:
 
 
 def ensure(environment: Environment, max_severity: registry.Severity = "any") -> dict[str, str]:
-    digests = images.ensure(environment, BUILT, COMMIT, architecture="X86_64", notify=lambda _: None)
-    for name, repository in BUILT.items():
+    digests = images.ensure(environment, REPOSITORIES, COMMIT, architecture="X86_64", notify=lambda _: None)
+    for name, repository in REPOSITORIES.items():
         registry.gate(environment, repository.name, digests[name], max_severity, lambda _: None)
     return digests
 
