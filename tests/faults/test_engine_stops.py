@@ -15,7 +15,7 @@ import pytest
 from tests.checkout import ROOT, Checkout, eventually
 from tests.engines import COMPOSE, use
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600), pytest.mark.xdist_group("engine-stops")]
 PID_FILE = Path("/run/stackhand-dockerd.pid")
 
 
