@@ -103,7 +103,7 @@ def test_what_terraform_made_once_is_forgotten_and_any_other_secret_is_not_delet
     [
         ({"SITE": "https://shop.example"}, []),
         ({"SITE": "https://shop.example", "WORKERS": 3, "MINE": True}, []),
-        ({}, ["SITE has no value, but docker-compose.yml requires one"]),
+        ({}, ["SITE has no value, but the Compose file requires one"]),
         ({"SITE": "shop"}, ["SITE must be a URL such as https://example.org"]),
         ({"SITE": "https://shop.example", "WORKERS": "10"}, ["WORKERS must be a whole number, 1 to 9"]),
         (

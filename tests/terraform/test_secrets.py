@@ -33,10 +33,11 @@ WORKERS=
 """
 COMPOSE = """services:
   shop:
+    image: shop
     x-aws: {port: 80}
     environment: ["KEY=${STRIPE_KEY:-}", "T=$TOKEN", "MAIL=${MAIL_URL:?}", "P=${PASSWORD:?}", "W=${WORKERS:-1}"]
-  postgres: {x-aws: {managed: rds}, environment: {POSTGRES_PASSWORD: "${PASSWORD:?}"}}
-  laptop: {environment: ["KEY=${LAPTOP_KEY:-}"]}
+  postgres: {image: postgres, x-aws: {managed: rds}, environment: {POSTGRES_PASSWORD: "${PASSWORD:?}"}}
+  laptop: {image: shop, environment: ["KEY=${LAPTOP_KEY:-}"]}
 """
 
 
