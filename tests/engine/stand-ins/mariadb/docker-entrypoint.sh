@@ -7,7 +7,7 @@ file_env() { # NAME: its value, of NAME or of the file that NAME_FILE names
     eval "value=\${$1:-} file=\${$1_FILE:-}"
     # shellcheck disable=SC2154 # both are set by eval
     if [ -n "$file" ]; then value=$(cat "$file"); fi
-    eval "$1=\$value"
+    export "$1=$value"
 }
 
 if [ "$1" = mariadbd ] && [ "$(id -u)" = 0 ]; then
