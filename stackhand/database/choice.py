@@ -9,7 +9,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database import migrations
 from stackhand.database.mongodb import MongoDB
 from stackhand.database.mysql import MySQL
-from stackhand.database.postgres import Postgres
+from stackhand.database.postgres import PostgreSQL
 from stackhand.database.server import Database
 from stackhand.local import engines, readiness
 from stackhand.local.engines.engine import Engine
@@ -17,7 +17,7 @@ from stackhand.project import model, settings
 from stackhand.project.model import IMAGES, Service, Stack
 from stackhand.project.state import State
 
-DATABASES: Mapping[str, type[Database]] = {"postgres": Postgres, "mysql": MySQL, "mongodb": MongoDB}
+DATABASES: Mapping[str, type[Database]] = {"postgres": PostgreSQL, "mysql": MySQL, "mongodb": MongoDB}
 CACHE = "redis"
 
 

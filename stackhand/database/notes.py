@@ -8,7 +8,7 @@ from stackhand import redaction
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database import choice
-from stackhand.database.postgres import Postgres
+from stackhand.database.postgres import PostgreSQL
 
 LONGEST = 2000
 """Characters, as the database has it too."""
@@ -35,7 +35,7 @@ def note(incident: str, text: str, *, service: str | None) -> None:
     if len(text) > LONGEST:
         raise Failure(f"A note may have {LONGEST} characters, not {len(text)}.", code=ExitCode.USAGE)
     database = choice.database("db.note", service)
-    assert isinstance(database, Postgres)  # noqa: S101 - the only kind that supports it
+    assert isinstance(database, PostgreSQL)  # noqa: S101 - the only kind that supports it
     found = _set(database, incident, text) if _is_number(incident) else ""
     if not found:
         known = database.sql(NEWEST, database=database.name).splitlines()
@@ -52,7 +52,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= LARGEST_DIGITS
 
 
-def _set(database: Postgres, incident: str, text: str) -> str:
+def _set(database: PostgreSQL, incident: str, text: str) -> str:
     """Return which incident it was; psql quotes the values itself, for they may be anything."""
     values = ("-v", f"incident={incident}", "-v", f"text={text}")
     with tempfile.TemporaryFile() as script:

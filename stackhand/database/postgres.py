@@ -21,7 +21,7 @@ from stackhand.project.model import Service
 CATALOG_ONLY = "SET search_path TO pg_catalog"
 
 
-class Postgres(Database):
+class PostgreSQL(Database):
     """A PostgreSQL of the running stack.
 
     All verbs connect as the owner of the database. What an owner cannot do (end the sessions of others, and make the
@@ -38,11 +38,11 @@ class Postgres(Database):
         super().__init__(engine, service)
         self.owner, _, self.name = login.wanted(self.service)
 
-    def superuser(self) -> Postgres:
+    def superuser(self) -> PostgreSQL:
         """Return the same server, connected to as its superuser; none but statements of our own go there."""
         return self.connected(SUPERUSER, self.name)
 
-    def connected(self, login: Login, name: str) -> Postgres:
+    def connected(self, login: Login, name: str) -> PostgreSQL:
         """Return a database of the same server, connected to as somebody else."""
         found = copy.copy(self)
         found.login, found.name = login, name

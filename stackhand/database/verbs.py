@@ -18,7 +18,7 @@ from stackhand.cli import console
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database import choice, migrations, seeds
-from stackhand.database.postgres import Postgres
+from stackhand.database.postgres import PostgreSQL
 from stackhand.database.server import Database
 from stackhand.local import interruption
 from stackhand.project import inherited
@@ -136,7 +136,7 @@ def seed(*, service: str | None) -> None:
     """
     with _turn("db.seed"):
         database = choice.database("db.seed", service)
-        assert isinstance(database, Postgres)  # noqa: S101 - the only kind that supports it
+        assert isinstance(database, PostgreSQL)  # noqa: S101 - the only kind that supports it
         files = sorted(SEEDS.glob("*.sql"))
         if not files:
             raise Failure("seeds/ has nothing to load.", next="write SQL into seeds/001_name.sql")
