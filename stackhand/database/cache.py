@@ -8,29 +8,30 @@ import shutil
 import sys
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.cli import console
-from stackhand.local import engines, readiness
-from stackhand.project import inherited, model, settings
-from stackhand.project.state import State
+from stackhand.database import choice
+from stackhand.local import readiness
+from stackhand.local.engines import login
+from stackhand.project import inherited
 
 CLIENTS = ("valkey-cli", "redis-cli")
 
 
-def shell() -> None:
+def shell(*, service: str | None) -> None:
     """Become redis-cli where there is one; else read commands from standard input and print the answers.
 
+    Args:
+        service: the cache, where there are several.
+
     Raises:
-        Failure: the stack does not run, or has no such server.
+        Failure: the stack does not run, or has no such server, or several.
     """
-    state = State(ROOT)
-    stack = model.load(ROOT, settings.load(ROOT).values)
-    service = stack.find("redis")
-    engine = engines.remembered(state, stack)
-    readiness.require(engine, service)
-    port, password = service.port, service.environment.get("REDIS_PASSWORD", "")
+    engine = choice.engine()
+    found = choice.choose(engine.stack, "cache.shell", service, [choice.CACHE])
+    readiness.require(engine, found)
+    port, password = found.port, login.of_cache(found)
     if port is None:
-        argv, environment = engine.cache_client(service)
+        argv, environment = engine.cache_client(found)
         sys.stdout.flush()
         os.execvpe(argv[0], argv, environment)  # noqa: S606 - the very purpose
     client = next(filter(None, map(shutil.which, CLIENTS)), None)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.database.verbs import CATALOG_ONLY, Database
+from stackhand.database.postgres import CATALOG_ONLY, PostgreSQL
 from stackhand.local import engines
 from stackhand.local.engines.embedded.servers.postgres import MAJOR
 from stackhand.local.engines.engine import Engine
@@ -61,7 +61,7 @@ def keep(engine: Engine, progress: Callable[[str], None]) -> Copied:
     try:
         other.start_only(service, progress)
         progress(f"taking a snapshot of the database on {other.name}")
-        return replace(_dumped(Database(other, service), engine), before=before)
+        return replace(_dumped(PostgreSQL(other, service), engine), before=before)
     finally:
         _stop(other, before)
 
@@ -85,7 +85,7 @@ def restore(engine: Engine, copied: Copied, progress: Callable[[str], None]) -> 
 
 def _restored(engine: Engine, service: Service, copied: Copied, progress: Callable[[str], None]) -> list[str]:
     engine.start_only(service, progress)
-    target = Database(engine, service)
+    target = PostgreSQL(engine, service)
     if (major := _major(target)) < copied.major:
         raise _too_new(copied.engine, copied.major, engine.name, major)
     lines = []
@@ -104,14 +104,18 @@ def database_of(engine: Engine) -> Service:
     """Return the PostgreSQL of a stack.
 
     Raises:
-        Failure: it has none.
+        Failure: it has none, or several.
     """
     services = engine.stack.services.values()
-    found = next((each for each in services if each.embedded and each.embedded.engine == "postgres"), None)
-    if found is None:
+    found = [each for each in services if each.embedded and each.embedded.engine == "postgres"]
+    if len(found) > 1:
+        what = f"--copy-data copies one database, and there are several: {', '.join(each.name for each in found)}."
+        steps = f"./inv db.snapshot NAME --service SERVICE for each, ./inv down, ./inv up --engine {engine.name}"
+        raise Failure(what, next=f"{steps}, and ./inv db.restore NAME --service SERVICE", code=ExitCode.USAGE)
+    if not found:
         what = "docker-compose.yml has no PostgreSQL (x-embedded: {engine: postgres}) to copy data from."
         raise Failure(what, next=f"./inv up --engine {engine.name}", code=ExitCode.USAGE)
-    return found
+    return found[0]
 
 
 def _remembered(engine: Engine) -> dict[str, Any]:
@@ -145,7 +149,7 @@ def _require_data(engine: Engine, other: Engine) -> None:
         )
 
 
-def _dumped(source: Database, engine: Engine) -> Copied:
+def _dumped(source: PostgreSQL, engine: Engine) -> Copied:
     other = source.engine.name
     if _empty(source):
         raise Failure(
@@ -170,11 +174,11 @@ def _too_new(source: str, major: int, target: str, older: int) -> Failure:
     )
 
 
-def _empty(database: Database) -> bool:
+def _empty(database: PostgreSQL) -> bool:
     return database.sql(CATALOG_ONLY, RELATIONS, database=database.name).strip() == "0"
 
 
-def _major(database: Database) -> int:
+def _major(database: PostgreSQL) -> int:
     return int(database.sql("SHOW server_version_num", database=database.name)) // 10000
 
 

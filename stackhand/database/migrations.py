@@ -7,6 +7,7 @@ here that adds one, and a question for which no command is named has no answer.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,28 +44,28 @@ class Report:
         return asdict(self)
 
 
-def apply(engine: Engine) -> None:
+def apply(engine: Engine, migrating: Sequence[Service]) -> None:
     """Run the migration command of each service that has one.
 
     Raises:
         Failure: no service has one, or one failed.
     """
-    _show(engine, "command", next="fix the migration, then ./inv db.migrate")
+    _show(engine, migrating, "command", next="fix the migration, then ./inv db.migrate")
 
 
-def plan(engine: Engine) -> None:
+def plan(engine: Engine, migrating: Sequence[Service]) -> None:
     """Show what is pending, by the command of each service that names one for it.
 
     Raises:
         Failure: none does, or one failed.
     """
-    _show(engine, "plan", next="fix what it reports, then ./inv db.plan")
+    _show(engine, migrating, "plan", next="fix what it reports, then ./inv db.plan")
 
 
-def status(engine: Engine) -> tuple[list[Report], list[str]]:
+def status(engine: Engine, migrating: Sequence[Service]) -> tuple[list[Report], list[str]]:
     """Return what the services report of their migrations, and a sentence for each that does not."""
     reports, unknown = [], []
-    for service in services(engine):
+    for service in migrating:
         if not service.migration("status"):
             unknown.append(_unnamed(service, "status"))
             continue
@@ -77,8 +78,7 @@ def status(engine: Engine) -> tuple[list[Report], list[str]]:
     )
 
 
-def _show(engine: Engine, purpose: MigrationKey, *, next: str) -> None:  # noqa: A002 - as in Failure
-    migrating = services(engine)
+def _show(engine: Engine, migrating: Sequence[Service], purpose: MigrationKey, *, next: str) -> None:  # noqa: A002 - as in Failure
     if not migrating:
         raise Failure(
             "No service in docker-compose.yml has a migration command (x-aws.release, x-aws.migrate).", next=ADD

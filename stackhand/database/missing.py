@@ -12,7 +12,7 @@ from stackhand.database import vetted
 from stackhand.database.outside import Outside
 
 if TYPE_CHECKING:
-    from stackhand.database.verbs import Database
+    from stackhand.database.postgres import PostgreSQL
 
 MISSING = re.compile(r"(role|tablespace|extension) \"(.*)\" (?:does not exist|is not available)$")
 
@@ -21,7 +21,7 @@ FLAGS = ("--no-owner", "--no-subscriptions")
 """Who restores it owns it all until it is whole; a subscription would fetch with a slot that another uses."""
 
 
-def look(own: Database, source: Path, about_it: Sequence[str]) -> dict[str, list[str]]:
+def look(own: PostgreSQL, source: Path, about_it: Sequence[str]) -> dict[str, list[str]]:
     """Return what a snapshot refers to and this server does not have: all, or once that is there it names the rest.
 
     Args:
@@ -53,7 +53,7 @@ def refuse_without(extensions: Sequence[str], source: Path) -> None:
         )
 
 
-def make_roles(server: Database, names: Iterable[str], found: Outside, made: list[str]) -> list[str]:
+def make_roles(server: PostgreSQL, names: Iterable[str], found: Outside, made: list[str]) -> list[str]:
     """Make those roles that are not there, and return a sentence on each; `made` gets them."""
     notes = []
     present = set(server.sql("SELECT rolname FROM pg_roles").splitlines())
@@ -72,7 +72,7 @@ def _groups_first(names: Iterable[str], found: Outside, present: Container[str])
     return ordered
 
 
-def _make_role(server: Database, name: str, found: Outside, made: Container[str]) -> str:
+def _make_role(server: PostgreSQL, name: str, found: Outside, made: Container[str]) -> str:
     known = found.roles.get(name)
     if known is None:
         server.sql(f"CREATE ROLE {quoted(name)}", *_administered(server, name))
@@ -87,13 +87,13 @@ def _make_role(server: Database, name: str, found: Outside, made: Container[str]
     return "; ".join([f"role {name} is created again{login}", *refused])
 
 
-def _administered(server: Database, name: str) -> list[str]:
+def _administered(server: PostgreSQL, name: str) -> list[str]:
     """Return the statement after which an owner that is no superuser may change a role, as if it had made it."""
     plain = f"SELECT 1 FROM pg_roles WHERE rolname = {literal(server.owner)} AND NOT rolsuper"  # noqa: S608 - quoted
     return [f"GRANT {quoted(name)} TO {quoted(server.owner)} WITH ADMIN OPTION"] if server.sql(plain) else []
 
 
-def _set(server: Database, key: str, statement: str) -> list[str]:
+def _set(server: PostgreSQL, key: str, statement: str) -> list[str]:
     """Run a statement that sets something for a role, if anybody may set that; return why not."""
     anybody = f"SELECT context FROM pg_settings WHERE name = lower({literal(key)})"  # noqa: S608 - quoted
     if server.sql(anybody).strip() != "user" and "." not in key:
@@ -101,7 +101,9 @@ def _set(server: Database, key: str, statement: str) -> list[str]:
     return server.attempt_sql(statement)
 
 
-def about(server: Database, own: Database, statement: str, harmless: Container[str], made: Container[str]) -> list[str]:
+def about(
+    server: PostgreSQL, own: PostgreSQL, statement: str, harmless: Container[str], made: Container[str]
+) -> list[str]:
     """Run a statement about a draft that stands beside the snapshot, as its owner for now; return why that failed.
 
     Args:
@@ -122,7 +124,7 @@ def about(server: Database, own: Database, statement: str, harmless: Container[s
     return _set(server, vetted.unquoted(setting["key"]), here(own, statement))
 
 
-def here(own: Database, statement: str) -> str:
+def here(own: PostgreSQL, statement: str) -> str:
     """Return a statement with the draft's name in it, and nothing that psql would take for a command of its own."""
     return " " * statement.startswith("\\") + statement.replace(':"DBNAME"', quoted(own.name))
 

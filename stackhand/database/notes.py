@@ -7,7 +7,8 @@ import tempfile
 from stackhand import redaction
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.database.verbs import Database
+from stackhand.database import choice
+from stackhand.database.postgres import PostgreSQL
 
 LONGEST = 2000
 """Characters, as the database has it too."""
@@ -19,12 +20,13 @@ RETURNING component || ' of ' || to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM
 NEWEST = "SELECT 'no. ' || id || ': ' || component FROM history_incident ORDER BY started_at DESC LIMIT 5"
 
 
-def note(incident: str, text: str) -> None:
+def note(incident: str, text: str, *, service: str | None) -> None:
     """Set the note on an incident; an empty one removes it.
 
     Args:
         incident: its number, as the page shows it.
         text: plain, for people.
+        service: the database of the status service, where there are several.
 
     Raises:
         Failure: there is no such incident, or the text is too long.
@@ -32,7 +34,8 @@ def note(incident: str, text: str) -> None:
     text = redaction.current().content(text.strip())  # the page shows it to everybody
     if len(text) > LONGEST:
         raise Failure(f"A note may have {LONGEST} characters, not {len(text)}.", code=ExitCode.USAGE)
-    database = Database.running()
+    database = choice.database("db.note", service)
+    assert isinstance(database, PostgreSQL)  # noqa: S101 - the only kind that supports it
     found = _set(database, incident, text) if _is_number(incident) else ""
     if not found:
         known = database.sql(NEWEST, database=database.name).splitlines()
@@ -49,7 +52,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= LARGEST_DIGITS
 
 
-def _set(database: Database, incident: str, text: str) -> str:
+def _set(database: PostgreSQL, incident: str, text: str) -> str:
     """Return which incident it was; psql quotes the values itself, for they may be anything."""
     values = ("-v", f"incident={incident}", "-v", f"text={text}")
     with tempfile.TemporaryFile() as script:

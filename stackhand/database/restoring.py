@@ -24,7 +24,7 @@ from stackhand.local.engines import login
 from stackhand.local.engines.login import Login
 
 if TYPE_CHECKING:
-    from stackhand.database.verbs import Database
+    from stackhand.database.postgres import PostgreSQL
 
 ENDS_WITHIN = 5000
 """How many milliseconds a statement has to end in when it is told to."""
@@ -74,7 +74,7 @@ class Draft:
     present: frozenset[str]
 
 
-def replace(database: Database, source: Path | None) -> list[str]:
+def replace(database: PostgreSQL, source: Path | None) -> list[str]:
     """Put the database of a snapshot, or an empty one, in the place of the present one.
 
     Returns:
@@ -109,7 +109,7 @@ def replace(database: Database, source: Path | None) -> list[str]:
 
 
 def _restored(
-    database: Database, draft: str, source: Path, found: Outside, made: list[str], *, present: Outside
+    database: PostgreSQL, draft: str, source: Path, found: Outside, made: list[str], *, present: Outside
 ) -> list[str]:
     """Make the draft from a dump, as a role that may do nothing else, and give it to the owner of the database."""
     server = database.superuser()
@@ -126,7 +126,7 @@ def _restored(
     return notes
 
 
-def _definitions(database: Database, source: Path) -> str:
+def _definitions(database: PostgreSQL, source: Path) -> str:
     """Return what a dump defines, as SQL, and its list of entries, which alone has the owners of large objects."""
     texts = []
     for words in (("--list",), ("--schema-only", "--file=-")):
@@ -135,7 +135,7 @@ def _definitions(database: Database, source: Path) -> str:
     return "\n".join(texts)
 
 
-def _alone(database: Database, source: Path | None, present: Outside) -> Outside:
+def _alone(database: PostgreSQL, source: Path | None, present: Outside) -> Outside:
     """Return what is known where nothing stands beside the dump, or there is no dump: an empty one has its owner."""
     if source is None:
         return Outside(locale=present.locale, owner=present.owner)
@@ -144,7 +144,7 @@ def _alone(database: Database, source: Path | None, present: Outside) -> Outside
     return Outside(locale=present.locale, subscriptions=LISTED.findall(entries))
 
 
-def _undo(database: Database, draft: str, aside: str, made: Sequence[str]) -> None:
+def _undo(database: PostgreSQL, draft: str, aside: str, made: Sequence[str]) -> None:
     """Remove the draft, and the roles made for it; the server may still be at work on what was interrupted."""
     at_work = f"strpos(query, {literal(quoted(draft))}) > 0 AND pid <> pg_backend_pid()"
     end = f"SELECT pg_terminate_backend(pid, {ENDS_WITHIN}) FROM pg_stat_activity WHERE {at_work}"  # noqa: S608 - quoted
@@ -167,7 +167,7 @@ def spare_names(name: str) -> tuple[str, str]:
     return first, second
 
 
-def _create(server: Database, draft: str, locale: str, fallback: str, owner: str) -> list[str]:
+def _create(server: PostgreSQL, draft: str, locale: str, fallback: str, owner: str) -> list[str]:
     """Make an empty database: of template0, for what somebody put into template1 is in no dump's way there."""
 
     def statements(words: str) -> tuple[str, ...]:
@@ -183,7 +183,7 @@ def _create(server: Database, draft: str, locale: str, fallback: str, owner: str
     return []
 
 
-def _filled(server: Database, draft: Draft, found: Outside, made: list[str]) -> list[str]:
+def _filled(server: PostgreSQL, draft: Draft, found: Outside, made: list[str]) -> list[str]:
     """Fill the draft, with the roles that it needs; `made` gets those that were not there."""
     referred = (name for name, role in found.roles.items() if role.referred)
     notes = missing.make_roles(server, referred, found, made)
@@ -199,14 +199,14 @@ def _filled(server: Database, draft: Draft, found: Outside, made: list[str]) -> 
         notes += missing.make_roles(server, names, found, made)
 
 
-def _empty(server: Database, draft: Draft, found: Outside) -> list[str]:
+def _empty(server: PostgreSQL, draft: Draft, found: Outside) -> list[str]:
     notes = _create(server, draft.name, found.locale, draft.fallback, draft.login.user)
     restricted.open_to(server, draft.name, draft.login, draft.schema)
     return notes
 
 
 def _fill(
-    server: Database, own: Database, draft: Draft, found: Outside, made: list[str], *, tablespaces: bool
+    server: PostgreSQL, own: PostgreSQL, draft: Draft, found: Outside, made: list[str], *, tablespaces: bool
 ) -> list[str]:
     flags = (*missing.FLAGS, *(() if tablespaces else ("--no-tablespaces",)))
     refused = restricted.restore(own, draft.source, draft.schema, *flags)
@@ -223,7 +223,7 @@ def _others(schema: str, owner: str) -> list[str]:
     return [f"{owner} now owns what {', '.join(names)} owned"] if names else []
 
 
-def _swap(database: Database, draft: str, aside: str) -> None:
+def _swap(database: PostgreSQL, draft: str, aside: str) -> None:
     """Rename both in one transaction, once nobody is connected to either."""
     names = f"{literal(database.name)}, {literal(draft)}"
     leave = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({names})"  # noqa: S608 - quoted
@@ -241,7 +241,7 @@ def _swap(database: Database, draft: str, aside: str) -> None:
             return
 
 
-def _old(database: Database, aside: str) -> list[str]:
+def _old(database: PostgreSQL, aside: str) -> list[str]:
     """Remove the database that was replaced; what keeps it (a slot in use) does not undo what is done."""
     try:
         _remove(database, aside)
@@ -250,7 +250,7 @@ def _old(database: Database, aside: str) -> list[str]:
     return []
 
 
-def _remove(database: Database, name: str) -> None:
+def _remove(database: PostgreSQL, name: str) -> None:
     with suppress(Failure):  # there is none
         database.sql(UNSUBSCRIBE, database=name)
     database.sql(_drop(name))

@@ -20,7 +20,7 @@ from stackhand.database.missing import literal, quoted
 from stackhand.local.engines.login import Login
 
 if TYPE_CHECKING:
-    from stackhand.database.verbs import Database
+    from stackhand.database.postgres import PostgreSQL
 
 PREFIX = "stackhand_restore_"
 OWN_SCHEMA_BEFORE = 15
@@ -37,7 +37,7 @@ BY_HAND = "if you trust its author, pg_restore it as a superuser (docs/decisions
 
 
 @contextmanager
-def role(server: Database) -> Iterator[Login]:
+def role(server: PostgreSQL) -> Iterator[Login]:
     """Make the role, and remove it at the end; first those that a killed restore has left, if nothing is theirs."""
     for name in _names(server, f"SELECT rolname FROM pg_roles WHERE rolname ^@ {literal(PREFIX)}"):  # noqa: S608
         with suppress(Failure):
@@ -52,7 +52,7 @@ def role(server: Database) -> Iterator[Login]:
         server.sql(f"DROP ROLE IF EXISTS {quoted(login.user)}")
 
 
-def open_to(server: Database, draft: str, login: Login, schema: str) -> None:
+def open_to(server: PostgreSQL, draft: str, login: Login, schema: str) -> None:
     """Prepare an empty draft for the role: tablespaces, and what it cannot make, the extensions.
 
     Args:
@@ -83,7 +83,7 @@ def open_to(server: Database, draft: str, login: Login, schema: str) -> None:
     server.sql(*grants, database=draft)
 
 
-def restore(draft: Database, source: Path, schema: str, *flags: str) -> list[str]:
+def restore(draft: PostgreSQL, source: Path, schema: str, *flags: str) -> list[str]:
     """Restore a dump as the role, and return a sentence on each entry that takes a superuser.
 
     Raises:
@@ -112,7 +112,7 @@ def restore(draft: Database, source: Path, schema: str, *flags: str) -> list[str
     )
 
 
-def hand_over(server: Database, draft: str, login: Login, owner: str, schema: str) -> list[str]:
+def hand_over(server: PostgreSQL, draft: str, login: Login, owner: str, schema: str) -> list[str]:
     """Give the restored database and all in it to its owner; return what is not as it was in the dump.
 
     A function that runs with the rights of its owner would run with those of ours, for whoever calls it: the API's own
@@ -135,7 +135,7 @@ def hand_over(server: Database, draft: str, login: Login, owner: str, schema: st
     return refused
 
 
-def _names(server: Database, query: str, database: str | None = None) -> list[str]:
+def _names(server: PostgreSQL, query: str, database: str | None = None) -> list[str]:
     """Return a query's one column; a name may have any character in it, such as the end of a line."""
     answer = server.sql(f"SELECT coalesce(json_agg(name), '[]') FROM ({query}) AS names(name)", database=database)  # noqa: S608
     found: list[str] = json.loads(answer)

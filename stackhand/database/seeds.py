@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stackhand.cli.failure import Failure
 
 if TYPE_CHECKING:
-    from stackhand.database.verbs import Database
+    from stackhand.database.postgres import PostgreSQL
 
 OWN_END = "stackhand: the file ends its transaction itself"
 WHOLE = f"""
@@ -37,7 +37,7 @@ r"""A psql from before August 2025, which cannot keep commands of its own (\! ru
 ROWS = re.compile(r"^(?:INSERT 0|UPDATE|DELETE|MERGE|COPY) (\d+)$", re.MULTILINE)
 
 
-def load(database: Database, path: Path) -> int:
+def load(database: PostgreSQL, path: Path) -> int:
     """Load a file, and return how many rows its statements wrote.
 
     Raises:
@@ -57,7 +57,7 @@ def load(database: Database, path: Path) -> int:
     return sum(map(int, ROWS.findall(output)))
 
 
-def _run(database: Database, path: Path, *args: str) -> str:
+def _run(database: PostgreSQL, path: Path, *args: str) -> str:
     with path.open("rb") as source:
         return database.run("psql", "-XtA", "-v", "ON_ERROR_STOP=1", *args, source=source)
 

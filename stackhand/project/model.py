@@ -19,6 +19,8 @@ TARGETS = "HEALTH_TARGETS"
 IMAGES = {
     "postgres": {"postgres", "postgis", "pgvector", "timescaledb", "timescaledb-ha"},
     "redis": {"redis", "valkey", "keydb", "redis-stack", "redis-stack-server"},
+    "mysql": {"mysql", "mariadb", "mysql-server", "percona", "percona-server"},
+    "mongodb": {"mongo", "mongodb-community-server", "mongodb-enterprise-server", "percona-server-mongodb"},
 }
 """Servers by the last part of an image's name: those that take the variables of the official image."""
 HERE = "127.0.0.1"

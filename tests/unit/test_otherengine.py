@@ -205,9 +205,9 @@ def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
 ) -> None:
     engine = EmbeddedEngine(state, model.load(state.root, {}))
     monkeypatch.setattr(engine, "start_only", lambda *_: None)
-    monkeypatch.setattr(copydata.Database, "sql", lambda *_, **__: "160014")
+    monkeypatch.setattr(copydata.PostgreSQL, "sql", lambda *_, **__: "160014")
     replaced: list[object] = []
-    monkeypatch.setattr(copydata.Database, "replace", lambda *_: replaced.append(1))
+    monkeypatch.setattr(copydata.PostgreSQL, "replace", lambda *_: replaced.append(1))
     with pytest.raises(Failure) as raised:
         copydata.restore(engine, copydata.Copied("from-compose", "compose", 17), print)
     what = "The database on compose is PostgreSQL 17, but embedded runs 16, which cannot read it."

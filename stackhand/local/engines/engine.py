@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from subprocess import CompletedProcess
 from typing import Any, ClassVar
 
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
 from stackhand.local.engines.login import Login
 from stackhand.local.engines.status import ServiceStatus
@@ -277,6 +278,24 @@ class Engine(ABC):
             login: as whom; the owner of the stack's database without one, and a superuser for `login.SUPERUSER`.
             interactive: whether a person may type into it.
         """
+
+    def execute(self, service: Service, *flags: str, interactive: bool = False) -> list[str]:  # noqa: ARG002
+        """Return the beginning of a command that runs in a service's container.
+
+        Args:
+            service: whose container.
+            flags: of `docker exec`.
+            interactive: whether a person may type into it.
+
+        Raises:
+            Failure: it does not run, or in no container.
+        """
+        what = f"The programs of {service.name} are in its container, and this engine has none."
+        raise Failure(what, next="./inv up --engine compose", code=ExitCode.USAGE)
+
+    def revealed(self, service: Service, names: Sequence[str]) -> Service:  # noqa: ARG002
+        """Return a service whose variables that are in files (NAME_FILE) have their values, as its image reads them."""
+        return service
 
     @abstractmethod
     def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:

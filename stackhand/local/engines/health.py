@@ -57,8 +57,7 @@ def question(service: Service) -> dict[str, Any]:
         user, _, database = login.wanted(service)
         return {"kind": "postgres", "port": port, "user": user, "database": database, **elsewhere}
     if service.server == "redis":
-        password = service.environment.get("REDIS_PASSWORD", "")
-        return {"kind": "redis", "port": port, "password": password, **elsewhere}
+        return {"kind": "redis", "port": port, "password": login.of_cache(service), **elsewhere}
     return {"kind": "tcp", "port": port, **elsewhere}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,11 +122,22 @@ def words(settings: Mapping[str, str]) -> str:
     return " ".join(f"-c {key}={value}" for key, value in settings.items())
 
 
+CACHE_PASSWORDS = ("REDISCLI_AUTH", "REDIS_PASSWORD", "VALKEY_PASSWORD", "KEYDB_PASSWORD")
+REQUIREPASS = re.compile(r"--requirepass[= ]+[\"']?([^\s\"']+)")
+
+
 def wanted(service: Service) -> tuple[str, str, str]:
     """Return role, password and database that a service's environment asks for, as the postgres image reads it."""
     variables = service.environment
-    user = variables.get("POSTGRES_USER", "postgres")
-    return user, variables.get("POSTGRES_PASSWORD", ""), variables.get("POSTGRES_DB", user)
+    user = variables.get("POSTGRES_USER") or "postgres"
+    return user, variables.get("POSTGRES_PASSWORD", ""), variables.get("POSTGRES_DB") or user
+
+
+def of_cache(service: Service) -> str:
+    """Return the password of a Redis-protocol server: of its command, or of a variable that images and clients know."""
+    found = REQUIREPASS.search(" ".join(service.command))
+    words = [] if found is None or "$" in found[1] else [found[1]]
+    return next(filter(None, [*words, *(service.environment.get(name) for name in CACHE_PASSWORDS)]), "")
 
 
 def refused(service: Service, *, any_version: bool = False) -> str | None:

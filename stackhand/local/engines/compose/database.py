@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -54,30 +54,53 @@ class ComposeDatabase:
 
     Args:
         engine: the stack.
+        service: its entry in the Compose file.
+        key: of what is remembered of it; nothing where it is the only one.
     """
 
-    def __init__(self, engine: Compose) -> None:
+    def __init__(self, engine: Compose, service: Service, key: str = "") -> None:
         self._engine = engine
         self._args: dict[str, list[str]] = {}
-        # Only what x-embedded declares: roles and volumes of another image are its owner's, and are not changed.
-        services = engine.stack.services.values()
-        self._service = next((each for each in services if each.embedded and each.server == "postgres"), None)
+        self._service = service
+        self._key = key
 
-    def login(self) -> str | None:
-        """Return a digest of what the settings log in with, and with which rights; None without a database."""
-        if self._service is None:
-            return None
+    @classmethod
+    def all_of(cls, engine: Compose) -> list[ComposeDatabase]:
+        """Return the databases whose login follows the settings.
+
+        That is what x-embedded declares: roles and volumes of another image are its owner's, and are not changed. Nor
+        are those whose password is in a file of the container, and in no setting.
+        """
+        found = [
+            each
+            for each in engine.stack.services.values()
+            if each.embedded and each.server == "postgres" and "POSTGRES_PASSWORD" in each.environment
+        ]
+        return [cls(engine, each, each.name if len(found) > 1 else "") for each in found]
+
+    def _known(self) -> dict[str, Any]:
+        """Return what is remembered of the volume: `login`, `superuser` and `volume`."""
+        known = self._engine.state.read()
+        return dict(known.get("databases", {}).get(self._key, {})) if self._key else known
+
+    def _remember(self, **facts: Any) -> None:
+        state = self._engine.state
+        if self._key:
+            state.remember(databases={**state.read().get("databases", {}), self._key: {**self._known(), **facts}})
+        else:
+            state.remember(**facts)
+
+    def login(self) -> str:
+        """Return a digest of what the settings log in with, and with which rights."""
         return f"{login.fingerprint(self._service, self._engine.state)} {login.OF_AN_OWNER}"
 
     def remember(self) -> None:
         """Remember that the volume has the login of the settings, as a start that came to its end has shown."""
-        self._engine.state.remember(login=self.login())
+        self._remember(login=self.login())
 
     def must_reconcile(self) -> bool:
         """Whether the volume may know another role, password or database than the settings, or is not there (yet)."""
-        known = self._engine.state.read()
-        if self._service is None:
-            return False
+        known = self._known()
         if known.get("login") != self.login() or known.get("superuser") == login.wanted(self._service)[0]:
             return True
         return bool(known.get("volume")) and known["volume"] not in self._engine.volumes()
@@ -92,7 +115,7 @@ class ComposeDatabase:
             Failure: PostgreSQL does not start, or the volume knows no role that we know.
         """
         service = self._service
-        if service is None or not self.must_reconcile():
+        if not self.must_reconcile():
             return []
         volume, notes = self._volume(service), []
         if self._remove_half_made(service, volume):
@@ -100,7 +123,7 @@ class ComposeDatabase:
         new = volume is not None and volume not in self._engine.volumes()
         progress(f"starting {service.name} to {'make' if new else 'compare'} its role and password")
         self.start()
-        self._engine.state.remember(volume=volume)
+        self._remember(volume=volume)
         return [*notes, *self._follow(service, new=new)]
 
     def _follow(self, service: Service, *, new: bool) -> list[str]:
@@ -116,7 +139,7 @@ class ComposeDatabase:
             role, failed = superuser.separate(service, facts, partial(self._sql, service))
             done += failed
         # Where it is still the role of the settings, and need not be, the next `up` tries again.
-        self._engine.state.remember(superuser=role if able and user != superuser.KEPT else None)
+        self._remember(superuser=role if able and user != superuser.KEPT else None)
 
         def query(statement: str, *, where: str = "postgres") -> list[list[str]]:
             return [[row] for row in self._sql(service, role, statement, where).splitlines()]
@@ -134,7 +157,6 @@ class ComposeDatabase:
 
     def start(self) -> None:
         """Start the server alone, and wait until it can be used."""
-        assert self._service is not None  # noqa: S101 - the caller has found it
         self._engine.compose("up", "--detach", "--no-deps", self._service.name)
         self._await(self._service)
 
@@ -220,7 +242,7 @@ class ComposeDatabase:
 
     def _facts(self, service: Service) -> superuser.Facts:
         """Ask the server of itself, as a role that the volume knows: the socket asks for no password."""
-        remembered = str(self._engine.state.read().get("superuser", ""))
+        remembered = str(self._known().get("superuser") or "")
         candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
         for name in candidates:
             asked = self._psql(service, name, superuser.FACTS, settings=login.UNMOVED)  # it may be no superuser

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from stackhand.cli import loglines
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
 from stackhand.containers import api, docker, images
 from stackhand.containers.unavailable import Unavailable
-from stackhand.local.engines import health
+from stackhand.local.engines import health, login
 from stackhand.local.engines.compose import containers, gate, kept, preflight, status, superuser
 from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.compose.database import ComposeDatabase
@@ -23,8 +25,12 @@ from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
 from stackhand.local.engines.login import SUPERUSER, Login, own_settings, wanted
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project import inherited
-from stackhand.project.model import TARGETS, Service
+from stackhand.project.model import TARGETS, Service, Stack
+from stackhand.project.state import State
 from stackhand.system import program, waiting
+
+TAIL = 5
+READ = 'for file; do cat "$file" && printf "\\0" || exit 1; done'
 
 
 class Compose(Engine):
@@ -32,7 +38,10 @@ class Compose(Engine):
 
     name = "compose"
     asked = "the container engine"
-    _known_superuser: str | None = None
+
+    def __init__(self, state: State, stack: Stack | None = None) -> None:
+        super().__init__(state, stack)
+        self._superusers: dict[str, str] = {}
 
     @property
     def project(self) -> str:
@@ -45,9 +54,19 @@ class Compose(Engine):
         return docker.REMOTE_WITHIN if api.is_remote(api.address()) else super().answer_within
 
     @property
-    def database(self) -> ComposeDatabase:
-        """PostgreSQL's volume, and the login of the settings."""
-        return ComposeDatabase(self)
+    def databases(self) -> list[ComposeDatabase]:
+        """PostgreSQL's volumes, and the logins of the settings."""
+        return ComposeDatabase.all_of(self)
+
+    def _must_reconcile(self) -> bool:
+        return any(each.must_reconcile() for each in self.databases)
+
+    def _reconcile(self, progress: Callable[[str], None]) -> list[str]:
+        return [note for each in self.databases for note in each.reconcile(progress)]
+
+    def _remember_databases(self) -> None:
+        for each in self.databases:
+            each.remember()
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
@@ -152,7 +171,7 @@ class Compose(Engine):
         numbers = {name: len(found) for name, found in self.replicas().items()}
         if numbers != {name: self.stack.services[name].replicas for name in self.services()}:
             return False
-        if self.database.must_reconcile():
+        if self._must_reconcile():
             return False
         if remembered.get("images") != self._image_fingerprints():
             return False
@@ -211,7 +230,7 @@ class Compose(Engine):
         )
         self.state.remember(images=self._image_fingerprints())
         try:
-            notes = self.database.reconcile(progress)
+            notes = self._reconcile(progress)
         except Unavailable as error:
             raise containers.engine_stopped(error.message) from error
         return bool(done or notes), [*done, *notes]
@@ -222,13 +241,13 @@ class Compose(Engine):
         return (
             len(images.present(names)) < len(set(names))
             or self.state.read().get("images") != self._image_fingerprints()
-            or self.database.must_reconcile()
+            or self._must_reconcile()
         )
 
     def start(self, timeout: float) -> Iterator[Started]:
         """Have Compose start the containers, and yield each service once it can be used; see `Engine.start`."""
         yield from self._up(self.services(), timeout, "--no-build", "--pull", "never", "--remove-orphans")
-        self.database.remember()
+        self._remember_databases()
 
     def would_start(self) -> list[str]:
         """Return the services whose container does not run, or is not the one that Compose would make now."""
@@ -265,8 +284,8 @@ class Compose(Engine):
         """Make the containers of some services again, and yield each service once it can be used."""
         preflight.require_ours(self.containers().values(), self.state.root)
         self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
-        notes = self.database.reconcile(lambda _: None)
-        self.database.remember()
+        notes = self._reconcile(lambda _: None)
+        self._remember_databases()
         for some in filter(
             None, (names, self.stack.followers(names))
         ):  # a network namespace must be there to be shared
@@ -309,9 +328,9 @@ class Compose(Engine):
     def start_only(self, service: Service, progress: images.Progress) -> None:
         """Start the database and nothing else; see `Engine.start_only`."""
         preflight.require_ours(self.containers().values(), self.state.root)
-        self.database.reconcile(progress)
+        self._reconcile(progress)
         progress(f"starting {service.name} on {self.name}")
-        self.database.start()
+        ComposeDatabase(self, service).start()
 
     def client(
         self, service: Service, tool: str, database: str, *, login: Login | None = None, interactive: bool = False
@@ -330,22 +349,22 @@ class Compose(Engine):
             *([] if interactive else [f"PGOPTIONS={own_settings(login)}"]),
         )
         args = [word for setting in settings for word in ("--env", setting)]
-        return [*self.execute(service, *(_terminal() if interactive else []), *args), tool], inherited.environment(
+        return [*self.execute(service, *args, interactive=interactive), tool], inherited.environment(
             "docker", PGPASSWORD=password
         )
 
     def _superuser(self, service: Service, user: str) -> tuple[str, str]:
         """Return a superuser, and where it is let in: at the socket, where it is not the role of the settings."""
-        if self._known_superuser is None:
-            self._known_superuser = superuser.find(*self.client(service, "psql", "postgres"), user)
-        return self._known_superuser, "127.0.0.1" if self._known_superuser == user else superuser.SOCKET
+        if service.name not in self._superusers:
+            self._superusers[service.name] = superuser.find(*self.client(service, "psql", "postgres"), user)
+        found = self._superusers[service.name]
+        return found, "127.0.0.1" if found == user else superuser.SOCKET
 
     def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
         """Return the client that is in the container."""
         script = 'exec "$(command -v valkey-cli || command -v redis-cli)"'
-        args = self.execute(service, *_terminal(), "--env", "REDISCLI_AUTH")
-        password = service.environment.get("REDIS_PASSWORD", "")
-        return [*args, "sh", "-c", script], inherited.environment("docker", REDISCLI_AUTH=password)
+        args = self.execute(service, "--env", "REDISCLI_AUTH", interactive=True)
+        return [*args, "sh", "-c", script], inherited.environment("docker", REDISCLI_AUTH=login.of_cache(service))
 
     def run(self, service: Service, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command in a service's container, and return what it said; that of a job has ended, so in a new one."""
@@ -357,7 +376,7 @@ class Compose(Engine):
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell in the service's container."""
-        return [*self.execute(service, *_terminal()), "sh"], inherited.environment("docker"), str(self.state.root)
+        return [*self.execute(service, interactive=True), "sh"], inherited.environment("docker"), str(self.state.root)
 
     # --- details -------------------------------------------------------------------------------------------
 
@@ -408,12 +427,8 @@ class Compose(Engine):
         label = f"label=com.docker.compose.project={self.project}"
         return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
 
-    def execute(self, service: Service, *flags: str) -> list[str]:
-        """Return the beginning of a command that runs in a service's container.
-
-        Raises:
-            Failure: the container does not run.
-        """
+    def execute(self, service: Service, *flags: str, interactive: bool = False) -> list[str]:
+        """Return the beginning of a command that runs in a service's container; see `Engine.execute`."""
         container = self.containers().get(service.name)
         if service.job and container and container["State"]["Status"] == "exited":
             raise Failure(
@@ -423,7 +438,27 @@ class Compose(Engine):
             )
         if container is None or container["State"]["Status"] != "running":
             raise Failure(f"{service.name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
-        return ["docker", "exec", "--interactive", *flags, containers.name_of(container)]
+        terminal = _terminal() if interactive else []
+        return ["docker", "exec", "--interactive", *terminal, *flags, containers.name_of(container)]
+
+    def revealed(self, service: Service, names: Sequence[str]) -> Service:
+        """Read the files of variables in the container, where the image reads them; see `Engine.revealed`."""
+        files = {name: path for name in names if (path := service.environment.get(f"{name}_FILE"))}
+        if not files:
+            return service
+        done = program.run(
+            [*self.execute(service), "sh", "-c", READ, "sh", *files.values()],
+            environment=inherited.environment("docker"),
+        )
+        values = done.stdout.split("\0")[:-1]
+        if done.returncode != 0 or len(values) != len(files):
+            raise Failure(
+                f"{service.name} has no readable {', '.join(files.values())}.",
+                evidence=done.stderr.splitlines()[-TAIL:],
+                next=f"./inv logs {service.name}",
+            )
+        read = {name: value.rstrip("\n") for name, value in zip(files, values, strict=True)}
+        return msgspec.structs.replace(service, environment={**service.environment, **read})
 
     def _up(self, names: Sequence[str], timeout: float, *args: str) -> Iterator[Started]:
         """Run `docker compose up` and watch its containers meanwhile: Compose reports only when all are done.

@@ -1,0 +1,116 @@
+"""Which database or cache of the stack a verb is about: the one that `--service` names, or the only one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stackhand import ROOT
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.database import migrations
+from stackhand.database.mongodb import MongoDB
+from stackhand.database.mysql import MySQL
+from stackhand.database.postgres import PostgreSQL
+from stackhand.database.server import Database
+from stackhand.local import engines, readiness
+from stackhand.local.engines.engine import Engine
+from stackhand.project import model, settings
+from stackhand.project.model import IMAGES, Service, Stack
+from stackhand.project.state import State
+
+DATABASES: Mapping[str, type[Database]] = {"postgres": PostgreSQL, "mysql": MySQL, "mongodb": MongoDB}
+CACHE = "redis"
+
+
+def engine() -> Engine:
+    """Return the engine that this checkout runs on, with its services."""
+    stack = model.load(ROOT, settings.load(ROOT).values)
+    return engines.remembered(State(ROOT), stack)
+
+
+def database(verb: str, wanted: str | None) -> Database:
+    """Return the database that a verb is about.
+
+    Args:
+        verb: such as db.shell; not every kind of server supports all.
+        wanted: the service that the user names.
+
+    Raises:
+        Failure: it does not run, or it is not clear which one is meant.
+    """
+    running = engine()
+    kinds = [server for server, kind in DATABASES.items() if verb in kind.verbs]
+    service = choose(running.stack, verb, wanted, kinds)
+    failure = readiness.refusal(running, service)
+    if failure and not isinstance(failure, readiness.Unhealthy):
+        raise failure
+    found = DATABASES[service.server or ""](running, service)
+    # A server that is not healthy may let us in all the same, and that is when a snapshot helps most.
+    if failure and not found.answers():
+        raise failure
+    return found
+
+
+def users(database: Database) -> list[Service]:
+    """Return the services whose migrations are of a database: all where it is the only one, else those that need it."""
+    stack = database.engine.stack
+    found = migrations.services(database.engine)
+    alone = sum(each.server in DATABASES for each in stack.services.values()) == 1
+    return [each for each in found if alone or database.service.name in each.depends_on]
+
+
+def migrating(verb: str, wanted: str | None) -> tuple[Engine, list[Service]]:
+    """Return the engine, and the services whose migrations a verb is about: of one database, or of all.
+
+    Raises:
+        Failure: a database of theirs cannot be worked with.
+    """
+    running = engine()
+    databases = [name for name, each in running.stack.services.items() if each.server in DATABASES]
+    if wanted is not None or len(databases) == 1:
+        found = database(verb, wanted)
+        return found.engine, users(found)
+    services = migrations.services(running)
+    for name in (each for each in databases if any(each in service.depends_on for service in services)):
+        database(verb, name)
+    return running, services
+
+
+def choose(stack: Stack, verb: str, wanted: str | None, servers: Sequence[str]) -> Service:
+    """Return the service that a verb is about.
+
+    Args:
+        stack: the services.
+        verb: that was called.
+        wanted: the service that the user names.
+        servers: the kinds of servers that the verb supports.
+
+    Raises:
+        Failure: there is none, or several.
+    """
+    found = [each for each in stack.services.values() if each.server in servers]
+    names = ", ".join(each.name for each in found)
+    if wanted is not None:
+        service = stack.service(wanted)
+        if service in found:
+            return service
+        what = f"{verb} does not support {wanted}, which is no {_titles(servers)}."
+        raise Failure(what, evidence=[f"{verb} supports: {names or 'no service'}"], code=ExitCode.USAGE)
+    if len(found) > 1:
+        what = f"{verb} needs to know which service is meant: {names}."
+        raise Failure(what, next=f"./inv {verb} --service NAME", code=ExitCode.USAGE)
+    return found[0] if found else stack.find(servers[0]) if len(servers) == 1 else _none(stack, servers)
+
+
+def _none(stack: Stack, servers: Sequence[str]) -> Service:
+    images = ", ".join(sorted(name for server in servers for name in IMAGES[server]))
+    raise Failure(
+        f"{stack.file} has no {_titles(servers)}.",
+        evidence=[f"it is recognised by x-embedded: {{engine: postgres}}, or by an image named {images}"],
+        next="./inv status shows what there is",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def _titles(servers: Sequence[str]) -> str:
+    titles = [DATABASES[server].title if server in DATABASES else "Redis" for server in servers]
+    return " or ".join(filter(None, (", ".join(titles[:-1]), titles[-1])))

@@ -1,0 +1,127 @@
+"""PostgreSQL: reached with its own programs, so that a snapshot is an ordinary `pg_dump` file."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from stackhand.cli.failure import Failure
+from stackhand.database import outside, restoring
+from stackhand.database.outside import Outside
+from stackhand.database.server import Command, Database
+from stackhand.local.engines import login
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.login import SUPERUSER, Login
+from stackhand.project.model import Service
+
+CATALOG_ONLY = "SET search_path TO pg_catalog"
+
+
+class PostgreSQL(Database):
+    """A PostgreSQL of the running stack.
+
+    All verbs connect as the owner of the database. What an owner cannot do (end the sessions of others, and make the
+    role that a dump is restored as) is done by `superuser()`.
+    """
+
+    title = "PostgreSQL"
+    suffix = ".dump"
+    verbs = Database.verbs | {"db.seed", "db.note"}
+    files: ClassVar = ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
+    login: Login | None = None
+
+    def __init__(self, engine: Engine, service: Service) -> None:
+        super().__init__(engine, service)
+        self.owner, _, self.name = login.wanted(self.service)
+
+    def superuser(self) -> PostgreSQL:
+        """Return the same server, connected to as its superuser; none but statements of our own go there."""
+        return self.connected(SUPERUSER, self.name)
+
+    def connected(self, login: Login, name: str) -> PostgreSQL:
+        """Return a database of the same server, connected to as somebody else."""
+        found = copy.copy(self)
+        found.login, found.name = login, name
+        return found
+
+    def answers(self) -> bool:
+        """Whether the server lets the owner in."""
+        return self.attempt("psql", "-XqAt", "-c", "SELECT 1")[0] == 0
+
+    def command(self, tool: str, *, database: str = "", interactive: bool = False) -> Command:
+        """Return how one of PostgreSQL's programs is run: psql, pg_dump or pg_restore."""
+        name = database or self.name
+        return self.engine.client(self.service, tool, name, login=self.login, interactive=interactive)
+
+    def shell(self) -> Command:
+        """Return how psql is run for a person."""
+        return self.command("psql", interactive=True)
+
+    def script(self, statement: str) -> None:
+        """Run a statement with a secret in it: by standard input, and kept out of the server's log."""
+        args = ("-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-")
+        with tempfile.TemporaryFile() as script:
+            script.write(f"{login.UNLOGGED};\n{statement};\n".encode())
+            script.seek(0)
+            self.run("psql", *args, database=self._elsewhere, source=script)
+
+    def sql(self, *statements: str, database: str | None = None) -> str:
+        """Run statements, one by one, with psql; stop at the first that fails.
+
+        Args:
+            statements: of SQL.
+            database: where; any but the stack's own, unless it is named.
+        """
+        args = [word for statement in statements for word in ("-c", statement)]
+        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *args, database=database or self._elsewhere)
+
+    @property
+    def _elsewhere(self) -> str:
+        return "template1" if self.name == "postgres" else "postgres"
+
+    def attempt_sql(self, *statements: str, database: str | None = None) -> list[str]:
+        """Run statements as `sql` does, and return why that failed; nothing when it did not."""
+        try:
+            self.sql(*statements, database=database)
+        except Failure as failure:
+            return list(failure.evidence)
+        return []
+
+    def dump(self, path: Path) -> None:
+        """Write the dump, and beside it what it does not contain."""
+        draft, beside = path.with_suffix(".tmp"), outside.beside(path)
+        draft.touch(0o600)
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(self.outside())))
+        draft.rename(beside)
+        try:
+            # an owner may not read what other roles have in it, nor subscriptions
+            self.superuser().write(path, "pg_dump", "--format=custom")
+        finally:
+            if not path.exists():
+                beside.unlink(missing_ok=True)
+
+    def replace(self, source: Path | None) -> list[str]:
+        """Put another database in its place: the new one is complete before the old one goes."""
+        own = [] if source else self.outside().database
+        notes = restoring.replace(self, source)
+        if own:
+            notes.append(f"{len(own)} settings and grants of the database itself are removed; the snapshot has them")
+        return notes
+
+    def statistics(self) -> dict[str, Any]:
+        """Return version, size and connections."""
+        version, size, connections = self.sql(
+            "SHOW server_version",
+            "SELECT pg_database_size(current_database())",
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            database=self.name,
+        ).splitlines()
+        return {"version": version, "size_bytes": int(size), "connections": int(connections)}
+
+    def outside(self) -> Outside:
+        """Return what belongs to the database as it is now and is not in its dump."""
+        return outside.parse(self.sql(CATALOG_ONLY, outside.QUERY, database=self.name))
