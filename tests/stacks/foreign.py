@@ -88,7 +88,8 @@ def project(stack: str, engine: str) -> Iterator[Foreign]:
         yield found
     finally:
         if found.state.exists():
-            found.inv("down", "--volumes", "--yes", check=False)
+            if engine == "embedded" or found.compose("ps", "--all", "--quiet"):  # a tour ends with it
+                found.inv("down", "--volumes", "--yes", check=False)
             leaks.check()
             found.remove_images()
         shutil.rmtree(place, ignore_errors=True)

@@ -7,6 +7,7 @@ import re
 import socket
 import urllib.request
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -97,10 +98,12 @@ def test_a_stack_of_somebody_else_runs_on_compose_without_an_edit(tour: Tour) ->
         states = {each["name"]: each["state"] for each in said["services"]}
         assert states == {**dict.fromkeys(tour.healthy, "healthy"), **dict.fromkeys(tour.done, "done")}
         assert all(each["answer"] == "exited with 0" for each in said["services"] if each["name"] in tour.done)
-        _ask(found, tour)
-        assert _ports_as_told_by_us(found) == _ports_as_told_by_compose(found)
+        services = {each["name"]: each for each in said["services"]}
+        assert _ports_as_told_by_us(services) == _ports_as_told_by_compose(found)
+        _ask(found, tour, services)
         service, text = tour.log
-        eventually(lambda: text in found.inv("logs", service).out, f"{text} in the log of {service}")
+        eventually(lambda: text in found.compose("logs", service), f"{text} in the log of {service}")
+        assert text in found.inv("logs", service).out
         runs = next(iter(sorted(tour.healthy)))
         assert "/" in found.inv("shell", runs, stdin="pwd\n").out
 
@@ -118,7 +121,7 @@ def test_a_stack_of_somebody_else_runs_on_compose_without_an_edit(tour: Tour) ->
         assert found.inv("down", "--volumes", "--yes").code == 0
 
 
-def _ask(found: Foreign, tour: Tour) -> None:
+def _ask(found: Foreign, tour: Tour, services: dict[str, Any]) -> None:
     """Use what only this stack has."""
     if tour.stack == "go-grpc":
         with socket.socket(type=socket.SOCK_DGRAM) as client:
@@ -134,16 +137,16 @@ def _ask(found: Foreign, tour: Tour) -> None:
             assert b'"title": "a shop"' in b"".join(iter(lambda: client.recv(4096), b""))
     if tour.stack == "worker-only":
         assert [len(found.containers(name)) for name in ("consumer", "paused")] == [3, 0]
-        assert found.services()["consumer"]["answer"].endswith("(3 of 3 containers run)")
+        assert services["consumer"]["answer"].endswith("(3 of 3 containers run)")
         assert found.containers("flaky")[0]["RestartCount"] == 1
     if tour.stack == "extends-override":
         assert "is already up" in found.inv("up").out
 
 
-def _ports_as_told_by_us(found: Foreign) -> set[tuple[str, str, int, int, str]]:
+def _ports_as_told_by_us(services: dict[str, Any]) -> set[tuple[str, str, int, int, str]]:
     return {
         (name, each["address"], each["port"], each["target"], each["protocol"])
-        for name, service in found.services().items()
+        for name, service in services.items()
         for each in service["published"]
     }
 
