@@ -402,7 +402,8 @@ class Compose(Engine):
         if missing or stale:
             preflight.require_disk()
         for image in missing:
-            images.pull(image, progress)
+            users = ", ".join(each.name for each in services if each.image == image)
+            images.pull(image, users, progress)
         stale = list({images.image_of(each, self.stack): each for each in reversed(stale)}.values())[::-1]
         for service in stale:  # one for each image: a job may have that of the service it runs before
             images.build(service, self.stack, docker.surroundings() | self.environment(), progress)
