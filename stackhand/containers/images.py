@@ -77,8 +77,13 @@ def fingerprint(service: Service, stack: Stack) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def pull(image: str, progress: Progress) -> None:
+def pull(image: str, users: str, progress: Progress) -> None:
     """Pull an image.
+
+    Args:
+        image: its name.
+        users: the services that use it.
+        progress: told how far it is.
 
     Raises:
         Failure: it cannot be had; the ways out are named.
@@ -86,7 +91,7 @@ def pull(image: str, progress: Progress) -> None:
     progress(f"pulling {image}")
     code, lines = stream(["docker", "pull", image], None, None, lambda line: progress(f"{image}: {line[:80]}"))
     if code != 0:
-        raise not_pullable(image, lines[-3:])
+        raise not_pullable(image, [f"used by {users}", *lines[-3:]])
 
 
 def build(service: Service, stack: Stack, environment: Mapping[str, str], progress: Progress) -> None:

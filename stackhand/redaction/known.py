@@ -162,7 +162,11 @@ def _nodes(text: str) -> list[yaml.Node]:
 def _names_of_services(nodes: Collection[yaml.Node]) -> Iterator[str]:
     for key, value in (pair for node in nodes for pair in _items(node)):
         if key == "services":
-            yield from (name for name, _ in _items(value))
+            for name, _ in _items(value):
+                yield from {
+                    name,
+                    *re.split(r"[-_.]", name),
+                }  # else `airflow-init` is not to be read of a user `airflow`
 
 
 def _of_compose(root: Path, top: yaml.Node, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:

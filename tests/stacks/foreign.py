@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +44,23 @@ class Foreign(Checkout):
         found.env(MONOREPO=path.name)
         return found
 
+    def take_newest_compose(self, *files: str) -> None:
+        """Have docker run the Compose of the package, which is newer than Debian's, on these files."""
+        plugin = self.path / ".docker" / "cli-plugins" / "docker-compose"
+        plugin.parent.mkdir(parents=True)
+        plugin.symlink_to(ROOT / ".venv" / "bin" / "docker-compose")
+        self.env(COMPOSE_FILE=":".join(files))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the shell has beyond the usual."""
+        configuration = self.path / ".docker"
+        return {"DOCKER_CONFIG": str(configuration)} if configuration.exists() else {}
+
+    def start(self, *words: str, stdin: str | None = None, **env: str) -> subprocess.Popen[str]:
+        """Start ./inv as `Checkout` does."""
+        return super().start(*words, stdin=stdin, **self.environment, **env)
+
     @property
     def name(self) -> str:
         """The name of its Compose project, as Compose would choose it."""
@@ -62,13 +79,10 @@ class Foreign(Checkout):
 
     def compose(self, *args: str) -> str:
         """Run Compose itself in the project, and return what it prints."""
-        import subprocess
-
-        environment = clean_environment(PATH=os.environ["PATH"])
         done = subprocess.run(
             ["docker", "compose", *args],
             cwd=self.path,
-            env=environment,
+            env=clean_environment(**self.environment),
             capture_output=True,
             text=True,
             check=True,
@@ -88,7 +102,8 @@ def project(stack: str, engine: str) -> Iterator[Foreign]:
         yield found
     finally:
         if found.state.exists():
-            found.inv("down", "--volumes", "--yes", check=False)
+            if engine == "embedded" or found.compose("ps", "--all", "--quiet"):  # a tour ends with it
+                found.inv("down", "--volumes", "--yes", check=False)
             leaks.check()
             found.remove_images()
         shutil.rmtree(place, ignore_errors=True)

@@ -7,10 +7,11 @@ import re
 import socket
 import urllib.request
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from tests.checkout import eventually
+from tests.checkout import docker, eventually
 from tests.engines import COMPOSE, use
 from tests.stacks.foreign import Foreign, project
 
@@ -93,14 +94,18 @@ TOURS = [
 @pytest.mark.parametrize("tour", [pytest.param(each, id=each.stack, marks=COMPOSE.marks) for each in TOURS])
 def test_a_stack_of_somebody_else_runs_on_compose_without_an_edit(tour: Tour) -> None:
     with use("compose"), project(tour.stack, "compose") as found:
+        if tour.stack == "worker-only":
+            found.take_newest_compose("compose.yaml", "hooks.yaml")
         said = found.inv("up", "--json").json
         states = {each["name"]: each["state"] for each in said["services"]}
         assert states == {**dict.fromkeys(tour.healthy, "healthy"), **dict.fromkeys(tour.done, "done")}
         assert all(each["answer"] == "exited with 0" for each in said["services"] if each["name"] in tour.done)
-        _ask(found, tour)
-        assert _ports_as_told_by_us(found) == _ports_as_told_by_compose(found)
+        services = {each["name"]: each for each in said["services"]}
+        assert _ports_as_told_by_us(services) == _ports_as_told_by_compose(found)
+        _ask(found, tour, services)
         service, text = tour.log
-        eventually(lambda: text in found.inv("logs", service).out, f"{text} in the log of {service}")
+        eventually(lambda: text in found.compose("logs", service), f"{text} in the log of {service}")
+        assert text in found.inv("logs", service).out
         runs = next(iter(sorted(tour.healthy)))
         assert "/" in found.inv("shell", runs, stdin="pwd\n").out
 
@@ -118,7 +123,7 @@ def test_a_stack_of_somebody_else_runs_on_compose_without_an_edit(tour: Tour) ->
         assert found.inv("down", "--volumes", "--yes").code == 0
 
 
-def _ask(found: Foreign, tour: Tour) -> None:
+def _ask(found: Foreign, tour: Tour, services: dict[str, Any]) -> None:
     """Use what only this stack has."""
     if tour.stack == "go-grpc":
         with socket.socket(type=socket.SOCK_DGRAM) as client:
@@ -134,16 +139,17 @@ def _ask(found: Foreign, tour: Tour) -> None:
             assert b'"title": "a shop"' in b"".join(iter(lambda: client.recv(4096), b""))
     if tour.stack == "worker-only":
         assert [len(found.containers(name)) for name in ("consumer", "paused")] == [3, 0]
-        assert found.services()["consumer"]["answer"].endswith("(3 of 3 containers run)")
+        assert services["consumer"]["answer"].endswith("(3 of 3 containers run)")
         assert found.containers("flaky")[0]["RestartCount"] == 1
+        assert docker("exec", found.containers("heartbeat")[0]["Id"], "cat", "/tmp/started") == "started\n"
     if tour.stack == "extends-override":
         assert "is already up" in found.inv("up").out
 
 
-def _ports_as_told_by_us(found: Foreign) -> set[tuple[str, str, int, int, str]]:
+def _ports_as_told_by_us(services: dict[str, Any]) -> set[tuple[str, str, int, int, str]]:
     return {
         (name, each["address"], each["port"], each["target"], each["protocol"])
-        for name, service in found.services().items()
+        for name, service in services.items()
         for each in service["published"]
     }
 
@@ -156,6 +162,23 @@ def _ports_as_told_by_compose(found: Foreign) -> set[tuple[str, str, int, int, s
         for port in each["Publishers"] or []
         if port["PublishedPort"]
     }
+
+
+@pytest.mark.compose
+def test_one_service_of_twenty_nine_that_cannot_run_ends_up_in_one_paragraph_before_anything_starts() -> None:
+    with use("compose"), project("anchors-29", "compose") as found:
+        override = found.path / "docker-compose.override.yml"
+        override.write_text("services: {mail-consumer: {image: 'registry.invalid/mail:1'}}")
+        said = found.inv("up", check=False)
+        assert said.code == 3
+        assert "The image registry.invalid/mail:1 is not on this machine and cannot be pulled." in said.err
+        assert "used by mail-consumer" in said.err
+        taken = f"ports: ['{found.ports['PROXY_PORT']}:8000']"
+        override.write_text(f"services: {{users-api: {{{taken}}}}}")
+        said = found.inv("up", check=False)
+        assert said.code == 3
+        assert f"publish the same port of this machine, {found.ports['PROXY_PORT']}." in said.err
+        assert not found.compose("ps", "--all", "--quiet")
 
 
 def test_known_images_run_on_embedded_without_any_key_and_the_others_are_listed_with_what_they_lack() -> None:

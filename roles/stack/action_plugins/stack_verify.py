@@ -29,7 +29,7 @@ class ActionModule(StackAction):
         engine = self.engine(options.engine)
         found = verification.verify(engine)
         verification.await_pass(engine, options.timeout)
-        unasked = [each.name for each in found if each.state == "done" or each.answer == health.UNCHECKED]
+        unasked = [each.name for each in found if each.state == "done" or each.answer.startswith(health.UNCHECKED)]
         message = f"{len(found) - len(unasked)} services answer as {engine.stack.name}"
         return {
             "changed": False,

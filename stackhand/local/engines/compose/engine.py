@@ -248,15 +248,30 @@ class Compose(Engine):
         """Have Compose start the containers, and yield each service once it can be used; see `Engine.start`."""
         yield from self._up(self.services(), timeout, "--no-build", "--pull", "never", "--remove-orphans")
         self._remember_databases()
+        self.state.remember(unlike=self._unlike() or None)
+
+    def _unlike(self) -> dict[str, list[str]]:
+        """Return the hashes of services whose container has another one than Compose tells of its files.
+
+        With an optional dependency that does not run, `up` takes the hash without it, and `config` with it.
+        """
+        hashes = self._hashes()
+        labels = {name: _hash(found[0]) for name, found in self.replicas().items()}
+        return {name: [hashes[name], labels[name]] for name in labels if labels[name] != hashes.get(name, labels[name])}
+
+    def _hashes(self) -> dict[str, str]:
+        return dict(line.split() for line in self._config("--hash", "*").splitlines())
 
     def would_start(self) -> list[str]:
         """Return the services whose container does not run, or is not the one that Compose would make now."""
         found = self.replicas()
         try:
-            hashes = dict(line.split() for line in self._config("--hash", "*").splitlines())
+            hashes = self._hashes()
         except docker.Failed:  # as long as .env is still to be made, Compose cannot tell; `prepare` tells of the rest
             return self.services()
         ids = images.present(images.image_of(each, self.stack) for each in self.stack.services.values())
+
+        unlike = self.state.read().get("unlike", {})
 
         def current(name: str) -> bool:
             return bool(found.get(name)) and all(is_current(name, each) for each in found[name])
@@ -264,8 +279,8 @@ class Compose(Engine):
         def is_current(name: str, container: Container) -> bool:
             if containers.exited(container) and not self.stack.services[name].may_finish:
                 return False
-            label = container["Config"]["Labels"].get("com.docker.compose.config-hash")
-            return label == hashes.get(name) and container["Image"] in ids.values()
+            same = _hash(container) == hashes.get(name) or unlike.get(name) == [hashes.get(name), _hash(container)]
+            return same and container["Image"] in ids.values()
 
         return [name for name in self.services() if not current(name)]
 
@@ -406,7 +421,8 @@ class Compose(Engine):
         if missing or stale:
             preflight.require_disk()
         for image in missing:
-            images.pull(image, progress)
+            users = ", ".join(each.name for each in services if each.image == image)
+            images.pull(image, users, progress)
         stale = list({images.image_of(each, self.stack): each for each in reversed(stale)}.values())[::-1]
         for service in stale:  # one for each image: a job may have that of the service it runs before
             images.build(service, self.stack, docker.surroundings() | self.environment(), progress)
@@ -500,6 +516,10 @@ class Compose(Engine):
         except docker.Failed as error:
             lines = error.message.splitlines()
             raise self.explain(lines[-1], lines) from error
+
+
+def _hash(container: Container) -> str:
+    return str(container["Config"]["Labels"].get("com.docker.compose.config-hash"))
 
 
 def _terminal() -> list[str]:
