@@ -104,7 +104,7 @@ def kinds(root: Path) -> dict[str, str]:
     cloud, found = services.resolve(root), dict[str, str]()
     for service in cloud.resolved.values():
         aws = service.get("x-aws") or {}
-        for name in cloud.within(list(service["environment"].values())) if aws else ():
+        for name in cloud.within(list(service["environment"].values())) if service.get("x-aws") is not None else ():
             made = cloud.kinds[name] == "required" and (aws.get("managed") or found.get(name) == "generated")
             found[name] = "generated" if made or cloud.kinds[name] == "generated" else "given"
     return found

@@ -93,7 +93,7 @@ def written_services(root: Path) -> dict[str, dict[str, Any]]:
 
 def required(root: Path, *, on_aws: bool = False) -> set[str]:
     """Return the variables that Compose insists on, of all services or of those on AWS."""
-    found = [entry for entry in written_services(root).values() if not on_aws or entry.get("x-aws")]
+    found = [entry for entry in written_services(root).values() if not on_aws or entry.get("x-aws") is not None]
     return set(REQUIRED.findall(str(found)))
 
 
