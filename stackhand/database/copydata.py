@@ -113,7 +113,7 @@ def database_of(engine: Engine) -> Service:
         steps = f"./inv db.snapshot NAME --service SERVICE for each, ./inv down, ./inv up --engine {engine.name}"
         raise Failure(what, next=f"{steps}, and ./inv db.restore NAME --service SERVICE", code=ExitCode.USAGE)
     if not found:
-        what = "docker-compose.yml has no PostgreSQL (x-embedded: {engine: postgres}) to copy data from."
+        what = f"{engine.stack.file} has no PostgreSQL (x-embedded: {{engine: postgres}}) to copy data from."
         raise Failure(what, next=f"./inv up --engine {engine.name}", code=ExitCode.USAGE)
     return found[0]
 

@@ -1,4 +1,4 @@
-"""The migrations of the stack's services: applied, and asked about, by the commands that docker-compose.yml names.
+"""The migrations of the stack's services: applied, and asked about, by the commands that the Compose file names.
 
 What such a command does with a flag that it does not know is anybody's guess, and most migrate. So there is nothing
 here that adds one, and a question for which no command is named has no answer.
@@ -18,7 +18,7 @@ from stackhand.project.model import Service
 from stackhand.project.xfields import Job, MigrationKey
 
 TAIL = 10
-ADD = "give it one in docker-compose.yml: docs/architecture.md has x-aws.release and x-aws.migrate"
+ADD = "give it one in the Compose file: docs/architecture.md has x-aws.release and x-aws.migrate"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Report:
 
     Args:
         service: as which it ran.
-        command: as docker-compose.yml has it.
+        command: as the Compose file has it.
         exit_code: of the command.
         output: on stdout.
         errors: on stderr.
@@ -67,25 +67,25 @@ def status(engine: Engine, migrating: Sequence[Service]) -> tuple[list[Report], 
     reports, unknown = [], []
     for service in migrating:
         if not service.migration("status"):
-            unknown.append(_unnamed(service, "status"))
+            unknown.append(_unnamed(engine, service, "status"))
             continue
         try:
             reports.append(_run(engine, service, "status"))
         except Failure as failure:  # it does not run; the rest of the answer is known all the same
             unknown.append(failure.what)
     return reports, unknown or (
-        [] if reports else ["no service of docker-compose.yml names x-aws.release or x-aws.migrate"]
+        [] if reports else [f"no service of {engine.stack.file} names x-aws.release or x-aws.migrate"]
     )
 
 
 def _show(engine: Engine, migrating: Sequence[Service], purpose: MigrationKey, *, next: str) -> None:  # noqa: A002 - as in Failure
     if not migrating:
         raise Failure(
-            "No service in docker-compose.yml has a migration command (x-aws.release, x-aws.migrate).", next=ADD
+            f"No service in {engine.stack.file} has a migration command (x-aws.release, x-aws.migrate).", next=ADD
         )
     named = [service for service in migrating if service.migration(purpose)]
     if not named:
-        raise Failure(f"The pending migrations are unknown: {_unnamed(migrating[0], purpose)}.", next=ADD)
+        raise Failure(f"The pending migrations are unknown: {_unnamed(engine, migrating[0], purpose)}.", next=ADD)
     for service in named:
         report = _run(engine, service, purpose)
         for text in filter(None, (*_heading(report, named), report.output)):
@@ -97,7 +97,7 @@ def _show(engine: Engine, migrating: Sequence[Service], purpose: MigrationKey, *
             console.notify(report.errors)
     for service in migrating:
         if service not in named:
-            console.write(f"{service.name}: unknown: {_unnamed(service, purpose)}")
+            console.write(f"{service.name}: unknown: {_unnamed(engine, service, purpose)}")
 
 
 def _heading(report: Report, named: list[Service]) -> list[str]:
@@ -115,7 +115,7 @@ def _run(engine: Engine, service: Service, purpose: MigrationKey) -> Report:
     return Report(service.name, shlex.join(command), found.returncode, found.stdout.strip(), found.stderr.strip())
 
 
-def _unnamed(service: Service, purpose: MigrationKey) -> str:
+def _unnamed(engine: Engine, service: Service, purpose: MigrationKey) -> str:
     shows = "pending migrations" if purpose == "plan" else "applied migrations"
     key = "release" if isinstance(service.aws, Job) else "migrate"
-    return f"docker-compose.yml names no command of {service.name} that shows {shows} (x-aws.{key}.{purpose})"
+    return f"{engine.stack.file} names no command of {service.name} that shows {shows} (x-aws.{key}.{purpose})"

@@ -122,7 +122,7 @@ def reset(*, service: str | None, yes: bool) -> None:
         console.write(f"{database.name} is empty; the previous data is kept as {kept}")
         users = choice.users(database)
         if not users:
-            notes.append("no migration is applied: no service in docker-compose.yml has a command for it")
+            notes.append(f"no migration is applied: no service in {database.engine.stack.file} has a command for it")
         _show_notes(notes)
         if users:
             migrations.apply(database.engine, users)

@@ -22,7 +22,7 @@ from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
 from stackhand.local import doctor, engines, status
 from stackhand.local.engines.engine import Engine
-from stackhand.project import dotenv, inherited, schema, settings
+from stackhand.project import dotenv, inherited, passthrough, schema, settings
 from stackhand.project.state import State
 from stackhand.project.values import may_be_shown
 from stackhand.redaction import Redactor
@@ -69,7 +69,7 @@ def _parts(state: State, redactor: Redactor) -> Iterator[tuple[str, Part]]:
     yield "doctor.json", lambda: _json([asdict(check) for check in doctor.examine()], redactor)
     yield "status.json", lambda: _json(status.snapshot(), redactor)
     yield "settings.env", _settings
-    for path in (ROOT / "docker-compose.yml", state.directory / "supervisord.conf", state.file):
+    for path in (*sorted(ROOT.glob(passthrough.FILES)), state.directory / "supervisord.conf", state.file):
         if path.exists():
             yield path.name, partial(path.read_text, encoding="utf-8", errors="replace")
     for path in sorted(state.logs.glob("*.log")):

@@ -17,6 +17,7 @@ from stackhand.database.mongodb import MongoDB
 from stackhand.database.mysql import MySQL
 from stackhand.database.server import Database
 from stackhand.local.engines import login
+from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.engine import Engine
 from stackhand.project import model
 from stackhand.project.model import Service, Stack
@@ -154,3 +155,21 @@ def test_a_database_without_a_name_is_not_guessed(kind: type[Database], tmp_path
     with pytest.raises(Failure, match="x does not say which of its databases is the stack's") as refused:
         kind(engine(tmp_path), service()).save("good")
     assert refused.value.next.startswith(f"set {kind.files[-1]} in its environment")
+
+
+def test_each_of_several_postgres_follows_its_own_settings(tmp_path: Path) -> None:
+    entry = {"image": "postgres:16", "environment": {"POSTGRES_PASSWORD": "x"}, "x-embedded": {"engine": "postgres"}}
+    in_a_file = entry | {"environment": {"POSTGRES_PASSWORD_FILE": "/run/secrets/x"}}
+    services = {"one": entry, "two": entry, "foreign": {"image": "postgres:16"}, "filed": in_a_file}
+    state = State(tmp_path)
+    state.make()
+    running: Any = SimpleNamespace(stack=model.of(tmp_path, {"services": services}, "compose.yaml"), state=state)
+    one, two = ComposeDatabase.all_of(running)
+    assert (one.must_reconcile(), two.must_reconcile()) == (True, True)
+    one.remember()
+    assert (one.must_reconcile(), two.must_reconcile()) == (False, True)
+    del services["two"]
+    running.stack = model.of(tmp_path, {"services": services}, "compose.yaml")
+    (alone,) = ComposeDatabase.all_of(running)
+    alone.remember()
+    assert state.read()["login"] == alone.login()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +39,29 @@ def test_hanging_or_failing_check_is_reported(monkeypatch: pytest.MonkeyPatch) -
         Check("broken", "broken", "fail", "the check itself failed: ZeroDivisionError: by nothing"),
         Check("failed", "failed", "fail", "It is not there. looked", "make it"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("example", "env", "found"),
+    [
+        ("", "", [("pass", "there is none, and no .env.example to make it from")]),
+        ("A=1\n", "", [("warn", "does not exist yet")]),
+        ("", "A=1\n", [("pass", "1 values")]),
+        (
+            "A=1\nDB_TOKEN=\nB=\n",
+            "A=1\n",
+            [("pass", "1 values"), ("warn", "lacks settings of .env.example: DB_TOKEN, B")],
+        ),
+        ("", "DB_TOKEN=x\n", [("pass", "1 values"), ("warn", "git does not ignore it, and it has secrets")]),
+    ],
+)
+def test_settings_of_any_project_are_examined(
+    example: str, env: str, found: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    for name, text in ((".env.example", example), (".env", env)):
+        if text:
+            (tmp_path / name).write_text(text)
+            (tmp_path / name).chmod(0o600)
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    assert [(each.status, each.message) for each in doctor._settings()] == found

@@ -217,3 +217,10 @@ def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
     source: Any = SimpleNamespace(engine=SimpleNamespace(name="compose"), name="shop", sql=lambda *_, **__: "170001")
     with pytest.raises(Failure, match="PostgreSQL 17"):
         copydata._dumped(source, engine)
+
+
+def test_the_first_start_names_volumes_that_it_did_not_make_and_how_to_have_others(state: State) -> None:
+    (said,) = kept.shared(state, ["shop_data"])
+    assert "existing volumes, of docker compose or of another checkout: shop_data; COMPOSE_PROJECT_NAME=" in said
+    used_compose(state)
+    assert kept.shared(state, ["shop_data"]) == []
