@@ -44,6 +44,12 @@ def test_a_container_that_ended_is_not_called_slow_because_it_runs_again_by_now(
     assert containers.up_failed(message, {"api": found}, []).what.startswith(what)
 
 
+def test_who_ended_is_told_and_not_who_still_starts() -> None:
+    found = {"redis": container(Name="/shop-redis"), "postgres": container(Name="/shop-postgres")}
+    message = "dependency failed to start: container shop-postgres exited (1)"
+    assert containers.up_failed(message, found, []).what.startswith("postgres stopped while it started")
+
+
 def test_who_is_late_is_one_that_is_not_well() -> None:
     stack = model.load(ROOT, SECRETS)
     state = {"Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}, "StartedAt": "then"}

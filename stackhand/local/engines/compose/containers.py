@@ -258,15 +258,20 @@ def up_failed(message: str, found: Mapping[str, Container], out: Sequence[str]) 
     taken = re.search(r'The container name "/?([^"]+)" is already in use', message)
     if taken:
         return _name_taken(taken[1])
-    for service, container in found.items():
-        if not healthy(container) and not (exited(container) and container["State"]["ExitCode"] == 0):
-            return failure(service, container, f"{_fate(container, message)}: {summary(container)}")
+    ill = {name: each for name, each in found.items() if not (healthy(each) or _done(each))}
+    if ill:  # those that still start are not what Compose gave up for
+        service, container = min(ill.items(), key=lambda each: f"container {name_of(each[1])} " not in message)
+        return failure(service, container, f"{_fate(container, message)}: {summary(container)}")
     return Failure(
         "Compose could not start the services.",
         evidence=[*list(out)[-10:], message],
         next="./inv doctor",
         code=ExitCode.UNHEALTHY,
     )
+
+
+def _done(container: Container) -> bool:
+    return exited(container) and container["State"]["ExitCode"] == 0
 
 
 def _fate(container: Container, message: str) -> str:
