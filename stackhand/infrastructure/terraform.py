@@ -126,7 +126,7 @@ class Terraform:
         """
         self.progress("comparing the files with AWS")
         flags = [*([] if refresh else ["-refresh=false", "-lock=false"]), *(f"-replace={each}" for each in replace)]
-        args = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(**variables), *flags]
+        args = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(variables), *flags]
         return self._run("could not be planned", "plan", *args) == CHANGES
 
     def planned(self) -> dict[str, Any]:
@@ -140,12 +140,12 @@ class Terraform:
 
     def change(self, *targets: str, **variables: str) -> None:
         """Bring a few resources to other values than the environment's file has."""
-        args = [*self._variables(**variables), *(f"-target={each}" for each in targets)]
+        args = [*self._variables(variables, planned=True), *(f"-target={each}" for each in targets)]
         self._run("could not be changed", "apply", "-auto-approve", *args)
 
     def destroy(self, **variables: str) -> None:
         """Remove everything."""
-        self._run("could not be destroyed", "destroy", "-auto-approve", *self._variables(**variables))
+        self._run("could not be destroyed", "destroy", "-auto-approve", *self._variables(variables, planned=True))
 
     def forget(self, addresses: Sequence[str]) -> None:
         """Leave some resources as they are, and manage them no more."""
@@ -183,10 +183,21 @@ class Terraform:
     def _lock_timeout(self) -> str:
         return f"-lock-timeout={max(self.lock_wait, LOCK_WAIT):.0f}s"
 
-    def _variables(self, **more: str) -> list[str]:
+    def _variables(self, more: Mapping[str, str], *, planned: bool = False) -> list[str]:
+        """Return the files of variables and what differs from them.
+
+        Args:
+            more: what differs.
+            planned: take the services of the last plan where Compose rejects its files: that keeps nothing from being
+                removed.
+        """
         file = f"-var-file=environments/{self.environment.name}.tfvars"
         written = self._folder / "services.tfvars.json"
-        services.write(written, ROOT, services.variables_of(self.environment))
+        try:
+            services.write(written, ROOT, services.variables_of(self.environment))
+        except Failure:
+            if not (planned and written.exists()):
+                raise
         return [
             *(self._lock_timeout, file, f"-var-file={written}"),
             *(f"-var={name}={value}" for name, value in more.items()),

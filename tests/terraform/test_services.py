@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure import compose, services
+from stackhand.infrastructure import compose, services, terraform
 from stackhand.project.environments import Environment
 
 AWS = "{port: 80, cpu: 256, memory: 512, scale: {min: 1, max: 1, cpu: 60, memory: 70}}"
@@ -125,3 +125,17 @@ def test_an_environment_gives_its_settings_and_what_is_known_of_it() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90), ("500ms", 1), ("2h0m0.5s", 7201), ("10s", 10)])
 def test_a_duration_of_compose_is_whole_seconds(text: str, seconds: int) -> None:
     assert services.seconds(text) == seconds
+
+
+def test_files_that_compose_rejects_keep_nothing_from_being_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ROOT", "FOLDER"):
+        monkeypatch.setattr(terraform, name, tmp_path)
+    found = terraform.Terraform(Environment("live", "shop", "eu-west-1", "1", {}))
+    write(tmp_path)
+    planned = found._variables({})
+    (tmp_path / "compose.yaml").write_text("services: {shop: {quux: 1}}", encoding="utf-8")
+    assert found._variables({}, planned=True) == planned
+    with pytest.raises(Failure, match="Compose rejects"):
+        found._variables({})

@@ -55,7 +55,7 @@ def refused_by_the_cloud(cloud: Cloud) -> Iterator[None]:
     """Have a key in the Compose file that no plan takes, which must keep no environment from being removed."""
     file = cloud.checkout.path / "docker-compose.yml"
     before = file.read_text(encoding="utf-8")
-    file.write_text(before.replace("\n  api:\n", "\n  api:\n    provider: {type: x}\n"), encoding="utf-8")
+    file.write_text(before.replace("\n      cpu: 256\n", "\n      cpu: 300\n"), encoding="utf-8")
     with pytest.raises(Failure, match="for the cloud"):
         compose.check(cloud.checkout.path)
     yield
@@ -82,7 +82,7 @@ def test_an_environment_is_bootstrapped_planned_applied_and_destroyed(cloud: Clo
     assert [each["path"] for each in first.json["probe"]["asked"]] == ["/health/all", "/healthz", "/version"]
     assert {each["key"] for each in first.json["compose"]} >= {"volumes", "security_opt", "restart"}
     assert (
-        "volumes of ./web (web), ./service (api), ./service (migrate): not mounted; the image has only what"
+        "volumes of ./service (api), ./service (migrate), ./web (web): not mounted; the image has only what"
         in first.err
     )
 
