@@ -36,7 +36,7 @@ def _load(name: str) -> ModuleType:
 launch = _load("launch")
 
 
-class Options(ServerOptions):  # type: ignore[misc] # supervisor has no types
+class ForkedOptions(ServerOptions):  # type: ignore[misc] # supervisor has no types
     """supervisord's seam to the system."""
 
     def execve(self, filename: str, argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:  # noqa: ARG002
@@ -53,5 +53,5 @@ class Options(ServerOptions):  # type: ignore[misc] # supervisor has no types
 
 
 if __name__ == "__main__":
-    supervisord.ServerOptions = Options
+    supervisord.ServerOptions = ForkedOptions
     supervisord.main()
