@@ -22,7 +22,7 @@ PROSE = re.compile(
     r"|where|instead|in|there|on|is|then|needs?|goes|as|without)\b.*"
 )
 """Where a sentence goes on behind a command."""
-SAMPLES = {"ENGINE": "compose", "TIMEOUT": "60", "PORT": "8080"}
+SAMPLES = {"ENGINE": "compose", "VERB": "db.status", "TIMEOUT": "60", "PORT": "8080"}
 
 
 def commands() -> list[str]:
