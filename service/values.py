@@ -102,25 +102,25 @@ def file(value: str) -> str:
 
 def origins(value: str) -> tuple[str, ...]:
     """Return the origins in a comma-separated list."""
-    found = tuple(entry.strip() for entry in value.split(","))
-    for entry in found:
+    entries = tuple(entry.strip() for entry in value.split(","))
+    for entry in entries:
         if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", entry):
             raise ValueError(f"a list of origins such as https://status.example.com, but it has {entry!r}")
-    return found
+    return entries
 
 
 def hosts(value: str) -> tuple[str, ...]:
     """Return the host names in a comma-separated list, in lower case: `.name` includes subdomains, `*` is any name."""
-    found = tuple(entry.strip().lower() for entry in value.split(",") if entry.strip())
-    for entry in found:
+    entries = tuple(entry.strip().lower() for entry in value.split(",") if entry.strip())
+    for entry in entries:
         if not re.fullmatch(r"\*|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*", entry):
             raise ValueError(f"a list of hosts such as status.example.com or .example.com, but it has {entry!r}")
-    return found
+    return entries
 
 
 def targets(value: str) -> tuple[tuple[str, str], ...]:
     """Return names and URLs of additional components in a comma-separated list."""
-    found: dict[str, str] = {}
+    urls: dict[str, str] = {}
     for entry in value.split(","):
         name, _, url = entry.strip().partition("=")
         try:
@@ -132,10 +132,10 @@ def targets(value: str) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"a list of name=http://host/path, but it has {entry!r}")
         if name in RESERVED_NAMES:
             name += "-service"  # the user did not choose the name: it comes from docker-compose.yml
-        if name in found:
+        if name in urls:
             raise ValueError(f"a list of different names, but it has {name!r} twice")
-        found[name] = url
-    return tuple(found.items())
+        urls[name] = url
+    return tuple(urls.items())
 
 
 def _is_host(value: str | None) -> bool:

@@ -60,12 +60,12 @@ class ActionModule(Action):
         terraform.plan_file.unlink(missing_ok=True)
         restore.forget(store)
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
-        found = terraform.outputs() if plan["changed"] else options.outputs
+        outputs = terraform.outputs() if plan["changed"] else options.outputs
         done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
         message = ", ".join(done) or ("outputs" if plan["changed"] else "up to date")
         concerns = {each["name"]: len(each["resources"]) for each in plan["concerns"]}
         return {
             "changed": bool(plan["changed"]),
-            "step": step("applied", f"{message}; {found['url']}", notes=[*notes, *numbers(concerns)]),
-            "facts": {"target": found["release"]},
+            "step": step("applied", f"{message}; {outputs['url']}", notes=[*notes, *numbers(concerns)]),
+            "facts": {"target": outputs["release"]},
         }

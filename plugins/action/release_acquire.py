@@ -21,9 +21,9 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, options: acquire.Request) -> dict[str, Any]:
         """Return the commit, the lease and the release to go on with."""
-        found = acquire.begin(context, options)
-        lease = found["lease"]
-        facts = {name: found[name] for name in ("commit", "name", "manifest")}
+        acquired = acquire.begin(context, options)
+        lease = acquired["lease"]
+        facts = {name: acquired[name] for name in ("commit", "name", "manifest")}
         facts |= {"kind": options.kind, "token": lease["token"], "heartbeat": lease["heartbeat"]}
-        message = f"{context.environment.name} in {context.environment.account}: {found['commit'][:12]}"
+        message = f"{context.environment.name} in {context.environment.account}: {acquired['commit'][:12]}"
         return {"changed": False, "step": step("lease", message), "facts": facts}

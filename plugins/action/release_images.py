@@ -41,9 +41,9 @@ class ActionModule(Action):
         built = where.repositories()
         before = registry.known(environment, built, commit)
         missing = [name for name in built if name not in before]
-        found = before
+        digests = before
         if not check:
-            found = images.ensure(
+            digests = images.ensure(
                 environment,
                 built,
                 commit,
@@ -52,12 +52,12 @@ class ActionModule(Action):
                 notify=self.progress,
             )
             for service, repository in built.items():
-                registry.gate(environment, repository.name, found[service], options.max_severity, self.progress)
+                registry.gate(environment, repository.name, digests[service], options.max_severity, self.progress)
         message = (
             f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is already in ECR"
         )
         return {
             "changed": bool(missing),
-            "facts": {"digests": found},
-            "step": step("images", message, notes=[f"{name} {digest}" for name, digest in found.items()]),
+            "facts": {"digests": digests},
+            "step": step("images", message, notes=[f"{name} {digest}" for name, digest in digests.items()]),
         }

@@ -32,7 +32,7 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Add to the report of Terraform's plan."""
-        found = plan.plan(context, options.outputs.get("release", {}), migration_list.of_checkout())
-        report = {**options.report, "release": found}
-        message = "changes" if found["changed"] else "no changes"
+        changes = plan.plan(context, options.outputs.get("release", {}), migration_list.of_checkout())
+        report = {**options.report, "release": changes}
+        message = "changes" if changes["changed"] else "no changes"
         return {"changed": False, "report": report, "step": step("release", message)}

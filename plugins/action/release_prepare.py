@@ -38,8 +38,8 @@ class ActionModule(ReleaseAction):
         context.require_lease()
         where = target.parse(options.target)
         known = migration_list.of_commit(options.commit) or []
-        found = prepare.prepare(context, where, options.digests, options.commit, known)
-        found = found.but(name=options.name)
-        new = [each.task_definition.rpartition("/")[2] for each in found.services.values() if not each.same]
+        prepared = prepare.prepare(context, where, options.digests, options.commit, known)
+        prepared = prepared.but(name=options.name)
+        new = [each.task_definition.rpartition("/")[2] for each in prepared.services.values() if not each.same]
         message = f"registered {', '.join(new)}" if new else "no changes"
-        return {"changed": bool(new), "facts": {"manifest": found.to_dict()}, "step": step("prepared", message)}
+        return {"changed": bool(new), "facts": {"manifest": prepared.to_dict()}, "step": step("prepared", message)}

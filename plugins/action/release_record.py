@@ -26,12 +26,12 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Return the report of the whole."""
-        changed, found = verification.record(context, options.manifest)
+        changed, manifest = verification.record(context, options.manifest)
         lease.give_back(context.store, context.token)
         heartbeat.stop(options.heartbeat)
-        message = f"{found.id} is the last known good release"
+        message = f"{manifest.id} is the last known good release"
         return {
             "changed": changed,
             "step": step("recorded", message),
-            "report": verification.report(found, changed=changed),
+            "report": verification.report(manifest, changed=changed),
         }

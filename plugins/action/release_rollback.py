@@ -32,6 +32,6 @@ class ActionModule(ReleaseAction):
         """Return the release that brings an earlier one back."""
         context.require_lease()
         good = options.manifest
-        found = rollback.prepare(context, good, unsigned=options.allow_unsigned)
+        plan = rollback.prepare(context, good, unsigned=options.allow_unsigned)
         message = f"rolling back to {good.commit[:12]}, release {good.id}"
-        return {"changed": False, "facts": {"manifest": found.to_dict()}, "step": step("prepared", message)}
+        return {"changed": False, "facts": {"manifest": plan.to_dict()}, "step": step("prepared", message)}

@@ -31,7 +31,9 @@ class ActionModule(ReleaseAction):
         """Return the release, rolled out."""
         resumes = options.kind == "resume"
         go_on = submit.resume if resumes else submit.roll
-        found = go_on(context, options.manifest, context.releases.current())
-        new = [name for name, each in found.services.items() if each.deployment or resumes]
-        message = f"{', '.join(new)} on {found.commit[:12]}" if new else f"{found.commit[:12]} was already running"
-        return {"changed": bool(new), "facts": {"manifest": found.to_dict()}, "step": step("rolled", message)}
+        manifest = go_on(context, options.manifest, context.releases.current())
+        new = [name for name, each in manifest.services.items() if each.deployment or resumes]
+        message = (
+            f"{', '.join(new)} on {manifest.commit[:12]}" if new else f"{manifest.commit[:12]} was already running"
+        )
+        return {"changed": bool(new), "facts": {"manifest": manifest.to_dict()}, "step": step("rolled", message)}

@@ -112,6 +112,6 @@ def _steps(play: Any) -> Iterator[type[Action]]:
     names = {task.action for block in play.get_tasks() for task in (block if isinstance(block, list) else [block])}
     names |= {path.stem for role in play.roles for path in Path(role.get_role_path()).glob("action_plugins/*.py")}
     for name in sorted(names):
-        found = action_loader.get(name, class_only=True)
-        if isinstance(found, type) and issubclass(found, Action):
-            yield found
+        step = action_loader.get(name, class_only=True)
+        if isinstance(step, type) and issubclass(step, Action):
+            yield step

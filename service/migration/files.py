@@ -94,16 +94,16 @@ def read(folder: Path = FOLDER) -> list[Migration]:
     if not folder.is_dir():
         raise MigrationError("no_folder", f"{folder} is no folder: the image is not complete, build it again")
     paths = sorted(path for path in folder.iterdir() if path.name.lower().endswith(".sql"))
-    found: dict[int, Migration] = {}
+    migrations: dict[int, Migration] = {}
     for path in paths:
         number = number_of(path.name)
-        if number in found:
+        if number in migrations:
             raise MigrationError(
                 "duplicate",
-                f"{path.name}: {found[number].name} has the number {number:03} already, give this one the next",
+                f"{path.name}: {migrations[number].name} has the number {number:03} already, give this one the next",
             )
-        found[number] = parse(path.name, path.read_bytes())
-    return list(found.values())
+        migrations[number] = parse(path.name, path.read_bytes())
+    return list(migrations.values())
 
 
 def number_of(name: str) -> int:
@@ -112,10 +112,10 @@ def number_of(name: str) -> int:
     Raises:
         MigrationError: it is not called NNN_small_letters.sql, or has the number 000.
     """
-    found = _NAME.fullmatch(name)
-    if found is None or found[1] == "000":
+    match = _NAME.fullmatch(name)
+    if match is None or match[1] == "000":
         raise MigrationError("name", f"{name}: a migration is called NNN_small_letters.sql, from 001 on; rename it")
-    return int(found[1])
+    return int(match[1])
 
 
 def parse(name: str, content: bytes) -> Migration:
@@ -128,15 +128,15 @@ def parse(name: str, content: bytes) -> Migration:
     """
     number = number_of(name)
     sql = _decoded(name, content)
-    found = lexer.statements(sql)
-    if not found:
+    statements = lexer.statements(sql)
+    if not statements:
         raise MigrationError("empty", f"{name} has no statement: write one, or delete the file")
-    directives = _directives(name, sql, found[0].start)
-    for statement in found:
+    directives = _directives(name, sql, statements[0].start)
+    for statement in statements:
         _refuse_statement(f"{name}, line {lexer.line_of(sql, statement.start)}", statement)
     transaction = "no-transaction" not in directives
     if not transaction:
-        _refuse_without_transaction(name, found)
+        _refuse_without_transaction(name, statements)
     sha256 = hashlib.sha256(sql.encode()).hexdigest()
     return Migration(number, name, sql, sha256, "breaking" in directives, transaction)
 
@@ -184,7 +184,7 @@ def _decoded(name: str, content: bytes) -> str:
 
 def _directives(name: str, sql: str, first: int) -> set[str]:
     """Return the directives of the comments before the first statement."""
-    found: set[str] = set()
+    directives: set[str] = set()
     for token in lexer.tokens(sql):
         directive = _DIRECTIVE.fullmatch(token.text) if token.kind == "comment" else None
         if directive is None:
@@ -199,8 +199,8 @@ def _directives(name: str, sql: str, first: int) -> set[str]:
             raise MigrationError(
                 "directive", f"{name}, line {line}: the directives there are: {', '.join(DIRECTIVES)}; fix the line"
             )
-        found |= given
-    return found
+        directives |= given
+    return directives
 
 
 def _refuse_statement(place: str, statement: Statement) -> None:
@@ -213,17 +213,18 @@ def _refuse_statement(place: str, statement: Statement) -> None:
         raise MigrationError("copy", f"{place}: COPY has no data to read here; write INSERT instead")
 
 
-def _refuse_without_transaction(name: str, found: Sequence[Statement]) -> None:
-    if len(found) > 1:
+def _refuse_without_transaction(name: str, statements: Sequence[Statement]) -> None:
+    if len(statements) > 1:
         raise MigrationError(
-            "several", f"{name}: without a transaction it may have one statement, but has {len(found)}; split the file"
+            "several",
+            f"{name}: without a transaction it may have one statement, but has {len(statements)}; split the file",
         )
-    index = lexer.concurrent_index(found[0])
+    index = lexer.concurrent_index(statements[0])
     if index and not index.name:
         raise MigrationError(
             "unnamed_index", f"{name}: the index needs a name, for a half-made one is found again by it; give it one"
         )
-    if not lexer.may_run_twice(found[0]):
+    if not lexer.may_run_twice(statements[0]):
         raise MigrationError(
             "not_repeatable",
             f"{name}: without a transaction it may be run twice; write IF EXISTS or IF NOT EXISTS into it",

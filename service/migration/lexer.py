@@ -85,14 +85,14 @@ def tokens(sql: str) -> Iterator[Token]:
     """Yield the pieces of a text; joined, they are the text. What is not closed reaches to the end."""
     at = 0
     while at < len(sql):
-        found = _TOKEN.match(sql, at)
-        assert found is not None  # noqa: S101 - the last alternative takes any character
-        kind, end = str(found.lastgroup), found.end()
+        match = _TOKEN.match(sql, at)
+        assert match is not None  # noqa: S101 - the last alternative takes any character
+        kind, end = str(match.lastgroup), match.end()
         if kind == "opening":
             kind, end = "comment", _end_of_comment(sql, end)
         elif kind == "dollar":
-            closing = sql.find(found[0], end)
-            kind, end = "string", len(sql) if closing < 0 else closing + len(found[0])
+            closing = sql.find(match[0], end)
+            kind, end = "string", len(sql) if closing < 0 else closing + len(match[0])
         yield Token(kind, sql[at:end], at)
         at = end
 
@@ -103,14 +103,14 @@ def statements(sql: str) -> list[Statement]:
     A semicolon ends a statement unless it is in parentheses (CREATE RULE) or in the BEGIN ATOMIC … END of a
     function: the rules of psql.
     """
-    found: list[Statement] = []
+    statements: list[Statement] = []
     taken: list[Token] = []
     parentheses = blocks = 0
     for token in tokens(sql):
         if token.kind in _INVISIBLE:
             continue
         if token.text == ";" and not parentheses and not blocks:
-            found += _statement(sql, taken)
+            statements += _statement(sql, taken)
             taken = []
             continue
         taken.append(token)
@@ -118,7 +118,7 @@ def statements(sql: str) -> list[Statement]:
             parentheses = max(0, parentheses + (1 if token.text == "(" else -1))
         elif token.kind == "word" and not parentheses:
             blocks += _step(token.symbol, taken, blocks)
-    return found + _statement(sql, taken)
+    return statements + _statement(sql, taken)
 
 
 def line_of(sql: str, position: int) -> int:

@@ -99,15 +99,15 @@ def refuse_when(stopped: Callable[[], bool]) -> None:
 
 def holder(connection: Any) -> tuple[int, str, Any] | None:
     """Return who holds the lock, as process of the server, application and begin of its connection, if anybody."""
-    found = connection.run(_HOLDER)
-    return (found[0][0], found[0][1] or "", found[0][2]) if found else None
+    rows = connection.run(_HOLDER)
+    return (rows[0][0], rows[0][1] or "", rows[0][2]) if rows else None
 
 
-def _told(found: tuple[int, str, Any] | None, timeout: float) -> str:
+def _told(row: tuple[int, str, Any] | None, timeout: float) -> str:
     text = f"another process has been migrating for more than {timeout:g} s"
-    if found is None:
+    if row is None:
         return f"{text} and has just ended; start again"
-    pid, application, since = found
+    pid, application, since = row
     when = f", connected since {since.isoformat(timespec='seconds')}" if since else ""
     return f"{text}: {application or 'unnamed'}, pid {pid}{when}; wait for it, or SELECT pg_terminate_backend({pid})"
 

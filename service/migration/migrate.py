@@ -122,18 +122,18 @@ def inspect(
 def _merged(migrations: list[Migration], records: list[Record]) -> list[Status]:
     files = {file.number: file for file in migrations}
     known = {record.number: record for record in records}
-    found = []
+    merged = []
     for number in sorted(files.keys() | known.keys()):
         file, record = files.get(number), known.get(number)
         if record is None:
             assert file is not None  # noqa: S101 - the number is of one of the two
-            found.append(Status(number, file.name, None, PENDING, file.breaking, file.transaction))
+            merged.append(Status(number, file.name, None, PENDING, file.breaking, file.transaction))
             continue
         at = record.applied_at if record.state == APPLIED else None
         breaking, transaction = (file.breaking, file.transaction) if file else (record.breaking, None)
         details = (record.milliseconds, record.host, record.version)
-        found.append(Status(number, record.name, at, record.state, breaking, transaction, *details))
-    return found
+        merged.append(Status(number, record.name, at, record.state, breaking, transaction, *details))
+    return merged
 
 
 @contextmanager

@@ -104,21 +104,21 @@ def columns(connection: Any) -> set[str]:
     Raises:
         MigrationError: somebody else made that table (`foreign_table`).
     """
-    found = {name for (name,) in connection.run(_FIND_COLUMNS)}
-    if found and not found >= FIRST_COLUMNS:
+    columns = {name for (name,) in connection.run(_FIND_COLUMNS)}
+    if columns and not columns >= FIRST_COLUMNS:
         raise MigrationError(
             "foreign_table",
             "this database has a table schema_migration that is not ours; give the service a database of its own",
         )
-    return found
+    return columns
 
 
 def prepare_table(connection: Any) -> None:
     """Create schema_migration, or give it the columns it lacks; the caller holds the lock."""
-    found = columns(connection)
-    if not found:
+    present = columns(connection)
+    if not present:
         connection.run(CREATE_TABLE)
-    elif not found >= COLUMNS:
+    elif not present >= COLUMNS:
         connection.run(ADD_COLUMNS)
 
 

@@ -65,8 +65,8 @@ class Action(ActionBase):  # type: ignore[misc]
 
     def _options(self) -> Any:
         variables = {field.name: f"{self.prefix}_{field.name}" for field in fields(self.Options)}
-        found = {name: self._variables[each] for name, each in variables.items() if each in self._variables}
-        given = {**(self._templar.template(found) if found else {}), **self._task.args}
+        selected = {name: self._variables[each] for name, each in variables.items() if each in self._variables}
+        given = {**(self._templar.template(selected) if selected else {}), **self._task.args}
         return options.convert(self.Options, given, str(self._task.action), self.prefix)
 
     @property

@@ -28,11 +28,11 @@ def run(self: Any, host: Any, task: Any, task_vars: dict[str, Any], play_context
     running._parent = task._parent
     plugins = loader.get_plugin_loader_namespace()
     with _task.TaskContext(running):
-        found = TaskExecutor(
+        returned = TaskExecutor(
             host, running, task_vars, play_context, self._loader, plugins, self._final_q, self._variable_manager
         ).run()
     with self._results_lock:
         self._results.append(
-            _RawTaskResult(host=host, task=running, return_data=found, task_fields=running.dump_attrs())
+            _RawTaskResult(host=host, task=running, return_data=returned, task_fields=running.dump_attrs())
         )
     self._pending_results += 1

@@ -285,6 +285,6 @@ def action_of(error: BaseException) -> str:
 
 def _denied_to(message: str) -> str:
     """Return whom AWS names: the role of a session, or a user."""
-    found = WHO.search(message)
-    kind, _, name = (found[1].rpartition(":")[2] if found else "").partition("/")
+    match = WHO.search(message)
+    kind, _, name = (match[1].rpartition(":")[2] if match else "").partition("/")
     return f"the role {name.partition('/')[0]}" if kind == "assumed-role" else f"the {kind} {name}" if name else ""

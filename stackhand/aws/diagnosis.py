@@ -48,8 +48,8 @@ class Diagnosis:
 
 def answer_of(error: BaseException) -> dict[str, Any]:
     """Return AWS's answer; empty when there was none. A waiter keeps the last one."""
-    found = getattr(error, "response", None) or getattr(error, "last_response", None)
-    return found if isinstance(found, dict) else {}
+    answer = getattr(error, "response", None) or getattr(error, "last_response", None)
+    return answer if isinstance(answer, dict) else {}
 
 
 def code_of(error: BaseException) -> str:

@@ -54,8 +54,8 @@ class AwsFailure(Failure):
 def diagnose(error: BaseException) -> Diagnosis:
     """Return what an error means."""
     for ask in (network.diagnose_clock, credentials.diagnose, network.diagnose, credentials.diagnose_rights):
-        if (found := ask(error)) is not None:
-            return found
+        if (diagnosis := ask(error)) is not None:
+            return diagnosis
     if transient(error):
         return Diagnosis(Kind.REFUSED, "AWS is too busy to answer", [message_of(error)], "wait a minute")
     if "WaiterError" in names_of(error) and not code_of(error):
@@ -81,14 +81,14 @@ def failure(
         repeat: what to do once that is fixed.
         evidence: lines to show before AWS's own message.
     """
-    found = diagnose(error)
+    diagnosis = diagnose(error)
     made = AwsFailure(
-        f"{what}: {found.sentence}." if what else found.alone,
-        evidence=[*evidence, *found.evidence],
-        next=f"{found.remedy}, then {repeat}",
-        code=code or (ExitCode.FAILED if found.kind is Kind.REFUSED else ExitCode.PREFLIGHT),
+        f"{what}: {diagnosis.sentence}." if what else diagnosis.alone,
+        evidence=[*evidence, *diagnosis.evidence],
+        next=f"{diagnosis.remedy}, then {repeat}",
+        code=code or (ExitCode.FAILED if diagnosis.kind is Kind.REFUSED else ExitCode.PREFLIGHT),
     )
-    made.remedy = found.remedy
+    made.remedy = diagnosis.remedy
     return made
 
 
@@ -111,9 +111,9 @@ def as_failure(what: str = "", code: ExitCode | None = None, *, repeat: str = "r
         raise failure(what, error, code, repeat=repeat) from error
 
 
-def remedy(found: Failure) -> str:
+def remedy(failure: Failure) -> str:
     """Return what fixes a failure, without the command to repeat then."""
-    return found.remedy if isinstance(found, AwsFailure) else AwsFailure.remedy
+    return failure.remedy if isinstance(failure, AwsFailure) else AwsFailure.remedy
 
 
 def transient(error: BaseException) -> bool:

@@ -50,8 +50,8 @@ def diagnose(error: BaseException) -> Diagnosis | None:
     names = list(names_of(error))
     if "SSLError" in names:
         return _tls(error)
-    if found := next((each for each in names if each in REACHED), None):
-        return _unreachable(error, found)
+    if name := next((each for each in names if each in REACHED), None):
+        return _unreachable(error, name)
     return _no_address(error) if ADDRESSES & set(names) else None
 
 

@@ -63,8 +63,8 @@ class Provider:
     def load(self) -> Any:
         """Return credentials; None when this is not the way to them."""
         with _about_credentials(self._inner.METHOD):
-            found = self._inner.load()
-        return found and Credentials(found)
+            credentials = self._inner.load()
+        return credentials and Credentials(credentials)
 
 
 class Credentials:
@@ -117,11 +117,11 @@ def parameter_versions(ssm: Any, names: list[str]) -> dict[str, str]:
 
     With its time: a parameter that was removed and created again has version 1 again, and another value.
     """
-    found = {}
+    numbers = {}
     for start in range(0, len(names), BATCH):
         answer = ssm.get_parameters(Names=names[start : start + BATCH], WithDecryption=False)
-        found.update({each["Name"]: _version(each) for each in answer["Parameters"]})
-    return found
+        numbers.update({each["Name"]: _version(each) for each in answer["Parameters"]})
+    return numbers
 
 
 def _version(parameter: Mapping[str, Any]) -> str:

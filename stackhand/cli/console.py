@@ -164,17 +164,17 @@ def table(rows: Sequence[Sequence[str]], headings: Sequence[str], styles: Mappin
         print(line.rstrip())
 
 
-def document(found: Mapping[str, Any], indent: int | None = 2) -> None:
+def document(content: Mapping[str, Any], indent: int | None = 2) -> None:
     """Write one JSON document on stdout: all that a verb with --json says there; without `indent` on one line."""
     from stackhand import redaction
 
-    print(as_json(redaction.current().data(found), indent), flush=True)
+    print(as_json(redaction.current().data(content), indent), flush=True)
 
 
-def as_json(found: Any, indent: int | None = None) -> str:
+def as_json(content: Any, indent: int | None = None) -> str:
     """Return data as JSON without a character that a terminal obeys; JSON itself lets some of them be."""
     escaped = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}  # they can stand in a text only
-    return json.dumps(found, indent=indent, ensure_ascii=False).translate(escaped)
+    return json.dumps(content, indent=indent, ensure_ascii=False).translate(escaped)
 
 
 def write(text: str) -> None:

@@ -68,9 +68,9 @@ class Failure(Exception):  # noqa: N818 - it is the noun of the product, printed
         }
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Failure:
+    def from_dict(cls, fields: dict[str, Any]) -> Failure:
         """Rebuild a failure that crossed a process boundary as `to_dict`."""
-        return cls(found["what"], evidence=found["evidence"], next=found["next"], code=ExitCode(found["code"]))
+        return cls(fields["what"], evidence=fields["evidence"], next=fields["next"], code=ExitCode(fields["code"]))
 
     def text(self) -> str:
         """Return the failure as people read it, without colour."""

@@ -48,11 +48,11 @@ class Line:
 def dated(service: str, texts: Sequence[str]) -> list[Line]:
     """Return a log's lines with the times they tell."""
     at = None
-    found = []
+    result = []
     for text in texts:
         at = time_of(text) or at
-        found.append(Line(service, text, at))
-    return found
+        result.append(Line(service, text, at))
+    return result
 
 
 def since(lines: Sequence[Line], start: datetime | None) -> list[Line]:
@@ -89,8 +89,8 @@ def time_of(text: str) -> datetime | None:
     """Return the time a log line begins with, in UTC; None when it has none that we know."""
     if text.startswith("{"):
         with suppress(ValueError, KeyError, TypeError):
-            found = datetime.fromisoformat(json.loads(text)["time"])
-            return found if found.tzinfo else found.replace(tzinfo=UTC)
+            time = datetime.fromisoformat(json.loads(text)["time"])
+            return time if time.tzinfo else time.replace(tzinfo=UTC)
         return None
     for pattern, form in TIMES:
         match = pattern.match(text)
@@ -171,14 +171,14 @@ def since_of(text: str) -> datetime:
     try:
         if span:
             return datetime.now(UTC) - timedelta(**{UNITS[span[2]]: int(span[1])})
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):  # the latter before the first day of all calendars
         raise Failure(
             f"--since {text!r} is not a time.",
             evidence=["expected: 30s, 10m, 2h, 1d, or a time such as 2026-01-31T12:00:00 or 2026-01-31T12:00:00+01:00"],
             code=ExitCode.USAGE,
         ) from None
-    return found if found.tzinfo else found.astimezone()
+    return moment if moment.tzinfo else moment.astimezone()
 
 
 def writer(names: Sequence[str]) -> Callable[[str, str], None]:

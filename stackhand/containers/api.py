@@ -52,8 +52,8 @@ def address() -> str:
         return host
     if not (name := context()):
         return DEFAULT_HOST
-    found = _settings("contexts", "meta", hashlib.sha256(name.encode()).hexdigest(), "meta.json")
-    return str(found.get("Endpoints", {}).get("docker", {}).get("Host") or "")
+    settings = _settings("contexts", "meta", hashlib.sha256(name.encode()).hexdigest(), "meta.json")
+    return str(settings.get("Endpoints", {}).get("docker", {}).get("Host") or "")
 
 
 def switch() -> str:
@@ -72,10 +72,10 @@ def is_vacant(host: str) -> bool:
     """Whether an address is a socket of this machine at which no process listens."""
     if not host.startswith(UNIX):
         return False
-    with socket.socket(socket.AF_UNIX) as found:
-        found.settimeout(VACANT_WITHIN)
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(VACANT_WITHIN)
         try:
-            found.connect(host.removeprefix(UNIX))
+            probe.connect(host.removeprefix(UNIX))
         except (FileNotFoundError, ConnectionRefusedError):
             return True
         except (OSError, ValueError):  # it may not be used, or is slow; or no path
@@ -109,8 +109,8 @@ def listed(path: str, project: str) -> list[str]:
 
 def inspect(path: str, identity: str) -> dict[str, Any] | None:
     """Return what the engine knows of a container; None when it is gone. Raises as `listed` does."""
-    found = _get(path, f"/containers/{identity}/json", may_be_gone=True)
-    return dict(found) if found else None
+    container = _get(path, f"/containers/{identity}/json", may_be_gone=True)
+    return dict(container) if container else None
 
 
 def volume_usage(path: str) -> list[dict[str, Any]]:
@@ -153,7 +153,7 @@ def configuration() -> dict[str, Any]:
 def _settings(*path: str) -> dict[str, Any]:
     place = folder()
     try:
-        found = json.loads(place.joinpath(*path).read_text(encoding="utf-8")) if place else {}
+        content = json.loads(place.joinpath(*path).read_text(encoding="utf-8")) if place else {}
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

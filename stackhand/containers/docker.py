@@ -218,8 +218,8 @@ def inspect(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return what the engine knows of containers, by their names; those that do not exist are left out."""
     if not names:
         return {}
-    found = json.loads(run("container", "inspect", *names, accept=NOT_THERE).stdout or "[]")
-    return {str(each["Name"]).lstrip("/"): each for each in found}
+    described = json.loads(run("container", "inspect", *names, accept=NOT_THERE).stdout or "[]")
+    return {str(each["Name"]).lstrip("/"): each for each in described}
 
 
 def listed(project: str, host: str = "") -> list[str]:
@@ -248,10 +248,10 @@ def containers(project: str) -> dict[str, list[dict[str, Any]]]:
     path, identities = api.local_socket(), listed(project)
     if path:
         with _telling_unavailable(path):
-            found = [api.inspect(path, each) for each in identities]
+            described = [api.inspect(path, each) for each in identities]
     else:
-        found = list(inspect(identities).values())
-    labelled = [(each["Config"]["Labels"], each) for each in found if each]
+        described = list(inspect(identities).values())
+    labelled = [(each["Config"]["Labels"], each) for each in described if each]
     services: dict[str, list[dict[str, Any]]] = {}
     for labels, each in sorted(labelled, key=lambda pair: int(pair[0].get("com.docker.compose.container-number", 1))):
         if labels.get("com.docker.compose.oneoff") != "True":  # a command that is run beside the service
@@ -282,11 +282,11 @@ def publisher(port: int) -> str | None:
     except Failure:
         return None
     for line in result.stdout.splitlines():
-        found = json.loads(line)
-        project = re.search(r"com\.docker\.compose\.project=([^,]+)", found.get("Labels", ""))
-        folder = re.search(r"com\.docker\.compose\.project\.working_dir=([^,]+)", found.get("Labels", ""))
+        container = json.loads(line)
+        project = re.search(r"com\.docker\.compose\.project=([^,]+)", container.get("Labels", ""))
+        folder = re.search(r"com\.docker\.compose\.project\.working_dir=([^,]+)", container.get("Labels", ""))
         return (
-            f"container {found['Names']}"
+            f"container {container['Names']}"
             + (f" of the Compose project {project[1]}" if project else "")
             + (f" in {folder[1]}" if folder else "")
         )

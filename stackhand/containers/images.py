@@ -36,8 +36,8 @@ Progress = Callable[[str], None]
 
 def certificates() -> str:
     """Return this machine's bundle of certificates, for builds behind a proxy that re-signs TLS; or nothing."""
-    found = (os.environ.get(name, "") for name in CERTIFICATES)
-    return next((path for path in found if path and Path(path).is_file()), "")
+    paths = (os.environ.get(name, "") for name in CERTIFICATES)
+    return next((path for path in paths if path and Path(path).is_file()), "")
 
 
 def image_of(service: Service, stack: Stack) -> str:
@@ -48,7 +48,7 @@ def image_of(service: Service, stack: Stack) -> str:
 def present(names: Iterable[str]) -> dict[str, str]:
     """Return the ids of the images that this machine has, by name."""
     wanted = sorted(set(names))
-    found = {}
+    numbers = {}
     if not wanted:
         return {}
     form = "{{.Id}} {{json .RepoTags}}"
@@ -56,8 +56,8 @@ def present(names: Iterable[str]) -> dict[str, str]:
     for line in filter(None, listed.splitlines()):
         number, _, tags = line.partition(" ")
         for tag in json.loads(tags) or []:
-            found[tag.removesuffix(":latest")] = number
-    return {name: found[name.removesuffix(":latest")] for name in wanted if name.removesuffix(":latest") in found}
+            numbers[tag.removesuffix(":latest")] = number
+    return {name: numbers[name.removesuffix(":latest")] for name in wanted if name.removesuffix(":latest") in numbers}
 
 
 def fingerprint(service: Service, stack: Stack) -> str:
@@ -72,8 +72,8 @@ def fingerprint(service: Service, stack: Stack) -> str:
     lines = [service.build.context, service.build.dockerfile]
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
-            found = path.stat()
-            lines.append(f"{path.relative_to(folder)}:{found.st_size}:{found.st_mtime_ns}")
+            status = path.stat()
+            lines.append(f"{path.relative_to(folder)}:{status.st_size}:{status.st_mtime_ns}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -111,9 +111,9 @@ def steps(what: str, progress: Progress) -> Progress:
     """Return what tells of BuildKit's steps, given its lines."""
 
     def step(line: str) -> None:
-        found = STEP.match(line)
-        if found and "internal]" not in found[1]:
-            progress(f"{what}: {found[1][:90]}")
+        match = STEP.match(line)
+        if match and "internal]" not in match[1]:
+            progress(f"{what}: {match[1][:90]}")
 
     return step
 

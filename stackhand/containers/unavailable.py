@@ -48,8 +48,8 @@ def is_unavailable(message: str) -> bool:
 
 
 def _address(message: str, given: str) -> str:
-    found = re.search(r"\b(?:at|to) ((?:unix|tcp|ssh|https?|npipe)://[^\s\"';,]+)", message)
-    return found[1].rstrip(".:") if found else given or api.address()
+    match = re.search(r"\b(?:at|to) ((?:unix|tcp|ssh|https?|npipe)://[^\s\"';,]+)", message)
+    return match[1].rstrip(".:") if match else given or api.address()
 
 
 def _no_context(match: re.Match[str], _: str) -> _Reason:

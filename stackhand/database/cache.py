@@ -27,11 +27,11 @@ def shell(*, service: str | None) -> None:
         Failure: the stack does not run, or has no such server, or several.
     """
     engine = choice.engine()
-    found = choice.choose(engine.stack, "cache.shell", service, [choice.CACHE])
-    readiness.require(engine, found)
-    port, password = found.port, login.of_cache(found)
+    service_named = choice.choose(engine.stack, "cache.shell", service, [choice.CACHE])
+    readiness.require(engine, service_named)
+    port, password = service_named.port, login.of_cache(service_named)
     if port is None:
-        argv, environment = engine.cache_client(found)
+        argv, environment = engine.cache_client(service_named)
         sys.stdout.flush()
         os.execvpe(argv[0], argv, environment)  # noqa: S606 - the very purpose
     client = next(filter(None, map(shutil.which, CLIENTS)), None)

@@ -43,19 +43,19 @@ def database(verb: str, wanted: str | None) -> Database:
     failure = readiness.refusal(running, service)
     if failure and not isinstance(failure, readiness.Unhealthy):
         raise failure
-    found = DATABASES[service.server or ""](running, service)
+    chosen = DATABASES[service.server or ""](running, service)
     # A server that is not healthy may let us in all the same, and that is when a snapshot helps most.
-    if failure and not found.answers():
+    if failure and not chosen.answers():
         raise failure
-    return found
+    return chosen
 
 
 def users(database: Database) -> list[Service]:
     """Return the services whose migrations are of a database: all where it is the only one, else those that need it."""
     stack = database.engine.stack
-    found = migrations.services(database.engine)
+    services = migrations.services(database.engine)
     alone = sum(each.server in DATABASES for each in stack.services.values()) == 1
-    return [each for each in found if alone or database.service.name in each.depends_on]
+    return [each for each in services if alone or database.service.name in each.depends_on]
 
 
 def migrating(verb: str, wanted: str | None) -> tuple[Engine, list[Service]]:
@@ -67,8 +67,8 @@ def migrating(verb: str, wanted: str | None) -> tuple[Engine, list[Service]]:
     running = engine()
     databases = [name for name, each in running.stack.services.items() if each.server in DATABASES]
     if wanted is not None or len(databases) == 1:
-        found = database(verb, wanted)
-        return found.engine, users(found)
+        chosen = database(verb, wanted)
+        return chosen.engine, users(chosen)
     services = migrations.services(running)
     for name in (each for each in databases if any(each in service.depends_on for service in services)):
         database(verb, name)
@@ -87,18 +87,18 @@ def choose(stack: Stack, verb: str, wanted: str | None, servers: Sequence[str]) 
     Raises:
         Failure: there is none, or several.
     """
-    found = [each for each in stack.services.values() if each.server in servers]
-    names = ", ".join(each.name for each in found)
+    matching = [each for each in stack.services.values() if each.server in servers]
+    names = ", ".join(each.name for each in matching)
     if wanted is not None:
         service = stack.service(wanted)
-        if service in found:
+        if service in matching:
             return service
         what = f"{verb} does not support {wanted}, which is no {_titles(servers)}."
         raise Failure(what, evidence=[f"{verb} supports: {names or 'no service'}"], code=ExitCode.USAGE)
-    if len(found) > 1:
+    if len(matching) > 1:
         what = f"{verb} needs to know which service is meant: {names}."
         raise Failure(what, next=f"./inv {verb} --service NAME", code=ExitCode.USAGE)
-    return found[0] if found else stack.find(servers[0]) if len(servers) == 1 else _none(stack, servers)
+    return matching[0] if matching else stack.find(servers[0]) if len(servers) == 1 else _none(stack, servers)
 
 
 def _none(stack: Stack, servers: Sequence[str]) -> Service:

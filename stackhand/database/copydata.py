@@ -107,15 +107,15 @@ def database_of(engine: Engine) -> Service:
         Failure: it has none, or several.
     """
     services = engine.stack.services.values()
-    found = [each for each in services if each.embedded and each.embedded.engine == "postgres"]
-    if len(found) > 1:
-        what = f"--copy-data copies one database, and there are several: {', '.join(each.name for each in found)}."
+    database = [each for each in services if each.embedded and each.embedded.engine == "postgres"]
+    if len(database) > 1:
+        what = f"--copy-data copies one database, and there are several: {', '.join(each.name for each in database)}."
         steps = f"./inv db.snapshot NAME --service SERVICE for each, ./inv down, ./inv up --engine {engine.name}"
         raise Failure(what, next=f"{steps}, and ./inv db.restore NAME --service SERVICE", code=ExitCode.USAGE)
-    if not found:
+    if not database:
         what = f"{engine.stack.file} has no PostgreSQL (x-embedded: {{engine: postgres}}) to copy data from."
         raise Failure(what, next=f"./inv up --engine {engine.name}", code=ExitCode.USAGE)
-    return found[0]
+    return database[0]
 
 
 def _remembered(engine: Engine) -> dict[str, Any]:

@@ -111,8 +111,8 @@ def services(engine: Engine) -> list[Service]:
 
 def _run(engine: Engine, service: Service, purpose: MigrationKey) -> Report:
     command = service.migration(purpose)
-    found = engine.run(service, command)
-    return Report(service.name, shlex.join(command), found.returncode, found.stdout.strip(), found.stderr.strip())
+    result = engine.run(service, command)
+    return Report(service.name, shlex.join(command), result.returncode, result.stdout.strip(), result.stderr.strip())
 
 
 def _unnamed(engine: Engine, service: Service, purpose: MigrationKey) -> str:

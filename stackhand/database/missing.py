@@ -53,27 +53,27 @@ def refuse_without(extensions: Sequence[str], source: Path) -> None:
         )
 
 
-def make_roles(server: PostgreSQL, names: Iterable[str], found: Outside, made: list[str]) -> list[str]:
+def make_roles(server: PostgreSQL, names: Iterable[str], outside: Outside, made: list[str]) -> list[str]:
     """Make those roles that are not there, and return a sentence on each; `made` gets them."""
     notes = []
     present = set(server.sql("SELECT rolname FROM pg_roles").splitlines())
-    for name in _groups_first((each for each in names if each not in present), found, present):
+    for name in _groups_first((each for each in names if each not in present), outside, present):
         made.append(name)
-        notes.append(_make_role(server, name, found, made))
+        notes.append(_make_role(server, name, outside, made))
     return notes
 
 
-def _groups_first(names: Iterable[str], found: Outside, present: Container[str]) -> list[str]:
+def _groups_first(names: Iterable[str], outside: Outside, present: Container[str]) -> list[str]:
     """Return the roles to make, each after those that it is a member of."""
     ordered: list[str] = []
     for name in names:
-        groups = [each for each in found.roles[name].groups if each not in present] if name in found.roles else []
-        ordered += [each for each in (*_groups_first(groups, found, present), name) if each not in ordered]
+        groups = [each for each in outside.roles[name].groups if each not in present] if name in outside.roles else []
+        ordered += [each for each in (*_groups_first(groups, outside, present), name) if each not in ordered]
     return ordered
 
 
-def _make_role(server: PostgreSQL, name: str, found: Outside, made: Container[str]) -> str:
-    known = found.roles.get(name)
+def _make_role(server: PostgreSQL, name: str, outside: Outside, made: Container[str]) -> str:
+    known = outside.roles.get(name)
     if known is None:
         server.sql(f"CREATE ROLE {quoted(name)}", *_administered(server, name))
         return f"role {name} is created without login and memberships"

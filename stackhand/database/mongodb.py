@@ -81,8 +81,8 @@ class MongoDB(Database):
 
     def statistics(self) -> dict[str, Any]:
         """Return version, size and connections."""
-        found: dict[str, Any] = json.loads(self.run(SHELL, "--eval", STATISTICS).splitlines()[-1])
-        return found
+        answer: dict[str, Any] = json.loads(self.run(SHELL, "--eval", STATISTICS).splitlines()[-1])
+        return answer
 
     def _load(self, source: Path, *flags: str) -> None:
         with source.open("rb") as file:

@@ -36,8 +36,8 @@ def note(incident: str, text: str, *, service: str | None) -> None:
         raise Failure(f"A note may have {LONGEST} characters, not {len(text)}.", code=ExitCode.USAGE)
     database = choice.database("db.note", service)
     assert isinstance(database, PostgreSQL)  # noqa: S101 - the only kind that supports it
-    found = _set(database, incident, text) if _is_number(incident) else ""
-    if not found:
+    noted = _set(database, incident, text) if _is_number(incident) else ""
+    if not noted:
         known = database.sql(NEWEST, database=database.name).splitlines()
         raise Failure(
             f"There is no incident {incident!r}.",
@@ -45,7 +45,7 @@ def note(incident: str, text: str, *, service: str | None) -> None:
             next="find its number on the page or in /api/incidents",
             code=ExitCode.USAGE,
         )
-    console.write(f"{'note added to' if text else 'note removed from'} {found}; the page shows it within a minute")
+    console.write(f"{'note added to' if text else 'note removed from'} {noted}; the page shows it within a minute")
 
 
 def _is_number(text: str) -> bool:

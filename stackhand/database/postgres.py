@@ -44,9 +44,9 @@ class PostgreSQL(Database):
 
     def connected(self, login: Login, name: str) -> PostgreSQL:
         """Return a database of the same server, connected to as somebody else."""
-        found = copy.copy(self)
-        found.login, found.name = login, name
-        return found
+        connected = copy.copy(self)
+        connected.login, connected.name = login, name
+        return connected
 
     def answers(self) -> bool:
         """Whether the server lets the owner in."""

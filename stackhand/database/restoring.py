@@ -89,12 +89,12 @@ def replace(database: PostgreSQL, source: Path | None) -> list[str]:
         _remove(server, name)
     present = database.outside()
     known = outside.read(source) if source else None
-    found = known or _alone(database, source, present)
+    absent = known or _alone(database, source, present)
     notes = [ALONE] if source and known is None else []
     made: list[str] = []
     try:
         if source:
-            notes += _restored(database, draft, source, found, made, present=present)
+            notes += _restored(database, draft, source, absent, made, present=present)
         else:
             notes += _create(server, draft, present.locale, present.locale, database.owner)
             server.sql(*(each.replace(HERE, quoted(draft)) for each in present.ownership))
@@ -104,12 +104,12 @@ def replace(database: PostgreSQL, source: Path | None) -> list[str]:
         raise
     if source and database.sql(login.IS_SUPERUSER, database=database.name):
         notes.append(SUPERUSER.format(database.owner, login.demotion(database.service)))
-    notes += [SUBSCRIPTION.format(name) for name in sorted({*found.subscriptions, *present.subscriptions})]
-    return [*notes, *_versions(found, database.outside()), *_old(server, aside)]
+    notes += [SUBSCRIPTION.format(name) for name in sorted({*absent.subscriptions, *present.subscriptions})]
+    return [*notes, *_versions(absent, database.outside()), *_old(server, aside)]
 
 
 def _restored(
-    database: PostgreSQL, draft: str, source: Path, found: Outside, made: list[str], *, present: Outside
+    database: PostgreSQL, draft: str, source: Path, outside: Outside, made: list[str], *, present: Outside
 ) -> list[str]:
     """Make the draft from a dump, as a role that may do nothing else, and give it to the owner of the database."""
     server = database.superuser()
@@ -117,7 +117,7 @@ def _restored(
     with restricted.role(server) as login:
         try:
             notes = _filled(
-                server, Draft(draft, login, source, schema, present.locale, frozenset(present.database)), found, made
+                server, Draft(draft, login, source, schema, present.locale, frozenset(present.database)), outside, made
             )
             notes += restricted.hand_over(server, draft, login, database.owner, schema)
         except BaseException:
@@ -183,34 +183,34 @@ def _create(server: PostgreSQL, draft: str, locale: str, fallback: str, owner: s
     return []
 
 
-def _filled(server: PostgreSQL, draft: Draft, found: Outside, made: list[str]) -> list[str]:
+def _filled(server: PostgreSQL, draft: Draft, outside: Outside, made: list[str]) -> list[str]:
     """Fill the draft, with the roles that it needs; `made` gets those that were not there."""
-    referred = (name for name, role in found.roles.items() if role.referred)
-    notes = missing.make_roles(server, referred, found, made)
+    referred = (name for name, role in outside.roles.items() if role.referred)
+    notes = missing.make_roles(server, referred, outside, made)
     while True:  # of the roles in one grant or policy, the server names the first that is missing
-        said = _empty(server, draft, found)
+        said = _empty(server, draft, outside)
         own = server.connected(draft.login, draft.name)
-        lacks = missing.look(own, draft.source, found.database)
+        lacks = missing.look(own, draft.source, outside.database)
         missing.refuse_without(lacks["extension"], draft.source)
-        said = _empty(server, draft, found)
+        said = _empty(server, draft, outside)
         names = [name for name in lacks["role"] if name not in made]
         if not names:
-            return [*notes, *said, *_fill(server, own, draft, found, made, tablespaces=not lacks["tablespace"])]
-        notes += missing.make_roles(server, names, found, made)
+            return [*notes, *said, *_fill(server, own, draft, outside, made, tablespaces=not lacks["tablespace"])]
+        notes += missing.make_roles(server, names, outside, made)
 
 
-def _empty(server: PostgreSQL, draft: Draft, found: Outside) -> list[str]:
-    notes = _create(server, draft.name, found.locale, draft.fallback, draft.login.user)
+def _empty(server: PostgreSQL, draft: Draft, outside: Outside) -> list[str]:
+    notes = _create(server, draft.name, outside.locale, draft.fallback, draft.login.user)
     restricted.open_to(server, draft.name, draft.login, draft.schema)
     return notes
 
 
 def _fill(
-    server: PostgreSQL, own: PostgreSQL, draft: Draft, found: Outside, made: list[str], *, tablespaces: bool
+    server: PostgreSQL, own: PostgreSQL, draft: Draft, outside: Outside, made: list[str], *, tablespaces: bool
 ) -> list[str]:
     flags = (*missing.FLAGS, *(() if tablespaces else ("--no-tablespaces",)))
     refused = restricted.restore(own, draft.source, draft.schema, *flags)
-    for statement in found.database:
+    for statement in outside.database:
         refused += missing.about(server, own, statement, draft.present, made)
     notes = [] if tablespaces else ["its tablespaces do not exist here: everything is in the default one"]
     return [*notes, *(f"not restored: {each}" for each in refused), *_others(draft.schema, server.owner)]
@@ -256,10 +256,10 @@ def _remove(database: PostgreSQL, name: str) -> None:
     database.sql(_drop(name))
 
 
-def _versions(found: Outside, present: Outside) -> list[str]:
+def _versions(outside: Outside, present: Outside) -> list[str]:
     return [
         f"extension {name} is version {present.extensions[name]} here; it was {version}"
-        for name, version in found.extensions.items()
+        for name, version in outside.extensions.items()
         if present.extensions.get(name, version) != version
     ]
 

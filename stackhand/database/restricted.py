@@ -138,8 +138,8 @@ def hand_over(server: PostgreSQL, draft: str, login: Login, owner: str, schema: 
 def _names(server: PostgreSQL, query: str, database: str | None = None) -> list[str]:
     """Return a query's one column; a name may have any character in it, such as the end of a line."""
     answer = server.sql(f"SELECT coalesce(json_agg(name), '[]') FROM ({query}) AS names(name)", database=database)  # noqa: S608
-    found: list[str] = json.loads(answer)
-    return found
+    names: list[str] = json.loads(answer)
+    return names
 
 
 def _final(lines: list[str]) -> list[str]:

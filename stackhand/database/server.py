@@ -159,8 +159,8 @@ class Database(ABC):
 
     def known(self) -> list[str]:
         """Return the names of the snapshots, the newest first."""
-        found = sorted(self.snapshots.glob(f"*{self.suffix}"), key=lambda path: path.stat().st_mtime, reverse=True)
-        return [path.stem for path in found]
+        snapshots = sorted(self.snapshots.glob(f"*{self.suffix}"), key=lambda path: path.stat().st_mtime, reverse=True)
+        return [path.stem for path in snapshots]
 
     def require_name(self) -> None:
         """Refuse to work on a database that nobody has named.

@@ -42,14 +42,16 @@ def status(*, service: str | None, json: bool) -> None:
         json: as a document (docs/output.md) instead of lines.
     """
     database = choice.database("db.status", service)
-    found = _statistics(database)
+    statistics = _statistics(database)
     reports, unknown = migrations.status(database.engine, choice.users(database))
     if json:
-        console.document({**found, "migrations": [each.to_dict() for each in reports] if reports else None})
+        console.document({**statistics, "migrations": [each.to_dict() for each in reports] if reports else None})
         return
-    size = f"{found['size_bytes'] / 2**20:.1f} MiB"
-    console.write(f"{database.name}: {database.title} {found['version']}, {size}, {found['connections']} connections")
-    console.write(f"snapshots: {', '.join(each['name'] for each in found['snapshots']) or 'none'}")
+    size = f"{statistics['size_bytes'] / 2**20:.1f} MiB"
+    console.write(
+        f"{database.name}: {database.title} {statistics['version']}, {size}, {statistics['connections']} connections"
+    )
+    console.write(f"snapshots: {', '.join(each['name'] for each in statistics['snapshots']) or 'none'}")
     for report in reports:
         console.write("\n".join(filter(None, (f"migrations of {report.service}:", report.output, report.errors))))
     for sentence in unknown:
@@ -65,9 +67,9 @@ def _statistics(database: Database) -> dict[str, Any]:
 
 
 def _snapshot(path: Path) -> dict[str, Any]:
-    found = path.stat()
-    taken = datetime.fromtimestamp(found.st_mtime, UTC).isoformat(timespec="seconds")
-    return {"name": path.stem, "size_bytes": found.st_size, "taken_at": taken}
+    file = path.stat()
+    taken = datetime.fromtimestamp(file.st_mtime, UTC).isoformat(timespec="seconds")
+    return {"name": path.stem, "size_bytes": file.st_size, "taken_at": taken}
 
 
 def plan(*, service: str | None) -> None:

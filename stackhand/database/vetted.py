@@ -66,25 +66,25 @@ def role(name: str, statements: list[str], made: Container[str]) -> Role:
         made: the roles that this restore has made: only in those may it become a member.
     """
     quoted = '"{}"'.format(name.replace('"', '""'))
-    found = Role(f"CREATE ROLE {quoted}")
+    role = Role(f"CREATE ROLE {quoted}")
     for statement in statements:
         if each := ROLE.fullmatch(statement):
             options = list(OPTION.finditer(each["options"]))
-            found.create += "".join(f" {option['kept']}" for option in options if option["kept"])
+            role.create += "".join(f" {option['kept']}" for option in options if option["kept"])
             if powers := [option["power"] for option in options if option["power"]]:
-                found.refused.append(f"it was {', '.join(powers)} and no longer is")
+                role.refused.append(f"it was {', '.join(powers)} and no longer is")
             if "".join(option[0] for option in options) != each["options"]:
-                found.refused.append("some of its options are unknown")
+                role.refused.append("some of its options are unknown")
         elif (each := MEMBER.fullmatch(statement)) and unquoted(each["name"]) == name:
             if unquoted(each["group"]) in made:
-                found.groups.append(statement)
+                role.groups.append(statement)
             else:
-                found.refused.append(f"it is not a member of {each['group']}, which already existed")
+                role.refused.append(f"it is not a member of {each['group']}, which already existed")
         elif (each := SETTING.fullmatch(statement)) and unquoted(each["name"]) == name and not each["here"]:
-            found.settings[unquoted(each["key"])] = statement
+            role.settings[unquoted(each["key"])] = statement
         else:
-            found.refused.append(f"not run: {statement}")
-    return found
+            role.refused.append(f"not run: {statement}")
+    return role
 
 
 def unquoted(name: str) -> str:

@@ -94,10 +94,10 @@ def run() -> list[Score]:
     _copy(FOLDER)
     workers = str(2 * (os.cpu_count() or 1))  # some tests wait for a timeout most of their time
     result = _mutmut("run", "--max-children", workers)
-    found = scores(_mutmut("results", "--all", "true").stdout)
-    if result.returncode != 0 or not found:
+    results = scores(_mutmut("results", "--all", "true").stdout)
+    if result.returncode != 0 or not results:
         raise Failure("The mutation test could not run.", evidence=_last_lines(result.stdout + result.stderr))
-    return found
+    return results
 
 
 def scores(results: str) -> list[Score]:
@@ -108,9 +108,9 @@ def scores(results: str) -> list[Score]:
     return [_score(module, status) for module in MODULES]
 
 
-def too_low(found: Iterable[Score]) -> list[str]:
+def too_low(results: Iterable[Score]) -> list[str]:
     """Return the modules of which the tests do not notice enough; one without any change is among them."""
-    return [score.module for score in found if score.percent < WANTED]
+    return [score.module for score in results if score.percent < WANTED]
 
 
 def _score(module: str, status: Mapping[str, str]) -> Score:

@@ -134,12 +134,12 @@ def check_mutation() -> None:
     """
     from stackhand.development import mutation
 
-    found = mutation.run()
-    for score in found:
+    results = mutation.run()
+    for score in results:
         console.write(str(score))
         for name in score.missed:
             console.write(f"  {name}")
-    low = mutation.too_low(found)
+    low = mutation.too_low(results)
     if low:
         raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes in {', '.join(low)}.")
 

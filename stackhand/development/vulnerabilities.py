@@ -69,12 +69,12 @@ def check(names: Iterable[str], database: str = DATABASE) -> None:
     """
     locks = packages(ROOT, names)
     try:
-        found = look_up(sorted(locks), database)
+        vulnerabilities = look_up(sorted(locks), database)
     except Unreachable as error:
         _skip(f"{database} does not answer: {error}")
         return
     exceptions, today = {each.name: each.until for each in registry.allowed()}, datetime.now(UTC).date()
-    bad = [each for each in found if not any(today <= exceptions.get(name, date.min) for name in each.names)]
+    bad = [each for each in vulnerabilities if not any(today <= exceptions.get(name, date.min) for name in each.names)]
     if bad:
         raise Failure(
             f"The locked packages have {len(bad)} known vulnerabilities.",
@@ -86,11 +86,11 @@ def check(names: Iterable[str], database: str = DATABASE) -> None:
 
 def packages(root: Path, names: Iterable[str]) -> dict[Package, list[str]]:
     """Return the packages of some locks, for every platform, and which locks have them."""
-    found: dict[Package, list[str]] = defaultdict(list)
+    versions: dict[Package, list[str]] = defaultdict(list)
     for name in names:
         for package in {Package(*pin) for pin in PIN.findall((root / name).read_text(encoding="utf-8"))}:
-            found[package].append(name)
-    return dict(found)
+            versions[package].append(name)
+    return dict(versions)
 
 
 def look_up(wanted: list[Package], database: str) -> list[Vulnerability]:
@@ -124,10 +124,10 @@ def _ask(url: str, document: Any = None) -> dict[str, Any]:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - see DATABASE
     try:
         with urllib.request.urlopen(request, timeout=WITHIN) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
+            content: dict[str, Any] = json.load(answer)
     except (OSError, HTTPException, ValueError) as error:
         raise Unreachable(str(getattr(error, "reason", "") or error)) from error
-    return found
+    return content
 
 
 def _vulnerability(package: Package, entry: Mapping[str, Any]) -> Vulnerability:
@@ -144,10 +144,10 @@ def _vulnerability(package: Package, entry: Mapping[str, Any]) -> Vulnerability:
     return Vulnerability(package, names, str(entry.get("summary") or "no summary"), fixed)
 
 
-def _line(found: Vulnerability, locks: list[str]) -> str:
-    name = next((each for each in found.names if each.startswith("CVE-")), found.names[0])
-    fixed = f"fixed in {', '.join(found.fixed)}" if found.fixed else "no fix yet"
-    return f"{name}  {found.package.name} {found.package.version}, {fixed}: {found.summary} ({', '.join(locks)})"
+def _line(entry: Vulnerability, locks: list[str]) -> str:
+    name = next((each for each in entry.names if each.startswith("CVE-")), entry.names[0])
+    fixed = f"fixed in {', '.join(entry.fixed)}" if entry.fixed else "no fix yet"
+    return f"{name}  {entry.package.name} {entry.package.version}, {fixed}: {entry.summary} ({', '.join(locks)})"
 
 
 def _skip(reason: str) -> None:

@@ -114,13 +114,13 @@ def exists(environment: Environment) -> bool:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status == NOT_THERE:
             return False
-        found = errors.diagnose(error)
-        if found.kind is not Kind.DENIED:
+        diagnosis = errors.diagnose(error)
+        if diagnosis.kind is not Kind.DENIED:
             raise errors.failure(f"The bucket {environment.bucket} cannot be inspected", error) from error
         raise Failure(
             f"The bucket {environment.bucket} is not accessible to you (S3 answers {status}).",
             evidence=["somebody else owns a bucket of that name, or your role has no permission (s3:ListBucket)"],
-            next=f"{found.remedy}; else change stack in terraform/environments/{environment.name}.tfvars",
+            next=f"{diagnosis.remedy}; else change stack in terraform/environments/{environment.name}.tfvars",
             code=ExitCode.PREFLIGHT,
         ) from error
     except BotoCoreError as error:
@@ -258,8 +258,8 @@ class Store:
             raise self._unreadable(error) from error
 
     def _get(self, key: str) -> Document:
-        found = self.s3.get_object(Bucket=self.bucket, Key=key)
-        return Document(f"s3://{self.bucket}/{key}", found["Body"].read(), str(found["ETag"]))
+        answer = self.s3.get_object(Bucket=self.bucket, Key=key)
+        return Document(f"s3://{self.bucket}/{key}", answer["Body"].read(), str(answer["ETag"]))
 
     def write(self, key: str, content: Mapping[str, Any], *, etag: str | None = None, new: bool = False) -> str:
         """Write a document, and return its version.
@@ -285,9 +285,9 @@ class Store:
                 raise self._unreadable(error) from error
             conflict = Conflict(key)
             conflict.__cause__ = error
-        found = self.read(key)  # S3 may have taken an earlier attempt whose answer was lost
-        if found and found.body == body:
-            return found.etag
+        current = self.read(key)  # S3 may have taken an earlier attempt whose answer was lost
+        if current and current.body == body:
+            return current.etag
         raise conflict
 
     def remove(self, key: str, *, etag: str) -> None:

@@ -40,12 +40,12 @@ def check(root: Path) -> Stack:
     """
     stack, described = stack_of(root), services.resolve(root)
     ordered = [stack.services[name] for name in described.written]
-    found = [line for service in ordered for line in _service(service, stack, described)]
-    found += [*_paths(ordered), *_probes(stack)]
-    if found:
+    mistakes = [line for service in ordered for line in _service(service, stack, described)]
+    mistakes += [*_paths(ordered), *_probes(stack)]
+    if mistakes:
         raise Failure(
-            f"{stack.file} has {len(found)} {'mistake' if len(found) == 1 else 'mistakes'} for the cloud.",
-            evidence=found,
+            f"{stack.file} has {len(mistakes)} {'mistake' if len(mistakes) == 1 else 'mistakes'} for the cloud.",
+            evidence=mistakes,
             next=f"fix {stack.file} (docs/architecture.md documents x-aws), then repeat the command",
             code=ExitCode.PREFLIGHT,
         )

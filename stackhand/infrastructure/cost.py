@@ -52,40 +52,40 @@ class Cost(msgspec.Struct, frozen=True):
 def estimate(plan: Mapping[str, Any]) -> Cost:
     """Return what the resources of a plan cost, once all of it is there."""
     module = plan.get("planned_values", {}).get("root_module", {})
-    found: dict[str, list[dict[str, Any]]] = {}
+    resources: dict[str, list[dict[str, Any]]] = {}
     for each in module.get("resources", []):
         if each["mode"] == "managed":
-            found.setdefault(each["type"], []).append({**each["values"], "_index": each.get("index")})
-    lines = [line for line in _lines(found) if line.number]
+            resources.setdefault(each["type"], []).append({**each["values"], "_index": each.get("index")})
+    lines = [line for line in _lines(resources) if line.number]
     return Cost(sorted(lines, key=lambda line: -(line.month or 0.0)))
 
 
-def _lines(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
-    yield from _tasks(found)
-    yield from _databases(found.get("aws_db_instance", []))
-    yield from _caches(found.get("aws_elasticache_replication_group", []))
-    gateways, zones = found.get("aws_nat_gateway", []), len(found.get("aws_subnet", [])) // 3
+def _lines(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
+    yield from _tasks(resources)
+    yield from _databases(resources.get("aws_db_instance", []))
+    yield from _caches(resources.get("aws_elasticache_replication_group", []))
+    gateways, zones = resources.get("aws_nat_gateway", []), len(resources.get("aws_subnet", [])) // 3
     yield _hourly("NAT gateways", len(gateways), NAT_HOUR)
-    endpoints = [each for each in found.get("aws_vpc_endpoint", []) if each.get("vpc_endpoint_type") == "Interface"]
+    endpoints = [each for each in resources.get("aws_vpc_endpoint", []) if each.get("vpc_endpoint_type") == "Interface"]
     yield _hourly("endpoints", len(endpoints) * zones, ENDPOINT_HOUR)
-    balancers = len(found.get("aws_lb", []))
+    balancers = len(resources.get("aws_lb", []))
     yield _hourly("load balancer", balancers, LOAD_BALANCER_HOUR)
-    yield _hourly("public addresses", balancers * zones + len(found.get("aws_eip", [])), IPV4_HOUR)
+    yield _hourly("public addresses", balancers * zones + len(resources.get("aws_eip", [])), IPV4_HOUR)
     for name, kind, price in (
         ("keys", "aws_kms_key", KEY_MONTH),
         ("alarms", "aws_cloudwatch_metric_alarm", ALARM_MONTH),
         ("names inside the network", "aws_service_discovery_private_dns_namespace", ZONE_MONTH),
     ):
-        number = len(found.get(kind, []))
+        number = len(resources.get(kind, []))
         yield CostLine(name, number, number * price)
-    yield CostLine("signing key", int(bool(found.get("aws_kms_key"))), KEY_MONTH)  # made by bootstrap
+    yield CostLine("signing key", int(bool(resources.get("aws_kms_key"))), KEY_MONTH)  # made by bootstrap
 
 
-def _tasks(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
+def _tasks(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
     """Each service at its lower bound; the first task on demand, the others on Spot as far as that is wanted."""
-    sizes = {each["_index"]: each for each in found.get("aws_ecs_task_definition", [])}
-    services = {each["_index"]: each for each in found.get("aws_ecs_service", [])}
-    for target in found.get("aws_appautoscaling_target", []):
+    sizes = {each["_index"]: each for each in resources.get("aws_ecs_task_definition", [])}
+    services = {each["_index"]: each for each in resources.get("aws_ecs_service", [])}
+    for target in resources.get("aws_appautoscaling_target", []):
         name = target["_index"]
         size, number = sizes[name], int(target["min_capacity"])
         architecture = (size.get("runtime_platform") or [{}])[0].get("cpu_architecture") or "X86_64"
@@ -97,16 +97,16 @@ def _tasks(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
         yield CostLine(f"tasks of {name}", number, hour * paid * HOURS)
 
 
-def _databases(found: list[dict[str, Any]]) -> Iterator[CostLine]:
-    for each in found:
+def _databases(resources: list[dict[str, Any]]) -> Iterator[CostLine]:
+    for each in resources:
         copies, hour = 2 if each.get("multi_az") else 1, NODE_HOUR.get(each["instance_class"])
         name = f"{each['_index']} on {each['instance_class']}"
         storage = float(each["allocated_storage"]) * GP3_GB_MONTH
         yield CostLine(name, copies, None if hour is None else copies * (hour * HOURS + storage))
 
 
-def _caches(found: list[dict[str, Any]]) -> Iterator[CostLine]:
-    for each in found:
+def _caches(resources: list[dict[str, Any]]) -> Iterator[CostLine]:
+    for each in resources:
         nodes, hour = int(each.get("num_cache_clusters") or 1), NODE_HOUR.get(each["node_type"])
         yield CostLine(
             f"{each['_index']} on {each['node_type']}", nodes, None if hour is None else nodes * hour * HOURS

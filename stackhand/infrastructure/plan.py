@@ -65,12 +65,13 @@ class Summary(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as the `plan` of docs/output.md."""
-        found = {name: [each for each in self.changes if each.concern == name] for name in self.concerns}
+        by_concern = {name: [each for each in self.changes if each.concern == name] for name in self.concerns}
         return {
             "changed": bool(self.changes or self.outputs),
             **{name: self.count(name) for name in SHOWN},
             "concerns": [
-                {"name": name, "resources": [_resource(each) for each in changes]} for name, changes in found.items()
+                {"name": name, "resources": [_resource(each) for each in changes]}
+                for name, changes in by_concern.items()
             ],
             "outputs": self.outputs,
         }
@@ -110,13 +111,13 @@ def concerns_of(folder: Path) -> dict[str, str]:
 
 def numbers(concerns: Mapping[str, int]) -> list[str]:
     """Return in one line how many resources each concern has, the largest first; no line when there are none."""
-    found = sorted(concerns.items(), key=lambda each: (-each[1], each[0]))
-    return [", ".join(f"{name} {number}" for name, number in found)] if found else []
+    ordered = sorted(concerns.items(), key=lambda each: (-each[1], each[0]))
+    return [", ".join(f"{name} {number}" for name, number in ordered)] if ordered else []
 
 
-def rows(found: Summary) -> list[Sequence[str]]:
+def rows(summary: Summary) -> list[Sequence[str]]:
     """Return a table: a line for each concern, with the number of resources by action."""
-    return [(name, *(str(found.count(action, name) or "") for action in SHOWN)) for name in found.concerns]
+    return [(name, *(str(summary.count(action, name) or "") for action in SHOWN)) for name in summary.concerns]
 
 
 def _resource(change: Change) -> dict[str, Any]:
@@ -197,8 +198,8 @@ def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed:
     """
     if environment.emulated:
         return []
-    found = _secrets(environment, planned) if refreshed else ()
-    return [*_alarms(environment, planned, refreshed=refreshed), *found]
+    warned = _secrets(environment, planned) if refreshed else ()
+    return [*_alarms(environment, planned, refreshed=refreshed), *warned]
 
 
 def _alarms(environment: Environment, planned: Mapping[str, Any], *, refreshed: bool) -> Iterator[str]:

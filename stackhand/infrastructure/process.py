@@ -205,11 +205,11 @@ KNOWN = (
 
 def _locked(environment: Environment, text: str) -> Failure:
     """Say who holds the lock of the state, and since when."""
-    found = dict(re.findall(r"^\s*(ID|Who|Created|Operation):\s*(.+?)\s*$", text, re.MULTILINE))
-    who, since = found.get("Who", "somebody"), re.sub(r"\.\d+( \+0000)?", "", found.get("Created", "an unknown time"))
+    lock = dict(re.findall(r"^\s*(ID|Who|Created|Operation):\s*(.+?)\s*$", text, re.MULTILINE))
+    who, since = lock.get("Who", "somebody"), re.sub(r"\.\d+( \+0000)?", "", lock.get("Created", "an unknown time"))
     return Failure(
         f"The state of {environment.name} is locked by {who}, since {since}.",
-        evidence=[f"for: {found['Operation'].removeprefix('OperationType')}"] if "Operation" in found else [],
+        evidence=[f"for: {lock['Operation'].removeprefix('OperationType')}"] if "Operation" in lock else [],
         next="wait for it with --lock-wait 600; if it ended without releasing the lock: "
         f"aws s3 rm s3://{environment.bucket}/terraform.tfstate.tflock",
         code=ExitCode.LOCKED,
@@ -229,5 +229,5 @@ def _lines(errors: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _place(found: dict[str, Any] | None) -> str:
-    return f"terraform/{found['filename']}, line {found['start']['line']}" if found else ""
+def _place(position: dict[str, Any] | None) -> str:
+    return f"terraform/{position['filename']}, line {position['start']['line']}" if position else ""

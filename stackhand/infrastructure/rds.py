@@ -58,8 +58,8 @@ def snapshots(environment: Environment) -> list[DatabaseSnapshot]:
     states: dict[str, str] = {}
     mine = [each for each in entries if each["DBInstanceIdentifier"].startswith(prefix) and _ours(environment, each)]
     with as_failure(f"The keys of the snapshots of {environment.name} cannot be looked up"):
-        found = [_snapshot(environment, each, states) for each in mine]
-    return sorted(found, key=lambda each: each.created, reverse=True)
+        snapshots = [_snapshot(environment, each, states) for each in mine]
+    return sorted(snapshots, key=lambda each: each.created, reverse=True)
 
 
 def find(environment: Environment, name: str) -> DatabaseSnapshot:

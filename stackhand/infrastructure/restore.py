@@ -225,8 +225,8 @@ def record(store: Store, restored: Restore) -> None:
     """
     chosen = {service: restored.named[service] for service in restored.replaced}
     replaced = {service: _resource_id(_database(store.environment, service)) for service in chosen}
-    found = UnfinishedRestore(chosen, account.owner(), account.timestamp(), replaced)
-    store.write(KEY, msgspec.to_builtins(found))
+    unfinished = UnfinishedRestore(chosen, account.owner(), account.timestamp(), replaced)
+    store.write(KEY, msgspec.to_builtins(unfinished))
 
 
 def forget(store: Store) -> None:
@@ -235,9 +235,9 @@ def forget(store: Store) -> None:
     Raises:
         Failure: the bucket cannot be written.
     """
-    found = store.read(KEY)
-    if found:
-        store.remove(KEY, etag=found.etag)
+    document = store.read(KEY)
+    if document:
+        store.remove(KEY, etag=document.etag)
 
 
 def require_finished(store: Store, chosen: Sequence[str]) -> None:
@@ -251,12 +251,14 @@ def require_finished(store: Store, chosen: Sequence[str]) -> None:
     document = store.read(KEY)
     if document is None:
         return
-    found = document.to(UnfinishedRestore)
-    there = {service: _database(store.environment, service) for service in found.snapshots if service not in chosen}
-    missing = [service for service, each in there.items() if not _complete(found, service, each)]
+    unfinished = document.to(UnfinishedRestore)
+    there = {
+        service: _database(store.environment, service) for service in unfinished.snapshots if service not in chosen
+    }
+    missing = [service for service, each in there.items() if not _complete(unfinished, service, each)]
     if missing:
-        raise _interrupted(store.environment, found, missing[0], there[missing[0]])
-    if not set(found.snapshots) & set(chosen):
+        raise _interrupted(store.environment, unfinished, missing[0], there[missing[0]])
+    if not set(unfinished.snapshots) & set(chosen):
         store.remove(KEY, etag=document.etag)
 
 
@@ -268,23 +270,23 @@ def _resource_id(database: Mapping[str, Any] | None) -> str:
     return str((database or {}).get("DbiResourceId", ""))
 
 
-def _complete(found: UnfinishedRestore, service: str, database: dict[str, Any] | None) -> bool:
+def _complete(unfinished: UnfinishedRestore, service: str, database: dict[str, Any] | None) -> bool:
     """Whether a database is the one that was to give way, or started from the snapshot that was to replace it."""
     if database is None or database.get("DBInstanceStatus") == "deleting":
         return False
-    untouched = bool(_resource_id(database)) and _resource_id(database) == found.replaced.get(service)
-    return untouched or rds.restored_from(database) == found.snapshots[service]
+    untouched = bool(_resource_id(database)) and _resource_id(database) == unfinished.replaced.get(service)
+    return untouched or rds.restored_from(database) == unfinished.snapshots[service]
 
 
 def _interrupted(
-    environment: Environment, found: UnfinishedRestore, service: str, database: dict[str, Any] | None
+    environment: Environment, unfinished: UnfinishedRestore, service: str, database: dict[str, Any] | None
 ) -> Failure:
     state = "is gone" if database is None else "is without its data"
-    again = f"--from-snapshot {service}={found.snapshots[service]}{' --replace-database' if database else ''}"
+    again = f"--from-snapshot {service}={unfinished.snapshots[service]}{' --replace-database' if database else ''}"
     return Failure(
         f"A restore of {environment.name} was interrupted: the database of {service} {state}.",
         evidence=[
-            f"{found.by} started it at {found.began}",
+            f"{unfinished.by} started it at {unfinished.began}",
             "another deploy would leave it so; add --tag if it was for an earlier commit",
         ],
         next=f"./inv deploy -e {environment.name} {again}",

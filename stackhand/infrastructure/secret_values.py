@@ -59,13 +59,13 @@ def show(*, environment: str, json: bool) -> None:
     """Show the secrets of an environment: names, versions, when and by whom they were changed."""
     chosen = environments.load(environment)
     account.check(chosen)
-    found = stored(chosen)
+    secrets = stored(chosen)
     if json:
-        console.document({"environment": environment, "secrets": [asdict(each) for each in found]})
+        console.document({"environment": environment, "secrets": [asdict(each) for each in secrets]})
         return
     rows = [
         (each.name, each.kind, str(each.version) if each.version else "missing", each.changed, each.by)
-        for each in found
+        for each in secrets
     ]
     console.table(rows, HEADINGS, STYLES)
 
@@ -94,20 +94,22 @@ def stored(environment: Environment) -> list[StoredSecret]:
     chosen = [{"Key": "Path", "Option": "OneLevel", "Values": [_path(environment, "").rstrip("/")]}]
     with as_failure(f"The secrets of {environment.name} cannot be listed"):
         pages = environment.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=chosen)
-        found = {each["Name"].rpartition("/")[2]: each for page in pages for each in page["Parameters"]}
+        parameters = {each["Name"].rpartition("/")[2]: each for page in pages for each in page["Parameters"]}
     declared = kinds(ROOT)
-    return [_stored(name, declared.get(name, "unused"), found.get(name)) for name in sorted({*declared, *found})]
+    return [
+        _stored(name, declared.get(name, "unused"), parameters.get(name)) for name in sorted({*declared, *parameters})
+    ]
 
 
 def kinds(root: Path) -> dict[str, str]:
     """Return `given` or `generated` for each secret that a service on AWS reads, as Terraform tells them apart."""
-    cloud, found = services.resolve(root), dict[str, str]()
+    cloud, kinds_by_name = services.resolve(root), dict[str, str]()
     for service in cloud.resolved.values():
         aws = service.get("x-aws") or {}
         for name in cloud.within(list(service["environment"].values())) if service.get("x-aws") is not None else ():
-            made = cloud.kinds[name] == "required" and (aws.get("managed") or found.get(name) == "generated")
-            found[name] = "generated" if made or cloud.kinds[name] == "generated" else "given"
-    return found
+            made = cloud.kinds[name] == "required" and (aws.get("managed") or kinds_by_name.get(name) == "generated")
+            kinds_by_name[name] = "generated" if made or cloud.kinds[name] == "generated" else "given"
+    return kinds_by_name
 
 
 def _stored(name: str, kind: str, parameter: Mapping[str, Any] | None) -> StoredSecret:
@@ -185,10 +187,10 @@ def _require_type(ssm: Any, path: str, environment: Environment, name: str) -> N
     """Refuse a parameter of another type, which SSM does not change."""
     with as_failure(f"{name} cannot be checked"):
         chosen = [{"Key": "Name", "Option": "Equals", "Values": [path]}]
-        found = ssm.describe_parameters(ParameterFilters=chosen)["Parameters"]
-    if found and found[0]["Type"] != _encryption(environment)["Type"]:
+        parameters = ssm.describe_parameters(ParameterFilters=chosen)["Parameters"]
+    if parameters and parameters[0]["Type"] != _encryption(environment)["Type"]:
         raise Failure(
-            f"{name} is stored as plain text: its parameter is a {found[0]['Type']}, which SSM does not encrypt.",
+            f"{name} is stored as plain text: its parameter is a {parameters[0]['Type']}, which SSM does not encrypt.",
             evidence=[f"SSM cannot change the type of {path}"],
             next=f"./inv secrets.unset -e {environment.name} {name}, then the same command again",
             code=ExitCode.PREFLIGHT,

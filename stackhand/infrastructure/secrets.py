@@ -99,16 +99,16 @@ def keys(environment: Environment, given: Mapping[str, str]) -> list[str]:
     Raises:
         Failure: AWS cannot be asked.
     """
-    found: list[str] = []
+    secret: list[str] = []
     names = [*given.values()]
     try:
         for start in range(0, len(names), FILTERED):
             chosen = [{"Key": "Name", "Option": "Equals", "Values": names[start : start + FILTERED]}]
             pages = environment.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=chosen)
-            found += [each["KeyId"] for page in pages for each in page["Parameters"] if "KeyId" in each]
+            secret += [each["KeyId"] for page in pages for each in page["Parameters"] if "KeyId" in each]
     except Exception as error:
         raise failure("The given secrets cannot be checked", error, ExitCode.PREFLIGHT) from error
-    return found
+    return secret
 
 
 def left(environment: Environment, given: Mapping[str, str]) -> list[str]:

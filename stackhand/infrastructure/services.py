@@ -51,7 +51,9 @@ class CloudServices:
 
     def within(self, value: Any) -> list[str]:
         """Return the secret variables that a value, or anything in it, contains."""
-        return sorted({self.secrets[found[0]] for found in MARKER.finditer(str(value)) if found[0] in self.secrets})
+        return sorted(
+            {self.secrets[matches[0]] for matches in MARKER.finditer(str(value)) if matches[0] in self.secrets}
+        )
 
 
 def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServices:
@@ -77,12 +79,14 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
     here = _settings_of(root)
     undeclared: dict[str, list[str]] = {}
     for name, entry in services.items():
-        found = {key: "" if value is None else str(value) for key, value in (entry.get("environment") or {}).items()}
-        own = {key for key in found if key in here} if _reads_dotenv(written[name]) else set()
+        variables = {
+            key: "" if value is None else str(value) for key, value in (entry.get("environment") or {}).items()
+        }
+        own = {key for key in variables if key in here} if _reads_dotenv(written[name]) else set()
         own -= set(written[name].get("environment") or {})
         undeclared[name] = sorted(own - entries.keys())
         there = {key: entry.default for key, entry in entries.items()} | dict(settings or {}) | markers
-        entry["environment"] = found | {key: there.get(key, "") for key in own}
+        entry["environment"] = variables | {key: there.get(key, "") for key in own}
     return CloudServices(services, written, {marker: name for name, marker in markers.items()}, kinds, undeclared)
 
 
@@ -93,8 +97,8 @@ def written_services(root: Path) -> dict[str, dict[str, Any]]:
 
 def required(root: Path, *, on_aws: bool = False) -> set[str]:
     """Return the variables that Compose insists on, of all services or of those on AWS."""
-    found = [entry for entry in written_services(root).values() if not on_aws or entry.get("x-aws") is not None]
-    return set(REQUIRED.findall(str(found)))
+    entries = [entry for entry in written_services(root).values() if not on_aws or entry.get("x-aws") is not None]
+    return set(REQUIRED.findall(str(entries)))
 
 
 def _reads_dotenv(written: Mapping[str, Any]) -> bool:
@@ -143,20 +147,20 @@ def write(path: Path, root: Path, variables: Mapping[str, str]) -> None:
     Raises:
         Failure: Compose rejects the files.
     """
-    found = resolve(root, variables)
+    cloud = resolve(root, variables)
     services = {
-        name: dict(_service(entry, name, found)) for name, entry in found.resolved.items() if entry.get("x-aws")
+        name: dict(_service(entry, name, cloud)) for name, entry in cloud.resolved.items() if entry.get("x-aws")
     }
-    document = {"services": services, "secrets": found.kinds}
+    document = {"services": services, "secrets": cloud.kinds}
     path.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def _service(entry: Mapping[str, Any], name: str, found: CloudServices) -> Iterator[tuple[str, Any]]:
-    secrets = {key: found.whole(value) for key, value in entry["environment"].items() if found.whole(value)}
+def _service(entry: Mapping[str, Any], name: str, cloud: CloudServices) -> Iterator[tuple[str, Any]]:
+    secrets = {key: cloud.whole(value) for key, value in entry["environment"].items() if cloud.whole(value)}
     yield "environment", {key: value for key, value in entry["environment"].items() if key not in secrets}
     yield "secrets", secrets
     yield from ((key, entry[key]) for key in TAKEN if entry.get(key) is not None)
-    yield from ((key, found.written[name][key]) for key in DECIDED if found.written[name].get(key) is not None)
+    yield from ((key, cloud.written[name][key]) for key in DECIDED if cloud.written[name].get(key) is not None)
     yield from ((key, words(entry[key])) for key in ("command", "entrypoint") if entry.get(key))
     if entry.get("build"):
         yield "build", True

@@ -40,8 +40,8 @@ def path(environment: Environment) -> Path:
 
 def shown(environment: Environment) -> str:
     """Return the pinned key's path as a person reads it."""
-    found = path(environment)
-    return str(found.relative_to(ROOT)) if found.is_relative_to(ROOT) else str(found)
+    pinned = path(environment)
+    return str(pinned.relative_to(ROOT)) if pinned.is_relative_to(ROOT) else str(pinned)
 
 
 def pinned(environment: Environment) -> ec.EllipticCurvePublicKey | None:

@@ -204,9 +204,9 @@ class Terraform:
         ]
 
     def _backend(self) -> list[str]:
-        found = [f"bucket={self.environment.bucket}", f"key={STATE_KEY}", f"region={self.environment.region}"]
+        settings = [f"bucket={self.environment.bucket}", f"key={STATE_KEY}", f"region={self.environment.region}"]
         # An emulator has one address for all buckets.
-        return [*found, "use_path_style=true"] if os.environ.get("AWS_ENDPOINT_URL") else found
+        return [*settings, "use_path_style=true"] if os.environ.get("AWS_ENDPOINT_URL") else settings
 
     def _command(self) -> list[str]:
         return shlex.split(os.environ.get("STACKHAND_TERRAFORM", "terraform"))

@@ -70,12 +70,12 @@ def doctor(*, json: bool) -> None:
     Raises:
         Exit: something keeps the stack from running.
     """
-    found = examine()
-    worst = next((status for status in ("fail", "warn") if any(check.status == status for check in found)), "pass")
+    checks = examine()
+    worst = next((status for status in ("fail", "warn") if any(check.status == status for check in checks)), "pass")
     if json:
-        console.document({"status": worst, "checks": [_document(check) for check in found]})
+        console.document({"status": worst, "checks": [_document(check) for check in checks]})
     else:
-        _show(found)
+        _show(checks)
     if worst == "fail":
         raise Exit(ExitCode.PREFLIGHT)
 
@@ -92,22 +92,22 @@ def examine() -> list[Check]:
     """
     from stackhand.containers import docker
 
-    found: list[Check] = []
+    checks: list[Check] = []
     within = TIMEOUT + docker.answer_within() - docker.ANSWER_WITHIN
     for category, look in CATEGORIES.items():
         result: list[Check] = []
         thread = threading.Thread(target=_collect, args=(category, look, result), daemon=True)
         thread.start()
         thread.join(within)
-        found += list(result)
+        checks += list(result)
         if thread.is_alive():
-            found.append(Check(category, category, "warn", f"no answer within {within:g} s"))
-    return found
+            checks.append(Check(category, category, "warn", f"no answer within {within:g} s"))
+    return checks
 
 
-def _show(found: list[Check]) -> None:
+def _show(results: list[Check]) -> None:
     styles = {console.glyph(GLYPHS[status]): colour for status, colour in COLOURS.items()}
-    for category, checks in itertools.groupby(found, key=lambda check: check.category):
+    for category, checks in itertools.groupby(results, key=lambda check: check.category):
         console.write(category)
         rows = []
         for check in checks:
@@ -162,14 +162,14 @@ def _engine() -> Iterator[Check]:
 
     known = str(State(ROOT).read().get("engine", ""))
     try:
-        found = docker.reach()
+        reached = docker.reach()
     except Failure as failure:
         status = "fail" if known == "compose" else "warn" if shutil.which("docker") else "pass"
         message = " ".join([failure.what, *failure.evidence])
         message = message if known == "compose" else f"{message} ./inv up uses the embedded engine"
         yield Check("engine", "docker", status, message, failure.next if status != "pass" else "")
         return
-    yield Check("engine", "docker", "pass", f"{found.version} with Compose {found.compose} at {found.host}")
+    yield Check("engine", "docker", "pass", f"{reached.version} with Compose {reached.compose} at {reached.host}")
     if known == "embedded":
         yield Check("engine", "stack", "pass", "this checkout already runs on embedded")
         return
@@ -185,14 +185,14 @@ def _settings() -> Iterator[Check]:
         else:
             yield Check("settings", ".env", "pass", "there is none, and no .env.example to make it from")
         return
-    found = settings.load(ROOT)
+    current = settings.load(ROOT)
     known = schema.read(ROOT / settings.EXAMPLE)
-    yield Check("settings", ".env", "pass", f"{len(found.values)} {'valid ' if known else ''}values")
-    yield from _exposed(path, found.values)
-    yield from _declared(known, path) if known else _lacking(found.values)
-    for key in (key for key, entry in known.items() if entry.given and not found.values.get(key)):
+    yield Check("settings", ".env", "pass", f"{len(current.values)} {'valid ' if known else ''}values")
+    yield from _exposed(path, current.values)
+    yield from _declared(known, path) if known else _lacking(current.values)
+    for key in (key for key, entry in known.items() if entry.given and not current.values.get(key)):
         yield Check("settings", key, "pass", "not set: a secret that only you know")
-    for note in found.notes:
+    for note in current.notes:
         yield Check("settings", "environment", "warn", note, "unset them to use .env")
 
 
@@ -322,8 +322,8 @@ def _data() -> Iterator[Check]:
     state = State(ROOT)
     for engine in engines.used(state)[1:]:
         last = engines.remembered(state).name
-        if found := engine.data():
-            message = f"{engine.name} has data that {last} does not use: {', '.join(map(str, found))}"
+        if volumes := engine.data():
+            message = f"{engine.name} has data that {last} does not use: {', '.join(map(str, volumes))}"
             yield Check(
                 "data", engine.name, "pass", message, f"./inv up --engine {last} --copy-data copies its database"
             )

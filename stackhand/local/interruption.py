@@ -64,11 +64,11 @@ def _running() -> list[str]:
     from stackhand.local.status import services
 
     try:
-        found = services(engines.remembered(State(ROOT)))
+        statuses = services(engines.remembered(State(ROOT)))
     except Failure as error:
         return [f"the running services are unknown: {error.what}"]
-    running = [each.name for each in found if not _ended(each)]
-    stopped = [each.name for each in found if _ended(each)]
+    running = [each.name for each in statuses if not _ended(each)]
+    stopped = [each.name for each in statuses if _ended(each)]
     return [f"running now: {', '.join(running) or 'nothing'}", *([f"stopped: {', '.join(stopped)}"] if stopped else [])]
 
 

@@ -23,12 +23,12 @@ def notes(engine: Engine, *, copying: bool) -> list[str]:
     if before == engine.name or not other.used():
         return []
     try:
-        found, elsewhere = other.data(), other.elsewhere()
+        volumes, elsewhere = other.data(), other.elsewhere()
     except Failure as failure:
         return [f"{other.name} may have data of this checkout, which could not be checked: {failure.what}"]
-    if not found:
+    if not volumes:
         return [elsewhere] if elsewhere else []
-    kept = f"{other.name} has data of this checkout that {engine.name} does not use: {_list(found)}"
+    kept = f"{other.name} has data of this checkout that {engine.name} does not use: {_list(volumes)}"
     if copying:
         return [kept]
     own = engine.data()
@@ -112,5 +112,5 @@ def give_up(engine: Engine) -> None:
         engine.give_up_elsewhere()
 
 
-def _list(found: list[Kept]) -> str:
-    return ", ".join(map(str, found))
+def _list(volumes: list[Kept]) -> str:
+    return ", ".join(map(str, volumes))

@@ -81,19 +81,19 @@ def require_any(engine: Engine) -> None:
 
 def unsupported(engine: Engine) -> list[str]:
     """Return a sentence on each service that does not run on this engine: what it lacks, and who depends on it."""
-    found = []
+    lines = []
     for name in engine.unsupported():
         waiting = [each for each in engine.services() if name in engine.stack.services[each].depends_on]
         without = f"; {', '.join(waiting)} will run without it" if waiting else ""
-        found.append(f"skipped, because it has no x-embedded: {name}; add {engine.advice(name)}{without}")
-    return found
+        lines.append(f"skipped, because it has no x-embedded: {name}; add {engine.advice(name)}{without}")
+    return lines
 
 
 def open_ports(engine: Engine) -> list[str]:
     """Return a sentence on ports that other machines reach; the embedded engine listens on this one alone."""
     services = engine.stack.services.values() if engine.name == "compose" else []
-    found = [f"{service.name} at {port}" for service in services for port in service.ports if port.is_open]
-    return [f"reachable from the network: {', '.join(found)}"] if found else []
+    ports = [f"{service.name} at {port}" for service in services for port in service.ports if port.is_open]
+    return [f"reachable from the network: {', '.join(ports)}"] if ports else []
 
 
 def _wanted(stack: Stack, names: Iterable[str]) -> dict[int, str]:
@@ -102,15 +102,15 @@ def _wanted(stack: Stack, names: Iterable[str]) -> dict[int, str]:
     Raises:
         Failure: two services publish the same one.
     """
-    found = [(port, name) for name in names for port in stack.services[name].ports if port.published is not None]
-    for (port, name), (other, owner) in combinations(found, 2):
+    pairs = [(port, name) for name in names for port in stack.services[name].ports if port.published is not None]
+    for (port, name), (other, owner) in combinations(pairs, 2):
         if name != owner and _collide(port, other):
             raise Failure(
                 f"{name} and {owner} publish the same port of this machine, {port.published}.",
                 next=f"give one of them another port in {stack.file}, then repeat the command",
                 code=ExitCode.PREFLIGHT,
             )
-    return {port.published: name for port, name in found if port.published and port.protocol == "tcp"}
+    return {port.published: name for port, name in pairs if port.published and port.protocol == "tcp"}
 
 
 def _collide(one: Port, other: Port) -> bool:

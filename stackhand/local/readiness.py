@@ -42,25 +42,25 @@ def refusal(engine: Engine, service: Service) -> Failure | None:
             next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",
             code=ExitCode.UNHEALTHY,
         )
-    found = next((each for each in engine.status() if each.name == service.name), None)
-    if found is None or not engine.runs():
+    status = next((each for each in engine.status() if each.name == service.name), None)
+    if status is None or not engine.runs():
         return not_running(engine.state)
-    if found.healthy:
+    if status.healthy:
         return None
-    if found.state == "starting" or any(words in found.answer for words in STARTING):
-        return _failure(f"{found.name} is starting: {found.answer}.", "./inv status, then repeat the command")
-    if found.state == "unhealthy":
-        return _unhealthy(engine, service, found)
-    what = f"{found.name} is not running" + ("." if found.answer == "not running" else f": {found.answer}.")
-    return _failure(what, "./inv up", *_log(engine, found) if found.state == "failed" else ())
+    if status.state == "starting" or any(words in status.answer for words in STARTING):
+        return _failure(f"{status.name} is starting: {status.answer}.", "./inv status, then repeat the command")
+    if status.state == "unhealthy":
+        return _unhealthy(engine, service, status)
+    what = f"{status.name} is not running" + ("." if status.answer == "not running" else f": {status.answer}.")
+    return _failure(what, "./inv up", *_log(engine, status) if status.state == "failed" else ())
 
 
-def _unhealthy(engine: Engine, service: Service, found: ServiceStatus) -> Unhealthy:
-    what = f"{found.name} is running but unhealthy: {found.answer}."
-    evidence, next_command = _log(engine, found), f"./inv logs {found.name}"
-    if any(words in found.answer for words in FULL):
+def _unhealthy(engine: Engine, service: Service, status: ServiceStatus) -> Unhealthy:
+    what = f"{status.name} is running but unhealthy: {status.answer}."
+    evidence, next_command = _log(engine, status), f"./inv logs {status.name}"
+    if any(words in status.answer for words in FULL):
         evidence = _clients(service.port or 0)
-        next_command = f"stop what holds its connections, or ./inv restart {found.name}, which closes them all"
+        next_command = f"stop what holds its connections, or ./inv restart {status.name}, which closes them all"
     return Unhealthy(what, evidence=evidence, next=next_command, code=ExitCode.UNHEALTHY)
 
 
@@ -68,8 +68,8 @@ def _failure(what: str, next_command: str, *evidence: str) -> Failure:
     return Failure(what, evidence=evidence, next=next_command, code=ExitCode.UNHEALTHY)
 
 
-def _log(engine: Engine, found: ServiceStatus) -> list[str]:
-    return [line.text for line in engine.lines(found.name, TAIL)]
+def _log(engine: Engine, status: ServiceStatus) -> list[str]:
+    return [line.text for line in engine.lines(status.name, TAIL)]
 
 
 def _clients(port: int) -> list[str]:

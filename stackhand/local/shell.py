@@ -47,12 +47,12 @@ def open_page(services: Sequence[str]) -> None:
     engine = engines.remembered(state)
     if not engine.runs():
         raise not_running(state)
-    found = {each.name: each for each in engine.status()}
-    pages = _pages(engine, found.values())
+    statuses = {each.name: each for each in engine.status()}
+    pages = _pages(engine, statuses.values())
     if services and services[0] not in pages:
-        raise _no_page(services[0], found, pages)
+        raise _no_page(services[0], statuses, pages)
     if not pages:
-        raise _none_at_all(found.values())
+        raise _none_at_all(statuses.values())
     name = services[0] if services else list(pages)[-1]
     console.write(pages[name])
     if others := [each for each in pages if each != name and not services]:
@@ -61,12 +61,12 @@ def open_page(services: Sequence[str]) -> None:
         webbrowser.open(pages[name])
 
 
-def _pages(engine: Engine, found: Iterable[ServiceStatus]) -> dict[str, str]:
+def _pages(engine: Engine, services: Iterable[ServiceStatus]) -> dict[str, str]:
     """Return the addresses of the services that run and answer in HTTP, by name, in the order of their start.
 
     One with an `x-health` says so itself; any other that publishes a port is asked.
     """
-    running = {each.name: each for each in found if each.address and each.state in {"healthy", "unhealthy"}}
+    running = {each.name: each for each in services if each.address and each.state in {"healthy", "unhealthy"}}
     unknown = [name for name in running if (engine.question(name) or {}).get("kind") == "tcp"]
     asked = waiting.gather(
         {name: partial(health.speaks_http, running[name].ports[0]) for name in unknown}, health.ALL_WITHIN
@@ -80,11 +80,11 @@ def _pages(engine: Engine, found: Iterable[ServiceStatus]) -> dict[str, str]:
     return pages
 
 
-def _no_page(name: str, found: Mapping[str, ServiceStatus], pages: Mapping[str, str]) -> Failure:
-    if name not in found:
-        evidence = [f"known: {', '.join(found)}"]
+def _no_page(name: str, services: Mapping[str, ServiceStatus], pages: Mapping[str, str]) -> Failure:
+    if name not in services:
+        evidence = [f"known: {', '.join(services)}"]
         return Failure(f"There is no service {name!r} in this stack.", evidence=evidence, code=ExitCode.USAGE)
-    status = found[name]
+    status = services[name]
     if status.state not in {"healthy", "unhealthy"}:
         what = f"{name} is not running: {status.answer}."
         return Failure(what, next=f"./inv logs {name}", code=ExitCode.UNHEALTHY)
@@ -92,10 +92,10 @@ def _no_page(name: str, found: Mapping[str, ServiceStatus], pages: Mapping[str, 
     return Failure(f"{name!r} serves no page.", evidence=evidence, code=ExitCode.USAGE)
 
 
-def _none_at_all(found: Iterable[ServiceStatus]) -> Failure:
+def _none_at_all(services: Iterable[ServiceStatus]) -> Failure:
     return Failure(
         "No running service answers HTTP at a published port.",
-        evidence=[f"{each.name}: {each.state}{f' at {each.address}' if each.address else ''}" for each in found],
+        evidence=[f"{each.name}: {each.state}{f' at {each.address}' if each.address else ''}" for each in services],
         next="./inv status",
         code=ExitCode.UNHEALTHY,
     )

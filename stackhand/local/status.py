@@ -32,12 +32,12 @@ def status(*, json: bool, watch: bool) -> None:
     if watch:
         _watch(json=json)
         return
-    found = snapshot()
+    current = snapshot()
     if json:
-        console.document(found)
+        console.document(current)
     else:
-        _show(found)
-    if found["status"] != "healthy":
+        _show(current)
+    if current["status"] != "healthy":
         raise Exit(ExitCode.UNHEALTHY)
 
 
@@ -46,23 +46,23 @@ def snapshot() -> dict[str, Any]:
     state = State(ROOT)
     known = state.read()
     engine = engines.remembered(state)
-    found = services(engine)
+    statuses = services(engine)
     return {
         "stack": known.get("name", ROOT.name),
         "engine": known.get("engine"),
-        "status": overall(found),
-        "services": [service.to_dict() for service in found],
-        "notes": [*engine.notes, *open_ports(found)],
+        "status": overall(statuses),
+        "services": [service.to_dict() for service in statuses],
+        "notes": [*engine.notes, *open_ports(statuses)],
     }
 
 
 def open_ports(services: list[ServiceStatus]) -> list[str]:
     """Return a sentence on the ports that other machines reach."""
-    found = [(service.name, port) for service in services for port in service.published if port.is_open]
+    pairs = [(service.name, port) for service in services for port in service.published if port.is_open]
     once = {
-        (name, port.published, port.protocol): f"{name} at {port}" for name, port in reversed(found)
+        (name, port.published, port.protocol): f"{name} at {port}" for name, port in reversed(pairs)
     }  # not also IPv6
-    return [f"reachable from the network: {', '.join(reversed(once.values()))}"] if found else []
+    return [f"reachable from the network: {', '.join(reversed(once.values()))}"] if pairs else []
 
 
 def services(engine: Engine) -> list[ServiceStatus]:
@@ -71,15 +71,15 @@ def services(engine: Engine) -> list[ServiceStatus]:
     Raises:
         Failure: the engine cannot be asked, or does not answer in time.
     """
-    found = waiting.gather({"status": lambda: _ask(engine)}, engine.answer_within)
-    if "status" not in found:
+    answers = waiting.gather({"status": lambda: _ask(engine)}, engine.answer_within)
+    if "status" not in answers:
         raise Failure(
             f"The state of the services is unknown: {engine.asked} did not answer within {engine.answer_within:g} s.",
             evidence=["they may still be running"],
             next="./inv doctor",
             code=ExitCode.UNHEALTHY,
         )
-    return found["status"]
+    return answers["status"]
 
 
 def _ask(engine: Engine) -> list[ServiceStatus]:
@@ -96,12 +96,12 @@ def overall(services: list[ServiceStatus]) -> str:
     return "healthy" if all(service.healthy for service in services) else "unhealthy"
 
 
-def _show(found: dict[str, Any]) -> None:
-    if found["status"] == "stopped":
-        console.write(f"{found['stack']} is not running; ./inv up starts it.")
-        _show_notes(found)
+def _show(snapshot: dict[str, Any]) -> None:
+    if snapshot["status"] == "stopped":
+        console.write(f"{snapshot['stack']} is not running; ./inv up starts it.")
+        _show_notes(snapshot)
         return
-    console.write(f"{found['stack']} on {found['engine']}: {found['status']}")
+    console.write(f"{snapshot['stack']} on {snapshot['engine']}: {snapshot['status']}")
     rows = [
         [
             service["name"],
@@ -110,27 +110,27 @@ def _show(found: dict[str, Any]) -> None:
             _span(service["uptime_seconds"]),
             f"{service['answer']} ({service['milliseconds']} ms)",
         ]
-        for service in found["services"]
+        for service in snapshot["services"]
     ]
     console.table(rows, ["service", "state", "address", "up", "answer"], STYLES)
-    _show_notes(found)
+    _show_notes(snapshot)
 
 
-def _show_notes(found: dict[str, Any]) -> None:
-    for note in found["notes"]:
+def _show_notes(snapshot: dict[str, Any]) -> None:
+    for note in snapshot["notes"]:
         console.write(f"{console.glyph('note')} {note}")
 
 
 def _watch(*, json: bool) -> None:
     clear = sys.stdout.isatty() and not json
     while True:
-        found = snapshot()
+        current = snapshot()
         if json:
-            console.document(found, indent=None)
+            console.document(current, indent=None)
         else:
             if clear:
                 sys.stdout.write("\x1b[H\x1b[2J")
-            _show(found)
+            _show(current)
         time.sleep(WATCH_INTERVAL)
 
 

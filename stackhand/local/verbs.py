@@ -129,10 +129,10 @@ def _already_up(state: State, requested: str) -> dict[str, Any] | None:
     engine = engines.remembered(state)
     if requested not in {"auto", engine.name} or not engine.runs():
         return None
-    found = settings.ensure(ROOT, check=True)
-    if found.changed:
+    current = settings.ensure(ROOT, check=True)
+    if current.changed:
         return None
-    engine = engines.remembered(state, model.load(ROOT, found.values))
+    engine = engines.remembered(state, model.load(ROOT, current.values))
     if not engine.unchanged() or not verification.passes(engine):
         return None
     return verification.report(engine, engine.status(), [])

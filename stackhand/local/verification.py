@@ -24,9 +24,9 @@ def verify(engine: Engine) -> list[ServiceStatus]:
         Failure: one is not healthy any more, or something else answers in its place.
     """
     engine.stay_up()
-    found = engine.status()
+    services = engine.status()
     listeners = engine.listeners()
-    for status in found:
+    for status in services:
         if not status.healthy:
             raise Failure(
                 f"{status.name} was healthy, then failed: {status.answer}.",
@@ -42,7 +42,7 @@ def verify(engine: Engine) -> list[ServiceStatus]:
                 code=ExitCode.PORT_TAKEN,
             )
         _same_stack(engine, status)
-    return found
+    return services
 
 
 def await_pass(engine: Engine, timeout: float) -> None:
@@ -75,14 +75,14 @@ def passes(engine: Engine) -> bool:
     return not any(overview.problems(url) for url in overview.urls(engine).values())
 
 
-def report(engine: Engine, found: list[ServiceStatus], started: list[dict[str, Any]]) -> dict[str, Any]:
+def report(engine: Engine, services: list[ServiceStatus], started: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the document of `up --json` (docs/output.md), as far as the playbook knows it."""
     seconds = {line["name"]: float(line["seconds"]) for line in started}
     after = {line["name"]: list(line.get("after", [])) for line in started}
     return {
         "stack": engine.stack.name,
         "engine": engine.name,
-        "services": [{**status.to_dict(), "seconds": round(seconds.get(status.name, 0.0), 2)} for status in found],
+        "services": [{**status.to_dict(), "seconds": round(seconds.get(status.name, 0.0), 2)} for status in services],
         "unsupported": engine.unsupported(),
         "slowest_path": [{"name": name, "seconds": round(seconds[name], 2)} for name in slowest_path(seconds, after)],
     }

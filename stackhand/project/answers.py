@@ -37,12 +37,12 @@ class KeptAnswer(msgspec.Struct):
 
 def identity(programs: Iterable[Path]) -> str:
     """Return what changes when one of these files is replaced."""
-    found = []
+    parts = []
     for path in programs:
         with suppress(OSError):
             status = path.resolve().stat()
-            found.append(f"{path}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}")
-    return " ".join(found)
+            parts.append(f"{path}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}")
+    return " ".join(parts)
 
 
 def plugin() -> str:
@@ -52,9 +52,9 @@ def plugin() -> str:
     with suppress(OSError, ValueError, AttributeError):
         text = (configured / "config.json").read_text(encoding="utf-8")
         folders += map(Path, json.loads(text).get("cliPluginsExtraDirs") or [])
-    found = identity(folder / "docker-compose" for folder in folders)
+    digest = identity(folder / "docker-compose" for folder in folders)
     docker = shutil.which("docker")
-    return f"{identity([Path(docker)])} {found}" if docker and found else ""
+    return f"{identity([Path(docker)])} {digest}" if docker and digest else ""
 
 
 def digest(root: Path, question: str, program: str, variables: Mapping[str, str]) -> str:

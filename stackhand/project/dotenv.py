@@ -82,8 +82,8 @@ def replace(text: str, changes: dict[str, str]) -> str:
     return text
 
 
-def _behind_key(value: str, found: re.Match[str]) -> str:
-    return found[1] + value
+def _behind_key(value: str, match: re.Match[str]) -> str:
+    return match[1] + value
 
 
 def _value(text: str, start: int) -> tuple[str, int]:
@@ -94,16 +94,16 @@ def _value(text: str, start: int) -> tuple[str, int]:
     """
     opening = text[start : start + 1]
     if opening in {"'", '"'}:
-        found = (SINGLE if opening == "'" else DOUBLE).match(text, start)
-        if found is None:
+        match = (SINGLE if opening == "'" else DOUBLE).match(text, start)
+        if match is None:
             raise ValueError(f"has an opening {opening} without a closing one")
-        after = UNQUOTED.match(text, found.end())
+        after = UNQUOTED.match(text, match.end())
         if after and after[0].strip() and not after[0].strip().startswith("#"):
             raise ValueError(f"has text after the closing {opening}")
-        value = found[1].replace("\\'", "'") if opening == "'" else _unescape(found[1])
-        return value, (after.end() if after else found.end()) + 1
-    found = UNQUOTED.match(text, start)
-    raw = found[0] if found else ""
+        value = match[1].replace("\\'", "'") if opening == "'" else _unescape(match[1])
+        return value, (after.end() if after else match.end()) + 1
+    match = UNQUOTED.match(text, start)
+    raw = match[0] if match else ""
     value = re.split(r"[ \t]#", raw, maxsplit=1)[0].strip()
     if "#" in value:
         raise ValueError(f"has a # inside a word, which some Compose versions cut off; {IN_SINGLE_QUOTES}")
@@ -113,9 +113,9 @@ def _value(text: str, start: int) -> tuple[str, int]:
 
 
 def _unescape(body: str) -> str:
-    def plain(found: re.Match[str]) -> str:
-        if found[0] == "$":
+    def plain(match: re.Match[str]) -> str:
+        if match[0] == "$":
             raise ValueError(f"has a $ in double quotes, which Compose would expand; {IN_SINGLE_QUOTES}")
-        return "$" if found[0] == "$$" else ESCAPES.get(found[1], found[0])
+        return "$" if match[0] == "$$" else ESCAPES.get(match[1], match[0])
 
     return re.sub(r"\\(.)|\$\$|\$", plain, body, flags=re.DOTALL)

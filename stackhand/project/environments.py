@@ -116,10 +116,10 @@ def _others(environment: Environment) -> Iterator[Environment]:
     """Yield the other environments of the same account, if GitHub deploys to one of the two."""
     for name in known():
         with suppress(Failure):  # a file that cannot be read is reported by its own environment's verbs
-            found = load(name)
-            github = found.variables.get("github_repository") or environment.variables.get("github_repository")
-            if github and name != environment.name and found.account == environment.account:
-                yield found
+            other = load(name)
+            github = other.variables.get("github_repository") or environment.variables.get("github_repository")
+            if github and name != environment.name and other.account == environment.account:
+                yield other
 
 
 def _read(path: Path) -> dict[str, Any]:

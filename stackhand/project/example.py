@@ -54,8 +54,8 @@ def fresh() -> str:
 
 
 def _empty(text: str) -> Iterator[str]:
-    return (found["name"] for found in EMPTY.finditer(text))
+    return (match["name"] for match in EMPTY.finditer(text))
 
 
-def _with_secret(found: re.Match[str]) -> str:
-    return f"{found['key']}{fresh()}" if is_made(found["name"]) else found[0]
+def _with_secret(match: re.Match[str]) -> str:
+    return f"{match['key']}{fresh()}" if is_made(match["name"]) else match[0]

@@ -202,10 +202,10 @@ class Stack(msgspec.Struct, frozen=True):
         Raises:
             Failure: there is none.
         """
-        found = sorted(
+        candidates = sorted(
             (each for each in self.services.values() if each.server == server), key=lambda each: not each.embedded
         )
-        if not found:
+        if not candidates:
             images = ", ".join(sorted(IMAGES[server]))
             raise Failure(
                 f"{self.file} has no {server}.",
@@ -213,15 +213,15 @@ class Stack(msgspec.Struct, frozen=True):
                 next=f"add x-embedded: {{engine: {server}}} to that service, then ./inv up",
                 code=ExitCode.PREFLIGHT,
             )
-        return found[0]
+        return candidates[0]
 
     def followers(self, names: Collection[str]) -> list[str]:
         """Return the services that are started again when these are, without them, in the order of their start."""
-        found = set(names)
+        followers = set(names)
         for service in self.services.values():  # each comes behind those that it follows
-            if found & {*service.follows}:
-                found.add(service.name)
-        return [name for name in self.services if name in found and name not in names]
+            if followers & {*service.follows}:
+                followers.add(service.name)
+        return [name for name in self.services if name in followers and name not in names]
 
     @property
     def dispensable(self) -> set[str]:

@@ -39,8 +39,8 @@ def refused(error: PermissionError) -> Failure:
 def closed(path: Path) -> Failure:
     """Return the failure of a path that this account may not use: whose it is, and how to have it back."""
     barrier = _barrier(path)
-    mine, found = barrier.stat().st_uid == os.getuid(), os.statvfs(barrier)
-    if found.f_flag & os.ST_RDONLY and _allows(barrier, os.R_OK):
+    mine, filesystem = barrier.stat().st_uid == os.getuid(), os.statvfs(barrier)
+    if filesystem.f_flag & os.ST_RDONLY and _allows(barrier, os.R_OK):
         return _on_read_only(barrier)
     if os.getuid() == 0 and (mine or not _allows(barrier, os.R_OK | os.W_OK)):
         return _closed_to_root(barrier)
@@ -170,12 +170,12 @@ def _give_entry(name: str, folder: int, owner: os.stat_result, levels: int) -> N
     with suppress(OSError):
         descriptor = os.open(name, ENTRY, dir_fd=folder)
         try:
-            found = os.fstat(descriptor)
-            if stat.S_ISDIR(found.st_mode) and levels:
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode) and levels:
                 with os.scandir(descriptor) as entries:
                     for each in list(entries):
                         _give_entry(each.name, descriptor, owner, levels - 1)
-            if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
+            if status.st_uid == 0 and (stat.S_ISDIR(status.st_mode) or status.st_nlink == 1):
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
         finally:
             os.close(descriptor)

@@ -57,17 +57,17 @@ def names(root: Path) -> frozenset[str]:
 def search(root: Path) -> Inputs:
     """Search the Compose files of a project, and the files that they name."""
     settings = {**dotenv.parse(content(root / ".env"))[0], **os.environ}
-    found = Inputs(set(ASSIGNED.findall(content(root / ".env.example"))), {root / ".env"})
+    inputs = Inputs(set(ASSIGNED.findall(content(root / ".env.example"))), {root / ".env"})
     for listed in settings.get("COMPOSE_ENV_FILES", "").split(","):
-        _of_env_file(root / listed, found)
+        _of_env_file(root / listed, inputs)
     named = settings.get("COMPOSE_FILE", "").split(settings.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
     waiting = [*root.glob(FILES), *(root / each for each in named if each)]
     while waiting:
         path = waiting.pop()
-        if path not in found.files:
-            found.files.add(path)
-            waiting += _of_compose(path, root, settings, found)
-    return found
+        if path not in inputs.files:
+            inputs.files.add(path)
+            waiting += _of_compose(path, root, settings, inputs)
+    return inputs
 
 
 def expanded(text: str, variables: Mapping[str, str]) -> str:
@@ -80,34 +80,34 @@ def expanded(text: str, variables: Mapping[str, str]) -> str:
     return EXPANSION.sub(value, text)
 
 
-def _of_compose(path: Path, root: Path, settings: Mapping[str, str], found: Inputs) -> list[Path]:
+def _of_compose(path: Path, root: Path, settings: Mapping[str, str], inputs: Inputs) -> list[Path]:
     """Search a Compose file, and return the Compose files that it names."""
     text = content(path)
-    found.names.update(INTERPOLATED.findall(text))
-    found.complete &= not ESCAPE.search(text)  # by which a key could be written in another way
+    inputs.names.update(INTERPOLATED.findall(text))
+    inputs.complete &= not ESCAPE.search(text)  # by which a key could be written in another way
     more: list[Path] = []
     for key, node in _entries(text):
         if key in BY_NAME:
-            found.names.update(_passed(node))
+            inputs.names.update(_passed(node))
         elif key in VARIABLES_IN or key in COMPOSE_IN:
             for written in _paths(node):
-                found.complete &= "$" not in written and "://" not in written and not written.startswith("git@")
+                inputs.complete &= "$" not in written and "://" not in written and not written.startswith("git@")
                 # relative to the file that names it, or to a project_directory
                 for each in {folder / expanded(written, settings) for folder in (path.parent, root)}:
                     if key in COMPOSE_IN and each.suffix in {".yml", ".yaml"}:
                         more.append(each)
-                        _of_env_file(each.parent / ".env", found)
+                        _of_env_file(each.parent / ".env", inputs)
                     else:
-                        _of_env_file(each, found)
+                        _of_env_file(each, inputs)
         elif key == "project_directory":
-            found.complete = False
+            inputs.complete = False
     return more
 
 
-def _of_env_file(path: Path, found: Inputs) -> None:
+def _of_env_file(path: Path, inputs: Inputs) -> None:
     text = content(path)
-    found.files.add(path)
-    found.names |= {*INTERPOLATED.findall(text), *BARE.findall(text)}
+    inputs.files.add(path)
+    inputs.names |= {*INTERPOLATED.findall(text), *BARE.findall(text)}
 
 
 def _entries(text: str) -> Iterator[tuple[str, yaml.Node]]:

@@ -132,9 +132,9 @@ def _owner_by_kernel(port: int) -> str:
         except OSError:
             continue
         for line in lines:
-            found = re.match(rf"\s*\d+: [0-9A-F]+:{port:04X} [0-9A-F:]+ 0A (?:\S+ ){{3}}\s*(\d+)", line)
-            if found:
-                return _account(int(found[1]))
+            match = re.match(rf"\s*\d+: [0-9A-F]+:{port:04X} [0-9A-F:]+ 0A (?:\S+ ){{3}}\s*(\d+)", line)
+            if match:
+                return _account(int(match[1]))
     return "another account"
 
 

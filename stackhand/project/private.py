@@ -34,16 +34,16 @@ def trusted() -> set[int]:
 def is_ours(path: Path) -> bool:
     """Whether something that is there, and no link, belongs to an account that we trust."""
     with suppress(OSError):
-        found = path.lstat()
-        return found.st_uid in trusted() and not stat.S_ISLNK(found.st_mode)
+        status = path.lstat()
+        return status.st_uid in trusted() and not stat.S_ISLNK(status.st_mode)
     return False
 
 
 def is_closed(folder: Path) -> bool:
     """Whether nobody but the accounts that we trust can put something into a folder."""
     with suppress(OSError):
-        found = folder.lstat()
-        return is_ours(folder) and stat.S_ISDIR(found.st_mode) and not found.st_mode & OTHERS_MAY_WRITE
+        status = folder.lstat()
+        return is_ours(folder) and stat.S_ISDIR(status.st_mode) and not status.st_mode & OTHERS_MAY_WRITE
     return False
 
 
@@ -56,9 +56,9 @@ def require(folder: Path) -> None:
     """
     if is_closed(folder):
         return
-    found = folder.lstat()
-    place, is_folder = shlex.quote(str(folder)), stat.S_ISDIR(found.st_mode)
-    evidence = [f"it belongs to {ownership.account(found.st_uid)}, mode {stat.filemode(found.st_mode)}"]
+    status = folder.lstat()
+    place, is_folder = shlex.quote(str(folder)), stat.S_ISDIR(status.st_mode)
+    evidence = [f"it belongs to {ownership.account(status.st_uid)}, mode {stat.filemode(status.st_mode)}"]
     if folder.parent == TEMPORARY:
         remedy = "rm .stackhand/key (the folder then gets another name), then ./inv up"
     elif is_folder and not is_ours(folder):

@@ -116,12 +116,12 @@ def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
         root: the checkout.
         variables: all that there are.
     """
-    found = {**_dotenv(root), **os.environ}
+    variables_here = {**_dotenv(root), **os.environ}
     names = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
     chosen = {
         "COMPOSE_DISABLE_ENV_FILE": "1",
         "COMPOSE_PROFILES": "*",
-        **{key: found[key] for key in names if key in found},
+        **{key: variables_here[key] for key in names if key in variables_here},
     }
     return _ask(root, {**inherited.environment("docker"), **variables, **chosen}, "cloud")
 
@@ -233,11 +233,11 @@ def rejected(root: Path, message: str) -> Failure:
             next="write one, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
-    if found := REQUIRED.search(message):
+    if match := REQUIRED.search(message):
         return Failure(
-            f"{name} requires the variable {found[1]}, which nothing sets.",
+            f"{name} requires the variable {match[1]}, which nothing sets.",
             evidence=lines,
-            next=f"set {found[1]} in .env, then repeat the command",
+            next=f"set {match[1]} in .env, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     where = next(iter(_mentioned(lines)), "")
@@ -252,7 +252,7 @@ def rejected(root: Path, message: str) -> Failure:
 
 def _mentioned(lines: Iterable[str]) -> list[str]:
     """Return the files that a message of Compose names."""
-    return [found[1] for line in lines if (found := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
+    return [match[1] for line in lines if (match := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
 
 
 def _dotenv(root: Path) -> dict[str, str]:
@@ -282,5 +282,5 @@ def _load(text: str) -> Resolved:
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }
-    found = yaml.load(text, Loader=Loader)  # noqa: S506 - a SafeLoader with fewer types
-    return found if isinstance(found, dict) else {}
+    document = yaml.load(text, Loader=Loader)  # noqa: S506 - a SafeLoader with fewer types
+    return document if isinstance(document, dict) else {}

@@ -54,9 +54,9 @@ def read(example: Path) -> dict[str, Setting]:
         Failure: an entry has no `# type:` line, one of an unknown type, or one that is not written as it has to be.
     """
     text = _text(example)
-    if not any(found[1] in CHECKS for found in TYPE.finditer(text)):
+    if not any(entries[1] in CHECKS for entries in TYPE.finditer(text)):
         return {}
-    found: dict[str, Setting] = {}
+    entries: dict[str, Setting] = {}
     for block in re.split(r"\n\s*\n", text):
         values, problems = dotenv.parse(block)
         if not values:
@@ -69,9 +69,9 @@ def read(example: Path) -> dict[str, Setting]:
                 evidence=[f"T is one of: {', '.join(CHECKS)}"],
                 code=ExitCode.PREFLIGHT,
             )
-        found[key] = Setting(key, kind[1], tuple(kind[2].split()), default, block.strip("\n"))
-        _check_words(found[key], example.name)
-    return found
+        entries[key] = Setting(key, kind[1], tuple(kind[2].split()), default, block.strip("\n"))
+        _check_words(entries[key], example.name)
+    return entries
 
 
 def _text(example: Path) -> str:

@@ -91,9 +91,9 @@ def move_ports(root: Path, ports: Mapping[str, int]) -> None:
     _write(path, text)
 
 
-def summary(root: Path, found: Settings) -> str:
+def summary(root: Path, current: Settings) -> str:
     """Return what there is to say of settings that needed nothing."""
-    return f"{len(found.values)} values in .env" if present(root / ".env") else "no .env, and none is needed"
+    return f"{len(current.values)} values in .env" if present(root / ".env") else "no .env, and none is needed"
 
 
 def has_example(root: Path) -> bool:
@@ -223,13 +223,13 @@ def _write(path: Path, text: str) -> None:
 def _keep_access(draft: int, old: Path, root: Path) -> None:
     """Give a draft the owner and the mode of the file it replaces; a new file belongs to whom the checkout does."""
     try:
-        found = old.stat()
-        os.fchmod(draft, found.st_mode & 0o777)
+        status = old.stat()
+        os.fchmod(draft, status.st_mode & 0o777)
     except FileNotFoundError:
-        found = root.stat()
+        status = root.stat()
     with suppress(OSError):  # a container's root may lack CAP_CHOWN, and then the file is root's
         if os.getuid() == 0:
-            os.fchown(draft, found.st_uid, found.st_gid)
+            os.fchown(draft, status.st_uid, status.st_gid)
 
 
 def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:
@@ -289,5 +289,5 @@ def _not_set(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[
 
 
 def _overrides(keys: Iterable[str]) -> list[str]:
-    found = sorted(key for key in keys if key in os.environ)
-    return [f"from the environment, not .env: {', '.join(found)}"] if found else []
+    overridden = sorted(key for key in keys if key in os.environ)
+    return [f"from the environment, not .env: {', '.join(overridden)}"] if overridden else []

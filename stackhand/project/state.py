@@ -128,12 +128,12 @@ class State:
             Failure: there is one that this account may not read.
         """
         try:
-            found = json.loads(self.file.read_text(encoding="utf-8"))
+            content = json.loads(self.file.read_text(encoding="utf-8"))
         except PermissionError as error:
             raise ownership.refused(error) from error
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
     def remember(self, **facts: Any) -> None:
         """Add facts to what is remembered; a fact that is None is forgotten."""

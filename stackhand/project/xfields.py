@@ -158,14 +158,14 @@ def embedded(entry: dict[str, Any], at: str) -> Embedded | None:
     if entry.get("x-embedded") is None:
         return None
     at, entry = f"{at}.x-embedded", entry["x-embedded"]
-    found = _convert(entry, Embedded, at)
-    if (found.engine is None) == (found.command is None):
+    embedded = _convert(entry, Embedded, at)
+    if (embedded.engine is None) == (embedded.command is None):
         raise wrong(at, "either engine or command", entry)
-    if (found.engine == "nginx") != (found.template is not None):
+    if (embedded.engine == "nginx") != (embedded.template is not None):
         raise wrong(f"{at}.template", "the path of a configuration template, for engine: nginx only", entry)
-    if found.ready is not None and not found.ready.startswith("/"):
-        raise wrong(f"{at}.ready", "a path that starts with /", found.ready)
-    return found
+    if embedded.ready is not None and not embedded.ready.startswith("/"):
+        raise wrong(f"{at}.ready", "a path that starts with /", embedded.ready)
+    return embedded
 
 
 def aws(entry: dict[str, Any], at: str) -> Fargate | Job | Managed | None:
@@ -180,16 +180,16 @@ def aws(entry: dict[str, Any], at: str) -> Fargate | Job | Managed | None:
         for key, command in commands(job.release).items():
             _refuse_open_quote(command, f"{at}.release.{key}")
         return job
-    found = _convert(entry, Fargate, at)
-    probe = found.probe if isinstance(found.probe, Probe) else Probe()
+    service = _convert(entry, Fargate, at)
+    probe = service.probe if isinstance(service.probe, Probe) else Probe()
     for key, path in (("path", probe.path), ("version", probe.version)):
         if path is not None and not path.startswith("/"):
             raise wrong(f"{at}.probe.{key}", "a path that starts with /", path)
         if path is not None and not re.fullmatch(ASKED, path):
             raise wrong(f"{at}.probe.{key}", ASKED_SAYS, path)
-    for key, command in commands(found.migrate).items():
+    for key, command in commands(service.migrate).items():
         _refuse_open_quote(command, f"{at}.migrate.{key}")
-    return found
+    return service
 
 
 def commands(migrate: Migrate | Release | str | Literal[True] | None) -> dict[str, str]:

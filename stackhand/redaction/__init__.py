@@ -96,8 +96,8 @@ class Redactor:
     def _spans(self, text: str, *, names: bool) -> Iterator[Span]:
         for view in views(text, self._reach):
             yield from ((*view.span(start, end), BY_VALUE, name) for start, end, name in self._values(view))
-            found = self._patterns.find(view.text) if names else patterns.forms(view.text)
-            yield from ((*view.span(start, end), BY_NAME, name) for start, end, name in found)
+            matches = self._patterns.find(view.text) if names else patterns.forms(view.text)
+            yield from ((*view.span(start, end), BY_NAME, name) for start, end, name in matches)
             if names and self.former and self._wanted:
                 former = self.former.find(view.text, self._wanted)
                 yield from ((*view.span(start, end), BY_VALUE, name) for start, end, name in former)
@@ -114,17 +114,17 @@ def _replaced(text: str, spans: Iterator[Span]) -> str:
     """Return a text with what overlaps replaced together, under the name of the surest find."""
     parts: list[str] = []
     position = 0
-    found = sorted(spans)
-    while found:
-        start, end, rank, name = found[0]
+    ordered = sorted(spans)
+    while ordered:
+        start, end, rank, name = ordered[0]
         count = 1
-        while count < len(found) and found[count][0] < end:
-            end = max(end, found[count][1])
-            rank, name = min((rank, name), (found[count][2], found[count][3]), key=lambda each: each[0])
+        while count < len(ordered) and ordered[count][0] < end:
+            end = max(end, ordered[count][1])
+            rank, name = min((rank, name), (ordered[count][2], ordered[count][3]), key=lambda each: each[0])
             count += 1
         newlines = "\n" * text.count("\n", start, end)
         parts += [text[position:start], _placeholder(name), newlines]
-        position, found = end, found[count:]
+        position, ordered = end, ordered[count:]
     return "".join([*parts, text[position:]])
 
 

@@ -114,10 +114,10 @@ def _replaced(pattern: re.Pattern[str], decode: Callable[[re.Match[str]], str], 
             start = end - reach
         add(view.text[start:end], start, end, same=True)
 
-    for found in pattern.finditer(view.text):
-        keep(position, found.start())
-        add(decode(found), *found.span(), same=False)
-        position = found.end()
+    for matches in pattern.finditer(view.text):
+        keep(position, matches.start())
+        add(decode(matches), *matches.span(), same=False)
+        position = matches.end()
     if not parts:
         return None
     keep(position, len(view.text))
@@ -129,9 +129,9 @@ def _extracted(pattern: re.Pattern[str], decode: Callable[[str], str], view: Vie
     parts: list[str] = []
     pieces: list[Piece] = []
     length = 0
-    for found in pattern.finditer(view.text):
-        if text := decode(found[0]):
-            pieces.append((length, *found.span(), False))
+    for matches in pattern.finditer(view.text):
+        if text := decode(matches[0]):
+            pieces.append((length, *matches.span(), False))
             parts.append(text + "\0")
             length += len(text) + 1
     return View("".join(parts), pieces, view) if parts else None
@@ -142,21 +142,21 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8", "surrogateescape").translate(LATIN)
 
 
-def _percent(found: re.Match[str]) -> str:
-    return _text(bytes.fromhex(found[0].replace("%", "")))
+def _percent(match: re.Match[str]) -> str:
+    return _text(bytes.fromhex(match[0].replace("%", "")))
 
 
-def _backslash(found: re.Match[str]) -> str:
-    match found[0][1:2]:
-        case "x" if len(found[0]) > 2:  # noqa: PLR2004 - more than the letter itself
-            return _text(bytes.fromhex(found[0].replace("\\x", "")))
-        case "u" | "U" if len(found[0]) > 2:  # noqa: PLR2004 - likewise
-            codes = [int(each, 16) for each in re.split(r"\\[uU]", found[0])[1:]]
+def _backslash(match: re.Match[str]) -> str:
+    match match[0][1:2]:
+        case "x" if len(match[0]) > 2:  # noqa: PLR2004 - more than the letter itself
+            return _text(bytes.fromhex(match[0].replace("\\x", "")))
+        case "u" | "U" if len(match[0]) > 2:  # noqa: PLR2004 - likewise
+            codes = [int(each, 16) for each in re.split(r"\\[uU]", match[0])[1:]]
             high, low = [*codes, 0][:2]
             return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00) if low else chr(min(high, 0x10FFFF))
-        case digit if digit in {"0", "1", "2", "3"} and len(found[0]) > 2:  # noqa: PLR2004 - likewise
-            return _text(bytes(int(each, 8) for each in found[0].split("\\")[1:]))
-    return ESCAPES.get(found[1], found[1])
+        case digit if digit in {"0", "1", "2", "3"} and len(match[0]) > 2:  # noqa: PLR2004 - likewise
+            return _text(bytes(int(each, 8) for each in match[0].split("\\")[1:]))
+    return ESCAPES.get(match[1], match[1])
 
 
 @lru_cache(maxsize=1 << 14)

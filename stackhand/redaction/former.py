@@ -77,8 +77,8 @@ class Former:
         """Keep the fingerprints of secrets that are in use, so that they are known when they are not any more."""
         self._make_key()
         known = {(each.length, each.digest) for each in self.seen}
-        found = (self.of(name, form) for value, name in values.items() for form in {value, value.replace(" ", "+")})
-        if new := [each for each in found if (each.length, each.digest) not in known]:
+        marks = (self.of(name, form) for value, name in values.items() for form in {value, value.replace(" ", "+")})
+        if new := [each for each in marks if (each.length, each.digest) not in known]:
             self.seen = [*self.seen, *new][-KEPT:]
             _write(self.root, self.folder / FILE, msgspec.json.encode(FormerSecrets(self._digest(""), self.seen)))
 
@@ -86,15 +86,15 @@ class Former:
         """Return the names of those that are not among the present secrets, by length and blanks, then by digest."""
         forms = (form for value in values for form in (value, value.replace(" ", "+")))
         present = {self.of("", form) for form in forms} if self.key else set()
-        found: dict[tuple[int, bool], dict[str, str]] = defaultdict(dict)
+        marks: dict[tuple[int, bool], dict[str, str]] = defaultdict(dict)
         for each in self.seen:
             if Fingerprint("", each.length, each.blank, each.digest) not in present:
-                found[each.length, each.blank][each.digest] = f"former {each.name}"
-        return found
+                marks[each.length, each.blank][each.digest] = f"former {each.name}"
+        return marks
 
     def find(self, text: str, wanted: Mapping[tuple[int, bool], Mapping[str, str]]) -> Iterator[tuple[int, int, str]]:
         """Yield begin, end and name of what has the fingerprint of a former secret, and begins and ends as a word."""
-        edges = {0, len(text), *(edge for found in EDGE.finditer(text) for edge in found.span())}
+        edges = {0, len(text), *(edge for edge_match in EDGE.finditer(text) for edge in edge_match.span())}
         for (length, blank), names in wanted.items():
             known: dict[str, str] = {}
             for start in edges & {edge - length for edge in edges}:

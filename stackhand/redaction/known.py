@@ -98,24 +98,24 @@ def of(root: Path, *, doubtful: bool = False) -> Known:
         root: the checkout.
         doubtful: whether a setting that nobody has declared is one, whatever its name.
     """
-    found = Known()
-    variables = _of_settings(root, found, doubtful=doubtful)
+    known = Known()
+    variables = _of_settings(root, known, doubtful=doubtful)
     nodes = [node for path in sorted(root.glob(passthrough.FILES)) for node in _nodes(_read(path))]
-    found.common.update(_names_of_services(nodes))
+    known.common.update(_names_of_services(nodes))
     for node in nodes:
         for name, value in _of_compose(root, node, {**variables, **os.environ}):
-            found.add(name, value)
+            known.add(name, value)
     for name, value in _of_running(root / ".stackhand" / "services"):
-        found.add(name, value)
-    own = set(found.values)
+        known.add(name, value)
+    own = set(known.values)
     for name, value in os.environ.items():
         if patterns.is_secret(name) and len(value) >= SHORTEST_SECRET:
-            found.add(name, value)
-    found.foreign = found.values.keys() - own
-    return found
+            known.add(name, value)
+    known.foreign = known.values.keys() - own
+    return known
 
 
-def _of_settings(root: Path, found: Known, *, doubtful: bool) -> dict[str, str]:
+def _of_settings(root: Path, known: Known, *, doubtful: bool) -> dict[str, str]:
     """Add the secrets of `.env` and of what the shell has in its place, and return all of its values."""
     text = _read(root / ".env")
     values, problems = dotenv.parse(text)
@@ -124,18 +124,18 @@ def _of_settings(root: Path, found: Known, *, doubtful: bool) -> dict[str, str]:
     for key in sorted({*values, *entries, *foreign}):
         for value in filter(None, (values.get(key, ""), os.environ.get(key, ""))):
             if _is_secret(key, value, entries, doubtful=doubtful):
-                found.add(key, value, named=True)
+                known.add(key, value, named=True)
             elif key in entries and not patterns.looks_random(value):
-                found.common.add(value)
+                known.common.add(value)
     for problem in problems:  # a line that is no setting may be what belongs to the one above it
         line = text.split("\n")[problem.line - 1].strip()
         name, value = (problem.key, line.partition("=")[2]) if "=" in line else (f"line {problem.line} of .env", line)
         if patterns.is_secret(name) or patterns.looks_random(value):
-            found.add(name, value)
-            found.add(name, value[:40])  # as dotenv names it
+            known.add(name, value)
+            known.add(name, value[:40])  # as dotenv names it
     for name, value in COMMENTED.findall(text):
         if patterns.is_secret(name):
-            found.add(f"former {name}", value)
+            known.add(f"former {name}", value)
     return values
 
 
@@ -185,9 +185,9 @@ def _of_compose(root: Path, top: yaml.Node, variables: Mapping[str, str]) -> Ite
             yield name, value
         for start, end, kind in PATTERNS.find(value):
             yield name or kind, value[start:end]
-        for found in patterns.DEFAULT.finditer(text):
-            if patterns.is_secret(name) or patterns.is_secret(found["name"]):
-                yield found["name"], found["value"]
+        for match in patterns.DEFAULT.finditer(text):
+            if patterns.is_secret(name) or patterns.is_secret(match["name"]):
+                yield match["name"], match["value"]
 
 
 def _scalars(top: yaml.Node) -> Iterator[tuple[str, str]]:

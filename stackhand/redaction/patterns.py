@@ -89,50 +89,50 @@ class Patterns:
         yield from forms(text)
 
     def _in_line(self, text: str, start: int, end: int, following: int) -> Iterator[tuple[int, int, str]]:
-        for found in ASSIGNED.finditer(text, start, end):
-            if self._is_secret(found["name"]):
-                yield from _assigned(text, found)
+        for match in ASSIGNED.finditer(text, start, end):
+            if self._is_secret(match["name"]):
+                yield from _assigned(text, match)
         for pattern in (LINE, QUOTED, FLAG, DEFAULT):
-            for found in pattern.finditer(text, start, following if pattern is FLAG else end):
-                if self._is_secret(found["name"]) and _is_value(found["value"]):
-                    yield (*found.span("value"), found["name"])
+            for match in pattern.finditer(text, start, following if pattern is FLAG else end):
+                if self._is_secret(match["name"]) and _is_value(match["value"]):
+                    yield (*match.span("value"), match["name"])
         for pattern, name in ((LOGIN, "password"), (HEADER, ""), (COOKIE, ""), (SQL, "password"), (BEARER, "")):
-            for found in pattern.finditer(text, start, end):
-                group = "value" if found["value"] else "rest"
-                if _is_value(found[group]) and (pattern is not BEARER or looks_random(found["value"])):
-                    yield (*found.span(group), name or found["name"])
+            for match in pattern.finditer(text, start, end):
+                group = "value" if match["value"] else "rest"
+                if _is_value(match[group]) and (pattern is not BEARER or looks_random(match["value"])):
+                    yield (*match.span(group), name or match["name"])
 
     def _is_secret(self, name: str) -> bool:
         return name in self.names or is_secret(name)
 
 
 def _end_of_line(text: str, position: int) -> int:
-    found = text.find("\n", position)
-    return len(text) if found < 0 else found
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end
 
 
 def forms(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield begin, end and kind of what is a secret by its form, whatever stands before it."""
     for name, pattern, hint in BY_FORM:
         if hint in text:
-            yield from ((*found.span(), name) for found in pattern.finditer(text))
+            yield from ((*match.span(), name) for match in pattern.finditer(text))
 
 
-def _assigned(text: str, found: re.Match[str]) -> Iterator[tuple[int, int, str]]:
+def _assigned(text: str, match: re.Match[str]) -> Iterator[tuple[int, int, str]]:
     """Yield the value behind a name that says that it is a secret, unless a sentence goes on there."""
-    group = next(each for each in ("double", "single", "bare") if found[each] is not None)
-    start, end = found.span(group)
-    value = found[group]
+    group = next(each for each in ("double", "single", "bare") if match[each] is not None)
+    start, end = match.span(group)
+    value = match[group]
     if group == "bare":
         value = value.rstrip(",;)]}.")
         end = start + len(value)
         rest = text[end : _end_of_line(text, end)].strip()
-        if not found["equals"] and rest and rest[0] not in ",;)]}|" and not looks_random(value):
+        if not match["equals"] and rest and rest[0] not in ",;)]}|" and not looks_random(value):
             return
     if default := DEFAULT.fullmatch(value):
-        yield start + default.start("value"), start + default.end("value"), found["name"]
+        yield start + default.start("value"), start + default.end("value"), match["name"]
     elif _is_value(value):
-        yield start, end, found["name"]
+        yield start, end, match["name"]
 
 
 def _is_value(value: str) -> bool:

@@ -135,10 +135,10 @@ def _becomes(target: HealthTarget, state: str, reason: str) -> None:
 
 def record_task(service: str, task: dict[str, Any]) -> None:
     """Count a task as started once the load balancer finds it healthy; when it does not, stop it as a failed one."""
-    found = ecs._services.get(service) or {}
+    ecs_service = ecs._services.get(service) or {}
     targets = [
         HealthTarget(each["targetGroupArn"], ecs._task_ip(task), int(each["containerPort"]))
-        for each in found.get("loadBalancers") or []
+        for each in ecs_service.get("loadBalancers") or []
         if each.get("targetGroupArn")
     ]
     for target in targets:

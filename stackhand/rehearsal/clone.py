@@ -41,13 +41,13 @@ class Copy:
         """
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = cls(path)
-        found.git("rev-parse", "HEAD", folder=ROOT)  # whose refusal says more than that of a clone
-        found.git("clone", "--quiet", str(ROOT), str(path), folder=ROOT)
+        clone = cls(path)
+        clone.git("rev-parse", "HEAD", folder=ROOT)  # whose refusal says more than that of a clone
+        clone.git("clone", "--quiet", str(ROOT), str(path), folder=ROOT)
         (path / ".git" / "info" / "exclude").write_text(f".venv\n/{LOCK}\n", encoding="utf-8")
         link_environment(ROOT / ".venv", path / ".venv")
-        found.clone_submodules(ROOT, path)
-        listed = found.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=ROOT)
+        clone.clone_submodules(ROOT, path)
+        listed = clone.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=ROOT)
         for name in filter(None, listed.split("\0")):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / name).is_dir():
@@ -56,9 +56,9 @@ class Copy:
                 shutil.copy2(ROOT / name, path / name)
             else:
                 (path / name).unlink(missing_ok=True)
-        if found.git("status", "--porcelain", *BUT_LOCK):
-            found.commit("Uncommitted changes")
-        return found
+        if clone.git("status", "--porcelain", *BUT_LOCK):
+            clone.commit("Uncommitted changes")
+        return clone
 
     @property
     def head(self) -> str:

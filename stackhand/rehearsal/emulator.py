@@ -152,14 +152,14 @@ def start(folder: Path, region: str) -> Emulator:
             start_new_session=True,
         )
     _children.append(child)
-    found = Emulator(child.pid, birth(child.pid) or "", port, region, address, key)
-    _remember(folder, found)
+    emulator = Emulator(child.pid, birth(child.pid) or "", port, region, address, key)
+    _remember(folder, emulator)
     try:
-        _wait_for(found, log_path)
+        _wait_for(emulator, log_path)
     except BaseException:
-        found.stop()
+        emulator.stop()
         raise
-    return found
+    return emulator
 
 
 def _remember(folder: Path, emulator: Emulator) -> None:
@@ -243,15 +243,17 @@ def command(port: int, gateway: str) -> list[str]:
 
 def gateway() -> str:
     """Return the address of this machine on the network of containers; their name for it, where that is not ours."""
-    found = docker.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
-    if not found:
+    address = docker.run(
+        "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
+    ).stdout.strip()
+    if not address:
         return FROM_A_CONTAINER
     with socket.socket() as probe:
         try:
-            probe.bind((found, 0))
+            probe.bind((address, 0))
         except OSError:
             return FROM_A_CONTAINER
-    return found
+    return address
 
 
 def free_port() -> int:
@@ -281,11 +283,11 @@ class Made:
         """Add what is there now; networks that are not only ours (bridge) do not count."""
         self.names["container"] |= set(self.emulator.containers())
         for identity in self.names["container"]:
-            for found in json.loads(
+            for containers in json.loads(
                 docker.run("container", "inspect", identity, accept=docker.NOT_THERE).stdout or "[]"
             ):
-                self.names["volume"] |= {each["Name"] for each in found["Mounts"] if each["Type"] == "volume"}
-                networks = found["NetworkSettings"]["Networks"]
+                self.names["volume"] |= {each["Name"] for each in containers["Mounts"] if each["Type"] == "volume"}
+                networks = containers["NetworkSettings"]["Networks"]
                 self.names["network"] |= set(networks) - {"bridge", "host", "none"}
 
     def images(self) -> list[str]:
@@ -296,15 +298,15 @@ class Made:
 
     def remove_images(self) -> None:
         """Remove those images; the layers stay in the builder's cache."""
-        if found := self.images():
-            docker.run("image", "rm", "--force", *found, accept=KEPT, timeout=60.0)
+        if images := self.images():
+            docker.run("image", "rm", "--force", *images, accept=KEPT, timeout=60.0)
 
     def left(self) -> list[str]:
         """Return in words what is still there."""
-        found = [f"{kind} {name}" for kind in KINDS for name in sorted(self.names[kind]) if _exists(kind, name)]
-        found += [f"container {each}" for each in self.emulator.containers()]
-        found += [f"image {each}" for each in self.images()]
-        return found + ([f"process {self.emulator.pid}, the emulator"] if self.emulator.alive else [])
+        left = [f"{kind} {name}" for kind in KINDS for name in sorted(self.names[kind]) if _exists(kind, name)]
+        left += [f"container {each}" for each in self.emulator.containers()]
+        left += [f"image {each}" for each in self.images()]
+        return left + ([f"process {self.emulator.pid}, the emulator"] if self.emulator.alive else [])
 
 
 def _exists(kind: str, name: str) -> bool:

@@ -42,8 +42,8 @@ def run_arguments(
         "init": linux.get("initProcessEnabled"),
         "cap_drop": (linux.get("capabilities") or {}).get("drop"),
     }
-    found = _arguments(container, definition, _with_key(variables), *rest)
-    return {**_harmless(found, rest[1]), **{key: value for key, value in more.items() if value}}
+    arguments = _arguments(container, definition, _with_key(variables), *rest)
+    return {**_harmless(arguments, rest[1]), **{key: value for key, value in more.items() if value}}
 
 
 def _with_key(variables: dict[str, str]) -> dict[str, str]:
@@ -52,10 +52,10 @@ def _with_key(variables: dict[str, str]) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": TASK, "AWS_SECRET_ACCESS_KEY": TASK, **kept}
 
 
-def _harmless(found: dict[str, Any], network: str) -> dict[str, Any]:
+def _harmless(arguments: dict[str, Any], network: str) -> dict[str, Any]:
     """Return docker's arguments without what reaches beyond the container."""
-    kept = {key: value for key, value in found.items() if key not in REACHING}
-    added = [each for each in found.get("cap_add", []) if each in GRANTED]
+    kept = {key: value for key, value in arguments.items() if key not in REACHING}
+    added = [each for each in arguments.get("cap_add", []) if each in GRANTED]
     return {"network": network, **kept, **({"cap_add": added} if added else {})}
 
 

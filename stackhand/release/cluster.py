@@ -225,8 +225,8 @@ class Cluster:
 
     def stopped(self, task: str) -> StoppedTask | None:
         """Return a task once it has stopped; ECS may not know yet one that it has just started."""
-        found = self.ecs.describe_tasks(cluster=self.name, tasks=[task]).get("tasks")
-        return StoppedTask.of(found[0]) if found and found[0].get("lastStatus") == "STOPPED" else None
+        tasks = self.ecs.describe_tasks(cluster=self.name, tasks=[task]).get("tasks")
+        return StoppedTask.of(tasks[0]) if tasks and tasks[0].get("lastStatus") == "STOPPED" else None
 
     def stop_task(self, task: str, reason: str) -> None:
         """Have a task stopped."""

@@ -52,8 +52,8 @@ def names(*args: str, folder: Path) -> list[str]:
 def submodules(folder: Path, paths: Iterable[str]) -> dict[str, str]:
     """Return the submodules of a checkout below some paths, and the commits that its index has of them."""
     entries = names("ls-files", "-z", "--stage", "--", *paths, folder=folder)
-    found = (entry.partition("\t") for entry in entries if entry.startswith(SUBMODULE))
-    return {name: what.split()[1] for what, _, name in found}
+    parts = (entry.partition("\t") for entry in entries if entry.startswith(SUBMODULE))
+    return {name: what.split()[1] for what, _, name in parts}
 
 
 def _run(
@@ -163,16 +163,16 @@ def exported(root: Path, commit: str, paths: Sequence[str], *, dirty: bool) -> I
 def digest(root: Path, paths: Sequence[str], but: str) -> str:
     """Return a digest of all that differs from the commit, new files and submodules as well."""
     top, place = _placed(root)
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     wanted = [*(os.path.normpath(place + path) for path in paths), excluded(place + but)]
     for repository, among in _repositories(top, wanted):
-        found.update(run("rev-parse", "HEAD", folder=repository).encode())
-        found.update(_bytes(run("diff", *PLAIN, "HEAD", "--", *among, folder=repository)))
+        digest.update(run("rev-parse", "HEAD", folder=repository).encode())
+        digest.update(_bytes(run("diff", *PLAIN, "HEAD", "--", *among, folder=repository)))
         for name in sorted(_new(repository, among)):
             path = repository / name
             content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
-            found.update(_bytes(name) + content)
-    return found.hexdigest()[:12]
+            digest.update(_bytes(name) + content)
+    return digest.hexdigest()[:12]
 
 
 def excluded(path: str) -> str:
@@ -216,13 +216,13 @@ def _inner(what: str) -> bool:
 
 def _within(submodules: Iterable[str], paths: Sequence[str]) -> dict[str, Sequence[str]]:
     """Return the submodules that some paths contain or lie in, each with what is wanted of it."""
-    found: dict[str, Sequence[str]] = {}
+    folders: dict[str, Sequence[str]] = {}
     for name in submodules:
         if any(path in {".", name} or name.startswith(f"{path}/") for path in paths):
-            found[name] = ["."]
+            folders[name] = ["."]
         elif below := [os.path.relpath(path, name) for path in paths if path.startswith(f"{name}/")]:
-            found[name] = below
-    return found
+            folders[name] = below
+    return folders
 
 
 def _anywhere(paths: Sequence[str]) -> Sequence[str]:
@@ -275,8 +275,8 @@ def _require_submodule(repository: Path, name: str, commit: str) -> None:
 
 def _require_content(top: Path, target: Path) -> None:
     """Refuse pointers of Git LFS: an image would have them in the place of the files."""
-    found = [path for path in target.rglob("*") if _is_pointer(path)]
-    pointers = [path for path in found if _is_kept_by_lfs(top, path.relative_to(target))]
+    missing = [path for path in target.rglob("*") if _is_pointer(path)]
+    pointers = [path for path in missing if _is_kept_by_lfs(top, path.relative_to(target))]
     if pointers:
         raise Failure(
             f"{len(pointers)} files are bare Git LFS pointers without their content.",
@@ -306,7 +306,7 @@ def _bytes(text: str) -> bytes:
 
 def below(paths: Iterable[str]) -> list[str]:
     """Return paths without those that others of them contain."""
-    found = sorted({os.path.normpath(path) for path in paths})
-    if "." in found:
-        return [".", *(path for path in found if path.startswith(".."))]
-    return [path for path in found if not any(path.startswith(f"{other}/") for other in found)]
+    normalised = sorted({os.path.normpath(path) for path in paths})
+    if "." in normalised:
+        return [".", *(path for path in normalised if path.startswith(".."))]
+    return [path for path in normalised if not any(path.startswith(f"{other}/") for other in normalised)]

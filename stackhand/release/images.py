@@ -112,7 +112,7 @@ def _logged_in(environment: Environment, registry: str) -> Iterator[str]:
         raise Failure("ECR gave no password for its registry.", next="repeat the command")
     token = given[0]["authorizationToken"]
     context = api.configuration().get("currentContext")
-    found = {"auths": {registry: {"auth": token}}, **({"currentContext": context} if context else {})}
+    settings = {"auths": {registry: {"auth": token}}, **({"currentContext": context} if context else {})}
     with tempfile.TemporaryDirectory(prefix="stackhand-") as folder:
         theirs = api.folder()
         for each in ("contexts", "cli-plugins"):
@@ -120,7 +120,7 @@ def _logged_in(environment: Environment, registry: str) -> Iterator[str]:
                 (Path(folder) / each).symlink_to(theirs / each)
         path = Path(folder) / "config.json"
         path.touch(mode=0o600)
-        path.write_text(json.dumps(found), encoding="utf-8")
+        path.write_text(json.dumps(settings), encoding="utf-8")
         yield folder
 
 
@@ -185,10 +185,10 @@ def _require_same(commit: str) -> None:
     """Refuse changes that came while the release was under way: its name would tell of others."""
     if commit == source.clean(commit):
         return
-    if (found := source.choose(tag="", dirty=True, folders=sources()).commit) != commit:
+    if (built := source.choose(tag="", dirty=True, folders=sources()).commit) != commit:
         raise Failure(
             "Files in this checkout changed since the deploy started, so the images would not match their commit.",
-            evidence=[f"it started as {commit}", f"and is now {found}"],
+            evidence=[f"it started as {commit}", f"and is now {built}"],
             next="repeat the command",
             code=ExitCode.PREFLIGHT,
         )
@@ -202,12 +202,12 @@ def _unexported(service: Service, lines: list[str], folder: Path) -> Failure | N
     assert service.build is not None  # noqa: S101 - see command
     here, there = ROOT / _context(service.build), folder / _context(service.build)
     wanted = {match[1].strip("/") for line in lines for match in MISSED.finditer(line)}
-    found = {path for path in wanted if (here / path).exists() and not (there / path).exists()}
-    if not found:
+    missing = {path for path in wanted if (here / path).exists() and not (there / path).exists()}
+    if not missing:
         return None
     return Failure(
         f"The image of {service.name} could not be built: it needs a file that git does not have.",
-        evidence=[f"{path} is in this checkout, but not in its commit" for path in sorted(found)],
+        evidence=[f"{path} is in this checkout, but not in its commit" for path in sorted(missing)],
         next="commit it; or, if it is a build output, build it in a stage of the Dockerfile (docs/operations.md)",
     )
 

@@ -88,12 +88,12 @@ class LeaseClient:
         deadline = self.now() + timedelta(seconds=timeout)
         reported = ""
         while True:
-            found = self.store.read(KEY)
-            held = _parsed(found)
-            if held and self._ours(found):
+            document = self.store.read(KEY)
+            held = _parsed(document)
+            if held and self._ours(document):
                 return held
             if held is None or held.expired(self.now()):
-                if self._write(self._new(owner, commit, run), found.etag if found else None):
+                if self._write(self._new(owner, commit, run), document.etag if document else None):
                     assert self.lease is not None  # noqa: S101 - just written
                     return self.lease
                 continue
@@ -117,12 +117,12 @@ class LeaseClient:
             give_back(self.store, self._token)
             self.lease = None
 
-    def _ours(self, found: Document | None) -> bool:
+    def _ours(self, document: Document | None) -> bool:
         """Whether it is ours in this version, from which we go on: S3 may have written it, and its answer was lost."""
-        held = _parsed(found)
-        if held is None or found is None or held.token != self._token:
+        held = _parsed(document)
+        if held is None or document is None or held.token != self._token:
             return False
-        self.lease, self._etag = held, found.etag
+        self.lease, self._etag = held, document.etag
         return True
 
     def _new(self, owner: str, commit: str, run: str) -> Lease:
@@ -156,9 +156,9 @@ def require(store: Store, token: str) -> None:
     Raises:
         Failure: somebody has taken it from us.
     """
-    found = current(store)
-    if found is None or found.lease.token != token:
-        evidence = found.lease.lines() if found else ["nobody holds it: cloud.unlock removed it"]
+    lease = current(store)
+    if lease is None or lease.lease.token != token:
+        evidence = lease.lease.lines() if lease else ["nobody holds it: cloud.unlock removed it"]
         raise Failure(
             "This deploy lost the lease, so it stops.",
             evidence=evidence,
@@ -169,9 +169,9 @@ def require(store: Store, token: str) -> None:
 
 def give_back(store: Store, token: str) -> None:
     """Give back a lease that another process keeps, unless it is not ours any more; it may be renewed meanwhile."""
-    while (found := current(store)) and found.lease.token == token:
+    while (lease := current(store)) and lease.lease.token == token:
         with suppress(Conflict):
-            store.remove(KEY, etag=found.etag)
+            store.remove(KEY, etag=lease.etag)
 
 
 def locked(held: Lease, environment: str) -> Failure:
@@ -185,9 +185,9 @@ def locked(held: Lease, environment: str) -> Failure:
     )
 
 
-def _parsed(found: Document | None) -> Lease | None:
+def _parsed(document: Document | None) -> Lease | None:
     """Return the lease in a document; none when there is none that anybody could hold."""
     try:
-        return found.to(Lease) if found else None
+        return document.to(Lease) if document else None
     except Failure:
         return None

@@ -52,7 +52,7 @@ def stream(service: TaskTarget, container: str, task: str) -> str:
 def tail(logs: Any, service: TaskTarget, container: str, task: str) -> list[str]:
     """Return the last lines of one container of one task; nothing when it never wrote any."""
     try:
-        found = logs.get_log_events(
+        answer = logs.get_log_events(
             logGroupName=service.log_group,
             logStreamName=stream(service, container, task),
             limit=TAIL,
@@ -64,7 +64,7 @@ def tail(logs: Any, service: TaskTarget, container: str, task: str) -> list[str]
         if transient(error) or code_of(error) == "AccessDeniedException":
             return [f"(its log cannot be read: {code_of(error) or error})"]
         raise
-    return [str(each["message"]).rstrip("\n") for each in found["events"]][-TAIL:]
+    return [str(each["message"]).rstrip("\n") for each in answer["events"]][-TAIL:]
 
 
 class LogFollower:
@@ -87,15 +87,17 @@ class LogFollower:
         """
         position: dict[str, Any] = {"nextToken": self.token} if self.token else {"startFromHead": True}
         try:
-            found = self.logs.get_log_events(logGroupName=self.service.log_group, logStreamName=self.stream, **position)
+            answer = self.logs.get_log_events(
+                logGroupName=self.service.log_group, logStreamName=self.stream, **position
+            )
         except Exception as error:
             code = code_of(error)
             if code == "ResourceNotFoundException" or transient(error) or self._reported:
                 return []
             self._reported = f"(its log cannot be read: {code or error})"
             return [self._reported]
-        self.token = found.get("nextForwardToken", self.token)
-        return [str(each["message"]).rstrip("\n") for each in found["events"]]
+        self.token = answer.get("nextForwardToken", self.token)
+        return [str(each["message"]).rstrip("\n") for each in answer["events"]]
 
 
 def last(logs: Any, name: str, service: ServiceTarget, start: int, lines: int) -> list[LogLine]:
@@ -104,19 +106,19 @@ def last(logs: Any, name: str, service: ServiceTarget, start: int, lines: int) -
     It goes back from now in windows, so that a service which says a lot is not read from its beginning; no more than a
     page and what is returned is kept at a time.
     """
-    found: list[LogLine] = []
+    collected: list[LogLine] = []
     begin, end, width = int(time.time() * 1000) - FIRST_WINDOW, None, FIRST_WINDOW
     while lines > 0:
         begin = max(begin, start)
-        known = {line.number for line in found}
+        known = {line.number for line in collected}
         window = (line for line in since(logs, name, service, begin, end) if line.number not in known)
-        newest = heapq.nlargest(lines - len(found), enumerate(window), key=lambda each: (each[1].at, each[0]))
-        found = [line for _, line in reversed(newest)] + found
-        if len(found) >= lines or begin <= start:
+        newest = heapq.nlargest(lines - len(collected), enumerate(window), key=lambda each: (each[1].at, each[0]))
+        collected = [line for _, line in reversed(newest)] + collected
+        if len(collected) >= lines or begin <= start:
             break
         width *= GROWTH
         begin, end = begin - width, begin
-    return found
+    return collected
 
 
 def since(logs: Any, name: str, service: ServiceTarget, start: int, end: int | None = None) -> Iterator[LogLine]:
@@ -193,17 +195,17 @@ def _follow(
     last = max((line.at for line in written), default=int(time.time() * 1000))
     shown = {_key(line) for line in written}
     for name in filter(before.get, before):
-        found = _since(cloudwatch, name, chosen[name], max(begin, last - OVERLAP))
-        shown |= {_key(line) for line in found if line.at <= before[name][0].at}
+        lines = _since(cloudwatch, name, chosen[name], max(begin, last - OVERLAP))
+        shown |= {_key(line) for line in lines if line.at <= before[name][0].at}
     while True:
         time.sleep(CHECKED_EVERY)
         since = max(begin, last - OVERLAP)
-        found = together([_since(cloudwatch, name, each, since) for name, each in chosen.items()])
-        for line in found:
+        lines = together([_since(cloudwatch, name, each, since) for name, each in chosen.items()])
+        for line in lines:
             if _key(line) not in shown:
                 write(line.service, line.text)
             last = max(last, line.at)
-        shown = {_key(line) for line in found} or shown
+        shown = {_key(line) for line in lines} or shown
 
 
 def _key(line: LogLine) -> str:

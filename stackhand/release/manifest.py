@@ -103,8 +103,8 @@ class Manifest(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a document."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        content: dict[str, Any] = msgspec.to_builtins(self)
+        return content
 
     def but(self, **changes: Any) -> Manifest:
         """Return it with some fields changed."""
@@ -138,8 +138,8 @@ class Releases:
 
     def current(self) -> Manifest | None:
         """Return the last known good release."""
-        found = self.store.read(CURRENT)
-        return found.to(Manifest) if found else None
+        document = self.store.read(CURRENT)
+        return document.to(Manifest) if document else None
 
     def rotated(self, secrets: str) -> bool:
         """Whether secrets with this hash have other versions than those of the last known good release."""
@@ -166,8 +166,8 @@ class Releases:
         if (current := self.current()) is not None:
             self.write(current)
         self.store.write(f"{FOLDER}{new_id('').rstrip('-')}{DESTROYED}", {"at": timestamp(), "by": owner()})
-        if (found := self.store.read(CURRENT)) is not None:
-            self.store.remove(CURRENT, etag=found.etag)
+        if (document := self.store.read(CURRENT)) is not None:
+            self.store.remove(CURRENT, etag=document.etag)
 
     def newest_first(self, *, ever: bool = False) -> Iterator[Manifest]:
         """Yield the releases, the newest first.
@@ -183,8 +183,8 @@ class Releases:
                     return
             elif current is not None and key == f"{FOLDER}{current.id}.json":
                 yield current
-            elif found := self.store.read(key):
-                yield found.to(Manifest)
+            elif document := self.store.read(key):
+                yield document.to(Manifest)
 
     def _keys(self) -> list[str]:
         """Return the keys of the releases; those of images are in a folder of their own."""
@@ -202,8 +202,8 @@ class Releases:
             [each for each in known if each.name == name],
             [each for each in known if each.commit.startswith(name)],
         )
-        found: list[Manifest] = next(filter(None, kinds), [])
-        good = [each for each in found if each.good] or found
+        matching: list[Manifest] = next(filter(None, kinds), [])
+        good = [each for each in matching if each.good] or matching
         if not good:
             raise Failure(
                 f"There is no release {name!r}.",

@@ -77,14 +77,14 @@ class Migration:
         follower = logs.LogFollower(self.cloudwatch, service, service.container, task)
         output: list[str] = []
         try:
-            found = self._wait(task, follower, output)
+            finished = self._wait(task, follower, output)
         except Failure:
             raise
         except Exception as error:
             raise self._abandoned(task, error) from error
-        if found.exit_code(service.container) != 0:
+        if finished.exit_code(service.container) != 0:
             self._rest(follower, output)
-        self._judge(found, service, output)
+        self._judge(finished, service, output)
         return output
 
     def _start(self, service: TaskTarget, task_definition: str, started_by: str) -> str:
@@ -128,24 +128,24 @@ class Migration:
     def _end_unanswered(self, started_by: str) -> list[str]:
         """Stop what ECS may have started although its answer never came, and return what to say of it."""
         try:
-            found = self.cluster.tasks_started_by(started_by)
+            tasks = self.cluster.tasks_started_by(started_by)
         except Exception as error:
             by_hand = f"aws ecs list-tasks --cluster {self.cluster.name} --started-by {started_by}"
             return [f"ECS may have started it anyway ({message_of(error)}): {by_hand}"]
         return [
-            f"ECS had started the task {each}; it {self._stop(each, 'its start was not answered')}" for each in found
+            f"ECS had started the task {each}; it {self._stop(each, 'its start was not answered')}" for each in tasks
         ]
 
     def _wait(self, task: str, follower: logs.LogFollower, output: list[str]) -> StoppedTask:
         began = self.clock.now()
         deadline = began + self.timeout
         while True:
-            found = self._stopped(task)
+            described = self._stopped(task)
             output += follower.new_lines()
             last = f", {output[-1]}" if output else ""
             self.count(f"running for {elapsed(self.clock.now() - began)}{last}")
-            if found:
-                return found
+            if described:
+                return described
             if self.clock.now() >= deadline:
                 end = self._stop(task, f"not done within {self.timeout:g} s")
                 message = f"did not end within {self.timeout:g} s, and {end}"
@@ -173,12 +173,12 @@ class Migration:
             output += follower.new_lines()
             quiet = quiet + 1 if len(output) == before else 0
 
-    def _judge(self, found: StoppedTask, service: TaskTarget, output: list[str]) -> None:
-        code = found.exit_code(service.container)
+    def _judge(self, task: StoppedTask, service: TaskTarget, output: list[str]) -> None:
+        code = task.exit_code(service.container)
         if code == 0:
             return
         message = "ended without an exit code" if code is None else f"ended with exit code {code}"
-        raise self._failure(message, [*found.reasons(), *output[-logs.TAIL :]])
+        raise self._failure(message, [*task.reasons(), *output[-logs.TAIL :]])
 
     def _abandoned(self, task: str, error: Exception) -> Failure:
         """Stop a task that nobody waits for any more, and return what to say of it."""

@@ -51,9 +51,9 @@ def of_commit(commit: str) -> list[KnownMigration] | None:
     known: list[KnownMigration] = []
     for service in _listing():
         with files_of(commit, str(service.build.sources) if service.build else ".") as folder:
-            if (found := _of([(service, folder)])) is None:
+            if (migrations := _of([(service, folder)])) is None:
                 return None
-            known += found
+            known += migrations
     return known if _listing() else None
 
 
@@ -65,7 +65,7 @@ def _of(services: list[tuple[Service, Path]]) -> list[KnownMigration] | None:
     lists = [_list(service, folder) for service, folder in services]
     if not lists or None in lists:
         return None
-    return [each for found in lists for each in found or []]
+    return [each for migrations in lists for each in migrations or []]
 
 
 def _list(service: Service, folder: Path) -> list[KnownMigration] | None:
@@ -84,7 +84,7 @@ def _list(service: Service, folder: Path) -> list[KnownMigration] | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    reported = [found for text in (done.stdout, done.stderr) if (found := _decoded(text))]
+    reported = [migrations for text in (done.stdout, done.stderr) if (migrations := _decoded(text))]
     if error := next((each.error for each in reported if each.error), None):
         raise Failure("The migrations are invalid.", evidence=[error.what], next="./inv db.plan")
     return next((each.migrations for each in reported if done.returncode == 0), None)

@@ -29,9 +29,9 @@ def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigr
     current = context.releases.current() if _bucket(context) else None
     where = _target(output) or (target_of(current) if current else None)
     commit = _commit()
-    found: dict[str, Any] = {"commit": commit, "running": current.commit if current else None}
+    report: dict[str, Any] = {"commit": commit, "running": current.commit if current else None}
     if where is None:
-        return {**found, "changed": True, "services": {}, "migrations": [], "drift": []}
+        return {**report, "changed": True, "services": {}, "migrations": [], "drift": []}
     running = _running(context, where)
     services = {
         name: _service(context, name, each, running.get(each.service, ABSENT), commit)
@@ -39,7 +39,7 @@ def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigr
     }
     pending = _pending(where, migrations, current)
     return {
-        **found,
+        **report,
         "changed": any(each["changes"] for each in services.values()) or bool(pending),
         "services": services,
         "migrations": pending and [{"name": each.name, "breaking": each.breaking} for each in pending],
@@ -47,19 +47,19 @@ def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigr
     }
 
 
-def lines(found: Mapping[str, Any]) -> list[str]:
+def lines(report: Mapping[str, Any]) -> list[str]:
     """Return it as people read it."""
-    output = [f"{name}: {change}" for name, each in found["services"].items() for change in each["changes"]]
+    output = [f"{name}: {change}" for name, each in report["services"].items() for change in each["changes"]]
     output += [
         f"migration: {each['name']}{' (breaking: no way back behind it)' if each['breaking'] else ''}"
-        for each in found["migrations"] or []
+        for each in report["migrations"] or []
     ]
-    if output and found["migrations"] is None:
+    if output and report["migrations"] is None:
         output.append(UNKNOWN)
-    output += [f"differs: {line}" for line in found["drift"]]
+    output += [f"differs: {line}" for line in report["drift"]]
     if not output:
-        return [f"{found['commit'][:12]} already runs in this form: no changes"]
-    return [f"a release of {found['commit'][:12]} over {(found['running'] or 'nothing')[:12]}:", *output]
+        return [f"{report['commit'][:12]} already runs in this form: no changes"]
+    return [f"a release of {report['commit'][:12]} over {(report['running'] or 'nothing')[:12]}:", *output]
 
 
 def _service(context: Context, name: str, service: ServiceTarget, state: ServiceState, commit: str) -> dict[str, Any]:
@@ -137,20 +137,20 @@ def show_plan(report: dict[str, Any]) -> None:
 
 
 def _show_infrastructure(report: dict[str, Any]) -> None:
-    found = report["plan"]
-    if not found["changed"]:
+    plan = report["plan"]
+    if not plan["changed"]:
         console.write(f"\n{report['environment']} is up to date.")
         return
     console.write("")
     console.table(report["table"], HEADINGS, {}, indent=2)
-    for concern in found["concerns"]:
+    for concern in plan["concerns"]:
         for each in concern["resources"]:
             if each["action"] != "create":
                 attributes = ", ".join(each["attributes"][:SHOWN_ATTRIBUTES])
                 more = " ..." if len(each["attributes"]) > SHOWN_ATTRIBUTES else ""
                 console.write(f"  {each['action']:<8} {each['address']}{': ' if attributes else ''}{attributes}{more}")
-    forgotten = sum(each["action"] == "forget" for concern in found["concerns"] for each in concern["resources"])
-    counted = {**{name: found[name] for name in SHOWN}, "forget": forgotten}
+    forgotten = sum(each["action"] == "forget" for concern in plan["concerns"] for each in concern["resources"])
+    counted = {**{name: plan[name] for name in SHOWN}, "forget": forgotten}
     numbers = (f"{number} to {name}" for name, number in counted.items() if number)
     console.write(
         f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['summary']}"

@@ -93,10 +93,10 @@ class Preflight:
         """The roles of the tasks exist."""
         for arn, name in self._each("executionRoleArn", "taskRoleArn"):
             role = arn.rpartition("/")[2]
-            found = self._ask(f"role {role}", partial(self._client("iam").get_role, RoleName=role))
-            if found == {}:
+            answer = self._ask(f"role {role}", partial(self._client("iam").get_role, RoleName=role))
+            if answer == {}:
                 yield f"{name}: there is no role {role}"
-            trust = (found or {}).get("Role", {}).get("AssumeRolePolicyDocument")
+            trust = (answer or {}).get("Role", {}).get("AssumeRolePolicyDocument")
             if trust and TASKS not in json.dumps(trust):
                 yield f"{name}: {TASKS} may not assume the role {role}"
 
@@ -111,11 +111,11 @@ class Preflight:
     def log_groups(self) -> Iterator[str]:
         """The log groups exist, or the first container of each task would fail."""
         for group in sorted({each.log_group for each in self.target.tasks().values()}):
-            found = self._ask(
+            answer = self._ask(
                 f"log group {group}",
                 partial(self._client("logs").describe_log_groups, logGroupNamePrefix=group),
             )
-            if found is not None and group not in {each["logGroupName"] for each in found.get("logGroups", [])}:
+            if answer is not None and group not in {each["logGroupName"] for each in answer.get("logGroups", [])}:
                 yield f"there is no log group {group}"
 
     def target_groups(self) -> Iterator[str]:
@@ -124,10 +124,10 @@ class Preflight:
             if not service.target_group:
                 continue
             ask = partial(self._client("elbv2").describe_target_groups, TargetGroupArns=[service.target_group])
-            found = self._ask(f"target group of {name}", ask)
-            if found == {}:
+            answer = self._ask(f"target group of {name}", ask)
+            if answer == {}:
                 yield f"{name}: there is no target group {service.target_group}"
-            for group in (found or {}).get("TargetGroups", []):
+            for group in (answer or {}).get("TargetGroups", []):
                 if group.get("TargetType", "ip") != "ip":
                     yield f"{name}: its target group takes {group['TargetType']}, but Fargate tasks need ip"
                 if group.get("HealthCheckPath") not in {None, service.health_path}:
@@ -153,8 +153,8 @@ class Preflight:
                 continue
             ids = [{"imageDigest": self.digests[name]}]
             ask = partial(self._client("ecr").describe_images, repositoryName=service.repository.name, imageIds=ids)
-            found = self._ask(f"image of {name}", ask)
-            if found == {}:
+            image = self._ask(f"image of {name}", ask)
+            if image == {}:
                 yield f"{name}: {service.repository.name} has no image {self.digests[name]}"
 
     def _each(self, *keys: str) -> Iterator[tuple[str, str]]:
@@ -214,17 +214,17 @@ def egress(ec2: Any, subnets: Sequence[str]) -> dict[str, bool]:
 
 def _groups(ec2: Any, groups: Sequence[str]) -> frozenset[str]:
     """Return those of the security groups that exist."""
-    found = ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": list(groups)}])["SecurityGroups"]
-    return frozenset(each["GroupId"] for each in found)
+    answer = ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": list(groups)}])["SecurityGroups"]
+    return frozenset(each["GroupId"] for each in answer)
 
 
 def _users(services: Mapping[str, ServiceTarget], field: str) -> dict[str, list[str]]:
     """Return which services use each subnet or security group."""
-    found: dict[str, list[str]] = {}
+    users: dict[str, list[str]] = {}
     for name, service in services.items():
         for each in getattr(service, field):
-            found.setdefault(each, []).append(name)
-    return dict(sorted(found.items()))
+            users.setdefault(each, []).append(name)
+    return dict(sorted(users.items()))
 
 
 def _table_of(tables: list[dict[str, Any]], subnet: str, vpc: str) -> dict[str, Any]:

@@ -87,13 +87,13 @@ def _registered(context: Context, wanted: dict[str, Any]) -> str:
 
 def running(ecs: Any, arn: str) -> dict[str, Any]:
     """Return a task definition as ECS has it."""
-    found: dict[str, Any] = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
-    return found
+    definition: dict[str, Any] = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    return definition
 
 
 def _builtins(target: Target) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(target)
-    return found
+    content: dict[str, Any] = msgspec.to_builtins(target)
+    return content
 
 
 PLACEHOLDER = "IMAGE"
@@ -146,10 +146,10 @@ def render_job(name: str, target: Target, digests: Mapping[str, str]) -> dict[st
 
 
 def _with_image(name: str, task: TaskTarget, repository: Repository | None, digest: str) -> dict[str, Any]:
-    found = copy.deepcopy(task.task_definition)
+    definition = copy.deepcopy(task.task_definition)
     if repository is None:
-        return found
-    places = [each for each in found["containerDefinitions"] if each.get("image") == PLACEHOLDER]
+        return definition
+    places = [each for each in definition["containerDefinitions"] if each.get("image") == PLACEHOLDER]
     if not places or not digest.startswith("sha256:"):
         raise Failure(
             f"The task definition of {name} cannot be created.",
@@ -159,7 +159,7 @@ def _with_image(name: str, task: TaskTarget, repository: Repository | None, dige
         )
     for each in places:
         each["image"] = f"{repository.url}@{digest}"
-    return found
+    return definition
 
 
 def image_of(definition: Mapping[str, Any], container: str) -> str:
@@ -185,19 +185,19 @@ def differences(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
 def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return a definition as ECS would understand it: with its defaults, without what is empty, in one order."""
     registered = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value is not None}
-    found = {**DEFAULTS, **registered}
-    platform = found.get("runtimePlatform") or {}
-    found["runtimePlatform"] = {**PLATFORM_DEFAULTS, **platform}
-    found["containerDefinitions"] = [_container(each) for each in found.get("containerDefinitions", [])]
+    complete = {**DEFAULTS, **registered}
+    platform = complete.get("runtimePlatform") or {}
+    complete["runtimePlatform"] = {**PLATFORM_DEFAULTS, **platform}
+    complete["containerDefinitions"] = [_container(each) for each in complete.get("containerDefinitions", [])]
     for key in ("cpu", "memory"):
-        if found.get(key) is not None:
-            found[key] = str(found[key])
-    pruned: dict[str, Any] = _pruned(found)
+        if complete.get(key) is not None:
+            complete[key] = str(complete[key])
+    pruned: dict[str, Any] = _pruned(complete)
     return pruned
 
 
-def _container(found: Mapping[str, Any]) -> dict[str, Any]:
-    container = {**CONTAINER_DEFAULTS, **{key: value for key, value in found.items() if value is not None}}
+def _container(fields: Mapping[str, Any]) -> dict[str, Any]:
+    container = {**CONTAINER_DEFAULTS, **{key: value for key, value in fields.items() if value is not None}}
     if container.get("healthCheck"):
         container["healthCheck"] = {**HEALTH_DEFAULTS, **_pruned(container["healthCheck"])}
     container["portMappings"] = sorted(
@@ -208,29 +208,29 @@ def _container(found: Mapping[str, Any]) -> dict[str, Any]:
     return container
 
 
-def _port(found: Mapping[str, Any]) -> dict[str, Any]:
+def _port(port: Mapping[str, Any]) -> dict[str, Any]:
     """With awsvpc, the only network of Fargate, a port of the host is that of the container."""
-    return {**PORT_DEFAULTS, "hostPort": found["containerPort"], **_pruned(found)}
+    return {**PORT_DEFAULTS, "hostPort": port["containerPort"], **_pruned(port)}
 
 
-def _pruned(found: Any) -> Any:
+def _pruned(item: Any) -> Any:
     """Without empty values, which ECS takes for absent ones; zero and false mean something."""
-    if isinstance(found, Mapping):
-        inner = {key: _pruned(value) for key, value in found.items()}
+    if isinstance(item, Mapping):
+        inner = {key: _pruned(value) for key, value in item.items()}
         return {key: value for key, value in inner.items() if value not in (None, "", [], {})}
-    if isinstance(found, list):
-        return [_pruned(each) for each in found]
-    return found
+    if isinstance(item, list):
+        return [_pruned(each) for each in item]
+    return item
 
 
-def flat(found: Any, path: str = "") -> dict[str, Any]:
+def flat(item: Any, path: str = "") -> dict[str, Any]:
     """Return the leaves by their path; entries with a name go by it."""
-    if isinstance(found, Mapping):
-        parts = {f"{path}.{key}" if path else str(key): value for key, value in found.items()}
-    elif isinstance(found, list) and found and all(isinstance(each, Mapping) and "name" in each for each in found):
-        parts = {f"{path}[{each['name']}]": {k: v for k, v in each.items() if k != "name"} for each in found}
+    if isinstance(item, Mapping):
+        parts = {f"{path}.{key}" if path else str(key): value for key, value in item.items()}
+    elif isinstance(item, list) and item and all(isinstance(each, Mapping) and "name" in each for each in item):
+        parts = {f"{path}[{each['name']}]": {k: v for k, v in each.items() if k != "name"} for each in item}
     else:
-        return {path: found}
+        return {path: item}
     return {key: value for inner, part in parts.items() for key, value in flat(part, inner).items()}
 
 

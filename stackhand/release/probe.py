@@ -162,10 +162,10 @@ def _response(url: str, cap: float) -> Any:
 
 def _json(text: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _unwell(body: dict[str, Any]) -> str:

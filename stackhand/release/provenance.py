@@ -220,14 +220,14 @@ def _components(image: str) -> tuple[list[dict[str, str]], str]:
         args = ["docker", "export", container]
         with subprocess.Popen(args, env=inherited.environment("docker"), stdout=subprocess.PIPE) as child:
             assert child.stdout is not None  # noqa: S101 - asked for above
-            found, system = _read(child.stdout)
+            components, system = _read(child.stdout)
             while child.stdout.read(LARGEST):
                 pass  # the padding, or docker would write to nobody
         if child.returncode != 0:
             raise Failure(f"The files of {image} could not be listed.", next="docker system df; then deploy again")
     finally:
         docker.run("rm", "--force", container)
-    unique = {each["purl"]: each for each in found}
+    unique = {each["purl"]: each for each in components}
     return [unique[purl] for purl in sorted(unique)], system
 
 
@@ -285,12 +285,16 @@ def _python(text: str, _: str) -> Iterator[Component]:
 
 def _npm(text: str, _: str) -> Iterator[Component]:
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except ValueError:
         return
-    if isinstance(found, dict) and isinstance(found.get("name"), str) and isinstance(found.get("version"), str):
-        space, _, name = found["name"].rpartition("/")
-        yield _component("npm", name, found["version"], space=space)
+    if (
+        isinstance(document, dict)
+        and isinstance(document.get("name"), str)
+        and isinstance(document.get("version"), str)
+    ):
+        space, _, name = document["name"].rpartition("/")
+        yield _component("npm", name, document["version"], space=space)
 
 
 OS_RELEASE = re.compile(r"(?:etc|usr/lib)/os-release")

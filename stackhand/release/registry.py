@@ -29,8 +29,8 @@ def require_free(environment: Environment, built: Mapping[str, Repository], name
 def give_name(environment: Environment, repository: str, digest: str, name: str) -> None:
     """Give an image a second tag."""
     client = environment.client("ecr")
-    found = client.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
-    image = next(iter(found), None)
+    images = client.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])["images"]
+    image = next(iter(images), None)
     if image is None:
         raise Failure(f"ECR no longer has {repository}@{digest}.", next="repeat the command")
     image_arguments = {"imageManifest": image["imageManifest"], "imageTag": name}
@@ -51,8 +51,8 @@ def give_name(environment: Environment, repository: str, digest: str, name: str)
 
 def known(environment: Environment, built: Mapping[str, Repository], commit: str) -> dict[str, str]:
     """Return the digests of those images that ECR has under the tag, by the services' names. Writes nothing."""
-    found = {name: digest_in(environment, each.name, commit) for name, each in built.items()}
-    return {name: digest for name, digest in found.items() if digest}
+    digests = {name: digest_in(environment, each.name, commit) for name, each in built.items()}
+    return {name: digest for name, digest in digests.items() if digest}
 
 
 def digest_in(environment: Environment, repository: str, tag: str, timeout: float = 0.0) -> str:
@@ -87,12 +87,12 @@ def digest_of(environment: Environment, service: ServiceTarget, commit: str) -> 
 def image(environment: Environment, repository: str, tag: str) -> dict[str, Any]:
     """Return what ECR tells of a tag's image; nothing when it has none, whether it says so or has an empty list."""
     try:
-        found = environment.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+        images = environment.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
     except Exception as error:
         if code_of(error) in MISSING:
             return {}
         raise
-    return dict(next(iter(found.get("imageDetails") or []), {}))
+    return dict(next(iter(images.get("imageDetails") or []), {}))
 
 
 def commits_of(environment: Environment, repositories: Iterable[str], name: str) -> set[str]:
@@ -232,9 +232,9 @@ def gate(
     if max_severity == ANY:
         return
     worst = SEVERITIES.index(max_severity)
-    found = [each for each in findings(environment, repository, digest, notify) if _rank(each.severity) > worst]
+    severe = [each for each in findings(environment, repository, digest, notify) if _rank(each.severity) > worst]
     exceptions, today = {each.name: each for each in allowed()}, datetime.now(UTC).date()
-    bad = [each for each in found if each.name not in exceptions or exceptions[each.name].until < today]
+    bad = [each for each in severe if each.name not in exceptions or exceptions[each.name].until < today]
     if bad:
         raise Failure(
             f"The image {repository}@{digest[:19]} has {len(bad)} findings worse than {max_severity}.",
@@ -252,11 +252,11 @@ def allowed() -> list[Allowed]:
     """
     path = ROOT / FILE
     entries = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
-    found = []
+    exceptions = []
     for entry in entries or []:
         match entry:
             case {"finding": str(name), "until": date() as until, "reason": str(reason)} if name and reason:
-                found.append(Allowed(name, until, reason))
+                exceptions.append(Allowed(name, until, reason))
             case _:
                 raise Failure(
                     f"{FILE} has an incomplete entry.",
@@ -264,7 +264,7 @@ def allowed() -> list[Allowed]:
                     next=f"complete it in {FILE}",
                     code=ExitCode.PREFLIGHT,
                 )
-    return found
+    return exceptions
 
 
 def findings(environment: Environment, repository: str, digest: str, notify: Callable[[str], None]) -> list[Finding]:
@@ -323,7 +323,9 @@ def _read(client: Any, image: dict[str, Any], answer: dict[str, Any]) -> Iterato
             yield Finding(each["name"], each["severity"].lower(), package)
         for each in result.get("enhancedFindings", []):
             details = each.get("packageVulnerabilityDetails", {})
-            packages = [f"{found['name']} {found['version']}" for found in details.get("vulnerablePackages", [])]
+            packages = [
+                f"{vulnerable['name']} {vulnerable['version']}" for vulnerable in details.get("vulnerablePackages", [])
+            ]
             yield Finding(
                 details.get("vulnerabilityId", each.get("title", "")), each["severity"].lower(), ", ".join(packages)
             )

@@ -47,13 +47,13 @@ class FailedService:
     def lines(self, log: int = logs.TAIL) -> list[str]:
         """Return it as lines, the most telling last, with so many lines of its log."""
         shown = self.log[-log:]
-        found = [f"{self.name}: {self.message}"]
-        found += [f"  event: {message}" for message in self.events[-EVENTS:]]
-        found += [f"  {line}" for task in self.tasks for line in task.lines()]
-        found += [f"  target {line}" for line in self.health]
+        lines = [f"{self.name}: {self.message}"]
+        lines += [f"  event: {message}" for message in self.events[-EVENTS:]]
+        lines += [f"  {line}" for task in self.tasks for line in task.lines()]
+        lines += [f"  target {line}" for line in self.health]
         if shown:
-            found += [f"  its last {len(shown)} log lines:", *(f"    {line}" for line in shown)]
-        return found + ([f"  hint: {self.hint}"] if self.hint else [])
+            lines += [f"  its last {len(shown)} log lines:", *(f"    {line}" for line in shown)]
+        return lines + ([f"  hint: {self.hint}"] if self.hint else [])
 
 
 class Collector:
@@ -239,20 +239,20 @@ def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling
     )
 
 
-def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling], found: Verdict) -> Failure:
+def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolling], verdict: Verdict) -> Failure:
     """Return what to say of a release that is neither deployed nor failed; nothing is touched any more."""
     name = context.environment.name
     lines = [each.summary() for each in rolling.values()]
-    if found is Verdict.SUPERSEDED:
+    if verdict is Verdict.SUPERSEDED:
         foreign = [line for each in rolling.values() for line in _foreign(each)]
-        unkept = _judge(context, manifest, found, "; ".join(foreign))
+        unkept = _judge(context, manifest, verdict, "; ".join(foreign))
         return Failure(
             f"Deploy of {manifest.commit[:12]} to {name} was superseded: somebody else deployed meanwhile.",
             evidence=[*lines, *foreign, *unkept],
             next=f"./inv cloud.status -e {name} shows what runs; deploy again to replace it",
             code=ExitCode.SUPERSEDED,
         )
-    unkept = _judge(context, manifest, found, f"not done within {context.pace.timeout:g} s")
+    unkept = _judge(context, manifest, verdict, f"not done within {context.pace.timeout:g} s")
     events = [f"{each.name} event: {message}" for each in rolling.values() for message in each.events()[-5:]]
     return Failure(
         f"{manifest.commit[:12]} is still rolling out to {name} after {context.pace.timeout:g} s, and has not failed.",
@@ -262,10 +262,10 @@ def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolli
     )
 
 
-def _judge(context: Context, manifest: Manifest, found: Verdict, reason: str) -> list[str]:
+def _judge(context: Context, manifest: Manifest, verdict: Verdict, reason: str) -> list[str]:
     """Keep a verdict, and return a line when that fails: it is the verdict none the less."""
     try:
-        context.releases.write(manifest.judged(found, reason))
+        context.releases.write(manifest.judged(verdict, reason))
     except Failure as error:
         return [f"the verdict could not be recorded: {error.what}"]
     return []

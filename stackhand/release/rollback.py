@@ -95,13 +95,13 @@ def _require_signed(context: Context, good: Manifest, *, unsigned: bool) -> None
     again = f"git checkout {good.commit[:12]}, then ./inv deploy -e {context.environment.name} --allow-older"
     current = context.releases.current()
     images = origin.of_release(context, good, *([current.commit] if current else []))
-    found = signature.check(context.environment, images)
-    if found.wrong:
-        raise signature.refusal(context.environment, found, again)
-    if found.missing and not unsigned:
+    checked = signature.check(context.environment, images)
+    if checked.wrong:
+        raise signature.refusal(context.environment, checked, again)
+    if checked.missing and not unsigned:
         older = "or --allow-unsigned, if it is from before images were signed"
-        raise signature.refusal(context.environment, found, f"{again}; {older}")
-    for note in [*found.notes, *(f"{each.service}: its image has no signature" for each in found.missing)]:
+        raise signature.refusal(context.environment, checked, f"{again}; {older}")
+    for note in [*checked.notes, *(f"{each.service}: its image has no signature" for each in checked.missing)]:
         context.note(note)
 
 
@@ -190,9 +190,9 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
 
 def _cut_off(name: str, error: Exception) -> Returned:
     """Return what a rollback comes to that AWS does not answer: what ECS took of it goes on, and nobody can see it."""
-    found = diagnose(error)
-    lines = [*found.evidence, f"{found.remedy}, then ./inv rollback -e {name}"]
-    return Returned(Verdict.STILL_ROLLING, f"the rollback was interrupted: {found.sentence}", lines)
+    diagnosis = diagnose(error)
+    lines = [*diagnosis.evidence, f"{diagnosis.remedy}, then ./inv rollback -e {name}"]
+    return Returned(Verdict.STILL_ROLLING, f"the rollback was interrupted: {diagnosis.sentence}", lines)
 
 
 def _refused(manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
@@ -222,16 +222,16 @@ def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> 
             kept.append(name)
         else:
             _return(context, rollout, name, target.services[name], definition)
-    found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
-    return _judge(context, good, found, [each.summary() for each in rollout.rolling.values()], kept)
+    verdict = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
+    return _judge(context, good, verdict, [each.summary() for each in rollout.rolling.values()], kept)
 
 
-def _judge(context: Context, good: Manifest, found: Verdict, args: list[str], kept: list[str]) -> Returned:
+def _judge(context: Context, good: Manifest, verdict: Verdict, args: list[str], kept: list[str]) -> Returned:
     """Say how the way back ended, from the verdict on its rollout and a probe."""
     name = good.commit[:12]
-    if found is Verdict.STILL_ROLLING:
-        return Returned(found, f"the services are still rolling back to {name}", args)
-    if found is not Verdict.DEPLOYED:
+    if verdict is Verdict.STILL_ROLLING:
+        return Returned(verdict, f"the services are still rolling back to {name}", args)
+    if verdict is not Verdict.DEPLOYED:
         return Returned(Verdict.FAILED, f"the rollback to {name} failed too", args)
     problems = probe_of(context, good).run(context.clock, context.notify)
     if problems:
@@ -279,8 +279,8 @@ def _return(context: Context, rollout: Rollout, name: str, service: ServiceTarge
 
 def active(ecs: Any, arn: str) -> str:
     """Return a task definition that may be used: the one we mean, or its like when somebody has retired it."""
-    found = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
-    if found.get("status", "ACTIVE") == "ACTIVE":
+    definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    if definition.get("status", "ACTIVE") == "ACTIVE":
         return arn
-    wanted = {key: value for key, value in found.items() if key not in ANSWER_ONLY and value not in (None, "", [])}
+    wanted = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value not in (None, "", [])}
     return str(ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"])

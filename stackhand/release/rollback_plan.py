@@ -37,60 +37,60 @@ class Plan:
 
 def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
     """Decide what goes where: the good release's services to its definitions, others to what they ran before."""
-    found, inventory = Plan(), cluster.inventory_of(context, target_of(manifest), target_of(good))
-    _plan_good(context, found, inventory, manifest, good)
+    plan, inventory = Plan(), cluster.inventory_of(context, target_of(manifest), target_of(good))
+    _plan_good(context, plan, inventory, manifest, good)
     for name in manifest.services:
         if name not in good.services:
-            _plan_added(context, found, manifest, good, name)
+            _plan_added(context, plan, manifest, good, name)
     known = {**target_of(manifest).services, **target_of(good).services}
     ours = {each.service for each in known.values()}
     others = {service for service in inventory.services if service not in ours}
     for service in sorted(others):
         primary = inventory.primary(service)
-        found.extra[service] = primary.task_definition if primary else ""
-        found.lines.append(f"{service}: {good.commit[:12]} does not have it; it stays on {short(found.extra[service])}")
-    if not found.problems:
-        _plan_signed(context, found, inventory, manifest, good)
+        plan.extra[service] = primary.task_definition if primary else ""
+        plan.lines.append(f"{service}: {good.commit[:12]} does not have it; it stays on {short(plan.extra[service])}")
+    if not plan.problems:
+        _plan_signed(context, plan, inventory, manifest, good)
     idle = inventory.idle(target_of(good))
-    found.lines += [*cluster.wanting_none(context.environment, target_of(good), idle)]
-    found.lines += [inventory.note] * bool(inventory.note)
-    return found
+    plan.lines += [*cluster.wanting_none(context.environment, target_of(good), idle)]
+    plan.lines += [inventory.note] * bool(inventory.note)
+    return plan
 
 
-def _plan_good(context: Context, found: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
+def _plan_good(context: Context, plan: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
     """Plan for the services of the good release: each must exist, and must be able to start."""
     target, checked = target_of(good), []
     for name, part in good.services.items():
         primary = inventory.primary(target.services[name].service)
         if primary is None:
-            found.problems.append(f"{name}: the cluster {target.cluster} no longer has the service")
+            plan.problems.append(f"{name}: the cluster {target.cluster} no longer has the service")
         elif name in manifest.services:
-            found.orders[name] = part.task_definition
+            plan.orders[name] = part.task_definition
             checked += [name] * (primary.task_definition != part.task_definition)
         elif primary.task_definition != part.task_definition:
-            found.kept.append(name)
-            found.lines.append(f"{name}: {manifest.commit[:12]} does not have it; it stays unchanged")
+            plan.kept.append(name)
+            plan.lines.append(f"{name}: {manifest.commit[:12]} does not have it; it stays unchanged")
     problems, notes = check(context, good, checked)
-    found.problems += problems
-    found.lines += notes
+    plan.problems += problems
+    plan.lines += notes
 
 
-def _plan_added(context: Context, found: Plan, manifest: Manifest, good: Manifest, name: str) -> None:
+def _plan_added(context: Context, plan: Plan, manifest: Manifest, good: Manifest, name: str) -> None:
     """Plan for a service that the good release does not have: it goes back to what it ran before, as ECS would do."""
     before, ours = _before(context, manifest, good, name), manifest.services[name].task_definition
-    found.orders[name] = found.extra[name] = before
+    plan.orders[name] = plan.extra[name] = before
     how = "it stays on" if before == ours else "it returns to what it ran before,"
-    found.lines.append(f"{name}: {good.commit[:12]} does not have it; {how} {short(before)}")
+    plan.lines.append(f"{name}: {good.commit[:12]} does not have it; {how} {short(before)}")
 
 
-def _plan_signed(context: Context, found: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
+def _plan_signed(context: Context, plan: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
     """Refuse task definitions whose images are not signed; what a service ran before this release may run again."""
     if signing_key.pinned(context.environment) is None:
         return
-    fresh = {name: arn for name, arn in found.orders.items() if arn not in _ran(context, inventory, manifest, name)}
+    fresh = {name: arn for name, arn in plan.orders.items() if arn not in _ran(context, inventory, manifest, name)}
     checked = signature.check(context.environment, origin.of_definitions(context, fresh, good.commit, manifest.commit))
-    found.problems += checked.evidence()
-    found.lines += checked.notes
+    plan.problems += checked.evidence()
+    plan.lines += checked.notes
 
 
 def _ran(context: Context, inventory: Inventory, manifest: Manifest, name: str) -> set[str]:
@@ -168,8 +168,8 @@ def _question(service: ServiceTarget, image: str) -> tuple[str, dict[str, Any]] 
     address, _, digest = image.partition("@")
     if service.repository and address == service.repository.url and digest:
         return "", {"repositoryName": service.repository.name, "imageIds": [{"imageDigest": digest}]}
-    found = ECR.fullmatch(image)
-    if found is None:
+    match = ECR.fullmatch(image)
+    if match is None:
         return None
-    which = {"imageDigest": found["digest"]} if found["digest"] else {"imageTag": found["tag"] or "latest"}
-    return found["region"], {"registryId": found["account"], "repositoryName": found["name"], "imageIds": [which]}
+    which = {"imageDigest": match["digest"]} if match["digest"] else {"imageTag": match["tag"] or "latest"}
+    return match["region"], {"registryId": match["account"], "repositoryName": match["name"], "imageIds": [which]}

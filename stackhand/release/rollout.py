@@ -46,8 +46,8 @@ class Rolling:
 
     def events(self) -> list[str]:
         """Return the events since the deployment was requested, oldest first."""
-        found = self.seen[-1].events if self.seen else ()
-        return [message for message in reversed(found) if message not in self.known]
+        events = self.seen[-1].events if self.seen else ()
+        return [message for message in reversed(events) if message not in self.known]
 
     def check(self, state: ServiceState, now: float) -> None:
         """Judge it by one more snapshot."""
@@ -171,9 +171,9 @@ class Rollout:
         """
         while True:
             self._check()
-            found = verdict.together([each.verdict for each in self.rolling.values()])
-            if found is not None:
-                return found
+            outcome = verdict.together([each.verdict for each in self.rolling.values()])
+            if outcome is not None:
+                return outcome
             if any(each.failing for each in self.rolling.values()):
                 return Verdict.FAILED
             self.clock.sleep(self.poll)

@@ -162,40 +162,40 @@ def require(environment: Environment, images: Iterable[SignedImage]) -> list[str
     Raises:
         Failure: the pinned key did not sign an image as what it is said to be.
     """
-    found = check(environment, images)
-    if any(each.misplaced for each in found.wrong):
-        raise refusal(environment, found, f"./inv plan -e {environment.name} shows what Terraform would fix")
-    if found.refused:
-        removal = " && ".join(_removal(environment, each) for each in found.refused)
-        raise refusal(environment, found, f"{removal}; then deploy again, which builds and signs them")
-    return found.notes
+    checked = check(environment, images)
+    if any(each.misplaced for each in checked.wrong):
+        raise refusal(environment, checked, f"./inv plan -e {environment.name} shows what Terraform would fix")
+    if checked.refused:
+        removal = " && ".join(_removal(environment, each) for each in checked.refused)
+        raise refusal(environment, checked, f"{removal}; then deploy again, which builds and signs them")
+    return checked.notes
 
 
 def check(environment: Environment, images: Iterable[SignedImage]) -> SignatureCheck:
     """Verify that the pinned key signed each image as what it is said to be; one that is not built here is noted."""
-    key, found = signing_key.pinned(environment), SignatureCheck()
+    key, checked = signing_key.pinned(environment), SignatureCheck()
     if key is None:
         file = signing_key.shown(environment)
         return SignatureCheck(notes=[NOT_PINNED.format(file=file, name=environment.name)])
     for image in images:
         if image.expected is None:
-            found.notes.append(f"not checked, signature of {image.service}: {image.url} is not built here")
+            checked.notes.append(f"not checked, signature of {image.service}: {image.url} is not built here")
             continue
         signatures = [] if image.misplaced else _signatures(environment, image)
         valid = any(signing_key.verifies(key, text, each.payload) for text in signatures for each in image.variants())
         if not valid:
-            (found.wrong if signatures or image.misplaced else found.missing).append(image)
-    return found
+            (checked.wrong if signatures or image.misplaced else checked.missing).append(image)
+    return checked
 
 
-def refusal(environment: Environment, found: SignatureCheck, remedy: str) -> Failure:
+def refusal(environment: Environment, checked: SignatureCheck, remedy: str) -> Failure:
     """Return the refusal of images that are not signed."""
-    commit, file = found.refused[0].commit[:12], signing_key.shown(environment)
-    services = ", ".join(each.service for each in found.refused)
+    commit, file = checked.refused[0].commit[:12], signing_key.shown(environment)
+    services = ", ".join(each.service for each in checked.refused)
     return Failure(
         f"Images of {commit} are not signed with the key in {file}: {services}.",
         evidence=[
-            *found.evidence(),
+            *checked.evidence(),
             "CloudTrail's PutImage and BatchDeleteImage show who pushed an image, and who removed a signature",
         ],
         next=remedy,

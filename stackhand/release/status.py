@@ -76,12 +76,12 @@ def status(*, environment: str, json: bool) -> None:
     Raises:
         Exit: not every service runs as it is wanted; there is nothing more to say about it.
     """
-    found = status_of(find(environment))
+    status = status_of(find(environment))
     if json:
-        console.document(msgspec.to_builtins(found))
+        console.document(msgspec.to_builtins(status))
     else:
-        _show(found)
-    if any(each.state != "running" for each in found.services):
+        _show(status)
+    if any(each.state != "running" for each in status.services):
         raise Exit(ExitCode.UNHEALTHY)
 
 
@@ -150,10 +150,10 @@ def _health(state: ServiceState, primary: Deployment) -> str:
     return "running" if state.running >= state.desired else "failing"
 
 
-def _show(found: Status) -> None:
-    release, newest = found.release, found.newest
+def _show(status: Status) -> None:
+    release, newest = status.release, status.newest
     what = f"{release.commit[:12]} since {release.ended}, by {release.by}" if release else "no good release yet"
-    console.write(f"{found.environment} at {found.url}: {what}")
+    console.write(f"{status.environment} at {status.url}: {what}")
     rows = [
         [
             each.name,
@@ -163,14 +163,14 @@ def _show(found: Status) -> None:
             short(each.task_definition or "-"),
             each.since or "-",
         ]
-        for each in found.services
+        for each in status.services
     ]
     console.table(rows, ["service", "state", "tasks", "commit", "definition", "since"], STYLES)
     if newest and release and newest.id != release.id:
         console.write(f"newest attempt: {newest.id}, {newest.verdict or 'under way'} {newest.reason}".rstrip())
-    if found.lease:
-        console.write(f"lease: {found.lease['owner']} deploys {found.lease['commit'][:12]}")
-    for line in found.drift:
+    if status.lease:
+        console.write(f"lease: {status.lease['owner']} deploys {status.lease['commit'][:12]}")
+    for line in status.drift:
         console.write(f"differs: {line}")
 
 

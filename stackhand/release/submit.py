@@ -48,12 +48,12 @@ def missing(manifest: Manifest, good: Manifest | None) -> dict[str, bool]:
 
     That is so when a secret that they read was rotated.
     """
-    target, found = target_of(manifest), {}
+    target, services = target_of(manifest), {}
     for name, part in manifest.services.items():
         force = part.same and rotated(manifest, good) and _reads_secrets(target.services[name].task_definition)
         if not part.deployment and (force or not part.same):
-            found[name] = force
-    return found
+            services[name] = force
+    return services
 
 
 def rotated(manifest: Manifest, good: Manifest | None) -> bool:
@@ -66,13 +66,13 @@ def _taken(context: Context, rollout: Rollout, name: str, service: str, part: Re
 
     One that was on it before, and has completed, may as well never have been ordered.
     """
-    found = rollout.ask(service)
-    primary = found.primary
+    rolling = rollout.ask(service)
+    primary = rolling.primary
     if primary is None or primary.task_definition != part.task_definition:
         return None
     if part.previous == part.task_definition and primary.rollout != IN_PROGRESS:
         return None
-    before = [(each.id, each.task_definition) for each in found.deployments if each.id != primary.id]
+    before = [(each.id, each.task_definition) for each in rolling.deployments if each.id != primary.id]
     known = ReleasedService(part.task_definition, part.image, deployment=primary.id, before=before)
     return rollout.follow(name, service, _order(context, known))
 
@@ -129,10 +129,10 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
 
 
 def _require_signed(context: Context, manifest: Manifest) -> None:
-    found = signature.check(context.environment, origin.of_release(context, manifest))
-    if found.refused:
-        raise signature.refusal(context.environment, found, f"./inv rollback -e {context.environment.name}")
-    for note in found.notes:
+    checked = signature.check(context.environment, origin.of_release(context, manifest))
+    if checked.refused:
+        raise signature.refusal(context.environment, checked, f"./inv rollback -e {context.environment.name}")
+    for note in checked.notes:
         context.note(note)
 
 
@@ -148,14 +148,14 @@ def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
         Failure: it is not deployed.
     """
     with report.explained(lambda: manifest, rollout.rolling):
-        found = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
-    if found is Verdict.DEPLOYED:
+        verdict = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
+    if verdict is Verdict.DEPLOYED:
         return manifest
-    if found is Verdict.FAILED:
+    if verdict is Verdict.FAILED:
         ends = {Verdict.FAILED, Verdict.ROLLED_BACK}
         bad = [each for each in rollout.rolling.values() if each.failing or each.verdict in ends]
         raise failed(context, manifest, good, bad)
-    raise report.unresolved(context, manifest, rollout.rolling, found)
+    raise report.unresolved(context, manifest, rollout.rolling, verdict)
 
 
 def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: list[Rolling]) -> Failure:

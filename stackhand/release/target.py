@@ -123,14 +123,14 @@ class Target(msgspec.Struct, frozen=True):
 
     def parameters(self) -> dict[str, list[str]]:
         """Return the SSM parameters that services and jobs read at their start, and who reads each."""
-        found: dict[str, list[str]] = {}
+        parameters: dict[str, list[str]] = {}
         for name, task in self.tasks().items():
             for container in task.task_definition.get("containerDefinitions", []):
                 for each in container.get("secrets") or []:
                     match = PARAMETER.fullmatch(str(each.get("valueFrom", "")))
                     if match and ":secretsmanager:" not in each["valueFrom"]:
-                        found.setdefault(match[1], []).append(name)
-        return found
+                        parameters.setdefault(match[1], []).append(name)
+        return parameters
 
     def built(self) -> dict[str, ServiceTarget]:
         """Return the services whose images we build."""
@@ -173,11 +173,11 @@ class Targets:
         from stackhand.aws.exceptions import BotoCoreError, ClientError
 
         try:
-            found = self.of(self.target.services[name])
+            health = self.of(self.target.services[name])
         except (BotoCoreError, ClientError):  # it is only progress
             return ""
-        healthy = sum(each["TargetHealth"].get("State") == "healthy" for each in found)
-        return f", {healthy}/{len(found)} targets healthy" if found else ""
+        healthy = sum(each["TargetHealth"].get("State") == "healthy" for each in health)
+        return f", {healthy}/{len(health)} targets healthy" if health else ""
 
     def troubles(self, service: ServiceTarget) -> list[str]:
         """Return what is wrong with the tasks that are not healthy, three of them at most."""
@@ -193,8 +193,8 @@ class Targets:
         if not service.target_group:
             return []
         answer = self.balancer.describe_target_health(TargetGroupArn=service.target_group)
-        found: list[dict[str, Any]] = answer["TargetHealthDescriptions"]
-        return found
+        descriptions: list[dict[str, Any]] = answer["TargetHealthDescriptions"]
+        return descriptions
 
 
 class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,8 +27,8 @@ from stackhand.release.target import short
 
 def bootstrap(*, environment: str) -> None:
     """Make the bucket of an environment, or find it made."""
-    found = environments.load(environment)
-    outcome = _run_infrastructure("bootstrap", found)
+    target = environments.load(environment)
+    outcome = _run_infrastructure("bootstrap", target)
     state = "is ready" if outcome.changed else "was already ready"
     console.write(f"\n{environment} {state} for its first plan: ./inv plan -e {environment}")
 
@@ -43,8 +43,8 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
         refresh: compare with what is there, not only with the state.
         lock_wait: seconds to wait while somebody else has the state.
     """
-    found = environments.load(environment)
-    report = _run_infrastructure("plan", found, as_json=json, refresh=refresh, lock_wait=lock_wait).report
+    target = environments.load(environment)
+    report = _run_infrastructure("plan", target, as_json=json, refresh=refresh, lock_wait=lock_wait).report
     if json:
         console.document(report)
     else:
@@ -55,7 +55,7 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
 
 def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) -> None:
     """Remove an environment, but for its bucket, when its name is typed."""
-    found = environments.load(environment)
+    target = environments.load(environment)
     if environment == "production" and not production:
         raise Failure(
             "This is production.",
@@ -63,17 +63,17 @@ def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) 
             next="./inv destroy -e production --production, to confirm",
             code=ExitCode.USAGE,
         )
-    holding = _holding(found)
-    if not holding and Releases(Store(found)).current() is None:
+    holding = _holding(target)
+    if not holding and Releases(Store(target)).current() is None:
         console.write(f"{environment} has nothing to destroy: its state is empty.")
         return
     for line in holding:
         console.write(f"  {line}")
     if not yes:
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
-    outcome = _run_infrastructure("destroy", found, confirmed=environment, lock_wait=lock_wait)
+    outcome = _run_infrastructure("destroy", target, confirmed=environment, lock_wait=lock_wait)
     console.write(f"\n{environment} is destroyed ({outcome.seconds:.0f} s). What stays:")
-    for line in _stays(found, outcome.report):
+    for line in _stays(target, outcome.report):
         console.write(f"  {line}")
 
 

@@ -115,11 +115,11 @@ def decide(order: Order, snapshots: Sequence[Snapshot]) -> Verdict | None:
     """
     memory = _Memory(order.deployment, known=dict(order.before))
     for snapshot in snapshots:
-        found = _judge(order, snapshot, memory)
-        if found is None and snapshot.at >= order.timeout:
-            found = Verdict.STILL_ROLLING
-        if found is not None:
-            return found
+        verdict = _judge(order, snapshot, memory)
+        if verdict is None and snapshot.at >= order.timeout:
+            verdict = Verdict.STILL_ROLLING
+        if verdict is not None:
+            return verdict
     return None
 
 
@@ -156,8 +156,8 @@ def _same_release(order: Order, primary: Deployment, memory: _Memory) -> bool:
 
 
 def _failed(snapshot: Snapshot, ours: str) -> bool:
-    found = snapshot.deployment(ours)
-    if found is not None and found.rollout == FAILED:
+    failed = snapshot.deployment(ours)
+    if failed is not None and failed.rollout == FAILED:
         return True
     return any(ours in message and "deployment failed" in message for message in snapshot.events)
 

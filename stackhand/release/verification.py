@@ -26,19 +26,19 @@ def probe(context: Context, manifest: Manifest) -> str:
         Failure: it does not; the failure says what runs.
     """
     try:
-        found, touched = probe_of(context, manifest), not unchanged(context, manifest)
+        settings, touched = probe_of(context, manifest), not unchanged(context, manifest)
     except Failure as error:
         raise unrecorded(manifest, error) from error
     if not touched:
-        found = replace(found, pause=UNTOUCHED_PAUSE)
+        settings = replace(settings, pause=UNTOUCHED_PAUSE)
     try:
-        problems = found.run(context.clock, context.notify)
+        problems = settings.run(context.clock, context.notify)
     except Interrupted:
         raise unverified(manifest) from None
     if not problems:
-        for note in found.questions.notes:
+        for note in settings.questions.notes:
             context.note(note)
-        return found.summary()
+        return settings.summary()
     if not touched:
         raise Failure(
             f"{manifest.commit[:12]} was already running and is unhealthy; nothing was changed.",

@@ -73,7 +73,7 @@ class Inv(Program):
         Invoke has no optional positional arguments; a verb with a repeatable `--service` takes names instead.
         """
         contexts = {name: each for each in self.collection.to_contexts() for name in (each.name, *each.aliases)}
-        found: list[str] = []
+        flags: list[str] = []
         context = None
         value_expected = False
         for word in args:
@@ -86,11 +86,11 @@ class Inv(Program):
                 flag = context.flags[word] if context and word in context.flags else None
                 value_expected = bool(flag and flag.takes_value)
             elif context and "service" in context.args and context.args["service"].kind is list:
-                found.append("--service")
+                flags.append("--service")
             elif word in contexts:
                 context = contexts[word]
-            found.append(word)
-        return found
+            flags.append(word)
+        return flags
 
     @contextlib.contextmanager
     def _explaining(self) -> Iterator[None]:
@@ -124,8 +124,8 @@ class Inv(Program):
         return next((f" {word}" for word in self.argv[1:] if word in self._verbs()), "")
 
     def _verbs(self) -> list[str]:
-        found = getattr(self, "collection", None)  # not read yet where a flag of no verb is wrong
-        return [context.name for context in found.to_contexts() if context.name] if found else []
+        collection = getattr(self, "collection", None)  # not read yet where a flag of no verb is wrong
+        return [context.name for context in collection.to_contexts() if context.name] if collection else []
 
 
 def main() -> None:

@@ -39,12 +39,12 @@ def explain(error: ParseError, typed: Sequence[str], verbs: Sequence[str]) -> st
     """
     message = str(error)
     verb = getattr(error.context, "name", None) or next((word for word in typed if word in verbs), "")
-    if found := MISSING.fullmatch(message):
-        return "\n".join(_missing(found["verb"], re.findall(r"'([^']+)'", found["missing"]), typed))
-    if found := NO_VALUE.fullmatch(message):
-        return f"inv: --{found['name']} needs a value.\nnext: ./inv --help {verb}".rstrip()
-    if found := UNKNOWN.fullmatch(message):
-        return _unknown(found["word"], verb, verbs)
+    if match := MISSING.fullmatch(message):
+        return "\n".join(_missing(match["verb"], re.findall(r"'([^']+)'", match["missing"]), typed))
+    if match := NO_VALUE.fullmatch(message):
+        return f"inv: --{match['name']} needs a value.\nnext: ./inv --help {verb}".rstrip()
+    if match := UNKNOWN.fullmatch(message):
+        return _unknown(match["word"], verb, verbs)
     return f"inv: {message}\nnext: ./inv --help {verb}" if verb else f"inv: {message}\nnext: ./inv --list"
 
 

@@ -56,21 +56,21 @@ class Verb(Task):  # type: ignore[type-arg]
                 ) from None  # full, closed, or read by nobody: see streams.finish
             from stackhand.aws import errors  # which most verbs never need
 
-            found = errors.failure_of(error) or console.defect(self.name, error)
-            self._report(found, as_json=bool(kwargs.get("json")))
-            raise InvokeExit(code=int(found.code)) from error
+            reported = errors.failure_of(error) or console.defect(self.name, error)
+            self._report(reported, as_json=bool(kwargs.get("json")))
+            raise InvokeExit(code=int(reported.code)) from error
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the flags; Invoke takes each help text away with the first call, and we ask more than once."""
         texts = dict(self.help)
         try:
-            found = super().get_arguments(ignore_unknown_help)
+            arguments = super().get_arguments(ignore_unknown_help)
         finally:
             self.help = texts
-        for each in found:
+        for each in arguments:
             if each.name != "environment":  # -e means the same in every verb
                 each.names = tuple(name for name in each.names if name != "e")
-        return found
+        return arguments
 
     def _report(self, failure: Failure, *, as_json: bool) -> None:
         if as_json:

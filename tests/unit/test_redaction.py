@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import hypothesis.strategies as st
@@ -21,6 +22,7 @@ from stackhand.aws.waiting import ONCE
 from stackhand.cli import console, loglines
 from stackhand.cli.failure import Failure
 from stackhand.database import notes
+from stackhand.database.postgres import PostgreSQL
 from stackhand.infrastructure.bucket import Store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
@@ -308,9 +310,11 @@ def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
 
 def test_a_note_for_the_page_has_no_known_secret(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[str] = []
-    monkeypatch.setattr(notes.Database, "running", lambda: None)
+    monkeypatch.setattr(
+        notes.choice, "database", lambda _verb, _service: mock.create_autospec(PostgreSQL, instance=True)
+    )
     monkeypatch.setattr(notes, "_set", lambda _database, _incident, text: noted.append(text) or "database")
-    notes.note("12", "the password: from-env-2 was wrong")
+    notes.note("12", "the password: from-env-2 was wrong", service=None)
     assert noted == ["the password: <DB_PASSWORD redacted> was wrong"]
 
 

@@ -15,8 +15,8 @@ class ActionModule(Action):
 
     def act(self, options: Options, *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - has no options
         """Have valid settings."""
-        found = settings.ensure(ROOT, check=check)
+        current = settings.ensure(ROOT, check=check)
         if not check:
             redaction.remember()
-        message, *notes = found.notes or [settings.summary(ROOT, found)]
-        return {"changed": found.changed, "step": step("settings", message, notes=notes)}
+        message, *notes = current.notes or [settings.summary(ROOT, current)]
+        return {"changed": current.changed, "step": step("settings", message, notes=notes)}

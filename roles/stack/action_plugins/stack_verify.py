@@ -27,12 +27,12 @@ class ActionModule(StackAction):
         if check:
             return {"changed": False}
         engine = self.engine(options.engine)
-        found = verification.verify(engine)
+        services = verification.verify(engine)
         verification.await_pass(engine, options.timeout)
-        unasked = [each.name for each in found if each.state == "done" or each.answer.startswith(health.UNCHECKED)]
-        message = f"{len(found) - len(unasked)} services answer as {engine.stack.name}"
+        unasked = [each.name for each in services if each.state == "done" or each.answer.startswith(health.UNCHECKED)]
+        message = f"{len(services) - len(unasked)} services answer as {engine.stack.name}"
         return {
             "changed": False,
             "step": step("verified", message + (f"; not checked: {', '.join(unasked)}" if unasked else "")),
-            "report": verification.report(engine, found, options.started),
+            "report": verification.report(engine, services, options.started),
         }

@@ -57,12 +57,12 @@ def choose(requested: str, state: State) -> Choice:
     if requested == "embedded":
         return Choice(requested, "as requested")
     try:
-        found = docker.reach()
+        reached = docker.reach()
     except Failure as failure:
         if requested == "compose":
             raise
         return Choice("embedded", f"real servers from packages. {failure.what}")
-    message = f"Docker {found.version} with Compose {found.compose}"
+    message = f"Docker {reached.version} with Compose {reached.compose}"
     return Choice("compose", f"as requested, {message}" if requested == "compose" else message)
 
 

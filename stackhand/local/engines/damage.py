@@ -61,7 +61,7 @@ def redis(lines: Sequence[str]) -> bool:
 
 def truncatable(lines: Sequence[str]) -> str | None:
     """Return the append-only file that `valkey-check-aof --fix` can cut off where it is damaged, if it is that."""
-    return next((found[1] for found in map(TRUNCATABLE.search, lines) if found), None)
+    return next((match[1] for match in map(TRUNCATABLE.search, lines) if match), None)
 
 
 def _says(lines: Sequence[str], signs: Iterable[str]) -> bool:

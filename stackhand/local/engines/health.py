@@ -47,12 +47,12 @@ class Answer:
 
 def question(service: Service) -> dict[str, Any]:
     """Return how a service is asked at its published port: over its own protocol as far as we know it."""
-    found = service.main_port
-    if found is None or found.published is None:
+    main_port = service.main_port
+    if main_port is None or main_port.published is None:
         return {"kind": "process"}
-    port, elsewhere = found.published, {} if found.host == HERE else {"host": found.host.strip("[]")}
+    port, elsewhere = main_port.published, {} if main_port.host == HERE else {"host": main_port.host.strip("[]")}
     if service.health:
-        return {"kind": "http", "url": f"http://{found.host}:{port}{service.health}"}
+        return {"kind": "http", "url": f"http://{main_port.host}:{port}{service.health}"}
     if service.server == "postgres":
         user, _, database = login.wanted(service)
         return {"kind": "postgres", "port": port, "user": user, "database": database, **elsewhere}
@@ -63,10 +63,10 @@ def question(service: Service) -> dict[str, Any]:
 
 def address(service: Service) -> str:
     """Return where people reach a service: a URL, host:port, or nothing."""
-    found = service.main_port
-    if found is None or found.published is None:
+    port = service.main_port
+    if port is None or port.published is None:
         return ""
-    return f"{'http://' if service.health else ''}{found.host}:{found.published}"
+    return f"{'http://' if service.health else ''}{port.host}:{port.published}"
 
 
 def ask(question: dict[str, Any]) -> Answer:

@@ -103,8 +103,8 @@ WEAKEN = "ALTER ROLE … NOSUPERUSER, ALTER FUNCTION … SECURITY INVOKER, unles
 
 def powers(answer: str) -> list[str]:
     """Return a sentence on the superusers that are not the server's own, and on functions that run as one."""
-    found = json.loads(answer)
-    users, functions = ", ".join(found["superusers"]), ", ".join(found["functions"])
+    names = json.loads(answer)
+    users, functions = ", ".join(names["superusers"]), ", ".join(names["functions"])
     return [
         *([f"superusers besides the server's own: {users}"] if users else []),
         *([f"functions that run with a superuser's rights: {functions}"] if functions else []),
@@ -135,8 +135,8 @@ def wanted(service: Service) -> tuple[str, str, str]:
 
 def of_cache(service: Service) -> str:
     """Return the password of a Redis-protocol server: of its command, or of a variable that images and clients know."""
-    found = REQUIREPASS.search(" ".join(service.command))
-    words = [] if found is None or "$" in found[1] else [found[1]]
+    match = REQUIREPASS.search(" ".join(service.command))
+    words = [] if match is None or "$" in match[1] else [match[1]]
     return next(filter(None, [*words, *(service.environment.get(name) for name in CACHE_PASSWORDS)]), "")
 
 
@@ -249,8 +249,8 @@ def own(service: Service, query: Callable[..., Any]) -> list[str]:
 def _ownership(user: str, database: str, query: Callable[..., Any]) -> dict[str, Any]:
     from pg8000.native import literal
 
-    ((found,),) = query(OWNERSHIP.format(literal(user), literal(database), OTHERS.format(literal(user))))
-    return dict(json.loads(found))
+    ((ownership,),) = query(OWNERSHIP.format(literal(user), literal(database), OTHERS.format(literal(user))))
+    return dict(json.loads(ownership))
 
 
 def demotion(service: Service) -> str:

@@ -34,12 +34,14 @@ def problems(url: str) -> list[str]:
     except (OSError, HTTPException) as error:
         return [f"{url}: {str(error).lower() or type(error).__name__}"]
     try:
-        found = response.json()
-        checks: dict[str, Components] = found["checks"]
+        report = response.json()
+        checks: dict[str, Components] = report["checks"]
         lines = [f"{name} {line}" for name, components in checks.items() for line in _lines(components)]
     except (ValueError, LookupError, TypeError, AttributeError):
         return []  # an API of your own: 404, or a page
-    return [] if found.get("status") == "pass" else lines or [f"{url} answers {response.status}: {found.get('status')}"]
+    return (
+        [] if report.get("status") == "pass" else lines or [f"{url} answers {response.status}: {report.get('status')}"]
+    )
 
 
 def _url(service: Service) -> str:

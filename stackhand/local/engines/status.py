@@ -56,8 +56,8 @@ class ServiceStatus:
     @property
     def addresses(self) -> list[str]:
         """Where people reach it: each port of TCP, first the one that is asked for its health."""
-        found = [f"{port.host}:{port.published}" for port in self.published if port.protocol == "tcp"]
-        others = dict.fromkeys(each for each in found if not self.address.endswith(each.rpartition(":")[2]))
+        addresses = [f"{port.host}:{port.published}" for port in self.published if port.protocol == "tcp"]
+        others = dict.fromkeys(each for each in addresses if not self.address.endswith(each.rpartition(":")[2]))
         return [*([self.address] if self.address else []), *others]
 
     @property

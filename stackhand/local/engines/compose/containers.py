@@ -52,14 +52,14 @@ def healthy(container: Container) -> bool:
     return bool(state["Status"] == "running" and state.get("Health", {"Status": "healthy"})["Status"] == "healthy")
 
 
-def worst(found: Sequence[Container]) -> Container:
+def worst(replicas: Sequence[Container]) -> Container:
     """Return that container of a service which is worst off."""
-    return min(found, key=_rank)
+    return min(replicas, key=_rank)
 
 
-def best(found: Sequence[Container]) -> Container:
+def best(replicas: Sequence[Container]) -> Container:
     """Return that container of a service which is best off."""
-    return max(found, key=_rank)
+    return max(replicas, key=_rank)
 
 
 def _rank(container: Container) -> int:
@@ -97,8 +97,8 @@ def halted(container: Container) -> str:
 
 def published(container: Container) -> list[int]:
     """Return the ports of this machine at which it is reached now."""
-    found = container["NetworkSettings"]["Ports"] or {}
-    return sorted({int(binding["HostPort"]) for bindings in found.values() for binding in bindings or []})
+    by_port = container["NetworkSettings"]["Ports"] or {}
+    return sorted({int(binding["HostPort"]) for bindings in by_port.values() for binding in bindings or []})
 
 
 def bound(service: Service, container: Container) -> Service:
@@ -109,8 +109,8 @@ def bound(service: Service, container: Container) -> Service:
 def _bound(port: Port, container: Container) -> Port:
     if port.published is not None:
         return port
-    found = (container["NetworkSettings"]["Ports"] or {}).get(f"{port.target}/{port.protocol}") or []
-    return structs.replace(port, published=int(found[0]["HostPort"])) if found else port
+    bindings = (container["NetworkSettings"]["Ports"] or {}).get(f"{port.target}/{port.protocol}") or []
+    return structs.replace(port, published=int(bindings[0]["HostPort"])) if bindings else port
 
 
 def since(container: Container) -> float | None:
@@ -155,18 +155,18 @@ def log(name: str, service: str, count: int) -> list[Line]:
     with_times = docker.run("logs", "--timestamps", "--tail", str(count), name, accept=docker.NOT_THERE)
     if with_times.returncode != 0:
         return []
-    found = []
+    lines = []
     for text in (with_times.stdout + with_times.stderr).splitlines():
         stamp, _, line = text.partition(" ")
-        found.append(Line(service, line, loglines.time_of(stamp)))
-    return loglines.merged([found])
+        lines.append(Line(service, line, loglines.time_of(stamp)))
+    return loglines.merged([lines])
 
 
-def links(found: Sequence[Container]) -> list[Port]:
+def links(replicas: Sequence[Container]) -> list[Port]:
     """Return the ports of this machine at which containers are reached now, as the engine tells them."""
     bindings = {
         Port(int(target), int(binding["HostPort"]), binding["HostIp"], protocol)
-        for container in found
+        for container in replicas
         for key, all_of in (container["NetworkSettings"]["Ports"] or {}).items()
         for target, _, protocol in [key.partition("/")]
         for binding in all_of or []
@@ -236,12 +236,12 @@ def engine_stopped(message: str) -> Failure:
     )
 
 
-def up_failed(message: str, found: Mapping[str, Container], out: Sequence[str]) -> Failure:
+def up_failed(message: str, containers: Mapping[str, Container], out: Sequence[str]) -> Failure:
     """Return the failure of `docker compose up`, from what it said and how the containers are.
 
     Args:
         message: the error.
-        found: the containers by service.
+        containers: the containers by service.
         out: all that was said.
     """
     if is_unavailable(message) or "EOF" in message:
@@ -258,7 +258,7 @@ def up_failed(message: str, found: Mapping[str, Container], out: Sequence[str]) 
     taken = re.search(r'The container name "/?([^"]+)" is already in use', message)
     if taken:
         return _name_taken(taken[1])
-    ill = {name: each for name, each in found.items() if not (healthy(each) or _done(each))}
+    ill = {name: each for name, each in containers.items() if not (healthy(each) or _done(each))}
     if ill:  # those that still start are not what Compose gave up for
         service, container = min(ill.items(), key=lambda each: f"container {name_of(each[1])} " not in message)
         return failure(service, container, f"{_fate(container, message)}: {summary(container)}")

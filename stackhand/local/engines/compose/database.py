@@ -71,12 +71,12 @@ class ComposeDatabase:
         That is what x-embedded declares: roles and volumes of another image are its owner's, and are not changed. Nor
         are those whose password is in a file of the container, and in no setting.
         """
-        found = [
+        databases = [
             each
             for each in engine.stack.services.values()
             if each.embedded and each.server == "postgres" and "POSTGRES_PASSWORD" in each.environment
         ]
-        return [cls(engine, each, each.name if len(found) > 1 else "") for each in found]
+        return [cls(engine, each, each.name if len(databases) > 1 else "") for each in databases]
 
     def _known(self) -> dict[str, Any]:
         """Return what is remembered of the volume: `login`, `superuser` and `volume`."""

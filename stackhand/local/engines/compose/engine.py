@@ -70,10 +70,10 @@ class Compose(Engine):
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
-        found = {"COMPOSE_PROJECT_NAME": self.project, **self._targets()}
+        variables = {"COMPOSE_PROJECT_NAME": self.project, **self._targets()}
         if bundle := images.certificates():
-            found["CA_BUNDLE"] = bundle
-        return found
+            variables["CA_BUNDLE"] = bundle
+        return variables
 
     def _targets(self) -> dict[str, str]:
         """Return whom the services that ask for it watch.
@@ -111,13 +111,15 @@ class Compose(Engine):
 
     def containers(self) -> dict[str, Container]:
         """Return a container of each service, that which is best off; raises as `replicas` does."""
-        return {name: containers.best(found) for name, found in self.replicas().items()}
+        return {name: containers.best(replicas) for name, replicas in self.replicas().items()}
 
     def status(self) -> list[ServiceStatus]:
         """Return how each container is, and what the service in it answers at its published port."""
-        found = self.replicas()
+        containers = self.replicas()
         served = self.state.read().get("served", {})
-        calls = {name: partial(status.of, name, found.get(name, ()), served.get(name, {})) for name in self.started()}
+        calls = {
+            name: partial(status.of, name, containers.get(name, ()), served.get(name, {})) for name in self.started()
+        }
         answers = waiting.gather(calls, health.ALL_WITHIN)
         late = {name: ServiceStatus.late(name, str(served.get(name, {}).get("address", "")), []) for name in calls}
         return list((late | answers).values())
@@ -168,7 +170,7 @@ class Compose(Engine):
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
         remembered = self.state.read()
-        numbers = {name: len(found) for name, found in self.replicas().items()}
+        numbers = {name: len(replicas) for name, replicas in self.replicas().items()}
         if numbers != {name: self.stack.services[name].replicas for name in self.services()}:
             return False
         if self._must_reconcile():
@@ -184,8 +186,8 @@ class Compose(Engine):
     def listeners(self) -> dict[str, set[int]]:
         """Return the ports that the containers publish, by service."""
         return {
-            name: {port for each in found for port in containers.published(each)}
-            for name, found in self.replicas().items()
+            name: {port for each in replicas for port in containers.published(each)}
+            for name, replicas in self.replicas().items()
         }
 
     def holder(self, port: int) -> str:
@@ -194,20 +196,20 @@ class Compose(Engine):
 
     def question(self, name: str) -> dict[str, Any] | None:
         """Return how a service that was started last is asked for its health."""
-        found = self.state.read().get("served", {}).get(name)
-        if found and found.get("target"):
-            found = status.bound(found, self.containers().get(name))
-        return dict(found["question"]) if found else None
+        question = self.state.read().get("served", {}).get(name)
+        if question and question.get("target"):
+            question = status.bound(question, self.containers().get(name))
+        return dict(question["question"]) if question else None
 
     def lines(self, name: str, count: int) -> list[Line]:
         """Return the last lines of the logs of a service's containers, with the times the engine noted."""
-        found = self.replicas().get(name, [])
-        return loglines.merged([containers.log(containers.name_of(each), name, count) for each in found])[-count:]
+        replicas = self.replicas().get(name, [])
+        return loglines.merged([containers.log(containers.name_of(each), name, count) for each in replicas])[-count:]
 
     def follow(self, names: Sequence[str]) -> Iterator[Line]:
         """Yield what the containers say from now on, until interrupted."""
-        found = self.replicas()
-        return containers.follow({containers.name_of(each): name for name in names for each in found.get(name, ())})
+        running = self.replicas()
+        return containers.follow({containers.name_of(each): name for name in names for each in running.get(name, ())})
 
     # --- acting --------------------------------------------------------------------------------------------
 
@@ -256,7 +258,7 @@ class Compose(Engine):
         With an optional dependency that does not run, `up` takes the hash without it, and `config` with it.
         """
         hashes = self._hashes()
-        labels = {name: _hash(found[0]) for name, found in self.replicas().items()}
+        labels = {name: _hash(replicas[0]) for name, replicas in self.replicas().items()}
         return {name: [hashes[name], labels[name]] for name in labels if labels[name] != hashes.get(name, labels[name])}
 
     def _hashes(self) -> dict[str, str]:
@@ -264,7 +266,7 @@ class Compose(Engine):
 
     def would_start(self) -> list[str]:
         """Return the services whose container does not run, or is not the one that Compose would make now."""
-        found = self.replicas()
+        existing = self.replicas()
         try:
             hashes = self._hashes()
         except docker.Failed:  # as long as .env is still to be made, Compose cannot tell; `prepare` tells of the rest
@@ -274,7 +276,7 @@ class Compose(Engine):
         unlike = self.state.read().get("unlike", {})
 
         def current(name: str) -> bool:
-            return bool(found.get(name)) and all(is_current(name, each) for each in found[name])
+            return bool(existing.get(name)) and all(is_current(name, each) for each in existing[name])
 
         def is_current(name: str, container: Container) -> bool:
             if containers.exited(container) and not self.stack.services[name].may_finish:
@@ -290,10 +292,10 @@ class Compose(Engine):
     def explain(self, message: str, out: Sequence[str]) -> Failure:
         """Return the failure of a start that Compose gave up, from what it said and how the containers are."""
         try:
-            found = {name: containers.worst(each) for name, each in self.replicas().items()}
+            existing = {name: containers.worst(each) for name, each in self.replicas().items()}
         except Unavailable as error:
             return containers.engine_stopped(error.message)
-        return containers.up_failed(message, found, out)
+        return containers.up_failed(message, existing, out)
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Make the containers of some services again, and yield each service once it can be used."""
@@ -315,15 +317,15 @@ class Compose(Engine):
         Compose is asked away from its files: it knows the containers by their labels then, and a file or settings
         that are wrong by now cannot keep anything running.
         """
-        found = self.containers()
-        preflight.require_ours(found.values(), self.state.root)
+        existing = self.containers()
+        preflight.require_ours(existing.values(), self.state.root)
         if volumes:
             kept.require_ours(self.state)
         self._stop()
         if volumes:
             for volume in self.volumes():
                 docker.run("volume", "rm", volume)
-        return sorted(name for name, each in found.items() if not containers.exited(each))
+        return sorted(name for name, each in existing.items() if not containers.exited(each))
 
     def _stop(self) -> None:
         args = ("compose", "--project-name", self.project, "down", "--remove-orphans")
@@ -372,8 +374,8 @@ class Compose(Engine):
         """Return a superuser, and where it is let in: at the socket, where it is not the role of the settings."""
         if service.name not in self._superusers:
             self._superusers[service.name] = superuser.find(*self.client(service, "psql", "postgres"), user)
-        found = self._superusers[service.name]
-        return found, "127.0.0.1" if found == user else superuser.SOCKET
+        login = self._superusers[service.name]
+        return login, "127.0.0.1" if login == user else superuser.SOCKET
 
     def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
         """Return the client that is in the container."""

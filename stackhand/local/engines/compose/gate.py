@@ -20,9 +20,9 @@ CRASHES = 2
 Look = Callable[[], Mapping[str, Sequence[Container]]]
 
 
-def generations(found: Mapping[str, Sequence[Container]]) -> set[str]:
+def generations(containers: Mapping[str, Sequence[Container]]) -> set[str]:
     """Return what tells these containers, as they run now, from any that are made or started later."""
-    return {_generation(container) for each in found.values() for container in each}
+    return {_generation(container) for each in containers.values() for container in each}
 
 
 def watch(
@@ -55,9 +55,9 @@ def watch(
     seen: dict[str, float] = {}
     failures: list[Failure] = []
     while waiting:
-        busy, found = at_work(), look()
+        busy, containers = at_work(), look()
         for name, service in list(waiting.items()):
-            all_of = found.get(name, ())
+            all_of = containers.get(name, ())
             if len(all_of) < service.replicas or (busy and _may_be_replaced(all_of, service, before)):
                 continue
             try:
@@ -72,7 +72,7 @@ def watch(
                 del waiting[name]
                 yield started
         if waiting and time.monotonic() > deadline:
-            raise _too_late(_culprit(list(waiting.values()), found), found, timeout)
+            raise _too_late(_culprit(list(waiting.values()), containers), containers, timeout)
         if waiting:
             time.sleep(POLL)
     if failures:
@@ -145,9 +145,9 @@ def _stayed(container: Container, seen: float) -> bool:
     return max(age, time.monotonic() - seen) >= health.UP_AFTER
 
 
-def _culprit(waiting: Sequence[Service], found: Mapping[str, Sequence[Container]]) -> Service:
+def _culprit(waiting: Sequence[Service], watched: Mapping[str, Sequence[Container]]) -> Service:
     """Return the first service that is not well; the others may only wait for Compose to be done."""
-    ill = (each for each in waiting if each.job or not _well(found.get(each.name, ())))
+    ill = (each for each in waiting if each.job or not _well(watched.get(each.name, ())))
     return next(ill, waiting[0])
 
 
@@ -155,8 +155,8 @@ def _well(all_of: Sequence[Container]) -> bool:
     return bool(all_of) and all(map(containers.healthy, all_of))
 
 
-def _too_late(service: Service, found: Mapping[str, Sequence[Container]], timeout: float) -> Failure:
-    all_of = found.get(service.name)
+def _too_late(service: Service, watched: Mapping[str, Sequence[Container]], timeout: float) -> Failure:
+    all_of = watched.get(service.name)
     container = containers.worst(all_of) if all_of else None
     if container is None:
         return Failure(

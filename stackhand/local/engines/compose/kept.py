@@ -29,8 +29,8 @@ def remembered(state: State) -> bool:
 
 def project(state: State) -> str:
     """Return the Compose project of the containers and volumes; nothing when there are none."""
-    found = state.read()
-    return str(found.get("compose", {}).get("project") or found.get("name", ""))
+    remembered = state.read()
+    return str(remembered.get("compose", {}).get("project") or remembered.get("name", ""))
 
 
 def host(state: State) -> str:
@@ -76,19 +76,19 @@ def described(names: Sequence[str]) -> list[Kept]:
     """Return volumes with their size and age, as far as the engine tells them."""
     if not names:
         return []
-    found = {each["Name"]: each for each in json.loads(docker.run("volume", "inspect", *names).stdout or "[]")}
+    volumes = {each["Name"]: each for each in json.loads(docker.run("volume", "inspect", *names).stdout or "[]")}
     sizes = _sizes()
-    return [Kept(f"the volume {name}", sizes.get(name), _made(found.get(name, {}))) for name in names]
+    return [Kept(f"the volume {name}", sizes.get(name), _made(volumes.get(name, {}))) for name in names]
 
 
 def _sizes() -> dict[str, int]:
     """Return the bytes in each volume by name; nothing where the engine cannot tell that at once."""
     path = api.local_socket()
     try:
-        found = api.volume_usage(path) if path else []
+        usage = api.volume_usage(path) if path else []
     except (OSError, HTTPException, ValueError):
         return {}
-    return {each["Name"]: size for each in found if (size := (each.get("UsageData") or {}).get("Size", -1)) >= 0}
+    return {each["Name"]: size for each in usage if (size := (each.get("UsageData") or {}).get("Size", -1)) >= 0}
 
 
 def _made(volume: dict[str, Any]) -> float | None:

@@ -13,8 +13,8 @@ PGDATA = "/var/lib/postgresql/data"
 
 def of_postgres(environment: Iterable[str]) -> str:
     """Return the folder of PostgreSQL's data, from the environment of a container or image."""
-    found = dict(each.split("=", 1) for each in environment if "=" in each)
-    return found.get("PGDATA") or PGDATA
+    variables = dict(each.split("=", 1) for each in environment if "=" in each)
+    return variables.get("PGDATA") or PGDATA
 
 
 def volume_with(container: Mapping[str, Any], folder: str) -> str | None:

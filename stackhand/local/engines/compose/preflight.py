@@ -19,13 +19,13 @@ FOLDER = f"{PROJECT}.working_dir"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 
-def require_ours(found: Iterable[Container], root: Path) -> None:
+def require_ours(containers: Iterable[Container], root: Path) -> None:
     """Refuse to touch the containers of another checkout, which a copy of it has the name of.
 
     Raises:
         Failure: they were started in another folder, which is still there.
     """
-    for container in found:
+    for container in containers:
         labels = container["Config"]["Labels"]
         folder = Path(labels.get(FOLDER) or root)
         if folder.exists() and not folder.samefile(root):
@@ -42,10 +42,10 @@ def require_disk() -> None:
     Raises:
         Failure: the disk of the container engine is too full.
     """
-    found = _disk()
-    if found and found[1] < NEEDED_MB:
+    free = _disk()
+    if free and free[1] < NEEDED_MB:
         raise Failure(
-            f"The disk of the container engine ({found[0]}) has {found[1]} MB free, and images need {NEEDED_MB} MB.",
+            f"The disk of the container engine ({free[0]}) has {free[1]} MB free, and images need {NEEDED_MB} MB.",
             next="docker system prune removes unused data; ./inv up --engine embedded needs less",
             code=ExitCode.PREFLIGHT,
         )
@@ -53,10 +53,10 @@ def require_disk() -> None:
 
 def findings() -> Iterator[tuple[str, str, str, str]]:
     """Yield name, status, words and remedy of each thing that was looked at."""
-    if found := _disk():
-        status = "pass" if found[1] >= NEEDED_MB else "fail"
+    if free := _disk():
+        status = "pass" if free[1] >= NEEDED_MB else "fail"
         remedy = "" if status == "pass" else "docker system prune removes unused data"
-        yield "images' disk", status, f"{found[1] / 1000:.1f} GB free for {found[0]}", remedy
+        yield "images' disk", status, f"{free[1] / 1000:.1f} GB free for {free[0]}", remedy
     yield from _certificates()
     proxies = {name for name in PROXIES if os.environ.get(name)}
     if proxies and not api.configuration().get("proxies"):

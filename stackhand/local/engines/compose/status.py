@@ -38,20 +38,20 @@ def served(service: Service) -> dict[str, Any]:
     }
 
 
-def of(name: str, found: Sequence[Container], remembered: Mapping[str, Any]) -> ServiceStatus:
+def of(name: str, replicas: Sequence[Container], remembered: Mapping[str, Any]) -> ServiceStatus:
     """Return how a service is: of several containers, how that is which is worst off.
 
     Args:
         name: the service.
-        found: what runs it.
+        replicas: what runs it.
         remembered: what `served` returned when it was started.
     """
-    status = _of(name, containers.worst(found) if found else None, remembered)
+    status = _of(name, containers.worst(replicas) if replicas else None, remembered)
     wanted = int(remembered.get("replicas", 1))
-    status = replace(status, published=containers.links(found))
-    if len(found) == wanted == 1 or not found:
+    status = replace(status, published=containers.links(replicas))
+    if len(replicas) == wanted == 1 or not replicas:
         return status
-    running = sum(each["State"]["Status"] == "running" for each in found)
+    running = sum(each["State"]["Status"] == "running" for each in replicas)
     state = "failed" if status.healthy and running < wanted and status.state != "done" else status.state
     return replace(status, state=state, answer=f"{status.answer} ({running} of {wanted} containers run)")
 

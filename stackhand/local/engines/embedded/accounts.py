@@ -96,16 +96,16 @@ def numbers(root: Path, data: Path, services: Iterable[str]) -> dict[str, int]:
         services: their names.
     """
     names = sorted(services)
-    found: dict[str, int] = {}
+    owners: dict[str, int] = {}
     for name in names:
         owner = _owner(data / name) or 0
-        if owner in NUMBERS and owner not in found.values() and not _in_use(owner):
-            found[name] = owner
+        if owner in NUMBERS and owner not in owners.values() and not _in_use(owner):
+            owners[name] = owner
     for name in names:
-        if name not in found:
-            free = (each for each in _candidates(root, name) if each not in found.values())
-            found[name] = next(each for each in free if not _in_use(each) and not (TAKEN / str(each)).exists())
-    return found
+        if name not in owners:
+            free = (each for each in _candidates(root, name) if each not in owners.values())
+            owners[name] = next(each for each in free if not _in_use(each) and not (TAKEN / str(each)).exists())
+    return owners
 
 
 def shared(uid: int) -> bool:
@@ -222,10 +222,10 @@ def _way(path: Path) -> list[Path]:
 
 
 def _passes(account: Account, folder: Path) -> bool:
-    found = folder.stat()
-    if found.st_uid == account.uid:
-        return bool(found.st_mode & 0o100)
-    return bool(found.st_mode & (0o010 if found.st_gid == account.gid else 0o001))
+    status = folder.stat()
+    if status.st_uid == account.uid:
+        return bool(status.st_mode & 0o100)
+    return bool(status.st_mode & (0o010 if status.st_gid == account.gid else 0o001))
 
 
 def _unprivileged() -> pwd.struct_passwd:

@@ -87,16 +87,16 @@ class EmbeddedEngine(Engine):
 
     def programs(self) -> dict[str, Program]:
         """Return the programs that were started last, as they were written down, in the order of their start."""
-        found = {}
+        programs = {}
         for name in self.state.read().get("services", []):
             try:
                 text = (self.state.services / f"{name}.json").read_bytes()
-                found[name] = msgspec.json.decode(text, type=Program)
+                programs[name] = msgspec.json.decode(text, type=Program)
             except PermissionError:
                 raise
             except (OSError, msgspec.MsgspecError):
                 continue
-        return found
+        return programs
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -106,8 +106,8 @@ class EmbeddedEngine(Engine):
         living = {name: records[name] for name in programs if name in records and records[name].alive}
         asked = {name: partial(status.of, programs[name], {}, record) for name, record in living.items()}
         calls: dict[str, Callable[[], Any]] = {processes.SUPERVISOR: self.supervisor.processes, **asked}
-        found = waiting.gather(calls, health.ALL_WITHIN)
-        supervised = found.get(processes.SUPERVISOR, {})
+        answers = waiting.gather(calls, health.ALL_WITHIN)
+        supervised = answers.get(processes.SUPERVISOR, {})
         supervisor = records.get(processes.SUPERVISOR)
         self.notes = [SILENT] if supervisor and supervisor.alive and not supervised else []
         if missing := self.state.read().get("unsupported"):
@@ -117,7 +117,7 @@ class EmbeddedEngine(Engine):
             name: status.of(programs[name], supervised.get(name, {}), records.get(name), self._finished().get(name, ""))
             for name in programs.keys() - living.keys()
         }
-        return [(late | ended | found)[name] for name in programs]
+        return [(late | ended | answers)[name] for name in programs]
 
     def runs(self) -> bool:
         """Whether any process of this checkout lives, supervised or not."""
@@ -126,9 +126,9 @@ class EmbeddedEngine(Engine):
     def unchanged(self) -> bool:
         """Whether exactly the wanted programs run, supervised and healthy, each from what it would be started from."""
         wanted = {name: server.program().fingerprint for name, server in self.servers().items()}
-        found = processes.records(self.state.run)
-        found.pop(processes.SUPERVISOR, None)
-        if not wanted or wanted != {name: record.fingerprint for name, record in found.items()}:
+        records = processes.records(self.state.run)
+        records.pop(processes.SUPERVISOR, None)
+        if not wanted or wanted != {name: record.fingerprint for name, record in records.items()}:
             return False
         return bool(self.supervisor.processes()) and all(each.healthy for each in self.status())
 
@@ -214,10 +214,10 @@ class EmbeddedEngine(Engine):
         """
         program = self._server(service).program()
         chosen, person = os.environ.get("SHELL") or "/bin/sh", inherited.environment("shell")
-        found = person | program.environment
+        environment = person | program.environment
         if program.account:  # what the service writes into its own home is not to be run by root
-            found |= {name: person[name] for name in ("HOME", "USER", "LOGNAME", "TMPDIR") if name in person}
-        return [chosen], found, program.directory
+            environment |= {name: person[name] for name in ("HOME", "USER", "LOGNAME", "TMPDIR") if name in person}
+        return [chosen], environment, program.directory
 
     def _server(self, service: Service) -> Server:
         if service.name not in self.services():
@@ -412,8 +412,8 @@ class EmbeddedEngine(Engine):
         leaders = {name: records[name].pid for name in self.started() if name in records and records[name].alive}
         families = processes.families(leaders.values())
         ports = processes.listening_by_pid(set().union(*families.values()))
-        found = {name: set().union(*(ports[pid] for pid in families[leader])) for name, leader in leaders.items()}
-        return {name: found.get(name, set()) for name in self.started()}
+        by_name = {name: set().union(*(ports[pid] for pid in families[leader])) for name, leader in leaders.items()}
+        return {name: by_name.get(name, set()) for name in self.started()}
 
     def own_ports(self) -> set[int]:
         """Return the ports at which any process of this checkout listens, be it one that nobody supervises."""

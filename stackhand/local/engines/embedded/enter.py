@@ -40,10 +40,10 @@ def show(closed: list[str], shown: list[str]) -> None:
     here, umask = Path.cwd(), os.umask(0o022)
     _call("unshare", NEW_NAMESPACE)
     _mount("none", "/", None, RECURSIVE | PRIVATE)  # nothing of this reaches the machine
-    found = {path: os.open(path, os.O_PATH) for path in sorted(shown) if Path(path).exists()}
+    descriptors = {path: os.open(path, os.O_PATH) for path in sorted(shown) if Path(path).exists()}
     for folder in closed:
         _mount("tmpfs", folder, "tmpfs", NO_SETUID | NO_DEVICES, "mode=0755,size=1m")
-    for path, descriptor in found.items():
+    for path, descriptor in descriptors.items():
         if not Path(path).exists():  # else it is part of what is shown already
             _make(Path(path), folder=stat.S_ISDIR(os.fstat(descriptor).st_mode))
             _mount(f"/proc/self/fd/{descriptor}", path, None, BIND | RECURSIVE)

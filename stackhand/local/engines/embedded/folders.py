@@ -110,11 +110,11 @@ def _give(folder: int, before: int, account: Account, levels: int) -> None:
         names = [each.name for each in entries]
     for name in names:
         with suppress(FileNotFoundError, IsALink), _entry(name, folder) as inner:
-            found = os.fstat(inner)
-            if found.st_uid == before and stat.S_ISDIR(found.st_mode):
+            status = os.fstat(inner)
+            if status.st_uid == before and stat.S_ISDIR(status.st_mode):
                 if levels:
                     _give(inner, before, account, levels - 1)
-            elif found.st_uid == before and stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            elif status.st_uid == before and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
                 os.fchown(inner, account.uid, account.gid)
 
 

@@ -61,16 +61,16 @@ def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> 
     answer = health.Answer(healthy=False, message="not checked yet")
     runs = set()
     while time.monotonic() < deadline and not stop.is_set():
-        found = supervisor.processes(age=POLL if program.may_finish else STATE_AGE).get(program.name, {})
-        if finished(program, found):
+        process = supervisor.processes(age=POLL if program.may_finish else STATE_AGE).get(program.name, {})
+        if finished(program, process):
             return health.Answer(healthy=True, message="done")
-        state = found.get("statename")
-        runs.add(found.get("pid") or 0)
+        state = process.get("statename")
+        runs.add(process.get("pid") or 0)
         if state in ENDED or (state == "BACKOFF" and not server.will_pass(evidence(log, offset))):
             raise _stopped(supervisor, server, log, offset)
         if program.job and len(runs - {0}) > CRASHES:
             raise _stopped(supervisor, server, log, offset)
-        answer = health.ask(program.ready) if found.get("pid") else answer
+        answer = health.ask(program.ready) if process.get("pid") else answer
         if answer.healthy and not program.job:
             return answer
         stop.wait(POLL)
@@ -98,11 +98,11 @@ def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Path]]) -> N
     while waiting:
         known = supervisor.processes()
         for name, (server, program, log) in list(waiting.items()):
-            found = known.get(name, {})
-            pid = int(found.get("pid") or 0)
-            if finished(program, found) or not known:  # nobody supervises it: the status will tell
+            process = known.get(name, {})
+            pid = int(process.get("pid") or 0)
+            if finished(program, process) or not known:  # nobody supervises it: the status will tell
                 del waiting[name]
-            elif found.get("statename") not in UP or pid != first.setdefault(name, pid):
+            elif process.get("statename") not in UP or pid != first.setdefault(name, pid):
                 raise _stopped(supervisor, server, log, 0)
             elif _age(pid) >= health.UP_AFTER:
                 del waiting[name]
@@ -110,9 +110,9 @@ def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Path]]) -> N
             time.sleep(POLL)
 
 
-def finished(program: Program, found: Mapping[str, Any]) -> bool:
+def finished(program: Program, process: Mapping[str, Any]) -> bool:
     """Whether a program has come to the end it was started for, by what supervisord says of it."""
-    return program.may_finish and found.get("statename") == "EXITED" and found.get("exitstatus") == 0
+    return program.may_finish and process.get("statename") == "EXITED" and process.get("exitstatus") == 0
 
 
 def _age(pid: int) -> float:

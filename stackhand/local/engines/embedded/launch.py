@@ -55,11 +55,11 @@ def read(path: Path, owners: Collection[int]) -> tuple[str, int]:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        found = os.fstat(descriptor)
-        if found.st_uid not in owners or not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if status.st_uid not in owners or not stat.S_ISREG(status.st_mode):
             raise FileNotFoundError(errno.ENOENT, "another account's", str(path))
         with os.fdopen(os.dup(descriptor), encoding="utf-8") as file:
-            return file.read(), found.st_uid
+            return file.read(), status.st_uid
     finally:
         os.close(descriptor)
 
@@ -110,13 +110,13 @@ def _note_down(record: Path, fingerprint: str, mode: int) -> list[int]:
         before = json.loads(read(record, {os.getuid()})[0])
         earlier = [before["pid"], *before["earlier"]][:RUNS_KEPT]
     pid = os.getpid()
-    found: dict[str, object] = {"pid": pid, "birth": birth(pid), "fingerprint": fingerprint, "earlier": earlier}
-    found["record"] = str(record)
+    content: dict[str, object] = {"pid": pid, "birth": birth(pid), "fingerprint": fingerprint, "earlier": earlier}
+    content["record"] = str(record)
     draft = record.with_suffix(".tmp")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(json.dumps(found))
+        file.write(json.dumps(content))
     draft.chmod(mode)
     draft.replace(record)
     return earlier

@@ -62,11 +62,11 @@ def read(run: Path, name: str) -> Record | None:
         path = run / f"{name}.json"
         private.require(run)
         text, owner = launch.read(path, private.trusted())
-        found = json.loads(text)
-        if _of_another(path, Path(found.get("record", path))):
+        content = json.loads(text)
+        if _of_another(path, Path(content.get("record", path))):
             return None
-        earlier = tuple(int(pid) for pid in found["earlier"])
-        return Record(name, int(found["pid"]), str(found["birth"]), str(found["fingerprint"]), earlier, owner)
+        earlier = tuple(int(pid) for pid in content["earlier"])
+        return Record(name, int(content["pid"]), str(content["birth"]), str(content["fingerprint"]), earlier, owner)
     except PermissionError:
         raise
     except (OSError, ValueError, KeyError, TypeError):
@@ -89,8 +89,8 @@ def records(run: Path) -> dict[str, Record]:
         paths = sorted(run.iterdir())  # not glob(), which takes a folder that cannot be listed for an empty one
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    found = (read(run, path.stem) for path in paths if path.suffix == ".json")
-    return {record.name: record for record in found if record}
+    records = (read(run, path.stem) for path in paths if path.suffix == ".json")
+    return {record.name: record for record in records if record}
 
 
 def forget(run: Path) -> None:
@@ -99,14 +99,14 @@ def forget(run: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def living(found: dict[str, Record]) -> list[psutil.Process]:
+def living(records: dict[str, Record]) -> list[psutil.Process]:
     """Return the processes of the records that live, with what they started in their process groups.
 
     supervisord is the leader of a session and each service that of a process group in it. A session's number
     stays taken while it has members, so such a session whose leader is either dead or the recorded one, and in
     it one of the recorded groups, cannot be anybody else's.
     """
-    return _members(found.get(SUPERVISOR), _groups(found.values()))
+    return _members(records.get(SUPERVISOR), _groups(records.values()))
 
 
 def remains(run: Path, name: str) -> list[psutil.Process]:
@@ -115,8 +115,8 @@ def remains(run: Path, name: str) -> list[psutil.Process]:
     return _members(read(run, SUPERVISOR), _groups([record])) if record else []
 
 
-def _groups(found: Iterable[Record]) -> set[int]:
-    return {pid for record in found for pid in (record.pid, *record.earlier)}
+def _groups(records: Iterable[Record]) -> set[int]:
+    return {pid for record in records for pid in (record.pid, *record.earlier)}
 
 
 def _members(session: Record | None, groups: set[int]) -> list[psutil.Process]:
@@ -203,18 +203,18 @@ def listening_by_pid(pids: Collection[int]) -> dict[int, set[int]]:
     """
     ports: dict[int, set[int]] = {pid: set() for pid in pids}
     try:
-        found = [(each.pid, each) for each in psutil.net_connections("tcp")] if len(pids) > 1 else _each(pids)
+        connections = [(each.pid, each) for each in psutil.net_connections("tcp")] if len(pids) > 1 else _each(pids)
     except psutil.Error:  # macOS shows it to root alone
-        found = _each(pids)
-    for pid, each in found:
+        connections = _each(pids)
+    for pid, each in connections:
         if pid in ports and each.laddr and each.status == psutil.CONN_LISTEN:
             ports[pid].add(each.laddr.port)
     return ports
 
 
 def _each(pids: Iterable[int]) -> list[tuple[int, Any]]:
-    found = []
+    connections = []
     for pid in pids:
         with suppress(psutil.Error):
-            found += [(pid, each) for each in psutil.Process(pid).net_connections("tcp")]
-    return found
+            connections += [(pid, each) for each in psutil.Process(pid).net_connections("tcp")]
+    return connections

@@ -52,20 +52,20 @@ class Site(Nginx):
 
     def _servers(self, variables: dict[str, str]) -> list[str]:
         """Return the files of server blocks, the templates among them filled in."""
-        found = []
+        servers = []
         for folder, suffix in ((SITES, ".conf"), (TEMPLATES, ".template")):
             for mounted in self.service.binds:
                 if mounted == folder or mounted.startswith(f"{folder}/"):
                     source = self._source(mounted)
                     files = sorted(source.glob(f"*{suffix}")) if source.is_dir() else [source]
                     texts = [path.read_text(encoding="utf-8") for path in files]
-                    found += [_filled(each, variables) if folder == TEMPLATES else each for each in texts]
-        return found
+                    servers += [_filled(each, variables) if folder == TEMPLATES else each for each in texts]
+        return servers
 
 
 def _filled(text: str, variables: dict[str, str]) -> str:
     """Fill in the variables as the image's envsubst does: those that are set, and no others."""
-    return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda found: variables.get(found[1] or found[2], found[0]), text)
+    return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda match: variables.get(match[1] or match[2], match[0]), text)
 
 
 def _types() -> str:

@@ -138,7 +138,7 @@ class Supervisor:
 
     def _all(self) -> dict[str, dict[str, Any]]:
         try:
-            return {found["name"]: found for found in self._ask("supervisor.getAllProcessInfo")}
+            return {processes["name"]: processes for processes in self._ask("supervisor.getAllProcessInfo")}
         except SupervisorUnavailable:
             return {}
 
@@ -259,9 +259,9 @@ class Supervisor:
         Returns:
             The names of the services that were left.
         """
-        found = processes.records(self.state.run)
-        left = processes.living(found)
-        names = {record.pid: record.name for record in found.values()}
+        records = processes.records(self.state.run)
+        left = processes.living(records)
+        names = {record.pid: record.name for record in records.values()}
         polite = {pid: self._stop_signal(name) for pid, name in names.items()}
         # The supervisor first: it would restart what we end.
         for first in (True, False):

@@ -142,15 +142,15 @@ class Server(ABC):
 
     def variables(self) -> dict[str, str]:
         """Return the service's environment with the addresses of its neighbours as they are on this machine."""
-        found = dict(self.service.environment)
-        if TARGETS in found:
+        variables = dict(self.service.environment)
+        if TARGETS in variables:
             here = [each.name for each in self.stack.services.values() if each.embedded]
-            found[TARGETS] = self.stack.health_targets(
+            variables[TARGETS] = self.stack.health_targets(
                 [self.service.name], here, lambda other: f"127.0.0.1:{other.port}"
             )
-        found = {key: self.localised(value) for key, value in found.items()}
+        variables = {key: self.localised(value) for key, value in variables.items()}
         given = self.service.embedded.environment if self.service.embedded else {}
-        return found | {key: str(value) for key, value in given.items()}
+        return variables | {key: str(value) for key, value in given.items()}
 
     def localised(self, value: str) -> str:
         """Return a value with `neighbour:port` replaced by where that neighbour listens on this machine."""
@@ -210,8 +210,8 @@ def packaged(package: str, pattern: str, *fallbacks: str) -> Path:
     Raises:
         Failure: there is neither.
     """
-    found = importlib.util.find_spec(package)
-    for folder in found.submodule_search_locations or [] if found else []:
+    spec = importlib.util.find_spec(package)
+    for folder in spec.submodule_search_locations or [] if spec else []:
         for path in sorted(Path(folder).glob(pattern)):
             return path
     for name in fallbacks:
@@ -234,8 +234,8 @@ def digest_of(files: Iterable[Path]) -> str:
     """Return a digest of names, sizes and times of change: quick, and good enough to see an edit."""
     lines = []
     for path in sorted(files):
-        found = path.stat()
-        lines.append(f"{path}:{found.st_size}:{found.st_mtime_ns}")
+        status = path.stat()
+        lines.append(f"{path}:{status.st_size}:{status.st_mtime_ns}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -80,11 +80,11 @@ class Command(Server):
 
     def _inherited(self, account: Account | None) -> dict[str, str]:
         """Return what it gets of our shell; its account may use neither root's home nor root's temporary folder."""
-        found = inherited.environment("service")
+        variables = inherited.environment("service")
         if account:
-            found.pop("TMPDIR", None)
-            found |= {"HOME": str(self.data), "USER": self.service.name, "LOGNAME": self.service.name}
-        return found
+            variables.pop("TMPDIR", None)
+            variables |= {"HOME": str(self.data), "USER": self.service.name, "LOGNAME": self.service.name}
+        return variables
 
     def sources(self) -> str:
         """Return a digest of the folder its image would be built from, unless that is the whole checkout."""

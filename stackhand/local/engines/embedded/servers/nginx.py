@@ -84,9 +84,9 @@ class Nginx(Server):
     def remedy(self, lines: Sequence[str]) -> str:
         """Return what to do about a server that stopped: an error in its configuration is one of the template."""
         pattern = re.compile(rf"\[emerg\].* in {re.escape(str(self.configuration))}/nginx\.conf:(\d+)")
-        found = next((each for each in map(pattern.search, lines) if each), None)
+        match = next((each for each in map(pattern.search, lines) if each), None)
         template = self.service.embedded.template if self.service.embedded else None
-        return f"fix {template}, line {found[1]}, then ./inv up" if found else super().remedy(lines)
+        return f"fix {template}, line {match[1]}, then ./inv up" if match else super().remedy(lines)
 
     def _trust(self, api: str, given: str) -> str:
         """Return the directives that verify an API by the certificates in a file, or else by those of the system."""
@@ -113,4 +113,4 @@ class Nginx(Server):
                 next=f"create it, or fix x-embedded of {self.service.name} in docker-compose.yml, then ./inv up",
                 code=ExitCode.PREFLIGHT,
             ) from error
-        return re.sub(r"\$\{(\w+)\}", lambda found: variables.get(found[1], found[0]), text)
+        return re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], match[0]), text)

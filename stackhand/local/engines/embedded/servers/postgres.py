@@ -110,9 +110,9 @@ class Postgres(Server):
             self._initialise()
             self.new = True
             return [*notes, f"{self.service.name}: new data folder"]
-        found = self._version()
-        if found != MAJOR:
-            what = f"a data folder of PostgreSQL {found}" if found.isdigit() else "no readable data folder"
+        version = self._version()
+        if version != MAJOR:
+            what = f"a data folder of PostgreSQL {version}" if version.isdigit() else "no readable data folder"
             raise Failure(
                 f"{self.data} is {what}, but this engine runs PostgreSQL {MAJOR}.",
                 evidence=["it is unchanged; move it away to keep it"],

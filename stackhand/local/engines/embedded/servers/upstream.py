@@ -43,6 +43,6 @@ def resolver(configuration: Path = Path("/etc/resolv.conf")) -> str:
         text = configuration.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    found = re.search(r"^\s*nameserver\s+([0-9a-fA-F:.]+)\s*$", text, re.MULTILINE)
-    address = found[1] if found else ""
+    match = re.search(r"^\s*nameserver\s+([0-9a-fA-F:.]+)\s*$", text, re.MULTILINE)
+    address = match[1] if match else ""
     return f"resolver {f'[{address}]' if ':' in address else address} valid=5s;" if address else ""
