@@ -107,7 +107,7 @@ def test_a_service_that_is_being_stopped_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, starts: bool
 ) -> None:
     engine = EmbeddedEngine(State(tmp_path))
-    program = SimpleNamespace(name="api", fingerprint="now")
+    program: Any = SimpleNamespace(name="api", fingerprint="now")
     record = processes.Record("api", os.getpid(), str(launch.birth(os.getpid())), "now")
     monkeypatch.setattr(processes, "read", lambda *_: record)
     monkeypatch.setattr(engine.supervisor, "processes", lambda **_: known)
@@ -122,8 +122,9 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
 ) -> None:
     """It ran when `up` looked; the order came from a restart that was interrupted."""
     engine, calls = EmbeddedEngine(State(tmp_path)), iter(["api stopped while it started", ""])
-    server = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, reconcile=list)
-    program, started = SimpleNamespace(name="api", address="", job=False), []
+    server: Any = SimpleNamespace(service=SimpleNamespace(depends_on={}), prepare=list, reconcile=list)
+    program: Any = SimpleNamespace(name="api", address="", job=False)
+    started: list[str] = []
 
     def wait(*_: Any) -> SimpleNamespace:
         if what := next(calls):
@@ -140,10 +141,10 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
     monkeypatch.setattr(engine.supervisor, "processes", lambda: {"api": {"statename": state}})
     monkeypatch.setattr(engine.supervisor, "start", started.append)
     if again:
-        assert engine._start_one(server, program, 1.0, Event()).changed
+        assert engine._finish(engine._begin(server, program), 1.0, Event()).changed
     else:
         with pytest.raises(Failure, match="stopped while it started"):
-            engine._start_one(server, program, 1.0, Event())
+            engine._finish(engine._begin(server, program), 1.0, Event())
     assert started == ["api"] * again
 
 
@@ -175,7 +176,7 @@ def test_what_does_not_depend_on_each_other_starts_at_the_same_time() -> None:
         time.sleep(0.05 if name == "db" else 0.15)
         return name
 
-    assert list(parallel.run(needs, start)) == ["db", "cache", "api", "web"]
+    assert list(parallel.run(needs, str, start)) == ["db", "cache", "api", "web"]
     assert order == ["cache", "db", "api", "web"]  # the API while the cache was starting
 
 
@@ -191,6 +192,6 @@ def test_a_service_that_fails_ends_the_wait_for_the_others_at_once() -> None:
 
     began = time.monotonic()
     with pytest.raises(Failure, match="db stopped"):
-        list(parallel.run({"db": [], "cache": [], "web": ["db"]}, start))
+        list(parallel.run({"db": [], "cache": [], "web": ["db"]}, str, start))
     assert left.is_set()
     assert time.monotonic() - began < 5

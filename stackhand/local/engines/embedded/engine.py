@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -38,6 +38,22 @@ STOP_WITHIN = 10.0
 REMAINS_WITHIN = 5.0
 START_ONLY_WITHIN = 60.0
 SILENT = "supervisord does not answer: a stopped service is not restarted; ./inv down, then ./inv up"
+
+
+class Begun(NamedTuple):
+    """A service on its way up.
+
+    Args:
+        start: the service.
+        began: on the monotonic clock.
+        changed: whether it has to start.
+        notes: sentences on what was made for it.
+    """
+
+    start: gate.Start
+    began: float
+    changed: bool
+    notes: list[str]
 
 
 class EmbeddedEngine(Engine):
@@ -254,7 +270,11 @@ class EmbeddedEngine(Engine):
     def _side_by_side(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         servers, programs = self.servers(), self.programs()
         needs = {name: set(servers[name].service.depends_on) & set(names) for name in names}
-        yield from parallel.run(needs, lambda name, stop: self._start_one(servers[name], programs[name], timeout, stop))
+        yield from parallel.run(
+            needs,
+            lambda name: self._begin(servers[name], programs[name]),
+            lambda begun, stop: self._finish(begun, timeout, stop),
+        )
 
     def would_start(self) -> list[str]:
         """Return the services that do not run as the current settings want them."""
@@ -264,30 +284,37 @@ class EmbeddedEngine(Engine):
             each.name for each in programs if finished.get(each.name) != each.fingerprint and self._needs_start(each)
         ]
 
-    def _start_one(self, server: Server, program: Program, timeout: float, stop: Event) -> Started:
-        """Start a service whose dependencies are up, and wait until it can be used.
+    def _begin(self, server: Server, program: Program) -> Begun:
+        """Make what a service needs whose dependencies are up, and return it, ready to start; it may run already."""
+        began, log = time.monotonic(), self.log(program.name)
+        start = gate.Start(server, program, log, _size(log))
+        changed = self._needs_start(program)
+        return Begun(start, began, changed=changed, notes=self._make_ready(start) if changed else [])
+
+    def _finish(self, begun: Begun, timeout: float, stop: Event) -> Started:
+        """Start a service that is ready, and wait until it can be used.
 
         Args:
-            server: what runs it.
-            program: as it was written down.
+            begun: the service.
             timeout: seconds it may take.
             stop: set when nobody waits any more.
 
         Raises:
             Failure: it stopped or did not become healthy in time; its log's end is the evidence.
         """
-        began, name = time.monotonic(), program.name
-        log = self.log(name)
-        start = gate.Start(server, program, log, _size(log))
-        changed = self._needs_start(program)
-        notes = self._run_again(server, program) if changed else []
+        start, began, changed, notes = begun
+        server, program, name = start.server, start.program, start.program.name
+        if changed:
+            self.supervisor.start(name)
         try:
             answer = gate.wait(self.supervisor, start, began + timeout, stop)
         except Failure:
             # It ran, and an interrupted restart had ordered its end: that came while we waited.
-            if changed or self.supervisor.processes().get(name, {}).get("statename") != "STOPPED":
+            stopped = self.supervisor.processes().get(name, {}).get("statename") == "STOPPED"
+            if changed or stop.is_set() or not stopped:
                 raise
-            changed, notes = True, self._run_again(server, program)
+            changed, notes = True, self._make_ready(start)
+            self.supervisor.start(name)
             answer = gate.wait(self.supervisor, start, began + timeout, stop)
         try:
             notes += server.reconcile()
@@ -311,11 +338,10 @@ class EmbeddedEngine(Engine):
         """Return the jobs that came to their end, with the programs' fingerprints: no process is left to tell."""
         return dict(self.state.read().get("finished", {}))
 
-    def _run_again(self, server: Server, program: Program) -> list[str]:
-        self._stop([program.name])
-        notes = server.prepare()
-        self._write_files(program)
-        self.supervisor.start(program.name)
+    def _make_ready(self, start: gate.Start) -> list[str]:
+        self._stop([start.program.name])
+        notes = start.server.prepare()
+        self._write_files(start.program)
         return notes
 
     def stay_up(self) -> None:

@@ -7,15 +7,21 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
 from typing import TypeVar
 
+Begun = TypeVar("Begun")
 Result = TypeVar("Result")
 
 
-def run(needs: Mapping[str, Collection[str]], call: Callable[[str, Event], Result]) -> Iterator[Result]:
-    """Call a function for each name, as soon as it has returned for those that the name needs; yield what it returns.
+def run(
+    needs: Mapping[str, Collection[str]],
+    begin: Callable[[str], Begun],
+    finish: Callable[[Begun, Event], Result],
+) -> Iterator[Result]:
+    """Begin each name once those that it needs have finished, finish it in a thread of its own, and yield the results.
 
     Args:
         needs: the names, each with those that come before it.
-        call: gets a name, and an event that is set once nobody waits any more: it has to return soon then.
+        begin: is called here, so that an interrupt ends it at once.
+        finish: gets what that has returned, and an event that is set once nobody waits any more: it has to return soon.
 
     Raises:
         Exception: the first that a call raised.
@@ -25,9 +31,11 @@ def run(needs: Mapping[str, Collection[str]], call: Callable[[str, Event], Resul
     with ThreadPoolExecutor(max_workers=len(needs) or 1) as pool:
         try:
             while waiting or running:
-                for name in [each for each in waiting if done.issuperset(waiting[each])]:
+                ready = [name for name in waiting if done.issuperset(waiting[name])]
+                begun = [begin(name) for name in ready]
+                for name, each in zip(ready, begun, strict=True):
                     del waiting[name]
-                    running[pool.submit(call, name, stop)] = name
+                    running[pool.submit(finish, each, stop)] = name
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     done.add(running.pop(future))
                     yield future.result()
