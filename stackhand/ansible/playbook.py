@@ -80,7 +80,7 @@ def run(
     variables: Mapping[str, Any],
     *,
     stream: IO[str],
-    turn: int | None,
+    lock: int | None,
     interrupted: Callable[[Failure | None], Failure],
     reporter: Reporter | None = None,
 ) -> Outcome:
@@ -90,7 +90,7 @@ def run(
         playbook: its name, without folder and ending.
         variables: Ansible's extra variables.
         stream: where its steps are shown.
-        turn: the descriptor of `State.turn`, which the playbook shares.
+        lock: the descriptor of `State.lock`, which the playbook shares.
         interrupted: returns what to say when the user interrupts it, from what the playbook said of that itself.
         reporter: what shows them there; without one, that of people.
 
@@ -104,7 +104,7 @@ def run(
     reporter = reporter or Reporter(stream)
     state.make()
     reading, writing = os.pipe()
-    inherited = (writing,) if turn is None else (writing, turn)
+    inherited = (writing,) if lock is None else (writing, lock)
     with log_path.open("wb") as log, os.fdopen(reading, encoding="utf-8") as events:
         child = subprocess.Popen(
             command(playbook, variables),

@@ -86,7 +86,7 @@ def shell(*, service: str | None) -> None:
 
 def snapshot(name: str, *, service: str | None) -> None:
     """Keep the database as it is now, under a name."""
-    with _turn("db.snapshot"):
+    with _lock("db.snapshot"):
         path = choice.database("db.snapshot", service).save(name)
     again = f"{name} --service {service}" if service else name
     console.write(f"snapshot {name}: {path.stat().st_size / 1024:.0f} KiB; ./inv db.restore {again} restores it")
@@ -94,7 +94,7 @@ def snapshot(name: str, *, service: str | None) -> None:
 
 def restore(name: str, *, service: str | None, yes: bool) -> None:
     """Put a snapshot in the place of the database; a snapshot of what was there is taken first."""
-    with _turn("db.restore"):
+    with _lock("db.restore"):
         database = choice.database("db.restore", service)
         source = database.file(name)
         if not source.exists():
@@ -115,7 +115,7 @@ def restore(name: str, *, service: str | None, yes: bool) -> None:
 
 def reset(*, service: str | None, yes: bool) -> None:
     """Empty the database and migrate it again; a snapshot of what was there is taken first."""
-    with _turn("db.reset"):
+    with _lock("db.reset"):
         database = choice.database("db.reset", service)
         if not yes:
             confirm(f"This empties the database {database.name}", database.name)
@@ -136,7 +136,7 @@ def seed(*, service: str | None) -> None:
     Raises:
         Failure: there is none, or one cannot be loaded.
     """
-    with _turn("db.seed"):
+    with _lock("db.seed"):
         database = choice.database("db.seed", service)
         assert isinstance(database, PostgreSQL)  # noqa: S101 - the only kind that supports it
         files = sorted(SEEDS.glob("*.sql"))
@@ -158,9 +158,9 @@ def _keep(database: Database, occasion: str) -> str:
 
 
 @contextmanager
-def _turn(verb: str):  # type: ignore[no-untyped-def]
+def _lock(verb: str):  # type: ignore[no-untyped-def]
     state = State(ROOT)
-    with state.turn(f"./inv {verb}", 60.0, console.notify):
+    with state.lock(f"./inv {verb}", 60.0, console.notify):
         before = _kept(state)
         with interruption.reported(verb, lambda: _kept_since(before, state)):
             yield

@@ -25,7 +25,7 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
         engine: the engine's name, or auto.
         free_ports: move the ports when one is taken.
         copy_data: copy the database from the other engine.
-        timeout: seconds each service may take, and to wait for our turn.
+        timeout: seconds each service may take, and to wait for the checkout lock.
         json: one document on stdout instead of lines.
     """
     began = time.monotonic()
@@ -33,7 +33,7 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
     engines.check_name(engine)
     if not timeout > 0:  # nor NaN, which is never over
         raise Failure(f"--timeout {timeout:g} is not a valid time.", next="seconds, above 0", code=ExitCode.USAGE)
-    with state.turn("./inv up", timeout, console.notify) as turn:
+    with state.lock("./inv up", timeout, console.notify) as lock:
         report = None if copy_data else _already_up(state, engine)
         changed = report is None
         if report is None:
@@ -44,7 +44,7 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
                 "stack_timeout": timeout,
             }
             stream = sys.stderr if json else sys.stdout
-            report = _play("up", variables, stream, turn).report
+            report = _play("up", variables, stream, lock).report
     report = {**report, "changed": changed, "seconds": round(time.monotonic() - began, 2)}
     if json:
         console.document(report)
@@ -52,8 +52,8 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
         _show_up(report)
 
 
-def _play(name: str, variables: dict[str, Any], stream: IO[str], turn: int | None) -> playbook.Outcome:
-    return playbook.run(name, variables, stream=stream, turn=turn, interrupted=lambda _told: interruption.failure(name))
+def _play(name: str, variables: dict[str, Any], stream: IO[str], lock: int | None) -> playbook.Outcome:
+    return playbook.run(name, variables, stream=stream, lock=lock, interrupted=lambda _told: interruption.failure(name))
 
 
 def down(*, volumes: bool, yes: bool) -> None:
@@ -64,7 +64,7 @@ def down(*, volumes: bool, yes: bool) -> None:
         yes: do not ask for the stack's name first.
     """
     state = State(ROOT)
-    with state.turn("./inv down", 60.0, console.notify) as turn:
+    with state.lock("./inv down", 60.0, console.notify) as lock:
         left = otherengine.left(state, volumes=volumes)
         name = str(state.read().get("name", ROOT.name))
         if not left.running and not (volumes and (left.data or left.unknown)):
@@ -75,7 +75,7 @@ def down(*, volumes: bool, yes: bool) -> None:
             lost = ", ".join(map(str, left.data)) or "there is none yet"
             unasked = (each.rstrip(".") for each in left.unknown)
             confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
-        outcome = _play("down", {"stack_volumes": volumes}, sys.stdout, turn)
+        outcome = _play("down", {"stack_volumes": volumes}, sys.stdout, lock)
     console.write(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
     if volumes and (unknown := outcome.report.get("unknown")):
         raise Failure(
@@ -88,7 +88,7 @@ def down(*, volumes: bool, yes: bool) -> None:
 def restart(*, services: Sequence[str]) -> None:
     """Restart some services, or all of them, with the current settings."""
     state = State(ROOT)
-    with state.turn("./inv restart", 60.0, console.notify):
+    with state.lock("./inv restart", 60.0, console.notify):
         stack = model.load(ROOT, settings.load(ROOT).values)
         engine = engines.remembered(state, stack)
         wished = {stack.service(each).name for each in services}

@@ -1,4 +1,4 @@
-"""`.stackhand/`: everything this checkout keeps on the machine, and whose turn it is to change it."""
+"""`.stackhand/`: everything this checkout keeps on the machine, and the lock on changing it."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class State:
             self.remember(**{fact: None for fact in self.read() if fact != "engine"})
 
     @contextmanager
-    def turn(self, command: str, timeout: float, waiting: Callable[[str], None]) -> Iterator[int | None]:
+    def lock(self, command: str, timeout: float, waiting: Callable[[str], None]) -> Iterator[int | None]:
         """Hold the right to change this checkout's stack, so that two commands never work on it at once.
 
         The kernel gives it back when the last process that holds it ends, however it ends; a playbook that
@@ -158,16 +158,16 @@ class State:
             waiting: told once, with a sentence, when we have to wait.
 
         Yields:
-            The descriptor a child process must inherit to share the turn; None when our parent holds it.
+            The descriptor a child process must inherit to share the lock; None when our parent holds it.
 
         Raises:
-            Failure: the turn did not come in time.
+            Failure: the lock was not free in time.
         """
         if os.environ.get(LOCK_HELD) == str(self.directory):
             yield None
             return
         self.make()
-        with self._open_turn() as file:
+        with self._open_lock() as file:
             self._wait_for(file.fileno(), timeout, waiting)
             self._make_key()
             file.truncate(0)
@@ -180,9 +180,9 @@ class State:
                 file.truncate(0)
                 self._hand_over()
 
-    def _open_turn(self) -> IO[str]:
-        """Open the file of the turn for its owner alone: whoever could read it could take the turn, and keep it."""
-        path = self.directory / "turn"
+    def _open_lock(self) -> IO[str]:
+        """Open the lock file for its owner alone: whoever could read it could take the lock, and keep it."""
+        path = self.directory / "lock"
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with suppress(OSError):
             os.fchmod(descriptor, 0o600)  # of a version that made it for everybody
@@ -204,8 +204,8 @@ class State:
         ownership.give(self.root, self.config)
 
     def holder(self) -> str:
-        """Return who holds the turn, as `command (pid N, since T)`."""
-        return (self.directory / "turn").read_text(encoding="utf-8") or "another command"
+        """Return who holds the lock, as `command (pid N, since T)`."""
+        return (self.directory / "lock").read_text(encoding="utf-8") or "another command"
 
     def _wait_for(self, descriptor: int, timeout: float, waiting: Callable[[str], None]) -> None:
         deadline = time.monotonic() + timeout

@@ -86,7 +86,7 @@ def _run_infrastructure(
         name,
         {f"stackhand_{option}": value for option, value in options.items()},
         stream=sys.stderr if as_json else sys.stdout,
-        turn=None,
+        lock=None,
         interrupted=lambda failure: (
             failure or Failure(f"Interrupted during {name}.", next="repeat the command", code=ExitCode.INTERRUPTED)
         ),
@@ -199,7 +199,7 @@ def _run_release(name: str, environment: str, options: dict[str, Any], warning: 
             name,
             {f"stackhand_{option}": value for option, value in given.items()},
             stream=sys.stdout,
-            turn=None,
+            lock=None,
             reporter=lines,
             interrupted=lambda failure: failure or _interrupted(environment),
         ).report

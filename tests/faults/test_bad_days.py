@@ -223,7 +223,7 @@ def test_up_interrupted_in_initdb_leaves_no_half_and_killed_later_is_finished(
 def test_up_that_would_wait_too_long_says_who_is_at_work(checkout: Checkout) -> None:
     from stackhand.project.state import State
 
-    with State(checkout.path).turn("./inv restart", 1.0, print):
+    with State(checkout.path).lock("./inv restart", 1.0, print):
         said = checkout.inv("up", "--timeout", "0.5", check=False)
     assert said.code == 1
     assert f"waiting for ./inv restart (pid {os.getpid()}, since " in said.err

@@ -36,7 +36,7 @@ def test_a_snapshot_that_was_taken_before_the_interruption_is_named(
     (state.snapshots / "before-restore-1.dump").touch()
 
     def restore() -> None:
-        with database._turn("db.restore"):
+        with database._lock("db.restore"):
             (state.snapshots / "before-restore-2.dump").touch()
             raise KeyboardInterrupt
 

@@ -147,7 +147,7 @@ from pathlib import Path
 from stackhand.project import ownership, settings
 from stackhand.project.state import State
 root = Path(sys.argv[1])
-with State(root).turn("up", 1, print):
+with State(root).lock("up", 1, print):
     settings._write(root / ".env", "A=1\\n")
 ownership.give(root, root / ".env")
 try:

@@ -33,7 +33,7 @@ def state(folder: Path) -> Iterator[State]:
     root = folder / ("x" * 60)
     root.mkdir()
     found = State(root)
-    with found.turn("./inv up", 1, print):
+    with found.lock("./inv up", 1, print):
         pass
     assert found.sockets.parent == private.TEMPORARY
     yield found
@@ -195,10 +195,10 @@ def test_another_account_cannot_keep_the_turn_and_the_checkouts_owner_can_take_i
     state = State(folder)
     state.make()
     state.directory.chmod(0o755)
-    (state.directory / "turn").touch(0o644)  # as it was made before
-    with state.turn("./inv up", 1, print):
+    (state.directory / "lock").touch(0o644)  # as it was made before
+    with state.lock("./inv up", 1, print):
         pass
-    take = ["flock", "--nonblock", str(state.directory / "turn"), "true"]
+    take = ["flock", "--nonblock", str(state.directory / "lock"), "true"]
     for uid in (owner, MALLORY if owner == 0 else 65533):
         taken = subprocess.run(take, user=uid, group=uid, extra_groups=[], check=False, stderr=subprocess.PIPE)
         assert (taken.returncode == 0) is (uid == owner)
@@ -214,14 +214,14 @@ def test_what_is_written_of_a_checkout_is_for_its_owner(
     try:
         state.directory.mkdir()
         assert "crash-" in console.defect("up", ValueError("sesame")).evidence[0]
-        with state.turn("./inv up", 1, print):
+        with state.lock("./inv up", 1, print):
             state.make_run()
             state.remember(name="shop")
             launch._note_down(state.run / "api.json", "", 0o600)
     finally:
         os.umask(before)
     modes = {each.name.partition("-")[0]: each.stat().st_mode & 0o777 for each in state.directory.rglob("*")}
-    closed = dict.fromkeys(("key", "state.json", "api.json", "crash", "turn"), 0o600)
+    closed = dict.fromkeys(("key", "state.json", "api.json", "crash", "lock"), 0o600)
     folders = {"run": 0o711, "config": 0o711, "data": 0o711, **dict.fromkeys(("logs", "services", "snapshots"), 0o700)}
     assert modes == {**closed, **folders, ".gitignore": modes[".gitignore"]}
     assert not state.directory.stat().st_mode & 0o022

@@ -1,4 +1,4 @@
-"""What a checkout remembers, and whose turn it is."""
+"""What a checkout remembers, and who may change it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_folder_of_sockets_is_the_same_whatever_tmpdir_says_and_made_for_a_s
 def test_checkout_lock_timeout_names_its_holder(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from stackhand.project.state import State\n"
-        "with State(pathlib.Path(sys.argv[1])).turn('./inv up', 1, print):\n"
+        "with State(pathlib.Path(sys.argv[1])).lock('./inv up', 1, print):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
@@ -77,19 +77,19 @@ def test_checkout_lock_timeout_names_its_holder(tmp_path: Path) -> None:
     told: list[str] = []
     with (
         pytest.raises(Failure, match=rf"\./inv up \(pid {holder.pid}, since \S+ \w+\) is still working"),
-        State(tmp_path).turn("./inv down", 0.3, told.append),
+        State(tmp_path).lock("./inv down", 0.3, told.append),
     ):
         pass
     assert told == [f"waiting for {State(tmp_path).holder()} ..."]
     holder.kill()
     holder.communicate()
-    with State(tmp_path).turn("./inv down", 5, told.append):
+    with State(tmp_path).lock("./inv down", 5, told.append):
         pass
 
 
 def test_a_playbook_shares_the_turn_of_the_verb_that_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = State(tmp_path)
-    with state.turn("./inv up", 1, print):
+    with state.lock("./inv up", 1, print):
         monkeypatch.setenv(LOCK_HELD, str(state.directory))
-        with state.turn("the playbook", 0, print) as descriptor:
+        with state.lock("the playbook", 0, print) as descriptor:
             assert descriptor is None
