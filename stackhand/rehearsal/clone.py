@@ -22,7 +22,7 @@ INSTALLED = ("tools",)
 WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
 
 
-class Copy:
+class Clone:
     """A clone of this checkout, made at a path.
 
     Args:
@@ -33,7 +33,7 @@ class Copy:
         self.path = path
 
     @classmethod
-    def make(cls, path: Path) -> Copy:
+    def make(cls, path: Path) -> Clone:
         """Clone the checkout; what is not committed here is a commit of its own there, but for what Terraform wrote.
 
         Raises:

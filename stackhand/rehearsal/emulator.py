@@ -268,7 +268,7 @@ KINDS = ("container", "volume", "network")
 
 
 @dataclass
-class Made:
+class Resources:
     """The containers of an emulator, their volumes and networks, and the images pushed to it.
 
     Args:

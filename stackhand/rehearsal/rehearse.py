@@ -17,8 +17,8 @@ from stackhand.infrastructure import terraform
 from stackhand.project import environments
 from stackhand.project.state import State
 from stackhand.rehearsal import emulator, scenario
-from stackhand.rehearsal.clone import Copy
-from stackhand.rehearsal.emulator import Emulator, Made
+from stackhand.rehearsal.clone import Clone
+from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, RehearsalOutput, Step
 from stackhand.system import waiting
 
@@ -45,7 +45,7 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
         rehearsal = _begin(RehearsalOutput(FOLDER, verbose=verbose))
         failure: Failure | KeyboardInterrupt | None = None
         try:
-            Copy.make(rehearsal.copy.path)
+            Clone.make(rehearsal.clone.path)
             rehearsal.play()
             if restore:
                 scenario.restore(rehearsal)
@@ -82,12 +82,12 @@ def _begin(output: RehearsalOutput) -> Rehearsal:
     began = time.monotonic()
     aws = emulator.start(FOLDER, environments.load(ENVIRONMENT).region)
     steps = [Step("emulator", f"answers at {aws.endpoint}", time.monotonic() - began)]
-    return Rehearsal(aws, Copy(FOLDER / "checkout"), Made(aws), output, steps)
+    return Rehearsal(aws, Clone(FOLDER / "checkout"), Resources(aws), output, steps)
 
 
 def _end(rehearsal: Rehearsal) -> Failure | None:
     began = time.monotonic()
-    left = _clear(rehearsal.made)
+    left = _clear(rehearsal.resources)
     rehearsal.steps.append(Step("teardown", f"{len(left)} left" if left else "no leftovers", time.monotonic() - began))
     return _left(left) if left else None
 
@@ -97,17 +97,17 @@ def _left(what: list[str]) -> Failure:
     return Failure("The rehearsal left something behind.", evidence=what, next=remedy)
 
 
-def _clear(made: Made | None = None) -> list[str]:
+def _clear(resources: Resources | None = None) -> list[str]:
     """End the last rehearsal of this checkout, and return in words what cannot be removed of it; its log stays."""
-    aws: Emulator | None = made.emulator if made else emulator.remembered(FOLDER)
+    aws: Emulator | None = resources.emulator if resources else emulator.remembered(FOLDER)
     if aws is None:
         return []
-    made = made or Made(aws)
-    made.look()
+    resources = resources or Resources(aws)
+    resources.look()
     aws.stop()
-    made.remove_images()
-    waiting.until(lambda: not made.left(), GOES_WITHIN, 0.2)
-    left = made.left()
+    resources.remove_images()
+    waiting.until(lambda: not resources.left(), GOES_WITHIN, 0.2)
+    left = resources.left()
     _keep_logs()
     for path in (FOLDER / "checkout", *FOLDER.glob("database-snapshots-*")):
         shutil.rmtree(path, ignore_errors=True)
@@ -117,11 +117,11 @@ def _clear(made: Made | None = None) -> list[str]:
 
 
 def _keep_logs() -> None:
-    """Keep what the verbs logged in the copy of the checkout, which goes: Terraform's output, reports of releases."""
-    made = FOLDER / "checkout" / ".stackhand" / "logs"
-    if made.is_dir():
+    """Keep what the verbs logged in the clone, which goes: Terraform's output, reports of releases."""
+    written = FOLDER / "checkout" / ".stackhand" / "logs"
+    if written.is_dir():
         shutil.rmtree(LOGS, ignore_errors=True)
-        shutil.copytree(made, LOGS)
+        shutil.copytree(written, LOGS)
 
 
 def _show(rehearsal: Rehearsal, *, keep: bool) -> None:

@@ -20,8 +20,8 @@ from stackhand.infrastructure import compose
 from stackhand.project import environments, probes
 from stackhand.project.model import Stack
 from stackhand.project.xfields import Fargate
-from stackhand.rehearsal.clone import Copy
-from stackhand.rehearsal.emulator import Emulator, Made
+from stackhand.rehearsal.clone import Clone
+from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.system import http
 
 ENVIRONMENT = "rehearsal"
@@ -44,16 +44,16 @@ class Rehearsal:
 
     Args:
         aws: the emulator.
-        copy: the checkout that is released.
-        made: what this leaves on the machine while it lasts.
+        clone: the checkout that is released.
+        resources: what this leaves on the machine while it lasts.
         output: what is shown, and the logs.
         steps: what is done.
         good: the commit of the last good release.
     """
 
     aws: Emulator
-    copy: Copy
-    made: Made
+    clone: Clone
+    resources: Resources
     output: RehearsalOutput
     steps: list[Step] = field(default_factory=list)
     good: str = ""
@@ -76,13 +76,13 @@ class Rehearsal:
             Failure: something ended otherwise than it should.
         """
         self.verb("bootstrap", "bootstrap")
-        first = self.copy.head
+        first = self.clone.head
         self.deploy("first release", first)
         self.deploy("same commit again", first)
-        second = self.good = self.copy.commit("Change nothing but the commit")
+        second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)
-        self.copy.add_to_image(dockerfile(), BAD)
-        self.copy.commit("Break a service")
+        self.clone.add_to_image(dockerfile(), BAD)
+        self.clone.commit("Break a service")
         self.deploy("bad release", second, expected=ExitCode.ROLLED_BACK)
 
     def deploy(self, name: str, then: str, *more: str, expected: ExitCode = ExitCode.DONE) -> None:
@@ -105,8 +105,8 @@ class Rehearsal:
         command = [args[0], "-e", ENVIRONMENT, *args[1:]]
         began = time.monotonic()
         with self.output.step(name, command) as report:
-            code, lines = self.copy.inv(command, self.aws.environment(), report)
-        self.made.look()
+            code, lines = self.clone.inv(command, self.aws.environment(), report)
+        self.resources.look()
         self.steps.append(Step(name, words_of(code), time.monotonic() - began))
         if code != expected:
             raise Failure(
@@ -165,7 +165,7 @@ def restore(rehearsal: Rehearsal) -> None:
     Raises:
         Failure: data is lost.
     """
-    rehearsal.copy.back(rehearsal.good)
+    rehearsal.clone.back(rehearsal.good)
     _sql(rehearsal, f"CREATE TABLE rehearsed AS SELECT '{WRITTEN}' AS word")
     lines = rehearsal.verb("destroy", "destroy", "--yes")
     snapshot = _named(lines)

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.rehearsal import emulator
-from stackhand.rehearsal.clone import Copy
+from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.scenario import ENVIRONMENT, version
 from tests.checkout import Said, clean_environment
@@ -57,13 +57,13 @@ class Cloud:
 
     Args:
         aws: the emulator.
-        copy: the checkout that is released.
+        clone: the checkout that is released.
         told: what `./inv rehearse` said.
         settings: of its process environment.
     """
 
-    def __init__(self, aws: Emulator, copy: Copy, told: list[str], settings: dict[str, str]) -> None:
-        self.aws, self.copy, self.told, self.settings = aws, copy, told, settings
+    def __init__(self, aws: Emulator, clone: Clone, told: list[str], settings: dict[str, str]) -> None:
+        self.aws, self.clone, self.told, self.settings = aws, clone, told, settings
         self.environment: Environment = environments.load(ENVIRONMENT)
         self.name = f"{self.environment.stack}-{ENVIRONMENT}"
         self.url = f"{aws.endpoint}/_alb/{self.name}"
@@ -90,7 +90,7 @@ class Cloud:
         """Start ./inv in the copy, and return at once."""
         return subprocess.Popen(
             [*program, *words],
-            cwd=self.copy.path,
+            cwd=self.clone.path,
             env=self.shell(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -140,7 +140,7 @@ class Cloud:
     def sign(self, tag: str) -> None:
         """Sign what was pushed under a tag, as the deploy does that builds it."""
         words = [".venv/bin/python", "-c", SIGN, ENVIRONMENT, tag]
-        subprocess.run(words, cwd=self.copy.path, env=self.shell(), check=True, capture_output=True, timeout=60)
+        subprocess.run(words, cwd=self.clone.path, env=self.shell(), check=True, capture_output=True, timeout=60)
 
     def push(self, image: str) -> None:
         """Push an image with the key of the rehearsal, which is its registry's password."""
@@ -261,7 +261,7 @@ class Client(threading.Thread):
 def rehearsed(*, hurry: bool = True) -> Iterator[Cloud]:
     """Give what `./inv rehearse --keep` leaves running; nothing of it may be left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="sh-rehearsal-")).resolve()
-    checkout = Copy.make(folder / "shop")
+    checkout = Clone.make(folder / "shop")
     replay = folder / "terraform"
     replay.mkdir()
     settings = {"STACKHAND_TERRAFORM": str(TERRAFORM)}
@@ -273,7 +273,7 @@ def rehearsed(*, hurry: bool = True) -> Iterator[Cloud]:
         place = checkout.path / ".stackhand" / "rehearsal"
         aws = emulator.remembered(place)
         assert aws
-        yield Cloud(aws, Copy(place / "checkout"), lines, settings)
+        yield Cloud(aws, Clone(place / "checkout"), lines, settings)
     finally:
         code, lines = checkout.inv(["rehearse", "--stop"], shell, lambda _: None)
         shutil.rmtree(folder, ignore_errors=True)

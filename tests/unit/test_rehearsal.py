@@ -21,8 +21,8 @@ from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments
 from stackhand.rehearsal import emulator, rehearse
-from stackhand.rehearsal.clone import Copy, link_environment
-from stackhand.rehearsal.emulator import Emulator, Made
+from stackhand.rehearsal.clone import Clone, link_environment
+from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
 from stackhand.release.source import LOCK
 from tests.cloud.repository import Repository
@@ -67,10 +67,10 @@ def test_an_emulator_is_known_by_more_than_the_number_of_its_process(tmp_path: P
 def test_lines_are_added_to_the_stage_that_is_released(tmp_path: Path) -> None:
     path = tmp_path / "Dockerfile"
     path.write_text("FROM a AS production\nCMD x\n\nFROM b AS tests\nCMD y\n", encoding="utf-8")
-    Copy(tmp_path).add_to_image("Dockerfile", "CMD z")
+    Clone(tmp_path).add_to_image("Dockerfile", "CMD z")
     assert path.read_text(encoding="utf-8") == "FROM a AS production\nCMD x\nCMD z\n\nFROM b AS tests\nCMD y\n"
     path.write_text("FROM a\nCMD x\n", encoding="utf-8")
-    Copy(tmp_path).add_to_image("Dockerfile", "CMD z")
+    Clone(tmp_path).add_to_image("Dockerfile", "CMD z")
     assert path.read_text(encoding="utf-8") == "FROM a\nCMD x\nCMD z\n\n"
 
 
@@ -82,20 +82,20 @@ def test_a_copy_has_what_is_not_committed_as_a_commit_of_its_own(
     (root / "kept").write_text("1", encoding="utf-8")
     (root / "gone").write_text("1", encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    before = Copy(root).commit("First")
+    before = Clone(root).commit("First")
     monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", root)
-    assert Copy.make(tmp_path / "same").head == before
+    assert Clone.make(tmp_path / "same").head == before
     lock = root / LOCK
     lock.parent.mkdir()
     lock.write_text("provider x\n", encoding="utf-8")
-    with_lock = Copy.make(tmp_path / "with-lock")
+    with_lock = Clone.make(tmp_path / "with-lock")
     assert (with_lock.head, (with_lock.path / LOCK).read_text(encoding="utf-8")) == (before, "provider x\n")
     with_lock.commit("A second release")
     assert LOCK not in with_lock.git("ls-files")
     (root / "kept").write_text("2", encoding="utf-8")
     (root / "gone").unlink()
     (root / "new").write_text("1", encoding="utf-8")
-    copy = Copy.make(tmp_path / "copy")
+    copy = Clone.make(tmp_path / "copy")
     assert copy.head != before
     assert copy.git("ls-files").split() == ["kept", "new"]
     assert copy.git("status", "--porcelain") == ""
@@ -110,7 +110,7 @@ def test_a_copy_has_the_submodules_of_the_checkout(tmp_path: Path, monkeypatch: 
     head = root.commit("First")
     (root.path / "library" / "file").write_text("changed", encoding="utf-8")
     monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", root.path)
-    copy = Copy.make(tmp_path / "copy")
+    copy = Clone.make(tmp_path / "copy")
     assert (copy.path / "library" / "file").read_text(encoding="utf-8") == "recorded"
     assert copy.head == head
 
@@ -141,7 +141,7 @@ def test_a_program_of_a_copys_environment_belongs_to_the_copy(tmp_path: Path) ->
 def test_rehearsal_without_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", tmp_path)
     with pytest.raises(Failure, match="needs the git history of this checkout"):
-        Copy.make(tmp_path / "copy")
+        Clone.make(tmp_path / "copy")
 
 
 def test_two_rehearsals_of_one_checkout_do_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def rehearsal(folder: Path, code: int, *, verbose: bool = False) -> Rehearsal:
                 tell(line)
             return code, SAID.splitlines()
 
-    class Nothing(Made):
+    class Nothing(Resources):
         def look(self) -> None:
             pass
 
