@@ -88,7 +88,7 @@ class Service(msgspec.Struct, frozen=True):
         checked: whether there is a port, a path or a health check by which to see that it works.
         job: whether another service waits until it has run to its end (`service_completed_successfully`).
         jobs: the services for whose end this one waits.
-        follows: the services with which it is started again (`depends_on` with `restart: true`).
+        follows: the services with which it is started again (`restart: true`, or a shared namespace).
         optional: the services that it does without when they fail (`depends_on` with `required: false`).
         replicas: how many containers it has.
         binds: folders and files of this machine by where they are in its container.
@@ -302,7 +302,7 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
         embedded=embedded,
         aws=xfields.aws(entry, at),
         jobs=_awaited(entry),
-        follows=tuple(name for name, each in entry["depends_on"].items() if each.get("restart")),
+        follows=_followed(entry),
         optional=tuple(name for name, each in entry["depends_on"].items() if each.get("required") is False),
         replicas=int(entry.get("scale", (entry.get("deploy") or {}).get("replicas", 1))),
         binds={
@@ -311,6 +311,13 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
             if each.get("type") == "bind"
         },
     )
+
+
+def _followed(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the services with which it starts again: as `depends_on` says, and those whose namespaces it shares."""
+    shared = [str(entry.get(key) or "") for key in ("network_mode", "ipc", "pid")]
+    asked = [name for name, each in entry["depends_on"].items() if each.get("restart")]
+    return tuple({*asked, *(each.removeprefix("service:") for each in shared if each.startswith("service:"))})
 
 
 def _restart(entry: Mapping[str, Any]) -> str:

@@ -201,7 +201,7 @@ def test_a_service_that_the_others_can_do_without_keeps_none_from_its_start(tmp_
 
 def test_what_follows_a_service_is_restarted_with_it(tmp_path: Path) -> None:
     follows = "depends_on: {db: {condition: service_started, restart: true}}"
-    side = "side: {image: x, network_mode: 'service:api'}"
+    side = "side: {image: x, network_mode: 'service:api', depends_on: {api: {condition: service_started}}}"
     rest = f"api: {{image: x, {follows}}}, {side}, web: {{image: x, depends_on: [api]}}"
     (tmp_path / "compose.yaml").write_text(f"services: {{db: {{image: x}}, {rest}}}")
     stack = model.load(tmp_path, {})

@@ -303,9 +303,8 @@ class Compose(Engine):
         self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
         notes = self._reconcile(lambda _: None)
         self._remember_databases()
-        for some in filter(
-            None, (names, self.stack.followers(names))
-        ):  # a network namespace must be there to be shared
+        # What shares a network namespace comes second: the container that has it must be there.
+        for some in filter(None, (names, self.stack.followers(names))):
             for started in self._up(some, timeout, "--no-deps", "--force-recreate", *some):
                 started.notes += notes
                 notes = []
