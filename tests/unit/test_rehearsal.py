@@ -164,7 +164,7 @@ SAID = """  = lease        2.8 s  rehearsal in 000000000000: afade7c81d07
 def rehearsal(folder: Path, code: int, *, verbose: bool = False) -> Rehearsal:
     """A rehearsal whose verbs say the same each time, and end with a code."""
 
-    class Checkout(Copy):
+    class Checkout(Clone):
         def inv(self, _words: object, _environment: object, tell: Callable[[str], None]) -> tuple[int, list[str]]:
             for line in SAID.splitlines():
                 tell(line)
