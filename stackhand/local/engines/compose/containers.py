@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -90,9 +91,19 @@ def halted(container: Container) -> str:
         first = psutil.Process(state["Pid"])
         if abs(first.create_time() - (since(container) or 0.0)) > SAME_START:
             return ""  # a process of another machine's: that of Docker Desktop, or behind a context
-        return status.halted(first.children()[0].pid if first.name() == INIT and first.children() else first.pid)
+        return status.halted(next(iter(_children(first)), first.pid) if first.name() == INIT else first.pid)
     except (psutil.Error, ValueError):
         return ""
+
+
+def _children(process: psutil.Process) -> list[int]:
+    """Return what a process has started; psutil looks through all processes for that, for each service."""
+    try:
+        return [
+            int(each) for each in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii").split()
+        ]
+    except OSError:
+        return [each.pid for each in process.children()]
 
 
 def published(container: Container) -> list[int]:
