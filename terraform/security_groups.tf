@@ -75,6 +75,9 @@ resource "aws_vpc_security_group_egress_rule" "load_balancer_to_service" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "service_from_load_balancer" {
+  #checkov:skip=CKV_AWS_24: only the load balancer, which sends requests to registered targets alone
+  #checkov:skip=CKV_AWS_25: only the load balancer, which sends requests to registered targets alone
+  #checkov:skip=CKV_AWS_260: only the load balancer, which sends requests to registered targets alone
   for_each = local.paths
 
   security_group_id            = aws_security_group.service[each.key].id

@@ -5,11 +5,11 @@ mock_provider "aws" {
 }
 
 variables {
-  stack        = "acme-billing"
-  environment  = "preproductio"
-  region       = "ap-southeast-2"
-  account_id   = "123456789012"
-  compose_file = "./tests/longest/docker-compose.yml"
+  stack       = "acme-billing"
+  environment = "preproductio"
+  region      = "ap-southeast-2"
+  account_id  = "123456789012"
+  services    = jsondecode(file("./tests/longest/services.json")).services # test_files.py writes it
 }
 
 run "they_are_cut_and_stay_different" {

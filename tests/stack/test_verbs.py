@@ -41,7 +41,9 @@ def test_status_json_has_the_documented_shape(stack: Checkout) -> None:
         "answer",
         "milliseconds",
         "address",
+        "addresses",
         "ports",
+        "published",
         "pid",
         "uptime_seconds",
     }
@@ -160,6 +162,7 @@ def test_doctor_finds_nothing_wrong_with_a_healthy_stack(stack: Checkout) -> Non
         "engine",
         "settings",
         "services",
+        "targets",
         "ports",
         "stack",
     }

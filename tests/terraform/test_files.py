@@ -33,8 +33,8 @@ def test_each_says_first_what_it_is_about() -> None:
 
 @pytest.mark.timeout(400)
 def test_their_own_tests_pass(module: Module) -> None:
-    other = FOLDER / "tests" / "other"
-    services.write(module.path / "tests" / "other" / "services.json", other, OTHER)
+    for name, variables in (("other", OTHER), ("longest", {})):
+        services.write(module.path / "tests" / name / "services.json", FOLDER / "tests" / name, variables)
     said = module.run("test", "-no-color", *module.files("staging")[1:], check=False)
     assert said.code == 0, said.out + said.err
     runs = len(re.findall(r'^run "', "".join(path.read_text() for path in FOLDER.glob("tests/*.tftest.hcl")), re.M))

@@ -142,7 +142,7 @@ def test_health_checks_are_shallow_and_scaling_is_that_of_the_compose_file(appli
     checks = {
         each["name"]: each["health_check"][0]["path"] for each in resources(applied, "aws_lb_target_group").values()
     }
-    assert checks == {"stackhand-staging-api-4000": "/health", "stackhand-staging-web-3000": "/healthz"}
+    assert checks == {"stackhand-staging-api": "/health", "stackhand-staging-web": "/healthz"}
     for name in ("api", "web"):
         target = resources(applied, "aws_appautoscaling_target")[f'aws_appautoscaling_target.service["{name}"]']
         assert (target["min_capacity"], target["max_capacity"]) == (1, 3)

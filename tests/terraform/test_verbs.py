@@ -298,7 +298,7 @@ def test_a_deploy_stops_for_a_missing_secret_and_forgets_what_it_made_in_place_o
     assert f"{address}: now given; the value stays" in stopped.out
     assert "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty" in stopped.out
     assert "staging has no value for MAIL_URL, which only you can provide." in stopped.out
-    assert f'--type SecureString --name {mail} --value="$(cat)"' in " ".join(stopped.out.split())
+    assert "./inv secrets.set -e staging MAIL_URL" in stopped.out
     lines = (folder / "said").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["version", "init", "plan", "show", "state", "plan", "show"]
     assert lines[4] == f"state rm -lock-timeout=30s {address}"
