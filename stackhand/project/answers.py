@@ -47,7 +47,7 @@ def identity(programs: Iterable[Path]) -> str:
 
 def plugin() -> str:
     """Return the identity of the docker command with its Compose plugin; nothing, where that is not to be found."""
-    configured = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    configured = Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))  # noqa: PTH111 - Path raises where there is no home
     folders = [configured / "cli-plugins", *map(Path, PLUGINS)]
     with suppress(OSError, ValueError, AttributeError):
         text = (configured / "config.json").read_text(encoding="utf-8")
