@@ -317,4 +317,4 @@ def test_starting_component_is_checked_often(clock: Clock, monkeypatch: pytest.M
 
     monkeypatch.setattr(found._stopping, "wait", wait)
     found._check_forever()
-    assert pauses == [0.2] * 6 + [2.0]
+    assert pauses == [0.1] * 6 + [2.0]
