@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import moto.core.models
 import pytest
 
 from stackhand.aws.waiting import Clock

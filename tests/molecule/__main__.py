@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.checkout import Checkout, docker
 
 ITS_OWN = re.compile(r"^\.stackhand/((data|logs)/|resolved(/|$))|(^|/)__pycache__(/|$)")
-"""What a running stack writes by itself, and what is kept to be had faster again: Compose's answers, compiled Python."""
+"""What a running stack writes by itself, and what is kept for speed: Compose's answers, compiled Python."""
 
 
 def create(path: Path, engine: str) -> None:

@@ -29,7 +29,7 @@ FROM_BEFORE = {
     "compose": """
 CREATE ROLE helper SUPERUSER LOGIN;
 \\c - helper
-ALTER ROLE {0} RENAME TO newer; ALTER ROLE postgres RENAME TO {0}; ALTER ROLE {0} PASSWORD '{1}';
+ALTER ROLE {0} RENAME TO newer; ALTER ROLE postgres RENAME TO {0}; ALTER ROLE {0} PASSWORD {1};
 REASSIGN OWNED BY newer TO {0}; DROP OWNED BY newer; DROP ROLE newer;
 \\c - {0}
 DROP ROLE helper;
@@ -105,7 +105,7 @@ def made_by(stack: Checkout) -> list[str]:
 
 def test_data_from_before_follows_and_loses_nothing(stack: Checkout) -> None:
     user = stack.setting("POSTGRES_USER")
-    stack.superuser(FROM_BEFORE[stack.engine].format(user, stack.setting("POSTGRES_PASSWORD")))
+    stack.superuser(FROM_BEFORE[stack.engine].format(user, pg8000.native.literal(stack.setting("POSTGRES_PASSWORD"))))
     triggers = [TRIGGER.format(stack.name, each) for each in ("ALWAYS", "REPLICA")]
     stack.inv("db.shell", stdin=f"{OLDEN}{triggers[0]}{ELSEWHERE}{triggers[1]}")
     state = stack.state / "state.json"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import moto.core.models  # noqa: F401 - it adds itself to botocore: before a session of ours is made
 import pytest
 from botocore.exceptions import ClientError
 
