@@ -143,7 +143,7 @@ def test_a_role_that_postgresql_refuses_is_told_and_no_log_has_its_password(stac
 def test_up_follows_a_changed_setting_and_a_password_of_any_letters_everywhere(stack: Checkout) -> None:
     from stackhand.project import dotenv
 
-    path, password, cache = stack.path / ".env", 'it\'s a "$5 ${HOME}" #b', "an \"other' $6\ntwo\nlines\\"
+    path, password, cache = stack.path / ".env", 'it\'s a "$5 ${HOME}" #b', "another \"one' of $6 ${X}\ntwo\nlines\\"
     changed = {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": cache, "ENVIRONMENT": "staging"}
     path.write_text(dotenv.replace(path.read_text(), changed))
     assert "changed the password of stackhand to the one in .env" in stack.inv("up").out
