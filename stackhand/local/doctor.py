@@ -236,7 +236,7 @@ def _services() -> Iterator[Check]:
 
 def _targets() -> Iterator[Check]:
     """Tell what the keys of the services mean where Compose does not run them."""
-    services = _stack().services.values()
+    services = known.declared(_stack(), State(ROOT))[0].services.values()  # some run there by their image alone
     written = resolution.written(ROOT, {})["services"]
     run = {
         "embedded": [each.name for each in services if each.embedded],
