@@ -119,7 +119,7 @@ def by_hand(cloud: Cloud, tag: str) -> None:
 def _plan(cloud: Cloud) -> dict[str, Any]:
     """Return Terraform's output `release`, once it has found that nothing is to be changed."""
     _terraform(cloud, "init", "-reconfigure", *_backend(cloud))
-    _terraform(cloud, "plan", "-input=false", f"-var-file=environments/{ENVIRONMENT}.tfvars")
+    _terraform(cloud, "plan", "-input=false", f"-var-file=../environments/{ENVIRONMENT}.tfvars")
     return dict(json.loads(_terraform(cloud, "output", "-json"))["release"]["value"])
 
 

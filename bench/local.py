@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from bench.clock import RUNS, clock, machine, table, times
-from stackhand import ROOT
 from stackhand.local.engines import health
+from stackhand.system.roots import CONTENT as ROOT
 from tests.checkout import Checkout, clean_environment, free_ports
 
 GOALS = {

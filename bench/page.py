@@ -23,7 +23,7 @@ from typing import Any
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from bench.clock import machine
-from stackhand import ROOT
+from stackhand.system.roots import CONTENT as ROOT
 from tests import chromium
 from tests.checkout import Checkout
 

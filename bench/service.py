@@ -31,8 +31,8 @@ from bench.clock import machine
 from bench.service_candidates import OURS, RIVALS, Candidate, NotRunError, candidates
 from bench.service_load import missing
 from bench.service_servers import Servers, servers
-from stackhand import ROOT
 from stackhand.project import ports
+from stackhand.system.roots import CONTENT as ROOT
 
 FIRST_PORT = 24100
 """Below those that the kernel hands out, so that no connection of the load has one of ours."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from bench.service_servers import clean_environment, wait_until
-from stackhand import ROOT
+from stackhand.system.roots import CONTENT as ROOT
 
 PEERS = ROOT / "bench" / "peers"
 FOLDER = ROOT / ".stackhand" / "bench"

@@ -24,7 +24,19 @@ from stackhand.project.state import State
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("WEB_PORT", "API_PORT", "POSTGRES_PORT", "REDIS_PORT")
-FOLDERS = ("docs", "inventory", "playbooks", "plugins", "roles", "seeds", "service", "stackhand", "terraform", "web")
+FOLDERS = (
+    "docs",
+    "environments",
+    "inventory",
+    "playbooks",
+    "plugins",
+    "roles",
+    "seeds",
+    "service",
+    "stackhand",
+    "terraform",
+    "web",
+)
 FILES = (
     ".dockerignore",
     ".env.example",

@@ -1,7 +1,7 @@
 """Have the bucket for the state, the lease and the releases, and the key that signs images.
 
 It is versioned, encrypted, closed to the public and to everything but TLS. One that forgets versions is refused.
-The key is in KMS; its public half is written into terraform/environments, to be committed.
+The key is in KMS; its public half is written into environments, to be committed.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.ansible.action import Action, step
 from stackhand.infrastructure import account, bucket, compose, differences, secrets
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 from stackhand.release.action import OnEnvironment
+from stackhand.system.roots import PROJECT
 
 
 class ActionModule(Action):
@@ -25,7 +25,7 @@ class ActionModule(Action):
         """Check; it changes nothing."""
         environment = environments.load(options.environment)
         environments.require_apart(environment)
-        stack = compose.check(ROOT)
+        stack = compose.check(PROJECT)
         secrets.check(environment)
         version = Terraform(environment).version()
         who = account.check(environment)

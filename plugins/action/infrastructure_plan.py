@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.ansible.action import Action, step
 from stackhand.infrastructure import compose, cost, differences, plan, restore, secrets
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
@@ -17,6 +16,7 @@ from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments, probes
 from stackhand.release.action import OnEnvironment
+from stackhand.system.roots import PROJECT
 
 
 class ActionModule(Action):
@@ -42,7 +42,7 @@ class ActionModule(Action):
     def act(self, options: Options, *, check: bool) -> dict[str, Any]:
         """Plan; it changes nothing but the file of the plan, and before an apply what the state remembers."""
         environment = environments.load(options.environment)
-        restored, stack = restore.Restore(), compose.check(ROOT)
+        restored, stack = restore.Restore(), compose.check(PROJECT)
         if options.refresh:
             restored = restore.prepare(environment, stack, options.from_snapshot, replace=options.replace_database)
         terraform = Terraform(environment, self.progress, lock_wait=options.lock_wait)

@@ -16,6 +16,8 @@ from stackhand.ansible.action import Action
 from stackhand.ansible.playbook import continue_watched
 from stackhand.cli.failure import Failure
 
+ACTIONS = Path(__file__).parent.parent / "action"
+
 DOCUMENTATION = """
 name: stackhand
 type: stdout
@@ -110,7 +112,8 @@ def _show(report: dict[str, Any]) -> None:
 def _steps(play: Any) -> Iterator[type[Action]]:
     """Yield the actions of a play that are ours: of its tasks, and all of its roles."""
     names = {task.action for block in play.get_tasks() for task in (block if isinstance(block, list) else [block])}
-    names |= {path.stem for role in play.roles for path in Path(role.get_role_path()).glob("action_plugins/*.py")}
+    roles = [Path(role.get_role_path()).name for role in play.roles]
+    names |= {path.stem for role in roles for path in ACTIONS.glob(f"{role}_*.py")}
     for name in sorted(names):
         step = action_loader.get(name, class_only=True)
         if isinstance(step, type) and issubclass(step, Action):

@@ -15,13 +15,14 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from msgspec.structs import fields
 
-from stackhand import ROOT, redaction
+from stackhand import redaction
 from stackhand.ansible import events, options
 from stackhand.aws import errors
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.project import ownership
 from stackhand.project.state import State
+from stackhand.system.roots import PROJECT
 
 
 class Action(ActionBase):  # type: ignore[misc]
@@ -72,7 +73,7 @@ class Action(ActionBase):  # type: ignore[misc]
     @property
     def state(self) -> State:
         """The checkout's `.stackhand`."""
-        return State(ROOT)
+        return State(PROJECT)
 
     def progress(self, text: str) -> None:
         """Report how far a long step is; it makes room for what comes next."""

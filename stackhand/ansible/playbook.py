@@ -17,7 +17,6 @@ from typing import IO, Any
 
 import psutil
 
-from stackhand import ROOT
 from stackhand.ansible.events import EVENTS
 from stackhand.cli import streams
 from stackhand.cli.console import Reporter
@@ -25,6 +24,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project import inherited
 from stackhand.project.state import LOCK_HELD, State
+from stackhand.system import roots
+from stackhand.system.roots import CONTENT, PROJECT
 
 ENDS_WITHIN = 15.0
 Child = subprocess.Popen[bytes] | psutil.Process
@@ -54,9 +55,10 @@ def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
     """
     return [
         sys.executable,
+        "-P",  # a module of the project's is never one of ours
         "-m",
         "stackhand.ansible.start",
-        f"playbooks/{playbook}.yml",
+        str(CONTENT / "playbooks" / f"{playbook}.yml"),
         "--extra-vars",
         json.dumps(_never_evaluated(variables), sort_keys=True),
     ]
@@ -97,7 +99,7 @@ def run(
     Raises:
         Failure: a task failed, Ansible itself did, or the user interrupted it.
     """
-    state = State(ROOT)
+    state = State(PROJECT)
     log_path = state.logs / f"playbook-{playbook}.log"
     began = time.monotonic()
     outcome = Outcome()
@@ -108,7 +110,7 @@ def run(
     with log_path.open("wb") as log, os.fdopen(reading, encoding="utf-8") as events:
         child = subprocess.Popen(
             command(playbook, variables),
-            cwd=ROOT,
+            cwd=PROJECT,
             env=_environment(writing, state),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -123,7 +125,7 @@ def run(
         failure = Failure(
             f"Ansible exited with code {code} before the playbook {playbook} finished.",
             evidence=tail(log_path, 10),
-            next=f"read {log_path.relative_to(ROOT)}",
+            next=f"read {log_path.relative_to(PROJECT)}",
         )
     if failure:
         raise failure
@@ -227,9 +229,11 @@ def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | 
 def _environment(events: int, state: State) -> dict[str, str]:
     ours = {
         EVENTS: str(events),
+        roots.VARIABLE: str(PROJECT),
+        "ANSIBLE_HOME": str(state.directory / "ansible"),
         LOCK_HELD: str(state.directory),
         # Named, because Ansible ignores the file of a folder that everybody may write.
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_CONFIG": str(CONTENT / "ansible.cfg"),
         # Ansible refuses every locale that is not UTF-8.
         "LC_ALL": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8",
     }

@@ -18,12 +18,12 @@ from typing import IO, Any  # noqa: E402
 from ansible.module_utils.common import yaml  # noqa: E402
 from ansible.utils.collection_loader import _collection_finder as finder  # noqa: E402
 
-from stackhand import ROOT  # noqa: E402
 from stackhand.project import private  # noqa: E402
+from stackhand.system.roots import PROJECT  # noqa: E402
 
-LOCAL = {"playbooks/up.yml", "playbooks/down.yml"}
+LOCAL = {"up.yml", "down.yml"}
 """What needs no workers: an interruption reaches its steps as a KeyboardInterrupt, and a deploy's answer signals."""
-KEPT = ROOT / ".stackhand" / "ansible" / "parsed"
+KEPT = PROJECT / ".stackhand" / "ansible" / "parsed"
 
 
 def parsed(content: bytes, parse: Callable[[], Any], folder: Path = KEPT) -> Any:
@@ -85,7 +85,7 @@ def _import_ansible(*, vault: bool) -> Callable[[], None]:
 
 def main() -> None:
     """Run ansible-playbook with this process's command line."""
-    local = sys.argv[1] in LOCAL
+    local = Path(sys.argv[1]).name in LOCAL
     run = _import_ansible(vault=not local)
     if local:
         from stackhand.ansible import in_process

@@ -17,9 +17,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from stackhand import ROOT
 from stackhand.cli import streams
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.system.roots import PROJECT
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -260,12 +260,12 @@ def defect(doing: str, error: Exception) -> Failure:
     from stackhand import redaction  # which reads YAML, and there is rarely a defect
     from stackhand.project import private
 
-    path = ROOT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
+    path = PROJECT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
     where = "the traceback could not be written"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         private.write(path, redaction.current().text("".join(traceback.format_exception(error))))
-        where = f"traceback: {path.relative_to(ROOT)}"
+        where = f"traceback: {path.relative_to(PROJECT)}"
     except OSError:
         pass
     return Failure(

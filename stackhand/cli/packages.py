@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
-from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.system import program
+from stackhand.system.roots import CONTENT, PROJECT
+
+STAMPS = Path(sys.prefix) / ".stackhand"
+"""Has a copy of each lock from which something was installed."""
+BIN = Path(sys.prefix) / "bin"
+TOOLS = Path(sys.prefix) / "tools"
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,8 @@ class Packages:
     Args:
         name: `requirements-NAME.lock` is the lock, and `./inv --install-NAME` installs it.
         label: what people call it.
-        module: what it is known by where the user's own environment has it.
+        module: what it is known by where the user's own environment has it; empty for a program, which gets an
+            environment of its own.
     """
 
     name: str
@@ -32,8 +41,8 @@ class Packages:
 
     def current(self) -> bool:
         """Whether they are there, in the versions of the lock."""
-        stamp = ROOT / ".venv" / ".stackhand" / self.lock
-        if stamp.exists() and stamp.read_bytes() == (ROOT / self.lock).read_bytes():
+        stamp = STAMPS / self.lock
+        if stamp.exists() and stamp.read_bytes() == (CONTENT / self.lock).read_bytes():
             return True
         try:
             return bool(self.module) and importlib.util.find_spec(self.module) is not None
@@ -49,15 +58,27 @@ class Packages:
         if self.current():
             return
         console.notify(f"installing {self.label} (only when their lock has changed) ...")
-        args = ["sh", str(ROOT / "inv"), f"--install-{self.name}"]
-        result = program.run(args, folder=ROOT)
-        if result.returncode != 0:
-            raise Failure(
-                f"{self.label[:1].upper()}{self.label[1:]} could not be installed.",
-                evidence=result.stderr.replace("inv: ", "").splitlines(),
-                next="./inv doctor works without them",
-                code=ExitCode.PREFLIGHT,
-            )
+        for args in self._commands():
+            result = program.run(args, folder=PROJECT)
+            if result.returncode != 0:
+                raise Failure(
+                    f"{self.label[:1].upper()}{self.label[1:]} could not be installed.",
+                    evidence=result.stderr.replace("inv: ", "").splitlines(),
+                    next="./inv doctor works without them",
+                    code=ExitCode.PREFLIGHT,
+                )
+        STAMPS.mkdir(exist_ok=True)
+        shutil.copyfile(CONTENT / self.lock, STAMPS / self.lock)
+
+    def _commands(self) -> list[list[str]]:
+        """Return what installs them: `./inv` into the environment it has made, and uv into any other."""
+        if Path(sys.prefix).resolve() == (CONTENT / ".venv").resolve():
+            return [["sh", str(CONTENT / "inv"), f"--install-{self.name}"]]
+        uv, folder = str(BIN / "uv"), Path(sys.prefix) if self.module else TOOLS / self.name
+        make = [] if self.module else [[uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)]]
+        python = str(folder / "bin" / "python")
+        lock = str(CONTENT / self.lock)
+        return [*make, [uv, "pip", "install", "-q", "--require-hashes", "--python", python, "-r", lock]]
 
 
 CLOUD = Packages("cloud", "the packages for AWS", module="boto3")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database import migrations
 from stackhand.database.mongodb import MongoDB
@@ -16,6 +15,7 @@ from stackhand.local.engines.engine import Engine
 from stackhand.project import model, settings
 from stackhand.project.model import IMAGES, Service, Stack
 from stackhand.project.state import State
+from stackhand.system.roots import PROJECT
 
 DATABASES: Mapping[str, type[Database]] = {"postgres": PostgreSQL, "mysql": MySQL, "mongodb": MongoDB}
 CACHE = "redis"
@@ -23,8 +23,8 @@ CACHE = "redis"
 
 def engine() -> Engine:
     """Return the engine that this checkout runs on, with its services."""
-    stack = model.load(ROOT, settings.load(ROOT).values)
-    return engines.remembered(State(ROOT), stack)
+    stack = model.load(PROJECT, settings.load(PROJECT).values)
+    return engines.remembered(State(PROJECT), stack)
 
 
 def database(verb: str, wanted: str | None) -> Database:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import ExitCode, Failure
@@ -23,8 +22,9 @@ from stackhand.database.server import Database
 from stackhand.local import interruption
 from stackhand.project import inherited
 from stackhand.project.state import State
+from stackhand.system.roots import PROJECT
 
-SEEDS = ROOT / "seeds"
+SEEDS = PROJECT / "seeds"
 SNAPSHOTS = {f"before-*{kind.suffix}" for kind in choice.DATABASES.values()}
 
 
@@ -159,7 +159,7 @@ def _keep(database: Database, occasion: str) -> str:
 
 @contextmanager
 def _lock(verb: str):  # type: ignore[no-untyped-def]
-    state = State(ROOT)
+    state = State(PROJECT)
     with state.lock(f"./inv {verb}", 60.0, console.notify):
         before = _kept(state)
         with interruption.reported(verb, lambda: _kept_since(before, state)):

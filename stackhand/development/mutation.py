@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from stackhand import ROOT
 from stackhand.cli.failure import Failure
+from stackhand.system.roots import CONTENT
 
 WANTED = 80.0
 """Percent of the changes of each module that the tests have to notice."""
@@ -53,7 +53,7 @@ QUIET = tuple(f"-pno:{name}" for name in ("cacheprovider", "xdist", "unraisablee
 SOURCES = ("service", "stackhand")
 COPIED = (*SOURCES, "tests")
 FILES = ("docker-compose.yml", ".env.example")
-FOLDER = ROOT / ".stackhand" / "mutation"
+FOLDER = CONTENT / ".stackhand" / "mutation"
 NOTICED = frozenset({"killed", "timeout"})
 UNFINISHED = frozenset({"not checked", "check was interrupted by user"})
 
@@ -124,10 +124,10 @@ def _score(module: str, status: Mapping[str, str]) -> Score:
 def _copy(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name in COPIED:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CONTENT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
-        shutil.copy2(ROOT / name, folder / name)
-    own = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        shutil.copy2(CONTENT / name, folder / name)
+    own = (CONTENT / "pyproject.toml").read_text(encoding="utf-8")
     (folder / "pyproject.toml").write_text(own + _settings(), encoding="utf-8")
 
 

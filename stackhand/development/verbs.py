@@ -10,10 +10,10 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.system import program
+from stackhand.system.roots import CONTENT
 
 PYTHON = sys.executable
 COMPILE = [PYTHON, "-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-annotate", "--quiet"]
@@ -78,7 +78,7 @@ def test(*, fast: bool, only: str) -> None:
         args += ["-m", "not slow"]
     if only:
         args += ["-k", only]
-    code = subprocess.run(args, cwd=ROOT, check=False).returncode
+    code = subprocess.run(args, cwd=CONTENT, check=False).returncode
     if code != 0:
         raise Exit(ExitCode.FAILED)
 
@@ -151,7 +151,7 @@ def bench(name: str) -> None:
         Failure: it could not be finished.
     """
     _install()
-    if subprocess.run([PYTHON, "-m", f"bench.{name}"], cwd=ROOT, check=False).returncode != 0:
+    if subprocess.run([PYTHON, "-m", f"bench.{name}"], cwd=CONTENT, check=False).returncode != 0:
         raise Failure(f"The measurement {name} did not finish.")
 
 
@@ -164,11 +164,11 @@ def lock(*, upgrade: bool) -> None:
     Raises:
         Failure: versions cannot be found that go together.
     """
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = tomllib.loads((CONTENT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for name, (chosen, flags) in LOCKS.items():
         args = [*COMPILE, *COMPILE_AS, *flags, *(["--upgrade"] if upgrade else []), "--output-file", name]
         given = "\n".join(requirement for extra in chosen for requirement in extras[extra])
-        result = program.run(args, folder=ROOT, text=given)
+        result = program.run(args, folder=CONTENT, text=given)
         if result.returncode != 0:
             raise Failure(f"{name} could not be compiled.", evidence=result.stderr.splitlines()[-10:])
         console.write(name)
@@ -176,10 +176,10 @@ def lock(*, upgrade: bool) -> None:
 
 def _install() -> None:
     """Have the packages of requirements-dev.lock: `./inv` knows how, and says so when it cannot."""
-    code = subprocess.run(["sh", str(ROOT / "inv"), "--install-development"], cwd=ROOT, check=False).returncode
+    code = subprocess.run(["sh", str(CONTENT / "inv"), "--install-development"], cwd=CONTENT, check=False).returncode
     if code != 0:
         raise Exit(ExitCode.FAILED)
 
 
 def _run(args: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return program.run(args, folder=ROOT)
+    return program.run(args, folder=CONTENT)

@@ -15,10 +15,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.release import registry
+from stackhand.system.roots import CONTENT
 
 DATABASE = "https://api.osv.dev"
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
@@ -67,7 +67,7 @@ def check(names: Iterable[str], database: str = DATABASE) -> None:
     Raises:
         Failure: packages have known vulnerabilities that are not allowed.
     """
-    locks = packages(ROOT, names)
+    locks = packages(CONTENT, names)
     try:
         vulnerabilities = look_up(sorted(locks), database)
     except Unreachable as error:

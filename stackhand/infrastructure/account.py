@@ -22,8 +22,7 @@ def check(environment: Environment) -> str:
         raise Failure(
             f"You are logged in to account {who['Account']}, but {environment.name} belongs to {environment.account}.",
             evidence=[f"you are {who['Arn']}", f"by {credentials.source()}"],
-            next=f"log in to {environment.account}, or fix account_id in "
-            f"terraform/environments/{environment.name}.tfvars",
+            next=f"log in to {environment.account}, or fix account_id in environments/{environment.name}.tfvars",
             code=ExitCode.PREFLIGHT,
         )
     return str(who["Arn"])

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.aws.errors import as_failure
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, compose, rds, restore
 from stackhand.project import environments
 from stackhand.project.environments import Environment
+from stackhand.system.roots import PROJECT
 
 HEADINGS = ("snapshot", "created", "GiB", "engine", "kind", "status", "key")
 STYLES = {"available": "green", "enabled": "green", "none": "green"}
@@ -60,7 +60,7 @@ def take(*, environment: str, database: str, at: str) -> None:
 
 
 def _service(environment: Environment, wanted: str) -> str:
-    databases = restore.databases(compose.stack_of(ROOT))
+    databases = restore.databases(compose.stack_of(PROJECT))
     if wanted in databases or (not wanted and len(databases) == 1):
         return wanted or databases[0]
     raise Failure(

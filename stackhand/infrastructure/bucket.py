@@ -120,7 +120,7 @@ def exists(environment: Environment) -> bool:
         raise Failure(
             f"The bucket {environment.bucket} is not accessible to you (S3 answers {status}).",
             evidence=["somebody else owns a bucket of that name, or your role has no permission (s3:ListBucket)"],
-            next=f"{diagnosis.remedy}; else change stack in terraform/environments/{environment.name}.tfvars",
+            next=f"{diagnosis.remedy}; else change stack in environments/{environment.name}.tfvars",
             code=ExitCode.PREFLIGHT,
         ) from error
     except BotoCoreError as error:

@@ -205,7 +205,7 @@ def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed:
 def _alarms(environment: Environment, planned: Mapping[str, Any], *, refreshed: bool) -> Iterator[str]:
     address = environment.variables.get("alarm_email")
     if not address:
-        file = f"terraform/environments/{environment.name}.tfvars"
+        file = f"environments/{environment.name}.tfvars"
         yield f"alarms have no recipient: alarm_email in {file} is empty"
         return
     for each in planned.get("resource_changes", []):

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.aws import credentials, network
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project.environments import Environment
 from stackhand.system import program
+from stackhand.system.roots import CONTENT, PROJECT
 
-FOLDER = ROOT / "terraform"
+FOLDER = CONTENT / "terraform"
 INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or set STACKHAND_TERRAFORM=PATH"
 
 
@@ -49,7 +49,7 @@ def read(args: Sequence[str], environment: Mapping[str, str], log_path: Path) ->
         raise Failure(
             f"{shlex.join(args[:2])} ended with {result.returncode}.",
             evidence=tail(log_path, 5),
-            next=f"read {log_path.relative_to(ROOT)}",
+            next=f"read {log_path.relative_to(PROJECT)}",
         )
     return result.stdout
 
@@ -151,7 +151,7 @@ def failure(environment: Environment, what: str, errors: Sequence[dict[str, Any]
     return Failure(
         f"{environment.name} {what}.",
         evidence=_lines(errors) or ["Terraform gave no reason"],
-        next=f"fix it, then repeat the command; Terraform's full output: {log.relative_to(ROOT)}",
+        next=f"fix it, then repeat the command; Terraform's full output: {log.relative_to(PROJECT)}",
     )
 
 
@@ -177,7 +177,7 @@ KNOWN = (
     (
         r"AWS account ID not allowed",
         "You are logged in to another account, but {name} belongs to {account}.",
-        "log in to that account, or fix account_id in terraform/environments/{name}.tfvars",
+        "log in to that account, or fix account_id in environments/{name}.tfvars",
     ),
     (
         r"NoSuchBucket|bucket does not exist",
@@ -230,4 +230,8 @@ def _lines(errors: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _place(position: dict[str, Any] | None) -> str:
-    return f"terraform/{position['filename']}, line {position['start']['line']}" if position else ""
+    if not position:
+        return ""
+    path = FOLDER / position["filename"]  # Terraform names the module's own files alone, and others by their whole path
+    shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else Path("terraform") / path.name
+    return f"{shown}, line {position['start']['line']}"

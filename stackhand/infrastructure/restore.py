@@ -140,7 +140,7 @@ def require_user(environment: Environment, planned: Mapping[str, Any], restored:
                 f"The snapshot has the role {user}, but {each['index']} needs {wanted}.",
                 evidence=["a restore keeps the snapshot's role, so every later plan would replace the database"],
                 next=f"set the service's POSTGRES_USER to {user} in settings of "
-                f"terraform/environments/{environment.name}.tfvars, then repeat the command",
+                f"environments/{environment.name}.tfvars, then repeat the command",
                 code=ExitCode.PREFLIGHT,
             )
 

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.aws.errors import as_failure, code_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, services
 from stackhand.project import environments, resolution
 from stackhand.project.environments import Environment
+from stackhand.system.roots import PROJECT
 
 LONGEST = 8192
 """Bytes that SSM stores; above 4096 it charges for the parameter, and says so in none of its answers."""
@@ -73,7 +73,7 @@ def show(*, environment: str, json: bool) -> None:
 def unset(*, environment: str, name: str, yes: bool) -> None:
     """Delete a given secret."""
     chosen = environments.load(environment)
-    if kinds(ROOT).get(name) == "generated":
+    if kinds(PROJECT).get(name) == "generated":
         raise _generated(name, chosen)
     account.check(chosen)
     if not yes:
@@ -95,7 +95,7 @@ def stored(environment: Environment) -> list[StoredSecret]:
     with as_failure(f"The secrets of {environment.name} cannot be listed"):
         pages = environment.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=chosen)
         parameters = {each["Name"].rpartition("/")[2]: each for page in pages for each in page["Parameters"]}
-    declared = kinds(ROOT)
+    declared = kinds(PROJECT)
     return [
         _stored(name, declared.get(name, "unused"), parameters.get(name)) for name in sorted({*declared, *parameters})
     ]
@@ -123,7 +123,7 @@ def _stored(name: str, kind: str, parameter: Mapping[str, Any] | None) -> Stored
 
 def _require_given(name: str, environment: Environment) -> None:
     """Refuse a value for what the services do not read, or Terraform makes."""
-    declared = kinds(ROOT)
+    declared = kinds(PROJECT)
     if declared.get(name) == "generated":
         raise _generated(name, environment)
     if name not in declared:
@@ -131,8 +131,8 @@ def _require_given(name: str, environment: Environment) -> None:
         raise Failure(
             f"No service on AWS reads a secret {name}.",
             evidence=[f"given secrets: {', '.join(given) or 'none'}"],
-            next=f"declare it as `# type: secret given` in .env.example and use it in {resolution.label(ROOT)}; "
-            f"a setting that is no secret goes into terraform/environments/{environment.name}.tfvars",
+            next=f"declare it as `# type: secret given` in .env.example and use it in {resolution.label(PROJECT)}; "
+            f"a setting that is no secret goes into environments/{environment.name}.tfvars",
             code=ExitCode.USAGE,
         )
 
@@ -140,7 +140,7 @@ def _require_given(name: str, environment: Environment) -> None:
 def _generated(name: str, environment: Environment) -> Failure:
     return Failure(
         f"Terraform generates {name}, and would replace your value with the next rotation.",
-        next=f"raise secrets_version in terraform/environments/{environment.name}.tfvars for a new value; "
+        next=f"raise secrets_version in environments/{environment.name}.tfvars for a new value; "
         "or, for one of your own, declare it in .env.example as `# type: secret given`",
         code=ExitCode.USAGE,
     )

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.aws import session
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.services import required
 from stackhand.project import schema, values
 from stackhand.project.environments import FOLDER, Environment
+from stackhand.system.roots import PROJECT
 
 OUTPUT = "given_secrets"
 """Terraform's output: the variable, and the name of its parameter."""
@@ -22,7 +22,7 @@ OF_TERRAFORM = frozenset({"COMPOSE_PROJECT_NAME", "ENVIRONMENT", "METRICS_EMF"})
 """The variables that it sets itself."""
 
 
-def check(environment: Environment, root: Path = ROOT) -> None:
+def check(environment: Environment, root: Path = PROJECT) -> None:
     """Check the `settings` of an environment's file against `.env.example` and the Compose file.
 
     Raises:
@@ -81,7 +81,7 @@ def put(environment: Environment, name: str) -> str:
 
 def _make_up(environment: Environment, lacking: Mapping[str, str]) -> None:
     """Have something in the place of each in an emulator, which nobody gives anything."""
-    entries = schema.read(ROOT / ".env.example")
+    entries = schema.read(PROJECT / ".env.example")
     for variable, name in lacking.items():
         schemes = values.schemes_of(entries[variable].words) if variable in entries else None
         value = "given-in-a-rehearsal" if schemes is None else f"{(*schemes, 'https')[0]}://rehearsal.invalid"
@@ -156,4 +156,4 @@ def _text(value: Any) -> str:
 
 
 def _file(environment: Environment) -> str:
-    return str((FOLDER / f"{environment.name}.tfvars").relative_to(ROOT))
+    return str((FOLDER / f"{environment.name}.tfvars").relative_to(PROJECT))

@@ -1,6 +1,6 @@
 """The key that signs an environment's images: KMS keeps its private half, and the repository pins its public half.
 
-The file `terraform/environments/NAME.pub` decides: with it, only images that its key signed are released. What AWS says
+The file `environments/NAME.pub` decides: with it, only images that its key signed are released. What AWS says
 of the key is never enough, for the bucket has Terraform's state, and an alias can be moved.
 """
 
@@ -14,11 +14,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from stackhand import ROOT
 from stackhand.aws import errors
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.project.environments import Environment
+from stackhand.system.roots import PROJECT
 
 ALGORITHM = "ECDSA_SHA_256"
 UNKNOWN = "NotFoundException"
@@ -34,14 +34,14 @@ def alias(environment: Environment) -> str:
 
 def path(environment: Environment) -> Path:
     """Return where the public key is pinned: in the repository, but for a rehearsal, whose key lives for minutes."""
-    folder = ROOT / ".stackhand" / "rehearsal" if environment.emulated else environments.FOLDER
+    folder = PROJECT / ".stackhand" / "rehearsal" if environment.emulated else environments.FOLDER
     return folder / f"{environment.name}.pub"
 
 
 def shown(environment: Environment) -> str:
     """Return the pinned key's path as a person reads it."""
     pinned = path(environment)
-    return str(pinned.relative_to(ROOT)) if pinned.is_relative_to(ROOT) else str(pinned)
+    return str(pinned.relative_to(PROJECT)) if pinned.is_relative_to(PROJECT) else str(pinned)
 
 
 def pinned(environment: Environment) -> ec.EllipticCurvePublicKey | None:

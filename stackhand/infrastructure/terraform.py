@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import process, services
 from stackhand.infrastructure.process import FOLDER, WAYS_OUT, failure
-from stackhand.project import inherited
+from stackhand.project import environments, inherited
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
+from stackhand.system.roots import PROJECT
 
 OLDEST = (1, 11)
 STATE_KEY = "terraform.tfstate"
@@ -72,7 +72,7 @@ class Terraform:
     _planned: int = 0
 
     def __post_init__(self) -> None:
-        State(ROOT).make()
+        State(PROJECT).make()
 
     def version(self) -> str:
         """Return its version.
@@ -171,11 +171,11 @@ class Terraform:
     @property
     def log(self) -> Path:
         """All that Terraform printed."""
-        return State(ROOT).logs / f"terraform-{self.environment.name}.log"
+        return State(PROJECT).logs / f"terraform-{self.environment.name}.log"
 
     @property
     def _folder(self) -> Path:
-        folder = State(ROOT).directory / "terraform" / self.environment.name
+        folder = State(PROJECT).directory / "terraform" / self.environment.name
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
@@ -191,10 +191,10 @@ class Terraform:
             planned: take the services of the last plan where Compose rejects its files: that keeps nothing from being
                 removed.
         """
-        file = f"-var-file=environments/{self.environment.name}.tfvars"
+        file = f"-var-file={environments.FOLDER / self.environment.name}.tfvars"
         written = self._folder / "services.tfvars.json"
         try:
-            services.write(written, ROOT, services.variables_of(self.environment))
+            services.write(written, PROJECT, services.variables_of(self.environment))
         except Failure:
             if not (planned and written.exists()):
                 raise

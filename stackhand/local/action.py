@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from stackhand import ROOT
 from stackhand.ansible import options
 from stackhand.ansible.action import Action
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
 from stackhand.project import model, settings
 from stackhand.project.model import Stack
+from stackhand.system.roots import PROJECT
 
 
 class OnEngine(options.Options):
@@ -40,10 +40,10 @@ class StackAction(Action):
 
     def engine(self, name: str, *, check: bool = False) -> Engine:
         """Return the engine of that name, with the current services; `check` makes up missing settings, unwritten."""
-        return engines.create(name, self.state, _stack(tuple(settings.ensure(ROOT, check=check).values.items())))
+        return engines.create(name, self.state, _stack(tuple(settings.ensure(PROJECT, check=check).values.items())))
 
 
 @lru_cache(maxsize=1)
 def _stack(values: tuple[tuple[str, str], ...]) -> Stack:
     """Return the services with these settings: all steps of one playbook see the same, read once."""
-    return model.load(ROOT, dict(values))
+    return model.load(PROJECT, dict(values))

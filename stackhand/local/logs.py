@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import merged, since_of, writer
 from stackhand.cli.loglines import since as lines_since
 from stackhand.local import engines
 from stackhand.project.state import State
+from stackhand.system.roots import PROJECT
 
 SCANNED = 100_000
 
@@ -29,7 +29,7 @@ def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int
     if lines < 1:
         raise Failure(f"--lines {lines} shows nothing.", next="use a number from 1", code=ExitCode.USAGE)
     start = since_of(since) if since else None
-    engine = engines.remembered(State(ROOT))
+    engine = engines.remembered(State(PROJECT))
     known = engine.started()
     if not known:
         raise Failure("There are no logs yet.", next="./inv up", code=ExitCode.UNHEALTHY)

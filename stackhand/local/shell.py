@@ -8,7 +8,6 @@ import webbrowser
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines
@@ -18,6 +17,7 @@ from stackhand.local.engines.status import ServiceStatus
 from stackhand.project import model, settings
 from stackhand.project.state import State
 from stackhand.system import waiting
+from stackhand.system.roots import PROJECT
 
 
 def shell(service: str) -> None:
@@ -26,8 +26,8 @@ def shell(service: str) -> None:
     Raises:
         Failure: the service is not known, or does not run on this engine.
     """
-    state = State(ROOT)
-    stack = model.load(ROOT, settings.load(ROOT).values)
+    state = State(PROJECT)
+    stack = model.load(PROJECT, settings.load(PROJECT).values)
     argv, environment, folder = engines.remembered(state, stack).shell(stack.service(service))
     if sys.stdin.isatty():
         console.notify(f"a shell of {service}, in {folder}; exit to return")
@@ -43,7 +43,7 @@ def open_page(services: Sequence[str]) -> None:
     """
     from stackhand.local.verbs import not_running
 
-    state = State(ROOT)
+    state = State(PROJECT)
     engine = engines.remembered(state)
     if not engine.runs():
         raise not_running(state)

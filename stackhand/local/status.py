@@ -6,7 +6,6 @@ import sys
 import time
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.local import engines
@@ -14,6 +13,7 @@ from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.state import State
 from stackhand.system import waiting
+from stackhand.system.roots import PROJECT
 
 WATCH_INTERVAL = 1.0
 STYLES = {"healthy": "green", "done": "green", "starting": "yellow", "unhealthy": "bold red", "failed": "bold red"}
@@ -43,12 +43,12 @@ def status(*, json: bool, watch: bool) -> None:
 
 def snapshot() -> dict[str, Any]:
     """Return the document of `status --json` (docs/output.md)."""
-    state = State(ROOT)
+    state = State(PROJECT)
     known = state.read()
     engine = engines.remembered(state)
     statuses = services(engine)
     return {
-        "stack": known.get("name", ROOT.name),
+        "stack": known.get("name", PROJECT.name),
         "engine": known.get("engine"),
         "status": overall(statuses),
         "services": [service.to_dict() for service in statuses],

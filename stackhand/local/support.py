@@ -16,7 +16,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT, VERSION, redaction
+from stackhand import VERSION, redaction
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
@@ -27,21 +27,22 @@ from stackhand.project.state import State
 from stackhand.project.values import may_be_shown
 from stackhand.redaction import Redactor
 from stackhand.system import program
+from stackhand.system.roots import PROJECT
 
 LINES_OF_A_LOG = 2_000
 LARGEST_PART = 1 << 20
 """Characters; of a longer one the end is kept."""
-EXAMPLE = ROOT / ".env.example"
+EXAMPLE = PROJECT / ".env.example"
 
 
 def support() -> None:
     """Write the file, and say where it is."""
-    state = State(ROOT)
+    state = State(PROJECT)
     state.make()
     path = state.directory / f"support-{datetime.now(UTC):%Y%m%dT%H%M%S}.zip"
     draft = path.with_suffix(".tmp")
     redaction.remember()
-    redactor = Redactor.of(ROOT, doubtful=True)
+    redactor = Redactor.of(PROJECT, doubtful=True)
     try:
         draft.touch(0o600)
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
@@ -51,7 +52,7 @@ def support() -> None:
     finally:
         draft.unlink(missing_ok=True)
     console.write(
-        f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB, known secrets are redacted; "
+        f"{path.relative_to(PROJECT)}: {path.stat().st_size / 1024:.0f} KiB, known secrets are redacted; "
         "read it, then attach it"
     )
     if redactor.weak:
@@ -69,7 +70,7 @@ def _parts(state: State, redactor: Redactor) -> Iterator[tuple[str, Part]]:
     yield "doctor.json", lambda: _json([asdict(check) for check in doctor.examine()], redactor)
     yield "status.json", lambda: _json(status.snapshot(), redactor)
     yield "settings.env", _settings
-    for path in (*sorted(ROOT.glob(passthrough.FILES)), state.directory / "supervisord.conf", state.file):
+    for path in (*sorted(PROJECT.glob(passthrough.FILES)), state.directory / "supervisord.conf", state.file):
         if path.exists():
             yield path.name, partial(path.read_text, encoding="utf-8", errors="replace")
     for path in sorted(state.logs.glob("*.log")):
@@ -112,7 +113,7 @@ def _lines(engine: Engine, name: str) -> str:
 
 def _versions() -> dict[str, object]:
     describe = ["git", "describe", "--always", "--dirty"]
-    commit = program.run(describe, environment=inherited.environment("git"), folder=ROOT)
+    commit = program.run(describe, environment=inherited.environment("git"), folder=PROJECT)
     return {
         "stackhand": VERSION,
         "commit": commit.stdout.strip() or "unknown",
@@ -125,7 +126,7 @@ def _versions() -> dict[str, object]:
 
 
 def _settings() -> str:
-    path = ROOT / ".env"
+    path = PROJECT / ".env"
     if not settings.present(path):
         return "# there is no .env\n"
     values, problems = dotenv.parse(path.read_text(encoding="utf-8", errors="replace"))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import IO, Any
 
-from stackhand import ROOT, redaction
+from stackhand import redaction
 from stackhand.ansible import playbook
 from stackhand.cli import console
 from stackhand.cli.console import confirm
@@ -16,6 +16,7 @@ from stackhand.local import engines, interruption, otherengine, verification
 from stackhand.local.engines.engine import Engine
 from stackhand.project import model, settings
 from stackhand.project.state import State
+from stackhand.system.roots import PROJECT
 
 
 def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: bool) -> None:
@@ -29,7 +30,7 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
         json: one document on stdout instead of lines.
     """
     began = time.monotonic()
-    state = State(ROOT)
+    state = State(PROJECT)
     engines.check_name(engine)
     if not timeout > 0:  # nor NaN, which is never over
         raise Failure(f"--timeout {timeout:g} is not a valid time.", next="seconds, above 0", code=ExitCode.USAGE)
@@ -63,10 +64,10 @@ def down(*, volumes: bool, yes: bool) -> None:
         volumes: remove its data as well.
         yes: do not ask for the stack's name first.
     """
-    state = State(ROOT)
+    state = State(PROJECT)
     with state.lock("./inv down", 60.0, console.notify) as lock:
         left = otherengine.left(state, volumes=volumes)
-        name = str(state.read().get("name", ROOT.name))
+        name = str(state.read().get("name", PROJECT.name))
         if not left.running and not (volumes and (left.data or left.unknown)):
             otherengine.give_up(engines.remembered(state))
             console.write("\n".join([f"{name} is not running.", *(f"  but {each}" for each in left.unknown)]))
@@ -87,9 +88,9 @@ def down(*, volumes: bool, yes: bool) -> None:
 
 def restart(*, services: Sequence[str]) -> None:
     """Restart some services, or all of them, with the current settings."""
-    state = State(ROOT)
+    state = State(PROJECT)
     with state.lock("./inv restart", 60.0, console.notify):
-        stack = model.load(ROOT, settings.load(ROOT).values)
+        stack = model.load(PROJECT, settings.load(PROJECT).values)
         engine = engines.remembered(state, stack)
         wished = {stack.service(each).name for each in services}
         if unable := [name for name in engine.unsupported() if name in wished]:
@@ -118,7 +119,7 @@ def _restart(engine: Engine, names: Sequence[str]) -> None:
 
 def not_running(state: State) -> Failure:
     """Return the failure of a verb that needs the stack to run."""
-    name = state.read().get("name", ROOT.name)
+    name = state.read().get("name", PROJECT.name)
     return Failure(f"{name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
 
 
@@ -129,10 +130,10 @@ def _already_up(state: State, requested: str) -> dict[str, Any] | None:
     engine = engines.remembered(state)
     if requested not in {"auto", engine.name} or not engine.runs():
         return None
-    current = settings.ensure(ROOT, check=True)
+    current = settings.ensure(PROJECT, check=True)
     if current.changed:
         return None
-    engine = engines.remembered(state, model.load(ROOT, current.values))
+    engine = engines.remembered(state, model.load(PROJECT, current.values))
     if not engine.unchanged() or not verification.passes(engine):
         return None
     return verification.report(engine, engine.status(), [])

@@ -1,4 +1,4 @@
-"""The environments in the cloud: `terraform/environments/NAME.tfvars`, for all that is not Terraform."""
+"""The environments in the cloud: `environments/NAME.tfvars`, for all that is not Terraform."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.aws.session import client
 from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.system.roots import PROJECT
 
-FOLDER = ROOT / "terraform" / "environments"
+FOLDER = PROJECT / "environments"
 EMULATOR = "TF_VAR_aws_endpoint"
 NEEDED = ("stack", "region", "account_id")
 
@@ -73,16 +73,16 @@ def load(name: str) -> Environment:
         raise Failure(
             f"There is no environment {name!r}.",
             evidence=[f"known: {', '.join(known()) or 'none'}"],
-            next=f"use one of them, or create {path.relative_to(ROOT)}",
+            next=f"use one of them, or create {path.relative_to(PROJECT)}",
             code=ExitCode.USAGE,
         )
     variables = _read(path)
     missing = [key for key in NEEDED if not isinstance(variables.get(key), str) or not variables[key]]
     if missing:
         raise Failure(
-            f"{path.relative_to(ROOT)} lacks {' and '.join(missing)}.",
+            f"{path.relative_to(PROJECT)} lacks {' and '.join(missing)}.",
             evidence=["each is a string in double quotes"],
-            next=f"add it to {path.relative_to(ROOT)}",
+            next=f"add it to {path.relative_to(PROJECT)}",
             code=ExitCode.PREFLIGHT,
         )
     return Environment(name, variables["stack"], variables["region"], variables["account_id"], variables)
@@ -132,8 +132,8 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # the parser raises whatever its grammar library does
         message = " ".join(str(error).split())
         raise Failure(
-            f"{path.relative_to(ROOT)} is not a valid file of Terraform variables.",
+            f"{path.relative_to(PROJECT)} is not a valid file of Terraform variables.",
             evidence=[message[:200]],
-            next=f"terraform fmt {path.relative_to(ROOT)} shows where",
+            next=f"terraform fmt {path.relative_to(PROJECT)} shows where",
             code=ExitCode.PREFLIGHT,
         ) from error

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from stackhand import ROOT
 from stackhand.project import passthrough
+from stackhand.system.roots import PROJECT
 
 LOADER = ("LD_LIBRARY_PATH", "DYLD_*PATH", "NIX_LD", "NIX_LD_*")
 """Where shared libraries are: a Python of `module load` or Nix does not start without. Not LD_PRELOAD: other code."""
@@ -92,7 +92,7 @@ WITH_COMPOSE_FILE = frozenset({"ansible", "compose"})
 NEVER_OF_THE_FILE = ("ANSIBLE_*", "PYTHON*", "COMPOSE_*", "LD_*")
 
 
-def environment(program: str, root: Path = ROOT, /, **ours: str) -> dict[str, str]:
+def environment(program: str, root: Path = PROJECT, /, **ours: str) -> dict[str, str]:
     """Return the environment for a program: what of the user's shell reaches it, and what we add to that.
 
     Args:

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.system.roots import PROJECT
 
 OURS = (".env", ".stackhand", ".venv")
 ENTRY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -186,7 +186,7 @@ def running_as_another() -> bool:
     import psutil
 
     with suppress(OSError, ValueError, KeyError, psutil.Error):
-        record = ROOT / ".stackhand" / "run" / "supervisord.json"  # its folder can be passed, and not listed
+        record = PROJECT / ".stackhand" / "run" / "supervisord.json"  # its folder can be passed, and not listed
         owner, pid = record.lstat().st_uid, int(json.loads(record.read_text(encoding="utf-8"))["pid"])
         return owner != os.getuid() and psutil.Process(pid).uids().real == owner
     return False
@@ -209,7 +209,7 @@ def _allows(path: Path, wanted: int) -> bool:
 
 def _part_of_ours(path: Path) -> Path | None:
     """Return the part of the checkout that a path is in; None elsewhere."""
-    real, root = Path(os.path.realpath(path)), Path(os.path.realpath(ROOT))
+    real, root = Path(os.path.realpath(path)), Path(os.path.realpath(PROJECT))
     if not real.is_relative_to(root):
         return None
     first = real.relative_to(root).parts[:1]

@@ -8,9 +8,9 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import ownership
+from stackhand.system.roots import PROJECT
 
 TEMPORARY = Path("/tmp")  # noqa: S108 - where every account may make a folder, so that we look whose one is
 OTHERS_MAY_WRITE = 0o022
@@ -28,7 +28,7 @@ def write(path: Path, text: str) -> None:
 
 def trusted() -> set[int]:
     """Return the accounts whose files we go by: ourselves and, when we are root, the owner of the checkout."""
-    return {os.getuid(), *([ROOT.stat().st_uid] if os.getuid() == 0 else [])}
+    return {os.getuid(), *([PROJECT.stat().st_uid] if os.getuid() == 0 else [])}
 
 
 def is_ours(path: Path) -> bool:

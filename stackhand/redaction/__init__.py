@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.cli.failure import Failure
 from stackhand.project import passthrough
 from stackhand.redaction import known, patterns
 from stackhand.redaction.decoding import View, views
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known
+from stackhand.system.roots import PROJECT
 
 BY_VALUE, BY_NAME = 0, 1
 REACH = 256
@@ -139,7 +139,7 @@ def current() -> Redactor:
     """Return that of this checkout, read again once its files have changed: `up` makes some of them."""
     stamps = _stamps()
     if _current[0] != stamps:
-        _current[:] = stamps, Redactor.of(ROOT)
+        _current[:] = stamps, Redactor.of(PROJECT)
     return _current[1]  # type: ignore[no-any-return]
 
 
@@ -152,5 +152,5 @@ def remember() -> None:
 
 
 def _stamps() -> list[tuple[str, int]]:
-    files = [ROOT / ".env", ROOT / ".stackhand" / "secrets.json", *ROOT.glob(passthrough.FILES)]
+    files = [PROJECT / ".env", PROJECT / ".stackhand" / "secrets.json", *PROJECT.glob(passthrough.FILES)]
     return [(str(path), path.stat().st_mtime_ns) for path in files if os.access(path, os.F_OK)]

@@ -8,12 +8,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.images import stream
 from stackhand.release import git
 from stackhand.release.images import TARGET
 from stackhand.release.source import BUT_LOCK, LOCK
+from stackhand.system.roots import PROJECT
 
 SCRIPT = 1_000_000
 """Bytes beyond which a program is no script that names its Python."""
@@ -42,18 +42,18 @@ class Clone:
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         clone = cls(path)
-        clone.git("rev-parse", "HEAD", folder=ROOT)  # whose refusal says more than that of a clone
-        clone.git("clone", "--quiet", str(ROOT), str(path), folder=ROOT)
+        clone.git("rev-parse", "HEAD", folder=PROJECT)  # whose refusal says more than that of a clone
+        clone.git("clone", "--quiet", str(PROJECT), str(path), folder=PROJECT)
         (path / ".git" / "info" / "exclude").write_text(f".venv\n/{LOCK}\n", encoding="utf-8")
-        link_environment(ROOT / ".venv", path / ".venv")
-        clone.clone_submodules(ROOT, path)
-        listed = clone.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=ROOT)
+        link_environment(PROJECT / ".venv", path / ".venv")
+        clone.clone_submodules(PROJECT, path)
+        listed = clone.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=PROJECT)
         for name in filter(None, listed.split("\0")):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
-            if (ROOT / name).is_dir():
+            if (PROJECT / name).is_dir():
                 continue
-            if (ROOT / name).exists():
-                shutil.copy2(ROOT / name, path / name)
+            if (PROJECT / name).exists():
+                shutil.copy2(PROJECT / name, path / name)
             else:
                 (path / name).unlink(missing_ok=True)
         if clone.git("status", "--porcelain", *BUT_LOCK):

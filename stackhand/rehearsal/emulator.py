@@ -13,12 +13,13 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 from dataclasses import asdict, dataclass, field
 from http.client import HTTPException
 from itertools import chain
 from pathlib import Path
 
-from stackhand import ROOT
+import stackhand
 from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
@@ -192,7 +193,7 @@ def _file(folder: Path) -> Path:
 def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     return {
         **inherited.environment("emulator"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(Path(stackhand.__file__).parent.parent),
         "GATEWAY_PORT": str(port),
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
@@ -223,7 +224,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-PYTHON = ROOT / ".venv" / "tools" / "ministack" / "bin" / "python"
+PYTHON = Path(sys.prefix) / "tools" / "ministack" / "bin" / "python"
 """Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""
 APPLICATION = "stackhand.rehearsal.aws:app"
 FROM_A_CONTAINER = "host.docker.internal"

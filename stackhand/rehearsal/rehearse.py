@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stackhand import ROOT
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
@@ -21,8 +20,9 @@ from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, RehearsalOutput, Step
 from stackhand.system import waiting
+from stackhand.system.roots import PROJECT
 
-FOLDER = ROOT / ".stackhand" / "rehearsal"
+FOLDER = PROJECT / ".stackhand" / "rehearsal"
 LOGS = FOLDER / "logs"
 GOES_WITHIN = 10.0
 
@@ -78,7 +78,7 @@ def stop() -> None:
 def _begin(output: RehearsalOutput) -> Rehearsal:
     output.clear()
     shutil.rmtree(LOGS, ignore_errors=True)
-    console.write(f"full output: {FOLDER.relative_to(ROOT)}/*.log and {LOGS.relative_to(ROOT)}/")
+    console.write(f"full output: {FOLDER.relative_to(PROJECT)}/*.log and {LOGS.relative_to(PROJECT)}/")
     began = time.monotonic()
     aws = emulator.start(FOLDER, environments.load(ENVIRONMENT).region)
     steps = [Step("emulator", f"answers at {aws.endpoint}", time.monotonic() - began)]
@@ -142,7 +142,7 @@ def _alone() -> Iterator[None]:
     Raises:
         Failure: somebody else does.
     """
-    State(ROOT).make()
+    State(PROJECT).make()
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / "lock").open("w") as file:
         os.fchmod(file.fileno(), 0o600)  # whoever may read it could take it

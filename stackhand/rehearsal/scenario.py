@@ -12,7 +12,6 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TextIO
 
-from stackhand import ROOT
 from stackhand.cli.console import ASCII, GLYPHS, Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
@@ -23,6 +22,7 @@ from stackhand.project.xfields import Fargate
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.system import http
+from stackhand.system.roots import PROJECT
 
 ENVIRONMENT = "rehearsal"
 BAD = """ENTRYPOINT []
@@ -66,7 +66,7 @@ class Rehearsal:
     @property
     def running(self) -> str | None:
         """The commit that answers; None when no service tells it, so that the deploy's own probe has to do."""
-        path = probes.of_stack(compose.stack_of(ROOT)).version
+        path = probes.of_stack(compose.stack_of(PROJECT)).version
         return version(self.url, path) if path else None
 
     def play(self) -> None:
@@ -129,7 +129,7 @@ def words_of(code: int) -> str:
 
 def dockerfile() -> str:
     """Return the Dockerfile of a service that is built and released: of one that migrates, where there is one."""
-    stack = compose.stack_of(ROOT)
+    stack = compose.stack_of(PROJECT)
     return _broken(stack)
 
 
@@ -225,7 +225,7 @@ class RehearsalOutput:
     def shown(self, name: str) -> str:
         """Return the log of a step, as one finds it from the checkout."""
         path = self.log(name)
-        return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+        return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)
 
     def clear(self) -> None:
         """Forget the logs of the last rehearsal."""

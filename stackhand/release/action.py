@@ -22,7 +22,7 @@ class OnEnvironment(options.Options):
     """Options of a step on an environment.
 
     Args:
-        environment: its name, as in terraform/environments.
+        environment: its name, as in environments.
     """
 
     environment: str

@@ -22,11 +22,11 @@ from typing import Any
 import msgspec
 import psutil
 
-from stackhand import ROOT
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
 from stackhand.project import inherited
 from stackhand.project.state import State
+from stackhand.system.roots import PROJECT
 
 CHECKED_EVERY = 0.2
 _started: list[subprocess.Popen[bytes]] = []
@@ -124,8 +124,8 @@ def _result(descriptor: int, notify: Callable[[str], None], check: Callable[[], 
 def _start(request: LeaseRequest) -> subprocess.Popen[bytes]:
     with _log(request.environment).open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "stackhand.release.heartbeat"],
-            cwd=ROOT,
+            [sys.executable, "-P", "-m", "stackhand.release.heartbeat"],
+            cwd=PROJECT,
             env=inherited.environment("ansible"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -154,7 +154,7 @@ def _lines(descriptor: int, check: Callable[[], None]) -> Iterator[str]:
 
 
 def _log(environment: str) -> Path:
-    state = State(ROOT)
+    state = State(PROJECT)
     state.make()
     return state.logs / f"lease-{environment}.log"
 

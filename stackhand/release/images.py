@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stackhand import ROOT
 from stackhand.aws.waiting import Notify
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
@@ -24,6 +23,7 @@ from stackhand.project.model import Build, Service
 from stackhand.project.xfields import Fargate
 from stackhand.release import git, provenance, registry, signature, source
 from stackhand.release.target import Repository
+from stackhand.system.roots import PROJECT
 
 SEEN_WITHIN = 20.0
 TAIL = 8
@@ -132,7 +132,7 @@ MISSED = re.compile(r'failed to compute cache key: .*"(/[^"]*)": not found')
 
 def sources() -> list[str]:
     """Return what images are built from, relative to the checkout: the checkout, and what Compose names beside it."""
-    released = [each for each in compose.stack_of(ROOT).services.values() if isinstance(each.aws, Fargate)]
+    released = [each for each in compose.stack_of(PROJECT).services.values() if isinstance(each.aws, Fargate)]
     return git.below([".", *_contexts(released)])
 
 
@@ -144,7 +144,7 @@ def _contexts(services: Iterable[Service]) -> list[str]:
 
 def _context(build: Build) -> str:
     """Return the folder that a build sees, relative to the checkout also where Compose has it written out."""
-    return os.path.relpath(build.context, ROOT) if Path(build.context).is_absolute() else build.context
+    return os.path.relpath(build.context, PROJECT) if Path(build.context).is_absolute() else build.context
 
 
 def _dockerfile(build: Build) -> str:
@@ -166,11 +166,11 @@ def build(
     Raises:
         Failure: a build fails, or the files are not those that the release was named after.
     """
-    stack = compose.stack_of(ROOT)
+    stack = compose.stack_of(PROJECT)
     services = [stack.service(name) for name in wanted]
     _require_same(commit)
     dirty = commit != source.clean(commit)
-    with git.exported(ROOT, source.clean(commit), git.below(_contexts(services)), dirty=dirty) as folder:
+    with git.exported(PROJECT, source.clean(commit), git.below(_contexts(services)), dirty=dirty) as folder:
         for service in services:
             notify(f"building {service.name}")
             image = f"{wanted[service.name]}:{commit}"
@@ -200,7 +200,7 @@ def _unexported(service: Service, lines: list[str], folder: Path) -> Failure | N
     What the export has too is kept from the build by .dockerignore, or is of another stage.
     """
     assert service.build is not None  # noqa: S101 - see command
-    here, there = ROOT / _context(service.build), folder / _context(service.build)
+    here, there = PROJECT / _context(service.build), folder / _context(service.build)
     wanted = {match[1].strip("/") for line in lines for match in MISSED.finditer(line)}
     missing = {path for path in wanted if (here / path).exists() and not (there / path).exists()}
     if not missing:

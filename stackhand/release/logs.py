@@ -256,7 +256,7 @@ def execute(*, environment: str, service: str, command: str) -> None:
         raise Failure(
             f"ECS Exec is not enabled for {name}.",
             evidence=[message_of(error)],
-            next=f"set exec = true in terraform/environments/{environment}.tfvars, then deploy",
+            next=f"set exec = true in environments/{environment}.tfvars, then deploy",
             code=ExitCode.PREFLIGHT,
         ) from error
     if sys.stdin.isatty():

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import compose
 from stackhand.project import inherited
 from stackhand.project.model import Service
 from stackhand.release import git, source
 from stackhand.release.manifest import KnownMigration
+from stackhand.system.roots import PROJECT
 
 WITHIN = 60.0
 
@@ -39,7 +39,7 @@ def of_checkout() -> list[KnownMigration] | None:
     Raises:
         Failure: the command reports that they are not in order.
     """
-    return _of([(service, ROOT) for service in _listing()])
+    return _of([(service, PROJECT) for service in _listing()])
 
 
 def of_commit(commit: str) -> list[KnownMigration] | None:
@@ -58,7 +58,7 @@ def of_commit(commit: str) -> list[KnownMigration] | None:
 
 
 def _listing() -> list[Service]:
-    return [each for each in compose.stack_of(ROOT).services.values() if each.migration("list")]
+    return [each for each in compose.stack_of(PROJECT).services.values() if each.migration("list")]
 
 
 def _of(services: list[tuple[Service, Path]]) -> list[KnownMigration] | None:
@@ -106,20 +106,20 @@ def files_of(commit: str, place: str) -> Iterator[Path]:
     """
     wanted = source.clean(commit)
     try:
-        here = git.run("rev-parse", "HEAD", folder=ROOT).strip() == wanted
+        here = git.run("rev-parse", "HEAD", folder=PROJECT).strip() == wanted
     except git.NoGit:
         here = True
     # Of images that nobody knows the commit of, and without git, this folder is all there is.
     here = here or not source.COMMIT.fullmatch(commit)
-    if here or not (ROOT / place).is_dir():
-        yield ROOT
+    if here or not (PROJECT / place).is_dir():
+        yield PROJECT
         return
-    if not git.succeeds("cat-file", "-e", f"{wanted}^{{commit}}", folder=ROOT):
+    if not git.succeeds("cat-file", "-e", f"{wanted}^{{commit}}", folder=PROJECT):
         raise Failure(
             f"{wanted[:12]} is not in this clone, so its migrations are unknown.",
             evidence=["they decide whether a rollback to or from it is possible"],
             next="git fetch, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
-    with git.exported(ROOT, wanted, [place], dirty=False) as folder:
+    with git.exported(PROJECT, wanted, [place], dirty=False) as folder:
         yield folder

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.infrastructure import compose
 from stackhand.project.environments import Environment
 from stackhand.project.xfields import Fargate, Job
@@ -18,6 +17,7 @@ from stackhand.release.manifest import Manifest
 from stackhand.release.prepare import PLACEHOLDER, running
 from stackhand.release.signature import SignedImage
 from stackhand.release.target import Context, Target
+from stackhand.system.roots import PROJECT
 
 Images = Iterator[SignedImage]
 
@@ -59,7 +59,7 @@ def _images(definition: Mapping[str, Any]) -> list[str]:
 
 def _reader(environment: Environment, commit: str, *others: str) -> Callable[[str, str], SignedImage]:
     """Return what makes of a service's name and its image's address what is known of the image."""
-    services = compose.stack_of(ROOT).services
+    services = compose.stack_of(PROJECT).services
 
     def image(name: str, text: str) -> SignedImage:
         url, _, digest = text.partition("@")

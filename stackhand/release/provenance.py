@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from stackhand import ROOT, redaction
+from stackhand import redaction
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
 from stackhand.infrastructure import account
@@ -29,15 +29,16 @@ from stackhand.project import inherited
 from stackhand.release import manifest
 from stackhand.release.manifest import Releases
 from stackhand.release.source import COMMIT
+from stackhand.system.roots import PROJECT
 
 PINS = "images.lock"
 PIN = re.compile(r"(?P<image>[^\s@]+:[^\s:/@]+) (?P<digest>sha256:[0-9a-f]{64})")
 FOLDER = f"{manifest.FOLDER}images/"
-CHECKSUMS = ROOT / ".stackhand" / "built" / "subjects.txt"
+CHECKSUMS = PROJECT / ".stackhand" / "built" / "subjects.txt"
 """What `actions/attest` signs."""
 
 
-def pins(root: Path = ROOT) -> dict[str, str]:
+def pins(root: Path = PROJECT) -> dict[str, str]:
     """Return the digest of each base image that `images.lock` pins, by name and tag; none without the file.
 
     Raises:

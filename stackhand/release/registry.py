@@ -10,12 +10,12 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from stackhand import ROOT
 from stackhand.aws.errors import CANNOT_TELL, code_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.release.source import COMMIT, Source, clean
 from stackhand.release.target import Repository, ServiceTarget, Target
+from stackhand.system.roots import PROJECT
 from stackhand.system.waiting import polls
 
 
@@ -250,7 +250,7 @@ def allowed() -> list[Allowed]:
     Raises:
         Failure: an entry lacks its number, its last day or its reason.
     """
-    path = ROOT / FILE
+    path = PROJECT / FILE
     entries = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
     exceptions = []
     for entry in entries or []:

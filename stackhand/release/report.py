@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stackhand import ROOT, redaction
+from stackhand import redaction
 from stackhand.aws.errors import failure, message_of, remedy
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
@@ -21,6 +21,7 @@ from stackhand.release.manifest import Manifest
 from stackhand.release.rollout import Rolling
 from stackhand.release.target import Context, ServiceTarget, Target, Targets, short
 from stackhand.release.verdict import Verdict
+from stackhand.system.roots import PROJECT
 
 EVENTS = 5
 
@@ -102,11 +103,11 @@ def screen(parts: Sequence[FailedService]) -> list[str]:
 
 def keep(release: str, lines: Sequence[str]) -> Path:
     """Write a report below .stackhand/logs, and return its path."""
-    state = State(ROOT)
+    state = State(PROJECT)
     state.make()
     path = state.logs / f"release-{release}.txt"
     path.write_text("\n".join(redaction.current().lines(lines)) + "\n", encoding="utf-8")
-    return path.relative_to(ROOT)
+    return path.relative_to(PROJECT)
 
 
 def _outcome(rolling: Rolling) -> str:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stackhand import ROOT
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import git
+from stackhand.system.roots import PROJECT
 
 LOCK = "terraform/.terraform.lock.hcl"
 """What `terraform init` writes into a checkout, also a clean one: it is to be committed, and is in no image."""
@@ -69,7 +69,7 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
             code=ExitCode.PREFLIGHT,
         )
     name = "" if head.startswith(tag) else tag
-    return Source(f"{head}{DIRTY}{git.digest(ROOT, folders, LOCK)}" if changes else head, name)
+    return Source(f"{head}{DIRTY}{git.digest(PROJECT, folders, LOCK)}" if changes else head, name)
 
 
 def _commit_of(tag: str) -> str:
@@ -80,7 +80,7 @@ def _commit_of(tag: str) -> str:
     Raises:
         Failure: it is a branch, which is another commit tomorrow.
     """
-    if git.succeeds("show-ref", "--verify", "--quiet", f"refs/heads/{tag}", folder=ROOT):
+    if git.succeeds("show-ref", "--verify", "--quiet", f"refs/heads/{tag}", folder=PROJECT):
         raise Failure(
             f"--tag {tag} is a branch, and a branch moves.",
             next=f"use its commit: --tag $(git rev-parse {tag})",
@@ -88,7 +88,7 @@ def _commit_of(tag: str) -> str:
         )
     number = ABBREVIATED.fullmatch(tag)
     args = ("rev-parse", "--verify", "--quiet", f"{tag if number else f'refs/tags/{tag}'}^{{commit}}")
-    return _git(*args).strip() if git.succeeds(*args, folder=ROOT) else ""
+    return _git(*args).strip() if git.succeeds(*args, folder=PROJECT) else ""
 
 
 def clean(commit: str) -> str:
@@ -109,14 +109,14 @@ def require_newer(running: str, wanted: str, environment: str) -> str:
         raise _unknown(f"The running commit {old[:12]}", old)
     if not _known(new):
         raise _unknown(new[:12], new)
-    if git.succeeds("merge-base", "--is-ancestor", new, old, folder=ROOT):
+    if git.succeeds("merge-base", "--is-ancestor", new, old, folder=PROJECT):
         raise Failure(
             f"{new[:12]} is older than the running {old[:12]}.",
             evidence=_git("log", "--oneline", "--max-count=5", f"{new}..{old}").splitlines(),
             next=f"deploy a newer commit, ./inv rollback -e {environment}, or deploy anyway with --allow-older",
             code=ExitCode.PREFLIGHT,
         )
-    if git.succeeds("merge-base", "--is-ancestor", old, new, folder=ROOT):
+    if git.succeeds("merge-base", "--is-ancestor", old, new, folder=PROJECT):
         return ""
     if _shallow():
         raise _unrelated(old, new)
@@ -161,10 +161,10 @@ def _shallow() -> bool:
 def _known(commit: str) -> bool:
     """Whether it is a commit of this clone; a name that runs is none, whatever it means here today."""
     try:
-        return bool(COMMIT.fullmatch(commit)) and git.succeeds("cat-file", "-e", f"{commit}^{{commit}}", folder=ROOT)
+        return bool(COMMIT.fullmatch(commit)) and git.succeeds("cat-file", "-e", f"{commit}^{{commit}}", folder=PROJECT)
     except git.NoGit:
         return False
 
 
 def _git(*args: str) -> str:
-    return git.run(*args, folder=ROOT)
+    return git.run(*args, folder=PROJECT)

@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Any
 
-from stackhand import ROOT
 from stackhand.ansible import playbook
 from stackhand.ansible.ndjson import Lines
 from stackhand.aws.errors import remedy
@@ -23,6 +22,7 @@ from stackhand.project.state import State
 from stackhand.release import plan as release_plan
 from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.target import short
+from stackhand.system.roots import PROJECT
 
 
 def bootstrap(*, environment: str) -> None:
@@ -80,7 +80,7 @@ def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) 
 def _run_infrastructure(
     name: str, environment: Environment, *, as_json: bool = False, **options: Any
 ) -> playbook.Outcome:
-    State(ROOT).make()
+    State(PROJECT).make()
     options["environment"] = environment.name
     return playbook.run(
         name,

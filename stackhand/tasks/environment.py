@@ -6,7 +6,7 @@ from invoke.context import Context
 
 from stackhand.tasks.verb import task
 
-ENVIRONMENT = "the name of a file in terraform/environments"
+ENVIRONMENT = "the name of a file in environments"
 
 
 @task(help={"environment": ENVIRONMENT})

@@ -11,6 +11,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from invoke.config import Config
 from invoke.exceptions import Exit, ParseError
@@ -20,6 +21,7 @@ from stackhand import VERSION
 from stackhand.cli import streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, private
+from stackhand.system.roots import CONTENT
 from stackhand.tasks import usage
 
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
@@ -29,6 +31,12 @@ class OurConfig(Config):
     """Invoke's settings under a name of our own: `~/.invoke.yaml` and INVOKE_* are for other projects."""
 
     prefix = "inv"
+
+    @staticmethod
+    def global_defaults() -> dict[str, Any]:
+        """Return Invoke's, with the verbs from the content: a project may have a `tasks.py` of its own."""
+        defaults = Config.global_defaults()
+        return {**defaults, "tasks": {**defaults["tasks"], "search_root": str(CONTENT)}}
 
 
 class Inv(Program):

@@ -57,7 +57,7 @@ def _missing(verb: str, names: Sequence[str], typed: Sequence[str]) -> Iterator[
         from stackhand.project import environments
 
         known = environments.known()
-        yield f"  known: {', '.join(known) or 'none; an environment is a file terraform/environments/NAME.tfvars'}"
+        yield f"  known: {', '.join(known) or 'none; an environment is a file environments/NAME.tfvars'}"
         command += ["-e", "staging" if "staging" in known or not known else known[0]]
     command += [f"--{name} {name.upper()}" for name in names if name != ENVIRONMENT]
     yield f"next: {' '.join(command)}"

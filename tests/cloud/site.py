@@ -25,7 +25,7 @@ class Site:
     def __init__(self, checkout: Checkout, settings: dict[str, str], output: dict[str, Any]) -> None:
         self.checkout = checkout
         self.settings = {**settings, "STACKHAND_PACE": PACE}
-        folder = checkout.path / "terraform" / "environments"
+        folder = checkout.path / "environments"
         folder.mkdir(parents=True, exist_ok=True)
         facts = {"stack": settings["STACK"], "region": REGION, "account_id": ACCOUNT}
         text = "".join(f'{key} = "{value}"\n' for key, value in facts.items())

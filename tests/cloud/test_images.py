@@ -66,7 +66,7 @@ def environment(moto: str, monkeypatch: pytest.MonkeyPatch) -> Environment:
 @pytest.fixture
 def exceptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of what is allowed for a time."""
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(registry, "PROJECT", tmp_path)
     return tmp_path / registry.FILE
 
 

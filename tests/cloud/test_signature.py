@@ -336,7 +336,7 @@ def test_an_image_of_somebody_else_is_named_and_counts_for_its_own_service_only(
     signed: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The Compose file of the checkout says which services are built."""
-    monkeypatch.setattr(origin, "ROOT", tmp_path)
+    monkeypatch.setattr(origin, "PROJECT", tmp_path)
     (tmp_path / ".env.example").touch()
     (tmp_path / "docker-compose.yml").write_text(
         f"services: {{redis: {{image: 'redis:8', {AWS}}}, api: {{build: ., {AWS}}}}}\n"

@@ -22,7 +22,7 @@ from tests.cloud.repository import Repository
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     found = Repository(tmp_path / "shop")
-    monkeypatch.setattr(source, "ROOT", found.path)
+    monkeypatch.setattr(source, "PROJECT", found.path)
     monkeypatch.setattr(images, "sources", lambda: ["."])
     return found
 
@@ -127,7 +127,7 @@ def test_a_shallow_clone_says_how_to_have_the_history(repository: Repository, mo
     head = repository.commit("three")
     clone = repository.path.parent / "clone"
     repository.git("clone", "--quiet", "--depth", "1", repository.path.as_uri(), str(clone))
-    monkeypatch.setattr(source, "ROOT", clone)
+    monkeypatch.setattr(source, "PROJECT", clone)
     for running, what in ((other, "is not in this clone"), (old, "is not in this clone")):
         with pytest.raises(Failure, match=what) as found:
             source.require_newer(running, head, "staging")
@@ -147,7 +147,7 @@ def test_what_is_no_checkout_is_named_with_what_helps(repository: Repository, mo
     repository.commit("one")
     repository.git("clone", "--quiet", "--bare", str(repository.path), str(bare))
     for place, what in ((folder, "is not in a git repository"), (bare, "is in a bare repository, which has no files")):
-        monkeypatch.setattr(source, "ROOT", place)
+        monkeypatch.setattr(source, "PROJECT", place)
         with pytest.raises(Failure, match=what) as found:
             source.choose(tag="", dirty=False)
         assert "deploy from a clone of" in found.value.next
@@ -180,7 +180,7 @@ def test_a_worktree_is_a_checkout_and_a_folder_looks_at_its_own_paths(
     tree = repository.path.parent / "tree"
     repository.git("worktree", "add", "--quiet", str(tree))
     (tree / "beside").write_text("x", encoding="utf-8")
-    monkeypatch.setattr(source, "ROOT", tree / "shop")
+    monkeypatch.setattr(source, "PROJECT", tree / "shop")
     assert source.choose(tag="", dirty=False) == source.Source(head)
     with pytest.raises(Failure, match="uncommitted changes"):
         source.choose(tag="", dirty=False, folders=[".", "../beside"])
@@ -205,7 +205,7 @@ def test_what_was_left_rolling_runs_too(repository: Repository, held: Cloud, mon
 def test_the_migrations_of_a_release_are_those_of_its_commit(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migration_list, "ROOT", repository.path)
+    monkeypatch.setattr(migration_list, "PROJECT", repository.path)
     repository.write("migrations/001_one.sql", "SELECT 1")
     old = repository.commit("one")
     repository.write("migrations/002_two.sql", "SELECT 2")
@@ -304,7 +304,7 @@ def test_without_git_a_name_that_ecr_knows_is_released_as_the_commit_it_is_of(
 ) -> None:
     name = f"kept-{released[:8]}"
     ensure(held, released, name)
-    monkeypatch.setattr(source, "ROOT", repository.path.parent)
+    monkeypatch.setattr(source, "PROJECT", repository.path.parent)
     assert acquire.begin(held.context, begin(name))["commit"] == released
     with pytest.raises(Failure, match="none is not checked out here, and ECR has no images of it") as failure:
         acquire.begin(held.context, begin("none"))

@@ -152,8 +152,8 @@ def test_folders_are_named_once(paths: list[str], wanted: list[str]) -> None:
 
 @pytest.mark.compose
 def test_an_image_has_what_the_commit_has(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "ROOT", repository.path)
-    monkeypatch.setattr(images, "ROOT", repository.path)
+    monkeypatch.setattr(source, "PROJECT", repository.path)
+    monkeypatch.setattr(images, "PROJECT", repository.path)
     build = Build(str(repository.path / "service"), args={"FLAVOUR": "plain"})
     service = Service("own", None, build, [], {}, (), (), "no", False, False, None, None, None)
     monkeypatch.setattr(images.compose, "stack_of", lambda root: Stack("shop", root, {"own": service}))

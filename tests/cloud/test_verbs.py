@@ -106,7 +106,7 @@ def test_a_release_is_deployed_a_broken_one_taken_back_and_an_earlier_one_brough
     assert "Traceback" not in broken.out + broken.err
     assert lease.current(cloud.context.store) is None
 
-    monkeypatch.setattr(environments, "FOLDER", site.checkout.path / "terraform" / "environments")
+    monkeypatch.setattr(environments, "FOLDER", site.checkout.path / "environments")
     signing_key.make(cloud.environment)
     second = prepared(site, cloud, "second")
     definitions = len(cloud.world.definitions)

@@ -68,7 +68,7 @@ def test_every_variable_of_an_environment_is_documented() -> None:
 
 @pytest.mark.parametrize("name", ["staging", "production", "rehearsal"])
 def test_the_file_of_each_environment_asks_who_is_told_of_alarms(name: str) -> None:
-    text = (ROOT / "terraform" / "environments" / f"{name}.tfvars").read_text(encoding="utf-8")
+    text = (ROOT / "environments" / f"{name}.tfvars").read_text(encoding="utf-8")
     assert re.search(r'^alarm_email += "[^"]*" # \w+', text, re.MULTILINE)
 
 

@@ -96,8 +96,8 @@ def test_a_rollback_is_not_dropped_for_the_next_release_but_waits_for_the_lease(
 def test_images_are_built_on_the_processor_that_they_run_on(environment: str) -> None:
     """Docker builds for another one only with an emulator, which the runners do not have."""
     said = [
-        re.search(rf'^{begin}architecture"?[^"]*"(\w+)"', (ROOT / "terraform" / file).read_text(encoding="utf-8"), re.M)
-        for begin, file in (("", f"environments/{environment}.tfvars"), ('variable "', "variables.tf"))
+        re.search(rf'^{begin}architecture"?[^"]*"(\w+)"', (ROOT / file).read_text(encoding="utf-8"), re.M)
+        for begin, file in (("", f"environments/{environment}.tfvars"), ('variable "', "terraform/variables.tf"))
     ]
     architecture = next(each[1] for each in said if each)
     jobs = [CI["test"]] if environment == "rehearsal" else [JOBS[name] for name in (environment, "by-hand")]

@@ -41,8 +41,8 @@ WRONG = {
 
 
 def test_every_setting_of_the_example_has_a_wrong_value_here() -> None:
-    from stackhand import ROOT
     from stackhand.project import schema
+    from tests.checkout import ROOT
 
     assert set(WRONG) == set(schema.read(ROOT / ".env.example"))
 
@@ -155,8 +155,8 @@ def test_a_state_folder_that_cannot_be_made_is_told() -> None:
 
 
 def test_unexpected_error_in_a_step_is_reported_as_bug(checkout: Checkout) -> None:
-    action = "roles/environment/action_plugins/environment_machine.py"
-    checkout.edit(action, "machine.require(ROOT)", "str(1 // 0)")
+    action = "plugins/action/environment_machine.py"
+    checkout.edit(action, "machine.require(PROJECT)", "str(1 // 0)")
     said = checkout.inv("up", check=False)
     assert said.code == 1
     assert "This is a bug in Stackhand: environment_machine raised ZeroDivisionError" in said.err

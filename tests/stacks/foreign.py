@@ -1,4 +1,4 @@
-"""A project that is not ours: a Compose file and what it names, with the toolkit's files beside them."""
+"""A project that is not ours: a Compose file and what it names, on which this checkout's toolkit acts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.checkout import FILES, FOLDERS, ROOT, Checkout, clean_environment, docker, free_ports
+from stackhand.system import roots
+from tests.checkout import ROOT, Checkout, clean_environment, docker, free_ports
 from tests.leaks import Leaks
 
 STACKS = Path(__file__).parent
-OURS = {"docs", "seeds", "service", "web", ".dockerignore", ".env.example", "docker-compose.yml"}
-"""What belongs to the example's services, and not to the toolkit."""
+INV = f"""#!/bin/sh
+{roots.VARIABLE}='{{{roots.VARIABLE}}}' exec '{ROOT}/.venv/bin/python' -P -m stackhand "$@"
+"""
 FIRST = ["WEB", "SITE", "RAILS", "HTTP", "EXTENDS", "CORE", "PROXY", "AIRFLOW", "FRONT"]
 """The variables of the first port of a stack."""
 
@@ -27,16 +29,12 @@ class Foreign(Checkout):
 
     @classmethod
     def of(cls, stack: str, place: Path, engine: str) -> Foreign:
-        """Copy the toolkit, and put a stack of this folder in its place."""
+        """Copy a stack of this folder."""
         path = place / f"{stack}-{place.name[-4:].lower().replace('_', 'x')}"  # which Compose takes as it is
         path.mkdir()
-        for name in {*FOLDERS} - OURS:
-            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns(".terraform"))
-        for name in {*FILES} - OURS:
-            shutil.copy2(ROOT / name, path / name)
-        (path / ".env.example").touch()  # until none is needed
-        (path / ".venv").symlink_to(ROOT / ".venv")
         shutil.copytree(STACKS / stack, path, dirs_exist_ok=True)
+        (path / "inv").write_text(INV.format(**{roots.VARIABLE: path}), encoding="utf-8")
+        (path / "inv").chmod(0o755)
         first = free_ports()["WEB_PORT"]
         ports = {**{f"{name}_PORT": first for name in FIRST}, "GRPC_PORT": first + 1, "STATSD_PORT": first + 2}
         found = cls(path, ports, engine)

@@ -161,7 +161,7 @@ class Module:
         """Return the files of variables, the one with the services written for this environment."""
         written = self.path / "services.tfvars.json"
         services.write(written, self.path.parent / compose, services.variables_of(environments.load(environment)))
-        return [f"-var-file=environments/{environment}.tfvars", f"-var-file={written}"]
+        return [f"-var-file={self.path.parent}/environments/{environment}.tfvars", f"-var-file={written}"]
 
     def plan(
         self,
@@ -191,6 +191,7 @@ def module(terraform: str, request: pytest.FixtureRequest) -> Iterator[Module]:
     environment = request.getfixturevalue("cloud").environment if terraform == "terraform" else {}
     folder = Path(tempfile.mkdtemp(prefix="sh-")).resolve()
     shutil.copytree(ROOT / "terraform", folder / "terraform", ignore=shutil.ignore_patterns(".terraform"))
+    shutil.copytree(ROOT / "environments", folder / "environments")
     for name in ("docker-compose.yml", ".env.example"):
         shutil.copy2(ROOT / name, folder / name)
     (folder / "terraform" / "local_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')

@@ -22,7 +22,8 @@ OTHER = {"COMPOSE_PROJECT_NAME": "shop-staging", "POSTGRES_USER": "keeper", "SIT
 
 
 def test_terraform_formats_and_accepts_them(module: Module) -> None:
-    assert subprocess.run(["terraform", "fmt", "-check", "-recursive", str(FOLDER)], check=False).returncode == 0
+    for folder in (FOLDER, ROOT / "environments"):
+        assert subprocess.run(["terraform", "fmt", "-check", "-recursive", str(folder)], check=False).returncode == 0
     module.run("validate")
 
 
@@ -48,7 +49,7 @@ def test_checkov_finds_nothing_and_is_told_why_it_skips(tmp_path: Path) -> None:
     words = ["--directory", str(FOLDER), "--framework", "terraform", "--skip-download", "--output", "json"]
     production = [
         "--var-file",
-        str(FOLDER / "environments" / "production.tfvars"),
+        str(ROOT / "environments" / "production.tfvars"),
         "--var-file",
         str(tmp_path / "services.tfvars.json"),
     ]
@@ -72,7 +73,7 @@ def test_the_certificates_of_the_databases_are_ones() -> None:
 
 @pytest.mark.parametrize("name", ["staging", "production", "rehearsal"])
 def test_the_files_of_the_environments_are_short_and_have_only_known_variables(name: str) -> None:
-    text = (FOLDER / "environments" / f"{name}.tfvars").read_text(encoding="utf-8")
+    text = (ROOT / "environments" / f"{name}.tfvars").read_text(encoding="utf-8")
     known = set(re.findall(r'^variable "(\w+)"', (FOLDER / "variables.tf").read_text(encoding="utf-8"), re.M))
     assert set(re.findall(r"^(\w+)\s*=", text, re.M)) <= known
     assert len(text.splitlines()) <= 25

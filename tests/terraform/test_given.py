@@ -138,8 +138,8 @@ def subscription(action: str, **after: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("address", "plan", "refreshed", "said"),
     [
-        (None, {}, True, "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty"),
-        ("", {}, False, "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty"),
+        (None, {}, True, "alarms have no recipient: alarm_email in environments/staging.tfvars is empty"),
+        ("", {}, False, "alarms have no recipient: alarm_email in environments/staging.tfvars is empty"),
         ("a@b.org", {}, False, ""),
         ("a@b.org", subscription("create"), True, "AWS will send a mail to a@b.org: no alarm arrives before"),
         ("a@b.org", subscription("no-op", pending_confirmation=True), True, "no alarm arrives: a@b.org has not opened"),

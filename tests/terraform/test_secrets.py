@@ -45,7 +45,7 @@ COMPOSE = """services:
 def ssm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     (tmp_path / ".env.example").write_text(EXAMPLE)
     (tmp_path / "docker-compose.yml").write_text(COMPOSE)
-    monkeypatch.setattr(secret_values, "ROOT", tmp_path)
+    monkeypatch.setattr(secret_values, "PROJECT", tmp_path)
     monkeypatch.setattr(environments, "load", lambda _name: ENVIRONMENT)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")

@@ -130,7 +130,7 @@ def test_a_duration_of_compose_is_whole_seconds(text: str, seconds: int) -> None
 def test_files_that_compose_rejects_keep_nothing_from_being_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("ROOT", "FOLDER"):
+    for name in ("PROJECT", "FOLDER"):
         monkeypatch.setattr(terraform, name, tmp_path)
     found = terraform.Terraform(Environment("live", "shop", "eu-west-1", "1", {}))
     write(tmp_path)

@@ -231,7 +231,7 @@ def test_invalid_x_aws_is_reported_before_terraform_starts(cloud: Cloud, folder:
 
 def test_what_terraform_refuses_is_told_with_its_place(cloud: Cloud) -> None:
     cloud.bootstrap()
-    file = "terraform/environments/staging.tfvars"
+    file = "environments/staging.tfvars"
     cloud.checkout.edit(file, 'nat         = "single"', 'nat         = "double"')
     try:
         said = cloud.inv("plan", "-e", "staging", check=False)
@@ -296,7 +296,7 @@ def test_a_deploy_stops_for_a_missing_secret_and_forgets_what_it_made_in_place_o
     environment = {**cloud.environment, "STACKHAND_TERRAFORM": str(folder / "terraform")}
     stopped = replace(cloud, environment=environment).play("apply")
     assert f"{address}: now given; the value stays" in stopped.out
-    assert "alarms have no recipient: alarm_email in terraform/environments/staging.tfvars is empty" in stopped.out
+    assert "alarms have no recipient: alarm_email in environments/staging.tfvars is empty" in stopped.out
     assert "staging has no value for MAIL_URL, which only you can provide." in stopped.out
     assert "./inv secrets.set -e staging MAIL_URL" in stopped.out
     lines = (folder / "said").read_text().splitlines()

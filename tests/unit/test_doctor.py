@@ -63,13 +63,13 @@ def test_settings_of_any_project_are_examined(
         if text:
             (tmp_path / name).write_text(text)
             (tmp_path / name).chmod(0o600)
-    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor, "PROJECT", tmp_path)
     assert [(each.status, each.message) for each in doctor._settings()] == found
 
 
 def test_the_targets_of_a_known_image_include_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "compose.yaml").write_text("services: {db: {image: 'postgres:16', privileged: true}}")
-    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor, "PROJECT", tmp_path)
     found = [(each.name, each.message) for each in doctor._targets()]
     assert ("embedded", "privileged of db: a process is not isolated from this machine") in found
     assert ("aws", "no service has x-aws") in found

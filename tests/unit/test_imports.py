@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from stackhand import ROOT
+from tests.checkout import ROOT
 
 
 def loaded(script: str) -> set[str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from stackhand import ROOT
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import cost, plan, process
@@ -18,6 +17,7 @@ from stackhand.infrastructure.terraform import Terraform
 from stackhand.project.environments import Environment
 from stackhand.release import plan as release_plan
 from stackhand.release import verbs
+from tests.checkout import ROOT
 
 STAGING = Environment("staging", "shop", "eu-west-1", "123456789012")
 LOG = ROOT / ".stackhand" / "logs" / "terraform-staging.log"

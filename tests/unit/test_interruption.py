@@ -30,7 +30,7 @@ def test_an_interrupted_verb_of_the_database_says_how_it_is_left(verb: str) -> N
 def test_a_snapshot_that_was_taken_before_the_interruption_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "ROOT", folder)
+    monkeypatch.setattr(database, "PROJECT", folder)
     state = State(folder)
     state.make()
     (state.snapshots / "before-restore-1.dump").touch()

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import ROOT
 from stackhand.cli.failure import Failure
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.servers import server_for
 from stackhand.project import model
 from stackhand.project.state import State
 from stackhand.project.xfields import Embedded, Fargate, Scale
+from tests.checkout import ROOT
 
 VARIABLES = {
     "POSTGRES_PASSWORD": "secret-p",

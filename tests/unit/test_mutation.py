@@ -8,11 +8,11 @@ import tomllib
 import psutil
 import pytest
 
-from stackhand import ROOT
 from stackhand.cli.failure import Failure
 from stackhand.development import mutation
 from stackhand.development import verbs as development
 from stackhand.development.mutation import MODULES, TESTS, Score, scores, too_low
+from tests.checkout import ROOT
 
 FINISHED = """
     service.cache.xǁCacheǁ__init____mutmut_1: killed

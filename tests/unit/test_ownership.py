@@ -30,7 +30,7 @@ def root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir(parents=True)
     folder.joinpath("home").chmod(0o711)
     owned(place)
-    monkeypatch.setattr(ownership, "ROOT", place)
+    monkeypatch.setattr(ownership, "PROJECT", place)
     return place
 
 
@@ -130,7 +130,7 @@ def test_a_checkout_below_a_folder_with_the_name_of_ours_stays_within_itself(
 ) -> None:
     accounts.require_root()
     path = made(folder / ".venv" / "state")
-    monkeypatch.setattr(ownership, "ROOT", path.parent)
+    monkeypatch.setattr(ownership, "PROJECT", path.parent)
     assert nobody(path).next.startswith(f"sudo chown -R {accounts.NAME}: {path}, or")
 
 

@@ -209,7 +209,7 @@ def test_what_is_written_of_a_checkout_is_for_its_owner(
     folder: Path, monkeypatch: pytest.MonkeyPatch, umask: int
 ) -> None:
     state = State(folder)
-    monkeypatch.setattr(console, "ROOT", folder)
+    monkeypatch.setattr(console, "PROJECT", folder)
     before = os.umask(umask)
     try:
         state.directory.mkdir()

@@ -186,7 +186,7 @@ def test_an_interruption_before_or_after_all_work_is_no_traceback(
 
 def test_a_playbook_gets_its_variables_as_one_json_object() -> None:
     words = playbook.command("up", {"stack_timeout": 5, "stack_engine": 'it\'s "quoted"', "stack_services": ["a"]})
-    assert words[:4] == [sys.executable, "-m", "stackhand.ansible.start", "playbooks/up.yml"]
+    assert words[:5] == [sys.executable, "-P", "-m", "stackhand.ansible.start", str(ROOT / "playbooks" / "up.yml")]
     text = {"__ansible_unsafe": 'it\'s "quoted"'}
     assert json.loads(words[5]) == {
         "stack_timeout": 5,

@@ -212,7 +212,7 @@ def test_present_secrets_are_not_looked_for_as_former_ones(project: Path) -> Non
 def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """That checkout as the one that verbs work on."""
     for module in (redaction, console, report):
-        monkeypatch.setattr(module, "ROOT", project)
+        monkeypatch.setattr(module, "PROJECT", project)
     monkeypatch.setattr(redaction, "_current", [None, None])
     return project
 

@@ -83,7 +83,7 @@ def test_a_copy_has_what_is_not_committed_as_a_commit_of_its_own(
     (root / "gone").write_text("1", encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     before = Clone(root).commit("First")
-    monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", root)
+    monkeypatch.setattr("stackhand.rehearsal.clone.PROJECT", root)
     assert Clone.make(tmp_path / "same").head == before
     lock = root / LOCK
     lock.parent.mkdir()
@@ -109,7 +109,7 @@ def test_a_copy_has_the_submodules_of_the_checkout(tmp_path: Path, monkeypatch: 
     root.git("submodule", "--quiet", "add", str(library.path), "library")
     head = root.commit("First")
     (root.path / "library" / "file").write_text("changed", encoding="utf-8")
-    monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", root.path)
+    monkeypatch.setattr("stackhand.rehearsal.clone.PROJECT", root.path)
     copy = Clone.make(tmp_path / "copy")
     assert (copy.path / "library" / "file").read_text(encoding="utf-8") == "recorded"
     assert copy.head == head
@@ -139,13 +139,13 @@ def test_a_program_of_a_copys_environment_belongs_to_the_copy(tmp_path: Path) ->
 
 
 def test_rehearsal_without_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackhand.rehearsal.clone.ROOT", tmp_path)
+    monkeypatch.setattr("stackhand.rehearsal.clone.PROJECT", tmp_path)
     with pytest.raises(Failure, match="needs the git history of this checkout"):
         Clone.make(tmp_path / "copy")
 
 
 def test_two_rehearsals_of_one_checkout_do_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearse, "ROOT", tmp_path)
+    monkeypatch.setattr(rehearse, "PROJECT", tmp_path)
     monkeypatch.setattr(rehearse, "FOLDER", tmp_path / ".stackhand" / "rehearsal")
     with rehearse._alone(), pytest.raises(Failure, match="Another"), rehearse._alone():
         pass
@@ -208,7 +208,7 @@ def test_without_providers_nothing_is_started(monkeypatch: pytest.MonkeyPatch, t
     (tmp_path / "terraformrc").write_text(f'provider_installation {{ filesystem_mirror {{ path = "{tmp_path}" }} }}')
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(tmp_path / "terraformrc"))
     monkeypatch.delenv("STACKHAND_TERRAFORM", raising=False)
-    monkeypatch.setattr(rehearse, "ROOT", tmp_path)
+    monkeypatch.setattr(rehearse, "PROJECT", tmp_path)
     monkeypatch.setattr(rehearse, "FOLDER", tmp_path / ".stackhand" / "rehearsal")
     monkeypatch.setattr("stackhand.containers.docker.reach", lambda: None)
     monkeypatch.setattr(emulator, "start", lambda *_: pytest.fail("the emulator was started"))

@@ -13,10 +13,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stackhand import ROOT
 from stackhand.cli.failure import Failure
 from stackhand.project import model, resolution
 from stackhand.project.resolution import Resolver
+from tests.checkout import ROOT
 
 PROGRAMS = {
     "package": Resolver((str(resolution.PACKAGED),)),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stackhand import ROOT
 from stackhand.cli.failure import Failure
 from stackhand.project import schema, secretnames, settings, values
 from tests import accounts
+from tests.checkout import ROOT
 
 
 @pytest.fixture

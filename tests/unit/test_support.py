@@ -13,7 +13,7 @@ from stackhand.redaction import Redactor
 def test_settings_are_shown_by_their_type_and_given_secrets_redacted_wherever_they_stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(support, "ROOT", tmp_path)
+    monkeypatch.setattr(support, "PROJECT", tmp_path)
     monkeypatch.setattr(support, "EXAMPLE", tmp_path / ".env.example")
     (tmp_path / ".env.example").write_text(
         "# type: secret given\nPIN=\n\n# type: secret given url\nMAIL_URL=\n\n"

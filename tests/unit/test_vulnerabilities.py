@@ -70,8 +70,8 @@ def database() -> Iterator[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(vulnerabilities, "ROOT", tmp_path)
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(vulnerabilities, "CONTENT", tmp_path)
+    monkeypatch.setattr(registry, "PROJECT", tmp_path)
     (tmp_path / LOCK).write_text(PINS, encoding="utf-8")
     return tmp_path
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand import ROOT, redaction
+from stackhand import redaction
 from stackhand.ansible.action import Action, step
 from stackhand.ansible.options import Options
 from stackhand.project import settings
+from stackhand.system.roots import PROJECT
 
 
 class ActionModule(Action):
@@ -15,8 +16,8 @@ class ActionModule(Action):
 
     def act(self, options: Options, *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - has no options
         """Have valid settings."""
-        current = settings.ensure(ROOT, check=check)
+        current = settings.ensure(PROJECT, check=check)
         if not check:
             redaction.remember()
-        message, *notes = current.notes or [settings.summary(ROOT, current)]
+        message, *notes = current.notes or [settings.summary(PROJECT, current)]
         return {"changed": current.changed, "step": step("settings", message, notes=notes)}

@@ -1,0 +1,44 @@
+"""The two roots: the content, which is what Stackhand brings, and the project, which is the user's repository.
+
+In Stackhand's own repository they are one folder. Nothing else computes either of them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+VARIABLE = "STACKHAND_PROJECT"
+"""Names the project for a process that need not run inside of it; `./inv` sets it."""
+LOCK = "stackhand.lock"
+"""What a project that has adopted Stackhand has, and nothing else does."""
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def content(package: Path = _PACKAGE) -> Path:
+    """Return the folder of playbooks, roles, plugins, terraform, service and web.
+
+    Args:
+        package: the folder of this Python package: in a checkout it stands beside them, and a wheel has them as a
+            collection of Ansible.
+    """
+    checkout = package.parent
+    return checkout if (checkout / "playbooks").is_dir() else checkout / "ansible_collections" / "stackhand" / "ops"
+
+
+def project(folder: Path, brought: Path) -> Path:
+    """Return the project: the folder with `stackhand.lock` at or above a folder, and that folder where there is none.
+
+    Args:
+        folder: where to begin, such as the working directory.
+        brought: the content; a checkout is its own project, wherever one stands.
+    """
+    if named := os.environ.get(VARIABLE):
+        return Path(named).resolve()
+    if (brought / "stackhand").is_dir():
+        return brought
+    return next((each for each in (folder, *folder.parents) if (each / LOCK).is_file()), folder)
+
+
+CONTENT = content()
+PROJECT = project(Path.cwd(), CONTENT)

@@ -1,0 +1,137 @@
+"""The wheel, in an environment of its own and a project that is not ours; the checkout has no part in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import ROOT, Said, clean_environment, free_ports
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+UV = str(ROOT / ".venv" / "bin" / "uv")
+MEGABYTE = 1_000_000
+COMPOSE = """
+services:
+  cache:
+    image: valkey/valkey:8-alpine
+    ports: ["{port}:6379"]
+  worker:
+    image: shop/worker
+    x-embedded: {{command: python3 -m service}}
+"""
+THEIRS = {
+    "tasks.py": "raise SystemExit('their verbs')\n",
+    "ansible.cfg": "[defaults]\nstdout_callback = theirs\n",
+    "roles/stack/tasks/main.yml": "- ansible.builtin.fail: {msg: their role}\n",
+    "playbooks/up.yml": "- hosts: all\n",
+    "service/__init__.py": "",
+    "service/__main__.py": "import time\n\nprint('their service', flush=True)\ntime.sleep(600)\n",
+    "stackhand.lock": "",
+    "api/src/main.go": "",
+}
+"""What a project may have under names of ours, and what makes it one."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project, and the environment that Stackhand is installed into."""
+
+    path: Path
+    environment: Path
+
+    def run(self, *args: str, folder: str = ".", check: bool = True, **variables: str) -> Said:
+        """Run a program of the environment in a folder of the project."""
+        program, *words = args
+        done = subprocess.run(
+            [str(self.environment / "bin" / program), *words],
+            cwd=self.path / folder,
+            env=clean_environment(**variables),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def git(self, *words: str) -> str:
+        """Run git in it."""
+        return subprocess.run(["git", *words], cwd=self.path, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from this checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([UV, "build", "-q", "--wheel", "--out-dir", str(folder), str(ROOT)], check=True, timeout=120)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def folder_of_module() -> Iterator[Path]:
+    """A folder that every account may pass through."""
+    with tempfile.TemporaryDirectory(prefix="sh-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name).resolve()
+
+
+@pytest.fixture(scope="module")
+def project(wheel: Path, folder_of_module: Path) -> Iterator[Project]:
+    """A project, with the wheel installed elsewhere."""
+    environment, path = folder_of_module / "environment", folder_of_module / "shop"
+    subprocess.run([UV, "venv", "-q", "--python", sys.executable, str(environment)], check=True, timeout=60)
+    python = str(environment / "bin" / "python")
+    subprocess.run([UV, "pip", "install", "-q", "--python", python, str(wheel)], check=True, timeout=180)
+    for name, text in THEIRS.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text, encoding="utf-8")
+    (path / "compose.yaml").write_text(COMPOSE.format(port=free_ports()["WEB_PORT"]), encoding="utf-8")
+    made = Project(path, environment)
+    made.git("init", "--quiet")
+    made.git("add", ".")
+    yield made
+    if (path / ".stackhand").exists():
+        made.run("stackhand", "down", "--volumes", "--yes", check=False)
+
+
+def test_it_is_small_and_takes_no_name_of_a_project(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert wheel.stat().st_size < 2 * MEGABYTE
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"ansible_collections", "stackhand"}
+    unwanted = [name for name in names if "__pycache__" in name or "/tests/" in name or name.endswith(".env")]
+    assert not unwanted
+
+
+def test_a_project_with_the_same_names_goes_up_from_a_folder_of_it(project: Project) -> None:
+    up = project.run("stackhand", "up", "--engine", "embedded", folder="api/src")
+    assert "shop is up, on embedded" in up.out
+    services = {
+        each["name"]: each for each in project.run("stackhand", "status", "--json", folder="api").json["services"]
+    }
+    assert {name: each["state"] for name, each in services.items()} == {"cache": "healthy", "worker": "healthy"}
+    assert "their service" in project.run("stackhand", "logs", "worker").out
+    assert project.git("status", "--porcelain", "--untracked-files=all").split("\n") == [
+        *(f"A  {name}" for name in sorted([*THEIRS, "compose.yaml"])),
+        "",
+    ]
+
+
+def test_its_playbooks_are_those_of_a_collection(project: Project) -> None:
+    content = next((project.environment / "lib").glob("python3*/site-packages/ansible_collections/stackhand/ops"))
+    by_name = {"ANSIBLE_CONFIG": str(content / "ansible.cfg"), "STACKHAND_PROJECT": str(project.path)}
+    up = project.run("ansible-playbook", "stackhand.ops.up", "-e", "stack_engine=embedded", **by_name)
+    assert "cache" in up.out
+    assert "stopped: cache, worker" in project.run("ansible-playbook", "stackhand.ops.down", **by_name).out
+
+
+def test_the_verbs_are_those_of_stackhand(project: Project) -> None:
+    listed = project.run("stackhand", "--list").out
+    assert "cloud.exec" in listed
+    assert "their verbs" not in listed
