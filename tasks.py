@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
+from stackhand.system.roots import IS_CHECKOUT
 from stackhand.tasks import bench, cache, cloud, db, environment, secrets
 from stackhand.tasks.verb import task
 
@@ -135,10 +136,9 @@ def lock(c: Context, upgrade: bool = False) -> None:
     development.lock(upgrade=upgrade)
 
 
-ns = Collection(up, down, status, logs, restart, shell, open, doctor, support, test, check, lock)
+ns = Collection(up, down, status, logs, restart, shell, open, doctor, support)
 ns.add_collection(db)
 ns.add_collection(cache)
-ns.add_collection(bench)
 ns.add_collection(cloud)
 ns.add_collection(secrets)
 ns.add_task(environment.bootstrap)
@@ -147,3 +147,7 @@ ns.add_task(environment.destroy)
 ns.add_task(environment.deploy)
 ns.add_task(environment.rollback)
 ns.add_task(environment.rehearse)
+if IS_CHECKOUT:  # for Stackhand's own developers: in a project they would test and check something else
+    for each in (test, check, lock):
+        ns.add_task(each)
+    ns.add_collection(bench)

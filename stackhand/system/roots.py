@@ -41,4 +41,6 @@ def project(folder: Path, brought: Path) -> Path:
 
 
 CONTENT = content()
+IS_CHECKOUT = _PACKAGE.parent == CONTENT
+"""Whether this is a checkout of Stackhand's own repository, and not an installed package."""
 PROJECT = project(Path.cwd(), CONTENT)
