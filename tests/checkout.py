@@ -47,6 +47,7 @@ FILES = (
     "inv",
     "pyproject.toml",
     "requirements-cloud.lock",
+    "requirements-ministack.lock",
     "requirements.lock",
     "tasks.py",
 )

@@ -171,7 +171,7 @@ def _require_fit(environment: Environment, stack: Stack, service: str, snapshot:
         raise Failure(
             f"The snapshot {snapshot.name} needs {snapshot.size} GiB, but {service} has {storage}.",
             evidence=["a database's storage grows automatically and cannot shrink"],
-            next=f"write storage: {snapshot.size} into x-aws of {service} in docker-compose.yml, commit it, "
+            next=f"write storage: {snapshot.size} into x-aws of {service} in {stack.file}, commit it, "
             "then repeat the command",
             code=ExitCode.PREFLIGHT,
         )

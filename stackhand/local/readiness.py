@@ -39,7 +39,7 @@ def refusal(engine: Engine, service: Service) -> Failure | None:
     if service.name in engine.unsupported():
         return Failure(
             f"{service.name} does not run on this engine: it has no x-embedded.",
-            next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",
+            next=f"add x-embedded in {engine.stack.file}, or ./inv up --engine compose",
             code=ExitCode.UNHEALTHY,
         )
     status = next((each for each in engine.status() if each.name == service.name), None)

@@ -96,7 +96,7 @@ def restart(*, services: Sequence[str]) -> None:
         if unable := [name for name in engine.unsupported() if name in wished]:
             raise Failure(
                 f"{unable[0]} does not run on this engine: it has no x-embedded.",
-                next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",
+                next=f"add x-embedded in {stack.file}, or ./inv up --engine compose",
                 code=ExitCode.USAGE,
             )
         names = [name for name in engine.services() if not wished or name in wished]

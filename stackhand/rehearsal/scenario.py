@@ -137,7 +137,7 @@ def _broken(stack: Stack) -> str:
     built = [each for each in stack.services.values() if each.build and isinstance(each.aws, Fargate)]
     if not built:
         raise Failure(
-            "No service in docker-compose.yml is built here and runs on Fargate, so no bad release can be built.",
+            f"No service in {stack.file} is built here and runs on Fargate, so no bad release can be built.",
             next="add build: and x-aws: with a port to a service",
             code=ExitCode.PREFLIGHT,
         )

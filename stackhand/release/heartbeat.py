@@ -26,6 +26,7 @@ from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
 from stackhand.project import inherited
 from stackhand.project.state import State
+from stackhand.system import roots
 from stackhand.system.roots import PROJECT
 
 CHECKED_EVERY = 0.2
@@ -126,7 +127,7 @@ def _start(request: LeaseRequest) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "stackhand.release.heartbeat"],
             cwd=PROJECT,
-            env=inherited.environment("ansible"),
+            env=inherited.environment("ansible", **{roots.VARIABLE: str(PROJECT)}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -130,7 +130,7 @@ HINTS: tuple[tuple[str, str], ...] = (
         r"AccessDenied.*(ssm|secretsmanager|kms)|unable to (pull|retrieve) secret|ResourceInitializationError.*secret",
         "a secret cannot be read: the execution role needs ssm:GetParameters and kms:Decrypt on it",
     ),
-    (r"OutOfMemory|OOM", "it ran out of memory: raise x-aws.memory in docker-compose.yml"),
+    (r"OutOfMemory|OOM", "it ran out of memory: raise x-aws.memory of the service"),
     (
         r"failed (ELB|container) health checks|Target\.(Timeout|ResponseCodeMismatch|FailedHealthChecks)|health check",
         "it runs but does not pass its health check: does x-health answer 200 at x-aws.port?",
@@ -156,7 +156,7 @@ def hint(tasks: Sequence[StoppedTask], more: Sequence[str]) -> str:
             return message
     codes = [code for task in tasks for _, code, _ in task.containers if code is not None]
     if KILLED in codes:
-        return "exit code 137: it was killed, probably out of memory: raise x-aws.memory in docker-compose.yml"
+        return "exit code 137: it was killed, probably out of memory: raise x-aws.memory of the service"
     bad = next((code for code in codes if code), None)
     return "" if bad is None else f"exit code {bad}: its log shows why"
 

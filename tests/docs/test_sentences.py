@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import shutil
@@ -110,3 +111,14 @@ def subcommands(program: str) -> frozenset[str]:
     words = {"git": ["--list-cmds=main,others,nohelpers"], "docker": ["--help"], "terraform": ["-help"]}[program]
     found = subprocess.run([program, *words], capture_output=True, text=True, check=False)
     return frozenset(re.findall(r"^ *([a-z][\w-]+)", found.stdout + found.stderr, re.MULTILINE))
+
+
+def test_no_sentence_presumes_the_name_of_the_compose_file() -> None:
+    """A project's may have each of Compose's four names, and COMPOSE_FILE names others."""
+    naming = set()
+    for path in (ROOT / "stackhand").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        texts = [node for node in nodes if isinstance(node, ast.Constant) and id(node) not in documentation]
+        naming |= {(path.name, node.value) for node in texts if "docker-compose.yml" in str(node.value)}
+    assert naming == {(name, "docker-compose.yml") for name in ("model.py", "mutation.py", "resolution.py")}

@@ -188,7 +188,7 @@ def test_a_playbook_gets_its_variables_as_one_json_object() -> None:
     words = playbook.command("up", {"stack_timeout": 5, "stack_engine": 'it\'s "quoted"', "stack_services": ["a"]})
     assert words[:5] == [sys.executable, "-P", "-m", "stackhand.ansible.start", str(ROOT / "playbooks" / "up.yml")]
     text = {"__ansible_unsafe": 'it\'s "quoted"'}
-    assert json.loads(words[5]) == {
+    assert json.loads(words[6]) == {
         "stack_timeout": 5,
         "stack_engine": text,
         "stack_services": [{"__ansible_unsafe": "a"}],

@@ -17,6 +17,7 @@ from stackhand.project.model import Service
 def refusal(state: str, answer: str, *, unsupported: tuple[str, ...] = (), runs: bool = True) -> Any:
     found = [ServiceStatus("postgres", state, answer)] if state else []
     engine = SimpleNamespace(
+        stack=SimpleNamespace(file="compose.yaml"),
         unsupported=lambda: unsupported,
         status=lambda: found,
         runs=lambda: runs,

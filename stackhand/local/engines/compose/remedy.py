@@ -22,7 +22,7 @@ def of(service: str, container: dict[str, Any], lines: Sequence[str]) -> str:
         lines: the end of its log.
     """
     if damage.other_postgresql(lines):
-        return "use the image of that version in docker-compose.yml, or ./inv down --volumes, which removes the data"
+        return "use the image of that version, or ./inv down --volumes, which removes the data"
     if damage.disk_full(lines):
         return DISK
     if damage.postgres(lines) and (volume := mounts.volume_with(container, _data_folder(container))):

@@ -184,7 +184,7 @@ class EmbeddedEngine(Engine):
         Raises:
             Failure: naming the line to add.
         """
-        raise no_port(service)
+        raise no_port(service, self.stack.file)
 
     def run(self, service: Service, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command as a service would run it, and return what it said.
@@ -223,7 +223,7 @@ class EmbeddedEngine(Engine):
         if service.name not in self.services():
             raise Failure(
                 f"{service.name} does not run on this engine: it has no x-embedded.",
-                next="add x-embedded in docker-compose.yml, or ./inv up --engine compose",
+                next=f"add x-embedded in {self.stack.file}, or ./inv up --engine compose",
                 code=ExitCode.USAGE,
             )
         return self.servers()[service.name]

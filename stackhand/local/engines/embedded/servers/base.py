@@ -122,7 +122,7 @@ class Server(ABC):
             Failure: docker-compose.yml publishes none.
         """
         if self.service.port is None:
-            raise no_port(self.service)
+            raise no_port(self.service, self.stack.file)
         return self.service.port
 
     named = False
@@ -177,13 +177,13 @@ class Server(ABC):
         return ""
 
 
-def no_port(service: Service) -> Failure:
+def no_port(service: Service, file: str) -> Failure:
     """Return the failure of a server without a port: here its neighbours reach it at one of this machine."""
     engine = str(service.embedded and service.embedded.engine)
     port = PORTS.get(engine, 8000)
     variable = re.sub(r"[^A-Z0-9]", "_", service.name.upper())
     return Failure(
-        f"docker-compose.yml: services.{service.name} needs ports: other services reach it there on this engine.",
+        f"{file}: services.{service.name} needs ports: other services reach it there on this engine.",
         next=f'add ports: ["127.0.0.1:${{{variable}_PORT:-{port}}}:{port}"]; or ./inv up --engine compose',
         code=ExitCode.PREFLIGHT,
     )

@@ -97,7 +97,7 @@ class Nginx(Server):
             raise Failure(
                 f"Service {self.service.name} cannot verify {api}: it has no certificate file.",
                 evidence=[f"API_CA is {given}" if given else "API_CA is empty, and this system has none"],
-                next=f"set API_CA of {self.service.name} in docker-compose.yml to the CA's file, then ./inv up",
+                next=f"set API_CA of {self.service.name} in {self.stack.file} to the CA's file, then ./inv up",
                 code=ExitCode.PREFLIGHT,
             )
         # As nginx takes it: from the folder of its configuration.
@@ -110,7 +110,7 @@ class Nginx(Server):
         except OSError as error:
             raise Failure(
                 f"The template {template} of service {self.service.name} cannot be read: {error.strerror}.",
-                next=f"create it, or fix x-embedded of {self.service.name} in docker-compose.yml, then ./inv up",
+                next=f"create it, or fix x-embedded of {self.service.name} in {self.stack.file}, then ./inv up",
                 code=ExitCode.PREFLIGHT,
             ) from error
         return re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], match[0]), text)
