@@ -12,6 +12,7 @@ from stackhand.cli.failure import Failure
 from stackhand.local import preflight
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, status
+from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.model import Port, Service, Stack
 
 
@@ -56,8 +57,9 @@ def test_what_the_network_reaches_is_told_on_the_engine_that_publishes_it() -> N
 
 
 def container(port: int | None) -> dict[str, Any]:
-    bindings = [{"HostIp": "0.0.0.0", "HostPort": str(port)}] if port else None
-    return {"NetworkSettings": {"Ports": {"80/tcp": bindings, "81/tcp": [{"HostPort": "8001"}]}}}
+    numbers = {"::": 32769, "0.0.0.0": port}  # the engine may choose another one on IPv6
+    bindings = [{"HostIp": each, "HostPort": str(number)} for each, number in numbers.items()] if port else None
+    return {"NetworkSettings": {"Ports": {"80/tcp": bindings, "81/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8001"}]}}}
 
 
 @pytest.mark.parametrize(
@@ -81,3 +83,16 @@ def test_a_service_on_another_address_is_asked_there() -> None:
     one = service("one", Port(80, 8000, "::1"))
     assert health.question(one) == {"kind": "tcp", "port": 8000, "host": "::1"}
     assert health.address(one) == "[::1]:8000"
+
+
+@pytest.mark.parametrize(
+    ("published", "addresses"),
+    [
+        ([Port(80, 8000, "0.0.0.0"), Port(80, 8000, "::")], ["127.0.0.1:8000"]),
+        ([Port(80, 32769, "::"), Port(80, 32770, "0.0.0.0")], ["127.0.0.1:32770"]),
+        ([Port(80, 8000), Port(80, 8001, "::1"), Port(53, 53, "", "udp")], ["127.0.0.1:8000", "[::1]:8001"]),
+        ([Port(80, 8000, "0.0.0.0"), Port(81, 8001, "::")], ["127.0.0.1:8000", "127.0.0.1:8001"]),
+    ],
+)
+def test_a_port_on_all_interfaces_is_shown_once(published: list[Port], addresses: list[str]) -> None:
+    assert ServiceStatus("one", "healthy", "", published=published).addresses == addresses

@@ -55,8 +55,15 @@ class ServiceStatus:
 
     @property
     def addresses(self) -> list[str]:
-        """Where people reach it: each port of TCP, first the one that is asked for its health."""
-        addresses = [f"{port.host}:{port.published}" for port in self.published if port.protocol == "tcp"]
+        """Where people reach it: each port of TCP, first the one that is asked for its health.
+
+        Of a port on all interfaces, that of IPv4: one that the engine chooses may have another number on IPv6.
+        """
+        ports = [port for port in self.published if port.protocol == "tcp"]
+        by_ipv4 = {port.target for port in ports if ":" not in port.address}
+        addresses = [
+            f"{port.host}:{port.published}" for port in ports if port.address != "::" or port.target not in by_ipv4
+        ]
         others = dict.fromkeys(each for each in addresses if not self.address.endswith(each.rpartition(":")[2]))
         return [*([self.address] if self.address else []), *others]
 

@@ -120,8 +120,19 @@ def bound(service: Service, container: Container) -> Service:
 def _bound(port: Port, container: Container) -> Port:
     if port.published is not None:
         return port
-    bindings = (container["NetworkSettings"]["Ports"] or {}).get(f"{port.target}/{port.protocol}") or []
-    return structs.replace(port, published=int(bindings[0]["HostPort"])) if bindings else port
+    return structs.replace(port, published=chosen(f"{port.target}/{port.protocol}", container))
+
+
+def chosen(target: str, container: Container) -> int | None:
+    """Return the port of this machine that the engine has chosen; on IPv6 it may have another number than this one.
+
+    Args:
+        target: the container's port and its protocol, such as 80/tcp.
+        container: what `docker container inspect` says.
+    """
+    bindings = (container["NetworkSettings"]["Ports"] or {}).get(target) or []
+    binding = min(bindings, key=lambda each: ":" in each["HostIp"], default=None)
+    return int(binding["HostPort"]) if binding else None
 
 
 def since(container: Container) -> float | None:

@@ -92,10 +92,10 @@ def bound(remembered: Mapping[str, Any], container: Container | None) -> Mapping
     target = remembered.get("target")
     if not target:
         return remembered
-    bindings = (container["NetworkSettings"]["Ports"] or {}).get(target) if container else None
-    if not bindings:
+    port = containers.chosen(target, container) if container else None
+    if port is None:
         return {**remembered, "question": {"kind": "process"}, "address": ""}
-    port, question = int(bindings[0]["HostPort"]), dict(remembered["question"])
+    question = dict(remembered["question"])
     if "url" in question:
         question["url"] = question["url"].replace(":0/", f":{port}/", 1)
     else:
