@@ -57,7 +57,7 @@ def diagnose(error: BaseException) -> Diagnosis | None:
 
 def _no_address(error: BaseException) -> Diagnosis:
     settings = sorted(_set(WHERE), key=lambda each: each.partition("=")[2] not in message_of(error))
-    remedy = "correct the region in the environment's file (environments)"
+    remedy = "correct the region in the environment's file (environments/NAME.tfvars)"
     if settings:
         remedy = f"correct or unset {_name(settings[0])}"
     return Diagnosis(Kind.NETWORK, "there is no such address of AWS", [message_of(error), *settings], remedy)

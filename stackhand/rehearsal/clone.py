@@ -8,15 +8,20 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.images import stream
+from stackhand.project.state import LOCK_HELD
 from stackhand.release import git
 from stackhand.release.images import TARGET
 from stackhand.release.source import BUT_LOCK, LOCK
+from stackhand.system import roots
 from stackhand.system.roots import PROJECT
 
 SCRIPT = 1_000_000
 """Bytes beyond which a program is no script that names its Python."""
+OF_ITS_OWN = {EVENTS, LOCK_HELD, roots.VARIABLE}
+"""What verbs in it must not have from the checkout: they would act there."""
 INSTALLED = ("tools",)
 """Folders of an environment that `./inv` makes when something is installed into them."""
 WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
@@ -98,7 +103,7 @@ class Clone:
         self, args: list[str], environment: Mapping[str, str], notify: Callable[[str], None]
     ) -> tuple[int, list[str]]:
         """Run a verb in it, tell each line as it comes, and return the exit code and all lines."""
-        ours = {key: value for key, value in environment.items() if key not in {"STACKHAND_EVENTS", "STACKHAND_TURN"}}
+        ours = {key: value for key, value in environment.items() if key not in OF_ITS_OWN}
         return stream(["sh", "./inv", *args], {**ours, "LANG": os.environ.get("LANG", "C.UTF-8")}, self.path, notify)
 
     def git(self, *args: str, folder: Path | None = None) -> str:

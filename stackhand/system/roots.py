@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 VARIABLE = "STACKHAND_PROJECT"
-"""Names the project for a process that need not run inside of it; `./inv` sets it."""
+"""Names the project for a process that need not run inside of it; those that we start for one get it from us."""
 LOCK = "stackhand.lock"
 """What a project that has adopted Stackhand has, and nothing else does."""
 _PACKAGE = Path(__file__).resolve().parent.parent

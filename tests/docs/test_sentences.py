@@ -121,4 +121,6 @@ def test_no_sentence_presumes_the_name_of_the_compose_file() -> None:
         documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
         texts = [node for node in nodes if isinstance(node, ast.Constant) and id(node) not in documentation]
         naming |= {(path.name, node.value) for node in texts if "docker-compose.yml" in str(node.value)}
+    playbooks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "playbooks").glob("*.yml"))
+    assert "docker-compose.yml" not in playbooks
     assert naming == {(name, "docker-compose.yml") for name in ("model.py", "mutation.py", "resolution.py")}

@@ -33,6 +33,7 @@ THEIRS = {
     "playbooks/up.yml": "- hosts: all\n",
     "service/__init__.py": "",
     "service/__main__.py": "import time\n\nprint('their service', flush=True)\ntime.sleep(600)\n",
+    "yaml.py": "raise SystemExit('their library')\n",
     "stackhand.lock": "",
     "api/src/main.go": "",
 }

@@ -15,16 +15,19 @@ from pathlib import Path
 
 import pytest
 
+from stackhand.ansible.events import EVENTS
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments
+from stackhand.project.state import LOCK_HELD
 from stackhand.rehearsal import emulator, rehearse
 from stackhand.rehearsal.clone import Clone, link_environment
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
 from stackhand.release.source import LOCK
+from stackhand.system import roots
 from tests.cloud.repository import Repository
 
 AWS = Emulator(os.getpid(), birth(os.getpid()) or "", 4566, "eu-west-1", "172.17.0.1", "REHEARSAL0")
@@ -240,3 +243,10 @@ def test_what_does_not_answer_is_said_in_words() -> None:
     assert version("http://127.0.0.1:1/_alb/shop").startswith("ConnectionRefusedError")
     assert words_of(10) == "rolled back"
     assert words_of(99) == "exit code 99"
+
+
+def test_a_verb_in_the_clone_acts_on_the_clone(tmp_path: Path) -> None:
+    (tmp_path / "inv").write_text("env\n", encoding="utf-8")
+    shell = {roots.VARIABLE: "/somewhere", LOCK_HELD: "/somewhere", EVENTS: "7", "STACKHAND_TERRAFORM": "mine"}
+    _, lines = Clone(tmp_path).inv([], {**shell, "PATH": os.environ["PATH"]}, lambda _line: None)
+    assert [line for line in lines if line.startswith("STACKHAND_")] == ["STACKHAND_TERRAFORM=mine"]
