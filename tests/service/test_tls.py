@@ -6,6 +6,7 @@ import gc
 import shutil
 import ssl
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,8 +35,18 @@ LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings(
 
 @pytest.fixture
 def collected() -> Iterator[None]:
-    """Collect garbage after the test, so that what is said of it is not said of another one."""
+    """Collect garbage after the test, so that what is said of it is not said of another one.
+
+    A thread that still ends holds a socket, and a socket that is not collected yet holds a thread of the server.
+    """
+    before = set(threading.enumerate())
     yield
+
+    def ended() -> bool:
+        gc.collect()
+        return set(threading.enumerate()) <= before
+
+    eventually(ended, "the threads of the test end")
     gc.collect()
 
 
