@@ -397,7 +397,7 @@ def test_link_from_elsewhere_is_refused_with_command(checkout: Checkout, folder:
     (folder / "bin" / "inv").symlink_to(checkout.path / "inv")
     said = subprocess.run([folder / "bin" / "inv", "up"], capture_output=True, text=True, check=False)
     assert said.returncode == 3
-    assert "has no requirements.lock" in said.stderr
+    assert "has neither stackhand.lock nor requirements.lock" in said.stderr
     assert [each.name for each in (folder / "bin").iterdir()] == ["inv"]
 
 
