@@ -95,7 +95,15 @@ def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
     """
     shell = inherited.environment("compose", root)
     present = _dotenv(root)
-    return {key: value for key, value in values.items() if present.get(key) != value} | shell | _overlay(root)
+    return {key: value for key, value in values.items() if present.get(key) != value} | shell | overlay_variables(root)
+
+
+def overlay_variables(root: Path) -> dict[str, str]:
+    """Return the variables by which Compose reads our overlay too; none where a project has no overlay."""
+    named = files(root)
+    if OVERLAY not in named:
+        return {}
+    return {**_named(root, named), "STACKHAND_CONTENT": str(CONTENT)}
 
 
 def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
@@ -122,7 +130,7 @@ def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
         Failure: Compose rejects them, or there is no Compose.
     """
     variables = environment(root, values)
-    if _overlay(root):
+    if overlay_variables(root):
         variables |= _named(root, own_files(root))
     return _ask(root, variables, "own")
 
@@ -151,7 +159,7 @@ def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
         "COMPOSE_PROFILES": "*",
         **{key: variables_here[key] for key in names if key in variables_here},
     }
-    return _ask(root, {**inherited.environment("docker"), **variables, **chosen, **_overlay(root)}, "cloud")
+    return _ask(root, {**inherited.environment("docker"), **variables, **chosen, **overlay_variables(root)}, "cloud")
 
 
 def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
@@ -281,14 +289,6 @@ def rejected(root: Path, message: str) -> Failure:
 def _mentioned(lines: Iterable[str]) -> list[str]:
     """Return the files that a message of Compose names."""
     return [match[1] for line in lines if (match := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
-
-
-def _overlay(root: Path) -> dict[str, str]:
-    """Return the variables by which Compose reads our overlay too; none where there is none."""
-    named = files(root)
-    if OVERLAY not in named:
-        return {}
-    return {**_named(root, named), "STACKHAND_CONTENT": str(CONTENT)}
 
 
 def _named(root: Path, names: Iterable[str]) -> dict[str, str]:
