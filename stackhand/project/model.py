@@ -269,7 +269,8 @@ def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
     jobs = {name for entry in entries.values() for name in _awaited(entry)}
     for entry in entries.values():  # an optional one may belong to a profile that nobody asks for
         entry["depends_on"] = {name: each for name, each in (entry.get("depends_on") or {}).items() if name in entries}
-    services = {name: _service(name, entry, root, file, job=name in jobs) for name, entry in entries.items()}
+    fields = resolution.OVERLAY if resolution.OVERLAY in file else file
+    services = {name: _service(name, entry, root, fields, job=name in jobs) for name, entry in entries.items()}
     for service in services.values():
         if isinstance(service.aws, Fargate | Job) and (
             unknown := [name for name in service.aws.needs if name not in services]

@@ -120,7 +120,7 @@ def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
 
 
 def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
-    """Return what Compose makes of the project's own files, as if our overlay were not there.
+    """Return what Compose makes of the project's own files, as if our overlay were not there; with all profiles.
 
     Args:
         root: the checkout.
@@ -129,7 +129,7 @@ def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
     Raises:
         Failure: Compose rejects them, or there is no Compose.
     """
-    variables = environment(root, values)
+    variables = environment(root, values) | {"COMPOSE_PROFILES": "*"}
     if overlay_variables(root):
         variables |= _named(root, own_files(root))
     return _ask(root, variables, "own")

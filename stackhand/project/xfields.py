@@ -27,6 +27,7 @@ class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         environment: variables that replace or complete those of `environment`.
         ready: a path that answers 200 once the service may be used; without it, `x-health` is asked.
         template: the configuration of an nginx, with `${VARIABLE}` filled in from `environment`.
+        working_dir: the folder that `command` runs in, relative to the project; the project itself without it.
     """
 
     engine: Literal["postgres", "redis", "nginx"] | None = None
@@ -34,6 +35,7 @@ class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str | int | float | bool] = {}
     ready: str | None = None
     template: str | None = None
+    working_dir: str | None = None
 
 
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
