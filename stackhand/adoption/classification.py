@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from msgspec import structs
 from stackhand.adoption import dockerfile, migrations
 from stackhand.adoption.dockerfile import Image
 from stackhand.local.engines.embedded import known
-from stackhand.project.model import Kind, Port, Service, Stack
+from stackhand.project.kinds import STANDS_IN, Kind
+from stackhand.project.model import Port, Service, Stack
 
-MANAGED = {"postgres": "rds", "redis": "elasticache"}
-"""What AWS runs in place of a server."""
 LOCAL = r"(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|\$\{?HOSTNAME\}?)"
 ASKED = re.compile(rf"\bhttps?://{LOCAL}(?::(?P<port>\d+|\$\{{?\w+\}}?))?(?P<path>/[^\s\"'|;&)\\,\]]*)?")
 PYTHON = frozenset(
@@ -44,7 +43,6 @@ class Classified(msgspec.Struct, frozen=True):
         working_dir: where that runs, relative to the project.
         missing: what that command lacks on this machine; empty where it can run.
         known: whether the embedded engine runs its image as it is.
-        needs: the managed services that it uses.
         public: whether the load balancer sends it the public's requests.
         migrate: the command by which its framework migrates the database; empty where a job does, or none is known.
         notes: what was not understood, one sentence each.
@@ -63,7 +61,6 @@ class Classified(msgspec.Struct, frozen=True):
     working_dir: str = ""
     missing: str = ""
     known: bool = False
-    needs: tuple[str, ...] = ()
     public: bool = False
     migrate: str = ""
     notes: tuple[str, ...] = ()
@@ -82,9 +79,9 @@ def classify(stack: Stack, entries: Mapping[str, Mapping[str, Any]]) -> list[Cla
         entries: the same as Compose resolved them, for what the model does not keep.
     """
     images = {name: _image(service, entries[name], stack.root) for name, service in stack.services.items()}
-    managed = [name for name, service in stack.services.items() if service.server in MANAGED]
+    databases = [each for each in stack.services.values() if each.server == "postgres"]
     services = stack.services.values()
-    every = [_one(service, entries[service.name], images[service.name], stack, managed) for service in services]
+    every = [_one(service, entries[service.name], images[service.name], stack, databases) for service in services]
     public = choose_public(every, stack)
     return [structs.replace(each, public=each.name == public) for each in every]
 
@@ -101,22 +98,15 @@ def choose_public(every: Sequence[Classified], stack: Stack) -> str:
     return next(iter(candidates(every, stack)), "")
 
 
-def _one(service: Service, entry: Mapping[str, Any], image: Image, stack: Stack, managed: Sequence[str]) -> Classified:
+def _one(
+    service: Service, entry: Mapping[str, Any], image: Image, stack: Stack, databases: Sequence[Service]
+) -> Classified:
     server = service.server or ""
     port = _port(service, entry, image)
     kind: Kind = "web" if service.kind == "worker" and port else service.kind
     health, checked, notes = _health(service, entry, image, port) if kind in {"web", "worker"} else ("", True, [])
     built = service.build is not None and not server
     command, folder, missing = _command(service, entry, image, stack.root) if built else ((), "", "")
-    needs = tuple(name for name in managed if name != service.name and _uses(service, stack.services[name]))
-    jobs = [stack.services[name] for name in service.jobs]
-    migrate = migrations.command(stack.root / service.build.context) if built and service.build and needs else ""
-    if kind == "job" and built and not service.command:
-        notes.append(f"{service.name} is a job without a command in the Compose file, so a release cannot run it")
-    if server and server not in MANAGED:
-        notes.append(f"{service.name}: nothing of AWS stands in for {server} yet; services there need one that you run")
-    if not server and not built:
-        notes.append(f"{service.name} runs the image {service.image}, which is not built here; it gets no x-aws")
     return Classified(
         name=service.name,
         kind=kind,
@@ -125,16 +115,33 @@ def _one(service: Service, entry: Mapping[str, Any], image: Image, stack: Stack,
         health=health,
         checked=checked,
         server=server,
-        managed=MANAGED.get(server, ""),
+        managed=STANDS_IN.get(server, ""),
         built=built,
         command=command,
         working_dir=folder,
         missing=missing,
         known=known.is_known(service),
-        needs=needs,
-        migrate="" if kind != "web" or any(each.build == service.build for each in jobs) else migrate,
-        notes=tuple(notes),
+        migrate=_migrate(service, stack, databases) if built and kind == "web" else "",
+        notes=(*notes, *_notes(service, kind, built=built)),
     )
+
+
+def _migrate(service: Service, stack: Stack, databases: Sequence[Service]) -> str:
+    """Return the command that migrates the database of a service, unless a job of the same image does."""
+    jobs = [stack.services[name] for name in service.jobs]
+    if service.build is None or any(each.build == service.build for each in jobs):
+        return ""
+    uses_one = any(_uses(service, each) for each in databases)
+    return migrations.command(stack.root / service.build.context) if uses_one else ""
+
+
+def _notes(service: Service, kind: Kind, *, built: bool) -> Iterator[str]:
+    if kind == "job" and built and not service.command:
+        yield f"{service.name} is a job without a command in the Compose file, so a release cannot run it"
+    if service.server and service.server not in STANDS_IN:
+        yield f"{service.name}: AWS runs no {service.server} for you here; services there need one of your own"
+    if not service.server and not built:
+        yield f"{service.name} runs the image {service.image}, which is not built here; it gets no x-aws"
 
 
 def _image(service: Service, entry: Mapping[str, Any], root: Path) -> Image:

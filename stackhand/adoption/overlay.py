@@ -23,7 +23,6 @@ HEAD = """\
 # x-stackhand: {{test: "npm test"}}   # what ./inv test runs, against the running stack
 services:
 """
-SIZES = "cpu: 256, memory: 512, scale: {min: 1, max: 3, cpu: 60, memory: 70}"
 RDS = "x-aws: {managed: rds, class: db.t4g.micro, storage: 20} # RDS for PostgreSQL; storage in GiB"
 ELASTICACHE = "x-aws: {managed: elasticache, class: cache.t4g.micro}"
 QUOTED = re.compile(r"[\[\]{},]|: | #|^[!&*%@`\"'>|-]|^$")
@@ -90,15 +89,14 @@ def _embedded(service: Classified) -> Iterator[str]:
 
 
 def _aws(service: Classified) -> Iterator[str]:
-    needs = f", needs: [{', '.join(map(_scalar, service.needs))}]" if service.needs else ""
     if service.managed:
         yield {"rds": RDS, "elasticache": ELASTICACHE}[service.managed]
     elif not service.built:
         yield "# x-aws: its image is not built in this repository; so far AWS gets those that are"
     elif service.kind == "job":
-        yield f"x-aws: {{release: true{needs}}} # runs once before each rollout of the services that wait for it"
+        yield "x-aws: {} # a task that runs once before each rollout of the services that wait for it"
     elif service.kind == "worker":
-        yield f"x-aws: {{kind: worker, {SIZES}{needs}}}"
+        yield "x-aws: {kind: worker, cpu: 256, memory: 512} # 1024 is one CPU; MiB"
     else:
         yield "x-aws:"
         yield f"  port: {service.port}"
@@ -106,8 +104,6 @@ def _aws(service: Classified) -> Iterator[str]:
             yield '  paths: ["/*"] # what the load balancer sends here; without it, other services alone reach it'
         if service.migrate:
             yield f"  migrate: {_scalar(service.migrate)} # runs once before each rollout"
-        if service.needs:
-            yield f"  needs: [{', '.join(map(_scalar, service.needs))}] # who may connect to the databases"
         yield "  cpu: 256 # 1024 is one CPU"
         yield "  memory: 512 # MiB"
         yield "  scale: {min: 1, max: 3, cpu: 60, memory: 70} # tasks; another one from so many percent on"
