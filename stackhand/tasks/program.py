@@ -17,7 +17,7 @@ from invoke.config import Config
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
-from stackhand import VERSION
+from stackhand import version
 from stackhand.cli import streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, private
@@ -52,6 +52,10 @@ class Inv(Program):
                 self.argv = [*self.argv[:1], "--help", verb]
         # Unlike a library, a checkout runs the same few modules again and again: let Python keep them compiled.
         self._keep_bytecode = sys.dont_write_bytecode
+
+    def print_version(self) -> None:
+        """Print the version and its commit."""
+        sys.stdout.write(f"stackhand {version.current()}\n")
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Read the flags that belong to no verb."""
@@ -150,7 +154,7 @@ def main() -> None:
 def _exit_code() -> int:
     """Run it; a stream that takes nothing is no fault of ours, and `streams.finish` tells of it."""
     try:
-        Inv(name="inv", binary="inv", binary_names=["inv", "./inv"], version=VERSION, config_class=OurConfig).run()
+        Inv(name="inv", binary="inv", binary_names=["inv", "./inv"], config_class=OurConfig).run()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except OSError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stackhand import version
 from tests.checkout import ROOT, Said, clean_environment, free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
@@ -69,9 +70,9 @@ class Project:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this checkout."""
+    """The wheel, built from the sdist of this checkout."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([UV, "build", "-q", "--wheel", "--out-dir", str(folder), str(ROOT)], check=True, timeout=120)
+    subprocess.run([UV, "build", "-q", "--out-dir", str(folder), str(ROOT)], check=True, timeout=120)
     return next(folder.glob("*.whl"))
 
 
@@ -108,6 +109,13 @@ def test_it_is_small_and_takes_no_name_of_a_project(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"ansible_collections", "stackhand"}
     unwanted = [name for name in names if "__pycache__" in name or "/tests/" in name or name.endswith(".env")]
     assert not unwanted
+
+
+def test_its_version_is_that_of_the_checkout_it_was_built_from(wheel: Path, project: Project) -> None:
+    built = version.of(ROOT / "stackhand")
+    assert built.commit
+    assert wheel.name.split("-")[1] == built.number
+    assert project.run("stackhand", "--version").out == f"stackhand {built}\n"
 
 
 def test_a_project_with_the_same_names_goes_up_from_a_folder_of_it(project: Project) -> None:
