@@ -145,4 +145,17 @@ def test_the_verbs_are_those_of_stackhand(project: Project) -> None:
     assert "cloud.exec" in listed
     assert "their verbs" not in listed
     own = project.run("stackhand", "check", check=False)
-    assert (own.code, own.err.splitlines()[0]) == (2, "inv: No idea what 'check' is!")
+    assert (own.code, own.err) == (2, "stackhand: No idea what 'check' is!\nnext: stackhand --list\n")
+
+
+def test_messages_name_the_command_of_a_project_without_an_inv(project: Project) -> None:
+    assert project.run("stackhand", "logs", "--lines", "x", check=False).err.endswith("\nnext: stackhand --help logs\n")
+    refused = project.run("stackhand", "db.status", check=False)
+    assert refused.err.endswith("\n    next: stackhand status shows what there is\n")
+    as_json = project.run("stackhand", "db.status", "--json", check=False).json
+    assert as_json["error"]["next"] == "stackhand status shows what there is"
+    assert project.run("stackhand", "--help", "up").out.startswith("Usage: stackhand ")
+    script = project.run("stackhand", "--print-completion-script", "bash").out
+    assert "`stackhand --complete -- " in script
+    assert script.rstrip().endswith("default stackhand\n\n# vim: set ft=sh :")
+    assert "up" in project.run("stackhand", "--complete", "--", "stackhand").out.split()
