@@ -44,3 +44,7 @@ CONTENT = content()
 IS_CHECKOUT = _PACKAGE.parent == CONTENT
 """Whether this is a checkout of Stackhand's own repository, and not an installed package."""
 PROJECT = project(Path.cwd(), CONTENT)
+NAME = "inv" if (PROJECT / "inv").is_file() else "stackhand"
+"""The program of this project: its script `inv` or, before it has one, the command of the package."""
+COMMAND = f"./{NAME}" if NAME == "inv" else NAME
+"""What somebody types to run it."""

@@ -406,7 +406,7 @@ def test_inv_runs_from_any_folder_under_any_posix_shell(checkout: Checkout, shel
     said = subprocess.run(
         [shell, str(checkout.path / "inv"), "--version"], cwd=folder, capture_output=True, text=True, check=True
     )
-    assert said.stdout.startswith("inv ")
+    assert said.stdout.startswith("stackhand ")
 
 
 def test_locks_have_hashes_and_no_index_address() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stackhand import version
 from tests.checkout import ROOT, Said, clean_environment, free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
@@ -69,9 +70,9 @@ class Project:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this checkout."""
+    """The wheel, built from the sdist of this checkout."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([UV, "build", "-q", "--wheel", "--out-dir", str(folder), str(ROOT)], check=True, timeout=120)
+    subprocess.run([UV, "build", "-q", "--out-dir", str(folder), str(ROOT)], check=True, timeout=120)
     return next(folder.glob("*.whl"))
 
 
@@ -110,6 +111,13 @@ def test_it_is_small_and_takes_no_name_of_a_project(wheel: Path) -> None:
     assert not unwanted
 
 
+def test_its_version_is_that_of_the_checkout_it_was_built_from(wheel: Path, project: Project) -> None:
+    built = version.of(ROOT / "stackhand")
+    assert built.commit
+    assert wheel.name.split("-")[1] == built.number
+    assert project.run("stackhand", "--version").out == f"stackhand {built}\n"
+
+
 def test_a_project_with_the_same_names_goes_up_from_a_folder_of_it(project: Project) -> None:
     up = project.run("stackhand", "up", "--engine", "embedded", folder="api/src")
     assert "shop is up, on embedded" in up.out
@@ -137,4 +145,17 @@ def test_the_verbs_are_those_of_stackhand(project: Project) -> None:
     assert "cloud.exec" in listed
     assert "their verbs" not in listed
     own = project.run("stackhand", "check", check=False)
-    assert (own.code, own.err.splitlines()[0]) == (2, "inv: No idea what 'check' is!")
+    assert (own.code, own.err) == (2, "stackhand: No idea what 'check' is!\nnext: stackhand --list\n")
+
+
+def test_messages_name_the_command_of_a_project_without_an_inv(project: Project) -> None:
+    assert project.run("stackhand", "logs", "--lines", "x", check=False).err.endswith("\nnext: stackhand --help logs\n")
+    refused = project.run("stackhand", "db.status", check=False)
+    assert refused.err.endswith("\n    next: stackhand status shows what there is\n")
+    as_json = project.run("stackhand", "db.status", "--json", check=False).json
+    assert as_json["error"]["next"] == "stackhand status shows what there is"
+    assert project.run("stackhand", "--help", "up").out.startswith("Usage: stackhand ")
+    script = project.run("stackhand", "--print-completion-script", "bash").out
+    assert "`stackhand --complete -- " in script
+    assert script.rstrip().endswith("default stackhand\n\n# vim: set ft=sh :")
+    assert "up" in project.run("stackhand", "--complete", "--", "stackhand").out.split()
