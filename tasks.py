@@ -148,6 +148,8 @@ ns.add_task(environment.deploy)
 ns.add_task(environment.rollback)
 ns.add_task(environment.rehearse)
 ns.add_task(adoption.init)
+ns.add_task(adoption.upgrade)
+ns.add_task(adoption.eject)
 ns.add_task(adoption.remove)
 if IS_CHECKOUT:  # for Stackhand's own developers: in a project they would test and check something else
     for each in (test, check, lock):

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
+
+from stackhand.adoption.files import Answers
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited
 from stackhand.system import program
@@ -20,6 +23,7 @@ HEAD = """\
 """
 UV = Path(sys.prefix) / "bin" / "uv"
 WITHIN = 120.0
+ANSWERS = re.compile(r"^# answers (.+)$", re.MULTILINE)
 REQUIREMENT = re.compile(r"^stackhand(?:==| @ )(\S+)", re.MULTILINE)
 
 
@@ -35,48 +39,65 @@ def requirement() -> str:
     return f"stackhand @ {url}" if url else f"stackhand=={distribution.version}"
 
 
-def text(wanted: str, packages: str, records: Mapping[str, str]) -> str:
+def read(root: Path) -> str:
+    """Return the text of a project's lock; nothing where there is none."""
+    try:
+        return (root / LOCK).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def text(own: str, packages: str, answers: Answers, records: Mapping[str, str]) -> str:
     """Return a lock.
 
     Args:
-        wanted: the requirement of Stackhand itself.
+        own: the requirement of Stackhand itself, with its hashes.
         packages: the lock of everything else, which comes with that version.
+        answers: by which the generated files were written.
         records: the digests of generated files, by path.
-
-    Raises:
-        Failure: the hash of that version cannot be had.
     """
-    return _joined(_hashed(wanted), packages, records)
+    said = f"# answers {msgspec.json.encode(answers).decode()}\n"
+    digests = "".join(f"# file sha256:{records[path]} {path}\n" for path in sorted(records))
+    return f"{HEAD}{said}{digests}{_uncommented(own)}{_uncommented(packages)}"
 
 
-def renewed(lock: str, records: Mapping[str, str]) -> str:
-    """Return the text of a lock with other records of generated files."""
-    body = "".join(line for line in lock.splitlines(keepends=True) if not line.startswith("#"))
-    return _joined(body, "", records)
+def renewed(lock: str, answers: Answers, records: Mapping[str, str]) -> str:
+    """Return the text of a lock with the same packages, and other records of generated files."""
+    return text(lock, "", answers, records)
 
 
-def pinned(root: Path) -> str:
-    """Return what a project's lock names: a version, or where Stackhand comes from; nothing without a lock."""
+def answers(lock: str) -> Answers | None:
+    """Return the answers that a lock has; None for a lock that somebody has written by hand."""
+    match = ANSWERS.search(lock)
     try:
-        match = REQUIREMENT.search((root / LOCK).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        return ""
+        return msgspec.json.decode(match[1], type=Answers) if match else None
+    except msgspec.DecodeError:
+        return None
+
+
+def pinned(lock: str) -> str:
+    """Return what a lock names: a version, or where Stackhand comes from; nothing without a lock."""
+    match = REQUIREMENT.search(lock)
     return match[1] if match else ""
 
 
-def packages() -> str:
-    """Return the lock of the running version's packages."""
-    return (CONTENT / "requirements.lock").read_text(encoding="utf-8")
+def own(lock: str) -> str:
+    """Return the lines of a lock that are Stackhand's own requirement, with its hashes."""
+    match = re.search(r"^stackhand(?:==| @ ).*(?:\n[ \t].*)*\n?", lock, re.MULTILINE)
+    return match[0] if match else ""
 
 
-def _joined(own: str, packages: str, records: Mapping[str, str]) -> str:
-    lines = "".join(f"# file sha256:{records[path]} {path}\n" for path in sorted(records))
-    body = "".join(line for line in packages.splitlines(keepends=True) if not line.startswith("#"))
-    return f"{HEAD}{lines}{own}{body}"
+def packages(content: Path) -> str:
+    """Return the lock of a version's packages, which its content has."""
+    return (content / "requirements.lock").read_text(encoding="utf-8")
 
 
-def _hashed(wanted: str) -> str:
-    """Return a requirement with the hashes that the index, or the file itself, has; a folder and a commit have none."""
+def hashed(wanted: str) -> str:
+    """Return a requirement with the hashes that the index, or the file itself, has; a folder and a commit have none.
+
+    Raises:
+        Failure: they cannot be had.
+    """
     if wanted.startswith("stackhand @ git+") or (" @ file:" in wanted and not wanted.endswith((".whl", ".tar.gz"))):
         return f"{wanted}\n"
     args = [str(UV), "pip", "compile", "--quiet", "--no-deps", "--generate-hashes", "--no-header", "--no-annotate", "-"]
@@ -92,3 +113,7 @@ def _hashed(wanted: str) -> str:
             code=ExitCode.PREFLIGHT,
         )
     return done.stdout
+
+
+def _uncommented(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))

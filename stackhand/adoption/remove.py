@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +14,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import otherengine
 from stackhand.project import environments, trees
 from stackhand.project.state import State
+from stackhand.system import program
 from stackhand.system.roots import IS_CHECKOUT, LOCK, PROJECT
 
 
@@ -121,7 +122,6 @@ def _drop_empty(path: Path) -> None:
 def _remove_state(folder: Path) -> None:
     """Remove `.stackhand`; where this very Python runs from it, another program does, as our last act."""
     if Path(sys.prefix).is_relative_to(folder):
-        sys.stdout.flush()
-        os.execvp("rm", ["rm", "-rf", str(folder)])  # noqa: S606 - without a shell
+        program.replace([shutil.which("rm") or "/bin/rm", "-rf", str(folder)])
     for path, error in trees.remove(folder):
         console.notify(f"{path} stays: {error.strerror}")

@@ -15,6 +15,27 @@ def init(c: Context, yes: bool = False, json: bool = False) -> None:
     module.init(yes=yes, json=json)
 
 
+@task(
+    help={
+        "to": "a version, or the path of a wheel; default: the newest version",
+        "dry-run": "show what would be done, and change nothing",
+    }
+)
+def upgrade(c: Context, to: str = "", dry_run: bool = False) -> None:
+    """Raise the version of Stackhand that this project runs."""
+    from stackhand.adoption import upgrade as module
+
+    module.upgrade(to=to, dry_run=dry_run)
+
+
+@task(help={"part": "roles, playbooks, terraform or page"})
+def eject(c: Context, part: str) -> None:
+    """Copy a part of Stackhand into this repository, to change it."""
+    from stackhand.adoption import eject as module
+
+    module.eject(part)
+
+
 @task(help={"yes": "do not ask for the project's name"})
 def remove(c: Context, yes: bool = False) -> None:
     """Take Stackhand out of this repository."""

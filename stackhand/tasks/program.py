@@ -22,7 +22,7 @@ from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, private
 from stackhand.system.roots import COMMAND, CONTENT, NAME
-from stackhand.tasks import usage
+from stackhand.tasks import handover, usage
 
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
 
@@ -146,6 +146,7 @@ def main() -> None:
     os.umask(os.umask(private.OTHERS_MAY_WRITE) | private.OTHERS_MAY_WRITE)  # what Python compiles is run again
     streams.prepare()
     inherited.drop_foreign()
+    handover.to_pinned_version(sys.argv[1:])
     code = _exit_code()
     for number in (signal.SIGINT, signal.SIGTERM):  # too late: what was to be done is done, and told
         signal.signal(number, signal.SIG_IGN)
