@@ -240,6 +240,7 @@ HASH = "is not the one requirements.lock names"
 DISK = "the disk is full"
 UV = "error: Failed to fetch: https://localhost/simple/uv/\n  cause: error sending request for url\n  cause: "
 NO_WHEEL = "Because tiny==1 has no wheels with a matching Python implementation tag (e.g., `cp311`)"
+NO_MUSL = "Because tiny==1 has no wheels with a matching platform tag (e.g., `musllinux_1_2_x86_64`)"
 PIP_TLS = "Could not fetch URL https://localhost/uv/: There was a problem confirming the ssl certificate: - skipping\n"
 
 
@@ -262,6 +263,7 @@ def pip_found(versions: str) -> str:
             HASH,
         ),
         (f"error: No solution found when resolving dependencies\n  cause: {NO_WHEEL}", NOT_THERE),
+        (f"error: No solution found when resolving dependencies\n  cause: {NO_MUSL}", "C library is musl"),
         ("error: Failed to install\n  cause: Failed to copy: No space left on device (os error 28)", DISK),
         ("error: Failed to create\n  cause: Read-only file system (os error 30)", "a file system is mounted read-only"),
         ("error: Failed to query Python\n  cause: Permission denied (os error 13)", "may not be written or read by"),
