@@ -20,7 +20,9 @@ RIGHTS = """
 SELECT count(*) FILTER (WHERE has_table_privilege('{0}', oid, 'SELECT')), count(*) FROM pg_class
 WHERE relkind IN ('r', 'v') AND relnamespace = '{1}'::regnamespace
 """
-PROJECT = "CREATE TABLE public.schema_migration (number int, name text, sha256 text); CREATE TABLE public.history_sample (mine int)"
+PROJECT = """
+CREATE TABLE public.schema_migration (number int, name text, sha256 text); CREATE TABLE public.history_sample (n int)
+"""
 LATER = "CREATE TABLE public.later (n int)"
 
 
