@@ -14,11 +14,10 @@ LONGEST = 2000
 """Characters, as the database has it too."""
 LARGEST_DIGITS = 18
 SCHEMA = """
-SELECT set_config('search_path', quote_ident(nspname), false) FROM pg_class
-JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE relname = 'history_incident' AND relkind = 'r' AND pg_has_role(relowner, 'USAGE')
-    AND to_regclass(quote_ident(nspname) || '.schema_migration') IS NOT NULL
-ORDER BY nspname = 'public' LIMIT 1
+SELECT set_config('search_path', quote_ident(nspname), false) FROM pg_namespace WHERE (
+    SELECT count(*) FROM pg_class
+    WHERE relnamespace = pg_namespace.oid AND relname IN ('history_incident', 'schema_migration') AND relkind = 'r'
+) = 2 ORDER BY nspname = 'public' LIMIT 1
 """
 """Finds the tables of the status service; without a row, there are none."""
 SET = """
