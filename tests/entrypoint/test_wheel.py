@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.checkout import ROOT, Said, clean_environment, free_ports
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 UV = str(ROOT / ".venv" / "bin" / "uv")
 MEGABYTE = 1_000_000
+CONTENT = "ansible_collections/stackhand/ops/"
 COMPOSE = """
 services:
   cache:
@@ -116,6 +118,22 @@ def test_its_version_is_that_of_the_checkout_it_was_built_from(wheel: Path, proj
     assert built.commit
     assert wheel.name.split("-")[1] == built.number
     assert project.run("stackhand", "--version").out == f"stackhand {built}\n"
+
+
+def test_its_content_is_what_the_images_of_the_status_service_are_built_from(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    names = {name.removeprefix(CONTENT) for name in archive.namelist() if name.startswith(CONTENT)}
+    copied = [
+        word
+        for dockerfile in ("service/Dockerfile", "web/Dockerfile")
+        for line in archive.read(f"{CONTENT}{dockerfile}").decode().splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for word in line.split()[1:-1]
+    ]
+    assert [word for word in copied if not any(fnmatch(name, word) or f"{word}/" in name for name in names)] == []
+    assert len(copied) > 4
+    # and nothing else of it is sent to the builder
+    assert archive.read(f"{CONTENT}.dockerignore") == (ROOT / ".dockerignore").read_bytes()
 
 
 def test_a_project_with_the_same_names_goes_up_from_a_folder_of_it(project: Project) -> None:
