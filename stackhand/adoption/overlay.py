@@ -25,6 +25,7 @@ services:
 """
 RDS = "x-aws: {managed: rds, class: db.t4g.micro, storage: 20} # RDS for PostgreSQL; storage in GiB"
 ELASTICACHE = "x-aws: {managed: elasticache, class: cache.t4g.micro}"
+NO_TEXT = re.compile(r"[\d._]+|true|false|null|yes|no|on|off|y|n|~", re.IGNORECASE)
 QUOTED = re.compile(r"[\[\]{},]|: | #|^[!&*%@`\"'>|-]|^$")
 
 
@@ -43,7 +44,9 @@ def lacking(path: Path, services: Sequence[Classified]) -> list[Classified]:
     """Return the services that an overlay does not mention, not even in a comment."""
     written = passthrough.content(path)
     return [
-        each for each in services if not re.search(rf"^\s*(?:# )?{re.escape(_key(each.name))}:", written, re.MULTILINE)
+        each
+        for each in services
+        if not re.search(rf"^\s*(?:# )?{re.escape(_scalar(each.name))}:", written, re.MULTILINE)
     ]
 
 
@@ -56,10 +59,10 @@ def _block(service: Classified) -> Iterator[str]:
     lines = [*_health(service), *_embedded(service), *_aws(service)]
     fields = [line for line in lines if not line.startswith("#")]
     if fields:
-        yield f"  {_key(service.name)}: # {_described(service)}"
+        yield f"  {_scalar(service.name)}: # {_described(service)}"
         yield from (f"    {line}" for line in lines)
     else:  # Compose refuses a service of an overlay that is null
-        yield f"  # {_key(service.name)}: # {_described(service)}"
+        yield f"  # {_scalar(service.name)}: # {_described(service)}"
         yield from (f"  #   {line.removeprefix('# ')}" for line in lines)
 
 
@@ -118,9 +121,6 @@ def _command(words: Sequence[str]) -> str:
     return _scalar(line) if line else '"..."'
 
 
-def _key(name: str) -> str:
-    return json.dumps(name) if re.fullmatch(r"[\d._]+|true|false|null|yes|no|on|off", name, re.IGNORECASE) else name
-
-
 def _scalar(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if QUOTED.search(value) else value
+    """Return a text as YAML has it within braces, and as a key."""
+    return json.dumps(value, ensure_ascii=False) if QUOTED.search(value) or NO_TEXT.fullmatch(value) else value
