@@ -138,7 +138,7 @@ def _broken(stack: Stack) -> str:
     if not built:
         raise Failure(
             f"No service in {stack.file} is built here and runs on Fargate, so no bad release can be built.",
-            next="add build: and x-aws: with a port to a service",
+            next="add build: and x-aws: {} to a web server or worker",
             code=ExitCode.PREFLIGHT,
         )
     chosen = next((each for each in built if each.jobs or each.migrate), built[0])
