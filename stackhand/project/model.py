@@ -170,12 +170,14 @@ class Stack(msgspec.Struct, frozen=True):
         root: the checkout.
         services: by name, in the order in which they start.
         file: what messages call the Compose files.
+        test: the words of the command that tests it.
     """
 
     name: str
     root: Path
     services: dict[str, Service]
     file: str = "docker-compose.yml"
+    test: tuple[str, ...] = ()
 
     def service(self, name: str) -> Service:
         """Return the service of that name.
@@ -276,7 +278,8 @@ def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
         ):
             raise wrong(f"{file}: services.{service.name}.x-aws.needs", "services of this file", unknown[0])
     ordered = {name: services[name] for name in _start_order(services)}
-    return Stack(str(resolved.get("name") or root.name), root, ordered, file)
+    test = xfields.stackhand(resolved, file).test_words
+    return Stack(str(resolved.get("name") or root.name), root, ordered, file, test)
 
 
 def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bool) -> Service:

@@ -44,3 +44,5 @@ CONTENT = content()
 IS_CHECKOUT = _PACKAGE.parent == CONTENT
 """Whether this is a checkout of Stackhand's own repository, and not an installed package."""
 PROJECT = project(Path.cwd(), CONTENT)
+DEVELOPING = IS_CHECKOUT and PROJECT == CONTENT
+"""Whether the project is this checkout itself, and so Stackhand's own tests and linters are meant."""
