@@ -21,6 +21,8 @@ UV = str(ROOT / ".venv" / "bin" / "uv")
 MEGABYTE = 1_000_000
 CONTENT = "ansible_collections/stackhand/ops/"
 COMPOSE = """
+x-stackhand:
+  test: sh -c 'echo "cache at $$STACKHAND_PORT_CACHE, $$STACKHAND_PORT_CACHE_6379, $$LEVEL"; exit $$CODE'
 services:
   cache:
     image: valkey/valkey:8-alpine
@@ -148,6 +150,25 @@ def test_a_project_with_the_same_names_goes_up_from_a_folder_of_it(project: Proj
         *(f"A  {name}" for name in sorted([*THEIRS, "compose.yaml"])),
         "",
     ]
+
+
+def test_its_own_tests_run_against_the_stack(project: Project) -> None:
+    port = project.run("stackhand", "up", "--json", "--engine", "embedded").json["services"][0]["ports"][0]
+    passed = project.run("stackhand", "test", folder="api", LEVEL="theirs", CODE="0")
+    assert (passed.out, passed.err) == (f"cache at {port}, {port}, theirs\n", "")
+    failed = project.run("stackhand", "test", check=False, CODE="7")
+    assert (failed.code, failed.out, " ended with exit code 7." in failed.err) == (
+        1,
+        f"cache at {port}, {port}, \n",
+        True,
+    )
+    project.run("stackhand", "down")
+    refused = project.run("stackhand", "test", check=False)
+    assert (refused.code, refused.out) == (4, "")
+    assert "shop is not running.\n    next: ./inv up, or ./inv test --up" in refused.err
+    passed = project.run("stackhand", "test", "--up", CODE="0")
+    assert passed.out == f"cache at {port}, {port}, \n"
+    assert "shop is up, on embedded" in passed.err
 
 
 def test_its_playbooks_are_those_of_a_collection(project: Project) -> None:
