@@ -1,0 +1,1 @@
+"""Take Stackhand into a project, and out of it again."""
