@@ -8,7 +8,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 
 from stackhand.system.roots import IS_CHECKOUT
-from stackhand.tasks import bench, cache, cloud, db, environment, secrets
+from stackhand.tasks import adoption, bench, cache, cloud, db, environment, secrets
 from stackhand.tasks.verb import task
 
 
@@ -147,6 +147,10 @@ ns.add_task(environment.destroy)
 ns.add_task(environment.deploy)
 ns.add_task(environment.rollback)
 ns.add_task(environment.rehearse)
+ns.add_task(adoption.init)
+ns.add_task(adoption.upgrade)
+ns.add_task(adoption.eject)
+ns.add_task(adoption.remove)
 if IS_CHECKOUT:  # for Stackhand's own developers: in a project they would test and check something else
     for each in (test, check, lock):
         ns.add_task(each)

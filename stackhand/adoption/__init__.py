@@ -1,1 +1,1 @@
-"""Take Stackhand into a project, and out of it again."""
+"""Stackhand in a repository that people already have: what it puts there, renews and takes out again."""

@@ -58,7 +58,7 @@ def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
         "-P",  # a module of the project's is never one of ours
         "-m",
         "stackhand.ansible.start",
-        str(CONTENT / "playbooks" / f"{playbook}.yml"),
+        str(roots.part("playbooks") / f"{playbook}.yml"),
         "--extra-vars",
         json.dumps(_never_evaluated(variables), sort_keys=True),
     ]
@@ -234,6 +234,7 @@ def _environment(events: int, state: State) -> dict[str, str]:
         LOCK_HELD: str(state.directory),
         # Named, because Ansible ignores the file of a folder that everybody may write.
         "ANSIBLE_CONFIG": str(CONTENT / "ansible.cfg"),
+        "ANSIBLE_ROLES_PATH": os.pathsep.join(map(str, dict.fromkeys((roots.part("roles"), CONTENT / "roles")))),
         # Ansible refuses every locale that is not UTF-8.
         "LC_ALL": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8",
     }

@@ -13,7 +13,8 @@ from stackhand.database.server import Database
 from stackhand.local import engines, readiness
 from stackhand.local.engines.engine import Engine
 from stackhand.project import model, settings
-from stackhand.project.model import IMAGES, Service, Stack
+from stackhand.project.kinds import IMAGES
+from stackhand.project.model import Service, Stack
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import differences, services
-from stackhand.infrastructure.references import PORTS
 from stackhand.infrastructure.services import KNOWN_THERE, TAKEN, CloudServices, required
-from stackhand.project import model, probes, settings
+from stackhand.project import kinds, model, probes, settings
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job, Managed, Probe
 
@@ -50,7 +49,11 @@ def check(root: Path) -> Stack:
             code=ExitCode.PREFLIGHT,
         )
     if not any(isinstance(service.aws, Fargate) for service in stack.services.values()):
-        raise Failure(f"No service in {stack.file} has x-aws with a port.", code=ExitCode.PREFLIGHT)
+        raise Failure(
+            f"No service in {stack.file} runs on AWS: no web server and no worker has x-aws.",
+            next="add x-aws: {} to one, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
     return stack
 
 
@@ -95,8 +98,6 @@ def _job(service: Service, stack: Stack, at: str) -> Iterator[str]:
     """A job runs before the services that wait for it, in the image of one of them."""
     waiting = [each for each in stack.services.values() if service.name in each.jobs and isinstance(each.aws, Fargate)]
     condition = f"depends_on: {{{service.name}: {{condition: service_completed_successfully}}}}"
-    if not service.command:
-        yield f"services.{service.name}.command: a job with x-aws.release needs one, which is what is run"
     if not waiting:
         yield f"{at}.release: no service on Fargate waits for {service.name}; give one {condition}"
     elif service.build and service.build not in [each.build for each in waiting]:
@@ -109,10 +110,10 @@ def _needs(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Itera
         if not isinstance(stack.services[need].aws, Managed):
             yield f"{at}: {need} has no x-aws.managed"
     for name, other in stack.services.items():
-        port = isinstance(other.aws, Managed) and PORTS[other.aws.managed]
-        users = [key for key, value in service.environment.items() if re.search(rf"\b{name}:{port}\b", value)]
-        if users and name not in aws.needs:
-            yield f"{at} must have {name}, because environment.{users[0]} uses it"
+        if not isinstance(other.aws, Managed) or name in aws.needs:
+            continue
+        if variable := kinds.variable_with(service, name, kinds.PORTS[other.aws.managed]):
+            yield f"{at} must have {name}, because environment.{variable} uses it"
 
 
 def _managed(aws: Managed, at: str) -> Iterator[str]:

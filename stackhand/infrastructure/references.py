@@ -11,6 +11,7 @@ import msgspec
 
 from stackhand.project import resolution
 from stackhand.project.composekeys import AWS, Level
+from stackhand.project.kinds import PORTS
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job, Managed
 
@@ -93,8 +94,6 @@ def _names(path: Path, service: Service, stack: Stack) -> str:
     return f"; it refers to {', '.join(others)}, which has another address there" if others else ""
 
 
-PORTS = {"rds": 5432, "elasticache": 6379}
-"""Where the managed services listen."""
 A_HOST = re.compile(r"HOST|ADDR|SERVER|ENDPOINT|UPSTREAM|BROKER|URL|URI")
 """What a variable is called whose value may be a host name and nothing else."""
 TEXTS = ("command", "entrypoint", "healthcheck")
@@ -128,8 +127,7 @@ def leads_to(text: str, name: str) -> bool:
 
 def _left(key: str, value: str, other: Service) -> bool:
     """Whether a value still names a service after Terraform has put in the addresses of AWS."""
-    if other.aws is not None:
-        value = value.replace(rewritten(other), "")
+    value = value.replace(rewritten(other), "")
     return leads_to(value, other.name) or (value == other.name and bool(A_HOST.search(key.upper())))
 
 
@@ -138,14 +136,16 @@ def rewritten(other: Service) -> str:
     match other.aws:
         case Managed():
             return f"{other.name}:{PORTS[other.aws.managed]}"
-        case Fargate():
+        case Fargate(kind="web"):
             return f"http://{other.name}:{other.aws.port}"
-    return other.name
+    return ""
 
 
 def _advice(other: Service) -> str:
     if other.aws is None:
         return f"{other.name} is not on AWS"
+    if not rewritten(other):
+        return f"{other.name} is a {other.kind}, to which nothing connects on AWS"
     return f"{other.name} is not a host name on AWS; {rewritten(other)} is rewritten to its address"
 
 

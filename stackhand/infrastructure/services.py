@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackhand.project import dotenv, resolution, schema
+import msgspec
+
+from stackhand.project import dotenv, model, resolution, schema, xfields
 from stackhand.project.environments import Environment
 from stackhand.project.resolution import Resolved
+from stackhand.project.xfields import Fargate, XAws
 
 REQUIRED = re.compile(r"\$\{(\w+):?\?")
 """A variable that Compose insists on."""
@@ -148,14 +151,17 @@ def write(path: Path, root: Path, variables: Mapping[str, str]) -> None:
         Failure: Compose rejects the files.
     """
     cloud = resolve(root, variables)
+    stack = model.of(root, {"services": cloud.resolved}, resolution.label(root))
     services = {
-        name: dict(_service(entry, name, cloud)) for name, entry in cloud.resolved.items() if entry.get("x-aws")
+        name: dict(_service(entry, name, cloud, aws))
+        for name, entry in cloud.resolved.items()
+        if (aws := stack.services[name].aws)
     }
     document = {"services": services, "secrets": cloud.kinds}
     path.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def _service(entry: Mapping[str, Any], name: str, cloud: CloudServices) -> Iterator[tuple[str, Any]]:
+def _service(entry: Mapping[str, Any], name: str, cloud: CloudServices, aws: XAws) -> Iterator[tuple[str, Any]]:
     secrets = {key: cloud.whole(value) for key, value in entry["environment"].items() if cloud.whole(value)}
     yield "environment", {key: value for key, value in entry["environment"].items() if key not in secrets}
     yield "secrets", secrets
@@ -172,11 +178,26 @@ def _service(entry: Mapping[str, Any], name: str, cloud: CloudServices) -> Itera
         yield "healthcheck", {"test": check["test"], "retries": check.get("retries", 3), **times}
     if limit := (entry.get("ulimits") or {}).get("nofile"):
         yield "nofile", limit if isinstance(limit, dict) else {"soft": limit, "hard": limit}
-    aws = dict(entry["x-aws"])
-    if migrate := aws.pop("migrate", None):
-        fields = migrate if isinstance(migrate, dict) else {"command": migrate}
-        aws["migrate"] = {**fields, "command": shlex.split(fields["command"])}
-    yield "x-aws", aws
+    yield "x-aws", _aws(aws)
+
+
+def _aws(aws: XAws) -> dict[str, Any]:
+    """Return `x-aws` with its defaults, the command of `migrate` as a list."""
+    fields = _without_null(msgspec.to_builtins(aws))
+    if isinstance(aws, Fargate) and aws.migrate:
+        command = xfields.commands(aws.migrate)["command"]
+        more = fields["migrate"] if isinstance(fields["migrate"], dict) else {}
+        fields["migrate"] = {**more, "command": shlex.split(command)}
+    return fields
+
+
+def _without_null(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields without those that have no value: for Terraform null is a value."""
+    return {
+        key: _without_null(value) if isinstance(value, dict) else value
+        for key, value in fields.items()
+        if value is not None
+    }
 
 
 def words(command: str | list[Any]) -> list[str]:

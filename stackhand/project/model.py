@@ -7,25 +7,18 @@ import shlex
 from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import resolution, xfields
-from stackhand.project.xfields import Embedded, Fargate, Job, Managed, wrong
+from stackhand.project import kinds, resolution, xfields
+from stackhand.project.kinds import IMAGES, Kind
+from stackhand.project.xfields import Embedded, Fargate, Job, XAws, wrong
 
 TARGETS = "HEALTH_TARGETS"
-IMAGES = {
-    "postgres": {"postgres", "postgis", "pgvector", "timescaledb", "timescaledb-ha"},
-    "redis": {"redis", "valkey", "keydb", "redis-stack", "redis-stack-server"},
-    "mysql": {"mysql", "mariadb", "mysql-server", "percona", "percona-server"},
-    "mongodb": {"mongo", "mongodb-community-server", "mongodb-enterprise-server", "percona-server-mongodb"},
-}
-"""Servers by the last part of an image's name: those that take the variables of the official image."""
 HERE = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - shown
-Kind = Literal["web", "worker", "job", "managed"]
 
 
 class Port(msgspec.Struct, frozen=True):
@@ -92,6 +85,7 @@ class Service(msgspec.Struct, frozen=True):
         optional: the services that it does without when they fail (`depends_on` with `required: false`).
         replicas: how many containers it has.
         binds: folders and files of this machine by where they are in its container.
+        kind: what it is for: a web server, a worker without a port, a job that runs to its end, or a database or cache.
     """
 
     name: str
@@ -106,12 +100,13 @@ class Service(msgspec.Struct, frozen=True):
     job: bool
     health: str | None
     embedded: Embedded | None
-    aws: Fargate | Job | Managed | None
+    aws: XAws | None
     jobs: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     replicas: int = 1
     binds: dict[str, str] = {}
+    kind: Kind = "worker"
 
     @property
     def main_port(self) -> Port | None:
@@ -124,15 +119,6 @@ class Service(msgspec.Struct, frozen=True):
         return self.main_port.published if self.main_port else None
 
     @property
-    def kind(self) -> Kind:
-        """What it is for: a web server, a worker without a port, a job that runs to its end, or a database or cache."""
-        if isinstance(self.aws, Managed) or self.server in IMAGES:
-            return "managed"
-        if self.job or isinstance(self.aws, Job):
-            return "job"
-        return "web" if self.ports else "worker"
-
-    @property
     def may_finish(self) -> bool:
         """Whether its end with exit code 0 is what it was started for, and no failure."""
         return self.job or (self.restart == "no" and not self.checked)
@@ -142,8 +128,7 @@ class Service(msgspec.Struct, frozen=True):
         """Which server it is that we know how to talk to: that of x-embedded, or of its image's own name."""
         if self.embedded:
             return self.embedded.engine
-        name = (self.image or "").partition("@")[0].rpartition("/")[2].partition(":")[0]
-        return next((server for server, names in IMAGES.items() if name in names), None)
+        return kinds.server_of(self.image)
 
     @property
     def migrate(self) -> list[str]:
@@ -269,12 +254,9 @@ def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
     jobs = {name for entry in entries.values() for name in _awaited(entry)}
     for entry in entries.values():  # an optional one may belong to a profile that nobody asks for
         entry["depends_on"] = {name: each for name, each in (entry.get("depends_on") or {}).items() if name in entries}
-    services = {name: _service(name, entry, root, file, job=name in jobs) for name, entry in entries.items()}
-    for service in services.values():
-        if isinstance(service.aws, Fargate | Job) and (
-            unknown := [name for name in service.aws.needs if name not in services]
-        ):
-            raise wrong(f"{file}: services.{service.name}.x-aws.needs", "services of this file", unknown[0])
+    fields = resolution.OVERLAY if resolution.OVERLAY in file else file
+    services = {name: _service(name, entry, root, fields, job=name in jobs) for name, entry in entries.items()}
+    services = kinds.with_needs(services, entries, fields)
     ordered = {name: services[name] for name in _start_order(services)}
     return Stack(str(resolved.get("name") or root.name), root, ordered, file)
 
@@ -287,6 +269,8 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
     for key, path in (("x-health", health), ("x-embedded.ready", embedded and embedded.ready)):
         if path and not any(each.protocol == "tcp" for each in ports):
             raise wrong(f"{at}.{key}", "set together with ports: its path is requested at the first port", path)
+    facts = kinds.ServiceFacts.of(entry, embedded, job=job)
+    aws = kinds.aws(entry.get("x-aws"), at, facts)
     return Service(
         name=name,
         image=entry.get("image"),
@@ -300,7 +284,7 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
         job=job,
         health=health,
         embedded=embedded,
-        aws=xfields.aws(entry, at),
+        aws=aws,
         jobs=_awaited(entry),
         follows=_followed(entry),
         optional=tuple(name for name, each in entry["depends_on"].items() if each.get("required") is False),
@@ -310,6 +294,7 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
             for each in entry.get("volumes") or []
             if each.get("type") == "bind"
         },
+        kind=kinds.infer(entry.get("x-aws"), facts).kind,
     )
 
 

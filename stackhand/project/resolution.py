@@ -21,6 +21,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import answers, dotenv, inherited
 from stackhand.project.state import State
 from stackhand.system import program
+from stackhand.system.roots import CONTENT
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """Where Compose looks for its file, in this order; the first one counts."""
@@ -29,6 +30,8 @@ OVERRIDES = (
     *("docker-compose.override.yml", "docker-compose.override.yaml"),
 )
 """What Compose lays over that file, wherever it finds one; the first one counts."""
+OVERLAY = "compose.stackhand.yaml"
+"""What we lay over all of them where a project has it: the `x-` fields, so that nobody's own files are edited."""
 OLDEST = (2, 26, 1)
 """The oldest Compose whose answers are known, by tests, to be those of the package."""
 DOCKER = ("docker", "compose")
@@ -57,10 +60,19 @@ class Resolver:
 
 
 def files(root: Path) -> list[str]:
-    """Return the names of a project's Compose files, as Compose finds them; those that they include come on top."""
+    """Return the names of a project's Compose files, as Compose finds them, with our overlay as the last one.
+
+    Those that they include come on top.
+    """
+    own = own_files(root)
+    return [*own, OVERLAY] if own and OVERLAY not in own and (root / OVERLAY).is_file() else own
+
+
+def own_files(root: Path) -> list[str]:
+    """Return the names of the Compose files without our overlay."""
     variables = {**_dotenv(root), **os.environ}
     if given := variables.get("COMPOSE_FILE", ""):
-        return [each for each in given.split(variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep) if each]
+        return [each for each in given.split(_separator(variables)) if each]
     return [
         *next(([each] for each in NAMES if (root / each).is_file()), []),
         *next(([each] for each in OVERRIDES if (root / each).is_file()), []),
@@ -83,7 +95,15 @@ def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
     """
     shell = inherited.environment("compose", root)
     present = _dotenv(root)
-    return {key: value for key, value in values.items() if present.get(key) != value} | shell
+    return {key: value for key, value in values.items() if present.get(key) != value} | shell | overlay_variables(root)
+
+
+def overlay_variables(root: Path) -> dict[str, str]:
+    """Return the variables by which Compose reads our overlay too; none where a project has no overlay."""
+    named = files(root)
+    if OVERLAY not in named:
+        return {}
+    return {**_named(root, named), "STACKHAND_CONTENT": str(CONTENT)}
 
 
 def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
@@ -97,6 +117,22 @@ def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
         Failure: Compose rejects them, or there is no Compose; its own sentence is the evidence.
     """
     return _ask(root, environment(root, values), "resolved")
+
+
+def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
+    """Return what Compose makes of the project's own files, as if our overlay were not there; with all profiles.
+
+    Args:
+        root: the checkout.
+        values: the settings.
+
+    Raises:
+        Failure: Compose rejects them, or there is no Compose.
+    """
+    variables = environment(root, values) | {"COMPOSE_PROFILES": "*"}
+    if overlay_variables(root):
+        variables |= _named(root, own_files(root))
+    return _ask(root, variables, "own")
 
 
 def written(root: Path, values: Mapping[str, str]) -> Resolved:
@@ -123,7 +159,7 @@ def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
         "COMPOSE_PROFILES": "*",
         **{key: variables_here[key] for key in names if key in variables_here},
     }
-    return _ask(root, {**inherited.environment("docker"), **variables, **chosen}, "cloud")
+    return _ask(root, {**inherited.environment("docker"), **variables, **chosen, **overlay_variables(root)}, "cloud")
 
 
 def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
@@ -253,6 +289,15 @@ def rejected(root: Path, message: str) -> Failure:
 def _mentioned(lines: Iterable[str]) -> list[str]:
     """Return the files that a message of Compose names."""
     return [match[1] for line in lines if (match := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
+
+
+def _named(root: Path, names: Iterable[str]) -> dict[str, str]:
+    separator = _separator({**_dotenv(root), **os.environ})
+    return {"COMPOSE_FILE": separator.join(names), "COMPOSE_PATH_SEPARATOR": separator}
+
+
+def _separator(variables: Mapping[str, str]) -> str:
+    return variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
 
 
 def _dotenv(root: Path) -> dict[str, str]:

@@ -27,6 +27,7 @@ class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         environment: variables that replace or complete those of `environment`.
         ready: a path that answers 200 once the service may be used; without it, `x-health` is asked.
         template: the configuration of an nginx, with `${VARIABLE}` filled in from `environment`.
+        working_dir: the folder that `command` runs in, relative to the project; the project itself without it.
     """
 
     engine: Literal["postgres", "redis", "nginx"] | None = None
@@ -34,15 +35,16 @@ class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str | int | float | bool] = {}
     ready: str | None = None
     template: str | None = None
+    working_dir: str | None = None
 
 
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many tasks run, and at which average CPU and memory use (percent) another one starts."""
 
-    min: int
-    max: int
-    cpu: int
-    memory: int
+    min: int = 1
+    max: int = 1
+    cpu: int = 60
+    memory: int = 70
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,35 +89,38 @@ class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-aws` of a service that runs on ECS Fargate: sizes in CPU units and MiB.
+    """`x-aws` of a web server or worker, an ECS service on Fargate: sizes in CPU units and MiB.
 
     Args:
+        port: that its container listens at; None for a worker.
         probe: what a release is asked from outside; false for nothing.
         hardened: whether its root file system is read-only and it has no capabilities where Compose's keys do not say.
         ca: the path, in the image, of the certificates by which a database at RDS is verified.
     """
 
-    port: int
-    cpu: int
-    memory: int
-    scale: Scale
+    port: int | None = None
+    cpu: int = 256
+    memory: int = 512
+    scale: Scale = Scale()
     paths: list[str] = []
     needs: list[str] = []
     migrate: Migrate | str | None = None
     ca: str | None = None
     probe: Probe | bool = True
     hardened: bool = True
+    kind: Literal["web", "worker"] = "web"
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`x-aws` of a service that runs to its end before the services that wait for it: a task, and no ECS service."""
 
-    release: Release | Literal[True]
+    release: Release | Literal[True] = True
     cpu: int = 256
     memory: int = 512
     needs: list[str] = []
     ca: str | None = None
     hardened: bool = True
+    kind: Literal["job"] = "job"
 
 
 class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"instance_class": "class"}):
@@ -124,6 +129,10 @@ class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     managed: Literal["rds", "elasticache"]
     instance_class: str
     storage: int | None = None
+    kind: Literal["managed"] = "managed"
+
+
+XAws = Fargate | Job | Managed
 
 
 def wrong(at: str, expected: str, given: Any = None) -> Failure:
@@ -168,18 +177,21 @@ def embedded(entry: dict[str, Any], at: str) -> Embedded | None:
     return embedded
 
 
-def aws(entry: dict[str, Any], at: str) -> Fargate | Job | Managed | None:
-    """Return `x-aws`."""
-    if entry.get("x-aws") is None:
-        return None
-    at, entry = f"{at}.x-aws", entry["x-aws"]
-    if isinstance(entry, dict) and "managed" in entry:
-        return _convert(entry, Managed, at)
-    if isinstance(entry, dict) and "release" in entry:
-        job = _convert(entry, Job, at)
-        for key, command in commands(job.release).items():
-            _refuse_open_quote(command, f"{at}.release.{key}")
-        return job
+def managed(entry: dict[str, Any], at: str) -> Managed:
+    """Return the `x-aws` of a managed service."""
+    return _convert(entry, Managed, at)
+
+
+def job(entry: dict[str, Any], at: str) -> Job:
+    """Return the `x-aws` of a job."""
+    job = _convert(entry, Job, at)
+    for key, command in commands(job.release).items():
+        _refuse_open_quote(command, f"{at}.release.{key}")
+    return job
+
+
+def fargate(entry: dict[str, Any], at: str) -> Fargate:
+    """Return the `x-aws` of a web server or worker."""
     service = _convert(entry, Fargate, at)
     probe = service.probe if isinstance(service.probe, Probe) else Probe()
     for key, path in (("path", probe.path), ("version", probe.version)):
@@ -215,7 +227,7 @@ def _convert(entry: Any, kind: type[XField], at: str) -> XField:
         return msgspec.convert(entry, kind)
     except msgspec.ValidationError as error:
         path = re.search(r" - at `\$(.*)`$", str(error))
-        expected = re.sub(r" - at `.*`$", "", str(error)).replace("`", "")
+        expected = re.sub(r" - at `.*`$", "", str(error)).replace("`", "").replace(" | null", "")
         known = ", ".join(kind.__struct_encode_fields__)
         raise Failure(
             f"{at}{path[1] if path else ''}: {expected}.",

@@ -14,7 +14,6 @@ from stackhand.containers.images import stream
 from stackhand.project.state import LOCK_HELD
 from stackhand.release import git
 from stackhand.release.images import TARGET
-from stackhand.release.source import BUT_LOCK, LOCK
 from stackhand.system import roots
 from stackhand.system.roots import PROJECT
 
@@ -39,7 +38,7 @@ class Clone:
 
     @classmethod
     def make(cls, path: Path) -> Clone:
-        """Clone the checkout; what is not committed here is a commit of its own there, but for what Terraform wrote.
+        """Clone the checkout; what is not committed here is a commit of its own there.
 
         Raises:
             Failure: this is no checkout of git.
@@ -49,7 +48,7 @@ class Clone:
         clone = cls(path)
         clone.git("rev-parse", "HEAD", folder=PROJECT)  # whose refusal says more than that of a clone
         clone.git("clone", "--quiet", str(PROJECT), str(path), folder=PROJECT)
-        (path / ".git" / "info" / "exclude").write_text(f".venv\n/{LOCK}\n", encoding="utf-8")
+        (path / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
         link_environment(PROJECT / ".venv", path / ".venv")
         clone.clone_submodules(PROJECT, path)
         listed = clone.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=PROJECT)
@@ -61,7 +60,7 @@ class Clone:
                 shutil.copy2(PROJECT / name, path / name)
             else:
                 (path / name).unlink(missing_ok=True)
-        if clone.git("status", "--porcelain", *BUT_LOCK):
+        if clone.git("status", "--porcelain"):
             clone.commit("Uncommitted changes")
         return clone
 

@@ -160,11 +160,11 @@ def exported(root: Path, commit: str, paths: Sequence[str], *, dirty: bool) -> I
         yield target / place
 
 
-def digest(root: Path, paths: Sequence[str], but: str) -> str:
+def digest(root: Path, paths: Sequence[str]) -> str:
     """Return a digest of all that differs from the commit, new files and submodules as well."""
     top, place = _placed(root)
     digest = hashlib.sha256()
-    wanted = [*(os.path.normpath(place + path) for path in paths), excluded(place + but)]
+    wanted = [os.path.normpath(place + path) for path in paths]
     for repository, among in _repositories(top, wanted):
         digest.update(run("rev-parse", "HEAD", folder=repository).encode())
         digest.update(_bytes(run("diff", *PLAIN, "HEAD", "--", *among, folder=repository)))
@@ -173,11 +173,6 @@ def digest(root: Path, paths: Sequence[str], but: str) -> str:
             content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
             digest.update(_bytes(name) + content)
     return digest.hexdigest()[:12]
-
-
-def excluded(path: str) -> str:
-    """Return the pathspec that excludes a path."""
-    return f":(exclude){path}"
 
 
 def _placed(root: Path) -> tuple[Path, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 def run(
@@ -47,3 +49,19 @@ def run(
         errors="replace",
         check=False,
     )
+
+
+def show(args: Sequence[str | Path], *, environment: Mapping[str, str], folder: Path) -> int:
+    """Run a program whose output is for the user as it is, and return its exit code."""
+    return subprocess.run(args, env=environment, cwd=folder, check=False).returncode
+
+
+def replace(args: Sequence[str], environment: Mapping[str, str] | None = None) -> NoReturn:
+    """Become another program, with our environment unless it is given another one.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.execve(args[0], list(args), dict(os.environ if environment is None else environment))  # noqa: S606 - the very purpose

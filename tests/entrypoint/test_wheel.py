@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from stackhand import version
 from tests.checkout import ROOT, Said, clean_environment, free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
@@ -71,9 +72,9 @@ class Project:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this checkout."""
+    """The wheel, built from the sdist of this checkout."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([UV, "build", "-q", "--wheel", "--out-dir", str(folder), str(ROOT)], check=True, timeout=120)
+    subprocess.run([UV, "build", "-q", "--out-dir", str(folder), str(ROOT)], check=True, timeout=120)
     return next(folder.glob("*.whl"))
 
 
@@ -110,6 +111,13 @@ def test_it_is_small_and_takes_no_name_of_a_project(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"ansible_collections", "stackhand"}
     unwanted = [name for name in names if "__pycache__" in name or "/tests/" in name or name.endswith(".env")]
     assert not unwanted
+
+
+def test_its_version_is_that_of_the_checkout_it_was_built_from(wheel: Path, project: Project) -> None:
+    built = version.of(ROOT / "stackhand")
+    assert built.commit
+    assert wheel.name.split("-")[1] == built.number
+    assert project.run("stackhand", "--version").out == f"stackhand {built}\n"
 
 
 def test_its_content_is_what_the_images_of_the_status_service_are_built_from(wheel: Path) -> None:
@@ -150,9 +158,48 @@ def test_its_playbooks_are_those_of_a_collection(project: Project) -> None:
     assert "stopped: cache, worker" in project.run("ansible-playbook", "stackhand.ops.down", **by_name).out
 
 
+TERRAFORM = "#!/bin/sh\ntouch .terraform.lock.hcl written\n"
+INIT = """
+from stackhand.infrastructure.terraform import Terraform
+from stackhand.project.environments import Environment
+
+Terraform(Environment("staging", "shop", "eu-west-1", "123456789012")).init()
+"""
+
+
+def test_terraform_writes_into_the_project_and_reads_its_files_beside_those_of_the_wheel(project: Project) -> None:
+    program, queue = project.path / ".stackhand" / "their-terraform", project.path / "terraform" / "queue.tf"
+    for path in (program, queue):
+        path.parent.mkdir(exist_ok=True)
+    program.write_text(TERRAFORM, encoding="utf-8")
+    program.chmod(0o755)
+    queue.touch()
+    content = next((project.environment / "lib").glob("python3*/site-packages/ansible_collections/stackhand/ops"))
+    before = sorted((content / "terraform").iterdir())
+    project.run("python", "-c", INIT, STACKHAND_TERRAFORM=str(program))
+    queue.unlink()
+    folder = project.path / ".stackhand" / "terraform" / "staging" / "configuration"
+    assert sorted((content / "terraform").iterdir()) == before
+    wanted = {each.name for each in before} | {".terraform.lock.hcl", "written", "queue.tf"}
+    assert {each.name for each in folder.iterdir()} == wanted
+
+
 def test_the_verbs_are_those_of_stackhand(project: Project) -> None:
     listed = project.run("stackhand", "--list").out
     assert "cloud.exec" in listed
     assert "their verbs" not in listed
     own = project.run("stackhand", "check", check=False)
-    assert (own.code, own.err.splitlines()[0]) == (2, "inv: No idea what 'check' is!")
+    assert (own.code, own.err) == (2, "stackhand: No idea what 'check' is!\nnext: stackhand --list\n")
+
+
+def test_messages_name_the_command_of_a_project_without_an_inv(project: Project) -> None:
+    assert project.run("stackhand", "logs", "--lines", "x", check=False).err.endswith("\nnext: stackhand --help logs\n")
+    refused = project.run("stackhand", "db.status", check=False)
+    assert refused.err.endswith("\n    next: stackhand status shows what there is\n")
+    as_json = project.run("stackhand", "db.status", "--json", check=False).json
+    assert as_json["error"]["next"] == "stackhand status shows what there is"
+    assert project.run("stackhand", "--help", "up").out.startswith("Usage: stackhand ")
+    script = project.run("stackhand", "--print-completion-script", "bash").out
+    assert "`stackhand --complete -- " in script
+    assert script.rstrip().endswith("default stackhand\n\n# vim: set ft=sh :")
+    assert "up" in project.run("stackhand", "--complete", "--", "stackhand").out.split()

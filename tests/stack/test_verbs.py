@@ -195,9 +195,9 @@ def test_a_migration_command_is_never_run_to_be_asked(stack: Checkout) -> None:
     before = file.read_text()
     ours = re.search(r" {4}x-aws:\n {6}release:\n( {8}.*\n)+( {6}.*\n)+", before)
     assert ours
-    needs = "      needs: [postgres, redis]\n"
-    theirs = needs + """      migrate: sh -c 'echo "it migrates $$*"' mine\n"""
-    file.write_text(before.replace(ours[0], "").replace(needs, theirs))
+    anchor = "      ca: /app/service/rds.pem\n"
+    theirs = anchor + """      migrate: sh -c 'echo "it migrates $$*"' mine\n"""
+    file.write_text(before.replace(ours[0], "").replace(anchor, theirs))
     try:
         plan, status = stack.inv("db.plan", check=False), stack.inv("db.status")
         document, migrated = stack.inv("db.status", "--json").json, stack.inv("db.migrate")

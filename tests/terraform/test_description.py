@@ -73,7 +73,7 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
         ({"x_health": None}, ": a service with x-aws.paths needs x-health, which the load balancer checks"),
         ({"aws_needs": ["web"]}, ".x-aws.needs: web has no x-aws.managed"),
         (
-            {"environment": {"URL": "redis://redis:6379"}},
+            {"environment": {"URL": "redis://redis:6379"}, "aws_needs": []},
             ".x-aws.needs must have redis, because environment.URL uses it",
         ),
         ({"aws_paths": ["/version"]}, ".x-aws.paths: /version already belongs to api"),

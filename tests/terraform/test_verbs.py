@@ -48,6 +48,8 @@ LOCK = {
     "Created": "2026-01-02T03:04:05.678901Z",
     "Path": f"{BUCKET}/terraform.tfstate",
 }
+WEB = '{paths: ["/*"]}'
+"""The x-aws of web."""
 
 
 @contextmanager
@@ -55,7 +57,7 @@ def refused_by_the_cloud(cloud: Cloud) -> Iterator[None]:
     """Have a key in the Compose file that no plan takes, which must keep no environment from being removed."""
     file = cloud.checkout.path / "docker-compose.yml"
     before = file.read_text(encoding="utf-8")
-    file.write_text(before.replace("\n      cpu: 256\n", "\n      cpu: 300\n"), encoding="utf-8")
+    file.write_text(before.replace(WEB, '{paths: ["/*"], cpu: 300}'), encoding="utf-8")
     with pytest.raises(Failure, match="for the cloud"):
         compose.check(cloud.checkout.path)
     yield
@@ -219,11 +221,12 @@ def test_invalid_x_aws_is_reported_before_terraform_starts(cloud: Cloud, folder:
     marker = folder / "terraform"
     marker.write_text(f"#!/bin/sh\ntouch {folder}/started\n")
     marker.chmod(0o755)
-    cloud.checkout.edit("docker-compose.yml", "cpu: 256, memory: 512, scale", "cpu: 256, memory: 500, scale")
+    other = '{paths: ["/*"], memory: 500}'
+    cloud.checkout.edit("docker-compose.yml", WEB, other)
     try:
         said = cloud.inv("plan", "-e", "staging", check=False, STACKHAND_TERRAFORM=str(marker))
     finally:
-        cloud.checkout.edit("docker-compose.yml", "cpu: 256, memory: 500, scale", "cpu: 256, memory: 512, scale")
+        cloud.checkout.edit("docker-compose.yml", other, WEB)
     assert said.code == 3
     assert "services.web.x-aws.memory must be 512 to 2048 in steps of 512 with 256 CPU units, not 500" in said.err
     assert not (folder / "started").exists()

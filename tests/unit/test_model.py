@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stackhand.cli.failure import Failure
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.servers import server_for
 from stackhand.project import model
 from stackhand.project.state import State
-from stackhand.project.xfields import Embedded, Fargate, Scale
+from stackhand.project.xfields import Embedded, Fargate, Job, Managed, Release, Scale, XAws
 from tests.checkout import ROOT
 
 VARIABLES = {
@@ -70,6 +71,7 @@ services:
         health="/up",
         embedded=Embedded(command="run $PORT", environment={"EXTRA": 1}, ready="/ready"),
         aws=Fargate(port=80, cpu=256, memory=512, scale=Scale(1, 2, 60, 70), migrate="run migrate"),
+        kind="web",
     )
     assert stack.services["shop"].migrate == ["run", "migrate"]
     assert stack.services["shop"].build == model.Build(".", "shop/Dockerfile")
@@ -123,17 +125,118 @@ def test_a_port_on_another_address_is_open_to_the_network(port: model.Port, is_o
     assert (port.is_open, port.host) == (is_open, host)
 
 
+def resolved(services: str) -> model.Stack:
+    """Return the stack of services in the form in which Compose resolves them, without the time that takes."""
+    return model.of(ROOT, yaml.safe_load(services), "docker-compose.yml")
+
+
+WAITING = "\n  two: {image: x, depends_on: {one: {condition: service_completed_successfully}}}"
+
+
 @pytest.mark.parametrize(
     ("entry", "kind"),
     [
-        ("{image: x, ports: ['80']}", "web"),
+        ("{image: x, ports: [{target: 80}]}", "web"),
+        ("{image: x, ports: [{target: 80}], x-aws: {}}", "web"),
+        ("{image: x, expose: [80-90]}", "web"),
+        ("{image: x, ports: [{target: 80}], x-aws: {kind: worker}}", "worker"),
+        ("{image: x, ports: [{target: 80, protocol: udp}], expose: [81/udp]}", "worker"),
         ("{image: x}", "worker"),
-        ("{image: 'postgres:16', ports: ['5432:5432']}", "managed"),
-        ("{image: x}\n  two: {image: x, depends_on: {one: {condition: service_completed_successfully}}}", "job"),
+        ("{image: 'postgres:16', ports: [{target: 5432}]}", "managed"),
+        ("{image: x, x-embedded: {engine: redis}}", "managed"),
+        ("{image: mysql, x-embedded: {command: mysqld}}", "managed"),
+        ("{image: redis, x-aws: {port: 6379}}", "web"),
+        ("{image: x, ports: [{target: 80}]}" + WAITING, "job"),
+        ("{image: x, command: x, x-aws: {release: true}}", "job"),
     ],
 )
-def test_a_service_is_of_a_kind(tmp_path: Path, entry: str, kind: str) -> None:
-    assert load(tmp_path, f"services:\n  one: {entry}\n").services["one"].kind == kind
+def test_a_service_is_of_a_kind(entry: str, kind: str) -> None:
+    assert resolved(f"services:\n  one: {entry}\n").services["one"].kind == kind
+
+
+@pytest.mark.parametrize(
+    ("entry", "aws"),
+    [
+        (
+            "{image: x, ports: [{target: 5, protocol: udp}, {target: 80}], x-aws: {}}",
+            Fargate(80, 256, 512, Scale(1, 3, 60, 70)),
+        ),
+        ("{image: x, expose: ['80'], x-aws: {port: 81, scale: {min: 5}}}", Fargate(81, scale=Scale(5, 5))),
+        ("{image: x, x-aws: {}}", Fargate(kind="worker", scale=Scale(1, 1))),
+        ("{image: x, x-aws: {cpu: 512, scale: {max: 2}}}", Fargate(cpu=512, kind="worker", scale=Scale(1, 2))),
+        ("{image: x, command: x, x-aws: {}}" + WAITING, Job(release=True)),
+        ("{image: x, command: x, x-aws: {kind: job}}", Job(release=True)),
+        ("{image: x, command: x, x-aws: {release: {plan: y}}}", Job(release=Release(plan="y"))),
+        ("{image: 'postgis/postgis:16', x-aws: {}}", Managed("rds", "db.t4g.micro", 20)),
+        ("{image: x, x-aws: {managed: rds, class: db.t4g.small}}", Managed("rds", "db.t4g.small", 20)),
+        ("{image: 'valkey/valkey:8', x-aws: {}}", Managed("elasticache", "cache.t4g.micro")),
+        ("{image: x, x-aws: }", None),
+    ],
+)
+def test_each_field_of_x_aws_has_a_default(entry: str, aws: XAws | None) -> None:
+    assert resolved(f"services:\n  one: {entry}\n").services["one"].aws == aws
+
+
+NEEDING = """
+services:
+  one: {{image: x, {}}}
+  db: {{image: postgres, x-aws: {{}}}}
+  my-db: {{image: postgres, x-aws: {{}}}}
+  cache: {{image: redis, x-aws: {{}}}}
+  local: {{image: postgres}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "needs"),
+    [
+        ("x-aws: {}, depends_on: {cache: {}, local: {}}", ["cache"]),
+        ("x-aws: {}, environment: {URL: 'postgres://me@my-db:5432/shop', OTHER: 'local:5432'}", ["my-db"]),
+        ("x-aws: {}, environment: {DB: 'db:54321'}", []),
+        ("x-aws: {}, depends_on: {cache: {}}, environment: {DB: 'db:5432'}", ["db", "cache"]),
+        ("x-aws: {needs: [db]}, depends_on: {cache: {}}", ["db"]),
+        ("x-aws: {kind: job}, command: x, depends_on: {cache: {}}", ["cache"]),
+    ],
+)
+def test_a_service_needs_the_managed_ones_that_it_waits_for_or_names(keys: str, needs: list[str]) -> None:
+    aws = resolved(NEEDING.format(keys)).services["one"].aws
+    assert isinstance(aws, Fargate | Job)
+    assert aws.needs == needs
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("x-aws: true", r"x-aws must be a mapping, which may be empty \(\{\}\), not True"),
+        ("x-aws: {kind: cron}", r"x-aws\.kind must be one of web, worker, job, managed, not 'cron'"),
+        ("x-aws: {kind: web}", r"x-aws\.port must be set, for neither ports nor expose has a TCP port: the service"),
+        ("x-aws: {paths: [/]}", r"x-aws\.port must be set, .* is of kind web, because it has x-aws\.paths"),
+        ("x-aws: {kind: managed}", r"x-aws\.managed must be rds or elasticache, which the image does not show"),
+        (
+            "x-aws: {kind: job}",
+            r"command must be set, for it is what runs: the service is of kind job, because x-aws\.",
+        ),
+        (
+            "x-aws: {kind: worker, port: 80}",
+            r"x-aws\.port must be left out: it is for the kind web, and the service is",
+        ),
+        ("x-aws: {kind: job, scale: {}}", r"x-aws\.scale must be left out: it is for the kind web or worker, and"),
+        (
+            "x-aws: {managed: rds, cpu: 256}",
+            r"x-aws\.cpu must be left out: .* of kind managed, because it has x-aws\.m",
+        ),
+        (
+            "image: redis\n    x-aws: {managed: rds}",
+            r"x-aws\.managed must be elasticache, because its image is a redis",
+        ),
+        ("image: mariadb\n    x-aws: {}", r"x-aws: Stackhand runs no mysql on AWS"),
+        ("image: mongo\n    x-aws: {managed: rds}", r"x-aws: Stackhand runs no mongodb on AWS"),
+    ],
+)
+def test_a_kind_that_contradicts_the_rest_is_refused_by_name(entry: str, message: str) -> None:
+    image = "" if "image" in entry else "image: x\n    "
+    with pytest.raises(Failure, match=rf"^docker-compose\.yml: services\.one\.{message}"):
+        resolved(f"services:\n  one:\n    {image}{entry}\n")
 
 
 def test_a_command_may_be_a_list_and_an_environment_may_take_values_from_outside(tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ from stackhand.rehearsal import emulator, rehearse
 from stackhand.rehearsal.clone import Clone, link_environment
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
-from stackhand.release.source import LOCK
 from stackhand.system import roots
 from tests.cloud.repository import Repository
 
@@ -88,13 +87,6 @@ def test_a_copy_has_what_is_not_committed_as_a_commit_of_its_own(
     before = Clone(root).commit("First")
     monkeypatch.setattr("stackhand.rehearsal.clone.PROJECT", root)
     assert Clone.make(tmp_path / "same").head == before
-    lock = root / LOCK
-    lock.parent.mkdir()
-    lock.write_text("provider x\n", encoding="utf-8")
-    with_lock = Clone.make(tmp_path / "with-lock")
-    assert (with_lock.head, (with_lock.path / LOCK).read_text(encoding="utf-8")) == (before, "provider x\n")
-    with_lock.commit("A second release")
-    assert LOCK not in with_lock.git("ls-files")
     (root / "kept").write_text("2", encoding="utf-8")
     (root / "gone").unlink()
     (root / "new").write_text("1", encoding="utf-8")

@@ -47,7 +47,7 @@ class Command(Server):
                 name=self.service.name,
                 argv=[Template(word).safe_substitute(environment) for word in args],
                 environment=environment,
-                directory=str(self.stack.root),
+                directory=str(self.stack.root / (embedded.working_dir or "")),
                 question=question,
                 ready=ready,
                 address=health.address(self.service),
