@@ -1,7 +1,7 @@
 """The status service and its page in a project: what `stackhand init --status` adds to its overlay.
 
-The entries are text, for people read them. They contain the project's own words (`${POSTGRES_PASSWORD:-…}`), as its
-Compose files have them, and no value of a secret that is elsewhere.
+The entries are text, for people read them. They have the project's own words, such as `${POSTGRES_PASSWORD:-x}`, as
+its Compose files have them, and never the value of a secret that these files do not contain.
 """
 
 from __future__ import annotations
@@ -16,109 +16,33 @@ import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import resolution
-from stackhand.project.model import IMAGES, Service, Stack
+from stackhand.project.kinds import IMAGES
+from stackhand.project.model import Service, Stack
 
+TEMPLATE = Path(__file__).parent / "templates" / "statusservice.yaml"
 BASES = ("status", "stackhand-status", *(f"stackhand-status{number}" for number in range(2, 100)))
 PAGE_PORTS, API_PORTS = range(3080, 3180), range(4080, 4180)
 """The ports of this machine that are tried, in this order."""
 NEEDED = {"postgres": "PostgreSQL", "redis": "Redis"}
 ADVICE = {"postgres": "postgres:16-alpine", "redis": "redis:7-alpine"}
 PORTS = {"postgres": 5432, "redis": 6379}
-REQUIREPASS = re.compile(r"--requirepass[\s=]+[\"']?((?:\$\{[^}]*\}|[^\s\"'])+)")
-OF_ITS_CONTAINER = re.compile(r"\$\$\{?(\w+)\}?")
-PLAIN = re.compile(r"[A-Za-z0-9_./$][A-Za-z0-9_./${}:@-]*")
-"""What YAML takes for a text without quotes, beside what looks like a number or a boolean."""
-
-HEAD = """\
-x-{page}: &{page} # what the services of Stackhand's status page have in common
-  init: true
-  restart: on-failure:5
-  read_only: true
-  tmpfs: [/tmp]
-  cap_drop: [ALL]
-  security_opt: ["no-new-privileges:true"]
-  mem_limit: 256m
-  stop_grace_period: 15s
-
-x-{page}-healthcheck: &{page}-healthcheck # twice a second until it passes once, then every ten seconds
-  start_period: 60s
-  start_interval: 0.5s
-  interval: 10s
-  timeout: 3s
-  retries: 3
-"""
-SERVICES = """\
-  # --- Stackhand's status service: three services that you may remove ------------------------------------------
-  # Their images are built, and without containers their programs run, from the package: ./inv sets STACKHAND_CONTENT to
-  # its folder. They have no x-aws, so they run on this machine only: the page serves /, /api/..., /health... and /version,
-  # which at the load balancer are your own services'.
-
-  {page}: # the page: http://localhost:{page_port}
-    <<: *{page}
-    build:
-      context: ${{STACKHAND_CONTENT}}
-      dockerfile: web/Dockerfile
-      target: production
-    environment:
-      API_UPSTREAM: http://{api}:4000
-      ALLOWED_HOSTS: {page},${{{variable}_HOSTS:-}} # names, beside localhost, at which the page may be opened
-      STACK: ${{COMPOSE_PROJECT_NAME:-{stack}}}
-    ports: ["127.0.0.1:${{{variable}_PORT:-{page_port}}}:3000"]
-    depends_on: {{{api}: {{condition: service_healthy}}}}
-    healthcheck:
-      <<: *{page}-healthcheck
-      test: [CMD, sh, /etc/stackhand/check]
-    x-health: /healthz # answers 200 while it lives: what ./inv up and status ask, and the page shows
-    x-embedded: {{engine: nginx, template: "${{STACKHAND_CONTENT}}/web/nginx.conf.template"}} # without containers
-
-  {api}: # checks PostgreSQL, Redis and every service with x-health, and keeps their history
-    <<: *{page}
-    image: ${{COMPOSE_PROJECT_NAME:-{stack}}}-{api}
-    build: &{page}-build
-      context: ${{STACKHAND_CONTENT}}
-      dockerfile: service/Dockerfile
-      target: production
-      secrets: [{{source: {page}-ca, target: ca}}]
-    environment:
-      <<: &{page}-database
-{database}
-      REDIS_URL: redis://{redis}:{redis_port}/0 # it prefixes its keys with stackhand:
-{redis_password}
-      ENVIRONMENT: ${{ENVIRONMENT:-development}}
-      ENGINE: compose
-      ALLOWED_HOSTS: {api},{page},${{{variable}_HOSTS:-}}
-      HEALTH_TARGETS: ${{HEALTH_TARGETS_{api_variable}:-}} # computed: every other service with x-health
-      STACK: ${{COMPOSE_PROJECT_NAME:-{stack}}}
-    ports: ["127.0.0.1:${{{api_variable}_PORT:-{api_port}}}:4000"]
-    depends_on:
-      {postgres}: {{condition: service_started}}
-      {redis}: {{condition: service_started}}
-      {migrate}: {{condition: service_completed_successfully}}
-    healthcheck:
-      <<: *{page}-healthcheck
-      test: [CMD, python, -m, service, check]
-    x-health: /health
-    x-embedded: # -P: a package "service" of the project is not taken for this one
-      command: python -P -m service serve
-      ready: /health/ready
-      environment: {{ENGINE: embedded, PYTHONPATH: "${{STACKHAND_CONTENT}}"}}
-
-  {migrate}: # a job: makes the tables, in the schema stackhand_status, and ends before the service starts
-    <<: *{page}
-    restart: "no"
-    image: ${{COMPOSE_PROJECT_NAME:-{stack}}}-{api} # that of {api}
-    build: *{page}-build
-    command: python -m service migrate
-    environment: *{page}-database
-    depends_on: {{{postgres}: {{condition: service_started}}}} # it waits a minute for the server to accept connections
-    healthcheck: {{disable: true}}
-    x-embedded: {{command: python -P -m service migrate, environment: {{PYTHONPATH: "${{STACKHAND_CONTENT}}"}}}}
-"""
-TAIL = """\
+HARDENED = """\
+    init: true
+    read_only: true
+    tmpfs: [/tmp]
+    cap_drop: [ALL]
+    security_opt: ["no-new-privileges:true"]
+    mem_limit: 256m
+    restart: {restart}"""
+SECRETS = """\
 secrets:
-  {page}-ca: # this machine's CA certificates, for a build behind a proxy that re-signs TLS; never in an image
+  {page}-ca: # this machine's CA certificates, for a build behind a proxy that re-signs TLS; in no image
     file: ${{CA_BUNDLE:-/dev/null}}
 """
+REQUIREPASS = re.compile(r"--requirepass[\s=]+[\"']?((?:\$\{[^}]*\}|[^\s\"'])+)")
+OF_ITS_CONTAINER = re.compile(r"\$\$\{?(\w+)\}?")
+PLAIN = re.compile(r"(?!true$|false$|null$|yes$|no$|on$|off$)(?:[A-Za-z_/]|\$\{)(?:[\w./:@?+=-]|\$\{[\w:?-]*\})*")
+"""What YAML takes for a text without quotes, whatever reads it."""
 
 
 class Overlay(msgspec.Struct, frozen=True):
@@ -126,59 +50,68 @@ class Overlay(msgspec.Struct, frozen=True):
 
     Args:
         names: of the page, the service and its job.
-        head: entries of the top level, which come before `services:`, for they are anchors.
-        services: entries of `services:`, indented by two spaces.
-        tail: the key `secrets:` with its entry.
+        services: entries for `services:`, indented by two spaces.
+        secrets: the key `secrets:` of the top level with its entry.
     """
 
     names: tuple[str, str, str]
-    head: str
     services: str
-    tail: str
-
-    @property
-    def text(self) -> str:
-        """A whole overlay with nothing else in it."""
-        return f"{self.head}\nservices:\n{self.services}\n{self.tail}"
+    secrets: str
 
 
 def overlay(stack: Stack) -> Overlay:
     """Return the entries of the status service and its page for a project.
 
     Args:
-        stack: the project's services, without an overlay that has a status service already.
+        stack: the project's services, as its own Compose files have them.
 
     Raises:
-        Failure: the stack has no PostgreSQL, or no Redis; or Compose rejects its files.
+        Failure: the stack has no PostgreSQL or no Redis, or Compose rejects its files.
     """
     postgres, redis = _needed(stack)
     written = resolution.written(stack.root, {}).get("services") or {}
     page, api, migrate = names = _names(stack)
     used = {port.published for service in stack.services.values() for port in service.ports}
-    fields = {
-        **{"page": page, "api": api, "migrate": migrate, "stack": stack.name},
-        **{"variable": _variable(page), "api_variable": _variable(api)},
-        **{"page_port": _first(PAGE_PORTS, used), "api_port": _first(API_PORTS, used)},
-        **{"postgres": postgres.name, "redis": redis.name, "redis_port": _port(redis)},
-        "database": _lines(8, _database(postgres, written.get(postgres.name) or {}, _variable(page), stack.root)),
-        "redis_password": _lines(6, _cache(redis, written.get(redis.name) or {}, _variable(page), stack.root)),
+    values = {
+        "page": page,
+        "api": api,
+        "migrate": migrate,
+        "stack": stack.name,
+        "variable": _variable(page),
+        "api_variable": _variable(api),
+        "page_port": str(next(port for port in PAGE_PORTS if port not in used)),
+        "api_port": str(next(port for port in API_PORTS if port not in used)),
+        "postgres_service": postgres.name,
+        "redis_service": redis.name,
+        "redis": f"{redis.name}:{_port(redis)}",
+        **_database(_Written(postgres, written.get(postgres.name) or {}, stack.root), _variable(page)),
+        "redis_password": _cache(_Written(redis, written.get(redis.name) or {}, stack.root), _variable(page)),
     }
-    services = "\n".join(line for line in SERVICES.format(**fields).splitlines() if line.strip() != "-")
-    return Overlay(names, HEAD.format(page=page), f"{services}\n", TAIL.format(page=page))
+    return Overlay(names, _filled(values, migrate), SECRETS.format(page=page))
+
+
+def _filled(values: Mapping[str, str], migrate: str) -> str:
+    """Return the template with its values; a line whose value is empty is left out."""
+    lines: list[str] = []
+    service = ""
+    for line in TEMPLATE.read_text(encoding="utf-8").splitlines():
+        service = match[1] if (match := re.match(r"  @(\w+)@:", line)) else service
+        if line == "@hardened@":
+            restart = '"no"' if values.get(service) == migrate else "on-failure:5"
+            lines += HARDENED.format(restart=restart).splitlines()
+        elif all(values[name] for name in re.findall(r"@(\w+)@", line)):
+            lines.append(re.sub(r"@(\w+)@", lambda match: values[match[1]], line))
+    return "\n".join([*lines, ""])
 
 
 def _needed(stack: Stack) -> tuple[Service, Service]:
     missing = [kind for kind in NEEDED if not any(each.server == kind for each in stack.services.values())]
     if missing:
         raise Failure(
-            f"The status service needs a PostgreSQL and a Redis, and {stack.file} has no "
+            f"The status service needs a PostgreSQL and a Redis, but {stack.file} has no "
             f"{' and no '.join(NEEDED[each] for each in missing)}.",
-            evidence=[
-                f"{NEEDED[each]} is recognised by x-embedded: {{engine: {each}}}, or by an image named "
-                f"{', '.join(sorted(IMAGES[each]))}"
-                for each in missing
-            ],
-            next=f"add a service with image: {' and one with image: '.join(ADVICE[each] for each in missing)}; "
+            evidence=[f"a service is one by its image: {', '.join(sorted(IMAGES[each]))}" for each in missing],
+            next=f"add a service with {' and one with '.join(f'image: {ADVICE[each]}' for each in missing)}, "
             "then stackhand init --status",
             code=ExitCode.PREFLIGHT,
         )
@@ -194,83 +127,67 @@ def _variable(name: str) -> str:
     return re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
-def _first(ports: range, used: set[int | None]) -> int:
-    return next(port for port in ports if port not in used)
-
-
 def _port(service: Service) -> int:
-    assert service.server is not None  # noqa: S101 - see _needed
-    return service.main_port.target if service.main_port else PORTS[service.server]
+    return service.main_port.target if service.main_port else PORTS[str(service.server)]
 
 
-def _database(service: Service, written: Mapping[str, Any], variable: str, root: Path) -> dict[str, str]:
-    """Return the variables with the address of PostgreSQL, from those of the official image."""
-    user = _given(service, written, "POSTGRES_USER", root) or service.environment.get("POSTGRES_USER") or "postgres"
-    name = _given(service, written, "POSTGRES_DB", root) or service.environment.get("POSTGRES_DB") or user
-    url = f"postgresql://{_in_url(user)}@{service.name}:{_port(service)}/{_in_url(name)}"
-    password = _secret(service, written, "POSTGRES_PASSWORD", f"{variable}_DATABASE_PASSWORD", root)
+class _Written(msgspec.Struct, frozen=True):
+    """A service as Compose resolves it, and as its files have it."""
+
+    service: Service
+    entry: Mapping[str, Any]
+    root: Path
+
+    def value(self, key: str) -> str:
+        """Return a variable as the files have it, or as Compose fills it in from `.env`; empty: neither."""
+        environment = self.entry.get("environment") or {}
+        if isinstance(environment, list):
+            environment = dict(str(each).partition("=")[::2] for each in environment)
+        if environment.get(key) not in {None, ""}:
+            return str(environment[key])
+        passed = key in environment or self._reads_dotenv()
+        return f"${{{key}:-}}" if passed and self.service.environment.get(key) else ""
+
+    def secret(self, key: str, variable: str) -> str:
+        """Return a secret in the same way; one of another env_file is asked for in a variable, for the overlay is in git."""
+        required = f"${{{variable}:?set it in .env to the {key} of {self.service.name}}}"
+        return self.value(key) or (required if self.service.environment.get(key) else "")
+
+    def _reads_dotenv(self) -> bool:
+        """Whether its one env_file is `.env`, from which Compose fills in the files as well."""
+        files = self.entry.get("env_file") or []
+        paths = [
+            each["path"] if isinstance(each, dict) else each for each in (files if isinstance(files, list) else [files])
+        ]
+        return {(self.root / path).resolve() for path in paths} == {(self.root / ".env").resolve()}
+
+
+def _database(written: _Written, variable: str) -> dict[str, str]:
+    """Return the address of PostgreSQL and its password, from the variables of the official image."""
+    service = written.service
+    user = written.value("POSTGRES_USER") or service.environment.get("POSTGRES_USER") or "postgres"
+    name = written.value("POSTGRES_DB") or service.environment.get("POSTGRES_DB") or user
+    asked = f"{variable}_DATABASE_PASSWORD"
+    password = written.secret("POSTGRES_PASSWORD", asked)
     if not password and "POSTGRES_PASSWORD_FILE" in service.environment:
-        password = _required(f"{variable}_DATABASE_PASSWORD", "the password in POSTGRES_PASSWORD_FILE")
-    return {"DATABASE_URL": url, **({"DATABASE_PASSWORD": password} if password else {})}
+        password = f"${{{asked}:?set it in .env to what POSTGRES_PASSWORD_FILE of {service.name} has}}"
+    url = f"postgresql://{_in_url(user)}@{service.name}:{_port(service)}/{_in_url(name)}"
+    return {"database_url": _yaml(url), "database_password": _yaml(password)}
 
 
-def _cache(service: Service, written: Mapping[str, Any], variable: str, root: Path) -> dict[str, str]:
-    """Return the variable with the password of Redis, from its command or REDIS_PASSWORD; nothing without one."""
-    command = written.get("command") or ""
-    words = command if isinstance(command, str) else " ".join(map(str, command))
-    match = REQUIREPASS.search(words)
-    own = OF_ITS_CONTAINER.fullmatch(match[1]) if match else None
-    if match and own is None:
-        return {"REDIS_PASSWORD": match[1]}
-    password = _secret(service, written, own[1] if own else "REDIS_PASSWORD", f"{variable}_REDIS_PASSWORD", root)
-    return {"REDIS_PASSWORD": password} if password else {}
-
-
-def _secret(service: Service, written: Mapping[str, Any], key: str, asked: str, root: Path) -> str:
-    """Return a secret as the project writes it; one of an env_file is asked for, because the overlay is in git."""
-    if given := _given(service, written, key, root):
-        return given
-    return _required(asked, f"{key} of {service.name}") if service.environment.get(key) else ""
-
-
-def _required(variable: str, what: str) -> str:
-    return f"${{{variable}:?set it in .env to {what}}}"
-
-
-def _given(service: Service, written: Mapping[str, Any], key: str, root: Path) -> str:
-    """Return the value of a variable as it stands in the Compose files, or what Compose fills in for it; else ''."""
-    environment = written.get("environment") or {}
-    if isinstance(environment, list):
-        environment = {name: value for name, _, value in (str(each).partition("=") for each in environment)}
-    if key in environment:
-        value = environment[key]
-        return str(value) if value not in {None, ""} else f"${{{key}:-}}" if service.environment.get(key) else ""
-    if key in service.environment and _reads_dotenv(written, root):
-        return f"${{{key}:-}}"
-    return ""
-
-
-def _reads_dotenv(written: Mapping[str, Any], root: Path) -> bool:
-    """Whether its only env_file is `.env`, which Compose reads for the files themselves, too."""
-    files = written.get("env_file") or []
-    entries = files if isinstance(files, list) else [files]
-    paths = [str(each.get("path") if isinstance(each, dict) else each) for each in entries]
-    return bool(paths) and all((root / path).resolve() == (root / ".env").resolve() for path in paths)
+def _cache(written: _Written, variable: str) -> str:
+    """Return the password of Redis, from its command or REDIS_PASSWORD; empty: it has none."""
+    command = written.entry.get("command") or ""
+    match = REQUIREPASS.search(command if isinstance(command, str) else " ".join(map(str, command)))
+    name = OF_ITS_CONTAINER.fullmatch(match[1]) if match else None
+    if match and name is None:
+        return _yaml(match[1])
+    return _yaml(written.secret(name[1] if name else "REDIS_PASSWORD", f"{variable}_REDIS_PASSWORD"))
 
 
 def _in_url(text: str) -> str:
     return text if "${" in text else quote(text.replace("$$", "$"), safe="")
 
 
-def _lines(indent: int, variables: Mapping[str, str]) -> str:
-    lines = [f"{key}: {_yaml(value)}" for key, value in variables.items()]
-    return f"\n{' ' * indent}".join(["", *lines])[1:] or "-"
-
-
 def _yaml(text: str) -> str:
-    """Return a text as YAML reads it as one: quoted, unless nobody could take it for anything else."""
-    if PLAIN.fullmatch(text) and not re.fullmatch(
-        r"[\d.+-]*|\d[\d._eExXoO+-]*|(?i:true|false|null|yes|no|on|off|y|n)", text
-    ):
-        return text
-    return "'{}'".format(text.replace("'", "''"))
+    return text if not text or PLAIN.fullmatch(text) else "'{}'".format(text.replace("'", "''"))
