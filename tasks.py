@@ -19,6 +19,7 @@ from stackhand.tasks.verb import task
         "copy-data": "copy the database from the other engine; keep the one here as a snapshot",
         "timeout": "seconds for each service to become healthy",
         "json": "one JSON document on stdout",
+        "skip-hooks": "do not run the programs in hooks/",
     }
 )
 def up(
@@ -28,11 +29,19 @@ def up(
     copy_data: bool = False,
     timeout: float = 120.0,
     json: bool = False,
+    skip_hooks: bool = False,
 ) -> None:
     """Start the stack and wait until every service is healthy."""
     from stackhand.local import verbs as local
 
-    local.up(engine=engine, free_ports=free_ports, copy_data=copy_data, timeout=timeout, json=json)
+    local.up(
+        engine=engine,
+        free_ports=free_ports,
+        copy_data=copy_data,
+        timeout=timeout,
+        json=json,
+        skip_hooks=skip_hooks,
+    )
 
 
 @task(help={"volumes": "remove the data as well, on both engines", "yes": "do not ask for the stack's name"})

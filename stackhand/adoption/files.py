@@ -13,7 +13,7 @@ from msgspec import structs
 from stackhand.adoption import overlay
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.generated import File
-from stackhand.adoption.repository import Repository
+from stackhand.adoption.repository import GitRepository
 from stackhand.project import resolution
 from stackhand.system.roots import CONTENT, PROJECT
 
@@ -47,7 +47,7 @@ class Answers(msgspec.Struct):
     health: dict[str, str] = {}
 
 
-def files(services: Sequence[Classified], answers: Answers, git: Repository) -> list[File]:
+def files(services: Sequence[Classified], answers: Answers, git: GitRepository) -> list[File]:
     """Return the files, all but the lock.
 
     Args:

@@ -12,7 +12,7 @@ from stackhand.adoption import classification, files, generated, overlay, pin, q
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.files import Answers
 from stackhand.adoption.generated import File
-from stackhand.adoption.repository import Repository
+from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import model, resolution, settings
@@ -81,7 +81,7 @@ def _require_project() -> None:
     )
 
 
-def defaults(stack: Stack, services: Sequence[Classified], git: Repository) -> Answers:
+def defaults(stack: Stack, services: Sequence[Classified], git: GitRepository) -> Answers:
     """Return the answers of who is not asked."""
     return Answers(
         stack=files.stack_name(stack.name),
@@ -121,7 +121,7 @@ def _row_of(service: Classified) -> dict[str, str]:
     return {"name": service.name, "kind": service.kind, "health": health, "without_containers": without, "aws": aws}
 
 
-def _write(services: Sequence[Classified], answers: Answers, git: Repository, before: str) -> dict[str, Any]:
+def _write(services: Sequence[Classified], answers: Answers, git: GitRepository, before: str) -> dict[str, Any]:
     """Write what is not there yet, the lock last, and return what was made and what stays."""
     wanted = files.files(services, answers, git)
     records = generated.recorded(before)
@@ -153,7 +153,7 @@ def _extend(services: Sequence[Classified], text: str, records: dict[str, str]) 
     return {"to_add": [line for each in lacking for line in overlay.block(each)]}
 
 
-def _notes(services: Sequence[Classified], git: Repository) -> list[str]:
+def _notes(services: Sequence[Classified], git: GitRepository) -> list[str]:
     notes = [
         f"{each.name} cannot run without containers here: it lacks {each.missing}"
         for each in services

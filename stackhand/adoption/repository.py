@@ -17,7 +17,7 @@ IGNORED = (".stackhand/", ".env")
 """What must not be committed: all that is made here, and the secrets."""
 
 
-class Repository(msgspec.Struct, frozen=True):
+class GitRepository(msgspec.Struct, frozen=True):
     """A repository.
 
     Args:
@@ -31,12 +31,12 @@ class Repository(msgspec.Struct, frozen=True):
     branch: str
 
 
-def of(root: Path) -> Repository:
+def of(root: Path) -> GitRepository:
     """Return the repository of a project."""
     top = Path(_git(root, "rev-parse", "--show-toplevel") or root).resolve()
     remote = _git(root, "symbolic-ref", "--short", "refs/remotes/origin/HEAD").rpartition("/")[2]
     branch = remote or _git(root, "symbolic-ref", "--short", "HEAD") or "main"
-    return Repository(top, os.path.relpath(root.resolve(), top), branch)
+    return GitRepository(top, os.path.relpath(root.resolve(), top), branch)
 
 
 def compose_files(root: Path) -> list[str]:

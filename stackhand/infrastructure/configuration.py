@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.system.roots import CONTENT, PROJECT
+from stackhand.system.roots import CONTENT, EJECTED, PROJECT
 
 NAME = "terraform"
 """The folder of these files, in the content and in the project."""
@@ -54,7 +54,8 @@ def files(content: Path = CONTENT, project: Path = PROJECT) -> Mapping[str, Path
     Raises:
         Failure: two have one name.
     """
-    ours, theirs = _entries(content / NAME), {}
+    ejected = project / EJECTED.name / NAME
+    ours, theirs = _entries(ejected if content != project and ejected.is_dir() else content / NAME), {}
     if content != project and _is_part(project / NAME):
         theirs = _entries(project / NAME)
     if common := sorted(ours.keys() & theirs.keys()):
