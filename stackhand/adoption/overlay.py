@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stackhand.adoption.classification import Classified
+from stackhand.adoption.statusservice import Overlay
 from stackhand.project import passthrough, resolution
 
 PATH = resolution.OVERLAY
@@ -29,15 +30,19 @@ NO_TEXT = re.compile(r"[\d._]+|true|false|null|yes|no|on|off|y|n|~", re.IGNORECA
 QUOTED = re.compile(r"[\[\]{},]|: | #|^[!&*%@`\"'>|-]|^$")
 
 
-def text(services: Sequence[Classified], files: Sequence[str]) -> str:
+def text(services: Sequence[Classified], files: Sequence[str], added: Overlay | None = None) -> str:
     """Return the overlay.
 
     Args:
         services: all of them.
         files: the Compose files that it is laid over.
+        added: services of ours.
     """
     blocks = ["\n".join(_block(each)) for each in services]
-    return HEAD.format(files=", ".join(files)) + "\n\n".join(blocks) + "\n"
+    blocks += [added.services.strip("\n"), added.secrets.strip("\n")] if added else []
+    empty = all(line.startswith("  #") for block in blocks for line in block.splitlines())
+    head = HEAD.replace("services:\n", "services: {{}}\n") if empty else HEAD
+    return head.format(files=", ".join(files)) + "\n\n".join(blocks) + "\n"
 
 
 def lacking(path: Path, services: Sequence[Classified]) -> list[Classified]:
@@ -56,7 +61,9 @@ def block(service: Classified) -> list[str]:
 
 
 def _block(service: Classified) -> Iterator[str]:
-    lines = [*_health(service), *_embedded(service), *_aws(service)]
+    parts = {"x-health": _health, "x-embedded": _embedded, "x-aws": _aws}
+    lines = [line for key, part in parts.items() if key not in service.said for line in part(service)]
+    lines += [f"# {', '.join(service.said)}: in its own file"] if service.said else []
     fields = [line for line in lines if not line.startswith("#")]
     if fields:
         yield f"  {_scalar(service.name)}: # {_described(service)}"
