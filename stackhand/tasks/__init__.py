@@ -10,8 +10,7 @@ from invoke.collection import Collection
 from stackhand.system.roots import DEVELOPING
 from stackhand.tasks import adoption, bench, cache, cloud, db, development, environment, local, secrets
 
-ns = Collection(local.up, local.down, local.status, local.logs, local.restart, local.shell, local.open)
-ns.add_task(local.doctor)
+ns = Collection(local.up, local.down, local.status, local.logs, local.restart, local.shell, local.open, local.doctor)
 ns.add_task(local.support)
 for module in (db, cache, cloud, secrets):
     ns.add_collection(Collection.from_module(module))
