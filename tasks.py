@@ -132,17 +132,43 @@ def test_project(c: Context, up: bool = False) -> None:
     testing.test(up=up)
 
 
+CHECK_CLOUD = {
+    "cloud": "what AWS would refuse or do differently, without an account or Terraform",
+    "environment": "with --cloud: the name of a file in environments",
+    "json": "with --cloud: one JSON document on stdout",
+}
+
+
 @task(
     help={
         "mutation": "instead: change the code and count which changes the tests notice (minutes)",
         "vulnerabilities": "instead: look up known vulnerabilities of all locked packages (needs the network)",
+        **CHECK_CLOUD,
     }
 )
-def check(c: Context, mutation: bool = False, vulnerabilities: bool = False) -> None:
-    """Run the linters."""
+def check(
+    c: Context,
+    mutation: bool = False,
+    vulnerabilities: bool = False,
+    cloud: bool = False,
+    environment: str = "",
+    json: bool = False,
+) -> None:
+    """Run the linters, or check the services for AWS."""
+    if cloud or environment or json:
+        check_project(c, cloud=cloud, environment=environment, json=json)
+        return
     from stackhand.development import verbs as development
 
     development.check(mutation=mutation, vulnerabilities=vulnerabilities)
+
+
+@task(help=CHECK_CLOUD)
+def check_project(c: Context, cloud: bool = False, environment: str = "", json: bool = False) -> None:
+    """Check what AWS would refuse or do differently."""
+    from stackhand.infrastructure import cloud_check
+
+    cloud_check.check(cloud=cloud, environment=environment, json=json)
 
 
 @task(help={"upgrade": "use the newest versions that pyproject.toml allows"})
@@ -170,3 +196,4 @@ if DEVELOPING:
     ns.add_collection(bench)
 else:
     ns.add_task(test_project, "test")
+    ns.add_task(check_project, "check")

@@ -11,9 +11,9 @@ from pathlib import Path
 from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.images import stream
+from stackhand.infrastructure.dockerfiles import TARGET
 from stackhand.project.state import LOCK_HELD
 from stackhand.release import git
-from stackhand.release.images import TARGET
 from stackhand.release.source import BUT_LOCK, LOCK
 from stackhand.system import roots
 from stackhand.system.roots import PROJECT

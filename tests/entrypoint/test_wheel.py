@@ -158,4 +158,5 @@ def test_the_verbs_are_those_of_stackhand(project: Project) -> None:
     assert "cloud.exec" in listed
     assert "their verbs" not in listed
     own = project.run("stackhand", "check", check=False)
-    assert (own.code, own.err.splitlines()[0]) == (2, "inv: No idea what 'check' is!")
+    assert (own.code, own.err.splitlines()[0]) == (2, "  ✗ check needs --cloud and an environment.")
+    assert "bench.local" not in listed
