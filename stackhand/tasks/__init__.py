@@ -10,8 +10,9 @@ from invoke.collection import Collection
 from stackhand.system.roots import DEVELOPING
 from stackhand.tasks import adoption, bench, cache, cloud, db, development, environment, local, secrets
 
-ns = Collection(local.up, local.down, local.status, local.logs, local.restart, local.shell, local.open, local.doctor)
-ns.add_task(local.support)
+ns = Collection(
+    local.up, local.down, local.status, local.logs, local.restart, local.shell, local.open, local.doctor, local.support
+)
 for module in (db, cache, cloud, secrets):
     ns.add_collection(Collection.from_module(module))
 ns.add_task(environment.bootstrap)
@@ -26,5 +27,6 @@ if DEVELOPING:
     ns.add_collection(Collection.from_module(bench))
 else:
     ns.add_task(local.test_project, "test")
+    ns.add_task(environment.check_project, "check")
     for each in (adoption.init, adoption.upgrade, adoption.eject, adoption.remove):
         ns.add_task(each)

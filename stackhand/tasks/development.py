@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invoke.context import Context
 
+from stackhand.tasks import environment as environment_tasks
 from stackhand.tasks.verb import task
 
 
@@ -19,10 +20,21 @@ def test(c: Context, fast: bool = False, only: str = "") -> None:
     help={
         "mutation": "instead: change the code and count which changes the tests notice (minutes)",
         "vulnerabilities": "instead: look up known vulnerabilities of all locked packages (needs the network)",
+        **environment_tasks.CHECK_CLOUD,
     }
 )
-def check(c: Context, mutation: bool = False, vulnerabilities: bool = False) -> None:
-    """Run the linters."""
+def check(
+    c: Context,
+    mutation: bool = False,
+    vulnerabilities: bool = False,
+    cloud: bool = False,
+    environment: str = "",
+    json: bool = False,
+) -> None:
+    """Run the linters, or check the services for AWS."""
+    if cloud or environment or json:
+        environment_tasks.check_project(c, cloud=cloud, environment=environment, json=json)
+        return
     from stackhand.development import verbs as development
 
     development.check(mutation=mutation, vulnerabilities=vulnerabilities)
