@@ -149,7 +149,7 @@ class _Written(msgspec.Struct, frozen=True):
         return f"${{{key}:-}}" if passed and self.service.environment.get(key) else ""
 
     def secret(self, key: str, variable: str) -> str:
-        """Return a secret in the same way; one of another env_file is asked for in a variable, for the overlay is in git."""
+        """Return a secret in the same way; one of another env_file is asked for, because the overlay is in git."""
         required = f"${{{variable}:?set it in .env to the {key} of {self.service.name}}}"
         return self.value(key) or (required if self.service.environment.get(key) else "")
 
