@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from stackhand.system.roots import IS_CHECKOUT
+from stackhand.system.roots import DEVELOPING
 from stackhand.tasks import adoption, bench, cache, cloud, db, environment, secrets
 from stackhand.tasks.verb import task
 
@@ -124,6 +124,14 @@ def test(c: Context, fast: bool = False, only: str = "") -> None:
     development.test(fast=fast, only=only)
 
 
+@task(help={"up": "start the stack first"})
+def test_project(c: Context, up: bool = False) -> None:
+    """Run the project's own tests against the stack."""
+    from stackhand.local import testing
+
+    testing.test(up=up)
+
+
 @task(
     help={
         "mutation": "instead: change the code and count which changes the tests notice (minutes)",
@@ -156,11 +164,11 @@ ns.add_task(environment.destroy)
 ns.add_task(environment.deploy)
 ns.add_task(environment.rollback)
 ns.add_task(environment.rehearse)
-ns.add_task(adoption.init)
-ns.add_task(adoption.upgrade)
-ns.add_task(adoption.eject)
-ns.add_task(adoption.remove)
-if IS_CHECKOUT:  # for Stackhand's own developers: in a project they would test and check something else
+if DEVELOPING:
     for each in (test, check, lock):
         ns.add_task(each)
     ns.add_collection(bench)
+else:
+    ns.add_task(test_project, "test")
+    for each in (adoption.init, adoption.upgrade, adoption.eject, adoption.remove):
+        ns.add_task(each)

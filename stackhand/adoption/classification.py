@@ -15,6 +15,7 @@ from msgspec import structs
 from stackhand.adoption import dockerfile, migrations
 from stackhand.adoption.dockerfile import Image
 from stackhand.local.engines.embedded import known
+from stackhand.project import xfields
 from stackhand.project.kinds import STANDS_IN, Kind
 from stackhand.project.model import Port, Service, Stack
 
@@ -44,6 +45,7 @@ class Classified(msgspec.Struct, frozen=True):
         missing: what that command lacks on this machine; empty where it can run.
         known: whether the embedded engine runs its image as it is.
         public: whether the load balancer sends it the public's requests.
+        said: the `x-` fields that its own Compose files have.
         migrate: the command by which its framework migrates the database; empty where a job does, or none is known.
         notes: what was not understood, one sentence each.
     """
@@ -62,6 +64,7 @@ class Classified(msgspec.Struct, frozen=True):
     missing: str = ""
     known: bool = False
     public: bool = False
+    said: tuple[str, ...] = ()
     migrate: str = ""
     notes: tuple[str, ...] = ()
 
@@ -121,6 +124,7 @@ def _one(
         working_dir=folder,
         missing=missing,
         known=known.is_known(service),
+        said=tuple(key for key in xfields.KNOWN if entry.get(key) is not None),
         migrate=_migrate(service, stack, databases) if built and kind == "web" else "",
         notes=(*notes, *_notes(service, kind, built=built)),
     )

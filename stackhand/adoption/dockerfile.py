@@ -125,7 +125,8 @@ def _words(value: str) -> list[str]:
         listed = None
     if isinstance(listed, list):
         return [str(each) for each in listed]
-    simple = not re.search(r"[|&;<>()`$\n]", value)
+    value = value.removeprefix("exec ")
+    simple = not re.search(r"[|&;<>()`$\n]|^\w+=", value)
     try:
         return shlex.split(value) if simple else ["sh", "-c", value]
     except ValueError:

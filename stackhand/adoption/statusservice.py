@@ -20,6 +20,8 @@ from stackhand.project.kinds import IMAGES
 from stackhand.project.model import Service, Stack
 
 TEMPLATE = Path(__file__).parent / "templates" / "statusservice.yaml"
+MARK = "  # --- Stackhand's status service"
+"""How the entries begin."""
 BASES = ("status", "stackhand-status", *(f"stackhand-status{number}" for number in range(2, 100)))
 PAGE_PORTS, API_PORTS = range(3080, 3180), range(4080, 4180)
 """The ports of this machine that are tried, in this order."""
@@ -149,7 +151,7 @@ class _Written(msgspec.Struct, frozen=True):
         return f"${{{key}:-}}" if passed and self.service.environment.get(key) else ""
 
     def secret(self, key: str, variable: str) -> str:
-        """Return a secret in the same way; one of another env_file is asked for, because the overlay is in git."""
+        """Return a secret likewise; one of another env_file is asked for in a variable, for the overlay is in git."""
         required = f"${{{variable}:?set it in .env to the {key} of {self.service.name}}}"
         return self.value(key) or (required if self.service.environment.get(key) else "")
 

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import psutil
@@ -26,7 +27,7 @@ from stackhand.project import inherited
 from stackhand.project.hooks import Hooks
 from stackhand.project.state import LOCK_HELD, State
 from stackhand.system import roots
-from stackhand.system.roots import CONTENT, PROJECT
+from stackhand.system.roots import CONTENT, IS_CHECKOUT, PROJECT
 
 ENDS_WITHIN = 15.0
 Child = subprocess.Popen[bytes] | psutil.Process
@@ -63,6 +64,15 @@ def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
         "--extra-vars",
         json.dumps(_never_evaluated(variables), sort_keys=True),
     ]
+
+
+def by_hand(playbook: str, folder: Path = PROJECT) -> str:
+    """Return the command line by which a person runs a playbook in the project's folder."""
+    ansible = os.path.relpath(Path(sys.prefix) / "bin" / "ansible-playbook", folder)
+    if IS_CHECKOUT:
+        return f"{ansible} playbooks/{playbook}.yml"
+    settings = os.path.relpath(CONTENT / "ansible.cfg", folder)
+    return f"ANSIBLE_CONFIG={settings} {ansible} stackhand.ops.{playbook}"
 
 
 def _never_evaluated(value: Any) -> Any:

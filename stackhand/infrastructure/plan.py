@@ -158,11 +158,13 @@ def refuse_loss(name: str, plan: Mapping[str, Any], allowed: Sequence[str] = ())
         and each["address"] not in allowed
     ]
     if lost:
+        from stackhand.ansible import playbook
+
         raise Failure(
             f"This would delete data of {name}.",
             evidence=lost,
             next=f"./inv plan -e {name} shows why; to apply it anyway, add -e stackhand_may_lose_data=true to "
-            f".venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment={name}",
+            f"{playbook.by_hand('deploy')} -e stackhand_environment={name}",
             code=ExitCode.PREFLIGHT,
         )
 

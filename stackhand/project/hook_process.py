@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from stackhand.cli import console
+from stackhand.system import program
 from stackhand.system.roots import PROJECT
 
 TIMEOUT = "STACKHAND_HOOK_TIMEOUT"
@@ -44,35 +45,47 @@ def run(path: Path, environment: Mapping[str, str]) -> Ended:
     Raises:
         KeyboardInterrupt: the user interrupted; the hook is ended.
     """
-    try:
-        within = float(os.environ.get(TIMEOUT, WITHIN))
-        child = subprocess.Popen(
-            [path],
-            cwd=PROJECT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except ValueError:
-        return Ended(f"was not run: {TIMEOUT} must be a number of seconds", [])
-    except OSError as error:  # such as a script without #!
-        return Ended(f"cannot be run: {error.strerror}", ["a script begins with a line such as #!/bin/sh"])
-    output = _Output(child, path.name)
+    within = _within()
+    if not within > 0:  # nor NaN, which is never over
+        return Ended(f"was not run: {TIMEOUT} must be a number of seconds above 0", [])
+    output: _Output | None = None
     problem = ""
     try:
+        with program.interrupted_later():
+            output = _Output(_start(path, environment), path.name)
         code = output.follow(time.monotonic() + within)
         problem = f"failed with exit code {code}" if code > 0 else f"was ended by {_signal(-code)}" if code else ""
-    except subprocess.TimeoutExpired:
-        _end(child)
+    except OSError as error:  # such as a script without #!
+        return Ended(f"cannot be run: {error.strerror}", ["a script begins with a line such as #!/bin/sh"])
+    except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
+        if output:
+            _end(output.child)
+        if isinstance(error, KeyboardInterrupt):
+            raise
         problem = f"did not end within {within:g} s ({TIMEOUT})"
-    except KeyboardInterrupt:
-        _end(child)
-        raise
     finally:
-        output.pipe.close()
-    return Ended(problem, list(output.lines))
+        if output:
+            output.pipe.close()
+    return Ended(problem, list(output.lines) if output else [])
+
+
+def _within() -> float:
+    try:
+        return float(os.environ.get(TIMEOUT, WITHIN))
+    except ValueError:
+        return 0.0
+
+
+def _start(path: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [path],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 class _Output:

@@ -25,6 +25,8 @@ UV = str(ROOT / ".venv" / "bin" / "uv")
 MEGABYTE = 1_000_000
 CONTENT = "ansible_collections/stackhand/ops/"
 COMPOSE = """
+x-stackhand:
+  test: sh -c 'echo "cache at $$STACKHAND_PORT_CACHE, $$STACKHAND_PORT_CACHE_6379, $$LEVEL"; exit $$CODE'
 services:
   cache:
     image: valkey/valkey:8-alpine
@@ -188,12 +190,32 @@ def test_its_status_service_and_page_run_from_the_wheel_in_a_project(project: Pr
         watched.run("stackhand", "down", "--volumes", "--yes", check=False, **numbers)
 
 
+def test_its_own_tests_run_against_the_stack(project: Project) -> None:
+    port = project.run("stackhand", "up", "--json", "--engine", "embedded").json["services"][0]["ports"][0]
+    passed = project.run("stackhand", "test", folder="api", LEVEL="theirs", CODE="0")
+    assert (passed.out, passed.err) == (f"cache at {port}, {port}, theirs\n", "")
+    failed = project.run("stackhand", "test", check=False, CODE="7")
+    assert (failed.code, failed.out, " ended with exit code 7." in failed.err) == (
+        1,
+        f"cache at {port}, {port}, \n",
+        True,
+    )
+    project.run("stackhand", "down")
+    refused = project.run("stackhand", "test", check=False)
+    assert (refused.code, refused.out) == (4, "")
+    assert "shop is not running.\n    next: ./inv up, or ./inv test --up" in refused.err
+    passed = project.run("stackhand", "test", "--up", CODE="0")
+    assert passed.out == f"cache at {port}, {port}, \n"
+    assert "shop is up, on embedded" in passed.err
+
+
 def test_its_playbooks_are_those_of_a_collection(project: Project) -> None:
     content = next((project.environment / "lib").glob("python3*/site-packages/ansible_collections/stackhand/ops"))
     by_name = {"ANSIBLE_CONFIG": str(content / "ansible.cfg"), "STACKHAND_PROJECT": str(project.path)}
     up = project.run("ansible-playbook", "stackhand.ops.up", "-e", "stack_engine=embedded", **by_name)
     assert "cache" in up.out
     assert "stopped: cache, worker" in project.run("ansible-playbook", "stackhand.ops.down", **by_name).out
+    assert not list(content.glob(".*"))  # Ansible's own folder is in the project
 
 
 TERRAFORM = "#!/bin/sh\ntouch .terraform.lock.hcl written\n"

@@ -12,7 +12,7 @@ import signal
 import pytest
 
 from stackhand.cli.failure import ExitCode
-from stackhand.rehearsal.scenario import ENVIRONMENT
+from stackhand.rehearsal.environment import NAME as ENVIRONMENT
 from tests.checkout import docker, eventually
 from tests.rehearsal.cloud import DEPLOY, Cloud
 
