@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from stackhand.adoption import dockerfile, migrations
-from stackhand.adoption.dockerfile import Image
+from stackhand.adoption import migrations
 from stackhand.local.engines.embedded import known
-from stackhand.project import xfields
+from stackhand.project import dockerfile, xfields
+from stackhand.project.dockerfile import Image
 from stackhand.project.kinds import IMAGES, STANDS_IN, Kind
 from stackhand.project.model import Port, Service, Stack
 

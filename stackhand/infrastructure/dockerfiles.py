@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackhand.project import passthrough
-from stackhand.project.model import Build, Service
+from stackhand.project import dockerfile
+from stackhand.project.model import Service
 
 TARGET = "production"
 """The stage that is released, where a Dockerfile has one of that name; otherwise the last one."""
-FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(?P<base>\S+)(?:\s+AS\s+(?P<name>\S+))?\s*", re.IGNORECASE)
-USER = re.compile(r"USER\s+(\S+)\s*", re.IGNORECASE)
-ARG = re.compile(r"ARG\s+(.+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,32 +42,5 @@ def released(service: Service, root: Path) -> Released | None:
     if service.build is None:
         return Released(service.image) if service.image else None
     file = str(Path(service.build.context) / service.build.dockerfile)
-    text = passthrough.content(root / file)
-    return _read(text, service.build, file) if text else None
-
-
-def _read(text: str, build: Build, file: str) -> Released | None:
-    stages: list[tuple[str, Released]] = []
-    defaults: dict[str, str] = {}
-    for line in _instructions(text):
-        if match := FROM.fullmatch(line):
-            base = passthrough.expanded(match["base"], {**defaults, **build.args})
-            earlier = next((each for name, each in stages if name == base.lower()), None)
-            stages.append(((match["name"] or "").lower(), earlier or Released(base, file=file)))
-        elif (match := USER.fullmatch(line)) and stages:
-            name, stage = stages[-1]
-            stages[-1] = name, Released(stage.base, match[1], file)
-        elif (match := ARG.fullmatch(line)) and not stages:
-            defaults |= _defaults(match[1])
-    last = stages[-1][1] if stages else None
-    return next((each for name, each in stages if name == TARGET), last)
-
-
-def _instructions(text: str) -> list[str]:
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    return [each.strip() for each in re.sub(r"\\\s*\n", " ", "\n".join(lines)).splitlines()]
-
-
-def _defaults(words: str) -> Mapping[str, str]:
-    pairs = (each.partition("=") for each in words.split())
-    return {name: value.strip("\"'") for name, _, value in pairs}
+    image = dockerfile.read(root / file, TARGET, service.build.args)
+    return Released(image.base, image.user, file) if image.base else None
