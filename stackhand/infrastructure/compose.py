@@ -100,7 +100,7 @@ def _image(service: Service, stack: Stack) -> Iterator[str]:
     for other in stack.services.values():
         built = {other.image, f"{stack.name}-{other.name}"} if other.build else set()
         if service.build is None and (service.image or "").removesuffix(":latest") in built:
-            yield f"services.{service.name}.build must be that of {other.name}, which builds {service.image} here"
+            yield f"services.{service.name}.build must be that of {other.name}, whose image it uses: no registry has it"
 
 
 def _job(service: Service, stack: Stack, at: str) -> Iterator[str]:
