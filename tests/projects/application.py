@@ -79,6 +79,11 @@ class Application(Project):
         """Return what git shows as changed, sorted."""
         return sorted(line[3:] for line in self.git("status", "--porcelain", "--untracked-files=all").splitlines())
 
+    def contents(self) -> dict[str, str]:
+        """Return the text of each file that git does not ignore."""
+        names = self.git("ls-files", "--cached", "--others", "--exclude-standard").split()
+        return {name: (self.path / name).read_text(encoding="utf-8") for name in names}
+
 
 @contextmanager
 def application(name: str, folder: str = ".") -> Iterator[Application]:
