@@ -144,7 +144,8 @@ def _secrets(name: str, described: CloudServices) -> Iterator[str]:
         if used := described.within(entry.get(key)):
             yield f"services.{name}.{key}: {used[0]} is a secret, and on AWS only values of environment can be secret"
     for key in described.here[name]:
-        yield f"services.{name}.env_file: {key} comes from .env of this machine; declare it in .env.example"
+        declared = "declare it in .env.example, with a '# type:'"
+        yield f"services.{name}.env_file: {key} comes from .env of this machine; {declared}"
 
 
 def _passwords(name: str, described: CloudServices) -> Iterator[str]:

@@ -7,14 +7,14 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from stackhand.project import dotenv, model, resolution, schema, xfields
+from stackhand.project import dotenv, example, model, resolution, schema, xfields
 from stackhand.project.environments import Environment
 from stackhand.project.resolution import Resolved
 from stackhand.project.xfields import Fargate, XAws
@@ -79,13 +79,14 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
     markers = {name: f"stackhandsecret{number}end" for number, name in enumerate(sorted(kinds))}
     resolved: Resolved = resolution.apart(root, {**dict.fromkeys(wanted, KNOWN_THERE), **(settings or {}), **markers})
     services: dict[str, dict[str, Any]] = resolved.get("services") or {}
+    made = (root / ".env").exists()
     here = _settings_of(root)
     undeclared: dict[str, list[str]] = {}
     for name, entry in services.items():
         variables = {
             key: "" if value is None else str(value) for key, value in (entry.get("environment") or {}).items()
         }
-        own = {key for key in variables if key in here} if _reads_dotenv(written[name]) else set()
+        own = {key for key in here if key in variables or not made} if _reads_dotenv(written[name]) else set()
         own -= set(written[name].get("environment") or {})
         undeclared[name] = sorted(own - entries.keys())
         there = {key: entry.default for key, entry in entries.items()} | dict(settings or {}) | markers
@@ -117,11 +118,12 @@ def env_files(written: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _settings_of(root: Path) -> dict[str, str]:
+def _settings_of(root: Path) -> Collection[str]:
+    """Return the names in `.env`, or of those that it would be made with."""
     try:
-        return dotenv.parse((root / ".env").read_text(encoding="utf-8"))[0]
+        return dotenv.parse((root / ".env").read_text(encoding="utf-8"))[0].keys()
     except OSError:
-        return {}
+        return example.names(root / ".env.example")
 
 
 def variables_of(environment: Environment) -> dict[str, str]:

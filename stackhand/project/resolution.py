@@ -40,6 +40,8 @@ VERSION_WITHIN = 5.0
 ANSWER_WITHIN = 60.0
 """Seconds for an answer: an `include` may be a repository somewhere else."""
 AS_WRITTEN = ("--no-interpolate", "--no-normalize", "--no-path-resolution")
+WITHOUT_ENV_FILES = "--no-env-resolution"
+"""A flag of newer versions than the oldest that will do: env_file is kept, and not read."""
 MARKERS = range(40001, 60000)
 NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 REQUIRED = re.compile(r"required variable (\w+) is missing a value(?:: (.*))?")
@@ -241,15 +243,28 @@ def _ask(root: Path, variables: Mapping[str, str], question: str, *flags: str) -
 
 def _answer(root: Path, chosen: Resolver, variables: Mapping[str, str], *flags: str) -> Resolved:
     """Ask for an answer in YAML: as JSON, Compose leaves out the `x-` keys of services."""
-    args = [*chosen.command, "config", *flags]
-    try:
-        done = program.run(args, environment=variables, folder=root, timeout=ANSWER_WITHIN)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failure("Compose did not answer.", evidence=[str(error)], code=ExitCode.PREFLIGHT) from error
+    done = _config(root, chosen.command, variables, *flags)
+    if done.returncode != 0 and _is_to_be_made(root, done.stderr):
+        done = _config(root, (str(PACKAGED),), variables, WITHOUT_ENV_FILES, *flags)
     if done.returncode != 0:
         raise rejected(root, done.stderr)
     # Compose doubles each $, so that what it prints could be its input.
     return _load(done.stdout if "--no-interpolate" in flags else done.stdout.replace("$$", "$"))
+
+
+def _config(
+    root: Path, command: Iterable[str], variables: Mapping[str, str], *flags: str
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return program.run([*command, "config", *flags], environment=variables, folder=root, timeout=ANSWER_WITHIN)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failure("Compose did not answer.", evidence=[str(error)], code=ExitCode.PREFLIGHT) from error
+
+
+def _is_to_be_made(root: Path, message: str) -> bool:
+    """Whether Compose rejects the files only because a service reads `.env`, which `up` is yet to make."""
+    missing = f"env file {root / '.env'} not found" in message
+    return missing and (root / ".env.example").is_file() and PACKAGED.is_file()
 
 
 def rejected(root: Path, message: str) -> Failure:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -18,10 +15,11 @@ import pytest
 from stackhand import version
 from stackhand.project import resolution
 from stackhand.system.roots import LOCK
-from tests.checkout import ROOT, Said, clean_environment, free_ports
+from tests import installed
+from tests.checkout import ROOT, free_ports
+from tests.installed import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
-UV = str(ROOT / ".venv" / "bin" / "uv")
 MEGABYTE = 1_000_000
 CONTENT = "ansible_collections/stackhand/ops/"
 COMPOSE = """
@@ -64,41 +62,6 @@ THEIRS = {
 """What a project may have under names of ours, and what makes it one."""
 
 
-@dataclass(frozen=True)
-class Project:
-    """A project, and the environment that Stackhand is installed into."""
-
-    path: Path
-    environment: Path
-
-    def run(self, *args: str, folder: str = ".", check: bool = True, **variables: str) -> Said:
-        """Run a program of the environment in a folder of the project."""
-        program, *words = args
-        done = subprocess.run(
-            [str(self.environment / "bin" / program), *words],
-            cwd=self.path / folder,
-            env=clean_environment(**variables),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def git(self, *words: str) -> str:
-        """Run git in it."""
-        return subprocess.run(["git", *words], cwd=self.path, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the sdist of this checkout."""
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([UV, "build", "-q", "--out-dir", str(folder), str(ROOT)], check=True, timeout=120)
-    return next(folder.glob("*.whl"))
-
-
 @pytest.fixture(scope="module")
 def folder_of_module() -> Iterator[Path]:
     """A folder that every account may pass through."""
@@ -111,9 +74,7 @@ def folder_of_module() -> Iterator[Path]:
 def project(wheel: Path, folder_of_module: Path) -> Iterator[Project]:
     """A project, with the wheel installed elsewhere."""
     environment, path = folder_of_module / "environment", folder_of_module / "shop"
-    subprocess.run([UV, "venv", "-q", "--python", sys.executable, str(environment)], check=True, timeout=60)
-    python = str(environment / "bin" / "python")
-    subprocess.run([UV, "pip", "install", "-q", "--python", python, str(wheel)], check=True, timeout=180)
+    installed.install(environment, wheel)
     for name, text in THEIRS.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text, encoding="utf-8")

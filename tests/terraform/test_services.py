@@ -81,6 +81,10 @@ def test_no_value_of_a_secret_reaches_terraform(tmp_path: Path, monkeypatch: pyt
     kinds = {"API_KEY": "given", "BY_NAME": "generated", "FROM_FILE": "given", "ONLY_HERE": "required"}
     assert found["secrets"] == kinds
     assert set(compose.check(tmp_path).services) == {"more", "shop", "laptop"}
+    (tmp_path / ".env").unlink()  # as in a clone on which nothing was started
+    monkeypatch.delenv("BY_NAME")
+    monkeypatch.delenv("LEVEL")
+    assert written(tmp_path, LEVEL="high", TAG="7") == found
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,21 @@ def test_a_secret_within_a_longer_value_is_refused_by_name(
     with pytest.raises(Failure) as caught:
         compose.check(write(tmp_path, **files))
     assert [line.startswith(f"services.shop.{problem}") for line in caught.value.evidence] == [True]
+
+
+def test_what_an_example_without_types_has_needs_them_on_aws_whether_or_not_dotenv_is_made(tmp_path: Path) -> None:
+    text = "services: {shop: {image: x, env_file: .env, environment: {OWN: 1}, x-aws: " + AWS + "}}"
+    (tmp_path / "compose.yaml").write_text(text)
+    (tmp_path / ".env.example").write_text("KEY=\nOWN=\n")
+    for made in (False, True):
+        if made:
+            (tmp_path / ".env").write_text("KEY=mine\nOWN=mine\n")
+        with pytest.raises(Failure) as caught:
+            compose.check(tmp_path)
+        asked = (
+            "services.shop.env_file: KEY comes from .env of this machine; declare it in .env.example, with a '# type:'"
+        )
+        assert [*caught.value.evidence] == [asked]
 
 
 def test_an_environment_gives_its_settings_and_what_is_known_of_it() -> None:

@@ -191,6 +191,15 @@ def test_settings_that_are_yet_to_be_written_are_used(tmp_path: Path) -> None:
     assert model.load(tmp_path, {"A": "new", "B": "filled"}).services["one"].image == "newfilled"
 
 
+def test_a_dotenv_that_is_yet_to_be_made_is_no_mistake_of_the_files(tmp_path: Path, compose: Resolver) -> None:
+    write(tmp_path, {"compose.yaml": "services: {one: {image: 'x:${TAG:-1}', env_file: .env}}\n"})
+    with pytest.raises(Failure, match=r"Compose rejects \.env"):
+        resolution.resolve(tmp_path, {})
+    write(tmp_path, {".env.example": "TAG=\n"})
+    assert resolution.resolve(tmp_path, {"TAG": "2"})["services"]["one"]["image"] == "x:2"
+    assert resolution.written(tmp_path, {})["services"]["one"]["image"] == "x:${TAG:-1}"
+
+
 def test_without_a_new_docker_compose_the_package_resolves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:

@@ -414,7 +414,9 @@ class Compose(Engine):
         services = self.stack.services.values()
         known = images.present(images.image_of(each, self.stack) for each in services)
         built = self.state.read().get("images", {})
-        missing = sorted({str(each.image) for each in services if each.build is None and each.image not in known})
+        here = {images.image_of(each, self.stack) for each in services if each.build}  # in no registry
+        pulled = {str(each.image) for each in services if each.build is None}
+        missing = sorted(pulled - {*known, *here})
         stale = [
             each
             for each in services
