@@ -28,6 +28,7 @@ services:
     x-embedded: {{command: python3 -m service}}
 """
 THEIRS = {
+    ".gitignore": "__pycache__/\n",
     "tasks.py": "raise SystemExit('their verbs')\n",
     "ansible.cfg": "[defaults]\nstdout_callback = theirs\n",
     "roles/stack/tasks/main.yml": "- ansible.builtin.fail: {msg: their role}\n",
