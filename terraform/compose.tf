@@ -1,13 +1,13 @@
 # The services of the Compose files, as Compose resolves them. `./inv plan` validates them before Terraform gets them.
 
 locals {
-  # Services on Fargate, and services that AWS manages.
-  services  = { for name, service in var.services : name => service if can(service["x-aws"].port) }
+  # ECS services (a worker is one without a port), and services that AWS manages.
+  services  = { for name, service in var.services : name => service if contains(["web", "worker"], service["x-aws"].kind) }
   databases = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "rds" }
   caches    = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "elasticache" }
 
   # Those that run to their end before each rollout of the services that wait for them: a task, in the image of the first of these.
-  jobs = { for name, service in var.services : name => service if can(service["x-aws"].release) }
+  jobs = { for name, service in var.services : name => service if service["x-aws"].kind == "job" }
   waiting = {
     for job in keys(local.jobs) : job => [
       for name, service in local.services : name if try(service.depends_on[job], "") == "service_completed_successfully"
@@ -15,11 +15,11 @@ locals {
   }
   tasks = merge(local.services, local.jobs)
 
-  ports = { for name, service in local.services : name => service["x-aws"].port }
+  ports = { for name, service in local.services : name => service["x-aws"].port if can(service["x-aws"].port) }
   built = toset([for name, service in local.services : name if can(service.build)])
   paths = { for name, service in local.services : name => try(service["x-aws"].paths, []) if length(try(service["x-aws"].paths, [])) > 0 }
 
-  health = { for name, service in local.services : name => service["x-health"] if can(service["x-health"]) }
+  health = { for name, service in local.services : name => service["x-health"] if can(service["x-health"]) && contains(keys(local.ports), name) }
 
   # Services that show the health of others, and the services that each one checks.
   watchers = toset([for name, service in local.services : name if can(service.environment.HEALTH_TARGETS)])

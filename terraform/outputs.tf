@@ -37,7 +37,7 @@ output "release" {
         repository        = contains(local.built, name) ? { name = aws_ecr_repository.service[name].name, url = aws_ecr_repository.service[name].repository_url } : null
         task_definition   = local.templates[name]
         target_group      = try(aws_lb_target_group.service[name].arn, null)
-        port              = local.ports[name]
+        port              = try(local.ports[name], null)
         health_path       = try(local.health[name], null)
         paths             = try(local.paths[name], [])
         subnets           = [for subnet in aws_subnet.private : subnet.id]

@@ -72,7 +72,7 @@ locals {
   }
 }
 
-# Runs until the first deploy and answers every path, so that health checks pass.
+# Runs until the first deploy and answers every path, so that health checks pass. In place of a worker it listens, and nothing connects.
 resource "aws_ecs_task_definition" "placeholder" {
   for_each = local.services
 
@@ -96,8 +96,8 @@ resource "aws_ecs_task_definition" "placeholder" {
     essential              = true
     user                   = "10001"
     readonlyRootFilesystem = true
-    command                = ["python", "-c", replace(file("${path.module}/placeholder.py"), "4000", local.ports[each.key])]
-    portMappings           = [{ containerPort = local.ports[each.key], hostPort = local.ports[each.key], protocol = "tcp" }]
+    command                = ["python", "-c", replace(file("${path.module}/placeholder.py"), "4000", try(local.ports[each.key], 4000))]
+    portMappings           = local.containers[each.key].portMappings
     linuxParameters        = { initProcessEnabled = true }
     logConfiguration       = local.containers[each.key].logConfiguration
   }])

@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from stackhand.adoption import overlay
+from stackhand.adoption import overlay, statusservice
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.generated import File
-from stackhand.adoption.repository import Repository
+from stackhand.adoption.repository import GitRepository
 from stackhand.project import resolution
+from stackhand.project.model import Stack
 from stackhand.system.roots import CONTENT, PROJECT
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,6 +37,7 @@ class Answers(msgspec.Struct):
         branch: the one that is released.
         folder: the project's, relative to the top of its git repository.
         health: a path by service, for those whose health check says none.
+        status: whether the overlay has the status service and its page.
     """
 
     stack: str
@@ -45,16 +47,22 @@ class Answers(msgspec.Struct):
     branch: str = "main"
     folder: str = "."
     health: dict[str, str] = {}
+    status: bool = False
 
 
-def files(services: Sequence[Classified], answers: Answers, git: Repository) -> list[File]:
+def files(stack: Stack, services: Sequence[Classified], answers: Answers, git: GitRepository) -> list[File]:
     """Return the files, all but the lock.
 
     Args:
+        stack: the services, as the project's own Compose files have them.
         services: as they were classified.
         answers: what is to be in the files beyond that.
         git: the repository, at whose top the workflow lies.
+
+    Raises:
+        Failure: the stack lacks what the status service needs.
     """
+    added = statusservice.overlay(stack) if answers.status else None
     described = [answered(each, answers) for each in services]
     values = {
         "STACK": answers.stack,
@@ -66,7 +74,7 @@ def files(services: Sequence[Classified], answers: Answers, git: Repository) -> 
     }
     return [
         File("inv", (CONTENT / "inv").read_text(encoding="utf-8"), executable=True),
-        File(overlay.PATH, overlay.text(described, resolution.own_files(PROJECT))),
+        File(overlay.PATH, overlay.text(described, resolution.own_files(PROJECT), added)),
         File(f"environments/{ENVIRONMENT}.tfvars", _template("environment.tfvars", values)),
         File(os.path.relpath(git.top / WORKFLOW, PROJECT), _template("workflow.yml", values)),
     ]

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stackhand.adoption import classification, files, generated, overlay, pin, questions, repository
+from stackhand.adoption import classification, files, generated, overlay, pin, questions, repository, statusservice
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.files import Answers
 from stackhand.adoption.generated import File
-from stackhand.adoption.repository import Repository
+from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import model, resolution, settings
+from stackhand.project import model, passthrough, resolution, settings
 from stackhand.project.model import Stack
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 """Without an answer; the account is the one of AWS's own examples."""
+EXAMPLE = ("docker-compose.yml", ".env.example", ".dockerignore", "images.lock", "service", "web", "seeds")
+"""What the example consists of."""
 ON_AWS = {"rds": "RDS for PostgreSQL", "elasticache": "ElastiCache"}
 
 
-def init(*, yes: bool, json: bool) -> None:
+def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
     """Look at the services of this project, and write the files that Stackhand needs.
 
     Args:
         yes: ask nothing.
         json: one document on stdout instead of a table; asks nothing.
+        status: add the status service and its page.
+        example: begin with the example stack, in an empty folder.
 
     Raises:
         Failure: there is no Compose file, or Compose rejects it; or a file cannot be written.
     """
+    if example:
+        _copy_example()
     _require_project()
     stack, services = classified()
     git = repository.of(PROJECT)
@@ -43,8 +50,9 @@ def init(*, yes: bool, json: bool) -> None:
     answers = (before and pin.answers(before)) or defaults(stack, services, git)
     if not (yes or json or before) and sys.stdin.isatty():
         questions.ask(services, stack, answers)
+    answers.status = answers.status or status
     services = [files.answered(each, answers) for each in services]
-    done = _write(services, answers, git, before)
+    done = _write(stack, services, answers, before)
     notes = [note for each in services for note in each.notes if each.name not in answers.health]
     notes += _notes(services, git)
     if json:
@@ -52,6 +60,21 @@ def init(*, yes: bool, json: bool) -> None:
         console.document({"stack": stack.name, "services": rows, **done, "notes": notes})
     else:
         _tell(done, notes)
+
+
+def _copy_example() -> None:
+    there = [each.name for each in PROJECT.iterdir() if each.name not in {".git", ".stackhand"}]
+    if there:
+        raise Failure(
+            f"The example is for an empty folder, and {PROJECT} has {', '.join(sorted(there)[:5])}.",
+            next="mkdir example && cd example, then stackhand init --example",
+            code=ExitCode.USAGE,
+        )
+    for name in EXAMPLE:
+        if (CONTENT / name).is_dir():
+            shutil.copytree(CONTENT / name, PROJECT / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(CONTENT / name, PROJECT / name)
 
 
 def classified() -> tuple[Stack, list[Classified]]:
@@ -81,7 +104,7 @@ def _require_project() -> None:
     )
 
 
-def defaults(stack: Stack, services: Sequence[Classified], git: Repository) -> Answers:
+def defaults(stack: Stack, services: Sequence[Classified], git: GitRepository) -> Answers:
     """Return the answers of who is not asked."""
     return Answers(
         stack=files.stack_name(stack.name),
@@ -108,7 +131,7 @@ def _row_of(service: Classified) -> dict[str, str]:
         health = "exit code 0"
     else:
         health = "its health check" if service.checked else "stays up"
-    if service.known:
+    if service.known and not service.command:
         without = {"postgres": "PostgreSQL", "redis": "Valkey"}.get(service.server, "nginx")
     else:
         without = "no" if service.missing or not service.built else " ".join(service.command)
@@ -121,14 +144,14 @@ def _row_of(service: Classified) -> dict[str, str]:
     return {"name": service.name, "kind": service.kind, "health": health, "without_containers": without, "aws": aws}
 
 
-def _write(services: Sequence[Classified], answers: Answers, git: Repository, before: str) -> dict[str, Any]:
+def _write(stack: Stack, services: Sequence[Classified], answers: Answers, before: str) -> dict[str, Any]:
     """Write what is not there yet, the lock last, and return what was made and what stays."""
-    wanted = files.files(services, answers, git)
+    wanted = files.files(stack, services, answers, repository.of(PROJECT))
     records = generated.recorded(before)
     done = generated.write(PROJECT, wanted)
     texts = {each.path: each.text for each in wanted}
     records |= {path: generated.digest(texts[path]) for path in done.made}
-    added, made = _extend(services, texts[overlay.PATH], records), list(done.made)
+    added, made = _extend(services, answers, texts[overlay.PATH], records), list(done.made)
     if before:
         text = pin.renewed(before, answers, records)
     else:
@@ -141,19 +164,24 @@ def _write(services: Sequence[Classified], answers: Answers, git: Repository, be
     return {"made": made, "kept": done.kept, **added}
 
 
-def _extend(services: Sequence[Classified], text: str, records: dict[str, str]) -> dict[str, list[str]]:
+def _extend(
+    services: Sequence[Classified], answers: Answers, text: str, records: dict[str, str]
+) -> dict[str, list[str]]:
     """Give the overlay the services that came since; where somebody has edited it, say what to add."""
-    lacking = overlay.lacking(PROJECT / overlay.PATH, services)
-    if not lacking:
+    blocks = {each.name: overlay.block(each) for each in overlay.lacking(PROJECT / overlay.PATH, services)}
+    written = passthrough.content(PROJECT / overlay.PATH)
+    if answers.status and statusservice.MARK not in written:
+        blocks["the status service"] = text[text.index(statusservice.MARK) :].splitlines()
+    if not blocks:
         return {}
     if generated.state(PROJECT, overlay.PATH, records) == "unedited":
         generated.replace(PROJECT, File(overlay.PATH, text))
         records[overlay.PATH] = generated.digest(text)
-        return {"added": [each.name for each in lacking]}
-    return {"to_add": [line for each in lacking for line in overlay.block(each)]}
+        return {"added": list(blocks)}
+    return {"to_add": [line for lines in blocks.values() for line in lines]}
 
 
-def _notes(services: Sequence[Classified], git: Repository) -> list[str]:
+def _notes(services: Sequence[Classified], git: GitRepository) -> list[str]:
     notes = [
         f"{each.name} cannot run without containers here: it lacks {each.missing}"
         for each in services

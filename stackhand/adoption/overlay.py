@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stackhand.adoption.classification import Classified
+from stackhand.adoption.statusservice import Overlay
 from stackhand.project import passthrough, resolution
 
 PATH = resolution.OVERLAY
@@ -25,25 +26,32 @@ services:
 """
 RDS = "x-aws: {managed: rds, class: db.t4g.micro, storage: 20} # RDS for PostgreSQL; storage in GiB"
 ELASTICACHE = "x-aws: {managed: elasticache, class: cache.t4g.micro}"
+NO_TEXT = re.compile(r"[\d._]+|true|false|null|yes|no|on|off|y|n|~", re.IGNORECASE)
 QUOTED = re.compile(r"[\[\]{},]|: | #|^[!&*%@`\"'>|-]|^$")
 
 
-def text(services: Sequence[Classified], files: Sequence[str]) -> str:
+def text(services: Sequence[Classified], files: Sequence[str], added: Overlay | None = None) -> str:
     """Return the overlay.
 
     Args:
         services: all of them.
         files: the Compose files that it is laid over.
+        added: services of ours.
     """
     blocks = ["\n".join(_block(each)) for each in services]
-    return HEAD.format(files=", ".join(files)) + "\n\n".join(blocks) + "\n"
+    blocks += [added.services.strip("\n"), added.secrets.strip("\n")] if added else []
+    empty = all(line.startswith("  #") for block in blocks for line in block.splitlines())
+    head = HEAD.replace("services:\n", "services: {{}}\n") if empty else HEAD
+    return head.format(files=", ".join(files)) + "\n\n".join(blocks) + "\n"
 
 
 def lacking(path: Path, services: Sequence[Classified]) -> list[Classified]:
     """Return the services that an overlay does not mention, not even in a comment."""
     written = passthrough.content(path)
     return [
-        each for each in services if not re.search(rf"^\s*(?:# )?{re.escape(_key(each.name))}:", written, re.MULTILINE)
+        each
+        for each in services
+        if not re.search(rf"^\s*(?:# )?{re.escape(_scalar(each.name))}:", written, re.MULTILINE)
     ]
 
 
@@ -53,13 +61,15 @@ def block(service: Classified) -> list[str]:
 
 
 def _block(service: Classified) -> Iterator[str]:
-    lines = [*_health(service), *_embedded(service), *_aws(service)]
+    parts = {"x-health": _health, "x-embedded": _embedded, "x-aws": _aws}
+    lines = [line for key, part in parts.items() if key not in service.said for line in part(service)]
+    lines += [f"# {', '.join(service.said)}: in its own file"] if service.said else []
     fields = [line for line in lines if not line.startswith("#")]
     if fields:
-        yield f"  {_key(service.name)}: # {_described(service)}"
+        yield f"  {_scalar(service.name)}: # {_described(service)}"
         yield from (f"    {line}" for line in lines)
     else:  # Compose refuses a service of an overlay that is null
-        yield f"  # {_key(service.name)}: # {_described(service)}"
+        yield f"  # {_scalar(service.name)}: # {_described(service)}"
         yield from (f"  #   {line.removeprefix('# ')}" for line in lines)
 
 
@@ -118,9 +128,6 @@ def _command(words: Sequence[str]) -> str:
     return _scalar(line) if line else '"..."'
 
 
-def _key(name: str) -> str:
-    return json.dumps(name) if re.fullmatch(r"[\d._]+|true|false|null|yes|no|on|off", name, re.IGNORECASE) else name
-
-
 def _scalar(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if QUOTED.search(value) else value
+    """Return a text as YAML has it within braces, and as a key."""
+    return json.dumps(value, ensure_ascii=False) if QUOTED.search(value) or NO_TEXT.fullmatch(value) else value

@@ -39,7 +39,7 @@ def renew(before: str, old: Path, requirement: str, *, check: bool) -> list[str]
     git = repository.of(PROJECT)
     answers = pin.answers(lock) or init.defaults(stack, services, git)
     records = generated.recorded(lock)
-    for each in files.files(services, answers, git):
+    for each in files.files(stack, services, answers, git):
         done += _renewed(each, records, check=check)
     done += eject.merge(old, check=check)
     text = pin.text(requirement, pin.packages(CONTENT), answers, records)

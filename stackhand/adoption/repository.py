@@ -17,7 +17,7 @@ IGNORED = (".stackhand/", ".env")
 """What must not be committed: all that is made here, and the secrets."""
 
 
-class Repository(msgspec.Struct, frozen=True):
+class GitRepository(msgspec.Struct, frozen=True):
     """A repository.
 
     Args:
@@ -31,12 +31,12 @@ class Repository(msgspec.Struct, frozen=True):
     branch: str
 
 
-def of(root: Path) -> Repository:
+def of(root: Path) -> GitRepository:
     """Return the repository of a project."""
     top = Path(_git(root, "rev-parse", "--show-toplevel") or root).resolve()
     remote = _git(root, "symbolic-ref", "--short", "refs/remotes/origin/HEAD").rpartition("/")[2]
     branch = remote or _git(root, "symbolic-ref", "--short", "HEAD") or "main"
-    return Repository(top, os.path.relpath(root.resolve(), top), branch)
+    return GitRepository(top, os.path.relpath(root.resolve(), top), branch)
 
 
 def compose_files(root: Path) -> list[str]:
@@ -56,7 +56,7 @@ def ignore(root: Path) -> str:
     if names:
         path = root / ".gitignore"
         before = path.read_text(encoding="utf-8") if path.exists() else ""
-        gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
+        gap = "\n" if before else ""  # an empty line, or the end of a line that has none: see unignore
         path.write_text(before + gap + "\n".join([BLOCK, *names]) + "\n", encoding="utf-8")
     return ", ".join(names)
 
@@ -74,9 +74,8 @@ def unignore(root: Path) -> bool:
     end = start + 1
     while end < len(lines) and lines[end].strip() in IGNORED:
         end += 1
-    if start and not lines[start - 1].strip():
-        start -= 1
-    left = "".join(lines[:start] + lines[end:])
+    before = "".join(lines[:start]).removesuffix("\n")  # what `ignore` put between
+    left = before + "".join(lines[end:])
     if left:
         path.write_text(left, encoding="utf-8")
     else:

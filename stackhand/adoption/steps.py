@@ -9,7 +9,7 @@ from typing import Protocol
 from packaging.version import Version
 
 
-class Step(Protocol):
+class UpgradeStep(Protocol):
     """A change of the project that a version asks for."""
 
     version: str
@@ -39,10 +39,10 @@ class MoveEnvironments:
         return [f"terraform/environments/{each.name} is now environments/{each.name}" for each in waiting]
 
 
-STEPS: Sequence[Step] = (MoveEnvironments(),)
+STEPS: Sequence[UpgradeStep] = (MoveEnvironments(),)
 
 
-def between(before: str, after: str, steps: Iterable[Step] = STEPS) -> list[Step]:
+def between(before: str, after: str, steps: Iterable[UpgradeStep] = STEPS) -> list[UpgradeStep]:
     """Return the steps from one version to another, in the order of their versions.
 
     Args:

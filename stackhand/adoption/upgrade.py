@@ -42,9 +42,10 @@ def upgrade(*, to: str, dry_run: bool) -> None:
         raise Failure(
             f"There is no {LOCK} here whose version could be raised.", next="stackhand init", code=ExitCode.USAGE
         )
-    requirement = pin.hashed(_requirement(to, lock))
+    asked = _requirement(to, lock)
+    _refuse_older(version_of(asked))
+    requirement = pin.hashed(asked)
     wanted = version_of(requirement)
-    _refuse_older(wanted)
     if requirement.strip() == pin.own(lock).strip():
         console.write(f"{LOCK} has that version already: {wanted or to}")
         return

@@ -81,6 +81,7 @@ def _fargate(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Ite
         yield from _job(service, stack, at)
     else:
         yield from _scaled(service, aws, at)
+        yield from _image(service, stack)
     yield from _needs(service, aws, stack, f"{at}.needs")
 
 
@@ -92,6 +93,14 @@ def _scaled(service: Service, aws: Fargate, at: str) -> Iterator[str]:
             yield f"{at}.scale.{name} must be percent, 1 to 100"
     if aws.paths and service.health is None:
         yield f"services.{service.name}: a service with x-aws.paths needs x-health, which the load balancer checks"
+
+
+def _image(service: Service, stack: Stack) -> Iterator[str]:
+    """An image that Compose builds for another service is in no registry."""
+    for other in stack.services.values():
+        built = {other.image, f"{stack.name}-{other.name}"} if other.build else set()
+        if service.build is None and (service.image or "").removesuffix(":latest") in built:
+            yield f"services.{service.name}.build must be that of {other.name}, which builds {service.image} here"
 
 
 def _job(service: Service, stack: Stack, at: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.system.roots import CONTENT, PROJECT
+from stackhand.system.roots import CONTENT, EJECTED, PROJECT
 
 NAME = "terraform"
 """The folder of these files, in the content and in the project."""
@@ -54,14 +54,16 @@ def files(content: Path = CONTENT, project: Path = PROJECT) -> Mapping[str, Path
     Raises:
         Failure: two have one name.
     """
-    ours, theirs = _entries(content / NAME), {}
+    ejected = project / EJECTED.name / NAME
+    ours, theirs = _entries(ejected if content != project and ejected.is_dir() else content / NAME), {}
     if content != project and _is_part(project / NAME):
         theirs = _entries(project / NAME)
-    if common := sorted(ours.keys() & theirs.keys()):
+    if common := [f"{NAME}/{name}" for name in sorted(ours.keys() & theirs.keys())]:
+        file = common[0]
         raise Failure(
-            f"{NAME}/{common[0]} has the name of a file of Stackhand's, and Terraform reads both in one folder.",
-            evidence=[f"{NAME}/{name} too" for name in common[1:]],
-            next=f"rename {' and '.join(f'{NAME}/{name}' for name in common)}, then repeat the command",
+            f"{file} has the name of a file of Stackhand's, and Terraform reads both in one folder.",
+            evidence=[f"{each} too" for each in common[1:]],
+            next=f"rename {file}, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     return ours | theirs

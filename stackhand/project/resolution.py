@@ -152,14 +152,14 @@ def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
         root: the checkout.
         variables: all that there are.
     """
-    variables_here = {**_dotenv(root), **os.environ}
-    names = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
-    chosen = {
-        "COMPOSE_DISABLE_ENV_FILE": "1",
-        "COMPOSE_PROFILES": "*",
-        **{key: variables_here[key] for key in names if key in variables_here},
-    }
-    return _ask(root, {**inherited.environment("docker"), **variables, **chosen, **overlay_variables(root)}, "cloud")
+    fixed = {"COMPOSE_DISABLE_ENV_FILE": "1", "COMPOSE_PROFILES": "*", **chosen(root), **overlay_variables(root)}
+    return _ask(root, {**inherited.environment("docker"), **variables, **fixed}, "cloud")
+
+
+def chosen(root: Path) -> dict[str, str]:
+    """Return the variables of `.env` or the shell that name the Compose files, relative to the project."""
+    variables, names = {**_dotenv(root), **os.environ}, ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
+    return {name: variables[name].replace(f"{root}/", "") for name in names if name in variables}
 
 
 def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:

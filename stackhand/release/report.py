@@ -20,7 +20,7 @@ from stackhand.release.cluster import Cluster, StoppedTask
 from stackhand.release.manifest import Manifest
 from stackhand.release.rollout import Rolling
 from stackhand.release.target import Context, ServiceTarget, Target, Targets, short
-from stackhand.release.verdict import Verdict
+from stackhand.release.verdict import COMPLETED, Verdict
 from stackhand.system.roots import PROJECT
 
 EVENTS = 5
@@ -116,6 +116,8 @@ def _outcome(rolling: Rolling) -> str:
     message = str(rolling.verdict or ("failed" if rolling.failing else "still rolling")).replace("_", " ")
     if ours is None:
         return message
+    if ours.rollout == COMPLETED and rolling.verdict is Verdict.FAILED:
+        return "failed, its tasks start and then end by themselves"
     return f"{message}, {ours.failed} failed tasks{f': {ours.reason}' if ours.reason else ''}"
 
 
@@ -132,7 +134,11 @@ HINTS: tuple[tuple[str, str], ...] = (
     ),
     (r"OutOfMemory|OOM", "it ran out of memory: raise x-aws.memory of the service"),
     (
-        r"failed (ELB|container) health checks|Target\.(Timeout|ResponseCodeMismatch|FailedHealthChecks)|health check",
+        r"failed container health checks",
+        "it runs but does not pass the healthcheck of its Compose file: does its image have that program?",
+    ),
+    (
+        r"failed ELB health checks|Target\.(Timeout|ResponseCodeMismatch|FailedHealthChecks)|health check",
         "it runs but does not pass its health check: does x-health answer 200 at x-aws.port?",
     ),
     (r"exec format error", "the image is for another processor: its architecture is not that of the task definition"),

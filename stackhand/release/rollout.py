@@ -13,7 +13,7 @@ from stackhand.cli.failure import Failure
 from stackhand.release import verdict
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
 from stackhand.release.target import Context, Target, Targets
-from stackhand.release.verdict import Deployment, Order, Snapshot, Verdict
+from stackhand.release.verdict import COMPLETED, Deployment, Order, Snapshot, Verdict
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Rolling:
         if ours is None:
             return f"{self.name}:{revision} {self.verdict or 'ordered'}"
         failed = f", {ours.failed} failed" if ours.failed else ""
-        state = self.verdict or ours.rollout.lower()
+        state = self.verdict or ("staying up" if ours.rollout == COMPLETED else ours.rollout.lower())
         return f"{self.name}:{revision} {ours.running}/{ours.desired} running{failed}{targets} ({state})"
 
 
@@ -81,6 +81,7 @@ class Rollout:
         self.poll, self.timeout = context.pace.poll, context.pace.timeout
         self.rolling: dict[str, Rolling] = {}
         self.balancers: Mapping[str, list[dict[str, Any]]] = balancers(target)
+        self.stays = {each.service: context.pace.stay for each in target.services.values() if not each.checked}
         self._reported: set[str] = set()
 
     def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
@@ -153,10 +154,12 @@ class Rollout:
         number = ours.id if ours else ""
         there = {each.id: each.task_definition for each in listed if each.id != number}
         definition = rolling.order.task_definition
-        rolling.order = Order(number, definition, tuple(there.items()), returns, self.timeout)
+        stays = self.stays.get(rolling.service, 0.0)
+        rolling.order = Order(number, definition, tuple(there.items()), returns, self.timeout, stays)
 
     def follow(self, name: str, service: str, order: Order) -> Rolling:
         """Go on watching what was ordered before."""
+        order = replace(order, stays=self.stays.get(service, 0.0))
         rolling = self.rolling[name] = Rolling(name, service, order, self.clock.now())
         return rolling
 

@@ -69,6 +69,15 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
     return Source(f"{head}{DIRTY}{git.digest(PROJECT, folders)}" if changes else head, name)
 
 
+def expected(tag: str) -> str:
+    """Return the commit that `choose` will take, changes aside; nothing where it will refuse or git cannot tell."""
+    try:
+        head = _git("rev-parse", "HEAD").strip()
+        return (_commit_of(tag) if TAG.fullmatch(tag) else "") or head
+    except Failure:
+        return ""
+
+
 def _commit_of(tag: str) -> str:
     """Return the commit that a text names, by itself or as a tag of git; nothing, when it is a name for an image alone.
 

@@ -71,7 +71,7 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
         service: its name in the cluster.
         repository: of its image; none when somebody else builds it.
         target_group: ARN; none when nothing is sent to it from outside.
-        port: that the container listens at.
+        port: that the container listens at; none of a worker.
         health_path: asked by the load balancer.
         paths: that the load balancer sends to it.
         min: fewest tasks.
@@ -92,6 +92,12 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
     migrate: list[str] | None = None
     migrate_timeout: float | None = None
     probe: Probe | bool = True
+
+    @property
+    def checked(self) -> bool:
+        """Whether ECS itself sees that it works, by the health check of a container or of the load balancer."""
+        containers = self.task_definition.get("containerDefinitions", [])
+        return self.target_group is not None or any(each.get("healthCheck") for each in containers)
 
     def balancers(self) -> list[dict[str, Any]]:
         """Return what sends requests to it, for UpdateService: together with the definition that has the port."""
@@ -203,6 +209,7 @@ class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         poll: seconds between two checks of ECS.
         timeout: seconds that services may take together, and that AWS may stay busy.
+        stay: seconds for which the tasks of a service without a health check must run.
         migration: seconds that the migration of a service may take, where `x-aws.migrate` gives no `timeout`.
         probes: how often in a row the release must answer well.
         cap: seconds an answer may take.
@@ -211,6 +218,7 @@ class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     poll: float = 2.0
     timeout: float = 900.0
+    stay: float = 15.0
     migration: float = 7200.0
     probes: int = 3
     cap: float = 2.0

@@ -89,6 +89,7 @@ class Order:
         before: the deployments that were there before, as id and task definition.
         returns: whether ECS goes back by itself when the deployment fails.
         timeout: seconds after which we stop waiting.
+        stays: seconds for which all tasks must run once it has completed; 0 where ECS checks their health.
     """
 
     deployment: str
@@ -96,6 +97,7 @@ class Order:
     before: tuple[tuple[str, str], ...] = ()
     returns: bool = True
     timeout: float = 900.0
+    stays: float = 0.0
 
 
 @dataclass
@@ -105,6 +107,9 @@ class _Memory:
     failed_at: float | None = None
     gone_at: float | None = None
     missing: int = 0
+    running: int = 0
+    up_since: float | None = None
+    losses: int = 0
     known: dict[str, str] = field(default_factory=dict)
 
 
@@ -165,9 +170,26 @@ def _failed(snapshot: Snapshot, ours: str) -> bool:
 def _judge_primary(order: Order, ours: Deployment, snapshot: Snapshot, memory: _Memory) -> Verdict | None:
     memory.gone_at = None
     if memory.failed_at is None:
-        return Verdict.DEPLOYED if ours.rollout == COMPLETED else None
+        return _judge_completed(order, ours, snapshot, memory) if ours.rollout == COMPLETED else None
     settled = snapshot.at - memory.failed_at >= SETTLES
     return None if order.returns and not settled else Verdict.FAILED
+
+
+def _judge_completed(order: Order, ours: Deployment, snapshot: Snapshot, memory: _Memory) -> Verdict | None:
+    """Judge a deployment that has completed: without a health check ECS takes any task that has started for a good one.
+
+    One task may be lost, as AWS takes back one on Spot; a second one means that tasks end by themselves.
+    """
+    memory.losses += ours.running < min(memory.running, ours.desired)
+    memory.running = ours.running
+    if order.stays and memory.losses > 1:
+        return Verdict.FAILED
+    if ours.running < ours.desired:
+        memory.up_since = None
+    elif memory.up_since is None:
+        memory.up_since = snapshot.at
+    since = snapshot.at if memory.up_since is None else memory.up_since
+    return Verdict.DEPLOYED if snapshot.at - since >= order.stays else None
 
 
 def _judge_other(primary: Deployment, snapshot: Snapshot, memory: _Memory) -> Verdict | None:

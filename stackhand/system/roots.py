@@ -44,6 +44,8 @@ CONTENT = content()
 IS_CHECKOUT = _PACKAGE.parent == CONTENT
 """Whether this is a checkout of Stackhand's own repository, and not an installed package."""
 PROJECT = project(Path.cwd(), CONTENT)
+DEVELOPING = IS_CHECKOUT and PROJECT == CONTENT
+"""Whether the project is this checkout itself, and so Stackhand's own tests and linters are meant."""
 EJECTED = PROJECT / "ops"
 """Where `./inv eject` puts parts of the content, which then win."""
 PARTS = {"roles": "roles", "playbooks": "playbooks", "terraform": "terraform", "page": "web"}

@@ -7,12 +7,19 @@ from invoke.context import Context
 from stackhand.tasks.verb import task
 
 
-@task(help={"yes": "ask nothing, and take the defaults", "json": "one JSON document on stdout; asks nothing"})
-def init(c: Context, yes: bool = False, json: bool = False) -> None:
+@task(
+    help={
+        "yes": "ask nothing, and take the defaults",
+        "json": "one JSON document on stdout; asks nothing",
+        "status": "add the status service and its page to the stack",
+        "example": "begin with the example stack, in an empty folder",
+    }
+)
+def init(c: Context, yes: bool = False, json: bool = False, status: bool = False, example: bool = False) -> None:
     """Adopt Stackhand in a repository with a Compose file."""
     from stackhand.adoption import init as module
 
-    module.init(yes=yes, json=json)
+    module.init(yes=yes, json=json, status=status, example=example)
 
 
 @task(

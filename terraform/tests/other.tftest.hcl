@@ -35,8 +35,8 @@ run "it_gets_what_it_asks_for" {
   command = plan
 
   assert {
-    condition     = toset(keys(aws_ecs_service.main)) == toset(["shop", "reports", "queue"]) && keys(aws_db_instance.main) == ["orders"] && keys(aws_elasticache_replication_group.main) == ["sessions"]
-    error_message = "services with a port run on Fargate, the managed ones are stood in for, and what says nothing stays at home"
+    condition     = toset(keys(aws_ecs_service.main)) == toset(["shop", "reports", "queue", "receipts"]) && keys(aws_db_instance.main) == ["orders"] && keys(aws_elasticache_replication_group.main) == ["sessions"]
+    error_message = "web servers and workers run on Fargate, the managed ones are stood in for, and what says nothing stays at home"
   }
   assert {
     condition     = toset(keys(aws_ecr_repository.service)) == toset(["shop", "queue"]) && output.release.services.reports.repository == null
@@ -47,6 +47,14 @@ run "it_gets_what_it_asks_for" {
     error_message = "a target group for each service with paths"
   }
   assert {
+    condition     = output.release.services.receipts.port == null && output.release.services.receipts.target_group == null && length(local.containers.receipts.portMappings) == 0 && !strcontains(aws_ecs_task_definition.placeholder["receipts"].container_definitions, "containerPort") && length(aws_ecs_service.main["receipts"].service_registries) == 0
+    error_message = "a worker has no port, and nothing finds it"
+  }
+  assert {
+    condition     = local.containers.receipts.healthCheck.command == ["CMD", "work", "--alive"] && aws_appautoscaling_target.service["receipts"].max_capacity == 1
+    error_message = "a worker has the health check of the Compose file, and runs once where nothing else is said"
+  }
+  assert {
     condition     = join(" ", output.release.services.shop.migrate) == "bin/migrate up" && output.release.services.queue.migrate == null
     error_message = "a migration may be a command and no more"
   }
@@ -55,7 +63,7 @@ run "it_gets_what_it_asks_for" {
     error_message = "two health checks at one path lead nowhere from outside"
   }
   assert {
-    condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders"])
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders", "receipts-orders"])
     error_message = "who needs a database or a cache may talk to it"
   }
   assert {
@@ -63,7 +71,7 @@ run "it_gets_what_it_asks_for" {
     error_message = "who shows the health of others may ask them"
   }
   assert {
-    condition     = aws_appautoscaling_target.service["shop"].min_capacity == 2 && aws_appautoscaling_target.service["shop"].max_capacity == 6 && length(aws_appautoscaling_policy.service) == 6
+    condition     = aws_appautoscaling_target.service["shop"].min_capacity == 2 && aws_appautoscaling_target.service["shop"].max_capacity == 6 && length(aws_appautoscaling_policy.service) == 8
     error_message = "each scales as it says"
   }
   assert {

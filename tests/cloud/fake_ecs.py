@@ -257,6 +257,7 @@ def definition(name: str, image: str) -> dict[str, Any]:
                 "name": name,
                 "image": image,
                 "portMappings": [{"containerPort": 4000}],
+                "healthCheck": {"command": ["CMD", "check"]},
                 "environment": [{"name": "STACK", "value": "shop"}, {"name": "EMPTY", "value": ""}],
                 "secrets": [
                     {"name": "PASSWORD", "valueFrom": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/shop/staging/password"}

@@ -18,8 +18,8 @@ class Outcome:
     """What happens to a deployment of an image.
 
     Args:
-        kind: good; fails, task by task; or hangs, without any failed task.
-        after: seconds until a good one has completed, or until each task fails.
+        kind: good; fails, task by task; hangs, without any failed task; or ends again and again, once it has completed.
+        after: seconds until a good one has completed, or until each task fails or ends.
         exit: the exit code of its tasks; none for a container that never ran.
         migration: the exit code of a migration.
         migrates: seconds that a migration takes.
@@ -55,11 +55,13 @@ class Rollouts:
 
     def _advance(self, service: dict[str, Any]) -> None:
         primary = self._primary(service)
-        if primary["rolloutState"] != "IN_PROGRESS":
-            return
         outcome = self._outcome(primary["taskDefinition"])
         age = self.now - primary["_since"]
-        if outcome.kind == "good":
+        if primary["rolloutState"] == "COMPLETED" and outcome.kind == "ends" and age > outcome.after:
+            self._end(service, primary, outcome, up=age // outcome.after % 2 == 1)
+        if primary["rolloutState"] != "IN_PROGRESS":
+            return
+        if outcome.kind in {"good", "ends"}:
             primary["runningCount"] = min(primary["desiredCount"], int(primary["desiredCount"] * age / outcome.after))
             if age >= outcome.after:
                 self._complete(service, primary)
@@ -69,6 +71,13 @@ class Rollouts:
             self._stop(task, outcome.exit, outcome.reason, outcome.code)
             if primary["failedTasks"] == 3:
                 self._break(service, primary)
+
+    def _end(self, service: dict[str, Any], primary: dict[str, Any], outcome: Outcome, *, up: bool) -> None:
+        """Have the tasks end, or run again."""
+        if not up and primary["runningCount"]:
+            task = self._task(primary["taskDefinition"], primary["id"], {}, service["serviceName"])
+            self._stop(task, outcome.exit, outcome.reason, outcome.code)
+        primary["runningCount"] = primary["desiredCount"] if up else 0
 
     def _complete(self, service: dict[str, Any], primary: dict[str, Any]) -> None:
         primary["rolloutState"] = "COMPLETED"

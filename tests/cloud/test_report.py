@@ -29,6 +29,7 @@ ESSENTIAL = "Essential container in task exited"
         ("OutOfMemoryError: Container killed due to memory usage", 137, "it ran out of memory"),
         (ESSENTIAL, 137, "exit code 137"),
         ("Task failed ELB health checks in (target-group x)", None, "it runs but does not pass its health check"),
+        ("Task failed container health checks", None, "it runs but does not pass the healthcheck of its Compose file"),
         ("exec /app: exec format error", 1, "the image is for another processor"),
         (ESSENTIAL, 3, "exit code 3: its log shows why"),
         ("RESOURCE:MEMORY", None, "AWS has no capacity"),

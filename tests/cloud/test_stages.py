@@ -117,6 +117,27 @@ def test_a_changed_port_is_released_and_returns_together_with_its_definition(hel
     assert held.world.services["shop-api"]["loadBalancers"] == []
 
 
+def test_a_worker_whose_tasks_do_not_stay_up_is_rolled_back(held: Cloud) -> None:
+    """ECS has completed its deployment: without a health check, a task that has started is a good one."""
+    worker = held.output["services"]["web"]
+    worker |= {"port": None, "paths": [], "health_path": None}
+    container = worker["task_definition"]["containerDefinitions"][0]
+    container["portMappings"] = []
+    del container["healthCheck"]
+    release(held, "first")
+    assert any("web:2 2/2 running (staying up)" in line for line in held.said)
+    web = held.image("web2", kind="ends", exit=1, log=("there is no queue",))["web"]
+    failure = refused(held, "second", digests={**held.image("second"), "web": web})
+    assert failure.code == ExitCode.ROLLED_BACK
+    assert "failed: web failed; first runs again everywhere" in failure.what
+    assert "web: failed, its tasks start and then end by themselves" in failure.evidence
+    assert [line.strip() for line in failure.evidence if "queue" in line or "hint" in line] == [
+        "there is no queue",
+        "hint: exit code 1: its log shows why",
+    ]
+    assert running(held) == {"first"}
+
+
 def test_a_release_that_somebody_else_replaces_is_left_to_them(held: Cloud) -> None:
     release(held, "first")
     theirs = held.world.register_task_definition(definition("web", "somebody/else:1"))["taskDefinition"]

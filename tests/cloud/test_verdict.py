@@ -140,6 +140,27 @@ def test_a_recorded_rollout_has_its_verdict(snapshots: list[Snapshot], verdict: 
     assert decide(ORDER, snapshots) == verdict
 
 
+DOWN = replace(DONE, running=1)
+STAYING: dict[str, tuple[list[Snapshot], Verdict | None]] = {
+    "not long enough yet": (seen((DONE,), (DONE,)), None),
+    "long enough": (seen((DONE,), (DONE,), (DONE,)), Verdict.DEPLOYED),
+    "a task is lost once, as on Spot": (seen((DONE,), (DOWN,), *[(DONE,)] * 3), Verdict.DEPLOYED),
+    "a task is lost, and not there again": (seen((DONE,), *[(DOWN,)] * 5), None),
+    "tasks end again and again": (seen((DONE,), (DOWN,), (DONE,), (DOWN,)), Verdict.FAILED),
+    "scaled out meanwhile": (
+        seen((DONE,), (replace(DONE, desired=3),), *[(replace(DONE, desired=3, running=3),)] * 3),
+        Verdict.DEPLOYED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("snapshots", "verdict"), STAYING.values(), ids=STAYING)
+def test_a_service_without_a_health_check_is_deployed_once_its_tasks_stay_up(
+    snapshots: list[Snapshot], verdict: Verdict | None
+) -> None:
+    assert decide(replace(ORDER, stays=15.0), snapshots) == verdict
+
+
 @pytest.mark.parametrize(("snapshots", "verdict"), CASES.values(), ids=CASES)
 def test_the_order_in_which_ecs_lists_deployments_means_nothing(
     snapshots: list[Snapshot], verdict: Verdict | None

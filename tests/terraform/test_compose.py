@@ -25,6 +25,7 @@ def notes(folder: Path, **keys: Any) -> list[Note]:
         "shop": {"build": "./shop", **HARD, **keys, "x-aws": aws},
         "orders": {"image": "postgres:16", "x-aws": {"managed": "rds", "class": "db.t4g.micro"}},
         "mail": {"image": "mail:1"},
+        "queue": {"image": "queue:1", **HARD, "x-aws": {}},
     }
     services["shop"] = {key: value for key, value in services["shop"].items() if value is not None}
     document = {"services": services, "volumes": {"data": {}}, "configs": {"proxy": {"file": "./proxy.conf"}}}
@@ -60,6 +61,10 @@ HOST = "orders is not a host name on AWS; orders:5432 is rewritten to its addres
         ({"environment": {"DB_HOST": "orders"}}, f"environment of DB_HOST (shop): {HOST}"),
         ({"environment": {"DB": "orders:3306"}}, f"environment of DB (shop): {HOST}"),
         ({"environment": {"SMTP_URL": "smtp://mail:25"}}, "environment of SMTP_URL (shop): mail is not on AWS"),
+        (
+            {"environment": {"Q": "http://queue:80"}},
+            "environment of Q (shop): queue is a worker, to which nothing",
+        ),
         ({"command": ["serve", "--db=orders:5432"]}, "command of shop: orders is not a host name on AWS; "),
         ({"stop_grace_period": "5m"}, "stop_grace_period of shop: Fargate waits at most 120 s, then kills"),
         ({"ulimits": {"nofile": 1, "memlock": 2}}, "ulimits of memlock (shop): Fargate supports only nofile"),

@@ -19,14 +19,9 @@ from tests.terraform.plans import Plan, addresses, resources
 pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
 DOCS = {
     "build": "./docs",
+    "ports": ["8000"],
     "x-health": "/docs/up",
-    "x-aws": {
-        "port": 8000,
-        "paths": ["/docs/*"],
-        "cpu": 256,
-        "memory": 512,
-        "scale": {"min": 1, "max": 2, "cpu": 60, "memory": 70},
-    },
+    "x-aws": {"paths": ["/docs/*"]},
 }
 
 
