@@ -49,6 +49,7 @@ added = statusservice.overlay(model.load(Path.cwd(), {{}}))
 Path("{resolution.OVERLAY}").write_text("services:\\n" + added.services + added.secrets)
 """
 THEIRS = {
+    ".gitignore": "__pycache__/\n",
     "tasks.py": "raise SystemExit('their verbs')\n",
     "ansible.cfg": "[defaults]\nstdout_callback = theirs\n",
     "roles/stack/tasks/main.yml": "- ansible.builtin.fail: {msg: their role}\n",
