@@ -165,7 +165,7 @@ def test_its_own_tests_run_against_the_stack(project: Project) -> None:
     project.run("stackhand", "down")
     refused = project.run("stackhand", "test", check=False)
     assert (refused.code, refused.out) == (4, "")
-    assert "shop is not running.\n    next: ./inv up, or ./inv test --up" in refused.err
+    assert "shop is not running.\n    next: stackhand up, or stackhand test --up" in refused.err
     passed = project.run("stackhand", "test", "--up", CODE="0")
     assert passed.out == f"cache at {port}, {port}, \n"
     assert "shop is up, on embedded" in passed.err
