@@ -105,6 +105,32 @@ def test_a_secret_within_a_longer_value_is_refused_by_name(
     assert [line.startswith(f"services.shop.{problem}") for line in caught.value.evidence] == [True]
 
 
+DATABASE = """
+services:
+  app:
+    image: app
+    environment: {{PGPASSWORD: "${{DB_PASSWORD:-shop}}"}}
+    x-aws: {aws}
+  db: {{image: "postgres:16", environment: ["POSTGRES_PASSWORD=${{DB_PASSWORD:-shop}}"], x-aws: {{}}}}
+"""
+
+
+def test_the_password_of_a_database_is_a_secret_whatever_its_default_and_in_no_url(tmp_path: Path) -> None:
+    text = DATABASE.format(aws=AWS)
+    (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
+    found = written(tmp_path)
+    assert found["secrets"] == {"DB_PASSWORD": "required"}
+    assert [found["services"][name]["secrets"] for name in ("app", "db")] == [
+        {"PGPASSWORD": "DB_PASSWORD"},
+        {"POSTGRES_PASSWORD": "DB_PASSWORD"},
+    ]
+    for url in ("postgres://shop:shop@db:5432/shop", "postgres://shop:${DB_PASSWORD:-shop}@db/shop"):
+        (tmp_path / "compose.yaml").write_text(text.replace("{PG", f'{{URL: "{url}", PG'), encoding="utf-8")
+        with pytest.raises(Failure) as caught:
+            compose.check(tmp_path)
+        assert caught.value.evidence[0].startswith("services.app.environment.URL: AWS generates the password of db")
+
+
 def test_an_environment_gives_its_settings_and_what_is_known_of_it() -> None:
     def of(**variables: Any) -> dict[str, str]:
         return services.variables_of(Environment("live", "shop", "eu-west-1", "1", variables))
@@ -130,8 +156,7 @@ def test_a_duration_of_compose_is_whole_seconds(text: str, seconds: int) -> None
 def test_files_that_compose_rejects_keep_nothing_from_being_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("PROJECT", "FOLDER"):
-        monkeypatch.setattr(terraform, name, tmp_path)
+    monkeypatch.setattr(terraform, "PROJECT", tmp_path)
     found = terraform.Terraform(Environment("live", "shop", "eu-west-1", "1", {}))
     write(tmp_path)
     planned = found._variables({})
