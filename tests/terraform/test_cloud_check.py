@@ -88,7 +88,7 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
     assert (said.code, found["environment"], found["refused"]) == (3, "staging", True)
     refused = messages(found, "refused")
     assert [each.partition(":")[0] for each in refused] == [
-        *["compose.yaml"] * 2,
+        *["compose.yaml"] * 3,
         *["db"] * 2,
         *["environments/staging.tfvars"] * 2,
         "mailer",
@@ -96,6 +96,7 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
     for part in (
         "services.web: a service with x-aws.paths needs x-health",
         "HEADER: a secret must be the whole value",
+        "DATABASE_URL: AWS generates the password of db, and a secret cannot be a part of a value",
         "RDS reserves POSTGRES_USER=admin",
         "RDS refuses POSTGRES_DB=my-shop",
         "account_id has the account of examples",
