@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from stackhand import version
+from stackhand.project import resolution
+from stackhand.system.roots import LOCK
 from tests.checkout import ROOT, Said, clean_environment, free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
@@ -40,6 +42,13 @@ services:
     environment: {{POSTGRES_PASSWORD: "${{SECRET:-x y}}"}}
     ports: ["{port}:5432"]
   cache: {{image: "redis:7-alpine"}}
+"""
+ADD_STATUS = f"""
+from pathlib import Path
+from stackhand.adoption import statusservice
+from stackhand.project import model
+added = statusservice.overlay(model.load(Path.cwd(), {{}}))
+Path("{resolution.OVERLAY}").write_text("services:\\n" + added.services + added.secrets)
 """
 THEIRS = {
     "tasks.py": "raise SystemExit('their verbs')\n",
@@ -166,8 +175,9 @@ def test_its_status_service_and_page_run_from_the_wheel_in_a_project(project: Pr
     ports = free_ports()
     watched = Project(folder_of_module / "watched", project.environment)
     watched.path.mkdir()
+    (watched.path / LOCK).touch()
     (watched.path / "compose.yaml").write_text(WATCHED.format(port=ports["POSTGRES_PORT"]), encoding="utf-8")
-    watched.run("stackhand", "init", "--status", "--yes")
+    watched.run("python", "-P", "-c", ADD_STATUS)
     numbers = {"STATUS_PORT": str(ports["WEB_PORT"]), "STATUS_API_PORT": str(ports["API_PORT"])}
     try:
         watched.run("stackhand", "up", "--engine", "embedded", **numbers)
