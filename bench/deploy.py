@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from bench.clock import clock, machine, table
-from stackhand.rehearsal.scenario import ENVIRONMENT
+from stackhand.rehearsal.environment import NAME as ENVIRONMENT
 from tests.rehearsal.cloud import DEPLOY, SERVICES, TERRAFORM, Cloud, rehearsed
 from tests.rehearsal.test_releases import EXITS
 

@@ -1,4 +1,5 @@
 -- A day of history for the page of a fresh checkout, with one incident in it. A seed may be loaded again: what is there stays.
+SET LOCAL search_path = stackhand_status;
 
 INSERT INTO history_minute (
     component, minute, passed, warned, failed, unknown, minutes, latency_sum_ms, latency_max_ms, histogram

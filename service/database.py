@@ -119,9 +119,9 @@ def connect(
         OSError: the server is unreachable, or its certificate is not trusted.
         pg8000.exceptions.Error: the server refuses the account, or is an impostor (`FalseServer`).
     """
-    limits = {}
+    parameters = {"search_path": address.schema} if address.schema else {}
     if statement_timeout:
-        limits = {
+        parameters |= {
             "statement_timeout": str(round(statement_timeout * 1000)),
             "lock_timeout": str(round(LOCK_TIMEOUT * 1000)),
             "idle_in_transaction_session_timeout": str(round(IDLE_IN_TRANSACTION * 1000)),
@@ -136,7 +136,7 @@ def connect(
         application_name=application,
         # False means no TLS; None would mean unverified TLS, or none
         ssl_context=tls_context(address.ca) if address.tls else False,
-        startup_params=limits,
+        startup_params=parameters,
         sock=sock,
     )
     if dbapi:

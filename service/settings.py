@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -15,6 +15,8 @@ DATABASE_PARTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "DB_NAME": ("name", str),
     "DB_USER": ("user", str),
 }
+SCHEMA = "stackhand_status"
+"""Where the tables are. It is no likely role: PostgreSQL creates what a role creates in the schema of its name."""
 
 
 class SettingsError(ValueError):
@@ -33,6 +35,7 @@ class Address:
         name: name or number of the database.
         tls: whether to encrypt and to verify the certificate of the server.
         ca: path of a PEM bundle to verify it with; empty for the system's.
+        schema: where the service's tables are in PostgreSQL; empty: the search_path of the account.
     """
 
     host: str
@@ -42,6 +45,7 @@ class Address:
     name: str
     tls: bool = False
     ca: str = ""
+    schema: str = ""
 
     def __repr__(self) -> str:
         return f"Address({self.host}:{self.port}/{self.name})"
@@ -137,12 +141,14 @@ class Settings:
         """
         reader = _Reader(os.environ if environment is None else environment)
         development = reader.get("ENVIRONMENT", str, "development") == "development"
+        schema = reader.get("DATABASE_SCHEMA", values.schema, SCHEMA)
+        owner = _owner(reader)
         settings = cls(
             host=reader.get("HOST", str, "127.0.0.1"),
             port=reader.get("PORT", values.port, 4000),
-            database=_database(reader),
+            database=replace(_database(reader), schema=schema),
             cache=_cache(reader) if cache else NO_CACHE,
-            owner=_owner(reader),
+            owner=replace(owner, schema=schema) if owner else None,
             environment=reader.get("ENVIRONMENT", str, "development"),
             log_level=reader.get("LOG_LEVEL", values.level, "info"),
             probe_interval=reader.get("PROBE_INTERVAL", values.seconds, 2.0),

@@ -100,6 +100,14 @@ def file(value: str) -> str:
     return value
 
 
+def schema(value: str) -> str:
+    """Return the name of a schema of PostgreSQL, which needs no quotes."""
+    reserved = value.startswith("pg_") or value == "information_schema"
+    if reserved or not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value):
+        raise ValueError(f"a schema such as stackhand_status, but it is {value!r}")
+    return value
+
+
 def origins(value: str) -> tuple[str, ...]:
     """Return the origins in a comma-separated list."""
     entries = tuple(entry.strip() for entry in value.split(","))

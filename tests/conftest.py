@@ -13,7 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests import chromium
+from tests import chromium, installed
 from tests.checkout import Checkout
 from tests.leaks import Leaks
 
@@ -100,6 +100,12 @@ def folder() -> Iterator[Path]:
 def engine() -> str:
     """The engine that a test's stack runs on; tests of both engines have a fixture of their own in its place."""
     return "embedded"
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Path:
+    """The wheel of this checkout."""
+    return installed.wheel()
 
 
 @pytest.fixture

@@ -17,6 +17,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.settings import Address
 
+SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""What an authority does with its key."""
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
@@ -31,15 +43,15 @@ class Authority:
     def make(cls) -> Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test authority")])
-        draft = _draft(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        return cls(key, draft.sign(key, hashes.SHA256()))
+        draft = _draft(name, name, key, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        return cls(key, draft.add_extension(SIGNS, critical=True).sign(key, hashes.SHA256()))
 
     def issue(self, folder: Path, address: str) -> tuple[Path, Path]:
         """Write a certificate for an address or a name, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server")])
         names = x509.SubjectAlternativeName([_name(address)])
-        signed = _draft(subject, self.certificate.subject, key).add_extension(names, critical=False)
+        signed = _draft(subject, self.certificate.subject, key, self.key).add_extension(names, critical=False)
         certificate_path, key_path = folder / "server.crt", folder / "server.key"
         certificate_path.write_bytes(pem(signed.sign(self.key, hashes.SHA256())))
         key_path.write_bytes(
@@ -58,8 +70,12 @@ def _name(address: str) -> x509.GeneralName:
         return x509.DNSName(address)
 
 
-def _draft(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _draft(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, authority: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    """Return a certificate with the key identifiers that Python 3.13 wants to see (RFC 5280)."""
     now = datetime.datetime.now(datetime.UTC)
+    by = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -68,6 +84,8 @@ def _draft(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKe
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=2))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(by, critical=False)
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from stackhand.ansible.action import Action, step
@@ -16,7 +17,6 @@ from stackhand.infrastructure import account, bucket, plan, rds, restore
 from stackhand.infrastructure import secrets as given
 from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.plan import concerns_of, numbers
-from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
@@ -65,14 +65,17 @@ class ActionModule(Action):
             report = _destroy(environment, terraform, there) if there else {"snapshots": [], "key": "", "secrets": {}}
             releases.forget()
             restore.forget(store)
-        notes = [*numbers(_concerns(there)), *(f"snapshot {each}" for each in report["snapshots"])]
+        notes = [
+            *numbers(_concerns(terraform.configuration, there)),
+            *(f"snapshot {each}" for each in report["snapshots"]),
+        ]
         notes.append("deletion protection was lifted")
         return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes), "report": report}
 
 
-def _concerns(resources: list[dict[str, Any]]) -> Counter[str]:
+def _concerns(configuration: Path, resources: list[dict[str, Any]]) -> Counter[str]:
     """Return how many resources there are of each concern."""
-    known = concerns_of(FOLDER)
+    known = concerns_of(configuration)
     return Counter(known.get(f"{each['type']}.{each['name']}", "no longer in the files") for each in resources)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from stackhand.ansible.action import Action, step
 from stackhand.infrastructure import compose, cost, differences, plan, restore, secrets
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
-from stackhand.infrastructure.process import FOLDER
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments, probes
 from stackhand.release.action import OnEnvironment
@@ -54,7 +53,8 @@ class ActionModule(Action):
         report |= {"compose": differences.to_list(differences.notes(stack)), "probe": probes.of_stack(stack).to_dict()}
         report["restore"] = asdict(restored)
         if not changed and applied_next:
-            report |= {"plan": Summary([], []).to_dict(), "warnings": plan.warnings(environment, {}, refreshed=False)}
+            warned = [*plan.warnings(environment, {}, refreshed=False), *terraform.warnings()]
+            report |= {"plan": Summary([], []).to_dict(), "warnings": warned}
             return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
         restore.require_user(environment, planned, restored)
@@ -64,12 +64,13 @@ class ActionModule(Action):
             self.note(f"{', '.join(kept)}: now given; the value stays, and Terraform no longer manages it")
             terraform.plan(refresh=refresh, replace=replaced, **variables)
             planned = terraform.planned()
-        changes, money = summary(planned, concerns_of(FOLDER), kept), cost.estimate(planned)
+        changes, money = summary(planned, concerns_of(terraform.configuration), kept), cost.estimate(planned)
+        warned = plan.warnings(environment, planned, refreshed=refresh and not applied_next)
         report |= {
             "plan": changes.to_dict(),
             "cost": {**money.to_dict(), "summary": money.summary(), "words": money.summary()},
             "table": rows(changes),
-            "warnings": plan.warnings(environment, planned, refreshed=refresh and not applied_next),
+            "warnings": [*warned, *terraform.warnings()],
         }
         message = f"{len(changes.changes)} changes" if changes.changes else "no changes"
         return _planned(message, report, _outputs(planned))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import action_loader
+from ansible.utils.vars import load_extra_vars
 
 from stackhand.ansible import events, options
 from stackhand.ansible.action import Action
 from stackhand.ansible.playbook import continue_watched
 from stackhand.cli.failure import Failure
+from stackhand.project.hooks import SKIP, HookFacts, Hooks
+from stackhand.system.roots import PROJECT
 
 ACTIONS = Path(__file__).parent.parent / "action"
 
@@ -40,10 +44,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         super().__init__()
         self._task = ""
 
-    def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ARG002 - Ansible's signature
+    def v2_playbook_on_start(self, playbook: Any) -> None:
         """A playbook begins."""
         if events.EVENTS not in os.environ:
-            continue_watched(_show)
+            name = Path(playbook._file_name).stem
+            dry = bool(context.CLIARGS.get("check"))
+            continue_watched(_show, None if dry else _hooks(name, load_extra_vars(playbook._loader)))
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """A play begins: refuse options that none of its steps takes.
@@ -95,6 +101,23 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             ).to_dict()
         )
         events.emit("failure", failure=failure)
+
+
+def _hooks(playbook: str, given: Mapping[str, Any]) -> Hooks | None:
+    """Return the hooks around a playbook that somebody starts without `./inv`; None where it has none."""
+    if playbook == "up":
+        facts = HookFacts("up", PROJECT.name, engine=str(given.get("stack_engine", "auto")))
+        return Hooks("up", facts, f"{SKIP}=1")
+    if playbook not in {"deploy", "resume", "rollback"}:
+        return None
+    from stackhand.release import hooks
+
+    options = {name.removeprefix("stackhand_"): value for name, value in given.items()}
+    options.setdefault("to", os.environ.get("STACKHAND_RELEASE"))
+    try:
+        return hooks.of(playbook, options, again=f"{SKIP}=1")
+    except (Failure, KeyError):  # no such environment, as its first step says
+        return None
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from pg8000.exceptions import DatabaseError
 
 from service.database import LOST, READ_WITHIN, DatabaseUnavailable, connect, connect_patiently
-from service.migration import lock, role, run
+from service.migration import lock, role, run, schema
 from service.migration.files import APPLIED, Migration, MigrationError, Record, plan, read
 from service.migration.run import RUNNING, Limits
 from service.settings import Settings
@@ -81,6 +81,7 @@ def apply(
         at = settings.owner or settings.database
         lock.refuse_pooler(connection, lambda: connect(at, READ_WITHIN))
         lock.take(connection, settings.database_wait, stopped)
+        schema.create(connection, at.schema)
         run.prepare_table(connection)
         pending = plan(migrations, run.records(connection))
         _wait_for_any_statement(connection)

@@ -18,15 +18,18 @@ from service.migration.files import MigrationError
 from service.settings import Address
 
 ITERATIONS = 4096
+FORMER = "public"
+"""Where release 0.1 had its tables: what anybody creates there later is none of our business."""
 DATA, NEXT = "SELECT, INSERT, UPDATE, DELETE", "USAGE, SELECT"
 POWERS = "rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
 KNOWN = f"SELECT {POWERS} FROM pg_catalog.pg_roles WHERE rolname = :name"  # noqa: S608 - nothing of anybody's
 OWN = """
 SELECT pg_catalog.quote_ident(relname), relkind = 'S' FROM pg_catalog.pg_class
-WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+WHERE relnamespace = pg_catalog.current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     AND pg_catalog.pg_has_role(relowner, 'USAGE')
 """
 """What the owner may give rights to; tables of others are theirs."""
+SCHEMA = "SELECT pg_catalog.quote_ident(pg_catalog.current_schema())"
 
 
 def reconcile(connection: Any, owner: str, at: Address) -> None:
@@ -51,18 +54,21 @@ def reconcile(connection: Any, owner: str, at: Address) -> None:
     who = identifier(at.user)
     connection.run("BEGIN")
     connection.run(f"{'ALTER' if known else 'CREATE'} ROLE {who} LOGIN PASSWORD {literal(verifier(at.password))}")
-    for statement in _grants(who, identifier(owner), connection.run(OWN)):
+    for statement in _grants(who, identifier(owner), connection.run(SCHEMA)[0][0], connection.run(OWN)):
         connection.run(statement)
     connection.run("COMMIT")
 
 
-def _grants(who: str, owner: str, relations: list[tuple[str, bool]]) -> Iterator[str]:
-    yield f"GRANT USAGE ON SCHEMA public TO {who}"
+def _grants(who: str, owner: str, schema: str, relations: list[tuple[str, bool]]) -> Iterator[str]:
+    yield f"GRANT USAGE ON SCHEMA {schema} TO {who}"
     for name, sequence in relations:
-        yield f"GRANT {NEXT if sequence else DATA} ON {'SEQUENCE ' if sequence else ''}public.{name} TO {who}"
-    yield f"REVOKE INSERT, UPDATE, DELETE ON public.schema_migration FROM {who}"
+        yield f"GRANT {NEXT if sequence else DATA} ON {'SEQUENCE ' if sequence else ''}{schema}.{name} TO {who}"
+    yield f"REVOKE INSERT, UPDATE, DELETE ON {schema}.schema_migration FROM {who}"
+    defaults = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA"
     for rights, kind in ((DATA, "TABLES"), (NEXT, "SEQUENCES")):
-        yield f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT {rights} ON {kind} TO {who}"
+        yield f"{defaults} {schema} GRANT {rights} ON {kind} TO {who}"
+        if schema != FORMER:
+            yield f"{defaults} {FORMER} REVOKE {rights} ON {kind} FROM {who}"
 
 
 def verifier(password: str) -> str:

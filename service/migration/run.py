@@ -13,7 +13,7 @@ from pg8000.exceptions import DatabaseError
 
 from service import __version__
 from service.database import LOST, DatabaseUnavailable
-from service.migration import lexer
+from service.migration import lexer, schema
 from service.migration.files import APPLIED, Migration, MigrationError, Record
 from service.migration.lexer import ConcurrentIndex, Statement
 
@@ -33,7 +33,7 @@ CREATE TABLE schema_migration (
 )
 """
 ADD_COLUMNS = """
-ALTER TABLE schema_migration
+ALTER TABLE {}
     ADD COLUMN IF NOT EXISTS state text NOT NULL DEFAULT 'applied',
     ADD COLUMN IF NOT EXISTS breaking boolean NOT NULL DEFAULT false,
     ADD COLUMN IF NOT EXISTS host text NOT NULL DEFAULT '',
@@ -43,9 +43,9 @@ ALTER TABLE schema_migration
 FIRST_COLUMNS = frozenset({"number", "name", "sha256", "applied_at", "milliseconds"})
 COLUMNS = frozenset(field.name for field in fields(Record))
 
-_FIND_COLUMNS = """
+_COLUMNS = """
 SELECT attname::text FROM pg_attribute
-WHERE attrelid = to_regclass('schema_migration') AND attnum > 0 AND NOT attisdropped
+WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped
 """
 _WRITE = """
 INSERT INTO schema_migration (number, name, sha256, applied_at, milliseconds, state, breaking, host, version)
@@ -98,35 +98,37 @@ class Limits:
     pause: float = 0.5
 
 
-def columns(connection: Any) -> set[str]:
+def columns(connection: Any, table: str) -> set[str]:
     """Return the columns of schema_migration; none when there is no such table.
 
     Raises:
         MigrationError: somebody else made that table (`foreign_table`).
     """
-    columns = {name for (name,) in connection.run(_FIND_COLUMNS)}
+    columns = {name for (name,) in connection.run(_COLUMNS, table=table)}
     if columns and not columns >= FIRST_COLUMNS:
         raise MigrationError(
             "foreign_table",
-            "this database has a table schema_migration that is not ours; give the service a database of its own",
+            "the schema has a table schema_migration that is not ours; set DATABASE_SCHEMA to another one",
         )
     return columns
 
 
 def prepare_table(connection: Any) -> None:
     """Create schema_migration, or give it the columns it lacks; the caller holds the lock."""
-    present = columns(connection)
+    table = schema.record(connection)
+    present = columns(connection, table)
     if not present:
         connection.run(CREATE_TABLE)
     elif not present >= COLUMNS:
-        connection.run(ADD_COLUMNS)
+        connection.run(ADD_COLUMNS.format(table))
 
 
 def records(connection: Any) -> list[Record]:
     """Return what was recorded, in order; the table may be absent, or an older or a newer one."""
-    if not columns(connection):
+    table = schema.record(connection)
+    if not columns(connection, table):
         return []
-    rows = connection.run("SELECT to_jsonb(schema_migration) FROM schema_migration ORDER BY number")
+    rows = connection.run(f"SELECT to_jsonb(record) FROM {table} AS record ORDER BY number")  # noqa: S608 - see above
     return [_record({name: value for name, value in row.items() if name in COLUMNS}) for (row,) in rows]
 
 

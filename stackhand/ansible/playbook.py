@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import psutil
@@ -23,9 +24,10 @@ from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project import inherited
+from stackhand.project.hooks import Hooks
 from stackhand.project.state import LOCK_HELD, State
 from stackhand.system import roots
-from stackhand.system.roots import CONTENT, PROJECT
+from stackhand.system.roots import CONTENT, IS_CHECKOUT, PROJECT
 
 ENDS_WITHIN = 15.0
 Child = subprocess.Popen[bytes] | psutil.Process
@@ -58,10 +60,19 @@ def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
         "-P",  # a module of the project's is never one of ours
         "-m",
         "stackhand.ansible.start",
-        str(CONTENT / "playbooks" / f"{playbook}.yml"),
+        str(roots.part("playbooks") / f"{playbook}.yml"),
         "--extra-vars",
         json.dumps(_never_evaluated(variables), sort_keys=True),
     ]
+
+
+def by_hand(playbook: str, folder: Path = PROJECT) -> str:
+    """Return the command line by which a person runs a playbook in the project's folder."""
+    ansible = os.path.relpath(Path(sys.prefix) / "bin" / "ansible-playbook", folder)
+    if IS_CHECKOUT:
+        return f"{ansible} playbooks/{playbook}.yml"
+    settings = os.path.relpath(CONTENT / "ansible.cfg", folder)
+    return f"ANSIBLE_CONFIG={settings} {ansible} stackhand.ops.{playbook}"
 
 
 def _never_evaluated(value: Any) -> Any:
@@ -132,14 +143,17 @@ def run(
     return outcome
 
 
-def continue_watched(show: Callable[[dict[str, Any]], None]) -> None:
+def continue_watched(show: Callable[[dict[str, Any]], None], hooks: Hooks | None) -> None:
     """Go on in a child process, while this one does what `./inv` does: shows the events, and ends with their exit code.
 
     For a playbook that somebody starts with ansible-playbook; it returns in the child only.
 
     Args:
         show: shows the report of a playbook that succeeded.
+        hooks: run before and after it, by this process.
     """
+    if hooks:
+        _before(hooks)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -150,18 +164,38 @@ def continue_watched(show: Callable[[dict[str, Any]], None]) -> None:
     code = ExitCode.FAILED
     try:
         os.close(writing)
-        code = _watch_to_end(psutil.Process(child), reading, show)
+        code = _watch_to_end(psutil.Process(child), reading, show, hooks)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(streams.finish(int(code)))  # the child does what is left of Ansible's own end
 
 
-def _watch_to_end(child: psutil.Process, reading: int, show: Callable[[dict[str, Any]], None]) -> ExitCode:
+def _before(hooks: Hooks) -> None:
+    """Run what comes before a playbook, which a signal ends too; end this process when it fails."""
+    kept = _interruptible()
+    try:
+        hooks.before()
+    except Failure as failure:
+        streams.prepare()
+        hooks.failed(failure)
+        Reporter(sys.stdout).failure(failure)
+        os._exit(streams.finish(int(failure.code)))
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def _interruptible() -> dict[int, Any]:
+    """Let both signals that end us interrupt us instead, and return how each was handled."""
+    return {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
+
+
+def _watch_to_end(
+    child: psutil.Process, reading: int, show: Callable[[dict[str, Any]], None], hooks: Hooks | None
+) -> ExitCode:
     """Show a playbook to its end; return its exit code."""
     streams.prepare()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    _interruptible()
     outcome, reporter = Outcome(), Reporter(sys.stdout)
     try:
         with os.fdopen(reading, encoding="utf-8") as events:
@@ -169,10 +203,15 @@ def _watch_to_end(child: psutil.Process, reading: int, show: Callable[[dict[str,
     except Failure as interrupted:
         code, failure = 0, interrupted
     if failure:
+        if hooks:
+            hooks.failed(failure)
         reporter.failure(failure)
         return failure.code
     if outcome.report and code == 0:
         show(outcome.report)
+    if hooks and code == 0:
+        hooks.facts.learn({"changed": outcome.changed, **outcome.report})
+        hooks.after()
     return ExitCode.FAILED if code else ExitCode.DONE  # Ansible has said why: its own codes mean something else
 
 
@@ -234,6 +273,7 @@ def _environment(events: int, state: State) -> dict[str, str]:
         LOCK_HELD: str(state.directory),
         # Named, because Ansible ignores the file of a folder that everybody may write.
         "ANSIBLE_CONFIG": str(CONTENT / "ansible.cfg"),
+        "ANSIBLE_ROLES_PATH": os.pathsep.join(map(str, dict.fromkeys((roots.part("roles"), CONTENT / "roles")))),
         # Ansible refuses every locale that is not UTF-8.
         "LC_ALL": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8",
     }

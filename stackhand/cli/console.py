@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from stackhand.cli import streams
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.system.roots import PROJECT
+from stackhand.system.roots import COMMAND, PROJECT
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -33,6 +33,8 @@ GLYPHS = {"done": "✓", "same": "=", "note": "·", "warning": "!", "failed": "�
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 CONTROLS = {code: rf"\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
 """Characters that a terminal obeys: a title, a cursor, an answer as if it was typed."""
+INV = re.compile(r"(?<![\w./])\./inv(?![\w./-])")
+"""The command, as the code writes it wherever it names one."""
 ASCII = {"done": "ok", "same": "==", "note": "-", "warning": "??", "failed": "!!"}
 
 
@@ -174,7 +176,7 @@ def document(content: Mapping[str, Any], indent: int | None = 2) -> None:
 def as_json(content: Any, indent: int | None = None) -> str:
     """Return data as JSON without a character that a terminal obeys; JSON itself lets some of them be."""
     escaped = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}  # they can stand in a text only
-    return json.dumps(content, indent=indent, ensure_ascii=False).translate(escaped)
+    return json.dumps(_with_command(content), indent=indent, ensure_ascii=False).translate(escaped)
 
 
 def write(text: str) -> None:
@@ -194,7 +196,24 @@ def notify(text: str) -> None:
 
 def for_people(text: str) -> str:
     """Return a text as it is shown: without known secrets, and with nothing that a terminal obeys."""
-    return visible(redacted(text))
+    return with_command(visible(redacted(text)))
+
+
+def with_command(text: str, command: str = COMMAND) -> str:
+    """Return a text whose commands are those of this project: `./inv up`, or `stackhand up`."""
+    return text if command == "./inv" else INV.sub(command, text)
+
+
+def _with_command(content: Any) -> Any:
+    """Return JSON's data, likewise."""
+    match content:
+        case str():
+            return with_command(content)
+        case Mapping():
+            return {key: _with_command(each) for key, each in content.items()}
+        case list() | tuple():
+            return [_with_command(each) for each in content]
+    return content
 
 
 def visible(text: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from stackhand.cli.failure import ExitCode
+from stackhand.system.roots import NAME
 
 
 class OutputStream(io.TextIOWrapper):
@@ -93,7 +94,7 @@ def finish(code: int) -> int:
     lost = error_of(sys.stdout)
     if lost and not isinstance(lost, BrokenPipeError):
         code = int(ExitCode.FAILED)
-        report(f"inv: stdout cannot be written: {lost.strerror}.")
+        report(f"{NAME}: stdout cannot be written: {lost.strerror}.")
     for stream in (sys.stdout, sys.stderr):
         if error_of(stream):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python would flush once more, and complain

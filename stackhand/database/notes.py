@@ -13,7 +13,14 @@ from stackhand.database.postgres import PostgreSQL
 LONGEST = 2000
 """Characters, as the database has it too."""
 LARGEST_DIGITS = 18
-SET = b"""
+SCHEMA = """
+SELECT set_config('search_path', quote_ident(nspname), false) FROM pg_namespace WHERE (
+    SELECT count(*) FROM pg_class
+    WHERE relnamespace = pg_namespace.oid AND relname IN ('history_incident', 'schema_migration') AND relkind = 'r'
+) = 2 ORDER BY nspname = 'public' LIMIT 1
+"""
+"""Finds the tables of the status service; without a row, there are none."""
+SET = """
 UPDATE history_incident SET note = :'text', updated_at = now() WHERE id = :'incident'
 RETURNING component || ' of ' || to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI" UTC"');
 """
@@ -36,9 +43,15 @@ def note(incident: str, text: str, *, service: str | None) -> None:
         raise Failure(f"A note may have {LONGEST} characters, not {len(text)}.", code=ExitCode.USAGE)
     database = choice.database("db.note", service)
     assert isinstance(database, PostgreSQL)  # noqa: S101 - the only kind that supports it
+    if not database.sql(SCHEMA, database=database.name):
+        raise Failure(
+            f"The database {database.name} has no incidents: it has no table of the status service.",
+            next="./inv db.migrate, or name the database of the status service with --service",
+            code=ExitCode.USAGE,
+        )
     noted = _set(database, incident, text) if _is_number(incident) else ""
     if not noted:
-        known = database.sql(NEWEST, database=database.name).splitlines()
+        known = database.sql(SCHEMA, NEWEST, database=database.name).splitlines()[1:]
         raise Failure(
             f"There is no incident {incident!r}.",
             evidence=known or ["there are no incidents"],
@@ -56,6 +69,6 @@ def _set(database: PostgreSQL, incident: str, text: str) -> str:
     """Return which incident it was; psql quotes the values itself, for they may be anything."""
     values = ("-v", f"incident={incident}", "-v", f"text={text}")
     with tempfile.TemporaryFile() as script:
-        script.write(SET)
+        script.write(f"{SCHEMA} \\gset\n{SET}".encode())
         script.seek(0)
         return database.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *values, source=script).strip()

@@ -22,6 +22,9 @@ SIZES = {
 }
 """The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
 
+LOGIN = re.compile(r"://[^\s/@]*:[^\s/@]+@([\w.-]+)")
+"""A URL with a password, and its host."""
+
 
 def stack_of(root: Path) -> Stack:
     """Return the services as they are described, whatever this machine has not been given: it runs none of them."""
@@ -65,7 +68,7 @@ def _service(service: Service, stack: Stack, described: CloudServices) -> Iterat
         case Fargate() | Job():
             yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
             yield from differences.refusals(service.name, described.written[service.name])
-            yield from _secrets(service.name, described)
+            yield from _secrets(service.name, described, stack)
         case Managed():
             yield from _managed(service.aws, f"{at}.x-aws")
             yield from _passwords(service.name, described)
@@ -133,18 +136,26 @@ def _managed(aws: Managed, at: str) -> Iterator[str]:
         yield f"{at}.storage must be 20 GiB or more"
 
 
-def _secrets(name: str, described: CloudServices) -> Iterator[str]:
+def _secrets(name: str, described: CloudServices, stack: Stack) -> Iterator[str]:
     """A secret is injected as it is, into one variable: elsewhere it would be there for everybody to read."""
     entry = described.resolved[name]
     for key, value in entry["environment"].items():
-        if described.within(value) and not described.whole(value):
-            at = f"services.{name}.environment.{key}"
+        at, login = f"services.{name}.environment.{key}", LOGIN.search(value)
+        server = stack.services.get(login[1]) if login else None
+        if server and isinstance(server.aws, Managed):
+            own = {"rds": "PGPASSWORD", "elasticache": "REDIS_PASSWORD"}[server.aws.managed]
+            yield (
+                f"{at}: AWS generates the password of {server.name}, and a secret cannot be a part of a value; leave "
+                f"it out of the URL, and give the service a variable for it, such as {own}"
+            )
+        elif described.within(value) and not described.whole(value):
             yield f"{at}: a secret must be the whole value, because its parameter is injected unchanged"
     for key in (*TAKEN, "command", "entrypoint", "healthcheck", "x-aws"):
         if used := described.within(entry.get(key)):
             yield f"services.{name}.{key}: {used[0]} is a secret, and on AWS only values of environment can be secret"
     for key in described.here[name]:
-        yield f"services.{name}.env_file: {key} comes from .env of this machine; declare it in .env.example"
+        declared = "declare it in .env.example, with a '# type:'"
+        yield f"services.{name}.env_file: {key} comes from .env of this machine; {declared}"
 
 
 def _passwords(name: str, described: CloudServices) -> Iterator[str]:

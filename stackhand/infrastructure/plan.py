@@ -158,11 +158,13 @@ def refuse_loss(name: str, plan: Mapping[str, Any], allowed: Sequence[str] = ())
         and each["address"] not in allowed
     ]
     if lost:
+        from stackhand.ansible import playbook
+
         raise Failure(
             f"This would delete data of {name}.",
             evidence=lost,
             next=f"./inv plan -e {name} shows why; to apply it anyway, add -e stackhand_may_lose_data=true to "
-            f".venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment={name}",
+            f"{playbook.by_hand('deploy')} -e stackhand_environment={name}",
             code=ExitCode.PREFLIGHT,
         )
 
@@ -202,11 +204,18 @@ def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed:
     return [*_alarms(environment, planned, refreshed=refreshed), *warned]
 
 
+def no_recipient(environment: Environment) -> str:
+    """Return a sentence when alarms reach nobody; nothing when they reach somebody."""
+    file = f"environments/{environment.name}.tfvars"
+    return (
+        "" if environment.variables.get("alarm_email") else f"alarms have no recipient: alarm_email in {file} is empty"
+    )
+
+
 def _alarms(environment: Environment, planned: Mapping[str, Any], *, refreshed: bool) -> Iterator[str]:
     address = environment.variables.get("alarm_email")
-    if not address:
-        file = f"environments/{environment.name}.tfvars"
-        yield f"alarms have no recipient: alarm_email in {file} is empty"
+    if lacking := no_recipient(environment):
+        yield lacking
         return
     for each in planned.get("resource_changes", []):
         if each["type"] == SUBSCRIPTION and "create" in each["change"]["actions"]:

@@ -17,9 +17,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project.environments import Environment
 from stackhand.system import program
-from stackhand.system.roots import CONTENT, PROJECT
+from stackhand.system.roots import PROJECT
 
-FOLDER = CONTENT / "terraform"
 INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or set STACKHAND_TERRAFORM=PATH"
 
 
@@ -33,14 +32,14 @@ def not_run(args: Sequence[str], why: str) -> Failure:
     )
 
 
-def read(args: Sequence[str], environment: Mapping[str, str], log_path: Path) -> str:
-    """Return what a command says.
+def read(args: Sequence[str], environment: Mapping[str, str], log_path: Path, folder: Path) -> str:
+    """Return what a command says, which runs in a folder.
 
     Raises:
         Failure: it cannot be run, or failed.
     """
     try:
-        result = program.run(args, environment=environment, folder=FOLDER)
+        result = program.run(args, environment=environment, folder=folder)
     except OSError as error:
         raise not_run(args, str(error)) from error
     with log_path.open("a", encoding="utf-8") as log:
@@ -59,7 +58,7 @@ def follow(
     environment: Mapping[str, str],
     log_path: Path,
     each: Callable[[str], object],
-    folder: Path = FOLDER,
+    folder: Path,
 ) -> int:
     """Run a command to its end, and return its exit code.
 
@@ -232,6 +231,4 @@ def _lines(errors: Sequence[dict[str, Any]]) -> list[str]:
 def _place(position: dict[str, Any] | None) -> str:
     if not position:
         return ""
-    path = FOLDER / position["filename"]  # Terraform names the module's own files alone, and others by their whole path
-    shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else Path("terraform") / path.name
-    return f"{shown}, line {position['start']['line']}"
+    return f"{position['filename']}, line {position['start']['line']}"

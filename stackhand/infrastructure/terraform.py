@@ -11,14 +11,15 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import process, services
-from stackhand.infrastructure.process import FOLDER, WAYS_OUT, failure
+from stackhand.infrastructure import configuration, process, services
+from stackhand.infrastructure.process import WAYS_OUT, failure
 from stackhand.project import environments, inherited
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
@@ -168,6 +169,21 @@ class Terraform:
         """Where a plan is kept until it is applied; it holds no secret, and belongs to its owner all the same."""
         return self._folder / "plan"
 
+    @cached_property
+    def configuration(self) -> Path:
+        """The folder in which Terraform runs: its configuration, and the checksums of the providers."""
+        folder = self._folder / "configuration"
+        configuration.place(folder)
+        return folder
+
+    def warnings(self) -> list[str]:
+        """Return a sentence where the next machine could get other providers than this one has got."""
+        if self.environment.emulated or not configuration.unrecorded(self.configuration):
+            return []
+        lock = (self.configuration / configuration.LOCK).relative_to(PROJECT)
+        kept = f"{configuration.NAME}/{configuration.LOCK}"
+        return [f"the checksums of Terraform's providers are in no commit: copy {lock} to {kept}, and commit that"]
+
     @property
     def log(self) -> Path:
         """All that Terraform printed."""
@@ -216,7 +232,7 @@ class Terraform:
         return inherited.environment("terraform", **ours, AWS_REGION=self.environment.region)
 
     def _read(self, *args: str) -> str:
-        return process.read([*self._command(), *args], self._environment(), self.log)
+        return process.read([*self._command(), *args], self._environment(), self.log, self.configuration)
 
     def _json(self, kind: type[Printed], *args: str) -> Printed:
         """Return what a command prints as JSON.
@@ -242,7 +258,7 @@ class Terraform:
         """
         self.errors, self._done = [], 0
         line = [*self._command(), command, "-json", *args]
-        code = process.follow(line, self._environment(), self.log, self._follow)
+        code = process.follow(line, self._environment(), self.log, self._follow, self.configuration)
         if code not in {0, CHANGES} or (code == CHANGES and command != "plan"):
             raise failure(self.environment, what, self.errors, self.log)
         return code
@@ -253,7 +269,7 @@ class Terraform:
         except ValueError:
             return
         if event.get("@level") == "error" and "diagnostic" in event:
-            self.errors.append(event["diagnostic"])
+            self.errors.append(self._placed(event["diagnostic"]))
         elif event.get("type") == "change_summary" and event["changes"].get("operation") == "plan":
             self._planned = sum(event["changes"].get(each, 0) for each in ("add", "change", "remove"))
         elif event.get("type") in HOOKS and event["hook"].get("action") != "read":
@@ -261,13 +277,19 @@ class Terraform:
             message = str(event["@message"]).partition(" [id=")[0]
             self.count(f"{self._done} of {self._planned} done; {message}" if self._planned else message)
 
+    def _placed(self, diagnostic: dict[str, Any]) -> dict[str, Any]:
+        """Return a diagnostic that names its file by the place where it can be edited."""
+        if position := diagnostic.get("range"):
+            position["filename"] = configuration.shown(self.configuration, position["filename"])
+        return diagnostic
+
 
 def managed(state: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the resources of a state, without what is only looked up."""
     return [each for each in state.get("root_module", {}).get("resources", []) if each["mode"] == "managed"]
 
 
-FILES = ("versions.tf", ".terraform.lock.hcl")
+PROVIDERS = "versions.tf"
 """What says which providers are wanted."""
 FOUND = "installing_provider_message"
 """What Terraform calls the moment at which it knows where a provider is."""
@@ -280,11 +302,10 @@ def require_providers(environment: Environment) -> None:
         Failure: there is no Terraform, or it cannot get them; the ways out are named.
     """
     with tempfile.TemporaryDirectory(prefix="stackhand-") as name:
-        folder = Path(name)
-        for file in FILES:
+        folder, terraform = Path(name), Terraform(environment)
+        for file in (PROVIDERS, configuration.LOCK):
             with suppress(FileNotFoundError):
-                shutil.copy2(FOLDER / file, folder / file)
-        terraform = Terraform(environment)
+                shutil.copyfile(terraform.configuration / file, folder / file)
         terraform.version()
         code, output = terraform.try_init(folder, stop_at="" if os.environ.get("TF_PLUGIN_CACHE_DIR") else FOUND)
     if code:

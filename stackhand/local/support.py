@@ -16,7 +16,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from stackhand import VERSION, redaction
+from stackhand import redaction, version
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
@@ -115,7 +115,7 @@ def _versions() -> dict[str, object]:
     describe = ["git", "describe", "--always", "--dirty"]
     commit = program.run(describe, environment=inherited.environment("git"), folder=PROJECT)
     return {
-        "stackhand": VERSION,
+        "stackhand": str(version.current()),
         "commit": commit.stdout.strip() or "unknown",
         "python": sys.version,
         "platform": platform.platform(),

@@ -15,12 +15,13 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines, interruption, otherengine, verification
 from stackhand.local.engines.engine import Engine
 from stackhand.project import model, settings
+from stackhand.project.hooks import HookFacts, Hooks
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
 
 
-def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: bool) -> None:
-    """Bring the stack up, or find it up already.
+def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: bool, skip_hooks: bool) -> None:
+    """Bring the stack up, or find it up already, between the project's hooks.
 
     Args:
         engine: the engine's name, or auto.
@@ -28,12 +29,25 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
         copy_data: copy the database from the other engine.
         timeout: seconds each service may take, and to wait for the checkout lock.
         json: one document on stdout instead of lines.
+        skip_hooks: run none.
     """
-    began = time.monotonic()
     state = State(PROJECT)
     engines.check_name(engine)
     if not timeout > 0:  # nor NaN, which is never over
         raise Failure(f"--timeout {timeout:g} is not a valid time.", next="seconds, above 0", code=ExitCode.USAGE)
+    facts = HookFacts("up", str(state.read().get("name", PROJECT.name)), engine=engine)
+    with Hooks("up", facts, "./inv up --skip-hooks", skip=skip_hooks).around():
+        report = _up(state, engine, free_ports=free_ports, copy_data=copy_data, timeout=timeout, json=json)
+        facts.learn(report)
+        if json:
+            console.document(report)
+        else:
+            _show_up(report)
+
+
+def _up(state: State, engine: str, *, free_ports: bool, copy_data: bool, timeout: float, json: bool) -> dict[str, Any]:
+    """Do it while nobody else changes the stack, and return its report."""
+    began = time.monotonic()
     with state.lock("./inv up", timeout, console.notify) as lock:
         report = None if copy_data else _already_up(state, engine)
         changed = report is None
@@ -46,11 +60,7 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
             }
             stream = sys.stderr if json else sys.stdout
             report = _play("up", variables, stream, lock).report
-    report = {**report, "changed": changed, "seconds": round(time.monotonic() - began, 2)}
-    if json:
-        console.document(report)
-    else:
-        _show_up(report)
+    return {**report, "changed": changed, "seconds": round(time.monotonic() - began, 2)}
 
 
 def _play(name: str, variables: dict[str, Any], stream: IO[str], lock: int | None) -> playbook.Outcome:

@@ -57,22 +57,26 @@ class Environment:
         return client(service, self.region)
 
 
-def known() -> list[str]:
+def known(folder: Path = FOLDER) -> list[str]:
     """Return the names of the environments there are files for."""
-    return sorted(path.stem for path in FOLDER.glob("*.tfvars"))
+    return sorted(path.stem for path in folder.glob("*.tfvars"))
 
 
-def load(name: str) -> Environment:
+def load(name: str, folder: Path = FOLDER) -> Environment:
     """Read one environment.
+
+    Args:
+        name: its name.
+        folder: where its file is, in the project.
 
     Raises:
         Failure: there is no such file, it cannot be read, or it lacks what everything needs.
     """
-    path = FOLDER / f"{name}.tfvars"
-    if name not in known():
+    path = folder / f"{name}.tfvars"
+    if name not in known(folder):
         raise Failure(
             f"There is no environment {name!r}.",
-            evidence=[f"known: {', '.join(known()) or 'none'}"],
+            evidence=[f"known: {', '.join(known(folder)) or 'none'}"],
             next=f"use one of them, or create {path.relative_to(PROJECT)}",
             code=ExitCode.USAGE,
         )

@@ -155,12 +155,14 @@ class Stack(msgspec.Struct, frozen=True):
         root: the checkout.
         services: by name, in the order in which they start.
         file: what messages call the Compose files.
+        test: the words of the command that tests it.
     """
 
     name: str
     root: Path
     services: dict[str, Service]
     file: str = "docker-compose.yml"
+    test: tuple[str, ...] = ()
 
     def service(self, name: str) -> Service:
         """Return the service of that name.
@@ -254,10 +256,12 @@ def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
     jobs = {name for entry in entries.values() for name in _awaited(entry)}
     for entry in entries.values():  # an optional one may belong to a profile that nobody asks for
         entry["depends_on"] = {name: each for name, each in (entry.get("depends_on") or {}).items() if name in entries}
-    services = {name: _service(name, entry, root, file, job=name in jobs) for name, entry in entries.items()}
-    services = kinds.with_needs(services, entries, file)
+    fields = resolution.OVERLAY if resolution.OVERLAY in file else file
+    services = {name: _service(name, entry, root, fields, job=name in jobs) for name, entry in entries.items()}
+    services = kinds.with_needs(services, entries, fields)
     ordered = {name: services[name] for name in _start_order(services)}
-    return Stack(str(resolved.get("name") or root.name), root, ordered, file)
+    test = xfields.stackhand(resolved, file).test_words
+    return Stack(str(resolved.get("name") or root.name), root, ordered, file, test)
 
 
 def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bool) -> Service:

@@ -21,6 +21,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import answers, dotenv, inherited
 from stackhand.project.state import State
 from stackhand.system import program
+from stackhand.system.roots import CONTENT
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """Where Compose looks for its file, in this order; the first one counts."""
@@ -29,6 +30,8 @@ OVERRIDES = (
     *("docker-compose.override.yml", "docker-compose.override.yaml"),
 )
 """What Compose lays over that file, wherever it finds one; the first one counts."""
+OVERLAY = "compose.stackhand.yaml"
+"""What we lay over all of them where a project has it: the `x-` fields, so that nobody's own files are edited."""
 OLDEST = (2, 26, 1)
 """The oldest Compose whose answers are known, by tests, to be those of the package."""
 DOCKER = ("docker", "compose")
@@ -37,6 +40,8 @@ VERSION_WITHIN = 5.0
 ANSWER_WITHIN = 60.0
 """Seconds for an answer: an `include` may be a repository somewhere else."""
 AS_WRITTEN = ("--no-interpolate", "--no-normalize", "--no-path-resolution")
+WITHOUT_ENV_FILES = "--no-env-resolution"
+"""A flag of newer versions than the oldest that will do: env_file is kept, and not read."""
 MARKERS = range(40001, 60000)
 NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 REQUIRED = re.compile(r"required variable (\w+) is missing a value(?:: (.*))?")
@@ -57,10 +62,19 @@ class Resolver:
 
 
 def files(root: Path) -> list[str]:
-    """Return the names of a project's Compose files, as Compose finds them; those that they include come on top."""
+    """Return the names of a project's Compose files, as Compose finds them, with our overlay as the last one.
+
+    Those that they include come on top.
+    """
+    own = own_files(root)
+    return [*own, OVERLAY] if own and OVERLAY not in own and (root / OVERLAY).is_file() else own
+
+
+def own_files(root: Path) -> list[str]:
+    """Return the names of the Compose files without our overlay."""
     variables = {**_dotenv(root), **os.environ}
     if given := variables.get("COMPOSE_FILE", ""):
-        return [each for each in given.split(variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep) if each]
+        return [each for each in given.split(_separator(variables)) if each]
     return [
         *next(([each] for each in NAMES if (root / each).is_file()), []),
         *next(([each] for each in OVERRIDES if (root / each).is_file()), []),
@@ -83,7 +97,15 @@ def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
     """
     shell = inherited.environment("compose", root)
     present = _dotenv(root)
-    return {key: value for key, value in values.items() if present.get(key) != value} | shell
+    return {key: value for key, value in values.items() if present.get(key) != value} | shell | overlay_variables(root)
+
+
+def overlay_variables(root: Path) -> dict[str, str]:
+    """Return the variables by which Compose reads our overlay too; none where a project has no overlay."""
+    named = files(root)
+    if OVERLAY not in named:
+        return {}
+    return {**_named(root, named), "STACKHAND_CONTENT": str(CONTENT)}
 
 
 def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
@@ -97,6 +119,22 @@ def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
         Failure: Compose rejects them, or there is no Compose; its own sentence is the evidence.
     """
     return _ask(root, environment(root, values), "resolved")
+
+
+def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
+    """Return what Compose makes of the project's own files, as if our overlay were not there; with all profiles.
+
+    Args:
+        root: the checkout.
+        values: the settings.
+
+    Raises:
+        Failure: Compose rejects them, or there is no Compose.
+    """
+    variables = environment(root, values) | {"COMPOSE_PROFILES": "*"}
+    if overlay_variables(root):
+        variables |= _named(root, own_files(root))
+    return _ask(root, variables, "own")
 
 
 def written(root: Path, values: Mapping[str, str]) -> Resolved:
@@ -116,14 +154,14 @@ def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
         root: the checkout.
         variables: all that there are.
     """
-    variables_here = {**_dotenv(root), **os.environ}
-    names = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
-    chosen = {
-        "COMPOSE_DISABLE_ENV_FILE": "1",
-        "COMPOSE_PROFILES": "*",
-        **{key: variables_here[key] for key in names if key in variables_here},
-    }
-    return _ask(root, {**inherited.environment("docker"), **variables, **chosen}, "cloud")
+    fixed = {"COMPOSE_DISABLE_ENV_FILE": "1", "COMPOSE_PROFILES": "*", **chosen(root), **overlay_variables(root)}
+    return _ask(root, {**inherited.environment("docker"), **variables, **fixed}, "cloud")
+
+
+def chosen(root: Path) -> dict[str, str]:
+    """Return the variables of `.env` or the shell that name the Compose files, relative to the project."""
+    variables, names = {**_dotenv(root), **os.environ}, ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
+    return {name: variables[name].replace(f"{root}/", "") for name in names if name in variables}
 
 
 def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
@@ -205,15 +243,28 @@ def _ask(root: Path, variables: Mapping[str, str], question: str, *flags: str) -
 
 def _answer(root: Path, chosen: Resolver, variables: Mapping[str, str], *flags: str) -> Resolved:
     """Ask for an answer in YAML: as JSON, Compose leaves out the `x-` keys of services."""
-    args = [*chosen.command, "config", *flags]
-    try:
-        done = program.run(args, environment=variables, folder=root, timeout=ANSWER_WITHIN)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failure("Compose did not answer.", evidence=[str(error)], code=ExitCode.PREFLIGHT) from error
+    done = _config(root, chosen.command, variables, *flags)
+    if done.returncode != 0 and _is_to_be_made(root, done.stderr):
+        done = _config(root, (str(PACKAGED),), variables, WITHOUT_ENV_FILES, *flags)
     if done.returncode != 0:
         raise rejected(root, done.stderr)
     # Compose doubles each $, so that what it prints could be its input.
     return _load(done.stdout if "--no-interpolate" in flags else done.stdout.replace("$$", "$"))
+
+
+def _config(
+    root: Path, command: Iterable[str], variables: Mapping[str, str], *flags: str
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return program.run([*command, "config", *flags], environment=variables, folder=root, timeout=ANSWER_WITHIN)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failure("Compose did not answer.", evidence=[str(error)], code=ExitCode.PREFLIGHT) from error
+
+
+def _is_to_be_made(root: Path, message: str) -> bool:
+    """Whether Compose rejects the files only because a service reads `.env`, which `up` is yet to make."""
+    missing = f"env file {root / '.env'} not found" in message
+    return missing and (root / ".env.example").is_file() and PACKAGED.is_file()
 
 
 def rejected(root: Path, message: str) -> Failure:
@@ -253,6 +304,15 @@ def rejected(root: Path, message: str) -> Failure:
 def _mentioned(lines: Iterable[str]) -> list[str]:
     """Return the files that a message of Compose names."""
     return [match[1] for line in lines if (match := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
+
+
+def _named(root: Path, names: Iterable[str]) -> dict[str, str]:
+    separator = _separator({**_dotenv(root), **os.environ})
+    return {"COMPOSE_FILE": separator.join(names), "COMPOSE_PATH_SEPARATOR": separator}
+
+
+def _separator(variables: Mapping[str, str]) -> str:
+    return variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
 
 
 def _dotenv(root: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from stackhand.cli.failure import ExitCode, Failure
 
 MigrationKey = Literal["command", "plan", "status", "list"]
 KNOWN = ("x-health", "x-embedded", "x-aws")
+OWN = "x-stackhand"
 ASKED = r"/[!\"$-)+-~]*"
 """A path that is asked for: HTTP has no blanks in it, and in a rule of the load balancer a star is any text."""
 ASKED_SAYS = "a path without blanks, * or #"
@@ -27,6 +28,7 @@ class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         environment: variables that replace or complete those of `environment`.
         ready: a path that answers 200 once the service may be used; without it, `x-health` is asked.
         template: the configuration of an nginx, with `${VARIABLE}` filled in from `environment`.
+        working_dir: the folder that `command` runs in, relative to the project; the project itself without it.
     """
 
     engine: Literal["postgres", "redis", "nginx"] | None = None
@@ -34,6 +36,7 @@ class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str | int | float | bool] = {}
     ready: str | None = None
     template: str | None = None
+    working_dir: str | None = None
 
 
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +136,21 @@ class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
 XAws = Fargate | Job | Managed
 
 
+class Stackhand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-stackhand` beside `services`: what concerns the project and none of its services.
+
+    Args:
+        test: the command that `./inv test` runs, split as a shell would, or its words.
+    """
+
+    test: str | list[str] | None = None
+
+    @property
+    def test_words(self) -> tuple[str, ...]:
+        """The words of `test`."""
+        return tuple(shlex.split(self.test) if isinstance(self.test, str) else self.test or ())
+
+
 def wrong(at: str, expected: str, given: Any = None) -> Failure:
     """Return the failure that says what was expected at a place of a file (`FILE: KEY`), and what is there."""
     shown = "" if given is None else f", not {given!r}"
@@ -148,6 +166,19 @@ def refuse_misspelt(entry: dict[str, Any], at: str) -> None:
     for key in entry:
         if key.startswith("x-") and key not in KNOWN and difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.75):
             raise wrong(f"{at}.{key}", f"one of the known x- keys ({', '.join(KNOWN)})")
+
+
+def stackhand(resolved: dict[str, Any], file: str) -> Stackhand:
+    """Return `x-stackhand`, which stands beside `services`; almost that key would be without effect, and is refused."""
+    for key in resolved:
+        if key.startswith("x-") and key != OWN and difflib.get_close_matches(key, [OWN], n=1, cutoff=0.85):
+            raise wrong(f"{file}: {key}", f"called {OWN}")
+    if resolved.get(OWN) is None:
+        return Stackhand()
+    own = _convert(resolved[OWN], Stackhand, f"{file}: {OWN}")
+    if isinstance(own.test, str):
+        _refuse_open_quote(own.test, f"{file}: {OWN}.test")
+    return own
 
 
 def health(entry: dict[str, Any], at: str) -> str | None:

@@ -33,6 +33,9 @@ COMMON = re.compile(
 )
 """Words that logs are full of."""
 PATTERNS = patterns.Patterns()
+NAMING = re.compile(r"(?:^|_)(?:user|username|db|database|name)$", re.IGNORECASE)
+"""How the name of a variable ends whose value is no secret."""
+PLAIN = re.compile(r"[a-z][a-z_-]*")
 COMMENTED = re.compile(r"^[ \t]*#[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=(\S+)", re.MULTILINE)
 """A setting of before, as people leave it above the new one."""
 OF_A_PERSON = {"HOME", "HOSTNAME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "TMPDIR", "TZ", "UID", "USER"}
@@ -99,9 +102,10 @@ def of(root: Path, *, doubtful: bool = False) -> Known:
         doubtful: whether a setting that nobody has declared is one, whatever its name.
     """
     known = Known()
-    variables = _of_settings(root, known, doubtful=doubtful)
     nodes = [node for path in sorted(root.glob(passthrough.FILES)) for node in _nodes(_read(path))]
     known.common.update(_names_of_services(nodes))
+    known.common.update(_names_shown(nodes, {**dotenv.parse(_read(root / ".env"))[0], **os.environ}))
+    variables = _of_settings(root, known, doubtful=doubtful)
     for node in nodes:
         for name, value in _of_compose(root, node, {**variables, **os.environ}):
             known.add(name, value)
@@ -167,6 +171,14 @@ def _names_of_services(nodes: Collection[yaml.Node]) -> Iterator[str]:
                     name,
                     *re.split(r"[-_.]", name),
                 }  # else `airflow-init` is not to be read of a user `airflow`
+
+
+def _names_shown(nodes: Collection[yaml.Node], variables: Mapping[str, str]) -> Iterator[str]:
+    """Yield the plain words that name an account or a database: of the stacks of laptops, often the password too."""
+    for name, text in (pair for node in nodes for pair in _scalars(node)):
+        value = passthrough.expanded(text, variables)
+        if NAMING.search(name) and PLAIN.fullmatch(value):
+            yield value
 
 
 def _of_compose(root: Path, top: yaml.Node, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:

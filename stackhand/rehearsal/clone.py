@@ -1,10 +1,10 @@
-"""A copy of the checkout with a history of its own, in which a rehearsal may commit what it likes."""
+"""A copy of the repository with a history of its own, in which a rehearsal may commit what it likes."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,10 +13,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.images import stream
 from stackhand.project.state import LOCK_HELD
 from stackhand.release import git
-from stackhand.release.images import TARGET
-from stackhand.release.source import BUT_LOCK, LOCK
 from stackhand.system import roots
-from stackhand.system.roots import PROJECT
+from stackhand.system.roots import IS_CHECKOUT, PROJECT
 
 SCRIPT = 1_000_000
 """Bytes beyond which a program is no script that names its Python."""
@@ -28,18 +26,23 @@ WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c"
 
 
 class Clone:
-    """A clone of this checkout, made at a path.
+    """A clone of the project's repository, made at a path.
 
     Args:
         path: where it is.
+        place: where the project is below it; the project may be a folder of the repository.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, place: str = "") -> None:
+        self.path, self.project = path, path / place
 
     @classmethod
-    def make(cls, path: Path) -> Clone:
-        """Clone the checkout; what is not committed here is a commit of its own there, but for what Terraform wrote.
+    def make(cls, path: Path, files: Mapping[str, Path] | None = None) -> Clone:
+        """Clone the repository; what is not committed here is a commit of its own there.
+
+        Args:
+            path: where to.
+            files: what the project in it gets besides: files by their paths there.
 
         Raises:
             Failure: this is no checkout of git.
@@ -48,20 +51,26 @@ class Clone:
         path.parent.mkdir(parents=True, exist_ok=True)
         clone = cls(path)
         clone.git("rev-parse", "HEAD", folder=PROJECT)  # whose refusal says more than that of a clone
-        clone.git("clone", "--quiet", str(PROJECT), str(path), folder=PROJECT)
-        (path / ".git" / "info" / "exclude").write_text(f".venv\n/{LOCK}\n", encoding="utf-8")
-        link_environment(PROJECT / ".venv", path / ".venv")
-        clone.clone_submodules(PROJECT, path)
-        listed = clone.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=PROJECT)
+        top, place = git.placed(PROJECT)
+        clone = cls(path, place)
+        clone.git("clone", "--quiet", str(top), str(path), folder=PROJECT)
+        if IS_CHECKOUT:
+            (path / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
+            link_environment(PROJECT / ".venv", path / ".venv")
+        clone.clone_submodules(top, path)
+        listed = clone.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=top)
         for name in filter(None, listed.split("\0")):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
-            if (PROJECT / name).is_dir():
+            if (top / name).is_dir():
                 continue
-            if (PROJECT / name).exists():
-                shutil.copy2(PROJECT / name, path / name)
+            if (top / name).exists():
+                shutil.copy2(top / name, path / name)
             else:
                 (path / name).unlink(missing_ok=True)
-        if clone.git("status", "--porcelain", *BUT_LOCK):
+        for name, file in (files or {}).items():
+            (clone.project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, clone.project / name)
+        if clone.git("status", "--porcelain"):
             clone.commit("Uncommitted changes")
         return clone
 
@@ -88,23 +97,17 @@ class Clone:
         """Be at an earlier commit again."""
         self.git("reset", "--quiet", "--hard", commit)
 
-    def add_to_image(self, dockerfile: str, lines: str) -> None:
-        """Put lines at the end of what a service is released as."""
-        path = self.path / dockerfile
-        stages = re.split(r"^(?=FROM )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        named = [
-            number for number, text in enumerate(stages) if re.match(rf"FROM .* AS {TARGET}\s", text, re.IGNORECASE)
-        ]
-        at = named[0] if named else len(stages) - 1
-        stages[at] = f"{stages[at].rstrip()}\n{lines}\n\n"
-        path.write_text("".join(stages), encoding="utf-8")
-
     def inv(
         self, args: list[str], environment: Mapping[str, str], notify: Callable[[str], None]
     ) -> tuple[int, list[str]]:
-        """Run a verb in it, tell each line as it comes, and return the exit code and all lines."""
-        ours = {key: value for key, value in environment.items() if key not in OF_ITS_OWN}
-        return stream(["sh", "./inv", *args], {**ours, "LANG": os.environ.get("LANG", "C.UTF-8")}, self.path, notify)
+        """Run a verb in it, tell each line as it comes, and return the exit code and all lines.
+
+        A checkout has the verbs in it; elsewhere they are those of this installation, whichever made it.
+        """
+        program = ["sh", "./inv"] if IS_CHECKOUT else [sys.executable, "-P", "-m", "stackhand"]
+        theirs = {key: value for key, value in environment.items() if key not in OF_ITS_OWN}
+        ours = {"LANG": os.environ.get("LANG", "C.UTF-8"), roots.VARIABLE: str(self.project)}
+        return stream([*program, *args], {**theirs, **ours}, self.project, notify)
 
     def git(self, *args: str, folder: Path | None = None) -> str:
         """Run a git command in it and return what it says.

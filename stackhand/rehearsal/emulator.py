@@ -25,7 +25,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.containers import docker
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import inherited, ports
+from stackhand.project import hooks, inherited, ports
 from stackhand.system import http, waiting
 
 STARTS_WITHIN = 60.0
@@ -100,6 +100,7 @@ class Emulator:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "TF_VAR_aws_endpoint": self.endpoint,
             "TF_VAR_aws_endpoint_of_tasks": f"http://{self.gateway}:{self.port}",
+            hooks.SKIP: "1",  # they would tell others of a release that is none
             "NO_PROXY": direct,
             "no_proxy": direct,
         }
@@ -193,7 +194,7 @@ def _file(folder: Path) -> Path:
 def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     return {
         **inherited.environment("emulator"),
-        "PYTHONPATH": str(Path(stackhand.__file__).parent.parent),
+        "PYTHONPATH": str(_modules(folder)),
         "GATEWAY_PORT": str(port),
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
@@ -204,6 +205,15 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
         "ECS_REAP_INTERVAL_SECONDS": "2",
         "TMPDIR": str(folder),
     }
+
+
+def _modules(folder: Path) -> Path:
+    """Return a folder with this package alone: where it is installed are others, which the emulator has of its own."""
+    link = folder / "modules" / "stackhand"
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(stackhand.__file__).parent)
+    return link.parent
 
 
 def _wait_for(emulator: Emulator, log_path: Path) -> None:

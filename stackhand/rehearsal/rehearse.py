@@ -13,17 +13,19 @@ from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
 from stackhand.infrastructure import terraform
-from stackhand.project import environments
+from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.rehearsal import emulator, scenario
+from stackhand.rehearsal import emulator, environment, scenario
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator, Resources
-from stackhand.rehearsal.scenario import ENVIRONMENT, Rehearsal, RehearsalOutput, Step
+from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, Step
+from stackhand.release import git
 from stackhand.system import waiting
 from stackhand.system.roots import PROJECT
 
 FOLDER = PROJECT / ".stackhand" / "rehearsal"
 LOGS = FOLDER / "logs"
+CLONE = FOLDER / "checkout"
 GOES_WITHIN = 10.0
 
 
@@ -40,12 +42,13 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
     """
     docker.reach()
     with _alone():
-        terraform.require_providers(environments.load(ENVIRONMENT))
+        rehearsed, files = environment.prepare(FOLDER)
+        terraform.require_providers(rehearsed)
         _clear()
-        rehearsal = _begin(RehearsalOutput(FOLDER, verbose=verbose))
+        rehearsal = _begin(rehearsed, RehearsalOutput(FOLDER, verbose=verbose))
         failure: Failure | KeyboardInterrupt | None = None
         try:
-            Clone.make(rehearsal.clone.path)
+            rehearsal.clone = Clone.make(CLONE, files)
             rehearsal.play()
             if restore:
                 scenario.restore(rehearsal)
@@ -75,14 +78,14 @@ def stop() -> None:
     console.write("The rehearsal is stopped and left nothing behind.")
 
 
-def _begin(output: RehearsalOutput) -> Rehearsal:
+def _begin(rehearsed: Environment, output: RehearsalOutput) -> Rehearsal:
     output.clear()
     shutil.rmtree(LOGS, ignore_errors=True)
     console.write(f"full output: {FOLDER.relative_to(PROJECT)}/*.log and {LOGS.relative_to(PROJECT)}/")
     began = time.monotonic()
-    aws = emulator.start(FOLDER, environments.load(ENVIRONMENT).region)
+    aws = emulator.start(FOLDER, rehearsed.region)
     steps = [Step("emulator", f"answers at {aws.endpoint}", time.monotonic() - began)]
-    return Rehearsal(aws, Clone(FOLDER / "checkout"), Resources(aws), output, steps)
+    return Rehearsal(aws, rehearsed, Clone(CLONE), Resources(aws), output, steps)
 
 
 def _end(rehearsal: Rehearsal) -> Failure | None:
@@ -109,7 +112,7 @@ def _clear(resources: Resources | None = None) -> list[str]:
     waiting.until(lambda: not resources.left(), GOES_WITHIN, 0.2)
     left = resources.left()
     _keep_logs()
-    for path in (FOLDER / "checkout", *FOLDER.glob("database-snapshots-*")):
+    for path in (CLONE, *FOLDER.glob("database-snapshots-*")):
         shutil.rmtree(path, ignore_errors=True)
     if not left:
         emulator.forget(FOLDER)
@@ -118,7 +121,10 @@ def _clear(resources: Resources | None = None) -> list[str]:
 
 def _keep_logs() -> None:
     """Keep what the verbs logged in the clone, which goes: Terraform's output, reports of releases."""
-    written = FOLDER / "checkout" / ".stackhand" / "logs"
+    try:
+        written = CLONE / git.placed(PROJECT)[1] / ".stackhand" / "logs"
+    except Failure:  # without a repository there is no clone
+        return
     if written.is_dir():
         shutil.rmtree(LOGS, ignore_errors=True)
         shutil.copytree(written, LOGS)

@@ -16,17 +16,13 @@ from stackhand.cli.console import ASCII, GLYPHS, Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
 from stackhand.infrastructure import compose
-from stackhand.project import environments, probes
-from stackhand.project.model import Stack
-from stackhand.project.xfields import Fargate
+from stackhand.project import probes, resolution
+from stackhand.project.environments import Environment
+from stackhand.rehearsal import environment, sabotage
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.system import http
 from stackhand.system.roots import PROJECT
-
-ENVIRONMENT = "rehearsal"
-BAD = """ENTRYPOINT []
-CMD ["sh", "-c", "echo this release fails on purpose, to rehearse a rollback; exit 3"]"""
 
 
 @dataclass
@@ -44,6 +40,7 @@ class Rehearsal:
 
     Args:
         aws: the emulator.
+        environment: that is rehearsed.
         clone: the checkout that is released.
         resources: what this leaves on the machine while it lasts.
         output: what is shown, and the logs.
@@ -52,6 +49,7 @@ class Rehearsal:
     """
 
     aws: Emulator
+    environment: Environment
     clone: Clone
     resources: Resources
     output: RehearsalOutput
@@ -61,7 +59,7 @@ class Rehearsal:
     @property
     def url(self) -> str:
         """Where the release answers."""
-        return f"{self.aws.endpoint}/_alb/{environments.load(ENVIRONMENT).stack}-{ENVIRONMENT}"
+        return f"{self.aws.endpoint}/_alb/{self.environment.prefix}"
 
     @property
     def running(self) -> str | None:
@@ -81,7 +79,7 @@ class Rehearsal:
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)
-        self.clone.add_to_image(dockerfile(), BAD)
+        sabotage.apply(self.clone)
         self.clone.commit("Break a service")
         self.deploy("bad release", second, expected=ExitCode.ROLLED_BACK)
 
@@ -102,10 +100,10 @@ class Rehearsal:
         Raises:
             Failure: it ended otherwise than expected.
         """
-        command = [args[0], "-e", ENVIRONMENT, *args[1:]]
+        command = [args[0], "-e", environment.NAME, *args[1:]]
         began = time.monotonic()
         with self.output.step(name, command) as report:
-            code, lines = self.clone.inv(command, self.aws.environment(), report)
+            code, lines = self.clone.inv(command, {**self.aws.environment(), **resolution.chosen(PROJECT)}, report)
         self.resources.look()
         self.steps.append(Step(name, words_of(code), time.monotonic() - began))
         if code != expected:
@@ -125,25 +123,6 @@ def words_of(code: int) -> str:
         return ExitCode(code).name.lower().replace("_", " ")
     except ValueError:
         return f"exit code {code}"
-
-
-def dockerfile() -> str:
-    """Return the Dockerfile of a service that is built and released: of one that migrates, where there is one."""
-    stack = compose.stack_of(PROJECT)
-    return _broken(stack)
-
-
-def _broken(stack: Stack) -> str:
-    built = [each for each in stack.services.values() if each.build and isinstance(each.aws, Fargate)]
-    if not built:
-        raise Failure(
-            f"No service in {stack.file} is built here and runs on Fargate, so no bad release can be built.",
-            next="add build: and x-aws: {} to a web server or worker",
-            code=ExitCode.PREFLIGHT,
-        )
-    chosen = next((each for each in built if each.jobs or each.migrate), built[0])
-    assert chosen.build is not None  # noqa: S101 - selected above
-    return str(Path(chosen.build.context) / chosen.build.dockerfile)
 
 
 def version(url: str, path: str = "/version") -> str:

@@ -145,7 +145,7 @@ def exported(root: Path, commit: str, paths: Sequence[str], *, dirty: bool) -> I
     Raises:
         Failure: a submodule or the content of a file of Git LFS is not in this clone.
     """
-    top, place = _placed(root)
+    top, place = placed(root)
     with tempfile.TemporaryDirectory(prefix="stackhand-") as folder:
         target = Path(folder) / "export"
         target.mkdir()
@@ -160,11 +160,11 @@ def exported(root: Path, commit: str, paths: Sequence[str], *, dirty: bool) -> I
         yield target / place
 
 
-def digest(root: Path, paths: Sequence[str], but: str) -> str:
+def digest(root: Path, paths: Sequence[str]) -> str:
     """Return a digest of all that differs from the commit, new files and submodules as well."""
-    top, place = _placed(root)
+    top, place = placed(root)
     digest = hashlib.sha256()
-    wanted = [*(os.path.normpath(place + path) for path in paths), excluded(place + but)]
+    wanted = [os.path.normpath(place + path) for path in paths]
     for repository, among in _repositories(top, wanted):
         digest.update(run("rev-parse", "HEAD", folder=repository).encode())
         digest.update(_bytes(run("diff", *PLAIN, "HEAD", "--", *among, folder=repository)))
@@ -175,12 +175,7 @@ def digest(root: Path, paths: Sequence[str], but: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def excluded(path: str) -> str:
-    """Return the pathspec that excludes a path."""
-    return f":(exclude){path}"
-
-
-def _placed(root: Path) -> tuple[Path, str]:
+def placed(root: Path) -> tuple[Path, str]:
     """Return the top of the repository, and where the checkout is below it: empty, or with a slash at its end."""
     top = run("rev-parse", "--show-toplevel", folder=root).rstrip("\n")
     return Path(top), run("rev-parse", "--show-prefix", folder=root).rstrip("\n")

@@ -58,7 +58,9 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         output.append(UNKNOWN)
     output += [f"differs: {line}" for line in report["drift"]]
     if not output:
-        return [f"{report['commit'][:12]} already runs in this form: no changes"]
+        # Changed, and no service: Terraform is yet to make where they would run.
+        what = "is the first release" if report["changed"] else "already runs in this form: no changes"
+        return [f"{report['commit'][:12]} {what}"]
     return [f"a release of {report['commit'][:12]} over {(report['running'] or 'nothing')[:12]}:", *output]
 
 

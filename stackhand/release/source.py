@@ -10,9 +10,6 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import git
 from stackhand.system.roots import PROJECT
 
-LOCK = "terraform/.terraform.lock.hcl"
-"""What `terraform init` writes into a checkout, also a clean one: it is to be committed, and is in no image."""
-BUT_LOCK = ("--", f":(exclude){LOCK}")
 ALL = (".",)
 DIRTY = "-dirty-"
 """Between a commit and the digest of what differs from it."""
@@ -53,7 +50,7 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
         raise Failure(f"--tag {tag!r} is not a valid image tag.", next="letters, digits, _ . -", code=ExitCode.USAGE)
     try:
         head = _git("rev-parse", "HEAD").strip()
-        changes = _git(*STATUS, "--", *folders, git.excluded(LOCK)).splitlines()
+        changes = _git(*STATUS, "--", *folders).splitlines()
     except git.NoGit:
         if not tag:
             raise
@@ -69,7 +66,16 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
             code=ExitCode.PREFLIGHT,
         )
     name = "" if head.startswith(tag) else tag
-    return Source(f"{head}{DIRTY}{git.digest(PROJECT, folders, LOCK)}" if changes else head, name)
+    return Source(f"{head}{DIRTY}{git.digest(PROJECT, folders)}" if changes else head, name)
+
+
+def expected(tag: str) -> str:
+    """Return the commit that `choose` will take, changes aside; nothing where it will refuse or git cannot tell."""
+    try:
+        head = _git("rev-parse", "HEAD").strip()
+        return (_commit_of(tag) if TAG.fullmatch(tag) else "") or head
+    except Failure:
+        return ""
 
 
 def _commit_of(tag: str) -> str:

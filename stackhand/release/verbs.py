@@ -19,6 +19,7 @@ from stackhand.infrastructure.terraform import Terraform, managed
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
+from stackhand.release import hooks
 from stackhand.release import plan as release_plan
 from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.target import short
@@ -134,6 +135,7 @@ def deploy(
     lock_wait: float,
     from_snapshot: str,
     replace_database: bool,
+    skip_hooks: bool,
     **options: Any,
 ) -> None:
     """Release this checkout, or go on waiting for a release that was left rolling.
@@ -146,6 +148,7 @@ def deploy(
         lock_wait: seconds to wait for the lease.
         from_snapshot: what the database starts from.
         replace_database: also where there is one already.
+        skip_hooks: run none of the project's hooks.
         options: of the steps of a new release.
 
     Raises:
@@ -157,10 +160,10 @@ def deploy(
         warning = f"{environment} is down until its database is restored from {from_snapshot}"
         options["allow_older"] = True  # than what runs: the database may be back at an earlier time
     if resume:
-        _run_release("resume", environment, {"lock_wait": lock_wait}, "", json=json)
+        _run_release("resume", environment, {"lock_wait": lock_wait}, "", json=json, skip_hooks=skip_hooks)
         return
     options |= {"lock_wait": lock_wait, "from_snapshot": from_snapshot, "replace_database": replace_database}
-    _run_release("deploy", environment, options, "" if yes else warning, json=json)
+    _run_release("deploy", environment, options, "" if yes else warning, json=json, skip_hooks=skip_hooks)
 
 
 def _require_together(environment: str, *, resume: bool, from_snapshot: str, replace_database: bool) -> None:
@@ -175,7 +178,9 @@ def _require_together(environment: str, *, resume: bool, from_snapshot: str, rep
         )
 
 
-def rollback(*, environment: str, to: str, yes: bool, json: bool, lock_wait: float, allow_unsigned: bool) -> None:
+def rollback(
+    *, environment: str, to: str, yes: bool, json: bool, lock_wait: float, allow_unsigned: bool, skip_hooks: bool
+) -> None:
     """Bring an earlier release back.
 
     Raises:
@@ -183,35 +188,39 @@ def rollback(*, environment: str, to: str, yes: bool, json: bool, lock_wait: flo
     """
     warning = "" if yes else f"This brings {to or 'the last good release'} back to {environment}"
     options = {"to": to, "lock_wait": lock_wait, "allow_unsigned": allow_unsigned}
-    _run_release("rollback", environment, options, warning, json=json)
+    _run_release("rollback", environment, options, warning, json=json, skip_hooks=skip_hooks)
 
 
-def _run_release(name: str, environment: str, options: dict[str, Any], warning: str, *, json: bool) -> None:
-    """Run a playbook, after the user has confirmed a warning, and show the release."""
+def _run_release(
+    name: str, environment: str, options: dict[str, Any], warning: str, *, json: bool, skip_hooks: bool
+) -> None:
+    """Run a playbook between the project's hooks, after the user has confirmed a warning, and show the release."""
     packages.CLOUD.ensure()
     lines = Lines() if json else None
     given = {"environment": environment, **options, **_pace()}
     try:
-        environments.load(environment)
+        around = hooks.of(name, given, skip=skip_hooks)
         if warning:
             confirm(warning, environment)
-        report = playbook.run(
-            name,
-            {f"stackhand_{option}": value for option, value in given.items()},
-            stream=sys.stdout,
-            lock=None,
-            reporter=lines,
-            interrupted=lambda failure: failure or _interrupted(environment),
-        ).report
+        with around.around() as facts:
+            report = playbook.run(
+                name,
+                {f"stackhand_{option}": value for option, value in given.items()},
+                stream=sys.stdout,
+                lock=None,
+                reporter=lines,
+                interrupted=lambda failure: failure or _interrupted(environment),
+            ).report
+            facts.learn(report)
+            if lines is not None:
+                lines.event("release", **report)
+            else:
+                show_release(report)
     except Failure as failure:
         if lines is None:
             raise
         lines.failure(failure)
         raise Exit(failure.code) from failure
-    if lines is not None:
-        lines.event("release", **report)
-    else:
-        show_release(report)
 
 
 def _pace() -> dict[str, Any]:

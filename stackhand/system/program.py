@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 def run(
@@ -47,3 +51,41 @@ def run(
         errors="replace",
         check=False,
     )
+
+
+def show(args: Sequence[str | Path], *, environment: Mapping[str, str], folder: Path) -> int:
+    """Run a program whose output is for the user as it is, and return its exit code."""
+    return subprocess.run(args, env=environment, cwd=folder, check=False).returncode
+
+
+def replace(args: Sequence[str], environment: Mapping[str, str] | None = None) -> NoReturn:
+    """Become another program, with our environment unless it is given another one.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.execve(args[0], list(args), dict(os.environ if environment is None else environment))  # noqa: S606 - the very purpose
+
+
+@contextmanager
+def interrupted_later() -> Iterator[None]:
+    """Raise what interrupts a block only at its end: a program whose start is cut short would run on, unknown to us.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM has arrived meanwhile.
+    """
+    arrived: list[int] = []
+    before = {
+        each: signal.signal(each, lambda number, _frame: arrived.append(number))
+        for each in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(each) not in {signal.SIG_IGN, signal.SIG_DFL}
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if arrived:
+        raise KeyboardInterrupt

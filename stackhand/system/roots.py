@@ -44,3 +44,19 @@ CONTENT = content()
 IS_CHECKOUT = _PACKAGE.parent == CONTENT
 """Whether this is a checkout of Stackhand's own repository, and not an installed package."""
 PROJECT = project(Path.cwd(), CONTENT)
+DEVELOPING = IS_CHECKOUT and PROJECT == CONTENT
+"""Whether the project is this checkout itself, and so Stackhand's own tests and linters are meant."""
+EJECTED = PROJECT / "ops"
+"""Where `./inv eject` puts parts of the content, which then win."""
+PARTS = {"roles": "roles", "playbooks": "playbooks", "terraform": "terraform", "page": "web"}
+"""The parts that can be ejected, and their folders."""
+NAME = "inv" if (PROJECT / "inv").is_file() else "stackhand"
+"""The program of this project: its script `inv` or, before it has one, the command of the package."""
+COMMAND = f"./{NAME}" if NAME == "inv" else NAME
+"""What somebody types to run it."""
+
+
+def part(folder: str) -> Path:
+    """Return where a part of the content is: in the project, where it was ejected, and in the content otherwise."""
+    own = EJECTED / folder
+    return own if not IS_CHECKOUT and own.is_dir() else CONTENT / folder

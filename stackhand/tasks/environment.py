@@ -74,6 +74,7 @@ def destroy(c: Context, environment: str, production: bool = False, yes: bool = 
         "resume": "continue a release that is still rolling",
         "from-snapshot": "create the database from this snapshot: a name from cloud.snapshots, or SERVICE=NAME",
         "replace-database": "with --from-snapshot: replace an existing database; takes a snapshot of it first",
+        "skip-hooks": "do not run the programs in hooks/",
     }
 )
 def deploy(
@@ -89,6 +90,7 @@ def deploy(
     resume: bool = False,
     from_snapshot: str = "",
     replace_database: bool = False,
+    skip_hooks: bool = False,
 ) -> None:
     """Deploy this commit, and roll back on failure."""
     from stackhand.release import verbs as module
@@ -105,6 +107,7 @@ def deploy(
         resume=resume,
         from_snapshot=from_snapshot,
         replace_database=replace_database,
+        skip_hooks=skip_hooks,
     )
 
 
@@ -116,6 +119,7 @@ def deploy(
         "json": "progress, one JSON document per line",
         "lock-wait": "seconds to wait for another deploy",
         "allow-unsigned": "allow images without a signature, from before images were signed",
+        "skip-hooks": "do not run the programs in hooks/",
     }
 )
 def rollback(
@@ -126,12 +130,19 @@ def rollback(
     json: bool = False,
     lock_wait: float = 0.0,
     allow_unsigned: bool = False,
+    skip_hooks: bool = False,
 ) -> None:
     """Redeploy an earlier release, with all its services."""
     from stackhand.release import verbs as module
 
     module.rollback(
-        environment=environment, to=to, yes=yes, json=json, lock_wait=lock_wait, allow_unsigned=allow_unsigned
+        environment=environment,
+        to=to,
+        yes=yes,
+        json=json,
+        lock_wait=lock_wait,
+        allow_unsigned=allow_unsigned,
+        skip_hooks=skip_hooks,
     )
 
 
@@ -148,3 +159,18 @@ def rehearse(c: Context, keep: bool = False, restore: bool = False, stop: bool =
     from stackhand.rehearsal import rehearse as module
 
     module.stop() if stop else module.rehearse(keep=keep, restore=restore, verbose=verbose)
+
+
+CHECK_CLOUD = {
+    "cloud": "what AWS would refuse or do differently, without an account or Terraform",
+    "environment": "with --cloud: the name of a file in environments",
+    "json": "with --cloud: one JSON document on stdout",
+}
+
+
+@task(help=CHECK_CLOUD)
+def check_project(c: Context, cloud: bool = False, environment: str = "", json: bool = False) -> None:
+    """Check what AWS would refuse or do differently."""
+    from stackhand.infrastructure import cloud_check
+
+    cloud_check.check(cloud=cloud, environment=environment, json=json)

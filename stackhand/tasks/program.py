@@ -11,18 +11,17 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from invoke.config import Config
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
-from stackhand import VERSION
-from stackhand.cli import streams
+from stackhand import version
+from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, private
-from stackhand.system.roots import CONTENT
-from stackhand.tasks import usage
+from stackhand.system.roots import COMMAND, NAME
+from stackhand.tasks import handover, ns, usage
 
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
 
@@ -31,12 +30,6 @@ class OurConfig(Config):
     """Invoke's settings under a name of our own: `~/.invoke.yaml` and INVOKE_* are for other projects."""
 
     prefix = "inv"
-
-    @staticmethod
-    def global_defaults() -> dict[str, Any]:
-        """Return Invoke's, with the verbs from the content: a project may have a `tasks.py` of its own."""
-        defaults = Config.global_defaults()
-        return {**defaults, "tasks": {**defaults["tasks"], "search_root": str(CONTENT)}}
 
 
 class Inv(Program):
@@ -53,6 +46,14 @@ class Inv(Program):
         # Unlike a library, a checkout runs the same few modules again and again: let Python keep them compiled.
         self._keep_bytecode = sys.dont_write_bytecode
 
+    def print_version(self) -> None:
+        """Print the version and its commit."""
+        sys.stdout.write(f"stackhand {version.current()}\n")
+
+    def load_collection(self) -> None:
+        """Take our verbs, and look for no `tasks.py`: a project may have one of its own."""
+        self.collection = ns
+
     def parse_core(self, argv: list[str] | None) -> None:
         """Read the flags that belong to no verb."""
         output = io.StringIO()
@@ -61,7 +62,7 @@ class Inv(Program):
                 super().parse_core(argv)
         finally:  # the completion script, which would ask an `inv` on PATH for the candidates
             if output.getvalue():
-                sys.stdout.write(re.sub(r"(?<![\w./])inv(?= .*--complete)", "./inv", output.getvalue()))
+                sys.stdout.write(re.sub(rf"(?<![\w./]){NAME}(?= .*--complete)", COMMAND, output.getvalue()))
         sys.dont_write_bytecode = self._keep_bytecode
 
     def parse_tasks(self) -> None:
@@ -110,13 +111,14 @@ class Inv(Program):
         try:
             yield
         except ParseError as error:
-            raise Exit(usage.explain(error, self.argv[1:], self._verbs()), code=int(ExitCode.USAGE)) from error
+            message = usage.explain(error, self.argv[1:], self._verbs())
+            raise Exit(console.with_command(message), code=int(ExitCode.USAGE)) from error
         except ValueError as error:  # int() or float() of a flag's value
             if not NO_NUMBER.match(str(error)):
                 raise
             value = str(ast.literal_eval(NO_NUMBER.sub("", str(error))))
-            what = f"inv: {self._flag_of(value)} needs a number, not {value!r}."
-            raise Exit(f"{what}\nnext: ./inv --help{self._verb()}", code=int(ExitCode.USAGE)) from error
+            what = f"{NAME}: {self._flag_of(value)} needs a number, not {value!r}."
+            raise Exit(f"{what}\nnext: {COMMAND} --help{self._verb()}", code=int(ExitCode.USAGE)) from error
 
     def _flag_of(self, value: str) -> str:
         """Return the flag that was given a value: the word before it, or its own beginning."""
@@ -141,6 +143,7 @@ def main() -> None:
     os.umask(os.umask(private.OTHERS_MAY_WRITE) | private.OTHERS_MAY_WRITE)  # what Python compiles is run again
     streams.prepare()
     inherited.drop_foreign()
+    handover.to_pinned_version(sys.argv[1:])
     code = _exit_code()
     for number in (signal.SIGINT, signal.SIGTERM):  # too late: what was to be done is done, and told
         signal.signal(number, signal.SIG_IGN)
@@ -150,7 +153,7 @@ def main() -> None:
 def _exit_code() -> int:
     """Run it; a stream that takes nothing is no fault of ours, and `streams.finish` tells of it."""
     try:
-        Inv(name="inv", binary="inv", binary_names=["inv", "./inv"], version=VERSION, config_class=OurConfig).run()
+        Inv(name=NAME, binary=NAME, binary_names=list(dict.fromkeys([NAME, COMMAND])), config_class=OurConfig).run()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except OSError as error:

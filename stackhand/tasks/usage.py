@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from invoke.exceptions import ParseError
 
+from stackhand.system.roots import NAME
+
 SIMILAR = 0.7
 """Below that, two names have letters in common and nothing else, as `help` and `shell` have."""
 ELSEWHERE = {
@@ -42,16 +44,16 @@ def explain(error: ParseError, typed: Sequence[str], verbs: Sequence[str]) -> st
     if match := MISSING.fullmatch(message):
         return "\n".join(_missing(match["verb"], re.findall(r"'([^']+)'", match["missing"]), typed))
     if match := NO_VALUE.fullmatch(message):
-        return f"inv: --{match['name']} needs a value.\nnext: ./inv --help {verb}".rstrip()
+        return f"{NAME}: --{match['name']} needs a value.\nnext: ./inv --help {verb}".rstrip()
     if match := UNKNOWN.fullmatch(message):
         return _unknown(match["word"], verb, verbs)
-    return f"inv: {message}\nnext: ./inv --help {verb}" if verb else f"inv: {message}\nnext: ./inv --list"
+    return f"{NAME}: {message}\nnext: ./inv --help {verb}" if verb else f"{NAME}: {message}\nnext: ./inv --list"
 
 
 def _missing(verb: str, names: Sequence[str], typed: Sequence[str]) -> Iterator[str]:
     """Yield what a verb was not told, and the whole command with it."""
     article = "an" if names[0][0] in "aeiou" else "a"
-    yield f"inv: {verb} needs {article} {' and a '.join(names)}."
+    yield f"{NAME}: {verb} needs {article} {' and a '.join(names)}."
     command = ["./inv", *typed]
     if ENVIRONMENT in names:
         from stackhand.project import environments
@@ -66,11 +68,11 @@ def _missing(verb: str, names: Sequence[str], typed: Sequence[str]) -> Iterator[
 def _unknown(word: str, verb: str, verbs: Sequence[str]) -> str:
     if verb and word in FOR_THE_CLOUD:
         return (
-            f"inv: {verb} works on this machine and takes no environment; -e is for cloud verbs.\n"
+            f"{NAME}: {verb} works on this machine and takes no environment; -e is for cloud verbs.\n"
             f"next: ./inv --help {verb}, or for the cloud: ./inv plan -e staging"
         )
     if word.startswith("-"):
-        return f"inv: No idea what {word!r} is!\nnext: ./inv --help {verb}".rstrip()
+        return f"{NAME}: No idea what {word!r} is!\nnext: ./inv --help {verb}".rstrip()
     near = difflib.get_close_matches(word, verbs, n=1, cutoff=SIMILAR)
     meant = ELSEWHERE.get(word) or (near[0] if near else "--list")
-    return f"inv: No idea what {word!r} is!\nnext: ./inv {meant}"
+    return f"{NAME}: No idea what {word!r} is!\nnext: ./inv {meant}"

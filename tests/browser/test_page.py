@@ -189,7 +189,7 @@ def test_keyboard_reaches_everything(page: Page, address: str) -> None:
 def test_note_is_shown_as_text(page: Page, stack: Checkout, address: str) -> None:
     values = "'cache', now() - interval '2 hours', now() - interval '116 minutes', 'fail', 'timeout'"
     fields = "component, started_at, ended_at, worst, code"
-    sql = f"INSERT INTO history_incident ({fields}) VALUES ({values}) RETURNING id"
+    sql = f"INSERT INTO stackhand_status.history_incident ({fields}) VALUES ({values}) RETURNING id"
     number = stack.inv("db.shell", stdin=sql).out.split()[2]
     assert "note added to cache of " in stack.inv("db.note", number, f"{BOUND}\nThe second line.").out
     asked = "/api/incidents?limit=100"  # as the page does

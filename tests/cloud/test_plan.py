@@ -72,7 +72,8 @@ def test_an_image_that_is_still_to_be_built_is_a_change(
 
 def test_before_there_is_anything_all_is_a_change(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "choose", lambda **_: source.Source("first"))
-    assert plan.plan(cloud.context, {}, MIGRATIONS)["changed"]
+    found = plan.plan(cloud.context, {}, MIGRATIONS)
+    assert (found["changed"], plan.lines(found)) == (True, ["first is the first release"])
     cloud.world.fail("DescribeServices", "ClusterNotFoundException")
     found = plan.plan(cloud.context, cloud.output, MIGRATIONS)
     assert found["services"]["api"]["changes"] == ["is new"]

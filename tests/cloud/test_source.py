@@ -42,24 +42,6 @@ def test_a_release_is_called_by_its_commit_and_a_dirty_one_by_what_differs(repos
     assert source.choose(tag="", dirty=True).commit.startswith(f"{head}-dirty-")
 
 
-@pytest.mark.parametrize("committed", [False, True], ids=["new", "committed and written again"])
-def test_what_terraform_init_writes_makes_nothing_dirty(repository: Repository, committed: bool) -> None:
-    lock = repository.path / source.LOCK
-    lock.parent.mkdir()
-    if committed:
-        lock.write_text("hashes\n", encoding="utf-8")
-    head = repository.commit("one")
-    lock.write_text("more hashes\n", encoding="utf-8")
-    assert repository.git("status", "--porcelain") != ""
-    assert source.choose(tag="", dirty=False) == source.Source(head)
-    (repository.path / "new").write_text("x", encoding="utf-8")
-    dirty = source.choose(tag="", dirty=True).commit
-    lock.write_text("yet more\n", encoding="utf-8")
-    assert source.choose(tag="", dirty=True).commit == dirty
-    (lock.parent / "main.tf").write_text("x", encoding="utf-8")
-    assert source.choose(tag="", dirty=True).commit not in {dirty, head}
-
-
 def test_a_tag_is_a_commit_or_another_name_for_what_is_here(repository: Repository) -> None:
     old, head = repository.commit("one"), repository.commit("two")
     repository.git("tag", "v1", old)

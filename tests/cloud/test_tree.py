@@ -96,15 +96,15 @@ def test_a_submodule_is_exported_as_the_commit_has_it_or_named_when_it_is_not_he
     head = repository.commit("one")
     inner = repository.path / "library"
     (inner / "ignored").write_text("x", encoding="utf-8")
-    clean = git.digest(repository.path, ["."], source.LOCK)
+    clean = git.digest(repository.path, ["."])
     (inner / "file").write_text("changed", encoding="utf-8")
     assert content(repository.path, head)["library/file"] == "of the library"
     changed = content(repository.path, head, dirty=True)
     assert (changed["library/file"], "library/ignored" in changed) == ("changed", False)
     (inner / "new").write_text("x", encoding="utf-8")
-    digests = {clean, git.digest(repository.path, ["."], source.LOCK)}
+    digests = {clean, git.digest(repository.path, ["."])}
     (inner / "new").write_text("y", encoding="utf-8")
-    assert len({*digests, git.digest(repository.path, ["."], source.LOCK)}) == 3
+    assert len({*digests, git.digest(repository.path, ["."])}) == 3
 
     library.write("part/Dockerfile", "FROM scratch")
     library.commit("with a part")

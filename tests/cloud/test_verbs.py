@@ -26,10 +26,28 @@ def tick() -> float:
     return 1.0
 
 
+HOOK = """#!/bin/sh
+variable() { printenv "STACKHAND_HOOK_$1" || echo -; }
+echo "$STACKHAND_HOOK $(variable VERB) $(variable COMMIT) $(variable EXIT_CODE)" >> .stackhand/hooks.log
+"""
+
+
 @pytest.fixture
 def site(cloud: Cloud, folder: Path) -> Site:
-    """A checkout that releases to the cloud of the test."""
-    return Site(Checkout.make(folder / "shop", env=False), cloud.settings, cloud.output)
+    """A checkout that releases to the cloud of the test, with hooks that record what they are told."""
+    found = Site(Checkout.make(folder / "shop", env=False), cloud.settings, cloud.output)
+    (found.checkout.path / "hooks").mkdir()
+    for name in ("pre-deploy", "post-deploy", "on-failure"):
+        hook = found.checkout.path / "hooks" / name
+        hook.write_text(HOOK, encoding="utf-8")
+        hook.chmod(0o755)
+    found.checkout.state.mkdir()
+    return found
+
+
+def hooks_of(site: Site) -> list[str]:
+    """Return what the hooks have recorded: their names, the verb, the commit and the exit code."""
+    return (site.checkout.state / "hooks.log").read_text(encoding="utf-8").splitlines()
 
 
 def prepared(site: Site, cloud: Cloud, words: str, **outcome: object) -> str:
@@ -120,6 +138,19 @@ def test_a_release_is_deployed_a_broken_one_taken_back_and_an_earlier_one_brough
     assert f"{first[:12]} runs again in staging" in back.out
     kept = [each.verdict for each in cloud.context.releases.newest_first()]
     assert kept == ["deployed", "deployed", "rolled_back", "deployed"]
+    broken_commit = site.git("rev-parse", f"{second}~1").strip()
+    assert hooks_of(site) == [
+        f"pre-deploy deploy {first} -",
+        f"post-deploy deploy {first} 0",
+        f"pre-deploy deploy {broken_commit} -",
+        f"on-failure deploy {broken_commit} 10",
+        f"pre-deploy deploy {second} -",
+        f"on-failure deploy {second} 3",
+        f"pre-deploy deploy {second} -",
+        f"post-deploy deploy {second} 0",
+        "pre-deploy rollback - -",
+        f"post-deploy rollback {first} 0",
+    ]
 
 
 @pytest.mark.timeout(400)
@@ -150,3 +181,11 @@ def test_a_release_is_left_rolling_by_a_signal_and_come_back_to(site: Site, clou
         cloud.world.outcomes[digest] = Outcome(version=second)
     resumed = inv(site, "deploy", "--resume")
     assert f"{second[:12]} is deployed in staging" in resumed.out
+    assert hooks_of(site) == [
+        f"pre-deploy deploy {second} -",
+        f"pre-deploy deploy {second} -",
+        f"on-failure deploy {second} 14",
+        f"on-failure deploy {second} 13",
+        "on-failure deploy - 13",
+        f"post-deploy deploy {second} 0",
+    ]

@@ -130,4 +130,17 @@ ATTACKS: dict[str, tuple[str, str, str, str]] = {
         "",
         "gate",
     ),
+    "a package is published without its gate": (
+        "release.yml",
+        "    environment: release # waits here for its reviewers\n",
+        "",
+        "gate",
+    ),
+    "any tag publishes a package": ("release.yml", '    tags: ["v*"]\n', '    tags: ["*"]\n', "branches"),
+    "a package is built by whatever the index has that day": (
+        "release.yml",
+        "uv build --require-hashes --build-constraints requirements-dev.lock",
+        "uv build",
+        "unpinned",
+    ),
 }

@@ -27,6 +27,7 @@ PLACES = (
     "plugins/action",
     "stackhand/aws",
     "stackhand/project/environments.py",
+    "stackhand/project/hooks.py",
     "stackhand/infrastructure",
     "stackhand/release",
 )

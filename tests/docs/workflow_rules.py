@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-RUNNERS = {"ubuntu-24.04": "X86_64", "ubuntu-24.04-arm": "ARM64"}
+RUNNERS = {"ubuntu-24.04": "X86_64", "ubuntu-24.04-arm": "ARM64", "macos-15": "ARM64"}
 TRIGGERS = {"push", "pull_request", "schedule", "workflow_dispatch"}
 OWNERS = {"actions", "aws-actions", "hashicorp"}
 RIGHTS = {"contents": "read", "id-token": "write", "attestations": "write"}
@@ -28,7 +28,7 @@ def refusals(text: str) -> set[str]:
 
 def _whole(text: str, found: dict[str, Any], on: dict[str, Any]) -> Iterator[tuple[str, bool]]:
     yield "triggers", not set(on) <= TRIGGERS
-    yield "branches", "push" in on and (on["push"] or {}).get("branches") != ["main"]
+    yield "branches", "push" in on and on["push"] not in ({"branches": ["main"]}, {"tags": ["v*"]})
     yield "permissions", found.get("permissions") != {"contents": "read"}
     uses = re.findall(r"uses: (\S+)(.*)", text)
     pins = [(PIN.fullmatch(action), VERSION.fullmatch(comment)) for action, comment in uses]
@@ -39,15 +39,19 @@ def _whole(text: str, found: dict[str, Any], on: dict[str, Any]) -> Iterator[tup
 def _job(job: dict[str, Any], on: dict[str, Any]) -> Iterator[tuple[str, bool]]:
     rights, condition = job.get("permissions", {}), str(job.get("if", ""))
     cloud = "id-token" in rights
+    publishes = any("uv publish" in str(each.get("run")) for each in job.get("steps", []))
     yield "permissions", not rights.items() <= RIGHTS.items()
     yield (
         "permissions",
-        cloud != any("configure-aws-credentials" in each.get("uses", "") for each in job.get("steps", [])),
+        cloud
+        != (publishes or any("configure-aws-credentials" in each.get("uses", "") for each in job.get("steps", []))),
     )
-    yield "runners", job.get("runs-on") not in RUNNERS
+    runners = job.get("strategy", {}).get("matrix", {}).get("runner", [job.get("runs-on")])
+    yield "runners", not set(runners) <= RUNNERS.keys() or job.get("runs-on") not in {*runners, "${{ matrix.runner }}"}
     yield "images", "container" in job or "services" in job
     yield "forks", cloud and "environment" not in job and ("pull_request" in on) and NOT_FORKS not in condition
     yield "gate", "vars.AWS_DEPLOY_ROLE" in str(job) and "environment" not in job
+    yield "gate", publishes and job.get("environment") != "release"
     by_hand = "workflow_dispatch" in condition
     yield "branches", cloud and by_hand and "github.ref == 'refs/heads/main'" not in condition
 
@@ -60,6 +64,7 @@ def _steps(job: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         yield "checkout", uses.startswith("actions/checkout@") and given.get("persist-credentials") is not False
         yield "checkout", uses.startswith("actions/checkout@") and bool({"ref", "repository"} & set(given))
         yield "restored", releases and ("cache" in uses or "cache" in str(given) or "download-artifact" in uses)
+        yield "unpinned", releases and "uv build" in run and "--require-hashes --build-constraints" not in run
         artifact = str(given.get("path", ""))
         yield "artifacts", "upload-artifact" in uses and not re.fullmatch(r"\.stackhand/screenshots/", artifact)
         # GitHub pastes an expression into the script, and takes what is written there for variables of all later steps.

@@ -23,7 +23,8 @@ from stackhand.project.environments import Environment
 from stackhand.rehearsal import emulator
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator
-from stackhand.rehearsal.scenario import ENVIRONMENT, version
+from stackhand.rehearsal.environment import NAME as ENVIRONMENT
+from stackhand.rehearsal.scenario import version
 from tests.checkout import Said, clean_environment
 
 TERRAFORM = Path(__file__).with_name("terraform")

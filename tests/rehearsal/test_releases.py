@@ -12,7 +12,7 @@ import signal
 import pytest
 
 from stackhand.cli.failure import ExitCode
-from stackhand.rehearsal.scenario import ENVIRONMENT
+from stackhand.rehearsal.environment import NAME as ENVIRONMENT
 from tests.checkout import docker, eventually
 from tests.rehearsal.cloud import DEPLOY, Cloud
 
@@ -126,9 +126,10 @@ def test_a_migration_that_fails_half_way_leaves_what_was_done_before(cloud: Clou
     assert "no service was changed" in said.out
     assert "nonsense" in said.out
     assert client.seen == {cloud.good}
-    assert database(cloud, "SELECT count(*) FROM half") == "0"
+    assert database(cloud, "SELECT count(*) FROM stackhand_status.half") == "0"
     # The release that fixes it would go on from there; the scenarios after this one go on from before.
-    database(cloud, f"DROP TABLE half; DELETE FROM schema_migration WHERE number >= {number}")
+    undo = f"DROP TABLE half; DELETE FROM schema_migration WHERE number >= {number}"
+    database(cloud, f"SET search_path = stackhand_status; {undo}")
 
 
 def test_a_second_deploy_is_told_who_is_at_it_and_one_that_is_terminated_says_how_to_come_back(cloud: Cloud) -> None:

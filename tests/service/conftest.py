@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from service.database import connect_patiently
-from service.settings import Address, Settings
+from service.settings import SCHEMA, Address, Settings
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.servers import postgres, redis
 from stackhand.local.engines.embedded.servers.base import installed
@@ -64,7 +64,7 @@ def servers() -> Iterator[dict[str, tuple[Server, Address]]]:
         [str(redis.binary()), "--port", str(ports["REDIS_PORT"]), "--save", "", "--dir", str(folder)], account
     )
     found = {
-        "postgres": (database, Address("127.0.0.1", port, "service", "", "service")),
+        "postgres": (database, Address("127.0.0.1", port, "service", "", "service", schema=SCHEMA)),
         "redis": (cache, Address("127.0.0.1", ports["REDIS_PORT"], "", "", "0")),
     }
     for server, _ in found.values():
@@ -77,10 +77,11 @@ def servers() -> Iterator[dict[str, tuple[Server, Address]]]:
 
 @contextmanager
 def empty(servers: dict[str, tuple[Server, Address]]) -> Iterator[Settings]:
-    """Give settings for an empty database."""
+    """Give settings for a database that has nothing but the schema, so that a test may create tables in it."""
     at = servers["postgres"][1]
     name = f"test_{os.getpid()}_{time.monotonic_ns()}"
     _as_root(at, f"CREATE DATABASE {name}")
+    _as_root(at, f"CREATE SCHEMA {at.schema}", name)
     yield Settings("127.0.0.1", 0, replace(at, name=name), servers["redis"][1], database_wait=5, probe_interval=0.2)
     _as_root(at, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -138,7 +139,7 @@ def world(schema: Settings) -> Iterator[World]:
     found.close()
 
 
-def _as_root(address: Address, sql: str) -> None:
-    connection = connect_patiently(replace(address, name="postgres"), 20)
+def _as_root(address: Address, sql: str, database: str = "postgres") -> None:
+    connection = connect_patiently(replace(address, name=database), 20)
     connection.run(sql)
     connection.close()

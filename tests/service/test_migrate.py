@@ -139,7 +139,7 @@ def test_a_table_of_somebody_else_is_left_alone(settings: Settings, tmp_path: Pa
     query(settings, "CREATE TABLE schema_migration (version text)")
     files = write(tmp_path, m001_a="CREATE TABLE a (n int)")
     for call in (migrate.apply, migrate.status):
-        with refused("foreign_table", "give the service a database of its own"):
+        with refused("foreign_table", "set DATABASE_SCHEMA to another one"):
             call(settings, files)
     assert query(settings, "SELECT * FROM schema_migration") == []
 
@@ -151,7 +151,7 @@ def test_what_a_file_sets_is_over_with_it(settings: Settings, tmp_path: Path) ->
     files = write(
         tmp_path,
         m001_a="SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; CREATE ROLE nobody_in_particular",
-        m002_b="GRANT USAGE, CREATE ON SCHEMA public TO nobody_in_particular; SET ROLE nobody_in_particular",
+        m002_b="GRANT USAGE, CREATE ON SCHEMA stackhand_status TO nobody_in_particular; SET ROLE nobody_in_particular",
         m003_c="SELECT set_config('search_path', '', false); SET default_transaction_read_only = on",
         m004_d=r"CREATE TABLE a AS SELECT '\' AS b",
         m005_e="DROP TABLE a; DROP OWNED BY nobody_in_particular; DROP ROLE nobody_in_particular",

@@ -11,7 +11,7 @@ import pytest
 from service.database import DatabaseUnavailable
 from service.migration import lock, migrate
 from service.migration.migrate import Limits
-from service.settings import Settings
+from service.settings import SCHEMA, Settings
 from tests.checkout import eventually, free_ports
 from tests.service.migrating import (
     WAIT_FOR_GATE,
@@ -161,12 +161,14 @@ def test_a_user_without_privileges_is_told(settings: Settings, tmp_path: Path) -
     guest = replace(settings, database=replace(settings.database, user=name))
     files = write(tmp_path, m001_a="SELECT 1", m002_b="ALTER TABLE schema_migration ADD COLUMN more int")
     try:
-        with refused("no_privilege", "permission denied for schema public: the database's user lacks a privilege"):
+        elsewhere = replace(guest, database=replace(guest.database, schema="another"))
+        with refused("no_privilege", "permission denied for database", "the database's user lacks a privilege"):
+            migrate.apply(elsewhere, files)
+        with refused("no_privilege", "may not use the schema of DATABASE_SCHEMA; grant it USAGE"):
             migrate.apply(guest, files)
-        query(settings, "REVOKE USAGE ON SCHEMA public FROM public")
-        with refused("no_privilege", "grant it one"):
+        query(settings, f"GRANT USAGE ON SCHEMA {SCHEMA} TO {name}")
+        with refused("no_privilege", f"permission denied for schema {SCHEMA}: the database's user lacks a privilege"):
             migrate.apply(guest, files)
-        query(settings, "GRANT USAGE ON SCHEMA public TO public")
         migrate.apply(settings, files[:1])
         with refused("no_privilege", "permission denied for table schema_migration"):
             migrate.status(guest, files)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.settings import Address, Settings, SettingsError
+from service.settings import SCHEMA, Address, Settings, SettingsError
 
 GOOD = {"DATABASE_URL": "postgresql://me@db/app", "REDIS_URL": "redis://cache"}
 
@@ -36,7 +37,7 @@ def wrong(**more: str) -> list[str]:
     ],
 )
 def test_database_url_is_parsed_completely(url: str, address: Address) -> None:
-    assert read(DATABASE_URL=url).database == address
+    assert read(DATABASE_URL=url).database == replace(address, schema=SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,9 @@ def test_database_can_be_given_in_parts(tmp_path: Path) -> None:
         "DB_SSLROOTCERT": str(bundle),
     }
     settings = Settings.from_environment({"REDIS_URL": "redis://cache", **parts})
-    assert settings.database == Address("rds.example.com", 6000, "me", "pw", "app", tls=True, ca=str(bundle))
+    assert settings.database == Address(
+        "rds.example.com", 6000, "me", "pw", "app", tls=True, ca=str(bundle), schema=SCHEMA
+    )
     assert settings == Settings.from_environment({"REDIS_URL": "redis://cache", **parts, "DATABASE_URL": ""})
 
 
@@ -96,6 +99,8 @@ def test_missing_database_part_is_named() -> None:
         ("PORT", "x", "a port, 1 to 65535, but it is 'x'"),
         ("PORT", "65536", "a port, 1 to 65535, but it is '65536'"),
         ("PORT", "٣", "a port, 1 to 65535, but it is '٣'"),
+        ("DATABASE_SCHEMA", "pg_mine", "a schema such as stackhand_status, but it is 'pg_mine'"),
+        ("DATABASE_SCHEMA", "a, public", "a schema such as stackhand_status, but it is 'a, public'"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error, but it is 'loud'"),
         ("PROBE_INTERVAL", "0", "seconds, more than 0 and at most 3600, but it is '0'"),
         ("PROBE_DEADLINE", "nan", "seconds, more than 0 and at most 3600, but it is 'nan'"),

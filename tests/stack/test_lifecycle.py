@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # whoever comes first
 SERVICES = ["postgres", "redis", "api", "web"]
 PASSWORDS = {"POSTGRES_PASSWORD": "'a\"b$c#d e{f}%g;h'", "REDIS_PASSWORD": "\"it's a $$ \\\\ '#' \\n line\""}
 NEED_A_RUNNING_STACK = ("status", "restart", "open", "db.status", "db.shell", "db.seed", "cache.shell")
-OUTAGES = "SELECT count(*) FROM history_sample WHERE status IN ('warn', 'fail')"
+OUTAGES = "SELECT count(*) FROM stackhand_status.history_sample WHERE status IN ('warn', 'fail')"
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,11 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_n
 """
 DENIED = (
     "CREATE TABLE mine (n int)",
-    "DROP TABLE history_sample",
-    "ALTER TABLE history_sample ADD COLUMN more int",
-    "TRUNCATE history_sample",
-    "UPDATE schema_migration SET sha256 = 'x'",
+    "CREATE TABLE stackhand_status.mine (n int)",
+    "DROP TABLE stackhand_status.history_sample",
+    "ALTER TABLE stackhand_status.history_sample ADD COLUMN more int",
+    "TRUNCATE stackhand_status.history_sample",
+    "UPDATE stackhand_status.schema_migration SET sha256 = 'x'",
     "COPY (SELECT 1) TO PROGRAM 'true'",
     "SELECT rolpassword FROM pg_authid",
     "CREATE ROLE mine",
@@ -173,7 +174,7 @@ def test_the_api_reads_and_writes_rows_and_nothing_else(stack: Checkout) -> None
     assert stack.superuser(RIGHTS.format(user)).strip() == "f|f|f|f|f|f"
     eventually(lambda: stack.superuser(CONNECTED).split() == [user], "the API has connected, as that role alone")
     with contextlib.closing(as_the_api(stack)) as connection:
-        assert connection.run("SELECT count(*) > 0 FROM schema_migration") == [[True]]
+        assert connection.run("SELECT count(*) > 0 FROM stackhand_status.schema_migration") == [[True]]
         for statement in DENIED:
             with pytest.raises(pg8000.DatabaseError) as refused:
                 connection.run(statement.format(owner=stack.setting("POSTGRES_USER")))

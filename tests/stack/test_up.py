@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import psutil
 import pytest
 
@@ -45,3 +47,25 @@ def test_up_follows_a_new_role_and_a_new_database_and_says_so(stack: Checkout) -
     assert "created database wares from .env" in said
     assert stack.ask("/health/db")[0] in {200, 503}
     assert stack.ask("/health/ready")[0] == 200
+
+
+def test_hooks_run_around_up_and_its_json_stays_one_document(stack: Checkout, engine: str) -> None:
+    folder = stack.path / "hooks"
+    folder.mkdir()
+    try:
+        for name in ("pre-up", "post-up"):
+            lines = ["#!/bin/sh", ". ./.env", 'echo "$STACKHAND_HOOK_ENGINE: $POSTGRES_PASSWORD"']
+            (folder / name).write_text("\n".join(lines), encoding="utf-8")
+            (folder / name).chmod(0o755)
+        said = stack.inv("up", "--json")
+        assert said.json["changed"] is False
+        shown = f"{engine}: <POSTGRES_PASSWORD redacted>"
+        assert [line for line in said.err.splitlines() if shown in line] == [
+            f"  · {name}: {shown}" for name in ("pre-up", "post-up")
+        ]
+        (folder / "pre-up").write_text("#!/bin/sh\necho 'no VPN'; exit 1", encoding="utf-8")
+        refused = stack.inv("up", "--json", check=False)
+        assert (refused.code, refused.json["error"]["evidence"]) == (3, ["no VPN"])
+        stack.inv("up", "--skip-hooks")
+    finally:
+        shutil.rmtree(folder)

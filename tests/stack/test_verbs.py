@@ -230,13 +230,12 @@ def test_a_database_is_known_by_its_image(stack: Checkout) -> None:
 def test_a_note_is_put_on_an_incident_whatever_it_says(stack: Checkout) -> None:
     assert "There is no incident '1'" in stack.inv("db.note", "1", "x", check=False).err
     fields, values = "component, started_at, worst, code", "'db', now(), 'fail', 'x'"
-    sql = f"INSERT INTO history_incident ({fields}) VALUES ({values}) RETURNING id"
+    sql = f"INSERT INTO stackhand_status.history_incident ({fields}) VALUES ({values}) RETURNING id"
     number = stack.inv("db.shell", stdin=sql).out.split()[2]
     said = "It's \"fixed\" \\ $x :'text'\nSecond line."
     assert "note added to db of " in stack.inv("db.note", number, said).out
-    assert stack.inv("db.shell", stdin="\\pset format unaligned\nSELECT to_json(note) FROM history_incident").out.count(
-        json.dumps(said)
-    )
+    shown = "\\pset format unaligned\nSELECT to_json(note) FROM stackhand_status.history_incident"
+    assert json.dumps(said) in stack.inv("db.shell", stdin=shown).out
     assert stack.inv("db.note", number, "x" * 2001, check=False).code == 2
     assert "note removed from" in stack.inv("db.note", number, "").out
 
@@ -290,7 +289,8 @@ def test_a_snapshot_that_cannot_be_read_leaves_the_database_as_it_was(stack: Che
 
 def test_seeds_fill_the_page_and_loaded_again_change_nothing(stack: Checkout) -> None:
     assert stack.inv("db.seed").out.startswith("001_history.sql  ")
-    seeded = stack.inv("db.shell", stdin="SELECT sum(passed + failed) FROM history_hour").out.split()[2]
+    sums = "SELECT sum(passed + failed) FROM stackhand_status.history_hour"
+    seeded = stack.inv("db.shell", stdin=sums).out.split()[2]
     assert int(seeded) > 16_000
 
     def notes() -> list[str]:

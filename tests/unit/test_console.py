@@ -131,3 +131,16 @@ def test_a_failure_crosses_a_process_as_a_document() -> None:
             "next": "do this",
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("fix it, then ./inv up (./inv logs api)", "fix it, then stackhand up (stackhand logs api)"),
+        ("sudo ./inv status\n./inv down;", "sudo stackhand status\nstackhand down;"),
+        ("next: sh ../shop/./inv, ./inventory and ./inv.md", "next: sh ../shop/./inv, ./inventory and ./inv.md"),
+    ],
+)
+def test_with_command_names_what_somebody_can_type(text: str, shown: str) -> None:
+    assert console.with_command(text, "stackhand") == shown
+    assert console.with_command(text, "./inv") == text

@@ -38,7 +38,7 @@ RUN: dict[str, Callable[[Sequence[str], Path], str]] = {
     "initdb": lambda words, _: accounts.run(None, words).stdout,
     "linter": lambda words, _: development._run(words).stdout,
     "terraform": follow,
-    "terraform-read": lambda words, folder: process.read(words, os.environ, folder / "log"),
+    "terraform-read": lambda words, folder: process.read(words, os.environ, folder / "log", folder),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stackhand.ansible import playbook
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import cost, plan, process
@@ -114,11 +115,16 @@ def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[st
     assert out.endswith("staging: 1 to create, 1 to change, 1 to replace, 1 to forget; about $1\n")
 
 
-def test_a_plan_that_deletes_the_database_is_not_applied_in_passing() -> None:
+def test_a_plan_that_deletes_the_database_is_not_applied_in_passing(monkeypatch: pytest.MonkeyPatch) -> None:
     found = summary(PLAN, {}).to_dict()
     with pytest.raises(Failure) as caught:
         plan.refuse_loss("staging", found)
     assert caught.value.evidence == ('database: aws_db_instance.main["postgres"] (replace)',)
+    assert caught.value.next.endswith(
+        " .venv/bin/ansible-playbook playbooks/deploy.yml -e stackhand_environment=staging"
+    )
+    monkeypatch.setattr(playbook, "IS_CHECKOUT", False)
+    assert playbook.by_hand("up") == "ANSIBLE_CONFIG=ansible.cfg .venv/bin/ansible-playbook stackhand.ops.up"
     plan.refuse_loss("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).to_dict())
 
 

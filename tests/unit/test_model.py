@@ -461,3 +461,30 @@ def test_a_server_without_a_port_is_told_the_line_to_add_where_it_needs_one(
         server_for(stack.services["my-data"], stack, State(tmp_path)).program()
     assert f'ports: ["127.0.0.1:${{MY_DATA_PORT:-{port}}}:{port}"]' in caught.value.next
     assert caught.value.code == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "test"),
+    [
+        ("x-stackhand: {test: npm test -- --grep 'two words'}", ("npm", "test", "--", "--grep", "two words")),
+        ("x-stackhand: {test: [go, test, ./...]}", ("go", "test", "./...")),
+        ("x-stackhand:", ()),
+        ("x-stack: &stack {}", ()),
+    ],
+)
+def test_the_project_has_a_test_command(tmp_path: Path, text: str, test: tuple[str, ...]) -> None:
+    assert load(tmp_path, f"services: {{shop: {{image: shop}}}}\n{text}\n").test == test
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x-stackhand: {tests: npm test}", "x-stackhand: Object contains unknown field tests"),
+        ("x-stackhand: {test: 1}", r"x-stackhand\.test: Expected str"),
+        ('x-stackhand: {test: "npm \'test"}', r"x-stackhand\.test must be a command as a shell would split it"),
+        ("x-stackand: {test: npm test}", "x-stackand must be called x-stackhand"),
+    ],
+)
+def test_what_is_wrong_about_the_project_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(Failure, match=said):
+        load(tmp_path, f"services: {{shop: {{image: shop}}}}\n{text}\n")

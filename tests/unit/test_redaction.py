@@ -179,6 +179,17 @@ def test_secrets_are_known_from_settings_compose_files_what_they_name_and_the_sh
     assert "from-aws_secret_access_key-1" not in known.of(project).lasting()
 
 
+def test_a_password_that_is_the_name_of_its_user_is_redacted_behind_its_name_only(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DB_USER=orders\nDB_PASSWORD=orders\nTOKEN=Xk3v9sQ2LmT7\n")
+    (tmp_path / "compose.yaml").write_text(
+        "services: {db: {environment: {POSTGRES_USER: '${DB_USER}', OTHER_USER: Xk3v9sQ2LmT7, "
+        "URL: 'postgres://orders:orders@db/orders'}}}"
+    )
+    redactor = Redactor.of(tmp_path)
+    text = "orders@1.0.0 ready; Xk3v9sQ2LmT7; DB_PASSWORD=orders"
+    assert redactor.text(text) == "orders@1.0.0 ready; <TOKEN redacted>; DB_PASSWORD=<DB_PASSWORD redacted>"
+
+
 @pytest.mark.parametrize("old", [OLD, "two words!", "Xk3v9sQ2LmT7bZ-pR8wN5yHc"])
 def test_a_former_secret_is_found_by_its_fingerprint_alone(project: Path, old: str) -> None:
     Former(project).remember({old: "DB_PASSWORD"})

@@ -22,11 +22,10 @@ from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments
 from stackhand.project.state import LOCK_HELD
-from stackhand.rehearsal import emulator, rehearse
+from stackhand.rehearsal import emulator, environment, rehearse, sabotage
 from stackhand.rehearsal.clone import Clone, link_environment
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
-from stackhand.release.source import LOCK
 from stackhand.system import roots
 from tests.cloud.repository import Repository
 
@@ -59,6 +58,11 @@ def test_the_emulator_starts_also_when_its_environment_was_made_under_another_pa
     assert (Path(words[0]).name, words[1]) == ("python", "-m")  # a script would name that path
 
 
+def test_the_emulator_sees_no_other_package_of_this_installation(tmp_path: Path) -> None:
+    path = Path(emulator._environment(tmp_path, 4566, "eu-west-1")["PYTHONPATH"])
+    assert [each.resolve() for each in path.iterdir()] == [Path(roots.__file__).parents[1]]
+
+
 def test_an_emulator_is_known_by_more_than_the_number_of_its_process(tmp_path: Path) -> None:
     assert AWS.alive
     assert not Emulator(AWS.pid, "another birth", 4566, "eu-west-1", "", "").alive
@@ -67,14 +71,113 @@ def test_an_emulator_is_known_by_more_than_the_number_of_its_process(tmp_path: P
     assert emulator.remembered(tmp_path) == AWS
 
 
-def test_lines_are_added_to_the_stage_that_is_released(tmp_path: Path) -> None:
-    path = tmp_path / "Dockerfile"
-    path.write_text("FROM a AS production\nCMD x\n\nFROM b AS tests\nCMD y\n", encoding="utf-8")
-    Clone(tmp_path).add_to_image("Dockerfile", "CMD z")
-    assert path.read_text(encoding="utf-8") == "FROM a AS production\nCMD x\nCMD z\n\nFROM b AS tests\nCMD y\n"
-    path.write_text("FROM a\nCMD x\n", encoding="utf-8")
-    Clone(tmp_path).add_to_image("Dockerfile", "CMD z")
-    assert path.read_text(encoding="utf-8") == "FROM a\nCMD x\nCMD z\n\n"
+def test_lines_are_added_to_the_stage_that_is_released() -> None:
+    stages = "FROM a AS production\nCMD x\n\nFROM b AS tests\nCMD y\n"
+    wanted = "FROM a AS production\nCMD x\nCMD z\n\nFROM b AS tests\nCMD y\n"
+    assert sabotage.ending_with(stages, ["CMD z"]) == wanted
+    assert sabotage.ending_with("FROM a\nCMD x\n", ["CMD z"]) == "FROM a\nCMD x\nCMD z\n\n"
+
+
+COMPOSE = """
+services:
+  db: {image: "postgres:16", x-aws: {managed: rds, class: db.t4g.micro}}
+  migrate: {build: web, command: [migrate], x-aws: {release: true}}
+  web:
+    build: web
+    ports: ["80"]
+    depends_on: {migrate: {condition: service_completed_successfully}}
+    x-aws: {port: 80}
+  alone: {build: alone, ports: ["81"], x-aws: {port: 81}}
+"""
+OVERRIDDEN = COMPOSE.replace("build: web\n", "build: web\n    command: [serve]\n")
+MIGRATES_ITSELF = """
+services:
+  web: {build: web, command: [serve], ports: ["80"], x-aws: {port: 80, migrate: "app migrate"}}
+"""
+NEVER = MIGRATES_ITSELF.replace(', migrate: "app migrate"', "")
+
+
+@pytest.mark.parametrize(
+    ("compose", "file", "broken"),
+    [
+        # The job runs in the same image, by its entrypoint.
+        (COMPOSE, "web/Dockerfile", f"FROM a\nCMD {sabotage.EXITS}\n\n"),
+        (
+            COMPOSE.replace("build: web\n", "build: web\n    command: [serve]\n"),
+            "alone/Dockerfile",
+            "ENTRYPOINT []\nCMD",
+        ),
+        (MIGRATES_ITSELF, "compose.stackhand.yaml", "  web:\n    command:\n    - sh\n"),
+        (
+            MIGRATES_ITSELF.replace(', migrate: "app migrate"', ""),
+            "compose.stackhand.yaml",
+            "    entrypoint:\n    - sh\n",
+        ),
+    ],
+    ids=["image of a job too", "image that the Compose file overrides", "migrates itself", "no image would do"],
+)
+def test_a_bad_release_fails_and_its_migration_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compose: str, file: str, broken: str
+) -> None:
+    (tmp_path / "compose.yaml").write_text(compose, encoding="utf-8")
+    for name in ("web", "alone"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Dockerfile").write_text("FROM a\n", encoding="utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setattr(sabotage, "PROJECT", tmp_path)
+    sabotage.apply(Clone(tmp_path))
+    (changed,) = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and ".stackhand" not in path.parts and before.get(path) != path.read_bytes()
+    ]
+    assert (str(changed.relative_to(tmp_path)), broken in changed.read_text(encoding="utf-8")) == (file, True)
+
+
+def test_an_environment_is_made_up_from_that_which_is_rehearsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "environments"
+    theirs.mkdir()
+    given = """settings = { LEVEL = "a$${b}", "SAID" = "\\"no\\"", DEBUG = true }"""
+    staging = 'stack = "shop"\nregion = "eu-north-1"\naccount_id = "1"\n'
+    (theirs / "staging.tfvars").write_text(staging + given, encoding="utf-8")
+    monkeypatch.setattr(environments, "PROJECT", tmp_path)
+    found, files = environment.prepare(tmp_path / "made", theirs)
+    assert (found.name, found.prefix, found.region) == ("rehearsal", "shop-rehearsal", "eu-north-1")
+    assert found.variables["settings"] == environments.load("staging", theirs).variables["settings"]
+    assert files == {"environments/rehearsal.tfvars": tmp_path / "made" / "environments" / "rehearsal.tfvars"}
+    shutil.copy2(files["environments/rehearsal.tfvars"], theirs)
+    assert environment.prepare(tmp_path / "again", theirs) == (found, {})
+
+
+def test_a_clone_of_a_folder_of_a_repository_has_all_of_it_and_runs_the_verbs_of_this_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Repository(tmp_path / "root")
+    root.write("web/main", "1")
+    root.write("deploy/compose.yaml", "services: {}")
+    root.commit("First")
+    root.write("web/main", "2")
+    (root.path / "deploy" / ".venv").mkdir()  # their own
+    monkeypatch.setattr("stackhand.rehearsal.clone.PROJECT", root.path / "deploy")
+    monkeypatch.setattr("stackhand.rehearsal.clone.IS_CHECKOUT", False)
+    (tmp_path / "made").write_text('stack = "shop"', encoding="utf-8")
+    clone = Clone.make(tmp_path / "copy", {"environments/rehearsal.tfvars": tmp_path / "made"})
+    assert clone.git("ls-files", "deploy", "web").split() == [
+        "deploy/compose.yaml",
+        "deploy/environments/rehearsal.tfvars",
+        "web/main",
+    ]
+    assert (clone.path / "web" / "main").read_text(encoding="utf-8") == "2"
+    assert clone.git("status", "--porcelain") == ""
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\necho "$@" in $PWD for ${roots.VARIABLE}\n', encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    project = clone.path / "deploy"
+    _, lines = clone.inv(["plan"], {roots.VARIABLE: "/another", "PATH": os.environ["PATH"]}, lambda _line: None)
+    assert lines == [f"-P -m stackhand plan in {project} for {project}"]
 
 
 def test_a_copy_has_what_is_not_committed_as_a_commit_of_its_own(
@@ -88,13 +191,6 @@ def test_a_copy_has_what_is_not_committed_as_a_commit_of_its_own(
     before = Clone(root).commit("First")
     monkeypatch.setattr("stackhand.rehearsal.clone.PROJECT", root)
     assert Clone.make(tmp_path / "same").head == before
-    lock = root / LOCK
-    lock.parent.mkdir()
-    lock.write_text("provider x\n", encoding="utf-8")
-    with_lock = Clone.make(tmp_path / "with-lock")
-    assert (with_lock.head, (with_lock.path / LOCK).read_text(encoding="utf-8")) == (before, "provider x\n")
-    with_lock.commit("A second release")
-    assert LOCK not in with_lock.git("ls-files")
     (root / "kept").write_text("2", encoding="utf-8")
     (root / "gone").unlink()
     (root / "new").write_text("1", encoding="utf-8")
@@ -177,7 +273,13 @@ def rehearsal(folder: Path, code: int, *, verbose: bool = False) -> Rehearsal:
         def look(self) -> None:
             pass
 
-    return Rehearsal(AWS, Checkout(folder), Nothing(AWS), RehearsalOutput(folder / "logs", verbose=verbose))
+    return Rehearsal(
+        AWS,
+        environments.load("rehearsal"),
+        Checkout(folder),
+        Nothing(AWS),
+        RehearsalOutput(folder / "logs", verbose=verbose),
+    )
 
 
 @pytest.mark.parametrize("verbose", [False, True])
@@ -249,4 +351,6 @@ def test_a_verb_in_the_clone_acts_on_the_clone(tmp_path: Path) -> None:
     (tmp_path / "inv").write_text("env\n", encoding="utf-8")
     shell = {roots.VARIABLE: "/somewhere", LOCK_HELD: "/somewhere", EVENTS: "7", "STACKHAND_TERRAFORM": "mine"}
     _, lines = Clone(tmp_path).inv([], {**shell, "PATH": os.environ["PATH"]}, lambda _line: None)
-    assert [line for line in lines if line.startswith("STACKHAND_")] == ["STACKHAND_TERRAFORM=mine"]
+    assert sorted(line for line in lines if line.startswith("STACKHAND_")) == [
+        *sorted([f"{roots.VARIABLE}={tmp_path}", "STACKHAND_TERRAFORM=mine"])
+    ]

@@ -24,7 +24,7 @@ from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
 from stackhand.local.engines.login import SUPERUSER, Login, own_settings, wanted
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import inherited
+from stackhand.project import inherited, resolution
 from stackhand.project.model import TARGETS, Service, Stack
 from stackhand.project.state import State
 from stackhand.system import program, waiting
@@ -70,7 +70,8 @@ class Compose(Engine):
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
-        variables = {"COMPOSE_PROJECT_NAME": self.project, **self._targets()}
+        overlay = resolution.overlay_variables(self.stack.root)
+        variables = {"COMPOSE_PROJECT_NAME": self.project, **overlay, **self._targets()}
         if bundle := images.certificates():
             variables["CA_BUNDLE"] = bundle
         return variables
@@ -413,7 +414,9 @@ class Compose(Engine):
         services = self.stack.services.values()
         known = images.present(images.image_of(each, self.stack) for each in services)
         built = self.state.read().get("images", {})
-        missing = sorted({str(each.image) for each in services if each.build is None and each.image not in known})
+        here = {images.image_of(each, self.stack) for each in services if each.build}  # in no registry
+        pulled = {str(each.image) for each in services if each.build is None}
+        missing = sorted(pulled - {*known, *here})
         stale = [
             each
             for each in services

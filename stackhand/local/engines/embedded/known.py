@@ -69,6 +69,11 @@ def advice(service: Service) -> str:
     return f"x-embedded: {{command: {json.dumps(command) if QUOTED.search(command) else command}}}"
 
 
+def is_known(service: Service) -> bool:
+    """Whether it runs here as it is, with or without an `x-embedded`."""
+    return _known(service).embedded is not None
+
+
 def _known(service: Service) -> Service:
     engine = _official(service.image or "")
     if service.embedded or service.build or engine is None:

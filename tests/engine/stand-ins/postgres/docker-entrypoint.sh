@@ -32,6 +32,7 @@ if [ "$1" = postgres ]; then
             *) set -- "$@" "$1"; shift; left=$((left - 1)) ;;
         esac
     done
-    set -- postgres -D "$PGDATA" -c "listen_addresses=*" -c unix_socket_directories=/var/run/postgresql "$@"
+    # its programs look for the socket in /tmp, the genuine ones where we make it
+    set -- postgres -D "$PGDATA" -c "listen_addresses=*" -c unix_socket_directories=/var/run/postgresql,/tmp "$@"
 fi
 exec "$@"

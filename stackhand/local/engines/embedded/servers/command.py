@@ -16,6 +16,7 @@ from stackhand.local.engines.embedded import folders
 from stackhand.local.engines.embedded.accounts import Account
 from stackhand.local.engines.embedded.servers.base import Program, Server, account_fields, digest_of
 from stackhand.project import inherited
+from stackhand.system.roots import CONTENT
 
 DENIED = re.compile(r"permission denied|EACCES|EPERM|Errno 13", re.IGNORECASE)
 PYTHON = (Path(sys.prefix), Path(sys.base_prefix))
@@ -46,7 +47,7 @@ class Command(Server):
                 name=self.service.name,
                 argv=[Template(word).safe_substitute(environment) for word in args],
                 environment=environment,
-                directory=str(self.stack.root),
+                directory=str(self.stack.root / (embedded.working_dir or "")),
                 question=question,
                 ready=ready,
                 address=health.address(self.service),
@@ -76,7 +77,7 @@ class Command(Server):
 
     def _account(self, args: Sequence[str]) -> Account | None:
         program = shutil.which(args[0], path=_search_path()) if args else None
-        return self.account(self.stack.root, *PYTHON, *([_installation(Path(program))] if program else []))
+        return self.account(self.stack.root, CONTENT, *PYTHON, *([_installation(Path(program))] if program else []))
 
     def _inherited(self, account: Account | None) -> dict[str, str]:
         """Return what it gets of our shell; its account may use neither root's home nor root's temporary folder."""

@@ -31,7 +31,7 @@ class Nginx(Server):
     folder it may write), SOCKET (the name of a socket there), STACK (the stack's name), HOSTS (a pattern of
     ALLOWED_HOSTS), RESOLVER (a name server; empty where API_UPSTREAM is a number) and TRUST (how API_UPSTREAM is
     verified; empty for http://). Paths in it are relative to the checkout, so whatever the checkout's own path
-    contains, nginx need not quote it.
+    contains, nginx need not quote it; only those of a template elsewhere, as in an installed package, are absolute.
     """
 
     def program(self) -> Program:
@@ -44,7 +44,7 @@ class Nginx(Server):
         api = given.get("API_UPSTREAM", "http://127.0.0.1").strip()
         variables = given | {
             "LISTEN": f"127.0.0.1:{self.port}",
-            "WEB_ROOT": str(template.parent),
+            "WEB_ROOT": str(self._relative(template.parent)),
             "RUN": str(self.data.relative_to(self.stack.root)),
             "SOCKET": SOCKET,
             "STACK": self.stack.name,
@@ -87,6 +87,9 @@ class Nginx(Server):
         match = next((each for each in map(pattern.search, lines) if each), None)
         template = self.service.embedded.template if self.service.embedded else None
         return f"fix {template}, line {match[1]}, then ./inv up" if match else super().remedy(lines)
+
+    def _relative(self, path: Path) -> Path:
+        return path.relative_to(self.stack.root) if path.is_relative_to(self.stack.root) else path
 
     def _trust(self, api: str, given: str) -> str:
         """Return the directives that verify an API by the certificates in a file, or else by those of the system."""

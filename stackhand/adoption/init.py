@@ -1,0 +1,213 @@
+"""`stackhand init`: adopt Stackhand in a repository that has a Compose file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stackhand.adoption import classification, files, generated, overlay, pin, questions, repository, statusservice
+from stackhand.adoption.classification import Classified
+from stackhand.adoption.files import Answers
+from stackhand.adoption.generated import File
+from stackhand.adoption.repository import GitRepository
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import model, passthrough, resolution, settings
+from stackhand.project.model import Stack
+from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
+
+REGION, ACCOUNT = "eu-west-1", "123456789012"
+"""Without an answer; the account is the one of AWS's own examples."""
+EXAMPLE = ("docker-compose.yml", ".env.example", ".dockerignore", "images.lock", "service", "web", "seeds")
+"""What the example consists of."""
+ON_AWS = {"rds": "RDS for PostgreSQL", "elasticache": "ElastiCache"}
+
+
+def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
+    """Look at the services of this project, and write the files that Stackhand needs.
+
+    Args:
+        yes: ask nothing.
+        json: one document on stdout instead of a table; asks nothing.
+        status: add the status service and its page.
+        example: begin with the example stack, in an empty folder.
+
+    Raises:
+        Failure: there is no Compose file, or Compose rejects it; or a file cannot be written.
+    """
+    if example:
+        _copy_example()
+    _require_project()
+    stack, services = classified()
+    git = repository.of(PROJECT)
+    if not json:
+        _show(stack, services)
+    before = pin.read(PROJECT)
+    answers = (before and pin.answers(before)) or defaults(stack, services, git)
+    if not (yes or json or before) and sys.stdin.isatty():
+        questions.ask(services, stack, answers)
+    answers.status = answers.status or status
+    services = [files.answered(each, answers) for each in services]
+    done = _write(stack, services, answers, before)
+    notes = [note for each in services for note in each.notes if each.name not in answers.health]
+    notes += _notes(services, git)
+    if json:
+        rows = [_row_of(each) for each in services]
+        console.document({"stack": stack.name, "services": rows, **done, "notes": notes})
+    else:
+        _tell(done, notes)
+
+
+def _copy_example() -> None:
+    there = [each.name for each in PROJECT.iterdir() if each.name not in {".git", ".stackhand"}]
+    if there:
+        raise Failure(
+            f"The example is for an empty folder, and {PROJECT} has {', '.join(sorted(there)[:5])}.",
+            next="mkdir example && cd example, then stackhand init --example",
+            code=ExitCode.USAGE,
+        )
+    for name in EXAMPLE:
+        if (CONTENT / name).is_dir():
+            shutil.copytree(CONTENT / name, PROJECT / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(CONTENT / name, PROJECT / name)
+
+
+def classified() -> tuple[Stack, list[Classified]]:
+    """Return the services as the project's own Compose files have them: what we wrote must not confirm itself."""
+    values = settings.ensure(PROJECT, check=True, given=False).values
+    resolved = resolution.without_overlay(PROJECT, values)
+    stack = model.of(PROJECT, resolved, ", ".join(resolution.own_files(PROJECT)))
+    return stack, classification.classify(stack, resolved.get("services") or {})
+
+
+def _require_project() -> None:
+    if IS_CHECKOUT and PROJECT == CONTENT:
+        raise Failure(
+            "This is a checkout of Stackhand, which needs no stackhand init.",
+            next="run it in your own repository: cd REPOSITORY, then stackhand init",
+            code=ExitCode.USAGE,
+        )
+    if resolution.own_files(PROJECT):
+        return
+    found = [name for name in repository.compose_files(PROJECT) if "/" in name]
+    elsewhere = [f"git knows {', '.join(found[:5])}"] if found else []
+    raise Failure(
+        "There is no Compose file here.",
+        evidence=[f"Compose looks for {', '.join(resolution.NAMES)} in {PROJECT}", *elsewhere],
+        next=f"cd {Path(found[0]).parent}, then stackhand init" if found else "write one, or: stackhand init --example",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def defaults(stack: Stack, services: Sequence[Classified], git: GitRepository) -> Answers:
+    """Return the answers of who is not asked."""
+    return Answers(
+        stack=files.stack_name(stack.name),
+        public=classification.choose_public(services, stack),
+        region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION,
+        account=ACCOUNT,
+        branch=git.branch,
+        folder=git.folder,
+    )
+
+
+def _show(stack: Stack, services: Sequence[Classified]) -> None:
+    count = f"{len(services)} service{'' if len(services) == 1 else 's'}"
+    console.write(f"{stack.name}: {count} in {stack.file}\n")
+    rows = [list(_row_of(each).values()) for each in services]
+    console.table(rows, ["service", "kind", "health", "without containers", "on AWS"], {}, indent=2)
+    console.write("")
+
+
+def _row_of(service: Classified) -> dict[str, str]:
+    if service.health:
+        health = f"GET {service.health}"
+    elif service.kind == "job":
+        health = "exit code 0"
+    else:
+        health = "its health check" if service.checked else "stays up"
+    if service.known and not service.command:
+        without = {"postgres": "PostgreSQL", "redis": "Valkey"}.get(service.server, "nginx")
+    else:
+        without = "no" if service.missing or not service.built else " ".join(service.command)
+    aws = "no"
+    if service.managed:
+        aws = ON_AWS[service.managed]
+    elif service.built:
+        aws = {"job": "task before a rollout", "worker": "Fargate"}.get(service.kind, "Fargate, internal")
+        aws = "Fargate, public" if service.public else aws
+    return {"name": service.name, "kind": service.kind, "health": health, "without_containers": without, "aws": aws}
+
+
+def _write(stack: Stack, services: Sequence[Classified], answers: Answers, before: str) -> dict[str, Any]:
+    """Write what is not there yet, the lock last, and return what was made and what stays."""
+    wanted = files.files(stack, services, answers, repository.of(PROJECT))
+    records = generated.recorded(before)
+    done = generated.write(PROJECT, wanted)
+    texts = {each.path: each.text for each in wanted}
+    records |= {path: generated.digest(texts[path]) for path in done.made}
+    added, made = _extend(services, answers, texts[overlay.PATH], records), list(done.made)
+    if before:
+        text = pin.renewed(before, answers, records)
+    else:
+        text = pin.text(pin.hashed(pin.requirement()), pin.packages(CONTENT), answers, records)
+    if text != before:
+        generated.replace(PROJECT, File(LOCK, text))
+        made += [] if before else [LOCK]
+    if ignored := repository.ignore(PROJECT):
+        made.append(f".gitignore ({ignored})")
+    return {"made": made, "kept": done.kept, **added}
+
+
+def _extend(
+    services: Sequence[Classified], answers: Answers, text: str, records: dict[str, str]
+) -> dict[str, list[str]]:
+    """Give the overlay the services that came since; where somebody has edited it, say what to add."""
+    blocks = {each.name: overlay.block(each) for each in overlay.lacking(PROJECT / overlay.PATH, services)}
+    written = passthrough.content(PROJECT / overlay.PATH)
+    if answers.status and statusservice.MARK not in written:
+        blocks["the status service"] = text[text.index(statusservice.MARK) :].splitlines()
+    if not blocks:
+        return {}
+    if generated.state(PROJECT, overlay.PATH, records) == "unedited":
+        generated.replace(PROJECT, File(overlay.PATH, text))
+        records[overlay.PATH] = generated.digest(text)
+        return {"added": list(blocks)}
+    return {"to_add": [line for lines in blocks.values() for line in lines]}
+
+
+def _notes(services: Sequence[Classified], git: GitRepository) -> list[str]:
+    notes = [
+        f"{each.name} cannot run without containers here: it lacks {each.missing}"
+        for each in services
+        if each.built and each.missing
+    ]
+    if not any(each.public for each in services):
+        notes.append("no service is public: none that is built here has a port")
+    if (PROJECT / "tasks.py").exists():
+        notes.append(
+            "tasks.py is yours and stays. To have the verbs in it: pip install stackhand, then in tasks.py: "
+            'import stackhand.tasks; ns.add_collection(stackhand.tasks, "stack")'
+        )
+    if not (git.top / ".git").exists():
+        notes.append("this is no git repository, and a release is a commit: git init, before ./inv deploy")
+    return notes
+
+
+def _tell(done: dict[str, Any], notes: Sequence[str]) -> None:
+    made = [*done["made"], *(f"{overlay.PATH} ({name} added)" for name in done.get("added", []))]
+    if made:
+        console.write(f"  {console.glyph('done')} made: {', '.join(made)}")
+    elif not done.get("to_add"):
+        console.write(f"  {console.glyph('same')} nothing to do: all files are there")
+    if done.get("to_add"):
+        console.write(f"  {console.glyph('note')} {overlay.PATH} was edited, and lacks services; add below `services:`")
+        console.write("\n".join(done["to_add"]))
+    for note in notes:
+        console.write(f"  {console.glyph('note')} {note}")
+    sys.stdout.write("\nnext: ./inv up\n")  # which is there from now on, whatever this was called by

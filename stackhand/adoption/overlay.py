@@ -1,0 +1,133 @@
+"""`compose.stackhand.yaml`: the `x-` fields of a project's services, laid over its own Compose files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stackhand.adoption.classification import Classified
+from stackhand.adoption.statusservice import Overlay
+from stackhand.project import passthrough, resolution
+
+PATH = resolution.OVERLAY
+HEAD = """\
+# What Stackhand knows of the services beyond {files}. Compose's own keys belong there; here are the x- fields only.
+# `./inv up` lays this file over the others; plain `docker compose up` does not read it. It is yours to edit.
+#
+#   x-health     a path that answers 200 while the service lives
+#   x-embedded   how the service runs without a container engine: ./inv up --engine embedded
+#   x-aws        how it runs on AWS: ./inv plan -e staging
+#
+# x-stackhand: {{test: "npm test"}}   # what ./inv test runs, against the running stack
+services:
+"""
+RDS = "x-aws: {managed: rds, class: db.t4g.micro, storage: 20} # RDS for PostgreSQL; storage in GiB"
+ELASTICACHE = "x-aws: {managed: elasticache, class: cache.t4g.micro}"
+NO_TEXT = re.compile(r"[\d._]+|true|false|null|yes|no|on|off|y|n|~", re.IGNORECASE)
+QUOTED = re.compile(r"[\[\]{},]|: | #|^[!&*%@`\"'>|-]|^$")
+
+
+def text(services: Sequence[Classified], files: Sequence[str], added: Overlay | None = None) -> str:
+    """Return the overlay.
+
+    Args:
+        services: all of them.
+        files: the Compose files that it is laid over.
+        added: services of ours.
+    """
+    blocks = ["\n".join(_block(each)) for each in services]
+    blocks += [added.services.strip("\n"), added.secrets.strip("\n")] if added else []
+    empty = all(line.startswith("  #") for block in blocks for line in block.splitlines())
+    head = HEAD.replace("services:\n", "services: {{}}\n") if empty else HEAD
+    return head.format(files=", ".join(files)) + "\n\n".join(blocks) + "\n"
+
+
+def lacking(path: Path, services: Sequence[Classified]) -> list[Classified]:
+    """Return the services that an overlay does not mention, not even in a comment."""
+    written = passthrough.content(path)
+    return [
+        each
+        for each in services
+        if not re.search(rf"^\s*(?:# )?{re.escape(_scalar(each.name))}:", written, re.MULTILINE)
+    ]
+
+
+def block(service: Classified) -> list[str]:
+    """Return the lines for one service."""
+    return list(_block(service))
+
+
+def _block(service: Classified) -> Iterator[str]:
+    parts = {"x-health": _health, "x-embedded": _embedded, "x-aws": _aws}
+    lines = [line for key, part in parts.items() if key not in service.said for line in part(service)]
+    lines += [f"# {', '.join(service.said)}: in its own file"] if service.said else []
+    fields = [line for line in lines if not line.startswith("#")]
+    if fields:
+        yield f"  {_scalar(service.name)}: # {_described(service)}"
+        yield from (f"    {line}" for line in lines)
+    else:  # Compose refuses a service of an overlay that is null
+        yield f"  # {_scalar(service.name)}: # {_described(service)}"
+        yield from (f"  #   {line.removeprefix('# ')}" for line in lines)
+
+
+def _described(service: Classified) -> str:
+    words = {
+        "web": f"a web server at port {service.port}" if service.port else "a web server",
+        "worker": "a worker: it has no port",
+        "job": "a job: other services wait until it has run to its end",
+        "managed": f"a server: {service.server}",
+    }
+    return words[service.kind]
+
+
+def _health(service: Classified) -> Iterator[str]:
+    if service.health:
+        yield f"x-health: {_scalar(service.health)}"
+    elif service.kind == "web" and service.built and service.published:
+        yield "# x-health: /health # a path that answers 200; the load balancer of AWS needs one"
+
+
+def _embedded(service: Classified) -> Iterator[str]:
+    if service.known or not service.built:
+        return
+    where = f", working_dir: {_scalar(service.working_dir)}" if service.working_dir else ""
+    line = f"x-embedded: {{command: {_command(service.command)}{where}}}"
+    yield f"# {line} # it lacks {service.missing}" if service.missing else line
+
+
+def _aws(service: Classified) -> Iterator[str]:
+    if service.managed:
+        yield {"rds": RDS, "elasticache": ELASTICACHE}[service.managed]
+    elif not service.built:
+        yield "# x-aws: its image is not built in this repository; so far AWS gets those that are"
+    elif service.kind == "job":
+        yield "x-aws: {} # a task that runs once before each rollout of the services that wait for it"
+    elif service.kind == "worker":
+        yield "x-aws: {kind: worker, cpu: 256, memory: 512} # 1024 is one CPU; MiB"
+    else:
+        yield "x-aws:"
+        yield f"  port: {service.port}"
+        if service.public:
+            yield '  paths: ["/*"] # what the load balancer sends here; without it, other services alone reach it'
+        if service.migrate:
+            yield f"  migrate: {_scalar(service.migrate)} # runs once before each rollout"
+        yield "  cpu: 256 # 1024 is one CPU"
+        yield "  memory: 512 # MiB"
+        yield "  scale: {min: 1, max: 3, cpu: 60, memory: 70} # tasks; another one from so many percent on"
+
+
+def _command(words: Sequence[str]) -> str:
+    line = shlex.join(words).replace("'$$PORT'", "$$PORT")
+    simple = all(re.fullmatch(r"[\w./:=@%+,-]*(?:\$\$PORT)?[\w./:=@%+,-]*", word) for word in words)
+    if not simple:
+        return json.dumps(list(words), ensure_ascii=False)
+    line = " ".join(words)
+    return _scalar(line) if line else '"..."'
+
+
+def _scalar(value: str) -> str:
+    """Return a text as YAML has it within braces, and as a key."""
+    return json.dumps(value, ensure_ascii=False) if QUOTED.search(value) or NO_TEXT.fullmatch(value) else value

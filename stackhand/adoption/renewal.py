@@ -1,0 +1,97 @@
+"""The part of an upgrade that the new version does: its steps, the generated files, and the lock as the last thing.
+
+`python -m stackhand.adoption.renewal VERSION CONTENT REQUIREMENT [--dry-run]`: the version that the project has run
+and its content, and a file with the requirement of the new one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+
+from stackhand import VERSION
+from stackhand.adoption import eject, files, generated, init, pin, repository, steps
+from stackhand.adoption.generated import File
+from stackhand.cli import console, streams
+from stackhand.cli.failure import Failure
+from stackhand.project import environments
+from stackhand.system.roots import CONTENT, LOCK, PROJECT
+
+DIFF_LINES = 60
+
+
+def renew(before: str, old: Path, requirement: str, *, check: bool) -> list[str]:
+    """Bring the project to this version, and return a sentence on each thing that was done.
+
+    Args:
+        before: the version that it has run.
+        old: the content of that version, from which ejected parts were copied.
+        requirement: this version's, with its hashes.
+        check: change nothing.
+
+    Raises:
+        Failure: a file cannot be written, or Compose rejects the project's files.
+    """
+    lock = pin.read(PROJECT)
+    done = [line for step in steps.between(before, VERSION) for line in step.run(PROJECT, check=check)]
+    stack, services = init.classified()
+    git = repository.of(PROJECT)
+    answers = pin.answers(lock) or init.defaults(stack, services, git)
+    records = generated.recorded(lock)
+    for each in files.files(stack, services, answers, git):
+        done += _renewed(each, records, check=check)
+    done += eject.merge(old, check=check)
+    text = pin.text(requirement, pin.packages(CONTENT), answers, records)
+    if not check:
+        generated.replace(PROJECT, File(LOCK, text))
+    return [*done, f"{LOCK} names {VERSION} instead of {before}"]
+
+
+def _renewed(file: File, records: dict[str, str], *, check: bool) -> list[str]:
+    """Renew a file that nobody has edited; beside one that somebody has, put the new one as FILE.new."""
+    new = generated.digest(file.text)
+    if records.get(file.path) == new:
+        return []
+    match generated.state(PROJECT, file.path, records):
+        case "unedited":
+            if not check:
+                generated.replace(PROJECT, file)
+            records[file.path] = new
+            return [f"{file.path} is renewed"]
+        case "edited":
+            beside = File(f"{file.path}.new", file.text, file.executable)
+            if not check:
+                generated.replace(PROJECT, beside)
+            return [f"{file.path} was edited, and stays; {beside.path} is what this version has:", *_diff(file)]
+        case _:  # somebody has removed it, or it was never ours
+            return []
+
+
+def _diff(file: File) -> list[str]:
+    before = (PROJECT / file.path).read_text(encoding="utf-8").splitlines()
+    lines = list(difflib.unified_diff(before, file.text.splitlines(), file.path, f"{file.path}.new", lineterm=""))
+    more = [f"... and {len(lines) - DIFF_LINES} lines more"] if len(lines) > DIFF_LINES else []
+    return [f"    {line}" for line in [*lines[:DIFF_LINES], *more]]
+
+
+def main(args: list[str]) -> int:
+    """Renew the project, and return the exit code."""
+    streams.prepare()
+    before, old, own = args[:3]
+    check = "--dry-run" in args
+    try:
+        done = renew(before, Path(old), Path(own).read_text(encoding="utf-8"), check=check)
+    except Failure as failure:
+        console.Reporter(sys.stderr).failure(failure)
+        return int(failure.code)
+    console.write("would be done:" if check else "done:")
+    for line in done:
+        console.write(f"  {'' if line.startswith(' ') else console.glyph('note') + ' '}{line}")
+    for name in environments.known():
+        console.write(f"  {console.glyph('note')} what it changes on AWS: ./inv plan -e {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

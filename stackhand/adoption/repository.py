@@ -1,0 +1,109 @@
+"""The git repository that a project lies in, as far as what is generated depends on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from stackhand.project import inherited
+from stackhand.system import program
+
+WITHIN = 10.0
+BLOCK = "# Stackhand"
+IGNORED = (".stackhand/", ".env")
+"""What must not be committed: all that is made here, and the secrets."""
+
+
+class GitRepository(msgspec.Struct, frozen=True):
+    """A repository.
+
+    Args:
+        top: its folder; that of the project where there is no git.
+        folder: the project's, relative to it; "." for the same.
+        branch: the one that is released, as far as it can be told.
+    """
+
+    top: Path
+    folder: str
+    branch: str
+
+
+def of(root: Path) -> GitRepository:
+    """Return the repository of a project."""
+    top = Path(_git(root, "rev-parse", "--show-toplevel") or root).resolve()
+    remote = _git(root, "symbolic-ref", "--short", "refs/remotes/origin/HEAD").rpartition("/")[2]
+    branch = remote or _git(root, "symbolic-ref", "--short", "HEAD") or "main"
+    return GitRepository(top, os.path.relpath(root.resolve(), top), branch)
+
+
+def compose_files(root: Path) -> list[str]:
+    """Return the Compose files that git knows below a folder, for who looks for one in the wrong place."""
+    names = _git(root, "ls-files", "--", "*compose*.y*ml").splitlines()
+    return [name for name in names if "override" not in name]
+
+
+def unignored(root: Path) -> list[str]:
+    """Return what git would not ignore by itself, of what must not be committed."""
+    return [name for name in IGNORED if not _is_ignored(root, name)]
+
+
+def ignore(root: Path) -> str:
+    """Add to `.gitignore` what must not be committed, and return what was added; nothing where git ignores it all."""
+    names = unignored(root)
+    if names:
+        path = root / ".gitignore"
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        gap = "\n" if before else ""  # an empty line, or the end of a line that has none: see unignore
+        path.write_text(before + gap + "\n".join([BLOCK, *names]) + "\n", encoding="utf-8")
+    return ", ".join(names)
+
+
+def unignore(root: Path) -> bool:
+    """Take our lines out of `.gitignore` again, and say whether there were any; a file that had no others goes."""
+    path = root / ".gitignore"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError:
+        return False
+    start = next((number for number, line in enumerate(lines) if line.strip() == BLOCK), None)
+    if start is None:
+        return False
+    end = start + 1
+    while end < len(lines) and lines[end].strip() in IGNORED:
+        end += 1
+    before = "".join(lines[:start]).removesuffix("\n")  # what `ignore` put between
+    left = before + "".join(lines[end:])
+    if left:
+        path.write_text(left, encoding="utf-8")
+    else:
+        path.unlink()
+    return True
+
+
+def _is_ignored(root: Path, name: str) -> bool:
+    try:
+        done = program.run(
+            ["git", "check-ignore", "--quiet", "--no-index", name],
+            environment=inherited.environment("git"),
+            folder=root,
+            timeout=WITHIN,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    if done.returncode in {0, 1}:
+        return done.returncode == 0
+    lines = (root / ".gitignore").read_text(encoding="utf-8") if (root / ".gitignore").exists() else ""
+    return name in lines.split()
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        done = program.run(
+            ["git", *words], environment=inherited.environment("git", LC_ALL="C"), folder=root, timeout=WITHIN
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
