@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from stackhand.adoption import dockerfile, migrations
-from stackhand.adoption.dockerfile import Image
+from stackhand.adoption import migrations
 from stackhand.local.engines.embedded import known
-from stackhand.project import xfields
-from stackhand.project.kinds import STANDS_IN, Kind
+from stackhand.project import dockerfile, xfields
+from stackhand.project.dockerfile import Image
+from stackhand.project.kinds import IMAGES, STANDS_IN, Kind
 from stackhand.project.model import Port, Service, Stack
 
 LOCAL = r"(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|\$\{?HOSTNAME\}?)"
@@ -104,12 +104,14 @@ def choose_public(every: Sequence[Classified], stack: Stack) -> str:
 def _one(
     service: Service, entry: Mapping[str, Any], image: Image, stack: Stack, databases: Sequence[Service]
 ) -> Classified:
-    server = service.server or ""
+    server = service.server if service.server in IMAGES else ""
     port = _port(service, entry, image)
     kind: Kind = "web" if service.kind == "worker" and port else service.kind
     health, checked, notes = _health(service, entry, image, port) if kind in {"web", "worker"} else ("", True, [])
     built = service.build is not None and not server
     command, folder, missing = _command(service, entry, image, stack.root) if built else ((), "", "")
+    if service.embedded:
+        command, missing = tuple(_list(service.embedded.command)), ""
     return Classified(
         name=service.name,
         kind=kind,
@@ -126,7 +128,7 @@ def _one(
         known=known.is_known(service),
         said=tuple(key for key in xfields.KNOWN if entry.get(key) is not None),
         migrate=_migrate(service, stack, databases) if built and kind == "web" else "",
-        notes=(*notes, *_notes(service, kind, built=built)),
+        notes=(*notes, *_notes(service, server, kind, built=built)),
     )
 
 
@@ -139,12 +141,12 @@ def _migrate(service: Service, stack: Stack, databases: Sequence[Service]) -> st
     return migrations.command(stack.root / service.build.context) if uses_one else ""
 
 
-def _notes(service: Service, kind: Kind, *, built: bool) -> Iterator[str]:
+def _notes(service: Service, server: str, kind: Kind, *, built: bool) -> Iterator[str]:
     if kind == "job" and built and not service.command:
         yield f"{service.name} is a job without a command in the Compose file, so a release cannot run it"
-    if service.server and service.server not in STANDS_IN:
-        yield f"{service.name}: AWS runs no {service.server} for you here; services there need one of your own"
-    if not service.server and not built:
+    if server and server not in STANDS_IN:
+        yield f"{service.name}: AWS runs no {server} for you here; services there need one of your own"
+    if not server and not built:
         yield f"{service.name} runs the image {service.image}, which is not built here; it gets no x-aws"
 
 
@@ -170,6 +172,8 @@ def _port(service: Service, entry: Mapping[str, Any], image: Image) -> int | Non
 
 def _health(service: Service, entry: Mapping[str, Any], image: Image, port: int | None) -> tuple[str, bool, list[str]]:
     """Return the path that a health check asks for, whether there is a check at all, and what was not understood."""
+    if service.health:
+        return service.health, True, []
     check = entry.get("healthcheck") or {}
     if check.get("disable") or check.get("test") == ["NONE"]:
         return "", False, []

@@ -131,7 +131,7 @@ def _row_of(service: Classified) -> dict[str, str]:
         health = "exit code 0"
     else:
         health = "its health check" if service.checked else "stays up"
-    if service.known:
+    if service.known and not service.command:
         without = {"postgres": "PostgreSQL", "redis": "Valkey"}.get(service.server, "nginx")
     else:
         without = "no" if service.missing or not service.built else " ".join(service.command)

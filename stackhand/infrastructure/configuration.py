@@ -58,11 +58,12 @@ def files(content: Path = CONTENT, project: Path = PROJECT) -> Mapping[str, Path
     ours, theirs = _entries(ejected if content != project and ejected.is_dir() else content / NAME), {}
     if content != project and _is_part(project / NAME):
         theirs = _entries(project / NAME)
-    if common := sorted(ours.keys() & theirs.keys()):
+    if common := [f"{NAME}/{name}" for name in sorted(ours.keys() & theirs.keys())]:
+        file = common[0]
         raise Failure(
-            f"{NAME}/{common[0]} has the name of a file of Stackhand's, and Terraform reads both in one folder.",
-            evidence=[f"{NAME}/{name} too" for name in common[1:]],
-            next=f"rename {' and '.join(f'{NAME}/{name}' for name in common)}, then repeat the command",
+            f"{file} has the name of a file of Stackhand's, and Terraform reads both in one folder.",
+            evidence=[f"{each} too" for each in common[1:]],
+            next=f"rename {file}, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     return ours | theirs

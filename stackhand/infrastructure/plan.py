@@ -204,11 +204,18 @@ def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed:
     return [*_alarms(environment, planned, refreshed=refreshed), *warned]
 
 
+def no_recipient(environment: Environment) -> str:
+    """Return a sentence when alarms reach nobody; nothing when they reach somebody."""
+    file = f"environments/{environment.name}.tfvars"
+    return (
+        "" if environment.variables.get("alarm_email") else f"alarms have no recipient: alarm_email in {file} is empty"
+    )
+
+
 def _alarms(environment: Environment, planned: Mapping[str, Any], *, refreshed: bool) -> Iterator[str]:
     address = environment.variables.get("alarm_email")
-    if not address:
-        file = f"environments/{environment.name}.tfvars"
-        yield f"alarms have no recipient: alarm_email in {file} is empty"
+    if lacking := no_recipient(environment):
+        yield lacking
         return
     for each in planned.get("resource_changes", []):
         if each["type"] == SUBSCRIPTION and "create" in each["change"]["actions"]:

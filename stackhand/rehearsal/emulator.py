@@ -194,7 +194,7 @@ def _file(folder: Path) -> Path:
 def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     return {
         **inherited.environment("emulator"),
-        "PYTHONPATH": str(Path(stackhand.__file__).parent.parent),
+        "PYTHONPATH": str(_modules(folder)),
         "GATEWAY_PORT": str(port),
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
@@ -205,6 +205,15 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
         "ECS_REAP_INTERVAL_SECONDS": "2",
         "TMPDIR": str(folder),
     }
+
+
+def _modules(folder: Path) -> Path:
+    """Return a folder with this package alone: where it is installed are others, which the emulator has of its own."""
+    link = folder / "modules" / "stackhand"
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(stackhand.__file__).parent)
+    return link.parent
 
 
 def _wait_for(emulator: Emulator, log_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.infrastructure import compose, services
+from stackhand.infrastructure.dockerfiles import TARGET
 from stackhand.project import resolution
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job
 from stackhand.rehearsal.clone import Clone
-from stackhand.release.images import TARGET
 from stackhand.system.roots import PROJECT
 
 SCRIPT = "echo this release fails on purpose, to rehearse a rollback; exit 3"

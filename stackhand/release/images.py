@@ -17,6 +17,7 @@ from stackhand.containers import api, docker
 from stackhand.containers.images import build_failed, certificates, steps, stream
 from stackhand.infrastructure import compose, signing_key
 from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.dockerfiles import TARGET
 from stackhand.project import inherited
 from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
@@ -125,7 +126,6 @@ def _logged_in(environment: Environment, registry: str) -> Iterator[str]:
 
 
 PLATFORMS = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
-TARGET = "production"
 MISSED = re.compile(r'failed to compute cache key: .*"(/[^"]*)": not found')
 """What BuildKit says of a COPY whose source is not in the context."""
 

@@ -1,35 +1,32 @@
-"""The namespaces of verbs: db, cache, bench."""
+"""The verbs, as collections of Invoke; each body is one call, and the work is done elsewhere.
 
-import sys
-from types import ModuleType
-from typing import Any
+`ns` is what a `tasks.py` of a project adds as a namespace: `ns.add_collection(stackhand.tasks, "stack")`.
+"""
 
+from __future__ import annotations
 
-def _yaml(stream: Any) -> Any:
-    import yaml
+from invoke.collection import Collection
 
-    return yaml.safe_load(stream)
+from stackhand.system.roots import DEVELOPING
+from stackhand.tasks import adoption, bench, cache, cloud, db, development, environment, local, secrets
 
-
-STUBS: dict[str, dict[str, Any]] = {
-    "unittest.mock": {"Mock": object},  # of its MockContext: asyncio and TLS
-    "importlib.metadata": {"version": lambda _: ""},  # of Invoke itself, which nobody is told: mail and zip files
-    "invoke.vendor.yaml": {"safe_load": _yaml},  # a copy of PyYAML, for files of settings that hardly anybody has
-}
-"""What Invoke imports and we do without: half of the time that each start takes."""
-
-
-def _import_invoke() -> None:
-    """Import Invoke without what stands in STUBS, as far as nobody has imported that before."""
-    made = {name: ModuleType(name) for name in STUBS if name not in sys.modules}
-    for name, module in made.items():
-        vars(module).update(STUBS[name])
-    sys.modules.update(made)
-    try:
-        import invoke.context  # noqa: F401
-    finally:
-        for name in made:
-            del sys.modules[name]
-
-
-_import_invoke()
+ns = Collection(
+    local.up, local.down, local.status, local.logs, local.restart, local.shell, local.open, local.doctor, local.support
+)
+for module in (db, cache, cloud, secrets):
+    ns.add_collection(Collection.from_module(module))
+ns.add_task(environment.bootstrap)
+ns.add_task(environment.plan)
+ns.add_task(environment.destroy)
+ns.add_task(environment.deploy)
+ns.add_task(environment.rollback)
+ns.add_task(environment.rehearse)
+if DEVELOPING:
+    for each in (development.test, development.check, development.lock):
+        ns.add_task(each)
+    ns.add_collection(Collection.from_module(bench))
+else:
+    ns.add_task(local.test_project, "test")
+    ns.add_task(environment.check_project, "check")
+    for each in (adoption.init, adoption.upgrade, adoption.eject, adoption.remove):
+        ns.add_task(each)

@@ -159,3 +159,18 @@ def rehearse(c: Context, keep: bool = False, restore: bool = False, stop: bool =
     from stackhand.rehearsal import rehearse as module
 
     module.stop() if stop else module.rehearse(keep=keep, restore=restore, verbose=verbose)
+
+
+CHECK_CLOUD = {
+    "cloud": "what AWS would refuse or do differently, without an account or Terraform",
+    "environment": "with --cloud: the name of a file in environments",
+    "json": "with --cloud: one JSON document on stdout",
+}
+
+
+@task(help=CHECK_CLOUD)
+def check_project(c: Context, cloud: bool = False, environment: str = "", json: bool = False) -> None:
+    """Check what AWS would refuse or do differently."""
+    from stackhand.infrastructure import cloud_check
+
+    cloud_check.check(cloud=cloud, environment=environment, json=json)

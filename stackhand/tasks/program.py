@@ -11,7 +11,6 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from invoke.config import Config
 from invoke.exceptions import Exit, ParseError
@@ -21,8 +20,8 @@ from stackhand import version
 from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, private
-from stackhand.system.roots import COMMAND, CONTENT, NAME
-from stackhand.tasks import handover, usage
+from stackhand.system.roots import COMMAND, NAME
+from stackhand.tasks import handover, ns, usage
 
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
 
@@ -31,12 +30,6 @@ class OurConfig(Config):
     """Invoke's settings under a name of our own: `~/.invoke.yaml` and INVOKE_* are for other projects."""
 
     prefix = "inv"
-
-    @staticmethod
-    def global_defaults() -> dict[str, Any]:
-        """Return Invoke's, with the verbs from the content: a project may have a `tasks.py` of its own."""
-        defaults = Config.global_defaults()
-        return {**defaults, "tasks": {**defaults["tasks"], "search_root": str(CONTENT)}}
 
 
 class Inv(Program):
@@ -56,6 +49,10 @@ class Inv(Program):
     def print_version(self) -> None:
         """Print the version and its commit."""
         sys.stdout.write(f"stackhand {version.current()}\n")
+
+    def load_collection(self) -> None:
+        """Take our verbs, and look for no `tasks.py`: a project may have one of its own."""
+        self.collection = ns
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Read the flags that belong to no verb."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from stackhand import version
+from stackhand.project import resolution
+from stackhand.system.roots import LOCK
 from tests import installed
 from tests.checkout import ROOT, free_ports
 from tests.installed import Project
@@ -28,6 +32,21 @@ services:
   worker:
     image: shop/worker
     x-embedded: {{command: python3 -m service}}
+"""
+WATCHED = """
+services:
+  database:
+    image: postgres:16-alpine
+    environment: {{POSTGRES_PASSWORD: "${{SECRET:-x y}}"}}
+    ports: ["{port}:5432"]
+  cache: {{image: "redis:7-alpine"}}
+"""
+ADD_STATUS = f"""
+from pathlib import Path
+from stackhand.adoption import statusservice
+from stackhand.project import model
+added = statusservice.overlay(model.load(Path.cwd(), {{}}))
+Path("{resolution.OVERLAY}").write_text("services:\\n" + added.services + added.secrets)
 """
 THEIRS = {
     "tasks.py": "raise SystemExit('their verbs')\n",
@@ -113,6 +132,25 @@ def test_a_project_with_the_same_names_goes_up_from_a_folder_of_it(project: Proj
     ]
 
 
+def test_its_status_service_and_page_run_from_the_wheel_in_a_project(project: Project, folder_of_module: Path) -> None:
+    ports = free_ports()
+    watched = Project(folder_of_module / "watched", project.environment)
+    watched.path.mkdir()
+    (watched.path / LOCK).touch()
+    (watched.path / "compose.yaml").write_text(WATCHED.format(port=ports["POSTGRES_PORT"]), encoding="utf-8")
+    watched.run("python", "-P", "-c", ADD_STATUS)
+    numbers = {"STATUS_PORT": str(ports["WEB_PORT"]), "STATUS_API_PORT": str(ports["API_PORT"])}
+    try:
+        watched.run("stackhand", "up", "--engine", "embedded", **numbers)
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports['WEB_PORT']}/", timeout=10) as answer:
+            page = answer.read().decode()
+        assert "watched · development · embedded" in page
+        assert re.findall(r"<b>(.*?)</b>", page) == ["Database", "Cache", "status"]
+        assert "All systems operational" in page
+    finally:
+        watched.run("stackhand", "down", "--volumes", "--yes", check=False, **numbers)
+
+
 def test_its_own_tests_run_against_the_stack(project: Project) -> None:
     port = project.run("stackhand", "up", "--json", "--engine", "embedded").json["services"][0]["ports"][0]
     passed = project.run("stackhand", "test", folder="api", LEVEL="theirs", CODE="0")
@@ -172,7 +210,8 @@ def test_the_verbs_are_those_of_stackhand(project: Project) -> None:
     assert "cloud.exec" in listed
     assert "their verbs" not in listed
     own = project.run("stackhand", "check", check=False)
-    assert (own.code, own.err) == (2, "stackhand: No idea what 'check' is!\nnext: stackhand --list\n")
+    assert (own.code, own.err.splitlines()[0]) == (2, "  ✗ check needs --cloud and an environment.")
+    assert "bench.local" not in listed
 
 
 def test_messages_name_the_command_of_a_project_without_an_inv(project: Project) -> None:

@@ -480,7 +480,7 @@ def test_the_project_has_a_test_command(tmp_path: Path, text: str, test: tuple[s
     ("text", "said"),
     [
         ("x-stackhand: {tests: npm test}", "x-stackhand: Object contains unknown field tests"),
-        ("x-stackhand: {test: 1}", r"x-stackhand\.test: Expected str | array | null, got int"),
+        ("x-stackhand: {test: 1}", r"x-stackhand\.test: Expected str"),
         ('x-stackhand: {test: "npm \'test"}', r"x-stackhand\.test must be a command as a shell would split it"),
         ("x-stackand: {test: npm test}", "x-stackand must be called x-stackhand"),
     ],

@@ -58,6 +58,11 @@ def test_the_emulator_starts_also_when_its_environment_was_made_under_another_pa
     assert (Path(words[0]).name, words[1]) == ("python", "-m")  # a script would name that path
 
 
+def test_the_emulator_sees_no_other_package_of_this_installation(tmp_path: Path) -> None:
+    path = Path(emulator._environment(tmp_path, 4566, "eu-west-1")["PYTHONPATH"])
+    assert [each.resolve() for each in path.iterdir()] == [Path(roots.__file__).parents[1]]
+
+
 def test_an_emulator_is_known_by_more_than_the_number_of_its_process(tmp_path: Path) -> None:
     assert AWS.alive
     assert not Emulator(AWS.pid, "another birth", 4566, "eu-west-1", "", "").alive

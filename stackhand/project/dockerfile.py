@@ -22,11 +22,15 @@ class Image(msgspec.Struct, frozen=True):
         ports: of TCP, that EXPOSE names.
         healthcheck: the command of HEALTHCHECK; empty where there is none.
         command: what a container runs: ENTRYPOINT, and CMD as its arguments.
+        base: the image that it is built on, beneath all of the file's own stages.
+        user: whom it runs as; empty where the file does not say.
     """
 
     ports: tuple[int, ...] = ()
     healthcheck: str = ""
     command: tuple[str, ...] = ()
+    base: str = ""
+    user: str = ""
 
 
 class _Stage(msgspec.Struct):
@@ -35,48 +39,53 @@ class _Stage(msgspec.Struct):
     instructions: list[tuple[str, str]]
 
 
-def read(path: Path, target: str = "") -> Image:
+def read(path: Path, target: str = "", arguments: Mapping[str, str] | None = None) -> Image:
     """Return what a stage of a Dockerfile says, with the stages that it is built on; nothing where it cannot be read.
 
     Args:
         path: of the Dockerfile.
-        target: the stage; empty for the last one.
+        target: the stage; the last one where there is none of that name.
+        arguments: of the build, which win over the file's defaults.
     """
     try:
         text = path.read_bytes()
     except OSError:
         return Image()
-    stages = list(_stages(text))
-    index = next((number for number, each in enumerate(stages) if target and each.name == target), len(stages) - 1)
-    return _image(_instructions(stages, index)) if stages else Image()
+    stages = list(_stages(text, arguments or {}))
+    named = (number for number, each in enumerate(stages) if target and each.name == target.lower())
+    return _image(*_whole(stages, next(named, len(stages) - 1))) if stages else Image()
 
 
-def _stages(text: bytes) -> Iterator[_Stage]:
+def _stages(text: bytes, arguments: Mapping[str, str]) -> Iterator[_Stage]:
     from dockerfile_parse import DockerfileParser
 
     stage: _Stage | None = None
+    variables: dict[str, str] = {}
     for entry in DockerfileParser(fileobj=io.BytesIO(text)).structure:  # type: ignore[arg-type] # it reads bytes
         name, value = entry["instruction"], entry["value"]
         if name == "FROM":
             if stage:
                 yield stage
-            words = OPTION.sub("", value).split()
-            named = words[2] if len(words) > 2 and words[1].lower() == "as" else ""  # noqa: PLR2004 - FROM image AS name
-            stage = _Stage(words[0] if words else "", named, [])
+            base, _, name = re.sub(r"\s+[Aa][Ss]\s+", " as ", OPTION.sub("", value)).partition(" as ")
+            stage = _Stage(_expanded(base.strip(), variables), name.strip().lower(), [])
+        elif name == "ARG" and not stage:
+            variables |= {**_assigned(value), **arguments}
         elif stage:
             stage.instructions.append((name, value))
     if stage:
         yield stage
 
 
-def _instructions(stages: Sequence[_Stage], index: int) -> list[tuple[str, str]]:
-    """Return the instructions of a stage behind those of the stage that it begins with."""
+def _whole(stages: Sequence[_Stage], index: int) -> tuple[str, list[tuple[str, str]]]:
+    """Return the image beneath a stage, and its instructions behind those of the stages that it begins with."""
     stage = stages[index]
-    base = next((number for number in range(index) if stages[number].name and stages[number].name == stage.base), None)
-    return [*(_instructions(stages, base) if base is not None else []), *stage.instructions]
+    names = (number for number in range(index) if stages[number].name and stages[number].name == stage.base.lower())
+    below = next(names, None)
+    base, before = (stage.base, []) if below is None else _whole(stages, below)
+    return base, [*before, *stage.instructions]
 
 
-def _image(instructions: Sequence[tuple[str, str]]) -> Image:
+def _image(base: str, instructions: Sequence[tuple[str, str]]) -> Image:
     ports: list[int] = []
     variables: dict[str, str] = {}
     last: dict[str, str] = {}
@@ -98,6 +107,8 @@ def _image(instructions: Sequence[tuple[str, str]]) -> Image:
         ports=tuple(dict.fromkeys(ports)),
         healthcheck=_expanded(check.removeprefix("CMD").strip(), variables) if check.startswith("CMD") else "",
         command=tuple(_expanded(word, variables) for word in command),
+        base=base,
+        user=_expanded(last.get("USER", ""), variables).strip(),
     )
 
 

@@ -1,0 +1,162 @@
+"""What works here and surprises on AWS, as far as the project's files say: known without an account."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from stackhand.infrastructure import dockerfiles, secrets
+from stackhand.infrastructure.findings import CloudFinding
+from stackhand.infrastructure.services import KNOWN_THERE, CloudServices, variables_of
+from stackhand.project import model, probes
+from stackhand.project.environments import Environment
+from stackhand.project.model import Service, Stack
+from stackhand.project.secretnames import is_secret
+from stackhand.project.xfields import Fargate, Job
+
+WITHOUT_DEFAULT = re.compile(r"(?<!\$)(?:\$\$)*\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
+"""A variable that is empty where nobody sets it."""
+LOGIN = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
+OFF = "x-aws: {hardened: false}"
+ROOT = frozenset({"", "root", "0"})
+
+
+class Writes(NamedTuple):
+    """What an official image does that a hardened container may not."""
+
+    paths: tuple[str, ...]
+    changes_user: bool = False
+
+
+IMAGES: Mapping[str, Writes] = {
+    "nginx": Writes(("/var/cache/nginx", "/run"), changes_user=True),
+    "httpd": Writes(("/usr/local/apache2/logs",), changes_user=True),
+    "wordpress": Writes(("/var/www/html", "/run"), changes_user=True),
+    "nextcloud": Writes(("/var/www/html", "/run"), changes_user=True),
+    "caddy": Writes(("/data", "/config")),
+    "grafana": Writes(("/var/lib/grafana",)),
+    "prometheus": Writes(("/prometheus",)),
+    "rabbitmq": Writes(("/var/lib/rabbitmq",), changes_user=True),
+    "postgres": Writes(("/var/lib/postgresql", "/run/postgresql"), changes_user=True),
+    "redis": Writes(("/data",), changes_user=True),
+    "valkey": Writes(("/data",), changes_user=True),
+    "mongo": Writes(("/data/db", "/data/configdb"), changes_user=True),
+    "mysql": Writes(("/var/lib/mysql", "/run/mysqld"), changes_user=True),
+    "mariadb": Writes(("/var/lib/mysql", "/run/mysqld"), changes_user=True),
+}
+
+
+def of(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
+    """Yield what deserves a thought before these services run in an environment.
+
+    Args:
+        stack: as `compose.stack_of` returns it.
+        cloud: the same services, resolved for the environment.
+        environment: where they will run.
+    """
+    tasks = [each for each in stack.services.values() if isinstance(each.aws, Fargate | Job)]
+    for service in tasks:
+        yield from _empty(service.name, cloud, environment)
+        yield from _in_clear(service.name, cloud)
+        yield from _hardened(service, stack, cloud)
+        yield from _unchecked(service, cloud)
+    yield from _given([each.name for each in tasks], cloud, environment)
+    yield from _unprobed(stack)
+
+
+def _empty(name: str, cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
+    """Yield the variables that only `.env` or the shell of this machine sets."""
+    there = cloud.kinds.keys() | variables_of(environment).keys() | {model.TARGETS}
+    for key, text in _texts(cloud.written[name]):
+        names = {plain or braced for plain, braced in WITHOUT_DEFAULT.findall(text)}
+        for variable in sorted(names - there):
+            message = f"{variable} is empty on AWS in {key}: .env and the shell of this machine do not count there"
+            yield CloudFinding("differs", name, message, _filled(variable, key, text, environment), key)
+
+
+def _filled(variable: str, key: str, text: str, environment: Environment) -> str:
+    """Return how a variable gets a value on AWS."""
+    if not is_secret(variable):
+        return f"a default, or settings = {{ {variable} = … }} in environments/{environment.name}.tfvars"
+    whole = text in {f"${variable}", f"${{{variable}}}"}
+    return f"{key}: ${{{variable if whole else key}:?}}, a secret of the environment{'' if whole else ' as a whole'}"
+
+
+def _texts(written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a service takes from the file, by variable or key; a name alone passes that variable through."""
+    variables = written.get("environment") or {}
+    pairs = variables.items() if isinstance(variables, dict) else (str(each).split("=", 1) for each in variables)
+    for name, *value in pairs:
+        passed = not value or value[0] is None
+        yield str(name), f"${{{name}}}" if passed else str(value[0])
+    yield from ((key, str(written[key])) for key in ("command", "entrypoint", "image") if written.get(key))
+
+
+def _in_clear(name: str, cloud: CloudServices) -> Iterator[CloudFinding]:
+    """Yield the passwords that stand in the file: whoever may read a task definition reads them."""
+    for key, value in cloud.resolved[name]["environment"].items():
+        known = not value or value == KNOWN_THERE or cloud.within(value)
+        if not known and (LOGIN.search(value) or is_secret(key)):
+            message = f"environment.{key} has its password in clear, in the file and in the task definition on AWS"
+            yield CloudFinding(
+                "advice", name, message, f"take the whole value from a secret: ${{{key}:?}}", "environment"
+            )
+
+
+def _hardened(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[CloudFinding]:
+    """Yield what a read-only root file system and no capabilities will keep from working."""
+    written, entry = cloud.written[service.name], cloud.resolved[service.name]
+    image = dockerfiles.released(service, stack.root)
+    if not isinstance(service.aws, Fargate | Job) or not service.aws.hardened or image is None:
+        return
+    does = IMAGES.get(image.name, Writes(()))
+    user = str(entry.get("user") or image.user).partition(":")[0]
+    if written.get("read_only") is None and (lacking := _unwritable(does.paths, entry)):
+        message = f"{image.base} writes to {' and '.join(lacking)}, which is read-only on AWS"
+        yield CloudFinding(
+            "advice", service.name, message, f"tmpfs: [{', '.join(lacking)}], or {OFF}", "x-aws.hardened"
+        )
+    if written.get("cap_drop") is None and user in ROOT:
+        if does.changes_user:
+            message = f"{image.base} starts as root and changes to another user, for which it has no capability on AWS"
+            yield CloudFinding(
+                "advice", service.name, message, f"an image that needs no root, or {OFF}", "x-aws.hardened"
+            )
+        elif image.file:
+            message = f"{image.file} has no USER other than root, and root has no capabilities on AWS"
+            remedy = f"add USER; read_only: true and cap_drop: [ALL] here show what would fail; or {OFF}"
+            yield CloudFinding("advice", service.name, message, remedy, "x-aws.hardened")
+
+
+def _unwritable(paths: tuple[str, ...], entry: Mapping[str, Any]) -> list[str]:
+    given = entry.get("tmpfs") or []
+    folders = [str(each).partition(":")[0] for each in ([given] if isinstance(given, str) else given)]
+    return [path for path in paths if not any(f"{path}/".startswith(f"{folder.rstrip('/')}/") for folder in folders)]
+
+
+def _unchecked(service: Service, cloud: CloudServices) -> Iterator[CloudFinding]:
+    """Yield a worker that nobody asks how it is: no load balancer does, and ECS ignores the image's HEALTHCHECK."""
+    check = cloud.resolved[service.name].get("healthcheck") or {}
+    checked = check.get("test") not in (None, ["NONE"]) and not check.get("disable")
+    if isinstance(service.aws, Fargate) and not service.aws.paths and not checked:
+        message = "has no health check on AWS, which ignores the image's own; it is replaced only when its process ends"
+        yield CloudFinding("advice", service.name, message, "add healthcheck to the Compose file", "healthcheck")
+
+
+def _given(names: list[str], cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
+    used = {each for name in names for each in cloud.within(cloud.resolved[name]["environment"])}
+    for variable in sorted(each for each in used if cloud.kinds[each] != "generated"):
+        message = (
+            f"only you can provide it, and a deploy stops without it; {environment.name} was not asked for it here"
+        )
+        yield CloudFinding("advice", variable, message, secrets.put(environment, variable))
+
+
+def _unprobed(stack: Stack) -> Iterator[CloudFinding]:
+    questions = probes.of_stack(stack)
+    if not questions.asked:
+        remedy = "x-health: PATH and x-aws.paths on the service that answers first"
+        yield CloudFinding("advice", "release", questions.message(), remedy, "x-aws.probe")
+    for note in questions.notes:
+        yield CloudFinding("advice", "release", note, key="x-aws.probe")

@@ -1,0 +1,186 @@
+"""`./inv check --cloud` in a project: without an account, credentials or Terraform."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackhand.infrastructure import dockerfiles, variable_rules
+from stackhand.project import model
+from tests.checkout import ROOT, Said, clean_environment
+
+COMPOSE = """
+x-fargate: &fargate {cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}}
+services:
+  web:
+    image: nginx:alpine
+    ports: ["8080:80"]
+    tmpfs: [/run]
+    x-aws: {<<: *fargate, port: 80, paths: ["/*"]}
+  mailer:
+    build: ./mailer
+    ports: ["8081:9000"]
+    volumes: ["./files:/files"]
+    environment:
+      DATABASE_URL: postgres://shop:hunter22@db:5432/shop
+      STRIPE_KEY: ${STRIPE_KEY}
+      BROKER: amqp://user:${BROKER_PASSWORD}@broker
+      LEVEL:
+      TOKEN: ${TOKEN:?}
+      HEADER: Bearer ${TOKEN:?}
+    x-aws: {<<: *fargate, port: 9000, needs: [db]}
+  db:
+    image: postgres:16-alpine
+    environment: {POSTGRES_USER: admin, POSTGRES_DB: my-shop, POSTGRES_PASSWORD: "${DB_PASSWORD:?}"}
+    x-aws: {managed: rds, class: db.t4g.micro}
+"""
+GOOD = """
+services:
+  web:
+    build: .
+    ports: ["8080:80"]
+    x-health: /up
+    x-aws: {port: 80, paths: ["/*"], cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}}
+"""
+TFVARS = 'stack = "{}"\nenvironment = "staging"\nregion = "eu-west-1"\naccount_id = "{}"\n{}'
+
+
+def check(project: Path, *words: str) -> Said:
+    done = subprocess.run(
+        [sys.executable, "-m", "stackhand", "check", "--cloud", "-e", "staging", *words],
+        cwd=ROOT,
+        env=clean_environment(
+            STACKHAND_PROJECT=str(project), PATH="/usr/bin:/bin", AWS_ENDPOINT_URL="http://127.0.0.1:1"
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def write(project: Path, compose: str, tfvars: str, dockerfile: str, folder: str = ".") -> None:
+    (project / "compose.yaml").write_text(compose, encoding="utf-8")
+    for name in ("environments", folder):
+        (project / name).mkdir(exist_ok=True)
+    (project / "environments" / "staging.tfvars").write_text(tfvars, encoding="utf-8")
+    (project / folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+
+
+def messages(document: Any, level: str) -> list[str]:
+    return sorted(f"{each['subject']}: {each['message']}" for each in document["findings"] if each["level"] == level)
+
+
+def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: Path) -> None:
+    write(tmp_path, COMPOSE, TFVARS.format("aws-shop", "123456789012", ""), "FROM python:3.13\n", "mailer")
+    said = check(tmp_path, "--json")
+    found = said.json
+    assert (said.code, found["environment"], found["refused"]) == (3, "staging", True)
+    refused = messages(found, "refused")
+    assert [each.partition(":")[0] for each in refused] == [
+        *["compose.yaml"] * 2,
+        *["db"] * 2,
+        *["environments/staging.tfvars"] * 2,
+    ]
+    for part in (
+        "services.web: a service with x-aws.paths needs x-health",
+        "HEADER: a secret must be the whole value",
+        "RDS reserves POSTGRES_USER=admin",
+        "RDS refuses POSTGRES_DB=my-shop",
+        "account_id has the account of examples",
+        "AWS reserves names that begin with aws",
+    ):
+        assert [each for each in refused if part in each], (part, refused)
+    differs = messages(found, "differs")
+    assert [each.partition(" in ")[0] for each in differs] == [
+        "mailer: BROKER_PASSWORD is empty on AWS",
+        "mailer: LEVEL is empty on AWS",
+        "mailer: STRIPE_KEY is empty on AWS",
+    ]
+    advice = messages(found, "advice")
+    for part in (
+        "TOKEN: only you can provide it",
+        "alarms: alarm_email in environments/staging.tfvars is empty",
+        "mailer: environment.DATABASE_URL has its password in clear",
+        "mailer: has no health check on AWS",
+        "mailer: mailer/Dockerfile has no USER other than root",
+        "release: nothing is probed from outside",
+        "web: nginx:alpine starts as root and changes to another user",
+        "web: nginx:alpine writes to /var/cache/nginx, which",
+    ):
+        assert [each for each in advice if each.startswith(part)], (part, advice)
+    lost = {"level": "ignored", "key": "volumes", "subject": "./files (mailer)"}
+    assert [each for each in found["compose"] if lost.items() <= each.items()], found["compose"]
+    assert all(each["remedy"] for each in found["findings"])
+    assert "hunter22" not in said.out
+
+    shown = check(tmp_path)
+    assert shown.code == 3
+    assert [line for line in shown.out.splitlines() if line in {"refused", "differs", "advice"}] == [
+        "refused",
+        "differs",
+        "advice",
+    ]
+    assert "BROKER: ${BROKER:?}, a secret of the environment as a whole" in shown.out
+    assert "volumes of ./files (mailer)" in shown.out
+
+
+def test_what_aws_takes_ends_with_0_and_the_paths_that_are_probed(tmp_path: Path) -> None:
+    tfvars = TFVARS.format("shop", "210987654321", 'alarm_email = "a@b.org"\n')
+    write(
+        tmp_path, GOOD, tfvars, "FROM python:3.13 AS base\nUSER 1000\nFROM base AS production\nFROM base\nUSER root\n"
+    )
+    said = check(tmp_path)
+    assert said.code == 0, said
+    assert "probed after the rollout: /up (web) for 200" in said.out
+    assert "advice" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("text", "base", "user"),
+    [
+        ("FROM node:24\nUSER node\n", "node:24", "node"),
+        ("ARG TAG=1\nFROM --platform=linux/amd64 nginx:${TAG}\nRUN a \\\n  USER b\n", "nginx:2", ""),
+        ("# FROM x\nFROM a AS b\nUSER 1\nFROM scratch\nFROM b\n", "a", "1"),
+        ("from go AS build\nUSER root\nFROM scratch AS Production\nFROM c\n", "scratch", ""),
+    ],
+)
+def test_a_dockerfile_says_what_is_released_and_as_whom(tmp_path: Path, text: str, base: str, user: str) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {shop: {build: {context: ., args: {TAG: 2}}}}")
+    (tmp_path / "Dockerfile").write_text(text)
+    released = dockerfiles.released(model.load(tmp_path, {}).services["shop"], tmp_path)
+    assert released is not None
+    assert (released.base, released.user) == (base, user)
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ('can(regex("^a\\\\.b$", var.text))', False),
+        ('!can(regex("z|(y)", var.text))', True),
+        ("var.number >= 1 && var.number <= 3", True),
+        ("var.number >= 1 && floor(var.number) == var.number", None),
+        ("var.number >= 3 && floor(var.number) == var.number", False),
+        ('var.none == null || can(regex("x", "${var.none.a}"))', True),
+        ('(var.none == null) == (var.text != "text")', False),
+        ("contains([1, 2], var.number)", True),
+        ("alltrue([for each in var.list : each])", None),
+    ],
+)
+def test_a_rule_of_terraform_is_checked_or_left_to_it(condition: str, holds: bool | None) -> None:
+    assert variable_rules.holds(condition, {"text": "text", "number": 2, "none": None}) is holds
+
+
+def test_most_rules_of_terraform_are_understood() -> None:
+    rules = variable_rules.RULE.findall(variable_rules.FILE.read_text(encoding="utf-8"))
+    values = {"stack": "shop", "environment": "staging", "region": "eu-west-1", "account_id": "210987654321"}
+    assert len(rules) > 20
+    assert not [*variable_rules.violations(values)]
+    assert {name for name, _ in variable_rules.violations({**values, "environment": "production"})} == {
+        "certificate_arn"
+    }
