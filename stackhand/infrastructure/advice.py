@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from stackhand.infrastructure import dockerfiles, secrets
 from stackhand.infrastructure.findings import CloudFinding
+from stackhand.infrastructure.references import leads_to
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices, variables_of
-from stackhand.project import model, probes
+from stackhand.project import kinds, model, probes
 from stackhand.project.environments import Environment
 from stackhand.project.model import Service, Stack
 from stackhand.project.secretnames import is_secret
-from stackhand.project.xfields import Fargate, Job
+from stackhand.project.xfields import Fargate, Job, Managed
 
 WITHOUT_DEFAULT = re.compile(r"(?<!\$)(?:\$\$)*\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 """A variable that is empty where nobody sets it."""
@@ -58,7 +59,8 @@ def of(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator
     tasks = [each for each in stack.services.values() if isinstance(each.aws, Fargate | Job)]
     for service in tasks:
         yield from _empty(service.name, cloud, environment)
-        yield from _in_clear(service.name, cloud)
+        yield from _in_clear(service, stack, cloud)
+        yield from _without_password(service, stack, cloud)
         yield from _hardened(service, stack, cloud)
         yield from _unchecked(service, cloud)
     yield from _given([each.name for each in tasks], cloud, environment)
@@ -93,15 +95,67 @@ def _texts(written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((key, str(written[key])) for key in ("command", "entrypoint", "image") if written.get(key))
 
 
-def _in_clear(name: str, cloud: CloudServices) -> Iterator[CloudFinding]:
+def _in_clear(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[CloudFinding]:
     """Yield the passwords that stand in the file: whoever may read a task definition reads them."""
-    for key, value in cloud.resolved[name]["environment"].items():
+    for key, value in cloud.resolved[service.name]["environment"].items():
         known = not value or value == KNOWN_THERE or cloud.within(value)
-        if not known and (LOGIN.search(value) or is_secret(key)):
+        if known or not (LOGIN.search(value) or is_secret(key)):
+            continue
+        if other := next(
+            (each for each in _managed(stack) if LOGIN.search(value) and leads_to(value, each.name)), None
+        ):
+            message = f"environment.{key} has a password for {other.name}, and on AWS Terraform generates another one"
+            remedy = f"the URL without a password, and the password as a variable: {_password(other, cloud)}"
+            yield CloudFinding("refused", service.name, message, remedy, "environment")
+        else:
             message = f"environment.{key} has its password in clear, in the file and in the task definition on AWS"
-            yield CloudFinding(
-                "advice", name, message, f"take the whole value from a secret: ${{{key}:?}}", "environment"
-            )
+            remedy = f"take the whole value from a secret: ${{{key}:?}}"
+            yield CloudFinding("advice", service.name, message, remedy, "environment")
+
+
+def _without_password(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[CloudFinding]:
+    """Yield the databases and caches to which a service can have no password: all of them have one on AWS."""
+    environment = cloud.resolved[service.name]["environment"]
+    given = {cloud.whole(value) for value in environment.values()} - {""}
+    for other in _managed(stack):
+        port = kinds.PORTS["rds" if _is_database(other) else "elasticache"]
+        key = kinds.variable_with(service, other.name, port)
+        caches = {_secret(each, cloud) for each in _managed(stack) if not _is_database(each)}
+        # A database may have more roles than its owner; a cache has one password.
+        has = given - caches if _is_database(other) else given & {_secret(other, cloud)}
+        if key and not has and not LOGIN.search(environment.get(key) or ""):
+            message = f"gets no password for {other.name}, which has one on AWS that Terraform generates"
+            remedy = f"a variable with it: {_password(other, cloud)}"
+            yield CloudFinding("differs", service.name, message, remedy, "environment")
+
+
+def _managed(stack: Stack) -> list[Service]:
+    return [each for each in stack.services.values() if isinstance(each.aws, Managed)]
+
+
+def _is_database(other: Service) -> bool:
+    return isinstance(other.aws, Managed) and other.aws.managed == "rds"
+
+
+def _own_secret(other: Service, cloud: CloudServices) -> str:
+    """Return the secret variable in a managed service's environment that is its password; empty without one."""
+    values = cloud.resolved[other.name]["environment"].values()
+    return next((each for each in map(cloud.whole, values) if each and cloud.kinds[each] != "given"), "")
+
+
+def _secret(other: Service, cloud: CloudServices) -> str:
+    """Return the variable of a managed service's password, as terraform/secrets.tf chooses it."""
+    return _own_secret(other, cloud) or f"{other.name.upper()}_PASSWORD"
+
+
+def _password(other: Service, cloud: CloudServices) -> str:
+    """Return what to write to have a managed service's password."""
+    if not _is_database(other):
+        secret = _secret(other, cloud)
+        return f"{secret}: ${{{secret}:?}}"
+    if own := _own_secret(other, cloud):
+        return f"PGPASSWORD: ${{{own}:?}}"
+    return f"PGPASSWORD: ${{POSTGRES_PASSWORD:?}}, and in {other.name} POSTGRES_PASSWORD: ${{POSTGRES_PASSWORD:?}}"
 
 
 def _hardened(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[CloudFinding]:

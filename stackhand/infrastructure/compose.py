@@ -22,6 +22,9 @@ SIZES = {
 }
 """The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
 
+LOGIN = re.compile(r"://[^\s/@]*:[^\s/@]+@([\w.-]+)")
+"""A URL with a password, and its host."""
+
 
 def stack_of(root: Path) -> Stack:
     """Return the services as they are described, whatever this machine has not been given: it runs none of them."""
@@ -65,7 +68,7 @@ def _service(service: Service, stack: Stack, described: CloudServices) -> Iterat
         case Fargate() | Job():
             yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
             yield from differences.refusals(service.name, described.written[service.name])
-            yield from _secrets(service.name, described)
+            yield from _secrets(service.name, described, stack)
         case Managed():
             yield from _managed(service.aws, f"{at}.x-aws")
             yield from _passwords(service.name, described)
@@ -100,7 +103,7 @@ def _image(service: Service, stack: Stack) -> Iterator[str]:
     for other in stack.services.values():
         built = {other.image, f"{stack.name}-{other.name}"} if other.build else set()
         if service.build is None and (service.image or "").removesuffix(":latest") in built:
-            yield f"services.{service.name}.build must be that of {other.name}, which builds {service.image} here"
+            yield f"services.{service.name}.build must be that of {other.name}, whose image it uses: no registry has it"
 
 
 def _job(service: Service, stack: Stack, at: str) -> Iterator[str]:
@@ -133,12 +136,19 @@ def _managed(aws: Managed, at: str) -> Iterator[str]:
         yield f"{at}.storage must be 20 GiB or more"
 
 
-def _secrets(name: str, described: CloudServices) -> Iterator[str]:
+def _secrets(name: str, described: CloudServices, stack: Stack) -> Iterator[str]:
     """A secret is injected as it is, into one variable: elsewhere it would be there for everybody to read."""
     entry = described.resolved[name]
     for key, value in entry["environment"].items():
-        if described.within(value) and not described.whole(value):
-            at = f"services.{name}.environment.{key}"
+        at, login = f"services.{name}.environment.{key}", LOGIN.search(value)
+        server = stack.services.get(login[1]) if login else None
+        if server and isinstance(server.aws, Managed):
+            own = {"rds": "PGPASSWORD", "elasticache": "REDIS_PASSWORD"}[server.aws.managed]
+            yield (
+                f"{at}: AWS generates the password of {server.name}, and a secret cannot be a part of a value; leave "
+                f"it out of the URL, and give the service a variable for it, such as {own}"
+            )
+        elif described.within(value) and not described.whole(value):
             yield f"{at}: a secret must be the whole value, because its parameter is injected unchanged"
     for key in (*TAKEN, "command", "entrypoint", "healthcheck", "x-aws"):
         if used := described.within(entry.get(key)):

@@ -22,6 +22,13 @@ KEPT = frozenset({"rw", "nosuid", "nodev"})
 """The options of a folder in memory that it has on AWS as well."""
 OF_AN_IMAGE = ("command", "entrypoint", "configs", "volumes")
 """What sets up the container for which a managed service stands in."""
+POSTGRESQL = "16"
+"""The version in terraform/database.tf."""
+LACKING = {
+    **dict.fromkeys(("timescaledb", "timescaledb-ha"), "RDS has no TimescaleDB"),
+    **dict.fromkeys(("redis-stack", "redis-stack-server"), "ElastiCache has none of the modules of Redis Stack"),
+}
+"""What a managed service has not, by the last part of the name of the image that it stands in for."""
 
 
 def notes(stack: Stack) -> list[Note]:
@@ -82,7 +89,7 @@ def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterat
         case None:
             yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, because it has no x-aws")
         case Managed():
-            yield from _managed(service.name, service.aws, entry)
+            yield from _managed(service, service.aws, entry)
         case Fargate() | Job():
             yield from keys(service.name, entry)
             yield from _values(service.name, entry)
@@ -91,12 +98,18 @@ def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterat
             yield from references.address_notes(service, stack, entry)
 
 
-def _managed(name: str, aws: Managed, entry: Mapping[str, Any]) -> Iterator[Note]:
+def _managed(service: Service, aws: Managed, entry: Mapping[str, Any]) -> Iterator[Note]:
     """Yield what sets up the container and does not set up what stands in for it; data lies in it anyhow."""
     stands_in = {"rds": "RDS", "elasticache": "ElastiCache"}[aws.managed]
     keys = [key for key in OF_AN_IMAGE if entry.get(key) and (key != "volumes" or references.binds(entry))]
     for key in keys:
-        yield Note(Level.IGNORED, key, name, f"{stands_in} replaces the container; terraform/ configures it")
+        yield Note(Level.IGNORED, key, service.name, f"{stands_in} replaces the container; terraform/ configures it")
+    image, _, tag = (service.image or "").partition("@")[0].rpartition("/")[2].partition(":")
+    if message := LACKING.get(image):
+        yield Note(Level.IGNORED, "image", service.name, message)
+    version = re.search(r"pg(\d+)", tag) or re.match(r"(\d+)", tag)
+    if service.server == "postgres" and (version is None or version[1] != POSTGRESQL):
+        yield Note(Level.IGNORED, "image", service.name, f"RDS runs PostgreSQL {POSTGRESQL}, whatever the tag says")
 
 
 def keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:

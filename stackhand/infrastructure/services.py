@@ -16,11 +16,14 @@ import msgspec
 
 from stackhand.project import dotenv, example, model, resolution, schema, xfields
 from stackhand.project.environments import Environment
+from stackhand.project.kinds import STANDS_IN, server_of
 from stackhand.project.resolution import Resolved
 from stackhand.project.xfields import Fargate, XAws
 
 REQUIRED = re.compile(r"\$\{(\w+):?\?")
 """A variable that Compose insists on."""
+WHOLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::?[-?].*)?\}")
+"""A value that is one variable, with whatever default."""
 MARKER = re.compile(r"stackhandsecret(\d+)end")
 KNOWN_THERE = "known in the cloud"
 TAKEN = ("image", "working_dir", "user", "init", "labels", "tmpfs", "cap_add", "x-health")
@@ -75,7 +78,7 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
     kinds = {
         key: "generated" if entry.generated else "given" for key, entry in entries.items() if entry.kind == "secret"
     }
-    kinds |= dict.fromkeys(wanted - entries.keys(), "required")
+    kinds |= dict.fromkeys((wanted - entries.keys()) | (passwords(written) - kinds.keys()), "required")
     markers = {name: f"stackhandsecret{number}end" for number, name in enumerate(sorted(kinds))}
     resolved: Resolved = resolution.apart(root, {**dict.fromkeys(wanted, KNOWN_THERE), **(settings or {}), **markers})
     services: dict[str, dict[str, Any]] = resolved.get("services") or {}
@@ -97,6 +100,29 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
 def written_services(root: Path) -> dict[str, dict[str, Any]]:
     """Return the services with their variables as they are written."""
     return resolution.written(root, {}).get("services") or {}
+
+
+def passwords(written: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the variables that databases and caches on AWS take their passwords from, whatever their defaults.
+
+    Args:
+        written: the services as they are written.
+    """
+    return {
+        name
+        for entry in written.values()
+        if entry.get("x-aws") is not None and server_of(entry.get("image")) in STANDS_IN
+        for key, value in _pairs(entry.get("environment") or {})
+        if key.endswith("PASSWORD") and (match := WHOLE.fullmatch(value))
+        for name in match.groups()
+        if name
+    }
+
+
+def _pairs(environment: Mapping[str, Any] | list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the variables of a service as they are written, which is in either of Compose's forms."""
+    lines = environment.items() if isinstance(environment, Mapping) else (each.split("=", 1) for each in environment)
+    yield from ((str(key), str(value[0])) for key, *value in lines if value)
 
 
 def required(root: Path, *, on_aws: bool = False) -> set[str]:

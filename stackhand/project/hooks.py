@@ -160,7 +160,8 @@ class Hooks:
         if failure.code in NO_FAILURE:
             return
         self._tell(failure.code)
-        self.facts.failure, self.facts.next = console.redacted(failure.what), console.redacted(failure.next)
+        self.facts.failure = console.redacted(failure.what)
+        self.facts.next = console.with_command(console.redacted(failure.next))
         self._report(ON_FAILURE)
 
     def _tell(self, code: ExitCode) -> None:

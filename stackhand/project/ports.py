@@ -7,8 +7,11 @@ import os
 import re
 import shutil
 import socket
+from collections import defaultdict
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -17,6 +20,8 @@ from stackhand.system import program
 STEP = 10
 SHOWN = 60  # letters of a command line
 HIGHEST = 65535
+LISTENS = re.compile(r"^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F:]+ 0A (?:\S+ ){3}\s*(\d+)", re.MULTILINE)
+"""A line of the kernel's table of sockets: the port, and the account."""
 
 
 @dataclass(frozen=True)
@@ -123,19 +128,22 @@ def _listener(port: int) -> int | None:
     return None
 
 
-def _owner_by_kernel(port: int) -> str:
-    """Return the account of a listening socket; Linux shows that of any process to everybody."""
+def by_account() -> dict[int, set[int]]:
+    """Return the TCP ports at which something listens, by the numbers of the accounts that opened them.
+
+    Linux tells that of any process to everybody; elsewhere it is empty.
+    """
+    found: dict[int, set[int]] = defaultdict(set)
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            with open(table, encoding="ascii") as file:  # noqa: PTH123 - a file of the kernel
-                lines = file.readlines()
-        except OSError:
-            continue
-        for line in lines:
-            match = re.match(rf"\s*\d+: [0-9A-F]+:{port:04X} [0-9A-F:]+ 0A (?:\S+ ){{3}}\s*(\d+)", line)
-            if match:
-                return _account(int(match[1]))
-    return "another account"
+        with suppress(OSError):
+            for port, account in LISTENS.findall(Path(table).read_text(encoding="ascii")):
+                found[int(account)].add(int(port, 16))
+    return found
+
+
+def _owner_by_kernel(port: int) -> str:
+    """Return the account of a listening socket."""
+    return next((_account(uid) for uid, ports in by_account().items() if port in ports), "another account")
 
 
 def _account(uid: int) -> str:

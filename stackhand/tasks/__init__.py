@@ -21,6 +21,8 @@ ns.add_task(environment.destroy)
 ns.add_task(environment.deploy)
 ns.add_task(environment.rollback)
 ns.add_task(environment.rehearse)
+for each in (adoption.init, adoption.upgrade, adoption.eject, adoption.remove):
+    ns.add_task(each)
 if DEVELOPING:
     for each in (development.test, development.check, development.lock):
         ns.add_task(each)
@@ -28,5 +30,3 @@ if DEVELOPING:
 else:
     ns.add_task(local.test_project, "test")
     ns.add_task(environment.check_project, "check")
-    for each in (adoption.init, adoption.upgrade, adoption.eject, adoption.remove):
-        ns.add_task(each)

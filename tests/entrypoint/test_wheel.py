@@ -49,6 +49,7 @@ added = statusservice.overlay(model.load(Path.cwd(), {{}}))
 Path("{resolution.OVERLAY}").write_text("services:\\n" + added.services + added.secrets)
 """
 THEIRS = {
+    ".gitignore": "__pycache__/\n",
     "tasks.py": "raise SystemExit('their verbs')\n",
     "ansible.cfg": "[defaults]\nstdout_callback = theirs\n",
     "roles/stack/tasks/main.yml": "- ansible.builtin.fail: {msg: their role}\n",
@@ -164,7 +165,7 @@ def test_its_own_tests_run_against_the_stack(project: Project) -> None:
     project.run("stackhand", "down")
     refused = project.run("stackhand", "test", check=False)
     assert (refused.code, refused.out) == (4, "")
-    assert "shop is not running.\n    next: ./inv up, or ./inv test --up" in refused.err
+    assert "shop is not running.\n    next: stackhand up, or stackhand test --up" in refused.err
     passed = project.run("stackhand", "test", "--up", CODE="0")
     assert passed.out == f"cache at {port}, {port}, \n"
     assert "shop is up, on embedded" in passed.err

@@ -29,10 +29,15 @@ services:
       DATABASE_URL: postgres://shop:hunter22@db:5432/shop
       STRIPE_KEY: ${STRIPE_KEY}
       BROKER: amqp://user:${BROKER_PASSWORD}@broker
+      REDIS: redis://cache:6379
+      API_KEY: hunter23
       LEVEL:
       TOKEN: ${TOKEN:?}
       HEADER: Bearer ${TOKEN:?}
-    x-aws: {<<: *fargate, port: 9000, needs: [db]}
+    x-aws: {<<: *fargate, port: 9000, needs: [db, cache]}
+  cache:
+    image: redis:7
+    x-aws: {managed: elasticache, class: cache.t4g.micro}
   db:
     image: postgres:16-alpine
     environment: {POSTGRES_USER: admin, POSTGRES_DB: my-shop, POSTGRES_PASSWORD: "${DB_PASSWORD:?}"}
@@ -83,17 +88,20 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
     assert (said.code, found["environment"], found["refused"]) == (3, "staging", True)
     refused = messages(found, "refused")
     assert [each.partition(":")[0] for each in refused] == [
-        *["compose.yaml"] * 2,
+        *["compose.yaml"] * 3,
         *["db"] * 2,
         *["environments/staging.tfvars"] * 2,
+        "mailer",
     ]
     for part in (
         "services.web: a service with x-aws.paths needs x-health",
         "HEADER: a secret must be the whole value",
+        "DATABASE_URL: AWS generates the password of db, and a secret cannot be a part of a value",
         "RDS reserves POSTGRES_USER=admin",
         "RDS refuses POSTGRES_DB=my-shop",
         "account_id has the account of examples",
         "AWS reserves names that begin with aws",
+        "environment.DATABASE_URL has a password for db, and on AWS Terraform generates another one",
     ):
         assert [each for each in refused if part in each], (part, refused)
     differs = messages(found, "differs")
@@ -101,12 +109,13 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "mailer: BROKER_PASSWORD is empty on AWS",
         "mailer: LEVEL is empty on AWS",
         "mailer: STRIPE_KEY is empty on AWS",
+        "mailer: gets no password for cache, which has one on AWS that Terraform generates",
     ]
     advice = messages(found, "advice")
     for part in (
         "TOKEN: only you can provide it",
         "alarms: alarm_email in environments/staging.tfvars is empty",
-        "mailer: environment.DATABASE_URL has its password in clear",
+        "mailer: environment.API_KEY has its password in clear",
         "mailer: has no health check on AWS",
         "mailer: mailer/Dockerfile has no USER other than root",
         "release: nothing is probed from outside",
@@ -127,6 +136,7 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "advice",
     ]
     assert "BROKER: ${BROKER:?}, a secret of the environment as a whole" in shown.out
+    assert "as a variable: PGPASSWORD: ${DB_PASSWORD:?})" in shown.out
     assert "volumes of ./files (mailer)" in shown.out
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from stackhand.infrastructure import compose, differences
 from stackhand.infrastructure.references import Note
+from stackhand.project import model
 from stackhand.project.composekeys import AWS, Level
 from tests.checkout import ROOT
 
@@ -141,6 +142,25 @@ def test_what_stands_in_for_a_container_is_not_set_up_by_it(tmp_path: Path) -> N
     found = differences.lines(differences.notes(compose.check(tmp_path)))
     stands_in = "RDS replaces the container; terraform/ configures it"
     assert found == [f"command of db: {stands_in}", f"volumes of db: {stands_in}"]
+
+
+@pytest.mark.parametrize(
+    ("image", "messages"),
+    [
+        ("postgis/postgis:16-3.4", []),
+        ("pgvector/pgvector:pg16", []),
+        ("registry.example:5000/postgres:16@sha256:" + "1" * 64, []),
+        ("postgres:17-alpine", ["RDS runs PostgreSQL 16, whatever the tag says"]),
+        ("postgres", ["RDS runs PostgreSQL 16, whatever the tag says"]),
+        ("timescale/timescaledb:2.17-pg16", ["RDS has no TimescaleDB"]),
+        ("redis/redis-stack:7", ["ElastiCache has none of the modules of Redis Stack"]),
+        ("valkey/valkey:8", []),
+    ],
+)
+def test_what_a_managed_service_has_otherwise_than_its_image_is_named(image: str, messages: list[str]) -> None:
+    entry = {"image": image, "x-aws": {}}
+    stack = model.of(ROOT, {"services": {"data": entry}}, "compose.yaml")
+    assert [each.message for each in differences._service(stack.services["data"], stack, entry)] == messages
 
 
 def test_this_repository_is_told_calmly() -> None:

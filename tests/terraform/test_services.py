@@ -124,6 +124,32 @@ def test_what_an_example_without_types_has_needs_them_on_aws_whether_or_not_dote
         assert [*caught.value.evidence] == [asked]
 
 
+DATABASE = """
+services:
+  app:
+    image: app
+    environment: {{PGPASSWORD: "${{DB_PASSWORD:-shop}}"}}
+    x-aws: {aws}
+  db: {{image: "postgres:16", environment: ["POSTGRES_PASSWORD=${{DB_PASSWORD:-shop}}"], x-aws: {{}}}}
+"""
+
+
+def test_the_password_of_a_database_is_a_secret_whatever_its_default_and_in_no_url(tmp_path: Path) -> None:
+    text = DATABASE.format(aws=AWS)
+    (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
+    found = written(tmp_path)
+    assert found["secrets"] == {"DB_PASSWORD": "required"}
+    assert [found["services"][name]["secrets"] for name in ("app", "db")] == [
+        {"PGPASSWORD": "DB_PASSWORD"},
+        {"POSTGRES_PASSWORD": "DB_PASSWORD"},
+    ]
+    for url in ("postgres://shop:shop@db:5432/shop", "postgres://shop:${DB_PASSWORD:-shop}@db/shop"):
+        (tmp_path / "compose.yaml").write_text(text.replace("{PG", f'{{URL: "{url}", PG'), encoding="utf-8")
+        with pytest.raises(Failure) as caught:
+            compose.check(tmp_path)
+        assert caught.value.evidence[0].startswith("services.app.environment.URL: AWS generates the password of db")
+
+
 def test_an_environment_gives_its_settings_and_what_is_known_of_it() -> None:
     def of(**variables: Any) -> dict[str, str]:
         return services.variables_of(Environment("live", "shop", "eu-west-1", "1", variables))
@@ -149,8 +175,7 @@ def test_a_duration_of_compose_is_whole_seconds(text: str, seconds: int) -> None
 def test_files_that_compose_rejects_keep_nothing_from_being_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("PROJECT", "FOLDER"):
-        monkeypatch.setattr(terraform, name, tmp_path)
+    monkeypatch.setattr(terraform, "PROJECT", tmp_path)
     found = terraform.Terraform(Environment("live", "shop", "eu-west-1", "1", {}))
     write(tmp_path)
     planned = found._variables({})

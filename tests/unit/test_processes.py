@@ -7,13 +7,15 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stackhand.local.engines.embedded import launch, processes
 from stackhand.local.engines.embedded.launch import birth
-from tests.checkout import eventually
+from tests import accounts
+from tests.checkout import ROOT, eventually
 
 
 def test_a_process_has_one_birth_and_another_process_another() -> None:
@@ -96,3 +98,28 @@ def test_a_stopped_process_is_ended_politely() -> None:
     child.send_signal(signal.SIGSTOP)
     processes.end([psutil.Process(child.pid)], timeout=5)
     assert child.wait(timeout=5) == -signal.SIGTERM
+
+
+LISTEN = """
+import os, socket, time
+os.setuid(42427)
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+time.sleep(60)
+"""
+PORTS = """
+import sys
+from stackhand.local.engines.embedded import processes
+print(processes.listening_by_pid({int(sys.argv[1])}))
+"""
+CONTAINER = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
+
+
+def test_root_in_a_container_sees_where_a_service_of_another_account_listens() -> None:
+    accounts.require_root()
+    with subprocess.Popen([sys.executable, "-c", LISTEN], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        port = int(child.stdout.readline())
+        seen = subprocess.check_output([*CONTAINER, sys.executable, "-c", PORTS, str(child.pid)], cwd=ROOT, text=True)
+        child.kill()
+    assert seen == f"{{{child.pid}: {{{port}}}}}\n"

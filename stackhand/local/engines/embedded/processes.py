@@ -17,6 +17,7 @@ import psutil
 
 from stackhand.local.engines.embedded import launch
 from stackhand.local.engines.embedded.launch import birth
+from stackhand.project import ports as port_numbers
 from stackhand.project import private
 from stackhand.system import waiting
 
@@ -209,7 +210,27 @@ def listening_by_pid(pids: Collection[int]) -> dict[int, set[int]]:
     for pid, each in connections:
         if pid in ports and each.laddr and each.status == psutil.CONN_LISTEN:
             ports[pid].add(each.laddr.port)
+    if hidden := {pid: uid for pid in pids if (uid := _hidden_account(pid)) is not None}:
+        by_account = port_numbers.by_account()
+        ports |= {pid: by_account.get(uid, set()) for pid, uid in hidden.items()}
     return ports
+
+
+def _hidden_account(pid: int) -> int | None:
+    """Return the account of a process whose sockets we may not see, though we are root.
+
+    Root in a container has no CAP_SYS_PTRACE, and each service runs as an account of its own: that one tells its ports.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        Path(f"/proc/{pid}/fd/0").readlink()
+    except PermissionError:
+        with suppress(psutil.Error):
+            return psutil.Process(pid).uids().real
+    except OSError:
+        pass
+    return None
 
 
 def _each(pids: Iterable[int]) -> list[tuple[int, Any]]:
