@@ -70,13 +70,12 @@ def once(folder: Path, wheel: Path) -> dict[str, float]:
     (root / "compose.yaml").write_text(COMPOSE, encoding="utf-8")
     init = (installed.UV, "tool", "run", "--from", str(wheel), "stackhand", "init", "--yes")
     install = (installed.UV, "pip", "install", "-q", "--require-hashes", "--compile-bytecode", "-r", "stackhand.lock")
+    up = ("./inv", "up", "--engine", "embedded")
     into = ("--python", str(bare / "bin" / "python"))
     try:
         found = {
             "uvx: from the command to the table of init": clock(lambda: run(root, *init)),
-            "./inv up after init, embedded, to healthy": clock(
-                lambda: run(root, "./inv", "up", "--engine", "embedded")
-            ),
+            "./inv up after init, embedded, to healthy": clock(lambda: run(root, *up)),
         }
         run(root, installed.UV, "venv", "-q", str(bare))
         return {**found, BARE: clock(lambda: run(root, *install, *into))}
