@@ -16,7 +16,7 @@ from tests.checkout import ROOT
 from tests.docs import sentences
 from tests.unit.test_usage import parsed
 
-ASKED = ("docker", "git", "sudo", "terraform")
+ASKED = ("docker", "git", "terraform")
 PROGRAMS = ("./inv", "aws", "docker", "git", "sudo", "terraform", r"\.venv/bin/ansible-playbook")
 COMMAND = re.compile(rf"(?:(?<=^)|(?<=[ (]))(?:{'|'.join(PROGRAMS)}) (?:(?! \(|[,;)]|: | && ).)+")
 PROSE = re.compile(
