@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import Action, step
-from stackhand.infrastructure import account, bucket, compose, differences, secrets
+from stackhand.infrastructure import account, bucket, compose, differences, secrets, services
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 from stackhand.release.action import OnEnvironment
@@ -25,7 +25,7 @@ class ActionModule(Action):
         """Check; it changes nothing."""
         environment = environments.load(options.environment)
         environments.require_apart(environment)
-        stack = compose.check(PROJECT)
+        stack = compose.check(PROJECT, services.variables_of(environment))
         secrets.check(environment)
         version = Terraform(environment).version()
         who = account.check(environment)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stackhand.ansible.action import Action, step
-from stackhand.infrastructure import compose, cost, differences, plan, restore, secrets
+from stackhand.infrastructure import compose, cost, differences, plan, restore, secrets, services
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments, probes
@@ -41,7 +41,7 @@ class ActionModule(Action):
     def act(self, options: Options, *, check: bool) -> dict[str, Any]:
         """Plan; it changes nothing but the file of the plan, and before an apply what the state remembers."""
         environment = environments.load(options.environment)
-        restored, stack = restore.Restore(), compose.check(PROJECT)
+        restored, stack = restore.Restore(), compose.check(PROJECT, services.variables_of(environment))
         if options.refresh:
             restored = restore.prepare(environment, stack, options.from_snapshot, replace=options.replace_database)
         terraform = Terraform(environment, self.progress, lock_wait=options.lock_wait)

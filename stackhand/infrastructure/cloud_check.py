@@ -60,11 +60,13 @@ def check(*, cloud: bool, environment: str, json: bool) -> None:
 
 def _examine(environment: Environment) -> tuple[Stack | None, list[CloudFinding], list[Note]]:
     """Return the services, what is found of them, and what the support matrix says of their keys."""
-    refused = [*_of_environment(environment), *_failed(resolution.label(PROJECT), lambda: compose.check(PROJECT))]
+    variables = services.variables_of(environment)
+    described = _failed(resolution.label(PROJECT), lambda: compose.check(PROJECT, variables))
+    refused = [*_of_environment(environment), *described]
     refused += _failed(f"environments/{environment.name}.tfvars", lambda: secrets.check(environment))
     try:
         stack = compose.stack_of(PROJECT)
-        cloud = services.resolve(PROJECT, services.variables_of(environment))
+        cloud = services.resolve(PROJECT, variables)
         noted = differences.notes(stack)
         advised = [*advice.of(stack, cloud, environment), *_of_operation(environment)]
     except Failure:  # which compose.check has met as well

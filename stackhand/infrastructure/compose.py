@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
@@ -36,13 +36,17 @@ def stack_of(root: Path) -> Stack:
     return model.of(root, resolved, resolution.label(root))
 
 
-def check(root: Path) -> Stack:
+def check(root: Path, variables: Mapping[str, str] | None = None) -> Stack:
     """Return the services, fit for the cloud.
+
+    Args:
+        root: the checkout.
+        variables: that an environment gives the Compose files; None where none is meant.
 
     Raises:
         Failure: the file is wrong; every place is named.
     """
-    stack, described = stack_of(root), services.resolve(root)
+    stack, described = stack_of(root), services.resolve(root, variables)
     ordered = [stack.services[name] for name in described.written]
     mistakes = [line for service in ordered for line in _service(service, stack, described)]
     mistakes += [*_paths(ordered), *_probes(stack)]
@@ -146,9 +150,10 @@ def _secrets(name: str, described: CloudServices, stack: Stack) -> Iterator[str]
     for key in (*TAKEN, "command", "entrypoint", "healthcheck", "x-aws"):
         if used := described.within(entry.get(key)):
             yield f"services.{name}.{key}: {used[0]} is a secret, and on AWS only values of environment can be secret"
-    for key in described.here[name]:
-        declared = "declare it in .env.example, with a '# type:'"
-        yield f"services.{name}.env_file: {key} comes from .env of this machine; {declared}"
+    if keys := described.here[name]:
+        lines = ", ".join(f"{key} = …" for key in keys)
+        remedy = f"put settings = {{ {lines} }} into the environment's .tfvars"
+        yield f"services.{name}.env_file: .env of this machine does not count on AWS; {remedy}"
 
 
 def _passwords(name: str, described: CloudServices) -> Iterator[str]:

@@ -19,6 +19,7 @@ from stackhand.project.environments import Environment
 from stackhand.project.kinds import STANDS_IN, server_of
 from stackhand.project.model import Stack
 from stackhand.project.resolution import Resolved
+from stackhand.project.secretnames import is_made, is_secret
 from stackhand.project.xfields import Fargate, XAws
 
 REQUIRED = re.compile(r"\$\{(\w+):?\?")
@@ -79,7 +80,8 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
     kinds = {
         key: "generated" if entry.generated else "given" for key, entry in entries.items() if entry.kind == "secret"
     }
-    kinds |= dict.fromkeys((wanted - entries.keys()) | (passwords(written) - kinds.keys()), "required")
+    kinds |= untyped(root, entries)
+    kinds |= dict.fromkeys((wanted - kinds.keys() - entries.keys()) | (passwords(written) - kinds.keys()), "required")
     markers = {name: f"stackhandsecret{number}end" for number, name in enumerate(sorted(kinds))}
     resolved: Resolved = resolution.apart(root, {**dict.fromkeys(wanted, KNOWN_THERE), **(settings or {}), **markers})
     share_builds(resolved)
@@ -93,10 +95,16 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
         }
         own = {key for key in here if key in variables or not made} if _reads_dotenv(written[name]) else set()
         own -= set(written[name].get("environment") or {})
-        undeclared[name] = sorted(own - entries.keys())
+        undeclared[name] = sorted(own - entries.keys() - kinds.keys() - (settings or {}).keys())
         there = {key: entry.default for key, entry in entries.items()} | dict(settings or {}) | markers
         entry["environment"] = variables | {key: there.get(key, "") for key in own}
     return CloudServices(services, written, {marker: name for name, marker in markers.items()}, kinds, undeclared)
+
+
+def untyped(root: Path, entries: Mapping[str, Any]) -> dict[str, str]:
+    """Return generated or given for each secret that an example without types names, by its name."""
+    names = [] if entries else example.names(root / ".env.example")
+    return {name: "generated" if is_made(name) else "given" for name in names if is_secret(name)}
 
 
 def share_builds(resolved: Resolved) -> None:

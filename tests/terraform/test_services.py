@@ -93,7 +93,10 @@ def test_no_value_of_a_secret_reaches_terraform(tmp_path: Path, monkeypatch: pyt
         ({"PRICE: 5$$": "URL: http://u:${API_KEY}@x"}, "environment.URL: a secret must be the whole value"),
         ({"PRICE: 5$$": "URL: ${NONE:-x${BY_NAME}}"}, "environment.URL: a secret must be the whole value"),
         ({'"My shop"': "${API_KEY}"}, "command: API_KEY is a secret, and on AWS only values of environment can be"),
-        ({"# type: text\nSHOWN=default": ""}, "env_file: SHOWN comes from .env of this machine; declare it in"),
+        (
+            {"# type: text\nSHOWN=default": ""},
+            "env_file: .env of this machine does not count on AWS; put settings = { SHOWN",
+        ),
     ],
 )
 def test_a_secret_within_a_longer_value_is_refused_by_name(
@@ -109,19 +112,27 @@ def test_a_secret_within_a_longer_value_is_refused_by_name(
     assert [line.startswith(f"services.shop.{problem}") for line in caught.value.evidence] == [True]
 
 
-def test_what_an_example_without_types_has_needs_them_on_aws_whether_or_not_dotenv_is_made(tmp_path: Path) -> None:
-    text = "services: {shop: {image: x, env_file: .env, environment: {OWN: 1}, x-aws: " + AWS + "}}"
+def test_an_example_without_types_has_secrets_by_name_and_else_an_environment_says_it(tmp_path: Path) -> None:
+    text = (
+        "services: {shop: {image: x, env_file: .env, environment: {OWN: 1, URL: '${STRIPE_KEY}'}, x-aws: " + AWS + "}}"
+    )
     (tmp_path / "compose.yaml").write_text(text)
-    (tmp_path / ".env.example").write_text("KEY=\nOWN=\n")
+    (tmp_path / ".env.example").write_text("LEVEL=\nOWN=\nSECRET_KEY=\nSTRIPE_KEY=\n")
     for made in (False, True):
         if made:
-            (tmp_path / ".env").write_text("KEY=mine\nOWN=mine\n")
+            (tmp_path / ".env").write_text("LEVEL=mine\nOWN=mine\nSECRET_KEY=x\nSTRIPE_KEY=x\n")
         with pytest.raises(Failure) as caught:
             compose.check(tmp_path)
-        asked = (
-            "services.shop.env_file: KEY comes from .env of this machine; declare it in .env.example, with a '# type:'"
+        (line,) = caught.value.evidence
+        assert line.endswith("does not count on AWS; put settings = { LEVEL = … } into the environment's .tfvars")
+        assert compose.check(tmp_path, {"LEVEL": "high"})
+        found = written(tmp_path, LEVEL="high")
+        assert found["secrets"] == {"SECRET_KEY": "generated", "STRIPE_KEY": "given"}
+        service = found["services"]["shop"]
+        assert (service["environment"], service["secrets"]) == (
+            {"OWN": "1", "LEVEL": "high"},
+            {"SECRET_KEY": "SECRET_KEY", "STRIPE_KEY": "STRIPE_KEY", "URL": "STRIPE_KEY"},
         )
-        assert [*caught.value.evidence] == [asked]
 
 
 def test_a_service_is_built_as_the_one_whose_image_it_runs(tmp_path: Path) -> None:
