@@ -19,7 +19,7 @@ locals {
   reserved = ["endpoints", "exec", "load-balancer", "network"]
   refused  = [for name in keys(merge(local.tasks, local.databases, local.caches)) : name if contains(local.reserved, name) || strcontains(name, "--")]
 
-  # RDS allows neither of the two a hyphen.
-  database_names = { for name in keys(local.databases) : name => try(local.filled[name].POSTGRES_DB, replace(var.stack, "-", "_")) }
-  database_users = { for name in keys(local.databases) : name => try(local.filled[name].POSTGRES_USER, replace(var.stack, "-", "_")) }
+  # As the image on a laptop has them: the user is postgres, and the database has the user's name.
+  database_users = { for name in keys(local.databases) : name => coalesce(try(local.filled[name].POSTGRES_USER, ""), "postgres") }
+  database_names = { for name in keys(local.databases) : name => coalesce(try(local.filled[name].POSTGRES_DB, ""), local.database_users[name]) }
 }

@@ -24,7 +24,13 @@ class Project:
     environment: Path
 
     def run(
-        self, *args: str, folder: str = ".", check: bool = True, stdin: str | None = None, **variables: str
+        self,
+        *args: str,
+        folder: str = ".",
+        check: bool = True,
+        stdin: str | None = None,
+        timeout: float = 120,
+        **variables: str,
     ) -> Said:
         """Run a program of the environment in a folder of the project."""
         program, *words = args
@@ -35,7 +41,7 @@ class Project:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout,
             check=False,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr

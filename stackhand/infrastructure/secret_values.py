@@ -104,10 +104,10 @@ def stored(environment: Environment) -> list[StoredSecret]:
 def kinds(root: Path) -> dict[str, str]:
     """Return `given` or `generated` for each secret that a service on AWS reads, as Terraform tells them apart."""
     cloud, kinds_by_name = services.resolve(root), dict[str, str]()
-    for service in cloud.resolved.values():
-        aws = service.get("x-aws") or {}
-        for name in cloud.within(list(service["environment"].values())) if service.get("x-aws") is not None else ():
-            made = cloud.kinds[name] == "required" and (aws.get("managed") or kinds_by_name.get(name) == "generated")
+    for service in services.stack_of(root, cloud).services.values():
+        managed = service.kind == "managed"
+        for name in cloud.within(list(service.environment.values())) if service.aws else ():
+            made = cloud.kinds[name] == "required" and (managed or kinds_by_name.get(name) == "generated")
             kinds_by_name[name] = "generated" if made or cloud.kinds[name] == "generated" else "given"
     return kinds_by_name
 

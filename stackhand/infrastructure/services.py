@@ -17,6 +17,7 @@ import msgspec
 from stackhand.project import dotenv, example, model, resolution, schema, xfields
 from stackhand.project.environments import Environment
 from stackhand.project.kinds import STANDS_IN, server_of
+from stackhand.project.model import Stack
 from stackhand.project.resolution import Resolved
 from stackhand.project.xfields import Fargate, XAws
 
@@ -95,6 +96,11 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
         there = {key: entry.default for key, entry in entries.items()} | dict(settings or {}) | markers
         entry["environment"] = variables | {key: there.get(key, "") for key in own}
     return CloudServices(services, written, {marker: name for name, marker in markers.items()}, kinds, undeclared)
+
+
+def stack_of(root: Path, cloud: CloudServices) -> Stack:
+    """Return the services of the cloud as a stack, with what `x-aws` does not say filled in."""
+    return model.of(root, {"services": cloud.resolved}, resolution.label(root))
 
 
 def written_services(root: Path) -> dict[str, dict[str, Any]]:
@@ -179,7 +185,7 @@ def write(path: Path, root: Path, variables: Mapping[str, str]) -> None:
         Failure: Compose rejects the files.
     """
     cloud = resolve(root, variables)
-    stack = model.of(root, {"services": cloud.resolved}, resolution.label(root))
+    stack = stack_of(root, cloud)
     services = {
         name: dict(_service(entry, name, cloud, aws))
         for name, entry in cloud.resolved.items()

@@ -14,7 +14,7 @@ from stackhand.containers.images import stream
 from stackhand.project.state import LOCK_HELD
 from stackhand.release import git
 from stackhand.system import roots
-from stackhand.system.roots import IS_CHECKOUT, PROJECT
+from stackhand.system.roots import CONTENT, PROJECT
 
 SCRIPT = 1_000_000
 """Bytes beyond which a program is no script that names its Python."""
@@ -54,7 +54,7 @@ class Clone:
         top, place = git.placed(PROJECT)
         clone = cls(path, place)
         clone.git("clone", "--quiet", str(top), str(path), folder=PROJECT)
-        if IS_CHECKOUT:
+        if PROJECT == CONTENT:
             (path / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
             link_environment(PROJECT / ".venv", path / ".venv")
         clone.clone_submodules(top, path)
@@ -102,9 +102,9 @@ class Clone:
     ) -> tuple[int, list[str]]:
         """Run a verb in it, tell each line as it comes, and return the exit code and all lines.
 
-        A checkout has the verbs in it; elsewhere they are those of this installation, whichever made it.
+        The clone of a checkout of Stackhand has the verbs in it; elsewhere they are those that run now.
         """
-        program = ["sh", "./inv"] if IS_CHECKOUT else [sys.executable, "-P", "-m", "stackhand"]
+        program = ["sh", "./inv"] if PROJECT == CONTENT else [sys.executable, "-P", "-m", "stackhand"]
         theirs = {key: value for key, value in environment.items() if key not in OF_ITS_OWN}
         ours = {"LANG": os.environ.get("LANG", "C.UTF-8"), roots.VARIABLE: str(self.project)}
         return stream([*program, *args], {**theirs, **ours}, self.project, notify)

@@ -53,3 +53,11 @@ def deploy(c: Context) -> None:
     from stackhand.development import verbs as development
 
     development.bench("deploy")
+
+
+@task
+def adoption(c: Context) -> None:
+    """Measure init and the first up of a project, beside the bare installation."""
+    from stackhand.development import verbs as development
+
+    development.bench("adoption")

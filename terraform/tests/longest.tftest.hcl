@@ -28,8 +28,8 @@ run "they_are_cut_and_stay_different" {
     error_message = "an alarm watches the cache by the name that it has"
   }
   assert {
-    condition     = aws_db_instance.main["recommendations-data"].db_name == "acme_billing" && aws_db_instance.main["recommendations-data"].username == "acme_billing"
-    error_message = "a database and its user have no hyphen in their names"
+    condition     = aws_db_instance.main["recommendations-data"].db_name == "postgres" && aws_db_instance.main["recommendations-data"].username == "postgres"
+    error_message = "a database and its user have the names that the image gives them"
   }
   assert {
     condition     = !contains([for statement in data.aws_iam_policy_document.execution.statement : statement.sid], "PullImages")

@@ -36,7 +36,7 @@ COMPOSE = """services:
     image: shop
     x-aws: {port: 80}
     environment: ["KEY=${STRIPE_KEY:-}", "T=$TOKEN", "MAIL=${MAIL_URL:?}", "P=${PASSWORD:?}", "W=${WORKERS:-1}"]
-  postgres: {image: postgres, x-aws: {managed: rds}, environment: {POSTGRES_PASSWORD: "${PASSWORD:?}"}}
+  postgres: {image: postgres, x-aws: {}, environment: {POSTGRES_PASSWORD: "${PASSWORD:?}"}}
   laptop: {image: shop, environment: ["KEY=${LAPTOP_KEY:-}"]}
 """
 

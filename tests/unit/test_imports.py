@@ -14,7 +14,7 @@ def loaded(script: str) -> set[str]:
 
 
 def test_a_verb_starts_without_asyncio_and_tls() -> None:
-    names = loaded("import stackhand.tasks.program, tasks")
+    names = loaded("import stackhand.tasks.program")
     assert "invoke.context" in names
     assert not names & {"asyncio", "ssl", "unittest", "unittest.mock", "rich", "ansible", "boto3"}
 

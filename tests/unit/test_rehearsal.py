@@ -161,7 +161,6 @@ def test_a_clone_of_a_folder_of_a_repository_has_all_of_it_and_runs_the_verbs_of
     root.write("web/main", "2")
     (root.path / "deploy" / ".venv").mkdir()  # their own
     monkeypatch.setattr("stackhand.rehearsal.clone.PROJECT", root.path / "deploy")
-    monkeypatch.setattr("stackhand.rehearsal.clone.IS_CHECKOUT", False)
     (tmp_path / "made").write_text('stack = "shop"', encoding="utf-8")
     clone = Clone.make(tmp_path / "copy", {"environments/rehearsal.tfvars": tmp_path / "made"})
     assert clone.git("ls-files", "deploy", "web").split() == [

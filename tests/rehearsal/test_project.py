@@ -1,0 +1,30 @@
+"""An application with a repository of its own is released from it: its images, its migrations, its worker."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stackhand.system import roots
+from tests.engines import use
+from tests.projects.application import ME, application
+from tests.rehearsal.cloud import TERRAFORM
+
+pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
+STEPS = ["done", "done", "done", "done", "rolled back", "done", "no leftovers"]
+
+
+def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back() -> None:
+    with use("compose"), application("express") as express:
+        express.stackhand("init", "--yes")
+        express.git("add", "--all")
+        express.git(*ME, "commit", "--quiet", "--message", "Adopt Stackhand")
+        variables = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}
+        said = express.run("stackhand", "rehearse", timeout=800, **variables).out
+        assert express.changes() == []
+    table = said[said.index("step  ") :]
+    assert re.findall(r"^\S.*?  +(\S.*?)  +\d+\.\d$", table, re.M)[1:] == STEPS
+    assert len(re.findall(r"migrated .* web: exit code 0", said)) == 3
+    assert len(re.findall(r"rolled .* web, worker on ", said)) == 2
+    assert "web failed; " in said
