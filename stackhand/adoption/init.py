@@ -16,6 +16,7 @@ from stackhand.adoption.generated import File
 from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import services
 from stackhand.project import model, passthrough, resolution, settings
 from stackhand.project.model import Stack
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
@@ -81,6 +82,7 @@ def classified() -> tuple[Stack, list[Classified]]:
     """Return the services as the project's own Compose files have them: what we wrote must not confirm itself."""
     values = settings.ensure(PROJECT, check=True, given=False).values
     resolved = resolution.without_overlay(PROJECT, values)
+    services.share_builds(resolved)
     stack = model.of(PROJECT, resolved, ", ".join(resolution.own_files(PROJECT)))
     return stack, classification.classify(stack, resolved.get("services") or {})
 

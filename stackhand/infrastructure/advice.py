@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from stackhand.infrastructure import dockerfiles, secrets
+from stackhand.infrastructure import dockerfiles, secret_values, secrets
 from stackhand.infrastructure.findings import CloudFinding
 from stackhand.infrastructure.references import leads_to
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices, variables_of
@@ -63,7 +63,7 @@ def of(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator
         yield from _without_password(service, stack, cloud)
         yield from _hardened(service, stack, cloud)
         yield from _unchecked(service, cloud)
-    yield from _given([each.name for each in tasks], cloud, environment)
+    yield from _given(stack, cloud, environment)
     yield from _unprobed(stack)
 
 
@@ -198,9 +198,9 @@ def _unchecked(service: Service, cloud: CloudServices) -> Iterator[CloudFinding]
         yield CloudFinding("advice", service.name, message, "add healthcheck to the Compose file", "healthcheck")
 
 
-def _given(names: list[str], cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
-    used = {each for name in names for each in cloud.within(cloud.resolved[name]["environment"])}
-    for variable in sorted(each for each in used if cloud.kinds[each] != "generated"):
+def _given(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
+    kinds = secret_values.kinds_of(stack, cloud)
+    for variable in sorted(each for each, kind in kinds.items() if kind == "given"):
         message = (
             f"only you can provide it, and a deploy stops without it; {environment.name} was not asked for it here"
         )

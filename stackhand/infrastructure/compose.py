@@ -9,7 +9,7 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import differences, services
 from stackhand.infrastructure.services import KNOWN_THERE, TAKEN, CloudServices, required
-from stackhand.project import kinds, model, probes, settings
+from stackhand.project import kinds, model, probes, resolution, settings
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job, Managed, Probe
 
@@ -31,7 +31,9 @@ def stack_of(root: Path) -> Stack:
     values = settings.ensure(root, check=True, given=False).values
     lacking = {key: KNOWN_THERE for key in required(root) if not values.get(key)}
     # On AWS there are no profiles: what has x-aws runs.
-    return model.load(root, {**values, **lacking, "COMPOSE_PROFILES": "*"})
+    resolved = resolution.resolve(root, {**values, **lacking, "COMPOSE_PROFILES": "*"})
+    services.share_builds(resolved)
+    return model.of(root, resolved, resolution.label(root))
 
 
 def check(root: Path) -> Stack:
@@ -84,7 +86,6 @@ def _fargate(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Ite
         yield from _job(service, stack, at)
     else:
         yield from _scaled(service, aws, at)
-        yield from _image(service, stack)
     yield from _needs(service, aws, stack, f"{at}.needs")
 
 
@@ -96,14 +97,6 @@ def _scaled(service: Service, aws: Fargate, at: str) -> Iterator[str]:
             yield f"{at}.scale.{name} must be percent, 1 to 100"
     if aws.paths and service.health is None:
         yield f"services.{service.name}: a service with x-aws.paths needs x-health, which the load balancer checks"
-
-
-def _image(service: Service, stack: Stack) -> Iterator[str]:
-    """An image that Compose builds for another service is in no registry."""
-    for other in stack.services.values():
-        built = {other.image, f"{stack.name}-{other.name}"} if other.build else set()
-        if service.build is None and (service.image or "").removesuffix(":latest") in built:
-            yield f"services.{service.name}.build must be that of {other.name}, whose image it uses: no registry has it"
 
 
 def _job(service: Service, stack: Stack, at: str) -> Iterator[str]:

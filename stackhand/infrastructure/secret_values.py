@@ -10,12 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from stackhand.aws.errors import as_failure, code_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, services
+from stackhand.infrastructure.services import CloudServices
 from stackhand.project import environments, resolution
 from stackhand.project.environments import Environment
+from stackhand.project.model import Stack
 from stackhand.system.roots import PROJECT
 
 LONGEST = 8192
@@ -103,8 +107,15 @@ def stored(environment: Environment) -> list[StoredSecret]:
 
 def kinds(root: Path) -> dict[str, str]:
     """Return `given` or `generated` for each secret that a service on AWS reads, as Terraform tells them apart."""
-    cloud, kinds_by_name = services.resolve(root), dict[str, str]()
-    for service in services.stack_of(root, cloud).services.values():
+    cloud = services.resolve(root)
+    return kinds_of(services.stack_of(root, cloud), cloud)
+
+
+def kinds_of(stack: Stack, cloud: CloudServices) -> dict[str, str]:
+    """Return the same of services that are resolved already."""
+    kinds_by_name: dict[str, str] = {}
+    for each in stack.services.values():
+        service = structs.replace(each, environment=cloud.resolved[each.name]["environment"])
         managed = service.kind == "managed"
         for name in cloud.within(list(service.environment.values())) if service.aws else ():
             made = cloud.kinds[name] == "required" and (managed or kinds_by_name.get(name) == "generated")

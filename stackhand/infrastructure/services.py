@@ -82,6 +82,7 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
     kinds |= dict.fromkeys((wanted - entries.keys()) | (passwords(written) - kinds.keys()), "required")
     markers = {name: f"stackhandsecret{number}end" for number, name in enumerate(sorted(kinds))}
     resolved: Resolved = resolution.apart(root, {**dict.fromkeys(wanted, KNOWN_THERE), **(settings or {}), **markers})
+    share_builds(resolved)
     services: dict[str, dict[str, Any]] = resolved.get("services") or {}
     made = (root / ".env").exists()
     here = _settings_of(root)
@@ -96,6 +97,24 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
         there = {key: entry.default for key, entry in entries.items()} | dict(settings or {}) | markers
         entry["environment"] = variables | {key: there.get(key, "") for key in own}
     return CloudServices(services, written, {marker: name for name, marker in markers.items()}, kinds, undeclared)
+
+
+def share_builds(resolved: Resolved) -> None:
+    """Give a service the build of the one whose image it runs: Compose has built that here, and no registry has it.
+
+    Args:
+        resolved: the answer of Compose, which is changed.
+    """
+    services: dict[str, dict[str, Any]] = resolved.get("services") or {}
+    built = {
+        str(entry.get("image") or f"{resolved.get('name')}-{name}").removesuffix(":latest"): entry["build"]
+        for name, entry in services.items()
+        if entry.get("build")
+    }
+    for entry in services.values():
+        image = str(entry.get("image") or "").removesuffix(":latest")
+        if not entry.get("build") and image in built:
+            entry["build"] = built[image]
 
 
 def stack_of(root: Path, cloud: CloudServices) -> Stack:

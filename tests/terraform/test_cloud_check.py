@@ -33,6 +33,7 @@ services:
       API_KEY: hunter23
       LEVEL:
       TOKEN: ${TOKEN:?}
+      PGPASSWORD: ${DB_PASSWORD:?}
       HEADER: Bearer ${TOKEN:?}
     x-aws: {<<: *fargate, port: 9000, needs: [db, cache]}
   cache:
@@ -123,6 +124,7 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "web: nginx:alpine writes to /var/cache/nginx, which",
     ):
         assert [each for each in advice if each.startswith(part)], (part, advice)
+    assert not [each for each in advice if each.startswith("DB_PASSWORD")]  # which is made with the database
     lost = {"level": "ignored", "key": "volumes", "subject": "./files (mailer)"}
     assert [each for each in found["compose"] if lost.items() <= each.items()], found["compose"]
     assert all(each["remedy"] for each in found["findings"])

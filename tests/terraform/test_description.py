@@ -56,7 +56,6 @@ def test_one_more_service_is_fit_too(tmp_path: Path) -> None:
     )
 
 
-BUILT = ".build must be that of web, whose image it uses: no registry has it"
 WHOLE = "a secret must be the whole value, because its parameter is injected unchanged"
 CLEARED = "AWS cannot clear the image's value; set it or remove the key"
 GIVEN = "is a secret, and on AWS only values of environment can be secret"
@@ -84,7 +83,6 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
             ".x-aws.probe.path: /health/all is routed to api; x-aws.paths define the routes to shop",
         ),
         ({"aws_probe": {"version": "/shop/v"}, "aws_paths": []}, NOWHERE),
-        ({"build": None, "image": "${COMPOSE_PROJECT_NAME:-stackhand}-web", "x_aws": {"kind": "worker"}}, BUILT),
         ({"entrypoint": ""}, f".entrypoint: {CLEARED}"),
         ({"entrypoint": []}, f".entrypoint: {CLEARED}"),
         ({"command": " "}, f".command: {CLEARED}"),

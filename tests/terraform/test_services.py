@@ -124,6 +124,22 @@ def test_what_an_example_without_types_has_needs_them_on_aws_whether_or_not_dote
         assert [*caught.value.evidence] == [asked]
 
 
+def test_a_service_is_built_as_the_one_whose_image_it_runs(tmp_path: Path) -> None:
+    text = (
+        "name: shop\nservices:\n"
+        "  web: {build: ., image: 'library:latest', ports: ['80'], x-aws: {}}\n"
+        "  worker: {image: library, x-aws: {}}\n"
+        "  api: {build: ./api, x-aws: {}}\n"
+        "  cron: {image: shop-api, x-aws: {}}\n"
+        "  other: {image: redis-exporter, x-aws: {}}\n"
+    )
+    (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
+    services = written(tmp_path)["services"]
+    assert {name for name, each in services.items() if each.get("build")} == {"web", "worker", "api", "cron"}
+    builds = {name: each.build for name, each in compose.stack_of(tmp_path).services.items()}
+    assert builds["worker"] == builds["web"] != builds["api"] == builds["cron"]
+
+
 DATABASE = """
 services:
   app:
