@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -17,7 +18,7 @@ from stackhand.local.engines.embedded import known
 from stackhand.project import dockerfile, xfields
 from stackhand.project.dockerfile import Image
 from stackhand.project.kinds import IMAGES, STANDS_IN, Kind
-from stackhand.project.model import Port, Service, Stack
+from stackhand.project.model import Build, Port, Service, Stack
 
 LOCAL = r"(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|\$\{?HOSTNAME\}?)"
 ASKED = re.compile(rf"\bhttps?://{LOCAL}(?::(?P<port>\d+|\$\{{?\w+\}}?))?(?P<path>/[^\s\"'|;&)\\,\]]*)?")
@@ -200,10 +201,9 @@ def _command(service: Service, entry: Mapping[str, Any], image: Image, root: Pat
     assert service.build is not None  # noqa: S101 - asked for those that are built
     entrypoint = entry.get("entrypoint")
     words = [*_list(entrypoint), *service.command] if entrypoint else service.command or list(image.command)
-    folder = "" if service.build.sources in {".", ""} else service.build.context
-    folder = "" if folder == "." else folder
+    folder = _folder(service.build, words, root)
     if not words:
-        return (), folder, "its command is in neither the Compose file nor the Dockerfile"
+        return (), folder, "a command: neither the Compose file nor the Dockerfile has one"
     port = service.main_port
     command = tuple(_numbered(word, port) for word in words)
     place = root / folder
@@ -215,9 +215,23 @@ def _command(service: Service, entry: Mapping[str, Any], image: Image, root: Pat
         return command, folder, f"a Python environment with its packages: {folder or '.'}/.venv"
     if shutil.which(program) is None and not (place / program).is_file():
         return command, folder, f"the program {program}"
-    if (place / "package.json").is_file() and not (place / "node_modules").is_dir():
+    if _needs_packages(place / "package.json") and not (place / "node_modules").is_dir():
         return command, folder, "its packages: npm install"
     return command, folder, ""
+
+
+def _folder(build: Build, words: Sequence[str], root: Path) -> str:
+    """Return the folder that has the files a command names: the context, or that of the Dockerfile."""
+    folders = (build.context, build.sources)
+    found = next((each for each in folders if any((root / each / word).is_file() for word in words)), build.context)
+    return "" if found in {".", ""} else found
+
+
+def _needs_packages(package: Path) -> bool:
+    try:
+        return bool(json.loads(package.read_text(encoding="utf-8")).get("dependencies"))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _program(command: Sequence[str]) -> str:

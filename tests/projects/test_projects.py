@@ -52,12 +52,15 @@ def _order(app: Application) -> None:
     assert "applied 001_orders.sql" in app.stackhand("db.migrate").out
     assert '"item":"tea"' in app.ask("/orders", {"item": "tea"})
     eventually(lambda: '"shipped":true' in app.ask("/orders"), "the worker ships the order")
+
+
+def _order_and_restore(app: Application) -> None:
+    _order(app)
     assert "tea" in app.stackhand("db.shell", stdin="SELECT item FROM orders").out
     app.stackhand("db.snapshot", "before")
     app.stackhand("db.shell", stdin="DELETE FROM orders")
     app.stackhand("db.restore", "before", "--yes")
     assert '"item":"tea"' in app.ask("/orders")
-    assert "deploy" in app.their("cat", "tasks.py")
 
 
 def _read_a_book(app: Application) -> None:
@@ -84,7 +87,7 @@ def _forecast(app: Application) -> None:
 
 
 TOURS = [
-    Tour("express", _order, ("worker", "shipped order 1"), "make test", "web"),
+    Tour("express", _order_and_restore, ("worker", "shipped order 1"), "make test", "web"),
     Tour(
         "django",
         _read_a_book,
@@ -124,6 +127,30 @@ def test_a_project_adopts_stackhand_runs_on_compose_and_lets_go_of_it(tour: Tour
         app.their(*tour.tests.split())
         assert tour.planned in app.stackhand("plan", "-e", "staging", check=False).err
         assert app.changes() == _promised(tour)
+        app.stackhand("down", "--volumes", "--yes")
+        _remove(app)
+
+
+def test_a_project_whose_packages_are_installed_runs_without_containers() -> None:
+    with application("express") as app:
+        app.their("npm", "ci", "--no-fund")
+        app.stackhand("init", "--yes")
+        up = app.stackhand("up", "--engine", "embedded", "--json").json
+        assert {each["name"]: each["state"] for each in up["services"]} == dict.fromkeys(
+            ("db", "redis", "web", "worker"), "healthy"
+        )
+        _order(app)
+        assert "shipped order 1" in app.stackhand("logs", "worker").out
+        app.stackhand("down", "--volumes", "--yes")
+
+
+def test_a_repository_of_several_services_runs_those_without_containers_that_can() -> None:
+    with application("monorepo", "deploy") as app:
+        app.stackhand("init", "--yes")
+        up = app.stackhand("up", "--engine", "embedded", "--json").json
+        assert [(each["name"], each["state"]) for each in up["services"]] == [("api", "healthy")]
+        assert up["unsupported"] == ["web"]
+        assert "api listening on" in app.stackhand("logs", "api").out
         app.stackhand("down", "--volumes", "--yes")
         _remove(app)
 

@@ -88,6 +88,19 @@ def test_the_path_of_an_http_health_check_is_the_health_path(tmp_path: Path, tes
     assert bool(found["web"].notes) == (not path)
 
 
+def test_a_command_runs_where_its_files_are_in_the_context_or_beside_the_dockerfile(tmp_path: Path) -> None:
+    build = {"context": str(tmp_path), "dockerfile": "api/Dockerfile"}
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "Dockerfile").write_text("FROM a\nCMD sh serve.sh")
+    for folder in ("api", ""):
+        (tmp_path / folder / "serve.sh").touch()
+        found = classify(tmp_path, api={"build": build})["api"]
+        assert (found.command, found.working_dir, found.missing) == (("sh", "serve.sh"), folder, "")
+    for text, missing in (('{"dependencies": {}}', ""), ('{"dependencies": {"a": "1"}}', "its packages: npm install")):
+        (tmp_path / "package.json").write_text(text)
+        assert classify(tmp_path, api={"build": build})["api"].missing == missing
+
+
 def test_each_kind_is_told(tmp_path: Path) -> None:
     own = "FROM a\nEXPOSE 3000\nHEALTHCHECK CMD curl http://localhost:3000/h\nCMD sh server"
     done = {"migrate": {"condition": "service_completed_successfully"}}

@@ -1,6 +1,7 @@
 import pg from 'pg'
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL })
+pool.on('error', (error) => console.error(error.message)) // an idle connection was closed; the next query opens another
 
 export async function list() {
   const { rows } = await pool.query('SELECT id, item, shipped FROM orders ORDER BY id')
