@@ -58,8 +58,10 @@ def test_the_emulator_starts_also_when_its_environment_was_made_under_another_pa
     assert (Path(words[0]).name, words[1]) == ("python", "-m")  # a script would name that path
 
 
-def test_the_emulator_sees_no_other_package_of_this_installation(tmp_path: Path) -> None:
-    path = Path(emulator._environment(tmp_path, 4566, "eu-west-1")["PYTHONPATH"])
+def test_the_emulator_sees_no_other_package_and_has_ports_of_its_own(tmp_path: Path) -> None:
+    first, second = (emulator._environment(tmp_path, port, "eu-west-1") for port in emulator.PORTS[:2])
+    assert first["ELASTICACHE_BASE_PORT"] != second["ELASTICACHE_BASE_PORT"]
+    path = Path(first["PYTHONPATH"])
     assert [each.resolve() for each in path.iterdir()] == [Path(roots.__file__).parents[1]]
 
 
