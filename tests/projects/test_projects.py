@@ -95,7 +95,7 @@ TOURS = [
         "docker compose exec -T web python manage.py test",
         "web",
         ("migrate",),
-        planned="services.web.env_file: SECRET_KEY comes from .env of this machine; declare it in .env.example",
+        planned="services.web.env_file: .env of this machine does not count on AWS",
     ),
     Tour("flask", _sign, ("app", "Listening at"), "docker compose exec -T app python -m unittest", "app"),
     Tour("go", _shorten, ("short", "listening on :8080"), "docker build --quiet --target build .", "short"),
