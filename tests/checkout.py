@@ -49,6 +49,8 @@ FILES = (
     "requirements-cloud.lock",
     "requirements-ministack.lock",
     "requirements.lock",
+    "hatch_build.py",
+    "images.lock",
     "tasks.py",
 )
 TIMEOUT = 60.0
@@ -218,6 +220,7 @@ class Checkout:
     def services(self) -> dict[str, dict[str, Any]]:
         """Return the services of `status --json` by name."""
         found = self.inv("status", "--json", check=False).json
+        assert "services" in found, found
         return {service["name"]: service for service in found["services"]}
 
     def ask(self, path: str, port: str = "API_PORT") -> tuple[int, dict[str, Any], dict[str, str]]:

@@ -150,6 +150,7 @@ def _write(stack: Stack, services: Sequence[Classified], answers: Answers, befor
     """Write what is not there yet, the lock last, and return what was made and what stays."""
     wanted = files.files(stack, services, answers, repository.of(PROJECT))
     records = generated.recorded(before)
+    foreign = [each.path for each in wanted if generated.state(PROJECT, each.path, records) == "foreign"]
     done = generated.write(PROJECT, wanted)
     texts = {each.path: each.text for each in wanted}
     records |= {path: generated.digest(texts[path]) for path in done.made}
@@ -163,7 +164,7 @@ def _write(stack: Stack, services: Sequence[Classified], answers: Answers, befor
         made += [] if before else [LOCK]
     if ignored := repository.ignore(PROJECT):
         made.append(f".gitignore ({ignored})")
-    return {"made": made, "kept": done.kept, **added}
+    return {"made": made, "kept": done.kept, "foreign": foreign, **added}
 
 
 def _extend(
@@ -210,6 +211,8 @@ def _tell(done: dict[str, Any], notes: Sequence[str]) -> None:
     if done.get("to_add"):
         console.write(f"  {console.glyph('note')} {overlay.PATH} was edited, and lacks services; add below `services:`")
         console.write("\n".join(done["to_add"]))
+    for path in done["foreign"]:
+        console.write(f"  {console.glyph('warning')} {path} was there, is not Stackhand's, and stays as it is")
     for note in notes:
         console.write(f"  {console.glyph('note')} {note}")
     sys.stdout.write("\nnext: ./inv up\n")  # which is there from now on, whatever this was called by

@@ -57,22 +57,22 @@ class Environment:
         return client(service, self.region)
 
 
-def known(folder: Path = FOLDER) -> list[str]:
-    """Return the names of the environments there are files for."""
-    return sorted(path.stem for path in folder.glob("*.tfvars"))
+def known(folder: Path | None = None) -> list[str]:
+    """Return the names of the environments there are files for, in a folder or in that of the project."""
+    return sorted(path.stem for path in (folder or FOLDER).glob("*.tfvars"))
 
 
-def load(name: str, folder: Path = FOLDER) -> Environment:
+def load(name: str, folder: Path | None = None) -> Environment:
     """Read one environment.
 
     Args:
         name: its name.
-        folder: where its file is, in the project.
+        folder: where its file is; that of the project without one.
 
     Raises:
         Failure: there is no such file, it cannot be read, or it lacks what everything needs.
     """
-    path = folder / f"{name}.tfvars"
+    path = (folder or FOLDER) / f"{name}.tfvars"
     if name not in known(folder):
         raise Failure(
             f"There is no environment {name!r}.",

@@ -200,8 +200,9 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
         "MINISTACK_REGION": region,
         # gives databases and caches addresses and usual ports that tasks and this machine reach alike
         "DOCKER_NETWORK": "bridge",
-        # of caches, which take the next ports without a look; those of another rehearsal begin elsewhere
+        # of caches and databases, which take the next ports without a look; those of another rehearsal begin elsewhere
         "ELASTICACHE_BASE_PORT": str(port - CACHES_BELOW),
+        "RDS_BASE_PORT": str(port - DATABASES_BELOW),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "ECS_REAP_INTERVAL_SECONDS": "2",
@@ -241,7 +242,7 @@ PYTHON = Path(sys.prefix) / "tools" / "ministack" / "bin" / "python"
 APPLICATION = "stackhand.rehearsal.aws:app"
 FROM_A_CONTAINER = "host.docker.internal"
 PORTS = range(24_600, 32_000)
-CACHES_BELOW = 8_000
+CACHES_BELOW, DATABASES_BELOW = 8_000, 16_000
 
 
 def command(port: int, gateway: str) -> list[str]:

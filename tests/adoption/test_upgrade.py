@@ -152,6 +152,30 @@ def test_a_step_back_and_a_version_that_does_not_exist_are_refused(project: Proj
     assert git(project.path, "status", "--porcelain") == ""
 
 
+def test_the_pin_wins_over_the_version_that_is_called_and_that_is_said_once(project: Project) -> None:
+    (project.path / "inv").write_text('#!/bin/sh\necho "pinned: $*"\n', encoding="utf-8")
+    (project.path / "stackhand.lock").write_text("stackhand==95.0\n", encoding="utf-8")
+    (project.path / "src").mkdir()
+    said = []
+    for _ in range(2):
+        program = [str(project.environment / "bin" / "stackhand"), "status", "--json"]
+        folder, variables = project.path / "src", clean_environment()
+        said.append(subprocess.run(program, cwd=folder, env=variables, capture_output=True, text=True, check=False))
+    assert [each.stdout for each in said] == ["pinned: status --json\n"] * 2
+    assert said[0].stderr.startswith("stackhand.lock names 95.0, and that runs here; this is 90.1.0 (")
+    assert said[1].stderr == ""
+
+
+def test_a_file_of_somebody_elses_stays_and_is_named(environment: Path, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text('services: {cache: {image: "redis:7-alpine"}}\n', encoding="utf-8")
+    (tmp_path / "inv").write_text("theirs\n", encoding="utf-8")
+    project = Project(tmp_path, environment)
+    assert "inv was there, is not Stackhand's, and stays as it is" in project.stackhand("init", "--yes").out
+    assert project.text("inv") == "theirs\n"
+    project.stackhand("remove", "--yes")
+    assert project.text("inv") == "theirs\n"
+
+
 def test_a_conflict_in_an_ejected_file_is_marked_and_counted(project: Project, wheels: Wheels) -> None:
     assert project.stackhand("eject", "roles").code == 0
     project.append(f"ops/{ROLE}", "# ours\n")

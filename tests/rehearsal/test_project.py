@@ -9,7 +9,7 @@ import pytest
 from stackhand.system import roots
 from tests.engines import use
 from tests.projects.application import ME, application
-from tests.rehearsal.cloud import TERRAFORM
+from tests.rehearsal.cloud import PACE, TERRAFORM
 
 pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = ["done", "done", "done", "done", "rolled back", "done", "no leftovers"]
@@ -21,6 +21,7 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
         express.git("add", "--all")
         express.git(*ME, "commit", "--quiet", "--message", "Adopt Stackhand")
         variables = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}
+        variables["STACKHAND_PACE"] = f"{PACE},stay=4"
         said = express.run("stackhand", "rehearse", timeout=800, **variables).out
         assert express.changes() == []
     table = said[said.index("step  ") :]

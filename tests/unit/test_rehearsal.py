@@ -60,7 +60,8 @@ def test_the_emulator_starts_also_when_its_environment_was_made_under_another_pa
 
 def test_the_emulator_sees_no_other_package_and_has_ports_of_its_own(tmp_path: Path) -> None:
     first, second = (emulator._environment(tmp_path, port, "eu-west-1") for port in emulator.PORTS[:2])
-    assert first["ELASTICACHE_BASE_PORT"] != second["ELASTICACHE_BASE_PORT"]
+    bases = [each[name] for each in (first, second) for name in ("ELASTICACHE_BASE_PORT", "RDS_BASE_PORT")]
+    assert len({*bases}) == 4
     path = Path(first["PYTHONPATH"])
     assert [each.resolve() for each in path.iterdir()] == [Path(roots.__file__).parents[1]]
 
