@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests import installed
 from tests.checkout import ROOT, Said, clean_environment
+from tests.installed import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
-UV = str(ROOT / ".venv" / "bin" / "uv")
 WORKFLOW = ".github/workflows/stackhand.yml"
 ROLE = "roles/stack/tasks/main.yml"
 
@@ -46,9 +45,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
     built = []
     for tag in ("v90.1.0", "v90.2.0"):
         git(source, "tag", tag)
-        subprocess.run(
-            [UV, "build", "-q", "--wheel", "--out-dir", str(folder / tag), str(source)], check=True, timeout=120
-        )
+        build = [installed.UV, "build", "-q", "--wheel", "--out-dir", str(folder / tag), str(source)]
+        subprocess.run(build, check=True, timeout=120)
         built.append(next((folder / tag).glob("*.whl")))
         for name in ("inv", "stackhand/adoption/templates/workflow.yml", ROLE):
             with (source / name).open("a", encoding="utf-8") as file:
@@ -58,24 +56,12 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
 
 
 @dataclass(frozen=True)
-class Project:
+class Adopted(Project):
     """A project, and the environment in which the old version is installed."""
-
-    path: Path
-    environment: Path
 
     def stackhand(self, *words: str) -> Said:
         """Run the old version on the project, which has no environment of its own yet."""
-        done = subprocess.run(
-            [str(self.environment / "bin" / "stackhand"), *words],
-            cwd=self.path,
-            env=clean_environment(STACKHAND_PROJECT=str(self.path)),
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
+        return self.run("stackhand", *words, check=False, timeout=180, STACKHAND_PROJECT=str(self.path))
 
     def text(self, name: str) -> str:
         """Return a file of it."""
@@ -90,20 +76,18 @@ class Project:
 def environment(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the old version."""
     folder = tmp_path_factory.mktemp("old")
-    subprocess.run([UV, "venv", "-q", "--clear", "--python", sys.executable, str(folder)], check=True, timeout=60)
-    python = str(folder / "bin" / "python")
-    subprocess.run([UV, "pip", "install", "-q", "--python", python, str(wheels.old)], check=True, timeout=180)
-    return folder
+    installed.install(folder / "environment", wheels.old)
+    return folder / "environment"
 
 
 @pytest.fixture
-def project(environment: Path, tmp_path: Path) -> Iterator[Project]:
+def project(environment: Path, tmp_path: Path) -> Adopted:
     """A project that has adopted the old version; `inv` of it is not run, for it would make another environment."""
     path = tmp_path / "shop"
     path.mkdir()
     git(path, "init", "--quiet")
     (path / "compose.yaml").write_text('services: {cache: {image: "redis:7-alpine"}}\n', encoding="utf-8")
-    made = Project(path, environment)
+    made = Adopted(path, environment)
     said = made.stackhand("init", "--yes")
     assert said.code == 0, said.out + said.err
     git(path, "add", "--all")
@@ -112,7 +96,7 @@ def project(environment: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def test_unedited_files_are_renewed_edited_ones_are_kept_and_ejected_ones_are_merged(
-    project: Project, wheels: Wheels
+    project: Adopted, wheels: Wheels
 ) -> None:
     assert project.stackhand("eject", "roles").code == 0
     project.append(WORKFLOW, "# ours\n")
@@ -140,7 +124,7 @@ def test_unedited_files_are_renewed_edited_ones_are_kept_and_ejected_ones_are_me
     assert "docker" in said.out  # of the doctor, which the new version's inv has run
 
 
-def test_a_step_back_and_a_version_that_does_not_exist_are_refused(project: Project, wheels: Wheels) -> None:
+def test_a_step_back_and_a_version_that_does_not_exist_are_refused(project: Adopted, wheels: Wheels) -> None:
     back = project.stackhand("upgrade", "--to", "90.0.1")
     assert (back.code, back.err.splitlines()[0]) == (
         2,
@@ -152,7 +136,7 @@ def test_a_step_back_and_a_version_that_does_not_exist_are_refused(project: Proj
     assert git(project.path, "status", "--porcelain") == ""
 
 
-def test_the_pin_wins_over_the_version_that_is_called_and_that_is_said_once(project: Project) -> None:
+def test_the_pin_wins_over_the_version_that_is_called_and_that_is_said_once(project: Adopted) -> None:
     (project.path / "inv").write_text('#!/bin/sh\necho "pinned: $*"\n', encoding="utf-8")
     (project.path / "stackhand.lock").write_text("stackhand==95.0\n", encoding="utf-8")
     (project.path / "src").mkdir()
@@ -169,21 +153,21 @@ def test_the_pin_wins_over_the_version_that_is_called_and_that_is_said_once(proj
 def test_a_file_of_somebody_elses_stays_and_is_named(environment: Path, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text('services: {cache: {image: "redis:7-alpine"}}\n', encoding="utf-8")
     (tmp_path / "inv").write_text("theirs\n", encoding="utf-8")
-    project = Project(tmp_path, environment)
+    project = Adopted(tmp_path, environment)
     assert "inv was there, is not Stackhand's, and stays as it is" in project.stackhand("init", "--yes").out
     assert project.text("inv") == "theirs\n"
     project.stackhand("remove", "--yes")
     assert project.text("inv") == "theirs\n"
 
 
-def test_a_conflict_in_an_ejected_file_is_marked_and_counted(project: Project, wheels: Wheels) -> None:
+def test_a_conflict_in_an_ejected_file_is_marked_and_counted(project: Adopted, wheels: Wheels) -> None:
     assert project.stackhand("eject", "roles").code == 0
     project.append(f"ops/{ROLE}", "# ours\n")
     said = project.stackhand("upgrade", "--to", str(wheels.new), "--dry-run")
     assert f"ops/{ROLE}: 1 conflicts, marked <<<<<<<" in said.out, said.out + said.err
 
 
-def test_nothing_is_changed_where_the_new_version_cannot_be_installed(project: Project, tmp_path: Path) -> None:
+def test_nothing_is_changed_where_the_new_version_cannot_be_installed(project: Adopted, tmp_path: Path) -> None:
     broken = tmp_path / "stackhand-91.0.0-py3-none-any.whl"
     broken.write_bytes(b"no wheel")
     said = project.stackhand("upgrade", "--to", str(broken))

@@ -1,11 +1,15 @@
-"""Ctrl-C while a database is put in the place of another."""
+"""What is left to the next verb where Ctrl-C has ended one."""
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 
 import pytest
 
+from stackhand.local.engines.embedded.supervisor import Supervisor
+from stackhand.project.state import State
 from tests.checkout import Checkout, eventually
 
 pytestmark = pytest.mark.slow
@@ -33,3 +37,16 @@ def test_an_interrupted_restore_leaves_neither_database_nor_roles(stack: Checkou
     assert child.returncode == 130
     assert "the previous data is kept as before-restore-" in err
     assert "left " not in stack.inv("db.shell", stdin=LEFT).out
+
+
+def test_up_waits_for_the_end_of_what_an_interrupted_restart_is_still_stopping(stack: Checkout) -> None:
+    supervisor = Supervisor(State(stack.path))
+    held = stack.kill("api", signal.SIGSTOP)
+    supervisor.call("stopProcess", "api", False)
+    assert supervisor.processes()["api"]["statename"] == "STOPPING"
+    child = stack.start("up")
+    time.sleep(3)  # up finds it so; supervisord would kill it after ten
+    os.kill(held, signal.SIGCONT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, out + err
+    assert stack.pid("api") != held

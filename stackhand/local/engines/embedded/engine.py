@@ -429,10 +429,11 @@ class EmbeddedEngine(Engine):
         supervised = self.supervisor.processes(age=gate.POLL)
         stopped = []
         for name in names:
-            record = processes.read(self.state.run, name)
-            if supervised.get(name, {}).get("statename") not in {"RUNNING", "STARTING", "BACKOFF"}:
+            record, found = processes.read(self.state.run, name), supervised.get(name, {}).get("statename")
+            if found not in {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}:
                 continue
-            self.supervisor.call("stopProcess", name, False)
+            if found != "STOPPING":  # as an interrupted restart has ordered, whose end is waited for all the same
+                self.supervisor.call("stopProcess", name, False)
             stopped.append(name)
             self._await_end(name, record, STOP_WITHIN + 2)
             self._forget(name)
