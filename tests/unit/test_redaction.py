@@ -321,9 +321,9 @@ def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
 
 def test_a_note_for_the_page_has_no_known_secret(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[str] = []
-    monkeypatch.setattr(
-        notes.choice, "database", lambda _verb, _service: mock.create_autospec(PostgreSQL, instance=True)
-    )
+    database = mock.create_autospec(PostgreSQL, instance=True)
+    database.name = "shop"
+    monkeypatch.setattr(notes.choice, "database", lambda _verb, _service: database)
     monkeypatch.setattr(notes, "_set", lambda _database, _incident, text: noted.append(text) or "database")
     notes.note("12", "the password: from-env-2 was wrong", service=None)
     assert noted == ["the password: <DB_PASSWORD redacted> was wrong"]
