@@ -35,17 +35,15 @@ def remove(*, yes: bool) -> None:
     states = {path: generated.state(PROJECT, path, records) for path in records}
     ours = [path for path, state in states.items() if state == "unedited"]
     edited = [path for path, state in states.items() if state == "edited"]
-    secrets = _dotenv_is_ours()
-    _show(ours, edited, secrets=secrets)
+    _show(ours, edited)
     if not yes:
         console.confirm(f"This removes Stackhand from {PROJECT}", PROJECT.name)
     for path in (*ours, LOCK):
         (PROJECT / path).unlink()
         _drop_empty(PROJECT / path)
-    if secrets:
-        (PROJECT / ".env").unlink()
-    repository.unignore(PROJECT)
+    ignored = repository.unignore(PROJECT)
     kept = f"; kept, because somebody edited it: {', '.join(edited)}" if edited else ""
+    kept += "; .env stays, with its line in .gitignore: it may have what only you know" if ignored else ""
     console.write(f"Stackhand is removed from {PROJECT.name}{kept}")
     _remove_state(State(PROJECT).directory)
 
@@ -63,8 +61,8 @@ def _require_stopped() -> None:
         )
 
 
-def _show(ours: list[str], edited: list[str], *, secrets: bool) -> None:
-    made = [*ours, LOCK, ".stackhand/", *([".env (made from .env.example)"] if secrets else []), "lines of .gitignore"]
+def _show(ours: list[str], edited: list[str]) -> None:
+    made = [*ours, LOCK, ".stackhand/", "lines of .gitignore"]
     console.write(f"to be removed: {', '.join(made)}")
     if edited:
         console.write(f"edited, so kept: {', '.join(edited)}")
@@ -101,13 +99,6 @@ def _found_there(environment: environments.Environment) -> str:
         why = reason.what.rstrip(".") if reason else type(error).__name__
         return f"whether something of it runs on AWS is not known ({why}); if so: {command}"
     return f"it is on AWS, and stays and costs until: {command}"
-
-
-def _dotenv_is_ours() -> bool:
-    """Whether `.env` is there and would show up in git without our line in `.gitignore`."""
-    text = (PROJECT / ".gitignore").read_text(encoding="utf-8") if (PROJECT / ".gitignore").exists() else ""
-    block = text.partition(repository.BLOCK)[2].splitlines()[1:3]
-    return ".env" in block and (PROJECT / ".env").is_file() and (PROJECT / ".env.example").is_file()
 
 
 def _drop_empty(path: Path) -> None:

@@ -62,7 +62,11 @@ def ignore(root: Path) -> str:
 
 
 def unignore(root: Path) -> bool:
-    """Take our lines out of `.gitignore` again, and say whether there were any; a file that had no others goes."""
+    """Take our lines out of `.gitignore` again; a file that had no others goes.
+
+    Returns:
+        Whether the line of `.env` stays: that file is there, and the next `git add --all` would commit its secrets.
+    """
     path = root / ".gitignore"
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -74,13 +78,16 @@ def unignore(root: Path) -> bool:
     end = start + 1
     while end < len(lines) and lines[end].strip() in IGNORED:
         end += 1
+    if (root / ".env").is_file() and ".env" in (line.strip() for line in lines[start:end]):
+        path.write_text("".join([*lines[: start + 1], ".env\n", *lines[end:]]), encoding="utf-8")
+        return True
     before = "".join(lines[:start]).removesuffix("\n")  # what `ignore` put between
     left = before + "".join(lines[end:])
     if left:
         path.write_text(left, encoding="utf-8")
     else:
         path.unlink()
-    return True
+    return False
 
 
 def _is_ignored(root: Path, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from stackhand.cli import console
 from stackhand.project.state import State
@@ -24,7 +25,7 @@ def to_pinned_version(args: Sequence[str]) -> None:
     _tell(lock.read_text(encoding="utf-8", errors="replace"))
     try:
         program.replace([str(script), *args])
-    except PermissionError:  # a checkout of git on a file system without modes
+    except OSError:  # such as a file system without modes
         program.replace(["/bin/sh", str(script), *args])
 
 
@@ -37,5 +38,6 @@ def _tell(lock: str) -> None:
     if VERSION in pinned or (told.is_file() and told.read_text(encoding="utf-8") == f"{VERSION} {pinned}"):
         return
     console.notify(f"{LOCK} names {pinned}, and that runs here; this is {VERSION} ({sys.prefix})")
-    told.parent.mkdir(exist_ok=True)
-    told.write_text(f"{VERSION} {pinned}", encoding="utf-8")
+    with suppress(OSError):  # `inv` says what may not be written here
+        told.parent.mkdir(exist_ok=True)
+        told.write_text(f"{VERSION} {pinned}", encoding="utf-8")

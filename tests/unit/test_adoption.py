@@ -217,9 +217,12 @@ def test_the_lines_of_gitignore_come_and_go_without_a_trace(tmp_path: Path, befo
         path.write_text(before, encoding="utf-8")
     assert repository.ignore(tmp_path) == ".stackhand/, .env"
     assert repository.ignore(tmp_path) == ""
-    assert repository.unignore(tmp_path)
-    assert (path.read_text(encoding="utf-8") if path.exists() else None) == (before or None)
+    (tmp_path / ".env").write_text("SECRET=mine", encoding="utf-8")
+    assert repository.unignore(tmp_path)  # what has secrets stays ignored
+    assert path.read_text(encoding="utf-8").endswith("# Stackhand\n.env\n")
+    (tmp_path / ".env").unlink()
     assert not repository.unignore(tmp_path)
+    assert (path.read_text(encoding="utf-8") if path.exists() else None) == (before or None)
 
 
 def test_what_git_ignores_already_is_not_added(tmp_path: Path) -> None:
