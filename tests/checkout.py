@@ -121,7 +121,7 @@ class Checkout:
 
     def setting(self, key: str) -> str:
         """Return a value of .env."""
-        return dotenv.parse((self.path / ".env").read_text(encoding="utf-8"))[0][key]
+        return dotenv.read((self.path / ".env").read_text(encoding="utf-8"))[0][key]
 
     def inv(
         self, *words: str, check: bool = True, stdin: str | None = None, timeout: float = 120.0, **env: str

@@ -14,7 +14,7 @@ from stackhand.adoption import overlay, statusservice
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.generated import File
 from stackhand.adoption.repository import GitRepository
-from stackhand.project import resolution
+from stackhand.project import composefiles
 from stackhand.project.model import Stack
 from stackhand.system.roots import CONTENT, PROJECT
 
@@ -74,7 +74,7 @@ def files(stack: Stack, services: Sequence[Classified], answers: Answers, git: G
     }
     return [
         File("inv", (CONTENT / "inv").read_text(encoding="utf-8"), executable=True),
-        File(overlay.PATH, overlay.text(described, resolution.own_files(PROJECT), added)),
+        File(overlay.PATH, overlay.text(described, composefiles.own_files(PROJECT), added)),
         File(f"environments/{ENVIRONMENT}.tfvars", _template("environment.tfvars", values)),
         File(os.path.relpath(git.top / WORKFLOW, PROJECT), _template("workflow.yml", values)),
     ]

@@ -17,7 +17,7 @@ from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import services
-from stackhand.project import model, passthrough, resolution, settings
+from stackhand.project import composefiles, model, passthrough, resolution, settings
 from stackhand.project.model import Stack
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
 
@@ -83,7 +83,7 @@ def classified() -> tuple[Stack, list[Classified]]:
     values = settings.ensure(PROJECT, check=True, given=False).values
     resolved = resolution.without_overlay(PROJECT, values)
     services.share_builds(resolved)
-    stack = model.of(PROJECT, resolved, ", ".join(resolution.own_files(PROJECT)))
+    stack = model.of(PROJECT, resolved, ", ".join(composefiles.own_files(PROJECT)))
     return stack, classification.classify(stack, resolved.get("services") or {})
 
 
@@ -94,13 +94,13 @@ def _require_project() -> None:
             next="run it in your own repository: cd REPOSITORY, then stackhand init",
             code=ExitCode.USAGE,
         )
-    if resolution.own_files(PROJECT):
+    if composefiles.own_files(PROJECT):
         return
     found = [name for name in repository.compose_files(PROJECT) if "/" in name]
     elsewhere = [f"git knows {', '.join(found[:5])}"] if found else []
     raise Failure(
         "There is no Compose file here.",
-        evidence=[f"Compose looks for {', '.join(resolution.NAMES)} in {PROJECT}", *elsewhere],
+        evidence=[f"Compose looks for {', '.join(composefiles.NAMES)} in {PROJECT}", *elsewhere],
         next=f"cd {Path(found[0]).parent}, then stackhand init" if found else "write one, or: stackhand init --example",
         code=ExitCode.PREFLIGHT,
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.statusservice import Overlay
-from stackhand.project import passthrough, resolution
+from stackhand.project import composefiles, passthrough
 
-PATH = resolution.OVERLAY
+PATH = composefiles.OVERLAY
 HEAD = """\
 # What Stackhand knows of the services beyond {files}. Compose's own keys belong there; here are the x- fields only.
 # `./inv up` lays this file over the others; plain `docker compose up` does not read it. It is yours to edit.

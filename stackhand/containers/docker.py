@@ -22,7 +22,7 @@ from typing import IO, Any
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
 from stackhand.containers.unavailable import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
-from stackhand.project import inherited, resolution
+from stackhand.project import composefiles, inherited
 from stackhand.system import program
 from stackhand.system.roots import PROJECT
 
@@ -66,8 +66,8 @@ class Failed(Failure):
         name = " ".join(list(takewhile(lambda each: not each.startswith("-"), args))[:2])
         what, remedy, code = f"docker {name} failed.", "fix that, then repeat the command", ExitCode.FAILED
         if name == "compose config":
-            what, code = f"Compose rejects {resolution.label(PROJECT)}.", ExitCode.PREFLIGHT
-            remedy = f"fix {resolution.label(PROJECT)}, then repeat the command"
+            what, code = f"Compose rejects {composefiles.label(PROJECT)}.", ExitCode.PREFLIGHT
+            remedy = f"fix {composefiles.label(PROJECT)}, then repeat the command"
         super().__init__(what, evidence=message.splitlines()[-SHOWN:], next=remedy, code=code)
         self.message = message
 

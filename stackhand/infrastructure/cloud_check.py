@@ -14,7 +14,7 @@ from stackhand.infrastructure import advice, compose, differences, plan, secrets
 from stackhand.infrastructure.findings import CloudFinding
 from stackhand.infrastructure.references import Note
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices
-from stackhand.project import environments, probes, resolution
+from stackhand.project import composefiles, environments, probes
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
 from stackhand.project.probes import Questions
@@ -61,7 +61,7 @@ def check(*, cloud: bool, environment: str, json: bool) -> None:
 def _examine(environment: Environment) -> tuple[Stack | None, list[CloudFinding], list[Note]]:
     """Return the services, what is found of them, and what the support matrix says of their keys."""
     variables = services.variables_of(environment)
-    described = _failed(resolution.label(PROJECT), lambda: compose.check(PROJECT, variables))
+    described = _failed(composefiles.label(PROJECT), lambda: compose.check(PROJECT, variables))
     refused = [*_of_environment(environment), *described]
     refused += _failed(f"environments/{environment.name}.tfvars", lambda: secrets.check(environment))
     try:

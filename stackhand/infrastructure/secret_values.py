@@ -17,7 +17,7 @@ from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, services
 from stackhand.infrastructure.services import CloudServices
-from stackhand.project import environments, resolution
+from stackhand.project import composefiles, environments
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
 from stackhand.system.roots import PROJECT
@@ -142,7 +142,7 @@ def _require_given(name: str, environment: Environment) -> None:
         raise Failure(
             f"No service on AWS reads a secret {name}.",
             evidence=[f"given secrets: {', '.join(given) or 'none'}"],
-            next=f"declare it as `# type: secret given` in .env.example and use it in {resolution.label(PROJECT)}; "
+            next=f"declare it as `# type: secret given` in .env.example and use it in {composefiles.label(PROJECT)}; "
             f"a setting that is no secret goes into environments/{environment.name}.tfvars",
             code=ExitCode.USAGE,
         )

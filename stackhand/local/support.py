@@ -129,7 +129,7 @@ def _settings() -> str:
     path = PROJECT / ".env"
     if not settings.present(path):
         return "# there is no .env\n"
-    values, problems = dotenv.parse(path.read_text(encoding="utf-8", errors="replace"))
+    values, problems = dotenv.read(path.read_text(encoding="utf-8", errors="replace"))
     entries = schema.read(EXAMPLE)
     shown = {key for key, value in values.items() if key in entries and may_be_shown(entries[key].kind, value)}
     lines = [f"{key}={value if key in shown else f'<{key} redacted>'}" for key, value in values.items()]

@@ -71,8 +71,12 @@ def digest(root: Path, question: str, program: str, variables: Mapping[str, str]
         return ""
     told = {key: each for key, each in variables.items() if not key.startswith(WITHOUT_EFFECT)}
     files = {str(path): passthrough.content(path) if path.exists() else None for path in inputs.files}
-    whole = json.dumps([question, program, str(root), told, files], sort_keys=True)
-    return State(root).keyed(whole.encode())
+    return digest_of(root, [question, program, str(root), told, files])
+
+
+def digest_of(root: Path, inputs: Any) -> str:
+    """Return what changes when one of these inputs does; it tells nothing of them."""
+    return State(root).keyed(json.dumps(inputs, sort_keys=True).encode())
 
 
 def recall(root: Path, question: str, digest: str) -> Any:

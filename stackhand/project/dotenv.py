@@ -1,21 +1,38 @@
-"""Read and write `.env` so that Compose and we see the same values, to the letter.
+"""Files of variables, such as `.env`: Compose reads them, and we write them (docs/decisions/072-dotenv.md).
 
-Compose has its own dialect of the format, and python-dotenv another: they differ on `$`, on `#` inside a word
-and on backslashes (docs/decisions/004-dotenv.md). What Compose versions read differently is refused here with
-the spelling that all of them agree on.
+A file in which every line means the same to everybody needs no reader. Any other is handed to Compose as the
+`env_file` of a service, and its answer is kept as long as nothing that went into it changes.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 
-KEY = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*")
-UNQUOTED = re.compile(r"[^\n]*")
-SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
-DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-ESCAPES = {"n": "\n", "r": "\r", '"': '"', "\\": "\\", "$": "$"}
+from stackhand.cli.failure import Failure
+from stackhand.system import program
+from stackhand.system.roots import PROJECT
+
+READER = Path(__file__).with_suffix(".yaml")
+"""A Compose file with one service, whose `env_file` is its stdin."""
+READ_WITHIN = 20.0
+PLAIN = re.compile(r"[ \t]*(?:#.*|(?:export[ \t]+)?([A-Za-z_]\w*)=([\w./:@%+,=-]*|'[^'\\\r\n]*'))?[ \t]*\r?", re.ASCII)
+"""A line without anything to interpret: nothing in it is special, or all of it is in single quotes."""
+ENTRY = re.compile(
+    r"""^[ \t]*(?:\#[^\n]*|(?P<head>(?:export[ \t]+)?(?P<key>[A-Za-z_][\w.-]*)[ \t]*[=:][ \t]*)
+    (?:'(?P<single>(?:[^'\\]|\\.)*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>[^\n]*?)(?=[ \t]\#|[ \t\r]*$))[^\n]*$)""",
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
+)
+"""A comment, or a setting with the whole of its value, of which quotes may make several lines."""
+MENTIONED = re.compile(r"\$\{?([A-Za-z_]\w*)|^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t\r]*$", re.MULTILINE)
+UNSET = re.compile(r'The \\"(\w+)\\" variable is not set')
+REJECTED = re.compile(r"(?:failed to read \S+: )?(?:line (?P<line>\d+): )?(?P<message>.+)", re.DOTALL)
 IN_SINGLE_QUOTES = "write it in single quotes, KEY='value', where no character is special"
 
 
@@ -28,38 +45,43 @@ class Problem:
     message: str
 
 
-def parse(text: str) -> tuple[dict[str, str], list[Problem]]:
-    """Return the values of a `.env` file, and every line that cannot be read.
+def read(text: str, root: Path = PROJECT) -> tuple[dict[str, str], list[Problem]]:
+    """Return the values of a file as Compose reads them, and what is wrong with it.
+
+    Where Compose cannot read it, or there is no Compose, the values are those that `search` finds.
 
     Args:
         text: the whole file.
-
-    Returns:
-        The values by key (the last one wins, as in Compose) and the problems, in the order of the file.
+        root: the checkout, whose Compose is asked.
     """
-    values: dict[str, str] = {}
-    problems: list[Problem] = []
     text = text.removeprefix("\ufeff")
-    position = 0
-    while position < len(text):
-        line = text.count("\n", 0, position) + 1
-        end = text.find("\n", position)
-        end = len(text) if end < 0 else end
-        content = text[position:end].strip()
-        if not content or content.startswith("#"):
-            position = end + 1
-            continue
-        key = KEY.match(text, position)
-        if key is None:
-            problems.append(Problem(line, content.split("=")[0][:40], "is not a line of the form KEY=value"))
-            position = end + 1
-            continue
-        try:
-            values[key[1]], position = _value(text, key.end())
-        except ValueError as error:
-            problems.append(Problem(line, key[1], str(error)))
-            position = end + 1
-    return values, problems
+    if (values := _plain(text)) is not None:
+        return values, []
+    try:
+        values, message = _asked(text, root)
+    except (Failure, OSError, subprocess.TimeoutExpired):
+        return search(text)
+    if values is None:
+        return search(text)[0], [_rejected(text, message)]
+    stray = values.pop("", None)  # text behind a closing quote becomes the value of a variable without a name
+    problems = [Problem(_line(text, stray), "", "has text that belongs to no setting")] if stray else []
+    return values, [*problems, *(_expanded(text, name) for name in UNSET.findall(message))]
+
+
+def search(text: str) -> tuple[dict[str, str], list[Problem]]:
+    """Return every setting that a text seems to have, its value as it is written, and the lines that are none.
+
+    This is a search and no reading, for what has to work without Compose and with files that it rejects.
+    """
+    values = {}
+    for entry in ENTRY.finditer(text):
+        if entry["key"]:
+            values[entry["key"]] = next(entry[each] for each in ("single", "double", "bare") if entry[each] is not None)
+    rest = ENTRY.sub(lambda entry: "\n" * entry[0].count("\n"), text.removeprefix("\ufeff"))
+    stray = [(number, line.strip()) for number, line in enumerate(rest.split("\n"), 1) if line.strip()]
+    return values, [
+        Problem(number, line.partition("=")[0][:40], "is not a line of the form KEY=value") for number, line in stray
+    ]
 
 
 def quote(value: str) -> str:
@@ -73,49 +95,88 @@ def quote(value: str) -> str:
     return f'"{value}"'
 
 
-def replace(text: str, changes: dict[str, str]) -> str:
+def replace(text: str, changes: Mapping[str, str]) -> str:
     """Return the file's text with the values of `changes` in place of the old ones, all else untouched."""
-    for key, value in changes.items():
-        line = re.compile(rf"^([ \t]*(?:export[ \t]+)?{key}[ \t]*=[ \t]*)[^\n]*$", re.MULTILINE)
-        # a function, for in a replacement string backslashes would have a meaning
-        text = line.sub(partial(_behind_key, quote(value)), text)
-    return text
+    return ENTRY.sub(partial(_replaced, {key: quote(value) for key, value in changes.items()}), text)
 
 
-def _behind_key(value: str, match: re.Match[str]) -> str:
-    return match[1] + value
+def _replaced(quoted: Mapping[str, str], entry: re.Match[str]) -> str:
+    if entry["key"] not in quoted:
+        return entry[0]
+    return entry[0][: entry.end("head") - entry.start()] + quoted[entry["key"]]
 
 
-def _value(text: str, start: int) -> tuple[str, int]:
-    """Return the value that begins at `start`, and where the next line begins.
-
-    Raises:
-        ValueError: with a sentence, when Compose versions would not agree on the value.
-    """
-    opening = text[start : start + 1]
-    if opening in {"'", '"'}:
-        match = (SINGLE if opening == "'" else DOUBLE).match(text, start)
+def _plain(text: str) -> dict[str, str] | None:
+    """Return the values of a file in which nothing has to be interpreted."""
+    values = {}
+    for line in text.split("\n"):
+        match = PLAIN.fullmatch(line)
         if match is None:
-            raise ValueError(f"has an opening {opening} without a closing one")
-        after = UNQUOTED.match(text, match.end())
-        if after and after[0].strip() and not after[0].strip().startswith("#"):
-            raise ValueError(f"has text after the closing {opening}")
-        value = match[1].replace("\\'", "'") if opening == "'" else _unescape(match[1])
-        return value, (after.end() if after else match.end()) + 1
-    match = UNQUOTED.match(text, start)
-    raw = match[0] if match else ""
-    value = re.split(r"[ \t]#", raw, maxsplit=1)[0].strip()
-    if "#" in value:
-        raise ValueError(f"has a # inside a word, which some Compose versions cut off; {IN_SINGLE_QUOTES}")
-    if "$" in value:
-        raise ValueError(f"has a $, which Compose would expand; {IN_SINGLE_QUOTES}")
-    return value, start + len(raw) + 1
+            return None
+        if match[1]:
+            values[match[1]] = match[2].strip("'")
+    return values
 
 
-def _unescape(body: str) -> str:
-    def plain(match: re.Match[str]) -> str:
-        if match[0] == "$":
-            raise ValueError(f"has a $ in double quotes, which Compose would expand; {IN_SINGLE_QUOTES}")
-        return "$" if match[0] == "$$" else ESCAPES.get(match[1], match[0])
+def _asked(text: str, root: Path) -> tuple[dict[str, str] | None, str]:
+    """Return what Compose reads (None: it rejects the file), and what it says on stderr."""
+    from stackhand.project import answers, composeprogram  # which need this module
 
-    return re.sub(r"\\(.)|\$\$|\$", plain, body, flags=re.DOTALL)
+    chosen = composeprogram.choose(root)
+    mentioned = {name for match in MENTIONED.finditer(text) for name in match.groups() if name}
+    shell = {name: os.environ[name] for name in sorted(mentioned) if name in os.environ}
+    digest = answers.digest_of(root, [text, chosen.identity, shell]) if chosen.identity else ""
+    kept = answers.recall(root, "dotenv", digest)
+    if kept is None:
+        kept = _answer(text, chosen.command, tuple(shell.items()))
+        answers.keep(root, "dotenv", digest, kept)
+    values, message = kept
+    return None if values is None else dict(values), message
+
+
+@lru_cache(maxsize=16)
+def _answer(
+    text: str, command: tuple[str, ...], shell: tuple[tuple[str, str], ...]
+) -> tuple[dict[str, str] | None, str]:
+    from stackhand.project import inherited
+
+    args = [*command, "-f", str(READER), "--env-file", os.devnull, "config", "--format", "json"]
+    environment = inherited.environment("docker") | dict(shell)
+    done = program.run(args, environment=environment, timeout=READ_WITHIN, text=text)
+    if done.returncode != 0:
+        return None, done.stderr.strip()
+    service = json.loads(done.stdout)["services"]["dotenv"]
+    # Compose doubles each $, so that what it prints could be its input.
+    return {key: (each or "").replace("$$", "$") for key, each in (service.get("environment") or {}).items()}, (
+        done.stderr
+    )
+
+
+def _rejected(text: str, message: str) -> Problem:
+    """Return the problem that Compose tells of, without the line itself: it may have a secret in it."""
+    told = REJECTED.match(message)
+    number = int(told["line"] or 0) if told else 0
+    if "unterminated quoted value" in message:
+        entry = next((each for each in ENTRY.finditer(text) if (each["bare"] or "x")[0] in "'\""), None)
+        opening = entry["bare"][0] if entry else "quote"
+        key, number = (entry["key"], text.count("\n", 0, entry.start("key")) + 1) if entry else ("", number)
+        return Problem(number, key, f"has an opening {opening} without a closing one")
+    if required := re.search(r"required variable (\w+) is missing", message):
+        return Problem(*_place(text, required[1]), f"requires the variable {required[1]}, which nothing sets")
+    key = text.split("\n")[number - 1].partition("=")[0].strip()[:40] if number else ""
+    return Problem(number, key, "is not a line of the form KEY=value")
+
+
+def _expanded(text: str, name: str) -> Problem:
+    return Problem(*_place(text, name), f"has a $, which Compose expands, and nothing sets {name}; {IN_SINGLE_QUOTES}")
+
+
+def _place(text: str, name: str) -> tuple[int, str]:
+    """Return the number of the line that mentions a variable, and the key of its setting."""
+    mention = re.compile(rf"\$\{{?{name}\b")
+    entry = next((each for each in ENTRY.finditer(text) if each["key"] and mention.search(each[0])), None)
+    return (text.count("\n", 0, entry.start("key")) + 1, entry["key"]) if entry else (0, "")
+
+
+def _line(text: str, part: str) -> int:
+    return text.count("\n", 0, max(text.rfind(part), 0)) + 1

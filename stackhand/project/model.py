@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import kinds, resolution, xfields
+from stackhand.project import composefiles, kinds, resolution, xfields
 from stackhand.project.kinds import IMAGES, Kind
 from stackhand.project.xfields import Embedded, Fargate, Job, XAws, wrong
 
@@ -238,7 +238,7 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
     Raises:
         Failure: Compose rejects its files, or one of our `x-` keys is wrong.
     """
-    return of(root, resolution.resolve(root, variables), resolution.label(root))
+    return of(root, resolution.resolve(root, variables), composefiles.label(root))
 
 
 def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
@@ -256,7 +256,7 @@ def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
     jobs = {name for entry in entries.values() for name in _awaited(entry)}
     for entry in entries.values():  # an optional one may belong to a profile that nobody asks for
         entry["depends_on"] = {name: each for name, each in (entry.get("depends_on") or {}).items() if name in entries}
-    fields = resolution.OVERLAY if resolution.OVERLAY in file else file
+    fields = composefiles.OVERLAY if composefiles.OVERLAY in file else file
     services = {name: _service(name, entry, root, fields, job=name in jobs) for name, entry in entries.items()}
     services = kinds.with_needs(services, entries, fields)
     ordered = {name: services[name] for name in _start_order(services)}

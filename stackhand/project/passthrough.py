@@ -56,12 +56,14 @@ def names(root: Path) -> frozenset[str]:
 
 def search(root: Path) -> Inputs:
     """Search the Compose files of a project, and the files that they name."""
-    settings = {**dotenv.parse(content(root / ".env"))[0], **os.environ}
+    settings = {**dotenv.read(content(root / ".env"), root)[0], **os.environ}
     inputs = Inputs(set(ASSIGNED.findall(content(root / ".env.example"))), {root / ".env"})
     for listed in settings.get("COMPOSE_ENV_FILES", "").split(","):
         _of_env_file(root / listed, inputs)
     named = settings.get("COMPOSE_FILE", "").split(settings.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
     waiting = [*root.glob(FILES), *(root / each for each in named if each)]
+    for folder in {each.parent for each in waiting}:
+        _of_env_file(folder / ".env", inputs)
     while waiting:
         path = waiting.pop()
         if path not in inputs.files:

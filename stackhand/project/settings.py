@@ -84,7 +84,7 @@ def move_ports(root: Path, ports: Mapping[str, int]) -> None:
     """Write other port numbers into `.env`; everything else in it stays as it is."""
     path = root / ".env"
     text = _text(path) if present(path) else ""
-    known, _ = dotenv.parse(text)
+    known, _ = dotenv.search(text)
     text = dotenv.replace(text, {key: str(port) for key, port in ports.items()})
     for key in (key for key in ports if key not in known):
         text = f"{text.rstrip()}\n\n# Chosen by ./inv up --free-ports.\n{key}={ports[key]}\n".lstrip()
@@ -155,7 +155,7 @@ def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> t
     """Return the text `.env` should have (None: as it is) and a sentence on each kind of change."""
     if text is None:
         return _new(entries, root) if has_example(root) else (None, [])
-    present, _ = dotenv.parse(text)
+    present, _ = dotenv.read(text, root)
     missing = [entry for key, entry in entries.items() if key not in present]
     empty = {
         key: _fresh(entry, root) for key, entry in entries.items() if present.get(key) == "" and _fresh(entry, root)
@@ -183,7 +183,7 @@ def _new(entries: Mapping[str, Setting], root: Path) -> tuple[str, list[str]]:
         notes = [f".env created with {sum(entries[key].generated for key in filled)} generated secrets"]
     else:
         text, notes = example.filled(text)
-    known, _ = dotenv.parse(text)
+    known, _ = dotenv.search(text)
     kept = {key: str(port) for key, port in State(root).read().get("ports", {}).items() if key in known}
     return dotenv.replace(text, kept), [notes[0] + (" and the previous ports" if kept else ""), *notes[1:]]
 
@@ -233,7 +233,7 @@ def _keep_access(draft: int, old: Path, root: Path) -> None:
 
 
 def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:
-    values, problems = dotenv.parse(text)
+    values, problems = dotenv.read(text)
     values.update({key: os.environ[key] for key in (entries or values) if key in os.environ})
     outside: list[str] = []
     if not entries:  # what Compose makes of such lines is for Compose to say

@@ -104,7 +104,7 @@ def of(root: Path, *, doubtful: bool = False) -> Known:
     known = Known()
     nodes = [node for path in sorted(root.glob(passthrough.FILES)) for node in _nodes(_read(path))]
     known.common.update(_names_of_services(nodes))
-    known.common.update(_names_shown(nodes, {**dotenv.parse(_read(root / ".env"))[0], **os.environ}))
+    known.common.update(_names_shown(nodes, {**dotenv.read(_read(root / ".env"), root)[0], **os.environ}))
     variables = _of_settings(root, known, doubtful=doubtful)
     for node in nodes:
         for name, value in _of_compose(root, node, {**variables, **os.environ}):
@@ -122,11 +122,12 @@ def of(root: Path, *, doubtful: bool = False) -> Known:
 def _of_settings(root: Path, known: Known, *, doubtful: bool) -> dict[str, str]:
     """Add the secrets of `.env` and of what the shell has in its place, and return all of its values."""
     text = _read(root / ".env")
-    values, problems = dotenv.parse(text)
+    values, _ = dotenv.read(text, root)
+    written, problems = dotenv.search(text)
     entries = _entries(root / ".env.example")
     foreign = passthrough.names(root) - OF_A_PERSON if doubtful else frozenset()
     for key in sorted({*values, *entries, *foreign}):
-        for value in filter(None, (values.get(key, ""), os.environ.get(key, ""))):
+        for value in filter(None, {values.get(key, ""), written.get(key, ""), os.environ.get(key, "")}):
             if _is_secret(key, value, entries, doubtful=doubtful):
                 known.add(key, value, named=True)
             elif key in entries and not patterns.looks_random(value):
@@ -191,7 +192,7 @@ def _of_compose(root: Path, top: yaml.Node, variables: Mapping[str, str]) -> Ite
     for name, text in _scalars(top):
         value = passthrough.expanded(text, variables)
         if name in {"env_file", "path"}:
-            pairs = dotenv.parse(_read(root / value))[0].items()
+            pairs = dotenv.read(_read(root / value), root)[0].items()
             yield from ((key, each) for key, each in pairs if patterns.is_secret(key) or not may_be_shown("", each))
         elif patterns.is_secret(name):
             yield name, value

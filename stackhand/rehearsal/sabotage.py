@@ -9,7 +9,7 @@ from typing import Any
 
 from stackhand.infrastructure import compose, services
 from stackhand.infrastructure.dockerfiles import TARGET
-from stackhand.project import resolution
+from stackhand.project import composefiles
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job
 from stackhand.rehearsal.clone import Clone
@@ -29,7 +29,7 @@ def apply(clone: Clone) -> None:
         reset = [] if _is_shared(stack, service, resolved) else ["ENTRYPOINT []"]
         path.write_text(ending_with(path.read_text(encoding="utf-8"), [*reset, f"CMD {EXITS}"]), encoding="utf-8")
     else:
-        _override(clone.project / resolution.OVERLAY, service)
+        _override(clone.project / composefiles.OVERLAY, service)
 
 
 def choose(candidates: Iterable[Service], resolved: dict[str, dict[str, Any]]) -> Service:

@@ -16,7 +16,7 @@ from stackhand.cli.console import ASCII, GLYPHS, Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
 from stackhand.infrastructure import compose
-from stackhand.project import probes, resolution
+from stackhand.project import composefiles, probes
 from stackhand.project.environments import Environment
 from stackhand.rehearsal import environment, sabotage
 from stackhand.rehearsal.clone import Clone
@@ -103,7 +103,7 @@ class Rehearsal:
         command = [args[0], "-e", environment.NAME, *args[1:]]
         began = time.monotonic()
         with self.output.step(name, command) as report:
-            code, lines = self.clone.inv(command, {**self.aws.environment(), **resolution.chosen(PROJECT)}, report)
+            code, lines = self.clone.inv(command, {**self.aws.environment(), **composefiles.chosen(PROJECT)}, report)
         self.resources.look()
         self.steps.append(Step(name, words_of(code), time.monotonic() - began))
         if code != expected:

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 import yaml
 
-from stackhand.project import composekeys, resolution
+from stackhand.project import composekeys, composeprogram, resolution
 from stackhand.project.composekeys import TARGETS, TOP_LEVEL, Level
 from tests.docs import support
 
@@ -136,8 +136,10 @@ def test_compose_accepts_each_key_and_each_target_answers(tmp_path: Path) -> Non
     }
     (tmp_path / "labels.env").write_text("a=b\n", encoding="utf-8")
     (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"services": services, **beside}), encoding="utf-8")
-    resolver = resolution.Resolver((str(resolution.PACKAGED),), "package")  # the newest, which knows all of them
-    with mock.patch.object(resolution, "choose", return_value=resolver):
+    resolver = composeprogram.Resolver(
+        (str(composeprogram.PACKAGED),), "package"
+    )  # the newest, which knows all of them
+    with mock.patch.object(composeprogram, "choose", return_value=resolver):
         written = resolution.written(tmp_path, {})["services"]
     assert {*written} == {*EXAMPLES} == {*TARGETS["compose"]}
     for target, keys in TARGETS.items():

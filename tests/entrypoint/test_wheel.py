@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stackhand import version
-from stackhand.project import resolution
+from stackhand.project import composefiles
 from stackhand.system.roots import LOCK
 from tests import installed
 from tests.checkout import ROOT, free_ports
@@ -44,9 +44,9 @@ services:
 ADD_STATUS = f"""
 from pathlib import Path
 from stackhand.adoption import statusservice
-from stackhand.project import model
+from stackhand.project import composefiles, model
 added = statusservice.overlay(model.load(Path.cwd(), {{}}))
-Path("{resolution.OVERLAY}").write_text("services:\\n" + added.services + added.secrets)
+Path("{composefiles.OVERLAY}").write_text("services:\\n" + added.services + added.secrets)
 """
 THEIRS = {
     ".gitignore": "__pycache__/\n",

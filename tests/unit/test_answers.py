@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.project import model, resolution
+from stackhand.project import composeprogram, model, resolution
 
 FILES = {
     "compose.yaml": """
@@ -65,8 +65,8 @@ def test_compose_is_asked_once_for_each_change_of_what_went_in(asked: Asked, mon
         change()
         assert (name, asked.again(), asked.again()) == (name, 1, 0)
     assert model.load(asked.root, {}).services["more"].image == "m:2"
-    other = resolution.Resolver((str(resolution.PACKAGED),), "another version")
-    monkeypatch.setattr(resolution, "choose", lambda _root: other)
+    other = composeprogram.Resolver((str(composeprogram.PACKAGED),), "another version")
+    monkeypatch.setattr(composeprogram, "choose", lambda _root: other)
     assert (asked.again(), asked.again()) == (1, 0)
     kept = asked.root / ".stackhand" / "resolved"
     assert {oct(path.stat().st_mode & 0o777) for path in (kept, *kept.iterdir())} == {"0o700", "0o600"}

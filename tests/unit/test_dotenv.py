@@ -1,71 +1,125 @@
-"""`.env` is read as Compose reads it; what its versions read differently is refused."""
+"""`.env` is read by Compose, and written so that Compose reads back what was meant."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackhand.project import dotenv
+from stackhand.cli.failure import Failure
+from stackhand.project import composeprogram, dotenv
+
+TEXT = r"""# a comment
+A=plain
+EMPTY=
+SPACED = two words 
+export EXPORTED=exported
+COMMENTED=value # a comment
+WORD=a#b
+SINGLE='literal $HOME \n # all'
+APOSTROPHE='it\'s'
+LINES='two
+lines'
+ESCAPED="\"quotes\", \t, \101 and \\"
+EXPANDED="${A}/$A" # behind it
+DEFAULT=${NOBODY:-default}
+DOLLAR="\$A"
+COLON: 1
+WITH.DOT=2
+A=last
+BARE_NAME
+WINDOWS=windows"""  # noqa: W291
+
+
+def test_values_are_those_that_compose_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BARE_NAME", "of the shell")
+    values, problems = dotenv.read("\ufeff" + TEXT + "\r\n")
+    assert problems == []
+    assert values == {
+        "A": "last",
+        "EMPTY": "",
+        "SPACED": "two words",
+        "EXPORTED": "exported",
+        "COMMENTED": "value",
+        "WORD": "a#b",
+        "SINGLE": "literal $HOME \\n # all",
+        "APOSTROPHE": "it's",
+        "LINES": "two\nlines",
+        "ESCAPED": '"quotes", \t, \\101 and \\',
+        "EXPANDED": "plain/plain",
+        "DEFAULT": "default",
+        "DOLLAR": "$A",
+        "COLON": "1",
+        "WITH.DOT": "2",
+        "BARE_NAME": "of the shell",
+        "WINDOWS": "windows",
+    }
+
+
+PLAIN = st.tuples(
+    st.sampled_from(["", " ", "export ", "# "]),
+    st.sampled_from(["A", "B_1", "_c"]),
+    st.text("azAZ09_./:@%+,=-", max_size=5) | st.text('a $#"é={}`;', max_size=5).map("'{}'".format),
+    st.sampled_from(["\n", " \n", "\r\n", "\n\n"]),
+)
+
+
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(st.lists(PLAIN, min_size=20, max_size=40))
+def test_a_file_without_anything_special_is_read_without_compose_and_alike(
+    lines: list[tuple[str, str, str, str]],
+) -> None:
+    text = "".join(f"{start}{key}={value}{end}" for start, key, value, end in lines)
+    found, message = dotenv._asked(text, Path("/nowhere"))
+    assert (dotenv._plain(text), message) == (found, "")
+
+
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=30, max_size=60))
+def test_every_value_comes_back_as_it_was_quoted(values: list[str]) -> None:
+    expected = {f"K{number}": value for number, value in enumerate(values)}
+    text = "".join(f"{key}={dotenv.quote(value)}\n" for key, value in expected.items())
+    assert dotenv.read(text) == (expected, [])
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
+    ("text", "problem"),
     [
-        ("A=plain", "plain"),
-        ("A=", ""),
-        ("A = spaced ", "spaced"),
-        ("export A=exported", "exported"),
-        ("A=value # a comment", "value"),
-        ("A='literal $HOME \\n # all'", "literal $HOME \\n # all"),
-        ("A='it\\'s'", "it's"),
-        ("A='two\nlines'", "two\nlines"),
-        ('A="escaped \\"quotes\\", \\n and \\\\"', 'escaped "quotes", \n and \\'),
-        ('A="a $$ or a \\$"', "a $ or a $"),
-        ("A='quoted' # a comment", "quoted"),
-        ("A=first\nA=last", "last"),
-        ("\ufeffA=behind a byte order mark", "behind a byte order mark"),
-        ("A=windows\r\n", "windows"),
+        ("A=a$b", (1, "A", "has a $, which Compose expands, and nothing sets b; write it in single quotes")),
+        ('\nA="a $b"', (2, "A", "has a $, which Compose expands, and nothing sets b; ")),
+        ("B=1\nA='open", (2, "A", "has an opening ' without a closing one")),
+        ("A=1\nA='closed'tail", (2, "", "has text that belongs to no setting")),
+        ("A=1\nno assignment=1\n", (2, "no assignment", "is not a line of the form KEY=value")),
+        ("A=1\nB=${C:?secret words}\n", (2, "B", "requires the variable C, which nothing sets")),
     ],
 )
-def test_a_value_is_read_as_compose_reads_it(text: str, value: str) -> None:
-    assert dotenv.parse(text) == ({"A": value}, [])
+def test_what_compose_rejects_or_loses_is_told_by_line_without_the_value(
+    text: str, problem: tuple[int, str, str]
+) -> None:
+    _, (found,) = dotenv.read(text)
+    assert (found.line, found.key) == problem[:2]
+    assert found.message.startswith(problem[2])
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("A=a#b", "has a # inside a word"),
-        ("A=a$b", "has a $, which Compose would expand"),
-        ('A="a $b"', "has a $ in double quotes"),
-        ("A='open", "has an opening ' without a closing one"),
-        ("A='closed'tail", "has text after the closing '"),
-        ("no assignment", "is not a line of the form KEY=value"),
-        ("1A=x", "is not a line of the form KEY=value"),
-    ],
-)
-def test_what_compose_versions_read_differently_is_refused(text: str, message: str) -> None:
-    values, problems = dotenv.parse(text)
-    assert values == {}
-    assert problems[0].message.startswith(message)
+def test_without_compose_the_values_are_those_that_a_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_root: Path) -> composeprogram.Resolver:
+        raise Failure("There is no Compose.")
 
-
-def test_a_bad_line_costs_only_itself_and_is_told_with_its_number() -> None:
-    values, problems = dotenv.parse("A=1\n\n# a comment\nB=x$y\nC=3\n")
-    assert values == {"A": "1", "C": "3"}
-    assert [(problem.line, problem.key) for problem in problems] == [(4, "B")]
-
-
-@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_every_value_comes_back_as_it_was_quoted(value: str) -> None:
-    assert dotenv.parse(f"A={dotenv.quote(value)}\nB=next\n") == ({"A": value, "B": "next"}, [])
+    monkeypatch.setattr(composeprogram, "choose", none)
+    values, problems = dotenv.read("A=1\nB=x$y # z\nstray\nC='1\n2'\n")
+    assert values == {"A": "1", "B": "x$y", "C": "1\n2"}
+    assert [(each.line, each.key) for each in problems] == [(3, "stray")]
 
 
 @given(st.text())
-def test_no_text_breaks_the_parser(text: str) -> None:
-    dotenv.parse(text)
+def test_no_text_breaks_the_search(text: str) -> None:
+    dotenv.search(text)
 
 
 def test_replacing_a_value_leaves_everything_else_as_it_is() -> None:
-    text = "# ports\nWEB_PORT=3000 # the page\nOTHER='x'\n"
-    assert dotenv.replace(text, {"WEB_PORT": "3010"}) == "# ports\nWEB_PORT=3010\nOTHER='x'\n"
+    text = "# PORT=1\nPORT=3000 # the page\nKEY='one\nPORT=inside\ntwo'\nexport PORT = \"3000\nmore\"\nOTHER='x'\n"
+    assert dotenv.replace(text, {"PORT": "3010", "KEY": "it's"}) == (
+        "# PORT=1\nPORT=3010\nKEY=\"it's\"\nexport PORT = 3010\nOTHER='x'\n"
+    )

@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stackhand.cli.failure import Failure
-from stackhand.project import model, resolution
-from stackhand.project.resolution import Resolver
+from stackhand.project import composeprogram, model, resolution
+from stackhand.project.composeprogram import Resolver
 from tests.checkout import ROOT
 
 PROGRAMS = {
-    "package": Resolver((str(resolution.PACKAGED),)),
-    "docker": Resolver(resolution.DOCKER),
+    "package": Resolver((str(composeprogram.PACKAGED),)),
+    "docker": Resolver(composeprogram.DOCKER),
 }
 NEEDS_DOCKER = pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker command here")
 NEEDED = {"POSTGRES_PASSWORD": "a$b", "DATABASE_PASSWORD": "b", "REDIS_PASSWORD": "c"}
@@ -36,7 +36,7 @@ def compose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def use(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolution, "choose", lambda _root: PROGRAMS[name])
+    monkeypatch.setattr(composeprogram, "choose", lambda _root: PROGRAMS[name])
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -206,7 +206,7 @@ def test_without_a_new_docker_compose_the_package_resolves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     for version, package, chosen in (
-        ("2.20.0", True, str(resolution.PACKAGED)),
+        ("2.20.0", True, str(composeprogram.PACKAGED)),
         ("2.26.1", True, "docker"),
         ("2.20.0", False, None),
     ):
@@ -214,14 +214,14 @@ def test_without_a_new_docker_compose_the_package_resolves(
         docker.write_text(f"#!/bin/sh\necho {version}\n")
         docker.chmod(0o755)
         monkeypatch.setenv("PATH", str(folder))
-        monkeypatch.setattr(resolution, "PACKAGED", resolution.PACKAGED if package else folder / "none")
-        resolution._version.cache_clear()
+        monkeypatch.setattr(composeprogram, "PACKAGED", composeprogram.PACKAGED if package else folder / "none")
+        composeprogram._version.cache_clear()
         if chosen:
-            assert resolution.choose(tmp_path).command[0] == chosen
+            assert composeprogram.choose(tmp_path).command[0] == chosen
         else:
             with pytest.raises(Failure, match="There is no Compose that can read"):
-                resolution.choose(tmp_path)
-    resolution._version.cache_clear()
+                composeprogram.choose(tmp_path)
+    composeprogram._version.cache_clear()
 
 
 TEXT = st.text(alphabet="ab $'\"#:{}-é", max_size=6)
@@ -270,7 +270,7 @@ def test_the_model_is_what_docker_compose_config_prints(
     quoted = values.replace("'", "")
     write(tmp_path, {"compose.yaml": yaml.safe_dump(document), "values.env": f"A='{quoted}'\nE=1\n", ".env": "TAG=7\n"})
     environment = {**resolution.environment(tmp_path, {}), "COMPOSE_PROFILES": "on"}
-    args = [*resolution.DOCKER, "config", "--format", "json"]
+    args = [*composeprogram.DOCKER, "config", "--format", "json"]
     done = subprocess.run(args, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     expected = json.loads(done.stdout.replace("$$", "$"))["services"]
     with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ import pytest
 from service.settings import SCHEMA, Address, Settings
 from stackhand.adoption import statusservice
 from stackhand.cli.failure import Failure
-from stackhand.project import model, resolution
+from stackhand.project import composefiles, model
 from stackhand.project.model import Stack
 
 OFFICIAL = """
@@ -49,7 +49,7 @@ def with_status(folder: Path, services: str) -> tuple[Stack, tuple[str, str, str
     """Return the stack once its overlay has the entries, and their names."""
     stack = stack_of(folder, services)
     overlay = statusservice.overlay(stack)
-    (folder / resolution.OVERLAY).write_text(f"services:\n{overlay.services}\n{overlay.secrets}", encoding="utf-8")
+    (folder / composefiles.OVERLAY).write_text(f"services:\n{overlay.services}\n{overlay.secrets}", encoding="utf-8")
     return model.load(folder, {}), overlay.names
 
 
@@ -89,7 +89,7 @@ def test_secret_of_a_file_is_asked_for_and_not_copied(tmp_path: Path) -> None:
     )
     with pytest.raises(Failure, match=r"requires the variable STATUS_DATABASE_PASSWORD"):
         with_status(tmp_path, services)
-    assert "a-secret-of-the-file" not in (tmp_path / resolution.OVERLAY).read_text(encoding="utf-8")
+    assert "a-secret-of-the-file" not in (tmp_path / composefiles.OVERLAY).read_text(encoding="utf-8")
 
 
 def test_stack_without_a_server_that_it_needs_is_told_which(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
 from stackhand.local.engines.login import SUPERUSER, Login, own_settings, wanted
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import inherited, resolution
+from stackhand.project import composefiles, inherited
 from stackhand.project.model import TARGETS, Service, Stack
 from stackhand.project.state import State
 from stackhand.system import program, waiting
@@ -70,7 +70,7 @@ class Compose(Engine):
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
-        overlay = resolution.overlay_variables(self.stack.root)
+        overlay = composefiles.overlay_variables(self.stack.root)
         variables = {"COMPOSE_PROJECT_NAME": self.project, **overlay, **self._targets()}
         if bundle := images.certificates():
             variables["CA_BUNDLE"] = bundle
