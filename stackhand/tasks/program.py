@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from invoke.config import Config
 from invoke.exceptions import Exit, ParseError
+from invoke.parser.argument import Argument
 from invoke.program import Program
 
 from stackhand import version
@@ -21,7 +22,7 @@ from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, private
 from stackhand.system.roots import COMMAND, NAME
-from stackhand.tasks import handover, ns, usage
+from stackhand.tasks import composeoptions, handover, ns, usage
 
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
 
@@ -45,6 +46,15 @@ class Inv(Program):
                 self.argv = [*self.argv[:1], "--help", verb]
         # Unlike a library, a checkout runs the same few modules again and again: let Python keep them compiled.
         self._keep_bytecode = sys.dont_write_bytecode
+
+    def core_args(self) -> list[Argument]:
+        """Return Invoke's flags for all verbs and ours; `-f` is a Compose file, and Invoke's has the long name only."""
+        kept = [each for each in super().core_args() if each.name != "config"]
+        return [
+            *kept,
+            Argument(names=("config",), help="Runtime configuration file to use."),
+            *composeoptions.arguments(),
+        ]
 
     def print_version(self) -> None:
         """Print the version and its commit."""
@@ -72,9 +82,11 @@ class Inv(Program):
             super().parse_tasks()
 
     def parse_cleanup(self) -> None:
-        """Do what is asked instead of a verb: the list, or help on one."""
+        """Do what is asked instead of a verb: the list, or help on one; a verb runs with the files that were named."""
         with self._explaining():
             super().parse_cleanup()
+            if said := composeoptions.apply({flag: self.args[flag].value for flag in composeoptions.COMMAND_LINE}):
+                console.notify(said)
 
     def names_as_flags(self, args: Sequence[str]) -> list[str]:
         """Return the words with `logs api web` turned into `logs --service api --service web`.
@@ -91,8 +103,8 @@ class Inv(Program):
             elif word in usage.FOR_THE_CLOUD and context and usage.ENVIRONMENT not in context.args:
                 raise ParseError(f"No idea what {word!r} is!", context)  # Invoke's own -e would echo, and say nothing
             elif word.startswith("-"):
-                # The flags know their short forms by `in` and [], and not by get().
-                flag = context.flags[word] if context and word in context.flags else None
+                known = context.flags if context and word in context.flags else self.core[0].flags
+                flag = known[word] if word in known else None  # noqa: SIM401 - get() knows no short forms
                 value_expected = bool(flag and flag.takes_value)
             elif context and "service" in context.args and context.args["service"].kind is list:
                 flags.append("--service")

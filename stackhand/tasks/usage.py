@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from invoke.exceptions import ParseError
 
 from stackhand.system.roots import NAME
+from stackhand.tasks import composeoptions
 
 SIMILAR = 0.7
 """Below that, two names have letters in common and nothing else, as `help` and `shell` have."""
@@ -46,7 +47,7 @@ def explain(error: ParseError, typed: Sequence[str], verbs: Sequence[str]) -> st
     if match := NO_VALUE.fullmatch(message):
         return f"{NAME}: --{match['name']} needs a value.\nnext: ./inv --help {verb}".rstrip()
     if match := UNKNOWN.fullmatch(message):
-        return _unknown(match["word"], verb, verbs)
+        return _unknown(match["word"], verb, verbs, typed)
     return f"{NAME}: {message}\nnext: ./inv --help {verb}" if verb else f"{NAME}: {message}\nnext: ./inv --list"
 
 
@@ -65,7 +66,9 @@ def _missing(verb: str, names: Sequence[str], typed: Sequence[str]) -> Iterator[
     yield f"next: {' '.join(command)}"
 
 
-def _unknown(word: str, verb: str, verbs: Sequence[str]) -> str:
+def _unknown(word: str, verb: str, verbs: Sequence[str], typed: Sequence[str]) -> str:
+    if meant := composeoptions.misplaced(word, verb, typed):
+        return f"{NAME}: A Compose file is named before the verb.\nnext: {meant}"
     if verb and word in FOR_THE_CLOUD:
         return (
             f"{NAME}: {verb} works on this machine and takes no environment; -e is for cloud verbs.\n"

@@ -70,8 +70,9 @@ class Compose(Engine):
 
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
-        overlay = composefiles.overlay_variables(self.stack.root)
-        variables = {"COMPOSE_PROJECT_NAME": self.project, **overlay, **self._targets()}
+        root = self.stack.root
+        files = composefiles.env_files(root) | composefiles.overlay_variables(root)
+        variables = {"COMPOSE_PROJECT_NAME": self.project, **files, **self._targets()}
         if bundle := images.certificates():
             variables["CA_BUNDLE"] = bundle
         return variables
