@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -270,25 +270,48 @@ class EmbeddedEngine(Engine):
     def _side_by_side(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         servers, programs = self.servers(), self.programs()
         needs = {name: set(servers[name].service.depends_on) & set(names) for name in names}
-        yield from parallel.run(
-            needs,
-            lambda name: self._begin(servers[name], programs[name]),
-            lambda begun, stop: self._finish(begun, timeout, stop),
-        )
+        optional, failures, restarted = self.stack.dispensable, list[Failure](), set[str]()
+
+        def begin(name: str) -> Begun:
+            follows = not restarted.isdisjoint(servers[name].service.follows)
+            return self._begin(servers[name], programs[name], again=follows)
+
+        def finish(begun: Begun, stop: Event) -> Started | None:
+            try:
+                return self._finish(begun, timeout, stop)
+            except Failure as failure:  # of one that the others do without
+                if stop.is_set() or begun.start.program.name not in optional:
+                    raise
+                failures.append(failure)
+                return None
+
+        for started in filter(None, parallel.run(needs, begin, finish)):
+            restarted |= {started.name} if started.changed else set()
+            yield started
+        if failures:
+            raise failures[0]
 
     def would_start(self) -> list[str]:
         """Return the services that do not run as the current settings want them."""
         finished = self._finished()
         programs = [server.program() for server in self.servers().values()]
-        return [
+        names = {
             each.name for each in programs if finished.get(each.name) != each.fingerprint and self._needs_start(each)
-        ]
+        }
+        names |= {*self.stack.followers(names)}
+        return [each.name for each in programs if each.name in names]
 
-    def _begin(self, server: Server, program: Program) -> Begun:
-        """Make what a service needs whose dependencies are up, and return it, ready to start; it may run already."""
+    def _begin(self, server: Server, program: Program, *, again: bool = False) -> Begun:
+        """Make what a service needs whose dependencies are up, and return it, ready to start; it may run already.
+
+        Args:
+            server: the service.
+            program: what runs it.
+            again: whether it is started again, for one that it follows was.
+        """
         began, log = time.monotonic(), self.log(program.name)
         start = gate.Start(server, program, log, _size(log))
-        changed = self._needs_start(program)
+        changed = again or self._needs_start(program)
         return Begun(start, began, changed=changed, notes=self._make_ready(start) if changed else [])
 
     def _finish(self, begun: Begun, timeout: float, stop: Event) -> Started:
@@ -346,7 +369,11 @@ class EmbeddedEngine(Engine):
 
     def stay_up(self) -> None:
         """Wait until the services that nobody can ask have stayed up for a moment; see `gate.stay_up`."""
-        unasked = [server for server in self.servers().values() if server.program().ready["kind"] == "process"]
+        self._stay_up(self.services())
+
+    def _stay_up(self, names: Collection[str]) -> None:
+        servers = [server for name, server in self.servers().items() if name in names]
+        unasked = [server for server in servers if server.program().ready["kind"] == "process"]
         gate.stay_up(self.supervisor, [(server, self.log(server.service.name)) for server in unasked])
 
     def _needs_start(self, program: Program) -> bool:
@@ -364,7 +391,9 @@ class EmbeddedEngine(Engine):
         return wanted != self.programs() or not self.supervisor.processes()
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
-        """Restart services with the current settings, and yield each once it can be used."""
+        """Restart services and their followers with the current settings, and yield each once it can be used."""
+        wanted = {*names, *self.stack.followers(names)}
+        names = [name for name in self.services() if name in wanted]
         self._stop(reversed(list(names)))
         self.prepare(lambda _: None)
         for name, server in self.servers().items():
@@ -372,7 +401,7 @@ class EmbeddedEngine(Engine):
                 with suppress(OSError):  # nobody answers: it does not run, or not at the current port
                     server.reconcile()
         yield from self._side_by_side(names, timeout)
-        self.stay_up()
+        self._stay_up(names)
 
     def down(self, *, volumes: bool) -> list[str]:
         """Stop everything; see `Engine.down`.

@@ -100,6 +100,8 @@ def _missing(service: Service) -> Port | None:
     """Return the port that a service listens at and nobody has numbered; None where there is nothing to choose."""
     if service.main_port is None:
         engine = service.embedded.engine if service.embedded else None
+        if engine is None and service.health and service.exposed:
+            return Port(service.exposed, None)
         return Port(PORTS[engine], None) if engine else None
     return None if service.main_port.published else service.main_port
 
