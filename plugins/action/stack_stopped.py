@@ -30,10 +30,11 @@ class ActionModule(Action):
         changed = left.running or bool(volumes and left.data)
         if check:
             return {"changed": changed}
-        stopped, unknown = otherengine.stop(self.state, volumes=volumes)
+        stopped, unknown, undone = otherengine.stop(self.state, volumes=volumes)
         message = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
+        notes = [*undone, *(unknown if volumes else [])]
         return {
             "changed": changed or bool(stopped),
-            "step": step("down", message + ("; data removed" if volumes else ""), notes=unknown if volumes else []),
+            "step": step("down", message + ("; data removed" if volumes else ""), notes=notes),
             "report": {"stopped": stopped, "volumes_removed": volumes and not unknown, "unknown": unknown},
         }

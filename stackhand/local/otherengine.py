@@ -77,7 +77,7 @@ def left(state: State, *, volumes: bool) -> Left:
     return Left(running, data, unknown)
 
 
-def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str]]:
+def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str], list[str]]:
     """Stop everything of this checkout on both engines.
 
     Args:
@@ -85,17 +85,18 @@ def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str]]:
         volumes: remove the data as well.
 
     Returns:
-        The services that ran, and a sentence on what could not be looked at.
+        The services that ran, a sentence on what could not be looked at, and one on what the engines did not do.
 
     Raises:
         Failure: the engine that was used last does not answer, or does not stop.
     """
-    stopped, unknown = list[str](), list[str]()
+    stopped, unknown, notes = list[str](), list[str](), list[str]()
     for number, engine in enumerate(engines.used(state)):
         try:
             unknown += filter(None, [engine.elsewhere()])
             if not engine.is_unattended():
                 stopped += engine.down(volumes=volumes)
+                notes += engine.notes
             give_up(engine)
         except Failure as failure:
             if number == 0:
@@ -103,7 +104,7 @@ def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str]]:
             unknown.append(f"the data on {engine.name} was not removed: {failure.what}")
     if volumes and not unknown:
         state.forget()
-    return stopped, unknown
+    return stopped, unknown, notes
 
 
 def give_up(engine: Engine) -> None:

@@ -184,8 +184,10 @@ EMBEDDED: Mapping[str, Support] = {
     "cpus": _NO_LIMIT,
     "cpuset": _NO_LIMIT,
     "credential_spec": _NO_CONTAINER,
-    "depends_on": _differs("each service waits until those it depends on are usable, whatever the condition"),
-    "deploy": _ONE_PROCESS,
+    "depends_on": _differs(
+        "each service waits until those it depends on are usable, whatever the condition; restart and required count"
+    ),
+    "deploy": _differs("one process runs for each service; restart_policy and the modes of jobs count"),
     "develop": _ignored("nothing is synchronised or rebuilt; the program runs from the project's folder"),
     "device_cgroup_rules": _NOT_ISOLATED,
     "devices": _NOT_ISOLATED,
@@ -261,8 +263,15 @@ EMBEDDED: Mapping[str, Support] = {
 }
 """What the embedded engine makes of a service that it can run: one with `x-embedded`."""
 
+COMPOSE: Mapping[str, Support] = {
+    "deploy": _differs(
+        "a mode of jobs makes up wait for the end, as of a job; Compose runs such a service like any other"
+    ),
+}
+"""Where the compose engine does more than Compose, which runs the file."""
+
 TARGETS: Mapping[str, Mapping[str, Support]] = {
-    "compose": dict.fromkeys(EMBEDDED, SAME),  # Compose itself runs the file
+    "compose": {**dict.fromkeys(EMBEDDED, SAME), **COMPOSE},
     "embedded": EMBEDDED,
     "aws": AWS,
 }

@@ -52,13 +52,15 @@ class ServiceFacts(NamedTuple):
         server: which known server it is.
         port: of the container: the first of TCP in `ports`, or in `expose`.
         command: whether it has one.
-        job: whether another service waits until it has run to its end.
+        job: whether it runs to its end.
+        mode: that of `deploy`, where it makes it a job.
     """
 
     server: str | None = None
     port: int | None = None
     command: bool = False
     job: bool = False
+    mode: str = ""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], embedded: Embedded | None, *, job: bool) -> ServiceFacts:
@@ -66,9 +68,9 @@ class ServiceFacts(NamedTuple):
         engine = embedded.engine if embedded else None
         server = engine if engine in IMAGES else server_of(entry.get("image"))
         ports = [int(each["target"]) for each in entry.get("ports") or [] if each.get("protocol", "tcp") == "tcp"]
-        exposed = [re.fullmatch(r"(\d+)(?:-\d+)?(?:/tcp)?", str(each)) for each in entry.get("expose") or []]
-        ports += [int(match[1]) for match in exposed if match]
-        return cls(server, next(iter(ports), None), bool(entry.get("command")), job)
+        return cls(
+            server, next(iter([*ports, *exposed(entry)]), None), bool(entry.get("command")), job, job_mode(entry)
+        )
 
 
 class Reason(NamedTuple):
@@ -79,6 +81,21 @@ class Reason(NamedTuple):
 
     def __str__(self) -> str:
         return f"of kind {self.kind}, because {self.why}"
+
+
+def job_mode(entry: Mapping[str, Any]) -> str:
+    """Return the mode of `deploy` that makes a service a job; nothing where it has another one.
+
+    https://docs.docker.com/reference/compose-file/deploy/#mode: Compose itself runs such a service like any other.
+    """
+    mode = str((entry.get("deploy") or {}).get("mode", ""))
+    return mode if mode.endswith("-job") else ""
+
+
+def exposed(entry: Mapping[str, Any]) -> list[int]:
+    """Return the TCP ports of `expose`, of a range the first."""
+    matches = [re.fullmatch(r"(\d+)(?:-\d+)?(?:/tcp)?", str(each)) for each in entry.get("expose") or []]
+    return [int(match[1]) for match in matches if match]
 
 
 def server_of(image: str | None) -> str | None:
@@ -102,6 +119,8 @@ def infer(said: Any, facts: ServiceFacts) -> Reason:
             return Reason(kinds[0], f"it has x-aws.{key}")
     if facts.server:
         return Reason("managed", f"its image is a {facts.server} server")
+    if facts.mode:
+        return Reason("job", f"deploy.mode is {facts.mode}")
     if facts.job:
         return Reason("job", "another service waits for its end")
     return Reason("worker", "it has no TCP port") if facts.port is None else Reason("web", f"it has port {facts.port}")

@@ -79,11 +79,14 @@ class Service(msgspec.Struct, frozen=True):
     Args:
         restart: whether and when it is started again, in Compose's words.
         checked: whether there is a port, a path or a health check by which to see that it works.
-        job: whether another service waits until it has run to its end (`service_completed_successfully`).
+        job: whether it runs to its end: another service waits for that (`service_completed_successfully`), or
+            `deploy.mode` says so.
         jobs: the services for whose end this one waits.
         follows: the services with which it is started again (`restart: true`, or a shared namespace).
         optional: the services that it does without when they fail (`depends_on` with `required: false`).
         replicas: how many containers it has.
+        exposed: the first TCP port of `expose`, at which other services reach it.
+        pre_stop: whether it has commands to run in its container before that is stopped.
         binds: folders and files of this machine by where they are in its container.
         kind: what it is for: a web server, a worker without a port, a job that runs to its end, or a database or cache.
     """
@@ -105,6 +108,8 @@ class Service(msgspec.Struct, frozen=True):
     follows: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     replicas: int = 1
+    exposed: int | None = None
+    pre_stop: bool = False
     binds: dict[str, str] = {}
     kind: Kind = "worker"
 
@@ -117,6 +122,11 @@ class Service(msgspec.Struct, frozen=True):
     def port(self) -> int | None:
         """The port of this machine at which the service is reached, if it is known before the start."""
         return self.main_port.published if self.main_port else None
+
+    @property
+    def inner_port(self) -> int | None:
+        """The port at which other containers reach it, if it names one."""
+        return self.main_port.target if self.main_port else self.exposed
 
     @property
     def may_finish(self) -> bool:
@@ -257,7 +267,10 @@ def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
     for entry in entries.values():  # an optional one may belong to a profile that nobody asks for
         entry["depends_on"] = {name: each for name, each in (entry.get("depends_on") or {}).items() if name in entries}
     fields = composefiles.OVERLAY if composefiles.OVERLAY in file else file
-    services = {name: _service(name, entry, root, fields, job=name in jobs) for name, entry in entries.items()}
+    services = {
+        name: _service(name, entry, root, fields, job=name in jobs or bool(kinds.job_mode(entry)))
+        for name, entry in entries.items()
+    }
     services = kinds.with_needs(services, entries, fields)
     ordered = {name: services[name] for name in _start_order(services)}
     test = xfields.stackhand(resolved, file).test_words
@@ -269,9 +282,12 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
     xfields.refuse_misspelt(entry, at)
     health, embedded = xfields.health(entry, at), xfields.embedded(entry, at)
     ports = tuple(map(_port, entry.get("ports") or []))
+    exposed = next(iter(kinds.exposed(entry)), None)
     for key, path in (("x-health", health), ("x-embedded.ready", embedded and embedded.ready)):
-        if path and not any(each.protocol == "tcp" for each in ports):
-            raise wrong(f"{at}.{key}", "set together with ports: its path is requested at the first port", path)
+        if path and not exposed and not any(each.protocol == "tcp" for each in ports):
+            raise wrong(
+                f"{at}.{key}", "set together with ports or expose: its path is requested at the first port", path
+            )
     facts = kinds.ServiceFacts.of(entry, embedded, job=job)
     aws = kinds.aws(entry.get("x-aws"), at, facts)
     return Service(
@@ -292,6 +308,8 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
         follows=_followed(entry),
         optional=tuple(name for name, each in entry["depends_on"].items() if each.get("required") is False),
         replicas=int(entry.get("scale", (entry.get("deploy") or {}).get("replicas", 1))),
+        exposed=exposed,
+        pre_stop=bool(entry.get("pre_stop")),
         binds={
             str(each["target"]).rstrip("/"): str(each["source"])
             for each in entry.get("volumes") or []

@@ -21,6 +21,7 @@ what the other targets make of each key: **same**, **differs** (how), **ignored*
 
 - **embedded**: the services with `x-embedded`, as processes of this machine.
 - **aws**: the services with `x-aws`, on ECS Fargate.
+- **host**: all services, on one Linux machine. This target does not exist yet.
 
 `./inv doctor` lists the keys of your services that these targets treat differently; `./inv plan` adds what follows for
 each service on AWS.
@@ -40,10 +41,10 @@ def document() -> str:
 
 
 def _table(targets: Mapping[str, Mapping[str, Support]]) -> Iterator[str]:
-    yield "| key | " + " | ".join(targets) + " |"
-    yield "|---" * (len(targets) + 1) + "|"
+    yield f"| key | {' | '.join(targets)} | host |"
+    yield "|---" * (len(targets) + 2) + "|"
     for key in sorted(targets["compose"]):
-        yield f"| `{key}` | " + " | ".join(_cell(support[key]) for support in targets.values()) + " |"
+        yield f"| `{key}` | " + " | ".join(_cell(support[key]) for support in targets.values()) + " | - |"
 
 
 def _cell(support: Support) -> str:

@@ -125,4 +125,6 @@ def test_no_sentence_presumes_the_name_of_the_compose_file() -> None:
         naming |= {(path.name, node.value) for node in texts if "docker-compose.yml" in str(node.value)}
     playbooks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "playbooks").glob("*.yml"))
     assert "docker-compose.yml" not in playbooks
-    assert naming == {(name, "docker-compose.yml") for name in ("init.py", "model.py", "mutation.py", "composefiles.py")}
+    assert naming == {
+        (name, "docker-compose.yml") for name in ("init.py", "model.py", "mutation.py", "composefiles.py")
+    }

@@ -83,9 +83,10 @@ class Foreign(Checkout):
             env=clean_environment(**self.environment),
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
             timeout=60,
         )
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
 

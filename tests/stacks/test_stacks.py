@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from stackhand.local.engines.compose import inside
+from stackhand.project import composefiles
 from tests.checkout import docker, eventually
 from tests.engines import COMPOSE, use
 from tests.stacks.foreign import Foreign, project
@@ -96,6 +98,9 @@ def test_a_stack_of_somebody_else_runs_on_compose_without_an_edit(tour: Tour) ->
     with use("compose"), project(tour.stack, "compose") as found:
         if tour.stack == "worker-only":
             found.take_newest_compose("compose.yaml", "hooks.yaml")
+        if tour.stack == "anchors-29":
+            overlay = "services: {billing-api: {x-health: /}}\n"
+            (found.path / composefiles.OVERLAY).write_text(overlay, encoding="utf-8")
         said = found.inv("up", "--json").json
         states = {each["name"]: each["state"] for each in said["services"]}
         assert states == {**dict.fromkeys(tour.healthy, "healthy"), **dict.fromkeys(tour.done, "done")}
@@ -120,6 +125,12 @@ def test_a_stack_of_somebody_else_runs_on_compose_without_an_edit(tour: Tour) ->
         assert status.code == 4
         seen = {each["name"]: each for each in status.json["services"]}[killed]
         assert (seen["state"], "exited with 137" in seen["answer"]) == (state, True)
+        if tour.stack == "worker-only":
+            assert "pre_stop" not in found.inv("down").out
+            kept = docker(
+                "run", "--rm", "--volume", f"{found.name}_prepared:/kept", "python:3.13-alpine", "cat", "/kept/stopped"
+            )
+            assert kept == "stopping\n"
         assert found.inv("down", "--volumes", "--yes").code == 0
 
 
@@ -143,7 +154,14 @@ def _ask(found: Foreign, tour: Tour, services: dict[str, Any]) -> None:
         assert [len(found.containers(name)) for name in ("consumer", "paused")] == [3, 0]
         assert services["consumer"]["answer"].endswith("(3 of 3 containers run)")
         assert found.containers("flaky")[0]["RestartCount"] == 1
-        assert docker("exec", found.containers("heartbeat")[0]["Id"], "cat", "/tmp/started") == "started\n"
+        heartbeat = found.containers("heartbeat")[0]["Id"]
+        assert docker("exec", heartbeat, "cat", "/tmp/started", "/prepared/before") == "started\nprepared\n"
+    if tour.stack == "anchors-29":
+        assert (services["billing-api"]["answer"], services["billing-api"]["address"]) == ("200 OK", "")
+        container = found.containers("billing-api")[0]["Id"]
+        answers = [inside.from_inside(container, f"http://127.0.0.1:8000{path}") for path in ("/", "/missing")]
+        assert [each.healthy for each in answers] == [True, False]
+        assert "404" in answers[1].message
     if tour.stack == "extends-override":
         assert "is already up" in found.inv("up").out
 
@@ -210,6 +228,23 @@ def test_a_stack_of_known_images_runs_on_embedded_whole() -> None:
         ]
         assert said["unsupported"] == []
         assert _get(found.ports["FRONT_PORT"], "/") == (200, "text/html", "<h1>front</h1>\n")
+        follows = (
+            "{cache: {condition: service_healthy, restart: true}, extra: {condition: service_started, required: false}}"
+        )
+        extra = "{image: x, x-embedded: {command: 'false'}}"
+        (found.path / composefiles.OVERLAY).write_text(
+            f"services: {{front: {{depends_on: {follows}}}, extra: {extra}}}\n", encoding="utf-8"
+        )
+        said = found.inv("up", check=False)
+        assert (said.code, "extra stopped" in said.err) == (4, True)
+        assert {name: each["state"] for name, each in found.services().items()} == {
+            "cache": "healthy",
+            "extra": "failed",
+            "front": "healthy",
+        }
+        before = found.services()["front"]["pid"]
+        found.inv("restart", "cache")
+        assert found.services()["front"]["pid"] not in {before, None}
     with project("worker-only", "embedded") as found:
         said = found.inv("up", check=False)
         assert said.code == 3

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from stackhand.cli.failure import Failure
+from stackhand.local.engines import health
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.servers import server_for
 from stackhand.project import model
@@ -393,7 +394,7 @@ def test_a_service_of_a_profile_that_nobody_asks_for_is_left_out(
 
 
 def test_a_health_path_without_a_port_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match=r"services\.mail\.x-health must be set together with ports"):
+    with pytest.raises(Failure, match=r"services\.mail\.x-health must be set together with ports or expose"):
         load(tmp_path, "services: {mail: {image: mail, x-health: /up}}")
 
 
@@ -488,3 +489,23 @@ def test_the_project_has_a_test_command(tmp_path: Path, text: str, test: tuple[s
 def test_what_is_wrong_about_the_project_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(Failure, match=said):
         load(tmp_path, f"services: {{shop: {{image: shop}}}}\n{text}\n")
+
+
+def test_a_port_that_is_only_exposed_carries_x_health_and_paths(tmp_path: Path) -> None:
+    given = "a: {image: a, expose: ['53/udp', '4000-4002'], x-health: /up, x-aws: {paths: [/api/*]}}"
+    watcher = "b: {image: b, environment: [HEALTH_TARGETS]}"
+    found = load(tmp_path, f"services: {{{given}, {watcher}}}")
+    service = found.services["a"]
+    assert (service.exposed, service.inner_port, service.kind, service.aws.port) == (4000, 4000, "web", 4000)  # type: ignore[union-attr]
+    assert health.question(service) == {"kind": "inside", "port": 4000, "path": "/up"}
+    targets = found.health_targets(["b"], found.services, lambda each: f"{each.name}:{each.inner_port}")
+    assert targets == "a=http://a:4000/up"
+
+
+@pytest.mark.parametrize("mode", ["replicated-job", "global-job"])
+def test_a_mode_of_jobs_makes_a_job(tmp_path: Path, mode: str) -> None:
+    deploy = f"{{mode: {mode}, restart_policy: {{condition: on-failure}}}}"
+    found = load(tmp_path, f"services: {{a: {{image: a, command: run, ports: ['1:1'], deploy: {deploy}}}}}").services[
+        "a"
+    ]
+    assert (found.job, found.may_finish, found.kind, found.restart) == (True, True, "job", "on-failure")

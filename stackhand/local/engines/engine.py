@@ -100,7 +100,7 @@ class Engine(ABC):
         self.state = state
         self._stack = stack
         self.notes: list[str] = []
-        """What `status` could not ask when it was last called, in sentences."""
+        """What `status` could not ask, or `down` not do, when it was last called, in sentences."""
 
     @property
     def answer_within(self) -> float:

@@ -24,6 +24,8 @@ UP_AFTER = 2.0
 """Seconds that a service must have stayed up which nobody can ask: a wrong setting or import ends most programs sooner,
 and `up` takes no longer for it."""
 UNCHECKED = "running (no health check)"
+INSIDE = "inside"
+"""The kind of a question at a port that is not published: only who knows its container can ask it."""
 STACK_HEADER = "X-Stack"
 PROTOCOL_3 = 196608
 
@@ -48,6 +50,8 @@ class Answer:
 def question(service: Service) -> dict[str, Any]:
     """Return how a service is asked at its published port: over its own protocol as far as we know it."""
     main_port = service.main_port
+    if main_port is None and service.health:
+        return {"kind": INSIDE, "port": service.exposed, "path": service.health}
     if main_port is None or main_port.published is None:
         return {"kind": "process"}
     port, elsewhere = main_port.published, {} if main_port.host == HERE else {"host": main_port.host.strip("[]")}

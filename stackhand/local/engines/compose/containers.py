@@ -21,11 +21,15 @@ from stackhand.cli.loglines import Line
 from stackhand.containers import docker
 from stackhand.containers.unavailable import is_unavailable
 from stackhand.local.engines import health, status
-from stackhand.local.engines.compose import remedy
+from stackhand.local.engines.compose import inside, remedy
 from stackhand.project import inherited
 from stackhand.project.model import Port, Service
 
 LOG_LINES = 20
+HOOK = re.compile(
+    r'service "(?P<service>[^"]+)" pre_start\[(?P<number>\d+)\] exited with code (?P<code>\d+) '
+    r"\(hook container (?P<container>\w+)"
+)
 INIT = "docker-init"
 SAME_START = 5.0
 """Seconds between the start of a container and that of its process, by the clocks of the engine and of this kernel."""
@@ -77,6 +81,8 @@ def answer(container: Container, question: Mapping[str, Any]) -> health.Answer:
     Where there is neither, all that is known is that it runs.
     """
     check = container["State"].get("Health")
+    if question["kind"] == health.INSIDE:
+        return inside.ask(container, question)
     if question["kind"] != "process" or check is None:
         return health.ask(dict(question))
     return health.Answer(check["Status"] == "healthy", f"{summary(container)} (its health check)")
@@ -280,6 +286,8 @@ def up_failed(message: str, containers: Mapping[str, Container], out: Sequence[s
     taken = re.search(r'The container name "/?([^"]+)" is already in use', message)
     if taken:
         return _name_taken(taken[1])
+    if hook := HOOK.search(message):
+        return _hook_failed(hook)
     ill = {name: each for name, each in containers.items() if not (healthy(each) or _done(each))}
     if ill:  # those that still start are not what Compose gave up for
         service, container = min(ill.items(), key=lambda each: f"container {name_of(each[1])} " not in message)
@@ -288,6 +296,16 @@ def up_failed(message: str, containers: Mapping[str, Container], out: Sequence[s
         "Compose could not start the services.",
         evidence=[*list(out)[-10:], message],
         next="./inv doctor",
+        code=ExitCode.UNHEALTHY,
+    )
+
+
+def _hook_failed(hook: re.Match[str]) -> Failure:
+    """Return the failure of a `pre_start` command, whose container Compose keeps."""
+    return Failure(
+        f"{hook['service']} was not started: its pre_start command {hook['number']} exited with code {hook['code']}.",
+        evidence=[line.text for line in log(hook["container"], hook["service"], LOG_LINES)] or ["no output"],
+        next=f"fix it, then ./inv up (its log: docker logs {hook['container']})",
         code=ExitCode.UNHEALTHY,
     )
 

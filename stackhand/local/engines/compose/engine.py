@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ from stackhand.cli.loglines import Line
 from stackhand.containers import api, docker, images
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health, login
-from stackhand.local.engines.compose import containers, gate, kept, preflight, status, superuser
+from stackhand.local.engines.compose import containers, gate, kept, preflight, status, stopping, superuser
 from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
@@ -86,7 +85,7 @@ class Compose(Engine):
 
         def without(*asking: str) -> str:
             return self.stack.health_targets(
-                asking, self.stack.services, lambda other: f"{other.name}:{other.main_port and other.main_port.target}"
+                asking, self.stack.services, lambda other: f"{other.name}:{other.inner_port}"
             )
 
         watchers = self.stack.watchers
@@ -231,6 +230,7 @@ class Compose(Engine):
             services=self.services(),
             served=self._served(self.services()),
             compose=kept.memory(self.stack),
+            **{stopping.HOOKED: stopping.hooked(self.stack)},
         )
         self.state.remember(images=self._image_fingerprints())
         try:
@@ -313,27 +313,16 @@ class Compose(Engine):
                 yield started
 
     def down(self, *, volumes: bool) -> list[str]:
-        """Remove the containers, those that depend on others first; see `Engine.down`.
-
-        Compose is asked away from its files: it knows the containers by their labels then, and a file or settings
-        that are wrong by now cannot keep anything running.
-        """
+        """Remove the containers, and the volumes if asked to; see `Engine.down`."""
         existing = self.containers()
         preflight.require_ours(existing.values(), self.state.root)
         if volumes:
             kept.require_ours(self.state)
-        self._stop()
+        self.notes = stopping.remove(self.project, self.state)
         if volumes:
             for volume in self.volumes():
                 docker.run("volume", "rm", volume)
         return sorted(name for name, each in existing.items() if not containers.exited(each))
-
-    def _stop(self) -> None:
-        args = ("compose", "--project-name", self.project, "down", "--remove-orphans")
-        try:
-            docker.run(*args, environment=inherited.environment("docker"), folder=Path("/"), timeout=None)
-        except docker.Failed as error:
-            raise Failure(f"{self.project} could not be stopped.", evidence=error.evidence, next=error.next) from error
 
     def data(self) -> list[Kept]:
         """Return the volumes of this stack."""

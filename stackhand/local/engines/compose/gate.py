@@ -123,7 +123,7 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
         raise containers.failure(service.name, container, "did not become healthy")
     service = containers.bound(service, container)
     question = health.question(service)
-    early = question["kind"] == "http" and state["Status"] == "running" and not needed
+    early = question["kind"] in {"http", health.INSIDE} and state["Status"] == "running" and not needed
     if service.job or not (early or containers.healthy(container)):
         return None
     answer = containers.answer(container, question)

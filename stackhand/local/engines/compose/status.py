@@ -49,10 +49,10 @@ def of(name: str, replicas: Sequence[Container], remembered: Mapping[str, Any]) 
     status = _of(name, containers.worst(replicas) if replicas else None, remembered)
     wanted = int(remembered.get("replicas", 1))
     status = replace(status, published=containers.links(replicas))
-    if len(replicas) == wanted == 1 or not replicas:
+    if len(replicas) == wanted == 1 or not replicas or status.state == "done":
         return status
     running = sum(each["State"]["Status"] == "running" for each in replicas)
-    state = "failed" if status.healthy and running < wanted and status.state != "done" else status.state
+    state = "failed" if status.healthy and running < wanted else status.state
     return replace(status, state=state, answer=f"{status.answer} ({running} of {wanted} containers run)")
 
 

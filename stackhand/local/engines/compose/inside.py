@@ -1,0 +1,64 @@
+"""Request a path at a port that is not published: at the container's own address, or from inside of it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from stackhand.containers import api
+from stackhand.local.engines import health
+from stackhand.project import inherited
+from stackhand.project.model import HERE
+from stackhand.system import program
+
+WITHIN = 5.0
+"""Seconds for `docker exec`, which starts a shell and a client; the request itself has one."""
+NO_CLIENT = 127
+NOT_EXECUTABLE = 126
+SCRIPT = """
+if command -v wget >/dev/null 2>&1; then exec wget -q -T 1 -O /dev/null "$1"; fi
+if command -v curl >/dev/null 2>&1; then exec curl -fsS -m 1 -o /dev/null "$1"; fi
+exit 127"""
+
+
+def ask(container: Mapping[str, Any], question: Mapping[str, Any]) -> health.Answer:
+    """Return what the service in a container answers.
+
+    Docker's own network is reachable from a Linux machine that runs it. Elsewhere (a virtual machine, another one,
+    without root) the container's own `wget` or `curl` asks; where it has neither, all that is known is that it runs.
+    """
+    path, port = question["path"], question["port"]
+    if address := _address(container):
+        answer = health.ask({"kind": "http", "url": f"http://{address}:{port}{path}"})
+        if answer.healthy or answer.message[:3].isdigit() or "refused" in answer.message:
+            return answer
+    return from_inside(str(container["Id"]), f"http://127.0.0.1:{port}{path}")
+
+
+def _address(container: Mapping[str, Any]) -> str:
+    """Return its address in a network that this machine is part of; nothing where there is none."""
+    if api.is_remote(api.address()):
+        return ""
+    if container["HostConfig"]["NetworkMode"] == "host":
+        return HERE
+    networks = (container["NetworkSettings"].get("Networks") or {}).values()
+    return next((each["IPAddress"] for each in networks if each.get("IPAddress")), "")
+
+
+def from_inside(identifier: str, url: str) -> health.Answer:
+    """Return what a client in a container gets from a URL."""
+    began = time.monotonic()
+    args = ["docker", "exec", identifier, "sh", "-c", SCRIPT, "sh", url]
+    try:
+        done = program.run(args, environment=inherited.environment("docker"), timeout=WITHIN)
+    except subprocess.TimeoutExpired:
+        return health.Answer(healthy=False, message=f"no answer within {WITHIN:g} s")
+    took = round((time.monotonic() - began) * 1000)
+    if done.returncode == 0:
+        return health.Answer(healthy=True, message="200 OK, asked inside", milliseconds=took)
+    if done.returncode in {NO_CLIENT, NOT_EXECUTABLE}:
+        return health.Answer(healthy=True, message="running (not asked: its image has no wget or curl)")
+    reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+    return health.Answer(healthy=False, message=f"{reason[:200]}, asked inside", milliseconds=took)
