@@ -43,6 +43,8 @@ class Problem:
     line: int
     key: str
     message: str
+    is_expansion: bool = False
+    """Whether Compose reads the line all the same, without a variable that nothing sets."""
 
 
 def read(text: str, root: Path = PROJECT) -> tuple[dict[str, str], list[Problem]]:
@@ -168,7 +170,8 @@ def _rejected(text: str, message: str) -> Problem:
 
 
 def _expanded(text: str, name: str) -> Problem:
-    return Problem(*_place(text, name), f"has a $, which Compose expands, and nothing sets {name}; {IN_SINGLE_QUOTES}")
+    message = f"has a $, which Compose expands, and nothing sets {name}; {IN_SINGLE_QUOTES}"
+    return Problem(*_place(text, name), message, is_expansion=True)
 
 
 def _place(text: str, name: str) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import answers, composefiles, composeprogram, inherited
+from stackhand.project import answers, composefiles, composeprogram, dotenv, inherited, passthrough
 from stackhand.project.composefiles import NAMES
 from stackhand.project.composeprogram import Resolver
 from stackhand.system import program
@@ -26,6 +26,7 @@ WITHOUT_ENV_FILES = "--no-env-resolution"
 MARKERS = range(40001, 60000)
 NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 REQUIRED = re.compile(r"required variable (\w+) is missing a value(?:: (.*))?")
+UNREADABLE = re.compile(r"in variable name|unterminated quoted value|key cannot contain a space")
 Resolved = dict[str, Any]
 
 
@@ -170,6 +171,8 @@ def rejected(root: Path, message: str) -> Failure:
             next="write one, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
+    if UNREADABLE.search(message) and (found := _unreadable(root)):
+        return found
     if match := REQUIRED.search(message):
         return Failure(
             f"{name} requires the variable {match[1]}, which nothing sets.",
@@ -185,6 +188,25 @@ def rejected(root: Path, message: str) -> Failure:
         next=f"fix {where or name}, then repeat the command",
         code=ExitCode.PREFLIGHT,
     )
+
+
+def _unreadable(root: Path) -> Failure | None:
+    """Return the failure of a file of variables that Compose cannot read.
+
+    The oldest version does not name the file, and all of them quote the line, in which there may be a secret.
+    """
+    paths = sorted(each for each in passthrough.search(root).files if each.suffix not in {".yml", ".yaml"})
+    for path in paths:
+        problems = [each for each in dotenv.read(passthrough.content(path), root)[1] if not each.is_expansion]
+        if problems:
+            name = path.relative_to(root) if path.is_relative_to(root) else path
+            return Failure(
+                f"Compose rejects {name}.",
+                evidence=[f"line {each.line}: {each.key} {each.message}" for each in problems],
+                next=f"fix {name}, then repeat the command",
+                code=ExitCode.PREFLIGHT,
+            )
+    return None
 
 
 def _mentioned(lines: Iterable[str]) -> list[str]:

@@ -91,6 +91,24 @@ def test_an_error_of_compose_is_one_paragraph_with_the_file(
     assert str(tmp_path) not in said or text is None
 
 
+@pytest.mark.parametrize(
+    ("text", "evidence"), [("A=1\nB C!=a-secret\n", "line 2: B C! is not a line of the form"), (None, "is a directory")]
+)
+def test_a_file_of_variables_that_cannot_be_read_is_named_without_its_values(
+    tmp_path: Path, compose: Resolver, text: str | None, evidence: str
+) -> None:
+    write(tmp_path, {"compose.yaml": "services: {one: {image: x, env_file: [values.env]}}"})
+    if text is None:
+        (tmp_path / "values.env").mkdir()
+    else:
+        write(tmp_path, {"values.env": text})
+    with pytest.raises(Failure) as caught:
+        model.load(tmp_path, {})
+    assert (caught.value.what, caught.value.code) == ("Compose rejects values.env.", 3)
+    assert evidence in " ".join(caught.value.evidence)
+    assert "a-secret" not in caught.value.text()
+
+
 TWO = "services: {two: {image: y}}\n"
 EVERYTHING = {
     "compose.yaml": """
