@@ -18,16 +18,20 @@ WITHIN = 5.0
 NO_CLIENT = 127
 NOT_EXECUTABLE = 126
 SCRIPT = """
-if command -v wget >/dev/null 2>&1; then exec wget -q -T 1 -O /dev/null "$1"; fi
-if command -v curl >/dev/null 2>&1; then exec curl -fsS -m 1 -o /dev/null "$1"; fi
+has() { command -v "$1" >/dev/null 2>&1; }
+if has wget; then exec wget -q -T 1 -O /dev/null "$1"; fi
+if has curl; then exec curl -fsS -m 1 -o /dev/null "$1"; fi
+if has python3; then exec python3 -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=1)' "$1"; fi
+if has node; then exec node -e 'fetch(process.argv[1]).then(r => process.exit(+!r.ok), () => process.exit(1))' "$1"; fi
 exit 127"""
+"""What images have of clients; those of applications often only their own language."""
 
 
 def ask(container: Mapping[str, Any], question: Mapping[str, Any]) -> health.Answer:
     """Return what the service in a container answers.
 
     Docker's own network is reachable from a Linux machine that runs it. Elsewhere (a virtual machine, another one,
-    without root) the container's own `wget` or `curl` asks; where it has neither, all that is known is that it runs.
+    without root) a client in the container asks; where it has none, all that is known is that it runs.
     """
     path, port = question["path"], question["port"]
     if address := _address(container):
@@ -59,6 +63,6 @@ def from_inside(identifier: str, url: str) -> health.Answer:
     if done.returncode == 0:
         return health.Answer(healthy=True, message="200 OK, asked inside", milliseconds=took)
     if done.returncode in {NO_CLIENT, NOT_EXECUTABLE}:
-        return health.Answer(healthy=True, message="running (not asked: its image has no wget or curl)")
+        return health.Answer(healthy=True, message="running (not asked: its image has no client for HTTP)")
     reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
     return health.Answer(healthy=False, message=f"{reason[:200]}, asked inside", milliseconds=took)
