@@ -150,6 +150,11 @@ def table(rows: Sequence[Sequence[str]], headings: Sequence[str], styles: Mappin
         styles: a colour by a cell's text.
         indent: spaces before each line.
     """
+    cells = [[for_people(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty() and all(cell.isascii() and cell.isprintable() for row in cells for cell in row):
+        _plain_table([list(headings), *cells] if any(headings) else cells, indent)  # half the time of a long `status`
+        return
+
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -157,13 +162,21 @@ def table(rows: Sequence[Sequence[str]], headings: Sequence[str], styles: Mappin
     shown = Table(box=None, pad_edge=False, header_style="dim", show_edge=False, show_header=any(headings))
     for number, heading in enumerate(headings, 1):
         shown.add_column(heading, overflow="fold", no_wrap=number < len(headings))
-    for row in rows:
-        shown.add_row(*(Text(for_people(cell), style=styles.get(cell, "")) for cell in row))
+    for row, written in zip(rows, cells, strict=True):
+        shown.add_row(*(Text(cell, style=styles.get(key, "")) for key, cell in zip(row, written, strict=True)))
     console = rich_console(sys.stdout)
     with console.capture() as drawn:
         console.print(Padding(shown, (0, 0, 0, indent), expand=False))
     for line in drawn.get().splitlines():
         print(line.rstrip())
+
+
+def _plain_table(lines: Sequence[Sequence[str]], indent: int) -> None:
+    """Write a table for a pipe, which has no width and no colours."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print(f"{' ' * indent}{text}".rstrip())
 
 
 def document(content: Mapping[str, Any], indent: int | None = 2) -> None:

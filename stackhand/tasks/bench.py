@@ -61,3 +61,11 @@ def adoption(c: Context) -> None:
     from stackhand.development import verbs as development
 
     development.bench("adoption")
+
+
+@task
+def many(c: Context) -> None:
+    """Measure 34 services, beside the bare programs and docker compose."""
+    from stackhand.development import verbs as development
+
+    development.bench("many")
