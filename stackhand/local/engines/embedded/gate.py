@@ -25,6 +25,10 @@ LOG_LINES = 20
 CRASHES = 2
 """How often a job may end in failure until it is given up, for its restart policy would go on for long."""
 POLL = 0.03
+"""Seconds between two questions to a service that has just been started."""
+SLOWER, SLOWEST = 0.05, 0.2
+"""What part of its start so far a service may wait for the next question, and the most seconds: 34 that are asked all
+the time start later for it."""
 STATE_AGE = 0.2
 """Seconds that supervisord's answer may be old where the service itself is asked, too: many may wait for it at once."""
 
@@ -59,7 +63,7 @@ def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> 
     """
     server, program, log, offset = start
     answer = health.Answer(healthy=False, message="not checked yet")
-    runs = set()
+    runs, began = set(), time.monotonic()
     while time.monotonic() < deadline and not stop.is_set():
         process = supervisor.processes(age=POLL if program.may_finish else STATE_AGE).get(program.name, {})
         if finished(program, process):
@@ -73,7 +77,7 @@ def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> 
         answer = health.ask(program.ready) if process.get("pid") else answer
         if answer.healthy and not program.job:
             return answer
-        stop.wait(POLL)
+        stop.wait(min(max(POLL, SLOWER * (time.monotonic() - began)), SLOWEST))
     what = "did not finish" if program.job else "did not become healthy"
     raise Failure(
         f"{program.name} {what} in time: {answer.message}.",
