@@ -28,7 +28,8 @@ class Tour:
         stack: its folder.
         healthy: services that run and pass.
         done: jobs that ran to their end.
-        restarted: the service that is restarted, with those that follow it.
+        restarted: the service that is restarted, with those that follow it: where there is one with a health check that
+            one, for any other has to stay up for two seconds.
         killed: the service that is killed, and how it is seen then.
         log: a service and what its log says.
     """
@@ -44,7 +45,9 @@ class Tour:
 CONSUMERS = "orders users billing mail search audit export import stock prices taxes returns reviews ratings carts"
 CONSUMERS += " coupons images feeds events clicks views logins"
 TOURS = [
-    Tour("django-celery", {"db", "broker", "web", "worker", "beat"}, ("web",), ("beat", "failed"), ("worker", "done:")),
+    Tour(
+        "django-celery", {"db", "broker", "web", "worker", "beat"}, ("worker",), ("beat", "failed"), ("worker", "done:")
+    ),
     Tour(
         "rails-migrate",
         {"db", "web", "sidekiq"},
@@ -61,10 +64,14 @@ TOURS = [
         ("metrics_agent", "failed"),
         ("metrics_agent", "metric requests:1"),
     ),
-    Tour("include-only", {"cache", "front"}, ("front",), ("cache", "failed"), ("cache", "")),
+    Tour("include-only", {"cache", "front"}, ("cache",), ("cache", "failed"), ("cache", "")),
     Tour("extends-override", {"web", "worker"}, ("worker",), ("worker", "failed"), ("worker", "mode development")),
     Tour(
-        "profiles", {"core", "database", "metrics", "traces", "logs"}, ("logs",), ("core", "failed"), ("logs", "part")
+        "profiles",
+        {"core", "database", "metrics", "traces", "logs"},
+        ("database",),
+        ("core", "failed"),
+        ("logs", "part"),
     ),
     Tour(
         "anchors-29",
@@ -77,7 +84,7 @@ TOURS = [
     Tour(
         "airflow-init",
         {"postgres", "webserver", "scheduler"},
-        ("scheduler",),
+        ("webserver",),
         ("scheduler", "failed"),
         ("airflow-init", "user created for 50000"),
         {"volume-init", "db-init", "airflow-init"},

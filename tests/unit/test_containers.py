@@ -12,7 +12,7 @@ import pytest
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
 from stackhand.local.engines import health
-from stackhand.local.engines.compose import containers, gate, preflight, status
+from stackhand.local.engines.compose import containers, failures, gate, preflight, status
 from stackhand.project import model
 from tests.checkout import ROOT
 
@@ -41,13 +41,13 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_container_that_ended_is_not_called_slow_because_it_runs_again_by_now(
     found: containers.Container, message: str, what: str
 ) -> None:
-    assert containers.up_failed(message, {"api": found}, []).what.startswith(what)
+    assert failures.up_failed(message, {"api": found}, []).what.startswith(what)
 
 
 def test_who_ended_is_told_and_not_who_still_starts() -> None:
     found = {"redis": container(Name="/shop-redis"), "postgres": container(Name="/shop-postgres")}
     message = "dependency failed to start: container shop-postgres exited (1)"
-    assert containers.up_failed(message, found, []).what.startswith("postgres stopped while it started")
+    assert failures.up_failed(message, found, []).what.startswith("postgres stopped while it started")
 
 
 def test_who_is_late_is_one_that_is_not_well() -> None:

@@ -20,7 +20,7 @@ from stackhand.containers import api, docker, images
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local import otherengine, preflight, status
 from stackhand.local import verbs as local
-from stackhand.local.engines.compose import containers
+from stackhand.local.engines.compose import containers, failures
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.project.state import State
 
@@ -127,7 +127,7 @@ def test_missing_object_is_an_answer_other_errors_are_not(says: Says) -> None:
 
 def test_the_failure_of_a_service_is_told_even_when_its_log_cannot_be_read(says: Says) -> None:
     says("Error response from daemon: configured logging driver does not support reading")
-    shown = containers.failure("api", {"Name": "/shop-api", "State": {}}, "stopped")
+    shown = failures.failure("api", {"Name": "/shop-api", "State": {}}, "stopped")
     assert shown.what == "api stopped."
     assert "its log cannot be read: Error response from daemon: configured logging driver" in shown.evidence[0]
 

@@ -131,7 +131,7 @@ def test_an_engine_that_does_not_answer_is_told_beside_what_does_not_run(
 
 def test_removing_everything_forgets_everything_but_the_engine(state: State) -> None:
     data_on_embedded(state)
-    assert otherengine.stop(state, volumes=True) == ([], [])
+    assert otherengine.stop(state, volumes=True) == ([], [], [])
     assert state.read() == {"engine": "embedded"}
 
 
@@ -150,7 +150,7 @@ def test_data_that_cannot_be_removed_is_told_and_not_forgotten(state: State, mon
     assert raised.value.evidence == (f"{file} belongs to {ownership.account()}",)
     assert raised.value.next.startswith(f"sudo rm -r {state.data}")
     assert state.read()["name"] == "shop-1234"
-    assert otherengine.stop(state, volumes=True) == ([], [])
+    assert otherengine.stop(state, volumes=True) == ([], [], [])
     assert not state.data.exists()
 
 

@@ -15,7 +15,7 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker, images
 from stackhand.local.engines import login
-from stackhand.local.engines.compose import containers, gate, mounts, superuser
+from stackhand.local.engines.compose import containers, failures, gate, mounts, superuser
 from stackhand.local.engines.login import UNTRIGGERED
 from stackhand.project import inherited
 from stackhand.project.model import Service
@@ -169,11 +169,11 @@ class ComposeDatabase:
                 return
             if container and (containers.exited(container) or container["RestartCount"] >= gate.CRASHES):
                 what = f"stopped while it started: {containers.summary(container)}"
-                raise containers.failure(service.name, container, what)
+                raise failures.failure(service.name, container, what)
             if time.monotonic() > deadline:
                 if container is None:
                     raise Failure(f"{service.name} has no container.", next="./inv up", code=ExitCode.UNHEALTHY)
-                raise containers.failure(service.name, container, "did not become healthy in time")
+                raise failures.failure(service.name, container, "did not become healthy in time")
             time.sleep(gate.POLL)
 
     def _refused(self, service: Service) -> str | None:

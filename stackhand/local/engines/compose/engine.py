@@ -3,54 +3,26 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
-import msgspec
-
-from stackhand.cli import loglines
-from stackhand.cli.failure import ExitCode, Failure
-from stackhand.cli.loglines import Line
-from stackhand.containers import api, docker, images
+from stackhand.cli.failure import Failure
+from stackhand.containers import docker, images
 from stackhand.containers.unavailable import Unavailable
-from stackhand.local.engines import health, login
-from stackhand.local.engines.compose import containers, gate, kept, preflight, status, stopping, superuser
+from stackhand.local.engines.compose import containers, failures, gate, kept, preflight, status, stopping
+from stackhand.local.engines.compose.access import Access
 from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.compose.database import ComposeDatabase
-from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
-from stackhand.local.engines.login import SUPERUSER, Login, own_settings, wanted
-from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import composefiles, inherited
-from stackhand.project.model import TARGETS, Service, Stack
-from stackhand.project.state import State
-from stackhand.system import program, waiting
-
-TAIL = 5
-READ = 'for file; do cat "$file" && printf "\\0" || exit 1; done'
+from stackhand.local.engines.engine import Started
+from stackhand.project import composefiles
+from stackhand.project.model import TARGETS, Service
 
 
-class Compose(Engine):
+class Compose(Access):
     """One checkout's stack in containers; see `Engine` for the surface."""
 
     name = "compose"
     asked = "the container engine"
-
-    def __init__(self, state: State, stack: Stack | None = None) -> None:
-        super().__init__(state, stack)
-        self._superusers: dict[str, str] = {}
-
-    @property
-    def project(self) -> str:
-        """The name of the Compose project: the stack's, or that of the containers and volumes made last."""
-        return self._stack.name if self._stack else kept.project(self.state)
-
-    @property
-    def answer_within(self) -> float:
-        """Seconds for all that `status` asks: more where a network is in between."""
-        return docker.REMOTE_WITHIN if api.is_remote(api.address()) else super().answer_within
 
     @property
     def databases(self) -> list[ComposeDatabase]:
@@ -100,74 +72,6 @@ class Compose(Engine):
         """Return nothing: what Compose can run, runs."""
         return []
 
-    # --- reading -------------------------------------------------------------------------------------------
-
-    def replicas(self) -> dict[str, list[Container]]:
-        """Return the containers of this stack by service.
-
-        Raises:
-            Failure: the container engine cannot be asked; why is told.
-        """
-        return docker.containers(self.project) if self.project else {}
-
-    def containers(self) -> dict[str, Container]:
-        """Return a container of each service, that which is best off; raises as `replicas` does."""
-        return {name: containers.best(replicas) for name, replicas in self.replicas().items()}
-
-    def status(self) -> list[ServiceStatus]:
-        """Return how each container is, and what the service in it answers at its published port."""
-        containers = self.replicas()
-        served = self.state.read().get("served", {})
-        calls = {
-            name: partial(status.of, name, containers.get(name, ()), served.get(name, {})) for name in self.started()
-        }
-        answers = waiting.gather(calls, health.ALL_WITHIN)
-        late = {name: ServiceStatus.late(name, str(served.get(name, {}).get("address", "")), []) for name in calls}
-        return list((late | answers).values())
-
-    def runs(self) -> bool:
-        """Whether there is any container of this stack, running or not."""
-        return bool(self.project and docker.listed(self.project))
-
-    def still_running(self) -> bool:
-        """Whether there is any container where it was made; see `Engine.still_running`.
-
-        The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
-        of this machine at which no process listens says that nothing runs.
-        """
-        where = kept.awaited(self.state)
-        if where == api.address():
-            where = ""  # asked as the settings say, with the certificates of a context
-        try:
-            return bool(self.project and docker.listed(self.project, where))
-        except Unavailable as error:
-            if error.stopped and (not where or error.address == where):
-                return False
-            raise
-
-    def elsewhere(self) -> str:
-        """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
-        where, here = kept.host(self.state), api.address()
-        if where in {"", here}:
-            return ""
-        if not self.is_unattended() and (self.runs() or self.volumes()):  # one engine may have two addresses
-            return ""
-        return f"the containers and volumes of {self.project} were created on {where}, but docker now uses {here}"
-
-    def is_unattended(self) -> bool:
-        """Whether no container engine is in force any more, and another one had the containers."""
-        here = api.address()
-        return kept.host(self.state) not in {"", here} and api.is_vacant(here)
-
-    def give_up_elsewhere(self) -> bool:
-        """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""
-        try:
-            self.still_running()
-        except Unavailable:
-            kept.give_up(self.state)
-            return True
-        return False
-
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
         remembered = self.state.read()
@@ -179,38 +83,6 @@ class Compose(Engine):
         if remembered.get("images") != self._image_fingerprints():
             return False
         return not self.would_start() and all(each.healthy for each in self.status())
-
-    def own_ports(self) -> set[int]:
-        """Return the ports that the running containers publish."""
-        return set().union(*self.listeners().values())
-
-    def listeners(self) -> dict[str, set[int]]:
-        """Return the ports that the containers publish, by service."""
-        return {
-            name: {port for each in replicas for port in containers.published(each)}
-            for name, replicas in self.replicas().items()
-        }
-
-    def holder(self, port: int) -> str:
-        """Return in words who holds a port: a container, by name, or a process."""
-        return docker.publisher(port) or super().holder(port)
-
-    def question(self, name: str) -> dict[str, Any] | None:
-        """Return how a service that was started last is asked for its health."""
-        question = self.state.read().get("served", {}).get(name)
-        if question and question.get("target"):
-            question = status.bound(question, self.containers().get(name))
-        return dict(question["question"]) if question else None
-
-    def lines(self, name: str, count: int) -> list[Line]:
-        """Return the last lines of the logs of a service's containers, with the times the engine noted."""
-        replicas = self.replicas().get(name, [])
-        return loglines.merged([containers.log(containers.name_of(each), name, count) for each in replicas])[-count:]
-
-    def follow(self, names: Sequence[str]) -> Iterator[Line]:
-        """Yield what the containers say from now on, until interrupted."""
-        running = self.replicas()
-        return containers.follow({containers.name_of(each): name for name in names for each in running.get(name, ())})
 
     # --- acting --------------------------------------------------------------------------------------------
 
@@ -236,7 +108,7 @@ class Compose(Engine):
         try:
             notes = self._reconcile(progress)
         except Unavailable as error:
-            raise containers.engine_stopped(error.message) from error
+            raise failures.engine_stopped(error.message) from error
         return bool(done or notes), [*done, *notes]
 
     def would_prepare(self) -> bool:
@@ -296,8 +168,8 @@ class Compose(Engine):
         try:
             existing = {name: containers.worst(each) for name, each in self.replicas().items()}
         except Unavailable as error:
-            return containers.engine_stopped(error.message)
-        return containers.up_failed(message, existing, out)
+            return failures.engine_stopped(error.message)
+        return failures.up_failed(message, existing, out)
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Make the containers of some services again, and yield each service once it can be used."""
@@ -324,66 +196,12 @@ class Compose(Engine):
                 docker.run("volume", "rm", volume)
         return sorted(name for name, each in existing.items() if not containers.exited(each))
 
-    def data(self) -> list[Kept]:
-        """Return the volumes of this stack."""
-        return kept.described(self.volumes())
-
-    def used(self) -> bool:
-        """Whether containers and volumes of this checkout were made here."""
-        return kept.remembered(self.state)
-
     def start_only(self, service: Service, progress: images.Progress) -> None:
         """Start the database and nothing else; see `Engine.start_only`."""
         preflight.require_ours(self.containers().values(), self.state.root)
         self._reconcile(progress)
         progress(f"starting {service.name} on {self.name}")
         ComposeDatabase(self, service).start()
-
-    def client(
-        self, service: Service, tool: str, database: str, *, login: Login | None = None, interactive: bool = False
-    ) -> tuple[list[str], dict[str, str]]:
-        """Return how to run one of PostgreSQL's programs in the container; its superuser has the socket only."""
-        user, password, _ = wanted(service)
-        host = "127.0.0.1"
-        if login == SUPERUSER:
-            user, host = self._superuser(service, user)
-        elif login:
-            user, password = login.user, login.password
-        port = service.main_port.target if service.main_port else 5432
-        settings = (
-            *(f"PGHOST={host}", f"PGPORT={port}", f"PGUSER={user}", f"PGDATABASE={database}", "PGPASSWORD"),
-            *("PGCLIENTENCODING=UTF8", f"PGCONNECT_TIMEOUT={CONNECT_WITHIN}"),
-            *([] if interactive else [f"PGOPTIONS={own_settings(login)}"]),
-        )
-        args = [word for setting in settings for word in ("--env", setting)]
-        return [*self.execute(service, *args, interactive=interactive), tool], inherited.environment(
-            "docker", PGPASSWORD=password
-        )
-
-    def _superuser(self, service: Service, user: str) -> tuple[str, str]:
-        """Return a superuser, and where it is let in: at the socket, where it is not the role of the settings."""
-        if service.name not in self._superusers:
-            self._superusers[service.name] = superuser.find(*self.client(service, "psql", "postgres"), user)
-        login = self._superusers[service.name]
-        return login, "127.0.0.1" if login == user else superuser.SOCKET
-
-    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
-        """Return the client that is in the container."""
-        script = 'exec "$(command -v valkey-cli || command -v redis-cli)"'
-        args = self.execute(service, "--env", "REDISCLI_AUTH", interactive=True)
-        return [*args, "sh", "-c", script], inherited.environment("docker", REDISCLI_AUTH=login.of_cache(service))
-
-    def run(self, service: Service, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command in a service's container, and return what it said; that of a job has ended, so in a new one."""
-        if not service.job:
-            return program.run([*self.execute(service), *args], environment=inherited.environment("docker"))
-        one_off = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
-        environment = docker.surroundings() | self.environment()
-        return program.run([*one_off, *args], environment=environment, folder=self.state.root)
-
-    def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
-        """Return a shell in the service's container."""
-        return [*self.execute(service, interactive=True), "sh"], inherited.environment("docker"), str(self.state.root)
 
     # --- details -------------------------------------------------------------------------------------------
 
@@ -430,46 +248,6 @@ class Compose(Engine):
         services = self.stack.services.values()
         return {each.name: images.fingerprint(each, self.stack) for each in services if each.build}
 
-    def volumes(self) -> list[str]:
-        """Return the names of this stack's volumes; raises as `containers` does."""
-        if not self.project:  # nothing was started yet, or `down` has removed it all
-            return []
-        label = f"label=com.docker.compose.project={self.project}"
-        return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
-
-    def execute(self, service: Service, *flags: str, interactive: bool = False) -> list[str]:
-        """Return the beginning of a command that runs in a service's container; see `Engine.execute`."""
-        container = self.containers().get(service.name)
-        if service.job and container and container["State"]["Status"] == "exited":
-            raise Failure(
-                f"{service.name} is a job and has run to its end ({containers.summary(container)}): nothing runs.",
-                next=f"./inv restart {service.name} runs it again; ./inv logs {service.name} shows what it reported",
-                code=ExitCode.UNHEALTHY,
-            )
-        if container is None or container["State"]["Status"] != "running":
-            raise Failure(f"{service.name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
-        terminal = _terminal() if interactive else []
-        return ["docker", "exec", "--interactive", *terminal, *flags, containers.name_of(container)]
-
-    def revealed(self, service: Service, names: Sequence[str]) -> Service:
-        """Read the files of variables in the container, where the image reads them; see `Engine.revealed`."""
-        files = {name: path for name in names if (path := service.environment.get(f"{name}_FILE"))}
-        if not files:
-            return service
-        done = program.run(
-            [*self.execute(service), "sh", "-c", READ, "sh", *files.values()],
-            environment=inherited.environment("docker"),
-        )
-        values = done.stdout.split("\0")[:-1]
-        if done.returncode != 0 or len(values) != len(files):
-            raise Failure(
-                f"{service.name} has no readable {', '.join(files.values())}.",
-                evidence=done.stderr.splitlines()[-TAIL:],
-                next=f"./inv logs {service.name}",
-            )
-        read = {name: value.rstrip("\n") for name, value in zip(files, values, strict=True)}
-        return msgspec.structs.replace(service, environment={**service.environment, **read})
-
     def _up(self, names: Sequence[str], timeout: float, *args: str) -> Iterator[Started]:
         """Run `docker compose up` and watch its containers meanwhile: Compose reports only when all are done.
 
@@ -514,9 +292,3 @@ class Compose(Engine):
 
 def _hash(container: Container) -> str:
     return str(container["Config"]["Labels"].get("com.docker.compose.config-hash"))
-
-
-def _terminal() -> list[str]:
-    """Return the flag for a command that a person types into."""
-    streams = (sys.stdin, sys.stdout)  # Ansible's workers have closed theirs
-    return ["--tty"] if all(each and not each.closed and each.isatty() for each in streams) else []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import health
-from stackhand.local.engines.compose import containers
+from stackhand.local.engines.compose import containers, failures
 from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.engine import Started
 from stackhand.project.model import Service
@@ -53,7 +53,7 @@ def watch(
     waiting = {service.name: service for service in services}
     needed = {name for service in services for name in service.depends_on}
     seen: dict[str, float] = {}
-    failures: list[Failure] = []
+    failed: list[Failure] = []
     while waiting:
         busy, containers = at_work(), look()
         for name, service in list(waiting.items()):
@@ -65,7 +65,7 @@ def watch(
             except Failure as failure:
                 if name not in dispensable:
                     raise
-                failures.append(failure)
+                failed.append(failure)
                 del waiting[name]
                 continue
             if started := _together(passed):
@@ -75,8 +75,8 @@ def watch(
             raise _too_late(_culprit(list(waiting.values()), containers), containers, timeout)
         if waiting:
             time.sleep(POLL)
-    if failures:
-        raise failures[0]
+    if failed:
+        raise failed[0]
 
 
 def _may_be_replaced(all_of: Sequence[Container], service: Service, before: Collection[str]) -> bool:
@@ -114,13 +114,15 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
     if containers.exited(container) and state["Status"] != "created":
         if service.may_finish and state["ExitCode"] == 0:
             return Started(service.name, changed=True, message="done", seconds=seconds, address="", after=after)
-        raise containers.failure(service.name, container, _fate(service, container))
+        raise failures.failure(service.name, container, _fate(service, container))
     well = state.get("Health", {}).get("Status") == "healthy"  # then its crashes are of the past
     if container.get("RestartCount", 0) >= CRASHES and not well:
-        what = f"stopped while it started, {container['RestartCount'] + 1} times: {containers.summary(container)}"
-        raise containers.failure(service.name, container, what)
+        again = state["Status"] == "running"  # for a moment: the exit code of its end is gone
+        how = "" if again else f": {containers.summary(container)}"
+        what = f"stopped while it started, {container['RestartCount'] + 1} times{how}"
+        raise failures.failure(service.name, container, what)
     if state["Status"] == "running" and state.get("Health", {}).get("Status") == "unhealthy":
-        raise containers.failure(service.name, container, "did not become healthy")
+        raise failures.failure(service.name, container, "did not become healthy")
     service = containers.bound(service, container)
     question = health.question(service)
     early = question["kind"] in {"http", health.INSIDE} and state["Status"] == "running" and not needed
@@ -163,10 +165,10 @@ def _too_late(service: Service, watched: Mapping[str, Sequence[Container]], time
             f"{service.name} had no container after {timeout:g} s.", next="./inv up", code=ExitCode.UNHEALTHY
         )
     if service.job and container["State"]["Status"] == "running":
-        return containers.failure(service.name, container, f"did not finish within {timeout:g} s")
+        return failures.failure(service.name, container, f"did not finish within {timeout:g} s")
     answer = containers.answer(container, health.question(containers.bound(service, container)))
     output = containers.summary(container) if answer.healthy else answer.message
-    return containers.failure(service.name, container, f"did not become healthy in time: {output}")
+    return failures.failure(service.name, container, f"did not become healthy in time: {output}")
 
 
 def _was_there(container: Container, before: Collection[str], *, job: bool) -> bool:

@@ -1,0 +1,131 @@
+"""Why a start of containers failed, from what Compose said and how the containers are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers import docker
+from stackhand.containers.unavailable import is_unavailable
+from stackhand.local.engines.compose import containers, remedy
+from stackhand.local.engines.compose.containers import Container
+
+LOG_LINES = 20
+HOOK = re.compile(
+    r'service "(?P<service>[^"]+)" pre_start\[(?P<number>\d+)\] exited with code (?P<code>\d+) '
+    r"\(hook container (?P<container>\w+)"
+)
+
+
+def failure(service: str, container: Container, what: str) -> Failure:
+    """Return the failure of a service that does not get healthy: its last check and its last lines.
+
+    Args:
+        service: its name.
+        container: what is known of it.
+        what: what failed, without the name.
+    """
+    name = containers.name_of(container)
+    where = f"log: docker logs {name}; the container is kept"
+    lines = _end_of_log(name, service)
+    checks = ["last health check: " + containers.last_check(container)] if container["State"].get("Health") else []
+    return Failure(
+        f"{service} {what}.",
+        evidence=[*checks, *(lines or ["(no output)"]), *remedy.hints(container, lines), where],
+        next=remedy.of(service, container, lines),
+        code=ExitCode.UNHEALTHY,
+    )
+
+
+def _end_of_log(name: str, service: str) -> list[str]:
+    """Return the last lines of a log as evidence; why there are none must not hide what they were wanted for."""
+    try:
+        return [line.text for line in containers.log(name, service, LOG_LINES)]
+    except Failure as failure:
+        return [f"its log cannot be read: {(*failure.evidence, failure.what)[0]}"]
+
+
+def engine_stopped(message: str) -> Failure:
+    """Return the failure of a start during which the engine went away, with its last words."""
+    return Failure(
+        "The container engine stopped answering during the start.",
+        evidence=[message],
+        next="start it again, then ./inv up",
+        code=ExitCode.PREFLIGHT,
+    )
+
+
+def up_failed(message: str, existing: Mapping[str, Container], out: Sequence[str]) -> Failure:
+    """Return the failure of `docker compose up`, from what it said and how the containers are.
+
+    Args:
+        message: the error.
+        existing: the containers by service.
+        out: all that was said.
+    """
+    if is_unavailable(message) or "EOF" in message:
+        return engine_stopped(message)
+    port = re.search(r"(?:Bind for|listen tcp4?) [\d.]+:(\d+)", message)
+    if port:
+        holder = docker.publisher(int(port[1])) or "another process"
+        return Failure(
+            f"Port {port[1]} is taken.",
+            evidence=[f"{port[1]}: {holder}", message],
+            next="./inv up --free-ports",
+            code=ExitCode.PORT_TAKEN,
+        )
+    taken = re.search(r'The container name "/?([^"]+)" is already in use', message)
+    if taken:
+        return _name_taken(taken[1])
+    if hook := HOOK.search(message):
+        return _hook_failed(hook)
+    ill = {name: each for name, each in existing.items() if not (containers.healthy(each) or _done(each))}
+    if ill:  # those that still start are not what Compose gave up for
+        named = {name: f"container {containers.name_of(each)} " in message for name, each in ill.items()}
+        service = max(ill, key=lambda name: named[name])
+        container = ill[service]
+        return failure(service, container, f"{_fate(container, message)}: {containers.summary(container)}")
+    return Failure(
+        "Compose could not start the services.",
+        evidence=[*list(out)[-10:], message],
+        next="./inv doctor",
+        code=ExitCode.UNHEALTHY,
+    )
+
+
+def _hook_failed(hook: re.Match[str]) -> Failure:
+    """Return the failure of a `pre_start` command, whose container Compose keeps."""
+    return Failure(
+        f"{hook['service']} was not started: its pre_start command {hook['number']} exited with code {hook['code']}.",
+        evidence=[line.text for line in containers.log(hook["container"], hook["service"], LOG_LINES)] or ["no output"],
+        next=f"fix it, then ./inv up (its log: docker logs {hook['container']})",
+        code=ExitCode.UNHEALTHY,
+    )
+
+
+def _done(container: Container) -> bool:
+    return containers.exited(container) and container["State"]["ExitCode"] == 0
+
+
+def _fate(container: Container, message: str) -> str:
+    """Return what became of a container that Compose waited for.
+
+    One that ended may run again by now, for its restart policy is quicker than our look: Compose's word tells.
+    """
+    ended = re.search(rf"container {re.escape(containers.name_of(container))} exited", message)
+    if ended or containers.exited(container) or container.get("RestartCount", 0):
+        return "stopped while it started"
+    return "did not become healthy"
+
+
+def _name_taken(name: str) -> Failure:
+    labels = (docker.inspect([name]).get(name) or {}).get("Config", {}).get("Labels") or {}
+    project = labels.get("com.docker.compose.project")
+    folder = labels.get("com.docker.compose.project.working_dir")
+    owner = f"the Compose project {project} in {folder}" if project else "a container that Compose did not create"
+    return Failure(
+        f"The container name {name} is taken by {owner}.",
+        next=f"docker rm --force {name}, or set another COMPOSE_PROJECT_NAME in .env",
+        code=ExitCode.PREFLIGHT,
+    )
