@@ -348,7 +348,7 @@ def test_what_another_engine_has_is_told_where_nothing_runs_and_not_forgotten(
     assert status.services(engine) == []
     assert engine.notes == told
     assert otherengine.left(state, volumes=True) == otherengine.Left(running=False, data=[], unknown=told)
-    assert otherengine.stop(state, volumes=True) == ([], told)
+    assert otherengine.stop(state, volumes=True) == ([], told, [])
     assert state.read()["compose"]["host"] == f"unix://{sockets}/running"
     monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/running")
     assert engine.elsewhere() == ""

@@ -92,7 +92,7 @@ def test_volumes_that_cannot_be_looked_at_are_remembered_when_the_rest_is_remove
     left = otherengine.left(state, volumes=True)
     assert [str(each).partition(" ")[0] for each in left.data] == [".stackhand/data/postgres"]
     assert left.unknown[0].startswith("the data on compose could not be checked: ")
-    stopped, unknown = otherengine.stop(state, volumes=True)
+    stopped, unknown, _ = otherengine.stop(state, volumes=True)
     assert stopped == []
     assert unknown[0].startswith("the data on compose was not removed: ")
     assert not state.data.exists()

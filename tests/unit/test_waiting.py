@@ -19,7 +19,8 @@ from stackhand.containers import docker
 from stackhand.local import status
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded import processes
-from stackhand.local.engines.embedded.engine import SILENT, EmbeddedEngine
+from stackhand.local.engines.embedded.engine import EmbeddedEngine
+from stackhand.local.engines.embedded.existing import SILENT
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.local.engines.embedded.servers import Program
 from stackhand.project.state import State

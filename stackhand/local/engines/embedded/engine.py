@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from threading import Event, Lock
-from typing import Any, NamedTuple
+from threading import Event
+from typing import NamedTuple
 
 import msgspec
 
-from stackhand.cli import loglines
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.cli.loglines import Line
-from stackhand.local.engines import health
-from stackhand.local.engines.embedded import folders, gate, known, parallel, processes, removal, status
-from stackhand.local.engines.embedded.servers import Program, Server, server_for
-from stackhand.local.engines.embedded.servers.base import account_of, no_port
-from stackhand.local.engines.embedded.servers.postgres import Postgres
-from stackhand.local.engines.embedded.site import Site
-from stackhand.local.engines.embedded.supervisor import Supervisor
-from stackhand.local.engines.engine import CONNECT_WITHIN, Engine, Kept, Started
-from stackhand.local.engines.login import Login, own_settings
-from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import inherited, trees
-from stackhand.project.model import Service, Stack
-from stackhand.project.state import State
-from stackhand.system import program as system_program
+from stackhand.local.engines.embedded import folders, gate, parallel, processes, removal
+from stackhand.local.engines.embedded.access import Access
+from stackhand.local.engines.embedded.servers import Program, Server
+from stackhand.local.engines.embedded.servers.base import account_of
+from stackhand.local.engines.engine import Started
+from stackhand.project import trees
+from stackhand.project.model import Service
 from stackhand.system import waiting
 
-FOLLOW_POLL = 0.2
 STOP_WITHIN = 10.0
 REMAINS_WITHIN = 5.0
 START_ONLY_WITHIN = 60.0
-SILENT = "supervisord does not answer: a stopped service is not restarted; ./inv down, then ./inv up"
 
 
 class Begun(NamedTuple):
@@ -56,177 +43,8 @@ class Begun(NamedTuple):
     notes: list[str]
 
 
-class EmbeddedEngine(Engine):
+class EmbeddedEngine(Access):
     """One checkout's stack as processes of this machine; see `Engine` for the surface."""
-
-    name = "embedded"
-    asked = "the supervisor"
-
-    def __init__(self, state: State, stack: Stack | None = None) -> None:
-        self._chosen: known.Chosen = {}
-        if stack is not None:
-            stack, self._chosen = known.declared(stack, state)
-        super().__init__(state, stack)
-        self.supervisor = Supervisor(state)
-        self._lock = Lock()
-
-    # --- what should run -----------------------------------------------------------------------------------
-
-    def servers(self) -> dict[str, Server]:
-        """Return what runs each service that can run here, in the order of their start."""
-        services = self.stack.services.values()
-        return {each.name: _server(each, self.stack, self.state) for each in services if each.embedded}
-
-    def services(self) -> list[str]:
-        """Return the services that have an `x-embedded`, or need none."""
-        return [each.name for each in self.stack.services.values() if each.embedded]
-
-    def advice(self, name: str) -> str:
-        """Return the `x-embedded` that a service lacks."""
-        return known.advice(self.stack.services[name])
-
-    def programs(self) -> dict[str, Program]:
-        """Return the programs that were started last, as they were written down, in the order of their start."""
-        programs = {}
-        for name in self.state.read().get("services", []):
-            try:
-                text = (self.state.services / f"{name}.json").read_bytes()
-                programs[name] = msgspec.json.decode(text, type=Program)
-            except PermissionError:
-                raise
-            except (OSError, msgspec.MsgspecError):
-                continue
-        return programs
-
-    # --- reading -------------------------------------------------------------------------------------------
-
-    def status(self) -> list[ServiceStatus]:
-        """Return how each service is now, in the order of their start."""
-        programs, records = self.programs(), processes.records(self.state.run)
-        living = {name: records[name] for name in programs if name in records and records[name].alive}
-        asked = {name: partial(status.of, programs[name], {}, record) for name, record in living.items()}
-        calls: dict[str, Callable[[], Any]] = {processes.SUPERVISOR: self.supervisor.processes, **asked}
-        answers = waiting.gather(calls, health.ALL_WITHIN)
-        supervised = answers.get(processes.SUPERVISOR, {})
-        supervisor = records.get(processes.SUPERVISOR)
-        self.notes = [SILENT] if supervisor and supervisor.alive and not supervised else []
-        if missing := self.state.read().get("unsupported"):
-            self.notes.append(f"not on this engine, for they have no x-embedded: {', '.join(missing)}")
-        late = {name: ServiceStatus.late(name, programs[name].address, programs[name].ports) for name in living}
-        ended = {
-            name: status.of(programs[name], supervised.get(name, {}), records.get(name), self._finished().get(name, ""))
-            for name in programs.keys() - living.keys()
-        }
-        return [(late | ended | answers)[name] for name in programs]
-
-    def runs(self) -> bool:
-        """Whether any process of this checkout lives, supervised or not."""
-        return any(record.alive for record in processes.records(self.state.run).values())
-
-    def unchanged(self) -> bool:
-        """Whether exactly the wanted programs run, supervised and healthy, each from what it would be started from."""
-        wanted = {name: server.program().fingerprint for name, server in self.servers().items()}
-        records = processes.records(self.state.run)
-        records.pop(processes.SUPERVISOR, None)
-        if not wanted or wanted != {name: record.fingerprint for name, record in records.items()}:
-            return False
-        return bool(self.supervisor.processes()) and all(each.healthy for each in self.status())
-
-    def log(self, name: str) -> Path:
-        """Return the file a service's output goes to."""
-        return self.state.logs / f"{name}.log"
-
-    def lines(self, name: str, count: int) -> list[Line]:
-        """Return the last lines of a service's log."""
-        return loglines.dated(name, loglines.tail(self.log(name), count))
-
-    def follow(self, names: Sequence[str]) -> Iterator[Line]:
-        """Yield what the services say from now on, until interrupted."""
-        files = {name: loglines.Follower(self.log(name)) for name in names}
-
-        def new_lines() -> Iterator[Line]:
-            while True:
-                for name, file in files.items():
-                    yield from loglines.dated(name, list(file.new_lines()))
-                time.sleep(FOLLOW_POLL)
-
-        return new_lines()
-
-    def question(self, name: str) -> dict[str, Any] | None:
-        """Return how a service that was started last is asked for its health."""
-        program = self.programs().get(name)
-        return program.question if program else None
-
-    def client(
-        self,
-        service: Service,
-        tool: str,
-        database: str,
-        *,
-        login: Login | None = None,
-        interactive: bool = False,
-    ) -> tuple[list[str], dict[str, str]]:
-        """Return how to run one of PostgreSQL's programs against a service; see `Engine.client`."""
-        server = self._server(service)
-        assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
-        return [server.tool(tool)], {
-            **inherited.loader(),
-            **server.connection(login),
-            "PGDATABASE": database,
-            "PGCLIENTENCODING": "UTF8",
-            "PGCONNECT_TIMEOUT": str(CONNECT_WITHIN),
-            **({} if interactive else {"PGOPTIONS": own_settings(login)}),
-        }
-
-    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
-        """Refuse: on this engine a server has a port.
-
-        Raises:
-            Failure: naming the line to add.
-        """
-        raise no_port(service, self.stack.file)
-
-    def run(self, service: Service, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command as a service would run it, and return what it said.
-
-        Raises:
-            Failure: the service does not run on this engine.
-        """
-        server = self._server(service)
-        program = server.program()
-        account = program.account or {}
-        if account:
-            server.prepare()
-        prefix = account.get("prefix", [])
-        become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
-        try:
-            return system_program.run(
-                [*prefix, *args], environment=program.environment, folder=program.directory, account=become
-            )
-        except OSError as error:  # a shell and a container have this code for a program that is not there
-            return subprocess.CompletedProcess(args, 127, "", f"{args[0]}: {error.strerror}")
-
-    def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
-        """Return a shell of this machine with the service's environment, where it was started.
-
-        Raises:
-            Failure: the service does not run on this engine.
-        """
-        program = self._server(service).program()
-        chosen, person = os.environ.get("SHELL") or "/bin/sh", inherited.environment("shell")
-        environment = person | program.environment
-        if program.account:  # what the service writes into its own home is not to be run by root
-            environment |= {name: person[name] for name in ("HOME", "USER", "LOGNAME", "TMPDIR") if name in person}
-        return [chosen], environment, program.directory
-
-    def _server(self, service: Service) -> Server:
-        if service.name not in self.services():
-            raise Failure(
-                f"{service.name} does not run on this engine: it has no x-embedded.",
-                next=f"add x-embedded in {self.stack.file}, or ./inv up --engine compose",
-                code=ExitCode.USAGE,
-            )
-        return self.servers()[service.name]
 
     # --- acting --------------------------------------------------------------------------------------------
 
@@ -357,10 +175,6 @@ class EmbeddedEngine(Engine):
             self.state.remember(finished={**finished, program.name: program.fingerprint})
         return finished.get(program.name) != program.fingerprint
 
-    def _finished(self) -> dict[str, str]:
-        """Return the jobs that came to their end, with the programs' fingerprints: no process is left to tell."""
-        return dict(self.state.read().get("finished", {}))
-
     def _make_ready(self, start: gate.Start) -> list[str]:
         self._stop([start.program.name])
         notes = start.server.prepare()
@@ -419,34 +233,11 @@ class EmbeddedEngine(Engine):
             removal.remove(self.state.services)
         return sorted(ran)
 
-    def data(self) -> list[Kept]:
-        """Return the folders in which services have left something; a stray file beside them is none."""
-        there = self.state.data.iterdir() if self.state.data.exists() else ()
-        places = sorted(each for each in there if each.is_dir() and any(each.iterdir()))
-        return [Kept(str(each.relative_to(self.state.root)), trees.size(each), _made(each)) for each in places]
-
-    def used(self) -> bool:
-        """Whether there is a data folder, or a record of a process."""
-        return any(True for folder in (self.state.data, self.state.run) if folder.exists() for _ in folder.iterdir())
-
     def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
         """Start the database and nothing else; see `Engine.start_only`."""
         progress(f"starting {service.name} on {self.name}")
         self.prepare(progress)
         list(self._side_by_side([service.name], START_ONLY_WITHIN))
-
-    def listeners(self) -> dict[str, set[int]]:
-        """Return the ports at which the services' own processes listen, by service."""
-        records = processes.records(self.state.run)
-        leaders = {name: records[name].pid for name in self.started() if name in records and records[name].alive}
-        families = processes.families(leaders.values())
-        ports = processes.listening_by_pid(set().union(*families.values()))
-        by_name = {name: set().union(*(ports[pid] for pid in families[leader])) for name, leader in leaders.items()}
-        return {name: by_name.get(name, set()) for name in self.started()}
-
-    def own_ports(self) -> set[int]:
-        """Return the ports at which any process of this checkout listens, be it one that nobody supervises."""
-        return processes.listening(processes.living(processes.records(self.state.run)))
 
     # --- details -------------------------------------------------------------------------------------------
 
@@ -486,12 +277,6 @@ class EmbeddedEngine(Engine):
         waiting.until(ended, timeout, gate.POLL)
 
 
-def _server(service: Service, stack: Stack, state: State) -> Server:
-    if service.embedded and service.embedded.engine == "nginx" and service.embedded.template is None:
-        return Site(service, stack, state)
-    return server_for(service, stack, state)
-
-
 def _may_finish(program: Program) -> dict[str, str]:
     """Return supervisord's options for a program that may end: an end within a second is none too soon."""
     again = "false" if program.restart == "no" else "unexpected"
@@ -510,13 +295,3 @@ def _write(path: Path, content: bytes) -> bool:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _made(folder: Path) -> float | None:
-    """Return when a folder was made, as far as its oldest file tells; one that goes meanwhile tells nothing."""
-    times = []
-    with suppress(OSError):
-        for path in folder.iterdir():
-            with suppress(OSError):
-                times.append(path.lstat().st_mtime)
-    return min(times, default=None)

@@ -1,0 +1,93 @@
+"""The way to the services of a stack: clients, commands and shells with their environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.local.engines.embedded.existing import Existing
+from stackhand.local.engines.embedded.servers import Server
+from stackhand.local.engines.embedded.servers.base import no_port
+from stackhand.local.engines.embedded.servers.postgres import Postgres
+from stackhand.local.engines.engine import CONNECT_WITHIN
+from stackhand.local.engines.login import Login, own_settings
+from stackhand.project import inherited
+from stackhand.project.model import Service
+from stackhand.system import program as system_program
+
+
+class Access(Existing):
+    """Runs programs beside a checkout's services; see `Engine` for the surface."""
+
+    def client(
+        self,
+        service: Service,
+        tool: str,
+        database: str,
+        *,
+        login: Login | None = None,
+        interactive: bool = False,
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return how to run one of PostgreSQL's programs against a service; see `Engine.client`."""
+        server = self._server(service)
+        assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
+        return [server.tool(tool)], {
+            **inherited.loader(),
+            **server.connection(login),
+            "PGDATABASE": database,
+            "PGCLIENTENCODING": "UTF8",
+            "PGCONNECT_TIMEOUT": str(CONNECT_WITHIN),
+            **({} if interactive else {"PGOPTIONS": own_settings(login)}),
+        }
+
+    def cache_client(self, service: Service) -> tuple[list[str], dict[str, str]]:
+        """Refuse: on this engine a server has a port.
+
+        Raises:
+            Failure: naming the line to add.
+        """
+        raise no_port(service, self.stack.file)
+
+    def run(self, service: Service, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command as a service would run it, and return what it said.
+
+        Raises:
+            Failure: the service does not run on this engine.
+        """
+        server = self._server(service)
+        program = server.program()
+        account = program.account or {}
+        if account:
+            server.prepare()
+        prefix = account.get("prefix", [])
+        become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
+        try:
+            return system_program.run(
+                [*prefix, *args], environment=program.environment, folder=program.directory, account=become
+            )
+        except OSError as error:  # a shell and a container have this code for a program that is not there
+            return subprocess.CompletedProcess(args, 127, "", f"{args[0]}: {error.strerror}")
+
+    def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
+        """Return a shell of this machine with the service's environment, where it was started.
+
+        Raises:
+            Failure: the service does not run on this engine.
+        """
+        program = self._server(service).program()
+        chosen, person = os.environ.get("SHELL") or "/bin/sh", inherited.environment("shell")
+        environment = person | program.environment
+        if program.account:  # what the service writes into its own home is not to be run by root
+            environment |= {name: person[name] for name in ("HOME", "USER", "LOGNAME", "TMPDIR") if name in person}
+        return [chosen], environment, program.directory
+
+    def _server(self, service: Service) -> Server:
+        if service.name not in self.services():
+            raise Failure(
+                f"{service.name} does not run on this engine: it has no x-embedded.",
+                next=f"add x-embedded in {self.stack.file}, or ./inv up --engine compose",
+                code=ExitCode.USAGE,
+            )
+        return self.servers()[service.name]
