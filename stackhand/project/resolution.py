@@ -21,7 +21,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import answers, dotenv, inherited
 from stackhand.project.state import State
 from stackhand.system import program
-from stackhand.system.roots import CONTENT
+from stackhand.system.roots import CONTENT, LOCK
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """Where Compose looks for its file, in this order; the first one counts."""
@@ -278,10 +278,15 @@ def rejected(root: Path, message: str) -> Failure:
     lines = [line.replace(f"{root}/", "") for line in lines] or ["no output"]
     name = label(root)
     if not files(root):
+        below = sorted(
+            str(each.parent.relative_to(root)) for depth in ("*/", "*/*/") for each in root.glob(depth + LOCK)
+        )
         return Failure(
             "There is no Compose file here.",
             evidence=[f"Compose looks for {', '.join(NAMES)} in {root}", *lines],
-            next="write one, then repeat the command",
+            next=f"the same with {below[0]}/inv, whose folder has {LOCK}"
+            if below
+            else "write one, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     if match := REQUIRED.search(message):
