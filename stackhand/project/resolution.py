@@ -20,7 +20,7 @@ from typing import Any
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import answers, dotenv, inherited
 from stackhand.project.state import State
-from stackhand.system import program
+from stackhand.system import program, roots
 from stackhand.system.roots import CONTENT, LOCK
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -105,7 +105,7 @@ def overlay_variables(root: Path) -> dict[str, str]:
     named = files(root)
     if OVERLAY not in named:
         return {}
-    return {**_named(root, named), "STACKHAND_CONTENT": str(CONTENT)}
+    return {**_named(root, named), "STACKHAND_CONTENT": str(CONTENT), "STACKHAND_PAGE": str(roots.part("web").parent)}
 
 
 def resolve(root: Path, values: Mapping[str, str]) -> Resolved:

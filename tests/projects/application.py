@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +46,16 @@ class Application(Project):
         """What the shell has beyond the usual: a free port, and a name that no other run has."""
         return {**{name: str(self.port) for name in PORTS}, "COMPOSE_PROJECT_NAME": self.path.name}
 
-    def stackhand(self, *words: str, check: bool = True, stdin: str | None = None) -> Said:
+    def stackhand(
+        self, *words: str, check: bool = True, stdin: str | None = None, shell: Mapping[str, str] | None = None
+    ) -> Said:
         """Run a verb with the version that is installed; the project's own ./inv would install the same once more."""
-        variables = {**self.variables, roots.VARIABLE: str(self.root), "AWS_EC2_METADATA_DISABLED": "true"}
+        variables = {
+            **self.variables,
+            roots.VARIABLE: str(self.root),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **(shell or {}),
+        }
         return self.run("stackhand", *words, folder=self.folder, check=check, stdin=stdin, **variables)
 
     def their(self, *words: str) -> str:
