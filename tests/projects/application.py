@@ -31,10 +31,12 @@ class Application(Project):
     Args:
         folder: where its Compose file lies.
         port: that it publishes.
+        pinned: whether its own ./inv runs the verbs, with an environment from its lock.
     """
 
     folder: str
     port: int
+    pinned: bool = False
 
     @property
     def root(self) -> Path:
@@ -49,14 +51,15 @@ class Application(Project):
     def stackhand(
         self, *words: str, check: bool = True, stdin: str | None = None, shell: Mapping[str, str] | None = None
     ) -> Said:
-        """Run a verb with the version that is installed; the project's own ./inv would install the same once more."""
+        """Run a verb with the version that is installed; ./inv would install the same once more for each project."""
         variables = {
             **self.variables,
             roots.VARIABLE: str(self.root),
             "AWS_EC2_METADATA_DISABLED": "true",
             **(shell or {}),
         }
-        return self.run("stackhand", *words, folder=self.folder, check=check, stdin=stdin, **variables)
+        program = str(self.root / "inv") if self.pinned else "stackhand"
+        return self.run(program, *words, folder=self.folder, check=check, stdin=stdin, **variables)
 
     def their(self, *words: str) -> str:
         """Run one of the project's own commands, which know nothing of Stackhand, and return what it prints."""
