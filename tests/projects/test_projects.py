@@ -11,7 +11,7 @@ from tests.checkout import eventually
 from tests.engines import COMPOSE, use
 from tests.projects.application import Application, application
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PROMISED = [
     ".github/workflows/stackhand.yml",
     ".gitignore",
