@@ -47,8 +47,8 @@ output "release" {
         min               = service["x-aws"].scale.min
         max               = service["x-aws"].scale.max
         probe             = try(service["x-aws"].probe, true)
-        migrate           = try(service["x-aws"].migrate.command, null)
-        migrate_timeout   = try(service["x-aws"].migrate.timeout, null)
+        migrate           = try(service["x-aws"].release.command, null)
+        migrate_timeout   = try(service["x-aws"].release.timeout, null)
       }
     }
     jobs = {

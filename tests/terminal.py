@@ -5,11 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import struct
 import subprocess
 import termios
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from tests.checkout import Checkout, clean_environment
+from tests.checkout import Checkout, Said, clean_environment
+
+WITHIN = 60.0
+INTERRUPT = "\x03"
+"""What a terminal gets when somebody presses Ctrl-C."""
 
 
 def on_terminal(checkout: Checkout, *words: str, columns: int = 80, **env: str) -> str:
@@ -33,3 +40,39 @@ def on_terminal(checkout: Checkout, *words: str, columns: int = 80, **env: str) 
     os.close(leader)
     child.wait()
     return written.decode()
+
+
+def conversation(
+    words: Sequence[str], replies: Sequence[tuple[str, str]], folder: Path, environment: Mapping[str, str]
+) -> Said:
+    """Run a command on a terminal of its own, and answer what it asks; all that is shown there is `out`.
+
+    Args:
+        words: of the command.
+        replies: the end of each question, in their order, and what is typed then.
+        folder: where it runs.
+        environment: of the command.
+    """
+    leader, follower = pty.openpty()
+    opened = ["sh", "-c", 'exec "$@" <"$0"', os.ttyname(follower), *words]  # which makes it that session's terminal
+    child = subprocess.Popen(
+        opened, cwd=folder, env=environment, stdout=follower, stderr=follower, start_new_session=True
+    )
+    os.close(follower)
+    shown, answered = "", 0
+    waiting = list(replies)
+    while True:
+        if not select.select([leader], [], [], WITHIN)[0]:
+            child.kill()
+            child.wait()
+            raise AssertionError(f"nothing more was shown: {shown}")
+        try:
+            shown += os.read(leader, 65536).decode()
+        except OSError:  # as in on_terminal
+            break
+        if waiting and waiting[0][0] in shown[answered:]:
+            answered = len(shown)
+            _, typed = waiting.pop(0)
+            os.write(leader, typed.encode() if typed == INTERRUPT else f"{typed}\n".encode())
+    os.close(leader)
+    return Said(child.wait(), shown.replace("\r\n", "\n"), "")

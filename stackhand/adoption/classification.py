@@ -108,7 +108,9 @@ def _one(
     server = service.server if service.server in IMAGES else ""
     port = _port(service, entry, image)
     kind: Kind = "web" if service.kind == "worker" and port else service.kind
-    health, checked, notes = _health(service, entry, image, port) if kind in {"web", "worker"} else ("", True, [])
+    health, checked, notes = _health(service, entry, image, port)
+    if kind not in {"web", "worker"}:
+        health, notes = "", []
     built = service.build is not None and not server
     command, folder, missing = _command(service, entry, image, stack.root) if built else ((), "", "")
     if service.embedded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
     services = [files.answered(each, answers) for each in services]
     done = _write(stack, services, answers, before)
     notes = [note for each in services for note in each.notes if each.name not in answers.health]
-    notes += _notes(services, git)
+    notes += _notes(services, git) + ([statusservice.LOCAL] if answers.status else [])
     if json:
         rows = [_row_of(each) for each in services]
         console.document({"stack": stack.name, "services": rows, **done, "notes": notes})
@@ -96,12 +97,17 @@ def _require_project() -> None:
         )
     if composefiles.own_files(PROJECT):
         return
-    found = [name for name in repository.compose_files(PROJECT) if "/" in name]
-    elsewhere = [f"git knows {', '.join(found[:5])}"] if found else []
+    elsewhere = repository.compose_files(PROJECT)
+    folders = sorted({shlex.quote(str(Path(each).parent)) for each in elsewhere})
+    remedy = f"cd {folders[0]} && stackhand init" if folders else "write one, or: stackhand init --example"
+    if len(folders) > 1:
+        remedy = f"the same in the folder of the stack that you mean, such as: {remedy}"
     raise Failure(
-        "There is no Compose file here.",
-        evidence=[f"Compose looks for {', '.join(composefiles.NAMES)} in {PROJECT}", *elsewhere],
-        next=f"cd {Path(found[0]).parent}, then stackhand init" if found else "write one, or: stackhand init --example",
+        f"There is no Compose file in this folder; there is {' and '.join(elsewhere[:5])}."
+        if elsewhere
+        else "There is no Compose file here.",
+        evidence=[f"Compose looks for {', '.join(composefiles.NAMES)} in {PROJECT}"],
+        next=remedy,
         code=ExitCode.PREFLIGHT,
     )
 

@@ -113,7 +113,7 @@ def _aws(service: Classified) -> Iterator[str]:
         if service.public:
             yield '  paths: ["/*"] # what the load balancer sends here; without it, other services alone reach it'
         if service.migrate:
-            yield f"  migrate: {_scalar(service.migrate)} # runs once before each rollout"
+            yield f"  release: {_scalar(service.migrate)} # runs once before each rollout"
         yield "  cpu: 256 # 1024 is one CPU"
         yield "  memory: 512 # MiB"
         yield "  scale: {min: 1, max: 3, cpu: 60, memory: 70} # tasks; another one from so many percent on"

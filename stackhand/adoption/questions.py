@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from stackhand.adoption import classification
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.files import Answers
 from stackhand.cli import console
+from stackhand.project import xfields
 from stackhand.project.model import Stack
+
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 
 
 def ask(services: Sequence[Classified], stack: Stack, answers: Answers) -> None:
@@ -20,15 +24,30 @@ def ask(services: Sequence[Classified], stack: Stack, answers: Answers) -> None:
     for each in services:
         if each.name == answers.public and not each.health:
             question = f"A path of {each.name} that answers 200 while it lives (empty: none)"
-            if path := _line(question, ""):
-                answers.health = {**answers.health, each.name: path if path.startswith("/") else f"/{path}"}
-    answers.region = _line("AWS region", answers.region)
+            if path := _path(question):
+                answers.health = {**answers.health, each.name: path}
+    answers.region = _region(answers.region)
     answers.account = _account(answers.account)
 
 
 def _choice(question: str, default: str, known: Sequence[str]) -> str:
     while (answer := _line(question, default)) not in known:
         console.notify(f"not one of them: {answer}")
+    return answer
+
+
+def _path(question: str) -> str:
+    while path := _line(question, ""):
+        path = path if path.startswith("/") else f"/{path}"
+        if re.fullmatch(xfields.ASKED, path):
+            break
+        console.notify(f"it must be {xfields.ASKED_SAYS}, and not {path}")
+    return path
+
+
+def _region(default: str) -> str:
+    while (answer := _line("AWS region", default)) != default and not REGION.fullmatch(answer):
+        console.notify(f"a region is like {default}, and not {answer}")
     return answer
 
 

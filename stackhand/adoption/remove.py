@@ -12,10 +12,13 @@ from stackhand.adoption import generated, repository
 from stackhand.cli import console, packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import otherengine
-from stackhand.project import environments, trees
+from stackhand.local.otherengine import Left
+from stackhand.project import environments, settings, trees
 from stackhand.project.state import State
 from stackhand.system import program
 from stackhand.system.roots import IS_CHECKOUT, LOCK, PROJECT
+
+DOTENV = ".env"
 
 
 def remove(*, yes: bool) -> None:
@@ -30,12 +33,14 @@ def remove(*, yes: bool) -> None:
     lock = PROJECT / LOCK
     if IS_CHECKOUT or not lock.is_file():
         raise Failure(f"There is nothing to remove: {PROJECT} has no {LOCK}.", code=ExitCode.USAGE)
-    _require_stopped()
+    left = _require_stopped()
     records = generated.recorded(lock.read_text(encoding="utf-8"))
     states = {path: generated.state(PROJECT, path, records) for path in records}
     ours = [path for path, state in states.items() if state == "unedited"]
     edited = [path for path, state in states.items() if state == "edited"]
-    _show(ours, edited)
+    if settings.is_ours(PROJECT) and not left.data and not left.unknown:  # else it has the password of what stays
+        ours.append(DOTENV)
+    _show(ours, edited, left)
     if not yes:
         console.confirm(f"This removes Stackhand from {PROJECT}", PROJECT.name)
     for path in (*ours, LOCK):
@@ -44,25 +49,38 @@ def remove(*, yes: bool) -> None:
     ignored = repository.unignore(PROJECT)
     kept = f"; kept, because somebody edited it: {', '.join(edited)}" if edited else ""
     kept += "; .env stays, with its line in .gitignore: it may have what only you know" if ignored else ""
+    kept += (
+        f"; {', '.join(map(str, left.data))} stays, with its data: docker compose down --volumes" if left.data else ""
+    )
     console.write(f"Stackhand is removed from {PROJECT.name}{kept}")
     _remove_state(State(PROJECT).directory)
 
 
-def _require_stopped() -> None:
-    state = State(PROJECT)
-    left = otherengine.left(state, volumes=True)
-    if left.running or left.data:
-        found = "its stack is up" if left.running else "its stack has data on this machine"
+def _require_stopped() -> Left:
+    """Return what stays: volumes, which plain Docker Compose may have made, and uses again.
+
+    Raises:
+        Failure: the stack is up, or there is data that would be lost with `.stackhand/`.
+    """
+    left = otherengine.left(State(PROJECT), volumes=True)
+    lost = [str(each) for each in left.data if not each.volume]
+    if left.running or lost:
+        found = "its stack is up" if left.running else "its data is in .stackhand/"
         raise Failure(
             f"{PROJECT.name} is not to be removed yet: {found}.",
-            evidence=[str(each) for each in left.data],
-            next="./inv down --volumes, which asks first; then repeat the command",
+            evidence=lost,
+            next=f"./inv down{' --volumes, which asks first' if lost else ''}; then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
+    return left
 
 
-def _show(ours: list[str], edited: list[str]) -> None:
-    made = [*ours, LOCK, ".stackhand/", "lines of .gitignore"]
+def _show(ours: list[str], edited: list[str], left: Left) -> None:
+    snapshots = len([each for each in State(PROJECT).snapshots.rglob("*") if each.is_file()])
+    state = f".stackhand/ with {snapshots} files of snapshots" if snapshots else ".stackhand/"
+    made = [*ours, LOCK, state, "lines of .gitignore"]
+    for line in left.unknown:
+        console.notify(line)
     console.write(f"to be removed: {', '.join(made)}")
     if edited:
         console.write(f"edited, so kept: {', '.join(edited)}")

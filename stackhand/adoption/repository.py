@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand.project import inherited
+from stackhand.project import composefiles, inherited
 from stackhand.system import program
 
 WITHIN = 10.0
@@ -40,9 +40,10 @@ def of(root: Path) -> GitRepository:
 
 
 def compose_files(root: Path) -> list[str]:
-    """Return the Compose files that git knows below a folder, for who looks for one in the wrong place."""
-    names = _git(root, "ls-files", "--", "*compose*.y*ml").splitlines()
-    return [name for name in names if "override" not in name]
+    """Return the Compose files below a folder that git does not ignore, for who looks for one in the wrong place."""
+    known = _git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    found = known or [str(each.relative_to(root)) for depth in ("*/", "*/*/") for each in root.glob(f"{depth}*.y*ml")]
+    return sorted(each for each in found if "/" in each and Path(each).name in composefiles.NAMES)
 
 
 def unignored(root: Path) -> list[str]:

@@ -25,6 +25,11 @@ MARK = "  # --- Stackhand's status service"
 BASES = ("status", "stackhand-status", *(f"stackhand-status{number}" for number in range(2, 100)))
 PAGE_PORTS, API_PORTS = range(3080, 3180), range(4080, 4180)
 """The ports of this machine that are tried, in this order."""
+LOCAL = (
+    "the status service and its page run on this machine only: a release builds what its commit has, and theirs is in "
+    "the package; and the load balancer routes by path, where the page would need / and /api/* of your own site"
+)
+"""Why they have no x-aws."""
 NEEDED = {"postgres": "PostgreSQL", "redis": "Redis"}
 ADVICE = {"postgres": "postgres:16-alpine", "redis": "redis:7-alpine"}
 PORTS = {"postgres": 5432, "redis": 6379}

@@ -15,10 +15,10 @@ from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.local.engines.engine import Engine
 from stackhand.project.model import Service
-from stackhand.project.xfields import Job, MigrationKey
+from stackhand.project.xfields import MigrationKey
 
 TAIL = 10
-ADD = "give it one in the Compose file: docs/architecture.md has x-aws.release and x-aws.migrate"
+ADD = "give it one in the Compose file: docs/architecture.md has x-aws.release"
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,12 @@ def status(engine: Engine, migrating: Sequence[Service]) -> tuple[list[Report], 
             reports.append(_run(engine, service, "status"))
         except Failure as failure:  # it does not run; the rest of the answer is known all the same
             unknown.append(failure.what)
-    return reports, unknown or (
-        [] if reports else [f"no service of {engine.stack.file} names x-aws.release or x-aws.migrate"]
-    )
+    return reports, unknown or ([] if reports else [f"no service of {engine.stack.file} names x-aws.release"])
 
 
 def _show(engine: Engine, migrating: Sequence[Service], purpose: MigrationKey, *, next: str) -> None:  # noqa: A002 - as in Failure
     if not migrating:
-        raise Failure(
-            f"No service in {engine.stack.file} has a migration command (x-aws.release, x-aws.migrate).", next=ADD
-        )
+        raise Failure(f"No service in {engine.stack.file} has a migration command (x-aws.release).", next=ADD)
     named = [service for service in migrating if service.migration(purpose)]
     if not named:
         raise Failure(f"The pending migrations are unknown: {_unnamed(engine, migrating[0], purpose)}.", next=ADD)
@@ -117,5 +113,4 @@ def _run(engine: Engine, service: Service, purpose: MigrationKey) -> Report:
 
 def _unnamed(engine: Engine, service: Service, purpose: MigrationKey) -> str:
     shows = "pending migrations" if purpose == "plan" else "applied migrations"
-    key = "release" if isinstance(service.aws, Job) else "migrate"
-    return f"{engine.stack.file} names no command of {service.name} that shows {shows} (x-aws.{key}.{purpose})"
+    return f"{engine.stack.file} names no command of {service.name} that shows {shows} (x-aws.release.{purpose})"

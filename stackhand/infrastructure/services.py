@@ -243,12 +243,12 @@ def _service(entry: Mapping[str, Any], name: str, cloud: CloudServices, aws: XAw
 
 
 def _aws(aws: XAws) -> dict[str, Any]:
-    """Return `x-aws` with its defaults, the command of `migrate` as a list."""
+    """Return `x-aws` with its defaults, the command of `release` as a list."""
     fields = _without_null(msgspec.to_builtins(aws))
-    if isinstance(aws, Fargate) and aws.migrate:
-        command = xfields.commands(aws.migrate)["command"]
-        more = fields["migrate"] if isinstance(fields["migrate"], dict) else {}
-        fields["migrate"] = {**more, "command": shlex.split(command)}
+    if isinstance(aws, Fargate) and aws.release:
+        command = xfields.commands(aws.release)["command"]
+        more = fields["release"] if isinstance(fields["release"], dict) else {}
+        fields["release"] = {**more, "command": shlex.split(command)}
     return fields
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stackhand.project import dotenv
+from stackhand.system import roots
 from stackhand.system.roots import CONTENT
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -48,7 +49,9 @@ def label(root: Path) -> str:
 def overlay_variables(root: Path) -> dict[str, str]:
     """Return the variables by which Compose reads our overlay too; none where a project has no overlay."""
     read = files(root)
-    return {**named(root, read), "STACKHAND_CONTENT": str(CONTENT)} if OVERLAY in read else {}
+    if OVERLAY not in read:
+        return {}
+    return {**named(root, read), "STACKHAND_CONTENT": str(CONTENT), "STACKHAND_PAGE": str(roots.part("web").parent)}
 
 
 def chosen(root: Path) -> dict[str, str]:

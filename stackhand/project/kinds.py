@@ -37,10 +37,9 @@ MOST = {"web": 3, "worker": 1}
 _ON_ECS: tuple[Kind, ...] = ("web", "worker")
 BELONGS: Mapping[str, tuple[Kind, ...]] = {
     **dict.fromkeys(("managed", "class", "storage"), ("managed",)),
-    "release": ("job",),
     **dict.fromkeys(("port", "paths", "probe"), ("web",)),
-    **dict.fromkeys(("scale", "migrate"), _ON_ECS),
-    **dict.fromkeys(("cpu", "memory", "needs", "ca", "hardened"), (*_ON_ECS, "job")),
+    **dict.fromkeys(("scale",), _ON_ECS),
+    **dict.fromkeys(("cpu", "memory", "needs", "ca", "hardened", "release"), (*_ON_ECS, "job")),
 }
 """The kinds that have each key of `x-aws`; a key of one kind alone shows the kind, the first of them before others."""
 
@@ -117,12 +116,12 @@ def infer(said: Any, facts: ServiceFacts) -> Reason:
     for key, kinds in BELONGS.items():
         if key in keys and len(kinds) == 1:
             return Reason(kinds[0], f"it has x-aws.{key}")
+    if "release" in keys and not _has_command(keys["release"]):
+        return Reason("job", "it has x-aws.release without a command")
     if facts.server:
         return Reason("managed", f"its image is a {facts.server} server")
-    if facts.mode:
-        return Reason("job", f"deploy.mode is {facts.mode}")
-    if facts.job:
-        return Reason("job", "another service waits for its end")
+    if facts.mode or facts.job:
+        return Reason("job", f"deploy.mode is {facts.mode}" if facts.mode else "another service waits for its end")
     return Reason("worker", "it has no TCP port") if facts.port is None else Reason("web", f"it has port {facts.port}")
 
 
@@ -141,6 +140,7 @@ def aws(said: Any, at: str, facts: ServiceFacts) -> XAws | None:
         return None
     if not isinstance(said, dict):
         raise wrong(f"{at}.x-aws", "a mapping, which may be empty ({})", said)
+    said = _with_release(said, f"{at}.x-aws")
     if said.get("kind", "web") not in KINDS:
         raise wrong(f"{at}.x-aws.kind", f"one of {', '.join(KINDS)}", said["kind"])
     reason = infer(said, facts)
@@ -152,9 +152,27 @@ def aws(said: Any, at: str, facts: ServiceFacts) -> XAws | None:
         case "job":
             if not facts.command:
                 raise wrong(f"{at}.command", f"set, for it is what runs: the service is {reason}")
+            if _has_command(said.get("release")):
+                expected = f"true or {{plan, status, list, timeout}}: the service is {reason}, and runs its own command"
+                raise wrong(f"{at}.x-aws.release", expected, said["release"])
             return xfields.job({"release": True, **given}, f"{at}.x-aws")
         case _:
             return xfields.fargate(_on_ecs(given, at, facts, reason), f"{at}.x-aws")
+
+
+def _with_release(said: dict[str, Any], at: str) -> dict[str, Any]:
+    """Return `x-aws` with `release` for `migrate`, which is its name in older files."""
+    if "migrate" not in said:
+        return said
+    if "release" in said:
+        raise wrong(f"{at}.migrate", "left out: it is the older name of release, and that is there as well")
+    rest = {key: value for key, value in said.items() if key != "migrate"}
+    return rest if said["migrate"] is None else {**rest, "release": said["migrate"]}
+
+
+def _has_command(release: Any) -> bool:
+    """Whether a service runs something else than itself before each rollout; only a job is what runs."""
+    return isinstance(release, str) or (isinstance(release, dict) and "command" in release)
 
 
 def _refuse_others(said: Mapping[str, Any], at: str, reason: Reason) -> None:

@@ -151,7 +151,7 @@ class Service(msgspec.Struct, frozen=True):
             case Job():
                 written = {"command": shlex.join(self.command), **xfields.commands(self.aws.release)}
             case Fargate():
-                written = xfields.commands(self.aws.migrate)
+                written = xfields.commands(self.aws.release)
             case _:
                 written = {}
         return shlex.split(written.get(purpose, ""))

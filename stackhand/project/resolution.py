@@ -17,6 +17,7 @@ from stackhand.project import answers, composefiles, composeprogram, dotenv, inh
 from stackhand.project.composefiles import NAMES
 from stackhand.project.composeprogram import Resolver
 from stackhand.system import program
+from stackhand.system.roots import LOCK
 
 ANSWER_WITHIN = 60.0
 """Seconds for an answer: an `include` may be a repository somewhere else."""
@@ -165,10 +166,15 @@ def rejected(root: Path, message: str) -> Failure:
     lines = [line.replace(f"{root}/", "") for line in lines] or ["no output"]
     name = composefiles.label(root)
     if not composefiles.files(root):
+        below = sorted(
+            str(each.parent.relative_to(root)) for depth in ("*/", "*/*/") for each in root.glob(depth + LOCK)
+        )
         return Failure(
             "There is no Compose file here.",
             evidence=[f"Compose looks for {', '.join(NAMES)} in {root}", *lines],
-            next="write one, then repeat the command",
+            next=f"the same with {below[0]}/inv, whose folder has {LOCK}"
+            if below
+            else "write one, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     if UNREADABLE.search(message) and (found := _unreadable(root)):

@@ -57,7 +57,7 @@ def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
     text = _text(path) if present(path) else None
     wanted, notes = _complete(text, entries, root)
     if wanted is not None and not check:
-        _write(path, wanted)
+        _write_ours(root, text, wanted)
     values = _read(wanted if wanted is not None else text or "", entries, given=given)
     if wanted is not None:
         notes += _not_set(entries, values)
@@ -85,10 +85,19 @@ def move_ports(root: Path, ports: Mapping[str, int]) -> None:
     path = root / ".env"
     text = _text(path) if present(path) else ""
     known, _ = dotenv.search(text)
-    text = dotenv.replace(text, {key: str(port) for key, port in ports.items()})
+    moved = dotenv.replace(text, {key: str(port) for key, port in ports.items()})
     for key in (key for key in ports if key not in known):
-        text = f"{text.rstrip()}\n\n# Chosen by ./inv up --free-ports.\n{key}={ports[key]}\n".lstrip()
-    _write(path, text)
+        moved = f"{moved.rstrip()}\n\n# Chosen by ./inv up --free-ports.\n{key}={ports[key]}\n".lstrip()
+    _write_ours(root, text if present(path) else None, moved)
+
+
+def is_ours(root: Path) -> bool:
+    """Whether `.env` is as it was made here from the example, and nobody has written to it since."""
+    path = root / ".env"
+    try:
+        return path.is_file() and not path.is_symlink() and _is_recorded(State(root), _text(path))
+    except Failure:  # who may not read it cannot tell
+        return False
 
 
 def summary(root: Path, current: Settings) -> str:
@@ -192,6 +201,25 @@ def _fresh(entry: Setting, root: Path) -> str:
     if entry.generated:
         return example.fresh()
     return stack_name(root) if entry.key == "COMPOSE_PROJECT_NAME" else ""
+
+
+def _write_ours(root: Path, before: str | None, text: str) -> None:
+    """Write `.env`, and record a digest of it as long as nobody else has had a hand in it (see `is_ours`).
+
+    Args:
+        root: the checkout.
+        before: what is there; None where there is no file.
+        text: what shall be there.
+    """
+    state = State(root)
+    ours = before is None or _is_recorded(state, before)
+    _write(root / ".env", text)
+    if state.directory.is_dir():
+        state.remember(dotenv=state.keyed(text.encode()) if ours else None)
+
+
+def _is_recorded(state: State, text: str) -> bool:
+    return bool(state.read().get("dotenv") == state.keyed(text.encode()))
 
 
 def _write(path: Path, text: str) -> None:

@@ -141,9 +141,9 @@ class State:
         private.write(self.file, json.dumps(known, indent=2) + "\n")
 
     def forget(self) -> None:
-        """Forget everything but the engine, which stays with the checkout."""
+        """Forget everything but the engine, which stays with the checkout, and what `.env` was made as."""
         if self.file.exists():
-            self.remember(**{fact: None for fact in self.read() if fact != "engine"})
+            self.remember(**{fact: None for fact in self.read() if fact not in {"engine", "dotenv"}})
 
     @contextmanager
     def lock(self, command: str, timeout: float, waiting: Callable[[str], None]) -> Iterator[int | None]:

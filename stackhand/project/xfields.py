@@ -60,33 +60,28 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: str | None = None
 
 
-class Migrate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-aws.migrate`: how the database is brought up to date, and asked about it.
+class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`x-aws.release` of a job, whose own command runs once before each rollout; mostly, it migrates a database.
 
     A question is asked by a command of its own, and never by flags of ours: a tool that does not know them migrates.
 
     Args:
-        command: applies what is pending.
         plan: shows what is pending, and changes nothing.
         status: shows what is applied and what is not, and changes nothing.
         list: prints the migrations that the code has, as JSON, and needs no database (docs/architecture.md).
         timeout: seconds the command may take in a deploy; two hours without it.
     """
 
+    plan: str | None = None
+    status: str | None = None
+    list: str | None = None
+    timeout: Annotated[int, msgspec.Meta(gt=0)] | None = None
+
+
+class ReleaseCommand(Release, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`x-aws.release` of a web server or worker: the command that runs once before each rollout, in its image."""
+
     command: str
-    plan: str | None = None
-    status: str | None = None
-    list: str | None = None
-    timeout: Annotated[int, msgspec.Meta(gt=0)] | None = None
-
-
-class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-aws.release` of a job: its own command runs once before each rollout; the fields are those of `Migrate`."""
-
-    plan: str | None = None
-    status: str | None = None
-    list: str | None = None
-    timeout: Annotated[int, msgspec.Meta(gt=0)] | None = None
 
 
 class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +90,7 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         port: that its container listens at; None for a worker.
         probe: what a release is asked from outside; false for nothing.
+        release: the command that runs once before each rollout.
         hardened: whether its root file system is read-only and it has no capabilities where Compose's keys do not say.
         ca: the path, in the image, of the certificates by which a database at RDS is verified.
     """
@@ -105,7 +101,7 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scale: Scale = Scale()
     paths: list[str] = []
     needs: list[str] = []
-    migrate: Migrate | str | None = None
+    release: ReleaseCommand | str | None = None
     ca: str | None = None
     probe: Probe | bool = True
     hardened: bool = True
@@ -228,17 +224,17 @@ def fargate(entry: dict[str, Any], at: str) -> Fargate:
             raise wrong(f"{at}.probe.{key}", "a path that starts with /", path)
         if path is not None and not re.fullmatch(ASKED, path):
             raise wrong(f"{at}.probe.{key}", ASKED_SAYS, path)
-    for key, command in commands(service.migrate).items():
-        _refuse_open_quote(command, f"{at}.migrate.{key}")
+    for key, command in commands(service.release).items():
+        _refuse_open_quote(command, f"{at}.release.{key}")
     return service
 
 
-def commands(migrate: Migrate | Release | str | Literal[True] | None) -> dict[str, str]:
-    """Return the commands of `x-aws.migrate` or `release` by their keys; a string is the command, and no more."""
-    if isinstance(migrate, Migrate | Release):
-        written = msgspec.to_builtins(migrate)
+def commands(release: Release | str | Literal[True] | None) -> dict[str, str]:
+    """Return the commands of `x-aws.release` by their keys; a string is the command, and no more."""
+    if isinstance(release, Release):
+        written = msgspec.to_builtins(release)
         return {key: command for key, command in written.items() if command and key != "timeout"}
-    return {"command": migrate} if isinstance(migrate, str) and migrate else {}
+    return {"command": release} if isinstance(release, str) and release else {}
 
 
 def _refuse_open_quote(command: str, at: str) -> None:

@@ -149,8 +149,7 @@ class Migration:
             if self.clock.now() >= deadline:
                 end = self._stop(task, f"not done within {self.timeout:g} s")
                 message = f"did not end within {self.timeout:g} s, and {end}"
-                key = "release" if self.name in self.target.jobs else "migrate"
-                longer = f"give it longer by x-aws.{key}.timeout (seconds), then deploy again"
+                longer = "give it longer by x-aws.release.timeout (seconds), then deploy again"
                 raise self._failure(message, [f"task {task}", *output[-logs.TAIL :]], repair=longer)
             self.clock.sleep(self.poll)
 

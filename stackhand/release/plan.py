@@ -15,7 +15,7 @@ from stackhand.release.manifest import KnownMigration, Manifest
 from stackhand.release.target import Context, ServiceTarget, Target, target_of
 
 UNBUILT = "(still to be built)"
-UNKNOWN = "migrations: not known: no command lists them (x-aws.release.list, x-aws.migrate.list)"
+UNKNOWN = "migrations: not known: no command lists them (x-aws.release.list)"
 
 
 def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigration] | None) -> dict[str, Any]:

@@ -210,7 +210,7 @@ class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         poll: seconds between two checks of ECS.
         timeout: seconds that services may take together, and that AWS may stay busy.
         stay: seconds for which the tasks of a service without a health check must run.
-        migration: seconds that the migration of a service may take, where `x-aws.migrate` gives no `timeout`.
+        migration: seconds that the migration of a service may take, where `x-aws.release` gives no `timeout`.
         probes: how often in a row the release must answer well.
         cap: seconds an answer may take.
         probe_timeout: seconds in which it must.

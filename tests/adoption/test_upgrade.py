@@ -14,7 +14,7 @@ from tests.installed import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 WORKFLOW = ".github/workflows/stackhand.yml"
-ROLE = "roles/stack/tasks/main.yml"
+ROLE, OTHER = "roles/stack/tasks/main.yml", "roles/stack/tasks/stopped.yml"
 
 
 def git(folder: Path, *words: str) -> str:
@@ -25,7 +25,7 @@ def git(folder: Path, *words: str) -> str:
 
 @dataclass(frozen=True)
 class Wheels:
-    """The wheels of two versions, by their tags; the second has another `inv`, workflow and role."""
+    """The wheels of two versions, by their tags; the second has another `inv`, workflow and role, in two files."""
 
     old: Path
     new: Path
@@ -48,7 +48,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
         build = [installed.UV, "build", "-q", "--wheel", "--out-dir", str(folder / tag), str(source)]
         subprocess.run(build, check=True, timeout=120)
         built.append(next((folder / tag).glob("*.whl")))
-        for name in ("inv", "stackhand/adoption/templates/workflow.yml", ROLE):
+        for name in ("inv", "stackhand/adoption/templates/workflow.yml", ROLE, OTHER):
             with (source / name).open("a", encoding="utf-8") as file:
                 file.write("# of the next version\n")
         git(source, "commit", "--quiet", "--all", "--message", "Two")
@@ -102,6 +102,7 @@ def test_unedited_files_are_renewed_edited_ones_are_kept_and_ejected_ones_are_me
     project.append(WORKFLOW, "# ours\n")
     role = project.text(f"ops/{ROLE}")
     (project.path / "ops" / ROLE).write_text(f"# ours\n{role}", encoding="utf-8")
+    project.append(f"ops/{OTHER}", "# ours\n")  # where the new version has another line
     git(project.path, "add", "--all")
     git(project.path, "commit", "--quiet", "--message", "Edit")
 
@@ -116,6 +117,7 @@ def test_unedited_files_are_renewed_edited_ones_are_kept_and_ejected_ones_are_me
     assert f"{WORKFLOW} was edited, and stays; {WORKFLOW}.new is what this version has:" in said.out
     assert "    +# of the next version" in said.out
     assert f"ops/{ROLE} is merged" in said.out
+    assert f"ops/{OTHER}: 1 conflicts, marked <<<<<<<" in said.out
     assert project.text("inv").endswith("# of the next version\n")
     assert project.text(WORKFLOW).endswith("# ours\n")
     assert project.text(f"{WORKFLOW}.new").endswith("# of the next version\n")
@@ -124,20 +126,30 @@ def test_unedited_files_are_renewed_edited_ones_are_kept_and_ejected_ones_are_me
     assert "docker" in said.out  # of the doctor, which the new version's inv has run
 
 
-def test_a_step_back_and_a_version_that_does_not_exist_are_refused(project: Adopted, wheels: Wheels) -> None:
+def test_a_step_back_and_a_version_that_cannot_be_installed_change_nothing(
+    project: Adopted, wheels: Wheels, tmp_path: Path
+) -> None:
     back = project.stackhand("upgrade", "--to", "90.0.1")
     assert (back.code, back.err.splitlines()[0]) == (
         2,
         "  ✗ 90.0.1 is older than 90.1.0, which runs here, and a step back is not made.",
     )
     assert project.stackhand("upgrade", "--to", "90.9.9").code == 3
+    broken = tmp_path / "stackhand-91.0.0-py3-none-any.whl"
+    broken.write_bytes(b"no wheel")
+    said = project.stackhand("upgrade", "--to", str(broken))
+    assert said.code == 3, said.out + said.err
+    assert "Traceback" not in said.err
+    assert not (project.path / ".stackhand" / "upgrade").exists()
     same = project.stackhand("upgrade", "--to", str(wheels.old))
     assert (same.code, same.out) == (0, "stackhand.lock has that version already: 90.1.0\n")
     assert git(project.path, "status", "--porcelain") == ""
 
 
-def test_the_pin_wins_over_the_version_that_is_called_and_that_is_said_once(project: Adopted) -> None:
+def test_the_pin_wins_over_the_version_that_is_called_and_that_is_said_once(environment: Path, tmp_path: Path) -> None:
+    project = Adopted(tmp_path, environment)
     (project.path / "inv").write_text('#!/bin/sh\necho "pinned: $*"\n', encoding="utf-8")
+    (project.path / "inv").chmod(0o755)
     (project.path / "stackhand.lock").write_text("stackhand==95.0\n", encoding="utf-8")
     (project.path / "src").mkdir()
     said = []
@@ -158,20 +170,3 @@ def test_a_file_of_somebody_elses_stays_and_is_named(environment: Path, tmp_path
     assert project.text("inv") == "theirs\n"
     project.stackhand("remove", "--yes")
     assert project.text("inv") == "theirs\n"
-
-
-def test_a_conflict_in_an_ejected_file_is_marked_and_counted(project: Adopted, wheels: Wheels) -> None:
-    assert project.stackhand("eject", "roles").code == 0
-    project.append(f"ops/{ROLE}", "# ours\n")
-    said = project.stackhand("upgrade", "--to", str(wheels.new), "--dry-run")
-    assert f"ops/{ROLE}: 1 conflicts, marked <<<<<<<" in said.out, said.out + said.err
-
-
-def test_nothing_is_changed_where_the_new_version_cannot_be_installed(project: Adopted, tmp_path: Path) -> None:
-    broken = tmp_path / "stackhand-91.0.0-py3-none-any.whl"
-    broken.write_bytes(b"no wheel")
-    said = project.stackhand("upgrade", "--to", str(broken))
-    assert said.code == 3, said.out + said.err
-    assert "Traceback" not in said.err
-    assert git(project.path, "status", "--porcelain") == ""
-    assert not (project.path / ".stackhand" / "upgrade").exists()

@@ -380,7 +380,7 @@ def test_a_migration_has_the_limit_that_its_service_gives_it(held: Cloud) -> Non
     held.output["services"]["api"]["migrate_timeout"] = 60
     failure = refused(held, "first", migrates=3000.0)
     assert failure.what.startswith("The migration of api did not end within 60 s, and was stopped")
-    assert "x-aws.migrate.timeout" in failure.next
+    assert "x-aws.release.timeout" in failure.next
 
 
 def job(held: Cloud) -> None:

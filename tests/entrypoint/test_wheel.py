@@ -140,6 +140,9 @@ def test_its_status_service_and_page_run_from_the_wheel_in_a_project(project: Pr
     (watched.path / LOCK).touch()
     (watched.path / "compose.yaml").write_text(WATCHED.format(port=ports["POSTGRES_PORT"]), encoding="utf-8")
     watched.run("python", "-P", "-c", ADD_STATUS)
+    watched.run("stackhand", "eject", "page")
+    own = watched.path / "ops" / "web" / "index.html"
+    own.write_text(own.read_text(encoding="utf-8").replace("</body>", "<!-- theirs --></body>"), encoding="utf-8")
     numbers = {"STATUS_PORT": str(ports["WEB_PORT"]), "STATUS_API_PORT": str(ports["API_PORT"])}
     try:
         watched.run("stackhand", "up", "--engine", "embedded", **numbers)
@@ -148,6 +151,7 @@ def test_its_status_service_and_page_run_from_the_wheel_in_a_project(project: Pr
         assert "watched · development · embedded" in page
         assert re.findall(r"<b>(.*?)</b>", page) == ["Database", "Cache", "status"]
         assert "All systems operational" in page
+        assert "<!-- theirs -->" in page
     finally:
         watched.run("stackhand", "down", "--volumes", "--yes", check=False, **numbers)
 

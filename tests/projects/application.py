@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +31,12 @@ class Application(Project):
     Args:
         folder: where its Compose file lies.
         port: that it publishes.
+        pinned: whether its own ./inv runs the verbs, with an environment from its lock.
     """
 
     folder: str
     port: int
+    pinned: bool = False
 
     @property
     def root(self) -> Path:
@@ -46,10 +48,18 @@ class Application(Project):
         """What the shell has beyond the usual: a free port, and a name that no other run has."""
         return {**{name: str(self.port) for name in PORTS}, "COMPOSE_PROJECT_NAME": self.path.name}
 
-    def stackhand(self, *words: str, check: bool = True, stdin: str | None = None) -> Said:
-        """Run a verb with the version that is installed; the project's own ./inv would install the same once more."""
-        variables = {**self.variables, roots.VARIABLE: str(self.root), "AWS_EC2_METADATA_DISABLED": "true"}
-        return self.run("stackhand", *words, folder=self.folder, check=check, stdin=stdin, **variables)
+    def stackhand(
+        self, *words: str, check: bool = True, stdin: str | None = None, shell: Mapping[str, str] | None = None
+    ) -> Said:
+        """Run a verb with the version that is installed; ./inv would install the same once more for each project."""
+        variables = {
+            **self.variables,
+            roots.VARIABLE: str(self.root),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **(shell or {}),
+        }
+        program = str(self.root / "inv") if self.pinned else "stackhand"
+        return self.run(program, *words, folder=self.folder, check=check, stdin=stdin, **variables)
 
     def their(self, *words: str) -> str:
         """Run one of the project's own commands, which know nothing of Stackhand, and return what it prints."""

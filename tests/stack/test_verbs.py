@@ -196,7 +196,7 @@ def test_a_migration_command_is_never_run_to_be_asked(stack: Checkout) -> None:
     ours = re.search(r" {4}x-aws:\n {6}release:\n( {8}.*\n)+( {6}.*\n)+", before)
     assert ours
     anchor = "      ca: /app/service/rds.pem\n"
-    theirs = anchor + """      migrate: sh -c 'echo "it migrates $$*"' mine\n"""
+    theirs = anchor + """      release: sh -c 'echo "it migrates $$*"' mine\n"""
     file.write_text(before.replace(ours[0], "").replace(anchor, theirs))
     try:
         plan, status = stack.inv("db.plan", check=False), stack.inv("db.status")
@@ -205,8 +205,8 @@ def test_a_migration_command_is_never_run_to_be_asked(stack: Checkout) -> None:
         file.write_text(before)
     unnamed = "docker-compose.yml names no command of api that shows"
     assert (plan.code, plan.out) == (1, "")
-    assert f"The pending migrations are unknown: {unnamed} pending migrations (x-aws.migrate.plan)." in plan.err
-    assert f"migrations: unknown: {unnamed} applied migrations (x-aws.migrate.status)" in status.out
+    assert f"The pending migrations are unknown: {unnamed} pending migrations (x-aws.release.plan)." in plan.err
+    assert f"migrations: unknown: {unnamed} applied migrations (x-aws.release.status)" in status.out
     assert "it migrates" not in status.out
     assert document["migrations"] is None
     assert migrated.out == "it migrates\n"

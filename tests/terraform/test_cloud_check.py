@@ -32,10 +32,17 @@ services:
       REDIS: redis://cache:6379
       API_KEY: hunter23
       LEVEL:
+      HEALTH_TARGETS: ${HEALTH_TARGETS}
       TOKEN: ${TOKEN:?}
       PGPASSWORD: ${DB_PASSWORD:?}
       HEADER: Bearer ${TOKEN:?}
     x-aws: {<<: *fargate, port: 9000, needs: [db, cache]}
+  exec:
+    build: ./mailer
+    command: work --level ${UNSET}
+    environment: {DB: "db:5432", CACHE: "cache:6379", CACHE_PASSWORD: "${CACHE_PASSWORD:?}"}
+    healthcheck: {disable: true}
+    x-aws: {}
   cache:
     image: redis:7
     x-aws: {managed: elasticache, class: cache.t4g.micro}
@@ -51,6 +58,9 @@ services:
     ports: ["8080:80"]
     x-health: /up
     x-aws: {port: 80, paths: ["/*"], cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}}
+  soft: {image: "nginx:alpine", healthcheck: &check {test: [CMD, "true"]}, x-aws: {hardened: false}}
+  hard: {image: "nginx:alpine", healthcheck: *check, read_only: true, cap_drop: [ALL], x-aws: {}}
+  own: {image: "nginx:alpine", healthcheck: *check, user: "101:101", tmpfs: [/run, /var/cache/nginx], x-aws: {}}
 """
 TFVARS = 'stack = "{}"\nenvironment = "staging"\nregion = "eu-west-1"\naccount_id = "{}"\n{}'
 
@@ -83,7 +93,11 @@ def messages(document: Any, level: str) -> list[str]:
 
 
 def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: Path) -> None:
-    write(tmp_path, COMPOSE, TFVARS.format("aws-shop", "123456789012", ""), "FROM python:3.13\n", "mailer")
+    certificate = "arn:aws:acm:eu-west-1:123456789012:certificate/0d7f5e0c-3f4a-4c6e-8d1b-2a9b7c6d5e4f"
+    more = f'certificate_arn = "{certificate}"\ngithub_repository = "acme/shop"\n'
+    write(tmp_path, COMPOSE, TFVARS.format("aws-shop", "123456789012", more), "FROM python:3.13\n", "mailer")
+    other = TFVARS.format("aws-shop", "123456789012", "").replace('"staging"', '"staging-eu"')
+    (tmp_path / "environments" / "staging-eu.tfvars").write_text(other, encoding="utf-8")
     said = check(tmp_path, "--json")
     found = said.json
     assert (said.code, found["environment"], found["refused"]) == (3, "staging", True)
@@ -91,7 +105,8 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
     assert [each.partition(":")[0] for each in refused] == [
         *["compose.yaml"] * 3,
         *["db"] * 2,
-        *["environments/staging.tfvars"] * 2,
+        *["environments/staging.tfvars"] * 5,
+        "exec",
         "mailer",
     ]
     for part in (
@@ -101,12 +116,17 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "RDS reserves POSTGRES_USER=admin",
         "RDS refuses POSTGRES_DB=my-shop",
         "account_id has the account of examples",
+        "certificate_arn has the account of examples",
+        "the deploy role of staging may use aws-shop-staging-*",
+        "exec: AWS or Stackhand's Terraform needs another name for it",
         "AWS reserves names that begin with aws",
         "environment.DATABASE_URL has a password for db, and on AWS Terraform generates another one",
     ):
         assert [each for each in refused if part in each], (part, refused)
     differs = messages(found, "differs")
     assert [each.partition(" in ")[0] for each in differs] == [
+        "exec: UNSET is empty on AWS",
+        "exec: gets no password for db, which has one on AWS that Terraform generates",
         "mailer: BROKER_PASSWORD is empty on AWS",
         "mailer: LEVEL is empty on AWS",
         "mailer: STRIPE_KEY is empty on AWS",
@@ -117,6 +137,7 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "TOKEN: only you can provide it",
         "alarms: alarm_email in environments/staging.tfvars is empty",
         "mailer: environment.API_KEY has its password in clear",
+        "exec: has no health check on AWS",
         "mailer: has no health check on AWS",
         "mailer: mailer/Dockerfile has no USER other than root",
         "release: nothing is probed from outside",
@@ -124,7 +145,9 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "web: nginx:alpine writes to /var/cache/nginx, which",
     ):
         assert [each for each in advice if each.startswith(part)], (part, advice)
-    assert not [each for each in advice if each.startswith("DB_PASSWORD")]  # which is made with the database
+    assert len([each for each in advice if "in clear" in each]) == 1
+    made = ("DB_PASSWORD", "CACHE_PASSWORD")  # with the database and the cache
+    assert not [each for each in advice if each.startswith(made)]
     lost = {"level": "ignored", "key": "volumes", "subject": "./files (mailer)"}
     assert [each for each in found["compose"] if lost.items() <= each.items()], found["compose"]
     assert all(each["remedy"] for each in found["findings"])

@@ -231,6 +231,16 @@ def test_what_git_ignores_already_is_not_added(tmp_path: Path) -> None:
     assert repository.ignore(tmp_path) == ".stackhand/"
 
 
+def test_compose_files_of_folders_are_found_with_and_without_git(tmp_path: Path) -> None:
+    for name in ("deploy/compose.yaml", "a/b/docker-compose.yml", "build/compose.yaml", "deploy/compose.override.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert repository.compose_files(tmp_path) == ["a/b/docker-compose.yml", "build/compose.yaml", "deploy/compose.yaml"]
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("build/\n", encoding="utf-8")
+    assert repository.compose_files(tmp_path) == ["a/b/docker-compose.yml", "deploy/compose.yaml"]
+
+
 def test_a_lock_keeps_answers_packages_and_what_was_generated(tmp_path: Path) -> None:
     own = "stackhand==0.2.0 \\\n    --hash=sha256:1\n"
     text = pin.text(own, "# by uv\ninvoke==3.0.0 \\\n    --hash=sha256:2\n", ANSWERS, {"inv": "a" * 64})

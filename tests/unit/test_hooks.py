@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import hook_process, hooks
 from stackhand.project.hooks import HookFacts, Hooks
@@ -52,18 +54,25 @@ def test_hooks_surround_a_verb_and_are_told_about_it(project: Path, monkeypatch:
     facts = HookFacts("deploy", "shop", environment="staging", tag="v1")
     with Hooks("deploy", facts, "").around() as told:
         assert not (project / "post-deploy.env").exists()
-        told.learn({"release": "r1", "commit": "c0ffee", "services": {"api": {}, "web": {}}, "changed": True})
+        reported = {"stack": "shop-staging", "engine": "ecs", "url": "https://shop.example", "changed": True}
+        told.learn({"release": "r1", "commit": "c0ffee", "services": {"api": {}, "web": {}}, **reported})
     before, after = ((project / f"{name}.env").read_text().splitlines() for name in ("pre-deploy", "post-deploy"))
     ours = {"STACKHAND_HOOK_VERB=deploy", "STACKHAND_HOOK_ENVIRONMENT=staging", "STACKHAND_HOOK_TAG=v1"}
     assert ours | {"STACKHAND_HOOK=pre-deploy", "SOMETHING_OF_THEIRS=as it is"} <= {*before}
     learned = {"RELEASE=r1", "COMMIT=c0ffee", "SERVICES=api,web", "CHANGED=true", "OUTCOME=done", "EXIT_CODE=0"}
+    learned |= {"PROJECT=shop-staging", "ENGINE=ecs", "URL=https://shop.example"}
     assert ours | {f"STACKHAND_HOOK_{each}" for each in learned} <= {*after}
-    assert not [line for line in before if line.startswith(("STACKHAND_HOOK_OUTCOME", "STACKHAND_HOOK_RELEASE"))]
+    names = {line.partition("=")[0].removeprefix("STACKHAND_HOOK_") for line in before}
+    assert {"RECORDED_AT", "PERFORMER"} <= names
+    assert not {"OUTCOME", "RELEASE", "SERVICES", "URL", "SECONDS"} & names
+    assert any(re.fullmatch(r"STACKHAND_HOOK_SECONDS=\d+\.\d", line) for line in after)
     assert (project / "where").read_text().strip() == str(project)
     assert not (project / "on-failure.env").exists()
 
 
-def test_a_failing_pre_hook_stops_the_verb_with_its_last_lines(project: Path) -> None:
+def test_a_failing_pre_hook_stops_the_verb_with_its_last_lines(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(project, "pre-up", "seq 1 20", "echo no VPN >&2", "exit 7")
     for name in ("post-up", "on-failure"):
         write(project, name, RECORD)
@@ -73,6 +82,16 @@ def test_a_failing_pre_hook_stops_the_verb_with_its_last_lines(project: Path) ->
     assert failed.value.what == "hooks/pre-up failed with exit code 7, so nothing else was done."
     assert failed.value.evidence == (*map(str, range(12, 21)), "no VPN")
     assert record(project) == [f"on-failure preflight 3 {failed.value.what}"]
+    assert [line.partition("pre-up: ")[2] for line in capsys.readouterr().err.splitlines()][-2:] == ["20", "no VPN"]
+
+
+def test_on_failure_is_told_what_to_run_and_no_secret(project: Path) -> None:
+    write(project, "on-failure", 'echo "$STACKHAND_HOOK_FAILURE, $STACKHAND_HOOK_NEXT" >> record')
+    failure = Failure("postgres://shop:hunter22@db/shop refused.", next="./inv up")
+    with pytest.raises(Failure), make().around():
+        raise failure
+    assert record(project) == [f"{console.redacted(failure.what)}, {console.with_command('./inv up')}"]
+    assert "hunter22" not in record(project)[0]
 
 
 @pytest.mark.parametrize(
@@ -103,12 +122,17 @@ def test_a_failing_post_hook_changes_nothing(
     assert (output.out, said in output.err) == ("", True), output
 
 
-def test_a_hook_that_is_not_executable_is_refused_before_anything(project: Path) -> None:
+@pytest.mark.parametrize("name", ["post-up", "on-failure"])
+@pytest.mark.parametrize("link", [False, True])
+def test_a_hook_that_is_not_executable_is_refused_before_anything(project: Path, name: str, *, link: bool) -> None:
     write(project, "pre-up", RECORD)
-    write(project, "post-up", RECORD, mode=0o644)
-    with pytest.raises(Failure, match=r"^hooks/post-up is not executable\.$") as refused, make().around():
+    if link:  # to what is not there
+        (project / "hooks" / name).symlink_to("elsewhere")
+    else:
+        write(project, name, RECORD, mode=0o644)
+    with pytest.raises(Failure, match=rf"^hooks/{name} is not executable\.$") as refused, make().around():
         pytest.fail("it goes on")
-    assert refused.value.next.startswith("chmod +x hooks/post-up")
+    assert refused.value.next.startswith(f"chmod +x hooks/{name}")
     assert record(project) == []
 
 
@@ -123,10 +147,12 @@ def test_a_script_without_an_interpreter_is_explained(project: Path) -> None:
 @pytest.mark.parametrize("how", ["flag", "variable", "within a hook"])
 def test_hooks_are_skipped(project: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     write(project, "pre-up", "exit 1")
+    write(project, "post-up", RECORD)
     if how != "flag":
         monkeypatch.setenv(hooks.SKIP if how == "variable" else hooks.PREFIX, "1")
     with make(skip=how == "flag").around():
         pass
+    assert record(project) == []
 
 
 def test_a_resumed_verb_has_had_its_pre_hook(project: Path) -> None:
@@ -145,17 +171,36 @@ def test_a_hook_that_takes_too_long_is_ended_with_its_children(project: Path, mo
     eventually(lambda: not _alive(int((project / "child").read_text())), "its child ends", 10)
 
 
-def test_what_a_hook_leaves_in_the_background_is_not_waited_for(project: Path) -> None:
-    write(project, "pre-up", "sleep 60 &", "echo $! > child", "printf unfinished")
+@pytest.mark.parametrize("seconds", ["0", "soon", "nan"])
+def test_a_time_that_no_hook_can_have_runs_none(project: Path, monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    monkeypatch.setenv(hook_process.TIMEOUT, seconds)
+    write(project, "pre-up", RECORD)
+    with pytest.raises(Failure, match="hooks/pre-up was not run: STACKHAND_HOOK_TIMEOUT must be a number of seconds"):
+        make().before()
+    assert record(project) == []
+
+
+def test_what_a_hook_leaves_in_the_background_is_not_waited_for(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(project, "pre-up", "sleep 60 &", "echo $! > child", r"printf 'a\r\nunfinished'")
     make().before()
+    assert [line.partition(": ")[2] for line in capsys.readouterr().err.split("\n")] == ["a", "unfinished", ""]
     child = int((project / "child").read_text())
     assert _alive(child)
     os.kill(child, signal.SIGKILL)
 
 
-def test_an_interruption_ends_a_hook(project: Path) -> None:
-    write(project, "pre-up", "echo $$ > child", "exec sleep 60")
-    code = "from stackhand.project import hooks; hooks.Hooks('up', hooks.HookFacts('up', 'shop'), '').before()"
+@pytest.mark.parametrize(
+    ("name", "method", "said"),
+    [
+        ("pre-up", "before", "Interrupted during hooks/pre-up; nothing else was done."),
+        ("post-up", "after", "hooks/post-up was interrupted; the result stands"),
+    ],
+)
+def test_an_interruption_ends_a_hook(project: Path, name: str, method: str, said: str) -> None:
+    write(project, name, "echo $$ > child", "exec sleep 60")
+    code = f"from stackhand.project import hooks; hooks.Hooks('up', hooks.HookFacts('up', 'shop'), '').{method}()"
     child = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -165,7 +210,7 @@ def test_an_interruption_ends_a_hook(project: Path) -> None:
     )
     eventually(lambda: (project / "child").exists() and (project / "child").read_text(), "the hook runs")
     child.send_signal(signal.SIGINT)
-    assert "Interrupted during hooks/pre-up; nothing else was done." in child.communicate(timeout=30)[1]
+    assert said in child.communicate(timeout=30)[1]
     eventually(lambda: not _alive(int((project / "child").read_text())), "the hook ends", 10)
 
 

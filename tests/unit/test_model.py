@@ -27,7 +27,7 @@ MIGRATING = """
 services:
   shop:
     image: shop
-    x-aws: {{port: 80, cpu: 256, memory: 512, scale: {{min: 1, max: 2, cpu: 60, memory: 70}}, migrate: {}}}
+    x-aws: {{port: 80, cpu: 256, memory: 512, scale: {{min: 1, max: 2, cpu: 60, memory: 70}}, release: {}}}
 """
 
 
@@ -55,7 +55,7 @@ services:
     ports: ["127.0.0.1:${SHOP_PORT:-8000}:80"]
     x-health: /up
     x-embedded: {command: run $$PORT, environment: {EXTRA: 1}, ready: /ready}
-    x-aws: {port: 80, cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}, migrate: run migrate}
+    x-aws: {port: 80, cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}, release: run migrate}
 """,
     )
     assert stack.services["shop"] == model.Service(
@@ -71,7 +71,7 @@ services:
         job=False,
         health="/up",
         embedded=Embedded(command="run $PORT", environment={"EXTRA": 1}, ready="/ready"),
-        aws=Fargate(port=80, cpu=256, memory=512, scale=Scale(1, 2, 60, 70), migrate="run migrate"),
+        aws=Fargate(port=80, cpu=256, memory=512, scale=Scale(1, 2, 60, 70), release="run migrate"),
         kind="web",
     )
     assert stack.services["shop"].migrate == ["run", "migrate"]
@@ -149,6 +149,9 @@ WAITING = "\n  two: {image: x, depends_on: {one: {condition: service_completed_s
         ("{image: redis, x-aws: {port: 6379}}", "web"),
         ("{image: x, ports: [{target: 80}]}" + WAITING, "job"),
         ("{image: x, command: x, x-aws: {release: true}}", "job"),
+        ("{image: x, command: x, x-aws: {release: {plan: y}}}", "job"),
+        ("{image: x, x-aws: {release: npm run migrate}}", "worker"),
+        ("{image: x, ports: [{target: 80}], x-aws: {release: {command: up}}}", "web"),
     ],
 )
 def test_a_service_is_of_a_kind(entry: str, kind: str) -> None:
@@ -221,6 +224,7 @@ def test_a_service_needs_the_managed_ones_that_it_waits_for_or_names(keys: str, 
             "x-aws: {kind: worker, port: 80}",
             r"x-aws\.port must be left out: it is for the kind web, and the service is",
         ),
+        ("command: x\n    x-aws: {kind: job, release: up}", r"x-aws\.release must be true or {plan, .* its own"),
         ("x-aws: {kind: job, scale: {}}", r"x-aws\.scale must be left out: it is for the kind web or worker, and"),
         (
             "x-aws: {managed: rds, cpu: 256}",
@@ -283,16 +287,23 @@ def test_a_migration_is_asked_only_by_commands_of_its_own(
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("{command: up, pending: x}", "x-aws.migrate: Object contains unknown field `pending`"),
-        ("{plan: list}", "x-aws.migrate: Object missing required field `command`"),
-        ("{command: up, timeout: 0}", "x-aws.migrate.timeout: Expected `int` >= 1"),
-        ("{command: up, plan: sh -c 'list}", "x-aws.migrate.plan must be a command as a shell would split it"),
+        ("{command: up, pending: x}", "x-aws.release: Object contains unknown field `pending`"),
+        ("{plan: list}", "x-aws.release: Object missing required field `command`"),
+        ("{command: up, timeout: 0}", "x-aws.release.timeout: Expected `int` >= 1"),
+        ("{command: up, plan: sh -c 'list}", "x-aws.release.plan must be a command as a shell would split it"),
     ],
 )
 def test_a_migration_that_is_written_wrong_is_told(tmp_path: Path, written: str, said: str) -> None:
     with pytest.raises(Failure) as found:
         load(tmp_path, MIGRATING.format(written))
     assert said.replace("`", "") in found.value.what
+
+
+def test_the_older_name_of_a_release_command_is_taken_and_both_names_are_refused(tmp_path: Path) -> None:
+    older = MIGRATING.replace("release:", "migrate:")
+    assert load(tmp_path, older.format("up")) == load(tmp_path, MIGRATING.format("up"))
+    with pytest.raises(Failure, match=r"x-aws\.migrate must be left out: it is the older name of release"):
+        load(tmp_path, older.format("up, release: up"))
 
 
 @pytest.mark.parametrize(

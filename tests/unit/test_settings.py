@@ -10,6 +10,7 @@ import pytest
 
 from stackhand.cli.failure import Failure
 from stackhand.project import schema, secretnames, settings, values
+from stackhand.project.state import State
 from tests import accounts
 from tests.checkout import ROOT
 
@@ -241,6 +242,34 @@ def test_moved_ports_replace_the_old_ones_and_nothing_else(root: Path) -> None:
     after = (root / ".env").read_text()
     assert after.startswith(before.replace("WEB_PORT=3000", "WEB_PORT=3010"))
     assert after.endswith("\n# Chosen by ./inv up --free-ports.\nDOCS_PORT=8010\n")
+
+
+def test_a_file_that_was_made_here_is_known_until_somebody_writes_to_it(root: Path) -> None:
+    state, path = State(root), root / ".env"
+    state.make()
+    settings.ensure(root)
+    assert settings.is_ours(root)
+    settings.move_ports(root, {"WEB_PORT": 3999})
+    state.remember(name="shop")
+    state.forget()  # as `down --volumes` does
+    assert settings.is_ours(root)
+    path.write_text(path.read_text() + "STRIPE_KEY=mine\n")
+    assert not settings.is_ours(root)
+    settings.move_ports(root, {"WEB_PORT": 3998})
+    assert not settings.is_ours(root)
+    path.rename(root / "elsewhere")
+    settings.ensure(root)
+    assert settings.is_ours(root)
+    path.rename(root / "there")
+    path.symlink_to(root / "there")
+    assert not settings.is_ours(root)
+
+
+def test_a_file_that_was_there_before_is_never_taken_for_one_that_was_made_here(root: Path) -> None:
+    State(root).make()
+    (root / ".env").write_text("WEB_PORT=3456\n")
+    assert settings.ensure(root).changed
+    assert not settings.is_ours(root)
 
 
 def test_a_link_stays_one_and_what_it_leads_to_is_completed(root: Path, tmp_path: Path) -> None:

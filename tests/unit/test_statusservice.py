@@ -11,6 +11,7 @@ from stackhand.adoption import statusservice
 from stackhand.cli.failure import Failure
 from stackhand.project import composefiles, model
 from stackhand.project.model import Stack
+from stackhand.system.roots import CONTENT
 
 OFFICIAL = """
   db:
@@ -73,6 +74,7 @@ def test_service_connects_as_the_projects_own_settings_say(
     assert stack.services[page].environment["API_UPSTREAM"] == f"http://{api}:4000"
     assert list(stack.services)[-3:] == [migrate, api, page]
     assert stack.watchers == [api]
+    assert stack.services[page].embedded.template == str(CONTENT / "web" / "nginx.conf.template")  # type: ignore[union-attr]
 
 
 def test_entries_take_no_name_and_no_port_of_the_project(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ account_id  = "@ACCOUNT@" # nothing is done in another account
 
 nat         = "single" # one NAT gateway; "per_az" for production
 spot_weight = 50       # percent of the tasks on spare capacity, which AWS may take back at any time
-exec        = true     # allows ./inv cloud.shell
+exec        = true     # allows ./inv cloud.exec
 
 alarm_email = "" # who is told of alarms, and has to open the link in a mail from AWS first; empty: nobody
 

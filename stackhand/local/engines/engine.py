@@ -65,11 +65,13 @@ class Kept:
         place: what it is, in words.
         size: in bytes; None where that is not known.
         since: when it was made, in seconds since the epoch; None where that is not known.
+        volume: whether it is a volume of a container engine, and not in `.stackhand/`.
     """
 
     place: str
     size: int | None = None
     since: float | None = None
+    volume: bool = False
 
     def __str__(self) -> str:
         size = "" if self.size is None else _readable(self.size)

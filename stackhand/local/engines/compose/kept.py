@@ -78,7 +78,7 @@ def described(names: Sequence[str]) -> list[Kept]:
         return []
     volumes = {each["Name"]: each for each in json.loads(docker.run("volume", "inspect", *names).stdout or "[]")}
     sizes = _sizes()
-    return [Kept(f"the volume {name}", sizes.get(name), _made(volumes.get(name, {}))) for name in names]
+    return [Kept(f"the volume {name}", sizes.get(name), _made(volumes.get(name, {})), volume=True) for name in names]
 
 
 def _sizes() -> dict[str, int]:
