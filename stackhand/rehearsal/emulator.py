@@ -194,7 +194,7 @@ def _file(folder: Path) -> Path:
 def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     return {
         **inherited.environment("emulator"),
-        "PYTHONPATH": str(_modules(folder)),
+        "PYTHONPATH": str(_link_modules(folder)),
         "GATEWAY_PORT": str(port),
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
@@ -210,9 +210,13 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     }
 
 
-def _modules(folder: Path) -> Path:
-    """Return a folder with this package alone: where it is installed are others, which the emulator has of its own."""
-    link = folder / "modules" / "stackhand"
+def modules(folder: Path) -> Path:
+    """Return the folder with this package alone: beside it are others, which the emulator has in its own versions."""
+    return folder / "modules"
+
+
+def _link_modules(folder: Path) -> Path:
+    link = modules(folder) / "stackhand"
     link.parent.mkdir(exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(Path(stackhand.__file__).parent)
