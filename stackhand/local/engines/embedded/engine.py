@@ -472,8 +472,10 @@ class EmbeddedEngine(Engine):
         """Wait until a process has ended and supervisord knows: it would take a start before that for one too many."""
 
         def ended() -> bool:
+            if record and record.alive:
+                return False
             supervised = self.supervisor.processes()  # makes supervisord look after its children now
-            return not (record and record.alive) and supervised.get(name, {}).get("statename") != "STOPPING"
+            return supervised.get(name, {}).get("statename") != "STOPPING"
 
         deadline = time.monotonic() + timeout
         while not (over.is_set() or ended()) and time.monotonic() < deadline:
