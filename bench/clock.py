@@ -28,9 +28,20 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def table(figures: Mapping[str, Sequence[float]], goals: Mapping[str, str]) -> str:
-    """Return the medians as a table in Markdown, each with its goal."""
-    lines = ["| what | median s | runs | goal |", "|---|---|---|---|"]
+def table(
+    figures: Mapping[str, Sequence[float]], goals: Mapping[str, str], floors: Mapping[str, str] | None = None
+) -> str:
+    """Return the medians as a table in Markdown, each with its goal and the figure that nothing could be below.
+
+    Args:
+        figures: the times by what was measured.
+        goals: by what was measured.
+        floors: what else was measured that is the floor of it, such as the same programs started bare.
+    """
+    lines = ["| what | median s | floor s | runs | goal |", "|---|---|---|---|---|"]
+    medians = {name: statistics.median(runs) for name, runs in figures.items()}
     for name, runs in figures.items():
-        lines.append(f"| {name} | {statistics.median(runs):.3f} | {len(runs)} | {goals.get(name, '')} |")
+        floor = medians.get((floors or {}).get(name, ""))
+        beside = f"{floor:.3f} ({medians[name] / floor:.1f} times)" if floor else ""
+        lines.append(f"| {name} | {medians[name]:.3f} | {beside} | {len(runs)} | {goals.get(name, '')} |")
     return "\n".join(lines)

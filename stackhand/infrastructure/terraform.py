@@ -19,6 +19,7 @@ import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import configuration, process, services
+from stackhand.infrastructure.initialised import Initialised
 from stackhand.infrastructure.process import WAYS_OUT, failure
 from stackhand.project import environments, inherited
 from stackhand.project.environments import Environment
@@ -94,11 +95,14 @@ class Terraform:
         return version
 
     def init(self) -> None:
-        """Get the providers, and open the state in the environment's bucket."""
+        """Get the providers, and open the state in the environment's bucket, unless the same was done before."""
+        if self._initialised.current():
+            return
         self.progress("getting the providers")
         self._run(
             "could not be prepared", "init", "-reconfigure", *(f"-backend-config={each}" for each in self._backend())
         )
+        self._initialised.note()
 
     def try_init(self, folder: Path, *, stop_at: str) -> tuple[int, list[str]]:
         """Initialise a folder without its state, and return the exit code and its output.
@@ -196,6 +200,10 @@ class Terraform:
         return folder
 
     @property
+    def _initialised(self) -> Initialised:
+        return Initialised(self._folder, self.configuration, self._command(), self._backend(), self._environment())
+
+    @property
     def _lock_timeout(self) -> str:
         return f"-lock-timeout={max(self.lock_wait, LOCK_WAIT):.0f}s"
 
@@ -232,7 +240,11 @@ class Terraform:
         return inherited.environment("terraform", **ours, AWS_REGION=self.environment.region)
 
     def _read(self, *args: str) -> str:
-        return process.read([*self._command(), *args], self._environment(), self.log, self.configuration)
+        try:
+            return process.read([*self._command(), *args], self._environment(), self.log, self.configuration)
+        except Failure:
+            self._initialised.forget()
+            raise
 
     def _json(self, kind: type[Printed], *args: str) -> Printed:
         """Return what a command prints as JSON.
@@ -260,6 +272,7 @@ class Terraform:
         line = [*self._command(), command, "-json", *args]
         code = process.follow(line, self._environment(), self.log, self._follow, self.configuration)
         if code not in {0, CHANGES} or (code == CHANGES and command != "plan"):
+            self._initialised.forget()
             raise failure(self.environment, what, self.errors, self.log)
         return code
 

@@ -194,7 +194,7 @@ def _file(folder: Path) -> Path:
 def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     return {
         **inherited.environment("emulator"),
-        "PYTHONPATH": str(_modules(folder)),
+        "PYTHONPATH": str(_link_modules(folder)),
         "GATEWAY_PORT": str(port),
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
@@ -210,9 +210,13 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     }
 
 
-def _modules(folder: Path) -> Path:
-    """Return a folder with this package alone: where it is installed are others, which the emulator has of its own."""
-    link = folder / "modules" / "stackhand"
+def modules(folder: Path) -> Path:
+    """Return the folder with this package alone: beside it are others, which the emulator has in its own versions."""
+    return folder / "modules"
+
+
+def _link_modules(folder: Path) -> Path:
+    link = modules(folder) / "stackhand"
     link.parent.mkdir(exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(Path(stackhand.__file__).parent)
@@ -279,7 +283,12 @@ def free_port() -> int:
 
 KEPT = re.compile(rf"{docker.NOT_THERE.pattern}|conflict: unable to", re.IGNORECASE)
 """Why an image is not removed: it is gone already, or something uses it, and `left` names it."""
-KINDS = ("container", "volume", "network")
+KINDS = {
+    "container": ("ps", "--all", "--quiet"),
+    "volume": ("volume", "ls", "--quiet"),
+    "network": ("network", "ls", "--format", "{{.Name}}"),
+}
+"""What an emulator leaves on the machine, each with the command that lists it: one for all, not one for each."""
 
 
 @dataclass
@@ -296,14 +305,11 @@ class Resources:
 
     def look(self) -> None:
         """Add what is there now; networks that are not only ours (bridge) do not count."""
-        self.names["container"] |= set(self.emulator.containers())
-        for identity in self.names["container"]:
-            for containers in json.loads(
-                docker.run("container", "inspect", identity, accept=docker.NOT_THERE).stdout or "[]"
-            ):
-                self.names["volume"] |= {each["Name"] for each in containers["Mounts"] if each["Type"] == "volume"}
-                networks = containers["NetworkSettings"]["Networks"]
-                self.names["network"] |= set(networks) - {"bridge", "host", "none"}
+        there = self.emulator.containers()
+        self.names["container"] |= {*there}
+        for each in docker.inspect(there).values():
+            self.names["volume"] |= {mount["Name"] for mount in each["Mounts"] if mount["Type"] == "volume"}
+            self.names["network"] |= set(each["NetworkSettings"]["Networks"]) - {"bridge", "host", "none"}
 
     def images(self) -> list[str]:
         """Return the ids of the images that were pushed to the emulator or pulled from it."""
@@ -318,11 +324,12 @@ class Resources:
 
     def left(self) -> list[str]:
         """Return in words what is still there."""
-        left = [f"{kind} {name}" for kind in KINDS for name in sorted(self.names[kind]) if _exists(kind, name)]
+        left = [f"{kind} {name}" for kind in KINDS for name in self._there(kind)]
         left += [f"container {each}" for each in self.emulator.containers()]
         left += [f"image {each}" for each in self.images()]
         return left + ([f"process {self.emulator.pid}, the emulator"] if self.emulator.alive else [])
 
-
-def _exists(kind: str, name: str) -> bool:
-    return docker.run(kind, "inspect", name, accept=docker.NOT_THERE).returncode == 0
+    def _there(self, kind: str) -> list[str]:
+        """Return the names of a kind that were seen and still exist."""
+        seen = self.names[kind]
+        return sorted(seen.intersection(docker.run(*KINDS[kind]).stdout.split())) if seen else []

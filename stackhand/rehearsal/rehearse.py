@@ -112,7 +112,7 @@ def _clear(resources: Resources | None = None) -> list[str]:
     waiting.until(lambda: not resources.left(), GOES_WITHIN, 0.2)
     left = resources.left()
     _keep_logs()
-    for path in (CLONE, *FOLDER.glob("database-snapshots-*")):
+    for path in (CLONE, emulator.modules(FOLDER), *FOLDER.glob("database-snapshots-*")):
         shutil.rmtree(path, ignore_errors=True)
     if not left:
         emulator.forget(FOLDER)

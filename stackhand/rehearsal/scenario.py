@@ -24,6 +24,9 @@ from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.system import http
 from stackhand.system.roots import PROJECT
 
+PACE = "poll=0.5"
+"""How a release waits here, unless `STACKHAND_PACE` says otherwise: the emulator may be asked more often than AWS."""
+
 
 @dataclass
 class Step:
@@ -103,7 +106,8 @@ class Rehearsal:
         command = [args[0], "-e", environment.NAME, *args[1:]]
         began = time.monotonic()
         with self.output.step(name, command) as report:
-            code, lines = self.clone.inv(command, {**self.aws.environment(), **composefiles.chosen(PROJECT)}, report)
+            surroundings = {"STACKHAND_PACE": PACE, **self.aws.environment(), **composefiles.chosen(PROJECT)}
+            code, lines = self.clone.inv(command, surroundings, report)
         self.resources.look()
         self.steps.append(Step(name, words_of(code), time.monotonic() - began))
         if code != expected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -15,13 +16,13 @@ pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = ["done", "done", "done", "done", "rolled back", "done", "no leftovers"]
 
 
-def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back() -> None:
+def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back(tmp_path: Path) -> None:
     with use("compose"), application("express") as express:
         express.stackhand("init", "--yes")
         express.git("add", "--all")
         express.git(*ME, "commit", "--quiet", "--message", "Adopt Stackhand")
         variables = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}
-        variables["STACKHAND_PACE"] = f"{PACE},stay=4"
+        variables |= {"STACKHAND_PACE": f"{PACE},stay=4", "STACKHAND_TERRAFORM_REPLAY": str(tmp_path)}
         said = express.run("stackhand", "rehearse", timeout=800, **variables).out
         assert express.changes() == []
     table = said[said.index("step  ") :]

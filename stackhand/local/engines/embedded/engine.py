@@ -23,6 +23,8 @@ from stackhand.project.model import Service
 from stackhand.system import waiting
 
 STOP_WITHIN = 10.0
+STOP_POLL = 0.01
+"""Seconds between two looks at a service that ends: most need less than a tenth."""
 REMAINS_WITHIN = 5.0
 START_ONLY_WITHIN = 60.0
 
@@ -72,6 +74,7 @@ class EmbeddedEngine(Access):
             engine=self.name,
             name=self.stack.name,
             services=list(programs),
+            needs=_needs(self.stack),
             chosen=self._chosen or None,
             unsupported=self.unsupported() or None,
         )
@@ -246,35 +249,65 @@ class EmbeddedEngine(Access):
             folders.write(Path(name), content.encode(), account_of(program))
 
     def _stop(self, names: Iterable[str]) -> list[str]:
+        """Stop services, each once those that need it have ended, and return those that ran."""
         supervised = self.supervisor.processes(age=gate.POLL)
-        stopped = []
-        for name in names:
-            record, found = processes.read(self.state.run, name), supervised.get(name, {}).get("statename")
-            if found not in {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}:
-                continue
-            if found != "STOPPING":  # as an interrupted restart has ordered, whose end is waited for all the same
+        found = {name: supervised.get(name, {}).get("statename") for name in names}
+        running = [name for name, state in found.items() if state in {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}]
+
+        def begin(name: str) -> tuple[str, processes.Record | None]:
+            record = processes.read(self.state.run, name)
+            if found[name] != "STOPPING":  # as an interrupted restart has ordered, whose end is waited for all the same
                 self.supervisor.call("stopProcess", name, False)
-            stopped.append(name)
-            self._await_end(name, record, STOP_WITHIN + 2)
-            self._forget(name)
+            return name, record
+
+        def finish(begun: tuple[str, processes.Record | None], over: Event) -> str:
+            self._await_end(*begun, STOP_WITHIN + 2, over)
+            return begun[0]
+
+        stopped: list[str] = []
+        try:
+            for name in parallel.run(self._needing(running), begin, finish):
+                stopped.append(name)  # noqa: PERF402 - those that have ended are forgotten, even if the rest has not
+        finally:
+            self._forget(*stopped)
         return stopped
 
-    def _forget(self, name: str) -> None:
-        """Remove a stopped service's record, and first what it started and did not end: nobody would know it after.
+    def _needing(self, names: Sequence[str]) -> dict[str, set[str]]:
+        """Return services, each with those of them that need it; all in their order where that was not noted down."""
+        needs = self.state.read().get("needs")
+        if needs is None:
+            return {name: set(names[:number]) for number, name in enumerate(names)}
+        return {name: {other for other in names if name in needs.get(other, ())} for name in names}
+
+    def _forget(self, *names: str) -> None:
+        """Remove stopped services' records, and first what they started and did not end: nobody would know it after.
 
         A record that is left is one of a process that ended against our will.
         """
-        processes.end(processes.remains(self.state.run, name), REMAINS_WITHIN)
-        (self.state.run / f"{name}.json").unlink(missing_ok=True)
+        processes.end(processes.remains(self.state.run, names), REMAINS_WITHIN)
+        for name in names:
+            (self.state.run / f"{name}.json").unlink(missing_ok=True)
 
-    def _await_end(self, name: str, record: processes.Record | None, timeout: float) -> None:
+    def _await_end(self, name: str, record: processes.Record | None, timeout: float, over: Event) -> None:
         """Wait until a process has ended and supervisord knows: it would take a start before that for one too many."""
 
         def ended() -> bool:
+            if record and record.alive:
+                return False
             supervised = self.supervisor.processes()  # makes supervisord look after its children now
-            return not (record and record.alive) and supervised.get(name, {}).get("statename") != "STOPPING"
+            return supervised.get(name, {}).get("statename") != "STOPPING"
 
-        waiting.until(ended, timeout, gate.POLL)
+        deadline = time.monotonic() + timeout
+        while not (over.is_set() or ended()) and time.monotonic() < deadline:
+            over.wait(STOP_POLL)
+
+
+def _needs(stack: Stack) -> dict[str, list[str]]:
+    """Return the services, each with all that have to run for it: a job between two of them is over when they stop."""
+    needs: dict[str, list[str]] = {}
+    for name, service in stack.services.items():  # in the order of their start
+        needs[name] = sorted({*service.depends_on}.union(*(needs.get(each, ()) for each in service.depends_on)))
+    return needs
 
 
 def _may_finish(program: Program) -> dict[str, str]:

@@ -110,10 +110,10 @@ def living(records: dict[str, Record]) -> list[psutil.Process]:
     return _members(records.get(SUPERVISOR), _groups(records.values()))
 
 
-def remains(run: Path, name: str) -> list[psutil.Process]:
-    """Return what a service has left in its process groups, known as `living` knows it."""
-    record = read(run, name)
-    return _members(read(run, SUPERVISOR), _groups([record])) if record else []
+def remains(run: Path, names: Iterable[str]) -> list[psutil.Process]:
+    """Return what services have left in their process groups, known as `living` knows it."""
+    known = [record for name in names if (record := read(run, name))]
+    return _members(read(run, SUPERVISOR), _groups(known)) if known else []
 
 
 def _groups(records: Iterable[Record]) -> set[int]:
