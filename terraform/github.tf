@@ -194,6 +194,25 @@ data "aws_iam_policy_document" "release" {
     }
   }
 
+  # What a schedule starts; when, only Terraform changes.
+  statement {
+    sid       = "Schedules"
+    actions   = ["scheduler:GetSchedule", "scheduler:UpdateSchedule"]
+    resources = ["arn:aws:scheduler:${local.here}:schedule/${local.name}/*"]
+  }
+
+  statement {
+    sid       = "OnlyAsTheRolesOfTheirSchedules"
+    actions   = ["iam:PassRole"]
+    resources = ["arn:aws:iam::${var.account_id}:role/${local.name}-*-schedule"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["scheduler.amazonaws.com"]
+    }
+  }
+
   statement {
     sid       = "SeeHowTheyAre"
     actions   = ["logs:FilterLogEvents", "logs:GetLogEvents"]
@@ -248,7 +267,7 @@ data "aws_iam_policy_document" "infrastructure" {
   statement {
     sid = "ByName"
     actions = [
-      "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "s3:*", "sns:*", "ssm:*",
+      "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "s3:*", "scheduler:*", "sns:*", "ssm:*",
       "rds:AddTagsToResource", "rds:CopyDBSnapshot", "rds:Create*", "rds:DeleteDBInstance", "rds:DeleteDBParameterGroup", "rds:DeleteDBSubnetGroup",
       "rds:ListTagsForResource", "rds:ModifyDBInstance", "rds:ModifyDBParameterGroup", "rds:ModifyDBSubnetGroup", "rds:RebootDBInstance",
       "rds:RemoveTagsFromResource", "rds:ResetDBParameterGroup", "rds:RestoreDBInstance*",
@@ -264,7 +283,7 @@ data "aws_iam_policy_document" "infrastructure" {
         "elasticloadbalancing:%s:targetgroup/${local.name}-*", "elasticloadbalancing:%s:listener/app/${local.name}/*",
         "elasticloadbalancing:%s:listener-rule/app/${local.name}/*", "events:%s:rule/${local.name}-*",
         "logs:%s:log-group:/${var.stack}/${var.environment}/*", "logs:%s:log-group:/aws/rds/instance/${local.name}-*", "rds:%s:db:${local.name}-*", "rds:%s:pg:${local.name}-*",
-        "rds:%s:subgrp:${local.name}", "rds:%s:snapshot:${local.name}-*", "rds:%s:snapshot:rds:${local.name}-*", "sns:%s:${local.name}-*", "ssm:%s:parameter/${var.stack}/${var.environment}/*",
+        "rds:%s:subgrp:${local.name}", "rds:%s:snapshot:${local.name}-*", "rds:%s:snapshot:rds:${local.name}-*", "scheduler:%s:schedule/${local.name}/*", "scheduler:%s:schedule-group/${local.name}", "sns:%s:${local.name}-*", "ssm:%s:parameter/${var.stack}/${var.environment}/*",
       ] : "arn:aws:${format(name, local.here)}"],
     ])
   }
@@ -456,7 +475,7 @@ data "aws_iam_policy_document" "roles" {
 locals {
   repositories  = "arn:aws:ecr:${local.here}:repository/${local.name}/*"
   here          = "${var.region}:${var.account_id}"
-  bounded_roles = [for name in ["*-task", "*-execution", "execution"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
+  bounded_roles = [for name in ["*-task", "*-execution", "execution", "*-schedule"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
 
   # What a deploy may add to an existing network. The first apply creates the network, its gateway, the key and the zone of internal names.
   made  = ["AllocateAddress", "CreateNatGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpcEndpoint"]

@@ -104,13 +104,16 @@ def _scaled(service: Service, aws: Fargate, at: str) -> Iterator[str]:
 
 
 def _job(service: Service, stack: Stack, at: str) -> Iterator[str]:
-    """A job runs before the services that wait for it, in the image of one of them."""
+    """A job runs before the services that wait for it, or by its schedule, in the image of a service that is built."""
     waiting = [each for each in stack.services.values() if service.name in each.jobs and isinstance(each.aws, Fargate)]
     condition = f"depends_on: {{{service.name}: {{condition: service_completed_successfully}}}}"
-    if not waiting:
+    if not waiting and not service.scheduled:
+        yield f"{at}: no service on Fargate waits for {service.name}; give one {condition}, or the job a schedule"
+    elif not waiting and isinstance(service.aws, Job) and service.aws.release:
         yield f"{at}.release: no service on Fargate waits for {service.name}; give one {condition}"
-    elif service.build and service.build not in [each.build for each in waiting]:
-        yield f"services.{service.name}.build must be that of {waiting[0].name}, whose image is released and run"
+    elif service.build and not services.image_of(stack, service.name):
+        names = ", ".join(each.name for each in waiting) or "a service on Fargate"
+        yield f"services.{service.name}.build must be that of {names}, whose image is released and run"
 
 
 def _needs(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Iterator[str]:

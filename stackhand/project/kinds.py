@@ -37,7 +37,7 @@ MOST = {"web": 3, "worker": 1}
 _ON_ECS: tuple[Kind, ...] = ("web", "worker")
 BELONGS: Mapping[str, tuple[Kind, ...]] = {
     **dict.fromkeys(("managed", "class", "storage"), ("managed",)),
-    "release": ("job",),
+    **dict.fromkeys(("release", "schedule", "timezone"), ("job",)),
     **dict.fromkeys(("port", "paths", "probe"), ("web",)),
     **dict.fromkeys(("scale", "migrate"), _ON_ECS),
     **dict.fromkeys(("cpu", "memory", "needs", "ca", "hardened"), (*_ON_ECS, "job")),
@@ -133,7 +133,8 @@ def aws(said: Any, at: str, facts: ServiceFacts) -> XAws | None:
         case "job":
             if not facts.command:
                 raise wrong(f"{at}.command", f"set, for it is what runs: the service is {reason}")
-            return xfields.job({"release": True, **given}, f"{at}.x-aws")
+            waited = facts.job or not given.get("schedule")
+            return xfields.job({**({"release": True} if waited else {}), **given}, f"{at}.x-aws")
         case _:
             return xfields.fargate(_on_ecs(given, at, facts, reason), f"{at}.x-aws")
 

@@ -6,6 +6,7 @@ import difflib
 import re
 import shlex
 from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -17,6 +18,7 @@ OWN = "x-stackhand"
 ASKED = r"/[!\"$-)+-~]*"
 """A path that is asked for: HTTP has no blanks in it, and in a rule of the load balancer a star is any text."""
 ASKED_SAYS = "a path without blanks, * or #"
+SCHEDULE_SAYS = "rate(NUMBER minutes|hours|days) or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR) with ? as either day"
 
 
 class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,9 +115,17 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-aws` of a service that runs to its end before the services that wait for it: a task, and no ECS service."""
+    """`x-aws` of a service that runs to its end: a task, and no ECS service.
 
-    release: Release | Literal[True] = True
+    Args:
+        release: how it runs before the services that wait for it; None where none does.
+        schedule: when it runs by itself, as an expression of EventBridge Scheduler.
+        timezone: of that expression.
+    """
+
+    release: Release | Literal[True] | None = None
+    schedule: str | None = None
+    timezone: str = "UTC"
     cpu: int = 256
     memory: int = 512
     needs: list[str] = []
@@ -214,9 +224,28 @@ def managed(entry: dict[str, Any], at: str) -> Managed:
 def job(entry: dict[str, Any], at: str) -> Job:
     """Return the `x-aws` of a job."""
     job = _convert(entry, Job, at)
+    if job.schedule is not None and not _is_schedule(job.schedule):
+        raise wrong(f"{at}.schedule", SCHEDULE_SAYS, job.schedule)
+    if not _is_zone(job.timezone) and _is_zone("UTC"):  # a machine without UTC knows no time zones at all
+        raise wrong(f"{at}.timezone", "a time zone by its name, such as Europe/Berlin", job.timezone)
     for key, command in commands(job.release).items():
         _refuse_open_quote(command, f"{at}.release.{key}")
     return job
+
+
+def _is_schedule(expression: str) -> bool:
+    """Whether it is an expression of EventBridge Scheduler that recurs: one of day and weekday must be `?` in cron."""
+    if cron := re.fullmatch(r"cron\((\S+(?: \S+){5})\)", expression):
+        fields = cron[1].split(" ")
+        return (fields[2] == "?") != (fields[4] == "?") and "?" not in "".join(fields[:2] + fields[3:4] + fields[5:])
+    return bool(re.fullmatch(r"rate\([1-9]\d* (minute|hour|day)s?\)", expression))
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
 
 
 def fargate(entry: dict[str, Any], at: str) -> Fargate:

@@ -47,6 +47,7 @@ class Migration:
         timeout: seconds after which it is stopped.
         starts_within: seconds for which ECS is asked to start it.
         started: whether ECS has started it, or may have.
+        show: called with each line of its log.
     """
 
     cluster: Cluster
@@ -59,6 +60,7 @@ class Migration:
     timeout: float = 7200.0
     starts_within: float = 900.0
     started: bool = False
+    show: Callable[[str], None] = lambda _: None
 
     @property
     def the_job(self) -> str:
@@ -141,7 +143,7 @@ class Migration:
         deadline = began + self.timeout
         while True:
             described = self._stopped(task)
-            output += follower.new_lines()
+            output += self._shown(follower)
             last = f", {output[-1]}" if output else ""
             self.count(f"running for {elapsed(self.clock.now() - began)}{last}")
             if described:
@@ -153,6 +155,12 @@ class Migration:
                 longer = f"give it longer by x-aws.{key}.timeout (seconds), then deploy again"
                 raise self._failure(message, [f"task {task}", *output[-logs.TAIL :]], repair=longer)
             self.clock.sleep(self.poll)
+
+    def _shown(self, follower: logs.LogFollower) -> list[str]:
+        lines = follower.new_lines()
+        for line in lines:
+            self.show(line)
+        return lines
 
     def _stopped(self, task: str) -> StoppedTask | None:
         """Return the task once it has stopped; nothing while ECS does not answer."""
@@ -170,7 +178,7 @@ class Migration:
         while self.clock.now() < deadline and quiet < (1 if output else LOG_COMES_WITHIN):
             before = len(output)
             self.clock.sleep(min(self.poll, 1.0))
-            output += follower.new_lines()
+            output += self._shown(follower)
             quiet = quiet + 1 if len(output) == before else 0
 
     def _judge(self, task: StoppedTask, service: TaskTarget, output: list[str]) -> None:

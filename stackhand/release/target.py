@@ -50,18 +50,28 @@ class TaskTarget(msgspec.Struct, frozen=True, kw_only=True):
     security_groups: list[str] = []
 
 
+class Schedule(msgspec.Struct, frozen=True):
+    """A schedule of EventBridge Scheduler; `expression` is for people."""
+
+    name: str
+    group: str
+    expression: str
+
+
 class JobTarget(TaskTarget, frozen=True, kw_only=True):
-    """A task that runs to its end before each rollout of some services.
+    """A task that runs to its end: before each rollout of some services, by a schedule, or both.
 
     Args:
-        image_of: the service whose image it runs.
+        image_of: the service whose image it runs; none for an image of somebody else.
         services: those that wait for it.
         timeout: seconds that it may take; none for the usual limit.
+        schedule: what starts it.
     """
 
-    image_of: str
-    services: list[str]
+    image_of: str | None = None
+    services: list[str] = []
     timeout: float | None = None
+    schedule: Schedule | None = None
 
 
 class ServiceTarget(TaskTarget, frozen=True, kw_only=True):

@@ -55,6 +55,22 @@ run "it_gets_what_it_asks_for" {
     error_message = "a worker has the health check of the Compose file, and runs once where nothing else is said"
   }
   assert {
+    condition     = toset(keys(aws_scheduler_schedule.job)) == toset(["nightly", "hourly"]) && aws_scheduler_schedule.job["nightly"].schedule_expression == "cron(0 3 * * ? *)" && aws_scheduler_schedule.job["nightly"].schedule_expression_timezone == "Europe/Berlin" && aws_scheduler_schedule.job["hourly"].state == "DISABLED"
+    error_message = "a schedule for each job that has one, disabled until a release gives it an image"
+  }
+  assert {
+    condition     = output.release.jobs.nightly.image_of == "shop" && output.release.jobs.nightly.task_definition.containerDefinitions[0].image == "IMAGE" && output.release.jobs.hourly.image_of == null && output.release.jobs.nightly.schedule.expression == "cron(0 3 * * ? *)" && length(output.release.jobs.nightly.services) == 0
+    error_message = "a job has the image of the service that it shares its build with, or its own"
+  }
+  assert {
+    condition     = contains(keys(aws_vpc_security_group_egress_rule.service_to_data), "nightly-orders") && aws_scheduler_schedule.job["nightly"].target[0].ecs_parameters[0].group == "shop-staging-nightly-schedule"
+    error_message = "it reaches the database that it uses, and its tasks are told from those that people start"
+  }
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.job_failed["nightly"].event_pattern).detail.group == ["shop-staging-nightly-schedule"] && aws_cloudwatch_metric_alarm.schedule["shop-staging"].dimensions.ScheduleGroup == "shop-staging"
+    error_message = "an alarm for a job that fails, and one for those that are not started"
+  }
+  assert {
     condition     = join(" ", output.release.services.shop.migrate) == "bin/migrate up" && output.release.services.queue.migrate == null
     error_message = "a migration may be a command and no more"
   }
@@ -63,7 +79,7 @@ run "it_gets_what_it_asks_for" {
     error_message = "two health checks at one path lead nowhere from outside"
   }
   assert {
-    condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders", "receipts-orders"])
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders", "receipts-orders", "nightly-orders"])
     error_message = "who needs a database or a cache may talk to it"
   }
   assert {

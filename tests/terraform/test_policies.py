@@ -26,6 +26,7 @@ OURS, THEIRS = "staging", "production"
 NEW, MINE, ANOTHERS = {"RequestTag": OURS}, {"ResourceTag": OURS}, {"ResourceTag": THEIRS}
 STOLEN = NEW | ANOTHERS
 PASSED = {"iam__PassedToService": "ecs-tasks.amazonaws.com"}
+SCHEDULES = {"iam__PassedToService": "scheduler.amazonaws.com"}
 SCALING = f"application-autoscaling:{HERE}:scalable-target"
 LARGEST = {"aws_iam_policy": 6144, "aws_iam_role_policy": 10240}
 """IAM's limits, white space not counted; a role has the second for all its own policies together."""
@@ -60,6 +61,8 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("iam:PassRole", "iam::123456789012:role/stackhand-production-api-task", PASSED),
     ("iam:PassRole", "iam::123456789012:role/stackhand-production-migrate-execution", PASSED),
     ("iam:PutRolePolicy", "iam::123456789012:role/stackhand-staging-github-deploy", {}),
+    ("iam:PassRole", "iam::123456789012:role/stackhand-staging-api-task", SCHEDULES),
+    ("scheduler:UpdateSchedule", f"scheduler:{HERE}:schedule/stackhand-production/nightly", {}),
     # who may use the key, or whether there is one
     ("kms:CreateGrant", f"kms:{HERE}:key/1", MINE),
     ("kms:CreateGrant", f"kms:{HERE}:key/1", ANOTHERS | {"kms__GrantIsForAWSResource": "true"}),
@@ -112,6 +115,9 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("logs:FilterLogEvents", f"logs:{HERE}:log-group:/stackhand/staging/new:*", {}),
     ("iam:PassRole", "iam::123456789012:role/stackhand-staging-new-task", PASSED),
     ("iam:PassRole", "iam::123456789012:role/stackhand-staging-migrate-execution", PASSED),
+    ("iam:PassRole", "iam::123456789012:role/stackhand-staging-nightly-schedule", SCHEDULES),
+    ("scheduler:UpdateSchedule", f"scheduler:{HERE}:schedule/stackhand-staging/nightly", {}),
+    ("scheduler:CreateScheduleGroup", f"scheduler:{HERE}:schedule-group/stackhand-staging", {}),
 ]  # fmt: skip
 
 
@@ -124,6 +130,8 @@ NAMED = [
     ("rds:DeleteDBInstance", f"rds:{HERE}:db:{{}}-postgres", {}),
     ("logs:FilterLogEvents", f"logs:{HERE}:log-group:/aws/rds/instance/{{}}-postgres/postgresql", {}),
     ("sns:Publish", f"sns:{HERE}:{{}}-alarms", {}),
+    ("scheduler:UpdateSchedule", f"scheduler:{HERE}:schedule/{{}}/nightly", {}),
+    ("scheduler:DeleteScheduleGroup", f"scheduler:{HERE}:schedule-group/{{}}", {}),
     ("cloudwatch:DeleteAlarms", f"cloudwatch:{HERE}:alarm:{{}}-api-cpu", {}),
     ("kms:UpdateAlias", f"kms:{HERE}:alias/{{}}-signing", {}),
 ]

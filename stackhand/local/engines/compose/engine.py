@@ -93,8 +93,9 @@ class Compose(Engine):
         return {TARGETS: without(*watchers), **own}
 
     def services(self) -> list[str]:
-        """Return all services but those with no replica: every one has an image or can be built."""
-        return [service.name for service in self.stack.services.values() if service.replicas]
+        """Return all services but those with no replica, or a schedule: every one has an image or can be built."""
+        services = self.stack.services.values()
+        return [service.name for service in services if service.replicas and not service.scheduled]
 
     def unsupported(self) -> list[str]:
         """Return nothing: what Compose can run, runs."""
@@ -249,7 +250,8 @@ class Compose(Engine):
 
     def start(self, timeout: float) -> Iterator[Started]:
         """Have Compose start the containers, and yield each service once it can be used; see `Engine.start`."""
-        yield from self._up(self.services(), timeout, "--no-build", "--pull", "never", "--remove-orphans")
+        idle = [f"--scale={each.name}=0" for each in self.stack.services.values() if each.scheduled]
+        yield from self._up(self.services(), timeout, "--no-build", "--pull", "never", "--remove-orphans", *idle)
         self._remember_databases()
         self.state.remember(unlike=self._unlike() or None)
 
@@ -390,6 +392,12 @@ class Compose(Engine):
         one_off = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
         environment = docker.surroundings() | self.environment()
         return program.run([*one_off, *args], environment=environment, folder=self.state.root)
+
+    def run_job(self, service: Service, line: Callable[[str], None]) -> int:
+        """Run a job in a container of its own, which is removed at its end."""
+        args = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
+        environment = docker.surroundings() | self.environment()
+        return program.follow(args, line, environment=environment, folder=self.state.root)
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell in the service's container."""

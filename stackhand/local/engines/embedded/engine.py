@@ -73,13 +73,12 @@ class EmbeddedEngine(Engine):
     # --- what should run -----------------------------------------------------------------------------------
 
     def servers(self) -> dict[str, Server]:
-        """Return what runs each service that can run here, in the order of their start."""
-        services = self.stack.services.values()
-        return {each.name: _server(each, self.stack, self.state) for each in services if each.embedded}
+        """Return what runs each service that runs here, in the order of their start."""
+        return {name: _server(self.stack.services[name], self.stack, self.state) for name in self.services()}
 
     def services(self) -> list[str]:
-        """Return the services that have an `x-embedded`, or need none."""
-        return [each.name for each in self.stack.services.values() if each.embedded]
+        """Return the services that have an `x-embedded`, or need none; not those that only their schedule starts."""
+        return [each.name for each in self.stack.services.values() if each.embedded and not each.scheduled]
 
     def advice(self, name: str) -> str:
         """Return the `x-embedded` that a service lacks."""
@@ -192,19 +191,43 @@ class EmbeddedEngine(Engine):
         Raises:
             Failure: the service does not run on this engine.
         """
-        server = self._server(service)
-        program = server.program()
-        account = program.account or {}
-        if account:
-            server.prepare()
-        prefix = account.get("prefix", [])
-        become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
+        program, prefix, become = self._as_service(service)
         try:
             return system_program.run(
                 [*prefix, *args], environment=program.environment, folder=program.directory, account=become
             )
         except OSError as error:  # a shell and a container have this code for a program that is not there
             return subprocess.CompletedProcess(args, 127, "", f"{args[0]}: {error.strerror}")
+
+    def run_job(self, service: Service, line: Callable[[str], None]) -> int:
+        """Run the command of a job's `x-embedded` as the service would run it.
+
+        Raises:
+            Failure: the job does not run on this engine.
+        """
+        program, prefix, become = self._as_service(service)
+        try:
+            return system_program.follow(
+                [*prefix, *program.argv],
+                line,
+                environment=program.environment,
+                folder=program.directory,
+                account=become,
+            )
+        except OSError as error:  # as above
+            line(f"{program.argv[0]}: {error.strerror}")
+            return 127
+
+    def _as_service(self, service: Service) -> tuple[Program, list[str], dict[str, Any]]:
+        """Return a service's program, what its commands begin with, and as whom they run."""
+        server = self._server(service)
+        program = server.program()
+        account = program.account or {}
+        if account:
+            server.prepare()
+        prefix: list[str] = account.get("prefix", [])
+        become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
+        return program, prefix, become
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell of this machine with the service's environment, where it was started.
@@ -220,13 +243,13 @@ class EmbeddedEngine(Engine):
         return [chosen], environment, program.directory
 
     def _server(self, service: Service) -> Server:
-        if service.name not in self.services():
+        if not self.stack.services[service.name].embedded:
             raise Failure(
                 f"{service.name} does not run on this engine: it has no x-embedded.",
                 next=f"add x-embedded in {self.stack.file}, or ./inv up --engine compose",
                 code=ExitCode.USAGE,
             )
-        return self.servers()[service.name]
+        return _server(self.stack.services[service.name], self.stack, self.state)
 
     # --- acting --------------------------------------------------------------------------------------------
 
