@@ -25,7 +25,7 @@ class JobRun(Migration):
         again = f"fix it, then ./inv run {self.name} -e {self.target.environment}"
         interrupted = code is ExitCode.INTERRUPTED
         return Failure(
-            f"{self.the_job} {what}.",
+            f"The job {self.name} {what}.",
             evidence=evidence,
             next=repair if repair and repair != migration.NEXT else again,
             code=code if interrupted else ExitCode.FAILED,

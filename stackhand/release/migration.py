@@ -227,8 +227,8 @@ def elapsed(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - an hour
 
 
-def migrate(context: Context, manifest: Manifest) -> list[str]:
-    """Run the jobs and migrations of the services that are to be replaced, and return whose they were.
+def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
+    """Run the jobs and migrations of the services that are to be replaced, and return what each said, by name.
 
     The bucket knows of them before they begin, and that they failed: there may be no way back behind them.
 
@@ -242,12 +242,11 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
         for name, each in target.services.items()
         if each.migrate and (rotated or not manifest.services[name].same)
     }
-    names = [*definitions]
-    applied = False
-    if names:
+    said: dict[str, list[str]] = {}
+    if definitions:
         context.require_lease()
         context.releases.write(manifest.but(migrated=True))
-    for name in names:
+    for name, definition in definitions.items():
         task = Migration(
             Cluster(context.ecs, target.cluster),
             context.cloudwatch,
@@ -261,15 +260,14 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
         )
         try:
             context.require_lease()
-            task.run(definitions[name], f"release-{manifest.id}")
+            said[name] = task.run(definition, f"release-{manifest.id}")
         except (Failure, Interrupted) as error:
             reason = error.what if isinstance(error, Failure) else f"interrupted before the migration of {name}"
             with suppress(Failure):  # what is to be said is the migration's
-                failed = manifest.but(migrated=applied or task.started)
+                failed = manifest.but(migrated=bool(said) or task.started)
                 context.releases.write(failed.judged(Verdict.FAILED, reason))
             raise
-        applied = True
-    return names
+    return said
 
 
 def _timeout(target: Target, name: str) -> float | None:
