@@ -109,7 +109,7 @@ resource "aws_ecs_service" "main" {
     ignore_changes = [task_definition, load_balancer, desired_count]
   }
 
-  depends_on = [aws_lb_listener_rule.path, aws_iam_role_policy.execution, aws_ecs_cluster_capacity_providers.main]
+  depends_on = [aws_lb_listener_rule.path, aws_lb_listener_rule.host, aws_iam_role_policy.execution, aws_ecs_cluster_capacity_providers.main]
 }
 
 # --- Autoscaling -----------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ output "release" {
         port              = try(local.ports[name], null)
         health_path       = try(local.health[name], null)
         paths             = try(local.paths[name], [])
+        host              = try(local.hosts[name], [])
         subnets           = [for subnet in aws_subnet.private : subnet.id]
         security_groups   = [aws_security_group.service[name].id]
         log_group         = aws_cloudwatch_log_group.service[name].name

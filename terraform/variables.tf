@@ -112,6 +112,17 @@ variable "certificate_arn" {
   }
 }
 
+variable "certificate_arns" {
+  type        = list(string)
+  default     = []
+  description = "Further ACM certificates, for host names of services (x-aws.host) that certificate_arn is not for."
+
+  validation {
+    condition     = length(var.certificate_arns) == 0 || var.certificate_arn != null
+    error_message = "certificate_arns are beside certificate_arn, which the load balancer needs first."
+  }
+}
+
 variable "domain" {
   type        = string
   default     = null

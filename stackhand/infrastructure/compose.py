@@ -182,12 +182,13 @@ def _probes(stack: Stack) -> Iterator[str]:
 
 
 def _paths(ordered: Sequence[Service]) -> Iterator[str]:
-    seen: dict[str, str] = {}
+    seen: dict[tuple[str, str], str] = {}
     for service in ordered:
+        hosts = (isinstance(service.aws, Fargate) and service.aws.host) or [""]
         for path in service.aws.paths if isinstance(service.aws, Fargate) else []:
             at = f"services.{service.name}.x-aws.paths"
             if not re.fullmatch(r"/[A-Za-z0-9_.~/&:@%+$-]*\*?", path) or len(path) > 128:  # noqa: PLR2004 - AWS's limit
                 yield f"{at}: {path!r} must be a path such as /docs/*, with a star only at its end"
-            if path in seen:
-                yield f"{at}: {path} already belongs to {seen[path]}"
-            seen.setdefault(path, service.name)
+            if owner := next((seen[host, path] for host in hosts if (host, path) in seen), ""):
+                yield f"{at}: {path} already belongs to {owner}"
+            seen |= {(host, path): service.name for host in hosts if (host, path) not in seen}

@@ -38,7 +38,7 @@ _ON_ECS: tuple[Kind, ...] = ("web", "worker")
 BELONGS: Mapping[str, tuple[Kind, ...]] = {
     **dict.fromkeys(("managed", "class", "storage"), ("managed",)),
     **dict.fromkeys(("release", "schedule", "timezone"), ("job",)),
-    **dict.fromkeys(("port", "paths", "probe"), ("web",)),
+    **dict.fromkeys(("port", "paths", "host", "probe"), ("web",)),
     **dict.fromkeys(("scale", "migrate"), _ON_ECS),
     **dict.fromkeys(("cpu", "memory", "needs", "ca", "hardened"), (*_ON_ECS, "job")),
 }
@@ -170,6 +170,8 @@ def _on_ecs(given: dict[str, Any], at: str, facts: ServiceFacts, reason: Reason)
     if reason.kind == "web" and given.setdefault("port", facts.port) is None:
         expected = f"set, for neither ports nor expose has a TCP port: the service is {reason}"
         raise wrong(f"{at}.x-aws.port", expected)
+    if isinstance(given.get("host"), str):
+        given["host"] = [given["host"]]
     scale = given.get("scale", {})
     if isinstance(scale, dict):
         least = scale.get("min")

@@ -17,6 +17,7 @@ KNOWN = ("x-health", "x-embedded", "x-aws")
 OWN = "x-stackhand"
 ASKED = r"/[!\"$-)+-~]*"
 """A path that is asked for: HTTP has no blanks in it, and in a rule of the load balancer a star is any text."""
+HOST = r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 ASKED_SAYS = "a path without blanks, * or #"
 SCHEDULE_SAYS = "rate(NUMBER minutes|hours|days) or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR) with ? as either day"
 
@@ -96,6 +97,7 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         port: that its container listens at; None for a worker.
+        host: the host names for which requests reach its paths; any, where there are none.
         probe: what a release is asked from outside; false for nothing.
         hardened: whether its root file system is read-only and it has no capabilities where Compose's keys do not say.
         ca: the path, in the image, of the certificates by which a database at RDS is verified.
@@ -106,6 +108,7 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: int = 512
     scale: Scale = Scale()
     paths: list[str] = []
+    host: list[str] = []
     needs: list[str] = []
     migrate: Migrate | str | None = None
     ca: str | None = None
@@ -257,6 +260,13 @@ def fargate(entry: dict[str, Any], at: str) -> Fargate:
             raise wrong(f"{at}.probe.{key}", "a path that starts with /", path)
         if path is not None and not re.fullmatch(ASKED, path):
             raise wrong(f"{at}.probe.{key}", ASKED_SAYS, path)
+    if service.host and not service.paths:
+        raise wrong(f"{at}.host", "set together with paths, for which requests of that host name reach the service")
+    for name in service.host:
+        if not re.fullmatch(HOST, name):
+            raise wrong(
+                f"{at}.host", "a host name in lower-case letters, such as shop.example.org or *.example.org", name
+            )
     for key, command in commands(service.migrate).items():
         _refuse_open_quote(command, f"{at}.migrate.{key}")
     return service

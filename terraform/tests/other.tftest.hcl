@@ -35,7 +35,7 @@ run "it_gets_what_it_asks_for" {
   command = plan
 
   assert {
-    condition     = toset(keys(aws_ecs_service.main)) == toset(["shop", "reports", "queue", "receipts"]) && keys(aws_db_instance.main) == ["orders"] && keys(aws_elasticache_replication_group.main) == ["sessions"]
+    condition     = toset(keys(aws_ecs_service.main)) == toset(["shop", "reports", "queue", "receipts", "admin"]) && keys(aws_db_instance.main) == ["orders"] && keys(aws_elasticache_replication_group.main) == ["sessions"]
     error_message = "web servers and workers run on Fargate, the managed ones are stood in for, and what says nothing stays at home"
   }
   assert {
@@ -43,7 +43,7 @@ run "it_gets_what_it_asks_for" {
     error_message = "a repository for each service that is built"
   }
   assert {
-    condition     = toset(keys(aws_lb_target_group.service)) == toset(["shop", "reports"]) && length(aws_ecs_service.main["queue"].load_balancer) == 0
+    condition     = toset(keys(aws_lb_target_group.service)) == toset(["shop", "reports", "admin"]) && length(aws_ecs_service.main["queue"].load_balancer) == 0
     error_message = "a target group for each service with paths"
   }
   assert {
@@ -73,6 +73,14 @@ run "it_gets_what_it_asks_for" {
   assert {
     condition     = join(" ", output.release.services.shop.migrate) == "bin/migrate up" && output.release.services.queue.migrate == null
     error_message = "a migration may be a command and no more"
+  }
+  assert {
+    condition     = { for key, rule in aws_lb_listener_rule.host : key => length(flatten([for each in rule.condition : [for header in each.host_header : header.values]])) } == { "admin /*" = 4, "admin /* 2" = 1, "admin /api/*" = 4, "admin /api/* 2" = 1 }
+    error_message = "five host names are two rules for each path"
+  }
+  assert {
+    condition     = max([for rule in aws_lb_listener_rule.host : rule.priority]...) < min([for rule in aws_lb_listener_rule.path : rule.priority]...) && aws_lb_listener_rule.host["admin /api/*"].priority < aws_lb_listener_rule.host["admin /*"].priority
+    error_message = "who is asked by a name of its own comes first, with its longest path"
   }
   assert {
     condition     = toset(keys(aws_lb_listener_rule.path)) == toset(["/*", "/reports/*"])

@@ -161,6 +161,10 @@ def test_a_service_is_of_a_kind(entry: str, kind: str) -> None:
             "{image: x, ports: [{target: 5, protocol: udp}, {target: 80}], x-aws: {}}",
             Fargate(80, 256, 512, Scale(1, 3, 60, 70)),
         ),
+        (
+            "{image: x, ports: [{target: 80}], x-aws: {paths: [/], host: a.example.org}}",
+            Fargate(80, scale=Scale(1, 3), paths=["/"], host=["a.example.org"]),
+        ),
         ("{image: x, expose: ['80'], x-aws: {port: 81, scale: {min: 5}}}", Fargate(81, scale=Scale(5, 5))),
         ("{image: x, x-aws: {}}", Fargate(kind="worker", scale=Scale(1, 1))),
         ("{image: x, x-aws: {cpu: 512, scale: {max: 2}}}", Fargate(cpu=512, kind="worker", scale=Scale(1, 2))),
@@ -224,6 +228,14 @@ def test_a_service_needs_the_managed_ones_that_it_waits_for_or_names(keys: str, 
         (
             "x-aws: {kind: worker, port: 80}",
             r"x-aws\.port must be left out: it is for the kind web, and the service is",
+        ),
+        (
+            "x-aws: {port: 80, paths: [/], host: Shop}",
+            r"x-aws\.host must be a host name in lower-case letters, such as",
+        ),
+        (
+            "x-aws: {port: 80, host: a.example.org}",
+            r"x-aws\.host must be set together with paths, for which requests of",
         ),
         ("x-aws: {kind: job, scale: {}}", r"x-aws\.scale must be left out: it is for the kind web or worker, and"),
         *(
