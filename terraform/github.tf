@@ -97,6 +97,26 @@ data "aws_iam_policy_document" "plan" {
     }
   }
 
+  dynamic "statement" {
+    for_each = local.own_network ? [] : ["network"]
+
+    content {
+      sid       = "SeeTheNetworkThatExists"
+      actions   = ["ec2:DescribeSubnets", "ec2:DescribeVpcAttribute", "ec2:DescribeVpcs"] # know no resources
+      resources = ["*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_route53_zone.existing
+
+    content {
+      sid       = "SeeTheZoneThatExists"
+      actions   = ["route53:GetHostedZone", "route53:ListHostedZones", "route53:ListTagsForResource"]
+      resources = ["*"]
+    }
+  }
+
   statement {
     sid       = "SeeWhetherItRuns"
     actions   = ["ecs:DescribeServices"]
@@ -443,6 +463,37 @@ data "aws_iam_policy_document" "roles" {
         variable = "aws:ResourceTag/${condition.key}"
         values   = [condition.value]
       }
+    }
+  }
+
+  # Into a network that exists and has no tags of ours, only groups are made: they have them.
+  dynamic "statement" {
+    for_each = local.own_network ? [] : [var.vpc_id]
+
+    content {
+      sid       = "GroupsInTheNetworkThatExists"
+      actions   = ["ec2:CreateSecurityGroup"]
+      resources = ["arn:aws:ec2:${local.here}:vpc/${statement.value}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_route53_zone.existing
+
+    content {
+      sid       = "RecordsInTheZoneThatExists"
+      actions   = ["route53:ChangeResourceRecordSets", "route53:GetHostedZone", "route53:ListResourceRecordSets"]
+      resources = ["arn:aws:route53:::hostedzone/${statement.value.zone_id}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_route53_zone.existing
+
+    content {
+      sid       = "FindTheZoneThatExists"
+      actions   = ["route53:GetChange", "route53:ListHostedZones", "route53:ListTagsForResource"]
+      resources = ["*"]
     }
   }
 

@@ -38,7 +38,7 @@ resource "aws_scheduler_schedule" "job" {
       propagate_tags      = "TASK_DEFINITION"
 
       network_configuration {
-        subnets          = [for subnet in aws_subnet.private : subnet.id]
+        subnets          = local.subnets.private
         security_groups  = [aws_security_group.service[each.key].id]
         assign_public_ip = false
       }
@@ -105,7 +105,7 @@ data "aws_iam_policy_document" "schedule" {
     condition {
       test     = "ArnEquals"
       variable = "ecs:cluster"
-      values   = [aws_ecs_cluster.main.arn]
+      values   = ["arn:aws:ecs:${local.here}:cluster/${local.name}"]
     }
   }
 
@@ -124,7 +124,7 @@ data "aws_iam_policy_document" "schedule" {
   statement {
     sid       = "AsItsRoles"
     actions   = ["iam:PassRole"]
-    resources = [aws_iam_role.task[each.key].arn, aws_iam_role.job_execution[each.key].arn]
+    resources = [for kind in ["task", "execution"] : "arn:aws:iam::${local.account}:role/${local.name}-${each.key}-${kind}"]
 
     condition {
       test     = "StringEquals"

@@ -40,7 +40,7 @@ resource "aws_lb" "main" {
   name                       = local.name
   load_balancer_type         = "application"
   internal                   = false
-  subnets                    = [for subnet in aws_subnet.public : subnet.id]
+  subnets                    = local.subnets.public
   security_groups            = [aws_security_group.load_balancer.id]
   enable_deletion_protection = var.deletion_protection #checkov:skip=CKV_AWS_150: off where the environment is made to be thrown away
   drop_invalid_header_fields = true
@@ -141,7 +141,7 @@ resource "aws_lb_target_group" "service" {
   for_each = local.paths
 
   name                 = local.names.target_group[each.key]
-  vpc_id               = aws_vpc.main.id
+  vpc_id               = local.vpc_id
   target_type          = "ip"
   port                 = local.ports[each.key]
   protocol             = "HTTP" #checkov:skip=CKV_AWS_378: TLS ends at the load balancer; behind it is our own network

@@ -41,7 +41,7 @@ output "release" {
         health_path       = try(local.health[name], null)
         paths             = try(local.paths[name], [])
         host              = try(local.hosts[name], [])
-        subnets           = [for subnet in aws_subnet.private : subnet.id]
+        subnets           = local.subnets.private
         security_groups   = [aws_security_group.service[name].id]
         log_group         = aws_cloudwatch_log_group.service[name].name
         log_stream_prefix = "task"
@@ -58,7 +58,7 @@ output "release" {
         task_definition   = local.templates[name]
         image_of          = local.image_of[name]
         services          = local.waiting[name]
-        subnets           = [for subnet in aws_subnet.private : subnet.id]
+        subnets           = local.subnets.private
         security_groups   = [aws_security_group.service[name].id]
         log_group         = aws_cloudwatch_log_group.service[name].name
         log_stream_prefix = "task"

@@ -66,7 +66,8 @@ def _reader(environment: Environment, commit: str, *others: str) -> Callable[[st
         url, _, digest = text.partition("@")
         folder = _folder(environment, url)
         known = stack.services.get(name)
-        owner = (known and services.image_of(stack, name)) or name  # a job has the image of a service
+        job = known is not None and isinstance(known.aws, Job)
+        owner = (job and services.image_of(stack, name)) or name  # a job has no repository of its own
         foreign = (
             known is not None
             and isinstance(known.aws, Fargate | Job)

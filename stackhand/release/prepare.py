@@ -61,11 +61,11 @@ def prepare(
 
 def _scheduled(context: Context, target: Target, digests: Mapping[str, str]) -> dict[str, ScheduledJob]:
     """Return the jobs that schedules start, with their task definitions registered where they differ."""
-    jobs, current = {}, context.releases.current()
-    for name, job in target.jobs.items():
-        if job.schedule is None:
-            continue
-        wanted, state = render_job(name, target, digests), schedule.ask(context, job.schedule)
+    jobs: dict[str, ScheduledJob] = {}
+    schedules = {name: job.schedule for name, job in target.jobs.items() if job.schedule}
+    current = context.releases.current() if schedules else None
+    for name, each in schedules.items():
+        wanted, state = render_job(name, target, digests), schedule.ask(context, each)
         last = current.scheduled.get(name) if current else None
         old = state.released if state.exists or last is None else last.task_definition
         same = bool(old) and not differences(context.retry(partial(running, context.ecs, old)), wanted)

@@ -91,11 +91,11 @@ run "it_gets_what_it_asks_for" {
     error_message = "who needs a database or a cache may talk to it"
   }
   assert {
-    condition     = toset(keys(aws_vpc_security_group_ingress_rule.service_from_watcher)) == toset(["queue-shop", "queue-reports"])
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.service_from_watcher)) == toset(["queue-shop", "queue-reports", "queue-admin"])
     error_message = "who shows the health of others may ask them"
   }
   assert {
-    condition     = aws_appautoscaling_target.service["shop"].min_capacity == 2 && aws_appautoscaling_target.service["shop"].max_capacity == 6 && length(aws_appautoscaling_policy.service) == 8
+    condition     = aws_appautoscaling_target.service["shop"].min_capacity == 2 && aws_appautoscaling_target.service["shop"].max_capacity == 6 && length(aws_appautoscaling_policy.service) == 10
     error_message = "each scales as it says"
   }
   assert {
@@ -140,7 +140,7 @@ run "it_is_told_the_addresses_and_secrets_of_the_cloud" {
     error_message = "values that are no texts become some"
   }
   assert {
-    condition     = local.environment.queue.HEALTH_TARGETS == "reports=http://reports.shop-staging.internal:8080/up,shop=http://shop.shop-staging.internal:5000/up?deep=1"
+    condition     = local.environment.queue.HEALTH_TARGETS == "admin=http://admin.shop-staging.internal:8090/up,reports=http://reports.shop-staging.internal:8080/up,shop=http://shop.shop-staging.internal:5000/up?deep=1"
     error_message = "who asks for the health of the others is told where they are"
   }
 }

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +284,8 @@ def test_alarms_and_events_arrive_at_the_encrypted_topic(applied: Plan, service:
 def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(module: Module, applied: Plan) -> None:
     compose: dict[str, Any] = yaml.safe_load((module.path.parent / "docker-compose.yml").read_text(encoding="utf-8"))
     third = {**compose["services"]["web"], "x-aws": {**compose["services"]["web"]["x-aws"], "paths": ["/third/*"]}}
-    compose["services"]["third"] = third
+    nightly = {"image": "example/nightly:1", "command": "work", "x-aws": {"schedule": "rate(1 day)"}}
+    compose["services"] |= {"third": third, "nightly": nightly}
     folder = module.path.parent / "three"
     shutil.copytree(module.path.parent, folder, ignore=shutil.ignore_patterns("terraform", "three"))
     (folder / "docker-compose.yml").write_text(yaml.safe_dump(compose), encoding="utf-8")
@@ -297,4 +299,14 @@ def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(mod
     # into roles within the boundary, which the deploy role may write
     # (the job's stays as it is, which Terraform knows only once the new repository is there)
     of_the_job = 'aws_iam_role_policy.job_execution["migrate"]'
-    assert written == {"aws_iam_role_policy.execution", 'aws_iam_role_policy.exec["third"]', of_the_job}
+    of_the_nightly = {f'aws_iam_role_policy.{kind}["nightly"]' for kind in ("job_execution", "schedule")}
+    of_services = {"aws_iam_role_policy.execution", 'aws_iam_role_policy.exec["third"]'}
+    assert written == {of_the_job} | of_services | of_the_nightly
+    starts = statements(policies(plan)['aws_iam_role_policy.schedule["nightly"]'])
+    assert list(chain.from_iterable(map(actions.problems, starts))) == []
+    cluster = {"ecs__cluster": f"arn:aws:ecs:{HERE}:cluster/stackhand-staging"}
+    for name in ("nightly", "api"):
+        definition = f"arn:aws:ecs:{HERE}:task-definition/stackhand-staging-{name}:7"
+        role = f"arn:aws:iam::123456789012:role/stackhand-staging-{name}-task"
+        assert allowed(starts, "ecs:RunTask", definition, **cluster) is (name == "nightly")
+        assert allowed(starts, "iam:PassRole", role, **PASSED) is (name == "nightly")
