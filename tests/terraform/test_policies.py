@@ -302,7 +302,8 @@ def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(mod
     of_the_nightly = {f'aws_iam_role_policy.{kind}["nightly"]' for kind in ("job_execution", "schedule")}
     of_services = {"aws_iam_role_policy.execution", 'aws_iam_role_policy.exec["third"]'}
     assert written == {of_the_job} | of_services | of_the_nightly
-    starts = statements(policies(plan)['aws_iam_role_policy.schedule["nightly"]'])
+    of_roles = resources(plan, "aws_iam_role_policy")
+    starts = statements(of_roles['aws_iam_role_policy.schedule["nightly"]']["policy"])
     assert list(chain.from_iterable(map(actions.problems, starts))) == []
     cluster = {"ecs__cluster": f"arn:aws:ecs:{HERE}:cluster/stackhand-staging"}
     for name in ("nightly", "api"):
