@@ -4,7 +4,7 @@ resource "aws_elasticache_subnet_group" "main" {
   for_each = toset(length(local.caches) > 0 ? [local.name] : [])
 
   name       = each.key
-  subnet_ids = [for subnet in aws_subnet.data : subnet.id]
+  subnet_ids = local.subnets.data
 }
 
 resource "aws_elasticache_parameter_group" "main" {

@@ -6,12 +6,15 @@ locals {
   databases = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "rds" }
   caches    = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "elasticache" }
 
-  # Those that run to their end before each rollout of the services that wait for them: a task, in the image of the first of these.
+  # Those that run to their end, before each rollout of the services that wait for them or by a schedule: a task, in the image of a service.
   jobs = { for name, service in var.services : name => service if service["x-aws"].kind == "job" }
   waiting = {
     for job in keys(local.jobs) : job => [
       for name, service in local.services : name if try(service.depends_on[job], "") == "service_completed_successfully"
     ]
+  }
+  image_of = {
+    for job, service in local.jobs : job => try(service.image_of, local.waiting[job][0], null) # null: an image by its name
   }
   tasks = merge(local.services, local.jobs)
 

@@ -10,7 +10,7 @@ resource "aws_service_discovery_private_dns_namespace" "main" {
 
   name        = each.key
   description = "Services of ${local.name}"
-  vpc         = aws_vpc.main.id
+  vpc         = local.vpc_id
 }
 
 resource "aws_service_discovery_service" "service" {

@@ -65,6 +65,16 @@ resource "aws_ecs_service" "main" {
     rollback = true
   }
 
+  dynamic "alarms" {
+    for_each = contains(keys(local.deployment_alarms), each.key) ? [local.deployment_alarms[each.key]] : []
+
+    content {
+      enable      = true
+      rollback    = true
+      alarm_names = [for name in alarms.value : aws_cloudwatch_metric_alarm.main[name].alarm_name]
+    }
+  }
+
   capacity_provider_strategy {
     capacity_provider = "FARGATE"
     base              = 1 # the first task of each service cannot be taken away
@@ -81,7 +91,7 @@ resource "aws_ecs_service" "main" {
   }
 
   network_configuration {
-    subnets          = [for subnet in aws_subnet.private : subnet.id]
+    subnets          = local.subnets.private
     security_groups  = [aws_security_group.service[each.key].id]
     assign_public_ip = false
   }
@@ -109,7 +119,7 @@ resource "aws_ecs_service" "main" {
     ignore_changes = [task_definition, load_balancer, desired_count]
   }
 
-  depends_on = [aws_lb_listener_rule.path, aws_iam_role_policy.execution, aws_ecs_cluster_capacity_providers.main]
+  depends_on = [aws_lb_listener_rule.path, aws_lb_listener_rule.host, aws_iam_role_policy.execution, aws_ecs_cluster_capacity_providers.main]
 }
 
 # --- Autoscaling -----------------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ locals {
 resource "aws_vpc_endpoint" "interface" {
   for_each = toset(local.reached)
 
-  vpc_id              = aws_vpc.main.id
+  vpc_id              = local.vpc_id
   service_name        = "com.amazonaws.${var.region}.${each.key}"
   vpc_endpoint_type   = "Interface"
   private_dns_enabled = true
-  subnet_ids          = [for subnet in aws_subnet.private : subnet.id]
+  subnet_ids          = local.subnets.private
   security_group_ids  = [for group in aws_security_group.endpoints : group.id]
 
   tags = { Name = "${local.name}-${each.key}" }
@@ -19,7 +19,9 @@ resource "aws_vpc_endpoint" "interface" {
 
 # Image layers are in S3. This endpoint is free, and with a NAT gateway it saves traffic.
 resource "aws_vpc_endpoint" "s3" {
-  vpc_id            = aws_vpc.main.id
+  count = local.own_network ? 1 : 0
+
+  vpc_id            = local.vpc_id
   service_name      = "com.amazonaws.${var.region}.s3"
   vpc_endpoint_type = "Gateway"
   route_table_ids   = [for table in aws_route_table.private : table.id]

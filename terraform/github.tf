@@ -97,6 +97,26 @@ data "aws_iam_policy_document" "plan" {
     }
   }
 
+  dynamic "statement" {
+    for_each = local.own_network ? [] : ["network"]
+
+    content {
+      sid       = "SeeTheNetworkThatExists"
+      actions   = ["ec2:DescribeSubnets", "ec2:DescribeVpcAttribute", "ec2:DescribeVpcs"] # know no resources
+      resources = ["*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_route53_zone.existing
+
+    content {
+      sid       = "SeeTheZoneThatExists"
+      actions   = ["route53:GetHostedZone", "route53:ListHostedZones", "route53:ListTagsForResource"]
+      resources = ["*"]
+    }
+  }
+
   statement {
     sid       = "SeeWhetherItRuns"
     actions   = ["ecs:DescribeServices"]
@@ -194,6 +214,25 @@ data "aws_iam_policy_document" "release" {
     }
   }
 
+  # What a schedule starts; when, only Terraform changes.
+  statement {
+    sid       = "Schedules"
+    actions   = ["scheduler:GetSchedule", "scheduler:UpdateSchedule"]
+    resources = ["arn:aws:scheduler:${local.here}:schedule/${local.name}/*"]
+  }
+
+  statement {
+    sid       = "OnlyAsTheRolesOfTheirSchedules"
+    actions   = ["iam:PassRole"]
+    resources = ["arn:aws:iam::${var.account_id}:role/${local.name}-*-schedule"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["scheduler.amazonaws.com"]
+    }
+  }
+
   statement {
     sid       = "SeeHowTheyAre"
     actions   = ["logs:FilterLogEvents", "logs:GetLogEvents"]
@@ -248,7 +287,7 @@ data "aws_iam_policy_document" "infrastructure" {
   statement {
     sid = "ByName"
     actions = [
-      "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "s3:*", "sns:*", "ssm:*",
+      "cloudwatch:*", "ecr:*", "ecs:*", "elasticache:*", "elasticloadbalancing:*", "events:*", "logs:*", "s3:*", "scheduler:*", "sns:*", "ssm:*",
       "rds:AddTagsToResource", "rds:CopyDBSnapshot", "rds:Create*", "rds:DeleteDBInstance", "rds:DeleteDBParameterGroup", "rds:DeleteDBSubnetGroup",
       "rds:ListTagsForResource", "rds:ModifyDBInstance", "rds:ModifyDBParameterGroup", "rds:ModifyDBSubnetGroup", "rds:RebootDBInstance",
       "rds:RemoveTagsFromResource", "rds:ResetDBParameterGroup", "rds:RestoreDBInstance*",
@@ -264,7 +303,7 @@ data "aws_iam_policy_document" "infrastructure" {
         "elasticloadbalancing:%s:targetgroup/${local.name}-*", "elasticloadbalancing:%s:listener/app/${local.name}/*",
         "elasticloadbalancing:%s:listener-rule/app/${local.name}/*", "events:%s:rule/${local.name}-*",
         "logs:%s:log-group:/${var.stack}/${var.environment}/*", "logs:%s:log-group:/aws/rds/instance/${local.name}-*", "rds:%s:db:${local.name}-*", "rds:%s:pg:${local.name}-*",
-        "rds:%s:subgrp:${local.name}", "rds:%s:snapshot:${local.name}-*", "rds:%s:snapshot:rds:${local.name}-*", "sns:%s:${local.name}-*", "ssm:%s:parameter/${var.stack}/${var.environment}/*",
+        "rds:%s:subgrp:${local.name}", "rds:%s:snapshot:${local.name}-*", "rds:%s:snapshot:rds:${local.name}-*", "scheduler:%s:schedule/${local.name}/*", "scheduler:%s:schedule-group/${local.name}", "sns:%s:${local.name}-*", "ssm:%s:parameter/${var.stack}/${var.environment}/*",
       ] : "arn:aws:${format(name, local.here)}"],
     ])
   }
@@ -427,6 +466,37 @@ data "aws_iam_policy_document" "roles" {
     }
   }
 
+  # Into a network that exists and has no tags of ours, only groups are made: they have them.
+  dynamic "statement" {
+    for_each = local.own_network ? [] : [var.vpc_id]
+
+    content {
+      sid       = "GroupsInTheNetworkThatExists"
+      actions   = ["ec2:CreateSecurityGroup"]
+      resources = ["arn:aws:ec2:${local.here}:vpc/${statement.value}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_route53_zone.existing
+
+    content {
+      sid       = "RecordsInTheZoneThatExists"
+      actions   = ["route53:ChangeResourceRecordSets", "route53:GetHostedZone", "route53:ListResourceRecordSets"]
+      resources = ["arn:aws:route53:::hostedzone/${statement.value.zone_id}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_route53_zone.existing
+
+    content {
+      sid       = "FindTheZoneThatExists"
+      actions   = ["route53:GetChange", "route53:ListHostedZones", "route53:ListTagsForResource"]
+      resources = ["*"]
+    }
+  }
+
   statement {
     sid       = "SeeRoles"
     actions   = ["iam:GetOpenIDConnectProvider", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:List*"]
@@ -456,7 +526,7 @@ data "aws_iam_policy_document" "roles" {
 locals {
   repositories  = "arn:aws:ecr:${local.here}:repository/${local.name}/*"
   here          = "${var.region}:${var.account_id}"
-  bounded_roles = [for name in ["*-task", "*-execution", "execution"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
+  bounded_roles = [for name in ["*-task", "*-execution", "execution", "*-schedule"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
 
   # What a deploy may add to an existing network. The first apply creates the network, its gateway, the key and the zone of internal names.
   made  = ["AllocateAddress", "CreateNatGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpcEndpoint"]

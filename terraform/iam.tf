@@ -101,7 +101,7 @@ data "aws_iam_policy_document" "job_execution" {
   }
 
   dynamic "statement" {
-    for_each = toset([for name in local.waiting[each.key] : name if contains(local.built, name)])
+    for_each = toset([for name in [local.image_of[each.key]] : name if name != null && contains(local.built, coalesce(name, "-"))])
 
     content {
       actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
@@ -217,5 +217,24 @@ data "aws_iam_policy_document" "boundary" {
     sid       = "TheKeyOfThisStack"
     actions   = ["kms:Decrypt"]
     resources = [aws_kms_key.main.arn]
+  }
+
+  # Only the roles of schedules have a policy for it: jobs.tf.
+  statement {
+    sid       = "TheJobsOfThisStack"
+    actions   = ["ecs:RunTask", "ecs:TagResource"]
+    resources = [for kind in ["task-definition/${local.name}-*", "task/${local.name}/*"] : "arn:aws:ecs:${local.here}:${kind}"]
+  }
+
+  statement {
+    sid       = "AsTheRolesOfItsTasks"
+    actions   = ["iam:PassRole"]
+    resources = [for name in ["*-task", "*-execution"] : "arn:aws:iam::${local.account}:role/${local.name}-${name}"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ecs-tasks.amazonaws.com"]
+    }
   }
 }

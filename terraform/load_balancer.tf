@@ -14,13 +14,13 @@ locals {
   # The paths of health checks, without a query: in a rule, its "?" would match any letter.
   asked = { for name, path in local.health : name => split("?", path)[0] }
 
-  # Each path and its service. The path of a service's health check always leads to that service.
+  # Each path and its service, without those that have host names (hosts.tf). The path of a service's health check always leads to that service.
   routes = merge(
     {
       for name, path in local.asked : path => name
-      if contains(keys(local.paths), name) && path != "/" && length([for other in values(local.asked) : other if other == path]) == 1
+      if contains(keys(local.paths), name) && !contains(keys(local.hosts), name) && path != "/" && length([for other in values(local.asked) : other if other == path]) == 1
     },
-    merge([for name, paths in local.paths : { for path in paths : path => name }]...),
+    merge([for name, paths in local.paths : { for path in paths : path => name } if !contains(keys(local.hosts), name)]...),
   )
 
   # Longer literal paths are tried first, and a complete path before one with a star. A path's number does not depend on other paths.
@@ -40,7 +40,7 @@ resource "aws_lb" "main" {
   name                       = local.name
   load_balancer_type         = "application"
   internal                   = false
-  subnets                    = [for subnet in aws_subnet.public : subnet.id]
+  subnets                    = local.subnets.public
   security_groups            = [aws_security_group.load_balancer.id]
   enable_deletion_protection = var.deletion_protection #checkov:skip=CKV_AWS_150: off where the environment is made to be thrown away
   drop_invalid_header_fields = true
@@ -131,7 +131,7 @@ resource "aws_lb_listener_rule" "path" {
 
   lifecycle {
     precondition {
-      condition     = length([for path, priority in local.priorities : path if priority == local.priorities[each.key]]) == 1
+      condition     = length([for priority in local.all_priorities : priority if priority == local.priorities[each.key]]) == 1
       error_message = "Another path has the number that ${each.key} would get: change a letter of either."
     }
   }
@@ -141,7 +141,7 @@ resource "aws_lb_target_group" "service" {
   for_each = local.paths
 
   name                 = local.names.target_group[each.key]
-  vpc_id               = aws_vpc.main.id
+  vpc_id               = local.vpc_id
   target_type          = "ip"
   port                 = local.ports[each.key]
   protocol             = "HTTP" #checkov:skip=CKV_AWS_378: TLS ends at the load balancer; behind it is our own network

@@ -1,10 +1,21 @@
 # Three tiers in each zone: public (load balancer, NAT), private (tasks), data (databases and caches, without an egress route).
 
 locals {
-  gateways = { none = [], single = slice(local.zones, 0, 1), per_az = local.zones }[var.nat]
+  gateways = local.own_network ? { none = [], single = slice(local.zones, 0, 1), per_az = local.zones }[var.nat] : []
+
+  # Those of an existing network are in existing.tf.
+  own_network = var.vpc_id == null
+  own_zones   = local.own_network ? local.zones : []
+  vpc_id      = local.own_network ? one(aws_vpc.main[*].id) : one(data.aws_vpc.existing[*].id)
+  subnets = {
+    for tier, made in { public = aws_subnet.public, private = aws_subnet.private, data = aws_subnet.data } :
+    tier => local.own_network ? [for subnet in made : subnet.id] : try(var.subnets[tier], [])
+  }
 }
 
 resource "aws_vpc" "main" {
+  count = local.own_network ? 1 : 0
+
   cidr_block           = var.vpc_cidr
   enable_dns_support   = true
   enable_dns_hostnames = true
@@ -13,9 +24,9 @@ resource "aws_vpc" "main" {
 }
 
 resource "aws_subnet" "public" {
-  for_each = { for index, zone in local.zones : zone => index }
+  for_each = { for index, zone in local.own_zones : zone => index }
 
-  vpc_id                  = aws_vpc.main.id
+  vpc_id                  = aws_vpc.main[0].id
   availability_zone       = each.key
   cidr_block              = cidrsubnet(var.vpc_cidr, 8, each.value)
   map_public_ip_on_launch = false
@@ -24,9 +35,9 @@ resource "aws_subnet" "public" {
 }
 
 resource "aws_subnet" "private" {
-  for_each = { for index, zone in local.zones : zone => index }
+  for_each = { for index, zone in local.own_zones : zone => index }
 
-  vpc_id            = aws_vpc.main.id
+  vpc_id            = aws_vpc.main[0].id
   availability_zone = each.key
   cidr_block        = cidrsubnet(var.vpc_cidr, 4, each.value + 1)
 
@@ -34,9 +45,9 @@ resource "aws_subnet" "private" {
 }
 
 resource "aws_subnet" "data" {
-  for_each = { for index, zone in local.zones : zone => index }
+  for_each = { for index, zone in local.own_zones : zone => index }
 
-  vpc_id            = aws_vpc.main.id
+  vpc_id            = aws_vpc.main[0].id
   availability_zone = each.key
   cidr_block        = cidrsubnet(var.vpc_cidr, 8, each.value + 8)
 
@@ -44,28 +55,34 @@ resource "aws_subnet" "data" {
 }
 
 resource "aws_internet_gateway" "main" {
-  vpc_id = aws_vpc.main.id
+  count = local.own_network ? 1 : 0
+
+  vpc_id = aws_vpc.main[0].id
 
   tags = { Name = local.name }
 }
 
 resource "aws_route_table" "public" {
-  vpc_id = aws_vpc.main.id
+  count = local.own_network ? 1 : 0
+
+  vpc_id = aws_vpc.main[0].id
 
   tags = { Name = "${local.name}-public" }
 }
 
 resource "aws_route" "public" {
-  route_table_id         = aws_route_table.public.id
+  count = local.own_network ? 1 : 0
+
+  route_table_id         = aws_route_table.public[0].id
   destination_cidr_block = "0.0.0.0/0"
-  gateway_id             = aws_internet_gateway.main.id
+  gateway_id             = aws_internet_gateway.main[0].id
 }
 
 resource "aws_route_table_association" "public" {
   for_each = aws_subnet.public
 
   subnet_id      = each.value.id
-  route_table_id = aws_route_table.public.id
+  route_table_id = aws_route_table.public[0].id
 }
 
 resource "aws_eip" "nat" {
@@ -87,15 +104,15 @@ resource "aws_nat_gateway" "main" {
 }
 
 resource "aws_route_table" "private" {
-  for_each = toset(local.zones)
+  for_each = toset(local.own_zones)
 
-  vpc_id = aws_vpc.main.id
+  vpc_id = aws_vpc.main[0].id
 
   tags = { Name = "${local.name}-private-${each.key}" }
 }
 
 resource "aws_route" "private" {
-  for_each = toset(var.nat == "none" ? [] : local.zones)
+  for_each = toset(var.nat == "none" ? [] : local.own_zones)
 
   route_table_id         = aws_route_table.private[each.key].id
   destination_cidr_block = "0.0.0.0/0"
@@ -111,7 +128,9 @@ resource "aws_route_table_association" "private" {
 
 # Only the network's own route.
 resource "aws_route_table" "data" {
-  vpc_id = aws_vpc.main.id
+  count = local.own_network ? 1 : 0
+
+  vpc_id = aws_vpc.main[0].id
 
   tags = { Name = "${local.name}-data" }
 }
@@ -120,31 +139,39 @@ resource "aws_route_table_association" "data" {
   for_each = aws_subnet.data
 
   subnet_id      = each.value.id
-  route_table_id = aws_route_table.data.id
+  route_table_id = aws_route_table.data[0].id
 }
 
 resource "aws_flow_log" "main" {
-  vpc_id                   = aws_vpc.main.id
+  count = local.own_network ? 1 : 0
+
+  vpc_id                   = aws_vpc.main[0].id
   traffic_type             = "ALL"
-  log_destination          = aws_cloudwatch_log_group.flow.arn
-  iam_role_arn             = aws_iam_role.flow.arn
+  log_destination          = aws_cloudwatch_log_group.flow[0].arn
+  iam_role_arn             = aws_iam_role.flow[0].arn
   max_aggregation_interval = 600
 }
 
 resource "aws_cloudwatch_log_group" "flow" {
+  count = local.own_network ? 1 : 0
+
   name              = "/${var.stack}/${var.environment}/network"
   retention_in_days = var.log_days
   kms_key_id        = aws_kms_key.main.arn
 }
 
 resource "aws_iam_role" "flow" {
+  count = local.own_network ? 1 : 0
+
   name               = "${local.name}-flow-log"
   assume_role_policy = data.aws_iam_policy_document.flow_trust.json
 }
 
 resource "aws_iam_role_policy" "flow" {
+  count = local.own_network ? 1 : 0
+
   name   = "write"
-  role   = aws_iam_role.flow.name
+  role   = aws_iam_role.flow[0].name
   policy = data.aws_iam_policy_document.flow.json
 }
 
@@ -168,6 +195,6 @@ data "aws_iam_policy_document" "flow_trust" {
 data "aws_iam_policy_document" "flow" {
   statement {
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
-    resources = ["${aws_cloudwatch_log_group.flow.arn}:*"]
+    resources = [for group in aws_cloudwatch_log_group.flow : "${group.arn}:*"]
   }
 }

@@ -40,7 +40,8 @@ output "release" {
         port              = try(local.ports[name], null)
         health_path       = try(local.health[name], null)
         paths             = try(local.paths[name], [])
-        subnets           = [for subnet in aws_subnet.private : subnet.id]
+        host              = try(local.hosts[name], [])
+        subnets           = local.subnets.private
         security_groups   = [aws_security_group.service[name].id]
         log_group         = aws_cloudwatch_log_group.service[name].name
         log_stream_prefix = "task"
@@ -55,13 +56,14 @@ output "release" {
       for name, job in local.jobs : name => {
         container         = name
         task_definition   = local.templates[name]
-        image_of          = local.waiting[name][0]
+        image_of          = local.image_of[name]
         services          = local.waiting[name]
-        subnets           = [for subnet in aws_subnet.private : subnet.id]
+        subnets           = local.subnets.private
         security_groups   = [aws_security_group.service[name].id]
         log_group         = aws_cloudwatch_log_group.service[name].name
         log_stream_prefix = "task"
         timeout           = try(job["x-aws"].release.timeout, null)
+        schedule          = contains(keys(local.scheduled), name) ? { name = name, group = local.name, expression = job["x-aws"].schedule } : null
       }
     }
   }

@@ -5,13 +5,15 @@
 
 # The default group, for resources without one: no traffic in or out.
 resource "aws_default_security_group" "closed" {
-  vpc_id = aws_vpc.main.id
+  count = local.own_network ? 1 : 0 # others may use that of an existing network
+
+  vpc_id = local.vpc_id
 }
 
 resource "aws_security_group" "load_balancer" {
   name        = "${local.name}-load-balancer"
   description = "The load balancer"
-  vpc_id      = aws_vpc.main.id
+  vpc_id      = local.vpc_id
 }
 
 resource "aws_security_group" "service" {
@@ -19,7 +21,7 @@ resource "aws_security_group" "service" {
 
   name        = "${local.name}-${each.key}"
   description = "Tasks of ${each.key}"
-  vpc_id      = aws_vpc.main.id
+  vpc_id      = local.vpc_id
 }
 
 resource "aws_security_group" "data" {
@@ -27,7 +29,7 @@ resource "aws_security_group" "data" {
 
   name        = "${local.name}-${each.key}"
   description = "The managed ${each.key}"
-  vpc_id      = aws_vpc.main.id
+  vpc_id      = local.vpc_id
 }
 
 resource "aws_security_group" "endpoints" {
@@ -35,7 +37,7 @@ resource "aws_security_group" "endpoints" {
 
   name        = "${local.name}-endpoints"
   description = "AWS services reached from inside"
-  vpc_id      = aws_vpc.main.id
+  vpc_id      = local.vpc_id
 }
 
 # --- Internet -> load balancer ---------------------------------------------------------------------------------
@@ -184,7 +186,7 @@ resource "aws_vpc_security_group_egress_rule" "service_to_s3" {
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443
-  prefix_list_id    = aws_vpc_endpoint.s3.prefix_list_id
+  prefix_list_id    = aws_vpc_endpoint.s3[0].prefix_list_id
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints_from_service" {

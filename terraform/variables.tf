@@ -74,6 +74,44 @@ variable "vpc_cidr" {
   }
 }
 
+variable "vpc_id" {
+  type        = string
+  default     = null
+  description = "An existing network, instead of one of its own; its subnets are named in `subnets`."
+
+  validation {
+    condition     = var.vpc_id == null || can(regex("^vpc-[0-9a-f]+$", var.vpc_id))
+    error_message = "vpc_id is the id of a network: vpc-0123456789abcdef0."
+  }
+
+  validation {
+    condition     = (var.vpc_id == null) == (var.subnets == null)
+    error_message = "vpc_id and subnets go together: { public = [...], private = [...], data = [...] }."
+  }
+
+  validation {
+    condition     = var.vpc_id == null || var.nat == "single"
+    error_message = "nat is for a network of its own; in an existing one, the private subnets have their way to AWS already."
+  }
+}
+
+variable "subnets" {
+  type        = object({ public = list(string), private = list(string), data = list(string) })
+  default     = null
+  description = "Subnets of vpc_id: of the load balancer, of tasks (with a way to AWS, by NAT or endpoints), of databases and caches."
+}
+
+variable "zone" {
+  type        = string
+  default     = null
+  description = "A public hosted zone of Route 53 in this account, such as example.org: domain and the host names of services in it point at the load balancer."
+
+  validation {
+    condition     = var.zone == null || var.certificate_arn != null
+    error_message = "zone is for the host names of a certificate: set certificate_arn and domain too."
+  }
+}
+
 variable "zones" {
   type        = number
   default     = 2
@@ -109,6 +147,17 @@ variable "certificate_arn" {
   validation {
     condition     = var.certificate_arn != null || var.environment != "production"
     error_message = "production needs certificate_arn: passwords and sessions do not travel over plain HTTP."
+  }
+}
+
+variable "certificate_arns" {
+  type        = list(string)
+  default     = []
+  description = "Further ACM certificates, for host names of services (x-aws.host) that certificate_arn is not for."
+
+  validation {
+    condition     = length(var.certificate_arns) == 0 || var.certificate_arn != null
+    error_message = "certificate_arns are beside certificate_arn, which the load balancer needs first."
   }
 }
 
@@ -188,6 +237,12 @@ variable "cache_replicas" {
     condition     = var.cache_replicas >= 0 && var.cache_replicas <= 5
     error_message = "A cache has 0 to 5 replicas."
   }
+}
+
+variable "deployment_alarms" {
+  type        = bool
+  default     = false
+  description = "Whether an alarm on errors, latency or unhealthy tasks fails a rollout; ECS then waits for as long as the slowest of them takes, some minutes."
 }
 
 variable "log_days" {

@@ -9,6 +9,9 @@ from stackhand.release import migration
 from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.target import Context
 
+SHOWN = 5
+"""How many of its last lines a job shows that has ended well; CloudWatch has all of them."""
+
 
 class ActionModule(ReleaseAction):
     """Brings the database up to date, with the new code."""
@@ -17,6 +20,7 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
         """Return the release, migrated."""
-        names = migration.migrate(context, options.manifest)
-        shown = {"step": step("migrated", f"{', '.join(names)}: exit code 0")} if names else {}
-        return {"changed": bool(names), "facts": {"manifest": options.manifest.but(migrated=True).to_dict()}, **shown}
+        said = migration.migrate(context, options.manifest)
+        notes = [f"{name}: {line}" for name, lines in said.items() for line in lines[-SHOWN:]]
+        shown = {"step": step("migrated", f"{', '.join(said)}: exit code 0", notes=notes)} if said else {}
+        return {"changed": bool(said), "facts": {"manifest": options.manifest.but(migrated=True).to_dict()}, **shown}

@@ -36,7 +36,7 @@ class ActionModule(StackAction):
         engine = self.engine(chosen.name, check=check)
         preflight.no_other_name(engine)
         preflight.require_any(engine)
-        notes = preflight.unsupported(engine)
+        notes = preflight.unsupported(engine) + preflight.scheduled(engine)
         notes += otherengine.notes(engine, copying=options.copy_data)
         moved = preflight.ports(engine, free=options.free_ports, check=check)
         if moved:

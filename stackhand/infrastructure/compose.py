@@ -104,13 +104,16 @@ def _scaled(service: Service, aws: Fargate, at: str) -> Iterator[str]:
 
 
 def _job(service: Service, stack: Stack, at: str) -> Iterator[str]:
-    """A job runs before the services that wait for it, in the image of one of them."""
+    """A job runs before the services that wait for it, or by its schedule, in the image of a service that is built."""
     waiting = [each for each in stack.services.values() if service.name in each.jobs and isinstance(each.aws, Fargate)]
     condition = f"depends_on: {{{service.name}: {{condition: service_completed_successfully}}}}"
-    if not waiting:
+    if not waiting and not service.scheduled:
+        yield f"{at}: no service on Fargate waits for {service.name}; give one {condition}, or the job a schedule"
+    elif not waiting and isinstance(service.aws, Job) and service.aws.release:
         yield f"{at}.release: no service on Fargate waits for {service.name}; give one {condition}"
-    elif service.build and service.build not in [each.build for each in waiting]:
-        yield f"services.{service.name}.build must be that of {waiting[0].name}, whose image is released and run"
+    elif service.build and not services.image_of(stack, service.name):
+        names = ", ".join(each.name for each in waiting) or "a service on Fargate"
+        yield f"services.{service.name}.build must be that of {names}, whose image is released and run"
 
 
 def _needs(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Iterator[str]:
@@ -179,12 +182,13 @@ def _probes(stack: Stack) -> Iterator[str]:
 
 
 def _paths(ordered: Sequence[Service]) -> Iterator[str]:
-    seen: dict[str, str] = {}
+    seen: dict[tuple[str, str], str] = {}
     for service in ordered:
+        hosts = (isinstance(service.aws, Fargate) and service.aws.host) or [""]
         for path in service.aws.paths if isinstance(service.aws, Fargate) else []:
             at = f"services.{service.name}.x-aws.paths"
             if not re.fullmatch(r"/[A-Za-z0-9_.~/&:@%+$-]*\*?", path) or len(path) > 128:  # noqa: PLR2004 - AWS's limit
                 yield f"{at}: {path!r} must be a path such as /docs/*, with a star only at its end"
-            if path in seen:
-                yield f"{at}: {path} already belongs to {seen[path]}"
-            seen.setdefault(path, service.name)
+            if owner := next((seen[host, path] for host in hosts if (host, path) in seen), ""):
+                yield f"{at}: {path} already belongs to {owner}"
+            seen |= {(host, path): service.name for host in hosts if (host, path) not in seen}

@@ -187,6 +187,7 @@ def key_that_stays(resources: Sequence[Mapping[str, Any]], keys: Iterable[str]) 
     return str(own["arn"]) if own and (names - {None}) & set(keys) else ""
 
 
+SERVICE = "aws_ecs_service"
 SUBSCRIPTION = "aws_sns_topic_subscription"
 
 
@@ -198,10 +199,22 @@ def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed:
         planned: Terraform's JSON of the plan; empty when it has none, for nothing changes.
         refreshed: whether it was compared with what is there, so that AWS may be asked as well.
     """
+    removed = [*_removed(planned)]
     if environment.emulated:
-        return []
+        return removed
     warned = _secrets(environment, planned) if refreshed else ()
-    return [*_alarms(environment, planned, refreshed=refreshed), *warned]
+    return [*removed, *_alarms(environment, planned, refreshed=refreshed), *warned]
+
+
+def _removed(planned: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence on each service that would go: after a change of its name, another one comes in its place."""
+    changed = [each for each in planned.get("resource_changes", []) if each["type"] == SERVICE]
+    new = [str(each["index"]) for each in changed if each["change"]["actions"] == ["create"]]
+    renamed = f"; if it was renamed, {' or '.join(new)} is another service to AWS" if new else ""
+    for each in changed:
+        if each["change"]["actions"] == ["delete"]:
+            end = "no new request reaches it, its tasks finish those that they have and stop"
+            yield f"{each['index']} is no longer in the Compose files: {end}{renamed}"
 
 
 def no_recipient(environment: Environment) -> str:

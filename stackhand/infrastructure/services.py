@@ -20,7 +20,7 @@ from stackhand.project.kinds import STANDS_IN, server_of
 from stackhand.project.model import Stack
 from stackhand.project.resolution import Resolved
 from stackhand.project.secretnames import is_made, is_secret
-from stackhand.project.xfields import Fargate, XAws
+from stackhand.project.xfields import Fargate, Job, XAws
 
 REQUIRED = re.compile(r"\$\{(\w+):?\?")
 """A variable that Compose insists on."""
@@ -218,6 +218,9 @@ def write(path: Path, root: Path, variables: Mapping[str, str]) -> None:
         for name, entry in cloud.resolved.items()
         if (aws := stack.services[name].aws)
     }
+    for name, entry in services.items():
+        if isinstance(stack.services[name].aws, Job) and (owner := image_of(stack, name)):
+            entry["image_of"] = owner
     document = {"services": services, "secrets": cloud.kinds}
     path.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
 
@@ -240,6 +243,14 @@ def _service(entry: Mapping[str, Any], name: str, cloud: CloudServices, aws: XAw
     if limit := (entry.get("ulimits") or {}).get("nofile"):
         yield "nofile", limit if isinstance(limit, dict) else {"soft": limit, "hard": limit}
     yield "x-aws", _aws(aws)
+
+
+def image_of(stack: Stack, job: str) -> str:
+    """Return the service whose image a job runs: one that it shares its build with; empty for an image by its name."""
+    build = stack.services[job].build
+    servers = [each for each in stack.services.values() if isinstance(each.aws, Fargate) and each.build]
+    servers.sort(key=lambda each: job not in each.jobs)  # those that wait for it come first
+    return next((each.name for each in servers if each.build == build), "")
 
 
 def _aws(aws: XAws) -> dict[str, Any]:

@@ -89,6 +89,12 @@ def unsupported(engine: Engine) -> list[str]:
     return lines
 
 
+def scheduled(engine: Engine) -> list[str]:
+    """Return a sentence on each job that only its schedule starts, and that only on AWS."""
+    jobs = [each for each in engine.stack.services.values() if each.scheduled]
+    return [f"not started: {each.name}, a job for {each.scheduled} on AWS; ./inv run {each.name}" for each in jobs]
+
+
 def open_ports(engine: Engine) -> list[str]:
     """Return a sentence on ports that other machines reach; the embedded engine listens on this one alone."""
     services = engine.stack.services.values() if engine.name == "compose" else []

@@ -37,7 +37,8 @@ MOST = {"web": 3, "worker": 1}
 _ON_ECS: tuple[Kind, ...] = ("web", "worker")
 BELONGS: Mapping[str, tuple[Kind, ...]] = {
     **dict.fromkeys(("managed", "class", "storage"), ("managed",)),
-    **dict.fromkeys(("port", "paths", "probe"), ("web",)),
+    **dict.fromkeys(("schedule", "timezone"), ("job",)),
+    **dict.fromkeys(("port", "paths", "host", "probe"), ("web",)),
     **dict.fromkeys(("scale",), _ON_ECS),
     **dict.fromkeys(("cpu", "memory", "needs", "ca", "hardened", "release"), (*_ON_ECS, "job")),
 }
@@ -155,7 +156,8 @@ def aws(said: Any, at: str, facts: ServiceFacts) -> XAws | None:
             if _has_command(said.get("release")):
                 expected = f"true or {{plan, status, list, timeout}}: the service is {reason}, and runs its own command"
                 raise wrong(f"{at}.x-aws.release", expected, said["release"])
-            return xfields.job({"release": True, **given}, f"{at}.x-aws")
+            waited = facts.job or not given.get("schedule")
+            return xfields.job({**({"release": True} if waited else {}), **given}, f"{at}.x-aws")
         case _:
             return xfields.fargate(_on_ecs(given, at, facts, reason), f"{at}.x-aws")
 
@@ -206,6 +208,8 @@ def _on_ecs(given: dict[str, Any], at: str, facts: ServiceFacts, reason: Reason)
     if reason.kind == "web" and given.setdefault("port", facts.port) is None:
         expected = f"set, for neither ports nor expose has a TCP port: the service is {reason}"
         raise wrong(f"{at}.x-aws.port", expected)
+    if isinstance(given.get("host"), str):
+        given["host"] = [given["host"]]
     scale = given.get("scale", {})
     if isinstance(scale, dict):
         least = scale.get("min")

@@ -134,6 +134,11 @@ class Service(msgspec.Struct, frozen=True):
         return self.job or (self.restart == "no" and not self.checked)
 
     @property
+    def scheduled(self) -> str:
+        """When it runs by itself on AWS, where only that starts it; empty for what `up` starts."""
+        return "" if self.job or not isinstance(self.aws, Job) else self.aws.schedule or ""
+
+    @property
     def server(self) -> str | None:
         """Which server it is that we know how to talk to: that of x-embedded, or of its image's own name."""
         if self.embedded:
@@ -148,7 +153,7 @@ class Service(msgspec.Struct, frozen=True):
     def migration(self, purpose: xfields.MigrationKey) -> list[str]:
         """Return the command that x-aws names for a purpose; empty when it names none. A job is its own command."""
         match self.aws:
-            case Job():
+            case Job() if self.aws.release:
                 written = {"command": shlex.join(self.command), **xfields.commands(self.aws.release)}
             case Fargate():
                 written = xfields.commands(self.aws.release)

@@ -36,11 +36,13 @@ class Web:
         paths: that the load balancer sends to it.
         health: its `x-health`.
         probe: its `x-aws.probe`.
+        host: the host names for which requests reach it; any, where there are none.
     """
 
     paths: Sequence[str]
     health: str | None
     probe: Probe | bool = True
+    host: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def of_stack(stack: Stack) -> Questions:
 def webs_of(stack: Stack) -> dict[str, Web]:
     """Return the services that run on Fargate."""
     return {
-        name: Web(service.aws.paths, service.health, service.aws.probe)
+        name: Web(service.aws.paths, service.health, service.aws.probe, service.aws.host)
         for name, service in stack.services.items()
         if isinstance(service.aws, Fargate)
     }
@@ -85,17 +87,22 @@ def of(webs: Mapping[str, Web]) -> Questions:
     """Return what is asked of services; a path that leads to another service is not, and a note says so."""
     asked: list[Question] = []
     notes: list[str] = []
+    general = {name: web for name, web in webs.items() if not web.host}
     for name, web in webs.items():
-        if not web.paths:
+        if web.host and web.paths:
+            notes.append(
+                f"{name} is not probed from outside: it answers {', '.join(web.host)}; the load balancer checks it"
+            )
+        if web.host or not web.paths:
             continue
         if web.probe is False:
             notes.append(f"{name} is not probed from outside: x-aws.probe is false")
             continue
         for question in _questions(name, web):
-            if leads_to(question.path, webs) == name:
+            if leads_to(question.path, general) == name:
                 asked.append(question)
             else:
-                notes.append(f"{question.path} of {name} cannot be probed from outside: {_why(question.path, webs)}")
+                notes.append(f"{question.path} of {name} cannot be probed from outside: {_why(question.path, general)}")
     return Questions(tuple(sorted(asked, key=lambda each: each.commit)), tuple(notes))
 
 

@@ -6,6 +6,7 @@ import difflib
 import re
 import shlex
 from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -16,7 +17,9 @@ KNOWN = ("x-health", "x-embedded", "x-aws")
 OWN = "x-stackhand"
 ASKED = r"/[!\"$-)+-~]*"
 """A path that is asked for: HTTP has no blanks in it, and in a rule of the load balancer a star is any text."""
+HOST = r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 ASKED_SAYS = "a path without blanks, * or #"
+SCHEDULE_SAYS = "rate(NUMBER minutes|hours|days) or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR) with ? as either day"
 
 
 class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,6 +92,7 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         port: that its container listens at; None for a worker.
+        host: the host names for which requests reach its paths; any, where there are none.
         probe: what a release is asked from outside; false for nothing.
         release: the command that runs once before each rollout.
         hardened: whether its root file system is read-only and it has no capabilities where Compose's keys do not say.
@@ -100,6 +104,7 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: int = 512
     scale: Scale = Scale()
     paths: list[str] = []
+    host: list[str] = []
     needs: list[str] = []
     release: ReleaseCommand | str | None = None
     ca: str | None = None
@@ -109,9 +114,17 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-aws` of a service that runs to its end before the services that wait for it: a task, and no ECS service."""
+    """`x-aws` of a service that runs to its end: a task, and no ECS service.
 
-    release: Release | Literal[True] = True
+    Args:
+        release: how it runs before the services that wait for it; None where none does.
+        schedule: when it runs by itself, as an expression of EventBridge Scheduler.
+        timezone: of that expression.
+    """
+
+    release: Release | Literal[True] | None = None
+    schedule: str | None = None
+    timezone: str = "UTC"
     cpu: int = 256
     memory: int = 512
     needs: list[str] = []
@@ -210,9 +223,28 @@ def managed(entry: dict[str, Any], at: str) -> Managed:
 def job(entry: dict[str, Any], at: str) -> Job:
     """Return the `x-aws` of a job."""
     job = _convert(entry, Job, at)
+    if job.schedule is not None and not _is_schedule(job.schedule):
+        raise wrong(f"{at}.schedule", SCHEDULE_SAYS, job.schedule)
+    if not _is_zone(job.timezone) and _is_zone("UTC"):  # a machine without UTC knows no time zones at all
+        raise wrong(f"{at}.timezone", "a time zone by its name, such as Europe/Berlin", job.timezone)
     for key, command in commands(job.release).items():
         _refuse_open_quote(command, f"{at}.release.{key}")
     return job
+
+
+def _is_schedule(expression: str) -> bool:
+    """Whether it is an expression of EventBridge Scheduler that recurs: one of day and weekday must be `?` in cron."""
+    if cron := re.fullmatch(r"cron\((\S+(?: \S+){5})\)", expression):
+        fields = cron[1].split(" ")
+        return (fields[2] == "?") != (fields[4] == "?") and "?" not in "".join(fields[:2] + fields[3:4] + fields[5:])
+    return bool(re.fullmatch(r"rate\([1-9]\d* (minute|hour|day)s?\)", expression))
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
 
 
 def fargate(entry: dict[str, Any], at: str) -> Fargate:
@@ -224,6 +256,13 @@ def fargate(entry: dict[str, Any], at: str) -> Fargate:
             raise wrong(f"{at}.probe.{key}", "a path that starts with /", path)
         if path is not None and not re.fullmatch(ASKED, path):
             raise wrong(f"{at}.probe.{key}", ASKED_SAYS, path)
+    if service.host and not service.paths:
+        raise wrong(f"{at}.host", "set together with paths, for which requests of that host name reach the service")
+    for name in service.host:
+        if not re.fullmatch(HOST, name):
+            raise wrong(
+                f"{at}.host", "a host name in lower-case letters, such as shop.example.org or *.example.org", name
+            )
     for key, command in commands(service.release).items():
         _refuse_open_quote(command, f"{at}.release.{key}")
     return service

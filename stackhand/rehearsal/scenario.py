@@ -1,4 +1,4 @@
-"""The play of a rehearsal: a release, the same again, a second one, and a bad one that must roll back."""
+"""The play of a rehearsal: a release, the same again, a second one, its jobs, and a bad one that must roll back."""
 
 from __future__ import annotations
 
@@ -82,6 +82,8 @@ class Rehearsal:
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)
+        for job in (each for each in compose.stack_of(PROJECT).services.values() if each.scheduled):
+            self.output.reporter.line(self.verb(f"job {job.name}", "run", job.name)[-1])
         sabotage.apply(self.clone)
         self.clone.commit("Break a service")
         self.deploy("bad release", second, expected=ExitCode.ROLLED_BACK)

@@ -20,7 +20,7 @@ from stackhand.cli.loglines import since_of, writer
 from stackhand.project import inherited
 from stackhand.release import status
 from stackhand.release.cluster import Cluster
-from stackhand.release.target import ServiceTarget, Target, TaskTarget, short
+from stackhand.release.target import Target, TaskTarget, short
 
 TAIL = 30
 FIRST_WINDOW = 10_000
@@ -100,7 +100,7 @@ class LogFollower:
         return [str(each["message"]).rstrip("\n") for each in answer["events"]]
 
 
-def last(logs: Any, name: str, service: ServiceTarget, start: int, lines: int) -> list[LogLine]:
+def last(logs: Any, name: str, service: TaskTarget, start: int, lines: int) -> list[LogLine]:
     """Return the last lines of all tasks of a service, none older than `start`.
 
     It goes back from now in windows, so that a service which says a lot is not read from its beginning; no more than a
@@ -121,7 +121,7 @@ def last(logs: Any, name: str, service: ServiceTarget, start: int, lines: int) -
     return collected
 
 
-def since(logs: Any, name: str, service: ServiceTarget, start: int, end: int | None = None) -> Iterator[LogLine]:
+def since(logs: Any, name: str, service: TaskTarget, start: int, end: int | None = None) -> Iterator[LogLine]:
     """Yield the lines of all tasks of a service from a time on, in CloudWatch's order, page by page."""
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=service.log_group,
@@ -152,7 +152,7 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
     """Show the end of the logs.
 
     Args:
-        services: whose; all, when empty.
+        services: whose, which may be jobs; those of all services, when empty.
         environment: where.
         follow: go on until interrupted.
         since: only what is younger: 10m, 2h, 1d or a time; an hour, when empty.
@@ -162,11 +162,11 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
         Failure: a service is not known, or CloudWatch refuses.
     """
     state = status.find(environment)
-    names = status.chosen(state.target, list(services))
+    names = status.chosen(state.target, list(services), jobs=True)
     cloudwatch = state.environment.client("logs")
     start = since_of(since) if since else datetime.now(UTC) - DEFAULT_SPAN
     write = writer(names)
-    chosen = {name: state.target.services[name] for name in names}
+    chosen = {name: state.target.tasks()[name] for name in names}
     begin = int(start.timestamp() * 1000)
     first = {name: _last(cloudwatch, name, each, begin, lines) for name, each in chosen.items()}
     for line in together(first.values()):
@@ -177,7 +177,7 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
 
 def _follow(
     cloudwatch: Any,
-    chosen: Mapping[str, ServiceTarget],
+    chosen: Mapping[str, TaskTarget],
     begin: int,
     before: Mapping[str, list[LogLine]],
     write: Callable[[str, str], None],
@@ -212,11 +212,11 @@ def _key(line: LogLine) -> str:
     return f"{line.service} {line.number or line}"
 
 
-def _last(cloudwatch: Any, name: str, service: ServiceTarget, start: int, lines: int) -> list[LogLine]:
+def _last(cloudwatch: Any, name: str, service: TaskTarget, start: int, lines: int) -> list[LogLine]:
     return _read(name, lambda: last(cloudwatch, name, service, start, lines))
 
 
-def _since(cloudwatch: Any, name: str, service: ServiceTarget, start: int) -> list[LogLine]:
+def _since(cloudwatch: Any, name: str, service: TaskTarget, start: int) -> list[LogLine]:
     return _read(name, lambda: list(since(cloudwatch, name, service, start)))
 
 

@@ -39,6 +39,22 @@ class ReleasedService(msgspec.Struct, frozen=True):
     sbom: str = ""
 
 
+class ScheduledJob(msgspec.Struct, frozen=True):
+    """A job of a release that a schedule starts.
+
+    Args:
+        task_definition: the ARN.
+        same: whether the schedule starts it already.
+        previous: what the schedule was set to before; without a revision where no release had set it.
+        updated: whether this release has changed the schedule.
+    """
+
+    task_definition: str
+    same: bool = False
+    previous: str = ""
+    updated: bool = False
+
+
 class KnownMigration(msgspec.Struct, frozen=True):
     """A migration that a release knows."""
 
@@ -56,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True):
         target: Terraform's output then, for who comes back without Terraform.
         kind: deploy or rollback.
         jobs: the task definitions of the jobs that run before its services, by name.
+        scheduled: the jobs that schedules start.
         secrets: a hash over the versions of the secrets it reads.
         migrations: it knows, in their order.
         migrated: whether they were, or may have been, applied.
@@ -75,6 +92,7 @@ class Manifest(msgspec.Struct, frozen=True):
     run: str = ""
     services: dict[str, ReleasedService] = {}
     jobs: dict[str, str] = {}
+    scheduled: dict[str, ScheduledJob] = {}
     secrets: str = ""
     migrations: list[KnownMigration] = []
     migrated: bool = False

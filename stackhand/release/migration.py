@@ -47,6 +47,7 @@ class Migration:
         timeout: seconds after which it is stopped.
         starts_within: seconds for which ECS is asked to start it.
         started: whether ECS has started it, or may have.
+        show: called with each line of its log.
     """
 
     cluster: Cluster
@@ -59,6 +60,7 @@ class Migration:
     timeout: float = 7200.0
     starts_within: float = 900.0
     started: bool = False
+    show: Callable[[str], None] = lambda _: None
 
     @property
     def the_job(self) -> str:
@@ -141,7 +143,7 @@ class Migration:
         deadline = began + self.timeout
         while True:
             described = self._stopped(task)
-            output += follower.new_lines()
+            output += self._shown(follower)
             last = f", {output[-1]}" if output else ""
             self.count(f"running for {elapsed(self.clock.now() - began)}{last}")
             if described:
@@ -152,6 +154,12 @@ class Migration:
                 longer = "give it longer by x-aws.release.timeout (seconds), then deploy again"
                 raise self._failure(message, [f"task {task}", *output[-logs.TAIL :]], repair=longer)
             self.clock.sleep(self.poll)
+
+    def _shown(self, follower: logs.LogFollower) -> list[str]:
+        lines = follower.new_lines()
+        for line in lines:
+            self.show(line)
+        return lines
 
     def _stopped(self, task: str) -> StoppedTask | None:
         """Return the task once it has stopped; nothing while ECS does not answer."""
@@ -169,7 +177,7 @@ class Migration:
         while self.clock.now() < deadline and quiet < (1 if output else LOG_COMES_WITHIN):
             before = len(output)
             self.clock.sleep(min(self.poll, 1.0))
-            output += follower.new_lines()
+            output += self._shown(follower)
             quiet = quiet + 1 if len(output) == before else 0
 
     def _judge(self, task: StoppedTask, service: TaskTarget, output: list[str]) -> None:
@@ -218,8 +226,8 @@ def elapsed(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - an hour
 
 
-def migrate(context: Context, manifest: Manifest) -> list[str]:
-    """Run the jobs and migrations of the services that are to be replaced, and return whose they were.
+def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
+    """Run the jobs and migrations of the services that are to be replaced, and return what each said, by name.
 
     The bucket knows of them before they begin, and that they failed: there may be no way back behind them.
 
@@ -233,12 +241,11 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
         for name, each in target.services.items()
         if each.migrate and (rotated or not manifest.services[name].same)
     }
-    names = [*definitions]
-    applied = False
-    if names:
+    said: dict[str, list[str]] = {}
+    if definitions:
         context.require_lease()
         context.releases.write(manifest.but(migrated=True))
-    for name in names:
+    for name, definition in definitions.items():
         task = Migration(
             Cluster(context.ecs, target.cluster),
             context.cloudwatch,
@@ -252,15 +259,14 @@ def migrate(context: Context, manifest: Manifest) -> list[str]:
         )
         try:
             context.require_lease()
-            task.run(definitions[name], f"release-{manifest.id}")
+            said[name] = task.run(definition, f"release-{manifest.id}")
         except (Failure, Interrupted) as error:
             reason = error.what if isinstance(error, Failure) else f"interrupted before the migration of {name}"
             with suppress(Failure):  # what is to be said is the migration's
-                failed = manifest.but(migrated=applied or task.started)
+                failed = manifest.but(migrated=bool(said) or task.started)
                 context.releases.write(failed.judged(Verdict.FAILED, reason))
             raise
-        applied = True
-    return names
+    return said
 
 
 def _timeout(target: Target, name: str) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from stackhand.infrastructure import compose
+from stackhand.infrastructure import compose, services
 from stackhand.project.environments import Environment
 from stackhand.project.xfields import Fargate, Job
 from stackhand.release.manifest import Manifest
@@ -36,6 +36,7 @@ def of_target(environment: Environment, target: Target, digests: Mapping[str, st
 def of_release(context: Context, manifest: Manifest, *others: str) -> Images:
     """Yield the images that an earlier release runs, built from its commit or from others."""
     definitions = {name: part.task_definition for name, part in manifest.services.items()}
+    definitions |= {name: part.task_definition for name, part in manifest.scheduled.items()}
     return of_definitions(context, definitions, manifest.commit, *others)
 
 
@@ -59,19 +60,21 @@ def _images(definition: Mapping[str, Any]) -> list[str]:
 
 def _reader(environment: Environment, commit: str, *others: str) -> Callable[[str, str], SignedImage]:
     """Return what makes of a service's name and its image's address what is known of the image."""
-    services = compose.stack_of(PROJECT).services
+    stack = compose.stack_of(PROJECT)
 
     def image(name: str, text: str) -> SignedImage:
         url, _, digest = text.partition("@")
         folder = _folder(environment, url)
-        known = services.get(name)
+        known = stack.services.get(name)
+        job = known is not None and isinstance(known.aws, Job)
+        owner = (job and services.image_of(stack, name)) or name  # a job has no repository of its own
         foreign = (
             known is not None
             and isinstance(known.aws, Fargate | Job)
             and not known.build
             and not url.startswith(folder)
         )
-        return SignedImage(name, url, digest, commit, None if foreign else folder + name, others)
+        return SignedImage(name, url, digest, commit, None if foreign else folder + owner, others)
 
     return image
 

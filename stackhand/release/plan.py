@@ -31,17 +31,20 @@ def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigr
     commit = _commit()
     report: dict[str, Any] = {"commit": commit, "running": current.commit if current else None}
     if where is None:
-        return {**report, "changed": True, "services": {}, "migrations": [], "drift": []}
+        return {**report, "changed": True, "services": {}, "jobs": {}, "migrations": [], "drift": []}
     running = _running(context, where)
     services = {
         name: _service(context, name, each, running.get(each.service, ABSENT), commit)
         for name, each in where.services.items()
     }
+    scheduled = [name for name, each in where.jobs.items() if each.schedule]
+    jobs = {name: _job(context, name, where, current, commit) for name in scheduled}
     pending = _pending(where, migrations, current)
     return {
         **report,
-        "changed": any(each["changes"] for each in services.values()) or bool(pending),
+        "changed": any(each["changes"] for each in (*services.values(), *jobs.values())) or bool(pending),
         "services": services,
+        "jobs": jobs,
         "migrations": pending and [{"name": each.name, "breaking": each.breaking} for each in pending],
         "drift": status.drift(where, current, running) if current else [],
     }
@@ -49,7 +52,8 @@ def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigr
 
 def lines(report: Mapping[str, Any]) -> list[str]:
     """Return it as people read it."""
-    output = [f"{name}: {change}" for name, each in report["services"].items() for change in each["changes"]]
+    parts = [*report["services"].items(), *report["jobs"].items()]
+    output = [f"{name}: {change}" for name, each in parts for change in each["changes"]]
     output += [
         f"migration: {each['name']}{' (breaking: no way back behind it)' if each['breaking'] else ''}"
         for each in report["migrations"] or []
@@ -66,15 +70,27 @@ def lines(report: Mapping[str, Any]) -> list[str]:
 
 def _service(context: Context, name: str, service: ServiceTarget, state: ServiceState, commit: str) -> dict[str, Any]:
     """Return what would change in one service; nothing, when it runs already what would be released."""
-    digest = registry.digest_of(context.environment, service, commit)
-    digests = {name: digest} if digest else {name: "sha256:" + UNBUILT}
-    wanted = prepare.render(name, service, digests)
-    primary = state.primary
-    if primary is None:
+    wanted = prepare.render(name, service, _digests(context, name, service, commit))
+    return _changes(context, state.primary.task_definition if state.primary else None, wanted)
+
+
+def _job(context: Context, name: str, where: Target, current: Manifest | None, commit: str) -> dict[str, Any]:
+    """Return what would change in a job that a schedule starts."""
+    owner = where.jobs[name].image_of
+    digests = _digests(context, owner, where.services[owner], commit) if owner else {}
+    last = current.scheduled.get(name) if current else None
+    return _changes(context, last.task_definition if last else None, prepare.render_job(name, where, digests))
+
+
+def _digests(context: Context, name: str, service: ServiceTarget, commit: str) -> dict[str, str]:
+    return {name: registry.digest_of(context.environment, service, commit) or "sha256:" + UNBUILT}
+
+
+def _changes(context: Context, running: str | None, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    if running is None:
         return {"running": None, "changes": ["is new"]}
-    old = prepare.running(context.ecs, primary.task_definition)
-    changes: Sequence[str] = prepare.differences(old, wanted)
-    return {"running": primary.task_definition, "changes": [each.replace("sha256:(", "(") for each in changes]}
+    changes: Sequence[str] = prepare.differences(prepare.running(context.ecs, running), wanted)
+    return {"running": running, "changes": [each.replace("sha256:(", "(") for each in changes]}
 
 
 def _target(output: Mapping[str, Any]) -> Target | None:

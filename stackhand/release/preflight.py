@@ -58,6 +58,7 @@ class Preflight:
             self.target_groups,
             self.network,
             self.images,
+            self.schedules,
         ]
 
     def services(self) -> Iterator[str]:
@@ -156,6 +157,19 @@ class Preflight:
             image = self._ask(f"image of {name}", ask)
             if image == {}:
                 yield f"{name}: {service.repository.name} has no image {self.digests[name]}"
+
+    def schedules(self) -> Iterator[str]:
+        """The schedules exist, for a release is to set what they start."""
+        for name, job in self.target.jobs.items():
+            if job.schedule is None:
+                continue
+            if self.environment.emulated:
+                self.notes.append(f"not checked, schedule of {name}: an emulator starts no tasks by one")
+                continue
+            where = {"Name": job.schedule.name, "GroupName": job.schedule.group}
+            answer = self._ask(f"schedule of {name}", partial(self._client("scheduler").get_schedule, **where))
+            if answer == {}:
+                yield f"{name}: there is no schedule {job.schedule.name} in the group {job.schedule.group}"
 
     def _each(self, *keys: str) -> Iterator[tuple[str, str]]:
         for name, task in self.target.tasks().items():

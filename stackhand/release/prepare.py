@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,9 +16,9 @@ from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.release import manifest as manifests
-from stackhand.release import provenance
+from stackhand.release import provenance, schedule
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
-from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
+from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService, ScheduledJob
 from stackhand.release.target import Context, Repository, ServiceTarget, Target, TaskTarget
 from stackhand.release.verdict import COMPLETED
 
@@ -48,13 +49,29 @@ def prepare(
         target=_builtins(target),
         services=parts,
         jobs={
-            name: _registered(context, render_job(name, target, digests))
+            name: registered(context, render_job(name, target, digests))
             for name, job in target.jobs.items()
-            if rotated or not all(parts[each].same for each in job.services)
+            if job.services and (rotated or not all(parts[each].same for each in job.services))
         },
+        scheduled=_scheduled(context, target, digests),
         secrets=secrets,
         migrations=migrations,
     )
+
+
+def _scheduled(context: Context, target: Target, digests: Mapping[str, str]) -> dict[str, ScheduledJob]:
+    """Return the jobs that schedules start, with their task definitions registered where they differ."""
+    jobs: dict[str, ScheduledJob] = {}
+    schedules = {name: job.schedule for name, job in target.jobs.items() if job.schedule}
+    current = context.releases.current() if schedules else None
+    for name, each in schedules.items():
+        wanted, state = render_job(name, target, digests), schedule.ask(context, each)
+        last = current.scheduled.get(name) if current else None
+        old = state.released if state.exists or last is None else last.task_definition
+        same = bool(old) and not differences(context.retry(partial(running, context.ecs, old)), wanted)
+        definition = old if same else registered(context, wanted)
+        jobs[name] = ScheduledJob(definition, same=same and state.exists, previous=state.definition)
+    return jobs
 
 
 def secrets_of(context: Context, target: Target) -> str:
@@ -72,10 +89,10 @@ def _part(context: Context, state: ServiceState, wanted: dict[str, Any], contain
     old = primary.task_definition if primary else ""
     if primary and not differences(running(context.ecs, old), wanted):
         return ReleasedService(old, image, same=primary.rollout == COMPLETED, previous=old)
-    return ReleasedService(_registered(context, wanted), image, previous=old)
+    return ReleasedService(registered(context, wanted), image, previous=old)
 
 
-def _registered(context: Context, wanted: dict[str, Any]) -> str:
+def registered(context: Context, wanted: dict[str, Any]) -> str:
     """Register a task definition, and return its ARN."""
     try:
         answer = context.retry(lambda: context.ecs.register_task_definition(**wanted))
@@ -141,8 +158,9 @@ def render_job(name: str, target: Target, digests: Mapping[str, str]) -> dict[st
     """
     job = target.jobs[name]
     images = [each.get("image") for each in job.task_definition["containerDefinitions"]]
-    repository = target.services[job.image_of].repository if PLACEHOLDER in images else None
-    return _with_image(name, job, repository, digests.get(job.image_of, ""))
+    owner = job.image_of or ""
+    repository = target.services[owner].repository if PLACEHOLDER in images else None
+    return _with_image(name, job, repository, digests.get(owner, ""))
 
 
 def _with_image(name: str, task: TaskTarget, repository: Repository | None, digest: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,10 +14,10 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.release import cluster as clusters
 from stackhand.release import manifest as manifests
-from stackhand.release import origin, rollback_plan, signature
+from stackhand.release import origin, rollback_plan, schedule, signature
 from stackhand.release import rollout as rollouts
 from stackhand.release.cluster import Inventory
-from stackhand.release.manifest import Manifest, ReleasedService
+from stackhand.release.manifest import Manifest, ReleasedService, ScheduledJob
 from stackhand.release.migration import require_way_back
 from stackhand.release.prepare import ANSWER_ONLY
 from stackhand.release.probe import ReleaseProbe
@@ -52,7 +53,21 @@ def prepare(context: Context, good: Manifest, *, unsigned: bool = False) -> Mani
     for line in [*kept(good, extra), inventory.note]:
         if line:
             context.note(line)
-    return _again(good, parts, extra)
+    return _again(good, parts, extra).but(scheduled=_scheduled(context, good))
+
+
+def _scheduled(context: Context, good: Manifest) -> dict[str, ScheduledJob]:
+    """Return the jobs that schedules start again; one whose schedule is gone stays away, and is noted."""
+    jobs, target = {}, target_of(good)
+    for name, part in good.scheduled.items():
+        wanted = target.jobs[name].schedule
+        state = schedule.ask(context, wanted) if wanted else schedule.ScheduleState({})
+        if not state.exists and not context.environment.emulated:
+            context.note(f"{name}: it has no schedule any more, so nothing starts it")
+            continue
+        definition = context.retry(partial(active, context.ecs, part.task_definition))
+        jobs[name] = ScheduledJob(definition, same=state.released == definition, previous=state.definition)
+    return jobs
 
 
 def kept(good: Manifest, extra: dict[str, str]) -> list[str]:
@@ -84,6 +99,7 @@ def _require_services(context: Context, good: Manifest, inventory: Inventory) ->
 
 def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) -> None:
     problems, notes = rollback_plan.check(context, good, names)
+    problems += rollback_plan.definitions(context, good)
     if problems:
         raise _lacks(context, good, problems)
     for note in notes:

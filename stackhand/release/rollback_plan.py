@@ -134,6 +134,12 @@ def check(context: Context, manifest: Manifest, names: Iterable[str]) -> tuple[l
     return problems, notes
 
 
+def definitions(context: Context, manifest: Manifest) -> list[str]:
+    """Return the jobs of a release whose task definitions ECS no longer has."""
+    jobs = manifest.scheduled.items()
+    return [line for name, part in jobs for line in _definition(context, name, part.task_definition)]
+
+
 def _definition(context: Context, name: str, arn: str) -> list[str]:
     try:
         context.retry(lambda: context.ecs.describe_task_definition(taskDefinition=arn))

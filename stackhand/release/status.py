@@ -244,17 +244,23 @@ def find(name: str) -> EnvironmentState:
     return EnvironmentState(environment, releases, current, newest)
 
 
-def chosen(target: Target, services: list[str]) -> list[str]:
+def chosen(target: Target, services: list[str], *, jobs: bool = False) -> list[str]:
     """Return the services that were named; all of them when none was.
+
+    Args:
+        target: where they are.
+        services: the names.
+        jobs: whether they may be of jobs as well.
 
     Raises:
         Failure: one is not known.
     """
-    unknown = [name for name in services if name not in target.services]
+    known = target.tasks() if jobs else target.services
+    unknown = [name for name in services if name not in known]
     if unknown:
         raise Failure(
             f"There is no service {unknown[0]!r} in {target.environment}.",
-            evidence=[f"known: {', '.join(target.services)}"],
+            evidence=[f"known: {', '.join(known)}"],
             code=ExitCode.USAGE,
         )
     return services or [*target.services]

@@ -50,18 +50,28 @@ class TaskTarget(msgspec.Struct, frozen=True, kw_only=True):
     security_groups: list[str] = []
 
 
+class Schedule(msgspec.Struct, frozen=True):
+    """A schedule of EventBridge Scheduler; `expression` is for people."""
+
+    name: str
+    group: str
+    expression: str
+
+
 class JobTarget(TaskTarget, frozen=True, kw_only=True):
-    """A task that runs to its end before each rollout of some services.
+    """A task that runs to its end: before each rollout of some services, by a schedule, or both.
 
     Args:
-        image_of: the service whose image it runs.
+        image_of: the service whose image it runs; none for an image of somebody else.
         services: those that wait for it.
         timeout: seconds that it may take; none for the usual limit.
+        schedule: what starts it.
     """
 
-    image_of: str
-    services: list[str]
+    image_of: str | None = None
+    services: list[str] = []
     timeout: float | None = None
+    schedule: Schedule | None = None
 
 
 class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
@@ -74,6 +84,7 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
         port: that the container listens at; none of a worker.
         health_path: asked by the load balancer.
         paths: that the load balancer sends to it.
+        host: the host names for which it does; any, where there are none.
         min: fewest tasks.
         max: most tasks.
         migrate: the command that brings the database up to date.
@@ -87,6 +98,7 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
     port: int | None = None
     health_path: str | None = None
     paths: list[str] = []
+    host: list[str] = []
     min: int = 1
     max: int = 1
     migrate: list[str] | None = None
@@ -125,7 +137,9 @@ class Target(msgspec.Struct, frozen=True):
 
     def questions(self) -> Questions:
         """Return what a release is asked from outside."""
-        return probes.of({name: Web(each.paths, each.health_path, each.probe) for name, each in self.services.items()})
+        return probes.of(
+            {name: Web(each.paths, each.health_path, each.probe, each.host) for name, each in self.services.items()}
+        )
 
     def parameters(self) -> dict[str, list[str]]:
         """Return the SSM parameters that services and jobs read at their start, and who reads each."""

@@ -71,6 +71,7 @@ def unchanged(context: Context, manifest: Manifest) -> bool:
     """Whether a release is what was deployed already."""
     current = context.releases.current()
     touched = any(each.deployment for each in manifest.services.values())
+    touched |= any(each.updated for each in manifest.scheduled.values())
     return bool(current and not touched and current.commit == manifest.commit)
 
 
@@ -107,5 +108,6 @@ def report(manifest: Manifest, *, changed: bool) -> dict[str, Any]:
             name: {"task_definition": each.task_definition, "image": each.image, "deployment": each.deployment}
             for name, each in manifest.services.items()
         },
+        "jobs": {name: {"task_definition": each.task_definition} for name, each in manifest.scheduled.items()},
         "extra": manifest.extra,
     }

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,6 +51,42 @@ def run(
         errors="replace",
         check=False,
     )
+
+
+def follow(
+    args: Sequence[str | Path],
+    line: Callable[[str], None],
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: str | Path | None = None,
+    account: Mapping[str, Any] | None = None,
+) -> int:
+    """Run a program, tell each line of its output and errors as it comes, and return its exit code.
+
+    Whatever interrupts us ends the program. The arguments are those of `run`.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+    with subprocess.Popen(
+        args,
+        **(account or {}),
+        env=environment,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as child:
+        assert child.stdout is not None  # noqa: S101 - asked for above
+        try:
+            for each in child.stdout:
+                line(each.rstrip("\n"))
+        except BaseException:
+            child.terminate()
+            raise
+    return child.returncode
 
 
 def show(args: Sequence[str | Path], *, environment: Mapping[str, str], folder: Path) -> int:

@@ -14,7 +14,7 @@ from stackhand.system.roots import DEVELOPING
 from stackhand.tasks import adoption, bench, cache, cloud, db, development, environment, local, secrets
 
 ns = Collection(
-    *(local.up, local.down, local.status, local.logs, local.restart, local.shell, local.open, local.doctor),
+    *(local.up, local.down, local.status, local.logs, local.restart, local.run, local.shell, local.open, local.doctor),
     *(local.support, environment.bootstrap, environment.plan, environment.destroy, environment.deploy),
     *(environment.rollback, environment.rehearse),
     *(adoption.init, adoption.upgrade, adoption.eject, adoption.remove),

@@ -22,7 +22,7 @@ def status(c: Context, environment: str, json: bool = False) -> None:
     iterable=["service"],
     help={
         "environment": ENVIRONMENT,
-        "service": "names; default: all services",
+        "service": "names of services or jobs; default: all services",
         "follow": "keep showing new lines until Ctrl-C",
         "since": "only newer lines: 10m, 2h, 1d or a time (see logs); default: one hour",
         "lines": "maximum per service",

@@ -81,6 +81,24 @@ def restart(c: Context, service: Sequence[str]) -> None:
     local.restart(services=service)
 
 
+@task(
+    help={
+        "job": "the job, by its name in the Compose file",
+        "environment": "run it there, as it was released; default: this machine",
+    }
+)
+def run(c: Context, job: str, environment: str = "") -> None:
+    """Run a job once, and show its log and exit code."""
+    if environment:
+        from stackhand.release import jobs as released
+
+        released.run(job, environment=environment)
+    else:
+        from stackhand.local import jobs
+
+        jobs.run(job)
+
+
 @task(help={"service": "the service whose environment to use"})
 def shell(c: Context, service: str) -> None:
     """Open a shell with a service's environment."""

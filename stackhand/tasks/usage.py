@@ -15,7 +15,6 @@ SIMILAR = 0.7
 """Below that, two names have letters in common and nothing else, as `help` and `shell` have."""
 ELSEWHERE = {
     "start": "up",
-    "run": "up",
     "stop": "down",
     "ps": "status",
     "list": "--list",

@@ -23,7 +23,7 @@ run "by_default_it_is_small_and_closed" {
     error_message = "the tiers have addresses of their own"
   }
   assert {
-    condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway" && length(aws_vpc_endpoint.interface) == 0
+    condition     = aws_vpc_endpoint.s3[0].vpc_endpoint_type == "Gateway" && length(aws_vpc_endpoint.interface) == 0
     error_message = "only the endpoint that costs nothing"
   }
   assert {
@@ -95,4 +95,86 @@ run "with_a_certificate_plain_http_only_redirects" {
     condition     = aws_lb_listener.https["https"].ssl_policy == "ELBSecurityPolicy-TLS13-1-2-2021-06" && output.url == "https://status.example.com"
     error_message = "TLS 1.3, under the certificate's name"
   }
+}
+
+run "an_existing_network_and_zone_are_used_and_not_made" {
+  command = plan
+
+  variables {
+    vpc_id          = "vpc-0a"
+    subnets         = { public = ["subnet-1a", "subnet-1b"], private = ["subnet-2a"], data = ["subnet-3a", "subnet-3b"] }
+    certificate_arn = "arn:aws:acm:eu-west-1:123456789012:certificate/0"
+    domain          = "shop.example.org"
+    zone            = "example.org"
+  }
+
+  override_data {
+    target = data.aws_vpc.existing[0]
+    values = { id = "vpc-0a", enable_dns_support = true, enable_dns_hostnames = true }
+  }
+  override_data {
+    target = data.aws_subnet.existing
+    values = { vpc_id = "vpc-0a", availability_zone = "eu-west-1a" }
+  }
+  override_data {
+    target = data.aws_subnet.existing["public subnet-1b"]
+    values = { vpc_id = "vpc-0a", availability_zone = "eu-west-1b" }
+  }
+  override_data {
+    target = data.aws_subnet.existing["data subnet-3b"]
+    values = { vpc_id = "vpc-0a", availability_zone = "eu-west-1b" }
+  }
+
+  assert {
+    condition     = length(aws_vpc.main) + length(aws_subnet.public) + length(aws_subnet.private) + length(aws_subnet.data) + length(aws_nat_gateway.main) + length(aws_route_table.public) + length(aws_default_security_group.closed) + length(aws_flow_log.main) == 0
+    error_message = "nothing of a network is made"
+  }
+  assert {
+    condition     = toset(aws_lb.main.subnets) == toset(["subnet-1a", "subnet-1b"]) && toset(one(aws_ecs_service.main["api"].network_configuration).subnets) == toset(["subnet-2a"]) && toset(aws_db_subnet_group.main["stackhand-staging"].subnet_ids) == toset(["subnet-3a", "subnet-3b"]) && aws_security_group.service["api"].vpc_id == "vpc-0a"
+    error_message = "all is in the network that exists"
+  }
+  assert {
+    condition     = keys(aws_route53_record.host) == ["shop.example.org"] && one(aws_route53_record.host["shop.example.org"].alias).evaluate_target_health == false
+    error_message = "the host name in the zone points at the load balancer"
+  }
+}
+
+run "an_existing_network_that_does_not_fit_is_refused" {
+  command = plan
+
+  variables {
+    vpc_id  = "vpc-0a"
+    subnets = { public = ["subnet-1a"], private = ["subnet-2a"], data = ["subnet-3a"] }
+  }
+
+  override_data {
+    target = data.aws_vpc.existing[0]
+    values = { id = "vpc-0a", enable_dns_support = true, enable_dns_hostnames = false }
+  }
+  override_data {
+    target = data.aws_subnet.existing
+    values = { vpc_id = "vpc-0b", availability_zone = "eu-west-1a" }
+  }
+
+  expect_failures = [data.aws_vpc.existing, data.aws_subnet.existing]
+}
+
+run "an_existing_network_in_one_zone_is_refused" {
+  command = plan
+
+  variables {
+    vpc_id  = "vpc-0a"
+    subnets = { public = ["subnet-1a"], private = ["subnet-2a"], data = ["subnet-3a"] }
+  }
+
+  override_data {
+    target = data.aws_vpc.existing[0]
+    values = { id = "vpc-0a", enable_dns_support = true, enable_dns_hostnames = true }
+  }
+  override_data {
+    target = data.aws_subnet.existing
+    values = { vpc_id = "vpc-0a", availability_zone = "eu-west-1a" }
+  }
+
+  expect_failures = [terraform_data.existing_network]
 }

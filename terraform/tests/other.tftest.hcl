@@ -35,7 +35,7 @@ run "it_gets_what_it_asks_for" {
   command = plan
 
   assert {
-    condition     = toset(keys(aws_ecs_service.main)) == toset(["shop", "reports", "queue", "receipts"]) && keys(aws_db_instance.main) == ["orders"] && keys(aws_elasticache_replication_group.main) == ["sessions"]
+    condition     = toset(keys(aws_ecs_service.main)) == toset(["shop", "reports", "queue", "receipts", "admin"]) && keys(aws_db_instance.main) == ["orders"] && keys(aws_elasticache_replication_group.main) == ["sessions"]
     error_message = "web servers and workers run on Fargate, the managed ones are stood in for, and what says nothing stays at home"
   }
   assert {
@@ -43,7 +43,7 @@ run "it_gets_what_it_asks_for" {
     error_message = "a repository for each service that is built"
   }
   assert {
-    condition     = toset(keys(aws_lb_target_group.service)) == toset(["shop", "reports"]) && length(aws_ecs_service.main["queue"].load_balancer) == 0
+    condition     = toset(keys(aws_lb_target_group.service)) == toset(["shop", "reports", "admin"]) && length(aws_ecs_service.main["queue"].load_balancer) == 0
     error_message = "a target group for each service with paths"
   }
   assert {
@@ -55,23 +55,47 @@ run "it_gets_what_it_asks_for" {
     error_message = "a worker has the health check of the Compose file, and runs once where nothing else is said"
   }
   assert {
+    condition     = toset(keys(aws_scheduler_schedule.job)) == toset(["nightly", "hourly"]) && aws_scheduler_schedule.job["nightly"].schedule_expression == "cron(0 3 * * ? *)" && aws_scheduler_schedule.job["nightly"].schedule_expression_timezone == "Europe/Berlin" && aws_scheduler_schedule.job["hourly"].state == "DISABLED"
+    error_message = "a schedule for each job that has one, disabled until a release gives it an image"
+  }
+  assert {
+    condition     = output.release.jobs.nightly.image_of == "shop" && output.release.jobs.nightly.task_definition.containerDefinitions[0].image == "IMAGE" && output.release.jobs.hourly.image_of == null && output.release.jobs.nightly.schedule.expression == "cron(0 3 * * ? *)" && length(output.release.jobs.nightly.services) == 0
+    error_message = "a job has the image of the service that it shares its build with, or its own"
+  }
+  assert {
+    condition     = contains(keys(aws_vpc_security_group_egress_rule.service_to_data), "nightly-orders") && aws_scheduler_schedule.job["nightly"].target[0].ecs_parameters[0].group == "shop-staging-nightly-schedule"
+    error_message = "it reaches the database that it uses, and its tasks are told from those that people start"
+  }
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.job_failed["nightly"].event_pattern).detail.group == ["shop-staging-nightly-schedule"] && aws_cloudwatch_metric_alarm.schedule["shop-staging"].dimensions.ScheduleGroup == "shop-staging"
+    error_message = "an alarm for a job that fails, and one for those that are not started"
+  }
+  assert {
     condition     = join(" ", output.release.services.shop.migrate) == "bin/migrate up" && output.release.services.queue.migrate == null
     error_message = "a migration may be a command and no more"
+  }
+  assert {
+    condition     = { for key, rule in aws_lb_listener_rule.host : key => length(flatten([for each in rule.condition : [for header in each.host_header : header.values]])) } == { "admin /*" = 4, "admin /* 2" = 1, "admin /api/*" = 4, "admin /api/* 2" = 1 }
+    error_message = "five host names are two rules for each path"
+  }
+  assert {
+    condition     = max([for rule in aws_lb_listener_rule.host : rule.priority]...) < min([for rule in aws_lb_listener_rule.path : rule.priority]...) && aws_lb_listener_rule.host["admin /api/*"].priority < aws_lb_listener_rule.host["admin /*"].priority
+    error_message = "who is asked by a name of its own comes first, with its longest path"
   }
   assert {
     condition     = toset(keys(aws_lb_listener_rule.path)) == toset(["/*", "/reports/*"])
     error_message = "two health checks at one path lead nowhere from outside"
   }
   assert {
-    condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders", "receipts-orders"])
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders", "receipts-orders", "nightly-orders"])
     error_message = "who needs a database or a cache may talk to it"
   }
   assert {
-    condition     = toset(keys(aws_vpc_security_group_ingress_rule.service_from_watcher)) == toset(["queue-shop", "queue-reports"])
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.service_from_watcher)) == toset(["queue-shop", "queue-reports", "queue-admin"])
     error_message = "who shows the health of others may ask them"
   }
   assert {
-    condition     = aws_appautoscaling_target.service["shop"].min_capacity == 2 && aws_appautoscaling_target.service["shop"].max_capacity == 6 && length(aws_appautoscaling_policy.service) == 8
+    condition     = aws_appautoscaling_target.service["shop"].min_capacity == 2 && aws_appautoscaling_target.service["shop"].max_capacity == 6 && length(aws_appautoscaling_policy.service) == 10
     error_message = "each scales as it says"
   }
   assert {
@@ -116,7 +140,7 @@ run "it_is_told_the_addresses_and_secrets_of_the_cloud" {
     error_message = "values that are no texts become some"
   }
   assert {
-    condition     = local.environment.queue.HEALTH_TARGETS == "reports=http://reports.shop-staging.internal:8080/up,shop=http://shop.shop-staging.internal:5000/up?deep=1"
+    condition     = local.environment.queue.HEALTH_TARGETS == "admin=http://admin.shop-staging.internal:8090/up,reports=http://reports.shop-staging.internal:8080/up,shop=http://shop.shop-staging.internal:5000/up?deep=1"
     error_message = "who asks for the health of the others is told where they are"
   }
 }

@@ -14,6 +14,7 @@ variables {
   nat               = "per_az"
   database_multi_az = true
   cache_replicas    = 1
+  deployment_alarms = true
   github_repository = "acme/shop"
   github_ids        = { owner = "123", repository = "456" }
 }
@@ -36,6 +37,10 @@ run "nothing_is_there_only_once_and_tls_is_all_there_is" {
   assert {
     condition     = alltrue([for service in aws_ecs_service.main : [for each in service.capacity_provider_strategy : each.capacity_provider] == ["FARGATE"]])
     error_message = "no task of production can be taken away"
+  }
+  assert {
+    condition     = alltrue([for service in aws_ecs_service.main : length(service.alarms) == 1]) && contains(one(aws_ecs_service.main["api"].alarms).alarm_names, "stackhand-production-api-unhealthy") && one(aws_ecs_service.main["api"].alarms).rollback
+    error_message = "a rollout that makes an alarm ring goes back"
   }
   assert {
     condition     = aws_lb_listener.https["https"].routing_http_response_strict_transport_security_header_value == "max-age=31536000"

@@ -13,12 +13,19 @@ from tests.projects.application import ME, application
 from tests.rehearsal.cloud import PACE, TERRAFORM
 
 pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
-STEPS = ["done", "done", "done", "done", "rolled back", "done", "no leftovers"]
+STEPS = ["done", "done", "done", "done", "done", "rolled back", "done", "no leftovers"]
+NIGHTLY = """  nightly:
+    build: .
+    command: [node, -e, "console.log('three orders')"]
+    x-aws: {schedule: rate(1 day)}
+"""
 
 
 def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back(tmp_path: Path) -> None:
     with use("compose"), application("express") as express:
         express.stackhand("init", "--yes")
+        overlay = express.root / "compose.stackhand.yaml"
+        overlay.write_text(overlay.read_text(encoding="utf-8").replace("services:\n", f"services:\n{NIGHTLY}", 1))
         express.git("add", "--all")
         express.git(*ME, "commit", "--quiet", "--message", "Adopt Stackhand")
         variables = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}
@@ -30,3 +37,4 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
     assert len(re.findall(r"migrated .* web: exit code 0", said)) == 3
     assert len(re.findall(r"rolled .* web, worker on ", said)) == 2
     assert "web failed; " in said
+    assert "nightly: exit code 0" in said

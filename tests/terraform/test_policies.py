@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ OURS, THEIRS = "staging", "production"
 NEW, MINE, ANOTHERS = {"RequestTag": OURS}, {"ResourceTag": OURS}, {"ResourceTag": THEIRS}
 STOLEN = NEW | ANOTHERS
 PASSED = {"iam__PassedToService": "ecs-tasks.amazonaws.com"}
+SCHEDULES = {"iam__PassedToService": "scheduler.amazonaws.com"}
 SCALING = f"application-autoscaling:{HERE}:scalable-target"
 LARGEST = {"aws_iam_policy": 6144, "aws_iam_role_policy": 10240}
 """IAM's limits, white space not counted; a role has the second for all its own policies together."""
@@ -60,6 +62,8 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("iam:PassRole", "iam::123456789012:role/stackhand-production-api-task", PASSED),
     ("iam:PassRole", "iam::123456789012:role/stackhand-production-migrate-execution", PASSED),
     ("iam:PutRolePolicy", "iam::123456789012:role/stackhand-staging-github-deploy", {}),
+    ("iam:PassRole", "iam::123456789012:role/stackhand-staging-api-task", SCHEDULES),
+    ("scheduler:UpdateSchedule", f"scheduler:{HERE}:schedule/stackhand-production/nightly", {}),
     # who may use the key, or whether there is one
     ("kms:CreateGrant", f"kms:{HERE}:key/1", MINE),
     ("kms:CreateGrant", f"kms:{HERE}:key/1", ANOTHERS | {"kms__GrantIsForAWSResource": "true"}),
@@ -112,6 +116,9 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("logs:FilterLogEvents", f"logs:{HERE}:log-group:/stackhand/staging/new:*", {}),
     ("iam:PassRole", "iam::123456789012:role/stackhand-staging-new-task", PASSED),
     ("iam:PassRole", "iam::123456789012:role/stackhand-staging-migrate-execution", PASSED),
+    ("iam:PassRole", "iam::123456789012:role/stackhand-staging-nightly-schedule", SCHEDULES),
+    ("scheduler:UpdateSchedule", f"scheduler:{HERE}:schedule/stackhand-staging/nightly", {}),
+    ("scheduler:CreateScheduleGroup", f"scheduler:{HERE}:schedule-group/stackhand-staging", {}),
 ]  # fmt: skip
 
 
@@ -124,6 +131,8 @@ NAMED = [
     ("rds:DeleteDBInstance", f"rds:{HERE}:db:{{}}-postgres", {}),
     ("logs:FilterLogEvents", f"logs:{HERE}:log-group:/aws/rds/instance/{{}}-postgres/postgresql", {}),
     ("sns:Publish", f"sns:{HERE}:{{}}-alarms", {}),
+    ("scheduler:UpdateSchedule", f"scheduler:{HERE}:schedule/{{}}/nightly", {}),
+    ("scheduler:DeleteScheduleGroup", f"scheduler:{HERE}:schedule-group/{{}}", {}),
     ("cloudwatch:DeleteAlarms", f"cloudwatch:{HERE}:alarm:{{}}-api-cpu", {}),
     ("kms:UpdateAlias", f"kms:{HERE}:alias/{{}}-signing", {}),
 ]
@@ -275,7 +284,8 @@ def test_alarms_and_events_arrive_at_the_encrypted_topic(applied: Plan, service:
 def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(module: Module, applied: Plan) -> None:
     compose: dict[str, Any] = yaml.safe_load((module.path.parent / "docker-compose.yml").read_text(encoding="utf-8"))
     third = {**compose["services"]["web"], "x-aws": {**compose["services"]["web"]["x-aws"], "paths": ["/third/*"]}}
-    compose["services"]["third"] = third
+    nightly = {"image": "example/nightly:1", "command": "work", "x-aws": {"schedule": "rate(1 day)"}}
+    compose["services"] |= {"third": third, "nightly": nightly}
     folder = module.path.parent / "three"
     shutil.copytree(module.path.parent, folder, ignore=shutil.ignore_patterns("terraform", "three"))
     (folder / "docker-compose.yml").write_text(yaml.safe_dump(compose), encoding="utf-8")
@@ -289,4 +299,15 @@ def test_a_service_more_changes_only_policies_that_the_deploy_role_may_write(mod
     # into roles within the boundary, which the deploy role may write
     # (the job's stays as it is, which Terraform knows only once the new repository is there)
     of_the_job = 'aws_iam_role_policy.job_execution["migrate"]'
-    assert written == {"aws_iam_role_policy.execution", 'aws_iam_role_policy.exec["third"]', of_the_job}
+    of_the_nightly = {f'aws_iam_role_policy.{kind}["nightly"]' for kind in ("job_execution", "schedule")}
+    of_services = {"aws_iam_role_policy.execution", 'aws_iam_role_policy.exec["third"]'}
+    assert written == {of_the_job} | of_services | of_the_nightly
+    of_roles = resources(plan, "aws_iam_role_policy")
+    starts = statements(of_roles['aws_iam_role_policy.schedule["nightly"]']["policy"])
+    assert list(chain.from_iterable(map(actions.problems, starts))) == []
+    cluster = {"ecs__cluster": f"arn:aws:ecs:{HERE}:cluster/stackhand-staging"}
+    for name in ("nightly", "api"):
+        definition = f"arn:aws:ecs:{HERE}:task-definition/stackhand-staging-{name}:7"
+        role = f"arn:aws:iam::123456789012:role/stackhand-staging-{name}-task"
+        assert allowed(starts, "ecs:RunTask", definition, **cluster) is (name == "nightly")
+        assert allowed(starts, "iam:PassRole", role, **PASSED) is (name == "nightly")

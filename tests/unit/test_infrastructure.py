@@ -15,6 +15,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import cost, plan, process
 from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.terraform import Terraform
+from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.release import plan as release_plan
 from stackhand.release import verbs
@@ -103,6 +104,18 @@ def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path)
             },
         ],
     }
+
+
+def test_a_service_that_is_removed_or_renamed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(environments.EMULATOR, "http://127.0.0.1:1")  # where nothing else is warned of
+    gone, new = (
+        change("aws_ecs_service.main", "delete", after=None),
+        change("aws_ecs_service.main", "create", before=None),
+    )
+    changes = [{**gone, "index": "api"}, {**new, "index": "backend"}]
+    [warned] = plan.warnings(STAGING, {"resource_changes": changes}, refreshed=False)
+    assert warned.startswith("api is no longer in the Compose files: no new request reaches it")
+    assert warned.endswith("if it was renamed, backend is another service to AWS")
 
 
 def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:

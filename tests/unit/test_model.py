@@ -165,12 +165,21 @@ def test_a_service_is_of_a_kind(entry: str, kind: str) -> None:
             "{image: x, ports: [{target: 5, protocol: udp}, {target: 80}], x-aws: {}}",
             Fargate(80, 256, 512, Scale(1, 3, 60, 70)),
         ),
+        (
+            "{image: x, ports: [{target: 80}], x-aws: {paths: [/], host: a.example.org}}",
+            Fargate(80, scale=Scale(1, 3), paths=["/"], host=["a.example.org"]),
+        ),
         ("{image: x, expose: ['80'], x-aws: {port: 81, scale: {min: 5}}}", Fargate(81, scale=Scale(5, 5))),
         ("{image: x, x-aws: {}}", Fargate(kind="worker", scale=Scale(1, 1))),
         ("{image: x, x-aws: {cpu: 512, scale: {max: 2}}}", Fargate(cpu=512, kind="worker", scale=Scale(1, 2))),
         ("{image: x, command: x, x-aws: {}}" + WAITING, Job(release=True)),
         ("{image: x, command: x, x-aws: {kind: job}}", Job(release=True)),
         ("{image: x, command: x, x-aws: {release: {plan: y}}}", Job(release=Release(plan="y"))),
+        ("{image: x, command: x, x-aws: {schedule: rate(5 minutes)}}", Job(schedule="rate(5 minutes)")),
+        (
+            "{image: x, command: x, x-aws: {schedule: 'cron(0 3 ? * MON-FRI *)', timezone: Europe/Rome}}" + WAITING,
+            Job(release=True, schedule="cron(0 3 ? * MON-FRI *)", timezone="Europe/Rome"),
+        ),
         ("{image: 'postgis/postgis:16', x-aws: {}}", Managed("rds", "db.t4g.micro", 20)),
         ("{image: x, x-aws: {managed: rds, class: db.t4g.small}}", Managed("rds", "db.t4g.small", 20)),
         ("{image: 'valkey/valkey:8', x-aws: {}}", Managed("elasticache", "cache.t4g.micro")),
@@ -225,7 +234,30 @@ def test_a_service_needs_the_managed_ones_that_it_waits_for_or_names(keys: str, 
             r"x-aws\.port must be left out: it is for the kind web, and the service is",
         ),
         ("command: x\n    x-aws: {kind: job, release: up}", r"x-aws\.release must be true or {plan, .* its own"),
+        (
+            "x-aws: {port: 80, paths: [/], host: Shop}",
+            r"x-aws\.host must be a host name in lower-case letters, such as",
+        ),
+        (
+            "x-aws: {port: 80, host: a.example.org}",
+            r"x-aws\.host must be set together with paths, for which requests of",
+        ),
         ("x-aws: {kind: job, scale: {}}", r"x-aws\.scale must be left out: it is for the kind web or worker, and"),
+        *(
+            (f"command: x\n    x-aws: {{schedule: '{wrong}'}}", r"x-aws\.schedule must be rate\(NUMBER minutes")
+            for wrong in (
+                "0 3 * * *",
+                "cron(0 3 * * *)",
+                "cron(0 3 * * * *)",
+                "cron(0 3 ? * ? *)",
+                "rate(0 days)",
+                "at(2)",
+            )
+        ),
+        (
+            "command: x\n    x-aws: {schedule: rate(1 day), timezone: Mars}",
+            r"x-aws\.timezone must be a time zone by its",
+        ),
         (
             "x-aws: {managed: rds, cpu: 256}",
             r"x-aws\.cpu must be left out: .* of kind managed, because it has x-aws\.m",

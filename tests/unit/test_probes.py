@@ -32,6 +32,11 @@ API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/
         ),
         ({"web": WEB, "shop": Web(["/shop/*"], "/up?deep=1")}, ["web /healthz", "shop /up?deep=1"], []),
         (
+            {"web": WEB, "shop": Web(["/*"], "/up", host=["shop.example.org"])},
+            ["web /healthz"],
+            ["shop is not probed from outside: it answers shop.example.org; the load balancer checks it"],
+        ),
+        (
             {"web": Web(["/*"], "/up?a"), "shop": Web(["/shop/*"], "/up?b")},
             ["web /up?a"],
             ["/up?b of shop cannot be probed from outside: it is routed to web; only the load balancer checks it"],
@@ -46,6 +51,7 @@ API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/
         "one path twice",
         "no way",
         "query",
+        "a host name of its own",
         "one path twice, with queries",
     ],
 )

@@ -61,7 +61,7 @@ def test_a_documented_command_line_can_be_read(typed: str) -> None:
     try:
         assert parsed(typed)
     except Exit as refused:
-        assert re.search(r"needs an? (environment|service|name|incident|part)", str(refused.message))  # noqa: PT017
+        assert re.search(r"needs an? (environment|service|job|name|incident|part)", str(refused.message))  # noqa: PT017
 
 
 def test_the_values_of_short_flags_are_no_services() -> None:

@@ -126,7 +126,11 @@ class Engine(ABC):
 
     def unsupported(self) -> list[str]:
         """Return the current services that cannot run on this engine."""
-        return [name for name in self.stack.services if name not in self.services()]
+        return [
+            each.name
+            for each in self.stack.services.values()
+            if each.name not in self.services() and not each.scheduled
+        ]
 
     def advice(self, name: str) -> str:  # noqa: ARG002 - for an engine that needs to be told something
         """Return what to add to a service that does not run on this engine, so that it does."""
@@ -306,6 +310,10 @@ class Engine(ABC):
     @abstractmethod
     def run(self, service: Service, args: Sequence[str]) -> CompletedProcess[str]:
         """Run a command as a service would run it, and return what it said."""
+
+    @abstractmethod
+    def run_job(self, service: Service, line: Callable[[str], None]) -> int:
+        """Run a job once by its own command, tell each line that it says, and return its exit code."""
 
     @abstractmethod
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -110,6 +110,12 @@ class Access(Existing):
         one_off = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
         environment = docker.surroundings() | self.environment()
         return program.run([*one_off, *args], environment=environment, folder=self.state.root)
+
+    def run_job(self, service: Service, line: Callable[[str], None]) -> int:
+        """Run a job in a container of its own, which is removed at its end."""
+        args = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
+        environment = docker.surroundings() | self.environment()
+        return program.follow(args, line, environment=environment, folder=self.state.root)
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell in the service's container."""

@@ -65,8 +65,9 @@ class Compose(Access):
         return {TARGETS: without(*watchers), **own}
 
     def services(self) -> list[str]:
-        """Return all services but those with no replica: every one has an image or can be built."""
-        return [service.name for service in self.stack.services.values() if service.replicas]
+        """Return all services but those with no replica, or a schedule: every one has an image or can be built."""
+        services = self.stack.services.values()
+        return [service.name for service in services if service.replicas and not service.scheduled]
 
     def unsupported(self) -> list[str]:
         """Return nothing: what Compose can run, runs."""
@@ -122,7 +123,8 @@ class Compose(Access):
 
     def start(self, timeout: float) -> Iterator[Started]:
         """Have Compose start the containers, and yield each service once it can be used; see `Engine.start`."""
-        yield from self._up(self.services(), timeout, "--no-build", "--pull", "never", "--remove-orphans")
+        idle = [f"--scale={each.name}=0" for each in self.stack.services.values() if each.scheduled]
+        yield from self._up(self.services(), timeout, "--no-build", "--pull", "never", "--remove-orphans", *idle)
         self._remember_databases()
         self.state.remember(unlike=self._unlike() or None)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded.existing import Existing
-from stackhand.local.engines.embedded.servers import Server
+from stackhand.local.engines.embedded.existing import Existing, server
+from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.embedded.servers.base import no_port
 from stackhand.local.engines.embedded.servers.postgres import Postgres
 from stackhand.local.engines.engine import CONNECT_WITHIN
@@ -31,11 +32,11 @@ class Access(Existing):
         interactive: bool = False,
     ) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs against a service; see `Engine.client`."""
-        server = self._server(service)
-        assert isinstance(server, Postgres)  # noqa: S101 - the caller chose it for that
-        return [server.tool(tool)], {
+        postgres = self._server(service)
+        assert isinstance(postgres, Postgres)  # noqa: S101 - the caller chose it for that
+        return [postgres.tool(tool)], {
             **inherited.loader(),
-            **server.connection(login),
+            **postgres.connection(login),
             "PGDATABASE": database,
             "PGCLIENTENCODING": "UTF8",
             "PGCONNECT_TIMEOUT": str(CONNECT_WITHIN),
@@ -56,19 +57,43 @@ class Access(Existing):
         Raises:
             Failure: the service does not run on this engine.
         """
-        server = self._server(service)
-        program = server.program()
-        account = program.account or {}
-        if account:
-            server.prepare()
-        prefix = account.get("prefix", [])
-        become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
+        program, prefix, become = self._as_service(service)
         try:
             return system_program.run(
                 [*prefix, *args], environment=program.environment, folder=program.directory, account=become
             )
         except OSError as error:  # a shell and a container have this code for a program that is not there
             return subprocess.CompletedProcess(args, 127, "", f"{args[0]}: {error.strerror}")
+
+    def run_job(self, service: Service, line: Callable[[str], None]) -> int:
+        """Run the command of a job's `x-embedded` as the service would run it.
+
+        Raises:
+            Failure: the job does not run on this engine.
+        """
+        program, prefix, become = self._as_service(service)
+        try:
+            return system_program.follow(
+                [*prefix, *program.argv],
+                line,
+                environment=program.environment,
+                folder=program.directory,
+                account=become,
+            )
+        except OSError as error:  # as above
+            line(f"{program.argv[0]}: {error.strerror}")
+            return 127
+
+    def _as_service(self, service: Service) -> tuple[Program, list[str], dict[str, Any]]:
+        """Return a service's program, what its commands begin with, and as whom they run."""
+        found = self._server(service)
+        program = found.program()
+        account = program.account or {}
+        if account:
+            found.prepare()
+        prefix: list[str] = account.get("prefix", [])
+        become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
+        return program, prefix, become
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell of this machine with the service's environment, where it was started.
@@ -84,10 +109,10 @@ class Access(Existing):
         return [chosen], environment, program.directory
 
     def _server(self, service: Service) -> Server:
-        if service.name not in self.services():
+        if not self.stack.services[service.name].embedded:
             raise Failure(
                 f"{service.name} does not run on this engine: it has no x-embedded.",
                 next=f"add x-embedded in {self.stack.file}, or ./inv up --engine compose",
                 code=ExitCode.USAGE,
             )
-        return self.servers()[service.name]
+        return server(self.stack.services[service.name], self.stack, self.state)

@@ -45,13 +45,12 @@ class Existing(Engine):
         self._lock = Lock()
 
     def servers(self) -> dict[str, Server]:
-        """Return what runs each service that can run here, in the order of their start."""
-        services = self.stack.services.values()
-        return {each.name: _server(each, self.stack, self.state) for each in services if each.embedded}
+        """Return what runs each service that runs here, in the order of their start."""
+        return {name: server(self.stack.services[name], self.stack, self.state) for name in self.services()}
 
     def services(self) -> list[str]:
-        """Return the services that have an `x-embedded`, or need none."""
-        return [each.name for each in self.stack.services.values() if each.embedded]
+        """Return the services that have an `x-embedded`, or need none; not those that only their schedule starts."""
+        return [each.name for each in self.stack.services.values() if each.embedded and not each.scheduled]
 
     def advice(self, name: str) -> str:
         """Return the `x-embedded` that a service lacks."""
@@ -155,7 +154,8 @@ class Existing(Engine):
         return dict(self.state.read().get("finished", {}))
 
 
-def _server(service: Service, stack: Stack, state: State) -> Server:
+def server(service: Service, stack: Stack, state: State) -> Server:
+    """Return what runs a service that has an `x-embedded`."""
     if service.embedded and service.embedded.engine == "nginx" and service.embedded.template is None:
         return Site(service, stack, state)
     return server_for(service, stack, state)

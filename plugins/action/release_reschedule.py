@@ -1,0 +1,26 @@
+"""Have the schedules start the jobs of this release from now on.
+
+The services run and answer well by then, so a release that fails has changed no schedule.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackhand.ansible.action import step
+from stackhand.release import reschedule
+from stackhand.release.action import OfRelease, ReleaseAction
+from stackhand.release.target import Context
+
+
+class ActionModule(ReleaseAction):
+    """Sets what the schedules start; all of them or none."""
+
+    work = "The change of the schedules"
+
+    def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
+        """Return the release, with the schedules that were changed."""
+        manifest = reschedule.update(context, options.manifest)
+        names = [name for name, each in manifest.scheduled.items() if each.updated]
+        shown = {"step": step("scheduled", f"{', '.join(names)} on {manifest.commit[:12]}")} if names else {}
+        return {"changed": bool(names), "facts": {"manifest": manifest.to_dict()}, **shown}
