@@ -125,7 +125,7 @@ resource "aws_route_table_association" "data" {
 
 resource "aws_flow_log" "main" {
   vpc_id                   = aws_vpc.main.id
-  traffic_type             = "ALL"
+  traffic_type             = "REJECT" # what is let through is in the load balancer's log; all traffic would cost $0.50 per GB of records
   log_destination          = aws_cloudwatch_log_group.flow.arn
   iam_role_arn             = aws_iam_role.flow.arn
   max_aggregation_interval = 600

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import secrets
+from stackhand.infrastructure import secrets, windows
 from stackhand.project.environments import Environment
 
 ACTIONS: dict[tuple[str, ...], str] = {
@@ -200,8 +200,8 @@ def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed:
     """
     if environment.emulated:
         return []
-    warned = _secrets(environment, planned) if refreshed else ()
-    return [*_alarms(environment, planned, refreshed=refreshed), *warned]
+    asked = [*windows.pending(environment, planned), *_secrets(environment, planned)] if refreshed else []
+    return [*_alarms(environment, planned, refreshed=refreshed), *windows.changes(environment, planned), *asked]
 
 
 def no_recipient(environment: Environment) -> str:

@@ -48,9 +48,9 @@ GOOD = """
 services:
   web:
     build: .
-    ports: ["8080:80"]
+    ports: ["8080:8080"]
     x-health: /up
-    x-aws: {port: 80, paths: ["/*"], cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}}
+    x-aws: {port: 8080, paths: ["/*"], cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}}
 """
 TFVARS = 'stack = "{}"\nenvironment = "staging"\nregion = "eu-west-1"\naccount_id = "{}"\n{}'
 
@@ -83,7 +83,7 @@ def messages(document: Any, level: str) -> list[str]:
 
 
 def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: Path) -> None:
-    write(tmp_path, COMPOSE, TFVARS.format("aws-shop", "123456789012", ""), "FROM python:3.13\n", "mailer")
+    write(tmp_path, COMPOSE, TFVARS.format("aws-shop", "123456789012", "exec = true"), "FROM python:3.13\n", "mailer")
     said = check(tmp_path, "--json")
     found = said.json
     assert (said.code, found["environment"], found["refused"]) == (3, "staging", True)
@@ -120,6 +120,8 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "mailer: has no health check on AWS",
         "mailer: mailer/Dockerfile has no USER other than root",
         "release: nothing is probed from outside",
+        "web: root without capabilities may not listen at port 80 on Fargate",
+        "mailer: exec = true, and its capabilities are dropped",
         "web: nginx:alpine starts as root and changes to another user",
         "web: nginx:alpine writes to /var/cache/nginx, which",
     ):
