@@ -31,6 +31,12 @@ def problems(service: str, operation: str, request: Any) -> Iterator[str]:
         yield from strict(request, shape, operation)
 
 
+def answers(service: str, operation: str, answer: Any) -> Iterator[str]:
+    """Yield what AWS would never answer: a fake that does teaches us something wrong."""
+    shape: Shape = model(service).operation_model(operation).output_shape
+    yield from strict(answer, shape, operation)
+
+
 def task_definitions(state: State) -> Iterator[tuple[str, str]]:
     """Yield what ECS would refuse of what a release registers."""
     for name, definition in templates(state).items():
