@@ -34,6 +34,8 @@ for _action in ("RegisterImage", "RunInstances"):  # an instance would be a cont
 
 ecs._ACTION_MAP["UpdateService"] = refusals.update_service
 ecs._ACTION_MAP["CreateService"] = refusals.create_service
+ecs._ACTION_MAP["RunTask"] = refusals.run_task
+iam._IAM_HANDLERS["CreateRole"] = refusals.create_role
 ecs._ACTION_MAP["ExecuteCommand"] = refusals.execute_command
 ssm._put_parameter = refusals.put_parameter
 alb._ACTION_MAP["DeleteTargetGroup"] = refusals.delete_target_group

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,13 @@ LETTERS = {"CreateTargetGroup": ("Name", 32), "CreateLoadBalancer": ("Name", 32)
 """How many letters a name has at most, and what it is called in the request."""
 SHELL = ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
 
+NEW = 2.0
+"""Seconds until ECS knows a new role; on AWS it may be ten or more."""
+_made: dict[str, float] = {}
+
 _update: Callable[..., Any] = ecs._update_service
 _create: Callable[..., Any] = ecs._create_service
+_run: Callable[..., Any] = ecs._run_task
 _execute: Callable[..., Any] = ecs._execute_command
 _put: Callable[..., Any] = ssm._put_parameter
 _delete_group: Callable[..., Any] = alb._delete_tg
@@ -57,6 +63,26 @@ def _without_port(balancers: Sequence[Data], reference: str) -> str:
         if definition and port not in ports:
             return f"The container {name} did not have a container port {port} defined."
     return ""
+
+
+def create_role(parameters: Data) -> Any:
+    """Answer CreateRole, and note when it was made."""
+    _made.setdefault(alb._p(parameters, "RoleName"), time.monotonic())
+    return _create_role(parameters)
+
+
+def run_task(data: Data) -> Any:
+    """Answer RunTask: a role that was made a moment ago is not known everywhere yet."""
+    definition = ecs._task_defs.get(ecs._resolve_td_key(data.get("taskDefinition", "")) or "") or {}
+    for arn in filter(None, (definition.get(key) for key in ("executionRoleArn", "taskRoleArn"))):
+        if time.monotonic() < _made.get(arn.rpartition("/")[2], -NEW) + NEW:
+            message = (
+                f"ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the "
+                "role being passed has the proper trust relationship and permissions and that your IAM user has "
+                "permissions to pass this role."
+            )
+            return error_response_json("ClientException", message, 400)
+    return _run(data)
 
 
 def execute_command(data: Data) -> Any:

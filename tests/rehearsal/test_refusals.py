@@ -53,6 +53,11 @@ alb._rules["rule"] = {"Actions": [{"TargetGroupArn": arn}]}
 said["in use"] = told(refusals.delete_target_group({"TargetGroupArn": [arn]}))
 alb._rules.pop("rule")
 said["deleted"] = told(refusals.delete_target_group({"TargetGroupArn": [arn]}))
+refusals._create_role = refusals._run = lambda _given: (200, {}, "")
+refusals.create_role({"RoleName": ["t"]})
+said["new role"] = told(refusals.run_task({"cluster": "shop", "taskDefinition": "api:1"}))
+refusals.NEW = 0.0
+said["known role"] = told(refusals.run_task({"cluster": "shop", "taskDefinition": "api:1"}))
 cluster = ecs._clusters["shop"]["clusterArn"]
 definition = next(each["taskDefinitionArn"] for each in ecs._task_defs.values() if each["revision"] == 1)
 task = {"taskArn": cluster.replace("cluster/", "task/") + "/1", "clusterArn": cluster, "containers": []}
@@ -79,6 +84,8 @@ WANTED = {
     "reserved": "is reserved",
     "in use": "ResourceInUse",
     "deleted": "200",
+    "new role": "ECS was unable to assume the role",
+    "known role": "200",
     "exec": "execute command was not enabled",
     "role": "execute command was not enabled",
     "shell": "200",
