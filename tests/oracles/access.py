@@ -72,6 +72,17 @@ def policies_say_what_iam_knows(state: State) -> Found:
                         yield each.address, f"{key} is no key of a condition"
 
 
+def roles_have_room(state: State) -> Found:
+    """All inline policies of a role together have as many letters as one may have."""
+    texts: dict[str, str] = {}
+    for each in state.of("aws_iam_role_policy"):
+        shortest = json.dumps(json.loads(each.values["policy"]), separators=(",", ":"))
+        texts[each.values["role"]] = texts.get(each.values["role"], "") + shortest
+    for role, text in texts.items():
+        if len(text) > LARGEST["aws_iam_role_policy"]:
+            yield role, f"its policies have {len(text)} characters together"
+
+
 def _principals(statement: Mapping[str, Any]) -> Iterator[str]:
     principal = statement.get("Principal", {})
     for service in listed(principal.get("Service", [])) if isinstance(principal, dict) else []:
@@ -220,6 +231,7 @@ def a_shell_can_be_opened(state: State) -> Found:
 
 RULES = (
     policies_say_what_iam_knows,
+    roles_have_room,
     services_of_aws_may_use_the_key,
     tasks_can_start,
     roles_stay_within_their_boundary,

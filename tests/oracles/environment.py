@@ -139,4 +139,5 @@ class Mutation(msgspec.Struct, frozen=True):
 
 def mutations() -> list[Mutation]:
     """Return the seeded mistakes."""
-    return msgspec.yaml.decode(Path(__file__).with_name("mutations.yaml").read_bytes(), type=list[Mutation])
+    text = Path(__file__).with_name("mutations.toml").read_bytes()
+    return msgspec.toml.decode(text, type=dict[str, list[Mutation]])["mistakes"]
