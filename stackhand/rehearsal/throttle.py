@@ -9,6 +9,8 @@ from stackhand.rehearsal.guard import Application, Receive, Scope, Send
 
 SHARE = 0.02
 """Of the requests that only read: boto3 and Terraform's provider ask again, and whoever asks otherwise must, too."""
+SPARED = 20
+"""How many reads after a refused one are answered: who asks a second time is never refused twice."""
 READING = ("Describe", "List", "Get")
 
 
@@ -24,18 +26,26 @@ class Throttle:
     def __init__(self, application: Application, seed: int, share: float = SHARE) -> None:
         self._application, self._share = application, share
         self._random = random.Random(seed)  # noqa: S311 - no secret
-        self.refused = 0
+        self.refused, self._spared = 0, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it for now."""
-        if not (_reads(scope) and self._random.random() < self._share):
+        if not (_reads(scope) and self._chosen()):
             await self._application(scope, receive, send)
             return
-        self.refused += 1
         body = json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"}).encode()
         headers = [(b"content-type", b"application/x-amz-json-1.1")]
         await send({"type": "http.response.start", "status": 400, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def _chosen(self) -> bool:
+        """Whether to refuse the next read."""
+        if self._spared > 0:
+            self._spared -= 1
+        elif self._random.random() < self._share:
+            self.refused, self._spared = self.refused + 1, SPARED
+            return True
+        return False
 
 
 def _reads(scope: Scope) -> bool:
