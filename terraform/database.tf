@@ -65,6 +65,7 @@ resource "aws_db_instance" "main" {
   backup_window              = "02:00-03:00"
   maintenance_window         = "sun:03:30-sun:04:30"
   auto_minor_version_upgrade = true
+  apply_immediately          = var.apply_immediately
   copy_tags_to_snapshot      = true
   delete_automated_backups   = false                   # they stay for their days: a database that gives way may start from one of them
   deletion_protection        = var.deletion_protection #checkov:skip=CKV_AWS_293: off where the environment is made to be thrown away

@@ -119,7 +119,14 @@ resource "aws_ecs_service" "main" {
     ignore_changes = [task_definition, load_balancer, desired_count]
   }
 
-  depends_on = [aws_lb_listener_rule.path, aws_lb_listener_rule.host, aws_iam_role_policy.execution, aws_ecs_cluster_capacity_providers.main]
+  # All that its first tasks need: they pull an image at once, and answer their health checks.
+  depends_on = [
+    aws_lb_listener_rule.path, aws_lb_listener_rule.host, aws_iam_role_policy.execution, aws_ecs_cluster_capacity_providers.main,
+    aws_route.private, aws_route_table_association.private, aws_vpc_endpoint.interface, aws_vpc_endpoint.s3,
+    aws_vpc_security_group_egress_rule.service_to_internet, aws_vpc_security_group_egress_rule.service_to_endpoints,
+    aws_vpc_security_group_egress_rule.service_to_s3, aws_vpc_security_group_ingress_rule.endpoints_from_service,
+    aws_vpc_security_group_egress_rule.load_balancer_to_service, aws_vpc_security_group_ingress_rule.service_from_load_balancer,
+  ]
 }
 
 # --- Autoscaling -----------------------------------------------------------------------------------------------

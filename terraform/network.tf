@@ -146,7 +146,7 @@ resource "aws_flow_log" "main" {
   count = local.own_network ? 1 : 0
 
   vpc_id                   = aws_vpc.main[0].id
-  traffic_type             = "ALL"
+  traffic_type             = "REJECT" # what is let through is in the load balancer's log; all traffic would cost $0.50 per GB of records
   log_destination          = aws_cloudwatch_log_group.flow[0].arn
   iam_role_arn             = aws_iam_role.flow[0].arn
   max_aggregation_interval = 600

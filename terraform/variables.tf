@@ -217,6 +217,12 @@ variable "database_multi_az" {
   description = "Whether databases have a standby in another zone."
 }
 
+variable "apply_immediately" {
+  type        = bool
+  default     = false
+  description = "Whether a change that restarts a database happens with the deploy; otherwise in its next maintenance window, as a plan says."
+}
+
 variable "database_backup_days" {
   type        = number
   default     = 7

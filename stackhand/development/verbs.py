@@ -35,6 +35,7 @@ LOCKS: dict[str, tuple[tuple[str, ...], list[str]]] = {
 SCRIPTS = (
     "inv",
     ".ci/run",
+    ".ci/provider",
     "web/start",
     "web/check",
     "tests/engine/install",
@@ -129,11 +130,14 @@ def check_style() -> None:
 def check_mutation() -> None:
     """Show for each of the modules that matter most how many changes of it the tests notice, and which they miss.
 
+    Then the same of terraform/, whose mistakes are seeded ones (docs/decisions/077-oracles.md).
+
     Raises:
-        Failure: they notice too few.
+        Failure: too few are noticed.
     """
     from stackhand.development import mutation
 
+    seeded = subprocess.run([PYTHON, "-m", "tests.oracles"], cwd=CONTENT, check=False).returncode
     results = mutation.run()
     for score in results:
         console.write(str(score))
@@ -142,6 +146,8 @@ def check_mutation() -> None:
     low = mutation.too_low(results)
     if low:
         raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes in {', '.join(low)}.")
+    if seeded != 0:
+        raise Failure("Too few of the mistakes that are seeded in terraform/ are noticed.", next="read the lines above")
 
 
 def bench(name: str) -> None:

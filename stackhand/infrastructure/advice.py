@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from stackhand.infrastructure import dockerfiles, secret_values, secrets
+from stackhand.infrastructure import dockerfiles, privileges, secret_values, secrets
 from stackhand.infrastructure.findings import CloudFinding
 from stackhand.infrastructure.references import leads_to
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices, variables_of
@@ -20,7 +20,6 @@ WITHOUT_DEFAULT = re.compile(r"(?<!\$)(?:\$\$)*\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\
 """A variable that is empty where nobody sets it."""
 LOGIN = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 OFF = "x-aws: {hardened: false}"
-ROOT = frozenset({"", "root", "0"})
 
 
 class Writes(NamedTuple):
@@ -63,6 +62,7 @@ def of(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator
         yield from _without_password(service, stack, cloud)
         yield from _hardened(service, stack, cloud)
         yield from _unchecked(service, cloud)
+    yield from privileges.of(stack, cloud, environment)
     yield from _given(stack, cloud, environment)
     yield from _unprobed(stack)
 
@@ -171,7 +171,7 @@ def _hardened(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[
         yield CloudFinding(
             "advice", service.name, message, f"tmpfs: [{', '.join(lacking)}], or {OFF}", "x-aws.hardened"
         )
-    if written.get("cap_drop") is None and user in ROOT:
+    if written.get("cap_drop") is None and user in privileges.ROOT:
         if does.changes_user:
             message = f"{image.base} starts as root and changes to another user, for which it has no capability on AWS"
             yield CloudFinding(

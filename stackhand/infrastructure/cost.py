@@ -7,13 +7,31 @@ from typing import Any
 
 import msgspec
 
+from stackhand.infrastructure import prices
+from stackhand.infrastructure.prices import HOURS, READ, REGION, Price
+
 
 class CostLine(msgspec.Struct, frozen=True):
-    """One part of the bill: what, how many of it, and dollars a month; None where we know no price."""
+    """One part of the bill.
+
+    Args:
+        name: what.
+        number: how many of it.
+        month: dollars; None where we know no price.
+        source: where the price was read; empty where the line is an estimate.
+        read: when.
+    """
 
     name: str
     number: float
     month: float | None
+    source: str = ""
+    read: str = ""
+
+    @property
+    def estimated(self) -> bool:
+        """Whether its price was never read, or how much there is of it depends on use."""
+        return self.month is not None and not self.source
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -27,6 +45,11 @@ class Cost(msgspec.Struct, frozen=True):
         return sum(line.month or 0.0 for line in self.lines)
 
     @property
+    def estimated(self) -> float:
+        """Dollars a month that are an estimate."""
+        return sum(line.month or 0.0 for line in self.lines if line.estimated)
+
+    @property
     def unknown(self) -> list[str]:
         """What we know no price of."""
         return [line.name for line in self.lines if line.month is None]
@@ -35,12 +58,14 @@ class Cost(msgspec.Struct, frozen=True):
         """Return it as a sentence's end: the sum, and what most of it is for."""
         dearest = ", ".join(f"{line.name} ${line.month:.0f}" for line in self.lines[:3] if line.month)
         more = f"; without {', '.join(self.unknown)}" if self.unknown else ""
-        return f"about ${self.month:.0f} a month before traffic ({dearest}; {REGION}, {READ}{more})"
+        guessed = f", ${self.estimated:.0f} of it estimated" if self.estimated >= 1 else ""
+        return f"about ${self.month:.0f} a month before traffic{guessed} ({dearest}; {REGION}, {READ}{more})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as the `cost` of docs/output.md."""
         return {
             "month": round(self.month, 2),
+            "estimated": round(self.estimated, 2),
             "currency": "USD",
             "region": REGION,
             "read": READ,
@@ -65,20 +90,40 @@ def _lines(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
     yield from _databases(resources.get("aws_db_instance", []))
     yield from _caches(resources.get("aws_elasticache_replication_group", []))
     gateways, zones = resources.get("aws_nat_gateway", []), len(resources.get("aws_subnet", [])) // 3
-    yield _hourly("NAT gateways", len(gateways), NAT_HOUR)
+    yield _hourly("NAT gateways", len(gateways), prices.NAT_HOUR)
     endpoints = [each for each in resources.get("aws_vpc_endpoint", []) if each.get("vpc_endpoint_type") == "Interface"]
-    yield _hourly("endpoints", len(endpoints) * zones, ENDPOINT_HOUR)
+    yield _hourly("endpoints", len(endpoints) * zones, prices.ENDPOINT_HOUR)
     balancers = len(resources.get("aws_lb", []))
-    yield _hourly("load balancer", balancers, LOAD_BALANCER_HOUR)
-    yield _hourly("public addresses", balancers * zones + len(resources.get("aws_eip", [])), IPV4_HOUR)
+    yield _hourly("load balancer", balancers, prices.LOAD_BALANCER_HOUR)
+    yield _hourly("public addresses", balancers * zones + len(resources.get("aws_eip", [])), prices.IPV4_HOUR)
     for name, kind, price in (
-        ("keys", "aws_kms_key", KEY_MONTH),
-        ("alarms", "aws_cloudwatch_metric_alarm", ALARM_MONTH),
-        ("names inside the network", "aws_service_discovery_private_dns_namespace", ZONE_MONTH),
+        ("keys", "aws_kms_key", prices.KEY_MONTH),
+        ("alarms", "aws_cloudwatch_metric_alarm", prices.ALARM_MONTH),
+        ("names inside the network", "aws_service_discovery_private_dns_namespace", prices.ZONE_MONTH),
     ):
-        number = len(resources.get(kind, []))
-        yield CostLine(name, number, number * price)
-    yield CostLine("signing key", int(bool(resources.get("aws_kms_key"))), KEY_MONTH)  # made by bootstrap
+        yield _monthly(name, len(resources.get(kind, [])), price)
+    yield _monthly("signing key", int(bool(resources.get("aws_kms_key"))), prices.KEY_MONTH)  # made by bootstrap
+    yield from _observed(resources)
+
+
+def _observed(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
+    """What is paid for being watched: it depends on use, so it is an estimate, whatever the price."""
+    metrics = 0
+    for each in resources.get("aws_ecs_cluster", []):
+        if any(one["name"] == "containerInsights" and one["value"] != "disabled" for one in each.get("setting") or []):
+            services = len(resources.get("aws_ecs_service", []))
+            families = len({*_indices(resources, "aws_iam_role")})  # of services and of jobs
+            metrics += prices.INSIGHTS_CLUSTER + services * prices.INSIGHTS_SERVICE + families * prices.INSIGHTS_FAMILY
+    yield CostLine("Container Insights", metrics, metrics * prices.METRIC_MONTH.dollars)
+    own = len(resources.get("aws_cloudwatch_log_metric_filter", [])) * prices.COMPONENTS
+    yield CostLine("custom metrics", own, own * prices.METRIC_MONTH.dollars)
+    flows = len(resources.get("aws_flow_log", []))
+    yield CostLine("flow logs", flows, flows * prices.FLOW_GB * prices.LOGS_GB.dollars)
+
+
+def _indices(resources: Mapping[str, list[dict[str, Any]]], kind: str) -> Iterator[str]:
+    """Yield the names in a Compose file that resources of a type are for."""
+    return (str(each["_index"]) for each in resources.get(kind, []) if each["_index"] not in {None, "github"})
 
 
 def _tasks(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
@@ -89,57 +134,38 @@ def _tasks(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
         name = target["_index"]
         size, number = sizes[name], int(target["min_capacity"])
         architecture = (size.get("runtime_platform") or [{}])[0].get("cpu_architecture") or "X86_64"
-        hour = int(size["cpu"]) / 1024 * VCPU_HOUR[architecture]
-        hour += int(size["memory"]) / 1024 * GB_HOUR[architecture]
+        vcpu, memory = prices.VCPU_HOUR[architecture], prices.GB_HOUR[architecture]
+        hour = int(size["cpu"]) / 1024 * vcpu.dollars + int(size["memory"]) / 1024 * memory.dollars
         weights = {each["capacity_provider"]: each for each in services[name].get("capacity_provider_strategy") or []}
         spot = (weights.get("FARGATE_SPOT") or {}).get("weight", 0) / 100
-        paid = min(number, 1) + max(0, number - 1) * (1 - spot * (1 - SPOT_SHARE))
-        yield CostLine(f"tasks of {name}", number, hour * paid * HOURS)
+        paid = min(number, 1) + max(0, number - 1) * (1 - spot * (1 - prices.SPOT_SHARE.dollars))
+        guessed = number > 1 and spot > 0
+        source, read = ("", "") if guessed else (vcpu.source, vcpu.read)
+        yield CostLine(f"tasks of {name}", number, hour * paid * HOURS, source, read)
 
 
 def _databases(resources: list[dict[str, Any]]) -> Iterator[CostLine]:
     for each in resources:
-        copies, hour = 2 if each.get("multi_az") else 1, NODE_HOUR.get(each["instance_class"])
-        name = f"{each['_index']} on {each['instance_class']}"
-        storage = float(each["allocated_storage"]) * GP3_GB_MONTH
-        yield CostLine(name, copies, None if hour is None else copies * (hour * HOURS + storage))
+        storage = float(each["allocated_storage"]) * prices.GP3_GB_MONTH.dollars
+        yield _nodes(each, each["instance_class"], 2 if each.get("multi_az") else 1, storage)
 
 
 def _caches(resources: list[dict[str, Any]]) -> Iterator[CostLine]:
     for each in resources:
-        nodes, hour = int(each.get("num_cache_clusters") or 1), NODE_HOUR.get(each["node_type"])
-        yield CostLine(
-            f"{each['_index']} on {each['node_type']}", nodes, None if hour is None else nodes * hour * HOURS
-        )
+        yield _nodes(each, each["node_type"], int(each.get("num_cache_clusters") or 1))
 
 
-def _hourly(name: str, number: int, price: float) -> CostLine:
-    return CostLine(name, number, number * price * HOURS)
+def _nodes(each: Mapping[str, Any], kind: str, number: int, storage: float = 0.0) -> CostLine:
+    """Return what some nodes of a database or cache cost: the price depends on the engine, too."""
+    price, name = prices.NODE_HOUR.get((str(each.get("engine")), kind)), f"{each['_index']} on {kind}"
+    if price is None:
+        return CostLine(name, number, None)
+    return CostLine(name, number, number * (price.dollars * HOURS + storage), price.source, price.read)
 
 
-HOURS = 730
-"""Of a month."""
-READ = "2026-11"
-REGION = "us-east-1"
+def _hourly(name: str, number: int, price: Price) -> CostLine:
+    return CostLine(name, number, number * price.dollars * HOURS, price.source, price.read)
 
-VCPU_HOUR = {"ARM64": 0.03238, "X86_64": 0.04048}
-GB_HOUR = {"ARM64": 0.00356, "X86_64": 0.004445}
-SPOT_SHARE = 0.30
-"""What Fargate Spot costs of that, about: it changes with supply."""
 
-NODE_HOUR = {  # PostgreSQL and Valkey; Redis OSS costs a quarter more
-    "db.t4g.micro": 0.016,
-    "db.t4g.small": 0.032,
-    "db.t4g.medium": 0.065,
-    "cache.t4g.micro": 0.0128,
-    "cache.t4g.small": 0.0256,
-    "cache.t4g.medium": 0.052,
-}
-GP3_GB_MONTH = 0.115
-NAT_HOUR = 0.045
-ENDPOINT_HOUR = 0.01
-LOAD_BALANCER_HOUR = 0.0225
-IPV4_HOUR = 0.005
-KEY_MONTH = 1.0
-ALARM_MONTH = 0.10
-ZONE_MONTH = 0.50
+def _monthly(name: str, number: int, price: Price) -> CostLine:
+    return CostLine(name, number, number * price.dollars, price.source, price.read)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import secrets
+from stackhand.infrastructure import secrets, windows
 from stackhand.project.environments import Environment
 
 ACTIONS: dict[tuple[str, ...], str] = {
@@ -202,8 +202,9 @@ def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed:
     removed = [*_removed(planned)]
     if environment.emulated:
         return removed
-    warned = _secrets(environment, planned) if refreshed else ()
-    return [*removed, *_alarms(environment, planned, refreshed=refreshed), *warned]
+    asked = [*windows.pending(environment, planned), *_secrets(environment, planned)] if refreshed else []
+    alarms = _alarms(environment, planned, refreshed=refreshed)
+    return [*removed, *alarms, *windows.changes(environment, planned), *asked]
 
 
 def _removed(planned: Mapping[str, Any]) -> Iterator[str]:

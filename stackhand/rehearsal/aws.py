@@ -1,4 +1,4 @@
-"""ministack, and what it lacks of AWS: a load balancer's health checks, a task's limits, the data in a snapshot.
+"""ministack, and what it lacks of AWS: health checks, a task's limits, the data in a snapshot, and what AWS refuses.
 
 It runs in the emulator's own environment, not in ours: `hypercorn stackhand.rehearsal.aws:app`. Made for ministack
 1.5.33 (docs/decisions/023-truer-emulator.md). Two of them may use one container engine, so the names of containers get
@@ -11,11 +11,12 @@ import os
 
 from docker.models.containers import ContainerCollection
 from ministack.app import app as ministack
-from ministack.services import alb, ec2, ecr, ecs, rds
+from ministack.services import alb, ec2, ecr, ecs, iam, rds, ssm
 
-from stackhand.rehearsal import balancer, database_snapshots, limits
+from stackhand.rehearsal import balancer, database_snapshots, limits, refusals
 from stackhand.rehearsal.balancer import public
 from stackhand.rehearsal.guard import Guard
+from stackhand.rehearsal.throttle import Throttle
 
 __all__ = ["app"]
 
@@ -31,6 +32,17 @@ ContainerCollection.create, ContainerCollection.get = limits.create, limits.get
 for _action in ("RegisterImage", "RunInstances"):  # an instance would be a container without a task's limits
     del ec2._ACTION_MAP[_action]
 
+ecs._ACTION_MAP["UpdateService"] = refusals.update_service
+ecs._ACTION_MAP["CreateService"] = refusals.create_service
+ecs._ACTION_MAP["RunTask"] = refusals.run_task
+iam._IAM_HANDLERS["CreateRole"] = refusals.create_role
+ecs._ACTION_MAP["ExecuteCommand"] = refusals.execute_command
+ssm._put_parameter = refusals.put_parameter
+alb._ACTION_MAP["DeleteTargetGroup"] = refusals.delete_target_group
+for _service in (alb._ACTION_MAP, iam._IAM_HANDLERS):
+    for _name in refusals.LETTERS.keys() & _service.keys():
+        _service[_name] = refusals.short(_name, _service[_name])
+
 rds._create_snapshot_internal = database_snapshots.note
 rds._wait_for_database_ready = database_snapshots.wait
 rds._ACTION_MAP["CreateDBInstance"] = database_snapshots.create
@@ -39,4 +51,4 @@ rds._ACTION_MAP["RestoreDBInstanceFromDBSnapshot"] = database_snapshots.restore
 
 _NAMES = ("127.0.0.1", "localhost", "host.docker.internal", os.environ["REHEARSAL_GATEWAY"])
 _HOSTS = [f"{name}:{os.environ['GATEWAY_PORT']}" for name in _NAMES]
-app = Guard(ministack, public, os.environ["REHEARSAL_KEY"], _HOSTS)
+app = Guard(Throttle(ministack, seed=1), public, os.environ["REHEARSAL_KEY"], _HOSTS)

@@ -15,6 +15,8 @@ from stackhand.project.environments import Environment
 from stackhand.release.target import Context, Target, TaskTarget
 from stackhand.release.verdict import PRIMARY, Deployment, Order, Snapshot
 
+UNKNOWN_ROLE = "unable to assume the role"
+"""What ECS says of a role that Terraform made seconds ago: IAM needs some until it is known everywhere."""
 SERVICES_AT_ONCE = 10
 """As many services as DescribeServices takes at once."""
 TASKS_AT_ONCE = 100
@@ -201,16 +203,21 @@ class Cluster:
             token: with the same one ECS starts no second task.
         """
         network = {"subnets": task.subnets, "securityGroups": task.security_groups, "assignPublicIp": "DISABLED"}
-        answer = self.ecs.run_task(
-            cluster=self.name,
-            taskDefinition=definition,
-            launchType="FARGATE",
-            count=1,
-            startedBy=started_by,
-            networkConfiguration={"awsvpcConfiguration": network},
-            overrides={"containerOverrides": [{"name": task.container, "command": command}]} if command else {},
-            clientToken=token,
-        )
+        try:
+            answer = self.ecs.run_task(
+                cluster=self.name,
+                taskDefinition=definition,
+                launchType="FARGATE",
+                count=1,
+                startedBy=started_by,
+                networkConfiguration={"awsvpcConfiguration": network},
+                overrides={"containerOverrides": [{"name": task.container, "command": command}]} if command else {},
+                clientToken=token,
+            )
+        except Exception as error:
+            if UNKNOWN_ROLE not in message_of(error):
+                raise
+            return "", [message_of(error)]
         if answer.get("tasks"):
             return str(answer["tasks"][0]["taskArn"]), []
         reasons = [

@@ -17,6 +17,7 @@ from stackhand.aws.errors import code_of, failure, message_of, transient
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import since_of, writer
+from stackhand.infrastructure import privileges
 from stackhand.project import inherited
 from stackhand.release import status
 from stackhand.release.cluster import Cluster
@@ -259,12 +260,21 @@ def execute(*, environment: str, service: str, command: str) -> None:
             next=f"set exec = true in environments/{environment}.tfvars, then deploy",
             code=ExitCode.PREFLIGHT,
         ) from error
+    if "ALL" in dropped(state.target.services[name]):
+        console.notify(f"{name}: {privileges.EXEC_LACKS}")
     if sys.stdin.isatty():
         console.notify(f"in {name}, task {short(task)[:12]}; exit to return")
     region = state.environment.region
     target = {"Target": f"ecs:{cluster.name}_{short(task)}"}
     args = [PLUGIN, json.dumps(session), region, "StartSession", "", json.dumps(target), _endpoint(region)]
     os.execvpe(PLUGIN, args, inherited.environment("session-manager"))  # noqa: S606 - the very purpose
+
+
+def dropped(service: ServiceTarget) -> list[str]:
+    """Return the capabilities that a service's containers go without."""
+    containers = service.task_definition.get("containerDefinitions", [])
+    linux = [each.get("linuxParameters") or {} for each in containers]
+    return [name for each in linux for name in (each.get("capabilities") or {}).get("drop") or []]
 
 
 def _newest(cluster: Cluster, target: Target, name: str) -> str:

@@ -28,12 +28,13 @@ def check(
     mutation: bool = False,
     vulnerabilities: bool = False,
     cloud: bool = False,
+    live: bool = False,
     environment: str = "",
     json: bool = False,
 ) -> None:
     """Run the linters, or check the services for AWS."""
-    if cloud or environment or json:
-        environment_tasks.check_project(c, cloud=cloud, environment=environment, json=json)
+    if cloud or live or environment or json:
+        environment_tasks.check_project(c, cloud=cloud, live=live, environment=environment, json=json)
         return
     from stackhand.development import verbs as development
 

@@ -163,14 +163,22 @@ def rehearse(c: Context, keep: bool = False, restore: bool = False, stop: bool =
 
 CHECK_CLOUD = {
     "cloud": "what AWS would refuse or do differently, without an account or Terraform",
-    "environment": "with --cloud: the name of a file in environments",
-    "json": "with --cloud: one JSON document on stdout",
+    "live": "after a deploy: what only AWS can show; raises an alarm for a moment",
+    "environment": "with --cloud or --live: the name of a file in environments",
+    "json": "with --cloud or --live: one JSON document on stdout",
 }
 
 
 @task(help=CHECK_CLOUD)
-def check_project(c: Context, cloud: bool = False, environment: str = "", json: bool = False) -> None:
+def check_project(
+    c: Context, cloud: bool = False, live: bool = False, environment: str = "", json: bool = False
+) -> None:
     """Check what AWS would refuse or do differently."""
+    if live and environment:
+        from stackhand.release import live as module
+
+        module.check(environment=environment, json=json)
+        return
     from stackhand.infrastructure import cloud_check
 
     cloud_check.check(cloud=cloud, environment=environment, json=json)

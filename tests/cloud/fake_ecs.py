@@ -258,6 +258,7 @@ def definition(name: str, image: str) -> dict[str, Any]:
                 "image": image,
                 "portMappings": [{"containerPort": 4000}],
                 "healthCheck": {"command": ["CMD", "check"]},
+                "linuxParameters": {"capabilities": {"drop": ["ALL"]}},
                 "environment": [{"name": "STACK", "value": "shop"}, {"name": "EMPTY", "value": ""}],
                 "secrets": [
                     {"name": "PASSWORD", "valueFrom": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/shop/staging/password"}

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.cloud.fake_ecs import Refused, World
+from tests.oracles.requests import answers
 
 
 @contextmanager
@@ -35,7 +36,11 @@ def serving(world: World) -> Iterator[str]:
                 except Refused as refused:
                     self.say(refused.status, {"__type": refused.code, "message": refused.message})
                     return
-            self.say(200, _public(found))
+            answer = _public(found)
+            if wrong := [*answers("logs" if service.startswith("Logs_") else "ecs", operation, answer)]:
+                self.say(400, {"__type": "NoAnswerOfAWS", "message": "; ".join(wrong)})
+                return
+            self.say(200, answer)
 
         def do_GET(self) -> None:
             with turn:

@@ -200,7 +200,9 @@ def test_a_log_that_is_followed_begins_with_the_lines_that_are_asked_for(
     assert written == [f"at {cloudwatch.lines[-1]}"]
 
 
-def test_exec_needs_its_plugin_and_a_task(cloud: Cloud, released: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exec_needs_its_plugin_and_a_task(
+    cloud: Cloud, released: Manifest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(logs.shutil, "which", lambda _: None)
     with pytest.raises(Failure) as found:
         logs.execute(environment="staging", service="api", command="sh")
@@ -216,6 +218,7 @@ def test_exec_needs_its_plugin_and_a_task(cloud: Cloud, released: Manifest, monk
     name, session, region, verb, _, target, _ = started[0]
     assert (name, json.loads(session)["tokenValue"], region, verb) == (logs.PLUGIN, "ls", REGION, "StartSession")
     assert json.loads(target) == {"Target": f"ecs:{CLUSTER}_{task}"}
+    assert "api: its capabilities are dropped" in "".join(capsys.readouterr())
 
 
 def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

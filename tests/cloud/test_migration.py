@@ -58,6 +58,13 @@ def test_a_migration_that_fails_shows_its_code_and_the_end_of_its_log(cloud: Clo
     assert cloud.world.updates() == 0
 
 
+def test_one_whose_role_is_seconds_old_is_started_once_iam_knows_it(cloud: Cloud) -> None:
+    cloud.world.errors["RunTask"] = [Refused("ClientException", "ECS was unable to assume the role 'x'.")] * 2
+    assert run(cloud) == []
+    assert cloud.said[0].startswith("not started yet: ClientException: ECS was unable to assume the role 'x'.")
+    assert [name for name, _ in cloud.world.calls].count("RunTask") == 3
+
+
 def test_a_container_without_an_exit_code_has_not_migrated_anything(cloud: Cloud) -> None:
     with pytest.raises(Failure) as found:
         run(cloud, migration=None, code="TaskFailedToStart")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stackhand.adoption import files
 from tests.checkout import ROOT
 from tests.docs import workflow_rules
 from tests.docs.attacks import ATTACKS
@@ -102,6 +103,20 @@ def test_images_are_built_on_the_processor_that_they_run_on(environment: str) ->
     architecture = next(each[1] for each in said if each)
     jobs = [CI["test"]] if environment == "rehearsal" else [JOBS[name] for name in (environment, "by-hand")]
     assert {RUNNERS[job["runs-on"]] for job in jobs} == {architecture}
+
+
+@pytest.mark.parametrize("path", [ROOT / ".github/workflows/deploy.yml", files.TEMPLATES / "workflow.yml"])
+def test_credentials_of_a_release_last_as_long_as_its_role_allows(path: Path) -> None:
+    """Without a word AWS gives an hour, and a migration may take two."""
+    allowed = re.search(r"max_session_duration = (\d+)", (ROOT / "terraform/github.tf").read_text(encoding="utf-8"))
+    text = re.sub(r"@(\w+)@", r"\1", path.read_text(encoding="utf-8"))
+    jobs = [each for each in yaml.safe_load(text)["jobs"].values() if "vars.AWS_DEPLOY_ROLE" in str(each)]
+    assert jobs
+    for job in jobs:
+        given = next(each["with"] for each in job["steps"] if "configure-aws" in each.get("uses", ""))
+        assert allowed
+        assert given["role-duration-seconds"] == int(allowed[1])
+        assert job["timeout-minutes"] * 60 > int(allowed[1])
 
 
 def test_the_parts_of_ci_are_everything() -> None:

@@ -55,9 +55,9 @@ GOOD = """
 services:
   web:
     build: .
-    ports: ["8080:80"]
+    ports: ["8080:8080"]
     x-health: /up
-    x-aws: {port: 80, paths: ["/*"], cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}}
+    x-aws: {port: 8080, paths: ["/*"], cpu: 256, memory: 512, scale: {min: 1, max: 2, cpu: 60, memory: 70}}
   soft: {image: "nginx:alpine", healthcheck: &check {test: [CMD, "true"]}, x-aws: {hardened: false}}
   hard: {image: "nginx:alpine", healthcheck: *check, read_only: true, cap_drop: [ALL], x-aws: {}}
   own: {image: "nginx:alpine", healthcheck: *check, user: "101:101", tmpfs: [/run, /var/cache/nginx], x-aws: {}}
@@ -94,7 +94,7 @@ def messages(document: Any, level: str) -> list[str]:
 
 def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: Path) -> None:
     certificate = "arn:aws:acm:eu-west-1:123456789012:certificate/0d7f5e0c-3f4a-4c6e-8d1b-2a9b7c6d5e4f"
-    more = f'certificate_arn = "{certificate}"\ngithub_repository = "acme/shop"\n'
+    more = f'certificate_arn = "{certificate}"\ngithub_repository = "acme/shop"\nexec = true\n'
     write(tmp_path, COMPOSE, TFVARS.format("aws-shop", "123456789012", more), "FROM python:3.13\n", "mailer")
     other = TFVARS.format("aws-shop", "123456789012", "").replace('"staging"', '"staging-eu"')
     (tmp_path / "environments" / "staging-eu.tfvars").write_text(other, encoding="utf-8")
@@ -141,6 +141,8 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "mailer: has no health check on AWS",
         "mailer: mailer/Dockerfile has no USER other than root",
         "release: nothing is probed from outside",
+        "web: root without capabilities may not listen at port 80 on Fargate",
+        "mailer: exec = true, and its capabilities are dropped",
         "web: nginx:alpine starts as root and changes to another user",
         "web: nginx:alpine writes to /var/cache/nginx, which",
     ):

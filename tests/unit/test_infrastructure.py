@@ -12,7 +12,7 @@ import pytest
 from stackhand.ansible import playbook
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import cost, plan, process
+from stackhand.infrastructure import cost, plan, process, windows
 from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
@@ -178,6 +178,66 @@ def test_what_we_know_no_price_of_is_said() -> None:
     money = cost.estimate({"planned_values": {"root_module": {"resources": [found]}}})
     assert money.unknown == ["orders on db.r8g.24xlarge"]
     assert money.summary().endswith("; without orders on db.r8g.24xlarge)")
+
+
+def test_what_is_watched_costs_and_prices_differ_by_engine_and_name_their_source() -> None:
+    def resource(kind: str, index: str | None = None, **values: Any) -> dict[str, Any]:
+        return {"mode": "managed", "type": kind, "index": index, "values": values}
+
+    def cost_of(*resources: dict[str, Any]) -> dict[str, cost.CostLine]:
+        plan = {"planned_values": {"root_module": {"resources": list(resources)}}}
+        return {line.name: line for line in cost.estimate(plan).lines}
+
+    found = cost_of(
+        resource("aws_ecs_cluster", setting=[{"name": "containerInsights", "value": "enabled"}]),
+        *(resource("aws_ecs_service", name, capacity_provider_strategy=[]) for name in ("api", "web")),
+        *(resource("aws_iam_role", name) for name in ("api", "web", "migrate")),
+        resource("aws_flow_log"),
+        resource("aws_cloudwatch_log_metric_filter", "api"),
+        resource("aws_nat_gateway"),
+    )
+    assert found["Container Insights"].number == 73
+    assert {"flow logs", "custom metrics"} <= found.keys()
+    assert {name for name, line in found.items() if not line.estimated} == {"NAT gateways"}
+    assert (found["NAT gateways"].source, found["NAT gateways"].read) == ("zacfukuda.com", "2026-06-01")
+    valkey, redis = (
+        cost_of(resource("aws_elasticache_replication_group", "cache", engine=engine, node_type="cache.t4g.micro"))
+        for engine in ("valkey", "redis")
+    )
+    one, other = valkey["cache on cache.t4g.micro"].month, redis["cache on cache.t4g.micro"].month
+    assert one is not None
+    assert other is not None
+    assert one == pytest.approx(0.8 * other)
+
+
+def test_a_plan_says_what_waits_for_the_maintenance_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = {"maintenance_window": "sun:03:30-sun:04:30"}
+    before = {**window, "instance_class": "db.t4g.micro", "backup_retention_period": 7}
+    after = {**before, "instance_class": "db.t4g.small", "backup_retention_period": 9}
+    node = {"node_type": "cache.t4g.micro"}, {"node_type": "cache.t4g.small"}
+
+    def planned(later: dict[str, Any]) -> dict[str, Any]:
+        change = {"actions": ["update"], "before": before, "after": later}
+        cache = {"actions": ["update"], "before": node[0], "after": node[1]}
+        resource = {"type": "aws_db_instance", "index": "db", "values": {"identifier": "shop-staging-db"}}
+        return {
+            "resource_changes": [
+                {"address": "x", "index": "db", "type": "aws_db_instance", "change": change},
+                {"address": "y", "index": "cache", "type": "aws_elasticache_replication_group", "change": cache},
+            ],
+            "planned_values": {"root_module": {"resources": [resource]}},
+        }
+
+    waits, at_once = windows.changes(STAGING, planned(after))
+    assert waits.startswith("db: instance_class changes in its maintenance window (sun:03:30-sun:04:30 UTC), not")
+    assert at_once == "cache: node_type changes with the deploy, and its connections drop"
+    now = next(windows.changes(STAGING, planned({**after, "apply_immediately": True})))
+    assert now == "db: instance_class changes with the deploy, and restarts it (apply_immediately)"
+    found = {"PendingModifiedValues": {"DBInstanceClass": "x"}, "PreferredMaintenanceWindow": "sun:03:30-sun:04:30"}
+    monkeypatch.setattr(windows.rds, "find_database", lambda _environment, _name: found)
+    assert [*windows.pending(STAGING, planned(after))] == [
+        "db: DBInstanceClass of an earlier deploy waits for its maintenance window (sun:03:30-sun:04:30 UTC)"
+    ]
 
 
 LOCKED = """Error message: operation error S3: PutObject, StatusCode: 412

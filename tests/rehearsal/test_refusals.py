@@ -1,0 +1,141 @@
+"""What AWS refuses, the rehearsal's AWS refuses too; asked in the emulator's own environment, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from stackhand.cli import packages
+from stackhand.rehearsal.emulator import PYTHON
+from stackhand.rehearsal.throttle import Throttle
+from tests.checkout import ROOT
+
+SCRIPT = """
+import json, types
+from ministack.services import alb, ecs, iam, ssm
+from stackhand.rehearsal import refusals
+
+def told(answer):
+    body = answer[2]
+    text = body.decode() if isinstance(body, bytes) else str(body)
+    return f"{answer[0]} {text}"
+
+said = {}
+ecs._create_cluster({"clusterName": "shop"})
+container = {"name": "api", "image": "x", "portMappings": [{"containerPort": 4000}], "readonlyRootFilesystem": True}
+first = {"family": "api", "containerDefinitions": [container], "taskRoleArn": "arn:aws:iam::0:role/t"}
+ecs._register_task_definition(first)
+balancer = {"targetGroupArn": "arn:group", "containerName": "api", "containerPort": 5000}
+asked = {"cluster": "shop", "serviceName": "api", "taskDefinition": "api", "desiredCount": 0}
+said["grace"] = told(refusals.create_service({**asked, "healthCheckGracePeriodSeconds": 60}))
+said["create"] = told(refusals.create_service({**asked, "loadBalancers": [balancer]}))
+good = {**balancer, "containerPort": 4000}
+said["created"] = told(refusals.create_service({**asked, "loadBalancers": [good]}))
+given = {"cluster": "shop", "service": "api"}
+said["port"] = told(refusals.update_service({**given, "loadBalancers": [balancer]}))
+other = {**container, "portMappings": [{"containerPort": 5000}]}
+ecs._register_task_definition({"family": "api", "containerDefinitions": [other]})
+said["definition"] = told(refusals.update_service({**given, "taskDefinition": "api:2"}))
+said["both"] = told(refusals.update_service({**given, "taskDefinition": "api:2", "loadBalancers": [balancer]}))
+said["container"] = told(refusals.update_service({**given, "loadBalancers": [{**balancer, "containerName": "web"}]}))
+said["empty"] = told(refusals.put_parameter({"Name": "/shop/x", "Value": "", "Type": "String"}))
+said["value"] = told(refusals.put_parameter({"Name": "/shop/x", "Value": "1", "Type": "String"}))
+group = refusals.short("CreateTargetGroup", alb._create_tg)
+said["long"] = told(group({"Name": ["x" * 33]}))
+said["reserved"] = told(refusals.short("CreateLoadBalancer", alb._create_lb)({"Name": ["internal-shop"]}))
+group({"Name": ["shop"]})
+arn = next(iter(alb._tgs))
+alb._rules["rule"] = {"Actions": [{"TargetGroupArn": arn}]}
+said["in use"] = told(refusals.delete_target_group({"TargetGroupArn": [arn]}))
+alb._rules.pop("rule")
+said["deleted"] = told(refusals.delete_target_group({"TargetGroupArn": [arn]}))
+refusals._create_role = refusals._run = lambda _given: (200, {}, "")
+refusals.create_role({"RoleName": ["t"]})
+said["new role"] = told(refusals.run_task({"cluster": "shop", "taskDefinition": "api:1"}))
+refusals.NEW = 0.0
+said["known role"] = told(refusals.run_task({"cluster": "shop", "taskDefinition": "api:1"}))
+cluster = ecs._clusters["shop"]["clusterArn"]
+definition = next(each["taskDefinitionArn"] for each in ecs._task_defs.values() if each["revision"] == 1)
+task = {"taskArn": cluster.replace("cluster/", "task/") + "/1", "clusterArn": cluster, "containers": []}
+ecs._tasks[task["taskArn"]] = {**task, "taskDefinitionArn": definition, "enableExecuteCommand": True}
+said["exec"] = told(refusals.execute_command({"cluster": "shop", "task": task["taskArn"], "command": "sh"}))
+ecs._task_defs["api:1"]["containerDefinitions"][0]["readonlyRootFilesystem"] = False
+said["role"] = told(refusals.execute_command({"cluster": "shop", "task": task["taskArn"], "command": "sh"}))
+statement = {"Effect": "Allow", "Action": [f"ssmmessages:{verb}" for verb in refusals.SHELL], "Resource": "*"}
+iam._roles["t"] = {"InlinePolicies": {"exec": json.dumps({"Statement": [statement]})}}
+said["shell"] = told(refusals.execute_command({"cluster": "shop", "task": task["taskArn"], "command": "sh"}))
+print(json.dumps(said))
+"""
+WANTED = {
+    "grace": "only valid for services configured to use load balancers",
+    "create": "The container api did not have a container port 5000 defined.",
+    "created": "200",
+    "port": "The container api did not have a container port 5000 defined.",
+    "definition": "The container api did not have a container port 4000 defined.",
+    "both": "200",
+    "container": "The container web does not exist in the task definition.",
+    "empty": "Member must have length greater than or equal to 1",
+    "value": "200",
+    "long": "has more than 32 letters",
+    "reserved": "is reserved",
+    "in use": "ResourceInUse",
+    "deleted": "200",
+    "new role": "ECS was unable to assume the role",
+    "known role": "200",
+    "exec": "execute command was not enabled",
+    "role": "execute command was not enabled",
+    "shell": "200",
+}
+
+
+@pytest.fixture(scope="module")
+def said() -> dict[str, str]:
+    """What the emulator answers to each request."""
+    packages.MINISTACK.ensure()
+    done = subprocess.run(
+        [str(PYTHON), "-c", SCRIPT],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "GATEWAY_PORT": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return answers
+
+
+@pytest.mark.xdist_group("refusals")
+@pytest.mark.parametrize("case", WANTED)
+def test_what_aws_refuses_is_refused_and_nothing_else(said: dict[str, str], case: str) -> None:
+    assert WANTED[case] in said[case]
+
+
+def test_reads_are_throttled_at_random_and_with_one_seed_always_the_same() -> None:
+    def throttled(target: bytes, share: float, seed: int = 1) -> list[bool]:
+        answers: list[Any] = []
+
+        async def application(_scope: Any, _receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200})
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                answers.append(message["status"] == 400)
+
+        throttle = Throttle(application, seed, share)
+        scope = {"type": "http", "headers": [(b"X-Amz-Target", target)]}
+        for _ in range(200):
+            asyncio.run(throttle(scope, None, send))  # type: ignore[arg-type] # nobody receives
+        assert throttle.refused == sum(answers)
+        return answers
+
+    found = throttled(b"AmazonEC2ContainerServiceV20141113.DescribeServices", 0.5)
+    assert 1 < sum(found) < 11
+    first = found.index(True)
+    assert not any(found[first + 1 : first + 21])  # who asks again is answered
+    assert found == throttled(b"AmazonEC2ContainerServiceV20141113.DescribeServices", 0.5)
+    assert not any(throttled(b"AmazonEC2ContainerServiceV20141113.UpdateService", 0.5))
