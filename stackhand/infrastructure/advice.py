@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from stackhand.infrastructure import dockerfiles, secret_values, secrets
 from stackhand.infrastructure.findings import CloudFinding
-from stackhand.infrastructure.references import leads_to
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices, variables_of
 from stackhand.project import kinds, model, probes
+from stackhand.project.addresses import leads_to
 from stackhand.project.environments import Environment
 from stackhand.project.model import Service, Stack
 from stackhand.project.secretnames import is_secret
