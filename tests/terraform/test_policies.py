@@ -38,7 +38,6 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("kms:TagResource", f"kms:{HERE}:key/1", NEW),
     ("ecs:DeregisterTaskDefinition", "*", {}),
     ("kms:CreateKey", "*", NEW),
-    ("servicediscovery:TagResource", f"servicediscovery:{HERE}:service/srv-1", STOLEN),
     ("application-autoscaling:TagResource", f"{SCALING}/1", STOLEN),
     ("application-autoscaling:RegisterScalableTarget", f"{SCALING}/1", STOLEN),
     # nor is anything else of it touched
@@ -52,7 +51,6 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("ec2:DeleteTags", f"ec2:{HERE}:subnet/subnet-1", ANOTHERS),
     ("ec2:RunInstances", f"ec2:{HERE}:instance/i-1", NEW),
     ("kms:Decrypt", f"kms:{HERE}:key/1", ANOTHERS),
-    ("servicediscovery:DeleteService", f"servicediscovery:{HERE}:service/srv-1", ANOTHERS),
     ("elasticache:DeleteSnapshot", f"elasticache:{HERE}:snapshot:stackhand-production-redis", {}),
     ("rds:DeleteDBInstance", f"rds:{HERE}:db:stackhand-production-postgres", {}),
     ("rds:RestoreDBInstanceFromDBSnapshot", f"rds:{HERE}:snapshot:rds:stackhand-production-postgres-2026-01-31", {}),
@@ -104,8 +102,6 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("ec2:CreateVpcEndpoint", f"ec2:{HERE}:vpc-endpoint/*", NEW),
     ("ec2:CreateRoute", f"ec2:{HERE}:route-table/rtb-1", MINE),
     ("kms:TagResource", f"kms:{HERE}:key/1", MINE),
-    ("servicediscovery:CreateService", f"servicediscovery:{HERE}:namespace/ns-1", NEW | MINE),
-    ("servicediscovery:TagResource", f"servicediscovery:{HERE}:service/*", NEW),
     ("application-autoscaling:RegisterScalableTarget", f"{SCALING}/*", NEW),
     ("application-autoscaling:PutScalingPolicy", f"{SCALING}/1", MINE),
     ("ecr:PutImage", f"ecr:{HERE}:repository/stackhand-staging/new", {}),
@@ -241,10 +237,6 @@ def test_each_policy_is_as_short_as_iam_wants_it_whatever_the_names(applied: Pla
 
 
 KNOWN = {
-    # the tags of internal names, which only an administrator can make therefore
-    "servicediscovery:TagResource knows no resources: it needs *",
-    "servicediscovery:TagResource does not know aws:ResourceTag/Environment",
-    "servicediscovery:TagResource does not know aws:ResourceTag/Stack",
     # the tags of a task; the policy for the infrastructure allows them by the task's name
     "ecs:TagResource does not know ecs:cluster",
 }
