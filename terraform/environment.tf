@@ -55,7 +55,7 @@ locals {
     ]
   }
   database_tls = {
-    for name, service in local.tasks : name => try("sslmode=verify-full&sslrootcert=${service["x-aws"].ca}", "sslmode=require")
+    for name, service in local.tasks : name => local.emulated ? "sslmode=require" : try("sslmode=verify-full&sslrootcert=${service["x-aws"].ca}", "sslmode=require")
   }
 
   # Computed as on a laptop: every other service with a health path, by its name.
@@ -68,18 +68,18 @@ locals {
   texts = {
     for name, values in local.placed : name => merge(
       values,
-      { for key in local.database_keys[name] : key => "${values[key]}${strcontains(values[key], "?") ? "&" : "?"}${local.database_tls[name]}" if !local.emulated },
-      { for key in local.cache_keys[name] : key => replace(values[key], "/^redis:/", "rediss:") if !local.emulated },
+      { for key in local.database_keys[name] : key => "${values[key]}${strcontains(values[key], "?") ? "&" : "?"}${local.database_tls[name]}" },
+      { for key in local.cache_keys[name] : key => replace(values[key], "/^redis:/", "rediss:") },
       { for targets in [try(local.health_targets[name], null)] : "HEALTH_TARGETS" => targets if targets != null },
     )
   }
 
   environment = { for name, values in local.texts : name => { for key, value in values : key => value if !contains(keys(local.composed[name]), key) } }
 
-  # What is injected by ECS: the variable's name, and its parameter. (A cache of the emulator has no password.)
+  # What is injected by ECS: the variable's name, and its parameter.
   secrets = {
     for name in keys(local.tasks) : name => merge(
-      { for key, variable in local.secret_values[name] : key => variable if !(local.emulated && contains(values(local.cache_secrets), variable)) },
+      local.secret_values[name],
       { for key in keys(local.composed[name]) : key => "composed/${name}.${key}" },
     )
   }

@@ -13,7 +13,7 @@ from docker.models.containers import ContainerCollection
 from ministack.app import app as ministack
 from ministack.services import alb, ec2, ecr, ecs, rds
 
-from stackhand.rehearsal import balancer, database_snapshots, limits
+from stackhand.rehearsal import balancer, database_snapshots, encryption, limits
 from stackhand.rehearsal.balancer import public
 from stackhand.rehearsal.guard import Guard
 
@@ -31,6 +31,7 @@ ContainerCollection.create, ContainerCollection.get = limits.create, limits.get
 for _action in ("RegisterImage", "RunInstances"):  # an instance would be a container without a task's limits
     del ec2._ACTION_MAP[_action]
 
+rds._run_rds_container = encryption.run_database
 rds._create_snapshot_internal = database_snapshots.note
 rds._wait_for_database_ready = database_snapshots.wait
 rds._ACTION_MAP["CreateDBInstance"] = database_snapshots.create

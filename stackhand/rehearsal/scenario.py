@@ -18,7 +18,7 @@ from stackhand.containers import docker
 from stackhand.infrastructure import compose
 from stackhand.project import probes, resolution
 from stackhand.project.environments import Environment
-from stackhand.rehearsal import environment, sabotage
+from stackhand.rehearsal import connections, environment, sabotage
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.system import http
@@ -76,6 +76,7 @@ class Rehearsal:
         self.verb("bootstrap", "bootstrap")
         first = self.clone.head
         self.deploy("first release", first)
+        connections.require(self.aws, compose.stack_of(PROJECT), self.environment.prefix)
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)

@@ -199,7 +199,7 @@ run "in_an_emulator_all_goes_through_its_one_address" {
     error_message = "this machine asks the load balancer, and services each other"
   }
   assert {
-    condition     = local.environment.shop.SESSIONS == "redis://sessions.cache:6379/2" && !aws_elasticache_replication_group.main["sessions"].transit_encryption_enabled
-    error_message = "nothing is encrypted for which nobody vouches"
+    condition     = local.environment.shop.SESSIONS == "rediss://sessions.cache:6379/2" && strcontains(local.environment.shop.ORDERS, "sslmode=require")
+    error_message = "all is encrypted, as on AWS"
   }
 }
