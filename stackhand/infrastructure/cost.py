@@ -74,7 +74,6 @@ def _lines(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
     for name, kind, price in (
         ("keys", "aws_kms_key", KEY_MONTH),
         ("alarms", "aws_cloudwatch_metric_alarm", ALARM_MONTH),
-        ("names inside the network", "aws_service_discovery_private_dns_namespace", ZONE_MONTH),
     ):
         number = len(resources.get(kind, []))
         yield CostLine(name, number, number * price)
@@ -142,4 +141,3 @@ LOAD_BALANCER_HOUR = 0.0225
 IPV4_HOUR = 0.005
 KEY_MONTH = 1.0
 ALARM_MONTH = 0.10
-ZONE_MONTH = 0.50

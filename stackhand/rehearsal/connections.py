@@ -1,4 +1,4 @@
-"""Whether workers have connected to what they need: nobody asks a worker how it is, and one that tries for ever runs."""
+"""Whether workers have connected to what they need: nobody asks a worker how it is, and one that keeps trying runs."""
 
 from __future__ import annotations
 

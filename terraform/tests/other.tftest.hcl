@@ -59,6 +59,10 @@ run "it_gets_what_it_asks_for" {
     error_message = "a migration may be a command and no more"
   }
   assert {
+    condition     = keys(aws_cloudwatch_metric_alarm.down) == ["queue", "receipts"] && aws_cloudwatch_metric_alarm.down["receipts"].threshold == 1
+    error_message = "a service that no load balancer watches is missed when it is down"
+  }
+  assert {
     condition     = toset(keys(aws_lb_listener_rule.path)) == toset(["/*", "/reports/*"])
     error_message = "two health checks at one path lead nowhere from outside"
   }
