@@ -32,7 +32,7 @@ STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0
 ENDING = re.compile(rf"{docker.NOT_THERE.pattern}|already in progress", re.IGNORECASE)
 """What docker says of a container that the emulator is removing itself."""
-NETWORK_KEPT = re.compile(rf"{docker.NOT_THERE.pattern}|active endpoints", re.IGNORECASE)
+NETWORK_KEPT = re.compile(r"not found|active endpoints|exit status 1", re.IGNORECASE)
 """Why a network is not removed: it is gone already, or a container is still going, and `Resources.left` names it."""
 LABEL = "ministack.instance"
 SERVICES = (
@@ -126,7 +126,7 @@ class Emulator:
             self._reap()
         if left := self.containers():
             docker.run("rm", "--force", "--volumes", *left, accept=ENDING, timeout=ENDS_WITHIN)
-        docker.run("network", "rm", network_of(self.port), accept=NETWORK_KEPT)
+        _remove_network(network_of(self.port))
 
     def _reap(self) -> None:
         """Take its exit code, if it was ours: until then it is not quite gone."""
@@ -267,9 +267,14 @@ def network_of(port: int) -> str:
 
 def _make_network(port: int) -> str:
     name = network_of(port)
-    docker.run("network", "rm", name, accept=docker.NOT_THERE)
+    _remove_network(name)
     docker.run("network", "create", "--label", f"{LABEL}={socket.gethostname()}:{port}", name)
     return name
+
+
+def _remove_network(name: str) -> None:
+    if docker.run("network", "ls", "--quiet", "--filter", f"name=^{name}$").stdout.strip():
+        docker.run("network", "rm", name, accept=NETWORK_KEPT)
 
 
 def gateway(network: str) -> str:

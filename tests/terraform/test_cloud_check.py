@@ -137,7 +137,7 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "advice",
     ]
     assert "${BROKER_PASSWORD:?} in BROKER, a secret of the environment" in shown.out
-    assert "as a variable: PGPASSWORD: ${DB_PASSWORD:?})" in shown.out
+    assert "its variable in the URL, and in db: ${DB_PASSWORD:?})" in shown.out
     assert "volumes of ./files (mailer)" in shown.out
 
 
