@@ -31,7 +31,7 @@ ContainerCollection.create, ContainerCollection.get = limits.create, limits.get
 for _action in ("RegisterImage", "RunInstances"):  # an instance would be a container without a task's limits
     del ec2._ACTION_MAP[_action]
 
-rds._run_rds_container = encryption.run_database
+rds._reported_endpoint = encryption.endpoint
 rds._create_snapshot_internal = database_snapshots.note
 rds._wait_for_database_ready = database_snapshots.wait
 rds._ACTION_MAP["CreateDBInstance"] = database_snapshots.create

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
@@ -22,11 +22,12 @@ TAIL = "10"
 LABELS = {"rds": "db_id", "elasticache": "rg_id"}
 
 
-def require(aws: Emulator, stack: Stack, prefix: str) -> None:
+def require(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> None:
     """Go on only when each worker has connected to each database and cache that it needs.
 
     Args:
         aws: the emulator.
+        folder: of the emulator's files.
         stack: what was released.
         prefix: of the names of its resources.
 
@@ -38,7 +39,7 @@ def require(aws: Emulator, stack: Stack, prefix: str) -> None:
         tasks = _containers(aws, "com.amazonaws.ecs.container-name", worker.name)
         for need, kind in _managed(worker, stack):
             servers = _containers(aws, LABELS[kind], f"{prefix}-{need}")
-            connected = partial(_connected, tasks, servers, kind)
+            connected = partial(_connected, tasks, servers, kind, folder / f"connections-{aws.port}.log")
             if servers and not waiting.until(connected, WITHIN, 0.5):
                 raise Failure(
                     f"{worker.name} runs, and has not connected to {need} within {WITHIN:g} s.",
@@ -62,10 +63,12 @@ def _containers(aws: Emulator, label: str, value: str) -> list[str]:
     return [each for each in aws.containers() if each in listed]
 
 
-def _connected(tasks: Iterable[str], servers: Iterable[str], managed: str) -> bool:
-    """Whether a task has been let in by a server: a database logs whom it lets in, a cache shows who is there."""
+def _connected(tasks: Iterable[str], servers: Iterable[str], managed: str, log: Path) -> bool:
+    """Whether a task has been let in by a server: it is noted down whom a database lets in, a cache shows who is there."""
     addresses = {address for each in tasks for address in _addresses(each)}
-    clients = {address for each in servers for address in (_logged(each) if managed == "rds" else _established(each))}
+    clients = {
+        address for each in servers for address in (_logged(each, log) if managed == "rds" else _established(each))
+    }
     return bool(addresses & clients)
 
 
@@ -74,10 +77,10 @@ def _addresses(container: str) -> list[str]:
     return [each["IPAddress"] for one in described for each in one["NetworkSettings"]["Networks"].values()]
 
 
-def _logged(container: str) -> set[str]:
-    """Return who was let in by PostgreSQL, which logs it: see encryption.py."""
-    logs = docker.run("logs", container)
-    return set(re.findall(r"^(\S+) LOG:  connection authorized", logs.stdout + logs.stderr, re.MULTILINE))
+def _logged(container: str, log: Path) -> set[str]:
+    """Return who was let in by a database; see encryption.py."""
+    lines = [line.split() for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    return {client for database, client in lines if database in _addresses(container)}
 
 
 def _established(container: str) -> set[str]:

@@ -15,8 +15,6 @@ from typing import Any
 
 from ministack.services import rds
 
-from stackhand.rehearsal import encryption
-
 FOLDER = Path(tempfile.gettempdir()) / f"database-snapshots-{os.environ['GATEWAY_PORT']}"
 RESTORED = "RestoredFrom"
 Parameters = dict[str, Any]
@@ -80,8 +78,6 @@ def restore(given: Parameters) -> Any:
 def wait(host: str, *rest: Any) -> bool:
     """Wait until a database accepts connections, and give it the data that it is to start with."""
     ready = bool(_wait(host, *rest))
-    for instance in [each for each in rds._instances.values() if ready and each.get("_internal_address") == host]:
-        encryption.demand(_container(instance))
     for name, snapshot in list(_awaited.items()):
         instance = rds._instances.get(name)
         if ready and instance and instance.get("_internal_address") == host:

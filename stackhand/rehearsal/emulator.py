@@ -187,7 +187,7 @@ def remembered(folder: Path) -> Emulator | None:
 def forget(folder: Path) -> None:
     """Remember no emulator of a folder any more."""
     _file(folder).unlink(missing_ok=True)
-    for path in (*folder.glob("ministack-*.pid"), *folder.glob("authorities-*.pem")):
+    for path in (*folder.glob("ministack-*.pid"), *folder.glob("authorities-*.pem"), *folder.glob("connections-*.log")):
         path.unlink(missing_ok=True)
 
 

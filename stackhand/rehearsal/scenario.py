@@ -76,7 +76,7 @@ class Rehearsal:
         self.verb("bootstrap", "bootstrap")
         first = self.clone.head
         self.deploy("first release", first)
-        connections.require(self.aws, compose.stack_of(PROJECT), self.environment.prefix)
+        connections.require(self.aws, self.output.folder, compose.stack_of(PROJECT), self.environment.prefix)
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)
