@@ -64,12 +64,10 @@ def _containers(aws: Emulator, label: str, value: str) -> list[str]:
 
 
 def _connected(tasks: Iterable[str], servers: Iterable[str], managed: str, log: Path) -> bool:
-    """Whether a task has been let in by a server: it is noted down whom a database lets in, a cache shows who is there."""
+    """Whether a server has let a task in: of databases that is noted down, and a cache shows who is there."""
     addresses = {address for each in tasks for address in _addresses(each)}
-    clients = {
-        address for each in servers for address in (_logged(each, log) if managed == "rds" else _established(each))
-    }
-    return bool(addresses & clients)
+    clients = [_logged(each, log) if managed == "rds" else _established(each) for each in servers]
+    return bool(addresses & set().union(*clients))
 
 
 def _addresses(container: str) -> list[str]:
