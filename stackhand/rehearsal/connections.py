@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ LABELS = {"rds": "db_id", "elasticache": "rg_id"}
 
 
 def require(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> None:
-    """Go on only when each worker has connected to each database and cache that it needs.
+    """Go on only when each worker has connected to something that it needs; the rest may wait until there is work.
 
     Args:
         aws: the emulator.
@@ -35,18 +35,18 @@ def require(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> None:
         Failure: one has not; its log is the evidence.
     """
     workers = [each for each in stack.services.values() if isinstance(each.aws, Fargate) and each.aws.kind == "worker"]
+    log = folder / f"connections-{aws.port}.log"
     for worker in workers:
         tasks = _containers(aws, "com.amazonaws.ecs.container-name", worker.name)
-        for need, kind in _managed(worker, stack):
-            servers = _containers(aws, LABELS[kind], f"{prefix}-{need}")
-            connected = partial(_connected, tasks, servers, kind, folder / f"connections-{aws.port}.log")
-            if servers and not waiting.until(connected, WITHIN, 0.5):
-                raise Failure(
-                    f"{worker.name} runs, and has not connected to {need} within {WITHIN:g} s.",
-                    evidence=_log(tasks),
-                    next=f"{need} demands TLS and its password, as on AWS: fix how {worker.name} connects; "
-                    "./inv rehearse --keep keeps everything for inspection",
-                )
+        needs = dict(_managed(worker, stack))
+        servers = {need: _containers(aws, LABELS[kind], f"{prefix}-{need}") for need, kind in needs.items()}
+        if any(servers.values()) and not waiting.until(partial(_connected, tasks, servers, needs, log), WITHIN, 0.5):
+            raise Failure(
+                f"{worker.name} runs, and has not connected to {' or '.join(needs)} within {WITHIN:g} s.",
+                evidence=_log(tasks),
+                next=f"as on AWS, {' and '.join(needs)} demand TLS and a password: fix how {worker.name} connects; "
+                "./inv rehearse --keep keeps everything for inspection",
+            )
 
 
 def _managed(worker: Service, stack: Stack) -> Iterator[tuple[str, str]]:
@@ -63,10 +63,14 @@ def _containers(aws: Emulator, label: str, value: str) -> list[str]:
     return [each for each in aws.containers() if each in listed]
 
 
-def _connected(tasks: Iterable[str], servers: Iterable[str], managed: str, log: Path) -> bool:
+def _connected(tasks: Iterable[str], servers: Mapping[str, Iterable[str]], kinds: Mapping[str, str], log: Path) -> bool:
     """Whether a server has let a task in: of databases that is noted down, and a cache shows who is there."""
     addresses = {address for each in tasks for address in _addresses(each)}
-    clients = [_logged(each, log) if managed == "rds" else _established(each) for each in servers]
+    clients = [
+        _logged(each, log) if kinds[need] == "rds" else _established(each)
+        for need, containers in servers.items()
+        for each in containers
+    ]
     return bool(addresses & set().union(*clients))
 
 
