@@ -114,7 +114,27 @@ resource "aws_cloudwatch_metric_alarm" "main" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# Free storage: the only alarm on a value that is too low.
+# Fewer tasks than there have to be. Of a service with paths the load balancer knows; nobody else would miss a worker.
+resource "aws_cloudwatch_metric_alarm" "down" {
+  for_each = toset([for name in keys(local.services) : name if !contains(keys(local.paths), name)])
+
+  alarm_name          = "${local.name}-${each.key}-down"
+  alarm_description   = "${local.name}: ${each.key} has had fewer than ${local.services[each.key]["x-aws"].scale.min} running tasks for 5 minutes."
+  namespace           = "ECS/ContainerInsights"
+  metric_name         = "RunningTaskCount"
+  statistic           = "Minimum" # of what a task that starts again and again shows
+  dimensions          = { ClusterName = aws_ecs_cluster.main.name, ServiceName = each.key }
+  comparison_operator = "LessThanThreshold"
+  threshold           = local.services[each.key]["x-aws"].scale.min
+  period              = 60
+  evaluation_periods  = 10
+  datapoints_to_alarm = 5
+  treat_missing_data  = "missing" # Container Insights counts none as 0, and a new service has no value yet
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
+# Free storage.
 resource "aws_cloudwatch_metric_alarm" "storage" {
   for_each = local.databases
 

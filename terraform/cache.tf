@@ -25,8 +25,6 @@ resource "aws_elasticache_parameter_group" "main" {
 
 resource "aws_elasticache_replication_group" "main" {
   #checkov:skip=CKV2_AWS_50: a cache may be empty after a failure; cache_replicas sets the replicas to fail over to
-  #checkov:skip=CKV_AWS_30: encrypted everywhere but in an emulator, whose certificate no CA signed
-  #checkov:skip=CKV_AWS_31: as above; a password needs encryption
   for_each = local.caches
 
   replication_group_id = local.names.cache[each.key]
@@ -46,10 +44,10 @@ resource "aws_elasticache_replication_group" "main" {
 
   at_rest_encryption_enabled = true
   kms_key_id                 = aws_kms_key.main.arn
-  transit_encryption_enabled = !local.emulated
-  auth_token_wo              = local.emulated ? null : ephemeral.random_password.secret[local.cache_secrets[each.key]].result
-  auth_token_wo_version      = local.emulated ? null : var.secrets_version
-  auth_token_update_strategy = local.emulated ? null : "ROTATE" # the old one goes on working until the next rotation
+  transit_encryption_enabled = true
+  auth_token_wo              = ephemeral.random_password.secret[local.cache_secrets[each.key]].result
+  auth_token_wo_version      = var.secrets_version
+  auth_token_update_strategy = "ROTATE" # the old one goes on working until the next rotation
 
   snapshot_retention_limit   = 1
   snapshot_window            = "02:00-03:00"

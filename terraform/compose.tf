@@ -24,18 +24,13 @@ locals {
 
   health = { for name, service in local.services : name => service["x-health"] if can(service["x-health"]) && contains(keys(local.ports), name) }
 
-  # Services that show the health of others, and the services that each one checks.
+  # Services that show the health of others.
   watchers = toset([for name, service in local.services : name if can(service.environment.HEALTH_TARGETS)])
-  watched = merge([
-    for watcher in local.watchers : {
-      for name, path in local.health : "${watcher}-${name}" => { watcher = watcher, name = name, path = path } if name != watcher
-    }
-  ]...)
 
-  # Which service uses which database and cache.
-  needs = merge([
-    for name, service in local.tasks : {
-      for need in try(service["x-aws"].needs, []) : "${name}-${need}" => { service = name, need = need }
-    }
-  ]...)
+  # Which service uses which database and cache. (Of shop-a and b, and of shop and a-b, the keys would be one.)
+  pairs = flatten([for name, service in local.tasks : [for need in try(service["x-aws"].needs, []) : { service = name, need = need }]])
+  needs = {
+    for pair in local.pairs :
+    join(length([for each in local.pairs : each if "${each.service}-${each.need}" == "${pair.service}-${pair.need}"]) > 1 ? "/" : "-", [pair.service, pair.need]) => pair
+  }
 }

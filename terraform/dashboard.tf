@@ -33,7 +33,7 @@ locals {
     {
       title   = "Components as the services see them (1 passes)"
       stat    = "Minimum"
-      metrics = [for component in concat(["db", "cache"], [for target in values(local.watched) : target.name]) : ["Stackhand", "Passing", "Environment", var.environment, "Stack", local.name, "Component", component]]
+      metrics = [for component in concat(["db", "cache"], [for name in keys(local.health) : name if length(setsubtract(local.watchers, [name])) > 0]) : ["Stackhand", "Passing", "Environment", var.environment, "Stack", local.name, "Component", component]]
     },
   ]
 }

@@ -92,7 +92,7 @@ resource "aws_ecs_service" "main" {
 
   network_configuration {
     subnets          = local.subnets.private
-    security_groups  = [aws_security_group.service[each.key].id]
+    security_groups  = [aws_security_group.service[each.key].id, aws_security_group.services.id]
     assign_public_ip = false
   }
 
@@ -106,17 +106,29 @@ resource "aws_ecs_service" "main" {
     }
   }
 
-  dynamic "service_registries" {
-    for_each = contains(keys(local.discovered), each.key) ? [each.key] : []
+  service_connect_configuration {
+    enabled   = local.connections[each.key].enabled
+    namespace = local.connections[each.key].namespace
 
-    content {
-      registry_arn = aws_service_discovery_service.service[each.key].arn
+    dynamic "service" {
+      for_each = local.connections[each.key].services
+
+      content {
+        port_name             = service.value.portName
+        discovery_name        = service.value.discoveryName
+        ingress_port_override = service.value.ingressPortOverride
+
+        client_alias {
+          port     = service.value.clientAliases[0].port
+          dns_name = service.value.clientAliases[0].dnsName
+        }
+      }
     }
   }
 
   # A deploy sets what runs and its port, in one call, for ECS refuses a port that the running definition does not have. Autoscaling sets how many.
   lifecycle {
-    ignore_changes = [task_definition, load_balancer, desired_count]
+    ignore_changes = [task_definition, load_balancer, service_connect_configuration, desired_count]
   }
 
   # All that its first tasks need: they pull an image at once, and answer their health checks.

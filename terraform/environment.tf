@@ -5,69 +5,82 @@ locals {
   secret_values = { for name, service in merge(local.tasks, local.databases, local.caches) : name => try(service.secrets, {}) }
   filled        = { for name, service in merge(local.tasks, local.databases, local.caches) : name => try(service.environment, {}) }
 
-  # The address of another service, by its form in the Compose file. One on Fargate is reached through the load balancer, at its paths.
-  neighbours = merge(
+  # Values with a secret somewhere in them, as {NAME}, and those that are the name of a database or cache and nothing else.
+  composed = { for name, service in local.tasks : name => { for key, value in try(service.composed, {}) : key => value.text } }
+  parts    = { for name, service in local.tasks : name => { for key, value in try(service.composed, {}) : key => value.secrets } }
+  hosts    = { for name, service in local.tasks : name => try(service.hosts, {}) }
+
+  # Where a database or cache is, by its form in the Compose file. A service is reached by its name; from a job, which has no proxy, at
+  # its paths, through the load balancer.
+  addresses = merge(
+    { for name, database in aws_db_instance.main : name => database.address },
+    { for name, cache in aws_elasticache_replication_group.main : name => cache.primary_endpoint_address },
+  )
+  data = merge(
     { for name, database in aws_db_instance.main : "${name}:5432" => "${database.address}:${database.port}" },
     { for name, cache in aws_elasticache_replication_group.main : "${name}:6379" => "${cache.primary_endpoint_address}:6379" },
-    { for name, port in local.ports : "http://${name}:${port}" => local.url_of_tasks },
   )
+  from_a_job = { for name in keys(local.paths) : "http://${name}:${local.ports[name]}" => local.url_of_tasks if !local.emulated }
+  neighbours = {
+    for name in keys(local.tasks) : name => merge(local.data, { for form, url in local.from_a_job : form => url if contains(keys(local.jobs), name) })
+  }
 
   callers = toset([
-    for name in keys(local.tasks) : name
-    if anytrue([
-      for pair in setproduct(values(local.filled[name]), keys(local.ports)) : strcontains(pair[0], "http://${pair[1]}:${local.ports[pair[1]]}")
-    ])
+    for name in keys(local.jobs) : name
+    if anytrue([for pair in setproduct(values(local.filled[name]), keys(local.from_a_job)) : strcontains(pair[0], pair[1])])
   ])
 
   placed = {
-    for name in keys(local.tasks) : name => {
-      for key, value in local.filled[name] : key => join("", [
-        for part in regexall("http://[A-Za-z0-9_.-]+:[0-9]+|[A-Za-z0-9_.-]+:[0-9]+|.", value) : lookup(local.neighbours, part, part)
-      ])
-    }
+    for name in keys(local.tasks) : name => merge(
+      {
+        for key, value in merge(local.filled[name], local.composed[name]) : key => join("", [
+          for part in regexall("http://[A-Za-z0-9_.-]+:[0-9]+|[A-Za-z0-9_.-]+:[0-9]+|(?s:.)", value) : lookup(local.neighbours[name], part, part)
+        ])
+      },
+      { for key, other in local.hosts[name] : key => local.addresses[other] },
+    )
   }
 
   # All traffic is encrypted: a client of a database or cache gets the settings for TLS and for verifying the server.
   database_keys = {
     for name in keys(local.tasks) : name => [
-      for key, value in local.filled[name] : key
+      for key, value in merge(local.filled[name], local.composed[name]) : key
       if can(regex("^postgres(ql)?://", value)) && anytrue([for database in keys(local.databases) : strcontains(value, "${database}:5432")])
     ]
   }
   cache_keys = {
     for name in keys(local.tasks) : name => [
-      for key, value in local.filled[name] : key
+      for key, value in merge(local.filled[name], local.composed[name]) : key
       if startswith(value, "redis://") && anytrue([for cache in keys(local.caches) : strcontains(value, "${cache}:6379")])
     ]
   }
   database_tls = {
-    for name, service in local.tasks : name => try("sslmode=verify-full&sslrootcert=${service["x-aws"].ca}", "sslmode=require")
+    for name, service in local.tasks : name => local.emulated ? "sslmode=require" : try("sslmode=verify-full&sslrootcert=${service["x-aws"].ca}", "sslmode=require")
   }
 
-  own_urls = {
-    for name, port in local.ports : name => local.emulated ? local.url_of_tasks : "http://${name}.${local.internal}:${port}"
-  }
-
-  # Computed as on a laptop: every other service with a health path, at its own address.
+  # Computed as on a laptop: every other service with a health path, by its name.
   health_targets = {
     for watcher in local.watchers : watcher => join(",", [
-      for target in local.watched : "${target.name}=${local.own_urls[target.name]}${target.path}" if target.watcher == watcher
+      for name, path in local.health : "${name}=http://${name}:${local.ports[name]}${path}" if name != watcher
     ])
   }
 
-  environment = {
+  texts = {
     for name, values in local.placed : name => merge(
       values,
-      { for key in local.database_keys[name] : key => "${values[key]}${strcontains(values[key], "?") ? "&" : "?"}${local.database_tls[name]}" if !local.emulated },
-      { for key in local.cache_keys[name] : key => replace(values[key], "/^redis:/", "rediss:") if !local.emulated },
+      { for key in local.database_keys[name] : key => "${values[key]}${strcontains(values[key], "?") ? "&" : "?"}${local.database_tls[name]}" },
+      { for key in local.cache_keys[name] : key => replace(values[key], "/^redis:/", "rediss:") },
       { for targets in [try(local.health_targets[name], null)] : "HEALTH_TARGETS" => targets if targets != null },
     )
   }
 
-  # What is injected by ECS: the variable's name, and its parameter. (A cache of the emulator has no password.)
+  environment = { for name, values in local.texts : name => { for key, value in values : key => value if !contains(keys(local.composed[name]), key) } }
+
+  # What is injected by ECS: the variable's name, and its parameter.
   secrets = {
-    for name in keys(local.tasks) : name => {
-      for key, variable in local.secret_values[name] : key => variable if !(local.emulated && contains(values(local.cache_secrets), variable))
-    }
+    for name in keys(local.tasks) : name => merge(
+      local.secret_values[name],
+      { for key in keys(local.composed[name]) : key => "composed/${name}.${key}" },
+    )
   }
 }

@@ -324,17 +324,17 @@ data "aws_iam_policy_document" "infrastructure" {
     }
   }
 
-  # Parts of networks, internal names and keys have numbers, not names: the tags that Terraform gives them identify the owner. Whoever
+  # Parts of networks and keys have numbers, not names: the tags that Terraform gives them identify the owner. Whoever
   # may tag an existing resource may do anything with it, so a new resource gets our tags when it is created, and only tagged ones may be
   # changed later. New resources have no tags yet; those of other environments have other tags. EC2 says below what a tag is for, others do not.
   statement {
     sid = "MakeWithOurTags"
     actions = concat([for action in local.made : "ec2:${action}"], [
-      "application-autoscaling:RegisterScalableTarget", "application-autoscaling:TagResource", "servicediscovery:CreateService", "servicediscovery:TagResource",
+      "application-autoscaling:RegisterScalableTarget", "application-autoscaling:TagResource",
     ])
     resources = concat(
       [for type in ["elastic-ip", "natgateway", "route-table", "security-group", "subnet", "vpc-endpoint"] : "arn:aws:ec2:${local.here}:${type}/*"],
-      ["arn:aws:application-autoscaling:${local.here}:scalable-target/*", "arn:aws:servicediscovery:${local.here}:*"],
+      ["arn:aws:application-autoscaling:${local.here}:scalable-target/*"],
     )
 
     dynamic "condition" {
@@ -403,7 +403,7 @@ data "aws_iam_policy_document" "infrastructure" {
     actions = concat([for action in concat(local.made, local.ruled) : "ec2:${action}"], [
       "application-autoscaling:*", "ec2:Associate*", "ec2:Attach*", "ec2:CreateRoute", "ec2:CreateTags", "ec2:Delete*", "ec2:Detach*", "ec2:Disassociate*",
       "ec2:Modify*", "ec2:ReleaseAddress", "ec2:Replace*", "ec2:Revoke*", "ec2:Update*", "kms:Decrypt", "kms:Describe*", "kms:EnableKeyRotation",
-      "kms:Encrypt", "kms:GenerateDataKey*", "kms:Get*", "kms:List*", "kms:RetireGrant", "kms:TagResource", "kms:UpdateKeyDescription", "servicediscovery:*",
+      "kms:Encrypt", "kms:GenerateDataKey*", "kms:Get*", "kms:List*", "kms:RetireGrant", "kms:TagResource", "kms:UpdateKeyDescription",
     ])
     resources = ["*"]
 

@@ -16,7 +16,7 @@ locals {
   collisions = [for kind, names in local.names : kind if length(distinct(values(names))) < length(names)]
 
   # Names of services that would meet a name of ours, or that AWS refuses: two hyphens in a row are none for RDS and ElastiCache.
-  reserved = ["endpoints", "exec", "load-balancer", "network"]
+  reserved = ["endpoints", "exec", "load-balancer", "network", "services"]
   refused  = [for name in keys(merge(local.tasks, local.databases, local.caches)) : name if contains(local.reserved, name) || strcontains(name, "--")]
 
   # As the image on a laptop has them: the user is postgres, and the database has the user's name.

@@ -20,6 +20,18 @@ output "given_secrets" {
   value       = local.given_secrets
 }
 
+output "compositions" {
+  description = "Values that have a secret in them: the parameter, and its text with {NAME} for the value of the secret of that name. No values."
+  value = [
+    for id, each in local.compositions : {
+      parameter = aws_ssm_parameter.composed[id].name
+      key       = aws_kms_key.main.arn
+      text      = each.text
+      secrets   = { for variable in each.secrets : variable => "/${var.stack}/${var.environment}/${variable}" }
+    }
+  ]
+}
+
 output "release" {
   description = "Everything a deploy needs; it contains no secrets. Its shape is a contract with stackhand/release."
   value = {
@@ -38,11 +50,12 @@ output "release" {
         task_definition   = local.templates[name]
         target_group      = try(aws_lb_target_group.service[name].arn, null)
         port              = try(local.ports[name], null)
+        connection        = local.connections[name]
         health_path       = try(local.health[name], null)
         paths             = try(local.paths[name], [])
         host              = try(local.hosts[name], [])
         subnets           = local.subnets.private
-        security_groups   = [aws_security_group.service[name].id]
+        security_groups   = [aws_security_group.service[name].id, aws_security_group.services.id]
         log_group         = aws_cloudwatch_log_group.service[name].name
         log_stream_prefix = "task"
         min               = service["x-aws"].scale.min

@@ -10,7 +10,7 @@ locals {
     for name in keys(local.caches) : name => try([for each in values(local.secret_values[name]) : each if try(var.secrets[each], "") != "given"][0], "${upper(name)}_PASSWORD")
   }
   other_secrets = setsubtract(
-    toset(flatten([for name in keys(local.tasks) : values(local.secret_values[name])])),
+    toset(flatten([for name in keys(local.tasks) : concat(values(local.secret_values[name]), values(local.parts[name])...)])),
     toset(concat(values(local.database_secrets), values(local.cache_secrets))),
   )
   generated_secrets = toset([for each in local.other_secrets : each if try(var.secrets[each], "") == "generated"])
@@ -21,7 +21,15 @@ locals {
     { for name, variable in local.cache_secrets : variable => aws_ssm_parameter.cache[name].arn },
     { for variable in local.generated_secrets : variable => aws_ssm_parameter.other[variable].arn },
     { for variable, name in local.given_secrets : variable => "arn:aws:ssm:${var.region}:${local.account}:parameter${name}" },
+    { for id, parameter in aws_ssm_parameter.composed : id => parameter.arn },
   )
+
+  # Values that are more than one secret, such as a URL with a password: what each is made of, for stackhand/infrastructure/composed_secrets.py.
+  compositions = merge([
+    for name, values in local.parts : {
+      for key, variables in values : "composed/${name}.${key}" => { text = local.texts[name][key], secrets = variables }
+    }
+  ]...)
 }
 
 # Which of them each task reads at its start, and so which ones the role may read that starts it.
@@ -81,6 +89,22 @@ resource "aws_ssm_parameter" "other" {
   key_id           = aws_kms_key.main.arn
   value_wo         = ephemeral.random_password.secret[each.value].result
   value_wo_version = var.secrets_version
+
+  lifecycle {
+    ignore_changes = [key_id, description, tier, type, data_type, allowed_pattern] # as above
+  }
+}
+
+# A deploy writes the value, after each apply and from what the parameters above have: so it is in no state or plan, and follows a rotation.
+resource "aws_ssm_parameter" "composed" {
+  for_each = toset(flatten([for name, values in local.composed : [for key in keys(values) : "composed/${name}.${key}"]]))
+
+  name             = "/${var.stack}/${var.environment}/${each.key}"
+  description      = "A value with a secret in it: ${each.key}"
+  type             = "SecureString"
+  key_id           = aws_kms_key.main.arn
+  value_wo         = "not composed yet"
+  value_wo_version = 1
 
   lifecycle {
     ignore_changes = [key_id, description, tier, type, data_type, allowed_pattern] # as above

@@ -1,7 +1,7 @@
 # Allowed connections. Each line of this chain is one rule; everything else is closed.
 #
 #   internet -> load balancer -> a service with paths -> the databases and caches that it needs
-#                                a service that shows health -> the services that it checks
+#                                a service -> the proxy of another one
 
 # The default group, for resources without one: no traffic in or out.
 resource "aws_default_security_group" "closed" {
@@ -21,6 +21,13 @@ resource "aws_security_group" "service" {
 
   name        = "${local.name}-${each.key}"
   description = "Tasks of ${each.key}"
+  vpc_id      = local.vpc_id
+}
+
+# What every task of a service has beside its own: a job has not, for it has no proxy.
+resource "aws_security_group" "services" {
+  name        = "${local.name}-services"
+  description = "Services that reach each other"
   vpc_id      = local.vpc_id
 }
 
@@ -118,31 +125,27 @@ locals {
   data_ports = merge({ for name in keys(local.databases) : name => 5432 }, { for name in keys(local.caches) : name => 6379 })
 }
 
-# --- Services that show health -> what they check --------------------------------------------------------------
+# --- Services -> services, by their proxies (service_connect.tf) -----------------------------------------------
 
-resource "aws_vpc_security_group_egress_rule" "watcher_to_service" {
-  for_each = local.watched
-
-  security_group_id            = aws_security_group.service[each.value.watcher].id
-  description                  = "Asks ${each.value.name} for its health"
+resource "aws_vpc_security_group_egress_rule" "services_to_services" {
+  security_group_id            = aws_security_group.services.id
+  description                  = "To the proxy of another service"
   ip_protocol                  = "tcp"
-  from_port                    = local.ports[each.value.name]
-  to_port                      = local.ports[each.value.name]
-  referenced_security_group_id = aws_security_group.service[each.value.name].id
+  from_port                    = local.proxy_port
+  to_port                      = local.proxy_port
+  referenced_security_group_id = aws_security_group.services.id
 }
 
-resource "aws_vpc_security_group_ingress_rule" "service_from_watcher" {
-  for_each = local.watched
-
-  security_group_id            = aws_security_group.service[each.value.name].id
-  description                  = "Asked for its health by ${each.value.watcher}"
+resource "aws_vpc_security_group_ingress_rule" "services_from_services" {
+  security_group_id            = aws_security_group.services.id
+  description                  = "From the proxy of another service"
   ip_protocol                  = "tcp"
-  from_port                    = local.ports[each.value.name]
-  to_port                      = local.ports[each.value.name]
-  referenced_security_group_id = aws_security_group.service[each.value.watcher].id
+  from_port                    = local.proxy_port
+  to_port                      = local.proxy_port
+  referenced_security_group_id = aws_security_group.services.id
 }
 
-# --- Services -> AWS (images, logs, parameters) and neighbours -------------------------------------------------
+# --- Services -> AWS (images, logs, parameters) ----------------------------------------------------------------
 
 resource "aws_vpc_security_group_egress_rule" "service_to_internet" {
   for_each = toset(var.nat == "none" ? [] : keys(local.tasks))
@@ -155,12 +158,12 @@ resource "aws_vpc_security_group_egress_rule" "service_to_internet" {
   cidr_ipv4         = "0.0.0.0/0"
 }
 
-# Other services are reached through the load balancer; with a certificate, by the rule above.
-resource "aws_vpc_security_group_egress_rule" "service_to_neighbours" {
+# A job reaches services through the load balancer; with a certificate, by the rule above.
+resource "aws_vpc_security_group_egress_rule" "job_to_services" {
   for_each = var.nat == "none" || var.certificate_arn != null ? toset([]) : local.callers
 
   security_group_id = aws_security_group.service[each.key].id
-  description       = "HTTP: neighbours, through the load balancer"
+  description       = "HTTP: services, through the load balancer"
   ip_protocol       = "tcp"
   from_port         = 80
   to_port           = 80

@@ -28,9 +28,14 @@ locals {
       workingDirectory = try(service.working_dir, null)
       user             = try(service.user, null)
 
-      environment  = [for key, value in local.environment[name] : { name = key, value = value }]
-      secrets      = [for key, variable in local.secrets[name] : { name = key, valueFrom = local.parameters[variable] }]
-      portMappings = [for port in try([local.ports[name]], []) : { containerPort = port, hostPort = port, protocol = "tcp" }]
+      environment = [for key, value in local.environment[name] : { name = key, value = value }]
+      secrets     = [for key, variable in local.secrets[name] : { name = key, valueFrom = local.parameters[variable] }]
+      portMappings = [
+        for port in try([local.ports[name]], []) : merge(
+          { name = name, containerPort = port, hostPort = port, protocol = "tcp" },
+          { for protocol in [local.protocols[name]] : "appProtocol" => protocol if protocol != "tcp" },
+        )
+      ]
 
       # ECS Exec does not support a read-only root: its agent writes into the container's own file system.
       readonlyRootFilesystem = local.read_only[name] && (!var.exec || contains(keys(local.jobs), name))

@@ -44,6 +44,6 @@ locals {
   account = data.aws_caller_identity.current.account_id
   zones   = slice(sort(data.aws_availability_zones.available.names), 0, var.zones)
 
-  # An emulator on this machine has no private DNS, and no CA signed its certificates: see environments/rehearsal.tfvars.
+  # An emulator on this machine has an authority of its own for certificates, which its tasks trust: stackhand/rehearsal/encryption.py.
   emulated = var.aws_endpoint != null
 }

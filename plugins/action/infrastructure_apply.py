@@ -6,8 +6,8 @@ from typing import Any
 
 from stackhand.ansible.action import Action, step
 from stackhand.aws.waiting import Retry
+from stackhand.infrastructure import composed_secrets, restore, secrets
 from stackhand.infrastructure import plan as plans
-from stackhand.infrastructure import restore, secrets
 from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.plan import SHOWN, numbers
 from stackhand.infrastructure.restore import Restore
@@ -61,11 +61,13 @@ class ActionModule(Action):
         restore.forget(store)
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
         outputs = terraform.outputs() if plan["changed"] else options.outputs
+        composed = composed_secrets.write(environment, outputs)
+        notes += [f"composed of its secrets: {each}" for each in composed]
         done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
         message = ", ".join(done) or ("outputs" if plan["changed"] else "up to date")
         concerns = {each["name"]: len(each["resources"]) for each in plan["concerns"]}
         return {
-            "changed": bool(plan["changed"]),
+            "changed": bool(plan["changed"] or composed),
             "step": step("applied", f"{message}; {outputs['url']}", notes=[*notes, *numbers(concerns)]),
             "facts": {"target": outputs["release"]},
         }

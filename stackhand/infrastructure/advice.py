@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from stackhand.infrastructure import dockerfiles, privileges, secret_values, secrets
 from stackhand.infrastructure.findings import CloudFinding
-from stackhand.infrastructure.references import leads_to
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices, variables_of
 from stackhand.project import kinds, model, probes
+from stackhand.project.addresses import leads_to
 from stackhand.project.environments import Environment
 from stackhand.project.model import Service, Stack
 from stackhand.project.secretnames import is_secret
@@ -74,15 +74,14 @@ def _empty(name: str, cloud: CloudServices, environment: Environment) -> Iterato
         names = {plain or braced for plain, braced in WITHOUT_DEFAULT.findall(text)}
         for variable in sorted(names - there):
             message = f"{variable} is empty on AWS in {key}: .env and the shell of this machine do not count there"
-            yield CloudFinding("differs", name, message, _filled(variable, key, text, environment), key)
+            yield CloudFinding("differs", name, message, _filled(variable, key, environment), key)
 
 
-def _filled(variable: str, key: str, text: str, environment: Environment) -> str:
+def _filled(variable: str, key: str, environment: Environment) -> str:
     """Return how a variable gets a value on AWS."""
     if not is_secret(variable):
         return f"a default, or settings = {{ {variable} = … }} in environments/{environment.name}.tfvars"
-    whole = text in {f"${variable}", f"${{{variable}}}"}
-    return f"{key}: ${{{variable if whole else key}:?}}, a secret of the environment{'' if whole else ' as a whole'}"
+    return f"${{{variable}:?}} in {key}, a secret of the environment"
 
 
 def _texts(written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -105,7 +104,7 @@ def _in_clear(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[
             (each for each in _managed(stack) if LOGIN.search(value) and leads_to(value, each.name)), None
         ):
             message = f"environment.{key} has a password for {other.name}, and on AWS Terraform generates another one"
-            remedy = f"the URL without a password, and the password as a variable: {_password(other, cloud)}"
+            remedy = f"its variable in the URL, and in {other.name}: ${{{_own_secret(other, cloud) or 'PASSWORD'}:?}}"
             yield CloudFinding("refused", service.name, message, remedy, "environment")
         else:
             message = f"environment.{key} has its password in clear, in the file and in the task definition on AWS"

@@ -142,14 +142,11 @@ def _secrets(name: str, described: CloudServices, stack: Stack) -> Iterator[str]
     for key, value in entry["environment"].items():
         at, login = f"services.{name}.environment.{key}", LOGIN.search(value)
         server = stack.services.get(login[1]) if login else None
-        if server and isinstance(server.aws, Managed):
-            own = {"rds": "PGPASSWORD", "elasticache": "REDIS_PASSWORD"}[server.aws.managed]
+        if server and isinstance(server.aws, Managed) and not described.within(value):
             yield (
-                f"{at}: AWS generates the password of {server.name}, and a secret cannot be a part of a value; leave "
-                f"it out of the URL, and give the service a variable for it, such as {own}"
+                f"{at}: the password of {server.name} is generated on AWS; write it as a variable that {server.name} "
+                "has too, such as ${POSTGRES_PASSWORD:?}"
             )
-        elif described.within(value) and not described.whole(value):
-            yield f"{at}: a secret must be the whole value, because its parameter is injected unchanged"
     for key in (*TAKEN, "command", "entrypoint", "healthcheck", "x-aws"):
         if used := described.within(entry.get(key)):
             yield f"services.{name}.{key}: {used[0]} is a secret, and on AWS only values of environment can be secret"

@@ -99,7 +99,6 @@ def _lines(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
     for name, kind, price in (
         ("keys", "aws_kms_key", prices.KEY_MONTH),
         ("alarms", "aws_cloudwatch_metric_alarm", prices.ALARM_MONTH),
-        ("names inside the network", "aws_service_discovery_private_dns_namespace", prices.ZONE_MONTH),
     ):
         yield _monthly(name, len(resources.get(kind, [])), price)
     yield _monthly("signing key", int(bool(resources.get("aws_kms_key"))), prices.KEY_MONTH)  # made by bootstrap

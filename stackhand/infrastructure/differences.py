@@ -72,10 +72,17 @@ def lines(noted: Sequence[Note]) -> list[str]:
     output = [f"{each.subject}: {each.message}" for each in ours]
     for (key, message), group in groupby(lost, key=lambda each: (each.key, each.message)):
         output.append(f"{key} of {', '.join(each.subject for each in group)}: {message}")
-    other = sorted({each.key for each in theirs if each.level is Level.DIFFERS})
+    differing = [each for each in theirs if each.level is Level.DIFFERS]
+    for message, group in groupby(_rewritten(differing), key=lambda each: each.message):
+        output.append(f"environment of {', '.join(each.subject for each in group)}: {message}")
+    other = sorted({each.key for each in differing} - {"environment"})
     if other:
         output.append(f"different on AWS: {', '.join(other)} (docs/operations.md)")
     return output
+
+
+def _rewritten(differing: Iterable[Note]) -> list[Note]:
+    return sorted((each for each in differing if each.key == "environment"), key=lambda each: each.message)
 
 
 def to_list(noted: Sequence[Note]) -> list[dict[str, Any]]:
@@ -100,7 +107,7 @@ def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterat
 
 def _managed(service: Service, aws: Managed, entry: Mapping[str, Any]) -> Iterator[Note]:
     """Yield what sets up the container and does not set up what stands in for it; data lies in it anyhow."""
-    stands_in = {"rds": "RDS", "elasticache": "ElastiCache"}[aws.managed]
+    stands_in = references.STANDS_IN[aws.managed]
     keys = [key for key in OF_AN_IMAGE if entry.get(key) and (key != "volumes" or references.binds(entry))]
     for key in keys:
         yield Note(Level.IGNORED, key, service.name, f"{stands_in} replaces the container; terraform/ configures it")

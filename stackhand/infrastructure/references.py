@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from stackhand.project import resolution
+from stackhand.project import addresses, resolution
+from stackhand.project.addresses import leads_to
 from stackhand.project.composekeys import AWS, Level
 from stackhand.project.kinds import PORTS
 from stackhand.project.model import Service, Stack
@@ -17,6 +18,8 @@ from stackhand.project.xfields import Fargate, Job, Managed
 
 HAS_ITS_OWN = "not mounted; the image has only what its Dockerfile copies"
 NOT_THERE = "missing; COPY it into an image"
+STANDS_IN = {"rds": "RDS", "elasticache": "ElastiCache"}
+"""What AWS calls the services that it runs in place of a container."""
 READ = 200_000
 """The letters of a file that are looked at."""
 
@@ -90,63 +93,76 @@ def _names(path: Path, service: Service, stack: Stack) -> str:
         text = path.read_text(encoding="utf-8")[:READ] if path.is_file() else ""
     except (OSError, UnicodeDecodeError):
         return ""
-    others = [name for name in stack.services if name != service.name and leads_to(text, name)]
+    others = [
+        each.name
+        for each in stack.services.values()
+        if each.name != service.name and not isinstance(each.aws, Fargate) and leads_to(text, each.name)
+    ]
     return f"; it refers to {', '.join(others)}, which has another address there" if others else ""
 
 
-A_HOST = re.compile(r"HOST|ADDR|SERVER|ENDPOINT|UPSTREAM|BROKER|URL|URI")
-"""What a variable is called whose value may be a host name and nothing else."""
+A_HOST = re.compile(rf"{addresses.HOST.pattern}|URL|URI")
+"""What a variable is called whose value may be a host name alone, also where nobody rewrites it."""
 TEXTS = ("command", "entrypoint", "healthcheck")
 
 
 def address_notes(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
-    """Yield where another service is named in a way that nobody rewrites."""
+    """Yield what becomes of the names of other services: those that work, and those of which AWS has the address."""
     others = [each for each in stack.services.values() if each.name != service.name and not isinstance(each.aws, Job)]
     for key, value in service.environment.items():
         for other in others:
-            if _left(key, value, other):
-                yield Note(Level.IGNORED, "environment", f"{key} ({service.name})", _advice(other))
+            subject = f"{key} ({service.name})"
+            if isinstance(other.aws, Managed) and addresses.names(key, value, other.name, PORTS[other.aws.managed]):
+                message = f"{other.name} becomes its address on {STANDS_IN[other.aws.managed]}"
+                yield Note(Level.DIFFERS, "environment", subject, message)
+            if _named(key, value, other) and (message := _unreached(service, other, value)):
+                yield Note(Level.IGNORED, "environment", subject, message)
     for key in TEXTS:
         for other in others:
-            if leads_to(str(entry.get(key) or ""), other.name):
-                yield Note(
-                    Level.IGNORED,
-                    key,
-                    service.name,
-                    f"{other.name} is not a host name on AWS; addresses are rewritten only under environment",
-                )
+            text = str(entry.get(key) or "")
+            if leads_to(text, other.name) and (message := _unreached(service, other, text)):
+                yield Note(Level.IGNORED, key, service.name, message)
 
 
-def leads_to(text: str, name: str) -> bool:
-    """Whether a text has a service as a host: before a port, or in a URL."""
-    host = re.escape(name)
-    return bool(
-        re.search(rf"(?<![\w.-]){host}:\d+(?!\w)", text) or re.search(rf"://(?:[^/@\s]*@)?{host}(?=[/?\s\"';]|$)", text)
-    )
-
-
-def _left(key: str, value: str, other: Service) -> bool:
+def _named(key: str, value: str, other: Service) -> bool:
     """Whether a value still names a service after Terraform has put in the addresses of AWS."""
-    value = value.replace(rewritten(other), "")
+    if isinstance(other.aws, Managed):
+        port = PORTS[other.aws.managed]
+        if addresses.is_host(key, value, other.name):
+            return False
+        value = addresses.with_ports(value, {other.name: port}).replace(f"{other.name}:{port}", "")
     return leads_to(value, other.name) or (value == other.name and bool(A_HOST.search(key.upper())))
 
 
-def rewritten(other: Service) -> str:
-    """Return how a service on AWS has to be named to be found there, as terraform/environment.tf looks for it."""
+def _unreached(service: Service, other: Service, text: str) -> str:
+    """Say why a service does not reach another one by its name on AWS; nothing when it does."""
     match other.aws:
+        case None:
+            return f"{other.name} is not on AWS"
         case Managed():
-            return f"{other.name}:{PORTS[other.aws.managed]}"
-        case Fargate(kind="web"):
-            return f"http://{other.name}:{other.aws.port}"
+            form = f"{other.name}:{PORTS[other.aws.managed]}"
+            return f"{other.name} is no host name on AWS; {form} becomes its address, and only under environment"
+        case Fargate(kind="worker"):
+            return f"{other.name} is a worker, to which nothing connects on AWS"
+        case Fargate() if isinstance(service.aws, Job):
+            return _from_a_job(other, text)
+        case Fargate():
+            return _other_port(other, other.aws, text)
     return ""
 
 
-def _advice(other: Service) -> str:
-    if other.aws is None:
-        return f"{other.name} is not on AWS"
-    if not rewritten(other):
-        return f"{other.name} is a {other.kind}, to which nothing connects on AWS"
-    return f"{other.name} is not a host name on AWS; {rewritten(other)} is rewritten to its address"
+def _from_a_job(other: Service, text: str) -> str:
+    """A job has no proxy, so it takes the way of everybody else."""
+    paths = other.aws.paths if isinstance(other.aws, Fargate) else []
+    port = other.aws.port if isinstance(other.aws, Fargate) else None
+    if paths and text.startswith(f"http://{other.name}:{port}"):
+        return ""
+    return f"a job does not reach {other.name} by its name on AWS; http://{other.name}:{port} leads to its x-aws.paths"
+
+
+def _other_port(other: Service, aws: Fargate, text: str) -> str:
+    ports = {int(each) for each in re.findall(rf"(?<![\w.-]){re.escape(other.name)}:(\d+)(?!\w)", text)} - {aws.port}
+    return f"{other.name} answers at port {aws.port} on AWS, and at no other one" if ports else ""
 
 
 class Note(msgspec.Struct, frozen=True):

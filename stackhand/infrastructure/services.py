@@ -14,18 +14,20 @@ from typing import Any
 
 import msgspec
 
-from stackhand.project import composefiles, dotenv, example, model, resolution, schema, xfields
+from stackhand.project import addresses, composefiles, dotenv, example, model, resolution, schema, xfields
 from stackhand.project.environments import Environment
-from stackhand.project.kinds import STANDS_IN, server_of
+from stackhand.project.kinds import PORTS, STANDS_IN, server_of
 from stackhand.project.model import Stack
 from stackhand.project.resolution import Resolved
 from stackhand.project.secretnames import is_made, is_secret
-from stackhand.project.xfields import Fargate, Job, XAws
+from stackhand.project.xfields import Fargate, Job, Managed, XAws
 
 REQUIRED = re.compile(r"\$\{(\w+):?\?")
 """A variable that Compose insists on."""
 WHOLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::?[-?].*)?\}")
 """A value that is one variable, with whatever default."""
+IN_URL = re.compile(r"://[^/@\s]*:\$\{?(\w+)[^@\s]*@([\w-]+)")
+"""A variable in the place of a URL's password, and the URL's host."""
 MARKER = re.compile(r"stackhandsecret(\d+)end")
 KNOWN_THERE = "known in the cloud"
 TAKEN = ("image", "working_dir", "user", "init", "labels", "tmpfs", "cap_add", "x-health")
@@ -63,6 +65,11 @@ class CloudServices:
             {self.secrets[matches[0]] for matches in MARKER.finditer(str(value)) if matches[0] in self.secrets}
         )
 
+    def composition(self, value: str) -> dict[str, Any]:
+        """Return a value with {NAME} in place of each secret variable in it, and the names."""
+        text = MARKER.sub(lambda match: "{" + self.secrets.get(match[0], match[0]) + "}", value)
+        return {"text": text, "secrets": self.within(value)}
+
 
 def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServices:
     """Resolve the services for the cloud, where neither `.env` nor the shell of this machine counts.
@@ -98,6 +105,7 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
         undeclared[name] = sorted(own - entries.keys() - kinds.keys() - (settings or {}).keys())
         there = {key: entry.default for key, entry in entries.items()} | dict(settings or {}) | markers
         entry["environment"] = variables | {key: there.get(key, "") for key in own}
+    _give_passwords(services, markers)
     return CloudServices(services, written, {marker: name for name, marker in markers.items()}, kinds, undeclared)
 
 
@@ -130,6 +138,11 @@ def stack_of(root: Path, cloud: CloudServices) -> Stack:
     return model.of(root, {"services": cloud.resolved}, composefiles.label(root))
 
 
+def managed_ports(stack: Stack) -> dict[str, int]:
+    """Return where the services listen that AWS runs in place of a container, by name."""
+    return {name: PORTS[each.aws.managed] for name, each in stack.services.items() if isinstance(each.aws, Managed)}
+
+
 def written_services(root: Path) -> dict[str, dict[str, Any]]:
     """Return the services with their variables as they are written."""
     return resolution.written(root, {}).get("services") or {}
@@ -141,15 +154,31 @@ def passwords(written: Mapping[str, Mapping[str, Any]]) -> set[str]:
     Args:
         written: the services as they are written.
     """
-    return {
+    managed = [name for name, entry in written.items() if _is_managed(entry)]
+    own = {
         name
-        for entry in written.values()
-        if entry.get("x-aws") is not None and server_of(entry.get("image")) in STANDS_IN
-        for key, value in _pairs(entry.get("environment") or {})
+        for each in managed
+        for key, value in _pairs(written[each].get("environment") or {})
         if key.endswith("PASSWORD") and (match := WHOLE.fullmatch(value))
         for name in match.groups()
         if name
     }
+    values = [value for entry in written.values() for _, value in _pairs(entry.get("environment") or {})]
+    return own | {match[1] for value in values for match in IN_URL.finditer(value) if match[2] in managed}
+
+
+def _is_managed(entry: Mapping[str, Any]) -> bool:
+    return entry.get("x-aws") is not None and server_of(entry.get("image")) in STANDS_IN
+
+
+def _give_passwords(services: Mapping[str, dict[str, Any]], markers: Mapping[str, str]) -> None:
+    """Give a cache the password that the URLs to it have, where only its command has it: a command tells nobody."""
+    values = [value for entry in services.values() for value in entry["environment"].values()]
+    for name, entry in services.items():
+        if _is_managed(entry) and not set(entry["environment"].values()) & set(markers.values()):
+            login = re.compile(rf"://[^/@\s]*:({MARKER.pattern})@{re.escape(name)}(?![\w.-])")
+            if match := next(filter(None, map(login.search, values)), None):
+                entry["environment"]["PASSWORD"] = match[1]
 
 
 def _pairs(environment: Mapping[str, Any] | list[str]) -> Iterator[tuple[str, str]]:
@@ -194,8 +223,8 @@ def variables_of(environment: Environment) -> dict[str, str]:
         "COMPOSE_PROJECT_NAME": name,
         "ENVIRONMENT": environment.name,
         "METRICS_EMF": "1",
-        # Its own name and the internal ones; without a certificate, any name. (Health checks use an address.)
-        "ALLOWED_HOSTS": f"{domain},.{name}.internal" if domain else "*",
+        # Without a certificate, any name may point at the load balancer. (Health checks use an address.)
+        "ALLOWED_HOSTS": str(domain) if domain else "*",
         **{str(key): str(value).lower() if isinstance(value, bool) else str(value) for key, value in given.items()},
     }
 
@@ -213,8 +242,9 @@ def write(path: Path, root: Path, variables: Mapping[str, str]) -> None:
     """
     cloud = resolve(root, variables)
     stack = stack_of(root, cloud)
+    managed = managed_ports(stack)
     services = {
-        name: dict(_service(entry, name, cloud, aws))
+        name: dict(_service(entry, name, cloud, aws, managed))
         for name, entry in cloud.resolved.items()
         if (aws := stack.services[name].aws)
     }
@@ -225,10 +255,18 @@ def write(path: Path, root: Path, variables: Mapping[str, str]) -> None:
     path.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def _service(entry: Mapping[str, Any], name: str, cloud: CloudServices, aws: XAws) -> Iterator[tuple[str, Any]]:
-    secrets = {key: cloud.whole(value) for key, value in entry["environment"].items() if cloud.whole(value)}
-    yield "environment", {key: value for key, value in entry["environment"].items() if key not in secrets}
+def _service(
+    entry: Mapping[str, Any], name: str, cloud: CloudServices, aws: XAws, managed: Mapping[str, int]
+) -> Iterator[tuple[str, Any]]:
+    values = {key: addresses.with_ports(value, managed) for key, value in entry["environment"].items()}
+    secrets = {key: cloud.whole(value) for key, value in values.items() if cloud.whole(value)}
+    composed = {key: cloud.composition(value) for key, value in values.items() if key not in secrets}
+    composed = {key: value for key, value in composed.items() if value["secrets"]}
+    hosts = {key: value for key, value in values.items() if value in managed and addresses.is_host(key, value, value)}
+    yield "environment", {key: value for key, value in values.items() if key not in {*secrets, *composed, *hosts}}
     yield "secrets", secrets
+    yield "composed", composed
+    yield "hosts", hosts
     yield from ((key, entry[key]) for key in TAKEN if entry.get(key) is not None)
     yield from ((key, cloud.written[name][key]) for key in DECIDED if cloud.written[name].get(key) is not None)
     yield from ((key, words(entry[key])) for key in ("command", "entrypoint") if entry.get(key))

@@ -52,7 +52,7 @@ _NAMESPACE = _ignored("a task on Fargate has its own namespaces")
 _HOSTS = _ignored("a task on Fargate resolves names only through its network")
 _HERE = _differs("applies only to this machine")
 _NO_DEVICES = _ignored("Fargate gives a task no devices")
-_NO_LINKS = _ignored("services find each other only through addresses in their environment")
+_NO_LINKS = _ignored("a service has only its own name as a host name")
 _NEWER = _ignored("ECS has no equivalent")
 
 UNKNOWN = _ignored("this version of Stackhand does not know it")
@@ -114,7 +114,7 @@ AWS: Mapping[str, Support] = {
     "memswap_limit": _SCHEDULER,
     "models": _ignored("no model is started, and its variables are not set"),
     "network_mode": _NAMESPACE,
-    "networks": _differs("tasks run in private subnets, and security groups allow connections"),
+    "networks": _differs("all services of an environment reach each other by their names, in private subnets"),
     "oom_kill_disable": _SCHEDULER,
     "oom_score_adj": _SCHEDULER,
     "pid": _NAMESPACE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import xfields
+from stackhand.project import addresses, xfields
 from stackhand.project.xfields import Embedded, Fargate, Job, Managed, XAws, wrong
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _ON_ECS: tuple[Kind, ...] = ("web", "worker")
 BELONGS: Mapping[str, tuple[Kind, ...]] = {
     **dict.fromkeys(("managed", "class", "storage"), ("managed",)),
     **dict.fromkeys(("schedule", "timezone"), ("job",)),
-    **dict.fromkeys(("port", "paths", "host", "probe"), ("web",)),
+    **dict.fromkeys(("port", "paths", "host", "probe", "protocol", "timeout"), ("web",)),
     **dict.fromkeys(("scale",), _ON_ECS),
     **dict.fromkeys(("cpu", "memory", "needs", "ca", "hardened", "release"), (*_ON_ECS, "job")),
 }
@@ -250,5 +250,4 @@ def _with_needs(service: Service, aws: Fargate | Job, managed: Mapping[str, int]
 
 def variable_with(service: Service, name: str, port: int) -> str:
     """Return the variable in which a service has the address of another one; empty when there is none."""
-    address = re.compile(rf"(?<![\w.-]){re.escape(name)}:{port}(?!\d)")
-    return next((key for key, value in service.environment.items() if address.search(value)), "")
+    return next((key for key, value in service.environment.items() if addresses.names(key, value, name, port)), "")

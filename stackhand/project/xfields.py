@@ -97,6 +97,9 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         release: the command that runs once before each rollout.
         hardened: whether its root file system is read-only and it has no capabilities where Compose's keys do not say.
         ca: the path, in the image, of the certificates by which a database at RDS is verified.
+        protocol: in which other services speak to it; without one, http where it has `x-health`, else tcp.
+        timeout: seconds that a request of another service may take, or that a connection of TCP may idle; None for no
+            limit, or an hour.
     """
 
     port: int | None = None
@@ -110,6 +113,8 @@ class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca: str | None = None
     probe: Probe | bool = True
     hardened: bool = True
+    protocol: Literal["http", "http2", "grpc", "tcp"] | None = None
+    timeout: Annotated[int, msgspec.Meta(gt=0, le=2147483647)] | None = None
     kind: Literal["web", "worker"] = "web"
 
 

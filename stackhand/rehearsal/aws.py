@@ -13,7 +13,7 @@ from docker.models.containers import ContainerCollection
 from ministack.app import app as ministack
 from ministack.services import alb, ec2, ecr, ecs, iam, rds, ssm
 
-from stackhand.rehearsal import balancer, database_snapshots, limits, refusals
+from stackhand.rehearsal import balancer, database_snapshots, encryption, limits, refusals
 from stackhand.rehearsal.balancer import public
 from stackhand.rehearsal.guard import Guard
 from stackhand.rehearsal.throttle import Throttle
@@ -43,6 +43,7 @@ for _service in (alb._ACTION_MAP, iam._IAM_HANDLERS):
     for _name in refusals.LETTERS.keys() & _service.keys():
         _service[_name] = refusals.short(_name, _service[_name])
 
+rds._reported_endpoint = encryption.endpoint
 rds._create_snapshot_internal = database_snapshots.note
 rds._wait_for_database_ready = database_snapshots.wait
 rds._ACTION_MAP["CreateDBInstance"] = database_snapshots.create

@@ -32,6 +32,8 @@ STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0
 ENDING = re.compile(rf"{docker.NOT_THERE.pattern}|already in progress", re.IGNORECASE)
 """What docker says of a container that the emulator is removing itself."""
+NETWORK_KEPT = re.compile(r"not found|active endpoints|exit status 1", re.IGNORECASE)
+"""Why a network is not removed: it is gone already, or a container is still going, and `Resources.left` names it."""
 LABEL = "ministack.instance"
 SERVICES = (
     *(
@@ -124,6 +126,7 @@ class Emulator:
             self._reap()
         if left := self.containers():
             docker.run("rm", "--force", "--volumes", *left, accept=ENDING, timeout=ENDS_WITHIN)
+        _remove_network(network_of(self.port))
 
     def _reap(self) -> None:
         """Take its exit code, if it was ours: until then it is not quite gone."""
@@ -142,7 +145,8 @@ def start(folder: Path, region: str) -> Emulator:
         earlier.stop()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "emulator.log"
-    port, address, key = free_port(), gateway(), f"REHEARSAL{secrets.token_hex(16).upper()}"
+    port, key = free_port(), f"REHEARSAL{secrets.token_hex(16).upper()}"
+    address = gateway(_make_network(port))
     with log_path.open("wb") as log:
         child = subprocess.Popen(
             command(port, address),
@@ -183,7 +187,7 @@ def remembered(folder: Path) -> Emulator | None:
 def forget(folder: Path) -> None:
     """Remember no emulator of a folder any more."""
     _file(folder).unlink(missing_ok=True)
-    for path in folder.glob("ministack-*.pid"):
+    for path in (*folder.glob("ministack-*.pid"), *folder.glob("authorities-*.pem"), *folder.glob("connections-*.log")):
         path.unlink(missing_ok=True)
 
 
@@ -198,8 +202,8 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
         "GATEWAY_PORT": str(port),
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
-        # gives databases and caches addresses and usual ports that tasks and this machine reach alike
-        "DOCKER_NETWORK": "bridge",
+        # gives databases and caches addresses and usual ports that tasks and this machine reach alike, and tasks names
+        "DOCKER_NETWORK": network_of(port),
         # of caches and databases, which take the next ports without a look; those of another rehearsal begin elsewhere
         "ELASTICACHE_BASE_PORT": str(port - CACHES_BELOW),
         "RDS_BASE_PORT": str(port - DATABASES_BELOW),
@@ -260,11 +264,26 @@ def command(port: int, gateway: str) -> list[str]:
     return [str(PYTHON), "-m", "hypercorn", APPLICATION, *binds, *options]
 
 
-def gateway() -> str:
-    """Return the address of this machine on the network of containers; their name for it, where that is not ours."""
-    address = docker.run(
-        "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
-    ).stdout.strip()
+def network_of(port: int) -> str:
+    """Return the network of the emulator at a port; on the usual one, containers have no names."""
+    return f"stackhand-rehearsal-{port}"
+
+
+def _make_network(port: int) -> str:
+    name = network_of(port)
+    _remove_network(name)
+    docker.run("network", "create", "--label", f"{LABEL}={socket.gethostname()}:{port}", name)
+    return name
+
+
+def _remove_network(name: str) -> None:
+    if docker.run("network", "ls", "--quiet", "--filter", f"name=^{name}$").stdout.strip():
+        docker.run("network", "rm", name, accept=NETWORK_KEPT)
+
+
+def gateway(network: str) -> str:
+    """Return the address of this machine on a network of containers; their name for it, where that is not ours."""
+    address = docker.run("network", "inspect", network, "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
     if not address:
         return FROM_A_CONTAINER
     with socket.socket() as probe:

@@ -10,6 +10,7 @@ from typing import Any
 from docker.models.containers import ContainerCollection
 from ministack.services import ecr, ecs
 
+from stackhand.rehearsal import encryption
 from stackhand.rehearsal.guard import TASK
 
 OURS = f"-{os.environ['GATEWAY_PORT']}"
@@ -43,20 +44,27 @@ def run_arguments(
         "cap_drop": (linux.get("capabilities") or {}).get("drop"),
     }
     arguments = _arguments(container, definition, _with_key(variables), *rest)
-    return {**_harmless(arguments, rest[1]), **{key: value for key, value in more.items() if value}}
+    return {**_harmless(arguments), **_named(container), **{key: value for key, value in more.items() if value}}
+
+
+def _named(container: dict[str, Any]) -> dict[str, Any]:
+    """Return docker's arguments by which others find a container under the names of its ports: Service Connect."""
+    aliases = [each["name"] for each in container.get("portMappings") or [] if each.get("name")]
+    network = os.environ["DOCKER_NETWORK"]
+    return {"network": network, "networking_config": {network: {"Aliases": aliases}}, "volumes": encryption.mount()}
 
 
 def _with_key(variables: dict[str, str]) -> dict[str, str]:
-    """Return a task's variables with credentials, so that its client asks and hears that it may not."""
+    """Return a task's variables with the authorities, and credentials, so that it asks and hears that it may not."""
     kept = {key: value for key, value in variables.items() if not key.startswith("AWS_CONTAINER_")}
-    return {"AWS_ACCESS_KEY_ID": TASK, "AWS_SECRET_ACCESS_KEY": TASK, **kept}
+    return {"AWS_ACCESS_KEY_ID": TASK, "AWS_SECRET_ACCESS_KEY": TASK, **encryption.VARIABLES, **kept}
 
 
-def _harmless(arguments: dict[str, Any], network: str) -> dict[str, Any]:
+def _harmless(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return docker's arguments without what reaches beyond the container."""
     kept = {key: value for key, value in arguments.items() if key not in REACHING}
     added = [each for each in arguments.get("cap_add", []) if each in GRANTED]
-    return {"network": network, **kept, **({"cap_add": added} if added else {})}
+    return {**kept, **({"cap_add": added} if added else {})}
 
 
 def create(collection: Any, image: str, command: Any = None, **more: Any) -> Any:

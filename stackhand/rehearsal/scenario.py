@@ -18,7 +18,7 @@ from stackhand.containers import docker
 from stackhand.infrastructure import compose
 from stackhand.project import composefiles, probes
 from stackhand.project.environments import Environment
-from stackhand.rehearsal import environment, sabotage
+from stackhand.rehearsal import connections, environment, sabotage
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.system import http
@@ -79,6 +79,7 @@ class Rehearsal:
         self.verb("bootstrap", "bootstrap")
         first = self.clone.head
         self.deploy("first release", first)
+        connections.require(self.aws, self.output.folder, compose.stack_of(PROJECT), self.environment.prefix)
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)

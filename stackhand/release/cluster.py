@@ -168,7 +168,7 @@ class Cluster:
         return Inventory({name: each for name, each in states.items() if each.active}, note)
 
     def update(
-        self, service: str, task_definition: str, *, force: bool, balancers: list[dict[str, Any]] | None = None
+        self, service: str, task_definition: str, *, force: bool, network: Mapping[str, Any] | None = None
     ) -> ServiceState:
         """Request a deployment once, and return the state that ECS answers with.
 
@@ -176,11 +176,14 @@ class Cluster:
             service: in ECS.
             task_definition: of the deployment.
             force: replace the tasks even when that is the old one.
-            balancers: what sends requests to it, and to which port of the definition; None leaves it as it is.
+            network: how it is reached, and at which port of the definition: `ServiceTarget.network`.
         """
-        more = {} if balancers is None else {"loadBalancers": balancers}
         answer = self.ecs.update_service(
-            cluster=self.name, service=service, taskDefinition=task_definition, forceNewDeployment=force, **more
+            cluster=self.name,
+            service=service,
+            taskDefinition=task_definition,
+            forceNewDeployment=force,
+            **(network or {}),
         )
         return ServiceState.of(answer["service"])
 

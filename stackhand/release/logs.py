@@ -270,7 +270,7 @@ def execute(*, environment: str, service: str, command: str) -> None:
     os.execvpe(PLUGIN, args, inherited.environment("session-manager"))  # noqa: S606 - the very purpose
 
 
-def dropped(service: ServiceTarget) -> list[str]:
+def dropped(service: TaskTarget) -> list[str]:
     """Return the capabilities that a service's containers go without."""
     containers = service.task_definition.get("containerDefinitions", [])
     linux = [each.get("linuxParameters") or {} for each in containers]

@@ -19,7 +19,7 @@ from stackhand.release import manifest as manifests
 from stackhand.release import provenance, schedule
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService, ScheduledJob
-from stackhand.release.target import Context, Repository, ServiceTarget, Target, TaskTarget
+from stackhand.release.target import Context, Repository, ServiceTarget, Target, TaskTarget, target_of
 from stackhand.release.verdict import COMPLETED
 
 
@@ -32,10 +32,14 @@ def prepare(
         Failure: AWS refuses one.
     """
     states = Cluster(context.ecs, target.cluster).services(each.service for each in target.services.values())
-    parts, bills = {}, provenance.bills(context.store, commit)
+    parts, bills, good = {}, provenance.bills(context.store, commit), context.releases.current()
+    before = target_of(good).services if good else {}
+    _require_protocols(before, target)
     for name, service in target.services.items():
         wanted = render(name, service, digests)
         part = _part(context, states.get(service.service, ABSENT), wanted, service.container)
+        if name in before and before[name].connection != service.connection:
+            part = msgspec.structs.replace(part, same=False)  # such as another timeout, which is in no definition
         parts[name] = msgspec.structs.replace(part, sbom=bills.get(name, ""))
     secrets = secrets_of(context, target)
     rotated = context.releases.rotated(secrets)  # tasks are replaced on the definitions that they have
@@ -72,6 +76,27 @@ def _scheduled(context: Context, target: Target, digests: Mapping[str, str]) -> 
         definition = old if same else registered(context, wanted)
         jobs[name] = ScheduledJob(definition, same=same and state.exists, previous=state.definition)
     return jobs
+
+
+def _require_protocols(before: Mapping[str, ServiceTarget], target: Target) -> None:
+    """Refuse another protocol between services, which ECS never changes.
+
+    Raises:
+        Failure: a service has another one.
+    """
+    changed = [
+        f"{name}: {before[name].protocols[port]} -> {protocol}; x-aws.protocol: {before[name].protocols[port]} keeps it"
+        for name, service in target.services.items()
+        for port, protocol in service.protocols.items()
+        if name in before and before[name].protocols.get(port, protocol) != protocol
+    ]
+    if changed:
+        raise Failure(
+            "ECS does not change in which protocol other services speak to a service; nothing was changed.",
+            evidence=changed,
+            next="set x-aws.protocol as above, or give the service another name, which makes a new one",
+            code=ExitCode.PREFLIGHT,
+        )
 
 
 def secrets_of(context: Context, target: Target) -> str:

@@ -232,7 +232,7 @@ def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> 
     context.note(f"rolling all services back to {good.commit[:12]}")
     target = target_of(manifest)
     rollout, kept = rollouts.Rollout(context, target), [*plan.kept]
-    rollout.balancers = rollouts.balancers(target_of(good))  # with its ports, which those that failed may have changed
+    rollout.networks = rollouts.networks(target_of(good))  # with its ports, which those that failed may have changed
     for name, definition in plan.orders.items():
         if _taken(context, manifest, name, definition):
             kept.append(name)

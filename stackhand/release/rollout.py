@@ -80,7 +80,7 @@ class Rollout:
         self.notify, self.note = context.notify, context.note
         self.poll, self.timeout = context.pace.poll, context.pace.timeout
         self.rolling: dict[str, Rolling] = {}
-        self.balancers: Mapping[str, list[dict[str, Any]]] = balancers(target)
+        self.networks: Mapping[str, dict[str, Any]] = networks(target)
         self.stays = {each.service: context.pace.stay for each in target.services.values() if not each.checked}
         self._reported: set[str] = set()
 
@@ -132,8 +132,8 @@ class Rollout:
     def _update_service(self, rolling: Rolling, *, force: bool, again: float) -> ServiceState | None:
         """Call UpdateService once; None when it is to be called again at that time."""
         try:
-            balancers = self.balancers.get(rolling.service)
-            return self.cluster.update(rolling.service, rolling.order.task_definition, force=force, balancers=balancers)
+            network = self.networks.get(rolling.service)
+            return self.cluster.update(rolling.service, rolling.order.task_definition, force=force, network=network)
         except Exception as error:
             if not transient(error):
                 raise
@@ -228,6 +228,6 @@ def _judge_others(rolling: Rolling, old: Snapshot, new: Snapshot, ours: Deployme
     rolling.verdict = Verdict.FAILED if returned else Verdict.SUPERSEDED
 
 
-def balancers(target: Target) -> dict[str, list[dict[str, Any]]]:
+def networks(target: Target) -> dict[str, dict[str, Any]]:
     """Return what sends requests to each service of a release, by ECS's names."""
-    return {each.service: each.balancers() for each in target.services.values()}
+    return {each.service: each.network() for each in target.services.values()}

@@ -90,6 +90,8 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
         migrate: the command that brings the database up to date.
         migrate_timeout: seconds that it may take; none for the usual limit.
         probe: what a release is asked from outside, as `x-aws.probe` says.
+        connection: how other services reach it by its name, as UpdateService takes it. Releases of an earlier version
+            have none, and no name of a port in their definitions.
     """
 
     service: str
@@ -104,6 +106,14 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
     migrate: list[str] | None = None
     migrate_timeout: float | None = None
     probe: Probe | bool = True
+    connection: dict[str, Any] = msgspec.field(default_factory=lambda: {"enabled": False})
+
+    @property
+    def protocols(self) -> dict[str, str]:
+        """In which protocol other services speak to each of its ports, by the port's name."""
+        containers = self.task_definition.get("containerDefinitions", [])
+        ports = [port for each in containers for port in each.get("portMappings") or [] if "name" in port]
+        return {port["name"]: port.get("appProtocol", "tcp") for port in ports}
 
     @property
     def checked(self) -> bool:
@@ -111,11 +121,11 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
         containers = self.task_definition.get("containerDefinitions", [])
         return self.target_group is not None or any(each.get("healthCheck") for each in containers)
 
-    def balancers(self) -> list[dict[str, Any]]:
+    def network(self) -> dict[str, Any]:
         """Return what sends requests to it, for UpdateService: together with the definition that has the port."""
-        if self.target_group is None or self.port is None:
-            return []
-        return [{"targetGroupArn": self.target_group, "containerName": self.container, "containerPort": self.port}]
+        group = {"targetGroupArn": self.target_group, "containerName": self.container, "containerPort": self.port}
+        reached = self.target_group is not None and self.port is not None
+        return {"loadBalancers": [group] if reached else [], "serviceConnectConfiguration": self.connection}
 
 
 class Target(msgspec.Struct, frozen=True):

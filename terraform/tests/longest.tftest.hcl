@@ -32,6 +32,10 @@ run "they_are_cut_and_stay_different" {
     error_message = "a database and its user have the names that the image gives them"
   }
   assert {
+    condition     = length(aws_vpc_security_group_ingress_rule.data_from_service) == 5 && alltrue([for key in ["shop/a-b", "shop-a/b"] : contains(keys(aws_vpc_security_group_ingress_rule.data_from_service), key)])
+    error_message = "of shop and a-b, and of shop-a and b, each has its rule: ${jsonencode(keys(aws_vpc_security_group_ingress_rule.data_from_service))}"
+  }
+  assert {
     condition     = !contains([for statement in data.aws_iam_policy_document.execution.statement : statement.sid], "PullImages")
     error_message = "IAM refuses a statement without a resource"
   }

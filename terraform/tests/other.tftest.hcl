@@ -47,7 +47,7 @@ run "it_gets_what_it_asks_for" {
     error_message = "a target group for each service with paths"
   }
   assert {
-    condition     = output.release.services.receipts.port == null && output.release.services.receipts.target_group == null && length(local.containers.receipts.portMappings) == 0 && !strcontains(aws_ecs_task_definition.placeholder["receipts"].container_definitions, "containerPort") && length(aws_ecs_service.main["receipts"].service_registries) == 0
+    condition     = output.release.services.receipts.port == null && output.release.services.receipts.target_group == null && length(local.containers.receipts.portMappings) == 0 && !strcontains(aws_ecs_task_definition.placeholder["receipts"].container_definitions, "containerPort") && length(local.connections.receipts.services) == 0
     error_message = "a worker has no port, and nothing finds it"
   }
   assert {
@@ -83,6 +83,10 @@ run "it_gets_what_it_asks_for" {
     error_message = "who is asked by a name of its own comes first, with its longest path"
   }
   assert {
+    condition     = keys(aws_cloudwatch_metric_alarm.down) == ["queue", "receipts"] && aws_cloudwatch_metric_alarm.down["receipts"].threshold == 1
+    error_message = "a service that no load balancer watches is missed when it is down"
+  }
+  assert {
     condition     = toset(keys(aws_lb_listener_rule.path)) == toset(["/*", "/reports/*"])
     error_message = "two health checks at one path lead nowhere from outside"
   }
@@ -91,8 +95,16 @@ run "it_gets_what_it_asks_for" {
     error_message = "who needs a database or a cache may talk to it"
   }
   assert {
-    condition     = toset(keys(aws_vpc_security_group_ingress_rule.service_from_watcher)) == toset(["queue-shop", "queue-reports", "queue-admin"])
-    error_message = "who shows the health of others may ask them"
+    condition     = alltrue([for service in aws_ecs_service.main : one(service.service_connect_configuration).enabled]) && one(one(one(aws_ecs_service.main["queue"].service_connect_configuration).service).client_alias).dns_name == "queue"
+    error_message = "every service reaches the others by their names"
+  }
+  assert {
+    condition     = one(local.connections.shop.services).timeout == { idleTimeoutSeconds = 3600, perRequestTimeoutSeconds = 90 } && one(local.connections.reports.services).timeout.perRequestTimeoutSeconds == 0 && one(local.connections.queue.services).timeout == { idleTimeoutSeconds = 3600 }
+    error_message = "a request takes as long as it may, and ECS refuses that limit for TCP"
+  }
+  assert {
+    condition     = one(local.containers.shop.portMappings) == { name = "shop", containerPort = 5000, hostPort = 5000, protocol = "tcp", appProtocol = "http" } && !contains(keys(one(local.containers.queue.portMappings)), "appProtocol")
+    error_message = "what has a health path speaks HTTP, and of others nobody knows"
   }
   assert {
     condition     = aws_appautoscaling_target.service["shop"].min_capacity == 2 && aws_appautoscaling_target.service["shop"].max_capacity == 6 && length(aws_appautoscaling_policy.service) == 10
@@ -109,19 +121,28 @@ run "it_is_told_the_addresses_and_secrets_of_the_cloud" {
 
   assert {
     condition = local.environment.shop == {
-      ORDERS   = "postgresql://keeper@orders.rds:5432/shop?application_name=shop&sslmode=require"
-      SESSIONS = "rediss://sessions.cache:6379/2"
-      PRICE    = "5$"
-      WORKERS  = "4"
-      OWNER    = "keeper and keeper"
-      SITE     = "https://shop.example"
-      REPORTS  = "http://door.elb/api"
+      ORDERS     = "postgresql://keeper@orders.rds:5432/shop?application_name=shop&sslmode=require"
+      SESSIONS   = "rediss://sessions.cache:6379/2"
+      PRICE      = "5$"
+      WORKERS    = "4"
+      OWNER      = "keeper and keeper"
+      SITE       = "https://shop.example"
+      REPORTS    = "http://reports:8080/api"
+      PGHOST     = "orders.rds"
+      PGDATABASE = "orders"
     }
     error_message = "variables are filled in, neighbours found, and nothing travels in the clear: ${jsonencode(local.environment.shop)}"
   }
   assert {
-    condition     = local.secrets.shop == { PASSWORD = "POSTGRES_PASSWORD", PAYMENT_KEY = "PAYMENT_KEY", STRIPE_KEY = "STRIPE_KEY", SESSION_KEY = "session_key", MAIL = "MAIL_URL" }
+    condition     = local.secrets.shop == { DATABASE_URL = "composed/shop.DATABASE_URL", CACHE_URL = "composed/shop.CACHE_URL", PASSWORD = "POSTGRES_PASSWORD", PAYMENT_KEY = "PAYMENT_KEY", STRIPE_KEY = "STRIPE_KEY", SESSION_KEY = "session_key", MAIL = "MAIL_URL" }
     error_message = "a secret is what .env.example calls one, and what is required but not declared"
+  }
+  assert {
+    condition = { for each in output.compositions : each.parameter => { text = each.text, secrets = each.secrets } } == {
+      "/shop/staging/composed/shop.CACHE_URL"    = { text = "rediss://:{SESSIONS_PASSWORD}@sessions.cache:6379", secrets = { SESSIONS_PASSWORD = "/shop/staging/SESSIONS_PASSWORD" } }
+      "/shop/staging/composed/shop.DATABASE_URL" = { text = "postgres://keeper:{POSTGRES_PASSWORD}@orders.rds:5432/shop?sslmode=require", secrets = { POSTGRES_PASSWORD = "/shop/staging/POSTGRES_PASSWORD" } }
+    }
+    error_message = "a URL with a password is put together of its parameter, by a deploy: ${jsonencode(output.compositions)}"
   }
   assert {
     condition     = keys(aws_ssm_parameter.database) == ["orders"] && keys(aws_ssm_parameter.cache) == ["sessions"] && keys(aws_ssm_parameter.other) == ["session_key"]
@@ -140,7 +161,7 @@ run "it_is_told_the_addresses_and_secrets_of_the_cloud" {
     error_message = "values that are no texts become some"
   }
   assert {
-    condition     = local.environment.queue.HEALTH_TARGETS == "admin=http://admin.shop-staging.internal:8090/up,reports=http://reports.shop-staging.internal:8080/up,shop=http://shop.shop-staging.internal:5000/up?deep=1"
+    condition     = local.environment.queue.HEALTH_TARGETS == "admin=http://admin:8090/up,reports=http://reports:8080/up,shop=http://shop:5000/up?deep=1"
     error_message = "who asks for the health of the others is told where they are"
   }
 }
@@ -202,11 +223,11 @@ run "in_an_emulator_all_goes_through_its_one_address" {
   }
 
   assert {
-    condition     = output.url == "http://127.0.0.1:4566/_alb/shop-staging" && local.environment.shop.REPORTS == "http://172.17.0.1:4566/_alb/shop-staging/api"
-    error_message = "this machine and the tasks each have the address that they reach"
+    condition     = output.url == "http://127.0.0.1:4566/_alb/shop-staging" && local.environment.shop.REPORTS == "http://reports:8080/api"
+    error_message = "this machine asks the load balancer, and services each other"
   }
   assert {
-    condition     = local.environment.shop.SESSIONS == "redis://sessions.cache:6379/2" && !aws_elasticache_replication_group.main["sessions"].transit_encryption_enabled
-    error_message = "nothing is encrypted for which nobody vouches"
+    condition     = local.environment.shop.SESSIONS == "rediss://sessions.cache:6379/2" && strcontains(local.environment.shop.ORDERS, "sslmode=require")
+    error_message = "all is encrypted, as on AWS"
   }
 }

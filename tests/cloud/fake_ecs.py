@@ -187,9 +187,13 @@ class World(Rollouts):
         service["loadBalancers"] = words.get("loadBalancers", service.get("loadBalancers", []))
         for each in service["loadBalancers"]:
             _require_port(self.definitions[wanted], each)
-        if wanted != self._primary(service)["taskDefinition"] or words.get("forceNewDeployment"):
+        before = service.get("_connection", {"enabled": False})
+        service["_connection"] = words.get("serviceConnectConfiguration", before)
+        _require_port_names(self.definitions[wanted], service["_connection"])
+        another = wanted != self._primary(service)["taskDefinition"] or service["_connection"] != before
+        if another or words.get("forceNewDeployment"):
             self._replace(service, wanted)
-            service["deployments"][0]["_balancers"] = service["loadBalancers"]
+            service["deployments"][0] |= {"_balancers": service["loadBalancers"], "_connection": service["_connection"]}
         return {"service": copy.deepcopy(service)}
 
     def run_task(self, words: dict[str, Any]) -> dict[str, Any]:
@@ -284,6 +288,14 @@ def _require_port(definition: dict[str, Any], balancer: dict[str, Any]) -> None:
         raise Refused(
             "InvalidParameterException", f"The container {container} did not have a container port {port} defined."
         )
+
+
+def _require_port_names(definition: dict[str, Any], connection: dict[str, Any]) -> None:
+    """Refuse the name of a port that the definition does not have, as ECS does."""
+    ports = [port for each in definition["containerDefinitions"] for port in each.get("portMappings", [])]
+    for each in connection.get("services", []) if connection.get("enabled") else []:
+        if each["portName"] not in [port.get("name") for port in ports]:
+            raise Refused("InvalidParameterException", f"portName {each['portName']} is not in the task definition.")
 
 
 def _shown(task: dict[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,10 @@ class Rollouts:
         if old is None or not breaker.get("rollback"):
             return
         primary |= {"status": "ACTIVE", "desiredCount": 0}
-        service["loadBalancers"] = old.get("_balancers", [])
+        service |= {
+            "loadBalancers": old.get("_balancers", []),
+            "_connection": old.get("_connection", {"enabled": False}),
+        }
         if self.new_id:
             old["status"] = "ACTIVE"
             back = self._deployment(old["taskDefinition"], service["desiredCount"])

@@ -95,16 +95,44 @@ def test_a_first_release_that_fails_has_nothing_to_return_to(held: Cloud) -> Non
     assert held.context.releases.current() is None
 
 
+def connect(service: dict[str, Any], port: int, protocol: str = "http", **timeout: int) -> None:
+    """Have a service answer under its name, as terraform/service_connect.tf has it."""
+    name = service["container"]
+    mapping = {"name": name, "containerPort": port} | ({"appProtocol": protocol} if protocol != "tcp" else {})
+    service["task_definition"]["containerDefinitions"][0]["portMappings"] = [mapping]
+    answers = {"portName": name, "clientAliases": [{"port": port, "dnsName": name}], "timeout": timeout}
+    service["connection"] = {"enabled": True, "namespace": "shop-staging", "services": [answers]}
+
+
+def test_a_timeout_alone_is_released_and_a_protocol_is_never_changed(held: Cloud) -> None:
+    web = held.output["services"]["web"]
+    release(held, "first")  # by an earlier version of ours: without names
+    for seconds in (0, 90):
+        connect(web, 4000, perRequestTimeoutSeconds=seconds)
+        release(held, "second")
+        assert held.world.services["shop-web"]["_connection"] == web["connection"]
+    updates = held.world.updates()
+    release(held, "second")
+    assert held.world.updates() == updates
+    connect(web, 4000, "tcp")
+    failure = refused(held, "third")
+    assert list(failure.evidence) == ["web: http -> tcp; x-aws.protocol: http keeps it"]
+    assert held.world.updates() == updates
+
+
 def test_a_changed_port_is_released_and_returns_together_with_its_definition(held: Cloud) -> None:
     web = held.output["services"]["web"]
     web["target_group"] = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/shop-web/0123456789abcdef"
 
     def listens(port: int) -> None:
         web["port"] = port
-        web["task_definition"]["containerDefinitions"][0]["portMappings"] = [{"containerPort": port}]
+        connect(web, port)
 
     def served() -> list[int]:
-        return [each["containerPort"] for each in held.world.services["shop-web"]["loadBalancers"]]
+        service = held.world.services["shop-web"]
+        aliases = [each["clientAliases"][0]["port"] for each in service["_connection"]["services"]]
+        assert aliases == [each["containerPort"] for each in service["loadBalancers"]]
+        return aliases
 
     for commit, port in (("first", 4000), ("second", 5000)):
         listens(port)

@@ -13,6 +13,13 @@ from tests.projects.application import ME, application
 from tests.rehearsal.cloud import PACE, TERRAFORM
 
 pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
+PASSWORDS = {
+    "postgres://orders@db:5432/orders": "postgres://orders:${POSTGRES_PASSWORD:-orders}@db/orders",
+    "      PGPASSWORD: ${POSTGRES_PASSWORD:-orders}\n": "",
+    "redis://redis:6379": "redis://:${REDIS_PASSWORD:-orders}@redis",
+    "image: redis:7-alpine": "image: redis:7-alpine\n    command: redis-server --requirepass ${REDIS_PASSWORD:-orders}",
+}
+"""What its Compose file lacks for AWS, written as most write it: URLs with passwords, and without the usual ports."""
 STEPS = ["done", "done", "done", "done", "done", "rolled back", "done", "no leftovers"]
 NIGHTLY = """  nightly:
     build: .
@@ -23,6 +30,12 @@ NIGHTLY = """  nightly:
 
 def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back(tmp_path: Path) -> None:
     with use("compose"), application("express") as express:
+        file = express.root / "compose.yaml"
+        text = file.read_text(encoding="utf-8")
+        for old, new in PASSWORDS.items():
+            assert old in text
+            text = text.replace(old, new)
+        file.write_text(text, encoding="utf-8")
         express.stackhand("init", "--yes")
         overlay = express.root / "compose.stackhand.yaml"
         overlay.write_text(overlay.read_text(encoding="utf-8").replace("services:\n", f"services:\n{NIGHTLY}", 1))

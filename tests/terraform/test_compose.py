@@ -27,6 +27,7 @@ def notes(folder: Path, **keys: Any) -> list[Note]:
         "orders": {"image": "postgres:16", "x-aws": {"managed": "rds", "class": "db.t4g.micro"}},
         "mail": {"image": "mail:1"},
         "queue": {"image": "queue:1", **HARD, "x-aws": {}},
+        "mesh": {"image": "mesh:1", "expose": ["8080"], **HARD, "x-aws": {}},
     }
     services["shop"] = {key: value for key, value in services["shop"].items() if value is not None}
     document = {"services": services, "volumes": {"data": {}}, "configs": {"proxy": {"file": "./proxy.conf"}}}
@@ -40,7 +41,8 @@ def lines(folder: Path, **keys: Any) -> list[str]:
     return differences.lines(notes(folder, **keys))
 
 
-HOST = "orders is not a host name on AWS; orders:5432 is rewritten to its address"
+HOST = "orders is no host name on AWS; orders:5432 becomes its address, and only under environment"
+RDS = "orders becomes its address on RDS"
 
 
 @pytest.mark.parametrize(
@@ -59,14 +61,16 @@ HOST = "orders is not a host name on AWS; orders:5432 is rewritten to its addres
             "volumes of ./proxy.conf (shop): missing; ",
         ),
         ({"configs": ["proxy"]}, "configs of proxy (shop): its files are missing; COPY them into the image"),
-        ({"environment": {"DB_HOST": "orders"}}, f"environment of DB_HOST (shop): {HOST}"),
+        ({"environment": {"DB_HOST": "orders"}}, f"environment of DB_HOST (shop): {RDS}"),
+        ({"environment": {"DB": "postgres://orders@orders/orders"}}, f"environment of DB (shop): {RDS}"),
+        ({"environment": {"API": "http://mesh:9090"}}, "environment of API (shop): mesh answers at port 8080 on AWS"),
         ({"environment": {"DB": "orders:3306"}}, f"environment of DB (shop): {HOST}"),
         ({"environment": {"SMTP_URL": "smtp://mail:25"}}, "environment of SMTP_URL (shop): mail is not on AWS"),
         (
             {"environment": {"Q": "http://queue:80"}},
             "environment of Q (shop): queue is a worker, to which nothing",
         ),
-        ({"command": ["serve", "--db=orders:5432"]}, "command of shop: orders is not a host name on AWS; "),
+        ({"command": ["serve", "--db=orders:5432"]}, "command of shop: orders is no host name on AWS; "),
         ({"stop_grace_period": "5m"}, "stop_grace_period of shop: Fargate waits at most 120 s, then kills"),
         ({"ulimits": {"nofile": 1, "memlock": 2}}, "ulimits of memlock (shop): Fargate supports only nofile"),
         (
@@ -103,8 +107,8 @@ def test_unsupported_key_is_one_line_with_its_consequence(tmp_path: Path, keys: 
         {"entrypoint": ["/start"], "command": []},
         {"read_only": False, "cap_drop": [], "cap_add": ["SYS_PTRACE"]},
         {
-            "environment": {"DB": "postgresql://orders@orders:5432/orders", "DB_NAME": "orders"},
-            "aws": {"needs": ["orders"]},
+            "environment": {"API": "http://mesh:8080/x", "MESH_HOST": "mesh", "DB_NAME": "orders"},
+            "command": ["serve", "--api=http://mesh:8080"],
         },
     ],
     ids=["program", "limits", "soft", "nothing more", "as written", "addresses"],
@@ -171,5 +175,7 @@ def test_this_repository_is_told_calmly() -> None:
         "pids_limit",
         "security_opt",
         "volumes",
+        "environment",
+        "environment",
         "different on AWS",
     ]

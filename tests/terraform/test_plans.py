@@ -49,12 +49,9 @@ def test_one_more_service_changes_the_plan_by_its_own_resources(module: Module, 
         "aws_lb_listener_rule.path",
         "aws_lb_target_group.service",
         "aws_security_group.service",
-        "aws_service_discovery_service.service",
         "aws_vpc_security_group_egress_rule.load_balancer_to_service",
         "aws_vpc_security_group_egress_rule.service_to_internet",
-        "aws_vpc_security_group_egress_rule.watcher_to_service",
         "aws_vpc_security_group_ingress_rule.service_from_load_balancer",
-        "aws_vpc_security_group_ingress_rule.service_from_watcher",
     }
     assert all("docs" in each for each in more)
     priorities = {key: each["priority"] for key, each in resources(staging, "aws_lb_listener_rule").items()}

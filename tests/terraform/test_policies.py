@@ -13,6 +13,7 @@ import yaml
 
 from stackhand.cli.failure import Failure
 from stackhand.project import environments
+from tests.terraform import actions
 from tests.terraform.conftest import GITHUB, Module
 from tests.terraform.iam import Statement, allowed, of_service, statements
 from tests.terraform.plans import Plan, resources
@@ -36,7 +37,6 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("kms:TagResource", f"kms:{HERE}:key/1", NEW),
     ("ecs:DeregisterTaskDefinition", "*", {}),
     ("kms:CreateKey", "*", NEW),
-    ("servicediscovery:TagResource", f"servicediscovery:{HERE}:service/srv-1", STOLEN),
     ("application-autoscaling:TagResource", f"{SCALING}/1", STOLEN),
     ("application-autoscaling:RegisterScalableTarget", f"{SCALING}/1", STOLEN),
     # nor is anything else of it touched
@@ -50,7 +50,6 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("ec2:DeleteTags", f"ec2:{HERE}:subnet/subnet-1", ANOTHERS),
     ("ec2:RunInstances", f"ec2:{HERE}:instance/i-1", NEW),
     ("kms:Decrypt", f"kms:{HERE}:key/1", ANOTHERS),
-    ("servicediscovery:DeleteService", f"servicediscovery:{HERE}:service/srv-1", ANOTHERS),
     ("elasticache:DeleteSnapshot", f"elasticache:{HERE}:snapshot:stackhand-production-redis", {}),
     ("rds:DeleteDBInstance", f"rds:{HERE}:db:stackhand-production-postgres", {}),
     ("rds:RestoreDBInstanceFromDBSnapshot", f"rds:{HERE}:snapshot:rds:stackhand-production-postgres-2026-01-31", {}),
@@ -104,8 +103,6 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("ec2:CreateVpcEndpoint", f"ec2:{HERE}:vpc-endpoint/*", NEW),
     ("ec2:CreateRoute", f"ec2:{HERE}:route-table/rtb-1", MINE),
     ("kms:TagResource", f"kms:{HERE}:key/1", MINE),
-    ("servicediscovery:CreateService", f"servicediscovery:{HERE}:namespace/ns-1", NEW | MINE),
-    ("servicediscovery:TagResource", f"servicediscovery:{HERE}:service/*", NEW),
     ("application-autoscaling:RegisterScalableTarget", f"{SCALING}/*", NEW),
     ("application-autoscaling:PutScalingPolicy", f"{SCALING}/1", MINE),
     ("ecr:PutImage", f"ecr:{HERE}:repository/stackhand-staging/new", {}),

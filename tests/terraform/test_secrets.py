@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import secret_values
+from stackhand.infrastructure import composed_secrets, secret_values
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 
@@ -137,6 +137,28 @@ def test_plain_text_is_not_overwritten_as_if_ssm_would_encrypt_it(ssm: Any, pipe
         put()
     assert "./inv secrets.unset -e staging STRIPE_KEY" in caught.value.next
     assert stored(ssm)["Value"] == "plain"
+
+
+def test_a_url_with_a_password_follows_its_rotation_and_is_written_only_then(ssm: Any) -> None:
+    key = "arn:aws:kms:eu-west-1:123456789012:key/ours"
+    names = {"PASSWORD": "/shop/staging/PASSWORD", "STRIPE_KEY": PATH}
+    text = "postgres://app:{PASSWORD}@db.rds:5432/app?key={STRIPE_KEY}&literal={app}"
+    url = "/shop/staging/composed/shop.DATABASE_URL"
+    outputs = {"compositions": [{"parameter": url, "key": key, "text": text, "secrets": names}]}
+    with pytest.raises(Failure) as caught:
+        composed_secrets.write(ENVIRONMENT, outputs)
+    assert list(caught.value.evidence) == [f"there is no parameter {each}" for each in sorted([*names.values(), url])]
+    for name, value in ((url, "not composed yet"), (names["PASSWORD"], "{STRIPE_KEY}"), (PATH, "sk")):
+        ssm.put_parameter(Name=name, Value=value, Type="SecureString")
+    written = []
+    for password in ("{STRIPE_KEY}", "{STRIPE_KEY}", "rotated"):
+        ssm.put_parameter(Name=names["PASSWORD"], Value=password, Type="SecureString", Overwrite=True)
+        written.append(composed_secrets.write(ENVIRONMENT, outputs))
+        found = ssm.get_parameter(Name=url, WithDecryption=True)["Parameter"]
+        assert found["Value"] == f"postgres://app:{password}@db.rds:5432/app?key=sk&literal={{app}}"
+    assert written == [[url], [], [url]]
+    assert found["Version"] == 3
+    assert composed_secrets.write(ENVIRONMENT, {}) == []
 
 
 def test_secrets_are_listed_without_values_and_unset_one_by_one(ssm: Any, capsys: pytest.CaptureFixture[str]) -> None:

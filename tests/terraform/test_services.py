@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure import compose, services, terraform
+from stackhand.infrastructure import compose, secret_values, services, terraform
 from stackhand.project.environments import Environment
 
 AWS = "{port: 80, cpu: 256, memory: 512, scale: {min: 1, max: 1, cpu: 60, memory: 70}}"
@@ -90,8 +90,6 @@ def test_no_value_of_a_secret_reaches_terraform(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"PRICE: 5$$": "URL: http://u:${API_KEY}@x"}, "environment.URL: a secret must be the whole value"),
-        ({"PRICE: 5$$": "URL: ${NONE:-x${BY_NAME}}"}, "environment.URL: a secret must be the whole value"),
         ({'"My shop"': "${API_KEY}"}, "command: API_KEY is a secret, and on AWS only values of environment can be"),
         (
             {"# type: text\nSHOWN=default": ""},
@@ -99,7 +97,7 @@ def test_no_value_of_a_secret_reaches_terraform(tmp_path: Path, monkeypatch: pyt
         ),
     ],
 )
-def test_a_secret_within_a_longer_value_is_refused_by_name(
+def test_a_secret_outside_the_environment_is_refused_by_name(
     tmp_path: Path, change: dict[str, str], problem: str
 ) -> None:
     files = {}
@@ -161,7 +159,7 @@ services:
 """
 
 
-def test_the_password_of_a_database_is_a_secret_whatever_its_default_and_in_no_url(tmp_path: Path) -> None:
+def test_the_password_of_a_database_is_a_secret_whatever_its_default_also_within_a_url(tmp_path: Path) -> None:
     text = DATABASE.format(aws=AWS)
     (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
     found = written(tmp_path)
@@ -170,11 +168,27 @@ def test_the_password_of_a_database_is_a_secret_whatever_its_default_and_in_no_u
         {"PGPASSWORD": "DB_PASSWORD"},
         {"POSTGRES_PASSWORD": "DB_PASSWORD"},
     ]
-    for url in ("postgres://shop:shop@db:5432/shop", "postgres://shop:${DB_PASSWORD:-shop}@db/shop"):
-        (tmp_path / "compose.yaml").write_text(text.replace("{PG", f'{{URL: "{url}", PG'), encoding="utf-8")
-        with pytest.raises(Failure) as caught:
-            compose.check(tmp_path)
-        assert caught.value.evidence[0].startswith("services.app.environment.URL: AWS generates the password of db")
+    url = "postgres://shop:${DB_PASSWORD:-shop}@db/shop"
+    (tmp_path / "compose.yaml").write_text(text.replace("{PG", f'{{URL: "{url}", PGHOST: db, PG'), encoding="utf-8")
+    assert compose.check(tmp_path).services["app"].aws.needs == ["db"]
+    app = written(tmp_path)["services"]["app"]
+    whole = {"text": "postgres://shop:{DB_PASSWORD}@db:5432/shop", "secrets": ["DB_PASSWORD"]}
+    assert (app["composed"], app["hosts"], app["environment"]) == ({"URL": whole}, {"PGHOST": "db"}, {})
+    (tmp_path / "compose.yaml").write_text(text.replace("{PG", '{URL: "postgres://shop:shop@db/shop", PG'))
+    with pytest.raises(Failure) as caught:
+        compose.check(tmp_path)
+    assert caught.value.evidence[0].startswith("services.app.environment.URL: the password of db is generated on AWS")
+
+
+def test_the_password_of_a_cache_is_what_the_urls_to_it_have(tmp_path: Path) -> None:
+    text = """services:
+  app: {image: app, environment: {REDIS_URL: "redis://:${REDIS_PASSWORD}@cache:6379"}, x-aws: {}}
+  cache: {image: "redis:7", command: ["redis-server", "--requirepass", "${REDIS_PASSWORD}"], x-aws: {}}
+"""
+    (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
+    found = written(tmp_path)
+    assert found["services"]["cache"]["secrets"] == {"PASSWORD": "REDIS_PASSWORD"}
+    assert secret_values.kinds(tmp_path) == {"REDIS_PASSWORD": "generated"}
 
 
 def test_an_environment_gives_its_settings_and_what_is_known_of_it() -> None:
@@ -191,7 +205,7 @@ def test_an_environment_gives_its_settings_and_what_is_known_of_it() -> None:
         "DEBUG": "true",
     }
     assert of()["ALLOWED_HOSTS"] == "*"
-    assert of(domain="shop.example")["ALLOWED_HOSTS"] == "shop.example,.shop-live.internal"
+    assert of(domain="shop.example")["ALLOWED_HOSTS"] == "shop.example"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90), ("500ms", 1), ("2h0m0.5s", 7201), ("10s", 10)])

@@ -13,7 +13,9 @@ from botocore.validate import ParamValidator
 
 from service.settings import Settings
 from stackhand.project import ports
+from stackhand.release import target
 from tests.checkout import ROOT
+from tests.cloud.strict import Strict
 from tests.terraform.plans import Plan, resources, tasks
 
 pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
@@ -44,7 +46,7 @@ def test_the_template_has_all_that_the_service_needs(applied: Plan) -> None:
     assert settings.allowed_hosts == ("api", "web", "*")  # without a domain, any name may point at the load balancer
     assert settings.environment == "staging"
     assert settings.stack == "stackhand-staging"
-    assert settings.health_targets == (("web", "http://web.stackhand-staging.internal:3000/healthz"),)
+    assert settings.health_targets == (("web", "http://web:3000/healthz"),)
     port = next(port for port in range(17_000, 18_000) if ports.is_free(port))
     words = [sys.executable, "-m", "service", "check"]
     said = subprocess.run(
@@ -97,6 +99,7 @@ def test_a_deploy_is_told_all_that_the_contract_has(applied: Plan) -> None:
         "migrate",
         "migrate_timeout",
         "probe",
+        "connection",
     }
     for service in tasks(applied).values():
         assert set(service) == each
@@ -104,6 +107,12 @@ def test_a_deploy_is_told_all_that_the_contract_has(applied: Plan) -> None:
         assert set(service["repository"]) == {"name", "url"}
         assert len(service["subnets"]) == 2
     assert {each["migrate"] for each in tasks(applied).values()} == {None}  # the job does
+    client = boto3.client("ecs", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+    shape = client.meta.service_model.operation_model("UpdateService").input_shape
+    for service in tasks(applied).values():
+        network = target.parse(release).services[service["container"]].network()
+        called = {"service": service["service"], **network}
+        assert Strict().validate(called, shape).generate_report() == ""
     assert tasks(applied)["api"]["probe"] == {"path": "/health/all", "version": "/version"}
 
 

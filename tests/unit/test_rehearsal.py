@@ -20,9 +20,9 @@ from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import environments
+from stackhand.project import environments, model
 from stackhand.project.state import LOCK_HELD
-from stackhand.rehearsal import emulator, environment, rehearse, sabotage
+from stackhand.rehearsal import connections, emulator, environment, rehearse, sabotage
 from stackhand.rehearsal.clone import Clone, link_environment
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
@@ -356,3 +356,41 @@ def test_a_verb_in_the_clone_acts_on_the_clone(tmp_path: Path) -> None:
     assert sorted(line for line in lines if line.startswith("STACKHAND_")) == [
         *sorted([f"{roots.VARIABLE}={tmp_path}", "STACKHAND_TERRAFORM=mine"])
     ]
+
+
+def test_a_worker_that_runs_and_never_connected_does_not_run_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables of the kernel and the notes of the server before a database are as they were seen."""
+    said = {
+        "ps --quiet --filter label=com.amazonaws.ecs.container-name=worker": "task\n",
+        "ps --quiet --filter label=db_id=shop-rehearsal-db": "db\n",
+        "ps --quiet --filter label=rg_id=shop-rehearsal-cache": "cache\n",
+        "container inspect task": json.dumps([{"NetworkSettings": {"Networks": {"n": {"IPAddress": "172.21.0.5"}}}}]),
+        "container inspect db": json.dumps([{"NetworkSettings": {"Networks": {"n": {"IPAddress": "172.21.0.3"}}}}]),
+        "logs --tail 10 task": "cannot connect, trying again\n",
+    }
+    tables = "exec cache cat /proc/net/tcp /proc/net/tcp6"
+    table = "  0: 00000000:18EB 00000000:0000 0A\n"
+    monkeypatch.setattr(Emulator, "containers", lambda _self: ["task", "db", "cache"])
+    monkeypatch.setattr(connections, "WITHIN", 0.0)
+    monkeypatch.setattr(
+        connections.docker,
+        "run",
+        lambda *args, **_: subprocess.CompletedProcess(args, 0, said.get(" ".join(args), table), ""),
+    )
+    services = {
+        "worker": {"image": "w", "x-aws": {"needs": ["db", "cache"]}},
+        "db": {"image": "postgres:16", "x-aws": {}},
+        "cache": {"image": "redis:7", "x-aws": {}},
+    }
+    stack = model.of(tmp_path, {"services": services}, "compose.yaml")
+    notes = tmp_path / "connections-4566.log"
+    with pytest.raises(Failure, match="worker runs, and has not connected to db or cache within 0 s") as caught:
+        connections.require(AWS, tmp_path, stack, "shop-rehearsal")
+    assert list(caught.value.evidence) == ["cannot connect, trying again"]
+    notes.write_text("172.21.0.3 172.21.0.4\n172.21.0.3 172.21.0.5\n")
+    connections.require(AWS, tmp_path, stack, "shop-rehearsal")
+    notes.unlink()
+    said[tables] = f"{table} 1: x:1 050015AC:9 01\n"
+    connections.require(AWS, tmp_path, stack, "shop-rehearsal")

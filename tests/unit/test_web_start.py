@@ -12,18 +12,31 @@ import pytest
 from stackhand.local.engines.embedded.servers import upstream
 from tests.checkout import ROOT
 
-TEMPLATE = "<${HOSTS}>\n<${TRUST}>\n<${RESOLVER}>\n"
+TEMPLATE = "<${HOSTS}>\n<${TRUST}>\n<${RESOLVER}>\n<${API_UPSTREAM}>\n"
+SERVICE_CONNECT = """127.0.0.1 localhost
+127.255.0.1 api
+2600:f0f0:0:0:0:0:0:1 api
+127.255.0.2 api.example other
+"""
+"""What it writes into a task's /etc/hosts."""
 
 
 def start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run web/start over a template of what both engines compute; it becomes `true` instead of nginx."""
     text = (ROOT / "web" / "start").read_text(encoding="utf-8")
-    for place in ("/etc/stackhand/nginx.conf.template", "/tmp/nginx.conf", "/etc/resolv.conf", "/etc/ssl"):
+    for place in (
+        "/etc/stackhand/nginx.conf.template",
+        "/tmp/nginx.conf",
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/ssl",
+    ):
         assert place in text
         text = text.replace(place, f"{folder}/{Path(place).name}")
     (folder / "start").write_text(text, encoding="utf-8")
     (folder / "nginx.conf.template").write_text(TEMPLATE, encoding="utf-8")
     (folder / "resolv.conf").write_text("search x\nnameserver fd00::53\nnameserver 192.0.2.53\n", encoding="utf-8")
+    (folder / "hosts").write_text(SERVICE_CONNECT, encoding="utf-8")
     names = ("LISTEN", "WEB_ROOT", "RUN", "API_CA", "API_URL", "STACK", "ALLOWED_HOSTS")
     given = {**dict.fromkeys(names, ""), "API_UPSTREAM": "http://api:4000", "PATH": os.environ["PATH"], **environment}
     return subprocess.run(["sh", "start", "true"], cwd=folder, env=given, capture_output=True, text=True, check=False)
@@ -57,6 +70,21 @@ def test_the_names_that_are_allowed_are_those_and_no_others(
 def test_the_first_name_server_is_asked(tmp_path: Path) -> None:
     assert filled(tmp_path)[2] == upstream.resolver(tmp_path / "resolv.conf") == "resolver [fd00::53] valid=5s;"
     assert upstream.resolver(tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("http://api:4000", "http://127.255.0.1:4000"),
+        ("http://other/x", "http://127.255.0.2/x"),
+        ("http://ap:4000", "http://ap:4000"),
+        ("http://192.0.2.1:80", "http://192.0.2.1:80"),
+    ],
+)
+def test_a_name_of_service_connect_is_found_although_nginx_asks_dns_alone(
+    tmp_path: Path, given: str, found: str
+) -> None:
+    assert filled(tmp_path, API_UPSTREAM=given)[3] == found
 
 
 def test_only_plain_http_goes_unverified(tmp_path: Path) -> None:
