@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 
+from botocore.session import Session
 from docker.models.containers import ContainerCollection
 from ministack.app import app as ministack
+from ministack.core import router
 from ministack.services import alb, ec2, ecr, ecs, iam, rds, ssm
 
 from stackhand.rehearsal import balancer, database_snapshots, encryption, limits, refusals
@@ -20,6 +22,9 @@ from stackhand.rehearsal.throttle import Throttle
 
 __all__ = ["app"]
 
+# To know which services AWS has, it would read all 400 models of botocore at the first request for one that it lacks,
+# and answer nobody for 20 seconds of computing.
+router._KNOWN_AWS_SERVICE_NAMES = frozenset(Session().get_available_services())
 alb.set_targets_for_group = balancer.set_targets
 alb._ACTION_MAP["DescribeTargetHealth"] = balancer.describe
 ecs._record_service_task_healthy = balancer.record_task
