@@ -44,8 +44,8 @@ def require(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> None:
             raise Failure(
                 f"{worker.name} runs, and has not connected to {' or '.join(needs)} within {WITHIN:g} s.",
                 evidence=_log(tasks),
-                next=f"as on AWS, {' and '.join(needs)} demand TLS and a password: fix how {worker.name} connects; "
-                "./inv rehearse --keep keeps everything for inspection",
+                next=f"as on AWS, {' and '.join(needs)} demand TLS and a password: fix how {worker.name} connects, "
+                "then ./inv rehearse; --keep keeps everything for inspection",
             )
 
 
