@@ -176,7 +176,7 @@ class EmbeddedEngine(Access):
         return finished.get(program.name) != program.fingerprint
 
     def _make_ready(self, start: gate.Start) -> list[str]:
-        self._stop([start.program.name])
+        self._stop([start.program.name], age=gate.STATE_AGE)  # one answer serves all that begin side by side
         notes = start.server.prepare()
         self._write_files(start.program)
         return notes
@@ -245,8 +245,8 @@ class EmbeddedEngine(Access):
         for name, content in program.files.items():
             folders.write(Path(name), content.encode(), account_of(program))
 
-    def _stop(self, names: Iterable[str]) -> list[str]:
-        supervised = self.supervisor.processes(age=gate.POLL)
+    def _stop(self, names: Iterable[str], age: float = gate.POLL) -> list[str]:
+        supervised = self.supervisor.processes(age=age)
         stopped = []
         for name in names:
             record, found = processes.read(self.state.run, name), supervised.get(name, {}).get("statename")
