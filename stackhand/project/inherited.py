@@ -8,8 +8,9 @@ has the table for people; STACKHAND_PASS is the way through for what it lacks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 from stackhand.project import passthrough
@@ -129,13 +130,15 @@ def _named(root: Path) -> frozenset[str]:
     return frozenset(name for name in passthrough.names(root) if not _any(NEVER_OF_THE_FILE, name))
 
 
-def _any(patterns: Iterable[str], name: str) -> bool:
-    return any(_matches(pattern, name) for pattern in patterns)
+def _any(patterns: tuple[str, ...], name: str) -> bool:
+    """Whether one of the patterns means a name; most are a name or how some begin, and fnmatch is slow."""
+    names, starts, others = _sorted(patterns)
+    return name in names or name.startswith(starts) or any(fnmatchcase(name, each) for each in others)
 
 
-def _matches(pattern: str, name: str) -> bool:
-    """Whether a name is meant; most patterns are a name or how some begin, and fnmatch compiles each it is given."""
-    start, star, rest = pattern.partition("*")
-    if not star:
-        return pattern == name
-    return name.startswith(start) if not rest and start.isidentifier() else fnmatchcase(name, pattern)
+@cache
+def _sorted(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]:
+    """Return the patterns that are names, the beginnings of those that are no more, and the others."""
+    names = frozenset(each for each in patterns if "*" not in each)
+    starts = tuple(each[:-1] for each in patterns if each.endswith("*") and each[:-1].isidentifier())
+    return names, starts, tuple(each for each in patterns if each not in names and each[:-1] not in starts)

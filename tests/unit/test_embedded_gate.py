@@ -134,7 +134,7 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
     monkeypatch.setattr(gate, "wait", wait)
     for name, value in {
         "_needs_start": lambda _: False,
-        "_stop": list,
+        "_stop": lambda names, **_: list(names),
         "_write_files": lambda _: None,
     }.items():
         monkeypatch.setattr(engine, name, value)

@@ -122,6 +122,9 @@ def has_name(uid: int) -> bool:
     return True
 
 
+_CAN_ENTER: dict[tuple[Path, ...], bool] = {}
+
+
 def _candidates(root: Path, service: str) -> Iterable[int]:
     digest = hashlib.sha256(f"{root}\0{service}".encode("utf-8", "surrogateescape")).digest()
     first = int.from_bytes(digest[:8], "big") % len(NUMBERS)
@@ -164,7 +167,7 @@ def _with_a_way(account: Account, needed: Sequence[Path]) -> Account:
         return account
     closed = [folder for folder in blocked if folder in places]  # can be shown, and is closed all the same
     entered = _entering(account, blocked, places)
-    if not closed and _can_enter(entered.prefix):
+    if not closed and _can_enter(entered.prefix, tuple(dict.fromkeys(blocked))):
         return entered
     return _let_pass(account, [*closed, *blocked][0])
 
@@ -176,10 +179,14 @@ def _entering(account: Account, blocked: Sequence[Path], places: Iterable[Path])
     return replace(account, prefix=(sys.executable, "-I", "-S", enter.__file__, json.dumps(spec)))
 
 
-@functools.cache
-def _can_enter(prefix: tuple[str, ...]) -> bool:
-    """Whether this machine lets us have mounts of our own: a container often does not."""
-    return sys.platform == "linux" and _said(prefix).returncode == 0
+def _can_enter(prefix: tuple[str, ...], blocked: tuple[Path, ...]) -> bool:
+    """Whether this machine lets us have mounts of our own: a container often does not.
+
+    That is tried once for the folders in question, and not for each of 34 accounts: it starts a Python.
+    """
+    if blocked not in _CAN_ENTER:
+        _CAN_ENTER[blocked] = sys.platform == "linux" and _said(prefix).returncode == 0
+    return _CAN_ENTER[blocked]
 
 
 def _let_pass(account: Account, blocked: Path) -> Account:

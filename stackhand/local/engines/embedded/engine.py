@@ -178,7 +178,7 @@ class EmbeddedEngine(Access):
         return finished.get(program.name) != program.fingerprint
 
     def _make_ready(self, start: gate.Start) -> list[str]:
-        self._stop([start.program.name])
+        self._stop([start.program.name], age=gate.STATE_AGE)  # one answer serves all that begin side by side
         notes = start.server.prepare()
         self._write_files(start.program)
         return notes
@@ -247,9 +247,9 @@ class EmbeddedEngine(Access):
         for name, content in program.files.items():
             folders.write(Path(name), content.encode(), account_of(program))
 
-    def _stop(self, names: Iterable[str]) -> list[str]:
+    def _stop(self, names: Iterable[str], age: float = gate.POLL) -> list[str]:
         """Stop services, each once those that need it have ended, and return those that ran."""
-        supervised = self.supervisor.processes(age=gate.POLL)
+        supervised = self.supervisor.processes(age=age)
         found = {name: supervised.get(name, {}).get("statename") for name in names}
         running = [name for name, state in found.items() if state in {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}]
 

@@ -31,11 +31,9 @@ def run(
     with ThreadPoolExecutor(max_workers=len(needs) or 1) as pool:
         try:
             while waiting or running:
-                ready = [name for name in waiting if done.issuperset(waiting[name])]
-                begun = [begin(name) for name in ready]
-                for name, each in zip(ready, begun, strict=True):
+                for name in [name for name in waiting if done.issuperset(waiting[name])]:
                     del waiting[name]
-                    running[pool.submit(finish, each, stop)] = name
+                    running[pool.submit(finish, begin(name), stop)] = name
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     done.add(running.pop(future))
                     yield future.result()
