@@ -51,10 +51,12 @@ def check(root: Path, variables: Mapping[str, str] | None = None) -> Stack:
     mistakes = [line for service in ordered for line in _service(service, stack, described)]
     mistakes += [*_paths(ordered), *_probes(stack)]
     if mistakes:
+        settings = [each for each in mistakes if each.endswith("the environment's .tfvars")]
+        file = stack.file if len(settings) < len(mistakes) else "environments/*.tfvars"
         raise Failure(
             f"{stack.file} has {len(mistakes)} {'mistake' if len(mistakes) == 1 else 'mistakes'} for the cloud.",
             evidence=mistakes,
-            next=f"fix {stack.file} (docs/architecture.md documents x-aws), then repeat the command",
+            next=f"fix {file} (docs/architecture.md documents x-aws), then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     if not any(isinstance(service.aws, Fargate) for service in stack.services.values()):

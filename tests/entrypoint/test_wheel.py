@@ -184,32 +184,6 @@ def test_its_playbooks_are_those_of_a_collection(project: Project) -> None:
     assert not [each for each in content.glob(".*") if each.is_dir()]  # Ansible's own folder is in the project
 
 
-TERRAFORM = "#!/bin/sh\ntouch .terraform.lock.hcl written\n"
-INIT = """
-from stackhand.infrastructure.terraform import Terraform
-from stackhand.project.environments import Environment
-
-Terraform(Environment("staging", "shop", "eu-west-1", "123456789012")).init()
-"""
-
-
-def test_terraform_writes_into_the_project_and_reads_its_files_beside_those_of_the_wheel(project: Project) -> None:
-    program, queue = project.path / ".stackhand" / "their-terraform", project.path / "terraform" / "queue.tf"
-    for path in (program, queue):
-        path.parent.mkdir(exist_ok=True)
-    program.write_text(TERRAFORM, encoding="utf-8")
-    program.chmod(0o755)
-    queue.touch()
-    content = next((project.environment / "lib").glob("python3*/site-packages/ansible_collections/stackhand/ops"))
-    before = sorted((content / "terraform").iterdir())
-    project.run("python", "-c", INIT, STACKHAND_TERRAFORM=str(program))
-    queue.unlink()
-    folder = project.path / ".stackhand" / "terraform" / "staging" / "configuration"
-    assert sorted((content / "terraform").iterdir()) == before
-    wanted = {each.name for each in before} | {".terraform.lock.hcl", "written", "queue.tf"}
-    assert {each.name for each in folder.iterdir()} == wanted
-
-
 def test_the_verbs_are_those_of_stackhand(project: Project) -> None:
     listed = project.run("stackhand", "--list").out
     assert "cloud.exec" in listed

@@ -1,4 +1,7 @@
-"""What each application would be on AWS, planned by Terraform with the installed package; none of them runs."""
+"""What each application would be on AWS, planned by Terraform with the installed package; none of them runs.
+
+Express is planned and released by tests/rehearsal/test_project.py.
+"""
 
 from __future__ import annotations
 
@@ -60,12 +63,13 @@ class Planned:
 
 
 PLANS = {
-    "express": Planned(
-        {"web", "worker"}, {'aws_db_instance.main["db"]', 'aws_elasticache_replication_group.main["redis"]'}
-    ),
     "django": Planned(
         {"web", "worker"},
-        {'aws_iam_role.job_execution["migrate"]'},
+        {
+            'aws_iam_role.job_execution["migrate"]',
+            'aws_db_instance.main["db"]',
+            'aws_elasticache_replication_group.main["redis"]',
+        },
         refused="services.web.env_file: .env of this machine does not count on AWS",
         edits={VARIABLES: ("", 'settings = { DEBUG = "0", WEB_PORT = "8000" }\n')},
     ),
@@ -120,6 +124,8 @@ def test_an_application_is_planned_once_it_has_what_the_plan_asks_for(name: str,
         assert services == {f'aws_ecs_service.main["{each}"]' for each in wanted.services}
         assert wanted.more <= addresses
         assert (app.root / "theirs").exists() == (name == "go")
+        content = app.environment.glob("lib/python3*/site-packages/ansible_collections/stackhand/ops/terraform/*")
+        assert not [each for each in content if each.name in {".terraform", "queue.tf", "more.tf"}]  # of nobody else
 
 
 def _have_own_parts(app: Application) -> None:
