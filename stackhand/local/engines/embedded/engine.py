@@ -19,7 +19,7 @@ from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.embedded.servers.base import account_of
 from stackhand.local.engines.engine import Started
 from stackhand.project import trees
-from stackhand.project.model import Service, Stack
+from stackhand.project.model import Service
 
 STOP_WITHIN = 10.0
 STOP_POLL = 0.01
@@ -73,7 +73,7 @@ class EmbeddedEngine(Access):
             engine=self.name,
             name=self.stack.name,
             services=list(programs),
-            needs=_needs(self.stack),
+            needs=self.needs(),
             chosen=self._chosen or None,
             unsupported=self.unsupported() or None,
         )
@@ -265,13 +265,20 @@ class EmbeddedEngine(Access):
 
         stopped: list[str] = []
         try:
-            for name in parallel.run(self._needing(running), begin, finish):
+            for name in parallel.run(self.needing(running), begin, finish):
                 stopped.append(name)  # noqa: PERF402 - those that have ended are forgotten, even if the rest has not
         finally:
             self._forget(*stopped)
         return stopped
 
-    def _needing(self, names: Sequence[str]) -> dict[str, set[str]]:
+    def needs(self) -> dict[str, list[str]]:
+        """Return the services, each with all that it needs: a job between two of them is over when they stop."""
+        needs: dict[str, list[str]] = {}
+        for name, service in self.stack.services.items():  # in the order of their start
+            needs[name] = sorted({*service.depends_on}.union(*(needs.get(each, ()) for each in service.depends_on)))
+        return needs
+
+    def needing(self, names: Sequence[str]) -> dict[str, set[str]]:
         """Return services, each with those of them that need it; all in their order where that was not noted down."""
         needs = self.state.read().get("needs")
         if needs is None:
@@ -299,14 +306,6 @@ class EmbeddedEngine(Access):
         deadline = time.monotonic() + timeout
         while not (over.is_set() or ended()) and time.monotonic() < deadline:
             over.wait(STOP_POLL)
-
-
-def _needs(stack: Stack) -> dict[str, list[str]]:
-    """Return the services, each with all that have to run for it: a job between two of them is over when they stop."""
-    needs: dict[str, list[str]] = {}
-    for name, service in stack.services.items():  # in the order of their start
-        needs[name] = sorted({*service.depends_on}.union(*(needs.get(each, ()) for each in service.depends_on)))
-    return needs
 
 
 def _may_finish(program: Program) -> dict[str, str]:
