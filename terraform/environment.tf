@@ -6,9 +6,9 @@ locals {
   filled        = { for name, service in merge(local.tasks, local.databases, local.caches) : name => try(service.environment, {}) }
 
   # Values with a secret somewhere in them, as {NAME}, and those that are the name of a database or cache and nothing else.
-  composed = { for name, service in local.tasks : name => { for key, value in try(service.composed, {}) : key => value.text } }
-  parts    = { for name, service in local.tasks : name => { for key, value in try(service.composed, {}) : key => value.secrets } }
-  hosts    = { for name, service in local.tasks : name => try(service.hosts, {}) }
+  composed  = { for name, service in local.tasks : name => { for key, value in try(service.composed, {}) : key => value.text } }
+  parts     = { for name, service in local.tasks : name => { for key, value in try(service.composed, {}) : key => value.secrets } }
+  stand_ins = { for name, service in local.tasks : name => try(service.hosts, {}) }
 
   # Where a database or cache is, by its form in the Compose file. A service is reached by its name; from a job, which has no proxy, at
   # its paths, through the load balancer.
@@ -37,7 +37,7 @@ locals {
           for part in regexall("http://[A-Za-z0-9_.-]+:[0-9]+|[A-Za-z0-9_.-]+:[0-9]+|(?s:.)", value) : lookup(local.neighbours[name], part, part)
         ])
       },
-      { for key, other in local.hosts[name] : key => local.addresses[other] },
+      { for key, other in local.stand_ins[name] : key => local.addresses[other] },
     )
   }
 
