@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded.existing import Existing
+from stackhand.local.engines.embedded.existing import ExistingPrograms
 from stackhand.local.engines.embedded.servers import Server
 from stackhand.local.engines.embedded.servers.base import no_port
 from stackhand.local.engines.embedded.servers.postgres import Postgres
@@ -18,7 +18,7 @@ from stackhand.project.model import Service
 from stackhand.system import program as system_program
 
 
-class Access(Existing):
+class ProgramAccess(ExistingPrograms):
     """Runs programs beside a checkout's services; see `Engine` for the surface."""
 
     def client(
