@@ -19,7 +19,7 @@ from typing import IO, Any
 import psutil
 
 from stackhand.local.engines.embedded.servers import postgres
-from stackhand.project import dotenv, ports, settings
+from stackhand.project import envfile, ports, settings
 from stackhand.project.state import State
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,7 +121,7 @@ class Checkout:
 
     def setting(self, key: str) -> str:
         """Return a value of .env."""
-        return dotenv.read((self.path / ".env").read_text(encoding="utf-8"))[0][key]
+        return envfile.read((self.path / ".env").read_text(encoding="utf-8"))[0][key]
 
     def inv(
         self, *words: str, check: bool = True, stdin: str | None = None, timeout: float = 120.0, **env: str

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand.project import addresses, composefiles, dotenv, example, model, resolution, schema, xfields
+from stackhand.project import addresses, composefiles, envfile, example, model, resolution, schema, xfields
 from stackhand.project.environments import Environment
 from stackhand.project.kinds import PORTS, STANDS_IN, server_of
 from stackhand.project.model import Stack
@@ -209,7 +209,7 @@ def env_files(written: Mapping[str, Any]) -> list[str]:
 def _settings_of(root: Path) -> Collection[str]:
     """Return the names in `.env`, or of those that it would be made with."""
     try:
-        return dotenv.read((root / ".env").read_text(encoding="utf-8"), root)[0].keys()
+        return envfile.read((root / ".env").read_text(encoding="utf-8"), root)[0].keys()
     except OSError:
         return example.names(root / ".env.example")
 

@@ -23,7 +23,7 @@ from stackhand.local.engines.embedded.servers import base, command, nginx, postg
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import (
     composekeys,
-    dotenv,
+    envfile,
     example,
     inherited,
     model,
@@ -211,7 +211,7 @@ def _exposed(path: Path, values: Mapping[str, str]) -> Iterator[Check]:
 def _declared(known: Mapping[str, schema.Setting], path: Path) -> Iterator[Check]:
     """Tell of settings in `.env` that an example with types does not declare, and no Compose file names."""
     used = passthrough.names(PROJECT)
-    for key in dotenv.read(path.read_text(encoding="utf-8"))[0]:
+    for key in envfile.read(path.read_text(encoding="utf-8"))[0]:
         if key not in known and key not in used and not key.startswith("COMPOSE_"):  # Compose reads these
             near = difflib.get_close_matches(key, known, n=1)
             remedy = f"did you mean {near[0]}?" if near else "remove it, or declare it in .env.example"

@@ -22,7 +22,7 @@ from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
 from stackhand.local import doctor, engines, status
 from stackhand.local.engines.engine import Engine
-from stackhand.project import dotenv, inherited, passthrough, schema, settings
+from stackhand.project import envfile, inherited, passthrough, schema, settings
 from stackhand.project.state import State
 from stackhand.project.values import may_be_shown
 from stackhand.redaction import Redactor
@@ -129,7 +129,7 @@ def _settings() -> str:
     path = PROJECT / ".env"
     if not settings.present(path):
         return "# there is no .env\n"
-    values, problems = dotenv.read(path.read_text(encoding="utf-8", errors="replace"))
+    values, problems = envfile.read(path.read_text(encoding="utf-8", errors="replace"))
     entries = schema.read(EXAMPLE)
     shown = {key for key, value in values.items() if key in entries and may_be_shown(entries[key].kind, value)}
     lines = [f"{key}={value if key in shown else f'<{key} redacted>'}" for key, value in values.items()]

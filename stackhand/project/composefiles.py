@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stackhand.project import dotenv
+from stackhand.project import envfile
 from stackhand.system import roots
 from stackhand.system.roots import CONTENT
 
@@ -69,7 +69,7 @@ def named(root: Path, names: Iterable[str]) -> dict[str, str]:
 def settings(root: Path) -> dict[str, str]:
     """Return the values of `.env`; none where it cannot be read, which whoever needs it reports."""
     try:
-        return dotenv.read((root / ".env").read_text(encoding="utf-8"), root)[0]
+        return envfile.read((root / ".env").read_text(encoding="utf-8"), root)[0]
     except (OSError, UnicodeDecodeError):
         return {}
 

@@ -18,6 +18,7 @@ from stackhand.project import dotenv
 if TYPE_CHECKING:
     import yaml
 
+NAMING = ("COMPOSE_FILE", "COMPOSE_ENV_FILES", "COMPOSE_PATH_SEPARATOR")
 FILES = "*compose*.y*ml"
 BY_NAME = ("environment", "args")
 """Keys of services, hooks, builds, secrets and configs whose entries may be a name alone."""
@@ -56,11 +57,12 @@ def names(root: Path) -> frozenset[str]:
 
 def search(root: Path) -> Inputs:
     """Search the Compose files of a project, and the files that they name."""
-    settings = {**dotenv.read(content(root / ".env"), root)[0], **os.environ}
+    settings = {**dotenv.search(content(root / ".env"))[0], **os.environ}
     inputs = Inputs(set(ASSIGNED.findall(content(root / ".env.example"))), {root / ".env"})
     for listed in settings.get("COMPOSE_ENV_FILES", "").split(","):
         _of_env_file(root / listed, inputs)
     named = settings.get("COMPOSE_FILE", "").split(settings.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
+    inputs.complete &= "$" not in "".join(settings.get(each, "") for each in NAMING)
     waiting = [*root.glob(FILES), *(root / each for each in named if each)]
     for folder in {each.parent for each in waiting}:
         _of_env_file(folder / ".env", inputs)

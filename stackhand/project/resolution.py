@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import answers, composefiles, composeprogram, dotenv, inherited, passthrough
+from stackhand.project import answers, composefiles, composeprogram, envfile, inherited, passthrough
 from stackhand.project.composefiles import NAMES
 from stackhand.project.composeprogram import Resolver
 from stackhand.system import program
@@ -203,7 +203,7 @@ def _unreadable(root: Path) -> Failure | None:
     """
     paths = sorted(each for each in passthrough.search(root).files if each.suffix not in {".yml", ".yaml"})
     for path in paths:
-        problems = [each for each in dotenv.read(passthrough.content(path), root)[1] if not each.is_expansion]
+        problems = [each for each in envfile.read(passthrough.content(path), root)[1] if not each.is_expansion]
         if problems:
             name = path.relative_to(root) if path.is_relative_to(root) else path
             return Failure(

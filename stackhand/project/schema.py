@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv
+from stackhand.project import dotenv, envfile
 from stackhand.project.values import CHECKS, WORDS
 
 KINDS = (
@@ -57,7 +57,7 @@ def read(example: Path) -> dict[str, Setting]:
     if not any(entries[1] in CHECKS for entries in TYPE.finditer(text)):
         return {}
     entries: dict[str, Setting] = {}
-    defaults, _ = dotenv.read(text, example.parent)
+    defaults, _ = envfile.read(text, example.parent)
     for block in re.split(r"\n\s*\n", text):
         values, problems = dotenv.search(block)
         if not values:

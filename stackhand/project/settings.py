@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv, example, ownership, schema
+from stackhand.project import dotenv, envfile, example, ownership, schema
 from stackhand.project.schema import Setting
 from stackhand.project.state import State
 from stackhand.project.values import CHECKS, may_be_shown
@@ -164,7 +164,7 @@ def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> t
     """Return the text `.env` should have (None: as it is) and a sentence on each kind of change."""
     if text is None:
         return _new(entries, root) if has_example(root) else (None, [])
-    present, _ = dotenv.read(text, root)
+    present, _ = envfile.read(text, root)
     missing = [entry for key, entry in entries.items() if key not in present]
     empty = {
         key: _fresh(entry, root) for key, entry in entries.items() if present.get(key) == "" and _fresh(entry, root)
@@ -261,7 +261,7 @@ def _keep_access(draft: int, old: Path, root: Path) -> None:
 
 
 def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:
-    values, problems = dotenv.read(text)
+    values, problems = envfile.read(text)
     values.update({key: os.environ[key] for key in (entries or values) if key in os.environ})
     outside: list[str] = []
     if not entries:  # what Compose makes of such lines is for Compose to say

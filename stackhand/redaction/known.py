@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from stackhand.cli.failure import Failure
-from stackhand.project import dotenv, passthrough, schema
+from stackhand.project import dotenv, envfile, passthrough, schema
 from stackhand.project.schema import Setting
 from stackhand.project.values import SHORTEST_SECRET, may_be_shown
 from stackhand.redaction import patterns
@@ -104,7 +104,7 @@ def of(root: Path, *, doubtful: bool = False) -> Known:
     known = Known()
     nodes = [node for path in sorted(root.glob(passthrough.FILES)) for node in _nodes(_read(path))]
     known.common.update(_names_of_services(nodes))
-    known.common.update(_names_shown(nodes, {**dotenv.read(_read(root / ".env"), root)[0], **os.environ}))
+    known.common.update(_names_shown(nodes, {**envfile.read(_read(root / ".env"), root)[0], **os.environ}))
     variables = _of_settings(root, known, doubtful=doubtful)
     for node in nodes:
         for name, value in _of_compose(root, node, {**variables, **os.environ}):
@@ -122,7 +122,7 @@ def of(root: Path, *, doubtful: bool = False) -> Known:
 def _of_settings(root: Path, known: Known, *, doubtful: bool) -> dict[str, str]:
     """Add the secrets of `.env` and of what the shell has in its place, and return all of its values."""
     text = _read(root / ".env")
-    values, _ = dotenv.read(text, root)
+    values, _ = envfile.read(text, root)
     written, problems = dotenv.search(text)
     entries = _entries(root / ".env.example")
     foreign = passthrough.names(root) - OF_A_PERSON if doubtful else frozenset()
@@ -192,7 +192,7 @@ def _of_compose(root: Path, top: yaml.Node, variables: Mapping[str, str]) -> Ite
     for name, text in _scalars(top):
         value = passthrough.expanded(text, variables)
         if name in {"env_file", "path"}:
-            pairs = dotenv.read(_read(root / value), root)[0].items()
+            pairs = envfile.read(_read(root / value), root)[0].items()
             yield from ((key, each) for key, each in pairs if patterns.is_secret(key) or not may_be_shown("", each))
         elif patterns.is_secret(name):
             yield name, value

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackhand.cli.failure import Failure
-from stackhand.project import composeprogram, dotenv
+from stackhand.project import composeprogram, dotenv, envfile
 
 TEXT = r"""# a comment
 A=plain
@@ -35,7 +35,7 @@ WINDOWS=windows"""  # noqa: W291
 
 def test_values_are_those_that_compose_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BARE_NAME", "of the shell")
-    values, problems = dotenv.read("\ufeff" + TEXT + "\r\n")
+    values, problems = envfile.read("\ufeff" + TEXT + "\r\n")
     assert problems == []
     assert values == {
         "A": "last",
@@ -72,8 +72,8 @@ def test_a_file_without_anything_special_is_read_without_compose_and_alike(
     lines: list[tuple[str, str, str, str]],
 ) -> None:
     text = "".join(f"{start}{key}={value}{end}" for start, key, value, end in lines)
-    found, message = dotenv._asked(text, Path("/nowhere"))
-    assert (dotenv._plain(text), message) == (found, "")
+    found, message = envfile._asked(text, Path("/nowhere"))
+    assert (dotenv.plain(text), message) == (found, "")
 
 
 @settings(max_examples=3, deadline=None, derandomize=True)
@@ -81,7 +81,7 @@ def test_a_file_without_anything_special_is_read_without_compose_and_alike(
 def test_every_value_comes_back_as_it_was_quoted(values: list[str]) -> None:
     expected = {f"K{number}": value for number, value in enumerate(values)}
     text = "".join(f"{key}={dotenv.quote(value)}\n" for key, value in expected.items())
-    assert dotenv.read(text) == (expected, [])
+    assert envfile.read(text) == (expected, [])
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_every_value_comes_back_as_it_was_quoted(values: list[str]) -> None:
 def test_what_compose_rejects_or_loses_is_told_by_line_without_the_value(
     text: str, problem: tuple[int, str, str]
 ) -> None:
-    _, (found,) = dotenv.read(text)
+    _, (found,) = envfile.read(text)
     assert (found.line, found.key) == problem[:2]
     assert found.message.startswith(problem[2])
 
@@ -108,7 +108,7 @@ def test_without_compose_the_values_are_those_that_a_search_finds(monkeypatch: p
         raise Failure("There is no Compose.")
 
     monkeypatch.setattr(composeprogram, "choose", none)
-    values, problems = dotenv.read("A=1\nB=x$y # z\nstray\nC='1\n2'\n")
+    values, problems = envfile.read("A=1\nB=x$y # z\nstray\nC='1\n2'\n")
     assert values == {"A": "1", "B": "x$y", "C": "1\n2"}
     assert [(each.line, each.key) for each in problems] == [(3, "stray")]
 

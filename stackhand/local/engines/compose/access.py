@@ -13,7 +13,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
 from stackhand.local.engines import login
 from stackhand.local.engines.compose import containers, superuser
-from stackhand.local.engines.compose.existing import Existing
+from stackhand.local.engines.compose.existing import ExistingContainers
 from stackhand.local.engines.engine import CONNECT_WITHIN
 from stackhand.local.engines.login import SUPERUSER, Login, own_settings, wanted
 from stackhand.project import inherited
@@ -25,7 +25,7 @@ TAIL = 5
 READ = 'for file; do cat "$file" && printf "\\0" || exit 1; done'
 
 
-class Access(Existing):
+class ContainerAccess(ExistingContainers):
     """Runs programs in a checkout's containers; see `Engine` for the surface."""
 
     def __init__(self, state: State, stack: Stack | None = None) -> None:

@@ -10,7 +10,7 @@ from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines.compose import containers, failures, gate, kept, preflight, status, stopping
-from stackhand.local.engines.compose.access import Access
+from stackhand.local.engines.compose.access import ContainerAccess
 from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.engine import Started
@@ -18,7 +18,7 @@ from stackhand.project import composefiles
 from stackhand.project.model import TARGETS, Service
 
 
-class Compose(Access):
+class Compose(ContainerAccess):
     """One checkout's stack in containers; see `Engine` for the surface."""
 
     name = "compose"

@@ -18,7 +18,7 @@ from stackhand.local.engines.status import ServiceStatus
 from stackhand.system import waiting
 
 
-class Existing(Engine):
+class ExistingContainers(Engine):
     """One checkout's containers, by the labels that Compose gave them; see `Engine` for the surface."""
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded.existing import Existing, server
+from stackhand.local.engines.embedded.existing import ExistingPrograms, server
 from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.embedded.servers.base import no_port
 from stackhand.local.engines.embedded.servers.postgres import Postgres
@@ -19,7 +19,7 @@ from stackhand.project.model import Service
 from stackhand.system import program as system_program
 
 
-class Access(Existing):
+class ProgramAccess(ExistingPrograms):
     """Runs programs beside a checkout's services; see `Engine` for the surface."""
 
     def client(

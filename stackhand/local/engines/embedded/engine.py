@@ -14,7 +14,7 @@ import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines.embedded import folders, gate, parallel, processes, removal
-from stackhand.local.engines.embedded.access import Access
+from stackhand.local.engines.embedded.access import ProgramAccess
 from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.embedded.servers.base import account_of
 from stackhand.local.engines.engine import Started
@@ -44,7 +44,7 @@ class Begun(NamedTuple):
     notes: list[str]
 
 
-class EmbeddedEngine(Access):
+class EmbeddedEngine(ProgramAccess):
     """One checkout's stack as processes of this machine; see `Engine` for the surface."""
 
     # --- acting --------------------------------------------------------------------------------------------

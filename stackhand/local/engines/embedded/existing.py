@@ -30,7 +30,7 @@ FOLLOW_POLL = 0.2
 SILENT = "supervisord does not answer: a stopped service is not restarted; ./inv down, then ./inv up"
 
 
-class Existing(Engine):
+class ExistingPrograms(Engine):
     """One checkout's programs, as they were written down; see `Engine` for the surface."""
 
     name = "embedded"
