@@ -20,6 +20,8 @@ from tests.installed import Project
 
 APPLICATIONS = Path(__file__).parent
 ME = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org")
+WITHIN = 300.0
+"""The seconds of one verb: the first one of ./inv installs it."""
 PORTS = ("PORT", "WEB_PORT", "FLASK_PORT", "SHORT_PORT")
 """The variables of the port that an application publishes."""
 
@@ -59,7 +61,7 @@ class Application(Project):
             **(shell or {}),
         }
         program = str(self.root / "inv") if self.pinned else "stackhand"
-        return self.run(program, *words, folder=self.folder, check=check, stdin=stdin, **variables)
+        return self.run(program, *words, folder=self.folder, check=check, stdin=stdin, timeout=WITHIN, **variables)
 
     def their(self, *words: str) -> str:
         """Run one of the project's own commands, which know nothing of Stackhand, and return what it prints."""
