@@ -8,8 +8,8 @@ the port, which no other one has.
 from __future__ import annotations
 
 import os
+from importlib import resources
 
-from botocore.session import Session
 from docker.models.containers import ContainerCollection
 from ministack.app import app as ministack
 from ministack.core import router
@@ -24,7 +24,7 @@ __all__ = ["app"]
 
 # To know which services AWS has, it would read all 400 models of botocore at the first request for one that it lacks,
 # and answer nobody for 20 seconds of computing.
-router._KNOWN_AWS_SERVICE_NAMES = frozenset(Session().get_available_services())
+router._KNOWN_AWS_SERVICE_NAMES = frozenset(each.name for each in (resources.files("botocore") / "data").iterdir())
 alb.set_targets_for_group = balancer.set_targets
 alb._ACTION_MAP["DescribeTargetHealth"] = balancer.describe
 ecs._record_service_task_healthy = balancer.record_task
