@@ -205,7 +205,7 @@ data "aws_iam_policy_document" "release" {
   statement {
     sid       = "OnlyAsTheRolesOfItsTasks"
     actions   = ["iam:PassRole"]
-    resources = local.bounded_roles
+    resources = [for role in local.bounded_roles : role if !endswith(role, "-schedule")]
 
     condition {
       test     = "StringEquals"

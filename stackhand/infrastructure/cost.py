@@ -122,7 +122,8 @@ def _observed(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLin
 
 def _indices(resources: Mapping[str, list[dict[str, Any]]], kind: str) -> Iterator[str]:
     """Yield the names in a Compose file that resources of a type are for."""
-    return (str(each["_index"]) for each in resources.get(kind, []) if each["_index"] not in {None, "github"})
+    names = (each["_index"] for each in resources.get(kind, []))
+    return (name for name in names if isinstance(name, str) and name != "github")  # a number is one of a count
 
 
 def _tasks(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:

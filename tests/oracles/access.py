@@ -177,9 +177,11 @@ def roles_stay_within_their_boundary(state: State) -> Found:
     for each in state.of("aws_iam_role_policy"):
         boundary = bounded.get(each.values["role"])
         for statement in _statements(each) if boundary else ():
+            equal = statement.get("Condition", {}).get("StringEquals", {})
+            context = {key.replace(":", "__"): listed(values)[0] for key, values in equal.items()}
             for action in listed(statement["Action"]):
                 for resource in listed(statement["Resource"]):
-                    if not allowed(boundary, action, resource):
+                    if not allowed(boundary, action, resource, **context):
                         yield each.address, f"its role's boundary does not let it {action} {resource}"
     for each in state.of("aws_iam_role"):
         if (

@@ -39,6 +39,8 @@ NAMES: dict[str, set[str]] = {
         "WriteLatency",
     },
     "AWS/ElastiCache": {"DatabaseMemoryUsagePercentage", "EngineCPUUtilization", "CurrConnections", "Evictions"},
+    "AWS/Scheduler": {"InvocationDroppedCount", "InvocationAttemptCount", "TargetErrorCount"},
+    "ECS/ContainerInsights": {"RunningTaskCount", "DesiredTaskCount", "CpuUtilized", "MemoryUtilized"},
 }
 """The metrics of AWS that an alarm of ours may be on."""
 METRICS: dict[str, set[frozenset[str]]] = {
@@ -46,8 +48,12 @@ METRICS: dict[str, set[frozenset[str]]] = {
     "AWS/ECS": {frozenset({"ClusterName", "ServiceName"})},
     "AWS/RDS": {frozenset({"DBInstanceIdentifier"})},
     "AWS/ElastiCache": {frozenset({"CacheClusterId"})},
+    "AWS/Scheduler": {frozenset({"ScheduleGroup"})},
+    "ECS/ContainerInsights": {frozenset({"ClusterName", "ServiceName"})},
 }
 """The dimensions that AWS's metrics have: an alarm with others never gets a value."""
+
+DEPLOYMENTS, TASKS = ["ECS Deployment State Change"], ["ECS Task State Change"]
 
 
 def databases_are_ones_of_rds(state: State) -> Found:
@@ -165,7 +171,7 @@ def own_metrics_are_written(state: State) -> Found:
     }
     for each in state.of("aws_cloudwatch_metric_alarm"):
         if (
-            not each.values["namespace"].startswith("AWS/")
+            each.values["namespace"] not in METRICS
             and each.values["namespace"] + each.values["metric_name"] not in filters
         ):
             yield each.address, "nothing writes its metric"
@@ -196,10 +202,13 @@ def events_are_ones(state: State) -> Found:
     rules = {each.values["name"] for each in state.of("aws_cloudwatch_event_rule")}
     for each in state.of("aws_cloudwatch_event_rule"):
         pattern = json.loads(each.values["event_pattern"])
-        if pattern.get("source") == ["aws.ecs"] and pattern["detail-type"] != ["ECS Deployment State Change"]:
-            yield each.address, "ECS sends no events of that kind on deployments"
-        if set(pattern.get("detail", {}).get("eventName", [])) - {"SERVICE_DEPLOYMENT_FAILED"}:
-            yield each.address, "ECS knows no such event"
+        kinds, detail = pattern["detail-type"], pattern.get("detail", {})
+        if pattern.get("source") == ["aws.ecs"] and kinds not in (DEPLOYMENTS, TASKS):
+            yield each.address, "ECS sends no events of that kind"
+        if kinds == DEPLOYMENTS and set(detail.get("eventName", [None])) - {"SERVICE_DEPLOYMENT_FAILED"}:
+            yield each.address, "ECS knows no such event of a deployment"
+        if kinds == TASKS and set(detail.get("lastStatus", [None])) - {"STOPPED"}:
+            yield each.address, "would be told of tasks that run"
         if pattern.keys() - {"source", "detail-type", "resources", "detail", "account", "region"}:
             yield each.address, "an event has no such field"
     for each in state.of("aws_cloudwatch_event_target"):

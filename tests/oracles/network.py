@@ -170,8 +170,10 @@ def listeners_answer(state: State) -> Found:
             yield each.address, "is in clear, where there is a certificate"
         if {action["target_group_arn"] for action in each.values["action"]} - groups:
             yield each.address, "forwards to no target group of ours"
-        values = [one for condition in each.values["condition"] for one in condition["path_pattern"][0]["values"]]
-        if len(values) > MOST_VALUES or any(len(value) > LONGEST_PATH for value in values):
+        kinds = ("path_pattern", "host_header")
+        parts = [part for condition in each.values["condition"] for kind in kinds for part in condition[kind] or ()]
+        values = [value for part in parts for value in part["values"]]
+        if not values or len(values) > MOST_VALUES or any(len(value) > LONGEST_PATH for value in values):
             yield each.address, "has more than five values, or one of more than 128 letters"
     for each in state.of("aws_lb_listener"):
         if not POLICY.fullmatch(each.values["ssl_policy"] or "") and each.values["protocol"] == "HTTPS":

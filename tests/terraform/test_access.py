@@ -182,7 +182,10 @@ def test_whoever_plans_can_read_no_secret_and_change_nothing(production: Plan) -
 def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_boundary(applied: Plan) -> None:
     release = statements(applied, "aws_iam_role_policy", 'aws_iam_role_policy.release["github"]', "policy")
     passing = [statement for statement in release if "iam:PassRole" in listed(statement["Action"])]
-    assert len(passing) == 1
+    assert [each["Resource"] for each in passing[1:]] == [
+        "arn:aws:iam::123456789012:role/stackhand-staging-*-schedule"
+    ]
+    assert passing[1]["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     names = {arn.rpartition("/")[2] for arn in listed(passing[0]["Resource"])}
     assert names == {"stackhand-staging-execution", "stackhand-staging-*-execution", "stackhand-staging-*-task"}
@@ -257,9 +260,8 @@ def test_only_the_chain_is_open(applied: Plan) -> None:
         ("egress", "migrate", everywhere, 443),
         ("egress", "api", "redis", 6379),
         ("ingress", "redis", "api", 6379),
-        ("egress", "api", "web", 3000),
-        ("ingress", "web", "api", 3000),
+        ("egress", "services", "services", 16000),  # all proxies listen there
+        ("ingress", "services", "services", 16000),
         ("egress", "api", everywhere, 443),
         ("egress", "web", everywhere, 443),
-        ("egress", "web", everywhere, 80),
     }

@@ -100,6 +100,7 @@ def test_a_deploy_is_told_all_that_the_contract_has(applied: Plan) -> None:
         "migrate_timeout",
         "probe",
         "connection",
+        "host",
     }
     for service in tasks(applied).values():
         assert set(service) == each
