@@ -137,7 +137,7 @@ def check_mutation() -> None:
     """
     from stackhand.development import mutation
 
-    seeded = subprocess.run([PYTHON, "-m", "tests.oracles"], cwd=CONTENT, check=False).returncode
+    seeded = _seeded()
     results = mutation.run()
     for score in results:
         console.write(str(score))
@@ -148,6 +148,11 @@ def check_mutation() -> None:
         raise Failure(f"The tests notice less than {mutation.WANTED:g} % of the changes in {', '.join(low)}.")
     if seeded != 0:
         raise Failure("Too few of the mistakes that are seeded in terraform/ are noticed.", next="read the lines above")
+
+
+def _seeded() -> int:
+    """Make each seeded mistake in terraform/, show which are noticed, and return an exit code."""
+    return subprocess.run([PYTHON, "-m", "tests.oracles"], cwd=CONTENT, check=False).returncode
 
 
 def bench(name: str) -> None:

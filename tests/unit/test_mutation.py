@@ -62,6 +62,7 @@ def test_the_verb_fails_when_a_score_is_too_low(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(development, "_install", lambda: None)
+    monkeypatch.setattr(development, "_seeded", lambda: 0)
     monkeypatch.setattr(mutation, "run", lambda: [Score("a", 7, 10, ("a.x_b__mutmut_1",)), Score("b", 9, 10, ())])
     with pytest.raises(Failure, match="a"):
         development.check_mutation()
@@ -71,6 +72,9 @@ def test_the_verb_fails_when_a_score_is_too_low(
     assert "a.x_b__mutmut_1" in said
     monkeypatch.setattr(mutation, "run", lambda: [Score("b", 9, 10, ())])
     development.check_mutation()
+    monkeypatch.setattr(development, "_seeded", lambda: 1)
+    with pytest.raises(Failure, match="seeded in terraform/"):
+        development.check_mutation()
 
 
 def test_what_a_test_started_that_was_cut_off_ends_too() -> None:
