@@ -182,9 +182,7 @@ def test_whoever_plans_can_read_no_secret_and_change_nothing(production: Plan) -
 def test_a_deploy_passes_only_the_roles_of_its_tasks_and_makes_none_beyond_the_boundary(applied: Plan) -> None:
     release = statements(applied, "aws_iam_role_policy", 'aws_iam_role_policy.release["github"]', "policy")
     passing = [statement for statement in release if "iam:PassRole" in listed(statement["Action"])]
-    assert [each["Resource"] for each in passing[1:]] == [
-        "arn:aws:iam::123456789012:role/stackhand-staging-*-schedule"
-    ]
+    assert [each["Resource"] for each in passing[1:]] == ["arn:aws:iam::123456789012:role/stackhand-staging-*-schedule"]
     assert passing[1]["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     names = {arn.rpartition("/")[2] for arn in listed(passing[0]["Resource"])}

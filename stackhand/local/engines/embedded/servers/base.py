@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import damage
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.accounts import Account
-from stackhand.project import inherited
+from stackhand.project import addresses, inherited
 from stackhand.project.model import TARGETS, Service, Stack
 from stackhand.project.state import State
 
@@ -148,12 +148,27 @@ class Server(ABC):
             variables[TARGETS] = self.stack.health_targets(
                 [self.service.name], here, lambda other: f"127.0.0.1:{other.port}"
             )
-        variables = {key: self.localised(value) for key, value in variables.items()}
+        variables = self._with_hosts(variables)
         given = self.service.embedded.environment if self.service.embedded else {}
         return variables | {key: str(value) for key, value in given.items()}
 
+    def _with_hosts(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return variables with addresses of this machine, also where a neighbour's name and port are two of them."""
+        here = {key: self.localised(value) for key, value in variables.items()}
+        for other in self.stack.services.values():
+            port = other.main_port
+            for key in (each for each, value in variables.items() if addresses.is_host(each, value, other.name)):
+                here[key] = "127.0.0.1"
+                beside = re.sub(r"HOST(?:NAME)?$", "PORT", key)
+                if port and port.published and variables.get(beside) == str(port.target):
+                    here[beside] = str(port.published)
+        return here
+
     def localised(self, value: str) -> str:
         """Return a value with `neighbour:port` replaced by where that neighbour listens on this machine."""
+        engines = {each.name: each.embedded.engine for each in self.stack.services.values() if each.embedded}
+        usual = {name: PORTS[engine] for name, engine in engines.items() if engine in {"postgres", "redis"}}
+        value = addresses.with_ports(value, usual)
         for other in self.stack.services.values():
             for port in (each for each in other.ports if each.published):
                 address = re.compile(rf"(?<![\w.-]){re.escape(other.name)}:{port.target}(?!\d)")
