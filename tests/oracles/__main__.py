@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests import standin
 from tests.oracles import environment, seeded
-from tests.terraform.conftest import STAND_IN
 
 WANTED = 95.0
 """Percent of the mistakes that have to be noticed."""
@@ -16,9 +16,9 @@ WANTED = 95.0
 
 def main() -> int:
     """Print each mistake and who noticed it, and the score; return 1 when it is too low."""
-    terraform = os.environ.get("STACKHAND_TERRAFORM") or str(STAND_IN)
-    if not Path(terraform).exists():
-        print(f"skipped: {terraform} is not here, and the genuine provider would ask AWS")
+    terraform = os.environ.get("STACKHAND_TERRAFORM") or str(standin.program() or "")
+    if not terraform:
+        print("skipped: there is no stand-in for the provider, and the genuine one would ask AWS")
         return 0
     with tempfile.TemporaryDirectory(prefix="sh-") as place:
         folder = environment.copy(Path(place).resolve(), terraform, {})

@@ -25,6 +25,7 @@ from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.environment import NAME as ENVIRONMENT
 from stackhand.rehearsal.scenario import version
+from tests import standin
 from tests.checkout import Said, clean_environment
 
 TERRAFORM = Path(__file__).with_name("terraform")
@@ -265,7 +266,7 @@ def rehearsed(*, hurry: bool = True) -> Iterator[Cloud]:
     checkout = Clone.make(folder / "shop")
     replay = folder / "terraform"
     replay.mkdir()
-    settings = {"STACKHAND_TERRAFORM": str(TERRAFORM)}
+    settings = {"STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_TERRAFORM_STAND_IN": str(standin.program() or "")}
     settings |= {"STACKHAND_PACE": PACE, "STACKHAND_TERRAFORM_REPLAY": str(replay)} if hurry else {}
     shell = {**clean_environment(), **settings}
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.system import roots
+from tests import standin
 from tests.engines import use
 from tests.projects.application import ME, application
 from tests.rehearsal.cloud import PACE, TERRAFORM
@@ -42,6 +43,7 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
         express.git("add", "--all")
         express.git(*ME, "commit", "--quiet", "--message", "Adopt Stackhand")
         variables = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}
+        variables["STACKHAND_TERRAFORM_STAND_IN"] = str(standin.program() or "")
         variables |= {"STACKHAND_PACE": f"{PACE},stay=4", "STACKHAND_TERRAFORM_REPLAY": str(tmp_path)}
         said = express.run("stackhand", "rehearse", timeout=800, **variables).out
         assert express.changes() == []

@@ -21,10 +21,9 @@ from botocore.exceptions import ClientError
 
 from stackhand.infrastructure import services
 from stackhand.project import environments
-from tests import moto_server
+from tests import moto_server, standin
 from tests.checkout import ROOT, Checkout, Said
 
-STAND_IN = ROOT.parent / "shared" / "terraform-offline" / "terraform-offline"
 WITHIN = 20.0
 """Seconds in which the genuine providers must be had, or we do without: a registry that is far is none."""
 TIMEOUT = 300.0
@@ -56,9 +55,9 @@ def terraform() -> str:
         return given
     if _providers_can_be_had():
         return "terraform"
-    if not STAND_IN.exists():
-        pytest.skip("Terraform's providers cannot be had here, and STACKHAND_TERRAFORM names nothing in their place")
-    return str(STAND_IN)
+    if stand_in := standin.program():
+        return str(stand_in)
+    pytest.skip("Terraform's providers cannot be had here, and STACKHAND_TERRAFORM names nothing in their place")
 
 
 def _providers_can_be_had() -> bool:
