@@ -102,6 +102,7 @@ def test_a_release_is_deployed_a_broken_one_taken_back_and_an_earlier_one_brough
         "url": cloud.output["url"],
         "probe": lines[-1]["probe"],
         "services": lines[-1]["services"],
+        "jobs": {},
         "extra": {},
     }
     assert [each["path"] for each in lines[-1]["probe"]["asked"]] == ["/health/all", "/healthz", "/version"]
