@@ -1,3 +1,3 @@
 """The health service: what runs, whether its dependencies do, and how they have been."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

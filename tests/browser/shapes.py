@@ -97,7 +97,7 @@ def status(now: float, *names: str, **changes: Any) -> dict[str, Any]:
     answer = {
         "status": "pass",
         "phase": "ready",
-        "version": "0.1.0",
+        "version": "0.2.0",
         "environment": "production",
         "stack": "shop",
         "engine": "ecs",

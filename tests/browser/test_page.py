@@ -24,7 +24,7 @@ def test_page_shows_all_operational(page: Page, stack: Checkout, address: str) -
     expect(page).to_have_title(f"{WELL} · {stack.name}", timeout=SOON)
     assert summary(page) == WELL
     assert page.locator("main > section > p").first.inner_text() == (
-        f"{stack.name} · development · embedded · version 0.1.0"
+        f"{stack.name} · development · embedded · version 0.2.0"
     )
     rows = page.locator(".components li")
     assert [row.split("\n")[:2] for row in rows.all_inner_texts()] == [

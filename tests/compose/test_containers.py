@@ -86,11 +86,11 @@ def test_no_secret_is_in_an_image(running: Checkout) -> None:
 
 def test_an_edit_of_the_service_is_served_without_a_command(running: Checkout) -> None:
     before = running.container("api")["Id"]
-    running.edit("service/__init__.py", "0.1.0", "0.1.1")
-    eventually(lambda: _version(running) == "0.1.1", "the edit is served", timeout=20)
+    running.edit("service/__init__.py", "0.2.0", "0.2.1")
+    eventually(lambda: _version(running) == "0.2.1", "the edit is served", timeout=20)
     assert running.container("api")["Id"] == before
-    running.edit("service/__init__.py", "0.1.1", "0.1.0")
-    eventually(lambda: _version(running) == "0.1.0", "the edit is served", timeout=20)
+    running.edit("service/__init__.py", "0.2.1", "0.2.0")
+    eventually(lambda: _version(running) == "0.2.0", "the edit is served", timeout=20)
 
 
 def test_an_edit_that_breaks_the_service_waits_for_the_next_one(running: Checkout) -> None:
@@ -98,7 +98,7 @@ def test_an_edit_that_breaks_the_service_waits_for_the_next_one(running: Checkou
     eventually(lambda: "waiting for the next edit" in running.inv("logs", "api").out, "the breakage is told")
     assert "SyntaxError" in running.inv("logs", "api").out
     running.edit("service/__init__.py", '__version__ = broken "', '__version__ = "')
-    eventually(lambda: _version(running) == "0.1.0", "the fixed service is served", timeout=20)
+    eventually(lambda: _version(running) == "0.2.0", "the fixed service is served", timeout=20)
 
 
 def test_an_edit_of_the_page_is_served_without_a_command(running: Checkout) -> None:

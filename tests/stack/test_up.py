@@ -30,14 +30,14 @@ def test_second_up_finds_the_stack_up_and_does_not_run_ansible(stack: Checkout) 
 
 def test_up_restarts_only_the_service_whose_source_changed(stack: Checkout, engine: str) -> None:
     before = {name: stack.pid(name) for name in SERVICES}
-    stack.edit("service/__init__.py", "0.1.0", "0.1.1")
+    stack.edit("service/__init__.py", "0.2.0", "0.2.1")
     stack.inv("up")
     after = {name: stack.pid(name) for name in SERVICES}
     changed = {name for name in SERVICES if before[name] != after[name]}
     if engine == "compose":  # which starts what depends on it again, in some versions
         changed.discard("web")
     assert changed == {"api"}
-    assert stack.ask("/version")[1]["version"] == "0.1.1"
+    assert stack.ask("/version")[1]["version"] == "0.2.1"
 
 
 def test_up_follows_a_new_role_and_a_new_database_and_says_so(stack: Checkout) -> None:
