@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FIRST = "0.2.0"
-"""What a history without a tag leads to; no other line of the toolkit has a number of a version; the service has its own."""
+"""What a history without a tag leads to; no other line of the toolkit has a number of a version (the service has)."""
 RECORD = "version.json"
 """Beside this file, in an sdist and a wheel only: hatch_build.py writes it there."""
 ARCHIVED = "$Format:%(describe:tags=true,match=v[0-9]*) %h$"
