@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
 from stackhand.project import inherited
 from stackhand.project.model import Service, Stack
+from stackhand.system import program
 
 TAIL = 20
 STEP = re.compile(r"^#\d+ (\[[^\]]+\] .*)$")
@@ -162,23 +162,11 @@ def stream(
 
     Whatever interrupts us ends the command.
     """
-    lines = []
-    with subprocess.Popen(
-        args,
-        env=environment or inherited.environment("docker"),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as child:
-        assert child.stdout is not None  # noqa: S101 - asked for above
-        try:
-            for line in child.stdout:
-                lines.append(line.rstrip())
-                notify(lines[-1])
-        except BaseException:
-            child.terminate()
-            raise
-    return child.returncode, lines
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line.rstrip())
+        notify(lines[-1])
+
+    code = program.follow(args, tell, environment=environment or inherited.environment("docker"), folder=folder)
+    return code, lines
