@@ -5,12 +5,16 @@ resource "aws_s3_bucket" "access_logs" {
   #checkov:skip=CKV_AWS_144: logs of requests are not worth a copy in a second region
   #checkov:skip=CKV2_AWS_62: nothing reacts to new log files
   #checkov:skip=CKV_AWS_145: the load balancer delivers only to buckets with Amazon's own key
+  count = local.own_balancer ? 1 : 0
+
   bucket        = "${local.name}-${local.account}-access-logs"
   force_destroy = !var.deletion_protection
 }
 
 resource "aws_s3_bucket_versioning" "access_logs" {
-  bucket = aws_s3_bucket.access_logs.id
+  count = local.own_balancer ? 1 : 0
+
+  bucket = aws_s3_bucket.access_logs[0].id
 
   versioning_configuration {
     status = "Enabled"
@@ -18,7 +22,9 @@ resource "aws_s3_bucket_versioning" "access_logs" {
 }
 
 resource "aws_s3_bucket_server_side_encryption_configuration" "access_logs" {
-  bucket = aws_s3_bucket.access_logs.id
+  count = local.own_balancer ? 1 : 0
+
+  bucket = aws_s3_bucket.access_logs[0].id
 
   rule {
     apply_server_side_encryption_by_default {
@@ -28,7 +34,9 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "access_logs" {
 }
 
 resource "aws_s3_bucket_public_access_block" "access_logs" {
-  bucket                  = aws_s3_bucket.access_logs.id
+  count = local.own_balancer ? 1 : 0
+
+  bucket                  = aws_s3_bucket.access_logs[0].id
   block_public_acls       = true
   block_public_policy     = true
   ignore_public_acls      = true
@@ -36,7 +44,9 @@ resource "aws_s3_bucket_public_access_block" "access_logs" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "access_logs" {
-  bucket = aws_s3_bucket.access_logs.id
+  count = local.own_balancer ? 1 : 0
+
+  bucket = aws_s3_bucket.access_logs[0].id
 
   rule {
     id     = "expire"
@@ -59,15 +69,19 @@ resource "aws_s3_bucket_lifecycle_configuration" "access_logs" {
 }
 
 resource "aws_s3_bucket_policy" "access_logs" {
-  bucket = aws_s3_bucket.access_logs.id
-  policy = data.aws_iam_policy_document.access_logs.json
+  count = local.own_balancer ? 1 : 0
+
+  bucket = aws_s3_bucket.access_logs[0].id
+  policy = data.aws_iam_policy_document.access_logs[0].json
 }
 
 data "aws_iam_policy_document" "access_logs" {
+  count = local.own_balancer ? 1 : 0
+
   statement {
     sid       = "DeliveryByTheLoadBalancer"
     actions   = ["s3:PutObject"]
-    resources = ["${aws_s3_bucket.access_logs.arn}/AWSLogs/${local.account}/*"]
+    resources = ["${aws_s3_bucket.access_logs[0].arn}/AWSLogs/${local.account}/*"]
 
     principals {
       type        = "Service"
@@ -79,7 +93,7 @@ data "aws_iam_policy_document" "access_logs" {
     sid       = "NothingInTheClear"
     effect    = "Deny"
     actions   = ["s3:*"]
-    resources = [aws_s3_bucket.access_logs.arn, "${aws_s3_bucket.access_logs.arn}/*"]
+    resources = [aws_s3_bucket.access_logs[0].arn, "${aws_s3_bucket.access_logs[0].arn}/*"]
 
     principals {
       type        = "*"

@@ -3,30 +3,37 @@
 locals {
   alarms_topic = "${local.name}-alarms"
 
-  door = { LoadBalancer = aws_lb.main.arn_suffix }
+  # Of a load balancer that others share, only what goes to our tasks is ours to be told of: the alarms are by service.
+  door    = { LoadBalancer = local.balancer.arn_suffix }
+  targets = { for name in keys(local.paths) : name => merge(local.door, { TargetGroup = aws_lb_target_group.service[name].arn_suffix }) }
+  doors   = local.own_balancer ? { "" = local.door } : { for name, target in local.targets : "${name}-" => target }
 
   alarms = merge(
     {
-      errors = {
-        text    = "more than 10 answers with an error of ours within 5 minutes"
+      for prefix, door in local.doors : "${prefix}errors" => {
+        text    = "more than 10 answers ${local.own_balancer ? "" : "of ${trimsuffix(prefix, "-")} "}with an error of ours within 5 minutes"
         metric  = ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "Sum"]
         above   = 10
         minutes = 5
-        of      = local.door
+        of      = door
       }
-      refused = {
+    },
+    {
+      for name in local.own_balancer ? ["refused"] : [] : name => {
         text    = "the load balancer found no healthy task for more than 10 requests within 5 minutes"
         metric  = ["AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum"]
         above   = 10
         minutes = 5
         of      = local.door
       }
-      latency = {
-        text    = "one request in twenty has taken longer than a second for 10 minutes"
+    },
+    {
+      for prefix, door in local.doors : "${prefix}latency" => {
+        text    = "one request in twenty ${local.own_balancer ? "" : "to ${trimsuffix(prefix, "-")} "}has taken longer than a second for 10 minutes"
         metric  = ["AWS/ApplicationELB", "TargetResponseTime", "p95"]
         above   = 1
         minutes = 10
-        of      = local.door
+        of      = door
       }
     },
     {
@@ -35,7 +42,7 @@ locals {
         metric  = ["AWS/ApplicationELB", "UnHealthyHostCount", "Maximum"]
         above   = 0
         minutes = 5
-        of      = merge(local.door, { TargetGroup = aws_lb_target_group.service[name].arn_suffix })
+        of      = local.targets[name]
       }
     },
     {

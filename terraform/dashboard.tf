@@ -3,14 +3,19 @@
 locals {
   charts = [
     {
-      title   = "Requests and errors"
-      stat    = "Sum"
-      metrics = [for metric in ["RequestCount", "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count"] : ["AWS/ApplicationELB", metric, "LoadBalancer", aws_lb.main.arn_suffix]]
+      title = "Requests and errors"
+      stat  = "Sum"
+      metrics = concat([
+        for door in values(local.doors) : [
+          for metric in concat(["RequestCount", "HTTPCode_Target_5XX_Count"], local.own_balancer ? ["HTTPCode_ELB_5XX_Count"] : []) :
+          concat(["AWS/ApplicationELB", metric], flatten([for name, value in door : [name, value]]))
+        ]
+      ]...)
     },
     {
       title   = "Time to answer, 95 of 100 requests"
       stat    = "p95"
-      metrics = [for name in keys(local.paths) : ["AWS/ApplicationELB", "TargetResponseTime", "TargetGroup", aws_lb_target_group.service[name].arn_suffix, "LoadBalancer", aws_lb.main.arn_suffix]]
+      metrics = [for name in keys(local.paths) : ["AWS/ApplicationELB", "TargetResponseTime", "TargetGroup", aws_lb_target_group.service[name].arn_suffix, "LoadBalancer", local.balancer.arn_suffix]]
     },
     {
       title   = "Running tasks"

@@ -1,5 +1,5 @@
-# Things that exist and are named in the environment's file instead of made: a network, and the zone of host names. They are read, and never
-# changed or deleted: only what is made in them is.
+# Things that exist and are named in the environment's file instead of made: a network, a load balancer, a certificate, the zone of host names.
+# They are read, and never changed or deleted: only what is made in them is.
 
 # --- A network -------------------------------------------------------------------------------------------------
 
@@ -39,10 +39,53 @@ resource "terraform_data" "existing_network" {
 
   lifecycle {
     precondition {
-      condition     = alltrue([for tier in ["public", "data"] : length(local.zones_of[tier]) > 1])
+      condition     = alltrue([for tier in concat(local.own_balancer ? ["public"] : [], ["data"]) : length(local.zones_of[tier]) > 1])
       error_message = "subnets.public and subnets.data each need subnets in two zones: ${jsonencode(local.zones_of)}."
     }
   }
+}
+
+# --- A load balancer and its HTTPS listener --------------------------------------------------------------------
+
+data "aws_lb" "existing" {
+  count = local.own_balancer ? 0 : 1
+
+  name = var.load_balancer
+
+  lifecycle {
+    postcondition {
+      condition     = self.load_balancer_type == "application" && self.vpc_id == var.vpc_id && length(self.security_groups) > 0
+      error_message = "The load balancer ${var.load_balancer} has to be an application load balancer with a security group, in ${coalesce(var.vpc_id, "vpc_id")}; it is of type ${self.load_balancer_type}, in ${self.vpc_id}."
+    }
+  }
+}
+
+data "aws_lb_listener" "existing" {
+  count = local.own_balancer ? 0 : 1
+
+  load_balancer_arn = data.aws_lb.existing[0].arn
+  port              = var.listener_port
+
+  lifecycle {
+    postcondition {
+      condition     = self.protocol == "HTTPS"
+      error_message = "Port ${var.listener_port} of ${var.load_balancer} speaks ${self.protocol}, not HTTPS: name the listener with a certificate by its listener_port."
+    }
+    postcondition {
+      condition     = !contains(concat(var.certificate_arns, compact([local.certificate_arn])), self.certificate_arn)
+      error_message = "The listener of ${var.load_balancer} has that certificate already: leave it out here, or its removal from this file would take it from the listener."
+    }
+  }
+}
+
+# --- A certificate by its name ---------------------------------------------------------------------------------
+
+data "aws_acm_certificate" "existing" {
+  count = var.certificate_domain == null ? 0 : 1
+
+  domain      = var.certificate_domain
+  statuses    = ["ISSUED"]
+  most_recent = true # a renewal by a new request is a second one of the same name
 }
 
 # --- The zone of host names ------------------------------------------------------------------------------------
@@ -69,8 +112,8 @@ resource "aws_route53_record" "host" {
   type    = "A"
 
   alias {
-    name                   = aws_lb.main.dns_name
-    zone_id                = aws_lb.main.zone_id
+    name                   = local.balancer.dns_name
+    zone_id                = local.balancer.zone_id
     evaluate_target_health = false
   }
 }

@@ -108,6 +108,29 @@ data "aws_iam_policy_document" "plan" {
   }
 
   dynamic "statement" {
+    for_each = local.own_balancer ? [] : ["load balancer"]
+
+    content {
+      sid = "SeeTheLoadBalancerThatExists"
+      actions = [
+        "elasticloadbalancing:DescribeListenerAttributes", "elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeLoadBalancerAttributes",
+        "elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeTags",
+      ]
+      resources = ["*"] # know no resources
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_acm_certificate.existing
+
+    content {
+      sid       = "FindTheCertificate"
+      actions   = ["acm:DescribeCertificate", "acm:GetCertificate", "acm:ListCertificates", "acm:ListTagsForCertificate"]
+      resources = ["*"]
+    }
+  }
+
+  dynamic "statement" {
     for_each = data.aws_route53_zone.existing
 
     content {
@@ -477,6 +500,94 @@ data "aws_iam_policy_document" "roles" {
     }
   }
 
+  # In a listener that exists, rules are made with our tags, and only such ones are changed or deleted. Certificates have no tags.
+  dynamic "statement" {
+    for_each = data.aws_lb_listener.existing
+
+    content {
+      sid       = "CertificatesOfTheListenerThatExists"
+      actions   = ["elasticloadbalancing:AddListenerCertificates", "elasticloadbalancing:RemoveListenerCertificates"]
+      resources = [statement.value.arn]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_lb_listener.existing
+
+    content {
+      sid       = "MakeItsRulesWithOurTags"
+      actions   = ["elasticloadbalancing:CreateRule"]
+      resources = [statement.value.arn]
+
+      dynamic "condition" {
+        for_each = local.tags
+
+        content {
+          test     = "StringEquals"
+          variable = "aws:RequestTag/${condition.key}"
+          values   = [condition.value]
+        }
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_lb_listener.existing
+
+    content {
+      sid       = "TagItsRulesWhileMaking"
+      actions   = ["elasticloadbalancing:AddTags"]
+      resources = ["${replace(statement.value.arn, ":listener/", ":listener-rule/")}/*"]
+
+      condition {
+        test     = "StringEquals"
+        variable = "elasticloadbalancing:CreateAction"
+        values   = ["CreateRule"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_lb_listener.existing
+
+    content {
+      sid       = "ChangeItsRulesWithOurTags"
+      actions   = ["elasticloadbalancing:AddTags", "elasticloadbalancing:DeleteRule", "elasticloadbalancing:ModifyRule", "elasticloadbalancing:RemoveTags"]
+      resources = ["${replace(statement.value.arn, ":listener/", ":listener-rule/")}/*"]
+
+      dynamic "condition" {
+        for_each = local.tags
+
+        content {
+          test     = "StringEquals"
+          variable = "aws:ResourceTag/${condition.key}"
+          values   = [condition.value]
+        }
+      }
+    }
+  }
+
+  # Our rules in groups that exist have our tags; the others' are not named by this.
+  dynamic "statement" {
+    for_each = length(local.groups_that_exist) > 0 ? ["groups"] : []
+
+    content {
+      sid       = "RulesInGroupsThatExist"
+      actions   = concat([for action in local.ruled : "ec2:${action}"], ["ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"])
+      resources = [for id in local.groups_that_exist : "arn:aws:ec2:${local.here}:security-group/${id}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = data.aws_acm_certificate.existing
+
+    content {
+      sid       = "FindTheCertificate"
+      actions   = ["acm:DescribeCertificate", "acm:GetCertificate", "acm:ListCertificates", "acm:ListTagsForCertificate"]
+      resources = ["*"]
+    }
+  }
+
   dynamic "statement" {
     for_each = data.aws_route53_zone.existing
 
@@ -527,6 +638,9 @@ locals {
   repositories  = "arn:aws:ecr:${local.here}:repository/${local.name}/*"
   here          = "${var.region}:${var.account_id}"
   bounded_roles = [for name in ["*-task", "*-execution", "execution", "*-schedule"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
+
+  # Groups of others, into which rules of ours go.
+  groups_that_exist = local.own_balancer ? [] : [local.balancer_group]
 
   # What a deploy may add to an existing network. The first apply creates the network, its gateway, the key and the zone of internal names.
   made  = ["AllocateAddress", "CreateNatGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpcEndpoint"]

@@ -15,7 +15,7 @@ locals {
   # As in load_balancer.tf, and before: a rule there with a number as low has a path of more than 25 letters.
   host_priorities = {
     for key, route in local.host_routes : key => (
-      (22 - min(22, strcontains(route.path, "*") ? length(split("*", route.path)[0]) : length(route.path) + 1)) * 1000 + 1 + parseint(substr(sha1(key), 0, 8), 16) % 1000
+      local.offset + (22 - min(22, strcontains(route.path, "*") ? length(split("*", route.path)[0]) : length(route.path) + 1)) * local.step + 1 + parseint(substr(sha1(key), 0, 8), 16) % local.step
     )
   }
   all_priorities = concat(values(local.priorities), values(local.host_priorities))
@@ -24,7 +24,7 @@ locals {
 resource "aws_lb_listener_rule" "host" {
   for_each = local.host_routes
 
-  listener_arn = local.listener.arn
+  listener_arn = local.listener_arn
   priority     = local.host_priorities[each.key]
 
   condition {
@@ -57,8 +57,9 @@ resource "aws_lb_listener_rule" "host" {
 }
 
 resource "aws_lb_listener_certificate" "host" {
-  for_each = toset(var.certificate_arns)
+  # Of a listener that exists, the certificate is its owner's, and ours comes beside it.
+  for_each = toset(concat(var.certificate_arns, local.own_balancer ? [] : compact([local.certificate_arn])))
 
-  listener_arn    = local.listener.arn
+  listener_arn    = local.listener_arn
   certificate_arn = each.key
 }

@@ -2,13 +2,13 @@
 
 locals {
   url = (
-    local.emulated ? "${trimsuffix(var.aws_endpoint, "/")}/_alb/${aws_lb.main.name}" :
-    var.certificate_arn == null ? "http://${aws_lb.main.dns_name}" : "https://${var.domain}"
+    local.emulated ? "${trimsuffix(var.aws_endpoint, "/")}/_alb/${local.balancer.name}" :
+    !local.secure ? "http://${local.balancer.dns_name}" : "https://${var.domain}${local.door_port == 443 ? "" : ":${local.door_port}"}"
   )
 
   # The same address for tasks.
   url_of_tasks = (
-    local.emulated ? "${trimsuffix(coalesce(var.aws_endpoint_of_tasks, var.aws_endpoint), "/")}/_alb/${aws_lb.main.name}" : local.url
+    local.emulated ? "${trimsuffix(coalesce(var.aws_endpoint_of_tasks, var.aws_endpoint), "/")}/_alb/${local.balancer.name}" : local.url
   )
 
   # The paths of health checks, without a query: in a rule, its "?" would match any letter.
@@ -24,30 +24,45 @@ locals {
   )
 
   # Longer literal paths are tried first, and a complete path before one with a star. A path's number does not depend on other paths.
+  # In a listener that exists there are others' rules, so ours have fewer numbers, and the owner says which.
+  step   = local.own_balancer ? 1000 : 100
+  offset = local.own_balancer ? 0 : var.rule_priority_offset
   written_out = {
     for path in keys(local.routes) : path => min(48, strcontains(path, "*") ? length(split("*", path)[0]) : length(path) + 1)
   }
   priorities = {
-    for path, length in local.written_out : path => (48 - length) * 1000 + 1 + parseint(substr(sha1(path), 0, 8), 16) % 1000
+    for path, length in local.written_out : path => local.offset + (48 - length) * local.step + 1 + parseint(substr(sha1(path), 0, 8), 16) % local.step
   }
 
-  listener = one(concat(values(aws_lb_listener.https), var.certificate_arn == null ? [aws_lb_listener.http] : []))
+  # One of its own, or existing.tf.
+  own_balancer    = var.load_balancer == null
+  secure          = var.certificate_arn != null || var.certificate_domain != null || !local.own_balancer
+  door_port       = local.own_balancer ? (local.secure ? 443 : 80) : var.listener_port
+  certificate_arn = try(data.aws_acm_certificate.existing[0].arn, var.certificate_arn)
+  balancer = {
+    for key in ["name", "dns_name", "zone_id", "arn_suffix"] : key => local.own_balancer ? aws_lb.main[0][key] : data.aws_lb.existing[0][key]
+  }
+  listener_arn = one(concat(
+    [for listener in aws_lb_listener.https : listener.arn], local.secure ? [] : aws_lb_listener.http[*].arn, data.aws_lb_listener.existing[*].arn
+  ))
 }
 
 resource "aws_lb" "main" {
   #checkov:skip=CKV2_AWS_20: it redirects where there is a certificate; production has one
   #checkov:skip=CKV2_AWS_28: a web application firewall costs more than this stack; associate one when there is something to protect
+  count = local.own_balancer ? 1 : 0
+
   name                       = local.name
   load_balancer_type         = "application"
   internal                   = false
   subnets                    = local.subnets.public
-  security_groups            = [aws_security_group.load_balancer.id]
+  security_groups            = [local.balancer_group]
   enable_deletion_protection = var.deletion_protection #checkov:skip=CKV_AWS_150: off where the environment is made to be thrown away
   drop_invalid_header_fields = true
   desync_mitigation_mode     = "strictest"
 
   access_logs {
-    bucket  = aws_s3_bucket.access_logs.id
+    bucket  = aws_s3_bucket.access_logs[0].id
     enabled = true
   }
 
@@ -56,12 +71,14 @@ resource "aws_lb" "main" {
 
 resource "aws_lb_listener" "http" {
   #checkov:skip=CKV_AWS_103: port 80 has no TLS; with a certificate it only redirects
-  load_balancer_arn = aws_lb.main.arn
+  count = local.own_balancer ? 1 : 0
+
+  load_balancer_arn = aws_lb.main[0].arn
   port              = 80
   protocol          = "HTTP" #checkov:skip=CKV_AWS_2: redirects where there is a certificate; production has one
 
   dynamic "default_action" {
-    for_each = var.certificate_arn == null ? ["answer"] : []
+    for_each = local.secure ? [] : ["answer"]
 
     content {
       type = "fixed-response"
@@ -75,7 +92,7 @@ resource "aws_lb_listener" "http" {
   }
 
   dynamic "default_action" {
-    for_each = var.certificate_arn == null ? [] : ["redirect"]
+    for_each = local.secure ? ["redirect"] : []
 
     content {
       type = "redirect"
@@ -90,13 +107,13 @@ resource "aws_lb_listener" "http" {
 }
 
 resource "aws_lb_listener" "https" {
-  for_each = toset(var.certificate_arn == null ? [] : ["https"])
+  for_each = toset(local.own_balancer && local.secure ? ["https"] : [])
 
-  load_balancer_arn = aws_lb.main.arn
+  load_balancer_arn = aws_lb.main[0].arn
   port              = 443
   protocol          = "HTTPS"
   ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
-  certificate_arn   = var.certificate_arn
+  certificate_arn   = local.certificate_arn
 
   # On every response, also of services that do not set it.
   routing_http_response_strict_transport_security_header_value = "max-age=31536000"
@@ -115,12 +132,23 @@ resource "aws_lb_listener" "https" {
 resource "aws_lb_listener_rule" "path" {
   for_each = local.routes
 
-  listener_arn = local.listener.arn
+  listener_arn = local.listener_arn
   priority     = local.priorities[each.key]
 
   condition {
     path_pattern {
       values = [each.key]
+    }
+  }
+
+  # In a listener that exists, other host names are somebody else's.
+  dynamic "condition" {
+    for_each = local.own_balancer ? [] : [var.domain]
+
+    content {
+      host_header {
+        values = [condition.value]
+      }
     }
   }
 

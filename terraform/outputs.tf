@@ -7,7 +7,7 @@ output "url" {
 
 output "load_balancer" {
   description = "The target for a DNS record of `domain`."
-  value       = aws_lb.main.dns_name
+  value       = local.balancer.dns_name
 }
 
 output "github_roles" {

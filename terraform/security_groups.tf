@@ -11,6 +11,8 @@ resource "aws_default_security_group" "closed" {
 }
 
 resource "aws_security_group" "load_balancer" {
+  count = local.own_balancer ? 1 : 0
+
   name        = "${local.name}-load-balancer"
   description = "The load balancer"
   vpc_id      = local.vpc_id
@@ -50,8 +52,10 @@ resource "aws_security_group" "endpoints" {
 # --- Internet -> load balancer ---------------------------------------------------------------------------------
 
 resource "aws_vpc_security_group_ingress_rule" "http" {
-  security_group_id = aws_security_group.load_balancer.id
-  description       = var.certificate_arn == null ? "HTTP from everywhere" : "HTTP from everywhere, to be redirected"
+  count = local.own_balancer ? 1 : 0
+
+  security_group_id = local.balancer_group
+  description       = local.secure ? "HTTP from everywhere, to be redirected" : "HTTP from everywhere"
   ip_protocol       = "tcp"
   from_port         = 80
   to_port           = 80
@@ -59,9 +63,9 @@ resource "aws_vpc_security_group_ingress_rule" "http" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "https" {
-  for_each = toset(var.certificate_arn == null ? [] : ["https"])
+  for_each = toset(local.own_balancer && local.secure ? ["https"] : [])
 
-  security_group_id = aws_security_group.load_balancer.id
+  security_group_id = local.balancer_group
   description       = "HTTPS from everywhere"
   ip_protocol       = "tcp"
   from_port         = 443
@@ -72,10 +76,15 @@ resource "aws_vpc_security_group_ingress_rule" "https" {
 # --- Load balancer -> services with paths ----------------------------------------------------------------------
 # At any port: a release may change it, and until then the load balancer must reach the tasks on the old one. It sends only to registered targets.
 
+locals {
+  # Of several groups of a load balancer that exists, one is enough for both rules.
+  balancer_group = local.own_balancer ? aws_security_group.load_balancer[0].id : try(sort(data.aws_lb.existing[0].security_groups)[0], null)
+}
+
 resource "aws_vpc_security_group_egress_rule" "load_balancer_to_service" {
   for_each = local.paths
 
-  security_group_id            = aws_security_group.load_balancer.id
+  security_group_id            = local.balancer_group
   description                  = "Requests to ${each.key}"
   ip_protocol                  = "tcp"
   from_port                    = 0
@@ -94,7 +103,7 @@ resource "aws_vpc_security_group_ingress_rule" "service_from_load_balancer" {
   ip_protocol                  = "tcp"
   from_port                    = 0
   to_port                      = 65535
-  referenced_security_group_id = aws_security_group.load_balancer.id
+  referenced_security_group_id = local.balancer_group
 }
 
 # --- Services -> databases and caches --------------------------------------------------------------------------
@@ -158,15 +167,15 @@ resource "aws_vpc_security_group_egress_rule" "service_to_internet" {
   cidr_ipv4         = "0.0.0.0/0"
 }
 
-# A job reaches services through the load balancer; with a certificate, by the rule above.
+# A job reaches services through the load balancer; at port 443, by the rule above.
 resource "aws_vpc_security_group_egress_rule" "job_to_services" {
-  for_each = var.nat == "none" || var.certificate_arn != null ? toset([]) : local.callers
+  for_each = var.nat == "none" || local.door_port == 443 ? toset([]) : local.callers
 
   security_group_id = aws_security_group.service[each.key].id
-  description       = "HTTP: services, through the load balancer"
+  description       = "${local.secure ? "HTTPS" : "HTTP"}: services, through the load balancer"
   ip_protocol       = "tcp"
-  from_port         = 80
-  to_port           = 80
+  from_port         = local.door_port
+  to_port           = local.door_port
   cidr_ipv4         = "0.0.0.0/0"
 }
 

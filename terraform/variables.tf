@@ -107,8 +107,8 @@ variable "zone" {
   description = "A public hosted zone of Route 53 in this account, such as example.org: domain and the host names of services in it point at the load balancer."
 
   validation {
-    condition     = var.zone == null || var.certificate_arn != null
-    error_message = "zone is for the host names of a certificate: set certificate_arn and domain too."
+    condition     = var.zone == null || var.domain != null
+    error_message = "zone is for the host names of a certificate: set domain too, and certificate_arn, certificate_domain or load_balancer."
   }
 }
 
@@ -145,8 +145,67 @@ variable "certificate_arn" {
   }
 
   validation {
-    condition     = var.certificate_arn != null || var.environment != "production"
-    error_message = "production needs certificate_arn: passwords and sessions do not travel over plain HTTP."
+    condition     = var.certificate_arn != null || var.certificate_domain != null || var.load_balancer != null || var.environment != "production"
+    error_message = "production needs certificate_arn or certificate_domain: passwords and sessions do not travel over plain HTTP."
+  }
+
+  validation {
+    condition     = var.certificate_arn == null || var.certificate_domain == null
+    error_message = "certificate_domain stands in for certificate_arn: set one of them."
+  }
+}
+
+variable "certificate_domain" {
+  type        = string
+  default     = null
+  description = "The first name of an issued ACM certificate, such as *.example.org: looked up, in place of certificate_arn."
+
+  validation {
+    condition     = var.certificate_domain == null || can(regex("^(\\*\\.)?[a-z0-9.-]+$", var.certificate_domain))
+    error_message = "certificate_domain is a host name as in the certificate: shop.example.org, or *.example.org."
+  }
+}
+
+variable "load_balancer" {
+  type        = string
+  default     = null
+  description = "The name of an existing application load balancer in vpc_id, instead of one of its own: rules are added to its HTTPS listener."
+
+  validation {
+    condition     = var.load_balancer == null || can(regex("^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$", var.load_balancer))
+    error_message = "load_balancer is the name of a load balancer: up to 32 letters, digits and hyphens."
+  }
+
+  validation {
+    condition     = var.load_balancer == null || var.vpc_id != null
+    error_message = "load_balancer needs vpc_id and subnets: it is in a network that exists, and reaches tasks in no other."
+  }
+}
+
+variable "listener_port" {
+  type        = number
+  default     = 443
+  description = "Where the HTTPS listener of load_balancer listens."
+
+  validation {
+    condition     = var.listener_port >= 1 && var.listener_port <= 65535
+    error_message = "listener_port is a port, 1 to 65535."
+  }
+}
+
+variable "rule_priority_offset" {
+  type        = number
+  default     = 0
+  description = "The rules in the listener of load_balancer have the 5000 priorities after this number: each environment there has an offset of its own."
+
+  validation {
+    condition     = var.rule_priority_offset >= 0 && var.rule_priority_offset <= 45000
+    error_message = "rule_priority_offset is 0 to 45000: AWS has the priorities 1 to 50000, and an environment takes 5000 of them."
+  }
+
+  validation {
+    condition     = var.rule_priority_offset == 0 || var.load_balancer != null
+    error_message = "rule_priority_offset is for the listener of an existing load_balancer."
   }
 }
 
@@ -156,7 +215,7 @@ variable "certificate_arns" {
   description = "Further ACM certificates, for host names of services (x-aws.host) that certificate_arn is not for."
 
   validation {
-    condition     = length(var.certificate_arns) == 0 || var.certificate_arn != null
+    condition     = length(var.certificate_arns) == 0 || var.domain != null
     error_message = "certificate_arns are beside certificate_arn, which the load balancer needs first."
   }
 }
@@ -167,8 +226,8 @@ variable "domain" {
   description = "The host name that the certificate is for; point it at the load balancer."
 
   validation {
-    condition     = (var.domain == null) == (var.certificate_arn == null)
-    error_message = "domain and certificate_arn go together: the certificate is for that name."
+    condition     = (var.domain == null) == (var.certificate_arn == null && var.certificate_domain == null && var.load_balancer == null)
+    error_message = "domain goes with certificate_arn, certificate_domain or load_balancer: a certificate is for that name."
   }
 }
 

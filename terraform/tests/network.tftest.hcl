@@ -27,7 +27,7 @@ run "by_default_it_is_small_and_closed" {
     error_message = "only the endpoint that costs nothing"
   }
   assert {
-    condition     = length(aws_lb_listener.https) == 0 && one(aws_lb_listener.http.default_action).type == "fixed-response"
+    condition     = length(aws_lb_listener.https) == 0 && one(aws_lb_listener.http[0].default_action).type == "fixed-response"
     error_message = "without a certificate, HTTP only"
   }
   assert {
@@ -88,7 +88,7 @@ run "with_a_certificate_plain_http_only_redirects" {
   }
 
   assert {
-    condition     = one(aws_lb_listener.http.default_action).type == "redirect" && one(one(aws_lb_listener.http.default_action).redirect).status_code == "HTTP_301"
+    condition     = one(aws_lb_listener.http[0].default_action).type == "redirect" && one(one(aws_lb_listener.http[0].default_action).redirect).status_code == "HTTP_301"
     error_message = "port 80 redirects"
   }
   assert {
@@ -130,7 +130,7 @@ run "an_existing_network_and_zone_are_used_and_not_made" {
     error_message = "nothing of a network is made"
   }
   assert {
-    condition     = toset(aws_lb.main.subnets) == toset(["subnet-1a", "subnet-1b"]) && toset(one(aws_ecs_service.main["api"].network_configuration).subnets) == toset(["subnet-2a"]) && toset(aws_db_subnet_group.main["stackhand-staging"].subnet_ids) == toset(["subnet-3a", "subnet-3b"]) && aws_security_group.service["api"].vpc_id == "vpc-0a"
+    condition     = toset(aws_lb.main[0].subnets) == toset(["subnet-1a", "subnet-1b"]) && toset(one(aws_ecs_service.main["api"].network_configuration).subnets) == toset(["subnet-2a"]) && toset(aws_db_subnet_group.main["stackhand-staging"].subnet_ids) == toset(["subnet-3a", "subnet-3b"]) && aws_security_group.service["api"].vpc_id == "vpc-0a"
     error_message = "all is in the network that exists"
   }
   assert {

@@ -31,7 +31,7 @@ run "nothing_is_there_only_once_and_tls_is_all_there_is" {
     error_message = "the cache has somebody to fail over to"
   }
   assert {
-    condition     = aws_lb.main.enable_deletion_protection && !aws_ecr_repository.service["api"].force_delete && !aws_s3_bucket.access_logs.force_destroy
+    condition     = aws_lb.main[0].enable_deletion_protection && !aws_ecr_repository.service["api"].force_delete && !aws_s3_bucket.access_logs[0].force_destroy
     error_message = "what holds something is not deleted in passing"
   }
   assert {

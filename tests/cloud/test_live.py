@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -116,3 +117,11 @@ def test_a_table_says_what_works_and_what_does_not(
         assert caught.value.code == ExitCode.UNHEALTHY
         shown = capsys.readouterr().out
         assert '"verdict": "works"' in shown if as_json else "1 do not work" in shown
+
+
+def test_the_access_log_of_an_existing_load_balancer_is_its_owners(
+    running: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = replace(running.environment, variables={"load_balancer": "shared"})
+    monkeypatch.setattr(environments, "load", lambda _name: environment)
+    assert [*live_checks.records(Live(status.find("staging"), polls=(0.0, 0.0)))] == []

@@ -231,7 +231,7 @@ def test_the_outputs_name_the_roles_of_the_workflows(applied: Plan) -> None:
 def test_only_the_chain_is_open(applied: Plan) -> None:
     groups = {}
     for address, group in resources(applied, "aws_security_group").items():
-        name = re.fullmatch(r'aws_security_group\.(\w+)(?:\["(.+)"\])?', address)
+        name = re.fullmatch(r'aws_security_group\.(\w+)(?:\["(.+)"\]|\[0\])?', address)
         assert name is not None
         groups[group["id"]] = name[2] or name[1]
     seen = set()
