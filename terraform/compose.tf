@@ -1,10 +1,12 @@
 # The services of the Compose files, as Compose resolves them. `./inv plan` validates them before Terraform gets them.
 
 locals {
-  # ECS services (a worker is one without a port), and services that AWS manages.
-  services  = { for name, service in var.services : name => service if contains(["web", "worker"], service["x-aws"].kind) }
-  databases = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "rds" }
-  caches    = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "elasticache" }
+  # ECS services (a worker is one without a port), and services that AWS manages: made here, or named (existing_data.tf).
+  services      = { for name, service in var.services : name => service if contains(["web", "worker"], service["x-aws"].kind) }
+  all_databases = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "rds" }
+  all_caches    = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "elasticache" }
+  databases     = { for name, service in local.all_databases : name => service if !contains(keys(var.existing_databases), name) }
+  caches        = { for name, service in local.all_caches : name => service if !contains(keys(var.existing_caches), name) }
 
   # Those that run to their end, before each rollout of the services that wait for them or by a schedule: a task, in the image of a service.
   jobs = { for name, service in var.services : name => service if service["x-aws"].kind == "job" }

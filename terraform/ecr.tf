@@ -1,7 +1,21 @@
-# One repository for each service that is built.
+# One repository for each service that is built, made here or named (existing_repositories).
+
+locals {
+  own_repositories = toset([for name in local.built : name if !contains(keys(var.existing_repositories), name)])
+  image_repositories = merge(
+    { for service, each in aws_ecr_repository.service : service => { name = each.name, url = each.repository_url, arn = each.arn } },
+    { for service, each in data.aws_ecr_repository.existing : service => { name = each.name, url = each.repository_url, arn = each.arn } },
+  )
+}
+
+data "aws_ecr_repository" "existing" {
+  for_each = { for service, name in var.existing_repositories : service => name if contains(local.built, service) }
+
+  name = each.value
+}
 
 resource "aws_ecr_repository" "service" {
-  for_each = local.built
+  for_each = local.own_repositories
 
   name                 = "${local.name}/${each.key}"
   image_tag_mutability = "IMMUTABLE"
@@ -19,7 +33,7 @@ resource "aws_ecr_repository" "service" {
 
 # By number, never by age: however old the last good release is, a rollback finds its image.
 resource "aws_ecr_lifecycle_policy" "service" {
-  for_each = local.built
+  for_each = local.own_repositories
 
   repository = aws_ecr_repository.service[each.key].name
   policy = jsonencode({

@@ -1,7 +1,7 @@
 # With nat = "none": the AWS services that a task on Fargate needs, reached from inside the network.
 
 locals {
-  reached = var.nat != "none" ? [] : concat(["ecr.api", "ecr.dkr", "logs", "ssm", "kms"], var.exec ? ["ssmmessages"] : [])
+  reached = var.nat != "none" ? [] : concat(["ecr.api", "ecr.dkr", "logs", "ssm", "kms"], var.exec ? ["ssmmessages"] : [], length(local.of_manager) > 0 ? ["secretsmanager"] : [])
 }
 
 resource "aws_vpc_endpoint" "interface" {

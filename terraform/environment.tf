@@ -2,8 +2,8 @@
 
 locals {
   # Values that are one secret variable and nothing else, and the others.
-  secret_values = { for name, service in merge(local.tasks, local.databases, local.caches) : name => try(service.secrets, {}) }
-  filled        = { for name, service in merge(local.tasks, local.databases, local.caches) : name => try(service.environment, {}) }
+  secret_values = { for name, service in merge(local.tasks, local.all_databases, local.all_caches) : name => try(service.secrets, {}) }
+  filled        = { for name, service in merge(local.tasks, local.all_databases, local.all_caches) : name => try(service.environment, {}) }
 
   # Values with a secret somewhere in them, as {NAME}, and those that are the name of a database or cache and nothing else.
   composed  = { for name, service in local.tasks : name => { for key, value in try(service.composed, {}) : key => value.text } }
@@ -15,10 +15,13 @@ locals {
   addresses = merge(
     { for name, database in aws_db_instance.main : name => database.address },
     { for name, cache in aws_elasticache_replication_group.main : name => cache.primary_endpoint_address },
+    local.existing_addresses,
   )
   data = merge(
     { for name, database in aws_db_instance.main : "${name}:5432" => "${database.address}:${database.port}" },
     { for name, cache in aws_elasticache_replication_group.main : "${name}:6379" => "${cache.primary_endpoint_address}:6379" },
+    { for name in keys(local.existing_databases) : "${name}:5432" => "${local.existing_addresses[name]}:${local.existing_ports[name]}" },
+    { for name in keys(local.existing_caches) : "${name}:6379" => "${local.existing_addresses[name]}:${local.existing_ports[name]}" },
   )
   from_a_job = { for name in keys(local.paths) : "http://${name}:${local.ports[name]}" => local.url_of_tasks if !local.emulated }
   neighbours = {
@@ -45,13 +48,14 @@ locals {
   database_keys = {
     for name in keys(local.tasks) : name => [
       for key, value in merge(local.filled[name], local.composed[name]) : key
-      if can(regex("^postgres(ql)?://", value)) && anytrue([for database in keys(local.databases) : strcontains(value, "${database}:5432")])
+      if can(regex("^postgres(ql)?://", value)) && anytrue([for database in keys(local.all_databases) : strcontains(value, "${database}:5432")])
     ]
   }
+  tls_caches = [for name in keys(local.all_caches) : name if try(var.existing_caches[name].tls, true)]
   cache_keys = {
     for name in keys(local.tasks) : name => [
       for key, value in merge(local.filled[name], local.composed[name]) : key
-      if startswith(value, "redis://") && anytrue([for cache in keys(local.caches) : strcontains(value, "${cache}:6379")])
+      if startswith(value, "redis://") && anytrue([for cache in local.tls_caches : strcontains(value, "${cache}:6379")])
     ]
   }
   database_tls = {

@@ -108,6 +108,38 @@ data "aws_iam_policy_document" "plan" {
   }
 
   dynamic "statement" {
+    for_each = length(var.existing_repositories) > 0 ? ["repositories"] : []
+
+    content {
+      sid       = "SeeTheRepositoriesThatExist"
+      actions   = ["ecr:DescribeRepositories", "ecr:ListTagsForResource"]
+      resources = local.repositories
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.existing_databases) > 0 ? ["databases"] : []
+
+    content {
+      sid       = "SeeTheDatabasesThatExist"
+      actions   = ["rds:DescribeDBClusters", "rds:DescribeDBInstances", "rds:ListTagsForResource"]
+      resources = ["*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.existing_caches) > 0 ? ["caches"] : []
+
+    content {
+      sid = "SeeTheCachesThatExist"
+      actions = [
+        "elasticache:DescribeCacheClusters", "elasticache:DescribeReplicationGroups", "elasticache:DescribeServerlessCaches", "elasticache:ListTagsForResource",
+      ]
+      resources = ["*"]
+    }
+  }
+
+  dynamic "statement" {
     for_each = local.own_balancer ? [] : ["load balancer"]
 
     content {
@@ -149,7 +181,7 @@ data "aws_iam_policy_document" "plan" {
   statement {
     sid       = "SeeWhetherItIsBuilt"
     actions   = ["ecr:DescribeImages"]
-    resources = [local.repositories]
+    resources = local.repositories
   }
 }
 
@@ -198,7 +230,7 @@ data "aws_iam_policy_document" "release" {
       "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImageScanFindings", "ecr:DescribeImages",
       "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
     ]
-    resources = [local.repositories]
+    resources = local.repositories
   }
 
   statement {
@@ -567,6 +599,46 @@ data "aws_iam_policy_document" "roles" {
     }
   }
 
+  dynamic "statement" {
+    for_each = length(var.existing_repositories) > 0 ? ["repositories"] : []
+
+    content {
+      sid       = "SeeTheRepositoriesThatExist"
+      actions   = ["ecr:DescribeRepositories", "ecr:ListTagsForResource"]
+      resources = local.repositories
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length([for variable in keys(local.existing_secrets) : variable if contains(keys(local.of_ssm), variable)]) > 0 ? ["passwords"] : []
+
+    content {
+      sid       = "ThePasswordsInParametersThatExist"
+      actions   = ["ssm:GetParameters"]
+      resources = [for variable in keys(local.existing_secrets) : local.of_ssm[variable] if contains(keys(local.of_ssm), variable)]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(setintersection(keys(local.of_manager), local.composed_of)) > 0 ? ["passwords"] : []
+
+    content {
+      sid       = "ThePasswordsInSecretsThatExist"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [for variable in setintersection(keys(local.of_manager), local.composed_of) : local.of_manager[variable]]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(setintersection(keys(local.keys_of), local.composed_of)) > 0 ? ["keys"] : []
+
+    content {
+      sid       = "TheKeysOfThesePasswords"
+      actions   = ["kms:Decrypt"]
+      resources = distinct([for variable in setintersection(keys(local.keys_of), local.composed_of) : local.keys_of[variable]])
+    }
+  }
+
   # Our rules in groups that exist have our tags; the others' are not named by this.
   dynamic "statement" {
     for_each = length(local.groups_that_exist) > 0 ? ["groups"] : []
@@ -635,12 +707,15 @@ data "aws_iam_policy_document" "roles" {
 }
 
 locals {
-  repositories  = "arn:aws:ecr:${local.here}:repository/${local.name}/*"
+  repositories  = [for name in concat(["${local.name}/*"], values(var.existing_repositories)) : "arn:aws:ecr:${local.here}:repository/${name}"]
   here          = "${var.region}:${var.account_id}"
   bounded_roles = [for name in ["*-task", "*-execution", "execution", "*-schedule"] : "arn:aws:iam::${var.account_id}:role/${local.name}-${name}"]
 
   # Groups of others, into which rules of ours go.
-  groups_that_exist = local.own_balancer ? [] : [local.balancer_group]
+  groups_that_exist = distinct(concat(local.own_balancer ? [] : [local.balancer_group], values(local.existing_groups)))
+
+  # A deploy composes values of passwords that exist, and looks whether those in SSM are there.
+  composed_of = toset(flatten([for values in values(local.parts) : flatten([for names in values(values) : names])]))
 
   # What a deploy may add to an existing network. The first apply creates the network, its gateway, the key and the zone of internal names.
   made  = ["AllocateAddress", "CreateNatGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpcEndpoint"]

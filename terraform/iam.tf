@@ -45,7 +45,7 @@ data "aws_iam_policy_document" "execution" {
     content {
       sid       = "PullImages"
       actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      resources = [for repository in aws_ecr_repository.service : repository.arn]
+      resources = [for repository in local.image_repositories : repository.arn]
     }
   }
 
@@ -56,19 +56,29 @@ data "aws_iam_policy_document" "execution" {
   }
 
   dynamic "statement" {
-    for_each = length(local.read_by_services) > 0 ? ["secrets"] : []
+    for_each = length([for variable in local.read_by_services : variable if contains(keys(local.of_ssm), variable)]) > 0 ? ["secrets"] : []
 
     content {
       sid       = "ReadSecrets"
       actions   = ["ssm:GetParameters"]
-      resources = [for variable in local.read_by_services : local.parameters[variable]]
+      resources = [for variable in local.read_by_services : local.of_ssm[variable] if contains(keys(local.of_ssm), variable)]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length([for variable in local.read_by_services : variable if contains(keys(local.of_manager), variable)]) > 0 ? ["secrets"] : []
+
+    content {
+      sid       = "ReadSecretsOfSecretsManager"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [for variable in local.read_by_services : local.of_manager[variable] if contains(keys(local.of_manager), variable)]
     }
   }
 
   statement {
     sid       = "DecryptSecretsAndImages"
     actions   = ["kms:Decrypt"]
-    resources = [aws_kms_key.main.arn]
+    resources = distinct(concat([aws_kms_key.main.arn], [for variable in local.read_by_services : local.keys_of[variable] if contains(keys(local.keys_of), variable)]))
   }
 }
 
@@ -105,7 +115,7 @@ data "aws_iam_policy_document" "job_execution" {
 
     content {
       actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      resources = [aws_ecr_repository.service[statement.value].arn]
+      resources = [local.image_repositories[statement.value].arn]
     }
   }
 
@@ -116,19 +126,29 @@ data "aws_iam_policy_document" "job_execution" {
   }
 
   dynamic "statement" {
-    for_each = length(local.read_by_jobs[each.key]) > 0 ? ["secrets"] : []
+    for_each = length([for variable in local.read_by_jobs[each.key] : variable if contains(keys(local.of_ssm), variable)]) > 0 ? ["secrets"] : []
 
     content {
       sid       = "ReadSecrets"
       actions   = ["ssm:GetParameters"]
-      resources = [for variable in local.read_by_jobs[each.key] : local.parameters[variable]]
+      resources = [for variable in local.read_by_jobs[each.key] : local.of_ssm[variable] if contains(keys(local.of_ssm), variable)]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length([for variable in local.read_by_jobs[each.key] : variable if contains(keys(local.of_manager), variable)]) > 0 ? ["secrets"] : []
+
+    content {
+      sid       = "ReadSecretsOfSecretsManager"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [for variable in local.read_by_jobs[each.key] : local.of_manager[variable] if contains(keys(local.of_manager), variable)]
     }
   }
 
   statement {
     sid       = "DecryptSecretsAndImages"
     actions   = ["kms:Decrypt"]
-    resources = [aws_kms_key.main.arn]
+    resources = distinct(concat([aws_kms_key.main.arn], [for variable in local.read_by_jobs[each.key] : local.keys_of[variable] if contains(keys(local.keys_of), variable)]))
   }
 }
 
@@ -198,7 +218,7 @@ data "aws_iam_policy_document" "boundary" {
   statement {
     sid       = "TheImagesOfThisStack"
     actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    resources = ["arn:aws:ecr:${var.region}:${local.account}:repository/${local.name}/*"]
+    resources = local.repositories
   }
 
   statement {
@@ -210,13 +230,23 @@ data "aws_iam_policy_document" "boundary" {
   statement {
     sid       = "TheSecretsOfThisStack"
     actions   = ["ssm:GetParameters"]
-    resources = ["arn:aws:ssm:${var.region}:${local.account}:parameter/${var.stack}/${var.environment}/*"]
+    resources = concat(["arn:aws:ssm:${var.region}:${local.account}:parameter/${var.stack}/${var.environment}/*"], [for variable in keys(local.existing_secrets) : local.of_ssm[variable] if contains(keys(local.of_ssm), variable)])
+  }
+
+  dynamic "statement" {
+    for_each = length(local.of_manager) > 0 ? ["existing"] : []
+
+    content {
+      sid       = "ThePasswordsOfWhatExists"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = values(local.of_manager)
+    }
   }
 
   statement {
     sid       = "TheKeyOfThisStack"
     actions   = ["kms:Decrypt"]
-    resources = [aws_kms_key.main.arn]
+    resources = distinct(concat([aws_kms_key.main.arn], values(local.keys_of)))
   }
 
   # Only the roles of schedules have a policy for it: jobs.tf.

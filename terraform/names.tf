@@ -17,7 +17,7 @@ locals {
 
   # Names of services that would meet a name of ours, or that AWS refuses: two hyphens in a row are none for RDS and ElastiCache.
   reserved = ["endpoints", "exec", "load-balancer", "network", "services"]
-  refused  = [for name in keys(merge(local.tasks, local.databases, local.caches)) : name if contains(local.reserved, name) || strcontains(name, "--")]
+  refused  = [for name in keys(merge(local.tasks, local.all_databases, local.all_caches)) : name if contains(local.reserved, name) || strcontains(name, "--")]
 
   # As the image on a laptop has them: the user is postgres, and the database has the user's name.
   database_users = { for name in keys(local.databases) : name => coalesce(try(local.filled[name].POSTGRES_USER, ""), "postgres") }

@@ -27,7 +27,7 @@ output "compositions" {
       parameter = aws_ssm_parameter.composed[id].name
       key       = aws_kms_key.main.arn
       text      = each.text
-      secrets   = { for variable in each.secrets : variable => "/${var.stack}/${var.environment}/${variable}" }
+      secrets   = { for variable in each.secrets : variable => try(local.existing_secrets[variable].arn, "/${var.stack}/${var.environment}/${variable}") }
     }
   ]
 }
@@ -46,7 +46,7 @@ output "release" {
       for name, service in local.services : name => {
         service           = aws_ecs_service.main[name].name
         container         = name
-        repository        = contains(local.built, name) ? { name = aws_ecr_repository.service[name].name, url = aws_ecr_repository.service[name].repository_url } : null
+        repository        = contains(local.built, name) ? { name = local.image_repositories[name].name, url = local.image_repositories[name].url } : null
         task_definition   = local.templates[name]
         target_group      = try(aws_lb_target_group.service[name].arn, null)
         port              = try(local.ports[name], null)

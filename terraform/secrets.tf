@@ -11,7 +11,7 @@ locals {
   }
   other_secrets = setsubtract(
     toset(flatten([for name in keys(local.tasks) : concat(values(local.secret_values[name]), values(local.parts[name])...)])),
-    toset(concat(values(local.database_secrets), values(local.cache_secrets))),
+    toset(concat(values(local.database_secrets), values(local.cache_secrets), keys(local.existing_secrets))),
   )
   generated_secrets = toset([for each in local.other_secrets : each if try(var.secrets[each], "") == "generated"])
   given_secrets     = { for each in setsubtract(local.other_secrets, local.generated_secrets) : each => "/${var.stack}/${var.environment}/${each}" }
@@ -21,6 +21,7 @@ locals {
     { for name, variable in local.cache_secrets : variable => aws_ssm_parameter.cache[name].arn },
     { for variable in local.generated_secrets : variable => aws_ssm_parameter.other[variable].arn },
     { for variable, name in local.given_secrets : variable => "arn:aws:ssm:${var.region}:${local.account}:parameter${name}" },
+    { for variable, secret in local.existing_secrets : variable => secret.arn },
     { for id, parameter in aws_ssm_parameter.composed : id => parameter.arn },
   )
 
@@ -36,6 +37,11 @@ locals {
 locals {
   read_by_services = toset(flatten([for name in keys(local.services) : values(local.secrets[name])]))
   read_by_jobs     = { for name in keys(local.jobs) : name => toset(values(local.secrets[name])) }
+
+  # What holds each: SSM, or Secrets Manager where an owner keeps a password there (the secret, without a key of its JSON); and its own key, if any.
+  of_ssm     = { for variable, arn in local.parameters : variable => arn if !contains(keys(local.of_manager), variable) }
+  of_manager = { for variable, secret in local.existing_secrets : variable => join(":", slice(split(":", secret.arn), 0, 7)) if strcontains(secret.arn, ":secretsmanager:") }
+  keys_of    = { for variable, secret in local.existing_secrets : variable => secret.key if secret.key != null }
 }
 
 # A new value in each run, used only if a version has changed.

@@ -1,6 +1,6 @@
 # Allowed connections. Each line of this chain is one rule; everything else is closed.
 #
-#   internet -> load balancer -> a service with paths -> the databases and caches that it needs
+#   internet -> load balancer -> a service with paths -> the databases and caches that it needs, also existing ones
 #                                a service -> the proxy of another one
 
 # The default group, for resources without one: no traffic in or out.
@@ -116,13 +116,13 @@ resource "aws_vpc_security_group_egress_rule" "service_to_data" {
   ip_protocol                  = "tcp"
   from_port                    = local.data_ports[each.value.need]
   to_port                      = local.data_ports[each.value.need]
-  referenced_security_group_id = aws_security_group.data[each.value.need].id
+  referenced_security_group_id = local.data_groups[each.value.need]
 }
 
 resource "aws_vpc_security_group_ingress_rule" "data_from_service" {
   for_each = local.needs
 
-  security_group_id            = aws_security_group.data[each.value.need].id
+  security_group_id            = local.data_groups[each.value.need]
   description                  = "From ${each.value.service}"
   ip_protocol                  = "tcp"
   from_port                    = local.data_ports[each.value.need]
@@ -131,7 +131,8 @@ resource "aws_vpc_security_group_ingress_rule" "data_from_service" {
 }
 
 locals {
-  data_ports = merge({ for name in keys(local.databases) : name => 5432 }, { for name in keys(local.caches) : name => 6379 })
+  data_groups = merge({ for name, group in aws_security_group.data : name => group.id }, local.existing_groups)
+  data_ports  = merge({ for name in keys(local.databases) : name => 5432 }, { for name in keys(local.caches) : name => 6379 }, local.existing_ports)
 }
 
 # --- Services -> services, by their proxies (service_connect.tf) -----------------------------------------------

@@ -134,6 +134,64 @@ variable "nat" {
   }
 }
 
+variable "existing_databases" {
+  type        = map(object({ instance = optional(string), cluster = optional(string), password = string, kms_key = optional(string) }))
+  default     = {}
+  description = "Databases that exist, by the service they stand in for: an RDS instance or a cluster by its identifier, and the ARN of the secret with the password of its role."
+
+  validation {
+    condition     = alltrue([for each in values(var.existing_databases) : (each.instance == null) != (each.cluster == null)])
+    error_message = "existing_databases name an instance or a cluster each: { postgres = { instance = \"orders\", password = \"arn:aws:ssm:...\" } }."
+  }
+
+  validation {
+    condition     = alltrue([for each in values(var.existing_databases) : can(regex("^arn:aws[a-z-]*:(ssm:[a-z0-9-]+:[0-9]{12}:parameter/|secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:)", each.password))])
+    error_message = "password is no password, and the ARN of what holds it: a parameter of SSM, or a secret of Secrets Manager (for a key of its JSON, with :KEY:: after it)."
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.existing_databases) : contains(keys(local.all_databases), name)]) || var.destroying
+    error_message = "existing_databases are by the names of services with `managed: rds`."
+  }
+}
+
+variable "existing_caches" {
+  type        = map(object({ replication_group = optional(string), serverless = optional(string), password = optional(string), kms_key = optional(string), tls = optional(bool, true) }))
+  default     = {}
+  description = "Caches that exist, by the service they stand in for: a replication group or a serverless cache by its name, and the ARN of the secret with its password, if it has one."
+
+  validation {
+    condition     = alltrue([for each in values(var.existing_caches) : (each.replication_group == null) != (each.serverless == null)])
+    error_message = "existing_caches name a replication_group or a serverless cache each: { redis = { replication_group = \"sessions\" } }."
+  }
+
+  validation {
+    condition     = alltrue([for each in values(var.existing_caches) : each.password == null || can(regex("^arn:aws[a-z-]*:(ssm:[a-z0-9-]+:[0-9]{12}:parameter/|secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:)", each.password))])
+    error_message = "password is no password, and the ARN of what holds it: a parameter of SSM, or a secret of Secrets Manager (for a key of its JSON, with :KEY:: after it)."
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.existing_caches) : contains(keys(local.all_caches), name)]) || var.destroying
+    error_message = "existing_caches are by the names of services with `managed: elasticache`."
+  }
+}
+
+variable "existing_repositories" {
+  type        = map(string)
+  default     = {}
+  description = "Repositories of this account's ECR that exist, by the service whose images go there; each service has its own."
+
+  validation {
+    condition     = alltrue([for name in keys(var.existing_repositories) : contains(local.built, name)]) || var.destroying
+    error_message = "existing_repositories are by the names of services that are built: { api = \"corp/shop-api\" }."
+  }
+
+  validation {
+    condition     = length(distinct(values(var.existing_repositories))) == length(var.existing_repositories)
+    error_message = "existing_repositories has one repository twice: images are tagged with their commit, so each service needs its own."
+  }
+}
+
 variable "certificate_arn" {
   type        = string
   default     = null

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from stackhand.ansible.action import Action, step
-from stackhand.infrastructure import compose, cost, differences, plan, restore, secrets, services
+from stackhand.infrastructure import compose, cost, differences, existing, plan, restore, secrets, services
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments, probes
@@ -52,11 +54,14 @@ class ActionModule(Action):
         report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
         report |= {"compose": differences.to_list(differences.notes(stack)), "probe": probes.of_stack(stack).to_dict()}
         report["restore"] = asdict(restored)
+        report["existing"] = msgspec.to_builtins(existing.of(environment))
         if not changed and applied_next:
             warned = [*plan.warnings(environment, {}, refreshed=False), *terraform.warnings()]
             report |= {"plan": Summary([], []).to_dict(), "warnings": warned}
             return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
+        if refresh:
+            existing.refuse_second_provider(environment, planned)
         restore.require_user(environment, planned, restored)
         kept = secrets.kept(planned, _outputs(planned).get(secrets.OUTPUT, {}))
         if kept and applied_next and not check:

@@ -60,7 +60,7 @@ def take(*, environment: str, database: str, at: str) -> None:
 
 
 def _service(environment: Environment, wanted: str) -> str:
-    databases = restore.databases(compose.stack_of(PROJECT))
+    databases = restore.databases(compose.stack_of(PROJECT), environment)
     if wanted in databases or (not wanted and len(databases) == 1):
         return wanted or databases[0]
     raise Failure(

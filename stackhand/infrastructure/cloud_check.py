@@ -10,7 +10,17 @@ import msgspec
 
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.infrastructure import advice, compose, differences, plan, secrets, services, variable_rules
+from stackhand.infrastructure import (
+    advice,
+    compose,
+    differences,
+    existing,
+    plan,
+    restore,
+    secrets,
+    services,
+    variable_rules,
+)
 from stackhand.infrastructure.findings import CloudFinding
 from stackhand.infrastructure.references import Note
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices
@@ -18,7 +28,6 @@ from stackhand.project import composefiles, environments, probes
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
 from stackhand.project.probes import Questions
-from stackhand.project.xfields import Managed
 from stackhand.system.roots import CONTENT, PROJECT
 
 PLACEHOLDER = "123456789012"
@@ -71,7 +80,8 @@ def _examine(environment: Environment) -> tuple[Stack | None, list[CloudFinding]
         advised = [*advice.of(stack, cloud, environment), *_of_operation(environment)]
     except Failure:  # which compose.check has met as well
         return None, refused, []
-    return stack, [*refused, *_names(stack, cloud), *advised], noted
+    named = [*_names(stack, cloud, environment), *existing.findings(environment, stack)]
+    return stack, [*refused, *named, *advised], noted
 
 
 def _failed(subject: str, look: Callable[[], object]) -> list[CloudFinding]:
@@ -97,14 +107,14 @@ def _of_environment(environment: Environment) -> Iterator[CloudFinding]:
     yield from _failed(file, lambda: environments.require_apart(environment))
 
 
-def _names(stack: Stack, cloud: CloudServices) -> Iterator[CloudFinding]:
+def _names(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
     """Yield the names that AWS or terraform/names.tf needs for something else."""
     text = (CONTENT / "terraform" / "names.tf").read_text(encoding="utf-8")
     reserved = re.findall(r'"([^"]+)"', (RESERVED.search(text) or [""] * 2)[1])
     for name, service in stack.services.items():
         if service.aws is not None and (name in reserved or "--" in name):
             yield CloudFinding("refused", name, "AWS or Stackhand's Terraform needs another name for it", "rename it")
-        if isinstance(service.aws, Managed) and service.aws.managed == "rds":
+        if name in restore.databases(stack, environment):
             yield from _database(service.name, cloud.resolved[name]["environment"])
 
 

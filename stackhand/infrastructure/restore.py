@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, rds
+from stackhand.infrastructure import account, existing, rds
 from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.rds import DatabaseSnapshot
 from stackhand.infrastructure.terraform import Terraform
@@ -55,10 +55,13 @@ class Restore:
         return {VARIABLE: json.dumps(self.named)} if self.named else {}
 
 
-def databases(stack: Stack) -> list[str]:
-    """Return the names of the services for which RDS stands in."""
+def databases(stack: Stack, environment: Environment) -> list[str]:
+    """Return the services for which a database of the environment's own stands in, by name."""
+    others = existing.by_service(environment, existing.DATABASES)
     return [
-        name for name, each in stack.services.items() if isinstance(each.aws, Managed) and each.aws.managed == "rds"
+        name
+        for name, each in stack.services.items()
+        if isinstance(each.aws, Managed) and each.aws.managed == "rds" and name not in others
     ]
 
 
@@ -75,7 +78,7 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
         Failure: there is no such snapshot, it does not fit, or a database is there already.
     """
     named = {str(key).strip('"'): str(value) for key, value in (environment.variables.get(VARIABLE) or {}).items()}
-    chosen = _chosen(environment, databases(stack), wanted) if wanted else {}
+    chosen = _chosen(environment, databases(stack, environment), wanted) if wanted else {}
     notes, replaced, users = [], [], {}
     for service, name in {**named, **chosen}.items():
         database = f"{environment.stack}-{environment.name}-{service}"

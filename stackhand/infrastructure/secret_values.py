@@ -15,7 +15,7 @@ from msgspec import structs
 from stackhand.aws.errors import as_failure, code_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, services
+from stackhand.infrastructure import account, existing, services
 from stackhand.infrastructure.services import CloudServices
 from stackhand.project import composefiles, environments
 from stackhand.project.environments import Environment
@@ -94,12 +94,15 @@ def unset(*, environment: str, name: str, yes: bool) -> None:
 
 
 def stored(environment: Environment) -> list[StoredSecret]:
-    """Return the secrets that an environment has or needs, by name."""
+    """Return the secrets that an environment has or needs, by name; no password of a database that its file names."""
     chosen = [{"Key": "Path", "Option": "OneLevel", "Values": [_path(environment, "").rstrip("/")]}]
     with as_failure(f"The secrets of {environment.name} cannot be listed"):
         pages = environment.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=chosen)
         parameters = {each["Name"].rpartition("/")[2]: each for page in pages for each in page["Parameters"]}
-    declared = kinds(PROJECT)
+    cloud = services.resolve(PROJECT)
+    stack = services.stack_of(PROJECT, cloud)
+    elsewhere = existing.passwords(environment, stack, cloud)
+    declared = {name: kind for name, kind in kinds_of(stack, cloud).items() if name not in elsewhere}
     return [
         _stored(name, declared.get(name, "unused"), parameters.get(name)) for name in sorted({*declared, *parameters})
     ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from stackhand.infrastructure import compose, services
+from stackhand.infrastructure import compose, existing, services
 from stackhand.project.environments import Environment
 from stackhand.project.xfields import Fargate, Job
 from stackhand.release.manifest import Manifest
@@ -74,7 +74,9 @@ def _reader(environment: Environment, commit: str, *others: str) -> Callable[[st
             and not known.build
             and not url.startswith(folder)
         )
-        return SignedImage(name, url, digest, commit, None if foreign else folder + owner, others)
+        named = existing.by_service(environment, existing.REPOSITORIES).get(owner)
+        expected = f"{folder.partition('/')[0]}/{named}" if named else folder + owner
+        return SignedImage(name, url, digest, commit, None if foreign else expected, others)
 
     return image
 

@@ -8,6 +8,7 @@ from typing import Any
 from stackhand.aws.errors import code_of
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
+from stackhand.infrastructure.existing import ExistingResource
 from stackhand.infrastructure.plan import SHOWN
 from stackhand.release import images, prepare, registry, source, status, target
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
@@ -150,6 +151,8 @@ SHOWN_ATTRIBUTES = 6
 def show_plan(report: dict[str, Any]) -> None:
     """Show what a deploy would change, in the environment and in the release."""
     _show_infrastructure(report)
+    if named := [ExistingResource(**each).line() for each in report["existing"]]:
+        console.write(f"existing, and never changed: {', '.join(named)}")
     console.write("\n".join([report["probe"]["message"], *report["probe"]["notes"]]))
     console.write("\n".join(["", *lines(report["release"])]))
 

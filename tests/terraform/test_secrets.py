@@ -161,6 +161,23 @@ def test_a_url_with_a_password_follows_its_rotation_and_is_written_only_then(ssm
     assert composed_secrets.write(ENVIRONMENT, {}) == []
 
 
+def test_a_url_is_composed_of_a_password_where_its_owner_keeps_it(ssm: Any) -> None:
+    secrets = ENVIRONMENT.client("secretsmanager")
+    arn = secrets.create_secret(Name="corp", SecretString='{"password": "theirs"}')["ARN"]
+    ssm.put_parameter(Name="/corp/cache", Value="of the cache", Type="SecureString")
+    url = "/shop/staging/composed/shop.URL"
+    ssm.put_parameter(Name=url, Value="not composed yet", Type="SecureString")
+    where = {"PASSWORD": f"{arn}:password::", "OTHER": "arn:aws:ssm:eu-west-1:123456789012:parameter/corp/cache"}
+    one = {"parameter": url, "key": "alias/aws/ssm", "text": "{PASSWORD} and {OTHER}", "secrets": where}
+    assert composed_secrets.write(ENVIRONMENT, {"compositions": [one]}) == [url]
+    assert ssm.get_parameter(Name=url, WithDecryption=True)["Parameter"]["Value"] == "theirs and of the cache"
+    one["secrets"] = {**where, "PASSWORD": f"{arn}:name::"}
+    with pytest.raises(Failure, match="has no key name"):
+        composed_secrets.write(ENVIRONMENT, {"compositions": [one]})
+    one["secrets"] = {**where, "PASSWORD": arn}
+    assert composed_secrets.write(ENVIRONMENT, {"compositions": [one]}) == [url]
+
+
 def test_secrets_are_listed_without_values_and_unset_one_by_one(ssm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("STRIPE_KEY", "OLD"):
         ssm.put_parameter(Name=f"/shop/staging/{name}", Value="sk_live_1", Type="SecureString")
