@@ -91,6 +91,24 @@ locals {
       }
     },
     {
+      for name in keys(local.clusters) : "${name}-capacity" => {
+        text    = "${name} has used more than 90 % of its most capacity for 15 minutes"
+        metric  = ["AWS/RDS", "ACUUtilization", "Average"]
+        above   = 90
+        minutes = 15
+        of      = { DBClusterIdentifier = "${local.name}-${name}" }
+      }
+    },
+    {
+      for name in keys(local.serverless_caches) : "${name}-throttled" => {
+        text    = "${name} has refused commands within 5 minutes, as more came than it could scale to"
+        metric  = ["AWS/ElastiCache", "ThrottledCmds", "Sum"]
+        above   = 0
+        minutes = 5
+        of      = { clusterId = local.names.cache[name] }
+      }
+    },
+    {
       for name in local.watchers : "${name}-database" => {
         text    = "${name} has not reached its database for 5 minutes"
         metric  = [local.name, "Failing", "Maximum"]

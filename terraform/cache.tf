@@ -32,7 +32,7 @@ resource "aws_elasticache_replication_group" "main" {
   description          = "The cache ${each.key}"
   engine               = "valkey" # an existing cache of Redis OSS becomes one in place: ElastiCache keeps its data and its address
   engine_version       = "8.0"
-  node_type            = each.value["x-aws"].class
+  node_type            = each.value["x-aws"].class == "serverless" ? "cache.t4g.micro" : each.value["x-aws"].class # of an emulator
   port                 = 6379
 
   num_cache_clusters         = 1 + var.cache_replicas

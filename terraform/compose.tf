@@ -5,8 +5,13 @@ locals {
   services      = { for name, service in var.services : name => service if contains(["web", "worker"], service["x-aws"].kind) }
   all_databases = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "rds" }
   all_caches    = { for name, service in var.services : name => service if try(service["x-aws"].managed, "") == "elasticache" }
-  databases     = { for name, service in local.all_databases : name => service if !contains(keys(var.existing_databases), name) }
-  caches        = { for name, service in local.all_caches : name => service if !contains(keys(var.existing_caches), name) }
+  databases     = { for name, service in local.all_databases : name => service if !contains(concat(keys(var.existing_databases), local.serverless), name) }
+  caches        = { for name, service in local.all_caches : name => service if !contains(concat(keys(var.existing_caches), local.serverless), name) }
+
+  # What has no size of its own: serverless.tf.
+  serverless        = [for name, service in merge(local.all_databases, local.all_caches) : name if service["x-aws"].class == "serverless" && !local.emulated]
+  clusters          = { for name, service in local.all_databases : name => service if contains(local.serverless, name) && !contains(keys(var.existing_databases), name) }
+  serverless_caches = { for name, service in local.all_caches : name => service if contains(local.serverless, name) && !contains(keys(var.existing_caches), name) }
 
   # Those that run to their end, before each rollout of the services that wait for them or by a schedule: a task, in the image of a service.
   jobs = { for name, service in var.services : name => service if service["x-aws"].kind == "job" }

@@ -33,6 +33,8 @@ locals {
       metrics = concat(
         [for pair in setproduct(keys(local.databases), ["CPUUtilization", "DatabaseConnections"]) : ["AWS/RDS", pair[1], "DBInstanceIdentifier", "${local.name}-${pair[0]}"]],
         [for name in keys(local.caches) : ["AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "CacheClusterId", "${local.names.cache[name]}-001"]],
+        [for pair in setproduct(keys(local.clusters), ["ServerlessDatabaseCapacity", "DatabaseConnections"]) : ["AWS/RDS", pair[1], "DBClusterIdentifier", "${local.name}-${pair[0]}"]],
+        [for name in keys(local.serverless_caches) : ["AWS/ElastiCache", "BytesUsedForCache", "clusterId", local.names.cache[name]]],
       )
     },
     {

@@ -1,7 +1,7 @@
 # PostgreSQL 16, for each service of the Compose file with `managed: rds`.
 
 resource "aws_db_subnet_group" "main" {
-  for_each = toset(length(local.databases) > 0 ? [local.name] : [])
+  for_each = toset(length(merge(local.databases, local.clusters)) > 0 ? [local.name] : [])
 
   name       = each.key
   subnet_ids = local.subnets.data
@@ -42,7 +42,7 @@ resource "aws_db_instance" "main" {
 
   engine         = "postgres"
   engine_version = "16"
-  instance_class = each.value["x-aws"].class
+  instance_class = each.value["x-aws"].class == "serverless" ? "db.t4g.micro" : each.value["x-aws"].class # of an emulator
 
   db_name             = local.database_names[each.key]
   username            = local.database_users[each.key]

@@ -14,11 +14,15 @@ locals {
   # its paths, through the load balancer.
   addresses = merge(
     { for name, database in aws_db_instance.main : name => database.address },
+    { for name, cluster in aws_rds_cluster.main : name => cluster.endpoint },
+    { for name, cache in aws_elasticache_serverless_cache.main : name => cache.endpoint[0].address },
     { for name, cache in aws_elasticache_replication_group.main : name => cache.primary_endpoint_address },
     local.existing_addresses,
   )
   data = merge(
     { for name, database in aws_db_instance.main : "${name}:5432" => "${database.address}:${database.port}" },
+    { for name, cluster in aws_rds_cluster.main : "${name}:5432" => "${cluster.endpoint}:5432" },
+    { for name, cache in aws_elasticache_serverless_cache.main : "${name}:6379" => "${cache.endpoint[0].address}:6379" },
     { for name, cache in aws_elasticache_replication_group.main : "${name}:6379" => "${cache.primary_endpoint_address}:6379" },
     { for name in keys(local.existing_databases) : "${name}:5432" => "${local.existing_addresses[name]}:${local.existing_ports[name]}" },
     { for name in keys(local.existing_caches) : "${name}:6379" => "${local.existing_addresses[name]}:${local.existing_ports[name]}" },

@@ -41,7 +41,7 @@ data "aws_iam_policy_document" "key" {
       test     = "ArnLike"
       variable = "kms:EncryptionContext:aws:logs:arn"
       values = [
-        for group in ["/${var.stack}/${var.environment}/*", "/aws/rds/instance/${local.name}-*"] :
+        for group in ["/${var.stack}/${var.environment}/*", "/aws/rds/instance/${local.name}-*", "/aws/rds/cluster/${local.name}-*"] :
         "arn:aws:logs:${var.region}:${local.account}:log-group:${group}"
       ]
     }

@@ -56,7 +56,7 @@ resource "aws_lb" "main" {
   load_balancer_type         = "application"
   internal                   = false
   subnets                    = local.subnets.public
-  security_groups            = [local.balancer_group]
+  security_groups            = aws_security_group.load_balancer[*].id
   enable_deletion_protection = var.deletion_protection #checkov:skip=CKV_AWS_150: off where the environment is made to be thrown away
   drop_invalid_header_fields = true
   desync_mitigation_mode     = "strictest"

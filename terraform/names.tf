@@ -4,7 +4,7 @@ locals {
   names = {
     for kind, each in {
       target_group = { most = 32, services = keys(local.paths) }
-      cache        = { most = 40, services = keys(local.caches) }
+      cache        = { most = 40, services = keys(merge(local.caches, local.serverless_caches)) }
     } :
     kind => {
       for service in each.services : service => (
@@ -20,6 +20,6 @@ locals {
   refused  = [for name in keys(merge(local.tasks, local.all_databases, local.all_caches)) : name if contains(local.reserved, name) || strcontains(name, "--")]
 
   # As the image on a laptop has them: the user is postgres, and the database has the user's name.
-  database_users = { for name in keys(local.databases) : name => coalesce(try(local.filled[name].POSTGRES_USER, ""), "postgres") }
-  database_names = { for name in keys(local.databases) : name => coalesce(try(local.filled[name].POSTGRES_DB, ""), local.database_users[name]) }
+  database_users = { for name in keys(merge(local.databases, local.clusters)) : name => coalesce(try(local.filled[name].POSTGRES_USER, ""), "postgres") }
+  database_names = { for name in keys(merge(local.databases, local.clusters)) : name => coalesce(try(local.filled[name].POSTGRES_DB, ""), local.database_users[name]) }
 }

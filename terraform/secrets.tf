@@ -3,22 +3,26 @@
 
 locals {
   # The password variable of each database and cache: the one that its own service has in the Compose file.
-  database_secrets = {
-    for name in keys(local.databases) : name => try([for each in values(local.secret_values[name]) : each if try(var.secrets[each], "") != "given"][0], "${upper(name)}_PASSWORD")
+  own_secrets = {
+    for name in keys(merge(local.databases, local.clusters, local.caches, local.serverless_caches)) :
+    name => try([for each in values(local.secret_values[name]) : each if try(var.secrets[each], "") != "given"][0], "${upper(name)}_PASSWORD")
   }
-  cache_secrets = {
-    for name in keys(local.caches) : name => try([for each in values(local.secret_values[name]) : each if try(var.secrets[each], "") != "given"][0], "${upper(name)}_PASSWORD")
-  }
+  database_secrets   = { for name in keys(local.databases) : name => local.own_secrets[name] }
+  cluster_secrets    = { for name in keys(local.clusters) : name => local.own_secrets[name] }
+  cache_secrets      = { for name in keys(local.caches) : name => local.own_secrets[name] }
+  serverless_secrets = { for name in keys(local.serverless_caches) : name => local.own_secrets[name] }
   other_secrets = setsubtract(
     toset(flatten([for name in keys(local.tasks) : concat(values(local.secret_values[name]), values(local.parts[name])...)])),
-    toset(concat(values(local.database_secrets), values(local.cache_secrets), keys(local.existing_secrets))),
+    toset(concat(values(local.own_secrets), keys(local.existing_secrets))),
   )
   generated_secrets = toset([for each in local.other_secrets : each if try(var.secrets[each], "") == "generated"])
   given_secrets     = { for each in setsubtract(local.other_secrets, local.generated_secrets) : each => "/${var.stack}/${var.environment}/${each}" }
 
   parameters = merge(
     { for name, variable in local.database_secrets : variable => aws_ssm_parameter.database[name].arn },
+    { for name, variable in local.cluster_secrets : variable => aws_ssm_parameter.cluster[name].arn },
     { for name, variable in local.cache_secrets : variable => aws_ssm_parameter.cache[name].arn },
+    { for name, variable in local.serverless_secrets : variable => aws_ssm_parameter.serverless[name].arn },
     { for variable in local.generated_secrets : variable => aws_ssm_parameter.other[variable].arn },
     { for variable, name in local.given_secrets : variable => "arn:aws:ssm:${var.region}:${local.account}:parameter${name}" },
     { for variable, secret in local.existing_secrets : variable => secret.arn },
@@ -46,7 +50,7 @@ locals {
 
 # A new value in each run, used only if a version has changed.
 ephemeral "random_password" "secret" {
-  for_each = toset(concat(values(local.database_secrets), values(local.cache_secrets), tolist(local.generated_secrets)))
+  for_each = toset(concat(values(local.own_secrets), tolist(local.generated_secrets)))
 
   length  = 40
   special = false # goes into URLs as it is

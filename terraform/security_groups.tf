@@ -34,7 +34,7 @@ resource "aws_security_group" "services" {
 }
 
 resource "aws_security_group" "data" {
-  for_each = merge(local.databases, local.caches)
+  for_each = merge(local.databases, local.clusters, local.caches, local.serverless_caches)
 
   name        = "${local.name}-${each.key}"
   description = "The managed ${each.key}"
@@ -132,7 +132,7 @@ resource "aws_vpc_security_group_ingress_rule" "data_from_service" {
 
 locals {
   data_groups = merge({ for name, group in aws_security_group.data : name => group.id }, local.existing_groups)
-  data_ports  = merge({ for name in keys(local.databases) : name => 5432 }, { for name in keys(local.caches) : name => 6379 }, local.existing_ports)
+  data_ports  = merge({ for name in keys(merge(local.databases, local.clusters)) : name => 5432 }, { for name in keys(merge(local.caches, local.serverless_caches)) : name => 6379 }, local.existing_ports)
 }
 
 # --- Services -> services, by their proxies (service_connect.tf) -----------------------------------------------

@@ -424,7 +424,7 @@ variable "snapshot_identifiers" {
   description = "The snapshot to create a database from, by its name in the Compose file. An existing database stays unchanged."
 
   validation {
-    condition     = alltrue([for name in keys(var.snapshot_identifiers) : contains(keys(local.databases), name)]) || var.destroying
+    condition     = alltrue([for name in keys(var.snapshot_identifiers) : contains(keys(merge(local.databases, local.clusters)), name)]) || var.destroying
     error_message = "snapshot_identifiers are by the names of services with `managed: rds`: { postgres = \"shop-staging-postgres-final-20260131-120000\" }."
   }
 }

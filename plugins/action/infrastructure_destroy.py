@@ -24,8 +24,19 @@ from stackhand.release import acquire
 from stackhand.release.action import OnEnvironment
 from stackhand.release.manifest import Releases
 
-PROTECTED = ("aws_db_instance.main", "aws_ecr_repository.service", "aws_lb.main", "aws_s3_bucket.access_logs")
+PROTECTED = (
+    "aws_db_instance.main",
+    "aws_rds_cluster.main",
+    "aws_ecr_repository.service",
+    "aws_lb.main",
+    "aws_s3_bucket.access_logs",
+)
 """What refuses to be deleted until it is told otherwise."""
+
+
+DATABASES = ("aws_db_instance", "aws_rds_cluster")
+"""What leaves a last snapshot, of an instance or of a cluster."""
+_NOTHING: dict[str, Any] = {"snapshots": [], "clusters": {}, "key": "", "secrets": {}}
 
 
 class ActionModule(Action):
@@ -62,12 +73,12 @@ class ActionModule(Action):
         if check or not (there or releases.current()):
             return {"changed": bool(there)}
         with acquire.alone(environment, self.progress, wait):
-            report = _destroy(environment, terraform, there) if there else {"snapshots": [], "key": "", "secrets": {}}
+            report = _destroy(environment, terraform, there) if there else _NOTHING
             releases.forget()
             restore.forget(store)
         notes = [
             *numbers(_concerns(terraform.configuration, there)),
-            *(f"snapshot {each}" for each in report["snapshots"]),
+            *(f"snapshot {each}" for each in (*report["snapshots"], *report["clusters"].values())),
         ]
         notes.append("deletion protection was lifted")
         return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes), "report": report}
@@ -83,7 +94,7 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
     """Lift the protection, remove everything, and return the snapshots, key and given secrets that stay."""
     secrets = given.of(terraform.state())
     lifted = {"deletion_protection": "false", "destroying": "true"}
-    databases = [each["values"] for each in there if each["type"] == "aws_db_instance"]
+    databases = [each for each in there if each["type"] in DATABASES]
     snapshot = f"final-{datetime.now(UTC):{rds.STAMP}}"
     if environment.variables.get("final_snapshot", "") is None:
         databases = []
@@ -96,14 +107,23 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
     if key:
         terraform.forget(["aws_kms_key.main"])
     terraform.destroy(**lifted)
-    snapshots = [f"{each['identifier']}-{snapshot}" for each in databases]
-    return {"snapshots": snapshots, "key": key, "secrets": secrets}
+    return {**_snapshots(databases, snapshot), "key": key, "secrets": secrets}
+
+
+def _snapshots(databases: list[dict[str, Any]], suffix: str) -> dict[str, Any]:
+    """Return the last snapshots, of instances by name, and of clusters by the service that may start from one."""
+    clusters = {each["index"]: each["values"] for each in databases if each["type"] == "aws_rds_cluster"}
+    instances = [each["values"] for each in databases if each["type"] == "aws_db_instance"]
+    return {
+        "snapshots": [f"{each['identifier']}-{suffix}" for each in instances],
+        "clusters": {name: f"{each['cluster_identifier']}-{suffix}" for name, each in clusters.items()},
+    }
 
 
 def _keys_in_use(
     environment: Environment, databases: list[dict[str, Any]], secrets: Mapping[str, str]
 ) -> Iterator[str]:
     """Yield what encrypts all that outlives the environment: snapshots, last and earlier, and given secrets."""
-    yield from (str(each.get("kms_key_id")) for each in databases)
+    yield from (str(each["values"].get("kms_key_id")) for each in databases)
     yield from (each.key for each in rds.snapshots(environment))
     yield from given.keys(environment, secrets)

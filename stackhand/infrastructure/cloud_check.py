@@ -16,7 +16,6 @@ from stackhand.infrastructure import (
     differences,
     existing,
     plan,
-    restore,
     secrets,
     services,
     variable_rules,
@@ -28,6 +27,7 @@ from stackhand.project import composefiles, environments, probes
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
 from stackhand.project.probes import Questions
+from stackhand.project.xfields import Managed
 from stackhand.system.roots import CONTENT, PROJECT
 
 PLACEHOLDER = "123456789012"
@@ -109,12 +109,13 @@ def _of_environment(environment: Environment) -> Iterator[CloudFinding]:
 
 def _names(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
     """Yield the names that AWS or terraform/names.tf needs for something else."""
+    others = existing.by_service(environment, existing.DATABASES)
     text = (CONTENT / "terraform" / "names.tf").read_text(encoding="utf-8")
     reserved = re.findall(r'"([^"]+)"', (RESERVED.search(text) or [""] * 2)[1])
     for name, service in stack.services.items():
         if service.aws is not None and (name in reserved or "--" in name):
             yield CloudFinding("refused", name, "AWS or Stackhand's Terraform needs another name for it", "rename it")
-        if name in restore.databases(stack, environment):
+        if name not in others and isinstance(service.aws, Managed) and service.aws.managed == "rds":
             yield from _database(service.name, cloud.resolved[name]["environment"])
 
 

@@ -11,7 +11,7 @@ from stackhand.infrastructure import differences, services
 from stackhand.infrastructure.services import KNOWN_THERE, TAKEN, CloudServices, required
 from stackhand.project import composefiles, kinds, model, probes, resolution, settings
 from stackhand.project.model import Service, Stack
-from stackhand.project.xfields import Fargate, Job, Managed, Probe
+from stackhand.project.xfields import Capacity, Fargate, Job, Managed, Probe
 
 SIZES = {
     256: range(512, 2049, 512),
@@ -132,10 +132,34 @@ def _needs(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Itera
 
 def _managed(aws: Managed, at: str) -> Iterator[str]:
     prefix = {"rds": "db.", "elasticache": "cache."}[aws.managed]
+    if aws.serverless:
+        yield from _serverless(aws, at)
+        return
     if not aws.instance_class.startswith(prefix):
-        yield f"{at}.class must start with {prefix}"
+        yield f"{at}.class must start with {prefix}, or be serverless"
+    if aws.capacity:
+        yield f"{at}.capacity is for class: serverless, not {aws.instance_class}"
     if aws.managed == "rds" and (aws.storage or 20) < 20:  # noqa: PLR2004 - the least that RDS has
         yield f"{at}.storage must be 20 GiB or more"
+
+
+def _serverless(aws: Managed, at: str) -> Iterator[str]:
+    """What Aurora Serverless v2 and ElastiCache Serverless take."""
+    if aws.managed == "elasticache":
+        if aws.capacity:
+            yield f"{at}.capacity is for databases; storage is the most that a cache holds, in GB"
+        if not 1 <= (aws.storage or 1) <= 5000:  # noqa: PLR2004 - of ElastiCache Serverless
+            yield f"{at}.storage must be 1 to 5000 GB"
+        return
+    if aws.storage:
+        yield f"{at}.storage must be left out: Aurora's grows by itself"
+    capacity = aws.capacity or Capacity()
+    if not 0 <= capacity.min <= capacity.max <= 256 or capacity.max < 1:  # noqa: PLR2004 - of Aurora Serverless v2
+        yield f"{at}.capacity: min must be 0 to max, and max 1 to 256"
+    if capacity.min * 2 % 1 or capacity.max * 2 % 1:
+        yield f"{at}.capacity: min and max must be in steps of 0.5"
+    if not 300 <= capacity.pause <= 86400:  # noqa: PLR2004 - of Aurora Serverless v2
+        yield f"{at}.capacity.pause must be 300 to 86400 seconds"
 
 
 def _secrets(name: str, described: CloudServices, stack: Stack) -> Iterator[str]:

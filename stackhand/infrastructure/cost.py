@@ -88,7 +88,13 @@ def estimate(plan: Mapping[str, Any]) -> Cost:
 def _lines(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
     yield from _tasks(resources)
     yield from _databases(resources.get("aws_db_instance", []))
+    yield from _clusters(resources)
     yield from _caches(resources.get("aws_elasticache_replication_group", []))
+    for each in resources.get("aws_elasticache_serverless_cache", []):
+        price = prices.CACHE_GB_HOUR
+        yield CostLine(
+            f"{each['_index']}, serverless", 1, prices.CACHE_GB * price.dollars * HOURS, price.source, price.read
+        )
     gateways, zones = resources.get("aws_nat_gateway", []), len(resources.get("aws_subnet", [])) // 3
     yield _hourly("NAT gateways", len(gateways), prices.NAT_HOUR)
     endpoints = [each for each in resources.get("aws_vpc_endpoint", []) if each.get("vpc_endpoint_type") == "Interface"]
@@ -148,6 +154,23 @@ def _databases(resources: list[dict[str, Any]]) -> Iterator[CostLine]:
     for each in resources:
         storage = float(each["allocated_storage"]) * prices.GP3_GB_MONTH.dollars
         yield _nodes(each, each["instance_class"], 2 if each.get("multi_az") else 1, storage)
+
+
+def _clusters(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
+    """Each at its lower bound; one that pauses, as if somebody were always connected, which nobody knows."""
+    for each in resources.get("aws_rds_cluster", []):
+        name = each["_index"]
+        instances = [one for one in resources.get("aws_rds_cluster_instance", []) if _is_of(one["_index"], name)]
+        least = float(each["serverlessv2_scaling_configuration"][0]["min_capacity"])
+        units = max(least, prices.AWAKE) * len(instances)
+        month = units * prices.ACU_HOUR.dollars * HOURS + prices.AURORA_GB * prices.AURORA_GB_MONTH.dollars
+        source, read = (prices.ACU_HOUR.source, prices.ACU_HOUR.read) if least else ("", "")
+        pauses = "" if least else ", while anybody is connected"
+        yield CostLine(f"{name}, serverless{pauses}", len(instances), month, source, read)
+
+
+def _is_of(instance: str, cluster: str) -> bool:
+    return instance.rpartition("-")[0] == cluster
 
 
 def _caches(resources: list[dict[str, Any]]) -> Iterator[CostLine]:

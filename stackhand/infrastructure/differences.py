@@ -14,7 +14,7 @@ from stackhand.infrastructure.references import Note
 from stackhand.project import composekeys, resolution
 from stackhand.project.composekeys import AWS, Level
 from stackhand.project.model import Service, Stack
-from stackhand.project.xfields import Fargate, Job, Managed
+from stackhand.project.xfields import Capacity, Fargate, Job, Managed
 
 STOP_WITHIN = 120
 """The seconds that Fargate gives a task to stop, at most."""
@@ -111,12 +111,25 @@ def _managed(service: Service, aws: Managed, entry: Mapping[str, Any]) -> Iterat
     keys = [key for key in OF_AN_IMAGE if entry.get(key) and (key != "volumes" or references.binds(entry))]
     for key in keys:
         yield Note(Level.IGNORED, key, service.name, f"{stands_in} replaces the container; terraform/ configures it")
+    if aws.serverless:
+        yield from _serverless(service.name, aws)
     image, _, tag = (service.image or "").partition("@")[0].rpartition("/")[2].partition(":")
     if message := LACKING.get(image):
         yield Note(Level.IGNORED, "image", service.name, message)
     version = re.search(r"pg(\d+)", tag) or re.match(r"(\d+)", tag)
     if service.server == "postgres" and (version is None or version[1] != POSTGRESQL):
         yield Note(Level.IGNORED, "image", service.name, f"RDS runs PostgreSQL {POSTGRESQL}, whatever the tag says")
+
+
+def _serverless(name: str, aws: Managed) -> Iterator[Note]:
+    """Yield what clients meet where AWS sizes a database or cache by itself."""
+    capacity = aws.capacity or Capacity()
+    if aws.managed == "elasticache":
+        message = "ElastiCache Serverless has cluster mode only: database 0, and no command on keys of several slots"
+        yield Note(Level.DIFFERS, "x-aws.class", name, message)
+    elif not capacity.min:
+        message = f"Aurora pauses after {capacity.pause} s without a connection, and the next one waits about 15 s"
+        yield Note(Level.DIFFERS, "x-aws.class", name, message)
 
 
 def keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:

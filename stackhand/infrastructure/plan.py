@@ -134,7 +134,9 @@ def _attributes(change: Mapping[str, Any]) -> list[str]:
 
 HOLDS_DATA = {
     "aws_db_instance": "database",
+    "aws_rds_cluster": "database",
     "aws_elasticache_replication_group": "cache",
+    "aws_elasticache_serverless_cache": "cache",
     "aws_ecr_repository": "images",
     "aws_s3_bucket": "access logs",
     "aws_kms_key": "the encryption key",

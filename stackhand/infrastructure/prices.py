@@ -55,6 +55,16 @@ NODE_HOUR: Mapping[tuple[str, str], Price] = {
 }
 """By engine, for the same node costs a fifth less with Valkey than with Redis OSS."""
 GP3_GB_MONTH = Price(0.115, "usage.ai", "2026-06")
+ACU_HOUR = Price(0.12, "c3x.dev/blog/aws-aurora-serverless-v2-cost", "2026")
+"""Of Aurora Serverless v2, with storage and requests beside it."""
+AWAKE = 0.5
+"""ACU that it has at least while anybody is connected."""
+AURORA_GB_MONTH = Price(0.10, "awsnegotiations.com/blog/aurora-serverless-v2-pricing", "2026-05")
+AURORA_GB = 10
+"""What a small database stores, about: Aurora is paid by what is stored."""
+CACHE_GB_HOUR = Price(0.084, "usage.ai/blogs/aws/database-savings-plans/elasticache/serverless-pricing", "2026-06")
+CACHE_GB = 0.1
+"""The least that a serverless Valkey is paid for; requests cost $0.0023 a million units beside it."""
 NAT_HOUR = Price(0.045, NETWORK, "2026-06-01")
 ENDPOINT_HOUR = Price(0.01, NETWORK, "2026-06-01")
 LOAD_BALANCER_HOUR = Price(0.0225, "cloud-horizons.com", "2026-05-08")

@@ -56,13 +56,11 @@ class Restore:
 
 
 def databases(stack: Stack, environment: Environment) -> list[str]:
-    """Return the services for which a database of the environment's own stands in, by name."""
+    """Return the services for which an RDS instance of this environment stands in: no cluster, and none of others."""
     others = existing.by_service(environment, existing.DATABASES)
-    return [
-        name
-        for name, each in stack.services.items()
-        if isinstance(each.aws, Managed) and each.aws.managed == "rds" and name not in others
-    ]
+    managed = {name: each.aws for name, each in stack.services.items() if isinstance(each.aws, Managed)}
+    made = {name: each for name, each in managed.items() if name not in others and not each.serverless}
+    return [name for name, each in made.items() if each.managed == "rds"]
 
 
 def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: bool) -> Restore:
@@ -78,10 +76,15 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
         Failure: there is no such snapshot, it does not fit, or a database is there already.
     """
     named = {str(key).strip('"'): str(value) for key, value in (environment.variables.get(VARIABLE) or {}).items()}
-    chosen = _chosen(environment, databases(stack, environment), wanted) if wanted else {}
+    known = databases(stack, environment)
+    chosen = _chosen(environment, known, wanted) if wanted else {}
     notes, replaced, users = [], [], {}
     for service, name in {**named, **chosen}.items():
         database = f"{environment.stack}-{environment.name}-{service}"
+        aws = stack.services[service].aws if service in stack.services else None
+        if service not in known and isinstance(aws, Managed) and aws.serverless:
+            notes.append(f"{database} is a cluster: {VARIABLE} names a cluster snapshot, which is not looked up here")
+            continue
         there = rds.find_database(environment, database)
         if there and not (replace and service in chosen):
             if rds.restored_from(there) == name:

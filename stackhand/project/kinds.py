@@ -10,7 +10,7 @@ import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import addresses, xfields
-from stackhand.project.xfields import Embedded, Fargate, Job, Managed, XAws, wrong
+from stackhand.project.xfields import SERVERLESS, Embedded, Fargate, Job, Managed, XAws, wrong
 
 if TYPE_CHECKING:
     from stackhand.project.model import Service
@@ -36,7 +36,7 @@ MOST = {"web": 3, "worker": 1}
 """How many tasks there are at most. Whether a second worker does the same work twice, only its owner knows."""
 _ON_ECS: tuple[Kind, ...] = ("web", "worker")
 BELONGS: Mapping[str, tuple[Kind, ...]] = {
-    **dict.fromkeys(("managed", "class", "storage"), ("managed",)),
+    **dict.fromkeys(("managed", "class", "storage", "capacity"), ("managed",)),
     **dict.fromkeys(("schedule", "timezone"), ("job",)),
     **dict.fromkeys(("port", "paths", "host", "probe", "protocol", "timeout"), ("web",)),
     **dict.fromkeys(("scale",), _ON_ECS),
@@ -201,6 +201,8 @@ def _managed(given: dict[str, Any], at: str, facts: ServiceFacts, reason: Reason
         raise wrong(f"{at}.x-aws.managed", expected)
     if known and chosen in PORTS and chosen != known:
         raise wrong(f"{at}.x-aws.managed", f"{known}, because its image is a {facts.server} server", chosen)
+    if given.get("class") == SERVERLESS:
+        return {**({"capacity": {}} if chosen == "rds" else {}), **given}
     return {**SIZES.get(chosen, {"class": ""}), **given}
 
 

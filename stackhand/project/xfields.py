@@ -138,13 +138,37 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["job"] = "job"
 
 
+SERVERLESS = "serverless"
+"""The class of a database or cache that AWS sizes by itself."""
+
+
+class Capacity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How small and large a database of class serverless becomes, in Aurora's units (ACU, 2 GiB of memory each).
+
+    Args:
+        min: 0 pauses it while nobody is connected.
+        max: the most.
+        pause: seconds without a connection until it pauses.
+    """
+
+    min: float = 0
+    max: float = 4
+    pause: int = 300
+
+
 class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"instance_class": "class"}):
-    """`x-aws` of a service for which a managed one stands in: storage in GiB."""
+    """`x-aws` of a service for which a managed one stands in: storage in GiB, of a serverless cache the most of it."""
 
     managed: Literal["rds", "elasticache"]
     instance_class: str
     storage: int | None = None
+    capacity: Capacity | None = None
     kind: Literal["managed"] = "managed"
+
+    @property
+    def serverless(self) -> bool:
+        """Whether AWS sizes it by itself."""
+        return self.instance_class == SERVERLESS
 
 
 XAws = Fargate | Job | Managed

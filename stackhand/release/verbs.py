@@ -106,7 +106,8 @@ def _holding(environment: Environment) -> list[str]:
     lines = []
     for each in resources:
         if each["type"] in HOLDS_DATA:
-            name = each["values"].get("identifier") or each["values"].get("name") or each["values"].get("bucket")
+            name = each["values"].get("cluster_identifier") or each["values"].get("identifier")
+            name = name or each["values"].get("name") or each["values"].get("bucket")
             lines.append(f"{HOLDS_DATA[each['type']]}: {name or each['values'].get('id', each['address'])}")
     return sorted(lines) or [each["address"] for each in resources][:10]
 
@@ -118,6 +119,11 @@ def _stays(environment: Environment, report: dict[str, Any]) -> list[str]:
         lines.append(f"key {signing_key.alias(environment)}, which signs images that are built later ($1 a month)")
     again = f"./inv deploy -e {environment.name} --from-snapshot"
     lines += [f"snapshot {name}: {again} {name} starts from it" for name in report.get("snapshots", [])]
+    file = f"environments/{environment.name}.tfvars"
+    lines += [
+        f'cluster snapshot {name}: snapshot_identifiers = {{ {service} = "{name}" }} in {file} starts from it'
+        for service, name in report.get("clusters", {}).items()
+    ]
     if report.get("snapshots"):
         lines.append(f"snapshots cost storage until you delete them: ./inv cloud.snapshots -e {environment.name}")
     lines += secrets.left(environment, report.get("secrets", {}))

@@ -124,13 +124,13 @@ run "a_load_balancer_that_exists_gets_rules_and_nothing_else" {
   }
   assert {
     condition = alltrue([
-      for statement in data.aws_iam_policy_document.roles.statement : length(statement.condition) == 2 && statement.resources == toset(["arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/shared/50dc6c495c0c9188/f2f7dc8efc522ab2/*"])
+      for statement in data.aws_iam_policy_document.existing[0].statement : length(statement.condition) == 2 && statement.resources == toset(["arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/shared/50dc6c495c0c9188/f2f7dc8efc522ab2/*"])
       if contains(statement.actions, "elasticloadbalancing:DeleteRule")
-    ]) && contains(flatten([for statement in data.aws_iam_policy_document.roles.statement : statement.actions]), "elasticloadbalancing:DeleteRule")
+    ]) && contains(flatten([for statement in data.aws_iam_policy_document.existing[0].statement : statement.actions]), "elasticloadbalancing:DeleteRule")
     error_message = "the deploy role deletes only rules with our tags, and only in that listener"
   }
   assert {
-    condition     = one([for statement in data.aws_iam_policy_document.roles.statement : statement.resources if statement.sid == "RulesInGroupsThatExist"]) == toset(["arn:aws:ec2:eu-west-1:123456789012:security-group/sg-0a"])
+    condition     = one([for statement in data.aws_iam_policy_document.existing[0].statement : statement.resources if statement.sid == "RulesInGroupsThatExist"]) == toset(["arn:aws:ec2:eu-west-1:123456789012:security-group/sg-0a"])
     error_message = "it may put rules into the group of that load balancer, and no other"
   }
 }
@@ -182,6 +182,7 @@ run "databases_and_caches_that_exist_are_reached_and_not_made" {
   command = plan
 
   variables {
+    services           = { for name, service in jsondecode(file("./tests/other/services.json")).services : name => service if !contains(["ledger", "views", "receipts"], name) }
     github_repository  = "acme/shop"
     existing_databases = { orders = { cluster = "corp", password = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:corp-AbCdEf:password::", kms_key = "arn:aws:kms:eu-west-1:123456789012:key/corp" } }
     existing_caches    = { sessions = { replication_group = "corp", password = "arn:aws:ssm:eu-west-1:123456789012:parameter/corp/cache" } }
@@ -228,7 +229,7 @@ run "databases_and_caches_that_exist_are_reached_and_not_made" {
     error_message = "nobody has to store them once more"
   }
   assert {
-    condition     = one([for statement in data.aws_iam_policy_document.roles.statement : statement.resources if statement.sid == "RulesInGroupsThatExist"]) == toset([for id in ["sg-0a", "sg-1a", "sg-2a"] : "arn:aws:ec2:eu-west-1:123456789012:security-group/${id}"])
+    condition     = one([for statement in data.aws_iam_policy_document.existing[0].statement : statement.resources if statement.sid == "RulesInGroupsThatExist"]) == toset([for id in ["sg-0a", "sg-1a", "sg-2a"] : "arn:aws:ec2:eu-west-1:123456789012:security-group/${id}"])
     error_message = "the deploy role may put rules into their groups"
   }
 }

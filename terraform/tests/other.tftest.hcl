@@ -16,6 +16,18 @@ mock_provider "aws" {
   }
 
   override_resource {
+    target          = aws_rds_cluster.main
+    override_during = plan
+    values          = { endpoint = "ledger.aurora" }
+  }
+
+  override_resource {
+    target          = aws_elasticache_serverless_cache.main
+    override_during = plan
+    values          = { endpoint = [{ address = "views.serverless", port = 6379 }] }
+  }
+
+  override_resource {
     target          = aws_lb.main
     override_during = plan
     values          = { dns_name = "door.elb" }
@@ -91,7 +103,7 @@ run "it_gets_what_it_asks_for" {
     error_message = "two health checks at one path lead nowhere from outside"
   }
   assert {
-    condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders", "receipts-orders", "nightly-orders"])
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders", "receipts-orders", "receipts-ledger", "receipts-views", "nightly-orders"])
     error_message = "who needs a database or a cache may talk to it"
   }
   assert {
@@ -113,6 +125,49 @@ run "it_gets_what_it_asks_for" {
   assert {
     condition     = aws_db_instance.main["orders"].username == "keeper" && aws_db_instance.main["orders"].db_name == "shop" && aws_db_instance.main["orders"].allocated_storage == 20
     error_message = "the database is called as the Compose file calls it"
+  }
+}
+
+run "what_is_serverless_has_no_size_and_pauses" {
+  command = plan
+
+  assert {
+    condition     = keys(aws_rds_cluster.main) == ["ledger"] && keys(aws_rds_cluster_instance.main) == ["ledger-1"] && aws_rds_cluster_instance.main["ledger-1"].instance_class == "db.serverless"
+    error_message = "a cluster with one instance stands in for the database"
+  }
+  assert {
+    condition = one(aws_rds_cluster.main["ledger"].serverlessv2_scaling_configuration) == {
+      min_capacity             = 0
+      max_capacity             = 8
+      seconds_until_auto_pause = 300
+    }
+    error_message = "it pauses, and grows as far as its x-aws says"
+  }
+  assert {
+    condition     = aws_rds_cluster.main["ledger"].engine == "aurora-postgresql" && aws_rds_cluster.main["ledger"].storage_encrypted && aws_rds_cluster.main["ledger"].deletion_protection && aws_rds_cluster.main["ledger"].final_snapshot_identifier == "shop-staging-ledger-final"
+    error_message = "it is as safe as an instance"
+  }
+  assert {
+    condition     = keys(aws_elasticache_serverless_cache.main) == ["views"] && one(one(aws_elasticache_serverless_cache.main["views"].cache_usage_limits).data_storage).maximum == 2 && aws_elasticache_serverless_cache.main["views"].user_group_id == "shop-staging-views" && aws_elasticache_user.main["views"].user_name == "default"
+    error_message = "a cache has a most, and a password"
+  }
+  assert {
+    condition     = local.alarms["ledger-capacity"].of == { DBClusterIdentifier = "shop-staging-ledger" } && local.alarms["views-throttled"].of == { clusterId = "shop-staging-views" } && !contains(keys(aws_cloudwatch_metric_alarm.storage), "ledger")
+    error_message = "an alarm for each when it is at its end"
+  }
+}
+
+run "a_serverless_database_with_a_standby_that_never_pauses" {
+  command = plan
+
+  variables {
+    services          = jsondecode(replace(file("./tests/other/services.json"), "\"min\": 0,", "\"min\": 0.5,")).services
+    database_multi_az = true
+  }
+
+  assert {
+    condition     = keys(aws_rds_cluster_instance.main) == ["ledger-1", "ledger-2"] && one(aws_rds_cluster.main["ledger"].serverlessv2_scaling_configuration).min_capacity == 0.5
+    error_message = "two instances, in other zones"
   }
 }
 
@@ -139,6 +194,8 @@ run "it_is_told_the_addresses_and_secrets_of_the_cloud" {
   }
   assert {
     condition = { for each in output.compositions : each.parameter => { text = each.text, secrets = each.secrets } } == {
+      "/shop/staging/composed/receipts.LEDGER"   = { text = "postgres://postgres:{LEDGER_PASSWORD}@ledger.aurora:5432/postgres?sslmode=require", secrets = { LEDGER_PASSWORD = "/shop/staging/LEDGER_PASSWORD" } }
+      "/shop/staging/composed/receipts.VIEWS"    = { text = "rediss://:{VIEWS_PASSWORD}@views.serverless:6379", secrets = { VIEWS_PASSWORD = "/shop/staging/VIEWS_PASSWORD" } }
       "/shop/staging/composed/shop.CACHE_URL"    = { text = "rediss://:{SESSIONS_PASSWORD}@sessions.cache:6379", secrets = { SESSIONS_PASSWORD = "/shop/staging/SESSIONS_PASSWORD" } }
       "/shop/staging/composed/shop.DATABASE_URL" = { text = "postgres://keeper:{POSTGRES_PASSWORD}@orders.rds:5432/shop?sslmode=require", secrets = { POSTGRES_PASSWORD = "/shop/staging/POSTGRES_PASSWORD" } }
     }
@@ -225,6 +282,10 @@ run "in_an_emulator_all_goes_through_its_one_address" {
   assert {
     condition     = output.url == "http://127.0.0.1:4566/_alb/shop-staging" && local.environment.shop.REPORTS == "http://reports:8080/api"
     error_message = "this machine asks the load balancer, and services each other"
+  }
+  assert {
+    condition     = length(aws_rds_cluster.main) + length(aws_elasticache_serverless_cache.main) == 0 && aws_db_instance.main["ledger"].instance_class == "db.t4g.micro" && aws_elasticache_replication_group.main["views"].node_type == "cache.t4g.micro"
+    error_message = "an emulator has instances only"
   }
   assert {
     condition     = local.environment.shop.SESSIONS == "rediss://sessions.cache:6379/2" && strcontains(local.environment.shop.ORDERS, "sslmode=require")

@@ -20,7 +20,8 @@ from tests.cloud.test_stages import MIGRATIONS, release
 ACTIONS = {"s3:HeadBucket": "s3:ListBucket", "s3:ListObjectsV2": "s3:ListBucket"}
 """What IAM calls otherwise than the API does."""
 FREE = {"sts:GetCallerIdentity"}
-EXISTING = {"ec2:DescribeSubnets", "ec2:DescribeVpcAttribute", "ec2:DescribeVpcs"}
+EXISTING = {"ec2:DescribeSubnets", "ec2:DescribeVpcAttribute", "ec2:DescribeVpcs", "ecr:DescribeRepositories"}
+EXISTING |= {"ecr:ListTagsForResource"}
 OF_TERRAFORM = {"s3:GetObject", "s3:ListBucket", "ec2:DescribeAvailabilityZones", *EXISTING}
 """What Terraform asks itself: the state, and what versions.tf and existing.tf look up."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from msgspec import structs
 
 from stackhand.aws import session
 from stackhand.aws.waiting import Retry
@@ -20,6 +21,7 @@ from stackhand.infrastructure.bucket import Store
 from stackhand.project import environments, model, settings
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
+from stackhand.project.xfields import Managed
 from stackhand.release import verbs as deploy
 from tests.checkout import ROOT
 from tests.cloud.fake_rollout import ACCOUNT, REGION
@@ -159,6 +161,18 @@ def test_a_database_that_is_there_gives_way_only_when_that_is_said(staging: Envi
     assert restore.prepare(by_file, stack, "", replace=False) == restore.Restore(
         notes=[f"{present} exists and stays unchanged; snapshot_identifiers is only for a new one"]
     )
+
+
+def test_a_cluster_is_left_to_terraform_and_has_no_snapshot_of_an_instance(staging: Environment, stack: Stack) -> None:
+    aurora = Managed("rds", "serverless")
+    services = {**stack.services, "postgres": structs.replace(stack.services["postgres"], aws=aurora)}
+    serverless = structs.replace(stack, services=services)
+    by_file = replace(staging, variables={"snapshot_identifiers": {"postgres": "of-a-cluster"}})
+    found = restore.prepare(by_file, serverless, "", replace=False)
+    [note] = found.notes
+    assert note.startswith(f"{staging.stack}-staging-postgres is a cluster: snapshot_identifiers names")
+    with pytest.raises(Failure, match="There is no database"):
+        restore.prepare(staging, serverless, "postgres=mine", replace=False)
 
 
 def test_a_run_that_is_repeated_finds_the_database_restored(staging: Environment, stack: Stack) -> None:

@@ -14,6 +14,10 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY, WEEK = 24 * 60, 7 * 24 * 60
 MORE_STORAGE = 1.1
 """What storage has to be able to grow to, times what it has: RDS refuses less."""
+LARGEST, LEAST_PAUSE = 256, 300
+"""Capacity units of Aurora Serverless v2, and the seconds after which it pauses at the earliest."""
+MOST_CACHED = 5000
+"""GB that ElastiCache Serverless stores."""
 STORAGE = {"gp2", "gp3", "io1", "io2", "standard"}
 PARAMETERS = {
     "rds.force_ssl": {"0", "1"},
@@ -36,9 +40,16 @@ NAMES: dict[str, set[str]] = {
         "FreeStorageSpace",
         "FreeableMemory",
         "ReadLatency",
+        "ACUUtilization",
         "WriteLatency",
     },
-    "AWS/ElastiCache": {"DatabaseMemoryUsagePercentage", "EngineCPUUtilization", "CurrConnections", "Evictions"},
+    "AWS/ElastiCache": {
+        "DatabaseMemoryUsagePercentage",
+        "EngineCPUUtilization",
+        "CurrConnections",
+        "Evictions",
+        "ThrottledCmds",
+    },
     "AWS/Scheduler": {"InvocationDroppedCount", "InvocationAttemptCount", "TargetErrorCount"},
     "ECS/ContainerInsights": {"RunningTaskCount", "DesiredTaskCount", "CpuUtilized", "MemoryUtilized"},
 }
@@ -46,8 +57,8 @@ NAMES: dict[str, set[str]] = {
 METRICS: dict[str, set[frozenset[str]]] = {
     "AWS/ApplicationELB": {frozenset({"LoadBalancer"}), frozenset({"LoadBalancer", "TargetGroup"})},
     "AWS/ECS": {frozenset({"ClusterName", "ServiceName"})},
-    "AWS/RDS": {frozenset({"DBInstanceIdentifier"})},
-    "AWS/ElastiCache": {frozenset({"CacheClusterId"})},
+    "AWS/RDS": {frozenset({"DBInstanceIdentifier"}), frozenset({"DBClusterIdentifier"})},
+    "AWS/ElastiCache": {frozenset({"CacheClusterId"}), frozenset({"clusterId"})},
     "AWS/Scheduler": {frozenset({"ScheduleGroup"})},
     "ECS/ContainerInsights": {frozenset({"ClusterName", "ServiceName"})},
 }
@@ -89,6 +100,69 @@ def databases_are_safe(state: State) -> Found:
         for one in each.values["parameter"]:
             if one["value"] not in PARAMETERS.get(one["name"], {one["value"]}):
                 yield each.address, f"{one['name']} cannot be {one['value']}"
+
+
+def clusters_are_ones_of_aurora(state: State) -> Found:
+    """Of Serverless v2: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ServerlessV2ScalingConfiguration.html"""
+    families = {each.values["name"]: each.values["family"] for each in state.of("aws_rds_cluster_parameter_group")}
+    for each in state.of("aws_rds_cluster"):
+        values = each.values
+        family = f"{values['engine']}{str(values['engine_version']).partition('.')[0]}"
+        if families.get(values["db_cluster_parameter_group_name"]) != family:
+            yield each.address, f"its parameter group is not of {family}"
+        if not re.fullmatch(r"[a-z](?!.*--)[a-z0-9-]{0,61}[a-z0-9]", values["cluster_identifier"]):
+            yield each.address, f"{values['cluster_identifier']} is no name of a cluster"
+        if values["engine_mode"] != "provisioned":
+            yield each.address, "Serverless v2 is of the mode provisioned"
+        yield from ((each.address, message) for message in _capacity(values["serverlessv2_scaling_configuration"][0]))
+        if not values["storage_encrypted"] or not (
+            values["skip_final_snapshot"] or values["final_snapshot_identifier"]
+        ):
+            yield each.address, "is not encrypted, or has neither a last snapshot nor none"
+        mine = [one for one in state.of("aws_rds_cluster_instance") if one.values["cluster_identifier"] == values["id"]]
+        if not mine or {(one.values["instance_class"], one.values["engine"]) for one in mine} != {
+            ("db.serverless", values["engine"])
+        }:
+            yield each.address, "has no instance of the class db.serverless and its engine"
+        yield from _windows(each, values["preferred_backup_window"], values["preferred_maintenance_window"])
+        yield from _group(each, state, "aws_db_subnet_group", values["db_subnet_group_name"])
+    for each in state.of("aws_rds_cluster_parameter_group"):
+        if {"rds.force_ssl": "1"}.items() - {one["name"]: one["value"] for one in each.values["parameter"]}.items():
+            yield each.address, "takes connections in clear"
+
+
+def _capacity(values: dict[str, Any]) -> Iterator[str]:
+    least, most, pause = (
+        values["min_capacity"],
+        values["max_capacity"],
+        values["seconds_until_auto_pause"],
+    )
+    if not 0 <= least <= most <= LARGEST or most < 1 or least * 2 % 1 or most * 2 % 1:
+        yield f"{least} to {most} is no capacity: steps of 0.5 from 0, the most 1 to 256"
+    if bool(least) == (pause is not None) or not LEAST_PAUSE <= (pause or LEAST_PAUSE) <= DAY * 60:
+        yield f"pauses after {pause} s, which is for a least of 0 only, and 300 to 86400"
+
+
+def serverless_caches_are_ones_of_elasticache(state: State) -> Found:
+    users = {each.values["user_id"]: each.values for each in state.of("aws_elasticache_user")}
+    groups = {each.values["user_group_id"]: each.values for each in state.of("aws_elasticache_user_group")}
+    data = {one.values["id"] for one in state.of("aws_subnet") if "data" in one.block}
+    for each in state.of("aws_elasticache_serverless_cache"):
+        values = each.values
+        if not re.fullmatch(r"[a-z](?!.*--)[a-z0-9-]{0,38}[a-z0-9]", values["name"]):
+            yield each.address, f"{values['name']} is no name of a cache"
+        mine = [users.get(name, {}) for name in groups.get(values["user_group_id"], {}).get("user_ids") or []]
+        if [one.get("user_name") for one in mine] != ["default"]:
+            yield each.address, "who asks with a password and no name is not its default user"
+        if not set(values["subnet_ids"]) <= data or not 2 <= len(values["subnet_ids"]) <= 3:
+            yield each.address, "is not in the data subnets of two or three zones"
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", values["daily_snapshot_time"]):
+            yield each.address, f"{values['daily_snapshot_time']} is no time of a snapshot"
+        if not 1 <= values["cache_usage_limits"][0]["data_storage"][0]["maximum"] <= MOST_CACHED:
+            yield each.address, "stores 1 to 5000 GB"
+    for one in state.of("aws_elasticache_user"):
+        if not str(one.values["access_string"]).startswith("on "):
+            yield one.address, "is off, and so lets nobody in"
 
 
 def caches_are_ones_of_elasticache(state: State) -> Found:
@@ -228,6 +302,8 @@ def parameters_are_secret(state: State) -> Found:
 RULES = (
     databases_are_ones_of_rds,
     databases_are_safe,
+    clusters_are_ones_of_aurora,
+    serverless_caches_are_ones_of_elasticache,
     caches_are_ones_of_elasticache,
     alarms_get_values,
     own_metrics_are_written,

@@ -122,6 +122,8 @@ def data_is_reached_at_its_port(state: State) -> Found:
         each.values["security_group_ids"][0]: each.values["port"]
         for each in state.of("aws_elasticache_replication_group")
     }
+    ports |= {each.values["vpc_security_group_ids"][0]: 5432 for each in state.of("aws_rds_cluster")}
+    ports |= {each.values["security_group_ids"][0]: 6379 for each in state.of("aws_elasticache_serverless_cache")}
     for each in state.of("aws_vpc_security_group_ingress_rule"):
         port = ports.get(each.values["security_group_id"])
         if port and {each.values["from_port"], each.values["to_port"]} != {port}:

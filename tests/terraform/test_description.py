@@ -64,6 +64,7 @@ CLEARED = "AWS cannot clear the image's value; set it or remove the key"
 GIVEN = "is a secret, and on AWS only values of environment can be secret"
 NOWHERE = ".x-aws.probe.version: /shop/v is routed to web; x-aws.paths define the routes to shop"
 RDS = {"managed": "rds", "class": "db.t4g.micro"}
+AURORA = {"managed": "rds", "class": "serverless"}
 
 
 @pytest.mark.parametrize(
@@ -90,8 +91,22 @@ RDS = {"managed": "rds", "class": "db.t4g.micro"}
         ({"entrypoint": []}, f".entrypoint: {CLEARED}"),
         ({"command": " "}, f".command: {CLEARED}"),
         ({"command": ["serve", "${POSTGRES_PASSWORD}"]}, f".command: POSTGRES_PASSWORD {GIVEN}"),
-        ({"x_aws": {**RDS, "class": "t4g.micro"}}, ".x-aws.class must start with db."),
+        ({"x_aws": {**RDS, "class": "t4g.micro"}}, ".x-aws.class must start with db., or be serverless"),
         ({"x_aws": {**RDS, "storage": 5}}, ".x-aws.storage must be 20 GiB or more"),
+        ({"x_aws": {**RDS, "capacity": {}}}, ".x-aws.capacity is for class: serverless, not db.t4g.micro"),
+        ({"x_aws": {**AURORA, "storage": 20}}, ".x-aws.storage must be left out: Aurora's grows by itself"),
+        ({"x_aws": {**AURORA, "capacity": {"max": 0.5}}}, ".x-aws.capacity: min must be 0 to max, and max 1 to 256"),
+        ({"x_aws": {**AURORA, "capacity": {"min": 5}}}, ".x-aws.capacity: min must be 0 to max, and max 1 to 256"),
+        ({"x_aws": {**AURORA, "capacity": {"min": 0.7}}}, ".x-aws.capacity: min and max must be in steps of 0.5"),
+        ({"x_aws": {**AURORA, "capacity": {"pause": 60}}}, ".x-aws.capacity.pause must be 300 to 86400 seconds"),
+        (
+            {"x_aws": {"managed": "elasticache", "class": "serverless", "capacity": {}}},
+            ".x-aws.capacity is for databases; storage is the most that a cache holds, in GB",
+        ),
+        (
+            {"x_aws": {"managed": "elasticache", "class": "serverless", "storage": 9000}},
+            ".x-aws.storage must be 1 to 5000 GB",
+        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

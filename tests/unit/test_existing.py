@@ -90,8 +90,8 @@ def test_names_of_no_such_service_are_refused_before_a_plan(stack: Stack) -> Non
     }
     found = existing.findings(Environment("staging", "shop", "eu-west-1", "1", given), stack)
     assert [(each.message, each.remedy) for each in found] == [
-        ("existing_databases has sessions, which is no service with a database of its own", "one of orders"),
-        ("existing_caches has redis, which is no service with a cache of its own", "one of sessions"),
+        ("existing_databases has sessions, which is no service with a database of its own", "one of ledger, orders"),
+        ("existing_caches has redis, which is no service with a cache of its own", "one of sessions, views"),
         ("existing_repositories has reports, which is no service with a repository of its own", "one of queue, shop"),
     ]
 

@@ -209,6 +209,19 @@ def test_what_is_watched_costs_and_prices_differ_by_engine_and_name_their_source
     assert other is not None
     assert one == pytest.approx(0.8 * other)
 
+    def cluster(least: float) -> cost.CostLine:
+        scaling = [{"min_capacity": least, "max_capacity": 4}]
+        parts = [resource("aws_rds_cluster_instance", f"db-{number}") for number in (1, 2)]
+        whole = resource("aws_rds_cluster", "db", serverlessv2_scaling_configuration=scaling)
+        return next(iter(cost_of(whole, *parts, resource("aws_rds_cluster_instance", "db-2-1")).values()))
+
+    steady, pausing = cluster(1), cluster(0)
+    assert (steady.number, steady.month, steady.estimated) == (2, pytest.approx(2 * 0.12 * 730 + 1), False)
+    assert (pausing.month, pausing.estimated) == (pytest.approx(0.12 * 730 + 1), True)
+    assert "while anybody is connected" in pausing.name
+    [views] = cost_of(resource("aws_elasticache_serverless_cache", "views")).values()
+    assert (views.month, views.read) == (pytest.approx(6.13, abs=0.01), "2026-06")
+
 
 def test_a_plan_says_what_waits_for_the_maintenance_window(monkeypatch: pytest.MonkeyPatch) -> None:
     window = {"maintenance_window": "sun:03:30-sun:04:30"}

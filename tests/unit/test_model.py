@@ -13,7 +13,7 @@ from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.servers import server_for
 from stackhand.project import model
 from stackhand.project.state import State
-from stackhand.project.xfields import Embedded, Fargate, Job, Managed, Release, Scale, XAws
+from stackhand.project.xfields import Capacity, Embedded, Fargate, Job, Managed, Release, Scale, XAws
 from tests.checkout import ROOT
 
 VARIABLES = {
@@ -183,6 +183,15 @@ def test_a_service_is_of_a_kind(entry: str, kind: str) -> None:
         ("{image: 'postgis/postgis:16', x-aws: {}}", Managed("rds", "db.t4g.micro", 20)),
         ("{image: x, x-aws: {managed: rds, class: db.t4g.small}}", Managed("rds", "db.t4g.small", 20)),
         ("{image: 'valkey/valkey:8', x-aws: {}}", Managed("elasticache", "cache.t4g.micro")),
+        (
+            "{image: 'postgres:16', x-aws: {class: serverless}}",
+            Managed("rds", "serverless", capacity=Capacity(0, 4, 300)),
+        ),
+        (
+            "{image: 'postgres:16', x-aws: {class: serverless, capacity: {min: 0.5, max: 16}}}",
+            Managed("rds", "serverless", capacity=Capacity(0.5, 16)),
+        ),
+        ("{image: 'valkey/valkey:8', x-aws: {class: serverless}}", Managed("elasticache", "serverless")),
         ("{image: x, x-aws: }", None),
     ],
 )
