@@ -1,7 +1,8 @@
 # Three tiers in each zone: public (load balancer, NAT), private (tasks), data (databases and caches, without an egress route).
 
 locals {
-  gateways = local.own_network ? { none = [], single = slice(local.zones, 0, 1), per_az = local.zones }[var.nat] : []
+  gateways = local.own_network ? { none = [], single = slice(local.zones, 0, 1), per_az = local.zones, regional = ["regional"] }[var.nat] : []
+  regional = var.nat == "regional" # one for the whole network: AWS extends it to each zone that has tasks, and gives it its addresses
 
   # Those of an existing network are in existing.tf.
   own_network = var.vpc_id == null
@@ -87,7 +88,7 @@ resource "aws_route_table_association" "public" {
 }
 
 resource "aws_eip" "nat" {
-  for_each = toset(local.gateways)
+  for_each = toset(local.regional ? [] : local.gateways)
 
   domain = "vpc"
 
@@ -97,9 +98,11 @@ resource "aws_eip" "nat" {
 resource "aws_nat_gateway" "main" {
   for_each = toset(local.gateways)
 
-  allocation_id = aws_eip.nat[each.key].id
-  subnet_id     = aws_subnet.public[each.key].id
-  depends_on    = [aws_internet_gateway.main]
+  availability_mode = local.regional ? "regional" : null
+  vpc_id            = local.regional ? aws_vpc.main[0].id : null
+  allocation_id     = local.regional ? null : aws_eip.nat[each.key].id
+  subnet_id         = local.regional ? null : aws_subnet.public[each.key].id
+  depends_on        = [aws_internet_gateway.main]
 
   tags = { Name = "${local.name}-${each.key}" }
 }

@@ -126,11 +126,11 @@ variable "zones" {
 variable "nat" {
   type        = string
   default     = "single"
-  description = "How tasks reach the internet: one NAT gateway, one per zone, or none, with only the endpoints of AWS services that they need."
+  description = "How tasks reach the internet: one NAT gateway, one per zone, a regional one that AWS extends to each zone, or none, with only the endpoints of AWS services that they need."
 
   validation {
-    condition     = contains(["single", "per_az", "none"], var.nat)
-    error_message = "nat is single, per_az or none."
+    condition     = contains(["single", "per_az", "regional", "none"], var.nat)
+    error_message = "nat is single, per_az, regional or none."
   }
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from stackhand.ansible.action import Action, step
-from stackhand.infrastructure import compose, cost, differences, existing, plan, restore, secrets, services
+from stackhand.infrastructure import compose, cost, differences, existing, interfaces, plan, restore, secrets, services
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments, probes
@@ -69,13 +69,15 @@ class ActionModule(Action):
             self.note(f"{', '.join(kept)}: now given; the value stays, and Terraform no longer manages it")
             terraform.plan(refresh=refresh, replace=replaced, **variables)
             planned = terraform.planned()
+        use = interfaces.of(stack, environment, planned)
         changes, money = summary(planned, concerns_of(terraform.configuration), kept), cost.estimate(planned)
         warned = plan.warnings(environment, planned, refreshed=refresh and not applied_next)
         report |= {
             "plan": changes.to_dict(),
             "cost": {**money.to_dict(), "summary": money.summary(), "words": money.summary()},
             "table": rows(changes),
-            "warnings": [*warned, *terraform.warnings()],
+            "interfaces": use.to_dict(),
+            "warnings": [*warned, *([use.message()] if use.short else []), *terraform.warnings()],
         }
         message = f"{len(changes.changes)} changes" if changes.changes else "no changes"
         return _planned(message, report, _outputs(planned))

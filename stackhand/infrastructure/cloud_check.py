@@ -15,12 +15,14 @@ from stackhand.infrastructure import (
     compose,
     differences,
     existing,
+    interfaces,
     plan,
     secrets,
     services,
     variable_rules,
 )
 from stackhand.infrastructure.findings import CloudFinding
+from stackhand.infrastructure.interfaces import InterfaceUse
 from stackhand.infrastructure.references import Note
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices
 from stackhand.project import composefiles, environments, probes
@@ -59,10 +61,11 @@ def check(*, cloud: bool, environment: str, json: bool) -> None:
     target = environments.load(environment)
     stack, findings, noted = _examine(target)
     questions = probes.of_stack(stack) if stack else None
+    use = interfaces.of(stack, target) if stack else None
     if json:
-        console.document(_document(environment, findings, noted, questions))
+        console.document({**_document(environment, findings, noted, questions), "interfaces": use and use.to_dict()})
     else:
-        _show(environment, findings, noted, questions)
+        _show(environment, findings, noted, questions, use)
     if any(each.level == "refused" for each in findings):
         raise Exit(ExitCode.PREFLIGHT)
 
@@ -77,7 +80,7 @@ def _examine(environment: Environment) -> tuple[Stack | None, list[CloudFinding]
         stack = compose.stack_of(PROJECT)
         cloud = services.resolve(PROJECT, variables)
         noted = differences.notes(stack)
-        advised = [*advice.of(stack, cloud, environment), *_of_operation(environment)]
+        advised = [*advice.of(stack, cloud, environment), *_of_operation(stack, environment)]
     except Failure:  # which compose.check has met as well
         return None, refused, []
     named = [*_names(stack, cloud, environment), *existing.findings(environment, stack)]
@@ -133,7 +136,12 @@ def _database(name: str, environment: dict[str, str]) -> Iterator[CloudFinding]:
             yield CloudFinding("refused", name, f"RDS reserves {key}={value}", f"another {key}", "environment")
 
 
-def _of_operation(environment: Environment) -> Iterator[CloudFinding]:
+def _of_operation(stack: Stack, environment: Environment) -> Iterator[CloudFinding]:
+    use = interfaces.of(stack, environment)
+    if use.short:
+        yield CloudFinding(
+            "advice", "network", use.message(), "larger private subnets (vpc_cidr), or a smaller scale.max"
+        )
     if message := plan.no_recipient(environment):
         yield CloudFinding("advice", "alarms", message.partition(": ")[2], "put an address there")
 
@@ -151,7 +159,13 @@ def _document(
     }
 
 
-def _show(environment: str, findings: list[CloudFinding], noted: list[Note], questions: Questions | None) -> None:
+def _show(
+    environment: str,
+    findings: list[CloudFinding],
+    noted: list[Note],
+    questions: Questions | None,
+    use: InterfaceUse | None,
+) -> None:
     for level, glyph in GLYPHS.items():
         lines = [each.line() for each in findings if each.level == level]
         lines += differences.lines(noted) if level == "differs" else []
@@ -161,6 +175,8 @@ def _show(environment: str, findings: list[CloudFinding], noted: list[Note], que
             console.write(f"{console.glyph(glyph):>3} {line}")
     if questions and questions.asked:
         console.write(f"release\n{console.glyph('note'):>3} {questions.message()}")
+    if use and not use.short:
+        console.write(f"network\n{console.glyph('note'):>3} {use.message()}")
     refused = sum(each.level == "refused" for each in findings)
     outcome = (
         f"{refused} to fix before a plan" if refused else f"nothing that AWS refuses; next: ./inv plan -e {environment}"

@@ -96,12 +96,16 @@ def _lines(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
             f"{each['_index']}, serverless", 1, prices.CACHE_GB * price.dollars * HOURS, price.source, price.read
         )
     gateways, zones = resources.get("aws_nat_gateway", []), len(resources.get("aws_subnet", [])) // 3
-    yield _hourly("NAT gateways", len(gateways), prices.NAT_HOUR)
+    regional = sum(zones for each in gateways if each.get("availability_mode") == "regional")
+    zonal = sum(each.get("availability_mode") != "regional" for each in gateways)
+    yield _hourly("NAT gateways", zonal + regional, prices.NAT_HOUR)  # a regional one is paid in each zone
     endpoints = [each for each in resources.get("aws_vpc_endpoint", []) if each.get("vpc_endpoint_type") == "Interface"]
     yield _hourly("endpoints", len(endpoints) * zones, prices.ENDPOINT_HOUR)
     balancers = len(resources.get("aws_lb", []))
     yield _hourly("load balancer", balancers, prices.LOAD_BALANCER_HOUR)
-    yield _hourly("public addresses", balancers * zones + len(resources.get("aws_eip", [])), prices.IPV4_HOUR)
+    yield _hourly(
+        "public addresses", balancers * zones + regional + len(resources.get("aws_eip", [])), prices.IPV4_HOUR
+    )
     for name, kind, price in (
         ("keys", "aws_kms_key", prices.KEY_MONTH),
         ("alarms", "aws_cloudwatch_metric_alarm", prices.ALARM_MONTH),

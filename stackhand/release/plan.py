@@ -9,6 +9,7 @@ from stackhand.aws.errors import code_of
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.infrastructure.existing import ExistingResource
+from stackhand.infrastructure.interfaces import InterfaceUse
 from stackhand.infrastructure.plan import SHOWN
 from stackhand.release import images, prepare, registry, source, status, target
 from stackhand.release.cluster import ABSENT, Cluster, ServiceState
@@ -153,6 +154,8 @@ def show_plan(report: dict[str, Any]) -> None:
     _show_infrastructure(report)
     if named := [ExistingResource(**each).line() for each in report["existing"]]:
         console.write(f"existing, and never changed: {', '.join(named)}")
+    if report.get("interfaces"):
+        console.write(InterfaceUse.from_dict(report["interfaces"]).message())
     console.write("\n".join([report["probe"]["message"], *report["probe"]["notes"]]))
     console.write("\n".join(["", *lines(report["release"])]))
 

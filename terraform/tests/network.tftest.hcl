@@ -79,6 +79,23 @@ run "without_nat_tasks_reach_aws_from_inside" {
   }
 }
 
+run "a_regional_nat_gateway_is_of_the_whole_network" {
+  command = plan
+
+  variables {
+    nat = "regional"
+  }
+
+  assert {
+    condition     = keys(aws_nat_gateway.main) == ["regional"] && aws_nat_gateway.main["regional"].availability_mode == "regional" && length(aws_eip.nat) == 0
+    error_message = "one gateway, whose addresses are AWS's"
+  }
+  assert {
+    condition     = length(aws_route.private) == 2 && length(aws_vpc_endpoint.interface) == 0
+    error_message = "each zone leads to it"
+  }
+}
+
 run "with_a_certificate_plain_http_only_redirects" {
   command = plan
 

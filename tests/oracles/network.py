@@ -62,7 +62,7 @@ def each_tier_has_its_way_out(state: State) -> Found:
         if each.values["map_public_ip_on_launch"]:
             yield each.address, "gives out public addresses"
     for each in gateways.values():
-        if each.values["subnet_id"] not in public:
+        if each.values["availability_mode"] != "regional" and each.values["subnet_id"] not in public:
             yield each.address, "a NAT gateway has to be in a public subnet"
 
 

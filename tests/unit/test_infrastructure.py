@@ -209,6 +209,11 @@ def test_what_is_watched_costs_and_prices_differ_by_engine_and_name_their_source
     assert other is not None
     assert one == pytest.approx(0.8 * other)
 
+    zones = [resource("aws_subnet") for _ in range(6)]  # of three tiers in two zones
+    regional = cost_of(resource("aws_nat_gateway", "regional", availability_mode="regional"), *zones)
+    assert regional["NAT gateways"].month == pytest.approx(2 * 0.045 * 730)
+    assert regional["public addresses"].number == 2
+
     def cluster(least: float) -> cost.CostLine:
         scaling = [{"min_capacity": least, "max_capacity": 4}]
         parts = [resource("aws_rds_cluster_instance", f"db-{number}") for number in (1, 2)]
