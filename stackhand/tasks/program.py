@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 
 from invoke.config import Config
 from invoke.exceptions import Exit, ParseError
+from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 from invoke.parser.parser import Parser
-from invoke.parser.argument import Argument
 from invoke.program import Program
 
 from stackhand import version
