@@ -167,6 +167,26 @@ def test_what_a_managed_service_has_otherwise_than_its_image_is_named(image: str
     assert [each.message for each in differences._service(stack.services["data"], stack, entry)] == messages
 
 
+@pytest.mark.parametrize(
+    ("image", "more", "messages"),
+    [
+        ("postgres:16", {}, ["Aurora pauses after 300 s without a connection, and the next one waits about 15 s"]),
+        ("postgres:16", {"capacity": {"min": 0.5}}, []),
+        (
+            "valkey/valkey:8",
+            {},
+            ["ElastiCache Serverless has cluster mode only: database 0, and no command on keys of several slots"],
+        ),
+    ],
+)
+def test_what_clients_of_a_serverless_service_meet_is_named(
+    image: str, more: dict[str, Any], messages: list[str]
+) -> None:
+    entry = {"image": image, "x-aws": {"class": "serverless", **more}}
+    stack = model.of(ROOT, {"services": {"data": entry}}, "compose.yaml")
+    assert [each.message for each in differences._service(stack.services["data"], stack, entry)] == messages
+
+
 def test_this_repository_is_told_calmly() -> None:
     """What it knows is on a few lines, none of which is about lost data or an address that nobody finds."""
     found = differences.lines(differences.notes(compose.check(ROOT)))

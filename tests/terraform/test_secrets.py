@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,15 @@ def test_a_url_with_a_password_follows_its_rotation_and_is_written_only_then(ssm
     assert written == [[url], [], [url]]
     assert found["Version"] == 3
     assert composed_secrets.write(ENVIRONMENT, {}) == []
+
+
+@pytest.mark.usefixtures("ssm")
+def test_the_password_of_an_existing_database_is_no_secret_of_the_environment() -> None:
+    assert "PASSWORD" in {each.name for each in secret_values.stored(ENVIRONMENT)}
+    there = {"existing_databases": {"postgres": {"instance": "corp", "password": "arn:aws:ssm:x:1:parameter/corp"}}}
+    named = {each.name for each in secret_values.stored(replace(ENVIRONMENT, variables=there))}
+    assert "PASSWORD" not in named
+    assert "STRIPE_KEY" in named
 
 
 def test_a_url_is_composed_of_a_password_where_its_owner_keeps_it(ssm: Any) -> None:

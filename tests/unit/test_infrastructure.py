@@ -170,6 +170,11 @@ def test_what_stays_of_an_environment_is_said() -> None:
     assert stays[1].endswith("./inv deploy -e staging --from-snapshot shop-staging-postgres-final-1 starts from it")
     assert "key arn:key/1: kept, because a snapshot or given secret is encrypted with it" in stays[-1]
     assert verbs._stays(STAGING, {}) == [stays[0]]
+    [*_, line] = verbs._stays(STAGING, {"snapshots": [], "clusters": {"db": "shop-staging-db-final-1"}})
+    assert line == (
+        'cluster snapshot shop-staging-db-final-1: snapshot_identifiers = { db = "shop-staging-db-final-1" } in '
+        "environments/staging.tfvars starts from it"
+    )
 
 
 def test_what_we_know_no_price_of_is_said() -> None:
