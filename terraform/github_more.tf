@@ -31,6 +31,13 @@ resource "aws_iam_policy" "more" {
   name        = "${local.name}-${each.key}"
   description = "Terraform, applying the files of ${local.name}: what is ${each.key}"
   policy      = each.value
+
+  lifecycle {
+    precondition {
+      condition     = length(jsonencode(jsondecode(each.value))) <= 6144
+      error_message = "IAM takes 6144 characters in a policy, and ${local.name}-${each.key} has ${length(each.value)}: name fewer existing things in one environment."
+    }
+  }
 }
 
 data "aws_iam_policy_document" "existing" {

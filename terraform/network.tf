@@ -98,7 +98,7 @@ resource "aws_eip" "nat" {
 resource "aws_nat_gateway" "main" {
   for_each = toset(local.gateways)
 
-  availability_mode = local.regional ? "regional" : null
+  availability_mode = local.regional ? "regional" : "zonal"
   vpc_id            = local.regional ? aws_vpc.main[0].id : null
   allocation_id     = local.regional ? null : aws_eip.nat[each.key].id
   subnet_id         = local.regional ? null : aws_subnet.public[each.key].id
