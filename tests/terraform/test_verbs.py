@@ -242,7 +242,7 @@ def test_what_terraform_refuses_is_told_with_its_place(cloud: Cloud) -> None:
         cloud.checkout.edit(file, 'nat         = "double"', 'nat         = "single"')
     assert said.code == 1
     assert "staging could not be planned." in said.err
-    assert "nat is single, per_az or none." in said.err
+    assert "nat is single, per_az, regional or none." in said.err
     assert ".stackhand/logs/terraform-staging.log" in said.err
 
 
