@@ -11,7 +11,7 @@ locals {
   stand_ins = { for name, service in local.tasks : name => try(service.hosts, {}) }
 
   # Where a database or cache is, by its form in the Compose file. A service is reached by its name; from a job, which has no proxy, at
-  # its paths, through the load balancer.
+  # its paths, through the load balancer: by its own host name where it has one, for there its paths count under no other.
   addresses = merge(
     { for name, database in aws_db_instance.main : name => database.address },
     { for name, cluster in aws_rds_cluster.main : name => cluster.endpoint },
@@ -27,7 +27,10 @@ locals {
     { for name in keys(local.existing_databases) : "${name}:5432" => "${local.existing_addresses[name]}:${local.existing_ports[name]}" },
     { for name in keys(local.existing_caches) : "${name}:6379" => "${local.existing_addresses[name]}:${local.existing_ports[name]}" },
   )
-  from_a_job = { for name in keys(local.paths) : "http://${name}:${local.ports[name]}" => local.url_of_tasks if !local.emulated }
+  from_a_job = {
+    for name in keys(local.paths) : "http://${name}:${local.ports[name]}" =>
+    can(local.hosts[name]) ? "${local.secure ? "https" : "http"}://${local.hosts[name][0]}${contains([80, 443], local.door_port) ? "" : ":${local.door_port}"}" : local.url_of_tasks if !local.emulated
+  }
   neighbours = {
     for name in keys(local.tasks) : name => merge(local.data, { for form, url in local.from_a_job : form => url if contains(keys(local.jobs), name) })
   }

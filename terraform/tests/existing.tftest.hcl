@@ -115,6 +115,10 @@ run "a_load_balancer_that_exists_gets_rules_and_nothing_else" {
     error_message = "the certificate is found by its name, and comes beside that of the listener"
   }
   assert {
+    condition     = local.environment.hourly.ADMIN == "https://a.example.com" && local.environment.hourly.SHOP == "https://shop.example.org/hooks"
+    error_message = "a job reaches services through it, by HTTPS: ${jsonencode(local.environment.hourly)}"
+  }
+  assert {
     condition     = !contains(keys(aws_cloudwatch_metric_alarm.main), "refused") && !contains(keys(aws_cloudwatch_metric_alarm.main), "errors") && toset(keys(local.alarms["shop-errors"].of)) == toset(["LoadBalancer", "TargetGroup"]) && local.alarms["shop-latency"].of.LoadBalancer == "app/shared/50dc6c495c0c9188"
     error_message = "no alarm is on the requests of others"
   }
