@@ -57,10 +57,9 @@ class Restore:
 
 def databases(stack: Stack, environment: Environment) -> list[str]:
     """Return the services for which an RDS instance of this environment stands in: no cluster, and none of others."""
-    others = existing.by_service(environment, existing.DATABASES)
     managed = {name: each.aws for name, each in stack.services.items() if isinstance(each.aws, Managed)}
-    made = {name: each for name, each in managed.items() if name not in others and not each.serverless}
-    return [name for name, each in made.items() if each.managed == "rds"]
+    instances = [name for name, each in managed.items() if each.managed == "rds" and not each.serverless]
+    return [name for name in instances if name not in existing.by_service(environment, existing.DATABASES)]
 
 
 def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: bool) -> Restore:
