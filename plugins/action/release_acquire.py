@@ -10,7 +10,7 @@ from typing import Any
 from stackhand.ansible.action import step
 from stackhand.release import acquire
 from stackhand.release.action import ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):

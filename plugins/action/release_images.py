@@ -9,8 +9,9 @@ from typing import Any
 
 from stackhand.ansible.action import Action, step
 from stackhand.project import environments
-from stackhand.release import images, registry, target
+from stackhand.release import target
 from stackhand.release.action import OnEnvironment
+from stackhand.release.images import build, registry, scan
 
 
 class ActionModule(Action):
@@ -29,7 +30,7 @@ class ActionModule(Action):
         target: dict[str, Any]
         commit: str
         name: str
-        max_severity: registry.Severity = "high"
+        max_severity: scan.Severity = "high"
 
     def act(self, options: Options, *, check: bool) -> dict[str, Any]:
         """Return the digests; when only checking, those that ECR has already."""
@@ -43,7 +44,7 @@ class ActionModule(Action):
         missing = [name for name in built if name not in before]
         digests = before
         if not check:
-            digests = images.ensure(
+            digests = build.ensure(
                 environment,
                 built,
                 commit,
@@ -52,7 +53,7 @@ class ActionModule(Action):
                 notify=self.progress,
             )
             for service, repository in built.items():
-                registry.gate(environment, repository.name, digests[service], options.max_severity, self.progress)
+                scan.gate(environment, repository.name, digests[service], options.max_severity, self.progress)
         message = (
             f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is already in ECR"
         )

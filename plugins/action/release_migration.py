@@ -7,7 +7,7 @@ from typing import Any
 from stackhand.ansible.action import step
 from stackhand.release import migration
 from stackhand.release.action import OfRelease, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 SHOWN = 5
 """How many of its last lines a job shows that has ended well; CloudWatch has all of them."""

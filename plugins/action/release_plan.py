@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import migration_list, plan
+from stackhand.release import migration, plan
 from stackhand.release.action import OnEnvironment, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -32,7 +32,7 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Add to the report of Terraform's plan."""
-        changes = plan.plan(context, options.outputs.get("release", {}), migration_list.of_checkout())
+        changes = plan.plan(context, options.outputs.get("release", {}), migration.of_checkout())
         report = {**options.report, "release": changes}
         message = "changes" if changes["changed"] else "no changes"
         return {"changed": False, "report": report, "step": step("release", message)}

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import origin, preflight, signature, target
+from stackhand.release import preflight, target
 from stackhand.release.action import OnEnvironment, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
+from stackhand.release.images import provenance, signature
 
 
 class ActionModule(ReleaseAction):
@@ -35,7 +36,7 @@ class ActionModule(ReleaseAction):
     def release(self, context: Context, options: Options) -> dict[str, Any]:
         """Check, and note what could not be checked."""
         where = target.parse(options.target)
-        images = origin.of_target(context.environment, where, options.digests, options.commit)
+        images = provenance.of_target(context.environment, where, options.digests, options.commit)
         notes = signature.require(context.environment, images)
         notes += preflight.Preflight(context.environment, where, options.digests).run()
         message = f"{', '.join(where.services)}: roles, secrets, logs, targets, network, images, signatures"

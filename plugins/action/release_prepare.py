@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from stackhand.ansible.action import step
-from stackhand.release import migration_list, prepare, target
+from stackhand.release import migration, prepare, target
 from stackhand.release.action import Leased, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -37,7 +37,7 @@ class ActionModule(ReleaseAction):
         """Return the release."""
         context.require_lease()
         where = target.parse(options.target)
-        known = migration_list.of_commit(options.commit) or []
+        known = migration.of_commit(options.commit) or []
         prepared = prepare.prepare(context, where, options.digests, options.commit, known)
         prepared = prepared.but(name=options.name)
         new = [each.task_definition.rpartition("/")[2] for each in prepared.services.values() if not each.same]

@@ -10,7 +10,7 @@ from typing import Any
 from stackhand.ansible.action import step
 from stackhand.release import reschedule
 from stackhand.release.action import OfRelease, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):

@@ -18,7 +18,7 @@ from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import services
-from stackhand.project import composefiles, model, passthrough, resolution, settings
+from stackhand.project import composefiles, loading, passthrough, resolution, settings
 from stackhand.project.model import Stack
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
 
@@ -84,7 +84,7 @@ def classified() -> tuple[Stack, list[Classified]]:
     values = settings.ensure(PROJECT, check=True, given=False).values
     resolved = resolution.without_overlay(PROJECT, values)
     services.share_builds(resolved)
-    stack = model.of(PROJECT, resolved, ", ".join(composefiles.own_files(PROJECT)))
+    stack = loading.of(PROJECT, resolved, ", ".join(composefiles.own_files(PROJECT)))
     return stack, classification.classify(stack, resolved.get("services") or {})
 
 

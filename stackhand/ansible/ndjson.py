@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackhand import redaction
-from stackhand.cli.console import Reporter, as_json
+from stackhand.cli.console import as_json
 from stackhand.cli.failure import Failure
+from stackhand.cli.reporter import Reporter
 
 
 class Lines(Reporter):

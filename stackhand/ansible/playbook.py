@@ -20,9 +20,9 @@ import psutil
 
 from stackhand.ansible.events import EVENTS
 from stackhand.cli import streams
-from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
+from stackhand.cli.reporter import Reporter
 from stackhand.project import inherited
 from stackhand.project.hooks import Hooks
 from stackhand.project.state import LOCK_HELD, State

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.system import program
 from stackhand.system.roots import CONTENT
 
@@ -109,7 +110,7 @@ def check_style() -> None:
     Raises:
         Failure: a linter found problems.
     """
-    reporter = console.Reporter(sys.stdout)
+    reporter = Reporter(sys.stdout)
     bad = []
     for name, command in CHECKS.items():
         reporter.task(name)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand.project import addresses, composefiles, envfile, example, model, resolution, schema, xfields
+from stackhand.project import addresses, composefiles, envfile, example, loading, resolution, schema, xfields
 from stackhand.project.environments import Environment
 from stackhand.project.kinds import PORTS, STANDS_IN, server_of
 from stackhand.project.model import Stack
@@ -135,7 +135,7 @@ def share_builds(resolved: Resolved) -> None:
 
 def stack_of(root: Path, cloud: CloudServices) -> Stack:
     """Return the services of the cloud as a stack, with what `x-aws` does not say filled in."""
-    return model.of(root, {"services": cloud.resolved}, composefiles.label(root))
+    return loading.of(root, {"services": cloud.resolved}, composefiles.label(root))
 
 
 def managed_ports(stack: Stack) -> dict[str, int]:

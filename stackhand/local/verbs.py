@@ -12,9 +12,10 @@ from stackhand.ansible import playbook
 from stackhand.cli import console
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.local import engines, interruption, otherengine, verification
 from stackhand.local.engines.engine import Engine
-from stackhand.project import model, settings
+from stackhand.project import loading, settings
 from stackhand.project.hooks import HookFacts, Hooks
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
@@ -100,7 +101,7 @@ def restart(*, services: Sequence[str]) -> None:
     """Restart some services, or all of them, with the current settings."""
     state = State(PROJECT)
     with state.lock("./inv restart", 60.0, console.notify):
-        stack = model.load(PROJECT, settings.load(PROJECT).values)
+        stack = loading.load(PROJECT, settings.load(PROJECT).values)
         engine = engines.remembered(state, stack)
         wished = {stack.service(each).name for each in services}
         if unable := [name for name in engine.unsupported() if name in wished]:
@@ -118,7 +119,7 @@ def restart(*, services: Sequence[str]) -> None:
 
 
 def _restart(engine: Engine, names: Sequence[str]) -> None:
-    reporter = console.Reporter(sys.stdout)
+    reporter = Reporter(sys.stdout)
     reporter.task(f"Restart {', '.join(names)}")
     try:
         for started in engine.restart(names, 120.0):
@@ -143,7 +144,7 @@ def _already_up(state: State, requested: str) -> dict[str, Any] | None:
     current = settings.ensure(PROJECT, check=True)
     if current.changed:
         return None
-    engine = engines.remembered(state, model.load(PROJECT, current.values))
+    engine = engines.remembered(state, loading.load(PROJECT, current.values))
     if not engine.unchanged() or not verification.passes(engine):
         return None
     return verification.report(engine, engine.status(), [])

@@ -11,11 +11,14 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.infrastructure.bucket import Store
 from stackhand.project.environments import Environment
-from stackhand.release import heartbeat, images, lease, registry, source, submit
+from stackhand.release import heartbeat, lease, submit
 from stackhand.release.action import OnEnvironment
+from stackhand.release.checkout import source
+from stackhand.release.checkout.source import Source
+from stackhand.release.context import Context
+from stackhand.release.images import build, registry
 from stackhand.release.manifest import Manifest
-from stackhand.release.source import Source
-from stackhand.release.target import Context, target_of
+from stackhand.release.target import target_of
 from stackhand.release.verdict import Verdict
 
 
@@ -80,7 +83,7 @@ def _request(environment: str, commit: str, timeout: float) -> heartbeat.LeaseRe
 
 def _source(context: Context, request: Request) -> Source:
     """Return what is to be released, when it may be."""
-    chosen = source.choose(tag=request.tag, dirty=request.dirty, folders=images.sources())
+    chosen = source.choose(tag=request.tag, dirty=request.dirty, folders=build.sources())
     current = context.releases.current()
     if chosen.name or not chosen.here:
         target = target_of(current) if current else None

@@ -14,8 +14,8 @@ from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import lease
+from stackhand.release.context import Context, Pace
 from stackhand.release.manifest import Manifest
-from stackhand.release.target import Context, Pace
 
 
 class OnEnvironment(options.Options):

@@ -9,10 +9,15 @@ from stackhand.aws.errors import code_of
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.infrastructure.plan import SHOWN
-from stackhand.release import images, prepare, registry, source, status, target
-from stackhand.release.cluster import ABSENT, Cluster, ServiceState
+from stackhand.release import status, target
+from stackhand.release.checkout import source
+from stackhand.release.context import Context
+from stackhand.release.ecs import task_definitions
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.types import ABSENT, ServiceState
+from stackhand.release.images import build, registry
 from stackhand.release.manifest import KnownMigration, Manifest
-from stackhand.release.target import Context, ServiceTarget, Target, target_of
+from stackhand.release.target import ServiceTarget, Target, target_of
 
 UNBUILT = "(still to be built)"
 UNKNOWN = "migrations: not known: no command lists them (x-aws.release.list)"
@@ -70,7 +75,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
 
 def _service(context: Context, name: str, service: ServiceTarget, state: ServiceState, commit: str) -> dict[str, Any]:
     """Return what would change in one service; nothing, when it runs already what would be released."""
-    wanted = prepare.render(name, service, _digests(context, name, service, commit))
+    wanted = task_definitions.render(name, service, _digests(context, name, service, commit))
     return _changes(context, state.primary.task_definition if state.primary else None, wanted)
 
 
@@ -79,7 +84,7 @@ def _job(context: Context, name: str, where: Target, current: Manifest | None, c
     owner = where.jobs[name].image_of
     digests = _digests(context, owner, where.services[owner], commit) if owner else {}
     last = current.scheduled.get(name) if current else None
-    return _changes(context, last.task_definition if last else None, prepare.render_job(name, where, digests))
+    return _changes(context, last.task_definition if last else None, task_definitions.render_job(name, where, digests))
 
 
 def _digests(context: Context, name: str, service: ServiceTarget, commit: str) -> dict[str, str]:
@@ -89,7 +94,7 @@ def _digests(context: Context, name: str, service: ServiceTarget, commit: str) -
 def _changes(context: Context, running: str | None, wanted: Mapping[str, Any]) -> dict[str, Any]:
     if running is None:
         return {"running": None, "changes": ["is new"]}
-    changes: Sequence[str] = prepare.differences(prepare.running(context.ecs, running), wanted)
+    changes: Sequence[str] = task_definitions.differences(task_definitions.running(context.ecs, running), wanted)
     return {"running": running, "changes": [each.replace("sha256:(", "(") for each in changes]}
 
 
@@ -127,7 +132,7 @@ def _pending(
 def _commit() -> str:
     """Return the commit of this checkout, marked when files differ from it; a plan may be made without any."""
     try:
-        return source.choose(tag="", dirty=True, folders=images.sources()).commit
+        return source.choose(tag="", dirty=True, folders=build.sources()).commit
     except Failure:
         return "unknown"
 

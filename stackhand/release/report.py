@@ -15,11 +15,13 @@ from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.release import logs
-from stackhand.release.cluster import Cluster, StoppedTask
+from stackhand.release.context import Context
+from stackhand.release.ecs import task_logs
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.rollout import Rolling
+from stackhand.release.ecs.types import StoppedTask
 from stackhand.release.manifest import Manifest
-from stackhand.release.rollout import Rolling
-from stackhand.release.target import Context, ServiceTarget, Target, Targets, short
+from stackhand.release.target import ServiceTarget, Target, Targets, short
 from stackhand.release.verdict import COMPLETED, Verdict
 from stackhand.system.roots import PROJECT
 
@@ -45,7 +47,7 @@ class FailedService:
     log: list[str] = field(default_factory=list)
     hint: str = ""
 
-    def lines(self, log: int = logs.TAIL) -> list[str]:
+    def lines(self, log: int = task_logs.TAIL) -> list[str]:
         """Return it as lines, the most telling last, with so many lines of its log."""
         shown = self.log[-log:]
         lines = [f"{self.name}: {self.message}"]
@@ -82,7 +84,7 @@ class Collector:
 
     def _log(self, service: ServiceTarget, tasks: Sequence[StoppedTask]) -> list[str]:
         for task in tasks:
-            lines = logs.tail(self.cloudwatch, service, service.container, task.id)
+            lines = task_logs.tail(self.cloudwatch, service, service.container, task.id)
             if lines:
                 return lines
         return []
@@ -97,7 +99,7 @@ class Collector:
 
 def screen(parts: Sequence[FailedService]) -> list[str]:
     """Return several services' parts as one screen: they share the room for log lines."""
-    share = logs.TAIL // max(1, len(parts))
+    share = task_logs.TAIL // max(1, len(parts))
     return [line for part in parts for line in part.lines(share)]
 
 

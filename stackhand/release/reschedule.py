@@ -13,10 +13,11 @@ from stackhand.aws.errors import failure, message_of
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.release import schedule
+from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest
 from stackhand.release.report import unrecorded, unverified
 from stackhand.release.submit import go_back_and_tell
-from stackhand.release.target import Context, Schedule, target_of
+from stackhand.release.target import Schedule, target_of
 
 
 def update(context: Context, manifest: Manifest) -> Manifest:

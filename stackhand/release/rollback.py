@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from stackhand.aws.errors import diagnose, expired, message_of, transient
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import cluster as clusters
 from stackhand.release import manifest as manifests
-from stackhand.release import origin, rollback_plan, schedule, signature
-from stackhand.release import rollout as rollouts
-from stackhand.release.cluster import Inventory
+from stackhand.release import rollback_plan, schedule
+from stackhand.release.context import Context
+from stackhand.release.ecs import cluster as clusters
+from stackhand.release.ecs import rollout as rollouts
+from stackhand.release.ecs import scaling
+from stackhand.release.ecs.rollout import Rollout
+from stackhand.release.ecs.task_definitions import active
+from stackhand.release.ecs.types import Inventory
+from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest, ReleasedService, ScheduledJob
 from stackhand.release.migration import require_way_back
-from stackhand.release.prepare import ANSWER_ONLY
 from stackhand.release.probe import ReleaseProbe
 from stackhand.release.rollback_plan import Plan
-from stackhand.release.rollout import Rollout
-from stackhand.release.target import Context, ServiceTarget, short, target_of
+from stackhand.release.target import ServiceTarget, short, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, Order, Verdict
 
 
@@ -94,7 +96,7 @@ def _require_services(context: Context, good: Manifest, inventory: Inventory) ->
         lines = [f"{name}: the cluster {target.cluster} no longer has the service" for name in missing]
         raise _lacks(context, good, [*lines, f"the cluster has: {others}"])
     definitions = {name: part.task_definition for name, part in good.services.items()}
-    clusters.require_tasks(context, target, inventory, definitions)
+    scaling.require_tasks(context, target, inventory, definitions)
 
 
 def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) -> None:
@@ -110,7 +112,7 @@ def _require_signed(context: Context, good: Manifest, *, unsigned: bool) -> None
     """Refuse a release whose images are not signed; an image that its commit did not change may be of the current."""
     again = f"git checkout {good.commit[:12]}, then ./inv deploy -e {context.environment.name} --allow-older"
     current = context.releases.current()
-    images = origin.of_release(context, good, *([current.commit] if current else []))
+    images = provenance.of_release(context, good, *([current.commit] if current else []))
     checked = signature.check(context.environment, images)
     if checked.wrong:
         raise signature.refusal(context.environment, checked, again)
@@ -291,12 +293,3 @@ def _return(context: Context, rollout: Rollout, name: str, service: ServiceTarge
         rollout.follow(name, service.service, order)
         return
     rollout.update(name, service.service, context.retry(lambda: active(context.ecs, wanted)))
-
-
-def active(ecs: Any, arn: str) -> str:
-    """Return a task definition that may be used: the one we mean, or its like when somebody has retired it."""
-    definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
-    if definition.get("status", "ACTIVE") == "ACTIVE":
-        return arn
-    wanted = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value not in (None, "", [])}
-    return str(ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"])

@@ -9,11 +9,13 @@ from typing import Any
 
 from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
 from stackhand.infrastructure import signing_key
-from stackhand.release import cluster, origin, signature
-from stackhand.release.cluster import Inventory
+from stackhand.release.context import Context
+from stackhand.release.ecs import cluster, scaling, types
+from stackhand.release.ecs.types import Inventory
+from stackhand.release.images import provenance, signature
+from stackhand.release.images.registry import MISSING
 from stackhand.release.manifest import Manifest
-from stackhand.release.registry import MISSING
-from stackhand.release.target import Context, ServiceTarget, short, target_of
+from stackhand.release.target import ServiceTarget, short, target_of
 
 
 @dataclass
@@ -52,7 +54,7 @@ def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
     if not plan.problems:
         _plan_signed(context, plan, inventory, manifest, good)
     idle = inventory.idle(target_of(good))
-    plan.lines += [*cluster.wanting_none(context.environment, target_of(good), idle)]
+    plan.lines += [*scaling.wanting_none(context.environment, target_of(good), idle)]
     plan.lines += [inventory.note] * bool(inventory.note)
     return plan
 
@@ -88,14 +90,16 @@ def _plan_signed(context: Context, plan: Plan, inventory: Inventory, manifest: M
     if signing_key.pinned(context.environment) is None:
         return
     fresh = {name: arn for name, arn in plan.orders.items() if arn not in _ran(context, inventory, manifest, name)}
-    checked = signature.check(context.environment, origin.of_definitions(context, fresh, good.commit, manifest.commit))
+    checked = signature.check(
+        context.environment, provenance.of_definitions(context, fresh, good.commit, manifest.commit)
+    )
     plan.problems += checked.evidence()
     plan.lines += checked.notes
 
 
 def _ran(context: Context, inventory: Inventory, manifest: Manifest, name: str) -> set[str]:
     """Return the task definitions that a service is known to have run, by ECS: the bucket could name any."""
-    state = inventory.services.get(target_of(manifest).services[name].service, cluster.ABSENT)
+    state = inventory.services.get(target_of(manifest).services[name].service, types.ABSENT)
     previous = set() if context.resumes else {manifest.services[name].previous}
     return previous | {each.task_definition for each in state.deployments}
 

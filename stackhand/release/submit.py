@@ -10,11 +10,14 @@ import msgspec
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
-from stackhand.release import cluster, origin, report, signature
+from stackhand.release import report
+from stackhand.release.context import Context
+from stackhand.release.ecs import cluster, scaling
+from stackhand.release.ecs.rollout import Rolling, Rollout
+from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.rollback import Returned, go_back
-from stackhand.release.rollout import Rolling, Rollout
-from stackhand.release.target import Context, target_of
+from stackhand.release.target import target_of
 from stackhand.release.verdict import IN_PROGRESS, Order, Verdict
 
 
@@ -125,11 +128,11 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
 
     target = target_of(manifest)
     with suppress(BotoCoreError, ClientError):
-        cluster.require_tasks(context, target, cluster.inventory_of(context, target))
+        scaling.require_tasks(context, target, cluster.inventory_of(context, target))
 
 
 def _require_signed(context: Context, manifest: Manifest) -> None:
-    checked = signature.check(context.environment, origin.of_release(context, manifest))
+    checked = signature.check(context.environment, provenance.of_release(context, manifest))
     if checked.refused:
         raise signature.refusal(context.environment, checked, f"./inv rollback -e {context.environment.name}")
     for note in checked.notes:

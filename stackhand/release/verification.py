@@ -7,12 +7,13 @@ from typing import Any
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import cluster
+from stackhand.release.context import Context
+from stackhand.release.ecs import cluster
 from stackhand.release.manifest import Manifest
 from stackhand.release.report import unrecorded, unverified
 from stackhand.release.rollback import probe_of
 from stackhand.release.submit import go_back_and_tell
-from stackhand.release.target import Context, target_of
+from stackhand.release.target import target_of
 from stackhand.release.verdict import Verdict
 
 UNTOUCHED_PAUSE = 0.1

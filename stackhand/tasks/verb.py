@@ -16,6 +16,7 @@ from invoke.tasks import task as invoke_task
 
 from stackhand.cli import console, streams
 from stackhand.cli.failure import Exit, ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.project import ownership
 
 
@@ -78,7 +79,7 @@ class Verb(Task):  # type: ignore[type-arg]
         else:
             with suppress(OSError):  # what failed is to be told all the same
                 sys.stdout.flush()
-            console.Reporter(sys.stderr).failure(failure)
+            Reporter(sys.stderr).failure(failure)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

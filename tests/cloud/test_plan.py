@@ -10,9 +10,10 @@ import pytest
 
 from stackhand.aws.session import session
 from stackhand.infrastructure import account, bucket
-from stackhand.release import lease, plan, source
+from stackhand.release import lease, plan
+from stackhand.release.checkout import source
+from stackhand.release.context import Context
 from stackhand.release.manifest import KnownMigration
-from stackhand.release.target import Context
 from tests.checkout import ROOT
 from tests.cloud.conftest import Cloud
 from tests.cloud.test_stages import MIGRATIONS, release

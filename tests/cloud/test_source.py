@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import acquire, images, migration_list, registry, source
+from stackhand.release import acquire, migration
+from stackhand.release.checkout import source
 from stackhand.release.heartbeat import Held
+from stackhand.release.images import build, registry
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.target import parse, target_of
 from tests.cloud.conftest import Cloud
@@ -23,7 +25,7 @@ from tests.cloud.repository import Repository
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     found = Repository(tmp_path / "shop")
     monkeypatch.setattr(source, "PROJECT", found.path)
-    monkeypatch.setattr(images, "sources", lambda: ["."])
+    monkeypatch.setattr(build, "sources", lambda: ["."])
     return found
 
 
@@ -187,22 +189,22 @@ def test_what_was_left_rolling_runs_too(repository: Repository, held: Cloud, mon
 def test_the_migrations_of_a_release_are_those_of_its_commit(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migration_list, "PROJECT", repository.path)
+    monkeypatch.setattr(migration, "PROJECT", repository.path)
     repository.write("migrations/001_one.sql", "SELECT 1")
     old = repository.commit("one")
     repository.write("migrations/002_two.sql", "SELECT 2")
     head = repository.commit("two")
     found = {}
     for commit in (old, head, f"{head}{source.DIRTY}0123", "a-name"):
-        with migration_list.files_of(commit, "migrations") as folder:
+        with migration.files_of(commit, "migrations") as folder:
             found[commit] = sorted(path.name for path in (folder / "migrations").iterdir())
     assert [len(each) for each in found.values()] == [1, 2, 2, 2]
     with (
         pytest.raises(Failure, match="its migrations are unknown"),
-        migration_list.files_of("c0ffee" * 6 + "c0ff", "migrations"),
+        migration.files_of("c0ffee" * 6 + "c0ff", "migrations"),
     ):
         pass
-    with migration_list.files_of(old, "elsewhere") as folder:
+    with migration.files_of(old, "elsewhere") as folder:
         assert folder == repository.path
 
 
@@ -252,7 +254,7 @@ def released(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatc
 
 
 def ensure(cloud: Cloud, commit: str, name: str) -> None:
-    images.ensure(
+    build.ensure(
         cloud.environment,
         parse(cloud.output).repositories(),
         commit,
@@ -326,5 +328,5 @@ def test_an_ecr_that_answers_with_an_empty_list_has_no_such_image(held: Cloud, m
     service = target_of(Manifest("1", "staging", "c", "ann", "", target=held.output)).services["api"]
     monkeypatch.setattr(type(held.environment), "client", lambda *_: Empty())
     assert registry.digest_of(held.environment, service, "c") == ""
-    with pytest.raises(Failure, match="ECR gave no password"), images._logged_in(held.environment, "x"):
+    with pytest.raises(Failure, match="ECR gave no password"), build._logged_in(held.environment, "x"):
         pass

@@ -8,8 +8,8 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import acquire, migration, prepare, rollback, submit, target, verification
+from stackhand.release.context import Pace
 from stackhand.release.manifest import KnownMigration, Manifest
-from stackhand.release.target import Pace
 from tests.cloud.conftest import BILL, SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
 

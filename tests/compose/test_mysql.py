@@ -11,7 +11,7 @@ import pytest
 from stackhand.cli.failure import Failure
 from stackhand.database.mysql import CLIENT, MySQL
 from stackhand.local.engines.compose.engine import Compose
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.state import State
 from tests.checkout import docker, eventually
 
@@ -40,7 +40,7 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
     flags += ["--tmpfs", "/var/lib/mysql", "--volume", f"{root}/password:/root-password:ro"]
     docker("run", "--detach", "--name", name, *flags, "mariadb:11")
     entry = {"image": "mariadb:11", "environment": SETTINGS}
-    stack = model.of(root, {"name": name, "services": {"till": entry}}, "compose.yaml")
+    stack = loading.of(root, {"name": name, "services": {"till": entry}}, "compose.yaml")
     state = State(root)
     state.make()
     engine = Compose(state, stack)

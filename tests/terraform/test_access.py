@@ -11,7 +11,8 @@ import yaml
 
 from stackhand.infrastructure import restore, secrets
 from stackhand.infrastructure.plan import summary
-from stackhand.release import lease, manifest, provenance
+from stackhand.release import lease, manifest
+from stackhand.release.images import provenance
 from tests.checkout import ROOT
 from tests.terraform import iam
 from tests.terraform.conftest import GITHUB, Module

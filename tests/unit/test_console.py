@@ -11,6 +11,7 @@ import pytest
 
 from stackhand.cli import console, loglines
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def ascii_locale(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     stream = io.StringIO()
-    reporter = console.Reporter(stream)
+    reporter = Reporter(stream)
     reporter.task("Start the services")
     reporter.step({"name": "api", "message": "200 OK", "seconds": 1.25, "notes": ["new"]}, changed=True)
     assert stream.getvalue() == "  ✓ api          1.2 s  200 OK\n  · new\n"
@@ -37,7 +38,7 @@ def test_a_live_line_shows_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    reporter = console.Reporter(stream)
+    reporter = Reporter(stream)
     reporter.task("Prepare")
     reporter.progress("building api: [builder 1/4] FROM python")
     assert reporter.live is not None
@@ -49,7 +50,7 @@ def test_a_live_line_shows_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("ascii_locale")
 def test_a_locale_without_more_gets_ascii() -> None:
     stream = io.StringIO()
-    reporter = console.Reporter(stream)
+    reporter = Reporter(stream)
     reporter.step({"name": "api", "message": "200 OK", "seconds": 0}, changed=True)
     reporter.failure(Failure("It failed.", evidence=["why"], next="do this"))
     assert stream.getvalue().isascii()
@@ -73,7 +74,7 @@ OWN = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[lh]|2K|1A)|\r")
 
 
 def shown_everywhere() -> None:
-    reporter = console.Reporter(sys.stdout)
+    reporter = Reporter(sys.stdout)
     reporter.failure(Failure(HOSTILE, evidence=[HOSTILE, json.dumps({"event": HOSTILE})], next=HOSTILE))
     reporter.step({"name": HOSTILE, "message": HOSTILE, "seconds": 1, "notes": [HOSTILE]}, changed=True)
     reporter.note(HOSTILE)

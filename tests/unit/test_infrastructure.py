@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stackhand.ansible import playbook
-from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.infrastructure import cost, plan, process, windows
 from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.terraform import Terraform

@@ -18,7 +18,7 @@ from stackhand.local.engines.compose import kept
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.engine import Kept
-from stackhand.project import model, ownership
+from stackhand.project import loading, ownership
 from stackhand.project.state import State
 
 NOBODY = "unix:///nonexistent/docker.sock"
@@ -49,7 +49,7 @@ def used_compose(state: State, **more: Any) -> None:
 
 
 def compose_of(state: State, monkeypatch: pytest.MonkeyPatch, own: list[Kept]) -> Compose:
-    engine = Compose(state, model.load(state.root, {}))
+    engine = Compose(state, loading.load(state.root, {}))
     monkeypatch.setattr(engine, "data", lambda: own)
     return engine
 
@@ -164,14 +164,14 @@ def test_the_volumes_of_the_checkout_that_this_one_is_a_copy_of_are_left_alone(s
 
 def test_a_copy_from_an_engine_without_data_is_refused(state: State) -> None:
     with pytest.raises(Failure, match="This checkout has no data on compose to copy"):
-        copydata.keep(EmbeddedEngine(state, model.load(state.root, {})), print)
+        copydata.keep(EmbeddedEngine(state, loading.load(state.root, {})), print)
 
 
 def test_a_copy_of_a_stack_that_was_renamed_since_is_refused(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     used_compose(state, project="shop-before")
     monkeypatch.setattr(Compose, "data", lambda _: [Kept("the volume shop-before_postgres")])
     with pytest.raises(Failure) as raised:
-        copydata.keep(EmbeddedEngine(state, model.load(state.root, {})), print)
+        copydata.keep(EmbeddedEngine(state, loading.load(state.root, {})), print)
     assert raised.value.next == "set COMPOSE_PROJECT_NAME=shop-before in .env, then repeat the command"
 
 
@@ -191,7 +191,7 @@ def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
 
     monkeypatch.setattr(EmbeddedEngine, "start_only", started)
     monkeypatch.setattr(EmbeddedEngine, "down", lambda _, *, volumes: stopped.append(volumes))
-    stack = model.load(state.root, {})
+    stack = loading.load(state.root, {})
     with pytest.raises(type(cause)):
         copydata.keep(Compose(state, stack), print)
     assert state.read() == before
@@ -203,7 +203,7 @@ def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
 def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = EmbeddedEngine(state, model.load(state.root, {}))
+    engine = EmbeddedEngine(state, loading.load(state.root, {}))
     monkeypatch.setattr(engine, "start_only", lambda *_: None)
     monkeypatch.setattr(copydata.PostgreSQL, "sql", lambda *_, **__: "160014")
     replaced: list[object] = []

@@ -144,11 +144,11 @@ LESS = ["setpriv", "--bounding-set=-chown,-dac_override,-dac_read_search", "--in
 HAND_OVER = """
 import os, sys
 from pathlib import Path
-from stackhand.project import ownership, settings
+from stackhand.project import dotenv, ownership
 from stackhand.project.state import State
 root = Path(sys.argv[1])
 with State(root).lock("up", 1, print):
-    settings._write(root / ".env", "A=1\\n")
+    dotenv.write_text(root / ".env", "A=1\\n")
 ownership.give(root, root / ".env")
 try:
     os.chown(root / ".env", 1, 1)

@@ -21,13 +21,15 @@ from stackhand.ansible import action, ndjson
 from stackhand.aws.waiting import ONCE
 from stackhand.cli import console, loglines
 from stackhand.cli.failure import Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.database import notes
 from stackhand.database.postgres import PostgreSQL
 from stackhand.infrastructure.bucket import Store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known
-from stackhand.release import provenance, report
+from stackhand.release import report
+from stackhand.release.images import provenance, sbom
 from tests.encodings import AS_A_WORD, ENCODINGS
 
 SECRET = "p4ss/w%rd+&'\"<é>$$ \\x"
@@ -232,9 +234,9 @@ def failure_of(text: str) -> Failure:
     return Failure(f"It failed: {text}", evidence=["one", text], next=f"try {text}")
 
 
-def reported(act: Callable[[console.Reporter], object]) -> str:
+def reported(act: Callable[[Reporter], object]) -> str:
     stream = io.StringIO()
-    act(console.Reporter(stream))
+    act(Reporter(stream))
     return stream.getvalue()
 
 
@@ -309,7 +311,7 @@ def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[str, bytes] = {}
-    monkeypatch.setattr(provenance, "bill_of_materials", lambda *_: {"name": "from-env-2"})
+    monkeypatch.setattr(sbom, "bill_of_materials", lambda *_: {"name": "from-env-2"})
     monkeypatch.setattr(provenance.docker, "run", lambda *_: SimpleNamespace(stdout="sha256:0f"))
     made = bucket(kept)
     monkeypatch.setattr(made, "read", lambda _key: None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
-from stackhand.containers import api, docker
+from stackhand.containers import api, docker, listing
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, kept, status
@@ -37,7 +37,7 @@ class ExistingContainers(Engine):
         Raises:
             Failure: the container engine cannot be asked; why is told.
         """
-        return docker.containers(self.project) if self.project else {}
+        return listing.containers(self.project) if self.project else {}
 
     def containers(self) -> dict[str, Container]:
         """Return a container of each service, that which is best off; raises as `replicas` does."""
@@ -56,7 +56,7 @@ class ExistingContainers(Engine):
 
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""
-        return bool(self.project and docker.listed(self.project))
+        return bool(self.project and listing.listed(self.project))
 
     def still_running(self) -> bool:
         """Whether there is any container where it was made; see `Engine.still_running`.
@@ -68,7 +68,7 @@ class ExistingContainers(Engine):
         if where == api.address():
             where = ""  # asked as the settings say, with the certificates of a context
         try:
-            return bool(self.project and docker.listed(self.project, where))
+            return bool(self.project and listing.listed(self.project, where))
         except Unavailable as error:
             if error.stopped and (not where or error.address == where):
                 return False
@@ -110,7 +110,7 @@ class ExistingContainers(Engine):
 
     def holder(self, port: int) -> str:
         """Return in words who holds a port: a container, by name, or a process."""
-        return docker.publisher(port) or super().holder(port)
+        return listing.publisher(port) or super().holder(port)
 
     def question(self, name: str) -> dict[str, Any] | None:
         """Return how a service that was started last is asked for its health."""

@@ -11,8 +11,10 @@ from stackhand.aws.errors import expired, message_of, transient
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.release import verdict
-from stackhand.release.cluster import ABSENT, Cluster, ServiceState
-from stackhand.release.target import Context, Target, Targets
+from stackhand.release.context import Context
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.types import ABSENT, ServiceState
+from stackhand.release.target import Target, Targets
 from stackhand.release.verdict import COMPLETED, Deployment, Order, Snapshot, Verdict
 
 
