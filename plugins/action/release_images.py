@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
+from stackhand.cli.reporter import StepReport
 from stackhand.project import environments
 from stackhand.release import target
 from stackhand.release.action import OnEnvironment
@@ -32,7 +33,7 @@ class ActionModule(Action):
         name: str
         max_severity: scan.Severity = "high"
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Options, *, check: bool) -> Result:
         """Return the digests; when only checking, those that ECR has already."""
         environment, where, commit = (
             environments.load(options.environment),
@@ -57,8 +58,8 @@ class ActionModule(Action):
         message = (
             f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is already in ECR"
         )
-        return {
-            "changed": bool(missing),
-            "facts": {"digests": digests},
-            "step": step("images", message, notes=[f"{name} {digest}" for name, digest in digests.items()]),
-        }
+        return Result(
+            changed=bool(missing),
+            facts={"digests": digests},
+            step=StepReport("images", message, notes=[f"{name} {digest}" for name, digest in digests.items()]),
+        )

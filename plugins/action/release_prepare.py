@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.release import migration, prepare, target
 from stackhand.release.action import Leased, ReleaseAction
 from stackhand.release.context import Context
@@ -33,7 +34,7 @@ class ActionModule(ReleaseAction):
 
     work = "The preparation of the release"
 
-    def release(self, context: Context, options: Options) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> Result:
         """Return the release."""
         context.require_lease()
         where = target.parse(options.target)
@@ -42,4 +43,4 @@ class ActionModule(ReleaseAction):
         prepared = prepared.but(name=options.name)
         new = [each.task_definition.rpartition("/")[2] for each in prepared.services.values() if not each.same]
         message = f"registered {', '.join(new)}" if new else "no changes"
-        return {"changed": bool(new), "facts": {"manifest": prepared.to_dict()}, "step": step("prepared", message)}
+        return Result(changed=bool(new), facts={"manifest": prepared}, step=StepReport("prepared", message))

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from stackhand import redaction
 from stackhand.cli.console import as_json
 from stackhand.cli.failure import Failure
-from stackhand.cli.reporter import Reporter
+from stackhand.cli.reporter import Reporter, StepReport
 
 
 class Lines(Reporter):
@@ -33,13 +35,13 @@ class Lines(Reporter):
         """Tell something about the present step."""
         self.event("note", text=text)
 
-    def step(self, step: Mapping[str, Any], *, changed: bool) -> None:
-        """Tell of one thing that is done."""
-        self.event("step", changed=changed, words=step["message"], **step)
+    def step(self, step: StepReport, *, changed: bool) -> None:
+        """Report one thing that is done."""
+        self.event("step", changed=changed, words=step.message, **msgspec.to_builtins(step))
 
     def failure(self, failure: Failure) -> None:
         """Tell what failed, as the last line."""
-        self.write({"error": failure.to_dict()})
+        self.write({"error": msgspec.to_builtins(failure.document())})
 
     def stop(self) -> None:
         """Nothing moves here."""

@@ -12,13 +12,14 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
+import msgspec
 import psutil
 
-from stackhand.ansible.events import EVENTS
+from stackhand.ansible.events import EVENTS, Progress, Reported, StepDone, StepFailed, TaskBegan, decode
 from stackhand.cli import streams
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
@@ -31,6 +32,7 @@ from stackhand.system.roots import CONTENT, IS_CHECKOUT, PROJECT
 
 ENDS_WITHIN = 15.0
 Child = subprocess.Popen[bytes] | psutil.Process
+Document = TypeVar("Document")
 
 
 @dataclass
@@ -38,16 +40,22 @@ class Outcome:
     """What a playbook did.
 
     Args:
-        report: the document of its last task.
-        steps: its steps, as they were shown.
+        report: the document of its last task, as it came; empty where there is none.
         changed: whether any step changed something.
         seconds: how long it took.
     """
 
-    report: dict[str, Any] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    report: bytes = b""
     changed: bool = False
     seconds: float = 0.0
+
+    def document(self, kind: type[Document]) -> Document:
+        """Return the report as the type that the playbook ends with."""
+        return msgspec.json.decode(self.report, type=kind)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the report as it came, whatever its type: what hooks learn of it."""
+        return self.document(dict[str, Any]) if self.report else {}
 
 
 def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
@@ -143,7 +151,7 @@ def run(
     return outcome
 
 
-def continue_watched(show: Callable[[dict[str, Any]], None], hooks: Hooks | None) -> None:
+def continue_watched(show: Callable[[bytes], None], hooks: Hooks | None) -> None:
     """Go on in a child process, while this one does what `./inv` does: shows the events, and ends with their exit code.
 
     For a playbook that somebody starts with ansible-playbook; it returns in the child only.
@@ -190,9 +198,7 @@ def _interruptible() -> dict[int, Any]:
     return {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
 
 
-def _watch_to_end(
-    child: psutil.Process, reading: int, show: Callable[[dict[str, Any]], None], hooks: Hooks | None
-) -> ExitCode:
+def _watch_to_end(child: psutil.Process, reading: int, show: Callable[[bytes], None], hooks: Hooks | None) -> ExitCode:
     """Show a playbook to its end; return its exit code."""
     streams.prepare()
     _interruptible()
@@ -210,7 +216,7 @@ def _watch_to_end(
     if outcome.report and code == 0:
         show(outcome.report)
     if hooks and code == 0:
-        hooks.facts.learn({"changed": outcome.changed, **outcome.report})
+        hooks.facts.learn({"changed": outcome.changed, **outcome.facts()})
         hooks.after()
     return ExitCode.FAILED if code else ExitCode.DONE  # Ansible has said why: its own codes mean something else
 
@@ -241,27 +247,22 @@ def _watch(
         reporter.stop()
 
 
-def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
+def _follow(lines: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
     """Show the events until the playbook closes its end; return the failure it told of."""
     failure = None
-    for line in events:
-        event = json.loads(line)
-        match event["event"]:
-            case "task":
-                reporter.task(event["name"])
-            case "step":
-                reporter.step(event["step"], changed=event["changed"])
-                outcome.steps.append(event["step"])
-                outcome.changed |= event["changed"]
-            case "progress":
-                show = (
-                    reporter.note if event.get("kept") else reporter.count if event.get("counts") else reporter.progress
-                )
-                show(event["text"])
-            case "report":
-                outcome.report = event["report"]
-            case "failure":
-                failure = failure or Failure.from_dict(event["failure"])
+    for line in lines:
+        match decode(line):
+            case TaskBegan(name):
+                reporter.task(name)
+            case StepDone(step, changed):
+                reporter.step(step, changed=changed)
+                outcome.changed |= changed
+            case Progress(text, kept, counts):
+                (reporter.note if kept else reporter.count if counts else reporter.progress)(text)
+            case Reported(report):
+                outcome.report = bytes(report)
+            case StepFailed(document):
+                failure = failure or Failure.of(document)
     return failure
 
 

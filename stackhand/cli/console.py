@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from stackhand.cli import streams
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.system.roots import COMMAND, PROJECT
@@ -89,11 +91,11 @@ def _plain_table(lines: Sequence[Sequence[str]], indent: int) -> None:
         print(f"{' ' * indent}{text}".rstrip())
 
 
-def document(content: Mapping[str, Any], indent: int | None = 2) -> None:
+def document(content: Mapping[str, Any] | msgspec.Struct, indent: int | None = 2) -> None:
     """Write one JSON document on stdout: all that a verb with --json says there; without `indent` on one line."""
     from stackhand import redaction
 
-    print(as_json(redaction.current().data(content), indent), flush=True)
+    print(as_json(redaction.current().data(msgspec.to_builtins(content)), indent), flush=True)
 
 
 def as_json(content: Any, indent: int | None = None) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
+
+import msgspec
 
 from stackhand.cli.console import for_people, glyph, has_unicode, readable, rich_console
 from stackhand.cli.failure import Failure
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 NAME_WIDTH = 10
 COUNTS_EVERY = 15.0
 """Seconds between two lines on how much is done, where lines stay."""
+
+
+class StepReport(msgspec.Struct, omit_defaults=True):
+    """One thing that is done: a line for people, an event for programs.
+
+    Args:
+        name: of the step, or of the service that was started.
+        message: what came of it.
+        seconds: it took; None until that is known.
+        notes: sentences on what is worth knowing.
+        after: the services that this one waited for.
+    """
+
+    name: str
+    message: str
+    seconds: float | None = None
+    notes: Sequence[str] = ()
+    after: Sequence[str] = ()
 
 
 class Reporter:
@@ -67,13 +87,12 @@ class Reporter:
         """Show something about the present step that is to stay."""
         self.line(f"{glyph('note'):>3} {text}")
 
-    def step(self, step: Mapping[str, Any], *, changed: bool) -> None:
+    def step(self, step: StepReport, *, changed: bool) -> None:
         """Show one thing that is done, with its time and what there is to know about it."""
         mark, style = ("done", "green") if changed else ("same", "dim")
-        name = str(step["name"])
-        line = f"{glyph(mark):>3} {name:<{NAME_WIDTH}} {float(step['seconds']):5.1f} s  {step['message']}"
+        line = f"{glyph(mark):>3} {step.name:<{NAME_WIDTH}} {step.seconds or 0.0:5.1f} s  {step.message}"
         self.line(line, style if changed else "")
-        for note in step.get("notes") or []:
+        for note in step.notes:
             self.line(f"{glyph('note'):>3} {note}", "yellow")
 
     def line(self, text: str, style: str = "") -> None:

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -45,11 +44,6 @@ class Port(msgspec.Struct, frozen=True):
         if not self.address or self.address == "localhost" or ip_address(self.address).is_unspecified:
             return HERE
         return f"[{self.address}]" if ":" in self.address else self.address
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the port as docs/output.md describes it."""
-        address = self.address or EVERYWHERE
-        return {"address": address, "port": self.published, "target": self.target, "protocol": self.protocol}
 
     def __str__(self) -> str:
         if self.published is None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Literal
+
+import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
@@ -42,16 +44,31 @@ class Request(OnEnvironment):
     to: str = ""
 
 
-def begin(context: Context, request: Request) -> dict[str, Any]:
-    """Check what can be checked before anything else, and take the lease.
+class Acquired(msgspec.Struct, frozen=True):
+    """What the first stage hands on.
 
-    Returns:
-        The commit, the lease's token and its heartbeat, and the release to go on with, if there is one.
+    Args:
+        commit: that is released; empty where an earlier release is looked for.
+        name: what else its images are called.
+        token: of the lease.
+        heartbeat: the process that renews it.
+        manifest: the release to go on with, or to return to.
+    """
+
+    commit: str
+    name: str
+    token: str
+    heartbeat: int
+    manifest: Manifest | None
+
+
+def begin(context: Context, request: Request) -> Acquired:
+    """Check what can be checked before anything else, and take the lease.
 
     Raises:
         Failure: there is nothing to release, or somebody else is at it.
     """
-    who = account.check(context.environment)
+    account.check(context.environment)
     wanted = _source(context, request) if request.kind == "deploy" else None
     commit = wanted.commit if wanted else ""
     held = heartbeat.start(
@@ -68,13 +85,8 @@ def begin(context: Context, request: Request) -> dict[str, Any]:
         heartbeat.stop(held.pid)
         raise
     release = wanted or chosen
-    return {
-        "who": who,
-        "commit": release.commit if release else "",
-        "name": release.name if release else "",
-        "lease": held.to_dict(),
-        "manifest": chosen.to_dict() if chosen else {},
-    }
+    commit, name = (release.commit, release.name) if release else ("", "")
+    return Acquired(commit, name, held.token, held.pid, chosen)
 
 
 def _request(environment: str, commit: str, timeout: float) -> heartbeat.LeaseRequest:

@@ -75,7 +75,7 @@ class Verb(Task):  # type: ignore[type-arg]
 
     def _report(self, failure: Failure, *, as_json: bool) -> None:
         if as_json:
-            console.document({"error": failure.to_dict()})
+            console.document({"error": failure.document()})
         else:
             with suppress(OSError):  # what failed is to be told all the same
                 sys.stdout.flush()

@@ -119,7 +119,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     report = verification.report(verification.record(held.context, back)[1], changed=True)
     assert running(held) == {"first"}
     assert "shop-worker: first does not have it; it stays on shop-worker:2" in held.said
-    assert report["extra"] == {"shop-worker": primary(held, "worker")}
+    assert report.extra == {"shop-worker": primary(held, "worker")}
     verbs.show_release(report)
     assert "  shop-worker  shop-worker:2  unchanged: first does not have it\n" in capsys.readouterr().out
     status.status(environment="staging", json=True)

@@ -235,7 +235,7 @@ def test_a_commit_that_waited_while_a_newer_one_was_released_is_refused(
     with pytest.raises(Failure, match="is older than"):
         acquire.begin(held.context, begin(""))
     assert stopped == [7]
-    assert acquire.begin(held.context, begin("", allow_older=True))["commit"] == old
+    assert acquire.begin(held.context, begin("", allow_older=True)).commit == old
 
 
 def begin(tag: str, **more: Any) -> acquire.Request:
@@ -269,10 +269,10 @@ def test_a_name_is_a_tag_more_of_the_images_of_its_commit_and_stays_with_it(
 ) -> None:
     name = f"hotfix-{released[:8]}"
     found = acquire.begin(held.context, begin(name))
-    assert (found["commit"], found["name"]) == (released, name)
+    assert (found.commit, found.name) == (released, name)
     ensure(held, released, name)
     ensure(held, released, name)
-    assert acquire.begin(held.context, begin(name))["commit"] == released
+    assert acquire.begin(held.context, begin(name)).commit == released
     later = repository.commit("two")
     with pytest.raises(Failure) as failure:
         acquire.begin(held.context, begin(name))
@@ -289,7 +289,7 @@ def test_without_git_a_name_that_ecr_knows_is_released_as_the_commit_it_is_of(
     name = f"kept-{released[:8]}"
     ensure(held, released, name)
     monkeypatch.setattr(source, "PROJECT", repository.path.parent)
-    assert acquire.begin(held.context, begin(name))["commit"] == released
+    assert acquire.begin(held.context, begin(name)).commit == released
     with pytest.raises(Failure, match="none is not checked out here, and ECR has no images of it") as failure:
         acquire.begin(held.context, begin("none"))
     assert failure.value.next == "deploy from a clone of the repository, without --tag"
@@ -303,7 +303,7 @@ def test_images_of_which_nobody_knows_the_commit_are_released_only_when_that_is_
     with pytest.raises(Failure, match="of an unknown commit") as failure:
         acquire.begin(held.context, begin(name))
     assert "--allow-older" in failure.value.next
-    assert acquire.begin(held.context, begin(name, allow_older=True))["commit"] == name
+    assert acquire.begin(held.context, begin(name, allow_older=True)).commit == name
 
 
 def test_a_branch_that_replaces_another_is_told_once(repository: Repository, held: Cloud, released: str) -> None:
@@ -311,7 +311,7 @@ def test_a_branch_that_replaces_another_is_told_once(repository: Repository, hel
     head = repository.commit("three")
     told: list[str] = []
     held.context.note = told.append
-    assert acquire.begin(held.context, begin(""))["commit"] == head
+    assert acquire.begin(held.context, begin("")).commit == head
     assert [line.partition(",")[0] for line in told] == [
         f"{head[:12]} is on another branch than the running {released[:12]}"
     ]

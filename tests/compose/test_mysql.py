@@ -75,7 +75,7 @@ def test_a_snapshot_comes_back_whole_and_a_hostile_or_broken_one_changes_nothing
     assert sql(mysql, "SHOW TABLES").split() == ["item", "names"]
     assert sql(mysql, "SHOW DATABASES LIKE 'shop%'").split() == ["shop"]
     assert docker("exec", mysql.engine.execute(mysql.service)[-1], "ls", "/tmp").strip() == ""
-    assert mysql.statistics()["version"].startswith(sql(mysql, "SELECT VERSION()").strip())
+    assert mysql.statistics().version.startswith(sql(mysql, "SELECT VERSION()").strip())
 
 
 def test_a_person_is_the_applications_user_and_no_password_is_in_a_command_line(mysql: MySQL) -> None:

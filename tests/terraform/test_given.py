@@ -94,7 +94,7 @@ def test_what_terraform_made_once_is_forgotten_and_any_other_secret_is_not_delet
     found = summary(plan, {}, kept)
     assert [each.action for each in found.changes] == ["forget", "destroy"]
     with pytest.raises(Failure) as caught:
-        refuse_loss("staging", found.to_dict())
+        refuse_loss("staging", found.document())
     assert caught.value.evidence == ('secret: aws_ssm_parameter.other["OLD"] (destroy)',)
 
 

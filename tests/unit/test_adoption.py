@@ -254,7 +254,7 @@ def test_a_lock_keeps_answers_packages_and_what_was_generated(tmp_path: Path) ->
 def test_a_file_that_is_there_stays_and_an_edited_one_is_known(tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("theirs", encoding="utf-8")
     written = generated.write(tmp_path, [File("theirs", "ours"), File("a/ours", "ours", executable=True)])
-    assert (written.made, written.kept) == (["a/ours"], ["theirs"])
+    assert (written.created, written.unchanged) == (["a/ours"], ["theirs"])
     assert (tmp_path / "theirs").read_text(encoding="utf-8") == "theirs"
     assert (tmp_path / "a/ours").stat().st_mode & 0o111
     records = {"a/ours": generated.digest("ours"), "gone": "x"}

@@ -15,7 +15,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database import choice
 from stackhand.database.mongodb import MongoDB
 from stackhand.database.mysql import MySQL
-from stackhand.database.server import Database
+from stackhand.database.server import Database, Statistics
 from stackhand.local.engines import login
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.engine import Engine
@@ -131,7 +131,7 @@ def test_the_tools_of_mongodb_get_the_password_in_a_file_and_on_no_command_line(
     path = mongodb.save("good")
     assert (path.name, path.read_text()) == ("good.archive", "an archive\n")
     mongodb.replace(path)
-    assert mongodb.statistics() == {"version": "7.0.1", "size_bytes": 5, "connections": 1}
+    assert mongodb.statistics() == Statistics("7.0.1", 5, 1)
     lines = (tmp_path / "log").read_text().splitlines()
     calls, configs, addresses = lines[::3], lines[1::3], lines[2::3]
     tools = ["--username=ann", "--authenticationDatabase=admin"]

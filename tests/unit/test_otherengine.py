@@ -195,8 +195,9 @@ def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
     with pytest.raises(type(cause)):
         copydata.keep(Compose(state, stack), print)
     assert state.read() == before
+    copied = copydata.Copied("from-compose", "compose", 16, copydata.Before(**before))
     with pytest.raises(type(cause)):
-        copydata.restore(EmbeddedEngine(state, stack), copydata.Copied("from-compose", "compose", 16, before), print)
+        copydata.restore(EmbeddedEngine(state, stack), copied, print)
     assert (state.read(), stopped) == (before, [False, False])
 
 

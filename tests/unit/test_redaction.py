@@ -21,7 +21,7 @@ from stackhand.ansible import action, ndjson
 from stackhand.aws.waiting import ONCE
 from stackhand.cli import console, loglines
 from stackhand.cli.failure import Failure
-from stackhand.cli.reporter import Reporter
+from stackhand.cli.reporter import Reporter, StepReport
 from stackhand.database import notes
 from stackhand.database.postgres import PostgreSQL
 from stackhand.infrastructure.bucket import Store
@@ -270,15 +270,13 @@ def ndjson_of(act: Callable[[ndjson.Lines], object], capsys: pytest.CaptureFixtu
 
 EXITS: dict[str, Callable[[str, Path, pytest.CaptureFixture[str]], str]] = {
     "failure": lambda text, _, __: reported(lambda to: to.failure(failure_of(text))),
-    "step": lambda text, _, __: reported(
-        lambda to: to.step({"name": "a", "seconds": 0, "message": text, "notes": [text]}, changed=True)
-    ),
+    "step": lambda text, _, __: reported(lambda to: to.step(StepReport("a", text, 0, [text]), changed=True)),
     "progress": lambda text, _, __: reported(lambda to: to.progress(text)),
     "say": lambda text, _, capsys: str(console.write(text) or capsys.readouterr().out),
     "tell": lambda text, _, capsys: str(console.notify(text) or capsys.readouterr().err),
     "table": lambda text, _, capsys: str(console.table([[text]], [""], {}) or capsys.readouterr().out),
     "json": lambda text, _, capsys: str(
-        console.document({"error": failure_of(text).to_dict()}) or capsys.readouterr().out
+        console.document({"error": failure_of(text).document()}) or capsys.readouterr().out
     ),
     "ndjson": lambda text, _, capsys: ndjson_of(lambda to: to.note(text), capsys),
     "ndjson failure": lambda text, _, capsys: ndjson_of(lambda to: to.failure(failure_of(text)), capsys),
