@@ -59,13 +59,13 @@ class ActionModule(Action):
             return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
         restore.require_user(environment, planned, restored)
-        kept = secrets.kept(planned, _outputs(planned).get(secrets.OUTPUT, {}))
-        if kept and applied_next and not check:
-            terraform.forget(kept)
-            self.note(f"{', '.join(kept)}: now given; the value stays, and Terraform no longer manages it")
+        forgotten = secrets.forgotten(planned, _outputs(planned).get(secrets.OUTPUT, {}))
+        if forgotten and applied_next and not check:
+            terraform.forget(forgotten)
+            self.note(f"{', '.join(forgotten)}: now given; the value stays, and Terraform no longer manages it")
             terraform.plan(refresh=refresh, replace=replaced, **variables)
             planned = terraform.planned()
-        changes, money = summary(planned, concerns_of(terraform.configuration), kept), cost.estimate(planned)
+        changes, money = summary(planned, concerns_of(terraform.configuration), forgotten), cost.estimate(planned)
         warned = plan.warnings(environment, planned, refreshed=refresh and not applied_next)
         report |= {
             "plan": changes.document(),

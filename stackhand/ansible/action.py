@@ -109,7 +109,7 @@ class Action(ActionBase):  # type: ignore[misc]
 
     def note(self, text: str) -> None:
         """Report something of a long step that is to stay on the screen."""
-        events.emit(events.Progress(text, kept=True))
+        events.emit(events.Progress(text, lasting=True))
 
     def count(self, text: str) -> None:
         """Report how much of a long step is done: on a terminal at once, elsewhere now and then."""

@@ -32,12 +32,12 @@ class Progress(msgspec.Struct, frozen=True, tag_field="event", tag="progress", o
 
     Args:
         text: the same, as a sentence.
-        kept: whether it stays on the screen.
+        lasting: whether it stays on the screen.
         counts: whether it comes again and again, and is shown now and then.
     """
 
     text: str
-    kept: bool = False
+    lasting: bool = False
     counts: bool = False
 
 

@@ -27,9 +27,9 @@ class Lines(Reporter):
 
     def progress(self, text: str) -> None:
         """Say how far the present step is."""
-        if text != self._told:
+        if text != self._reported:
             self.event("progress", text=text)
-        self._told = text
+        self._reported = text
 
     def note(self, text: str) -> None:
         """Tell something about the present step."""

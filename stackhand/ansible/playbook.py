@@ -181,7 +181,7 @@ def continue_watched(show: Callable[[bytes], None], hooks: Hooks | None) -> None
 
 def _before(hooks: Hooks) -> None:
     """Run what comes before a playbook, which a signal ends too; end this process when it fails."""
-    kept = _interruptible()
+    handlers = _interruptible()
     try:
         hooks.before()
     except Failure as failure:
@@ -189,7 +189,7 @@ def _before(hooks: Hooks) -> None:
         hooks.failed(failure)
         Reporter(sys.stdout).failure(failure)
         os._exit(streams.finish(int(failure.code)))
-    for number, handler in kept.items():
+    for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
@@ -257,8 +257,8 @@ def _follow(lines: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | N
             case StepDone(step, changed):
                 reporter.step(step, changed=changed)
                 outcome.changed |= changed
-            case Progress(text, kept, counts):
-                (reporter.note if kept else reporter.count if counts else reporter.progress)(text)
+            case Progress(text, lasting, counts):
+                (reporter.note if lasting else reporter.count if counts else reporter.progress)(text)
             case Reported(report):
                 outcome.report = bytes(report)
             case StepFailed(document):
@@ -284,8 +284,8 @@ def _environment(events: int, state: State) -> dict[str, str]:
 def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
     """End the playbook, in bounded time, and return the failure that it told of meanwhile."""
     child.send_signal(signal.SIGINT)
-    imtimeout = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
-    imtimeout.start()
+    timer = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
+    timer.start()
     try:
         failure = _follow(events, reporter, outcome)
         child.wait()
@@ -294,7 +294,7 @@ def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) ->
         child.wait()
         return None
     finally:
-        imtimeout.cancel()
+        timer.cancel()
     return failure
 
 

@@ -51,7 +51,7 @@ class Reporter:
         self.stream = stream
         self.rich = rich_console(stream) if stream.isatty() else None
         self.live: Progress | None = None
-        self._told = ""
+        self._reported = ""
         self._counted = 0.0
 
     def task(self, name: str) -> None:
@@ -71,9 +71,9 @@ class Reporter:
         """Show how far the present step is: in the live view, or as a line of its own."""
         if self.live is not None:
             self.live.update(self.live.task_ids[0], description=for_people(text))
-        elif text != self._told:
+        elif text != self._reported:
             self.line(f"{glyph('note'):>3} {text}")
-        self._told = text
+        self._reported = text
 
     def count(self, text: str) -> None:
         """Show how much of the present step is done: in the live view at once, as lines only now and then."""

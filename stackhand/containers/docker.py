@@ -209,13 +209,13 @@ def _accepted(message: str, accept: re.Pattern[str] | None) -> bool:
     return accept is not None and bool(lines) and all(accept.search(line) for line in lines)
 
 
-def surroundings() -> dict[str, str]:
+def compose_environment() -> dict[str, str]:
     """Return the environment for a command of Compose."""
     return inherited.environment("compose")
 
 
 @dataclass(frozen=True)
-class _Said:
+class _CommandOutput:
     code: int
     out: str
     err: str
@@ -226,11 +226,11 @@ class _Said:
         return self.err or self.out
 
 
-def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
+def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _CommandOutput]:
     """Run commands side by side; one that takes too long is ended, with the code of timeout(1)."""
     children = {
         name: subprocess.Popen(
-            words,
+            args,
             env=inherited.environment("docker"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -238,17 +238,17 @@ def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
             text=True,
             errors="replace",
         )
-        for name, words in commands.items()
+        for name, args in commands.items()
     }
     output, within = {}, answer_within()
     for name, child in children.items():
         try:
             out, err = child.communicate(timeout=within)
-            output[name] = _Said(child.returncode, out.strip(), err.strip())
+            output[name] = _CommandOutput(child.returncode, out.strip(), err.strip())
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            output[name] = _Said(SILENT, "", f"no answer within {within:g} s")
+            output[name] = _CommandOutput(SILENT, "", f"no answer within {within:g} s")
     return output
 
 

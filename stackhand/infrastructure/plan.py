@@ -120,20 +120,20 @@ class Summary(msgspec.Struct, frozen=True):
         )
 
 
-def summary(plan: Mapping[str, Any], concerns: Mapping[str, str], kept: Collection[str] = ()) -> Summary:
+def summary(plan: Mapping[str, Any], concerns: Mapping[str, str], forgotten: Collection[str] = ()) -> Summary:
     """Return what a plan would do.
 
     Args:
         plan: Terraform's JSON.
         concerns: by a resource's type and name, as `concerns_of` returns them.
-        kept: the addresses of what a deploy forgets instead of deleting it.
+        forgotten: the addresses of what a deploy forgets instead of deleting it.
     """
     changes = [
         Change(
             address=each["address"],
             kind=each["type"],
             concern=concerns.get(f"{each['type']}.{each['name']}", "no longer in the files"),
-            action="forget" if each["address"] in kept else ACTIONS[tuple(each["change"]["actions"])],
+            action="forget" if each["address"] in forgotten else ACTIONS[tuple(each["change"]["actions"])],
             attributes=_attributes(each["change"]),
         )
         for each in plan.get("resource_changes", [])

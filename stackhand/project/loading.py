@@ -48,7 +48,7 @@ def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
     }
     services = kinds.with_needs(services, entries, fields)
     ordered = {name: services[name] for name in _start_order(services)}
-    test = xfields.stackhand(resolved, file).test_words
+    test = xfields.stackhand(resolved, file).test_command
     return Stack(str(resolved.get("name") or root.name), root, ordered, file, test)
 
 

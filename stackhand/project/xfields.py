@@ -159,7 +159,7 @@ class Stackhand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test: str | list[str] | None = None
 
     @property
-    def test_words(self) -> tuple[str, ...]:
+    def test_command(self) -> tuple[str, ...]:
         """The words of `test`."""
         return tuple(shlex.split(self.test) if isinstance(self.test, str) else self.test or ())
 

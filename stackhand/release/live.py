@@ -56,7 +56,7 @@ def checks(live: Live) -> list[LiveCheck]:
 
 
 def summary(found: Iterable[LiveCheck]) -> str:
-    """Return how many work, fail, and could not be told."""
+    """Return how many work, fail, and are unknown."""
     verdicts: list[str] = [each.verdict for each in found]
     return ", ".join(f"{verdicts.count(name)} {label}" for name, label in _LABELS.items() if verdicts.count(name))
 
@@ -112,18 +112,18 @@ class Live:
 
 
 def alarm(live: Live) -> Iterator[LiveCheck]:
-    """Raise an alarm and take it back: whether its action was executed, and whether anybody is told."""
+    """Raise an alarm and take it back: whether its action was executed, and whether it reaches anybody."""
     client, service = live.client("cloudwatch"), next(iter(live.state.target.services))
     name, began = f"{live.name}-{service}-cpu", datetime.now(UTC)
     try:
         client.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason=RAISED)
-        told = next((each for _ in waiting.polls(*live.polls) if (each := _action(client, name, began))), "")
+        outcome = next((each for _ in waiting.polls(*live.polls) if (each := _action(client, name, began))), "")
     finally:
         client.set_alarm_state(AlarmName=name, StateValue="OK", StateReason=OVER)
-    if told.startswith("Successfully"):
+    if outcome.startswith("Successfully"):
         yield LiveCheck("alarm", "works", f"{name} was raised for a moment, and its action executed")
-    elif told:
-        yield LiveCheck("alarm", "fails", told, "terraform/kms.tf and the topic's policy let CloudWatch publish")
+    elif outcome:
+        yield LiveCheck("alarm", "fails", outcome, "terraform/kms.tf and the topic's policy let CloudWatch publish")
     else:
         yield LiveCheck("alarm", "unknown", f"CloudWatch does not say within {live.polls[0]:g} s what became of {name}")
     region, account = live.state.environment.region, live.state.environment.account

@@ -30,7 +30,7 @@ from stackhand.system.roots import PROJECT
 
 
 def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
-    """Run the jobs and migrations of the services that are to be replaced, and return what each said, by name.
+    """Run the jobs and migrations of the services that are to be replaced, and return the output of each, by name.
 
     The bucket knows of them before they begin, and that they failed: there may be no way back behind them.
 
@@ -44,7 +44,7 @@ def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
         for name, each in target.services.items()
         if each.migrate and (rotated or not manifest.services[name].same)
     }
-    said: dict[str, list[str]] = {}
+    output: dict[str, list[str]] = {}
     if definitions:
         context.require_lease()
         context.releases.write(manifest.but(migrated=True))
@@ -62,21 +62,21 @@ def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
         )
         try:
             context.require_lease()
-            said[name] = task.run(definition, f"release-{manifest.id}")
+            output[name] = task.run(definition, f"release-{manifest.id}")
         except (Failure, Interrupted) as error:
             reason = error.what if isinstance(error, Failure) else f"interrupted before the migration of {name}"
-            with suppress(Failure):  # what is to be said is the migration's
-                failed = manifest.but(migrated=bool(said) or task.started)
+            with suppress(Failure):  # what is to be output is the migration's
+                failed = manifest.but(migrated=bool(output) or task.started)
                 context.releases.write(failed.judged(Verdict.FAILED, reason))
             raise
-    return said
+    return output
 
 
 def _timeout(target: Target, name: str) -> float | None:
     return target.jobs[name].timeout if name in target.jobs else target.services[name].migrate_timeout
 
 
-def require_way_back(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
+def require_rollback_path(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
     """Refuse to go back to a release that does not work with the current schema.
 
     Args:

@@ -80,7 +80,7 @@ class Collector:
         return part
 
     def _tasks(self, rolling: Rolling) -> list[StoppedTask]:
-        return self.cluster.stopped_tasks(rolling.service, rolling.order)
+        return self.cluster.stopped_tasks(rolling.service, rolling.request)
 
     def _log(self, service: ServiceTarget, tasks: Sequence[StoppedTask]) -> list[str]:
         for task in tasks:
@@ -114,7 +114,7 @@ def keep(release: str, lines: Sequence[str]) -> Path:
 
 def _outcome(rolling: Rolling) -> str:
     """Say how its rollout ended, in ECS's words where it has some."""
-    ours = rolling.seen[-1].deployment(rolling.order.deployment) if rolling.seen else None
+    ours = rolling.seen[-1].deployment(rolling.request.deployment) if rolling.seen else None
     message = str(rolling.verdict or ("failed" if rolling.failing else "still rolling")).replace("_", " ")
     if ours is None:
         return message

@@ -14,7 +14,7 @@ from stackhand.release.ecs import cluster
 from stackhand.release.manifest import Manifest
 from stackhand.release.report import unrecorded, unverified
 from stackhand.release.rollback import probe_of
-from stackhand.release.submit import go_back_and_tell
+from stackhand.release.submit import fail_and_roll_back
 from stackhand.release.target import target_of
 from stackhand.release.verdict import Verdict
 
@@ -56,7 +56,7 @@ def probe(context: Context, manifest: Manifest) -> str:
         raise unrecorded(manifest, error) from error
     idle = _idle(context, manifest)
     what = f"0 tasks desired for {', '.join(idle)}" if idle else "all tasks run, but the probe failed"
-    raise go_back_and_tell(context, manifest, good, what, problems)
+    raise fail_and_roll_back(context, manifest, good, what, problems)
 
 
 def _idle(context: Context, manifest: Manifest) -> list[str]:

@@ -75,7 +75,7 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
     ]  # with an empty value, which SSM refuses
     address = 'aws_ssm_parameter.other["STRIPE_KEY"]'
     outputs = {name: each.get("value") for name, each in plan["planned_values"]["outputs"].items()}
-    assert secrets.kept(plan, outputs[secrets.OUTPUT]) == [address]
+    assert secrets.forgotten(plan, outputs[secrets.OUTPUT]) == [address]
     module.run("state", "rm", f"-state={once.name}", address)
     plan = module.plan("staging", state=once.name, **variables)
     assert address not in addresses(plan)

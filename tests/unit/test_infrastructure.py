@@ -121,7 +121,7 @@ def test_a_service_that_is_removed_or_renamed_is_reported(monkeypatch: pytest.Mo
 
 
 def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
-    found = summary(PLAN, {"aws_db_instance.main": "database"}, kept=["aws_old.one"])
+    found = summary(PLAN, {"aws_db_instance.main": "database"}, forgotten=["aws_old.one"])
     release, probe = release_plan.ReleasePlan("c0ffee", None, changed=True), ProbeReport("nothing", [], [])
     table = [list(each) for each in rows(found)]
     cost = release_plan.ShownCost("about $1")

@@ -53,7 +53,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredData:
     """A folder or volume in which services keep data.
 
     Args:
@@ -246,7 +246,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def data(self) -> list[Kept]:
+    def data(self) -> list[StoredData]:
         """Return the folders or volumes that `down` with `volumes` would remove."""
 
     @abstractmethod

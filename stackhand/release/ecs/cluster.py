@@ -11,7 +11,7 @@ from stackhand.aws.waiting import ONCE, Retry
 from stackhand.release.context import Context
 from stackhand.release.ecs.types import ABSENT, Inventory, ServiceState, StoppedTask, started_for
 from stackhand.release.target import Target, TaskTarget
-from stackhand.release.verdict import Order
+from stackhand.release.verdict import DeploymentRequest
 
 UNKNOWN_ROLE = "unable to assume the role"
 """What ECS says of a role that Terraform made seconds ago: IAM needs some until it is known everywhere."""
@@ -133,9 +133,9 @@ class Cluster:
         )
         return dict(answer["session"])
 
-    def stopped_tasks(self, service: str, order: Order) -> list[StoppedTask]:
+    def stopped_tasks(self, service: str, request: DeploymentRequest) -> list[StoppedTask]:
         """Return the newest stopped tasks of the deployment that was requested, and of no other."""
-        ours = [each for each in self._tasks(service, "STOPPED") if started_for(each, order)]
+        ours = [each for each in self._tasks(service, "STOPPED") if started_for(each, request)]
         ours.sort(key=lambda each: str(each.get("stoppedAt") or each.get("createdAt") or ""), reverse=True)
         return [StoppedTask.of(each) for each in ours[:NEWEST_STOPPED]]
 

@@ -198,9 +198,9 @@ class Migration:
 
     def _stop(self, task: str, reason: str) -> str:
         """Stop a task, and say whether that went well; it may also have ended by itself."""
-        patient = waiting.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
+        retry = waiting.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
         try:
-            patient(lambda: self.cluster.stop_task(task, f"stackhand: {reason}"))
+            retry(lambda: self.cluster.stop_task(task, f"stackhand: {reason}"))
         except Exception as error:
             number = short(task)
             by_hand = f"aws ecs stop-task --cluster {self.cluster.name} --task {number}"

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from stackhand.release.target import Target
-from stackhand.release.verdict import PRIMARY, Deployment, Order, Snapshot
+from stackhand.release.verdict import PRIMARY, Deployment, DeploymentRequest, Snapshot
 
 EVENTS = 20
 
@@ -126,12 +126,12 @@ class StoppedTask:
         ]
 
 
-def started_for(task: Mapping[str, Any], order: Order) -> bool:
+def started_for(task: Mapping[str, Any], request: DeploymentRequest) -> bool:
     """Whether a task was started for a requested deployment: ECS says so, and an emulator only its definition."""
     started_by = str(task.get("startedBy", ""))
     if started_by.startswith("ecs-svc/"):
-        return started_by == order.deployment
-    return str(task.get("taskDefinitionArn", "")) == order.task_definition
+        return started_by == request.deployment
+    return str(task.get("taskDefinitionArn", "")) == request.task_definition
 
 
 def _deployment(deployment: Mapping[str, Any]) -> Deployment:

@@ -17,7 +17,7 @@ def require_free(environment: Environment, built: Mapping[str, Repository], name
     """Refuse a name that belongs to another commit."""
     commits = commits_of(environment, [each.name for each in built.values()], name)
     if commits and commit not in commits:
-        raise taken(name, max(commits) or "unknown images", commit)
+        raise name_conflict(name, max(commits) or "unknown images", commit)
 
 
 def give_name(environment: Environment, repository: str, digest: str, name: str) -> None:
@@ -142,7 +142,7 @@ def _named(source: Source, commits: set[str], *, unknown: bool) -> Source:
     if known and not source.here:
         return Source(max(known), source.name, here=False)
     if known:
-        raise taken(source.name, max(known), source.commit)
+        raise name_conflict(source.name, max(known), source.commit)
     if not unknown:
         raise Failure(
             f"ECR has images named {source.name} of an unknown commit.",
@@ -153,7 +153,7 @@ def _named(source: Source, commits: set[str], *, unknown: bool) -> Source:
     return Source(source.name, source.name, here=False)
 
 
-def taken(name: str, commit: str, wanted: str) -> Failure:
+def name_conflict(name: str, commit: str, wanted: str) -> Failure:
     """Return the refusal of a name that belongs to another commit."""
     return Failure(
         f"{name} already names {commit[:12]}, but this is {wanted[:12]}.",

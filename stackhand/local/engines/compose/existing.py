@@ -11,9 +11,9 @@ from stackhand.cli.loglines import Line
 from stackhand.containers import api, docker, listing
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health
-from stackhand.local.engines.compose import containers, kept, status
+from stackhand.local.engines.compose import containers, status, volumes
 from stackhand.local.engines.compose.containers import Container
-from stackhand.local.engines.engine import Engine, Kept
+from stackhand.local.engines.engine import Engine, StoredData
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.system import waiting
 
@@ -24,7 +24,7 @@ class ExistingContainers(Engine):
     @property
     def project(self) -> str:
         """The name of the Compose project: the stack's, or that of the containers and volumes made last."""
-        return self._stack.name if self._stack else kept.project(self.state)
+        return self._stack.name if self._stack else volumes.project(self.state)
 
     @property
     def answer_within(self) -> float:
@@ -64,7 +64,7 @@ class ExistingContainers(Engine):
         The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
         of this machine at which no process listens says that nothing runs.
         """
-        where = kept.awaited(self.state)
+        where = volumes.awaited(self.state)
         if where == api.address():
             where = ""  # asked as the settings say, with the certificates of a context
         try:
@@ -76,7 +76,7 @@ class ExistingContainers(Engine):
 
     def elsewhere(self) -> str:
         """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
-        where, here = kept.host(self.state), api.address()
+        where, here = volumes.host(self.state), api.address()
         if where in {"", here}:
             return ""
         if not self.is_unattended() and (self.runs() or self.volumes()):  # one engine may have two addresses
@@ -86,14 +86,14 @@ class ExistingContainers(Engine):
     def is_unattended(self) -> bool:
         """Whether no container engine is in force any more, and another one had the containers."""
         here = api.address()
-        return kept.host(self.state) not in {"", here} and api.is_vacant(here)
+        return volumes.host(self.state) not in {"", here} and api.is_vacant(here)
 
     def give_up_elsewhere(self) -> bool:
         """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""
         try:
             self.still_running()
         except Unavailable:
-            kept.give_up(self.state)
+            volumes.give_up(self.state)
             return True
         return False
 
@@ -136,10 +136,10 @@ class ExistingContainers(Engine):
         label = f"label=com.docker.compose.project={self.project}"
         return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
 
-    def data(self) -> list[Kept]:
+    def data(self) -> list[StoredData]:
         """Return the volumes of this stack."""
-        return kept.described(self.volumes())
+        return volumes.described(self.volumes())
 
     def used(self) -> bool:
         """Whether containers and volumes of this checkout were made here."""
-        return kept.remembered(self.state)
+        return volumes.remembered(self.state)
