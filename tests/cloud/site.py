@@ -57,5 +57,6 @@ class Site:
         """Let a step set facts, in the place of its work."""
         path: Path = self.checkout.path / "plugins" / "action" / f"{name}.py"
         kept = path.read_text(encoding="utf-8").partition("\nActionModule.act")[0]
-        result = json.loads(json.dumps({"changed": False, "facts": facts}, sort_keys=True))  # as Terraform has it
-        path.write_text(f"{kept}\nActionModule.act = lambda *_, **__: {result!r}\n", encoding="utf-8")
+        known = json.loads(json.dumps(facts, sort_keys=True))  # as Terraform has it
+        result = f"Result(changed=False, facts={known!r})"
+        path.write_text(f"{kept}\nActionModule.act = lambda *_, **__: {result}\n", encoding="utf-8")
