@@ -112,7 +112,7 @@ def lines(report: ReleasePlan) -> list[str]:
     parts = [*report.services.items(), *report.jobs.items()]
     output = [f"{name}: {change}" for name, each in parts for change in each.changes]
     output += [
-        f"migration: {each.name}{' (breaking: no way back behind it)' if each.breaking else ''}"
+        f"migration: {each.name}{' (breaking: no rollback past it)' if each.breaking else ''}"
         for each in report.migrations or []
     ]
     if output and report.migrations is None:

@@ -51,7 +51,7 @@ def test_a_plan_names_each_setting_image_and_migration(cloud: Cloud, head: str, 
     assert plan.lines(found) == [
         "a release of first over first:",
         "web: memory: 512 -> 1024",
-        "migration: 900_gone.sql (breaking: no way back behind it)",
+        "migration: 900_gone.sql (breaking: no rollback past it)",
     ]
 
 
