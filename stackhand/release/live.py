@@ -15,10 +15,20 @@ from stackhand.cli.failure import Exit, ExitCode
 from stackhand.release import environment_state
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.environment_state import EnvironmentState
+from stackhand.release.target import Targets
 from stackhand.system import waiting
 
 STYLES = {"works": "green", "fails": "bold red", "unknown": "yellow"}
 HEADINGS = ("", "looked at", "found", "fix")
+LABELS = {"works": "work", "fails": "do not work", "unknown": "are unknown"}
+DELIVERED_WITHIN = 30.0
+"""Seconds until CloudWatch's history says what became of an alarm's action."""
+SCANNED = frozenset({"COMPLETE", "ACTIVE"})
+AGENT = "ExecuteCommandAgent"
+RAISED, OVER = "./inv check --live: a test, nothing is wrong", "./inv check --live: the test is over"
+"""What the mail of an alarm says."""
+RECENT = timedelta(days=1)
+Verdict = Literal["works", "fails", "unknown"]
 
 
 def check(*, environment: str, json: bool) -> None:
@@ -58,19 +68,7 @@ def checks(live: Live) -> list[LiveCheck]:
 def summary(found: Iterable[LiveCheck]) -> str:
     """Return how many work, fail, and are unknown."""
     verdicts: list[str] = [each.verdict for each in found]
-    return ", ".join(f"{verdicts.count(name)} {label}" for name, label in _LABELS.items() if verdicts.count(name))
-
-
-_LABELS = {"works": "work", "fails": "do not work", "unknown": "cannot be told"}
-
-DELIVERED_WITHIN = 30.0
-"""Seconds until CloudWatch's history says what became of an alarm's action."""
-SCANNED = frozenset({"COMPLETE", "ACTIVE"})
-AGENT = "ExecuteCommandAgent"
-RAISED, OVER = "./inv check --live: a test, nothing is wrong", "./inv check --live: the test is over"
-"""What the mail of an alarm says."""
-RECENT = timedelta(days=1)
-Verdict = Literal["works", "fails", "unknown"]
+    return ", ".join(f"{verdicts.count(name)} {label}" for name, label in LABELS.items() if verdicts.count(name))
 
 
 class LiveCheck(msgspec.Struct, frozen=True):
@@ -210,10 +208,10 @@ def scaling(live: Live) -> Iterator[LiveCheck]:
 
 def targets(live: Live) -> Iterator[LiveCheck]:
     """Whether the load balancer finds the tasks of each service with paths healthy."""
+    groups = Targets(live.client("elbv2"), live.state.target)
     for name, service in live.state.target.services.items():
         if service.target_group:
-            answer = live.client("elbv2").describe_target_health(TargetGroupArn=service.target_group)
-            states = [each["TargetHealth"]["State"] for each in answer["TargetHealthDescriptions"]]
+            states = [each.state for each in groups.of(service)]
             good = states.count("healthy")
             verdict: Verdict = "works" if good and good == len(states) else "fails"
             remedy = "" if verdict == "works" else f"./inv cloud.logs -e {live.state.environment.name} {name}"

@@ -186,6 +186,28 @@ def parse(output: Mapping[str, Any]) -> Target:
 NO_TROUBLE = frozenset({"healthy", "draining", "unused"})
 
 
+class TargetHealth(msgspec.Struct, frozen=True):
+    """A task as the load balancer sees it."""
+
+    id: str
+    port: int | None
+    state: str
+    reason: str
+    description: str
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> TargetHealth:
+        """Return the health in an entry of DescribeTargetHealth."""
+        target, health = answer["Target"], answer["TargetHealth"]
+        state, reason, description = (str(health.get(key, "")) for key in ("State", "Reason", "Description"))
+        return cls(str(target["Id"]), target.get("Port"), state, reason, description)
+
+    def line(self) -> str:
+        """Return it as a line of a report."""
+        where = self.id if self.port is None else f"{self.id}:{self.port}"
+        return f"{where} {self.state}: {self.reason} {self.description}".rstrip(" :")
+
+
 class Targets:
     """The target groups of an environment."""
 
@@ -200,25 +222,19 @@ class Targets:
             health = self.of(self.target.services[name])
         except (BotoCoreError, ClientError):  # it is only progress
             return ""
-        healthy = sum(each["TargetHealth"].get("State") == "healthy" for each in health)
+        healthy = sum(each.state == "healthy" for each in health)
         return f", {healthy}/{len(health)} targets healthy" if health else ""
 
     def troubles(self, service: ServiceTarget) -> list[str]:
         """Return what is wrong with the tasks that are not healthy, three of them at most."""
-        return [
-            f"{each['Target']['Id']}:{each['Target'].get('Port', '')} {each['TargetHealth'].get('State')}: "
-            f"{each['TargetHealth'].get('Reason', '')} {each['TargetHealth'].get('Description', '')}".rstrip(" :")
-            for each in self.of(service)
-            if each["TargetHealth"].get("State") not in NO_TROUBLE
-        ][:3]
+        return [each.line() for each in self.of(service) if each.state not in NO_TROUBLE][:3]
 
-    def of(self, service: ServiceTarget) -> list[dict[str, Any]]:
+    def of(self, service: ServiceTarget) -> list[TargetHealth]:
         """Return the targets of a service."""
         if not service.target_group:
             return []
         answer = self.balancer.describe_target_health(TargetGroupArn=service.target_group)
-        descriptions: list[dict[str, Any]] = answer["TargetHealthDescriptions"]
-        return descriptions
+        return [TargetHealth.of(each) for each in answer["TargetHealthDescriptions"]]
 
 
 def short(arn: str) -> str:

@@ -79,7 +79,8 @@ def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) 
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
     outcome = _run_infrastructure("destroy", target, confirmed=environment, lock_wait=lock_wait)
     console.write(f"\n{environment} is destroyed ({outcome.seconds:.0f} s). What stays:")
-    for line in _stays(target, outcome.document(DestroyReport)):
+    report = outcome.document(DestroyReport) if outcome.report else DestroyReport()  # none: it was gone meanwhile
+    for line in _stays(target, report):
         console.write(f"  {line}")
 
 
