@@ -135,7 +135,7 @@ def _open(context: Context) -> Manifest:
     newest = next(context.releases.newest_first(), None)
     returns = newest is not None and bool(newest.verdict) and bool(submit.missing(newest, None))
     if newest is None or not newest.open or not newest.touched or returns:
-        # One that was watched, and not ordered as a whole, had a service refused: it was left on the way back.
+        # One that was watched, and not ordered as a whole, had a service refused: it was left rolling back.
         state = "rolling back" if returns else newest.verdict or "untouched" if newest else ""
         summary = f"the newest release, {newest.id}, is {state}" if newest else "none yet"
         raise Failure(

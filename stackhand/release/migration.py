@@ -32,7 +32,7 @@ from stackhand.system.roots import PROJECT
 def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
     """Run the jobs and migrations of the services that are to be replaced, and return the output of each, by name.
 
-    The bucket knows of them before they begin, and that they failed: there may be no way back behind them.
+    The bucket knows of them before they begin, and that they failed: there may be no rollback past them.
 
     Raises:
         Failure: one failed.

@@ -162,7 +162,7 @@ def _again(good: Manifest, parts: dict[str, ReleasedService], extra: dict[str, s
 
 @dataclass(frozen=True)
 class RollbackOutcome:
-    """How the way back ended.
+    """How the rollback ended.
 
     Args:
         verdict: rolled back; failed; or still rolling.

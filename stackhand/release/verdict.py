@@ -129,7 +129,7 @@ def decide(request: DeploymentRequest, snapshots: Sequence[Snapshot]) -> Verdict
 
 
 def failing(request: DeploymentRequest, snapshots: Sequence[Snapshot]) -> bool:
-    """Whether our deployment has failed already, though its end may not be known: ECS may be on its way back."""
+    """Whether our deployment has failed already, though its end may not be known: ECS may be rolling back."""
     return any(_failed(each, request.deployment) for each in snapshots)
 
 

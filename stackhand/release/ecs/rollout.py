@@ -29,7 +29,7 @@ class Rolling:
         began: the clock's time then.
         seen: its snapshots so far.
         verdict: once it is known.
-        failing: whether it failed, though ECS may still be on its way back.
+        failing: whether it failed, though ECS may still be rolling back.
         refused: why ECS did not even take the request.
         unanswered: the last error after which nobody knew whether ECS had taken it.
         known: the events from before it.
