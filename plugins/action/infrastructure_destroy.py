@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure import account, bucket, plan, rds, restore
 from stackhand.infrastructure import secrets as given
 from stackhand.infrastructure.bucket import Store
-from stackhand.infrastructure.plan import concerns_of, numbers
+from stackhand.infrastructure.plan import DestroyReport, concerns_of, numbers
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
@@ -36,7 +37,6 @@ PROTECTED = (
 
 DATABASES = ("aws_db_instance", "aws_rds_cluster")
 """What leaves a last snapshot, of an instance or of a cluster."""
-_NOTHING: dict[str, Any] = {"snapshots": [], "clusters": {}, "key": "", "secrets": {}}
 
 
 class ActionModule(Action):
@@ -53,7 +53,7 @@ class ActionModule(Action):
         confirmed: str = ""
         lock_wait: float = 0.0
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Options, *, check: bool) -> Result:
         """Destroy, while nobody deploys; the databases leave a snapshot."""
         environment = environments.load(options.environment)
         if options.confirmed != environment.name:
@@ -71,17 +71,17 @@ class ActionModule(Action):
         store = Store(environment)
         releases = Releases(store)
         if check or not (there or releases.current()):
-            return {"changed": bool(there)}
+            return Result(changed=bool(there))
         with acquire.alone(environment, self.progress, wait):
-            report = _destroy(environment, terraform, there) if there else _NOTHING
+            report = _destroy(environment, terraform, there) if there else DestroyReport()
             releases.forget()
             restore.forget(store)
         notes = [
             *numbers(_concerns(terraform.configuration, there)),
-            *(f"snapshot {each}" for each in (*report["snapshots"], *report["clusters"].values())),
+            *(f"snapshot {each}" for each in (*report.snapshots, *report.clusters.values())),
         ]
         notes.append("deletion protection was lifted")
-        return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes), "report": report}
+        return Result(changed=True, step=StepReport("destroyed", f"{len(there)} resources", notes=notes), report=report)
 
 
 def _concerns(configuration: Path, resources: list[dict[str, Any]]) -> Counter[str]:
@@ -90,7 +90,7 @@ def _concerns(configuration: Path, resources: list[dict[str, Any]]) -> Counter[s
     return Counter(known.get(f"{each['type']}.{each['name']}", "no longer in the files") for each in resources)
 
 
-def _destroy(environment: Environment, terraform: Terraform, there: list[dict[str, Any]]) -> dict[str, Any]:
+def _destroy(environment: Environment, terraform: Terraform, there: list[dict[str, Any]]) -> DestroyReport:
     """Lift the protection, remove everything, and return the snapshots, key and given secrets that stay."""
     secrets = given.of(terraform.state())
     lifted = {"deletion_protection": "false", "destroying": "true"}
@@ -107,17 +107,11 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
     if key:
         terraform.forget(["aws_kms_key.main"])
     terraform.destroy(**lifted)
-    return {**_snapshots(databases, snapshot), "key": key, "secrets": secrets}
-
-
-def _snapshots(databases: list[dict[str, Any]], suffix: str) -> dict[str, Any]:
-    """Return the last snapshots, of instances by name, and of clusters by the service that may start from one."""
     clusters = {each["index"]: each["values"] for each in databases if each["type"] == "aws_rds_cluster"}
     instances = [each["values"] for each in databases if each["type"] == "aws_db_instance"]
-    return {
-        "snapshots": [f"{each['identifier']}-{suffix}" for each in instances],
-        "clusters": {name: f"{each['cluster_identifier']}-{suffix}" for name, each in clusters.items()},
-    }
+    snapshots = [f"{each['identifier']}-{snapshot}" for each in instances]
+    of_clusters = {name: f"{each['cluster_identifier']}-{snapshot}" for name, each in clusters.items()}
+    return DestroyReport(snapshots, key, secrets, of_clusters)
 
 
 def _keys_in_use(

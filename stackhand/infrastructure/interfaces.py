@@ -69,11 +69,6 @@ class InterfaceUse(msgspec.Struct, frozen=True):
         """Return it as the `interfaces` of docs/output.md."""
         return {**msgspec.to_builtins(self), "each": self.each, "quota": QUOTA, "short": self.short}
 
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> InterfaceUse:
-        """Return what `to_dict` made a document of."""
-        return cls(**{name: document[name] for name in cls.__struct_fields__})
-
 
 def of(stack: Stack, environment: Environment, planned: Mapping[str, Any] | None = None) -> InterfaceUse:
     """Return what the services of an environment take at most.

@@ -12,12 +12,14 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import existing, restore, services
+from stackhand.infrastructure.plan import Summary
 from stackhand.infrastructure.services import CloudServices
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
-from stackhand.release import origin
+from stackhand.project.probes import ProbeReport
 from stackhand.release import plan as release_plan
+from stackhand.release.images import provenance
 from tests.checkout import ROOT
 
 FOLDER = ROOT / "terraform" / "tests" / "other"
@@ -61,13 +63,11 @@ def test_a_plan_names_what_is_used_and_not_made(environment: Environment) -> Non
 
 
 def test_it_is_shown_with_the_plan(environment: Environment, capsys: pytest.CaptureFixture[str]) -> None:
-    release = {"changed": False, "commit": "c0ffee", "services": {}, "jobs": {}, "migrations": [], "drift": []}
-    probe: dict[str, Any] = {"message": "nothing is asked", "notes": []}
-    report = {"environment": "staging", "plan": {"changed": False}, "probe": probe, "release": release}
-    named = msgspec.to_builtins(existing.of(environment)[:2])
-    release_plan.show_plan({**report, "existing": named})
+    release, probe = release_plan.ReleasePlan("c0ffee", None, changed=False), ProbeReport("nothing is asked", [], [])
+    report = release_plan.PlanReport("staging", Summary([], []).document(), release, probe)
+    release_plan.show_plan(msgspec.structs.replace(report, existing=existing.of(environment)[:2]))
     assert "existing, and never changed: network vpc-0a, load balancer shared\n" in capsys.readouterr().out
-    release_plan.show_plan({**report, "existing": []})
+    release_plan.show_plan(report)
     assert "existing" not in capsys.readouterr().out
 
 
@@ -99,9 +99,9 @@ def test_names_of_no_such_service_are_refused_before_a_plan(stack: Stack) -> Non
 def test_an_image_comes_from_the_repository_that_the_environment_names(
     environment: Environment, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(origin.compose, "stack_of", lambda _root: stack)
+    monkeypatch.setattr(provenance.compose, "stack_of", lambda _root: stack)
     registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
-    image = origin._reader(environment, "c0ffee")
+    image = provenance._reader(environment, "c0ffee")
     assert image("shop", f"{registry}/corp/shop@sha256:1").expected == f"{registry}/corp/shop"
     assert image("nightly", f"{registry}/corp/shop@sha256:1").expected == f"{registry}/corp/shop"
     assert image("queue", f"{registry}/shop-staging/queue@sha256:1").expected == f"{registry}/shop-staging/queue"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from stackhand.infrastructure import cloud_check, interfaces, services
@@ -31,7 +32,7 @@ def test_each_service_counts_twice_and_a_private_subnet_has_its_addresses(stack:
     use = interfaces.of(stack, environment())
     assert (use.tasks, use.subnets, use.each, use.addresses, use.short) == (TASKS, 2, TASKS // 2, 4096 - 5, False)
     assert use.message().startswith(f"tasks take up to {TASKS} network interfaces during a rollout, 14 in each of 2 ")
-    assert interfaces.InterfaceUse.from_dict(use.to_dict()) == use
+    assert msgspec.convert(use.to_dict(), interfaces.InterfaceUse) == use  # as the verb reads the report
     small = interfaces.of(stack, environment(vpc_cidr="10.20.0.0/19", zones=3, nat="none"))
     assert (small.subnets, small.each, small.addresses) == (3, 10, 512 - 5 - interfaces.ENDPOINTS)
 
