@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from bench.clock import RUNS, clock, machine, table, times
 from stackhand.local.engines import health
@@ -36,6 +38,8 @@ BARE, STOPPED, INSTALLED = (
     "bare: uv installs the packages of the lock",
 )
 PYTHON = "bare: Python starts"
+BARE_WITHIN = 20.0
+"""Seconds for one program of the bare start, which takes a tenth of one."""
 FLOORS = {
     "fresh clone, warm package cache, to healthy": INSTALLED,
     "up from stopped": BARE,
@@ -70,15 +74,24 @@ def measure(place: Path) -> dict[str, list[float]]:
     for _ in range(RUNS):
         found["down"].append(clock(lambda: checkout.inv("down")))
         found["up from stopped"].append(clock(lambda: checkout.inv("up")))
-    specs = [json.loads(path.read_text()) for path in (checkout.state / "services").glob("*.json")]
-    order = json.loads((checkout.state / "state.json").read_text())["services"]
-    checkout.inv("down")
-    (checkout.state / "run" / "postgres").mkdir(parents=True)
-    shutil.chown(checkout.state / "run" / "postgres", (checkout.state / "data" / "postgres").stat().st_uid)
-    specs.sort(key=lambda spec: order.index(spec["name"]))
+    specs = stopped_with_files(checkout)
     found[BARE], found[STOPPED] = map(list, zip(*[bare(specs) for _ in range(RUNS)], strict=True))
     found[PYTHON] = times(lambda: subprocess.run([sys.executable, "-I", "-S", "-c", ""], check=True))
     return found
+
+
+def stopped_with_files(checkout: Checkout) -> list[dict[str, Any]]:
+    """Stop the stack, put back the files that its programs read, which `down` removes, and return them in order."""
+    specs = [json.loads(path.read_text()) for path in (checkout.state / "services").glob("*.json")]
+    order = json.loads((checkout.state / "state.json").read_text())["services"]
+    kept = checkout.path.with_name("files")
+    kept.mkdir()
+    subprocess.run(["cp", "-a", str(checkout.state / "config"), str(checkout.state / "run"), str(kept)], check=True)
+    checkout.inv("down")
+    for name in ("config", "run"):
+        shutil.rmtree(checkout.state / name, ignore_errors=True)
+        (kept / name).rename(checkout.state / name)
+    return sorted(specs, key=lambda spec: order.index(spec["name"]))
 
 
 def installed(path: Path) -> float:
@@ -112,24 +125,30 @@ def door(checkout: Checkout) -> list[float]:
     return [max(0.0, after - before) for before, after in zip(sorted(direct), sorted(through), strict=True)]
 
 
-def bare(specs: list[dict[str, object]]) -> tuple[float, float]:
-    """Start the programs one after the other, each when the one before is healthy, and stop them; return both times."""
+def bare(specs: list[dict[str, Any]]) -> tuple[float, float]:
+    """Start the programs one after the other, each when the one before is healthy, and stop them; return both times.
+
+    Raises:
+        SystemExit: one of them did not become healthy, or a job failed.
+    """
     children: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
         for spec in specs:
-            account = spec["account"] or {}
-            user = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account else {}
-            quiet = subprocess.DEVNULL
-            directory, variables = str(spec["directory"]), spec["environment"]
-            argv = [str(word) for word in spec["argv"]]
-            children.append(subprocess.Popen(argv, cwd=directory, env=variables, stdout=quiet, stderr=quiet, **user))
+            children.append(child := begin(spec))
+            if spec["ready"]["kind"] == "process":  # a job: it has to end
+                if child.wait(BARE_WITHIN) != 0:
+                    raise SystemExit(f"bare: {spec['name']} ended with exit code {child.returncode}")
+                continue
+            deadline = time.monotonic() + BARE_WITHIN
             while not health.ask(spec["ready"]).healthy:
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"bare: {spec['name']} was not healthy within {BARE_WITHIN} s")
                 time.sleep(0.01)
 
     def stop() -> None:
         for child in reversed(children):
-            child.send_signal(2)
+            child.send_signal(signal.SIGINT)
             child.wait()
 
     try:
@@ -138,6 +157,22 @@ def bare(specs: list[dict[str, object]]) -> tuple[float, float]:
         stop()
         raise
     return started, clock(stop)
+
+
+def begin(spec: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Start the program of a service in its account, as supervisord would have it started."""
+    account = spec["account"] or {}
+    argv = [str(word) for word in [*account.get("prefix", ()), *spec["argv"]]]
+    plain = bool(account) and not account["prefix"]  # a prefix takes on the account itself
+    user = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if plain else {}
+    return subprocess.Popen(
+        argv,
+        cwd=spec["directory"],
+        env=spec["environment"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **user,
+    )
 
 
 if __name__ == "__main__":

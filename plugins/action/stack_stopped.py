@@ -31,6 +31,8 @@ class ActionModule(Action):
         if check:
             return {"changed": changed}
         stopped, unknown, undone = otherengine.stop(self.state, volumes=volumes)
+        if self.state.read().get("up"):
+            self.state.remember(up=None)
         message = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
         notes = [*undone, *(unknown if volumes else [])]
         return {

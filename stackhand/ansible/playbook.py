@@ -18,15 +18,14 @@ from typing import IO, Any
 
 import psutil
 
+from stackhand.ansible import process
 from stackhand.ansible.events import EVENTS
 from stackhand.cli import streams
 from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
-from stackhand.project import inherited
 from stackhand.project.hooks import Hooks
-from stackhand.project.state import LOCK_HELD, State
-from stackhand.system import roots
+from stackhand.project.state import State
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, PROJECT
 
 ENDS_WITHIN = 15.0
@@ -50,22 +49,6 @@ class Outcome:
     seconds: float = 0.0
 
 
-def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
-    """Return the command line that runs `playbooks/NAME.yml` with extra variables.
-
-    Ansible would evaluate a text among them that looks like a template, and they come from outside: tags, names, paths.
-    """
-    return [
-        sys.executable,
-        "-P",  # a module of the project's is never one of ours
-        "-m",
-        "stackhand.ansible.start",
-        str(roots.part("playbooks") / f"{playbook}.yml"),
-        "--extra-vars",
-        json.dumps(_never_evaluated(variables), sort_keys=True),
-    ]
-
-
 def by_hand(playbook: str, folder: Path = PROJECT) -> str:
     """Return the command line by which a person runs a playbook in the project's folder."""
     ansible = os.path.relpath(Path(sys.prefix) / "bin" / "ansible-playbook", folder)
@@ -73,19 +56,6 @@ def by_hand(playbook: str, folder: Path = PROJECT) -> str:
         return f"{ansible} playbooks/{playbook}.yml"
     settings = os.path.relpath(CONTENT / "ansible.cfg", folder)
     return f"ANSIBLE_CONFIG={settings} {ansible} stackhand.ops.{playbook}"
-
-
-def _never_evaluated(value: Any) -> Any:
-    """Return a value in which every text is marked as data, in the way that Ansible reads from JSON."""
-    match value:
-        case str():
-            return {"__ansible_unsafe": value}
-        case Mapping():
-            return {key: _never_evaluated(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_never_evaluated(each) for each in value]
-        case _:
-            return value
 
 
 def run(
@@ -117,18 +87,8 @@ def run(
     reporter = reporter or Reporter(stream)
     state.make()
     reading, writing = os.pipe()
-    inherited = (writing,) if lock is None else (writing, lock)
     with log_path.open("wb") as log, os.fdopen(reading, encoding="utf-8") as events:
-        child = subprocess.Popen(
-            command(playbook, variables),
-            cwd=PROJECT,
-            env=_environment(writing, state),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=inherited,
-            start_new_session=True,
-        )
+        child = process.start(playbook, variables, state, log=log, events=writing, lock=lock)
         os.close(writing)
         code, failure = _watch(child, events, reporter, outcome, interrupted)
     outcome.seconds = time.monotonic() - began
@@ -263,21 +223,6 @@ def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | 
             case "failure":
                 failure = failure or Failure.from_dict(event["failure"])
     return failure
-
-
-def _environment(events: int, state: State) -> dict[str, str]:
-    ours = {
-        EVENTS: str(events),
-        roots.VARIABLE: str(PROJECT),
-        "ANSIBLE_HOME": str(state.directory / "ansible"),
-        LOCK_HELD: str(state.directory),
-        # Named, because Ansible ignores the file of a folder that everybody may write.
-        "ANSIBLE_CONFIG": str(CONTENT / "ansible.cfg"),
-        "ANSIBLE_ROLES_PATH": os.pathsep.join(map(str, dict.fromkeys((roots.part("roles"), CONTENT / "roles")))),
-        # Ansible refuses every locale that is not UTF-8.
-        "LC_ALL": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8",
-    }
-    return inherited.environment("ansible", **ours)
 
 
 def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:

@@ -18,6 +18,7 @@ from typing import IO, Any  # noqa: E402
 from ansible.module_utils.common import yaml  # noqa: E402
 from ansible.utils.collection_loader import _collection_finder as finder  # noqa: E402
 
+from stackhand.ansible import process  # noqa: E402
 from stackhand.project import private  # noqa: E402
 from stackhand.system.roots import PROJECT  # noqa: E402
 
@@ -84,8 +85,9 @@ def _import_ansible(*, vault: bool) -> Callable[[], None]:
 
 
 def main() -> None:
-    """Run ansible-playbook with this process's command line."""
-    local = Path(sys.argv[1]).name in LOCAL
+    """Run ansible-playbook with this process's command line, or with that which comes once it has loaded."""
+    ahead = sys.argv[1] == process.AHEAD
+    local = ahead or Path(sys.argv[1]).name in LOCAL
     run = _import_ansible(vault=not local)
     if local:
         from stackhand.ansible import in_process
@@ -93,6 +95,8 @@ def main() -> None:
         in_process.install()
     gc.freeze()
     gc.enable()
+    if ahead:
+        process.await_playbook(int(sys.argv[2]))
     run()
 
 

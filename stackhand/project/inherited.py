@@ -101,10 +101,15 @@ def environment(program: str, root: Path = PROJECT, /, **ours: str) -> dict[str,
         root: the checkout whose Compose files name variables.
         ours: what we add.
     """
-    allowed = (*REACHES[program], *os.environ.get("STACKHAND_PASS", "").replace(",", " ").split())
     named = _named(root) if program in WITH_COMPOSE_FILE else frozenset()
-    kept = {name: value for name, value in os.environ.items() if name in named or _any(allowed, name)}
-    return {**kept, **ours}
+    of_files = {name: value for name, value in os.environ.items() if name in named}
+    return {**allowed(program), **of_files, **ours}
+
+
+def allowed(program: str) -> dict[str, str]:
+    """Return what of the user's shell reaches a program whatever the project's own files name."""
+    patterns = (*REACHES[program], *os.environ.get("STACKHAND_PASS", "").replace(",", " ").split())
+    return {name: value for name, value in os.environ.items() if _any(patterns, name)}
 
 
 def loader() -> dict[str, str]:

@@ -84,14 +84,14 @@ def test_a_worker_that_does_not_stay_up_is_told_with_its_log(tmp_path: Path, the
     runs = itertools.chain([{"statename": "RUNNING", "pid": 0}], itertools.repeat(then))
     supervisor, server, log = waits(tmp_path, runs)
     with pytest.raises(Failure, match="seed stopped while it started") as caught:
-        gate.stay_up(supervisor, [(server, log)])
+        gate.stay_up(supervisor, [(server, server.program(), log)])
     assert "no table" in caught.value.evidence
 
 
 def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> None:
     runs = iter([{"statename": "RUNNING", "pid": os.getppid()}])
     supervisor, server, log = waits(tmp_path, runs)
-    gate.stay_up(supervisor, [(server, log)])
+    gate.stay_up(supervisor, [(server, server.program(), log)])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.ansible import playbook
+from stackhand.ansible import process
 from stackhand.local import verification
 from stackhand.tasks.program import Inv
 from tests.checkout import ROOT, clean_environment
@@ -185,7 +185,7 @@ def test_an_interruption_before_or_after_all_work_is_no_traceback(
 
 
 def test_a_playbook_gets_its_variables_as_one_json_object() -> None:
-    words = playbook.command("up", {"stack_timeout": 5, "stack_engine": 'it\'s "quoted"', "stack_services": ["a"]})
+    words = process.command("up", {"stack_timeout": 5, "stack_engine": 'it\'s "quoted"', "stack_services": ["a"]})
     assert words[:5] == [sys.executable, "-P", "-m", "stackhand.ansible.start", str(ROOT / "playbooks" / "up.yml")]
     text = {"__ansible_unsafe": 'it\'s "quoted"'}
     assert json.loads(words[6]) == {

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stackhand.ansible import playbook
+from stackhand.ansible import process
 
 ACTION = """
 from ansible.plugins.action import ActionBase
@@ -36,7 +36,7 @@ def test_a_template_in_an_answer_is_never_evaluated(tmp_path: Path) -> None:
     (tmp_path / "action_plugins").mkdir()
     (tmp_path / "action_plugins" / "answer.py").write_text(ACTION, encoding="utf-8")
     (tmp_path / "play.yml").write_text(PLAY, encoding="utf-8")
-    given = playbook.command("play", {"given": {"name": evil}})[-1]
+    given = process.command("play", {"given": {"name": evil}})[-1]
     words = [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", "play.yml", "--extra-vars", given]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "EVIL": evil}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

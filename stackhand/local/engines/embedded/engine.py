@@ -188,9 +188,9 @@ class EmbeddedEngine(ProgramAccess):
         self._stay_up(self.services())
 
     def _stay_up(self, names: Collection[str]) -> None:
-        servers = [server for name, server in self.servers().items() if name in names]
-        unasked = [server for server in servers if server.program().ready["kind"] == "process"]
-        gate.stay_up(self.supervisor, [(server, self.log(server.service.name)) for server in unasked])
+        servers, programs = self.servers(), self.programs()
+        unasked = [name for name in names if name in programs and programs[name].ready["kind"] == "process"]
+        gate.stay_up(self.supervisor, [(servers[name], programs[name], self.log(name)) for name in unasked])
 
     def _needs_start(self, program: Program) -> bool:
         """Whether the service does not run, runs from another program than the current one, or runs unsupervised."""

@@ -2,7 +2,8 @@
 
 Root's checkouts often lie in a folder that no other account may enter. In a mount namespace of its own a process finds
 an empty folder in that place, and in it only what it needs, where it always is. Nobody else sees any of that, it ends
-with the process, and the account gets no right of root's. Only the standard library, as in launch.py.
+with the process, and the account gets no right of root's. Only the standard library, as in launch.py, which does the
+same without another interpreter.
 
     python -I -S enter.py '{"uid": 61200, "gid": 61200, "closed": ["/root"], "shown": ["/root/shop/web"]}' PROGRAM ...
 """
@@ -21,18 +22,23 @@ NO_SETUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE = 2, 4, 4096, 16384, 1 << 18
 
 
 def main(message: str, argv: list[str]) -> None:
-    """Take on the account that `words` describes and run `argv`; without one, end: it could be done."""
-    spec = json.loads(message)
-    show(spec["closed"], spec["shown"])
-    os.setgroups([])
-    os.setgid(spec["gid"])
-    os.setuid(spec["uid"])
+    """Take on the account that `message` describes and run `argv`; without one, end: it could be done."""
+    become(message)
     if argv:
         try:
             os.execvp(argv[0], argv)  # noqa: S606 - the very purpose
         except OSError as error:
             sys.stderr.write(f"{argv[0]}: {error.strerror}\n")
             sys.exit(127)  # as a shell has it
+
+
+def become(message: str) -> None:
+    """Take on the account that `message` describes, in JSON, in its view of the file system."""
+    spec = json.loads(message)
+    show(spec["closed"], spec["shown"])
+    os.setgroups([])
+    os.setgid(spec["gid"])
+    os.setuid(spec["uid"])
 
 
 def show(closed: list[str], shown: list[str]) -> None:

@@ -43,10 +43,15 @@ class ExistingPrograms(Engine):
         super().__init__(state, stack)
         self.supervisor = Supervisor(state)
         self._lock = Lock()
+        self._servers: dict[str, Server] = {}
 
     def servers(self) -> dict[str, Server]:
-        """Return what runs each service that runs here, in the order of their start."""
-        return {name: server(self.stack.services[name], self.stack, self.state) for name in self.services()}
+        """Return what runs each service that runs here, in the order of their start; the same at each call."""
+        if not self._servers:
+            self._servers = {
+                name: server(self.stack.services[name], self.stack, self.state) for name in self.services()
+            }
+        return self._servers
 
     def services(self) -> list[str]:
         """Return the services that have an `x-embedded`, or need none; not those that only their schedule starts."""

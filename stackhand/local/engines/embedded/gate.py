@@ -87,18 +87,18 @@ def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> 
     )
 
 
-def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Path]]) -> None:
+def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Program, Path]]) -> None:
     """Wait until services that nobody can ask have stayed up for a moment, all at once.
 
     Args:
         supervisor: knows whether they run.
-        servers: those services, with their logs.
+        servers: those services, with the programs that run and their logs.
 
     Raises:
         Failure: one stopped; the end of its log is the evidence.
     """
     first: dict[str, int] = {}
-    waiting = {server.service.name: (server, server.program(), log) for server, log in servers}
+    waiting = {server.service.name: (server, program, log) for server, program, log in servers}
     while waiting:
         known = supervisor.processes()
         for name, (server, program, log) in list(waiting.items()):

@@ -19,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from types import ModuleType
 
 RUNS_KEPT = 20
 
@@ -78,8 +79,13 @@ def end_remains(groups: list[int]) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def main(path: str) -> None:
-    """Run the service described in the JSON file at `path`; does not return."""
+def main(path: str, enter: ModuleType | None = None) -> None:
+    """Run the service described in the JSON file at `path`; does not return.
+
+    Args:
+        path: the file.
+        enter: the module `enter`, where this process has it: a command of it as prefix then needs no interpreter.
+    """
     spec = json.loads(Path(path).read_text(encoding="utf-8"))
     groups = _note_down(Path(spec["record"]), spec["fingerprint"], spec.get("record_mode", 0o600))
     end_remains(groups)
@@ -91,7 +97,9 @@ def main(path: str) -> None:
         for output in (1, 2):  # so that the program may open /dev/stdout once it is not root any more
             if stat.S_ISFIFO(os.fstat(output).st_mode):  # supervisord's own end of it is another; no file is given away
                 os.fchown(output, account["uid"], account["gid"])
-        if account["prefix"]:
+        if enter and account["prefix"][3:4] == [enter.__file__]:
+            enter.become(account["prefix"][4])
+        elif account["prefix"]:
             argv = account["prefix"] + argv
         else:
             os.setgroups([])

@@ -16,9 +16,10 @@ from types import ModuleType
 from typing import NoReturn
 
 sys.path.pop(0)  # this folder, in which `supervisor` is another module
+sys.modules["ssl"] = None  # type: ignore[assignment] # as if Python had none: its socket needs none, nor what it loads
 
-from supervisor import supervisord
-from supervisor.options import ServerOptions
+from supervisor import supervisord  # noqa: E402
+from supervisor.options import ServerOptions  # noqa: E402
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR2)
 """The signals that supervisord has handlers for, which its child would inherit until `exec`."""
@@ -33,7 +34,10 @@ def _load(name: str) -> ModuleType:
     return module
 
 
+del sys.modules["ssl"]
+
 launch = _load("launch")
+enter = _load("enter") if os.getuid() == 0 else None  # who is not root has no account to give a service
 
 
 class ForkedOptions(ServerOptions):  # type: ignore[misc] # supervisor has no types
@@ -44,7 +48,7 @@ class ForkedOptions(ServerOptions):  # type: ignore[misc] # supervisor has no ty
         try:
             for number in HANDLED:
                 signal.signal(number, signal.SIG_DFL)
-            launch.main(argv[-1])
+            launch.main(argv[-1], enter)
         except SystemExit as error:
             os.write(2, f"{error}\n".encode())
         except BaseException:  # no code of supervisord's may run on in this process

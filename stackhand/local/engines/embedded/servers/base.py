@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import shutil
 from abc import ABC, abstractmethod
@@ -83,6 +84,7 @@ class Server(ABC):
         self.state = state
         self.data = state.data / service.name
         self.configuration = state.config / service.name
+        self._accounts: dict[tuple[Path, ...], Account | None] = {}
 
     @abstractmethod
     def program(self) -> Program:
@@ -129,10 +131,18 @@ class Server(ABC):
     """Whether its account must be one that has a name."""
 
     def account(self, *needed: Path) -> Account | None:
-        """Return the account for this service's program and data; None is ours."""
+        """Return the account for this service's program and data, the same at each call; None is ours."""
+        if needed not in self._accounts:
+            own = (self.state.data, self.state.sockets, self.state.config)
+            self._accounts[needed] = accounts.choose(self.data, (*own, *needed), self._number())
+        return self._accounts[needed]
+
+    def _number(self) -> int | None:
+        """Return the number of the account, where it needs no name; only root has one to give."""
+        if self.named or os.getuid() != 0:
+            return None
         services = [each.name for each in self.stack.services.values() if each.embedded]
-        number = None if self.named else accounts.numbers(self.state.root, self.state.data, services)[self.service.name]
-        return accounts.choose(self.data, (self.state.data, self.state.sockets, self.state.config, *needed), number)
+        return accounts.numbers(self.state.root, self.state.data, services)[self.service.name]
 
     def let_through(self, account: Account | None) -> list[str]:
         """Return a sentence when the account has a right of root's."""

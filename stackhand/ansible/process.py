@@ -1,0 +1,177 @@
+"""The process of a playbook: its command line, its environment and its start.
+
+Ansible takes as long to load as a verb takes to look at the stack, so the two are done side by side: a process that has
+loaded it waits at a socket for the playbook. It ends where none comes, be it because the verb needs none or was killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import IO, Any
+
+from stackhand.ansible.events import EVENTS
+from stackhand.cli.failure import Failure
+from stackhand.project import inherited
+from stackhand.project.state import LOCK_HELD, State
+from stackhand.system import roots
+from stackhand.system.roots import CONTENT, PROJECT
+
+AHEAD = "--ahead"
+"""What `stackhand.ansible.start` gets in place of a playbook, before the number of the socket at which it waits."""
+NEEDS = {"up": False, "down": True}
+"""The verbs that run a playbook where the stack was left as it is said here: up or not."""
+HELP = {"--help", "-h"}
+
+
+def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
+    """Return the command line that runs `playbooks/NAME.yml` with extra variables."""
+    return [*_python(), *_arguments(playbook, variables)]
+
+
+def begin(words: Sequence[str], state: State) -> None:
+    """Have a process load Ansible where the verb of a command line will probably need it; see `start`.
+
+    Args:
+        words: of the command line.
+        state: of the project.
+    """
+    verb = next((word for word in words if not word.startswith("-")), "")
+    if verb not in NEEDS or not HELP.isdisjoint(words) or not state.file.exists():
+        return
+    with suppress(Failure, OSError):  # the verb itself tells of what is wrong
+        if bool(state.read().get("up")) is NEEDS[verb]:
+            _load_ansible(state)
+
+
+def start(
+    playbook: str, variables: Mapping[str, Any], state: State, *, log: IO[bytes], events: int, lock: int | None
+) -> subprocess.Popen[bytes]:
+    """Start a playbook, in the process that has loaded Ansible where there is one.
+
+    Args:
+        playbook: its name, without folder and ending.
+        variables: Ansible's extra variables.
+        state: of the project.
+        log: for Ansible's own words.
+        events: the descriptor that its events are written to.
+        lock: that of `State.lock`, which the playbook shares.
+    """
+    shared = [events] if lock is None else [events, lock]
+    environment = {**inherited.environment("ansible"), **_own(state)}
+    if _ahead and playbook in NEEDS:
+        child, connection = _ahead.pop()
+        message = {"arguments": _arguments(playbook, variables), "environment": environment}
+        with connection, suppress(OSError):  # it has ended: as if it had never been
+            socket.send_fds(connection, [b"\n"], [log.fileno(), *shared])
+            connection.sendall(json.dumps(message).encode())
+            return child
+        child.wait()
+    return subprocess.Popen(
+        command(playbook, variables),
+        cwd=PROJECT,
+        env={**environment, EVENTS: str(events)},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=shared,
+        start_new_session=True,
+    )
+
+
+def await_playbook(descriptor: int) -> None:
+    """Wait, in the process that `begin` started, for what `start` sends, and become the process that it would start.
+
+    Raises:
+        SystemExit: nothing came, for no playbook is needed.
+    """
+    with socket.socket(fileno=descriptor) as connection:
+        first, shared, _, _ = socket.recv_fds(connection, 1, 3)
+        content = b"".join(iter(lambda: connection.recv(1 << 16), b"")) if first else b""
+    try:
+        message = json.loads(content)
+    except ValueError:
+        raise SystemExit(0) from None
+    log, events = shared[:2]  # a third is the lock, which we hold as long as we run
+    for output in (1, 2):
+        os.dup2(log, output)
+    os.close(log)
+    os.environ.clear()
+    os.environ.update({**message["environment"], EVENTS: str(events)})
+    sys.argv[1:] = message["arguments"]
+
+
+_ahead: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+"""The process that waits, if there is one, and our end of its socket."""
+
+
+def _load_ansible(state: State) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen(
+            [*_python(), AHEAD, str(theirs.fileno())],
+            cwd=PROJECT,
+            env={**inherited.allowed("ansible"), **_own(state)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    _ahead.append((child, ours))
+    atexit.register(_end_unneeded)
+
+
+def _end_unneeded() -> None:
+    for child, connection in _ahead:
+        connection.close()
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+
+def _python() -> list[str]:
+    return [sys.executable, "-P", "-m", "stackhand.ansible.start"]  # -P: a module of the project's is never one of ours
+
+
+def _arguments(playbook: str, variables: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of ansible-playbook.
+
+    Ansible would evaluate a text among the variables that looks like a template, and they come from outside: tags,
+    names, paths.
+    """
+    path = roots.part("playbooks") / f"{playbook}.yml"
+    return [str(path), "--extra-vars", json.dumps(_never_evaluated(variables), sort_keys=True)]
+
+
+def _never_evaluated(value: Any) -> Any:
+    """Return a value in which every text is marked as data, in the way that Ansible reads from JSON."""
+    match value:
+        case str():
+            return {"__ansible_unsafe": value}
+        case Mapping():
+            return {key: _never_evaluated(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_never_evaluated(each) for each in value]
+        case _:
+            return value
+
+
+def _own(state: State) -> dict[str, str]:
+    """Return what we add to what a playbook inherits."""
+    return {
+        roots.VARIABLE: str(PROJECT),
+        "ANSIBLE_HOME": str(state.directory / "ansible"),
+        LOCK_HELD: str(state.directory),
+        # Named, because Ansible ignores the file of a folder that everybody may write.
+        "ANSIBLE_CONFIG": str(CONTENT / "ansible.cfg"),
+        "ANSIBLE_ROLES_PATH": os.pathsep.join(map(str, dict.fromkeys((roots.part("roles"), CONTENT / "roles")))),
+        # Ansible refuses every locale that is not UTF-8.
+        "LC_ALL": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8",
+    }
