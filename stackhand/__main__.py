@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 
 gc.set_threshold(20_000)  # a verb is over before there is much garbage: looking for it took a twentieth
 
@@ -15,6 +16,12 @@ for _number in (signal.SIGINT, signal.SIGTERM):
     if signal.getsignal(_number) is not signal.SIG_IGN:
         signal.signal(_number, _leave)
 
-from stackhand.tasks.program import main  # noqa: E402 - takes longest, and an interruption of it would be a traceback
+os.umask(os.umask(0o022) | 0o022)  # what Python compiles is run again, so nobody else may write it
+
+from stackhand.ansible import process  # noqa: E402 - takes long, and an interruption of it would be a traceback
+
+process.begin(sys.argv[1:])  # before what the verb itself needs is imported: that takes half as long again
+
+from stackhand.tasks.program import main  # noqa: E402 - likewise
 
 main()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
 from stackhand.ansible.events import EVENTS
@@ -22,7 +23,7 @@ from stackhand.cli.failure import Failure
 from stackhand.project import inherited
 from stackhand.project.state import LOCK_HELD, State
 from stackhand.system import roots
-from stackhand.system.roots import CONTENT, PROJECT
+from stackhand.system.roots import CONTENT, IS_CHECKOUT, PROJECT
 
 AHEAD = "--ahead"
 """What `stackhand.ansible.start` gets in place of a playbook, before the number of the socket at which it waits."""
@@ -36,19 +37,20 @@ def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
     return [*_python(), *_arguments(playbook, variables)]
 
 
-def begin(words: Sequence[str], state: State) -> None:
+def begin(words: Sequence[str], folder: Path = PROJECT) -> None:
     """Have a process load Ansible where the verb of a command line will probably need it; see `start`.
 
     Args:
         words: of the command line.
-        state: of the project.
+        folder: of the project.
     """
     verb = next((word for word in words if not word.startswith("-")), "")
-    if verb not in NEEDS or not HELP.isdisjoint(words) or not state.file.exists():
-        return
-    with suppress(Failure, OSError):  # the verb itself tells of what is wrong
-        if bool(state.read().get("up")) is NEEDS[verb]:
-            _load_ansible(state)
+    ours = IS_CHECKOUT or roots.VARIABLE in os.environ  # else the project's own version may run in our place
+    if verb in NEEDS and ours and HELP.isdisjoint(words):
+        state = State(folder)
+        with suppress(Failure, OSError):  # the verb itself tells of what is wrong
+            if state.file.exists() and bool(state.read().get("up")) is NEEDS[verb]:
+                _load_ansible(state)
 
 
 def start(

@@ -69,3 +69,11 @@ def many(c: Context) -> None:
     from stackhand.development import verbs as development
 
     development.bench("many")
+
+
+@task
+def growth(c: Context) -> None:
+    """Measure what a million lines of log and 320 components take."""
+    from stackhand.development import verbs as development
+
+    development.bench("growth")

@@ -21,12 +21,10 @@ from invoke.parser.parser import Parser
 from invoke.program import Program
 
 from stackhand import version
-from stackhand.ansible import process
 from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, private
-from stackhand.project.state import State
-from stackhand.system.roots import COMMAND, NAME, PROJECT
+from stackhand.system.roots import COMMAND, NAME
 from stackhand.tasks import composeoptions, handover, ns, usage
 
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
@@ -174,7 +172,6 @@ def main() -> None:
     streams.prepare()
     inherited.drop_foreign()
     handover.to_pinned_version(sys.argv[1:])
-    process.begin(sys.argv[1:], State(PROJECT))
     code = _exit_code()
     for number in (signal.SIGINT, signal.SIGTERM):  # too late: what was to be done is done, and told
         signal.signal(number, signal.SIG_IGN)

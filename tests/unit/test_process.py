@@ -44,7 +44,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
 
 
 def test_the_playbook_runs_in_the_process_that_has_loaded_ansible(state: State, tmp_path: Path) -> None:
-    process.begin(["down", "--volumes"], state)
+    process.begin(["down", "--volumes"], state.root)
     ((waiting, _),) = process._ahead
     reading, writing = os.pipe()
     with (tmp_path / "log").open("wb") as log:
@@ -58,7 +58,7 @@ def test_the_playbook_runs_in_the_process_that_has_loaded_ansible(state: State, 
 
 
 def test_the_playbook_runs_where_that_process_has_died(state: State, tmp_path: Path) -> None:
-    process.begin(["down"], state)
+    process.begin(["down"], state.root)
     ((waiting, _),) = process._ahead
     waiting.kill()
     psutil.wait_procs([psutil.Process(waiting.pid)], timeout=5)
@@ -86,12 +86,12 @@ def test_the_playbook_runs_where_that_process_has_died(state: State, tmp_path: P
 )
 def test_nothing_is_loaded_for_what_needs_no_playbook(words: list[str], up: bool | None, state: State) -> None:
     state.remember(up=up)
-    process.begin(words, state)
+    process.begin(words, state.root)
     assert process._ahead == []
 
 
 def test_nothing_is_loaded_or_made_where_there_is_no_stack_yet(tmp_path: Path) -> None:
-    process.begin(["up"], State(tmp_path / "new"))
+    process.begin(["up"], tmp_path / "new")
     assert process._ahead == []
     assert not (tmp_path / "new").exists()
 
@@ -101,8 +101,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
 from stackhand.ansible import process
-from stackhand.project.state import State
-process.begin(["down"], State(Path(sys.argv[1])))
+process.begin(["down"], Path(sys.argv[1]))
 print(process._ahead[0][0].pid, flush=True)
 if sys.argv[2] == "stays":
     time.sleep(60)
