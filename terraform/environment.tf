@@ -11,7 +11,7 @@ locals {
   stand_ins = { for name, service in local.tasks : name => try(service.hosts, {}) }
 
   # Where a database or cache is, by its form in the Compose file. A service is reached by its name; from a job, which has no proxy, at
-  # its paths, through the load balancer.
+  # its paths, through the load balancer: by its own host name where it has one, for there its paths count under no other.
   addresses = merge(
     { for name, database in aws_db_instance.main : name => database.address },
     { for name, cache in aws_elasticache_replication_group.main : name => cache.primary_endpoint_address },
@@ -20,7 +20,10 @@ locals {
     { for name, database in aws_db_instance.main : "${name}:5432" => "${database.address}:${database.port}" },
     { for name, cache in aws_elasticache_replication_group.main : "${name}:6379" => "${cache.primary_endpoint_address}:6379" },
   )
-  from_a_job = { for name in keys(local.paths) : "http://${name}:${local.ports[name]}" => local.url_of_tasks if !local.emulated }
+  from_a_job = {
+    for name in keys(local.paths) : "http://${name}:${local.ports[name]}" =>
+    can(local.hosts[name]) ? "${var.certificate_arn == null ? "http" : "https"}://${local.hosts[name][0]}" : local.url_of_tasks if !local.emulated
+  }
   neighbours = {
     for name in keys(local.tasks) : name => merge(local.data, { for form, url in local.from_a_job : form => url if contains(keys(local.jobs), name) })
   }

@@ -104,6 +104,8 @@ def _names(path: Path, service: Service, stack: Stack) -> str:
 A_HOST = re.compile(rf"{addresses.HOST.pattern}|URL|URI")
 """What a variable is called whose value may be a host name alone, also where nobody rewrites it."""
 TEXTS = ("command", "entrypoint", "healthcheck")
+NO_PROXY = "a job has no Service Connect proxy on AWS"
+"""ECS gives one to tasks of services alone, and the names are in no DNS, whatever the type of the namespace."""
 
 
 def address_notes(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
@@ -115,7 +117,9 @@ def address_notes(service: Service, stack: Stack, entry: Mapping[str, Any]) -> I
             if isinstance(other.aws, Managed) and addresses.names(key, value, other.name, PORTS[other.aws.managed]):
                 message = f"{other.name} becomes its address on {STANDS_IN[other.aws.managed]}"
                 yield Note(Level.DIFFERS, "environment", subject, message)
-            if _named(key, value, other) and (message := _unreached(service, other, value)):
+            if by := _through_the_load_balancer(service, other, value):
+                yield Note(Level.DIFFERS, "environment", subject, by)
+            elif _named(key, value, other) and (message := _unreached(service, other, value)):
                 yield Note(Level.IGNORED, "environment", subject, message)
     for key in TEXTS:
         for other in others:
@@ -145,19 +149,31 @@ def _unreached(service: Service, other: Service, text: str) -> str:
         case Fargate(kind="worker"):
             return f"{other.name} is a worker, to which nothing connects on AWS"
         case Fargate() if isinstance(service.aws, Job):
-            return _from_a_job(other, text)
+            return _from_a_job(other)
         case Fargate():
             return _other_port(other, other.aws, text)
     return ""
 
 
-def _from_a_job(other: Service, text: str) -> str:
-    """A job has no proxy, so it takes the way of everybody else."""
-    paths = other.aws.paths if isinstance(other.aws, Fargate) else []
-    port = other.aws.port if isinstance(other.aws, Fargate) else None
-    if paths and text.startswith(f"http://{other.name}:{port}"):
+def _through_the_load_balancer(service: Service, other: Service, value: str) -> str:
+    """Say that a job takes the route of the public to a service, in the form that Terraform rewrites."""
+    form = _form_of_a_job(other)
+    if not isinstance(service.aws, Job) or not form or not re.search(rf"{re.escape(form)}(?!\d)", value):
         return ""
-    return f"a job does not reach {other.name} by its name on AWS; http://{other.name}:{port} leads to its x-aws.paths"
+    there = f'there the x-aws.paths of {other.name} answer, and with nat = "none" nothing does'
+    return f"{NO_PROXY}, so {form} becomes the load balancer's address: {there}"
+
+
+def _from_a_job(other: Service) -> str:
+    form = _form_of_a_job(other)
+    way = f"under environment, {form} becomes the load balancer's address" if form else "give it x-aws.paths"
+    return f"{NO_PROXY}, so {other.name} is no host name in it; {way}"
+
+
+def _form_of_a_job(other: Service) -> str:
+    """Return what Terraform rewrites in a job; nothing for a service that the load balancer does not know."""
+    aws = other.aws
+    return f"http://{other.name}:{aws.port}" if isinstance(aws, Fargate) and aws.paths else ""
 
 
 def _other_port(other: Service, aws: Fargate, text: str) -> str:

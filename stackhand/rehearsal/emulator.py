@@ -48,10 +48,11 @@ SERVICES = (
         "events",
         "iam",
     ),
-    *("kms", "logs", "monitoring", "rds", "route53", "s3", "secretsmanager", "servicediscovery", "sns", "ssm", "sts"),
-    "tagging",
+    *("kms", "logs", "monitoring", "rds", "route53", "s3", "scheduler", "secretsmanager", "servicediscovery", "sns"),
+    *("ssm", "sts", "tagging"),
 )
-"""What terraform/ and a deploy use of AWS: some of the others would run what they are given on this machine."""
+"""What terraform/ and a deploy use of AWS: some of the others would run what they are given on this machine. Its
+scheduler starts no tasks: a rehearsal starts jobs by `./inv run`."""
 _children: list[subprocess.Popen[bytes]] = []
 """Kept, for they may outlive us on purpose, and Python complains of forgotten ones."""
 

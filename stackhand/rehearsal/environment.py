@@ -27,6 +27,10 @@ MADE_UP = {
 }
 
 
+TAKEN = ("nat", "settings")
+"""What else an environment has like the one that is rehearsed: without NAT, tasks reach less."""
+
+
 def prepare(folder: Path, own: Path = environments.FOLDER) -> tuple[Environment, dict[str, Path]]:
     """Return the environment, and its file by the path that it must get in a clone; none where the project has one.
 
@@ -50,8 +54,7 @@ def _model(own: Path) -> Mapping[str, Any]:
 
 def _lines(model: Mapping[str, Any]) -> Iterator[str]:
     written = {"stack": model.get("stack", STACK), "region": model.get("region", REGION), **MADE_UP}
-    if settings := model.get("settings"):
-        written["settings"] = settings
+    written |= {name: model[name] for name in TAKEN if model.get(name)}
     for name, value in written.items():
         yield f"{name} = {_written(value)}\n"
 

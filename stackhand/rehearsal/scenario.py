@@ -18,7 +18,7 @@ from stackhand.containers import docker
 from stackhand.infrastructure import compose
 from stackhand.project import composefiles, probes
 from stackhand.project.environments import Environment
-from stackhand.rehearsal import connections, environment, sabotage
+from stackhand.rehearsal import connections, environment, sabotage, schedules
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.system import http
@@ -83,11 +83,15 @@ class Rehearsal:
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)
-        for job in (each for each in compose.stack_of(PROJECT).services.values() if each.scheduled):
-            self.output.reporter.line(self.verb(f"job {job.name}", "run", job.name)[-1])
+        jobs = [each.name for each in compose.stack_of(PROJECT).services.values() if each.scheduled]
+        starts = schedules.revisions(self.aws, jobs, self.environment.prefix)
+        for job, revision in starts.items():
+            self.output.reporter.line(f"the schedule of {job} starts {revision}")
+            self.output.reporter.line(self.verb(f"job {job}", "run", job)[-1])
         sabotage.apply(self.clone)
         self.clone.commit("Break a service")
         self.deploy("bad release", second, expected=ExitCode.ROLLED_BACK)
+        schedules.require_unchanged(starts, schedules.revisions(self.aws, jobs, self.environment.prefix))
 
     def deploy(self, name: str, then: str, *more: str, expected: ExitCode = ExitCode.DONE) -> None:
         """Deploy the copy's commit, and see that it is the wanted one that answers afterwards.

@@ -39,7 +39,7 @@ def update(context: Context, manifest: Manifest) -> Manifest:
         except Exception as error:
             context.clock.check()  # an interrupt ends the retries
             raise _taken_back(context, manifest, name, error) from error
-        if not updated and not context.environment.emulated:
+        if not updated:
             context.note(f"{name}: there is no schedule {wanted.name}, so nothing starts it")
         changed = msgspec.structs.replace(part, updated=updated)
         manifest = manifest.but(scheduled={**manifest.scheduled, name: changed})

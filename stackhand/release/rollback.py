@@ -62,7 +62,7 @@ def _scheduled(context: Context, good: Manifest) -> dict[str, ScheduledJob]:
     for name, part in good.scheduled.items():
         wanted = target.jobs[name].schedule
         state = schedule.ask(context, wanted) if wanted else schedule.ScheduleState({})
-        if not state.exists and not context.environment.emulated:
+        if not state.exists:
             context.note(f"{name}: it has no schedule any more, so nothing starts it")
             continue
         definition = context.retry(partial(active, context.ecs, part.task_definition))

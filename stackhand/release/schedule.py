@@ -43,9 +43,7 @@ def is_released(definition: str) -> bool:
 
 
 def ask(context: Context, schedule: Schedule) -> ScheduleState:
-    """Return a schedule as AWS has it; an emulator is taken to have none, for it starts no tasks by one."""
-    if context.environment.emulated:
-        return ScheduleState({})
+    """Return a schedule as AWS has it."""
     scheduler = context.environment.client("scheduler")
     try:
         answer = context.retry(partial(scheduler.get_schedule, Name=schedule.name, GroupName=schedule.group))

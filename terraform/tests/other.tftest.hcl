@@ -91,6 +91,14 @@ run "it_gets_what_it_asks_for" {
     error_message = "two health checks at one path lead nowhere from outside"
   }
   assert {
+    condition     = local.environment.hourly.SHOP == "http://${aws_lb.main.dns_name}/hooks" && local.environment.hourly.ADMIN == "http://a.example.com" && local.environment.hourly.RECEIPTS == "http://receipts:80"
+    error_message = "a job has no proxy: it reaches services at their paths, by their own host names where they have some: ${jsonencode(local.environment.hourly)}"
+  }
+  assert {
+    condition     = keys(aws_vpc_security_group_egress_rule.job_to_services) == ["hourly"]
+    error_message = "a job that names a service may reach the load balancer"
+  }
+  assert {
     condition     = toset(keys(aws_vpc_security_group_ingress_rule.data_from_service)) == toset(["shop-orders", "shop-sessions", "queue-orders", "receipts-orders", "nightly-orders"])
     error_message = "who needs a database or a cache may talk to it"
   }

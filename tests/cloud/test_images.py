@@ -342,7 +342,10 @@ class Scanner:
         if self.asked < 3:
             raise LookupError
         status = {"status": "ACTIVE" if self.asked > 3 else "PENDING"}
-        return {"imageScanStatus": status, "imageScanFindings": {"findings": [{"name": "CVE-1", "severity": "LOW"}]}}
+        vulnerable = {"vulnerabilityId": "CVE-2", "vulnerablePackages": [{"name": "zlib", "version": "1.3"}]}
+        enhanced = {"severity": "HIGH", "packageVulnerabilityDetails": vulnerable}
+        found = {"findings": [{"name": "CVE-1", "severity": "LOW"}], "enhancedFindings": [enhanced]}
+        return {"imageScanStatus": status, "imageScanFindings": found}
 
     def start_image_scan(self, **_: Any) -> None:
         self.starts += 1
@@ -355,7 +358,11 @@ def test_a_scan_that_the_push_has_started_is_waited_for(monkeypatch: pytest.Monk
     monkeypatch.setattr(Environment, "client", lambda _self, _name: scanner)
     monkeypatch.setattr(registry, "SCAN_POLL", 0)
     found = registry.findings(Environment("staging", "shop", REGION, "1"), "shop/api", BUILT, lambda _: None)
-    assert ([each.name for each in found], scanner.starts) == (["CVE-1"], 1)
+    assert [(each.name, each.severity, each.package) for each in found] == [
+        ("CVE-1", "low", ""),
+        ("CVE-2", "high", "zlib 1.3"),  # of enhanced scanning
+    ]
+    assert scanner.starts == 1
 
 
 def test_an_image_that_ecr_cannot_scan_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

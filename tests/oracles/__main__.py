@@ -25,6 +25,8 @@ def main() -> int:
         verdicts = []
         for each in seeded.one_by_one(environment.mutations(), folder, terraform, {}):
             print(f"{each.mutation.file}: {each.mutation.aws}: {each.found or 'NOT NOTICED'}", flush=True)
+            if not each.found:
+                print(*(f"    said instead: {line}" for line in each.others), sep="\n", flush=True)
             verdicts.append(each)
     noticed = sum(bool(each.found) for each in verdicts)
     score = 100 * noticed / len(verdicts)

@@ -17,9 +17,6 @@ Found = Iterator[tuple[str, str]]
 LARGEST = {"aws_iam_policy": 6144, "aws_iam_role_policy": 10240, "aws_iam_role": 2048}
 """Characters, white space not counted: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 KNOWN = {
-    "servicediscovery:TagResource knows no resources: it needs *",
-    "servicediscovery:TagResource does not know aws:ResourceTag/Environment",
-    "servicediscovery:TagResource does not know aws:ResourceTag/Stack",
     "ecs:TagResource does not know ecs:cluster",
 }
 """Statements that have no effect, and why that is known: tests/terraform/test_policies.py."""
@@ -70,6 +67,13 @@ def policies_say_what_iam_knows(state: State) -> Found:
                 for key in keys:
                     if key.startswith("aws:") and not GLOBAL.fullmatch(key):
                         yield each.address, f"{key} is no key of a condition"
+
+
+def statements_are_about_something(state: State) -> Found:
+    for each in state.of("aws_iam_policy", "aws_iam_role_policy"):
+        for statement in _statements(each):
+            if not listed(statement.get("Resource", [])):
+                yield each.address, f"the statement {statement.get('Sid')} is about no resource"
 
 
 def roles_have_room(state: State) -> Found:
@@ -196,6 +200,7 @@ def roles_stay_within_their_boundary(state: State) -> Found:
 def aws_may_take_its_roles(state: State) -> Found:
     """A role is taken by the service that needs it, for this account alone."""
     takers = {"monitoring": "monitoring.rds", "flow": "vpc-flow-logs", "task": "ecs-tasks", "execution": "ecs-tasks"}
+    takers["schedule"] = "scheduler"
     account = str(state.outputs["release"]["account"])
     for each in state.of("aws_iam_role"):
         taker = takers.get(each.block.rpartition(".")[2].removeprefix("job_"))
@@ -207,12 +212,11 @@ def aws_may_take_its_roles(state: State) -> Found:
     for each in state.of("aws_s3_bucket_policy"):
         if not allowed(each, "s3:PutObject", f"{bucket}/AWSLogs/{account}/elasticloadbalancing/x", principal=logs):
             yield each.address, "the load balancer cannot deliver its logs"
-    flow = next(each for each in state.of("aws_iam_role_policy") if each.block.endswith(".flow"))
-    for group in state.of("aws_cloudwatch_log_group"):
-        if group.block.endswith(".flow"):
-            for action in (*WRITING, "logs:DescribeLogStreams"):
-                if not allowed(flow, action, _group(group)):
-                    yield flow.address, f"flow logs are not written: {action}"
+    groups = [each for each in state.of("aws_cloudwatch_log_group") if each.block.endswith(".flow")]
+    for flow in (each for each in state.of("aws_iam_role_policy") if each.block.endswith(".flow")):
+        for action in (*WRITING, "logs:DescribeLogStreams"):
+            if not all(allowed(flow, action, _group(group)) for group in groups):
+                yield flow.address, f"flow logs are not written: {action}"
 
 
 def _group(group: Resource) -> str:
@@ -231,12 +235,33 @@ def a_shell_can_be_opened(state: State) -> Found:
                 yield f'output.release["{name}"]', f"ECS Exec needs ssmmessages:{verb}"
 
 
+def schedules_may_start_their_jobs(state: State) -> Found:
+    """A schedule's role may start what a release will have it start, with its tags, and as the roles that it has."""
+    roles = {each.values["arn"]: each.values["name"] for each in state.of("aws_iam_role")}
+    for each in state.of("aws_scheduler_schedule"):
+        target = each.values["target"][0]
+        role = roles.get(target["role_arn"], "")
+        mine = [one for one in state.of("aws_iam_role_policy") if one.values["role"] == role]
+        definition = templates(state)[each.values["name"]]
+        passed = {"iam__PassedToService": "ecs-tasks.amazonaws.com"}
+        asked = [(definition[kind], "iam:PassRole", passed) for kind in ("taskRoleArn", "executionRoleArn")]
+        revision = f"{target['ecs_parameters'][0]['task_definition_arn']}:1"
+        asked.append((revision, "ecs:RunTask", {"ecs__cluster": target["arn"]}))
+        task = target["arn"].replace(":cluster/", ":task/") + "/1"
+        asked.append((task, "ecs:TagResource", {"ecs__CreateAction": "RunTask"}))
+        for resource, action, context in asked:
+            if not any(allowed(one, action, resource, **context) for one in mine):
+                yield each.address, f"may not {action} {resource}"
+
+
 RULES = (
     policies_say_what_iam_knows,
+    statements_are_about_something,
     roles_have_room,
     services_of_aws_may_use_the_key,
     tasks_can_start,
     roles_stay_within_their_boundary,
     aws_may_take_its_roles,
     a_shell_can_be_opened,
+    schedules_may_start_their_jobs,
 )

@@ -87,6 +87,7 @@ NOT_LOOKED_AT = {
     "aws_default_security_group": "a network has it by itself",
     "aws_iam_role_policy_attachment": "an attachment is part of its role there",
     "aws_ssm_parameter": "CloudFormation makes no SecureString",
+    "terraform_data": "a condition of Terraform, and nothing of AWS",
 }
 
 RENAMED: dict[str, dict[str, str]] = {

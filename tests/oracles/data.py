@@ -111,7 +111,7 @@ def caches_are_ones_of_elasticache(state: State) -> Found:
 
 
 def _group(each: Resource, state: State, kind: str, name: str) -> Found:
-    data = {one.values["id"]: one.values["availability_zone"] for one in state.of("aws_subnet") if "data" in one.block}
+    data = {identity: one.values["availability_zone"] for identity, one in state.tier("data").items()}
     group = next((one for one in state.of(kind) if one.values["name"] == name), None)
     zones = {data.get(identity) for identity in (group.values["subnet_ids"] if group else [])}
     if len(zones) < 2 or None in zones:

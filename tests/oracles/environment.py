@@ -14,6 +14,7 @@ import msgspec
 
 from stackhand.infrastructure import services
 from stackhand.project import environments
+from tests import standin
 from tests.checkout import ROOT
 from tests.oracles import state
 from tests.oracles.state import State
@@ -38,8 +39,23 @@ SMALL: dict[str, Any] = {
     "certificate_arn": "arn:aws:acm:ap-southeast-2:123456789012:certificate/00000000-0000-0000-0000-000000000000",
     "domain": "status.example.com",
 }
-PROFILES = {"small": SMALL, "staging": GITHUB}
-"""Environments that together have each resource of terraform/: staging, and one without NAT, with other services."""
+SUBNETS = {
+    "public": ["subnet-0000001a", "subnet-0000001b"],
+    "private": ["subnet-0000002a"],
+    "data": ["subnet-0000003a", "subnet-0000003b"],
+}
+"""Those of an existing network: the last letter is the zone's (tests/standin.py)."""
+EXISTING: dict[str, Any] = {**GITHUB, "vpc_id": standin.VPC, "subnets": SUBNETS}
+PROFILES = {"small": SMALL, "staging": GITHUB, "single": GITHUB, "existing": EXISTING}
+"""Environments that together have each resource of terraform/: staging, one without NAT, and each kind of service in a
+network of its own and in an existing one, which has no `nat`."""
+HERE = Path(__file__).parent
+SERVICES: dict[str, tuple[Path, dict[str, str]]] = {
+    "small": (ROOT / "terraform" / "tests" / "other", OTHER),
+    "single": (HERE / "images", {}),
+    "existing": (HERE / "images", {}),
+}
+"""Where their Compose files are, and what these are resolved with; the others have those of this repository."""
 
 
 class Refused(Exception):  # noqa: N818 - as a provider does
@@ -52,12 +68,10 @@ def copy(folder: Path, terraform: str, variables: Mapping[str, str]) -> Path:
     (folder / "terraform" / "local_override.tf").write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
     for name, more in PROFILES.items():
         file = folder / f"{name}.tfvars.json"
-        if name == "small":
-            services.write(file, ROOT / "terraform" / "tests" / "other", OTHER)
-        else:
-            services.write(file, ROOT, services.variables_of(environments.load(name)))
-        given = {**json.loads(file.read_text(encoding="utf-8")), **more}
-        file.write_text(json.dumps(given), encoding="utf-8")
+        root, given = SERVICES.get(name) or (ROOT, services.variables_of(environments.load(name)))
+        services.write(file, root, given)
+        written = {**json.loads(file.read_text(encoding="utf-8")), **more}
+        file.write_text(json.dumps(written), encoding="utf-8")
         shutil.copy2(ROOT / "environments" / "staging.tfvars", folder / f"{name}.tfvars")
     run(folder / "terraform", terraform, variables, "init", "-input=false")
     return folder / "terraform"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
-from tests.oracles.state import Resource, State
+from tests.oracles.state import State
 
 Found = Iterator[tuple[str, str]]
 DESCRIPTION = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
@@ -24,6 +24,8 @@ SERVICES = ("ecr.api", "ecr.dkr", "logs", "ssm", "kms")
 
 
 def subnets_fit_into_the_network(state: State) -> Found:
+    if not state.of("aws_vpc"):  # an existing one, whose subnets are somebody else's
+        return
     whole = ip_network(state.of("aws_vpc")[0].values["cidr_block"])
     before: list[tuple[IPv4Network, str]] = []
     for each in state.of("aws_subnet"):
@@ -45,7 +47,7 @@ def each_tier_has_its_way_out(state: State) -> Found:
     }
     routes = {each.values["route_table_id"]: each for each in state.of("aws_route")}
     gateways = {each.values["id"]: each for each in state.of("aws_nat_gateway")}
-    public = _tier(state, "public")
+    public = state.tier("public")
     for each in state.of("aws_subnet"):
         route = routes.get(tables.get(each.values["id"], ""))
         tier = each.block.rpartition(".")[2]
@@ -67,6 +69,8 @@ def each_tier_has_its_way_out(state: State) -> Found:
 
 
 def endpoints_replace_nat(state: State) -> Found:
+    if not state.of("aws_vpc"):  # an existing one has its own way to AWS
+        return
     gateway = next(each for each in state.of("aws_vpc_endpoint") if each.values["vpc_endpoint_type"] != "Interface")
     tables = {each.values["id"] for each in state.of("aws_route_table") if each.block.endswith(".private")}
     if set(gateway.values["route_table_ids"]) != tables:
@@ -147,10 +151,10 @@ def the_front_door_is_reached(state: State) -> Found:
         yield balancer.address, f"port {port} listens and is closed, or is open and nothing listens"
     if balancer.values["desync_mitigation_mode"] not in DESYNC:
         yield balancer.address, f"{balancer.values['desync_mitigation_mode']} is none of {', '.join(sorted(DESYNC))}"
-    public = _tier(state, "public")
+    public = state.tier("public")
     if not set(balancer.values["subnets"]) <= public.keys() or len(balancer.values["subnets"]) < 2:
         yield balancer.address, "needs public subnets in two zones"
-    for each in public.values():
+    for each in (each for each in state.of("aws_subnet") if each.values["id"] in public):
         if ip_network(each.values["cidr_block"]).prefixlen > SMALLEST_OF_A_BALANCER:
             yield each.address, "a load balancer needs a /27 at least"
     if not re.fullmatch(r"(?!internal-)[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?", balancer.values["name"]):
@@ -183,10 +187,6 @@ def listeners_answer(state: State) -> Found:
         kinds = [action["type"] for action in each.values["default_action"]]
         if len(kinds) != 1 or (secure and each.values["protocol"] == "HTTP" and kinds != ["redirect"]):
             yield each.address, "needs one default action, and in clear a redirect"
-
-
-def _tier(state: State, name: str) -> dict[str, Resource]:
-    return {each.values["id"]: each for each in state.of("aws_subnet") if each.block == f"aws_subnet.{name}"}
 
 
 RULES = (

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from tests.oracles import access, cloudformation, data, files, network, requests, tasks
@@ -60,13 +61,18 @@ def cfn_lint(state: State, folder: Path) -> Iterator[Problem]:
         yield Problem(address, f"{each.rule.id} {where}: {each.message}", "cfn-lint")
 
 
+CFN_LINT = Lock()
+"""Its rules keep what they have resolved of a template: two at once find each other's subnets, and lose definitions."""
+
+
 def _lint(text: str, region: str) -> list[Any]:
     from cfnlint.config import ConfigMixIn
     from cfnlint.decode.decode import decode_str
     from cfnlint.runner import run_template_by_data
 
     config = ConfigMixIn(regions=[region], ignore_checks=[*IGNORED, "W", "I"])
-    return list(run_template_by_data(decode_str(text)[0], config, _rules()))
+    with CFN_LINT:
+        return list(run_template_by_data(decode_str(text)[0], config, _rules()))
 
 
 @cache

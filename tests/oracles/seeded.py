@@ -20,10 +20,12 @@ class Verdict(msgspec.Struct, frozen=True):
     Args:
         mutation: which.
         found: what was said of it; nothing where nobody noticed it.
+        others: what else was said once it was made.
     """
 
     mutation: Mutation
     found: str
+    others: tuple[str, ...] = ()
 
 
 def together(
@@ -48,22 +50,30 @@ def together(
 def one_by_one(
     mutations: Iterable[Mutation], folder: Path, terraform: str, variables: Mapping[str, str]
 ) -> Iterator[Verdict]:
-    """Make each mistake in a copy of its own, and yield what an oracle, or Terraform, says of it."""
+    """Make each mistake in a copy of its own, and yield what an oracle, or Terraform, says of it.
+
+    Only what `shows` names counts: another complaint may be of something else.
+    """
     before = {name: _problems(folder, terraform, variables, name) for name in environment.PROFILES}
 
     def judged(number: int, mutation: Mutation) -> Verdict:
         copy = folder.parent / str(number) / "terraform"
-        shutil.copytree(folder, copy)
+        # Without the state: an apply over it would leave out what Terraform ignores after the first one.
+        shutil.copytree(
+            folder, copy, ignore=shutil.ignore_patterns(*(f"{each}.tfstate*" for each in environment.PROFILES))
+        )
         for file in folder.parent.glob("*.tfvars*"):
             shutil.copy2(file, copy.parent)
         mutation.into(copy)
         try:
-            found = _problems(copy, terraform, variables, mutation.profile) - before[mutation.profile]
+            problems = _problems(copy, terraform, variables, mutation.profile) - before[mutation.profile]
+            lines = [str(each) for each in sorted(problems)]
         except Refused as refused:
-            return Verdict(mutation, f"terraform: {str(refused).splitlines()[0]}")
+            lines = [f"terraform: {' '.join(str(refused).split())}"]
         finally:
             shutil.rmtree(copy.parent)
-        return Verdict(mutation, str(min(found)) if found else "")
+        others = tuple(line for line in lines if mutation.shows not in line)
+        return Verdict(mutation, next((line for line in lines if mutation.shows in line), ""), others)
 
     with ThreadPoolExecutor(2) as pool:
         yield from pool.map(judged, *zip(*enumerate(mutations), strict=True))

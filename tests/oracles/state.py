@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,26 +32,42 @@ class Resource(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """A whole environment."""
+    """A whole environment.
+
+    Args:
+        resources: what Terraform has made.
+        outputs: what a deploy is told.
+        existing: the subnets of a network that it was given, which it has only read.
+    """
 
     resources: list[Resource]
     outputs: dict[str, Any]
+    existing: list[Resource]
 
     def of(self, *kinds: str) -> list[Resource]:
         """Return what is of some types."""
         return [each for each in self.resources if each.type in kinds]
 
+    def tier(self, name: str) -> dict[str, Resource]:
+        """Return the subnets of a tier by their ids, those that were made or those that were given."""
+        made = [each for each in self.of("aws_subnet") if each.block == f"aws_subnet.{name}"]
+        given = [each for each in self.existing if each.address.startswith(f'aws_subnet.existing["{name} ')]
+        return {each.values["id"]: each for each in made or given}
+
 
 def read(path: Path) -> State:
     """Return what a state file of Terraform's holds."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    resources = [
-        Resource(_address(entry, instance), entry["type"], instance["attributes"], _before(instance))
-        for entry in document["resources"]
-        if entry["mode"] == "managed"
-        for instance in entry["instances"]
-    ]
-    return State(resources, {name: each["value"] for name, each in document["outputs"].items()})
+    entries = document["resources"]
+    resources = [each for entry in entries if entry["mode"] == "managed" for each in _instances(entry)]
+    read_only = [entry for entry in entries if entry["mode"] == "data" and entry["type"] == "aws_subnet"]
+    outputs = {name: each["value"] for name, each in document["outputs"].items()}
+    return State(resources, outputs, [each for entry in read_only for each in _instances(entry)])
+
+
+def _instances(entry: Mapping[str, Any]) -> Iterator[Resource]:
+    for each in entry["instances"]:
+        yield Resource(_address(entry, each), entry["type"], each["attributes"], _before(each))
 
 
 def _address(entry: Mapping[str, Any], instance: Mapping[str, Any]) -> str:

@@ -25,6 +25,13 @@ FIRST = {
     "aws_ecs_cluster_capacity_providers.main",
 }
 """What has to be there before a service is: its first tasks pull an image, and answer their health checks."""
+BEFORE = {
+    "aws_lb.main": "aws_s3_bucket_policy.access_logs",  # it tries to write at once
+    "aws_db_instance.main": "aws_cloudwatch_log_group.database",  # else RDS makes one, without a key and for ever
+    "aws_nat_gateway.main": "aws_internet_gateway.main",
+    "aws_scheduler_schedule.job": "aws_iam_role_policy.schedule",
+}
+"""What else has to be there before something is made that names it nowhere."""
 BOUNDS = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
 """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html"""
 
@@ -40,11 +47,43 @@ def services_start_only_when_they_can(state: State) -> Found:
     for each in state.of("aws_ecs_service"):
         for lacking in sorted((FIRST & there) - each.dependencies):
             yield each.address, f"may start before {lacking} is there"
+    for each in state.resources:
+        first = BEFORE.get(each.block)
+        if first in there - each.dependencies:
+            yield each.address, f"may be made before {first} is there"
+
+
+def services_reach_each_other(state: State) -> Found:
+    """By Service Connect: a proxy listens at its port, and a group of each service lets others of it in and out."""
+    sides = [
+        {
+            (each.values["security_group_id"], each.values["from_port"])
+            for each in state.of(f"aws_vpc_security_group_{side}_rule")
+            if each.values["security_group_id"] == each.values["referenced_security_group_id"]
+        }
+        for side in ("egress", "ingress")
+    ]
+    for each in state.of("aws_ecs_service"):
+        groups = each.values["network_configuration"][0]["security_groups"]
+        ports = {port for group, port in sides[0] & sides[1] if group in groups}
+        release = state.outputs["release"]["services"][each.values["name"]]["connection"]
+        proxies = [one.get("ingressPortOverride") for one in release["services"]]
+        for part in each.values["service_connect_configuration"]:
+            proxies += [one["ingress_port_override"] for one in part["service"]]
+        if not ports or set(proxies) - ports:
+            yield each.address, "other services do not reach its proxy, or it does not reach theirs"
+        names = {
+            mapping.get("name")
+            for container in templates(state)[each.values["name"]]["containerDefinitions"]
+            for mapping in container.get("portMappings") or []
+        }
+        if {one["portName"] for one in release["services"]} - names:
+            yield each.address, "Service Connect names a port that its definition has not"
 
 
 def services_can_roll(state: State) -> Found:
     providers = state.of("aws_ecs_cluster_capacity_providers")[0].values["capacity_providers"]
-    private = {each.values["id"] for each in state.of("aws_subnet") if each.block == "aws_subnet.private"}
+    private = state.tier("private").keys()
     for each in state.of("aws_ecs_service"):
         values = each.values
         least, most = values["deployment_minimum_healthy_percent"], values["deployment_maximum_percent"]
@@ -155,6 +194,7 @@ def scaling_is_of_services(state: State) -> Found:
 
 RULES = (
     services_start_only_when_they_can,
+    services_reach_each_other,
     services_can_roll,
     balancers_reach_the_tasks,
     health_checks_are_ones,

@@ -40,12 +40,16 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
         express.stackhand("init", "--yes")
         overlay = express.root / "compose.stackhand.yaml"
         overlay.write_text(overlay.read_text(encoding="utf-8").replace("services:\n", f"services:\n{NIGHTLY}", 1))
+        staging = express.root / "environments" / "staging.tfvars"
+        variables = staging.read_text(encoding="utf-8")
+        assert '"single"' in variables
+        staging.write_text(variables.replace('"single"', '"none"'), encoding="utf-8")
         express.git("add", "--all")
         express.git(*ME, "commit", "--quiet", "--message", "Adopt Stackhand")
-        variables = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}
-        variables["STACKHAND_TERRAFORM_STAND_IN"] = str(standin.program() or "")
-        variables |= {"STACKHAND_PACE": f"{PACE},stay=4", "STACKHAND_TERRAFORM_REPLAY": str(tmp_path)}
-        said = express.run("stackhand", "rehearse", timeout=800, **variables).out
+        settings = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}
+        settings["STACKHAND_TERRAFORM_STAND_IN"] = str(standin.program() or "")
+        settings |= {"STACKHAND_PACE": f"{PACE},stay=4", "STACKHAND_TERRAFORM_REPLAY": str(tmp_path)}
+        said = express.run("stackhand", "rehearse", timeout=800, **settings).out
         assert express.changes() == []
     table = said[said.index("step  ") :]
     assert re.findall(r"^\S.*?  +(\S.*?)  +\d+\.\d$", table, re.M)[1:] == STEPS
@@ -53,3 +57,4 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
     assert len(re.findall(r"rolled .* web, worker on ", said)) == 2
     assert "web failed; " in said
     assert "nightly: exit code 0" in said
+    assert re.search(r"the schedule of nightly starts \S+-rehearsal-nightly:\d+$", said, re.M)

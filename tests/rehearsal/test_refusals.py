@@ -16,9 +16,9 @@ from stackhand.rehearsal.throttle import Throttle
 from tests.checkout import ROOT
 
 SCRIPT = """
-import json, time, types
+import json, socket, struct, time
 from ministack.services import alb, ecs, iam, ssm
-from stackhand.rehearsal import inspection, refusals
+from stackhand.rehearsal import encryption, inspection, refusals
 
 def told(answer):
     body = answer[2]
@@ -78,6 +78,14 @@ while time.monotonic() < end:
 inspection.mark_stopped({"taskArn": "another"})
 said["looks"] = " ".join(looks)
 said["shell"] = told(refusals.execute_command({"cluster": "shop", "task": task["taskArn"], "command": "sh"}))
+database = socket.create_server(("127.0.0.1", 0))
+server = encryption.TlsServer.start(*database.getsockname())
+def greeted(code):
+    with socket.create_connection(server.server_address) as client:
+        client.sendall(struct.pack("!ii", 8, code))
+        return client.recv(99).decode(errors="replace")
+said["in clear"] = greeted(3 << 16)
+said["encrypted"] = greeted(encryption.SSL_REQUEST)
 print(json.dumps(said))
 """
 WANTED = {
@@ -99,6 +107,8 @@ WANTED = {
     "exec": "execute command was not enabled",
     "role": "execute command was not enabled",
     "shell": "200",
+    "in clear": "no encryption",
+    "encrypted": "S",
 }
 
 
@@ -108,7 +118,7 @@ def said() -> dict[str, str]:
     packages.MINISTACK.ensure()
     done = subprocess.run(
         [str(PYTHON), "-c", SCRIPT],
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "GATEWAY_PORT": "1"},
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "GATEWAY_PORT": "1", "REHEARSAL_GATEWAY": "127.0.0.1"},
         capture_output=True,
         text=True,
         timeout=120,

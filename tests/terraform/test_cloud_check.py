@@ -212,6 +212,14 @@ def test_a_rule_of_terraform_is_checked_or_left_to_it(condition: str, holds: boo
     assert variable_rules.holds(condition, {"text": "text", "number": 2, "none": None}) is holds
 
 
+def test_an_existing_network_has_no_nat_of_ours() -> None:
+    named = {"stack": "shop", "environment": "staging", "region": "eu-west-1", "account_id": "210987654321"}
+    given = {**named, "vpc_id": "vpc-0a", "subnets": {"public": [], "private": [], "data": []}, "nat": "none"}
+    refusal = "nat is for a network of its own; in an existing one, the private subnets have their way to AWS already."
+    assert [*variable_rules.violations(given)] == [("vpc_id", refusal)]
+    assert not [*variable_rules.violations({**given, "nat": "single"})]
+
+
 def test_most_rules_of_terraform_are_understood() -> None:
     rules = variable_rules.RULE.findall(variable_rules.FILE.read_text(encoding="utf-8"))
     values = {"stack": "shop", "environment": "staging", "region": "eu-west-1", "account_id": "210987654321"}

@@ -22,12 +22,14 @@ HARD = {"read_only": True, "cap_drop": ["ALL"]}
 def notes(folder: Path, **keys: Any) -> list[Note]:
     """Return what there is to know of one service with these keys; a database and a mail server are beside it."""
     aws = {"port": 5000, "cpu": 256, "memory": 512, "scale": SCALE, **keys.pop("aws", {})}
+    aws = {key: value for key, value in aws.items() if value is not None}
     services = {
         "shop": {"build": "./shop", **HARD, **keys, "x-aws": aws},
         "orders": {"image": "postgres:16", "x-aws": {"managed": "rds", "class": "db.t4g.micro"}},
         "mail": {"image": "mail:1"},
         "queue": {"image": "queue:1", **HARD, "x-aws": {}},
         "mesh": {"image": "mesh:1", "expose": ["8080"], **HARD, "x-aws": {}},
+        "site": {"image": "site:1", "expose": ["80"], "x-health": "/up", **HARD, "x-aws": {"paths": ["/*"]}},
     }
     services["shop"] = {key: value for key, value in services["shop"].items() if value is not None}
     document = {"services": services, "volumes": {"data": {}}, "configs": {"proxy": {"file": "./proxy.conf"}}}
@@ -115,6 +117,46 @@ def test_unsupported_key_is_one_line_with_its_consequence(tmp_path: Path, keys: 
 )
 def test_what_aws_does_as_compose_does_is_not_mentioned(tmp_path: Path, keys: dict[str, Any]) -> None:
     assert lines(tmp_path, **keys) == []
+
+
+JOB = {"port": None, "scale": None, "schedule": "rate(1 day)"}
+NIGHTLY: dict[str, Any] = {"build": None, "image": "nightly:1", "command": ["work"], "aws": JOB}
+NO_PROXY = "a job has no Service Connect proxy on AWS, so"
+
+
+@pytest.mark.parametrize(
+    ("keys", "subject", "message"),
+    [
+        (
+            {"environment": {"HOOKS": "a=http://site:80/x"}},
+            "environment of HOOKS (shop)",
+            (
+                "http://site:80 becomes the load balancer's address: there the x-aws.paths of site answer, "
+                'and with nat = "none" nothing does'
+            ),
+        ),
+        (
+            {"environment": {"SITE": "http://site:8080"}},
+            "environment of SITE (shop)",
+            "site is no host name in it; under environment, http://site:80 becomes the load balancer's address",
+        ),
+        (
+            {"command": ["work", "http://site:80"]},
+            "command of shop",
+            "site is no host name in it; under environment, http://site:80 becomes the load balancer's address",
+        ),
+        (
+            {"environment": {"MESH_URL": "http://mesh:8080"}},
+            "environment of MESH_URL (shop)",
+            "mesh is no host name in it; give it x-aws.paths",
+        ),
+    ],
+    ids=["rewritten", "another port", "command", "without paths"],
+)
+def test_a_job_that_names_a_service_is_told_how_it_reaches_it(
+    tmp_path: Path, keys: dict[str, Any], subject: str, message: str
+) -> None:
+    assert lines(tmp_path, **{**NIGHTLY, **keys}) == [f"{subject}: {NO_PROXY} {message}"]
 
 
 def test_each_key_that_is_not_carried_is_named(tmp_path: Path) -> None:

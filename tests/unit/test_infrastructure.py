@@ -238,6 +238,11 @@ def test_a_plan_says_what_waits_for_the_maintenance_window(monkeypatch: pytest.M
     assert [*windows.pending(STAGING, planned(after))] == [
         "db: DBInstanceClass of an earlier deploy waits for its maintenance window (sun:03:30-sun:04:30 UTC)"
     ]
+    pending = [*windows.pending(STAGING, planned(after))]
+    for refreshed, more in ((True, pending), (False, [])):  # AWS is asked only of a plan that was compared with it
+        assert [waits, at_once, *more] == [
+            each for each in plan.warnings(STAGING, planned(after), refreshed=refreshed) if "alarms" not in each
+        ]
 
 
 LOCKED = """Error message: operation error S3: PutObject, StatusCode: 412

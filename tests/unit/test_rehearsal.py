@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import venv
 from collections.abc import Callable
 from dataclasses import asdict
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -22,11 +24,12 @@ from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments, model
 from stackhand.project.state import LOCK_HELD
-from stackhand.rehearsal import connections, emulator, environment, rehearse, sabotage
+from stackhand.rehearsal import connections, emulator, environment, rehearse, sabotage, schedules
 from stackhand.rehearsal.clone import Clone, link_environment
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
-from stackhand.system import roots
+from stackhand.system import http, roots
+from tests.checkout import ROOT
 from tests.cloud.repository import Repository
 
 AWS = Emulator(os.getpid(), birth(os.getpid()) or "", 4566, "eu-west-1", "172.17.0.1", "REHEARSAL0")
@@ -143,12 +146,13 @@ def test_an_environment_is_made_up_from_that_which_is_rehearsed(
     theirs = tmp_path / "environments"
     theirs.mkdir()
     given = """settings = { LEVEL = "a$${b}", "SAID" = "\\"no\\"", DEBUG = true }"""
-    staging = 'stack = "shop"\nregion = "eu-north-1"\naccount_id = "1"\n'
+    staging = 'stack = "shop"\nregion = "eu-north-1"\naccount_id = "1"\nnat = "none"\nzones = 3\n'
     (theirs / "staging.tfvars").write_text(staging + given, encoding="utf-8")
     monkeypatch.setattr(environments, "PROJECT", tmp_path)
     found, files = environment.prepare(tmp_path / "made", theirs)
     assert (found.name, found.prefix, found.region) == ("rehearsal", "shop-rehearsal", "eu-north-1")
     assert found.variables["settings"] == environments.load("staging", theirs).variables["settings"]
+    assert (found.variables["nat"], "zones" in found.variables) == ("none", False)
     assert files == {"environments/rehearsal.tfvars": tmp_path / "made" / "environments" / "rehearsal.tfvars"}
     shutil.copy2(files["environments/rehearsal.tfvars"], theirs)
     assert environment.prepare(tmp_path / "again", theirs) == (found, {})
@@ -356,6 +360,43 @@ def test_a_verb_in_the_clone_acts_on_the_clone(tmp_path: Path) -> None:
     assert sorted(line for line in lines if line.startswith("STACKHAND_")) == [
         *sorted([f"{roots.VARIABLE}={tmp_path}", "STACKHAND_TERRAFORM=mine"])
     ]
+
+
+def test_what_schedules_start_is_a_release_and_a_failed_one_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer: dict[str, object] = {
+        "State": "DISABLED",
+        "Target": {"EcsParameters": {"TaskDefinitionArn": "arn:aws:ecs:x:1:a/shop-nightly"}},
+    }
+    asked = []
+
+    def get(url: str, **given: object) -> http.Response:
+        asked.append(url)
+        return http.Response(200 if answer else 404, "", Message(), json.dumps(answer).encode())
+
+    monkeypatch.setattr(schedules.http, "get", get)
+    with pytest.raises(Failure, match="the schedule of nightly does not start it") as caught:
+        schedules.revisions(AWS, ["nightly"], "shop-rehearsal")
+    assert caught.value.evidence == ("it starts shop-nightly",)
+    assert asked == ["http://127.0.0.1:4566/schedules/nightly?groupName=shop-rehearsal"]
+    answer["State"] = "ENABLED"
+    answer["Target"] = {"EcsParameters": {"TaskDefinitionArn": "arn:aws:ecs:x:1:a/shop-nightly:2"}}
+    found = schedules.revisions(AWS, ["nightly"], "shop-rehearsal")
+    assert found == {"nightly": "shop-nightly:2"}
+    answer.clear()
+    with pytest.raises(Failure, match="does not start it"):
+        schedules.revisions(AWS, ["nightly"], "shop-rehearsal")
+    schedules.require_unchanged(found, found)
+    with pytest.raises(Failure, match="has changed what schedules start") as caught:
+        schedules.require_unchanged(found, {"nightly": "shop-nightly:3"})
+    assert caught.value.evidence == ("nightly: shop-nightly:2 -> shop-nightly:3",)
+
+
+def test_the_emulator_has_each_service_that_a_deploy_asks() -> None:
+    called = {"application-autoscaling": "autoscaling", "cloudwatch": "monitoring", "elbv2": "elasticloadbalancing"}
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "stackhand").rglob("*.py")]
+    asked = {name for text in texts for name in re.findall(r"""\.client\("([a-z0-9-]+)"\)""", text)}
+    assert len(asked) > 10
+    assert {called.get(name, name) for name in asked} <= {*emulator.SERVICES}
 
 
 def test_a_worker_that_runs_and_never_connected_does_not_run_well(
