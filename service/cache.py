@@ -39,7 +39,7 @@ class _Copy:
 
     answer: Answer
     fresh_until: float
-    kept_until: float
+    expires_at: float
 
     @property
     def fresh(self) -> bool:
@@ -264,7 +264,7 @@ class Cache:
         """Return the local copy if it may still be used, at least as stale."""
         with self._lock:
             copy = self._copies.get(key)
-        return copy if copy is not None and time.monotonic() < copy.kept_until else None
+        return copy if copy is not None and time.monotonic() < copy.expires_at else None
 
     def _stale(self, answer: Answer) -> Answer:
         self._count("stale")

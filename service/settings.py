@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -15,6 +15,34 @@ DATABASE_PARTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "DB_NAME": ("name", str),
     "DB_USER": ("user", str),
 }
+VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "environment": ("ENVIRONMENT", str),
+    "log_level": ("LOG_LEVEL", values.level),
+    "probe_interval": ("PROBE_INTERVAL", values.seconds),
+    "probe_deadline": ("PROBE_DEADLINE", values.seconds),
+    "health_rise": ("HEALTH_RISE", values.count),
+    "health_fall": ("HEALTH_FALL", values.count),
+    "start_grace": ("START_GRACE", values.seconds_or_zero),
+    "database_wait": ("DATABASE_WAIT", values.seconds),
+    "pool_size": ("POOL_SIZE", values.count),
+    "statement_timeout": ("STATEMENT_TIMEOUT", values.seconds),
+    "threads": ("THREADS", values.count),
+    "stop_within": ("SHUTDOWN_WITHIN", values.seconds),
+    "sample_interval": ("SAMPLE_INTERVAL", values.half_a_minute),
+    "retention_days": ("RETENTION_DAYS", values.count),
+    "retention_minutes_days": ("RETENTION_MINUTES_DAYS", values.count),
+    "cache_ttl": ("CACHE_TTL", values.seconds),
+    "health_targets": ("HEALTH_TARGETS", values.targets),
+    "details_token": ("HEALTH_DETAILS_TOKEN", str),
+    "notes_token": ("NOTES_TOKEN", str),
+    "allowed_hosts": ("ALLOWED_HOSTS", values.hosts),
+    "cors_origins": ("CORS_ORIGINS", values.origins),
+    "metrics_emf": ("METRICS_EMF", values.switch),
+    "stack": ("STACK", str),
+    "commit": ("COMMIT", str),
+    "built_at": ("BUILT_AT", str),
+}
+"""The settings that one variable says by itself; the default of each is that of its field."""
 SCHEMA = "stackhand_status"
 """Where the tables are. It is no likely role: PostgreSQL creates what a role creates in the schema of its name."""
 
@@ -140,7 +168,8 @@ class Settings:
             SettingsError: variables are missing or invalid; the message names all of them.
         """
         reader = _Reader(os.environ if environment is None else environment)
-        development = reader.get("ENVIRONMENT", str, "development") == "development"
+        development = reader.get("ENVIRONMENT", str, cls.environment) == "development"
+        defaults = {each.name: each.default for each in fields(cls)}
         schema = reader.get("DATABASE_SCHEMA", values.schema, SCHEMA)
         owner = _owner(reader)
         settings = cls(
@@ -149,34 +178,10 @@ class Settings:
             database=replace(_database(reader), schema=schema),
             cache=_cache(reader) if cache else NO_CACHE,
             owner=replace(owner, schema=schema) if owner else None,
-            environment=reader.get("ENVIRONMENT", str, "development"),
-            log_level=reader.get("LOG_LEVEL", values.level, "info"),
-            probe_interval=reader.get("PROBE_INTERVAL", values.seconds, 2.0),
-            probe_deadline=reader.get("PROBE_DEADLINE", values.seconds, 1.0),
-            health_rise=reader.get("HEALTH_RISE", values.count, 2),
-            health_fall=reader.get("HEALTH_FALL", values.count, 2),
-            start_grace=reader.get("START_GRACE", values.seconds_or_zero, 60.0),
-            database_wait=reader.get("DATABASE_WAIT", values.seconds, 60.0),
-            pool_size=reader.get("POOL_SIZE", values.count, 5),
-            statement_timeout=reader.get("STATEMENT_TIMEOUT", values.seconds, 5.0),
-            threads=reader.get("THREADS", values.count, 8),
-            grace=reader.get("SHUTDOWN_GRACE", values.seconds_or_zero, 0.0 if development else 2.0),
-            stop_within=reader.get("SHUTDOWN_WITHIN", values.seconds, 14.0),
-            sample_interval=reader.get("SAMPLE_INTERVAL", values.half_a_minute, 10.0),
+            grace=reader.get("SHUTDOWN_GRACE", values.seconds_or_zero, 0.0 if development else cls.grace),
             incident_samples=reader.get("INCIDENT_SAMPLES", values.count, 0) or None,
-            retention_days=reader.get("RETENTION_DAYS", values.count, 400),
-            retention_minutes_days=reader.get("RETENTION_MINUTES_DAYS", values.count, 14),
-            cache_ttl=reader.get("CACHE_TTL", values.seconds, 10.0),
-            health_targets=reader.get("HEALTH_TARGETS", values.targets, ()),
-            details_token=reader.get("HEALTH_DETAILS_TOKEN", str, ""),
-            notes_token=reader.get("NOTES_TOKEN", str, ""),
-            allowed_hosts=reader.get("ALLOWED_HOSTS", values.hosts, ()),
-            cors_origins=reader.get("CORS_ORIGINS", values.origins, ()),
-            metrics_emf=reader.get("METRICS_EMF", values.switch, False),
-            stack=reader.get("STACK", str, ""),
             engine="ecs" if reader.get("ECS_CONTAINER_METADATA_URI_V4", str, "") else reader.get("ENGINE", str, ""),
-            commit=reader.get("COMMIT", str, "unknown"),
-            built_at=reader.get("BUILT_AT", str, "unknown"),
+            **{name: reader.get(variable, parse, defaults[name]) for name, (variable, parse) in VARIABLES.items()},
         )
         if reader.errors:
             raise SettingsError("the service cannot start:\n" + "\n".join(f"  {line}" for line in reader.errors))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
 from stackhand.ansible.options import Options
+from stackhand.cli.reporter import StepReport
 from stackhand.local import machine
 from stackhand.system.roots import PROJECT
 
@@ -13,6 +12,6 @@ from stackhand.system.roots import PROJECT
 class ActionModule(Action):
     """Checks this machine."""
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - reads only
+    def act(self, options: Options, *, check: bool) -> Result:  # noqa: ARG002 - reads only
         """Refuse a machine that cannot run the stack."""
-        return {"changed": False, "step": step("machine", machine.require(PROJECT))}
+        return Result(changed=False, step=StepReport("machine", machine.require(PROJECT)))

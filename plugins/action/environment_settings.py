@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stackhand import redaction
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
 from stackhand.ansible.options import Options
+from stackhand.cli.reporter import StepReport
 from stackhand.project import settings
 from stackhand.system.roots import PROJECT
 
@@ -14,10 +13,10 @@ from stackhand.system.roots import PROJECT
 class ActionModule(Action):
     """Makes or completes .env."""
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - has no options
+    def act(self, options: Options, *, check: bool) -> Result:  # noqa: ARG002 - has no options
         """Have valid settings."""
         current = settings.ensure(PROJECT, check=check)
         if not check:
             redaction.remember()
         message, *notes = current.notes or [settings.summary(PROJECT, current)]
-        return {"changed": current.changed, "step": step("settings", message, notes=notes)}
+        return Result(changed=current.changed, step=StepReport("settings", message, notes=notes))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
 from stackhand.aws.waiting import Retry
+from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure import composed_secrets, restore, secrets
 from stackhand.infrastructure import plan as plans
 from stackhand.infrastructure.bucket import Store
-from stackhand.infrastructure.plan import SHOWN, numbers
+from stackhand.infrastructure.plan import PlanDocument, numbers
 from stackhand.infrastructure.restore import Restore
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
@@ -33,13 +34,13 @@ class ActionModule(Action):
             lock_wait: seconds to wait while somebody else has the state.
         """
 
-        plan: dict[str, Any]
+        plan: PlanDocument
         outputs: dict[str, Any]
         restore: Restore
         may_lose_data: bool = False
         lock_wait: float = 0.0
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Options, *, check: bool) -> Result:
         """Apply the plan, and return the output that a deploy needs."""
         environment, plan = environments.load(options.environment), options.plan
         restored, store = options.restore, Store(environment, Retry(TIMEOUT))
@@ -48,26 +49,26 @@ class ActionModule(Action):
             plans.refuse_loss(environment.name, plan, allowed=restored.addresses)
         secrets.require(environment, options.outputs.get(secrets.OUTPUT, {}))
         if check:
-            return {"changed": bool(plan["changed"])}
+            return Result(changed=plan.changed)
         terraform = Terraform(environment, self.progress, self.count, options.lock_wait)
         notes = []
         if restored.replaced:
             restore.record(store, restored)
             notes = restore.make_way(terraform, restored)
             terraform.plan(replace=restored.addresses, **restored.variables())  # the state is another one now
-        if plan["changed"]:
-            terraform.apply(sum(plan[name] for name in SHOWN))
+        if plan.changed:
+            terraform.apply(sum(plan.counts().values()))
         terraform.plan_file.unlink(missing_ok=True)
         restore.forget(store)
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
-        outputs = terraform.outputs() if plan["changed"] else options.outputs
+        outputs = terraform.outputs() if plan.changed else options.outputs
         composed = composed_secrets.write(environment, outputs)
         notes += [f"composed of its secrets: {each}" for each in composed]
-        done = [f"{plan[name]} to {name}" for name in SHOWN if plan[name]]
-        message = ", ".join(done) or ("outputs" if plan["changed"] else "up to date")
-        concerns = {each["name"]: len(each["resources"]) for each in plan["concerns"]}
-        return {
-            "changed": bool(plan["changed"] or composed),
-            "step": step("applied", f"{message}; {outputs['url']}", notes=[*notes, *numbers(concerns)]),
-            "facts": {"target": outputs["release"]},
-        }
+        done = [f"{number} to {name}" for name, number in plan.counts().items()]
+        message = ", ".join(done) or ("outputs" if plan.changed else "up to date")
+        concerns = {each.name: len(each.resources) for each in plan.concerns}
+        return Result(
+            changed=plan.changed or bool(composed),
+            step=StepReport("applied", f"{message}; {outputs['url']}", notes=[*notes, *numbers(concerns)]),
+            facts={"target": outputs["release"]},
+        )

@@ -6,9 +6,8 @@ The key is in KMS; its public half is written into environments, to be committed
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
+from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure import account, bucket, signing_key
 from stackhand.project import environments
 from stackhand.release.action import OnEnvironment
@@ -19,13 +18,13 @@ class ActionModule(Action):
 
     Options = OnEnvironment
 
-    def act(self, options: OnEnvironment, *, check: bool) -> dict[str, Any]:
+    def act(self, options: OnEnvironment, *, check: bool) -> Result:
         """Make bucket and key, or find them made."""
         environment = environments.load(options.environment)
         environments.require_apart(environment)
         account.check(environment)
         if check:
-            return {"changed": not bucket.exists(environment)}
+            return Result(changed=not bucket.exists(environment))
         done = bucket.make(environment) + signing_key.make(environment)
         message = done[0] if done else f"bucket {environment.bucket} is configured"
-        return {"changed": bool(done), "step": step("bucket", message, notes=done[1:])}
+        return Result(changed=bool(done), step=StepReport("bucket", message, notes=done[1:]))

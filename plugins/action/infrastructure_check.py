@@ -6,9 +6,8 @@ which keys of docker-compose.yml AWS ignores or does otherwise.
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
+from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure import account, bucket, compose, differences, secrets, services
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
@@ -21,7 +20,7 @@ class ActionModule(Action):
 
     Options = OnEnvironment
 
-    def act(self, options: OnEnvironment, *, check: bool) -> dict[str, Any]:  # noqa: ARG002 - it changes nothing
+    def act(self, options: OnEnvironment, *, check: bool) -> Result:  # noqa: ARG002 - it changes nothing
         """Check; it changes nothing."""
         environment = environments.load(options.environment)
         environments.require_apart(environment)
@@ -32,7 +31,7 @@ class ActionModule(Action):
         bucket.require(environment)
         there = sum(service.aws is not None for service in stack.services.values())
         message = f"{there} services for the cloud, account {environment.account}, Terraform {version}"
-        return {
-            "changed": False,
-            "step": step("checked", message, notes=[f"as {who}", *differences.lines(differences.notes(stack))]),
-        }
+        return Result(
+            changed=False,
+            step=StepReport("checked", message, notes=[f"as {who}", *differences.lines(differences.notes(stack))]),
+        )

@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure import account, bucket, plan, rds, restore
 from stackhand.infrastructure import secrets as given
 from stackhand.infrastructure.bucket import Store
-from stackhand.infrastructure.plan import concerns_of, numbers
+from stackhand.infrastructure.plan import DestroyReport, concerns_of, numbers
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
@@ -42,7 +43,7 @@ class ActionModule(Action):
         confirmed: str = ""
         lock_wait: float = 0.0
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Options, *, check: bool) -> Result:
         """Destroy, while nobody deploys; the databases leave a snapshot."""
         environment = environments.load(options.environment)
         if options.confirmed != environment.name:
@@ -60,17 +61,17 @@ class ActionModule(Action):
         store = Store(environment)
         releases = Releases(store)
         if check or not (there or releases.current()):
-            return {"changed": bool(there)}
+            return Result(changed=bool(there))
         with acquire.alone(environment, self.progress, wait):
-            report = _destroy(environment, terraform, there) if there else {"snapshots": [], "key": "", "secrets": {}}
+            report = _destroy(environment, terraform, there) if there else DestroyReport()
             releases.forget()
             restore.forget(store)
         notes = [
             *numbers(_concerns(terraform.configuration, there)),
-            *(f"snapshot {each}" for each in report["snapshots"]),
+            *(f"snapshot {each}" for each in report.snapshots),
         ]
         notes.append("deletion protection was lifted")
-        return {"changed": True, "step": step("destroyed", f"{len(there)} resources", notes=notes), "report": report}
+        return Result(changed=True, step=StepReport("destroyed", f"{len(there)} resources", notes=notes), report=report)
 
 
 def _concerns(configuration: Path, resources: list[dict[str, Any]]) -> Counter[str]:
@@ -79,7 +80,7 @@ def _concerns(configuration: Path, resources: list[dict[str, Any]]) -> Counter[s
     return Counter(known.get(f"{each['type']}.{each['name']}", "no longer in the files") for each in resources)
 
 
-def _destroy(environment: Environment, terraform: Terraform, there: list[dict[str, Any]]) -> dict[str, Any]:
+def _destroy(environment: Environment, terraform: Terraform, there: list[dict[str, Any]]) -> DestroyReport:
     """Lift the protection, remove everything, and return the snapshots, key and given secrets that stay."""
     secrets = given.of(terraform.state())
     lifted = {"deletion_protection": "false", "destroying": "true"}
@@ -97,7 +98,7 @@ def _destroy(environment: Environment, terraform: Terraform, there: list[dict[st
         terraform.forget(["aws_kms_key.main"])
     terraform.destroy(**lifted)
     snapshots = [f"{each['identifier']}-{snapshot}" for each in databases]
-    return {"snapshots": snapshots, "key": key, "secrets": secrets}
+    return DestroyReport(snapshots, key, secrets)
 
 
 def _keys_in_use(

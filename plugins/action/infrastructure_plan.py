@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
+from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure import compose, cost, differences, plan, restore, secrets, services
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.terraform import Terraform
@@ -38,7 +39,7 @@ class ActionModule(Action):
         replace_database: bool = False
         lock_wait: float = 0.0
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Options, *, check: bool) -> Result:
         """Plan; it changes nothing but the file of the plan, and before an apply what the state remembers."""
         environment = environments.load(options.environment)
         restored, stack = restore.Restore(), compose.check(PROJECT, services.variables_of(environment))
@@ -50,24 +51,24 @@ class ActionModule(Action):
         replaced, variables = restored.addresses, restored.variables()
         changed = terraform.plan(refresh=refresh, replace=replaced, **variables)
         report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
-        report |= {"compose": differences.to_list(differences.notes(stack)), "probe": probes.of_stack(stack).to_dict()}
+        report |= {"compose": differences.to_list(differences.notes(stack)), "probe": probes.of_stack(stack).report()}
         report["restore"] = asdict(restored)
         if not changed and applied_next:
             warned = [*plan.warnings(environment, {}, refreshed=False), *terraform.warnings()]
-            report |= {"plan": Summary([], []).to_dict(), "warnings": warned}
+            report |= {"plan": Summary([], []).document(), "warnings": warned}
             return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
         restore.require_user(environment, planned, restored)
-        kept = secrets.kept(planned, _outputs(planned).get(secrets.OUTPUT, {}))
-        if kept and applied_next and not check:
-            terraform.forget(kept)
-            self.note(f"{', '.join(kept)}: now given; the value stays, and Terraform no longer manages it")
+        forgotten = secrets.forgotten(planned, _outputs(planned).get(secrets.OUTPUT, {}))
+        if forgotten and applied_next and not check:
+            terraform.forget(forgotten)
+            self.note(f"{', '.join(forgotten)}: now given; the value stays, and Terraform no longer manages it")
             terraform.plan(refresh=refresh, replace=replaced, **variables)
             planned = terraform.planned()
-        changes, money = summary(planned, concerns_of(terraform.configuration), kept), cost.estimate(planned)
+        changes, money = summary(planned, concerns_of(terraform.configuration), forgotten), cost.estimate(planned)
         warned = plan.warnings(environment, planned, refreshed=refresh and not applied_next)
         report |= {
-            "plan": changes.to_dict(),
+            "plan": changes.document(),
             "cost": {**money.to_dict(), "summary": money.summary(), "words": money.summary()},
             "table": rows(changes),
             "warnings": [*warned, *terraform.warnings()],
@@ -85,4 +86,4 @@ def _outputs(planned: Mapping[str, Any]) -> dict[str, Any]:
 def _planned(message: str, report: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
     notes = [*report["restore"]["notes"], *report["warnings"]]
     facts = {"plan": report["plan"], "restore": report["restore"], "outputs": outputs, "report": report}
-    return {"changed": False, "step": step("planned", message, notes=notes), "report": report, "facts": facts}
+    return Result(changed=False, step=StepReport("planned", message, notes=notes), report=report, facts=facts)

@@ -5,12 +5,11 @@ A process of its own renews the lease until this playbook ends, however it ends.
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.release import acquire
 from stackhand.release.action import ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -19,11 +18,16 @@ class ActionModule(ReleaseAction):
     Options = acquire.Request
     work = "The lease"
 
-    def release(self, context: Context, options: acquire.Request) -> dict[str, Any]:
+    def release(self, context: Context, options: acquire.Request) -> Result:
         """Return the commit, the lease and the release to go on with."""
         acquired = acquire.begin(context, options)
-        lease = acquired["lease"]
-        facts = {name: acquired[name] for name in ("commit", "name", "manifest")}
-        facts |= {"kind": options.kind, "token": lease["token"], "heartbeat": lease["heartbeat"]}
-        message = f"{context.environment.name} in {context.environment.account}: {acquired['commit'][:12]}"
-        return {"changed": False, "step": step("lease", message), "facts": facts}
+        facts = {
+            "kind": options.kind,
+            "commit": acquired.commit,
+            "name": acquired.name,
+            "token": acquired.token,
+            "heartbeat": acquired.heartbeat,
+            "manifest": acquired.manifest or {},
+        }
+        message = f"{context.environment.name} in {context.environment.account}: {acquired.commit[:12]}"
+        return Result(changed=False, step=StepReport("lease", message), facts=facts)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
+from stackhand.cli.reporter import StepReport
 from stackhand.project import environments
-from stackhand.release import images, registry, target
+from stackhand.release import target
 from stackhand.release.action import OnEnvironment
+from stackhand.release.images import build, registry, scan
 
 
 class ActionModule(Action):
@@ -29,9 +31,9 @@ class ActionModule(Action):
         target: dict[str, Any]
         commit: str
         name: str
-        max_severity: registry.Severity = "high"
+        max_severity: scan.Severity = "high"
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Options, *, check: bool) -> Result:
         """Return the digests; when only checking, those that ECR has already."""
         environment, where, commit = (
             environments.load(options.environment),
@@ -43,7 +45,7 @@ class ActionModule(Action):
         missing = [name for name in built if name not in before]
         digests = before
         if not check:
-            digests = images.ensure(
+            digests = build.ensure(
                 environment,
                 built,
                 commit,
@@ -52,12 +54,12 @@ class ActionModule(Action):
                 notify=self.progress,
             )
             for service, repository in built.items():
-                registry.gate(environment, repository.name, digests[service], options.max_severity, self.progress)
+                scan.gate(environment, repository.name, digests[service], options.max_severity, self.progress)
         message = (
             f"built and pushed {', '.join(missing)} of {commit[:12]}" if missing else f"{commit[:12]} is already in ECR"
         )
-        return {
-            "changed": bool(missing),
-            "facts": {"digests": digests},
-            "step": step("images", message, notes=[f"{name} {digest}" for name, digest in digests.items()]),
-        }
+        return Result(
+            changed=bool(missing),
+            facts={"digests": digests},
+            step=StepReport("images", message, notes=[f"{name} {digest}" for name, digest in digests.items()]),
+        )

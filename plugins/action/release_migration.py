@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.release import migration
 from stackhand.release.action import OfRelease, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 SHOWN = 5
 """How many of its last lines a job shows that has ended well; CloudWatch has all of them."""
@@ -18,9 +17,9 @@ class ActionModule(ReleaseAction):
 
     work = "The migration"
 
-    def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
+    def release(self, context: Context, options: OfRelease) -> Result:
         """Return the release, migrated."""
-        said = migration.migrate(context, options.manifest)
-        notes = [f"{name}: {line}" for name, lines in said.items() for line in lines[-SHOWN:]]
-        shown = {"step": step("migrated", f"{', '.join(said)}: exit code 0", notes=notes)} if said else {}
-        return {"changed": bool(said), "facts": {"manifest": options.manifest.but(migrated=True).to_dict()}, **shown}
+        output = migration.migrate(context, options.manifest)
+        notes = [f"{name}: {line}" for name, lines in output.items() for line in lines[-SHOWN:]]
+        step = StepReport("migrated", f"{', '.join(output)}: exit code 0", notes=notes) if output else None
+        return Result(changed=bool(output), step=step, facts={"manifest": options.manifest.but(migrated=True)})

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import step
-from stackhand.release import migration_list, plan
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
+from stackhand.release import migration, plan
 from stackhand.release.action import OnEnvironment, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -30,9 +31,9 @@ class ActionModule(ReleaseAction):
     work = "The comparison"
     reads = True
 
-    def release(self, context: Context, options: Options) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> Result:
         """Add to the report of Terraform's plan."""
-        changes = plan.plan(context, options.outputs.get("release", {}), migration_list.of_checkout())
+        changes = plan.plan(context, options.outputs.get("release", {}), migration.of_checkout())
         report = {**options.report, "release": changes}
-        message = "changes" if changes["changed"] else "no changes"
-        return {"changed": False, "report": report, "step": step("release", message)}
+        message = "changes" if changes.changed else "no changes"
+        return Result(changed=False, report=report, step=StepReport("release", message))

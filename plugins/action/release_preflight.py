@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import step
-from stackhand.release import origin, preflight, signature, target
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
+from stackhand.release import preflight, target
 from stackhand.release.action import OnEnvironment, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
+from stackhand.release.images import provenance, signature
 
 
 class ActionModule(ReleaseAction):
@@ -32,11 +34,11 @@ class ActionModule(ReleaseAction):
     work = "The check of the environment"
     reads = True
 
-    def release(self, context: Context, options: Options) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> Result:
         """Check, and note what could not be checked."""
         where = target.parse(options.target)
-        images = origin.of_target(context.environment, where, options.digests, options.commit)
+        images = provenance.of_target(context.environment, where, options.digests, options.commit)
         notes = signature.require(context.environment, images)
         notes += preflight.Preflight(context.environment, where, options.digests).run()
         message = f"{', '.join(where.services)}: roles, secrets, logs, targets, network, images, signatures"
-        return {"changed": False, "step": step("preflight", message, notes=notes)}
+        return Result(changed=False, step=StepReport("preflight", message, notes=notes))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackhand.ansible.action import step
-from stackhand.release import migration_list, prepare, target
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
+from stackhand.release import migration, prepare, target
 from stackhand.release.action import Leased, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -33,13 +34,13 @@ class ActionModule(ReleaseAction):
 
     work = "The preparation of the release"
 
-    def release(self, context: Context, options: Options) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> Result:
         """Return the release."""
         context.require_lease()
         where = target.parse(options.target)
-        known = migration_list.of_commit(options.commit) or []
+        known = migration.of_commit(options.commit) or []
         prepared = prepare.prepare(context, where, options.digests, options.commit, known)
         prepared = prepared.but(name=options.name)
         new = [each.task_definition.rpartition("/")[2] for each in prepared.services.values() if not each.same]
         message = f"registered {', '.join(new)}" if new else "no changes"
-        return {"changed": bool(new), "facts": {"manifest": prepared.to_dict()}, "step": step("prepared", message)}
+        return Result(changed=bool(new), facts={"manifest": prepared}, step=StepReport("prepared", message))

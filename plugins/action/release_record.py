@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.release import heartbeat, lease, verification
 from stackhand.release.action import OfRelease, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -24,14 +23,14 @@ class ActionModule(ReleaseAction):
 
     work = "The record"
 
-    def release(self, context: Context, options: Options) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> Result:
         """Return the report of the whole."""
         changed, manifest = verification.record(context, options.manifest)
         lease.give_back(context.store, context.token)
         heartbeat.stop(options.heartbeat)
         message = f"{manifest.id} is the last known good release"
-        return {
-            "changed": changed,
-            "step": step("recorded", message),
-            "report": verification.report(manifest, changed=changed),
-        }
+        return Result(
+            changed=changed,
+            step=StepReport("recorded", message),
+            report=verification.report(manifest, changed=changed),
+        )

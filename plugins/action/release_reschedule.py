@@ -5,12 +5,11 @@ The services run and answer well by then, so a release that fails has changed no
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.release import reschedule
 from stackhand.release.action import OfRelease, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -18,9 +17,9 @@ class ActionModule(ReleaseAction):
 
     work = "The change of the schedules"
 
-    def release(self, context: Context, options: OfRelease) -> dict[str, Any]:
+    def release(self, context: Context, options: OfRelease) -> Result:
         """Return the release, with the schedules that were changed."""
         manifest = reschedule.update(context, options.manifest)
         names = [name for name, each in manifest.scheduled.items() if each.updated]
-        shown = {"step": step("scheduled", f"{', '.join(names)} on {manifest.commit[:12]}")} if names else {}
-        return {"changed": bool(names), "facts": {"manifest": manifest.to_dict()}, **shown}
+        step = StepReport("scheduled", f"{', '.join(names)} on {manifest.commit[:12]}") if names else None
+        return Result(changed=bool(names), step=step, facts={"manifest": manifest})

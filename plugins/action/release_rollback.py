@@ -6,12 +6,11 @@ is refused.
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.release import rollback
 from stackhand.release.action import OfRelease, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -28,10 +27,10 @@ class ActionModule(ReleaseAction):
 
     work = "The rollback"
 
-    def release(self, context: Context, options: Options) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> Result:
         """Return the release that brings an earlier one back."""
         context.require_lease()
         good = options.manifest
         plan = rollback.prepare(context, good, unsigned=options.allow_unsigned)
         message = f"rolling back to {good.commit[:12]}, release {good.id}"
-        return {"changed": False, "facts": {"manifest": plan.to_dict()}, "step": step("prepared", message)}
+        return Result(changed=False, facts={"manifest": plan}, step=StepReport("prepared", message))

@@ -5,12 +5,11 @@ The deployments that UpdateService returned decide. When one fails, all return t
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.release import submit
 from stackhand.release.action import OfRelease, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -27,7 +26,7 @@ class ActionModule(ReleaseAction):
 
     work = "The rollout"
 
-    def release(self, context: Context, options: Options) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> Result:
         """Return the release, rolled out."""
         resumes = options.kind == "resume"
         go_on = submit.resume if resumes else submit.roll
@@ -36,4 +35,4 @@ class ActionModule(ReleaseAction):
         message = (
             f"{', '.join(new)} on {manifest.commit[:12]}" if new else f"{manifest.commit[:12]} was already running"
         )
-        return {"changed": bool(new), "facts": {"manifest": manifest.to_dict()}, "step": step("rolled", message)}
+        return Result(changed=bool(new), facts={"manifest": manifest}, step=StepReport("rolled", message))

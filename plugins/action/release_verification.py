@@ -5,12 +5,11 @@ Several times in a row it must be healthy, be this release, and be quick; else a
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.release import verification
 from stackhand.release.action import OfRelease, ReleaseAction
-from stackhand.release.target import Context
+from stackhand.release.context import Context
 
 
 class ActionModule(ReleaseAction):
@@ -27,6 +26,6 @@ class ActionModule(ReleaseAction):
 
     work = "The probe"
 
-    def release(self, context: Context, options: Options) -> dict[str, Any]:
+    def release(self, context: Context, options: Options) -> Result:
         """Probe."""
-        return {"changed": False, "step": step("probed", verification.probe(context, options.manifest))}
+        return Result(changed=False, step=StepReport("probed", verification.probe(context, options.manifest)))

@@ -6,14 +6,22 @@ PostgreSQL on the engine, and restore that snapshot; what was there is kept as a
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from stackhand.ansible import options
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.database import copydata
 from stackhand.local import engines
 from stackhand.local.action import StackAction
+
+
+class CopyResult(Result, kw_only=True):
+    """The result of the first step.
+
+    Args:
+        copied: what the second one restores; None in check mode.
+    """
+
+    copied: copydata.Copied | None
 
 
 class ActionModule(StackAction):
@@ -30,14 +38,16 @@ class ActionModule(StackAction):
         engine: str = "auto"
         copied: copydata.Copied | None = None
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Options, *, check: bool) -> Result:
         """Return what was kept, or how the restore went."""
         if check:  # a dump needs a server that runs
-            return {"changed": True, "copied": None}
+            return CopyResult(changed=True, copied=None)
         chosen = engines.choose(options.engine, self.state)
         engine = self.engine(chosen.name)
         if copied := options.copied:
             notes = copydata.restore(engine, copied, self.progress)
-            return {"changed": True, "step": step("data", f"restored the database from {copied.engine}", notes=notes)}
+            return Result(
+                changed=True, step=StepReport("data", f"restored the database from {copied.engine}", notes=notes)
+            )
         kept = copydata.keep(engine, self.progress)
-        return {"changed": True, "copied": asdict(kept), "step": step("data", f"saved the database of {kept.engine}")}
+        return CopyResult(changed=True, copied=kept, step=StepReport("data", f"saved the database of {kept.engine}"))

@@ -5,12 +5,19 @@ It returns the engine's name.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from stackhand.ansible import options
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.local import engines, otherengine, preflight
 from stackhand.local.action import StackAction
+
+
+class EngineResult(Result, kw_only=True):
+    """The result, with the engine's name."""
+
+    engine: str
 
 
 class ActionModule(StackAction):
@@ -29,7 +36,7 @@ class ActionModule(StackAction):
         free_ports: bool = False
         copy_data: bool = False
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Options, *, check: bool) -> Result:
         """Return the engine's name and the services it will start."""
         chosen = engines.choose(options.engine, self.state)
         preflight.no_other_engine(chosen.name, self.state)
@@ -44,8 +51,8 @@ class ActionModule(StackAction):
             notes.append(f"ports moved and stored in .env: {numbers}")
             engine = self.engine(chosen.name, check=check)
         notes += preflight.open_ports(engine)
-        return {
-            "changed": bool(moved),
-            "engine": chosen.name,
-            "step": step("engine", f"{chosen.name}: {chosen.reason}", notes=notes),
-        }
+        return EngineResult(
+            changed=bool(moved),
+            engine=chosen.name,
+            step=StepReport("engine", f"{chosen.name}: {chosen.reason}", notes=notes),
+        )

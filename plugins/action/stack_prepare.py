@@ -6,9 +6,8 @@ build images, and make the database of an old volume follow .env.
 
 from __future__ import annotations
 
-from typing import Any
-
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.cli.reporter import StepReport
 from stackhand.local.action import OnEngine, StackAction
 
 
@@ -17,11 +16,10 @@ class ActionModule(StackAction):
 
     Options = OnEngine
 
-    def act(self, options: OnEngine, *, check: bool) -> dict[str, Any]:
+    def act(self, options: OnEngine, *, check: bool) -> Result:
         """Prepare the engine."""
         engine = self.engine(options.engine, check=check)
         if check:
-            return {"changed": engine.would_prepare()}
+            return Result(changed=engine.would_prepare())
         changed, done = engine.prepare(self.progress)
-        shown = {"step": step("prepared", done[0], notes=done[1:])} if done else {}
-        return {"changed": changed, **shown}
+        return Result(changed=changed, step=StepReport("prepared", done[0], notes=done[1:]) if done else None)

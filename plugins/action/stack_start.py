@@ -6,11 +6,17 @@ with its last health check and log lines, and leaves it there.
 
 from __future__ import annotations
 
-from typing import Any
-
 from stackhand.ansible import events
-from stackhand.ansible.action import step
+from stackhand.ansible.action import Result
+from stackhand.ansible.events import StepDone, TaskBegan
+from stackhand.cli.reporter import StepReport
 from stackhand.local.action import StackAction, Timed
+
+
+class StartResult(Result, kw_only=True):
+    """The result, with how each start went."""
+
+    started: list[StepReport]
 
 
 class ActionModule(StackAction):
@@ -18,20 +24,21 @@ class ActionModule(StackAction):
 
     Options = Timed
 
-    def act(self, options: Timed, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Timed, *, check: bool) -> Result:
         """Return how each start went."""
         engine = self.engine(options.engine, check=check)
         if check:
             wanted = engine.would_start()
             for name in wanted:
-                events.emit("step", step=step(name, "would be started", seconds=0.0), changed=True)
-            return {"changed": bool(wanted), "started": []}
-        steps: list[dict[str, Any]] = []
+                events.emit(StepDone(StepReport(name, "would be started", seconds=0.0), changed=True))
+            return StartResult(changed=bool(wanted), started=[])
+        steps, changed = list[StepReport](), False
         waiting = engine.services()
-        events.emit("task", name=f"Wait for {', '.join(waiting)}")
+        events.emit(TaskBegan(f"Wait for {', '.join(waiting)}"))
         for started in engine.start(options.timeout):
-            steps.append({**started.to_step(), "changed": started.changed})
-            events.emit("step", step=started.to_step(), changed=started.changed)
+            steps.append(started.step())
+            changed |= started.changed
+            events.emit(StepDone(steps[-1], started.changed))
             waiting.remove(started.name)
-            events.emit("task", name=f"Wait for {', '.join(waiting)}")
-        return {"changed": any(each["changed"] for each in steps), "started": steps}
+            events.emit(TaskBegan(f"Wait for {', '.join(waiting)}"))
+        return StartResult(changed=changed, started=steps)

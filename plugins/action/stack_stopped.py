@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stackhand.ansible import options
-from stackhand.ansible.action import Action, step
+from stackhand.ansible.action import Action, Result
+from stackhand.cli.reporter import StepReport
 from stackhand.local import otherengine
+from stackhand.local.reports import DownReport
 
 
 class ActionModule(Action):
@@ -23,20 +23,20 @@ class ActionModule(Action):
 
         volumes: bool = False
 
-    def act(self, options: Options, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Options, *, check: bool) -> Result:
         """Return what was stopped."""
         volumes = options.volumes
         left = otherengine.left(self.state, volumes=volumes)
         changed = left.running or bool(volumes and left.data)
         if check:
-            return {"changed": changed}
+            return Result(changed=changed)
         stopped, unknown, undone = otherengine.stop(self.state, volumes=volumes)
         if self.state.read().get("up"):
             self.state.remember(up=None)
         message = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
         notes = [*undone, *(unknown if volumes else [])]
-        return {
-            "changed": changed or bool(stopped),
-            "step": step("down", message + ("; data removed" if volumes else ""), notes=notes),
-            "report": {"stopped": stopped, "volumes_removed": volumes and not unknown, "unknown": unknown},
-        }
+        return Result(
+            changed=changed or bool(stopped),
+            step=StepReport("down", message + ("; data removed" if volumes else ""), notes=notes),
+            report=DownReport(stopped, volumes and not unknown, unknown),
+        )

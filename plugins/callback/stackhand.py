@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import action_loader
@@ -15,8 +17,10 @@ from ansible.utils.vars import load_extra_vars
 
 from stackhand.ansible import events, options
 from stackhand.ansible.action import Action
+from stackhand.ansible.events import Reported, StepDone, StepFailed, TaskBegan
 from stackhand.ansible.playbook import continue_watched
-from stackhand.cli.failure import Failure
+from stackhand.cli.failure import Failure, FailureDocument
+from stackhand.cli.reporter import StepReport
 from stackhand.project.hooks import SKIP, HookFacts, Hooks
 from stackhand.system.roots import PROJECT
 
@@ -61,13 +65,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         try:
             options.check(play.get_variable_manager().extra_vars, taken)
         except Failure as failure:
-            events.emit("failure", failure=failure.to_dict())
+            events.emit(StepFailed(failure.document()))
             raise SystemExit(int(failure.code)) from failure
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 - Ansible's signature
         """A task begins."""
         self._task = task.get_name().partition(" : ")[2] or task.get_name()
-        events.emit("task", name=self._task)
+        events.emit(TaskBegan(self._task))
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """A task is done."""
@@ -86,21 +90,27 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """The play is over."""
         gc.freeze()  # or Python would look through all that is loaded once more, as it ends: up to 0.3 s
 
-    def _done(self, result: dict[str, Any]) -> None:
+    def _done(self, result: Mapping[str, Any]) -> None:
         if "step" in result:
-            events.emit("step", step=result["step"], changed=bool(result.get("changed")))
+            step = msgspec.json.decode(_encoded(result["step"]), type=StepReport)
+            events.emit(StepDone(step, changed=bool(result.get("changed"))))
         if "report" in result:
-            events.emit("report", report=result["report"])
+            events.emit(Reported(msgspec.Raw(_encoded(result["report"]))))
 
-    def _failed(self, result: dict[str, Any]) -> None:
-        failure = (
-            result.get("failure")
-            or Failure(
+    def _failed(self, result: Mapping[str, Any]) -> None:
+        if "failure" in result:
+            failure = msgspec.json.decode(_encoded(result["failure"]), type=FailureDocument)
+        else:
+            failure = Failure(
                 f"The task {self._task!r} failed: {result.get('msg', 'without a message')}.",
                 evidence=str(result.get("stderr") or "").splitlines()[-10:],
-            ).to_dict()
-        )
-        events.emit("failure", failure=failure)
+            ).document()
+        events.emit(StepFailed(failure))
+
+
+def _encoded(content: Any) -> bytes:
+    """Return a part of a result as JSON, without Ansible's tags, which no other library knows."""
+    return json.dumps(content).encode()
 
 
 def _hooks(playbook: str, given: Mapping[str, Any]) -> Hooks | None:
@@ -120,16 +130,18 @@ def _hooks(playbook: str, given: Mapping[str, Any]) -> Hooks | None:
         return None
 
 
-def _show(report: dict[str, Any]) -> None:
+def _show(report: bytes) -> None:
     """Show a plan or a release; other playbooks have said everything by their steps."""
-    if {"plan", "release"} <= report.keys():  # a deploy that stopped half-way has the first alone
+    keys = msgspec.json.decode(report, type=dict[str, msgspec.Raw]).keys()
+    if {"plan", "release"} <= keys:  # a deploy that stopped half-way has the first alone
         from stackhand.release import plan
 
-        plan.show_plan(report)
-    elif "verdict" in report:
+        plan.show_plan(msgspec.json.decode(report, type=plan.PlanReport))
+    elif "verdict" in keys:
         from stackhand.release import verbs
+        from stackhand.release.verification import ReleaseReport
 
-        verbs.show_release(report)
+        verbs.show_release(msgspec.json.decode(report, type=ReleaseReport))
 
 
 def _steps(play: Any) -> Iterator[type[Action]]:

@@ -46,7 +46,7 @@ class Classified(msgspec.Struct, frozen=True):
         missing: what that command lacks on this machine; empty where it can run.
         known: whether the embedded engine runs its image as it is.
         public: whether the load balancer sends it the public's requests.
-        said: the `x-` fields that its own Compose files have.
+        written: the `x-` fields that its own Compose files have.
         migrate: the command by which its framework migrates the database; empty where a job does, or none is known.
         notes: what was not understood, one sentence each.
     """
@@ -65,7 +65,7 @@ class Classified(msgspec.Struct, frozen=True):
     missing: str = ""
     known: bool = False
     public: bool = False
-    said: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
     migrate: str = ""
     notes: tuple[str, ...] = ()
 
@@ -129,7 +129,7 @@ def _one(
         working_dir=folder,
         missing=missing,
         known=known.is_known(service),
-        said=tuple(key for key in xfields.KNOWN if entry.get(key) is not None),
+        written=tuple(key for key in xfields.KNOWN if entry.get(key) is not None),
         migrate=_migrate(service, stack, databases) if built and kind == "web" else "",
         notes=(*notes, *_notes(service, server, kind, built=built)),
     )

@@ -25,14 +25,14 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What was done with the files: those that were made, and those that were there and stay as they are."""
+    """What was done with the files: those that were created, and those that were there and stay as they are."""
 
-    made: list[str]
-    kept: list[str]
+    created: list[str]
+    unchanged: list[str]
 
 
 def digest(text: str) -> str:
-    """Return the digest by which an edited file is told from one that is as it was made."""
+    """Return the digest by which an edited file is told from one that is as it was generated."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -55,20 +55,20 @@ def state(root: Path, path: str, records: Mapping[str, str]) -> State:
 
 
 def write(root: Path, files: Sequence[File]) -> Written:
-    """Write the files that are not there; what is there stays as it is, whoever made it.
+    """Write the files that are not there; what is there stays as it is, whoever wrote it.
 
     Raises:
         Failure: a file cannot be written.
     """
-    made, kept = [], []
+    created, unchanged = [], []
     for each in files:
         path = root / each.path
         if path.exists() or path.is_symlink():
-            kept.append(each.path)
+            unchanged.append(each.path)
             continue
         replace(root, each)
-        made.append(each.path)
-    return Written(made, kept)
+        created.append(each.path)
+    return Written(created, unchanged)
 
 
 def replace(root: Path, file: File) -> None:

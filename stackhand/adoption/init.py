@@ -8,7 +8,8 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from stackhand.adoption import classification, files, generated, overlay, pin, questions, repository, statusservice
 from stackhand.adoption.classification import Classified
@@ -18,7 +19,7 @@ from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import services
-from stackhand.project import composefiles, model, passthrough, resolution, settings
+from stackhand.project import composefiles, loading, passthrough, resolution, settings
 from stackhand.project.model import Stack
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
 
@@ -27,6 +28,47 @@ REGION, ACCOUNT = "eu-west-1", "123456789012"
 EXAMPLE = ("docker-compose.yml", ".env.example", ".dockerignore", "images.lock", "service", "web", "seeds")
 """What the example consists of."""
 ON_AWS = {"rds": "RDS for PostgreSQL", "elasticache": "ElastiCache"}
+
+
+class ServiceRow(msgspec.Struct, frozen=True):
+    """What is found out of a service, in words; `no` where it does not run there."""
+
+    name: str
+    kind: str
+    health: str
+    without_containers: str
+    aws: str
+
+
+class Extension(msgspec.Struct, frozen=True):
+    """The services that the overlay got, or the lines to add by hand where somebody has edited it."""
+
+    added: list[str] = []
+    to_add: list[str] = []
+
+
+class InitReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The document of `init --json` (docs/output.md).
+
+    Args:
+        created: the files that were written.
+        unchanged: those that were there.
+        foreign: those of them that are not Stackhand's.
+        notes: what was not understood, and what deserves to be known.
+        made: the former name of `created`, for one release.
+        kept: the former name of `unchanged`, for one release.
+    """
+
+    stack: str
+    services: list[ServiceRow]
+    created: list[str]
+    unchanged: list[str]
+    foreign: list[str]
+    notes: list[str]
+    made: list[str]
+    kept: list[str]
+    added: list[str] = []
+    to_add: list[str] = []
 
 
 def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
@@ -54,14 +96,13 @@ def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
         questions.ask(services, stack, answers)
     answers.status = answers.status or status
     services = [files.answered(each, answers) for each in services]
-    done = _write(stack, services, answers, before)
     notes = [note for each in services for note in each.notes if each.name not in answers.health]
     notes += _notes(services, git) + ([statusservice.LOCAL] if answers.status else [])
+    report = _write(stack, services, answers, before, notes)
     if json:
-        rows = [_row_of(each) for each in services]
-        console.document({"stack": stack.name, "services": rows, **done, "notes": notes})
+        console.document(report)
     else:
-        _tell(done, notes)
+        _show_report(report)
 
 
 def _copy_example() -> None:
@@ -84,7 +125,7 @@ def classified() -> tuple[Stack, list[Classified]]:
     values = settings.ensure(PROJECT, check=True, given=False).values
     resolved = resolution.without_overlay(PROJECT, values)
     services.share_builds(resolved)
-    stack = model.of(PROJECT, resolved, ", ".join(composefiles.own_files(PROJECT)))
+    stack = loading.of(PROJECT, resolved, ", ".join(composefiles.own_files(PROJECT)))
     return stack, classification.classify(stack, resolved.get("services") or {})
 
 
@@ -127,12 +168,12 @@ def defaults(stack: Stack, services: Sequence[Classified], git: GitRepository) -
 def _show(stack: Stack, services: Sequence[Classified]) -> None:
     count = f"{len(services)} service{'' if len(services) == 1 else 's'}"
     console.write(f"{stack.name}: {count} in {stack.file}\n")
-    rows = [list(_row_of(each).values()) for each in services]
+    rows = [msgspec.structs.astuple(_row_of(each)) for each in services]
     console.table(rows, ["service", "kind", "health", "without containers", "on AWS"], {}, indent=2)
     console.write("")
 
 
-def _row_of(service: Classified) -> dict[str, str]:
+def _row_of(service: Classified) -> ServiceRow:
     if service.health:
         health = f"GET {service.health}"
     elif service.kind == "job":
@@ -149,45 +190,55 @@ def _row_of(service: Classified) -> dict[str, str]:
     elif service.built:
         aws = {"job": "task before a rollout", "worker": "Fargate"}.get(service.kind, "Fargate, internal")
         aws = "Fargate, public" if service.public else aws
-    return {"name": service.name, "kind": service.kind, "health": health, "without_containers": without, "aws": aws}
+    return ServiceRow(service.name, service.kind, health, without, aws)
 
 
-def _write(stack: Stack, services: Sequence[Classified], answers: Answers, before: str) -> dict[str, Any]:
-    """Write what is not there yet, the lock last, and return what was made and what stays."""
+def _write(stack: Stack, services: Sequence[Classified], answers: Answers, before: str, notes: list[str]) -> InitReport:
+    """Write what is not there yet, the lock last, and return what was created and what stays."""
     wanted = files.files(stack, services, answers, repository.of(PROJECT))
     records = generated.recorded(before)
     foreign = [each.path for each in wanted if generated.state(PROJECT, each.path, records) == "foreign"]
     done = generated.write(PROJECT, wanted)
     texts = {each.path: each.text for each in wanted}
-    records |= {path: generated.digest(texts[path]) for path in done.made}
-    added, made = _extend(services, answers, texts[overlay.PATH], records), list(done.made)
+    records |= {path: generated.digest(texts[path]) for path in done.created}
+    extension, created = _extend(services, answers, texts[overlay.PATH], records), list(done.created)
     if before:
         text = pin.renewed(before, answers, records)
     else:
         text = pin.text(pin.hashed(pin.requirement()), pin.packages(CONTENT), answers, records)
     if text != before:
         generated.replace(PROJECT, File(LOCK, text))
-        made += [] if before else [LOCK]
+        created += [] if before else [LOCK]
     if ignored := repository.ignore(PROJECT):
-        made.append(f".gitignore ({ignored})")
-    return {"made": made, "kept": done.kept, "foreign": foreign, **added}
+        created.append(f".gitignore ({ignored})")
+    rows = [_row_of(each) for each in services]
+    return InitReport(
+        stack.name,
+        rows,
+        created,
+        done.unchanged,
+        foreign,
+        notes,
+        made=created,
+        kept=done.unchanged,
+        added=extension.added,
+        to_add=extension.to_add,
+    )
 
 
-def _extend(
-    services: Sequence[Classified], answers: Answers, text: str, records: dict[str, str]
-) -> dict[str, list[str]]:
+def _extend(services: Sequence[Classified], answers: Answers, text: str, records: dict[str, str]) -> Extension:
     """Give the overlay the services that came since; where somebody has edited it, say what to add."""
     blocks = {each.name: overlay.block(each) for each in overlay.lacking(PROJECT / overlay.PATH, services)}
     written = passthrough.content(PROJECT / overlay.PATH)
     if answers.status and statusservice.MARK not in written:
         blocks["the status service"] = text[text.index(statusservice.MARK) :].splitlines()
     if not blocks:
-        return {}
+        return Extension()
     if generated.state(PROJECT, overlay.PATH, records) == "unedited":
         generated.replace(PROJECT, File(overlay.PATH, text))
         records[overlay.PATH] = generated.digest(text)
-        return {"added": list(blocks)}
-    return {"to_add": [line for lines in blocks.values() for line in lines]}
+        return Extension(added=list(blocks))
+    return Extension(to_add=[line for lines in blocks.values() for line in lines])
 
 
 def _notes(services: Sequence[Classified], git: GitRepository) -> list[str]:
@@ -208,17 +259,17 @@ def _notes(services: Sequence[Classified], git: GitRepository) -> list[str]:
     return notes
 
 
-def _tell(done: dict[str, Any], notes: Sequence[str]) -> None:
-    made = [*done["made"], *(f"{overlay.PATH} ({name} added)" for name in done.get("added", []))]
-    if made:
-        console.write(f"  {console.glyph('done')} made: {', '.join(made)}")
-    elif not done.get("to_add"):
+def _show_report(report: InitReport) -> None:
+    created = [*report.created, *(f"{overlay.PATH} ({name} added)" for name in report.added)]
+    if created:
+        console.write(f"  {console.glyph('done')} created: {', '.join(created)}")
+    elif not report.to_add:
         console.write(f"  {console.glyph('same')} nothing to do: all files are there")
-    if done.get("to_add"):
+    if report.to_add:
         console.write(f"  {console.glyph('note')} {overlay.PATH} was edited, and lacks services; add below `services:`")
-        console.write("\n".join(done["to_add"]))
-    for path in done["foreign"]:
+        console.write("\n".join(report.to_add))
+    for path in report.foreign:
         console.write(f"  {console.glyph('warning')} {path} was there, is not Stackhand's, and stays as it is")
-    for note in notes:
+    for note in report.notes:
         console.write(f"  {console.glyph('note')} {note}")
     sys.stdout.write("\nnext: ./inv up\n")  # which is there from now on, whatever this was called by

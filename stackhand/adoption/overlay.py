@@ -62,8 +62,8 @@ def block(service: Classified) -> list[str]:
 
 def _block(service: Classified) -> Iterator[str]:
     parts = {"x-health": _health, "x-embedded": _embedded, "x-aws": _aws}
-    lines = [line for key, part in parts.items() if key not in service.said for line in part(service)]
-    lines += [f"# {', '.join(service.said)}: in its own file"] if service.said else []
+    lines = [line for key, part in parts.items() if key not in service.written for line in part(service)]
+    lines += [f"# {', '.join(service.written)}: in its own file"] if service.written else []
     fields = [line for line in lines if not line.startswith("#")]
     if fields:
         yield f"  {_scalar(service.name)}: # {_described(service)}"

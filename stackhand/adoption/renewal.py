@@ -15,6 +15,7 @@ from stackhand.adoption import eject, files, generated, init, pin, repository, s
 from stackhand.adoption.generated import File
 from stackhand.cli import console, streams
 from stackhand.cli.failure import Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.project import environments
 from stackhand.system.roots import CONTENT, LOCK, PROJECT
 
@@ -83,7 +84,7 @@ def main(args: list[str]) -> int:
     try:
         done = renew(before, Path(old), Path(own).read_text(encoding="utf-8"), check=check)
     except Failure as failure:
-        console.Reporter(sys.stderr).failure(failure)
+        Reporter(sys.stderr).failure(failure)
         return int(failure.code)
     console.write("would be done:" if check else "done:")
     for line in done:

@@ -96,7 +96,7 @@ def _refuse_older(wanted: str) -> None:
         raise Failure(f"{wanted} is no version.", next="a number such as 0.2.0", code=ExitCode.USAGE) from error
     if older:
         raise Failure(
-            f"{wanted} is older than {VERSION}, which runs here, and a step back is not made.",
+            f"{wanted} is older than {VERSION}, which runs here; a downgrade is refused.",
             evidence=["files, state and tables may have been changed in a way that the older version does not know"],
             next=f"git revert the commit that changed {LOCK}, which takes the generated files back with it",
             code=ExitCode.USAGE,

@@ -2,15 +2,17 @@
 
 It declares its options as the fields of its class `Options`. Each gets its value from the task, or else from the
 variable `PREFIX_OPTION`: given with `-e`, by the verb, or by an earlier step as one of the `facts` of its result. A
-result has, beside those and Ansible's `changed`, a `step` for the console and, when it failed, a `failure`.
+`Result` has, beside those and Ansible's `changed`, a `step` for the console; one that failed has a `failure`.
 """
 
 from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import msgspec
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from msgspec.structs import fields
@@ -19,10 +21,35 @@ from stackhand import redaction
 from stackhand.ansible import events, options
 from stackhand.aws import errors
 from stackhand.cli import console
-from stackhand.cli.failure import Failure
+from stackhand.cli.failure import Failure, FailureDocument
+from stackhand.cli.reporter import StepReport
 from stackhand.project import ownership
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
+
+
+class Result(msgspec.Struct, omit_defaults=True):
+    """What a step returns.
+
+    Args:
+        changed: whether anything is different now.
+        step: its line for the console.
+        facts: variables for later steps, by their names without a prefix.
+        report: the document of the playbook, where this step is the one that has it.
+    """
+
+    changed: bool
+    step: StepReport | None = None
+    facts: Mapping[str, Any] = {}
+    report: Any = None
+
+
+class FailedResult(msgspec.Struct):
+    """What Ansible gets of a step that failed."""
+
+    msg: str
+    failure: FailureDocument
+    failed: bool = True
 
 
 class Action(ActionBase):  # type: ignore[misc]
@@ -46,14 +73,15 @@ class Action(ActionBase):  # type: ignore[misc]
             raise
         except Exception as error:
             return _failed(errors.failure_of(error) or console.defect(str(self._task.action), error))
-        if "step" in result:
-            result["step"].setdefault("seconds", time.monotonic() - began)
-        if facts := result.pop("facts", None):
-            result["ansible_facts"] = {f"{self.prefix}_{name}": value for name, value in facts.items()}
-        return result
+        if result.step and result.step.seconds is None:
+            result.step.seconds = time.monotonic() - began
+        document: dict[str, Any] = msgspec.to_builtins(result)
+        if facts := document.pop("facts", None):
+            document["ansible_facts"] = {f"{self.prefix}_{name}": value for name, value in facts.items()}
+        return document
 
     @abstractmethod
-    def act(self, options: Any, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Any, *, check: bool) -> Result:
         """Do the work.
 
         Args:
@@ -77,15 +105,15 @@ class Action(ActionBase):  # type: ignore[misc]
 
     def progress(self, text: str) -> None:
         """Report how far a long step is; it makes room for what comes next."""
-        events.emit("progress", text=text)
+        events.emit(events.Progress(text))
 
     def note(self, text: str) -> None:
         """Report something of a long step that is to stay on the screen."""
-        events.emit("progress", text=text, kept=True)
+        events.emit(events.Progress(text, lasting=True))
 
     def count(self, text: str) -> None:
         """Report how much of a long step is done: on a terminal at once, elsewhere now and then."""
-        events.emit("progress", text=text, counts=True)
+        events.emit(events.Progress(text, counts=True))
 
     def module(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Run one of Ansible's modules, with the task's own environment, and return its result."""
@@ -94,9 +122,5 @@ class Action(ActionBase):  # type: ignore[misc]
 
 def _failed(failure: Failure) -> dict[str, Any]:
     failure = redaction.current().failure(failure)  # Ansible shows results as well, to who asks with -vvv
-    return {"failed": True, "msg": failure.text(), "failure": failure.to_dict()}
-
-
-def step(name: str, message: str, **more: Any) -> dict[str, Any]:
-    """Return a line for the console; `more` may have its seconds and notes."""
-    return {"name": name, "message": message, **more}
+    result: dict[str, Any] = msgspec.to_builtins(FailedResult(failure.text(), failure.document()))
+    return result

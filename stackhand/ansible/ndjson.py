@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from stackhand import redaction
-from stackhand.cli.console import Reporter, as_json
+from stackhand.cli.console import as_json
 from stackhand.cli.failure import Failure
+from stackhand.cli.reporter import Reporter, StepReport
 
 
 class Lines(Reporter):
@@ -24,21 +27,21 @@ class Lines(Reporter):
 
     def progress(self, text: str) -> None:
         """Say how far the present step is."""
-        if text != self._told:
+        if text != self._reported:
             self.event("progress", text=text)
-        self._told = text
+        self._reported = text
 
     def note(self, text: str) -> None:
         """Tell something about the present step."""
         self.event("note", text=text)
 
-    def step(self, step: Mapping[str, Any], *, changed: bool) -> None:
-        """Tell of one thing that is done."""
-        self.event("step", changed=changed, words=step["message"], **step)
+    def step(self, step: StepReport, *, changed: bool) -> None:
+        """Report one thing that is done."""
+        self.event("step", changed=changed, words=step.message, **msgspec.to_builtins(step))
 
     def failure(self, failure: Failure) -> None:
         """Tell what failed, as the last line."""
-        self.write({"error": failure.to_dict()})
+        self.write({"error": msgspec.to_builtins(failure.document())})
 
     def stop(self) -> None:
         """Nothing moves here."""

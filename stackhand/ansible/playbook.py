@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,24 +11,26 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
+import msgspec
 import psutil
 
 from stackhand.ansible import process
-from stackhand.ansible.events import EVENTS
+from stackhand.ansible.events import EVENTS, Progress, Reported, StepDone, StepFailed, TaskBegan, decode
 from stackhand.cli import streams
-from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
+from stackhand.cli.reporter import Reporter
 from stackhand.project.hooks import Hooks
 from stackhand.project.state import State
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, PROJECT
 
 ENDS_WITHIN = 15.0
 Child = subprocess.Popen[bytes] | psutil.Process
+Document = TypeVar("Document")
 
 
 @dataclass
@@ -37,16 +38,22 @@ class Outcome:
     """What a playbook did.
 
     Args:
-        report: the document of its last task.
-        steps: its steps, as they were shown.
+        report: the document of its last task, as it came; empty where there is none.
         changed: whether any step changed something.
         seconds: how long it took.
     """
 
-    report: dict[str, Any] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    report: bytes = b""
     changed: bool = False
     seconds: float = 0.0
+
+    def document(self, kind: type[Document]) -> Document:
+        """Return the report as the type that the playbook ends with."""
+        return msgspec.json.decode(self.report, type=kind)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the report as it came, whatever its type: what hooks learn of it."""
+        return self.document(dict[str, Any]) if self.report else {}
 
 
 def by_hand(playbook: str, folder: Path = PROJECT) -> str:
@@ -103,7 +110,7 @@ def run(
     return outcome
 
 
-def continue_watched(show: Callable[[dict[str, Any]], None], hooks: Hooks | None) -> None:
+def continue_watched(show: Callable[[bytes], None], hooks: Hooks | None) -> None:
     """Go on in a child process, while this one does what `./inv` does: shows the events, and ends with their exit code.
 
     For a playbook that somebody starts with ansible-playbook; it returns in the child only.
@@ -133,7 +140,7 @@ def continue_watched(show: Callable[[dict[str, Any]], None], hooks: Hooks | None
 
 def _before(hooks: Hooks) -> None:
     """Run what comes before a playbook, which a signal ends too; end this process when it fails."""
-    kept = _interruptible()
+    handlers = _interruptible()
     try:
         hooks.before()
     except Failure as failure:
@@ -141,7 +148,7 @@ def _before(hooks: Hooks) -> None:
         hooks.failed(failure)
         Reporter(sys.stdout).failure(failure)
         os._exit(streams.finish(int(failure.code)))
-    for number, handler in kept.items():
+    for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
@@ -150,9 +157,7 @@ def _interruptible() -> dict[int, Any]:
     return {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
 
 
-def _watch_to_end(
-    child: psutil.Process, reading: int, show: Callable[[dict[str, Any]], None], hooks: Hooks | None
-) -> ExitCode:
+def _watch_to_end(child: psutil.Process, reading: int, show: Callable[[bytes], None], hooks: Hooks | None) -> ExitCode:
     """Show a playbook to its end; return its exit code."""
     streams.prepare()
     _interruptible()
@@ -170,7 +175,7 @@ def _watch_to_end(
     if outcome.report and code == 0:
         show(outcome.report)
     if hooks and code == 0:
-        hooks.facts.learn({"changed": outcome.changed, **outcome.report})
+        hooks.facts.learn({"changed": outcome.changed, **outcome.facts()})
         hooks.after()
     return ExitCode.FAILED if code else ExitCode.DONE  # Ansible has said why: its own codes mean something else
 
@@ -201,35 +206,30 @@ def _watch(
         reporter.stop()
 
 
-def _follow(events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
+def _follow(lines: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
     """Show the events until the playbook closes its end; return the failure it told of."""
     failure = None
-    for line in events:
-        event = json.loads(line)
-        match event["event"]:
-            case "task":
-                reporter.task(event["name"])
-            case "step":
-                reporter.step(event["step"], changed=event["changed"])
-                outcome.steps.append(event["step"])
-                outcome.changed |= event["changed"]
-            case "progress":
-                show = (
-                    reporter.note if event.get("kept") else reporter.count if event.get("counts") else reporter.progress
-                )
-                show(event["text"])
-            case "report":
-                outcome.report = event["report"]
-            case "failure":
-                failure = failure or Failure.from_dict(event["failure"])
+    for line in lines:
+        match decode(line):
+            case TaskBegan(name):
+                reporter.task(name)
+            case StepDone(step, changed):
+                reporter.step(step, changed=changed)
+                outcome.changed |= changed
+            case Progress(text, lasting, counts):
+                (reporter.note if lasting else reporter.count if counts else reporter.progress)(text)
+            case Reported(report):
+                outcome.report = bytes(report)
+            case StepFailed(document):
+                failure = failure or Failure.of(document)
     return failure
 
 
 def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) -> Failure | None:
     """End the playbook, in bounded time, and return the failure that it told of meanwhile."""
     child.send_signal(signal.SIGINT)
-    imtimeout = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
-    imtimeout.start()
+    timer = threading.Timer(ENDS_WITHIN, _kill, [child.pid])
+    timer.start()
     try:
         failure = _follow(events, reporter, outcome)
         child.wait()
@@ -238,7 +238,7 @@ def _end(child: Child, events: IO[str], reporter: Reporter, outcome: Outcome) ->
         child.wait()
         return None
     finally:
-        imtimeout.cancel()
+        timer.cancel()
     return failure
 
 

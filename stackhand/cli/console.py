@@ -10,12 +10,12 @@ import locale
 import os
 import re
 import sys
-import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from stackhand.cli import streams
 from stackhand.cli.failure import ExitCode, Failure
@@ -23,12 +23,8 @@ from stackhand.system.roots import COMMAND, PROJECT
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
-    from rich.progress import Progress
 
-NAME_WIDTH = 10
 WIDTH_OF_A_PIPE = 1000
-COUNTS_EVERY = 15.0
-"""Seconds between two lines on how much is done, where lines stay."""
 GLYPHS = {"done": "✓", "same": "=", "note": "·", "warning": "!", "failed": "✗"}
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 CONTROLS = {code: rf"\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
@@ -40,7 +36,7 @@ ASCII = {"done": "ok", "same": "==", "note": "-", "warning": "??", "failed": "!!
 
 def glyph(name: str) -> str:
     """Return a sign, in letters that the locale can show."""
-    return (GLYPHS if _unicode() else ASCII)[name]
+    return (GLYPHS if has_unicode() else ASCII)[name]
 
 
 def rich_console(stream: IO[str]) -> RichConsole:
@@ -55,90 +51,6 @@ def rich_console(stream: IO[str]) -> RichConsole:
     return Console(
         file=stream, highlight=False, markup=False, emoji=False, safe_box=True, color_system=colours, width=width
     )
-
-
-class Reporter:
-    """Shows the steps of a playbook as they happen.
-
-    Args:
-        stream: where to; a terminal gets colours and a live last line.
-    """
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.stream = stream
-        self.rich = rich_console(stream) if stream.isatty() else None
-        self.live: Progress | None = None
-        self._told = ""
-        self._counted = 0.0
-
-    def task(self, name: str) -> None:
-        """Say what is being done right now; only a terminal shows it."""
-        if self.rich is None or self.rich.is_dumb_terminal or os.environ.get("NO_COLOR"):
-            return
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        self.stop()
-        spinner = SpinnerColumn("dots" if _unicode() else "line")
-        columns = (TextColumn(" "), spinner, TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-        self.live = Progress(*columns, console=self.rich, transient=True)
-        self.live.add_task(for_people(name), total=None)
-        self.live.start()
-
-    def progress(self, text: str) -> None:
-        """Show how far the present step is: in the live view, or as a line of its own."""
-        if self.live is not None:
-            self.live.update(self.live.task_ids[0], description=for_people(text))
-        elif text != self._told:
-            self.line(f"{glyph('note'):>3} {text}")
-        self._told = text
-
-    def count(self, text: str) -> None:
-        """Show how much of the present step is done: in the live view at once, as lines only now and then."""
-        if self.live is not None:
-            self.progress(text)
-        elif time.monotonic() >= self._counted + COUNTS_EVERY:
-            self._counted = time.monotonic()
-            self.progress(text)
-
-    def note(self, text: str) -> None:
-        """Show something about the present step that is to stay."""
-        self.line(f"{glyph('note'):>3} {text}")
-
-    def step(self, step: Mapping[str, Any], *, changed: bool) -> None:
-        """Show one thing that is done, with its time and what there is to know about it."""
-        mark, style = ("done", "green") if changed else ("same", "dim")
-        name = str(step["name"])
-        line = f"{glyph(mark):>3} {name:<{NAME_WIDTH}} {float(step['seconds']):5.1f} s  {step['message']}"
-        self.line(line, style if changed else "")
-        for note in step.get("notes") or []:
-            self.line(f"{glyph('note'):>3} {note}", "yellow")
-
-    def line(self, text: str, style: str = "") -> None:
-        """Write a line; a stream that takes nothing stops no work, and is told of at the end (`streams.finish`)."""
-        text = for_people(text)
-        with suppress(OSError):
-            if self.rich is not None:
-                self.rich.print(text, style=style or None, soft_wrap=False)
-            else:
-                print(text, file=self.stream, flush=True)
-
-    def failure(self, failure: Failure) -> None:
-        """Write the paragraph that says what failed, why, and what to do next."""
-        from stackhand import redaction
-
-        self.stop()
-        failure = redaction.current().failure(failure)
-        self.line(f"{glyph('failed'):>3} {failure.what}", "bold red")
-        for line in failure.evidence:
-            self.line(f"    {readable(line)}")
-        if failure.next:
-            self.line(f"    next: {failure.next}", "bold")
-
-    def stop(self) -> None:
-        """End the live view."""
-        if self.live is not None:
-            self.live.stop()
-            self.live = None
 
 
 def table(rows: Sequence[Sequence[str]], headings: Sequence[str], styles: Mapping[str, str], indent: int = 0) -> None:
@@ -179,11 +91,11 @@ def _plain_table(lines: Sequence[Sequence[str]], indent: int) -> None:
         print(f"{' ' * indent}{text}".rstrip())
 
 
-def document(content: Mapping[str, Any], indent: int | None = 2) -> None:
+def document(content: Mapping[str, Any] | msgspec.Struct, indent: int | None = 2) -> None:
     """Write one JSON document on stdout: all that a verb with --json says there; without `indent` on one line."""
     from stackhand import redaction
 
-    print(as_json(redaction.current().data(content), indent), flush=True)
+    print(as_json(redaction.current().data(msgspec.to_builtins(content)), indent), flush=True)
 
 
 def as_json(content: Any, indent: int | None = None) -> str:
@@ -257,7 +169,7 @@ def readable(line: str) -> str:
     return "\n    ".join([text, *str(fields.get("exception", "")).splitlines()])
 
 
-def _unicode() -> bool:
+def has_unicode() -> bool:
     """Whether the locale that the user chose has more than ASCII; Python itself would pretend so."""
     chosen = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "")
     if chosen in {"", "C", "POSIX"}:

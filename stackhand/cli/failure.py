@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
+
+import msgspec
 
 
 class ExitCode(IntEnum):
@@ -33,6 +34,22 @@ class Exit(Exception):  # noqa: N818 - an end, not a fault
         self.code = code
 
 
+class FailureDocument(msgspec.Struct, frozen=True):
+    """A failure as it crosses a process: the `error` object of docs/output.md.
+
+    Args:
+        code: the exit code.
+        kind: its name.
+        what: as in `Failure`, like `evidence` and `next`.
+    """
+
+    code: ExitCode
+    kind: str
+    what: str
+    evidence: list[str]
+    next: str
+
+
 class Failure(Exception):  # noqa: N818 - it is the noun of the product, printed as such
     """What failed, the evidence, and the one next command.
 
@@ -57,20 +74,14 @@ class Failure(Exception):  # noqa: N818 - it is the noun of the product, printed
         self.next = next
         self.code = code
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the failure as the `error` object of docs/output.md."""
-        return {
-            "code": int(self.code),
-            "kind": self.code.name.lower(),
-            "what": self.what,
-            "evidence": list(self.evidence),
-            "next": self.next,
-        }
+    def document(self) -> FailureDocument:
+        """Return the failure for programs."""
+        return FailureDocument(self.code, self.code.name.lower(), self.what, list(self.evidence), self.next)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Failure:
-        """Rebuild a failure that crossed a process boundary as `to_dict`."""
-        return cls(fields["what"], evidence=fields["evidence"], next=fields["next"], code=ExitCode(fields["code"]))
+    def of(cls, document: FailureDocument) -> Failure:
+        """Return the failure that another process reported."""
+        return cls(document.what, evidence=document.evidence, next=document.next, code=document.code)
 
     def text(self) -> str:
         """Return the failure as people read it, without colour."""

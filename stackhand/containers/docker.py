@@ -14,10 +14,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
@@ -210,92 +209,13 @@ def _accepted(message: str, accept: re.Pattern[str] | None) -> bool:
     return accept is not None and bool(lines) and all(accept.search(line) for line in lines)
 
 
-def surroundings() -> dict[str, str]:
+def compose_environment() -> dict[str, str]:
     """Return the environment for a command of Compose."""
     return inherited.environment("compose")
 
 
-def inspect(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return what the engine knows of containers, by their names; those that do not exist are left out."""
-    if not names:
-        return {}
-    described = json.loads(run("container", "inspect", *names, accept=NOT_THERE).stdout or "[]")
-    return {str(each["Name"]).lstrip("/"): each for each in described}
-
-
-def listed(project: str, host: str = "") -> list[str]:
-    """Return the ids of a Compose project's containers, running or not.
-
-    Args:
-        project: its name.
-        host: the engine's address, where it is not the one in force.
-
-    Raises:
-        Unavailable: the engine cannot be asked.
-    """
-    if path := api.local_socket(host):
-        with _telling_unavailable(path):
-            return api.listed(path, project)
-    label = f"label=com.docker.compose.project={project}"
-    return run("ps", "--all", "--quiet", "--filter", label, host=host).stdout.split()
-
-
-def containers(project: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the containers of a Compose project, running or not, by the names of their services, in their order.
-
-    Raises:
-        Unavailable: the engine cannot be asked.
-    """
-    path, identities = api.local_socket(), listed(project)
-    if path:
-        with _telling_unavailable(path):
-            described = [api.inspect(path, each) for each in identities]
-    else:
-        described = list(inspect(identities).values())
-    labelled = [(each["Config"]["Labels"], each) for each in described if each]
-    services: dict[str, list[dict[str, Any]]] = {}
-    for labels, each in sorted(labelled, key=lambda pair: int(pair[0].get("com.docker.compose.container-number", 1))):
-        if labels.get("com.docker.compose.oneoff") != "True":  # a command that is run beside the service
-            services.setdefault(str(labels["com.docker.compose.service"]), []).append(each)
-    return services
-
-
-@contextmanager
-def _telling_unavailable(path: str) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise Unavailable(f"no answer within {api.ANSWER_WITHIN:g} s", f"unix://{path}") from error
-    except PermissionError as error:
-        raise Unavailable(f"permission denied while trying to connect to unix://{path}") from error
-    except api.Refused as error:
-        raise Unavailable(f"{path} answered: {error}", f"unix://{path}") from error
-    except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise Unavailable(f"Cannot connect to the Docker daemon at unix://{path}: {error}") from error
-    except (OSError, HTTPException) as error:
-        raise Unavailable(f"error during connect: {error or type(error).__name__}", f"unix://{path}") from error
-
-
-def publisher(port: int) -> str | None:
-    """Return in words which container publishes a port of this machine, if any is known to: for a sentence only."""
-    try:
-        result = run("ps", "--filter", f"publish={port}", "--format", "{{json .}}", timeout=answer_within())
-    except Failure:
-        return None
-    for line in result.stdout.splitlines():
-        container = json.loads(line)
-        project = re.search(r"com\.docker\.compose\.project=([^,]+)", container.get("Labels", ""))
-        folder = re.search(r"com\.docker\.compose\.project\.working_dir=([^,]+)", container.get("Labels", ""))
-        return (
-            f"container {container['Names']}"
-            + (f" of the Compose project {project[1]}" if project else "")
-            + (f" in {folder[1]}" if folder else "")
-        )
-    return None
-
-
 @dataclass(frozen=True)
-class _Said:
+class _CommandOutput:
     code: int
     out: str
     err: str
@@ -306,11 +226,11 @@ class _Said:
         return self.err or self.out
 
 
-def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
+def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _CommandOutput]:
     """Run commands side by side; one that takes too long is ended, with the code of timeout(1)."""
     children = {
         name: subprocess.Popen(
-            words,
+            args,
             env=inherited.environment("docker"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -318,17 +238,17 @@ def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _Said]:
             text=True,
             errors="replace",
         )
-        for name, words in commands.items()
+        for name, args in commands.items()
     }
     output, within = {}, answer_within()
     for name, child in children.items():
         try:
             out, err = child.communicate(timeout=within)
-            output[name] = _Said(child.returncode, out.strip(), err.strip())
+            output[name] = _CommandOutput(child.returncode, out.strip(), err.strip())
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            output[name] = _Said(SILENT, "", f"no answer within {within:g} s")
+            output[name] = _CommandOutput(SILENT, "", f"no answer within {within:g} s")
     return output
 
 

@@ -12,7 +12,7 @@ from stackhand.database.postgres import PostgreSQL
 from stackhand.database.server import Database
 from stackhand.local import engines, readiness
 from stackhand.local.engines.engine import Engine
-from stackhand.project import model, settings
+from stackhand.project import loading, settings
 from stackhand.project.kinds import IMAGES
 from stackhand.project.model import Service, Stack
 from stackhand.project.state import State
@@ -24,7 +24,7 @@ CACHE = "redis"
 
 def engine() -> Engine:
     """Return the engine that this checkout runs on, with its services."""
-    stack = model.load(PROJECT, settings.load(PROJECT).values)
+    stack = loading.load(PROJECT, settings.load(PROJECT).values)
     return engines.remembered(State(PROJECT), stack)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database.postgres import CATALOG_ONLY, PostgreSQL
@@ -19,6 +18,15 @@ RELATIONS = """
 SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
 """
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the checkout knew of its engine; None is what it did not know."""
+
+    engine: str | None = None
+    name: str | None = None
+    services: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Copied:
     snapshot: str
     engine: str
     major: int
-    before: dict[str, Any] = field(default_factory=dict)
+    before: Before = field(default_factory=Before)
 
 
 def keep(engine: Engine, progress: Callable[[str], None]) -> Copied:
@@ -118,18 +126,18 @@ def database_of(engine: Engine) -> Service:
     return database[0]
 
 
-def _remembered(engine: Engine) -> dict[str, Any]:
+def _remembered(engine: Engine) -> Before:
     """Return what the checkout knows of its engine, which a start of the database alone overwrites."""
     known = engine.state.read()
-    return {fact: known.get(fact) for fact in ("engine", "name", "services")}
+    return Before(known.get("engine"), known.get("name"), known.get("services"))
 
 
-def _stop(engine: Engine, before: dict[str, Any]) -> None:
+def _stop(engine: Engine, before: Before) -> None:
     """Stop an engine that ran for the copy only; the checkout stays on the one that it was on."""
     try:
         engine.down(volumes=False)
     finally:
-        engine.state.remember(**before)
+        engine.state.remember(**asdict(before))
 
 
 def _require_data(engine: Engine, other: Engine) -> None:

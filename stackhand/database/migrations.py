@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
@@ -38,10 +37,6 @@ class Report:
     exit_code: int
     output: str
     errors: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as docs/output.md describes it."""
-        return asdict(self)
 
 
 def apply(engine: Engine, migrating: Sequence[Service]) -> None:

@@ -1,4 +1,4 @@
-"""What a snapshot refers to and this server does not have: it is looked for in a draft, and roles are made."""
+"""What a snapshot refers to and this server does not have: it is looked for in a draft, and roles are created."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def refuse_without(extensions: Sequence[str], source: Path) -> None:
         )
 
 
-def make_roles(server: PostgreSQL, names: Iterable[str], outside: Outside, made: list[str]) -> list[str]:
+def make_roles(server: PostgreSQL, names: Iterable[str], outside: Outside, created: list[str]) -> list[str]:
     """Make those roles that are not there, and return a sentence on each; `made` gets them."""
     notes = []
     present = set(server.sql("SELECT rolname FROM pg_roles").splitlines())
     for name in _groups_first((each for each in names if each not in present), outside, present):
-        made.append(name)
-        notes.append(_make_role(server, name, outside, made))
+        created.append(name)
+        notes.append(_make_role(server, name, outside, created))
     return notes
 
 
@@ -72,12 +72,12 @@ def _groups_first(names: Iterable[str], outside: Outside, present: Container[str
     return ordered
 
 
-def _make_role(server: PostgreSQL, name: str, outside: Outside, made: Container[str]) -> str:
+def _make_role(server: PostgreSQL, name: str, outside: Outside, created: Container[str]) -> str:
     known = outside.roles.get(name)
     if known is None:
         server.sql(f"CREATE ROLE {quoted(name)}", *_administered(server, name))
         return f"role {name} is created without login and memberships"
-    vet = vetted.role(name, known.statements, made)
+    vet = vetted.role(name, known.statements, created)
     server.sql(vet.create, *_administered(server, name))
     refused = [*vet.refused]
     for key, statement in vet.settings.items():
@@ -102,7 +102,7 @@ def _set(server: PostgreSQL, key: str, statement: str) -> list[str]:
 
 
 def about(
-    server: PostgreSQL, own: PostgreSQL, statement: str, harmless: Container[str], made: Container[str]
+    server: PostgreSQL, own: PostgreSQL, statement: str, harmless: Container[str], created: Container[str]
 ) -> list[str]:
     """Run a statement about a draft that stands beside the snapshot, as its owner for now; return why that failed.
 
@@ -111,7 +111,7 @@ def about(
         own: the draft, as the role that owns it for now.
         statement: what stands beside the snapshot.
         harmless: the statements that are true of the present database.
-        made: the roles that this restore has made: what another one is set to changes what it runs.
+        created: the roles that this restore has made: what another one is set to changes what it runs.
     """
     setting = vetted.SETTING.fullmatch(statement)
     if setting is None or not setting["here"]:
@@ -119,7 +119,7 @@ def about(
     name = vetted.unquoted(setting["name"])
     if not server.sql(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(name)} AND NOT rolsuper"):  # noqa: S608
         return [f"not run, because {name} is a superuser: {statement}"]
-    if name not in made and statement not in harmless:
+    if name not in created and statement not in harmless:
         return [f"not run, because {name} already existed: {statement}"]
     return _set(server, vetted.unquoted(setting["key"]), here(own, statement))
 

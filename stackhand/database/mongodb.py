@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
-from stackhand.database.server import Command, Database, first
+import msgspec
+
+from stackhand.database.server import Command, Database, Statistics, first
 from stackhand.local.engines.engine import Engine
 from stackhand.project import inherited
 from stackhand.project.model import Service
@@ -79,10 +81,10 @@ class MongoDB(Database):
             self._load(source)
         return []
 
-    def statistics(self) -> dict[str, Any]:
+    def statistics(self) -> Statistics:
         """Return version, size and connections."""
-        answer: dict[str, Any] = json.loads(self.run(SHELL, "--eval", STATISTICS).splitlines()[-1])
-        return answer
+        answer = self.run(SHELL, "--eval", STATISTICS).splitlines()[-1]
+        return msgspec.json.decode(answer, type=Statistics)
 
     def _load(self, source: Path, *flags: str) -> None:
         with source.open("rb") as file:

@@ -7,10 +7,10 @@ the present database first, which shows that it is whole, and in its place then.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.database.server import Command, Database, first
+from stackhand.database.server import Command, Database, Statistics, first
 from stackhand.local.engines.engine import Engine
 from stackhand.project import inherited
 from stackhand.project.model import Service
@@ -99,10 +99,10 @@ class MySQL(Database):
             self._load(source, self.name)
         return []
 
-    def statistics(self) -> dict[str, Any]:
+    def statistics(self) -> Statistics:
         """Return version, size and connections."""
         version, size, connections = self.run(CLIENT, *STRICT, f"--execute={STATISTICS}").splitlines()
-        return {"version": version, "size_bytes": int(size), "connections": int(connections)}
+        return Statistics(version, int(size), int(connections))
 
     def _require_root(self) -> None:
         if self._login(root=True)[0] != "root":

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
 from stackhand.cli.failure import Failure
 from stackhand.database import outside, restoring
 from stackhand.database.outside import Outside
-from stackhand.database.server import Command, Database
+from stackhand.database.server import Command, Database, Statistics
 from stackhand.local.engines import login
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.login import SUPERUSER, Login
@@ -112,7 +112,7 @@ class PostgreSQL(Database):
             notes.append(f"{len(own)} settings and grants of the database itself are removed; the snapshot has them")
         return notes
 
-    def statistics(self) -> dict[str, Any]:
+    def statistics(self) -> Statistics:
         """Return version, size and connections."""
         version, size, connections = self.sql(
             "SHOW server_version",
@@ -120,7 +120,7 @@ class PostgreSQL(Database):
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
             database=self.name,
         ).splitlines()
-        return {"version": version, "size_bytes": int(size), "connections": int(connections)}
+        return Statistics(version, int(size), int(connections))
 
     def outside(self) -> Outside:
         """Return what belongs to the database as it is now and is not in its dump."""

@@ -55,7 +55,7 @@ END $$
 
 @dataclass(frozen=True)
 class Draft:
-    """A database that is being made.
+    """A database that is being created.
 
     Args:
         name: of the database.
@@ -91,16 +91,16 @@ def replace(database: PostgreSQL, source: Path | None) -> list[str]:
     known = outside.read(source) if source else None
     absent = known or _alone(database, source, present)
     notes = [ALONE] if source and known is None else []
-    made: list[str] = []
+    created: list[str] = []
     try:
         if source:
-            notes += _restored(database, draft, source, absent, made, present=present)
+            notes += _restored(database, draft, source, absent, created, present=present)
         else:
             notes += _create(server, draft, present.locale, present.locale, database.owner)
             server.sql(*(each.replace(HERE, quoted(draft)) for each in present.ownership))
         _swap(server, draft, aside)
     except BaseException:  # Ctrl-C as well
-        _undo(server, draft, aside, made)
+        _undo(server, draft, aside, created)
         raise
     if source and database.sql(login.IS_SUPERUSER, database=database.name):
         notes.append(SUPERUSER.format(database.owner, login.demotion(database.service)))
@@ -109,7 +109,7 @@ def replace(database: PostgreSQL, source: Path | None) -> list[str]:
 
 
 def _restored(
-    database: PostgreSQL, draft: str, source: Path, outside: Outside, made: list[str], *, present: Outside
+    database: PostgreSQL, draft: str, source: Path, outside: Outside, created: list[str], *, present: Outside
 ) -> list[str]:
     """Make the draft from a dump, as a role that may do nothing else, and give it to the owner of the database."""
     server = database.superuser()
@@ -117,11 +117,14 @@ def _restored(
     with restricted.role(server) as login:
         try:
             notes = _filled(
-                server, Draft(draft, login, source, schema, present.locale, frozenset(present.database)), outside, made
+                server,
+                Draft(draft, login, source, schema, present.locale, frozenset(present.database)),
+                outside,
+                created,
             )
             notes += restricted.hand_over(server, draft, login, database.owner, schema)
         except BaseException:
-            _undo(server, draft, "", made)  # before the role goes, whose it is
+            _undo(server, draft, "", created)  # before the role goes, whose it is
             raise
     return notes
 
@@ -144,7 +147,7 @@ def _alone(database: PostgreSQL, source: Path | None, present: Outside) -> Outsi
     return Outside(locale=present.locale, subscriptions=LISTED.findall(entries))
 
 
-def _undo(database: PostgreSQL, draft: str, aside: str, made: Sequence[str]) -> None:
+def _undo(database: PostgreSQL, draft: str, aside: str, created: Sequence[str]) -> None:
     """Remove the draft, and the roles made for it; the server may still be at work on what was interrupted."""
     at_work = f"strpos(query, {literal(quoted(draft))}) > 0 AND pid <> pg_backend_pid()"
     end = f"SELECT pg_terminate_backend(pid, {ENDS_WITHIN}) FROM pg_stat_activity WHERE {at_work}"  # noqa: S608 - quoted
@@ -153,7 +156,7 @@ def _undo(database: PostgreSQL, draft: str, aside: str, made: Sequence[str]) -> 
         if database.sql(f"SELECT 1 FROM pg_database WHERE datname = {literal(aside)}"):  # noqa: S608 - it was done
             _old(database, aside)
         else:
-            database.sql(_drop(draft), *(f"DROP ROLE IF EXISTS {quoted(name)}" for name in reversed(made)))
+            database.sql(_drop(draft), *(f"DROP ROLE IF EXISTS {quoted(name)}" for name in reversed(created)))
 
 
 def spare_names(name: str) -> tuple[str, str]:
@@ -183,20 +186,20 @@ def _create(server: PostgreSQL, draft: str, locale: str, fallback: str, owner: s
     return []
 
 
-def _filled(server: PostgreSQL, draft: Draft, outside: Outside, made: list[str]) -> list[str]:
+def _filled(server: PostgreSQL, draft: Draft, outside: Outside, created: list[str]) -> list[str]:
     """Fill the draft, with the roles that it needs; `made` gets those that were not there."""
     referred = (name for name, role in outside.roles.items() if role.referred)
-    notes = missing.make_roles(server, referred, outside, made)
+    notes = missing.make_roles(server, referred, outside, created)
     while True:  # of the roles in one grant or policy, the server names the first that is missing
         said = _empty(server, draft, outside)
         own = server.connected(draft.login, draft.name)
         lacks = missing.look(own, draft.source, outside.database)
         missing.refuse_without(lacks["extension"], draft.source)
         said = _empty(server, draft, outside)
-        names = [name for name in lacks["role"] if name not in made]
+        names = [name for name in lacks["role"] if name not in created]
         if not names:
-            return [*notes, *said, *_fill(server, own, draft, outside, made, tablespaces=not lacks["tablespace"])]
-        notes += missing.make_roles(server, names, outside, made)
+            return [*notes, *said, *_fill(server, own, draft, outside, created, tablespaces=not lacks["tablespace"])]
+        notes += missing.make_roles(server, names, outside, created)
 
 
 def _empty(server: PostgreSQL, draft: Draft, outside: Outside) -> list[str]:
@@ -206,12 +209,12 @@ def _empty(server: PostgreSQL, draft: Draft, outside: Outside) -> list[str]:
 
 
 def _fill(
-    server: PostgreSQL, own: PostgreSQL, draft: Draft, outside: Outside, made: list[str], *, tablespaces: bool
+    server: PostgreSQL, own: PostgreSQL, draft: Draft, outside: Outside, created: list[str], *, tablespaces: bool
 ) -> list[str]:
     flags = (*missing.FLAGS, *(() if tablespaces else ("--no-tablespaces",)))
     refused = restricted.restore(own, draft.source, draft.schema, *flags)
     for statement in outside.database:
-        refused += missing.about(server, own, statement, draft.present, made)
+        refused += missing.about(server, own, statement, draft.present, created)
     notes = [] if tablespaces else ["its tablespaces do not exist here: everything is in the default one"]
     return [*notes, *(f"not restored: {each}" for each in refused), *_others(draft.schema, server.owner)]
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
+import msgspec
+
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines.engine import Engine
 from stackhand.project.model import Service
@@ -18,6 +20,14 @@ KINDS = ("postgres", "mysql", "mongodb")
 """The kinds of servers, as `Service.server` has them."""
 Command = tuple[list[str], Mapping[str, str]]
 """The words of a command, and its environment, which alone has the password."""
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """What a server reports of a database."""
+
+    version: str
+    size_bytes: int
+    connections: int
 
 
 class Database(ABC):
@@ -78,8 +88,8 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def statistics(self) -> dict[str, Any]:
-        """Return `version`, `size_bytes` and `connections`."""
+    def statistics(self) -> Statistics:
+        """Return its version, size and connections."""
 
     def run(
         self, tool: str, *args: str, database: str | None = None, source: IO[bytes] | None = None, to: Any = None

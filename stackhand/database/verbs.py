@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from stackhand.cli import console
 from stackhand.cli.console import confirm
@@ -28,6 +29,25 @@ SEEDS = PROJECT / "seeds"
 SNAPSHOTS = {f"before-*{kind.suffix}" for kind in choice.DATABASES.values()}
 
 
+class SavedSnapshot(msgspec.Struct, frozen=True):
+    """A snapshot of a database; when it was taken is a time of ISO 8601."""
+
+    name: str
+    size_bytes: int
+    taken_at: str
+
+
+class DatabaseStatus(msgspec.Struct, frozen=True):
+    """The document of `db.status --json` (docs/output.md)."""
+
+    database: str
+    version: str
+    size_bytes: int
+    connections: int
+    snapshots: list[SavedSnapshot]
+    migrations: list[migrations.Report] | None
+
+
 def migrate(*, service: str | None) -> None:
     """Apply the pending migrations: of all databases, or of one."""
     with interruption.reported("db.migrate"):
@@ -42,34 +62,27 @@ def status(*, service: str | None, json: bool) -> None:
         json: as a document (docs/output.md) instead of lines.
     """
     database = choice.database("db.status", service)
-    statistics = _statistics(database)
+    statistics, snapshots = database.statistics(), [_snapshot(database.file(name)) for name in database.known()]
     reports, unknown = migrations.status(database.engine, choice.users(database))
     if json:
-        console.document({**statistics, "migrations": [each.to_dict() for each in reports] if reports else None})
+        fields = msgspec.structs.asdict(statistics)
+        console.document(DatabaseStatus(database.name, **fields, snapshots=snapshots, migrations=reports or None))
         return
-    size = f"{statistics['size_bytes'] / 2**20:.1f} MiB"
+    size = f"{statistics.size_bytes / 2**20:.1f} MiB"
     console.write(
-        f"{database.name}: {database.title} {statistics['version']}, {size}, {statistics['connections']} connections"
+        f"{database.name}: {database.title} {statistics.version}, {size}, {statistics.connections} connections"
     )
-    console.write(f"snapshots: {', '.join(each['name'] for each in statistics['snapshots']) or 'none'}")
+    console.write(f"snapshots: {', '.join(each.name for each in snapshots) or 'none'}")
     for report in reports:
         console.write("\n".join(filter(None, (f"migrations of {report.service}:", report.output, report.errors))))
     for sentence in unknown:
         console.write(f"migrations: unknown: {sentence}")
 
 
-def _statistics(database: Database) -> dict[str, Any]:
-    return {
-        "database": database.name,
-        **database.statistics(),
-        "snapshots": [_snapshot(database.file(name)) for name in database.known()],
-    }
-
-
-def _snapshot(path: Path) -> dict[str, Any]:
+def _snapshot(path: Path) -> SavedSnapshot:
     file = path.stat()
     taken = datetime.fromtimestamp(file.st_mtime, UTC).isoformat(timespec="seconds")
-    return {"name": path.stem, "size_bytes": file.st_size, "taken_at": taken}
+    return SavedSnapshot(path.stem, file.st_size, taken)
 
 
 def plan(*, service: str | None) -> None:

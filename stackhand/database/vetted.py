@@ -42,7 +42,7 @@ class Role:
     Args:
         create: the statement that makes it, without powers over the server.
         settings: by their key, the statements that need a look at the key.
-        groups: statements that give it membership in roles that this restore made.
+        groups: statements that give it membership in roles that this restore created.
         refused: sentences on what is left out.
     """
 
@@ -57,13 +57,13 @@ def locale(words: str, fallback: str) -> str:
     return words if LOCALE.fullmatch(words) else fallback
 
 
-def role(name: str, statements: list[str], made: Container[str]) -> Role:
+def role(name: str, statements: list[str], created: Container[str]) -> Role:
     """Return what may be run to make a role again.
 
     Args:
         name: of the role.
         statements: as they stand beside the snapshot.
-        made: the roles that this restore has made: only in those may it become a member.
+        created: the roles that this restore has made: only in those may it become a member.
     """
     quoted = '"{}"'.format(name.replace('"', '""'))
     role = Role(f"CREATE ROLE {quoted}")
@@ -76,7 +76,7 @@ def role(name: str, statements: list[str], made: Container[str]) -> Role:
             if "".join(option[0] for option in options) != each["options"]:
                 role.refused.append("some of its options are unknown")
         elif (each := MEMBER.fullmatch(statement)) and unquoted(each["name"]) == name:
-            if unquoted(each["group"]) in made:
+            if unquoted(each["group"]) in created:
                 role.groups.append(statement)
             else:
                 role.refused.append(f"it is not a member of {each['group']}, which already existed")

@@ -32,6 +32,7 @@ MODULES = (
     "stackhand/release/verdict.py",
     "stackhand/release/lease.py",
     "stackhand/project/model.py",
+    "stackhand/project/loading.py",
 )
 TESTS = (
     "tests/service/test_state.py",

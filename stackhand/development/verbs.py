@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
+from stackhand.cli.reporter import Reporter, StepReport
 from stackhand.system import program
 from stackhand.system.roots import CONTENT
 
@@ -109,7 +110,7 @@ def check_style() -> None:
     Raises:
         Failure: a linter found problems.
     """
-    reporter = console.Reporter(sys.stdout)
+    reporter = Reporter(sys.stdout)
     bad = []
     for name, command in CHECKS.items():
         reporter.task(name)
@@ -117,7 +118,7 @@ def check_style() -> None:
         result = _run(command)
         seconds = time.monotonic() - began
         if result.returncode == 0:
-            reporter.step({"name": name, "message": "passed", "seconds": seconds}, changed=True)
+            reporter.step(StepReport(name, "passed", seconds), changed=True)
             continue
         bad.append(name)
         reporter.stop()

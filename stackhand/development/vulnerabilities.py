@@ -17,7 +17,7 @@ from typing import Any
 
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
-from stackhand.release import registry
+from stackhand.release.images import scan
 from stackhand.system.roots import CONTENT
 
 DATABASE = "https://api.osv.dev"
@@ -73,13 +73,13 @@ def check(names: Iterable[str], database: str = DATABASE) -> None:
     except Unreachable as error:
         _skip(f"{database} does not answer: {error}")
         return
-    exceptions, today = {each.name: each.until for each in registry.allowed()}, datetime.now(UTC).date()
+    exceptions, today = {each.name: each.until for each in scan.allowed()}, datetime.now(UTC).date()
     bad = [each for each in vulnerabilities if not any(today <= exceptions.get(name, date.min) for name in each.names)]
     if bad:
         raise Failure(
             f"The locked packages have {len(bad)} known vulnerabilities.",
             evidence=[_line(each, locks[each.package]) for each in bad[:SHOWN]],
-            next=f"./inv lock --upgrade; or allow one until a day in {registry.FILE}",
+            next=f"./inv lock --upgrade; or allow one until a day in {scan.FILE}",
         )
     console.write(f"no known vulnerabilities in {len(locks)} packages")
 

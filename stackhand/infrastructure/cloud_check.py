@@ -136,7 +136,7 @@ def _document(
         "refused": any(each.level == "refused" for each in findings),
         "findings": msgspec.to_builtins(findings),
         "compose": differences.to_list(noted),
-        "probe": questions.to_dict() if questions else None,
+        "probe": msgspec.to_builtins(questions.report()) if questions else None,
     }
 
 

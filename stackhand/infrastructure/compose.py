@@ -9,7 +9,7 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import differences, services
 from stackhand.infrastructure.services import KNOWN_THERE, TAKEN, CloudServices, required
-from stackhand.project import composefiles, kinds, model, probes, resolution, settings
+from stackhand.project import composefiles, kinds, loading, probes, resolution, settings
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job, Managed, Probe
 
@@ -33,7 +33,7 @@ def stack_of(root: Path) -> Stack:
     # On AWS there are no profiles: what has x-aws runs.
     resolved = resolution.resolve(root, {**values, **lacking, "COMPOSE_PROFILES": "*"})
     services.share_builds(resolved)
-    return model.of(root, resolved, composefiles.label(root))
+    return loading.of(root, resolved, composefiles.label(root))
 
 
 def check(root: Path, variables: Mapping[str, str] | None = None) -> Stack:

@@ -11,7 +11,7 @@ import msgspec
 
 from stackhand.infrastructure import references
 from stackhand.infrastructure.references import Note
-from stackhand.project import composekeys, resolution
+from stackhand.project import composesupport, resolution
 from stackhand.project.composekeys import AWS, Level
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Fargate, Job, Managed
@@ -121,7 +121,7 @@ def _managed(service: Service, aws: Managed, entry: Mapping[str, Any]) -> Iterat
 
 def keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
     """Yield the keys of a service that AWS has not, or has otherwise; what volumes and configs mean is told apart."""
-    for key, support in composekeys.differing("aws", entry):
+    for key, support in composesupport.differing("aws", entry):
         if support.level is not Level.REFUSED and key not in {"volumes", "configs"}:
             yield Note(support.level, key, name, support.message)
 

@@ -42,6 +42,49 @@ class Change(msgspec.Struct, frozen=True):
     attributes: list[str]
 
 
+class PlannedResource(msgspec.Struct, frozen=True):
+    """A resource in the `plan` of docs/output.md; the fields are those of `Change`."""
+
+    address: str
+    action: str
+    attributes: list[str]
+
+
+class Concern(msgspec.Struct, frozen=True):
+    """The resources of one file of `terraform/` that would change."""
+
+    name: str
+    resources: list[PlannedResource]
+
+
+class PlanDocument(msgspec.Struct, frozen=True):
+    """The `plan` of docs/output.md: whether anything changes, and how many resources by action."""
+
+    changed: bool
+    create: int
+    change: int
+    replace: int
+    destroy: int
+    concerns: list[Concern]
+    outputs: list[str]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many resources each action concerns, where it is any."""
+        return {name: number for name in SHOWN if (number := getattr(self, name))}
+
+    def resources(self) -> list[PlannedResource]:
+        """Return the resources of all concerns."""
+        return [each for concern in self.concerns for each in concern.resources]
+
+
+class DestroyReport(msgspec.Struct, frozen=True):
+    """What a destroyed environment leaves: snapshots of its databases, given secrets, and the key of both."""
+
+    snapshots: list[str] = []
+    key: str = ""
+    secrets: dict[str, str] = {}
+
+
 class Summary(msgspec.Struct, frozen=True):
     """A whole plan."""
 
@@ -63,34 +106,34 @@ class Summary(msgspec.Struct, frozen=True):
         numbers = {name: [(self.count(action, name), action) for action in SHOWN] for name in self.concerns}
         return [f"{name}: {', '.join(f'{n} to {what}' for n, what in each if n)}" for name, each in numbers.items()]
 
-    def to_dict(self) -> dict[str, Any]:
+    def document(self) -> PlanDocument:
         """Return it as the `plan` of docs/output.md."""
         by_concern = {name: [each for each in self.changes if each.concern == name] for name in self.concerns}
-        return {
-            "changed": bool(self.changes or self.outputs),
+        return PlanDocument(
+            changed=bool(self.changes or self.outputs),
             **{name: self.count(name) for name in SHOWN},
-            "concerns": [
-                {"name": name, "resources": [_resource(each) for each in changes]}
+            concerns=[
+                Concern(name, [PlannedResource(each.address, each.action, each.attributes) for each in changes])
                 for name, changes in by_concern.items()
             ],
-            "outputs": self.outputs,
-        }
+            outputs=self.outputs,
+        )
 
 
-def summary(plan: Mapping[str, Any], concerns: Mapping[str, str], kept: Collection[str] = ()) -> Summary:
+def summary(plan: Mapping[str, Any], concerns: Mapping[str, str], forgotten: Collection[str] = ()) -> Summary:
     """Return what a plan would do.
 
     Args:
         plan: Terraform's JSON.
         concerns: by a resource's type and name, as `concerns_of` returns them.
-        kept: the addresses of what a deploy forgets instead of deleting it.
+        forgotten: the addresses of what a deploy forgets instead of deleting it.
     """
     changes = [
         Change(
             address=each["address"],
             kind=each["type"],
             concern=concerns.get(f"{each['type']}.{each['name']}", "no longer in the files"),
-            action="forget" if each["address"] in kept else ACTIONS[tuple(each["change"]["actions"])],
+            action="forget" if each["address"] in forgotten else ACTIONS[tuple(each["change"]["actions"])],
             attributes=_attributes(each["change"]),
         )
         for each in plan.get("resource_changes", [])
@@ -120,10 +163,6 @@ def rows(summary: Summary) -> list[Sequence[str]]:
     return [(name, *(str(summary.count(action, name) or "") for action in SHOWN)) for name in summary.concerns]
 
 
-def _resource(change: Change) -> dict[str, Any]:
-    return {"address": change.address, "action": change.action, "attributes": change.attributes}
-
-
 def _attributes(change: Mapping[str, Any]) -> list[str]:
     """Return which attributes of a resource that is there would change."""
     before, after, unknown = change.get("before"), change.get("after"), change.get("after_unknown") or {}
@@ -143,19 +182,18 @@ HOLDS_DATA = {
 """Types whose loss is more than an outage. (A release that a failed one goes back to may still read the secret.)"""
 
 
-def refuse_loss(name: str, plan: Mapping[str, Any], allowed: Sequence[str] = ()) -> None:
+def refuse_loss(name: str, plan: PlanDocument, allowed: Sequence[str] = ()) -> None:
     """Refuse a plan that deletes what holds data.
 
     Raises:
         Failure: with everything that would be lost.
     """
     lost = [
-        f"{HOLDS_DATA[kind]}: {each['address']} ({each['action']})"
-        for concern in plan["concerns"]
-        for each in concern["resources"]
-        if (kind := each["address"].partition(".")[0]) in HOLDS_DATA
-        and _lost(kind, each["action"])
-        and each["address"] not in allowed
+        f"{HOLDS_DATA[kind]}: {each.address} ({each.action})"
+        for each in plan.resources()
+        if (kind := each.address.partition(".")[0]) in HOLDS_DATA
+        and _lost(kind, each.action)
+        and each.address not in allowed
     ]
     if lost:
         from stackhand.ansible import playbook

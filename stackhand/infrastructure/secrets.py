@@ -119,7 +119,7 @@ def left(environment: Environment, given: Mapping[str, str]) -> list[str]:
     return [f"given secrets in SSM, until you delete them: {command}"]
 
 
-def kept(planned: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
+def forgotten(planned: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
     """Return the addresses of parameters that Terraform made once, and would delete now that they are given."""
     names = set(given.values())
     return [

@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from stackhand.project import addresses, composefiles, envfile, example, model, resolution, schema, xfields
+from stackhand.project import addresses, composefiles, envfile, example, loading, resolution, schema, xfields
 from stackhand.project.environments import Environment
 from stackhand.project.kinds import PORTS, STANDS_IN, server_of
 from stackhand.project.model import Stack
 from stackhand.project.resolution import Resolved
-from stackhand.project.secretnames import is_made, is_secret
+from stackhand.project.secretnames import is_generated, is_secret
 from stackhand.project.xfields import Fargate, Job, Managed, XAws
 
 REQUIRED = re.compile(r"\$\{(\w+):?\?")
@@ -112,7 +112,7 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
 def untyped(root: Path, entries: Mapping[str, Any]) -> dict[str, str]:
     """Return generated or given for each secret that an example without types names, by its name."""
     names = [] if entries else example.names(root / ".env.example")
-    return {name: "generated" if is_made(name) else "given" for name in names if is_secret(name)}
+    return {name: "generated" if is_generated(name) else "given" for name in names if is_secret(name)}
 
 
 def share_builds(resolved: Resolved) -> None:
@@ -135,7 +135,7 @@ def share_builds(resolved: Resolved) -> None:
 
 def stack_of(root: Path, cloud: CloudServices) -> Stack:
     """Return the services of the cloud as a stack, with what `x-aws` does not say filled in."""
-    return model.of(root, {"services": cloud.resolved}, composefiles.label(root))
+    return loading.of(root, {"services": cloud.resolved}, composefiles.label(root))
 
 
 def managed_ports(stack: Stack) -> dict[str, int]:

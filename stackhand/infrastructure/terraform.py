@@ -117,9 +117,9 @@ class Terraform:
             output.append(line)
             return bool(stop_at) and f'"{stop_at}"' in line
 
-        surroundings = {**self._environment(), "TF_DATA_DIR": str(folder / ".terraform")}
+        variables = {**self._environment(), "TF_DATA_DIR": str(folder / ".terraform")}
         args = [*self._command(), "init", "-json", "-backend=false"]
-        return process.follow(args, surroundings, self.log, each, folder), output
+        return process.follow(args, variables, self.log, each, folder), output
 
     def plan(self, *, refresh: bool = True, replace: Sequence[str] = (), **variables: str) -> bool:
         """Plan into `plan_file`; return whether anything would change.

@@ -8,7 +8,7 @@ from stackhand.ansible import options
 from stackhand.ansible.action import Action
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
-from stackhand.project import model, settings
+from stackhand.project import loading, settings
 from stackhand.project.model import Stack
 from stackhand.system.roots import PROJECT
 
@@ -46,4 +46,4 @@ class StackAction(Action):
 @lru_cache(maxsize=1)
 def _stack(values: tuple[tuple[str, str], ...]) -> Stack:
     """Return the services with these settings: all steps of one playbook see the same, read once."""
-    return model.load(PROJECT, dict(values))
+    return loading.load(PROJECT, dict(values))

@@ -9,7 +9,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import writer
 from stackhand.local import engines
 from stackhand.local.verbs import not_running
-from stackhand.project import model, settings
+from stackhand.project import loading, settings
 from stackhand.project.model import Stack
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
@@ -22,7 +22,7 @@ def run(name: str) -> None:
         Failure: there is no such job, the stack does not run, or the job's exit code is not 0.
     """
     state = State(PROJECT)
-    stack = model.load(PROJECT, settings.load(PROJECT).values)
+    stack = loading.load(PROJECT, settings.load(PROJECT).values)
     _require_job(stack, name)
     engine = engines.remembered(state, stack)
     if not engine.runs():

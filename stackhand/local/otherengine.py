@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stackhand.cli.failure import Failure
 from stackhand.local import engines
-from stackhand.local.engines.engine import Engine, Kept
+from stackhand.local.engines.engine import Engine, StoredData
 from stackhand.project.state import State
 
 
@@ -47,7 +47,7 @@ class Left:
     """
 
     running: bool
-    data: list[Kept]
+    data: list[StoredData]
     unknown: list[str]
 
 
@@ -61,7 +61,7 @@ def left(state: State, *, volumes: bool) -> Left:
     Raises:
         Failure: the engine that was used last does not answer.
     """
-    running, data = False, list[Kept]()
+    running, data = False, list[StoredData]()
     unknown: list[str] = []
     for number, engine in enumerate(engines.used(state)):
         try:
@@ -113,5 +113,5 @@ def give_up(engine: Engine) -> None:
         engine.give_up_elsewhere()
 
 
-def _list(volumes: list[Kept]) -> str:
+def _list(volumes: list[StoredData]) -> str:
     return ", ".join(map(str, volumes))

@@ -11,7 +11,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local import engines
-from stackhand.local.engines.compose import kept
+from stackhand.local.engines.compose import volumes
 from stackhand.local.engines.engine import Engine
 from stackhand.project import ports as machine_ports
 from stackhand.project import resolution, settings
@@ -177,11 +177,11 @@ def no_other_engine(chosen: str, state: State) -> None:
         raise Failure(
             f"It is unknown whether this checkout still runs on {known}, whose data {chosen} does not use.",
             evidence=[error.what, *error.evidence],
-            next=_reach_or_give_up(error, kept.awaited(state)),
+            next=_reach_or_give_up(error, volumes.awaited(state)),
             code=ExitCode.PREFLIGHT,
         ) from error
     if running:
-        where = kept.awaited(state) if known == "compose" else ""
+        where = volumes.awaited(state) if known == "compose" else ""
         asked = f"DOCKER_HOST={shlex.quote(where)} " if where not in {"", api.address()} else ""
         raise Failure(
             f"This checkout runs on {known}, whose data {chosen} does not use.",

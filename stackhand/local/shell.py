@@ -14,7 +14,7 @@ from stackhand.local import engines
 from stackhand.local.engines import health
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import model, settings
+from stackhand.project import loading, settings
 from stackhand.project.state import State
 from stackhand.system import waiting
 from stackhand.system.roots import PROJECT
@@ -27,7 +27,7 @@ def shell(service: str) -> None:
         Failure: the service is not known, or does not run on this engine.
     """
     state = State(PROJECT)
-    stack = model.load(PROJECT, settings.load(PROJECT).values)
+    stack = loading.load(PROJECT, settings.load(PROJECT).values)
     argv, environment, folder = engines.remembered(state, stack).shell(stack.service(service))
     if sys.stdin.isatty():
         console.notify(f"a shell of {service}, in {folder}; exit to return")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.reports import StatusReport
 from stackhand.project.state import State
 from stackhand.system import waiting
 from stackhand.system.roots import PROJECT
@@ -37,23 +37,23 @@ def status(*, json: bool, watch: bool) -> None:
         console.document(current)
     else:
         _show(current)
-    if current["status"] != "healthy":
+    if current.status != "healthy":
         raise Exit(ExitCode.UNHEALTHY)
 
 
-def snapshot() -> dict[str, Any]:
+def snapshot() -> StatusReport:
     """Return the document of `status --json` (docs/output.md)."""
     state = State(PROJECT)
     known = state.read()
     engine = engines.remembered(state)
     statuses = services(engine)
-    return {
-        "stack": known.get("name", PROJECT.name),
-        "engine": known.get("engine"),
-        "status": overall(statuses),
-        "services": [service.to_dict() for service in statuses],
-        "notes": [*engine.notes, *open_ports(statuses)],
-    }
+    return StatusReport(
+        known.get("name", PROJECT.name),
+        known.get("engine"),
+        overall(statuses),
+        [service.report() for service in statuses],
+        [*engine.notes, *open_ports(statuses)],
+    )
 
 
 def open_ports(services: list[ServiceStatus]) -> list[str]:
@@ -96,28 +96,28 @@ def overall(services: list[ServiceStatus]) -> str:
     return "healthy" if all(service.healthy for service in services) else "unhealthy"
 
 
-def _show(snapshot: dict[str, Any]) -> None:
-    if snapshot["status"] == "stopped":
-        console.write(f"{snapshot['stack']} is not running; ./inv up starts it.")
+def _show(snapshot: StatusReport) -> None:
+    if snapshot.status == "stopped":
+        console.write(f"{snapshot.stack} is not running; ./inv up starts it.")
         _show_notes(snapshot)
         return
-    console.write(f"{snapshot['stack']} on {snapshot['engine']}: {snapshot['status']}")
+    console.write(f"{snapshot.stack} on {snapshot.engine}: {snapshot.status}")
     rows = [
         [
-            service["name"],
-            service["state"],
-            " ".join(service["addresses"]) or "-",
-            _span(service["uptime_seconds"]),
-            f"{service['answer']} ({service['milliseconds']} ms)",
+            service.name,
+            service.state,
+            " ".join(service.addresses) or "-",
+            _span(service.uptime_seconds),
+            f"{service.answer} ({service.milliseconds} ms)",
         ]
-        for service in snapshot["services"]
+        for service in snapshot.services
     ]
     console.table(rows, ["service", "state", "address", "up", "answer"], STYLES)
     _show_notes(snapshot)
 
 
-def _show_notes(snapshot: dict[str, Any]) -> None:
-    for note in snapshot["notes"]:
+def _show_notes(snapshot: StatusReport) -> None:
+    for note in snapshot.notes:
         console.write(f"{console.glyph('note')} {note}")
 
 

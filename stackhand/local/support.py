@@ -22,7 +22,7 @@ from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
 from stackhand.local import doctor, engines, status
 from stackhand.local.engines.engine import Engine
-from stackhand.project import envfile, inherited, passthrough, schema, settings
+from stackhand.project import dotenv, envfile, inherited, passthrough, schema
 from stackhand.project.state import State
 from stackhand.project.values import may_be_shown
 from stackhand.redaction import Redactor
@@ -127,7 +127,7 @@ def _versions() -> dict[str, object]:
 
 def _settings() -> str:
     path = PROJECT / ".env"
-    if not settings.present(path):
+    if not dotenv.present(path):
         return "# there is no .env\n"
     values, problems = envfile.read(path.read_text(encoding="utf-8", errors="replace"))
     entries = schema.read(EXAMPLE)

@@ -15,7 +15,7 @@ from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines, verbs
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import model, settings
+from stackhand.project import loading, settings
 from stackhand.project.model import Stack
 from stackhand.project.state import State
 from stackhand.system import program
@@ -35,7 +35,7 @@ def test(*, up: bool) -> None:
     Raises:
         Failure: there is no command, the stack is not running, or the tests failed.
     """
-    stack = model.load(PROJECT, settings.ensure(PROJECT, check=True).values)
+    stack = loading.load(PROJECT, settings.ensure(PROJECT, check=True).values)
     if not stack.test:
         raise Failure(
             f"{stack.file} does not say how this project is tested.",

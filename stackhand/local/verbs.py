@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from typing import IO, Any
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+import msgspec
 
 from stackhand import redaction
 from stackhand.ansible import playbook
 from stackhand.cli import console
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.local import engines, interruption, otherengine, verification
 from stackhand.local.engines.engine import Engine
-from stackhand.project import model, settings
+from stackhand.local.reports import DownReport, UpDocument, UpReport
+from stackhand.project import loading, settings
 from stackhand.project.hooks import HookFacts, Hooks
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
@@ -38,14 +42,14 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
     facts = HookFacts("up", str(state.read().get("name", PROJECT.name)), engine=engine)
     with Hooks("up", facts, "./inv up --skip-hooks", skip=skip_hooks).around():
         report = _up(state, engine, free_ports=free_ports, copy_data=copy_data, timeout=timeout, json=json)
-        facts.learn(report)
+        facts.learn(msgspec.to_builtins(report))
         if json:
             console.document(report)
         else:
             _show_up(report)
 
 
-def _up(state: State, engine: str, *, free_ports: bool, copy_data: bool, timeout: float, json: bool) -> dict[str, Any]:
+def _up(state: State, engine: str, *, free_ports: bool, copy_data: bool, timeout: float, json: bool) -> UpDocument:
     """Do it while nobody else changes the stack, and return its report."""
     began = time.monotonic()
     with state.lock("./inv up", timeout, console.notify) as lock:
@@ -59,12 +63,15 @@ def _up(state: State, engine: str, *, free_ports: bool, copy_data: bool, timeout
                 "stack_timeout": timeout,
             }
             stream = sys.stderr if json else sys.stdout
-            report = _play("up", variables, stream, lock).report
-    return {**report, "changed": changed, "seconds": round(time.monotonic() - began, 2)}
+            report = _play("up", variables, stream, lock).document(UpReport)
+    seconds = round(time.monotonic() - began, 2)
+    return UpDocument(**msgspec.structs.asdict(report), changed=changed, seconds=seconds)
 
 
-def _play(name: str, variables: dict[str, Any], stream: IO[str], lock: int | None) -> playbook.Outcome:
-    return playbook.run(name, variables, stream=stream, lock=lock, interrupted=lambda _told: interruption.failure(name))
+def _play(name: str, variables: Mapping[str, object], stream: IO[str], lock: int | None) -> playbook.Outcome:
+    return playbook.run(
+        name, variables, stream=stream, lock=lock, interrupted=lambda _failure: interruption.failure(name)
+    )
 
 
 def down(*, volumes: bool, yes: bool) -> None:
@@ -88,7 +95,7 @@ def down(*, volumes: bool, yes: bool) -> None:
             confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
         outcome = _play("down", {"stack_volumes": volumes}, sys.stdout, lock)
     console.write(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
-    if volumes and (unknown := outcome.report.get("unknown")):
+    if volumes and (unknown := outcome.document(DownReport).unknown):
         raise Failure(
             f"Some data of {name} was not removed.",
             evidence=unknown,
@@ -100,7 +107,7 @@ def restart(*, services: Sequence[str]) -> None:
     """Restart some services, or all of them, with the current settings."""
     state = State(PROJECT)
     with state.lock("./inv restart", 60.0, console.notify):
-        stack = model.load(PROJECT, settings.load(PROJECT).values)
+        stack = loading.load(PROJECT, settings.load(PROJECT).values)
         engine = engines.remembered(state, stack)
         wished = {stack.service(each).name for each in services}
         if unable := [name for name in engine.unsupported() if name in wished]:
@@ -118,11 +125,11 @@ def restart(*, services: Sequence[str]) -> None:
 
 
 def _restart(engine: Engine, names: Sequence[str]) -> None:
-    reporter = console.Reporter(sys.stdout)
+    reporter = Reporter(sys.stdout)
     reporter.task(f"Restart {', '.join(names)}")
     try:
         for started in engine.restart(names, 120.0):
-            reporter.step(started.to_step(), changed=True)
+            reporter.step(started.step(), changed=True)
     finally:
         reporter.stop()
 
@@ -133,7 +140,7 @@ def not_running(state: State) -> Failure:
     return Failure(f"{name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
 
 
-def _already_up(state: State, requested: str) -> dict[str, Any] | None:
+def _already_up(state: State, requested: str) -> UpReport | None:
     """Return the report of a stack that runs just as it would be started now; None: there is work to do."""
     if not state.read():
         return None
@@ -143,22 +150,22 @@ def _already_up(state: State, requested: str) -> dict[str, Any] | None:
     current = settings.ensure(PROJECT, check=True)
     if current.changed:
         return None
-    engine = engines.remembered(state, model.load(PROJECT, current.values))
+    engine = engines.remembered(state, loading.load(PROJECT, current.values))
     if not engine.unchanged() or not verification.passes(engine):
         return None
     return verification.report(engine, engine.status(), [])
 
 
-def _show_up(report: dict[str, Any]) -> None:
-    seconds = f"{report['seconds']:.1f} s"
-    if not report["changed"]:
-        console.write(f"{report['stack']} is already up, on {report['engine']} ({seconds})")
+def _show_up(report: UpDocument) -> None:
+    seconds = f"{report.seconds:.1f} s"
+    if not report.changed:
+        console.write(f"{report.stack} is already up, on {report.engine} ({seconds})")
     else:
-        path = " > ".join(f"{each['name']} {each['seconds']:.1f} s" for each in report["slowest_path"])
-        console.write(f"\n{report['stack']} is up, on {report['engine']} ({seconds}; slowest path: {path})")
-    width = max(len(service["name"]) for service in report["services"])
-    for service in report["services"]:
-        for name, address in zip([service["name"], *[""] * 99], service["addresses"], strict=False):
+        path = " > ".join(f"{each.name} {each.seconds:.1f} s" for each in report.slowest_path)
+        console.write(f"\n{report.stack} is up, on {report.engine} ({seconds}; slowest path: {path})")
+    width = max(len(service.name) for service in report.services)
+    for service in report.services:
+        for name, address in zip([service.name, *[""] * 99], service.addresses, strict=False):
             console.write(f"  {name:<{width}}  {address}")
-    if missing := report["unsupported"]:
-        console.write(f"{console.glyph('note')} not on {report['engine']}, so not running: {', '.join(missing)}")
+    if missing := report.unsupported:
+        console.write(f"{console.glyph('note')} not on {report.engine}, so not running: {', '.join(missing)}")

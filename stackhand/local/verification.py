@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from msgspec import structs
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import StepReport
 from stackhand.local.engines import health, overview
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.reports import PathPart, StartedService, UpReport
 from stackhand.system import waiting
 
 POLL = 0.05
@@ -75,17 +77,20 @@ def passes(engine: Engine) -> bool:
     return not any(overview.problems(url) for url in overview.urls(engine).values())
 
 
-def report(engine: Engine, services: list[ServiceStatus], started: list[dict[str, Any]]) -> dict[str, Any]:
+def report(engine: Engine, services: list[ServiceStatus], started: list[StepReport]) -> UpReport:
     """Return the document of `up --json` (docs/output.md), as far as the playbook knows it."""
-    seconds = {line["name"]: float(line["seconds"]) for line in started}
-    after = {line["name"]: list(line.get("after", [])) for line in started}
-    return {
-        "stack": engine.stack.name,
-        "engine": engine.name,
-        "services": [{**status.to_dict(), "seconds": round(seconds.get(status.name, 0.0), 2)} for status in services],
-        "unsupported": engine.unsupported(),
-        "slowest_path": [{"name": name, "seconds": round(seconds[name], 2)} for name in slowest_path(seconds, after)],
-    }
+    seconds = {step.name: step.seconds or 0.0 for step in started}
+    after = {step.name: list(step.after) for step in started}
+    return UpReport(
+        engine.stack.name,
+        engine.name,
+        [
+            StartedService(**structs.asdict(status.report()), seconds=round(seconds.get(status.name, 0.0), 2))
+            for status in services
+        ],
+        engine.unsupported(),
+        [PathPart(name, round(seconds[name], 2)) for name in slowest_path(seconds, after)],
+    )
 
 
 def slowest_path(seconds: dict[str, float], after: dict[str, list[str]]) -> list[str]:

@@ -5,10 +5,9 @@ A target is a mapping of keys, and a key that is missing there is one that Compo
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Level(StrEnum):
@@ -69,15 +68,8 @@ AWS: Mapping[str, Support] = {
     "command": SAME,
     "configs": _ignored("its files are missing; COPY them into the image"),
     "container_name": _HERE,
-    "cpu_count": _SIZE,
-    "cpu_percent": _SIZE,
-    "cpu_period": _SIZE,
-    "cpu_quota": _SIZE,
-    "cpu_rt_period": _SIZE,
-    "cpu_rt_runtime": _SIZE,
-    "cpu_shares": _SIZE,
-    "cpus": _SIZE,
-    "cpuset": _SIZE,
+    **dict.fromkeys(("cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period"), _SIZE),
+    **dict.fromkeys(("cpu_rt_runtime", "cpu_shares", "cpus", "cpuset"), _SIZE),
     "credential_spec": _NEWER,
     "depends_on": _differs("all services start together; each must wait for its dependencies"),
     "deploy": _differs("x-aws sets the number and size of tasks; ECS replaces them gradually"),
@@ -300,41 +292,3 @@ TOP_LEVEL: Mapping[str, Mapping[str, Support]] = {
     },
 }
 """The keys beside `services`."""
-
-
-def differing(target: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Support]]:
-    """Yield the keys of a service that a target does not carry as Compose does.
-
-    Args:
-        target: a key of TARGETS.
-        entry: the service as its file has it.
-    """
-    for key, value in entry.items():
-        support = TARGETS[target].get(key, UNKNOWN)
-        if not key.startswith("x-") and value not in (None, [], {}, False) and support.level is not Level.SAME:
-            yield key, support
-
-
-def lines(target: str, services: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return what a target makes of a stack: a line for each consequence, and one for all that only differs.
-
-    Args:
-        target: a key of TARGETS.
-        services: those that it runs, as their file has them.
-    """
-    lost: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    different: set[str] = set()
-    for name, entry in services.items():
-        for key, support in differing(target, entry):
-            if support.level is Level.DIFFERS:
-                different.add(key)
-            else:
-                lost[support.message][key].append(name)
-    output = [f"{', '.join(sorted(keys))} of {_names(keys.values())}: {message}" for message, keys in lost.items()]
-    return sorted(output) + (
-        [f"different: {', '.join(sorted(different))} (docs/compose-support.md)"] if different else []
-    )
-
-
-def _names(services: Iterable[Iterable[str]]) -> str:
-    return ", ".join(sorted({name for each in services for name in each}))

@@ -1,11 +1,17 @@
-"""The text of files of variables, such as `.env`: searched and written; `envfile.py` reads them."""
+"""Files of variables, such as `.env`, as text: searched, read and written; `envfile.py` reads their values."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import ownership
 
 PLAIN = re.compile(r"[ \t]*(?:#.*|(?:export[ \t]+)?([A-Za-z_]\w*)=([\w./:@%+,=-]*|'[^'\\\r\n]*'))?[ \t]*\r?", re.ASCII)
 """A line without anything to interpret: nothing in it is special, or all of it is in single quotes."""
@@ -76,3 +82,85 @@ def plain(text: str) -> dict[str, str] | None:
         if match[1]:
             values[match[1]] = match[2].strip("'")
     return values
+
+
+def present(path: Path) -> bool:
+    """Whether there is a `.env`; one that may not be read is one.
+
+    Raises:
+        Failure: it is a link to what is not there, or to where this account may not look.
+    """
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise ownership.refused(error) from error
+    except OSError as error:
+        if not path.is_symlink():
+            return False
+        target = os.path.realpath(path)
+        raise Failure(
+            f".env is a link to {target}, which does not exist.",
+            evidence=[f"{target}: {error.strerror}"],
+            next=f"restore {target}, or remove the link: rm .env",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+    return True
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a `.env`.
+
+    Raises:
+        Failure: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except PermissionError as error:
+        raise ownership.refused(error) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(
+            f".env cannot be read: {error}.",
+            next="fix it, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file at once; a new one is readable by its owner only, whatever the umask.
+
+    An old one keeps its owner and mode, and a link stays one: what it leads to is replaced.
+
+    Raises:
+        Failure: it cannot be written.
+    """
+    file_path = Path(os.path.realpath(path))
+    draft = file_path.with_name(f".env.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            _keep_access(file.fileno(), file_path, path.parent)
+            file.write(text)
+        draft.replace(file_path)
+    except PermissionError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise ownership.closed(file_path.parent) from error
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise Failure(
+            f".env cannot be written in {file_path.parent}: {error.strerror}.",
+            next=f"make {file_path.parent} writable for {ownership.account()}, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+
+
+def _keep_access(draft: int, old: Path, root: Path) -> None:
+    """Give a draft the owner and the mode of the file it replaces; a new file belongs to whom the checkout does."""
+    try:
+        status = old.stat()
+        os.fchmod(draft, status.st_mode & 0o777)
+    except FileNotFoundError:
+        status = root.stat()
+    with suppress(OSError):  # a container's root may lack CAP_CHOWN, and then the file is root's
+        if os.getuid() == 0:
+            os.fchown(draft, status.st_uid, status.st_gid)

@@ -57,11 +57,11 @@ def _asked(text: str, root: Path) -> tuple[dict[str, str] | None, str]:
     mentioned = {name for match in MENTIONED.finditer(text) for name in match.groups() if name}
     shell = {name: os.environ[name] for name in sorted(mentioned) if name in os.environ}
     digest = answers.digest_of(root, [text, chosen.identity, shell]) if chosen.identity else ""
-    kept = answers.recall(root, "dotenv", digest)
-    if kept is None:
-        kept = _answer(text, chosen.command, tuple(shell.items()))
-        answers.keep(root, "dotenv", digest, kept)
-    values, message = kept
+    known = answers.recall(root, "dotenv", digest)
+    if known is None:
+        known = _answer(text, chosen.command, tuple(shell.items()))
+        answers.keep(root, "dotenv", digest, known)
+    values, message = known
     return None if values is None else dict(values), message
 
 
@@ -83,8 +83,8 @@ def _answer(
 
 def _rejected(text: str, message: str) -> Problem:
     """Return the problem that Compose tells of, without the line itself: it may have a secret in it."""
-    told = REJECTED.match(message)
-    number = int(told["line"] or 0) if told else 0
+    rejected = REJECTED.match(message)
+    number = int(rejected["line"] or 0) if rejected else 0
     if "unterminated quoted value" in message:
         entry = next((each for each in dotenv.ENTRY.finditer(text) if (each["bare"] or "x")[0] in "'\""), None)
         opening = entry["bare"][0] if entry else "quote"

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from stackhand.project.secretnames import is_made, is_secret
+from stackhand.project.secretnames import is_generated, is_secret
 
 SECRET_BYTES = 24
 """As text that is 32 characters, which those that want a key of 32 bytes accept."""
@@ -33,10 +33,11 @@ def filled(text: str) -> tuple[str, list[str]]:
     Args:
         text: the example.
     """
-    made = [name for name in _empty(text) if is_made(name)]
-    given = [name for name in _empty(text) if is_secret(name) and not is_made(name)]
+    generated = [name for name in _empty(text) if is_generated(name)]
+    given = [name for name in _empty(text) if is_secret(name) and not is_generated(name)]
     notes = [
-        ".env created from .env.example" + (f"; generated, as it has no value there: {', '.join(made)}" * bool(made))
+        ".env created from .env.example"
+        + (f"; generated, as it has no value there: {', '.join(generated)}" * bool(generated))
     ]
     if given:
         notes.append(not_set(given))
@@ -58,4 +59,4 @@ def _empty(text: str) -> Iterator[str]:
 
 
 def _with_secret(match: re.Match[str]) -> str:
-    return f"{match['key']}{fresh()}" if is_made(match["name"]) else match[0]
+    return f"{match['key']}{fresh()}" if is_generated(match["name"]) else match[0]

@@ -34,7 +34,7 @@ NO_FAILURE = frozenset({ExitCode.USAGE, ExitCode.INTERRUPTED})
 
 
 class HookFacts(msgspec.Struct):
-    """What a hook is told, each as `STACKHAND_HOOK_FIELD`; a field that is empty or None is not set.
+    """The facts that a hook gets, each as `STACKHAND_HOOK_FIELD`; a field that is empty or None is not set.
 
     Args:
         verb: up, deploy or rollback.
@@ -183,8 +183,8 @@ class Hooks:
         if path is None:
             return None
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        told = {PREFIX: name, f"{PREFIX}_RECORDED_AT": now, f"{PREFIX}_PERFORMER": _performer()}
-        return hook_process.run(path, {**os.environ, **told, **self.facts.variables()})
+        variables = {PREFIX: name, f"{PREFIX}_RECORDED_AT": now, f"{PREFIX}_PERFORMER": _performer()}
+        return hook_process.run(path, {**os.environ, **variables, **self.facts.variables()})
 
 
 def _path(name: str) -> Path | None:

@@ -104,14 +104,14 @@ def server_of(image: str | None) -> str | None:
     return next((server for server, names in IMAGES.items() if name in names), None)
 
 
-def infer(said: Any, facts: ServiceFacts) -> Reason:
+def infer(written: Any, facts: ServiceFacts) -> Reason:
     """Return the kind of a service.
 
     Args:
-        said: its `x-aws`; an explicit `kind` has been checked.
+        written: its `x-aws`; an explicit `kind` has been checked.
         facts: the rest of its entry.
     """
-    keys = said if isinstance(said, dict) else {}
+    keys = written if isinstance(written, dict) else {}
     if keys.get("kind"):
         return Reason(keys["kind"], "x-aws.kind says so")
     for key, kinds in BELONGS.items():
@@ -126,50 +126,50 @@ def infer(said: Any, facts: ServiceFacts) -> Reason:
     return Reason("worker", "it has no TCP port") if facts.port is None else Reason("web", f"it has port {facts.port}")
 
 
-def aws(said: Any, at: str, facts: ServiceFacts) -> XAws | None:
+def aws(written: Any, at: str, facts: ServiceFacts) -> XAws | None:
     """Return `x-aws` with its defaults.
 
     Args:
-        said: as it is written.
+        written: the field as the Compose file has it.
         at: the file and the service, for messages.
         facts: the rest of its entry.
 
     Raises:
         Failure: a key is wrong, or contradicts the kind.
     """
-    if said is None:
+    if written is None:
         return None
-    if not isinstance(said, dict):
-        raise wrong(f"{at}.x-aws", "a mapping, which may be empty ({})", said)
-    said = _with_release(said, f"{at}.x-aws")
-    if said.get("kind", "web") not in KINDS:
-        raise wrong(f"{at}.x-aws.kind", f"one of {', '.join(KINDS)}", said["kind"])
-    reason = infer(said, facts)
-    _refuse_others(said, f"{at}.x-aws", reason)
-    given = {**said, "kind": reason.kind}
+    if not isinstance(written, dict):
+        raise wrong(f"{at}.x-aws", "a mapping, which may be empty ({})", written)
+    written = _with_release(written, f"{at}.x-aws")
+    if written.get("kind", "web") not in KINDS:
+        raise wrong(f"{at}.x-aws.kind", f"one of {', '.join(KINDS)}", written["kind"])
+    reason = infer(written, facts)
+    _refuse_others(written, f"{at}.x-aws", reason)
+    given = {**written, "kind": reason.kind}
     match reason.kind:
         case "managed":
             return xfields.managed(_managed(given, at, facts, reason), f"{at}.x-aws")
         case "job":
             if not facts.command:
                 raise wrong(f"{at}.command", f"set, for it is what runs: the service is {reason}")
-            if _has_command(said.get("release")):
+            if _has_command(written.get("release")):
                 expected = f"true or {{plan, status, list, timeout}}: the service is {reason}, and runs its own command"
-                raise wrong(f"{at}.x-aws.release", expected, said["release"])
+                raise wrong(f"{at}.x-aws.release", expected, written["release"])
             waited = facts.job or not given.get("schedule")
             return xfields.job({**({"release": True} if waited else {}), **given}, f"{at}.x-aws")
         case _:
             return xfields.fargate(_on_ecs(given, at, facts, reason), f"{at}.x-aws")
 
 
-def _with_release(said: dict[str, Any], at: str) -> dict[str, Any]:
+def _with_release(written: dict[str, Any], at: str) -> dict[str, Any]:
     """Return `x-aws` with `release` for `migrate`, which is its name in older files."""
-    if "migrate" not in said:
-        return said
-    if "release" in said:
+    if "migrate" not in written:
+        return written
+    if "release" in written:
         raise wrong(f"{at}.migrate", "left out: it is the older name of release, and that is there as well")
-    rest = {key: value for key, value in said.items() if key != "migrate"}
-    return rest if said["migrate"] is None else {**rest, "release": said["migrate"]}
+    rest = {key: value for key, value in written.items() if key != "migrate"}
+    return rest if written["migrate"] is None else {**rest, "release": written["migrate"]}
 
 
 def _has_command(release: Any) -> bool:
@@ -177,8 +177,8 @@ def _has_command(release: Any) -> bool:
     return isinstance(release, str) or (isinstance(release, dict) and "command" in release)
 
 
-def _refuse_others(said: Mapping[str, Any], at: str, reason: Reason) -> None:
-    for key in said:
+def _refuse_others(written: Mapping[str, Any], at: str, reason: Reason) -> None:
+    for key in written:
         kinds = BELONGS.get(key, (reason.kind,))
         if reason.kind not in kinds:
             raise wrong(

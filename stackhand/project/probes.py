@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -45,6 +44,14 @@ class Web:
     host: Sequence[str] = ()
 
 
+class ProbeReport(msgspec.Struct, frozen=True):
+    """The `probe` of docs/output.md: what is asked, in a sentence and one by one, and what cannot be."""
+
+    message: str
+    asked: list[Question]
+    notes: list[str]
+
+
 @dataclass(frozen=True)
 class Questions:
     """All that is asked of a release, and what cannot be."""
@@ -63,10 +70,9 @@ class Questions:
         commit = [f"{each.path} ({each.service}) for the commit" for each in self.asked if each.commit]
         return f"probed after the rollout: {', '.join(health + commit)}" if self.asked else NOTHING
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> ProbeReport:
         """Return it as the `probe` of docs/output.md."""
-        asked: list[dict[str, Any]] = msgspec.to_builtins(list(self.asked))
-        return {"message": self.message(), "asked": asked, "notes": list(self.notes)}
+        return ProbeReport(self.message(), list(self.asked), list(self.notes))
 
 
 def of_stack(stack: Stack) -> Questions:

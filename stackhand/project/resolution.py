@@ -122,11 +122,11 @@ def _ask(root: Path, variables: Mapping[str, str], question: str, *flags: str) -
     chosen = composeprogram.choose(root)
     # without a file here, Compose looks in the folders above
     digest = answers.digest(root, question, chosen.identity, variables) if composefiles.files(root) else ""
-    kept: Resolved | None = answers.recall(root, question, digest)
-    if kept is None:
-        kept = _answer(root, chosen, variables, *flags)
-        answers.keep(root, question, digest, kept)
-    return kept
+    known: Resolved | None = answers.recall(root, question, digest)
+    if known is None:
+        known = _answer(root, chosen, variables, *flags)
+        answers.keep(root, question, digest, known)
+    return known
 
 
 def _answer(root: Path, chosen: Resolver, variables: Mapping[str, str], *flags: str) -> Resolved:

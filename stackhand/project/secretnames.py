@@ -54,7 +54,7 @@ def is_secret(name: str) -> bool:
     return SECRET.fullmatch(parts[-1]) is not None or any(word.endswith(ENDINGS) for word in parts)
 
 
-def is_made(name: str) -> bool:
+def is_generated(name: str) -> bool:
     """Whether a secret of that name is one between the parts of a stack, which can be generated."""
     parts = _parts(name)
     words = {*parts, *re.split("[^a-z0-9]+", name.lower())}  # S3 and AUTH0 are no words of letters alone

@@ -10,12 +10,11 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv, envfile, example, ownership, schema
+from stackhand.project import dotenv, envfile, example, schema
 from stackhand.project.schema import Setting
 from stackhand.project.state import State
 from stackhand.project.values import CHECKS, may_be_shown
@@ -54,7 +53,7 @@ def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
     """
     entries = schema.read(root / EXAMPLE)
     path = root / ".env"
-    text = _text(path) if present(path) else None
+    text = dotenv.read_text(path) if dotenv.present(path) else None
     wanted, notes = _complete(text, entries, root)
     if wanted is not None and not check:
         _write_ours(root, text, wanted)
@@ -71,38 +70,38 @@ def load(root: Path) -> Settings:
         Failure: `.env` is still to be made, or values are wrong.
     """
     path = root / ".env"
-    if not present(path):
+    if not dotenv.present(path):
         if not has_example(root):
             return Settings({})
         raise Failure("This checkout has no .env yet.", next="./inv up", code=ExitCode.PREFLIGHT)
     entries = schema.read(root / EXAMPLE)
-    values = _read(_text(path), entries)
+    values = _read(dotenv.read_text(path), entries)
     return Settings(values, tuple(_overrides(entries or values)))
 
 
 def move_ports(root: Path, ports: Mapping[str, int]) -> None:
     """Write other port numbers into `.env`; everything else in it stays as it is."""
     path = root / ".env"
-    text = _text(path) if present(path) else ""
+    text = dotenv.read_text(path) if dotenv.present(path) else ""
     known, _ = dotenv.search(text)
     moved = dotenv.replace(text, {key: str(port) for key, port in ports.items()})
     for key in (key for key in ports if key not in known):
         moved = f"{moved.rstrip()}\n\n# Chosen by ./inv up --free-ports.\n{key}={ports[key]}\n".lstrip()
-    _write_ours(root, text if present(path) else None, moved)
+    _write_ours(root, text if dotenv.present(path) else None, moved)
 
 
 def is_ours(root: Path) -> bool:
     """Whether `.env` is as it was made here from the example, and nobody has written to it since."""
     path = root / ".env"
     try:
-        return path.is_file() and not path.is_symlink() and _is_recorded(State(root), _text(path))
+        return path.is_file() and not path.is_symlink() and _is_recorded(State(root), dotenv.read_text(path))
     except Failure:  # who may not read it cannot tell
         return False
 
 
 def summary(root: Path, current: Settings) -> str:
     """Return what there is to say of settings that needed nothing."""
-    return f"{len(current.values)} values in .env" if present(root / ".env") else "no .env, and none is needed"
+    return f"{len(current.values)} values in .env" if dotenv.present(root / ".env") else "no .env, and none is needed"
 
 
 def has_example(root: Path) -> bool:
@@ -122,42 +121,6 @@ def own_name(root: Path) -> str:
     Without it, Compose names a project by `name:` of its file, or by the folder: a namesake shares both.
     """
     return f"COMPOSE_PROJECT_NAME={stack_name(root)}"
-
-
-def present(path: Path) -> bool:
-    """Whether there is a `.env`; one that may not be read is one.
-
-    Raises:
-        Failure: it is a link to what is not there, or to where this account may not look.
-    """
-    try:
-        path.stat()
-    except PermissionError as error:
-        raise ownership.refused(error) from error
-    except OSError as error:
-        if not path.is_symlink():
-            return False
-        target = os.path.realpath(path)
-        raise Failure(
-            f".env is a link to {target}, which does not exist.",
-            evidence=[f"{target}: {error.strerror}"],
-            next=f"restore {target}, or remove the link: rm .env",
-            code=ExitCode.PREFLIGHT,
-        ) from error
-    return True
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except PermissionError as error:
-        raise ownership.refused(error) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(
-            f".env cannot be read: {error}.",
-            next="fix it, then repeat the command",
-            code=ExitCode.PREFLIGHT,
-        ) from error
 
 
 def _complete(text: str | None, entries: Mapping[str, Setting], root: Path) -> tuple[str | None, list[str]]:
@@ -213,51 +176,13 @@ def _write_ours(root: Path, before: str | None, text: str) -> None:
     """
     state = State(root)
     ours = before is None or _is_recorded(state, before)
-    _write(root / ".env", text)
+    dotenv.write_text(root / ".env", text)
     if state.directory.is_dir():
         state.remember(dotenv=state.keyed(text.encode()) if ours else None)
 
 
 def _is_recorded(state: State, text: str) -> bool:
     return bool(state.read().get("dotenv") == state.keyed(text.encode()))
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file at once; a new one is readable by its owner only, whatever the umask.
-
-    An old one keeps its owner and mode, and a link stays one: what it leads to is replaced.
-    """
-    file_path = Path(os.path.realpath(path))
-    draft = file_path.with_name(f".env.{os.getpid()}.tmp")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            _keep_access(file.fileno(), file_path, path.parent)
-            file.write(text)
-        draft.replace(file_path)
-    except PermissionError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise ownership.closed(file_path.parent) from error
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise Failure(
-            f".env cannot be written in {file_path.parent}: {error.strerror}.",
-            next=f"make {file_path.parent} writable for {ownership.account()}, then repeat the command",
-            code=ExitCode.PREFLIGHT,
-        ) from error
-
-
-def _keep_access(draft: int, old: Path, root: Path) -> None:
-    """Give a draft the owner and the mode of the file it replaces; a new file belongs to whom the checkout does."""
-    try:
-        status = old.stat()
-        os.fchmod(draft, status.st_mode & 0o777)
-    except FileNotFoundError:
-        status = root.stat()
-    with suppress(OSError):  # a container's root may lack CAP_CHOWN, and then the file is root's
-        if os.getuid() == 0:
-            os.fchown(draft, status.st_uid, status.st_gid)
 
 
 def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:

@@ -210,7 +210,7 @@ class State:
 
     def _wait_for(self, descriptor: int, timeout: float, waiting: Callable[[str], None]) -> None:
         deadline = time.monotonic() + timeout
-        told = False
+        reported = False
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -220,9 +220,9 @@ class State:
                         f"{self.holder()} is still working in this checkout after {timeout:g} s.",
                         next="wait for it or stop it, then repeat the command",
                     ) from None
-                if not told:
+                if not reported:
                     waiting(f"waiting for {self.holder()} ...")
-                    told = True
+                    reported = True
                 time.sleep(0.1)
             else:
                 return

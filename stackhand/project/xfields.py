@@ -6,11 +6,11 @@ import difflib
 import re
 import shlex
 from typing import Annotated, Any, Literal, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import schedules
 
 MigrationKey = Literal["command", "plan", "status", "list"]
 KNOWN = ("x-health", "x-embedded", "x-aws")
@@ -19,7 +19,6 @@ ASKED = r"/[!\"$-)+-~]*"
 """A path that is asked for: HTTP has no blanks in it, and in a rule of the load balancer a star is any text."""
 HOST = r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 ASKED_SAYS = "a path without blanks, * or #"
-SCHEDULE_SAYS = "rate(NUMBER minutes|hours|days) or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR) with ? as either day"
 
 
 class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,7 +159,7 @@ class Stackhand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test: str | list[str] | None = None
 
     @property
-    def test_words(self) -> tuple[str, ...]:
+    def test_command(self) -> tuple[str, ...]:
         """The words of `test`."""
         return tuple(shlex.split(self.test) if isinstance(self.test, str) else self.test or ())
 
@@ -198,10 +197,7 @@ def stackhand(resolved: dict[str, Any], file: str) -> Stackhand:
 def health(entry: dict[str, Any], at: str) -> str | None:
     """Return `x-health`: the path that answers 200 while the service lives."""
     path = entry.get("x-health")
-    if path is not None and not (isinstance(path, str) and path.startswith("/")):
-        raise wrong(f"{at}.x-health", "a path that starts with /", path)
-    if path is not None and not re.fullmatch(ASKED, path):
-        raise wrong(f"{at}.x-health", ASKED_SAYS, path)
+    _require_path(path, f"{at}.x-health")
     return path
 
 
@@ -228,39 +224,23 @@ def managed(entry: dict[str, Any], at: str) -> Managed:
 def job(entry: dict[str, Any], at: str) -> Job:
     """Return the `x-aws` of a job."""
     job = _convert(entry, Job, at)
-    if job.schedule is not None and not _is_schedule(job.schedule):
-        raise wrong(f"{at}.schedule", SCHEDULE_SAYS, job.schedule)
-    if not _is_zone(job.timezone) and _is_zone("UTC"):  # a machine without UTC knows no time zones at all
+    if job.schedule is not None and not schedules.is_valid(job.schedule):
+        raise wrong(f"{at}.schedule", schedules.EXPECTED, job.schedule)
+    if not schedules.is_zone(job.timezone) and schedules.is_zone(
+        "UTC"
+    ):  # a machine without UTC knows no time zones at all
         raise wrong(f"{at}.timezone", "a time zone by its name, such as Europe/Berlin", job.timezone)
     for key, command in commands(job.release).items():
         _refuse_open_quote(command, f"{at}.release.{key}")
     return job
 
 
-def _is_schedule(expression: str) -> bool:
-    """Whether it is an expression of EventBridge Scheduler that recurs: one of day and weekday must be `?` in cron."""
-    if cron := re.fullmatch(r"cron\((\S+(?: \S+){5})\)", expression):
-        fields = cron[1].split(" ")
-        return (fields[2] == "?") != (fields[4] == "?") and "?" not in "".join(fields[:2] + fields[3:4] + fields[5:])
-    return bool(re.fullmatch(r"rate\([1-9]\d* (minute|hour|day)s?\)", expression))
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        return bool(ZoneInfo(name))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-
-
 def fargate(entry: dict[str, Any], at: str) -> Fargate:
     """Return the `x-aws` of a web server or worker."""
     service = _convert(entry, Fargate, at)
     probe = service.probe if isinstance(service.probe, Probe) else Probe()
-    for key, path in (("path", probe.path), ("version", probe.version)):
-        if path is not None and not path.startswith("/"):
-            raise wrong(f"{at}.probe.{key}", "a path that starts with /", path)
-        if path is not None and not re.fullmatch(ASKED, path):
-            raise wrong(f"{at}.probe.{key}", ASKED_SAYS, path)
+    _require_path(probe.path, f"{at}.probe.path")
+    _require_path(probe.version, f"{at}.probe.version")
     if service.host and not service.paths:
         raise wrong(f"{at}.host", "set together with paths, for which requests of that host name reach the service")
     for name in service.host:
@@ -279,6 +259,14 @@ def commands(release: Release | str | Literal[True] | None) -> dict[str, str]:
         written = msgspec.to_builtins(release)
         return {key: command for key, command in written.items() if command and key != "timeout"}
     return {"command": release} if isinstance(release, str) and release else {}
+
+
+def _require_path(path: Any, at: str) -> None:
+    """Refuse what cannot be requested, or could not stand in a rule of the load balancer."""
+    if path is not None and not (isinstance(path, str) and path.startswith("/")):
+        raise wrong(at, "a path that starts with /", path)
+    if path is not None and not re.fullmatch(ASKED, path):
+        raise wrong(at, ASKED_SAYS, path)
 
 
 def _refuse_open_quote(command: str, at: str) -> None:

@@ -12,7 +12,7 @@ from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.images import stream
 from stackhand.project.state import LOCK_HELD
-from stackhand.release import git
+from stackhand.release.checkout import export, git
 from stackhand.system import roots
 from stackhand.system.roots import CONTENT, PROJECT
 
@@ -51,7 +51,7 @@ class Clone:
         path.parent.mkdir(parents=True, exist_ok=True)
         clone = cls(path)
         clone.git("rev-parse", "HEAD", folder=PROJECT)  # whose refusal says more than that of a clone
-        top, place = git.placed(PROJECT)
+        top, place = export.placed(PROJECT)
         clone = cls(path, place)
         clone.git("clone", "--quiet", str(top), str(path), folder=PROJECT)
         if PROJECT == CONTENT:

@@ -23,7 +23,7 @@ import stackhand
 from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
-from stackhand.containers import docker
+from stackhand.containers import docker, listing
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import hooks, inherited, ports
 from stackhand.system import http, waiting
@@ -327,7 +327,7 @@ class Resources:
         """Add what is there now; networks that are not only ours (bridge) do not count."""
         there = self.emulator.containers()
         self.names["container"] |= {*there}
-        for each in docker.inspect(there).values():
+        for each in listing.inspect(there).values():
             self.names["volume"] |= {mount["Name"] for mount in each["Mounts"] if mount["Type"] == "volume"}
             self.names["network"] |= set(each["NetworkSettings"]["Networks"]) - {"bridge", "host", "none"}
 

@@ -12,8 +12,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TextIO
 
-from stackhand.cli.console import ASCII, GLYPHS, Reporter
+from stackhand.cli.console import ASCII, GLYPHS
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.containers import docker
 from stackhand.infrastructure import compose
 from stackhand.project import composefiles, probes

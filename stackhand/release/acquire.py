@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Literal
+
+import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.infrastructure.bucket import Store
 from stackhand.project.environments import Environment
-from stackhand.release import heartbeat, images, lease, registry, source, submit
+from stackhand.release import heartbeat, lease, submit
 from stackhand.release.action import OnEnvironment
+from stackhand.release.checkout import source
+from stackhand.release.checkout.source import Source
+from stackhand.release.context import Context
+from stackhand.release.images import build, registry
 from stackhand.release.manifest import Manifest
-from stackhand.release.source import Source
-from stackhand.release.target import Context, target_of
+from stackhand.release.target import target_of
 from stackhand.release.verdict import Verdict
 
 
@@ -39,16 +44,31 @@ class Request(OnEnvironment):
     to: str = ""
 
 
-def begin(context: Context, request: Request) -> dict[str, Any]:
-    """Check what can be checked before anything else, and take the lease.
+class Acquired(msgspec.Struct, frozen=True):
+    """What the first stage hands on.
 
-    Returns:
-        The commit, the lease's token and its heartbeat, and the release to go on with, if there is one.
+    Args:
+        commit: that is released; empty where an earlier release is looked for.
+        name: what else its images are called.
+        token: of the lease.
+        heartbeat: the process that renews it.
+        manifest: the release to go on with, or to return to.
+    """
+
+    commit: str
+    name: str
+    token: str
+    heartbeat: int
+    manifest: Manifest | None
+
+
+def begin(context: Context, request: Request) -> Acquired:
+    """Check what can be checked before anything else, and take the lease.
 
     Raises:
         Failure: there is nothing to release, or somebody else is at it.
     """
-    who = account.check(context.environment)
+    account.check(context.environment)
     wanted = _source(context, request) if request.kind == "deploy" else None
     commit = wanted.commit if wanted else ""
     held = heartbeat.start(
@@ -65,13 +85,8 @@ def begin(context: Context, request: Request) -> dict[str, Any]:
         heartbeat.stop(held.pid)
         raise
     release = wanted or chosen
-    return {
-        "who": who,
-        "commit": release.commit if release else "",
-        "name": release.name if release else "",
-        "lease": held.to_dict(),
-        "manifest": chosen.to_dict() if chosen else {},
-    }
+    commit, name = (release.commit, release.name) if release else ("", "")
+    return Acquired(commit, name, held.token, held.pid, chosen)
 
 
 def _request(environment: str, commit: str, timeout: float) -> heartbeat.LeaseRequest:
@@ -80,7 +95,7 @@ def _request(environment: str, commit: str, timeout: float) -> heartbeat.LeaseRe
 
 def _source(context: Context, request: Request) -> Source:
     """Return what is to be released, when it may be."""
-    chosen = source.choose(tag=request.tag, dirty=request.dirty, folders=images.sources())
+    chosen = source.choose(tag=request.tag, dirty=request.dirty, folders=build.sources())
     current = context.releases.current()
     if chosen.name or not chosen.here:
         target = target_of(current) if current else None
@@ -120,7 +135,7 @@ def _open(context: Context) -> Manifest:
     newest = next(context.releases.newest_first(), None)
     returns = newest is not None and bool(newest.verdict) and bool(submit.missing(newest, None))
     if newest is None or not newest.open or not newest.touched or returns:
-        # One that was watched, and not ordered as a whole, had a service refused: it was left on the way back.
+        # One that was watched, and not ordered as a whole, had a service refused: it was left rolling back.
         state = "rolling back" if returns else newest.verdict or "untouched" if newest else ""
         summary = f"the newest release, {newest.id}, is {state}" if newest else "none yet"
         raise Failure(

@@ -7,15 +7,15 @@ from abc import abstractmethod
 from typing import Any
 
 from stackhand.ansible import events, options
-from stackhand.ansible.action import Action
+from stackhand.ansible.action import Action, Result
 from stackhand.aws import errors, session
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import lease
+from stackhand.release.context import Context, Pace
 from stackhand.release.manifest import Manifest
-from stackhand.release.target import Context, Pace
 
 
 class OnEnvironment(options.Options):
@@ -75,7 +75,7 @@ class ReleaseAction(Action):
     work = "The release"
     reads = False
 
-    def act(self, options: Any, *, check: bool) -> dict[str, Any]:
+    def act(self, options: Any, *, check: bool) -> Result:
         """Do the work; an interrupt becomes a failure that is reported at once, for Ansible does not wait for it."""
         if check and not self.reads:
             raise Failure(
@@ -95,14 +95,14 @@ class ReleaseAction(Action):
                 failure = self._failure_of(error)
                 if failure is not None:
                     if clock.interrupted:  # nobody may be left to report it for us
-                        events.emit("failure", failure=failure.to_dict())
+                        events.emit(events.StepFailed(failure.document()))
                     _give_back(context)
                 if failure is None or failure is error:
                     raise
                 raise failure from error
 
     @abstractmethod
-    def release(self, context: Context, options: Any) -> dict[str, Any]:
+    def release(self, context: Context, options: Any) -> Result:
         """Do the work, as `act` says."""
 
     def _failure_of(self, error: Exception) -> Failure | None:

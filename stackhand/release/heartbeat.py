@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import msgspec
 import psutil
 
-from stackhand.cli.failure import Failure
+from stackhand.cli.failure import Failure, FailureDocument
 from stackhand.cli.loglines import tail
 from stackhand.project import inherited
 from stackhand.project.state import State
@@ -62,12 +61,12 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     Args:
         waiting: for whom.
         lease: as it was taken.
-        failure: as `Failure.to_dict` returns it.
+        failure: why there is none.
     """
 
     waiting: str = ""
     lease: dict[str, str] | None = None
-    failure: dict[str, Any] | None = None
+    failure: FailureDocument | None = None
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -80,10 +79,6 @@ class Held(msgspec.Struct, frozen=True):
     def token(self) -> str:
         """The token of the lease."""
         return self.lease["token"]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as the actions of a playbook pass it on."""
-        return {**self.lease, "heartbeat": self.pid}
 
 
 def start(request: LeaseRequest, notify: Callable[[str], None], check: Callable[[], None]) -> Held:
@@ -104,7 +99,7 @@ def start(request: LeaseRequest, notify: Callable[[str], None], check: Callable[
         return Held(event.lease, child.pid)
     child.wait()
     if event.failure is not None:
-        raise Failure.from_dict(event.failure)
+        raise Failure.of(event.failure)
     raise Failure(
         "The process that renews the lease ended.",
         evidence=tail(_log(request.environment), 5),
@@ -199,7 +194,7 @@ def main() -> None:
         failure = error if isinstance(error, Failure) else errors.failure_of(error)
         if failure is None:
             raise
-        _notify(Event(failure=failure.to_dict()))
+        _notify(Event(failure=failure.document()))
         return
     try:
         _notify(Event(lease=msgspec.to_builtins(lease)))

@@ -9,11 +9,14 @@ from stackhand.aws.waiting import Interrupted
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import writer
-from stackhand.release import cluster, migration, origin, signature, status
+from stackhand.release import environment_state
+from stackhand.release.context import Context
+from stackhand.release.ecs import cluster, job_task
+from stackhand.release.ecs.job_task import Migration
+from stackhand.release.environment_state import EnvironmentState
+from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest
-from stackhand.release.migration import Migration
-from stackhand.release.status import EnvironmentState
-from stackhand.release.target import Context, short, target_of
+from stackhand.release.target import short, target_of
 
 
 class JobRun(Migration):
@@ -27,7 +30,7 @@ class JobRun(Migration):
         return Failure(
             f"The job {self.name} {what}.",
             evidence=evidence,
-            next=repair if repair and repair != migration.NEXT else again,
+            next=repair if repair and repair != job_task.NEXT else again,
             code=code if interrupted else ExitCode.FAILED,
         )
 
@@ -38,7 +41,7 @@ def run(name: str, *, environment: str) -> None:
     Raises:
         Failure: there is no such job or release, its image is not signed, or its exit code is not 0.
     """
-    state = status.find(environment)
+    state = environment_state.find(environment)
     context = Context(state.environment, console.notify, console.notify)
     current = _released(state, name)
     definition = _definition(state, current, name)
@@ -89,7 +92,7 @@ def _definition(state: EnvironmentState, current: Manifest, name: str) -> str:
 
 
 def _require_signed(context: Context, current: Manifest, name: str, definition: str) -> None:
-    images = origin.of_definitions(context, {name: definition}, current.commit)
+    images = provenance.of_definitions(context, {name: definition}, current.commit)
     checked = signature.check(context.environment, images)
     if checked.refused:
         raise signature.refusal(context.environment, checked, f"./inv deploy -e {context.environment.name}")

@@ -89,19 +89,19 @@ class LeaseClient:
         reported = ""
         while True:
             document = self.store.read(KEY)
-            held = _parsed(document)
-            if held and self._ours(document):
-                return held
-            if held is None or held.expired(self.now()):
+            current = _parsed(document)
+            if current and self._ours(document):
+                return current
+            if current is None or current.expired(self.now()):
                 if self._write(self._new(owner, commit, run), document.etag if document else None):
                     assert self.lease is not None  # noqa: S101 - just written
                     return self.lease
                 continue
             if self.now() >= deadline:
-                raise locked(held, self.store.environment.name)
-            if held.token != reported:
-                reported = held.token
-                waiting(f"waiting for the lease: {held.lines()[0]}")
+                raise locked(current, self.store.environment.name)
+            if current.token != reported:
+                reported = current.token
+                waiting(f"waiting for the lease: {current.lines()[0]}")
             self.sleep(POLL)
 
     def renew(self) -> bool:
@@ -119,10 +119,10 @@ class LeaseClient:
 
     def _ours(self, document: Document | None) -> bool:
         """Whether it is ours in this version, from which we go on: S3 may have written it, and its answer was lost."""
-        held = _parsed(document)
-        if held is None or document is None or held.token != self._token:
+        current = _parsed(document)
+        if current is None or document is None or current.token != self._token:
             return False
-        self.lease, self._etag = held, document.etag
+        self.lease, self._etag = current, document.etag
         return True
 
     def _new(self, owner: str, commit: str, run: str) -> Lease:
@@ -174,12 +174,12 @@ def give_back(store: Store, token: str) -> None:
             store.remove(KEY, etag=lease.etag)
 
 
-def locked(held: Lease, environment: str) -> Failure:
+def locked(current: Lease, environment: str) -> Failure:
     """Return the failure of who comes second."""
     return Failure(
         f"Another deploy to {environment} is running.",
-        evidence=held.lines(),
-        next=f"wait for it with --lock-wait 600; if it is dead, its lease expires at {held.expires}, "
+        evidence=current.lines(),
+        next=f"wait for it with --lock-wait 600; if it is dead, its lease expires at {current.expires}, "
         f"or ./inv cloud.unlock -e {environment}",
         code=ExitCode.LOCKED,
     )

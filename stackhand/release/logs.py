@@ -2,146 +2,25 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stackhand.aws.errors import code_of, failure, message_of, transient
+from stackhand.aws.errors import code_of, failure, message_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import since_of, writer
 from stackhand.infrastructure import privileges
 from stackhand.project import inherited
-from stackhand.release import status
-from stackhand.release.cluster import Cluster
+from stackhand.release import environment_state
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.task_logs import LogLine, last, since, together
 from stackhand.release.target import Target, TaskTarget, short
-
-TAIL = 30
-FIRST_WINDOW = 10_000
-"""Milliseconds in which the last lines are looked for at first; each window before it is so many times as long:"""
-GROWTH = 6
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """One line.
-
-    Args:
-        at: milliseconds since 1970.
-        number: of CloudWatch, the same each time it is asked.
-    """
-
-    at: int
-    service: str
-    task: str
-    text: str
-    number: str = ""
-
-
-def stream(service: TaskTarget, container: str, task: str) -> str:
-    """Return the log stream of a container of a task, given by ARN or id."""
-    return f"{service.log_stream_prefix}/{container}/{short(task)}"
-
-
-def tail(logs: Any, service: TaskTarget, container: str, task: str) -> list[str]:
-    """Return the last lines of one container of one task; nothing when it never wrote any."""
-    try:
-        answer = logs.get_log_events(
-            logGroupName=service.log_group,
-            logStreamName=stream(service, container, task),
-            limit=TAIL,
-            startFromHead=False,
-        )
-    except Exception as error:
-        if code_of(error) == "ResourceNotFoundException":
-            return []
-        if transient(error) or code_of(error) == "AccessDeniedException":
-            return [f"(its log cannot be read: {code_of(error) or error})"]
-        raise
-    return [str(each["message"]).rstrip("\n") for each in answer["events"]][-TAIL:]
-
-
-class LogFollower:
-    """Reads what one container of one task adds to its log.
-
-    Args:
-        task: ARN or id.
-    """
-
-    def __init__(self, logs: Any, service: TaskTarget, container: str, task: str) -> None:
-        self.logs, self.service = logs, service
-        self.stream = stream(service, container, task)
-        self.token: str | None = None
-        self._reported = ""
-
-    def new_lines(self) -> list[str]:
-        """Return what was added since the last call; nothing while there is no log yet.
-
-        A log that cannot be read is reported once: whoever follows it waits for something else.
-        """
-        position: dict[str, Any] = {"nextToken": self.token} if self.token else {"startFromHead": True}
-        try:
-            answer = self.logs.get_log_events(
-                logGroupName=self.service.log_group, logStreamName=self.stream, **position
-            )
-        except Exception as error:
-            code = code_of(error)
-            if code == "ResourceNotFoundException" or transient(error) or self._reported:
-                return []
-            self._reported = f"(its log cannot be read: {code or error})"
-            return [self._reported]
-        self.token = answer.get("nextForwardToken", self.token)
-        return [str(each["message"]).rstrip("\n") for each in answer["events"]]
-
-
-def last(logs: Any, name: str, service: TaskTarget, start: int, lines: int) -> list[LogLine]:
-    """Return the last lines of all tasks of a service, none older than `start`.
-
-    It goes back from now in windows, so that a service which says a lot is not read from its beginning; no more than a
-    page and what is returned is kept at a time.
-    """
-    collected: list[LogLine] = []
-    begin, end, width = int(time.time() * 1000) - FIRST_WINDOW, None, FIRST_WINDOW
-    while lines > 0:
-        begin = max(begin, start)
-        known = {line.number for line in collected}
-        window = (line for line in since(logs, name, service, begin, end) if line.number not in known)
-        newest = heapq.nlargest(lines - len(collected), enumerate(window), key=lambda each: (each[1].at, each[0]))
-        collected = [line for _, line in reversed(newest)] + collected
-        if len(collected) >= lines or begin <= start:
-            break
-        width *= GROWTH
-        begin, end = begin - width, begin
-    return collected
-
-
-def since(logs: Any, name: str, service: TaskTarget, start: int, end: int | None = None) -> Iterator[LogLine]:
-    """Yield the lines of all tasks of a service from a time on, in CloudWatch's order, page by page."""
-    pages = logs.get_paginator("filter_log_events").paginate(
-        logGroupName=service.log_group,
-        logStreamNamePrefix=f"{service.log_stream_prefix}/",
-        startTime=start,
-        **({} if end is None else {"endTime": end}),
-    )
-    for page in pages:
-        for each in page.get("events", []):
-            task = str(each.get("logStreamName", "")).rpartition("/")[2]
-            yield LogLine(
-                int(each["timestamp"]), name, task, str(each["message"]).rstrip("\n"), str(each.get("eventId"))
-            )
-
-
-def together(parts: Iterable[Iterable[LogLine]]) -> list[LogLine]:
-    """Return the lines of several services in the order of their times."""
-    return sorted((line for part in parts for line in part), key=lambda line: line.at)
-
 
 CHECKED_EVERY = 2.0
 OVERLAP = 10_000
@@ -162,8 +41,8 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
     Raises:
         Failure: a service is not known, or CloudWatch refuses.
     """
-    state = status.find(environment)
-    names = status.chosen(state.target, list(services), jobs=True)
+    state = environment_state.find(environment)
+    names = environment_state.chosen(state.target, list(services), jobs=True)
     cloudwatch = state.environment.client("logs")
     start = since_of(since) if since else datetime.now(UTC) - DEFAULT_SPAN
     write = writer(names)
@@ -239,8 +118,8 @@ def execute(*, environment: str, service: str, command: str) -> None:
     Raises:
         Failure: there is no task, ECS Exec is not enabled for it, or its plugin is not here.
     """
-    state = status.find(environment)
-    name = status.chosen(state.target, [service])[0]
+    state = environment_state.find(environment)
+    name = environment_state.chosen(state.target, [service])[0]
     if shutil.which(PLUGIN) is None:
         raise Failure(
             f"There is no {PLUGIN} on PATH, and ECS Exec needs it.",

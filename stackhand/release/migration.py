@@ -5,231 +5,34 @@ It waits for STOPPED and for nothing else: a migration that has nothing to do ha
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from stackhand.aws import waiting
-from stackhand.aws.diagnosis import Kind
-from stackhand.aws.errors import diagnose, failure, message_of, transient
-from stackhand.aws.waiting import Clock, Interrupted
+import msgspec
+
+from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import logs
-from stackhand.release.cluster import Cluster, StoppedTask
-from stackhand.release.manifest import Manifest, Releases
-from stackhand.release.target import Context, ServiceTarget, Target, TaskTarget, short, target_of
+from stackhand.infrastructure import compose
+from stackhand.project import inherited
+from stackhand.project.model import Service
+from stackhand.release.checkout import export, git, source
+from stackhand.release.context import Context
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.job_task import Migration
+from stackhand.release.manifest import KnownMigration, Manifest, Releases
+from stackhand.release.target import Target, target_of
 from stackhand.release.verdict import Verdict
-
-POLL = 1.0
-LOG_COMES_WITHIN = 5.0
-CAPACITY = 3
-"""How often to ask when there is no place for the task, or ECS does not know the new definition yet."""
-STOPS_WITHIN = 60.0
-LONGEST_NAME = 36
-"""Letters that ECS takes of who started a task."""
-NEXT = "fix it, then deploy again"
-
-
-@dataclass
-class Migration:
-    """The task of one job; or of one service, whose command is another one then.
-
-    Args:
-        cluster: where it runs.
-        cloudwatch: boto3's client for logs.
-        target: where.
-        name: of the service.
-        clock: the time.
-        count: told again and again how long it runs and the last line of its log.
-        poll: seconds between two looks.
-        timeout: seconds after which it is stopped.
-        starts_within: seconds for which ECS is asked to start it.
-        started: whether ECS has started it, or may have.
-        show: called with each line of its log.
-    """
-
-    cluster: Cluster
-    cloudwatch: Any
-    target: Target
-    name: str
-    clock: Clock
-    count: Callable[[str], None]
-    poll: float = POLL
-    timeout: float = 7200.0
-    starts_within: float = 900.0
-    started: bool = False
-    show: Callable[[str], None] = lambda _: None
-
-    @property
-    def the_job(self) -> str:
-        """What it is, at the begin of a sentence."""
-        return f"The job {self.name}" if self.name in self.target.jobs else f"The migration of {self.name}"
-
-    def run(self, task_definition: str, started_by: str) -> list[str]:
-        """Run it to its end, and return what it said.
-
-        Raises:
-            Failure: it did not end with 0, or nobody can watch it; no service has been touched.
-            Interrupted: we are to stop, and there is no task.
-        """
-        service = self.target.tasks()[self.name]
-        task = self._start(service, task_definition, started_by)
-        follower = logs.LogFollower(self.cloudwatch, service, service.container, task)
-        output: list[str] = []
-        try:
-            finished = self._wait(task, follower, output)
-        except Failure:
-            raise
-        except Exception as error:
-            raise self._abandoned(task, error) from error
-        if finished.exit_code(service.container) != 0:
-            self._rest(follower, output)
-        self._judge(finished, service, output)
-        return output
-
-    def _start(self, service: TaskTarget, task_definition: str, started_by: str) -> str:
-        command = (service.migrate or []) if isinstance(service, ServiceTarget) else []  # a job runs its own
-        token, started_by = "", started_by[:LONGEST_NAME]
-        refused: Exception | None = None
-        code, reasons = ExitCode.DEPLOY_FAILED, [""]
-        deadline, refusals, delays = self.clock.now() + self.starts_within, 0, waiting.delays()
-        while refusals < CAPACITY and self.clock.now() < deadline:
-            if not self.started:  # one token as long as ECS may have started a task for it: there is never a second one
-                token = secrets.token_hex(16)
-            try:
-                task, refusal = self.cluster.start_task(
-                    service, task_definition, command=command, started_by=started_by, token=token
-                )
-            except Exception as error:
-                reasons = [message_of(error)]
-                if not transient(error):
-                    refused = error
-                    break
-                self.started, seconds = True, next(delays)
-            else:
-                self.started = bool(task)
-                if self.started:
-                    return task
-                reasons, seconds, refusals = refusal, self.poll * 5, refusals + 1
-            self.count(f"not started yet: {reasons[0]}")
-            try:
-                self.clock.sleep(seconds)
-            except Interrupted:
-                if not self.started:
-                    raise
-                code = ExitCode.INTERRUPTED
-                break
-        unknown = self._end_unanswered(started_by) if self.started else []
-        if not self.started and refused is not None and diagnose(refused).kind is not Kind.REFUSED:
-            what = f"{self.the_job} could not be started; no service was changed"
-            raise failure(what, refused) from refused
-        raise self._failure("could not be started", [*reasons, *unknown], code)
-
-    def _end_unanswered(self, started_by: str) -> list[str]:
-        """Stop what ECS may have started although its answer never came, and return what to say of it."""
-        try:
-            tasks = self.cluster.tasks_started_by(started_by)
-        except Exception as error:
-            by_hand = f"aws ecs list-tasks --cluster {self.cluster.name} --started-by {started_by}"
-            return [f"ECS may have started it anyway ({message_of(error)}): {by_hand}"]
-        return [
-            f"ECS had started the task {each}; it {self._stop(each, 'its start was not answered')}" for each in tasks
-        ]
-
-    def _wait(self, task: str, follower: logs.LogFollower, output: list[str]) -> StoppedTask:
-        began = self.clock.now()
-        deadline = began + self.timeout
-        while True:
-            described = self._stopped(task)
-            output += self._shown(follower)
-            last = f", {output[-1]}" if output else ""
-            self.count(f"running for {elapsed(self.clock.now() - began)}{last}")
-            if described:
-                return described
-            if self.clock.now() >= deadline:
-                end = self._stop(task, f"not done within {self.timeout:g} s")
-                message = f"did not end within {self.timeout:g} s, and {end}"
-                longer = "give it longer by x-aws.release.timeout (seconds), then deploy again"
-                raise self._failure(message, [f"task {task}", *output[-logs.TAIL :]], repair=longer)
-            self.clock.sleep(self.poll)
-
-    def _shown(self, follower: logs.LogFollower) -> list[str]:
-        lines = follower.new_lines()
-        for line in lines:
-            self.show(line)
-        return lines
-
-    def _stopped(self, task: str) -> StoppedTask | None:
-        """Return the task once it has stopped; nothing while ECS does not answer."""
-        try:
-            return self.cluster.stopped(task)
-        except Exception as error:
-            if transient(error):
-                return None
-            raise
-
-    def _rest(self, follower: logs.LogFollower, output: list[str]) -> None:
-        """CloudWatch shows a line some seconds after it was written: wait for those of a task that failed."""
-        deadline = self.clock.now() + LOG_COMES_WITHIN
-        quiet = 0
-        while self.clock.now() < deadline and quiet < (1 if output else LOG_COMES_WITHIN):
-            before = len(output)
-            self.clock.sleep(min(self.poll, 1.0))
-            output += self._shown(follower)
-            quiet = quiet + 1 if len(output) == before else 0
-
-    def _judge(self, task: StoppedTask, service: TaskTarget, output: list[str]) -> None:
-        code = task.exit_code(service.container)
-        if code == 0:
-            return
-        message = "ended without an exit code" if code is None else f"ended with exit code {code}"
-        raise self._failure(message, [*task.reasons(), *output[-logs.TAIL :]])
-
-    def _abandoned(self, task: str, error: Exception) -> Failure:
-        """Stop a task that nobody waits for any more, and return what to say of it."""
-        if isinstance(error, Interrupted):
-            message = f"was interrupted, and {self._stop(task, 'interrupted')}"
-            return self._failure(message, [f"task {task}"], ExitCode.INTERRUPTED)
-        message = f"can no longer be watched, and {self._stop(task, 'nobody can watch it')}"
-        meaning = failure("", error, repeat="deploy again")
-        return self._failure(message, [f"task {task}", meaning.what, *meaning.evidence], repair=meaning.next)
-
-    def _stop(self, task: str, reason: str) -> str:
-        """Stop a task, and say whether that went well; it may also have ended by itself."""
-        patient = waiting.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
-        try:
-            patient(lambda: self.cluster.stop_task(task, f"stackhand: {reason}"))
-        except Exception as error:
-            number = short(task)
-            by_hand = f"aws ecs stop-task --cluster {self.cluster.name} --task {number}"
-            return f"may continue ({message_of(error)}); {by_hand} stops it"
-        return "was stopped"
-
-    def _failure(
-        self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED, repair: str = NEXT
-    ) -> Failure:
-        return Failure(
-            f"{self.the_job} {what}; no service was changed.",
-            evidence=evidence,
-            next=repair,
-            code=code,
-        )
-
-
-def elapsed(seconds: float) -> str:
-    """Return a time in its largest whole unit, so that it seldom changes."""
-    if seconds < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.0f} s"
-    minutes = int(seconds // 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - an hour
+from stackhand.system.roots import PROJECT
 
 
 def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
-    """Run the jobs and migrations of the services that are to be replaced, and return what each said, by name.
+    """Run the jobs and migrations of the services that are to be replaced, and return the output of each, by name.
 
-    The bucket knows of them before they begin, and that they failed: there may be no way back behind them.
+    The bucket knows of them before they begin, and that they failed: there may be no rollback past them.
 
     Raises:
         Failure: one failed.
@@ -241,7 +44,7 @@ def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
         for name, each in target.services.items()
         if each.migrate and (rotated or not manifest.services[name].same)
     }
-    said: dict[str, list[str]] = {}
+    output: dict[str, list[str]] = {}
     if definitions:
         context.require_lease()
         context.releases.write(manifest.but(migrated=True))
@@ -259,21 +62,21 @@ def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
         )
         try:
             context.require_lease()
-            said[name] = task.run(definition, f"release-{manifest.id}")
+            output[name] = task.run(definition, f"release-{manifest.id}")
         except (Failure, Interrupted) as error:
             reason = error.what if isinstance(error, Failure) else f"interrupted before the migration of {name}"
-            with suppress(Failure):  # what is to be said is the migration's
-                failed = manifest.but(migrated=bool(said) or task.started)
+            with suppress(Failure):  # what is to be output is the migration's
+                failed = manifest.but(migrated=bool(output) or task.started)
                 context.releases.write(failed.judged(Verdict.FAILED, reason))
             raise
-    return said
+    return output
 
 
 def _timeout(target: Target, name: str) -> float | None:
     return target.jobs[name].timeout if name in target.jobs else target.services[name].migrate_timeout
 
 
-def require_way_back(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
+def require_rollback_path(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
     """Refuse to go back to a release that does not work with the current schema.
 
     Args:
@@ -304,3 +107,109 @@ def _since(releases: Releases, good: Manifest, newest: Manifest | None) -> Itera
             return
         if each.migrated:
             yield each
+
+
+WITHIN = 60.0
+
+
+class _Error(msgspec.Struct):
+    what: str
+
+
+class _Listed(msgspec.Struct):
+    """What the command prints: the migrations on stdout, or why there are none to list on stderr."""
+
+    migrations: list[KnownMigration] | None = None
+    error: _Error | None = None
+
+
+def of_checkout() -> list[KnownMigration] | None:
+    """Return the migrations of this checkout; None when no command lists them.
+
+    Raises:
+        Failure: the command reports that they are not in order.
+    """
+    return _of([(service, PROJECT) for service in _listing()])
+
+
+def of_commit(commit: str) -> list[KnownMigration] | None:
+    """Return the migrations of a commit, which need not be the one that is checked out; None as `of_checkout`.
+
+    Raises:
+        Failure: the commit is not in this clone, or its migrations are not in order.
+    """
+    known: list[KnownMigration] = []
+    for service in _listing():
+        with files_of(commit, str(service.build.sources) if service.build else ".") as folder:
+            if (migrations := _of([(service, folder)])) is None:
+                return None
+            known += migrations
+    return known if _listing() else None
+
+
+def _listing() -> list[Service]:
+    return [each for each in compose.stack_of(PROJECT).services.values() if each.migration("list")]
+
+
+def _of(services: list[tuple[Service, Path]]) -> list[KnownMigration] | None:
+    lists = [_list(service, folder) for service, folder in services]
+    if not lists or None in lists:
+        return None
+    return [each for migrations in lists for each in migrations or []]
+
+
+def _list(service: Service, folder: Path) -> list[KnownMigration] | None:
+    """Run the command in a folder; None when it prints something else than we know."""
+    command = service.migration("list")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=inherited.environment("service", PATH=path, PYTHONDONTWRITEBYTECODE="1"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=WITHIN,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    reported = [migrations for text in (done.stdout, done.stderr) if (migrations := _decoded(text))]
+    if error := next((each.error for each in reported if each.error), None):
+        raise Failure("The migrations are invalid.", evidence=[error.what], next="./inv db.plan")
+    return next((each.migrations for each in reported if done.returncode == 0), None)
+
+
+def _decoded(text: bytes) -> _Listed | None:
+    try:
+        return msgspec.json.decode(text, type=_Listed)
+    except msgspec.MsgspecError:
+        return None
+
+
+@contextmanager
+def files_of(commit: str, place: str) -> Iterator[Path]:
+    """Give a folder that has a place of a commit at its path, as the checkout has it.
+
+    Raises:
+        Failure: the commit is not in this clone, so nobody knows what it has there.
+    """
+    wanted = source.clean(commit)
+    try:
+        here = git.run("rev-parse", "HEAD", folder=PROJECT).strip() == wanted
+    except git.NoGit:
+        here = True
+    # Of images that nobody knows the commit of, and without git, this folder is all there is.
+    here = here or not source.COMMIT.fullmatch(commit)
+    if here or not (PROJECT / place).is_dir():
+        yield PROJECT
+        return
+    if not git.succeeds("cat-file", "-e", f"{wanted}^{{commit}}", folder=PROJECT):
+        raise Failure(
+            f"{wanted[:12]} is not in this clone, so its migrations are unknown.",
+            evidence=["they decide whether a rollback to or from it is possible"],
+            next="git fetch, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    with export.exported(PROJECT, wanted, [place], dirty=False) as folder:
+        yield folder

@@ -5,20 +5,77 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from stackhand.aws.errors import code_of
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.plan import SHOWN
-from stackhand.release import images, prepare, registry, source, status, target
-from stackhand.release.cluster import ABSENT, Cluster, ServiceState
+from stackhand.infrastructure.plan import SHOWN, PlanDocument
+from stackhand.project.probes import ProbeReport
+from stackhand.release import status, target
+from stackhand.release.checkout import source
+from stackhand.release.context import Context
+from stackhand.release.ecs import task_definitions
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.types import ABSENT, ServiceState
+from stackhand.release.images import build, registry
 from stackhand.release.manifest import KnownMigration, Manifest
-from stackhand.release.target import Context, ServiceTarget, Target, target_of
+from stackhand.release.target import ServiceTarget, Target, target_of
 
 UNBUILT = "(still to be built)"
 UNKNOWN = "migrations: not known: no command lists them (x-aws.release.list)"
 
 
-def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigration] | None) -> dict[str, Any]:
+class Differences(msgspec.Struct, frozen=True):
+    """What would change in a service or a job: the task definition that runs, and a sentence for each change."""
+
+    running: str | None
+    changes: list[str]
+
+
+class PendingMigration(msgspec.Struct, frozen=True):
+    """A migration that no release has."""
+
+    name: str
+    breaking: bool
+
+
+class ReleasePlan(msgspec.Struct, frozen=True):
+    """The `release` of `plan --json` (docs/output.md).
+
+    Args:
+        running: the commit of what runs.
+        migrations: None when no command lists them.
+        drift: how what runs differs from what was released.
+    """
+
+    commit: str
+    running: str | None
+    changed: bool
+    services: dict[str, Differences] = {}
+    jobs: dict[str, Differences] = {}
+    migrations: list[PendingMigration] | None = []
+    drift: list[str] = []
+
+
+class ShownCost(msgspec.Struct, frozen=True):
+    """What is shown of the cost."""
+
+    summary: str = ""
+
+
+class PlanReport(msgspec.Struct, frozen=True):
+    """What is shown of the document of `plan --json`; the whole of it is for programs."""
+
+    environment: str
+    plan: PlanDocument
+    release: ReleasePlan
+    probe: ProbeReport
+    table: list[list[str]] = []
+    cost: ShownCost = ShownCost()
+
+
+def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigration] | None) -> ReleasePlan:
     """Return the `release` of `plan --json` (docs/output.md).
 
     Args:
@@ -28,10 +85,9 @@ def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigr
     """
     current = context.releases.current() if _bucket(context) else None
     where = _target(output) or (target_of(current) if current else None)
-    commit = _commit()
-    report: dict[str, Any] = {"commit": commit, "running": current.commit if current else None}
+    commit, before = _commit(), current.commit if current else None
     if where is None:
-        return {**report, "changed": True, "services": {}, "jobs": {}, "migrations": [], "drift": []}
+        return ReleasePlan(commit, before, changed=True)
     running = _running(context, where)
     services = {
         name: _service(context, name, each, running.get(each.service, ABSENT), commit)
@@ -40,57 +96,58 @@ def plan(context: Context, output: Mapping[str, Any], migrations: list[KnownMigr
     scheduled = [name for name, each in where.jobs.items() if each.schedule]
     jobs = {name: _job(context, name, where, current, commit) for name in scheduled}
     pending = _pending(where, migrations, current)
-    return {
-        **report,
-        "changed": any(each["changes"] for each in (*services.values(), *jobs.values())) or bool(pending),
-        "services": services,
-        "jobs": jobs,
-        "migrations": pending and [{"name": each.name, "breaking": each.breaking} for each in pending],
-        "drift": status.drift(where, current, running) if current else [],
-    }
+    return ReleasePlan(
+        commit,
+        before,
+        changed=any(each.changes for each in (*services.values(), *jobs.values())) or bool(pending),
+        services=services,
+        jobs=jobs,
+        migrations=None if pending is None else [PendingMigration(each.name, each.breaking) for each in pending],
+        drift=status.drift(where, current, running) if current else [],
+    )
 
 
-def lines(report: Mapping[str, Any]) -> list[str]:
+def lines(report: ReleasePlan) -> list[str]:
     """Return it as people read it."""
-    parts = [*report["services"].items(), *report["jobs"].items()]
-    output = [f"{name}: {change}" for name, each in parts for change in each["changes"]]
+    parts = [*report.services.items(), *report.jobs.items()]
+    output = [f"{name}: {change}" for name, each in parts for change in each.changes]
     output += [
-        f"migration: {each['name']}{' (breaking: no way back behind it)' if each['breaking'] else ''}"
-        for each in report["migrations"] or []
+        f"migration: {each.name}{' (breaking: no rollback past it)' if each.breaking else ''}"
+        for each in report.migrations or []
     ]
-    if output and report["migrations"] is None:
+    if output and report.migrations is None:
         output.append(UNKNOWN)
-    output += [f"differs: {line}" for line in report["drift"]]
+    output += [f"differs: {line}" for line in report.drift]
     if not output:
         # Changed, and no service: Terraform is yet to make where they would run.
-        what = "is the first release" if report["changed"] else "already runs in this form: no changes"
-        return [f"{report['commit'][:12]} {what}"]
-    return [f"a release of {report['commit'][:12]} over {(report['running'] or 'nothing')[:12]}:", *output]
+        what = "is the first release" if report.changed else "already runs in this form: no changes"
+        return [f"{report.commit[:12]} {what}"]
+    return [f"a release of {report.commit[:12]} over {(report.running or 'nothing')[:12]}:", *output]
 
 
-def _service(context: Context, name: str, service: ServiceTarget, state: ServiceState, commit: str) -> dict[str, Any]:
+def _service(context: Context, name: str, service: ServiceTarget, state: ServiceState, commit: str) -> Differences:
     """Return what would change in one service; nothing, when it runs already what would be released."""
-    wanted = prepare.render(name, service, _digests(context, name, service, commit))
+    wanted = task_definitions.render(name, service, _digests(context, name, service, commit))
     return _changes(context, state.primary.task_definition if state.primary else None, wanted)
 
 
-def _job(context: Context, name: str, where: Target, current: Manifest | None, commit: str) -> dict[str, Any]:
+def _job(context: Context, name: str, where: Target, current: Manifest | None, commit: str) -> Differences:
     """Return what would change in a job that a schedule starts."""
     owner = where.jobs[name].image_of
     digests = _digests(context, owner, where.services[owner], commit) if owner else {}
     last = current.scheduled.get(name) if current else None
-    return _changes(context, last.task_definition if last else None, prepare.render_job(name, where, digests))
+    return _changes(context, last.task_definition if last else None, task_definitions.render_job(name, where, digests))
 
 
 def _digests(context: Context, name: str, service: ServiceTarget, commit: str) -> dict[str, str]:
     return {name: registry.digest_of(context.environment, service, commit) or "sha256:" + UNBUILT}
 
 
-def _changes(context: Context, running: str | None, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def _changes(context: Context, running: str | None, wanted: Mapping[str, Any]) -> Differences:
     if running is None:
-        return {"running": None, "changes": ["is new"]}
-    changes: Sequence[str] = prepare.differences(prepare.running(context.ecs, running), wanted)
-    return {"running": running, "changes": [each.replace("sha256:(", "(") for each in changes]}
+        return Differences(None, ["is new"])
+    changes: Sequence[str] = task_definitions.differences(task_definitions.running(context.ecs, running), wanted)
+    return Differences(running, [each.replace("sha256:(", "(") for each in changes])
 
 
 def _target(output: Mapping[str, Any]) -> Target | None:
@@ -127,7 +184,7 @@ def _pending(
 def _commit() -> str:
     """Return the commit of this checkout, marked when files differ from it; a plan may be made without any."""
     try:
-        return source.choose(tag="", dirty=True, folders=images.sources()).commit
+        return source.choose(tag="", dirty=True, folders=build.sources()).commit
     except Failure:
         return "unknown"
 
@@ -147,29 +204,26 @@ HEADINGS = ("concern", *SHOWN)
 SHOWN_ATTRIBUTES = 6
 
 
-def show_plan(report: dict[str, Any]) -> None:
+def show_plan(report: PlanReport) -> None:
     """Show what a deploy would change, in the environment and in the release."""
     _show_infrastructure(report)
-    console.write("\n".join([report["probe"]["message"], *report["probe"]["notes"]]))
-    console.write("\n".join(["", *lines(report["release"])]))
+    console.write("\n".join([report.probe.message, *report.probe.notes]))
+    console.write("\n".join(["", *lines(report.release)]))
 
 
-def _show_infrastructure(report: dict[str, Any]) -> None:
-    plan = report["plan"]
-    if not plan["changed"]:
-        console.write(f"\n{report['environment']} is up to date.")
+def _show_infrastructure(report: PlanReport) -> None:
+    plan = report.plan
+    if not plan.changed:
+        console.write(f"\n{report.environment} is up to date.")
         return
     console.write("")
-    console.table(report["table"], HEADINGS, {}, indent=2)
-    for concern in plan["concerns"]:
-        for each in concern["resources"]:
-            if each["action"] != "create":
-                attributes = ", ".join(each["attributes"][:SHOWN_ATTRIBUTES])
-                more = " ..." if len(each["attributes"]) > SHOWN_ATTRIBUTES else ""
-                console.write(f"  {each['action']:<8} {each['address']}{': ' if attributes else ''}{attributes}{more}")
-    forgotten = sum(each["action"] == "forget" for concern in plan["concerns"] for each in concern["resources"])
-    counted = {**{name: plan[name] for name in SHOWN}, "forget": forgotten}
+    console.table(report.table, HEADINGS, {}, indent=2)
+    for each in plan.resources():
+        if each.action != "create":
+            attributes = ", ".join(each.attributes[:SHOWN_ATTRIBUTES])
+            more = " ..." if len(each.attributes) > SHOWN_ATTRIBUTES else ""
+            console.write(f"  {each.action:<8} {each.address}{': ' if attributes else ''}{attributes}{more}")
+    forgotten = sum(each.action == "forget" for each in plan.resources())
+    counted = {**plan.counts(), "forget": forgotten}
     numbers = (f"{number} to {name}" for name, number in counted.items() if number)
-    console.write(
-        f"\n{report['environment']}: {', '.join(numbers) or 'only outputs change'}; {report['cost']['summary']}"
-    )
+    console.write(f"\n{report.environment}: {', '.join(numbers) or 'only outputs change'}; {report.cost.summary}")

@@ -15,11 +15,13 @@ from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.release import logs
-from stackhand.release.cluster import Cluster, StoppedTask
+from stackhand.release.context import Context
+from stackhand.release.ecs import task_logs
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.rollout import Rolling
+from stackhand.release.ecs.types import StoppedTask
 from stackhand.release.manifest import Manifest
-from stackhand.release.rollout import Rolling
-from stackhand.release.target import Context, ServiceTarget, Target, Targets, short
+from stackhand.release.target import ServiceTarget, Target, Targets, short
 from stackhand.release.verdict import COMPLETED, Verdict
 from stackhand.system.roots import PROJECT
 
@@ -45,7 +47,7 @@ class FailedService:
     log: list[str] = field(default_factory=list)
     hint: str = ""
 
-    def lines(self, log: int = logs.TAIL) -> list[str]:
+    def lines(self, log: int = task_logs.TAIL) -> list[str]:
         """Return it as lines, the most telling last, with so many lines of its log."""
         shown = self.log[-log:]
         lines = [f"{self.name}: {self.message}"]
@@ -78,11 +80,11 @@ class Collector:
         return part
 
     def _tasks(self, rolling: Rolling) -> list[StoppedTask]:
-        return self.cluster.stopped_tasks(rolling.service, rolling.order)
+        return self.cluster.stopped_tasks(rolling.service, rolling.request)
 
     def _log(self, service: ServiceTarget, tasks: Sequence[StoppedTask]) -> list[str]:
         for task in tasks:
-            lines = logs.tail(self.cloudwatch, service, service.container, task.id)
+            lines = task_logs.tail(self.cloudwatch, service, service.container, task.id)
             if lines:
                 return lines
         return []
@@ -97,7 +99,7 @@ class Collector:
 
 def screen(parts: Sequence[FailedService]) -> list[str]:
     """Return several services' parts as one screen: they share the room for log lines."""
-    share = logs.TAIL // max(1, len(parts))
+    share = task_logs.TAIL // max(1, len(parts))
     return [line for part in parts for line in part.lines(share)]
 
 
@@ -112,7 +114,7 @@ def keep(release: str, lines: Sequence[str]) -> Path:
 
 def _outcome(rolling: Rolling) -> str:
     """Say how its rollout ended, in ECS's words where it has some."""
-    ours = rolling.seen[-1].deployment(rolling.order.deployment) if rolling.seen else None
+    ours = rolling.seen[-1].deployment(rolling.request.deployment) if rolling.seen else None
     message = str(rolling.verdict or ("failed" if rolling.failing else "still rolling")).replace("_", " ")
     if ours is None:
         return message

@@ -13,10 +13,11 @@ from stackhand.aws.errors import failure, message_of
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.release import schedule
+from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest
 from stackhand.release.report import unrecorded, unverified
-from stackhand.release.submit import go_back_and_tell
-from stackhand.release.target import Context, Schedule, target_of
+from stackhand.release.submit import fail_and_roll_back
+from stackhand.release.target import Schedule, target_of
 
 
 def update(context: Context, manifest: Manifest) -> Manifest:
@@ -62,4 +63,4 @@ def _taken_back(context: Context, manifest: Manifest, name: str, error: Exceptio
     what = f"the schedule of {name} cannot be changed"
     if not any(each.deployment for each in manifest.services.values()):
         return failure(f"Deploy of {manifest.commit[:12]} failed: {what}", error)
-    return go_back_and_tell(context, manifest, context.releases.current(), what, [message_of(error)])
+    return fail_and_roll_back(context, manifest, context.releases.current(), what, [message_of(error)])

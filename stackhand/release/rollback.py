@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from stackhand.aws.errors import diagnose, expired, message_of, transient
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.release import cluster as clusters
 from stackhand.release import manifest as manifests
-from stackhand.release import origin, rollback_plan, schedule, signature
-from stackhand.release import rollout as rollouts
-from stackhand.release.cluster import Inventory
+from stackhand.release import rollback_plan, schedule
+from stackhand.release.context import Context
+from stackhand.release.ecs import cluster as clusters
+from stackhand.release.ecs import rollout as rollouts
+from stackhand.release.ecs import scaling
+from stackhand.release.ecs.rollout import Rollout
+from stackhand.release.ecs.task_definitions import active
+from stackhand.release.ecs.types import Inventory
+from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest, ReleasedService, ScheduledJob
-from stackhand.release.migration import require_way_back
-from stackhand.release.prepare import ANSWER_ONLY
+from stackhand.release.migration import require_rollback_path
 from stackhand.release.probe import ReleaseProbe
 from stackhand.release.rollback_plan import Plan
-from stackhand.release.rollout import Rollout
-from stackhand.release.target import Context, ServiceTarget, short, target_of
-from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, Order, Verdict
+from stackhand.release.target import ServiceTarget, short, target_of
+from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, DeploymentRequest, Verdict
 
 
 def prepare(context: Context, good: Manifest, *, unsigned: bool = False) -> Manifest:
@@ -39,7 +41,7 @@ def prepare(context: Context, good: Manifest, *, unsigned: bool = False) -> Mani
         Failure: it was never good, does not work with the current schema, lacks something, or is not signed.
     """
     _require_good(context, good)
-    require_way_back(context.releases, good)
+    require_rollback_path(context.releases, good)
     target = target_of(good)
     inventory = clusters.inventory_of(context, target)
     running = {name: inventory.primary(target.services[name].service) for name in good.services}
@@ -50,7 +52,7 @@ def prepare(context: Context, good: Manifest, *, unsigned: bool = False) -> Mani
     _require_signed(context, good, unsigned=unsigned)
     parts = {name: _part(context, part, running[name], same=name in same) for name, part in good.services.items()}
     extra = inventory.others(target)
-    for line in [*kept(good, extra), inventory.note]:
+    for line in [*extra_services(good, extra), inventory.note]:
         if line:
             context.note(line)
     return _again(good, parts, extra).but(scheduled=_scheduled(context, good))
@@ -70,7 +72,7 @@ def _scheduled(context: Context, good: Manifest) -> dict[str, ScheduledJob]:
     return jobs
 
 
-def kept(good: Manifest, extra: dict[str, str]) -> list[str]:
+def extra_services(good: Manifest, extra: dict[str, str]) -> list[str]:
     """Return a line for each service of the cluster that a release does not have."""
     commit = good.commit[:12]
     return [f"{name}: {commit} does not have it; it stays on {short(each)}" for name, each in extra.items()]
@@ -94,7 +96,7 @@ def _require_services(context: Context, good: Manifest, inventory: Inventory) ->
         lines = [f"{name}: the cluster {target.cluster} no longer has the service" for name in missing]
         raise _lacks(context, good, [*lines, f"the cluster has: {others}"])
     definitions = {name: part.task_definition for name, part in good.services.items()}
-    clusters.require_tasks(context, target, inventory, definitions)
+    scaling.require_tasks(context, target, inventory, definitions)
 
 
 def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) -> None:
@@ -110,7 +112,7 @@ def _require_signed(context: Context, good: Manifest, *, unsigned: bool) -> None
     """Refuse a release whose images are not signed; an image that its commit did not change may be of the current."""
     again = f"git checkout {good.commit[:12]}, then ./inv deploy -e {context.environment.name} --allow-older"
     current = context.releases.current()
-    images = origin.of_release(context, good, *([current.commit] if current else []))
+    images = provenance.of_release(context, good, *([current.commit] if current else []))
     checked = signature.check(context.environment, images)
     if checked.wrong:
         raise signature.refusal(context.environment, checked, again)
@@ -159,8 +161,8 @@ def _again(good: Manifest, parts: dict[str, ReleasedService], extra: dict[str, s
 
 
 @dataclass(frozen=True)
-class Returned:
-    """How the way back ended.
+class RollbackOutcome:
+    """How the rollback ended.
 
     Args:
         verdict: rolled back; failed; or still rolling.
@@ -175,7 +177,7 @@ class Returned:
     extra: dict[str, str] = field(default_factory=dict)
 
 
-def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Returned:
+def roll_back(context: Context, manifest: Manifest, good: Manifest | None) -> RollbackOutcome:
     """Return all services of a release to the last known good one; none of them when one cannot return.
 
     Raises:
@@ -185,33 +187,33 @@ def go_back(context: Context, manifest: Manifest, good: Manifest | None) -> Retu
 
     if good is None:
         left = {name: part.task_definition for name, part in manifest.services.items()}
-        return Returned(Verdict.FAILED, "there is no earlier release to roll back to", _left(left), left)
+        return RollbackOutcome(Verdict.FAILED, "there is no earlier release to roll back to", _left(left), left)
     plan = Plan()
     try:
         context.require_lease()
-        require_way_back(context.releases, good, manifest)
+        require_rollback_path(context.releases, good, manifest)
         plan = rollback_plan.plan(context, manifest, good)
         if plan.problems:
             return _refused(manifest, good, plan)
-        returned = _order(context, manifest, good, plan)
+        outcome = _request(context, manifest, good, plan)
     except Failure as failure:
-        returned = Returned(Verdict.FAILED, f"no rollback: {failure.what}", list(failure.evidence))
+        outcome = RollbackOutcome(Verdict.FAILED, f"no rollback: {failure.what}", list(failure.evidence))
     except (BotoCoreError, ClientError) as error:
         if expired(error) or transient(error):
-            returned = _cut_off(context.environment.name, error)
+            outcome = _cut_off(context.environment.name, error)
         else:
-            returned = Returned(Verdict.FAILED, "AWS refused the rollback", [message_of(error)])
-    return replace(returned, lines=[*returned.lines, *plan.lines], extra=plan.extra)
+            outcome = RollbackOutcome(Verdict.FAILED, "AWS refused the rollback", [message_of(error)])
+    return replace(outcome, lines=[*outcome.lines, *plan.lines], extra=plan.extra)
 
 
-def _cut_off(name: str, error: Exception) -> Returned:
+def _cut_off(name: str, error: Exception) -> RollbackOutcome:
     """Return what a rollback comes to that AWS does not answer: what ECS took of it goes on, and nobody can see it."""
     diagnosis = diagnose(error)
     lines = [*diagnosis.evidence, f"{diagnosis.remedy}, then ./inv rollback -e {name}"]
-    return Returned(Verdict.STILL_ROLLING, f"the rollback was interrupted: {diagnosis.sentence}", lines)
+    return RollbackOutcome(Verdict.STILL_ROLLING, f"the rollback was interrupted: {diagnosis.sentence}", lines)
 
 
-def _refused(manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
+def _refused(manifest: Manifest, good: Manifest, plan: Plan) -> RollbackOutcome:
     """Say why nothing goes back, and what each service is left on."""
     left = {name: part.task_definition for name, part in manifest.services.items()}
     lines = [*plan.problems, *_left(left)]
@@ -219,7 +221,7 @@ def _refused(manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
         f"git checkout {good.commit[:12]}, then ./inv deploy -e {manifest.environment} --allow-older, creates it again"
     )
     extra = {name: each for name, each in left.items() if name not in good.services}
-    return Returned(Verdict.FAILED, f"no rollback: {plan.problems[0]}", [*lines, makes], extra)
+    return RollbackOutcome(Verdict.FAILED, f"no rollback: {plan.problems[0]}", [*lines, makes], extra)
 
 
 def _left(definitions: dict[str, str]) -> list[str]:
@@ -227,33 +229,35 @@ def _left(definitions: dict[str, str]) -> list[str]:
     return [f"{name}: {short(each)}: {stays}" for name, each in definitions.items()]
 
 
-def _order(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> Returned:
-    """Order what is planned, and wait for it."""
+def _request(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> RollbackOutcome:
+    """Request the planned deployments, and wait for them."""
     context.note(f"rolling all services back to {good.commit[:12]}")
     target = target_of(manifest)
-    rollout, kept = rollouts.Rollout(context, target), [*plan.kept]
+    rollout, unchanged = rollouts.Rollout(context, target), [*plan.unchanged]
     rollout.networks = rollouts.networks(target_of(good))  # with its ports, which those that failed may have changed
-    for name, definition in plan.orders.items():
-        if _taken(context, manifest, name, definition):
-            kept.append(name)
+    for name, definition in plan.deployments.items():
+        if _superseded(context, manifest, name, definition):
+            unchanged.append(name)
         else:
-            _return(context, rollout, name, target.services[name], definition)
+            _return_service(context, rollout, name, target.services[name], definition)
     verdict = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
-    return _judge(context, good, verdict, [each.summary() for each in rollout.rolling.values()], kept)
+    return _judge(context, good, verdict, [each.summary() for each in rollout.rolling.values()], unchanged)
 
 
-def _judge(context: Context, good: Manifest, verdict: Verdict, args: list[str], kept: list[str]) -> Returned:
-    """Say how the way back ended, from the verdict on its rollout and a probe."""
+def _judge(
+    context: Context, good: Manifest, verdict: Verdict, args: list[str], unchanged: list[str]
+) -> RollbackOutcome:
+    """Say how the rollback ended, from the verdict on its rollout and a probe."""
     name = good.commit[:12]
     if verdict is Verdict.STILL_ROLLING:
-        return Returned(verdict, f"the services are still rolling back to {name}", args)
+        return RollbackOutcome(verdict, f"the services are still rolling back to {name}", args)
     if verdict is not Verdict.DEPLOYED:
-        return Returned(Verdict.FAILED, f"the rollback to {name} failed too", args)
+        return RollbackOutcome(Verdict.FAILED, f"the rollback to {name} failed too", args)
     problems = probe_of(context, good).run(context.clock, context.notify)
     if problems:
-        return Returned(Verdict.FAILED, f"{name} runs again, but is unhealthy", problems)
-    where = f"except {', '.join(kept)}" if kept else "everywhere"
-    return Returned(Verdict.ROLLED_BACK, f"{name} runs again {where}")
+        return RollbackOutcome(Verdict.FAILED, f"{name} runs again, but is unhealthy", problems)
+    where = f"except {', '.join(unchanged)}" if unchanged else "everywhere"
+    return RollbackOutcome(Verdict.ROLLED_BACK, f"{name} runs again {where}")
 
 
 def probe_of(context: Context, manifest: Manifest) -> ReleaseProbe:
@@ -270,7 +274,7 @@ def probe_of(context: Context, manifest: Manifest) -> ReleaseProbe:
     )
 
 
-def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool:
+def _superseded(context: Context, manifest: Manifest, name: str, wanted: str) -> bool:
     """Whether somebody else has deployed a service meanwhile: then it is theirs, and stays as it is."""
     target, part = target_of(manifest), manifest.services[name]
     primary = clusters.of(context, target).service(target.services[name].service).primary
@@ -281,22 +285,13 @@ def _taken(context: Context, manifest: Manifest, name: str, wanted: str) -> bool
     return True
 
 
-def _return(context: Context, rollout: Rollout, name: str, service: ServiceTarget, wanted: str) -> None:
+def _return_service(context: Context, rollout: Rollout, name: str, service: ServiceTarget, wanted: str) -> None:
     """Have one service return, unless ECS has had it do so already."""
     primary = rollout.ask(service.service).primary
     if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:
         return
     if primary and primary.task_definition == wanted and primary.rollout == IN_PROGRESS:
-        order = Order(primary.id, wanted, returns=False, timeout=context.pace.timeout)
-        rollout.follow(name, service.service, order)
+        request = DeploymentRequest(primary.id, wanted, returns=False, timeout=context.pace.timeout)
+        rollout.follow(name, service.service, request)
         return
     rollout.update(name, service.service, context.retry(lambda: active(context.ecs, wanted)))
-
-
-def active(ecs: Any, arn: str) -> str:
-    """Return a task definition that may be used: the one we mean, or its like when somebody has retired it."""
-    definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
-    if definition.get("status", "ACTIVE") == "ACTIVE":
-        return arn
-    wanted = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value not in (None, "", [])}
-    return str(ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"])

@@ -1,4 +1,4 @@
-"""What goes where when a release is taken back, decided before any order."""
+"""What goes where when a release is taken back, decided before any update."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
 from stackhand.infrastructure import signing_key
-from stackhand.release import cluster, origin, signature
-from stackhand.release.cluster import Inventory
+from stackhand.release.context import Context
+from stackhand.release.ecs import cluster, scaling, types
+from stackhand.release.ecs.types import Inventory
+from stackhand.release.images import provenance, signature
+from stackhand.release.images.registry import MISSING
 from stackhand.release.manifest import Manifest
-from stackhand.release.registry import MISSING
-from stackhand.release.target import Context, ServiceTarget, short, target_of
+from stackhand.release.target import ServiceTarget, short, target_of
 
 
 @dataclass
@@ -21,17 +23,17 @@ class Plan:
     """What goes where.
 
     Args:
-        orders: the task definition that each service of the failed release goes to.
+        deployments: the task definition that each service of the failed release goes to.
         problems: why nothing can go back.
         extra: services that the good release does not have, and the task definition each ends on.
-        kept: services of the good release that stay on something else, for the failed one does not have them.
+        unchanged: services of the good release that stay on something else, for the failed one does not have them.
         lines: what else there is to report.
     """
 
-    orders: dict[str, str] = field(default_factory=dict)
+    deployments: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
-    kept: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
 
@@ -52,7 +54,7 @@ def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
     if not plan.problems:
         _plan_signed(context, plan, inventory, manifest, good)
     idle = inventory.idle(target_of(good))
-    plan.lines += [*cluster.wanting_none(context.environment, target_of(good), idle)]
+    plan.lines += [*scaling.wanting_none(context.environment, target_of(good), idle)]
     plan.lines += [inventory.note] * bool(inventory.note)
     return plan
 
@@ -65,10 +67,10 @@ def _plan_good(context: Context, plan: Plan, inventory: Inventory, manifest: Man
         if primary is None:
             plan.problems.append(f"{name}: the cluster {target.cluster} no longer has the service")
         elif name in manifest.services:
-            plan.orders[name] = part.task_definition
+            plan.deployments[name] = part.task_definition
             checked += [name] * (primary.task_definition != part.task_definition)
         elif primary.task_definition != part.task_definition:
-            plan.kept.append(name)
+            plan.unchanged.append(name)
             plan.lines.append(f"{name}: {manifest.commit[:12]} does not have it; it stays unchanged")
     problems, notes = check(context, good, checked)
     plan.problems += problems
@@ -78,7 +80,7 @@ def _plan_good(context: Context, plan: Plan, inventory: Inventory, manifest: Man
 def _plan_added(context: Context, plan: Plan, manifest: Manifest, good: Manifest, name: str) -> None:
     """Plan for a service that the good release does not have: it goes back to what it ran before, as ECS would do."""
     before, ours = _before(context, manifest, good, name), manifest.services[name].task_definition
-    plan.orders[name] = plan.extra[name] = before
+    plan.deployments[name] = plan.extra[name] = before
     how = "it stays on" if before == ours else "it returns to what it ran before,"
     plan.lines.append(f"{name}: {good.commit[:12]} does not have it; {how} {short(before)}")
 
@@ -87,15 +89,17 @@ def _plan_signed(context: Context, plan: Plan, inventory: Inventory, manifest: M
     """Refuse task definitions whose images are not signed; what a service ran before this release may run again."""
     if signing_key.pinned(context.environment) is None:
         return
-    fresh = {name: arn for name, arn in plan.orders.items() if arn not in _ran(context, inventory, manifest, name)}
-    checked = signature.check(context.environment, origin.of_definitions(context, fresh, good.commit, manifest.commit))
+    fresh = {name: arn for name, arn in plan.deployments.items() if arn not in _ran(context, inventory, manifest, name)}
+    checked = signature.check(
+        context.environment, provenance.of_definitions(context, fresh, good.commit, manifest.commit)
+    )
     plan.problems += checked.evidence()
     plan.lines += checked.notes
 
 
 def _ran(context: Context, inventory: Inventory, manifest: Manifest, name: str) -> set[str]:
     """Return the task definitions that a service is known to have run, by ECS: the bucket could name any."""
-    state = inventory.services.get(target_of(manifest).services[name].service, cluster.ABSENT)
+    state = inventory.services.get(target_of(manifest).services[name].service, types.ABSENT)
     previous = set() if context.resumes else {manifest.services[name].previous}
     return previous | {each.task_definition for each in state.deployments}
 

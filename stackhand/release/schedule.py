@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from stackhand.aws.errors import code_of
-from stackhand.release.target import Context, Schedule, short
+from stackhand.release.context import Context
+from stackhand.release.target import Schedule, short
 
 ENABLED, DISABLED = "ENABLED", "DISABLED"
 NOT_FOUND = "ResourceNotFoundException"

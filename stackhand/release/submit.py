@@ -1,4 +1,4 @@
-"""The orders of a release, one for each service, each kept in the bucket as soon as ECS has taken it."""
+"""The deployment requests of a release, each recorded in the bucket as soon as ECS has accepted it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import msgspec
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
-from stackhand.release import cluster, origin, report, signature
+from stackhand.release import report
+from stackhand.release.context import Context
+from stackhand.release.ecs import cluster, scaling
+from stackhand.release.ecs.rollout import Rolling, Rollout
+from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest, ReleasedService
-from stackhand.release.rollback import Returned, go_back
-from stackhand.release.rollout import Rolling, Rollout
-from stackhand.release.target import Context, target_of
-from stackhand.release.verdict import IN_PROGRESS, Order, Verdict
+from stackhand.release.rollback import RollbackOutcome, roll_back
+from stackhand.release.target import target_of
+from stackhand.release.verdict import IN_PROGRESS, DeploymentRequest, Verdict
 
 
-def order(context: Context, manifest: Manifest, good: Manifest | None, rollout: Rollout) -> Manifest:
-    """Follow what was ordered of a release before, and order what was not.
+def request(context: Context, manifest: Manifest, good: Manifest | None, rollout: Rollout) -> Manifest:
+    """Follow what was requested of a release before, and request what was not.
 
     Raises:
         Failure: it could not be done; the failure lists what was requested.
@@ -27,16 +30,16 @@ def order(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
     again, target = manifest.touched, target_of(manifest)
     for name, part in manifest.services.items():
         if part.deployment:
-            rollout.follow(name, target.services[name].service, _order(context, part))
+            rollout.follow(name, target.services[name].service, _request(context, part))
     with report.explained(lambda: manifest, rollout.rolling):
         context.require_lease()
         manifest = manifest.but(rolled=True)
         context.releases.write(manifest)
         for name, force in missing(manifest, good).items():
             part, service = manifest.services[name], target.services[name].service
-            rolling = _taken(context, rollout, name, service, part) if again else None
+            rolling = _accepted(context, rollout, name, service, part) if again else None
             rolling = rolling or rollout.update(name, service, part.task_definition, force=force)
-            manifest = manifest.but(services={**manifest.services, name: _ordered(part, rolling)})
+            manifest = manifest.but(services={**manifest.services, name: _with_request(part, rolling)})
             context.releases.write(manifest)
             if rolling.verdict:  # refused, or somebody else's by now: the others stay as they are
                 break
@@ -61,7 +64,7 @@ def rotated(manifest: Manifest, good: Manifest | None) -> bool:
     return bool(good and good.secrets != manifest.secrets)
 
 
-def _taken(context: Context, rollout: Rollout, name: str, service: str, part: ReleasedService) -> Rolling | None:
+def _accepted(context: Context, rollout: Rollout, name: str, service: str, part: ReleasedService) -> Rolling | None:
     """Follow an order that ECS took, and that the bucket does not know: its service is on our definition.
 
     One that was on it before, and has completed, may as well never have been ordered.
@@ -74,19 +77,21 @@ def _taken(context: Context, rollout: Rollout, name: str, service: str, part: Re
         return None
     before = [(each.id, each.task_definition) for each in rolling.deployments if each.id != primary.id]
     known = ReleasedService(part.task_definition, part.image, deployment=primary.id, before=before)
-    return rollout.follow(name, service, _order(context, known))
+    return rollout.follow(name, service, _request(context, known))
 
 
-def _order(context: Context, part: ReleasedService) -> Order:
-    return Order(part.deployment, part.task_definition, tuple(part.before), returns=True, timeout=context.pace.timeout)
+def _request(context: Context, part: ReleasedService) -> DeploymentRequest:
+    return DeploymentRequest(
+        part.deployment, part.task_definition, tuple(part.before), returns=True, timeout=context.pace.timeout
+    )
 
 
-def _ordered(part: ReleasedService, rolling: Rolling) -> ReleasedService:
+def _with_request(part: ReleasedService, rolling: Rolling) -> ReleasedService:
     return msgspec.structs.replace(
         part,
         same=False,
-        deployment=rolling.order.deployment,
-        before=list(rolling.order.before),
+        deployment=rolling.request.deployment,
+        before=list(rolling.request.before),
         ordered=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -105,7 +110,7 @@ def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifes
     same = all(each.same for each in manifest.services.values())
     if good and good.commit == manifest.commit and same and not rotated(manifest, good):
         return manifest
-    return _order_and_watch(context, manifest, good)
+    return _request_and_watch(context, manifest, good)
 
 
 def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
@@ -116,7 +121,7 @@ def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manif
     """
     _require_tasks(context, manifest)
     _require_signed(context, manifest)
-    return _order_and_watch(context, manifest, good)
+    return _request_and_watch(context, manifest, good)
 
 
 def _require_tasks(context: Context, manifest: Manifest) -> None:
@@ -125,20 +130,20 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
 
     target = target_of(manifest)
     with suppress(BotoCoreError, ClientError):
-        cluster.require_tasks(context, target, cluster.inventory_of(context, target))
+        scaling.require_tasks(context, target, cluster.inventory_of(context, target))
 
 
 def _require_signed(context: Context, manifest: Manifest) -> None:
-    checked = signature.check(context.environment, origin.of_release(context, manifest))
+    checked = signature.check(context.environment, provenance.of_release(context, manifest))
     if checked.refused:
         raise signature.refusal(context.environment, checked, f"./inv rollback -e {context.environment.name}")
     for note in checked.notes:
         context.note(note)
 
 
-def _order_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
+def _request_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
     rollout = Rollout(context, target_of(manifest))
-    return watch(context, order(context, manifest, good, rollout), good, rollout)
+    return watch(context, request(context, manifest, good, rollout), good, rollout)
 
 
 def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: Rollout) -> Manifest:
@@ -165,27 +170,27 @@ def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: lis
     lines = report.screen(parts)
     for part in parts:
         context.note(f"{part.name} failed: {part.hint or part.message}")
-    return go_back_and_tell(context, manifest, good, f"{', '.join(part.name for part in parts)} failed", lines)
+    return fail_and_roll_back(context, manifest, good, f"{', '.join(part.name for part in parts)} failed", lines)
 
 
-def go_back_and_tell(
+def fail_and_roll_back(
     context: Context, manifest: Manifest, good: Manifest | None, what: str, lines: list[str]
 ) -> Failure:
     """Return everything to the last known good release, and return the failure of the whole."""
     try:
-        returned = go_back(context, manifest, good)
+        outcome = roll_back(context, manifest, good)
     except Interrupted:
-        returned = Returned(Verdict.STILL_ROLLING, "interrupted during the rollback")
-    verdict = returned.verdict
+        outcome = RollbackOutcome(Verdict.STILL_ROLLING, "interrupted during the rollback")
+    verdict = outcome.verdict
     try:
-        context.releases.write(manifest.but(extra=returned.extra).judged(verdict, what))
+        context.releases.write(manifest.but(extra=outcome.extra).judged(verdict, what))
     except Failure as error:
         lines = [*lines, f"the verdict could not be recorded: {error.what}"]
-    everything = [*lines, *returned.lines]
+    everything = [*lines, *outcome.lines]
     path = report.keep(manifest.id, [f"{manifest.id}: {verdict}", *everything])
     name = context.environment.name
     return Failure(
-        f"Deploy of {manifest.commit[:12]} to {name} failed: {what}; {returned.message}.",
+        f"Deploy of {manifest.commit[:12]} to {name} failed: {what}; {outcome.message}.",
         evidence=[*everything, f"this report: {path}"],
         next=f"./inv cloud.logs -e {name}; fix it, then ./inv deploy -e {name}",
         code=report.CODES[verdict],

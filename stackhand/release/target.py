@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from stackhand.aws.waiting import ONCE, Clock, Notify, Retry
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.bucket import Store
 from stackhand.project import probes
-from stackhand.project.environments import Environment
 from stackhand.project.probes import Questions, Web
 from stackhand.project.xfields import Probe
-from stackhand.release import lease
-from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.manifest import Manifest
 
 PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")
 
@@ -192,6 +186,28 @@ def parse(output: Mapping[str, Any]) -> Target:
 NO_TROUBLE = frozenset({"healthy", "draining", "unused"})
 
 
+class TargetHealth(msgspec.Struct, frozen=True):
+    """A task as the load balancer sees it."""
+
+    id: str
+    port: int | None
+    state: str
+    reason: str
+    description: str
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> TargetHealth:
+        """Return the health in an entry of DescribeTargetHealth."""
+        target, health = answer["Target"], answer["TargetHealth"]
+        state, reason, description = (str(health.get(key, "")) for key in ("State", "Reason", "Description"))
+        return cls(str(target["Id"]), target.get("Port"), state, reason, description)
+
+    def line(self) -> str:
+        """Return it as a line of a report."""
+        where = self.id if self.port is None else f"{self.id}:{self.port}"
+        return f"{where} {self.state}: {self.reason} {self.description}".rstrip(" :")
+
+
 class Targets:
     """The target groups of an environment."""
 
@@ -206,98 +222,19 @@ class Targets:
             health = self.of(self.target.services[name])
         except (BotoCoreError, ClientError):  # it is only progress
             return ""
-        healthy = sum(each["TargetHealth"].get("State") == "healthy" for each in health)
+        healthy = sum(each.state == "healthy" for each in health)
         return f", {healthy}/{len(health)} targets healthy" if health else ""
 
     def troubles(self, service: ServiceTarget) -> list[str]:
         """Return what is wrong with the tasks that are not healthy, three of them at most."""
-        return [
-            f"{each['Target']['Id']}:{each['Target'].get('Port', '')} {each['TargetHealth'].get('State')}: "
-            f"{each['TargetHealth'].get('Reason', '')} {each['TargetHealth'].get('Description', '')}".rstrip(" :")
-            for each in self.of(service)
-            if each["TargetHealth"].get("State") not in NO_TROUBLE
-        ][:3]
+        return [each.line() for each in self.of(service) if each.state not in NO_TROUBLE][:3]
 
-    def of(self, service: ServiceTarget) -> list[dict[str, Any]]:
+    def of(self, service: ServiceTarget) -> list[TargetHealth]:
         """Return the targets of a service."""
         if not service.target_group:
             return []
         answer = self.balancer.describe_target_health(TargetGroupArn=service.target_group)
-        descriptions: list[dict[str, Any]] = answer["TargetHealthDescriptions"]
-        return descriptions
-
-
-class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a release waits.
-
-    Args:
-        poll: seconds between two checks of ECS.
-        timeout: seconds that services may take together, and that AWS may stay busy.
-        stay: seconds for which the tasks of a service without a health check must run.
-        migration: seconds that the migration of a service may take, where `x-aws.release` gives no `timeout`.
-        probes: how often in a row the release must answer well.
-        cap: seconds an answer may take.
-        probe_timeout: seconds in which it must.
-    """
-
-    poll: float = 2.0
-    timeout: float = 900.0
-    stay: float = 15.0
-    migration: float = 7200.0
-    probes: int = 3
-    cap: float = 2.0
-    probe_timeout: float = 30.0
-
-
-@dataclass
-class Context:
-    """An environment, and how to talk about it.
-
-    Args:
-        notify: called with how far we are.
-        note: called with what is to stay on the screen.
-        token: of the lease; empty for who only reads.
-        count: called again and again with how much is done; it is shown now and then.
-        resumes: whether the release comes from the bucket, so that what it says of before is not known to be true.
-    """
-
-    environment: Environment
-    notify: Notify
-    note: Notify = lambda _: None
-    clock: Clock = field(default_factory=Clock)
-    token: str = ""
-    pace: Pace = field(default_factory=Pace)
-    count: Notify = lambda _: None
-    resumes: bool = False
-
-    @cached_property
-    def store(self) -> Store:
-        """Its bucket; who deploys has something to lose, and waits for it."""
-        return Store(self.environment, self.retry if self.token else ONCE)
-
-    @cached_property
-    def retry(self) -> Retry:
-        """Repeat a call while AWS is busy, as long as services may take."""
-        return Retry(self.pace.timeout, self.clock.sleep, self.notify, self.clock.now)
-
-    @cached_property
-    def releases(self) -> Releases:
-        """Its releases."""
-        return Releases(self.store)
-
-    @cached_property
-    def ecs(self) -> Any:
-        """boto3's client for ECS."""
-        return self.environment.client("ecs")
-
-    @cached_property
-    def cloudwatch(self) -> Any:
-        """boto3's client for CloudWatch Logs."""
-        return self.environment.client("logs")
-
-    def require_lease(self) -> None:
-        """Go on only while the lease is ours."""
-        lease.require(self.store, self.token)
+        return [TargetHealth.of(each) for each in answer["TargetHealthDescriptions"]]
 
 
 def short(arn: str) -> str:

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Any
 
+import msgspec
+
 from stackhand.ansible import playbook
 from stackhand.ansible.ndjson import Lines
 from stackhand.aws.errors import remedy
@@ -14,7 +16,7 @@ from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure import account, bucket, secrets, signing_key
 from stackhand.infrastructure.bucket import Store
-from stackhand.infrastructure.plan import HOLDS_DATA
+from stackhand.infrastructure.plan import HOLDS_DATA, DestroyReport
 from stackhand.infrastructure.terraform import Terraform, managed
 from stackhand.project import environments
 from stackhand.project.environments import Environment
@@ -22,7 +24,9 @@ from stackhand.project.state import State
 from stackhand.release import hooks
 from stackhand.release import plan as release_plan
 from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.plan import PlanReport
 from stackhand.release.target import short
+from stackhand.release.verification import ReleaseReport
 from stackhand.system.roots import PROJECT
 
 
@@ -45,12 +49,13 @@ def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool
         lock_wait: seconds to wait while somebody else has the state.
     """
     target = environments.load(environment)
-    report = _run_infrastructure("plan", target, as_json=json, refresh=refresh, lock_wait=lock_wait).report
+    outcome = _run_infrastructure("plan", target, as_json=json, refresh=refresh, lock_wait=lock_wait)
+    report = outcome.document(PlanReport)
     if json:
-        console.document(report)
+        console.document(outcome.facts())
     else:
         release_plan.show_plan(report)
-    if detailed_exitcode and (report["plan"]["changed"] or report["release"]["changed"]):
+    if detailed_exitcode and (report.plan.changed or report.release.changed):
         raise Exit(ExitCode.CHANGES)
 
 
@@ -74,7 +79,8 @@ def destroy(*, environment: str, production: bool, yes: bool, lock_wait: float) 
         confirm(f"All {len(holding)} are removed with everything else of {environment}", environment)
     outcome = _run_infrastructure("destroy", target, confirmed=environment, lock_wait=lock_wait)
     console.write(f"\n{environment} is destroyed ({outcome.seconds:.0f} s). What stays:")
-    for line in _stays(target, outcome.report):
+    report = outcome.document(DestroyReport) if outcome.report else DestroyReport()  # none: it was gone meanwhile
+    for line in _stays(target, report):
         console.write(f"  {line}")
 
 
@@ -111,18 +117,18 @@ def _holding(environment: Environment) -> list[str]:
     return sorted(lines) or [each["address"] for each in resources][:10]
 
 
-def _stays(environment: Environment, report: dict[str, Any]) -> list[str]:
+def _stays(environment: Environment, report: DestroyReport) -> list[str]:
     """Return what a destroyed environment leaves, and what becomes of it."""
     lines = [f"bucket {environment.bucket}, with the state's history and the list of releases"]
     if signing_key.path(environment).exists():
         lines.append(f"key {signing_key.alias(environment)}, which signs images that are built later ($1 a month)")
     again = f"./inv deploy -e {environment.name} --from-snapshot"
-    lines += [f"snapshot {name}: {again} {name} starts from it" for name in report.get("snapshots", [])]
-    if report.get("snapshots"):
+    lines += [f"snapshot {name}: {again} {name} starts from it" for name in report.snapshots]
+    if report.snapshots:
         lines.append(f"snapshots cost storage until you delete them: ./inv cloud.snapshots -e {environment.name}")
-    lines += secrets.left(environment, report.get("secrets", {}))
-    if report.get("key"):
-        lines.append(f"key {report['key']}: kept, because a snapshot or given secret is encrypted with it ($1 a month)")
+    lines += secrets.left(environment, report.secrets)
+    if report.key:
+        lines.append(f"key {report.key}: kept, because a snapshot or given secret is encrypted with it ($1 a month)")
     return lines
 
 
@@ -210,10 +216,10 @@ def _run_release(
                 lock=None,
                 reporter=lines,
                 interrupted=lambda failure: failure or _interrupted(environment),
-            ).report
-            facts.learn(report)
+            ).document(ReleaseReport)
+            facts.learn(msgspec.to_builtins(report))
             if lines is not None:
-                lines.event("release", **report)
+                lines.event("release", **msgspec.to_builtins(report))
             else:
                 show_release(report)
     except Failure as failure:
@@ -260,13 +266,11 @@ def _ordered(manifest: Manifest) -> list[str]:
     ]
 
 
-def show_release(report: dict[str, Any]) -> None:
+def show_release(report: ReleaseReport) -> None:
     """Show which release runs, and where it answers."""
-    what = (
-        "already runs" if not report.get("changed") else "runs again" if report["kind"] == "rollback" else "is deployed"
-    )
-    console.write(f"\n{report['commit'][:12]} {what} in {report['environment']}, at {report['url']}")
-    for name, each in report["services"].items():
-        console.write(f"  {name}  {short(each['task_definition'])}  {each['image']}")
-    for name, definition in report.get("extra", {}).items():
-        console.write(f"  {name}  {short(definition)}  unchanged: {report['commit'][:12]} does not have it")
+    what = "already runs" if not report.changed else "runs again" if report.kind == "rollback" else "is deployed"
+    console.write(f"\n{report.commit[:12]} {what} in {report.environment}, at {report.url}")
+    for name, each in report.services.items():
+        console.write(f"  {name}  {short(each.task_definition)}  {each.image}")
+    for name, definition in report.extra.items():
+        console.write(f"  {name}  {short(definition)}  unchanged: {report.commit[:12]} does not have it")

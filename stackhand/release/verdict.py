@@ -80,7 +80,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Order:
+class DeploymentRequest:
     """What we asked ECS for.
 
     Args:
@@ -113,27 +113,27 @@ class _Memory:
     known: dict[str, str] = field(default_factory=dict)
 
 
-def decide(order: Order, snapshots: Sequence[Snapshot]) -> Verdict | None:
+def decide(request: DeploymentRequest, snapshots: Sequence[Snapshot]) -> Verdict | None:
     """Return how the rollout ended; None while it has not, and its timeout is not over.
 
     The first snapshot that decides is final: what comes after it belongs to somebody else.
     """
-    memory = _Memory(order.deployment, known=dict(order.before))
+    memory = _Memory(request.deployment, known=dict(request.before))
     for snapshot in snapshots:
-        verdict = _judge(order, snapshot, memory)
-        if verdict is None and snapshot.at >= order.timeout:
+        verdict = _judge(request, snapshot, memory)
+        if verdict is None and snapshot.at >= request.timeout:
             verdict = Verdict.STILL_ROLLING
         if verdict is not None:
             return verdict
     return None
 
 
-def failing(order: Order, snapshots: Sequence[Snapshot]) -> bool:
-    """Whether our deployment has failed already, though its end may not be known: ECS may be on its way back."""
-    return any(_failed(each, order.deployment) for each in snapshots)
+def failing(request: DeploymentRequest, snapshots: Sequence[Snapshot]) -> bool:
+    """Whether our deployment has failed already, though its end may not be known: ECS may be rolling back."""
+    return any(_failed(each, request.deployment) for each in snapshots)
 
 
-def _judge(order: Order, snapshot: Snapshot, memory: _Memory) -> Verdict | None:
+def _judge(request: DeploymentRequest, snapshot: Snapshot, memory: _Memory) -> Verdict | None:
     memory.missing = 0 if snapshot.active else memory.missing + 1
     if memory.missing > 1:  # once may be a replica of ECS that lags behind
         return Verdict.FAILED
@@ -142,19 +142,19 @@ def _judge(order: Order, snapshot: Snapshot, memory: _Memory) -> Verdict | None:
         return None
     if memory.failed_at is None and _failed(snapshot, memory.ours):
         memory.failed_at = snapshot.at
-    if _same_release(order, primary, memory):
+    if _same_release(request, primary, memory):
         memory.ours = primary.id
     memory.seen |= snapshot.deployment(memory.ours) is not None
     if primary.id == memory.ours:
-        return _judge_primary(order, primary, snapshot, memory)
+        return _judge_primary(request, primary, snapshot, memory)
     return _judge_other(primary, snapshot, memory)
 
 
-def _same_release(order: Order, primary: Deployment, memory: _Memory) -> bool:
+def _same_release(request: DeploymentRequest, primary: Deployment, memory: _Memory) -> bool:
     """Whether a newer deployment rolls out the very task definition that we gave: then it is ours to follow."""
     return (
         primary.id not in {memory.ours, *memory.known}
-        and primary.task_definition == order.task_definition
+        and primary.task_definition == request.task_definition
         and memory.failed_at is None
         and not _says_rollback(primary)
     )
@@ -167,29 +167,31 @@ def _failed(snapshot: Snapshot, ours: str) -> bool:
     return any(ours in message and "deployment failed" in message for message in snapshot.events)
 
 
-def _judge_primary(order: Order, ours: Deployment, snapshot: Snapshot, memory: _Memory) -> Verdict | None:
+def _judge_primary(request: DeploymentRequest, ours: Deployment, snapshot: Snapshot, memory: _Memory) -> Verdict | None:
     memory.gone_at = None
     if memory.failed_at is None:
-        return _judge_completed(order, ours, snapshot, memory) if ours.rollout == COMPLETED else None
+        return _judge_completed(request, ours, snapshot, memory) if ours.rollout == COMPLETED else None
     settled = snapshot.at - memory.failed_at >= SETTLES
-    return None if order.returns and not settled else Verdict.FAILED
+    return None if request.returns and not settled else Verdict.FAILED
 
 
-def _judge_completed(order: Order, ours: Deployment, snapshot: Snapshot, memory: _Memory) -> Verdict | None:
+def _judge_completed(
+    request: DeploymentRequest, ours: Deployment, snapshot: Snapshot, memory: _Memory
+) -> Verdict | None:
     """Judge a deployment that has completed: without a health check ECS takes any task that has started for a good one.
 
     One task may be lost, as AWS takes back one on Spot; a second one means that tasks end by themselves.
     """
     memory.losses += ours.running < min(memory.running, ours.desired)
     memory.running = ours.running
-    if order.stays and memory.losses > 1:
+    if request.stays and memory.losses > 1:
         return Verdict.FAILED
     if ours.running < ours.desired:
         memory.up_since = None
     elif memory.up_since is None:
         memory.up_since = snapshot.at
     since = snapshot.at if memory.up_since is None else memory.up_since
-    return Verdict.DEPLOYED if snapshot.at - since >= order.stays else None
+    return Verdict.DEPLOYED if snapshot.at - since >= request.stays else None
 
 
 def _judge_other(primary: Deployment, snapshot: Snapshot, memory: _Memory) -> Verdict | None:

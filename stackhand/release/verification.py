@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+
+import msgspec
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import cluster
+from stackhand.project.probes import ProbeReport
+from stackhand.release.context import Context
+from stackhand.release.ecs import cluster
 from stackhand.release.manifest import Manifest
 from stackhand.release.report import unrecorded, unverified
 from stackhand.release.rollback import probe_of
-from stackhand.release.submit import go_back_and_tell
-from stackhand.release.target import Context, target_of
+from stackhand.release.submit import fail_and_roll_back
+from stackhand.release.target import target_of
 from stackhand.release.verdict import Verdict
 
 UNTOUCHED_PAUSE = 0.1
@@ -53,7 +56,7 @@ def probe(context: Context, manifest: Manifest) -> str:
         raise unrecorded(manifest, error) from error
     idle = _idle(context, manifest)
     what = f"0 tasks desired for {', '.join(idle)}" if idle else "all tasks run, but the probe failed"
-    raise go_back_and_tell(context, manifest, good, what, problems)
+    raise fail_and_roll_back(context, manifest, good, what, problems)
 
 
 def _idle(context: Context, manifest: Manifest) -> list[str]:
@@ -93,21 +96,49 @@ def record(context: Context, manifest: Manifest) -> tuple[bool, Manifest]:
     return True, done
 
 
-def report(manifest: Manifest, *, changed: bool) -> dict[str, Any]:
-    """Return the document of `deploy --json`."""
-    return {
-        "environment": manifest.environment,
-        "release": manifest.id,
-        "kind": manifest.kind,
-        "commit": manifest.commit,
-        "verdict": manifest.verdict,
-        "changed": changed,
-        "url": target_of(manifest).url,
-        "probe": target_of(manifest).questions().to_dict(),
-        "services": {
-            name: {"task_definition": each.task_definition, "image": each.image, "deployment": each.deployment}
-            for name, each in manifest.services.items()
-        },
-        "jobs": {name: {"task_definition": each.task_definition} for name, each in manifest.scheduled.items()},
-        "extra": manifest.extra,
-    }
+class ReleasedServiceReport(msgspec.Struct, frozen=True):
+    """What a service runs, and the deployment that brought it; empty where it ran already."""
+
+    task_definition: str
+    image: str
+    deployment: str
+
+
+class JobReport(msgspec.Struct, frozen=True):
+    """What a schedule starts."""
+
+    task_definition: str
+
+
+class ReleaseReport(msgspec.Struct, frozen=True):
+    """The document of `deploy --json` and `rollback --json` (docs/output.md)."""
+
+    environment: str
+    release: str
+    kind: str
+    commit: str
+    verdict: str
+    changed: bool
+    url: str
+    probe: ProbeReport
+    services: dict[str, ReleasedServiceReport]
+    jobs: dict[str, JobReport]
+    extra: dict[str, str]
+
+
+def report(manifest: Manifest, *, changed: bool) -> ReleaseReport:
+    """Return the report of a release."""
+    services = manifest.services.items()
+    return ReleaseReport(
+        manifest.environment,
+        manifest.id,
+        manifest.kind,
+        manifest.commit,
+        manifest.verdict,
+        changed,
+        target_of(manifest).url,
+        target_of(manifest).questions().report(),
+        {name: ReleasedServiceReport(each.task_definition, each.image, each.deployment) for name, each in services},
+        {name: JobReport(each.task_definition) for name, each in manifest.scheduled.items()},
+        manifest.extra,
+    )

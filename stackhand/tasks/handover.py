@@ -34,10 +34,10 @@ def _tell(lock: str) -> None:
     from stackhand import VERSION
     from stackhand.adoption import pin
 
-    pinned, told = pin.pinned(lock), State(PROJECT).directory / "told-pin"
-    if VERSION in pinned or (told.is_file() and told.read_text(encoding="utf-8") == f"{VERSION} {pinned}"):
+    pinned, reported = pin.pinned(lock), State(PROJECT).directory / "told-pin"
+    if VERSION in pinned or (reported.is_file() and reported.read_text(encoding="utf-8") == f"{VERSION} {pinned}"):
         return
     console.notify(f"{LOCK} names {pinned}, and that runs here; this is {VERSION} ({sys.prefix})")
     with suppress(OSError):  # `inv` says what may not be written here
-        told.parent.mkdir(exist_ok=True)
-        told.write_text(f"{VERSION} {pinned}", encoding="utf-8")
+        reported.parent.mkdir(exist_ok=True)
+        reported.write_text(f"{VERSION} {pinned}", encoding="utf-8")

@@ -16,6 +16,7 @@ from invoke.tasks import task as invoke_task
 
 from stackhand.cli import console, streams
 from stackhand.cli.failure import Exit, ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.project import ownership
 
 
@@ -74,11 +75,11 @@ class Verb(Task):  # type: ignore[type-arg]
 
     def _report(self, failure: Failure, *, as_json: bool) -> None:
         if as_json:
-            console.document({"error": failure.to_dict()})
+            console.document({"error": failure.document()})
         else:
             with suppress(OSError):  # what failed is to be told all the same
                 sys.stdout.flush()
-            console.Reporter(sys.stderr).failure(failure)
+            Reporter(sys.stderr).failure(failure)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

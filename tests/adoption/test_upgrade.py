@@ -132,7 +132,7 @@ def test_a_step_back_and_a_version_that_cannot_be_installed_change_nothing(
     back = project.stackhand("upgrade", "--to", "90.0.1")
     assert (back.code, back.err.splitlines()[0]) == (
         2,
-        "  ✗ 90.0.1 is older than 90.1.0, which runs here, and a step back is not made.",
+        "  ✗ 90.0.1 is older than 90.1.0, which runs here; a downgrade is refused.",
     )
     assert project.stackhand("upgrade", "--to", "90.9.9").code == 3
     broken = tmp_path / "stackhand-91.0.0-py3-none-any.whl"

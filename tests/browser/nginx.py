@@ -14,7 +14,7 @@ import msgspec
 from stackhand.local.engines.embedded import folders
 from stackhand.local.engines.embedded.servers.base import account_of
 from stackhand.local.engines.embedded.servers.nginx import Nginx
-from stackhand.project import model, settings
+from stackhand.project import loading, settings
 from stackhand.project.state import State
 from tests.checkout import Checkout, eventually
 
@@ -34,7 +34,7 @@ def nginx(folder: Path, *edits: tuple[str, str], **environment: str) -> Iterator
     settings.ensure(folder)
     state = State(folder)
     state.make()
-    stack = model.load(folder, settings.load(folder).values)
+    stack = loading.load(folder, settings.load(folder).values)
     web = stack.services["web"]
     server = Nginx(msgspec.structs.replace(web, environment=web.environment | environment), stack, state)
     server.prepare()

@@ -16,7 +16,7 @@ from stackhand.cli.failure import Failure
 from stackhand.infrastructure.bucket import Store
 from stackhand.project.environments import Environment
 from stackhand.release import lease
-from stackhand.release.target import Context, Pace
+from stackhand.release.context import Context, Pace
 from tests import moto_server
 from tests.cloud import fake_ecs
 from tests.cloud.fake_ecs import World

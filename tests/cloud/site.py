@@ -7,6 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from stackhand.infrastructure.plan import Summary
 from tests.checkout import Checkout
 from tests.cloud.fake_rollout import ACCOUNT, REGION
 
@@ -31,7 +34,7 @@ class Site:
         text = "".join(f'{key} = "{value}"\n' for key, value in facts.items())
         (folder / "staging.tfvars").write_text(text, encoding="utf-8")
         self._step("infrastructure_check")
-        self._step("infrastructure_plan", plan={}, outputs={}, restore={})
+        self._step("infrastructure_plan", plan=msgspec.to_builtins(Summary([], []).document()), outputs={}, restore={})
         self._step("infrastructure_apply", target=output)
         (checkout.path / ".gitignore").write_text(".stackhand/\n.venv\n.env\n__pycache__/\n", encoding="utf-8")
         self.git("init", "--quiet")
@@ -57,5 +60,6 @@ class Site:
         """Let a step set facts, in the place of its work."""
         path: Path = self.checkout.path / "plugins" / "action" / f"{name}.py"
         kept = path.read_text(encoding="utf-8").partition("\nActionModule.act")[0]
-        result = json.loads(json.dumps({"changed": False, "facts": facts}, sort_keys=True))  # as Terraform has it
-        path.write_text(f"{kept}\nActionModule.act = lambda *_, **__: {result!r}\n", encoding="utf-8")
+        known = json.loads(json.dumps(facts, sort_keys=True))  # as Terraform has it
+        result = f"Result(changed=False, facts={known!r})"
+        path.write_text(f"{kept}\nActionModule.act = lambda *_, **__: {result}\n", encoding="utf-8")

@@ -9,7 +9,8 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import acquire, lease, logs, manifest, status, target
+from stackhand.release import acquire, environment_state, lease, logs, manifest, status, target
+from stackhand.release.ecs import task_logs
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_rollout import CLUSTER, REGION
@@ -88,7 +89,7 @@ def test_releases_from_before_an_environment_was_destroyed_are_history_and_no_wa
 ) -> None:
     cloud.context.releases.forget()
     with pytest.raises(Failure, match="staging has no release yet"):
-        status.find("staging")
+        environment_state.find("staging")
     reborn = released.but(id=manifest.new_id("reborn"), commit="reborn")
     cloud.context.releases.make_current(reborn)
     for to in ("", "first"):
@@ -176,7 +177,7 @@ class Busy:
 def test_no_more_of_a_long_log_is_read_than_is_asked_for(cloud: Cloud, lines: int, at_most: int) -> None:
     cloudwatch = Busy(int(logs.time.time() * 1000))
     service = target.parse(cloud.output).services["web"]
-    found = logs.last(cloudwatch, "web", service, cloudwatch.lines[0], lines)
+    found = task_logs.last(cloudwatch, "web", service, cloudwatch.lines[0], lines)
     assert [line.at for line in found] == cloudwatch.lines[-lines:]
     assert cloudwatch.read <= at_most
 
@@ -186,7 +187,7 @@ def test_a_log_that_is_followed_begins_with_the_lines_that_are_asked_for(
 ) -> None:
     cloudwatch = Busy(int(logs.time.time() * 1000))
     service = target.parse(cloud.output).services["web"]
-    first = {"web": logs.last(cloudwatch, "web", service, 0, 3)}
+    first = {"web": task_logs.last(cloudwatch, "web", service, 0, 3)}
     written: list[str] = []
 
     def later(_seconds: float) -> None:
@@ -224,7 +225,7 @@ def test_exec_needs_its_plugin_and_a_task(
 def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "load", lambda _name: cloud.environment)
     with pytest.raises(Failure) as found:
-        status.find("staging")
+        environment_state.find("staging")
     assert found.value.what == "staging has no release yet."
 
 

@@ -17,10 +17,10 @@ from botocore.exceptions import ClientError
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import signing_key
 from stackhand.infrastructure.bucket import Store
-from stackhand.project import environments, model
+from stackhand.project import environments, loading
 from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
-from stackhand.release import images, provenance, registry, signature
+from stackhand.release.images import build, provenance, sbom, scan, signature
 from stackhand.release.manifest import Manifest, ReleasedService, Releases
 from stackhand.release.target import Repository, ServiceTarget, Target
 from tests import moto_server
@@ -66,8 +66,8 @@ def environment(moto: str, monkeypatch: pytest.MonkeyPatch) -> Environment:
 @pytest.fixture
 def exceptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of what is allowed for a time."""
-    monkeypatch.setattr(registry, "PROJECT", tmp_path)
-    return tmp_path / registry.FILE
+    monkeypatch.setattr(scan, "PROJECT", tmp_path)
+    return tmp_path / scan.FILE
 
 
 @pytest.fixture
@@ -112,10 +112,10 @@ def found(moto: str, *findings: tuple[str, str]) -> None:
     _post(f"{moto}/moto-api/static/ecr/scan-finding-results", {"results": [result], "region": REGION})
 
 
-def ensure(environment: Environment, max_severity: registry.Severity = "any") -> dict[str, str]:
-    digests = images.ensure(environment, REPOSITORIES, COMMIT, architecture="X86_64", notify=lambda _: None)
+def ensure(environment: Environment, max_severity: scan.Severity = "any") -> dict[str, str]:
+    digests = build.ensure(environment, REPOSITORIES, COMMIT, architecture="X86_64", notify=lambda _: None)
     for name, repository in REPOSITORIES.items():
-        registry.gate(environment, repository.name, digests[name], max_severity, lambda _: None)
+        scan.gate(environment, repository.name, digests[name], max_severity, lambda _: None)
     return digests
 
 
@@ -161,12 +161,12 @@ def test_an_image_that_was_pushed_in_the_place_of_the_built_one_is_refused(
 def test_only_what_was_built_here_is_signed_whoever_pushes_first(
     environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
-    monkeypatch.setattr(images.docker, "reach", lambda: None)
-    monkeypatch.setattr(images, "build", lambda *_: iter(["api"]))
-    monkeypatch.setattr(provenance, "bill_of_materials", lambda *_: {"components": []})
+    monkeypatch.setattr(build.docker, "reach", lambda: None)
+    monkeypatch.setattr(build, "build", lambda *_: iter(["api"]))
+    monkeypatch.setattr(sbom, "bill_of_materials", lambda *_: {"components": []})
     said = subprocess.CompletedProcess([], 0, f"{BUILT}\n", "")
     monkeypatch.setattr(provenance.docker, "run", lambda *_: said)
-    monkeypatch.setattr(images, "_push", lambda *_: push(environment, first))
+    monkeypatch.setattr(build, "_push", lambda *_: push(environment, first))
     monkeypatch.setattr(provenance, "CHECKSUMS", tmp_path / "built" / "subjects.txt")
     monkeypatch.setattr(environments, "FOLDER", tmp_path)
     signing_key.make(environment)
@@ -191,7 +191,7 @@ def test_an_image_that_could_not_be_signed_is_not_built(
     environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(environments, "FOLDER", tmp_path)
-    monkeypatch.setattr(images.docker, "reach", lambda: None)
+    monkeypatch.setattr(build.docker, "reach", lambda: None)
     signing_key.make(environment)
     environment.client("kms").delete_alias(AliasName=signing_key.alias(environment))
     with pytest.raises(Failure, match="The signing key of staging does not exist on AWS"):
@@ -224,9 +224,9 @@ def test_the_command_builds_the_production_image_of_the_commit(monkeypatch: pyte
     monkeypatch.delenv("CA_BUNDLE", raising=False)
     monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.example")
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme/shop")
-    service = next(each for each in model.load(ROOT, _secrets()).services.values() if each.name == "api")
+    service = next(each for each in loading.load(ROOT, _secrets()).services.values() if each.name == "api")
     pinned = {"python:3.13-alpine": BUILT}
-    assert images.command(service, f"url:{COMMIT}", "ARM64", NOW, ROOT, pinned=pinned) == [
+    assert build.command(service, f"url:{COMMIT}", "ARM64", NOW, ROOT, pinned=pinned) == [
         *("docker", "build", "--progress", "plain", "--provenance=false", "--platform", "linux/arm64"),
         *("--file", "service/Dockerfile", "--tag", f"url:{COMMIT}"),
         f"--build-context=python:3.13-alpine=docker-image://python:3.13-alpine@{BUILT}",
@@ -244,9 +244,9 @@ def test_a_service_of_ones_own_is_built_with_its_arguments_and_its_last_stage(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch AS only\n", encoding="utf-8")
-    build = Build(".", args={"FLAVOUR": "plain"})
-    service = Service("own", None, build, [], {}, (), (), "no", False, False, None, None, None)
-    words = images.command(service, f"url:{COMMIT}", "X86_64", NOW, tmp_path, pinned={})
+    wanted = Build(".", args={"FLAVOUR": "plain"})
+    service = Service("own", None, wanted, [], {}, (), (), "no", False, False, None, None, None)
+    words = build.command(service, f"url:{COMMIT}", "X86_64", NOW, tmp_path, pinned={})
     assert "--build-arg=FLAVOUR=plain" in words
     assert "--target" not in words
 
@@ -258,7 +258,7 @@ def test_the_password_of_the_registry_is_in_no_settings_but_those_of_the_push(
     (theirs / "contexts").mkdir(parents=True)
     (theirs / "config.json").write_text('{"currentContext": "mine"}', encoding="utf-8")
     monkeypatch.setenv("DOCKER_CONFIG", str(theirs))
-    with images._logged_in(environment, "registry.example") as folder:
+    with build._logged_in(environment, "registry.example") as folder:
         kept = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
         assert kept["currentContext"] == "mine"
         assert kept["auths"]["registry.example"]["auth"]
@@ -278,13 +278,13 @@ def test_a_push_that_fails_is_told_unless_ecr_says_that_the_image_is_there(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = ["5f70bf18a086: Layer already exists"]
-    monkeypatch.setattr(images, "stream", lambda *_: (1, lines))
+    monkeypatch.setattr(build, "stream", lambda *_: (1, lines))
     lines.append("denied: User is not authorized to perform: ecr:PutImage")
     with pytest.raises(Failure, match="could not be pushed") as failure:
-        images._push(environment, "api", f"localhost:1/shop/api:{COMMIT}", lambda _: None)
+        build._push(environment, "api", f"localhost:1/shop/api:{COMMIT}", lambda _: None)
     assert failure.value.evidence == tuple(lines)
     lines[-1] = TAKEN
-    images._push(environment, "api", f"localhost:1/shop/api:{COMMIT}", lambda _: None)
+    build._push(environment, "api", f"localhost:1/shop/api:{COMMIT}", lambda _: None)
 
 
 def test_a_finding_worse_than_allowed_stops_the_release(moto: str, environment: Environment, pushed: str) -> None:
@@ -297,7 +297,7 @@ def test_a_finding_worse_than_allowed_stops_the_release(moto: str, environment: 
 
 @pytest.mark.parametrize("max_severity", ["critical", "any"])
 def test_what_is_allowed_by_severity_is_released(
-    moto: str, environment: Environment, pushed: str, max_severity: registry.Severity
+    moto: str, environment: Environment, pushed: str, max_severity: scan.Severity
 ) -> None:
     found(moto, ("CVE-2026-1", "CRITICAL"))
     assert ensure(environment, max_severity) == {"api": pushed}
@@ -327,7 +327,7 @@ def test_a_finding_is_allowed_until_its_day_and_no_longer(
 def test_an_exception_without_an_end_or_a_reason_is_refused(exceptions: Path, entry: str) -> None:
     exceptions.write_text(entry, encoding="utf-8")
     with pytest.raises(Failure, match="an incomplete entry"):
-        registry.allowed()
+        scan.allowed()
 
 
 class Scanner:
@@ -356,8 +356,8 @@ class Scanner:
 def test_a_scan_that_the_push_has_started_is_waited_for(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     scanner = Scanner(code)
     monkeypatch.setattr(Environment, "client", lambda _self, _name: scanner)
-    monkeypatch.setattr(registry, "SCAN_POLL", 0)
-    found = registry.findings(Environment("staging", "shop", REGION, "1"), "shop/api", BUILT, lambda _: None)
+    monkeypatch.setattr(scan, "SCAN_POLL", 0)
+    found = scan.findings(Environment("staging", "shop", REGION, "1"), "shop/api", BUILT, lambda _: None)
     assert [(each.name, each.severity, each.package) for each in found] == [
         ("CVE-1", "low", ""),
         ("CVE-2", "high", "zlib 1.3"),  # of enhanced scanning
@@ -369,8 +369,8 @@ def test_an_image_that_ecr_cannot_scan_is_named_as_such(monkeypatch: pytest.Monk
     scanner = Scanner("UnsupportedImageTypeException")
     monkeypatch.setattr(Environment, "client", lambda _self, _name: scanner)
     with pytest.raises(Failure, match="unsupported image") as caught:
-        registry.findings(Environment("staging", "shop", REGION, "1"), "shop/api", BUILT, lambda _: None)
-    assert caught.value.evidence == (registry.UNSUPPORTED,)
+        scan.findings(Environment("staging", "shop", REGION, "1"), "shop/api", BUILT, lambda _: None)
+    assert caught.value.evidence == (scan.UNSUPPORTED,)
 
 
 def test_a_scan_that_cannot_be_made_is_no_clean_one(moto: str, environment: Environment, pushed: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode
 from stackhand.project import environments
-from stackhand.release import live, live_checks, status
-from stackhand.release.live_checks import Live, LiveCheck
+from stackhand.release import environment_state, live
+from stackhand.release.live import Live, LiveCheck
 from tests.cloud.conftest import SERVICES, Cloud, _repository
 from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION
 from tests.cloud.test_stages import release
@@ -26,8 +26,8 @@ def running(held: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
 def found(monkeypatch: pytest.MonkeyPatch, told: str = "") -> dict[str, LiveCheck]:
     """What each check says, by its name; and CloudWatch of the alarm's action, which moto has no history of."""
-    monkeypatch.setattr(live_checks, "_action", lambda *_: told)
-    return {each.name: each for each in live.checks(Live(status.find("staging"), polls=(0.0, 0.0)))}
+    monkeypatch.setattr(live, "_action", lambda *_: told)
+    return {each.name: each for each in live.checks(Live(environment_state.find("staging"), polls=(0.0, 0.0)))}
 
 
 def alarms(cloud: Cloud) -> str:
@@ -97,7 +97,7 @@ def test_a_table_says_what_works_and_what_does_not(
         images.start_image_scan(repositoryName=repository, imageId={"imageTag": "first"})
         task = running.world.start(name)
         entry = next(each for arn, each in running.world.tasks.items() if arn.endswith(task))
-        agent = {"name": live_checks.AGENT, "lastStatus": "RUNNING" if name == "api" else "STOPPED"}
+        agent = {"name": live.AGENT, "lastStatus": "RUNNING" if name == "api" else "STOPPED"}
         entry["containers"][0]["managedAgents"] = [agent]
     after = found(monkeypatch, "Successfully executed action")
     assert {name for name, each in after.items() if each.verdict == "fails"} == {"shell in web"}
@@ -107,7 +107,7 @@ def test_a_table_says_what_works_and_what_does_not(
     assert after["access logs"].message == "arrive"
     names = f"{running.environment.stack}-staging-"
     made = running.environment.client("cloudwatch").describe_alarms(AlarmNamePrefix=names)["MetricAlarms"]
-    assert ("OK", live_checks.OVER) in [(each["StateValue"], each.get("StateReason")) for each in made]
+    assert ("OK", live.OVER) in [(each["StateValue"], each.get("StateReason")) for each in made]
 
     monkeypatch.setattr(live, "checks", lambda _live: [*after.values()])
     for as_json in (True, False):

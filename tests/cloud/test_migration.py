@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import target
-from stackhand.release.cluster import Cluster
-from stackhand.release.migration import Migration
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.job_task import Migration
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Lost, Refused
 

@@ -10,9 +10,10 @@ import pytest
 
 from stackhand.aws.session import session
 from stackhand.infrastructure import account, bucket
-from stackhand.release import lease, plan, source
+from stackhand.release import lease, plan
+from stackhand.release.checkout import source
+from stackhand.release.context import Context
 from stackhand.release.manifest import KnownMigration
-from stackhand.release.target import Context
 from tests.checkout import ROOT
 from tests.cloud.conftest import Cloud
 from tests.cloud.test_stages import MIGRATIONS, release
@@ -37,7 +38,7 @@ def head(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_what_runs_already_is_no_change(cloud: Cloud, head: str) -> None:
     found = plan.plan(cloud.context, cloud.output, MIGRATIONS)
-    assert (found["changed"], found["drift"], found["migrations"]) == (False, [], [])
+    assert (found.changed, found.drift, found.migrations) == (False, [], [])
     assert plan.lines(found) == ["first already runs in this form: no changes"]
     assert plan.plan(cloud.context, {}, MIGRATIONS) == found
 
@@ -46,18 +47,18 @@ def test_a_plan_names_each_setting_image_and_migration(cloud: Cloud, head: str, 
     definition = cloud.output["services"]["web"]["task_definition"]
     definition["memory"] = "1024"
     found = plan.plan(cloud.context, cloud.output, [*MIGRATIONS, KnownMigration(900, "900_gone.sql", breaking=True)])
-    assert found["changed"]
+    assert found.changed
     assert plan.lines(found) == [
         "a release of first over first:",
         "web: memory: 512 -> 1024",
-        "migration: 900_gone.sql (breaking: no way back behind it)",
+        "migration: 900_gone.sql (breaking: no rollback past it)",
     ]
 
 
 def test_what_a_tool_of_the_users_own_would_migrate_is_not_known(cloud: Cloud, head: str, tmp_path: Path) -> None:
     cloud.output["services"]["web"]["task_definition"]["memory"] = "1024"
     found = plan.plan(cloud.context, cloud.output, None)
-    assert (found["changed"], found["migrations"]) == (True, None)
+    assert (found.changed, found.migrations) == (True, None)
     assert plan.lines(found)[1:] == ["web: memory: 512 -> 1024", plan.UNKNOWN]
 
 
@@ -65,7 +66,7 @@ def test_an_image_that_is_still_to_be_built_is_a_change(
     cloud: Cloud, head: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "choose", lambda **_: source.Source("never-pushed"))
-    changes = plan.plan(cloud.context, cloud.output, MIGRATIONS)["services"]["api"]["changes"]
+    changes = plan.plan(cloud.context, cloud.output, MIGRATIONS).services["api"].changes
     assert len(changes) == 1
     assert changes[0].startswith("containerDefinitions[api].image: ")
     assert changes[0].endswith("-staging/api@(still to be built)")
@@ -74,10 +75,10 @@ def test_an_image_that_is_still_to_be_built_is_a_change(
 def test_before_there_is_anything_all_is_a_change(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "choose", lambda **_: source.Source("first"))
     found = plan.plan(cloud.context, {}, MIGRATIONS)
-    assert (found["changed"], plan.lines(found)) == (True, ["first is the first release"])
+    assert (found.changed, plan.lines(found)) == (True, ["first is the first release"])
     cloud.world.fail("DescribeServices", "ClusterNotFoundException")
     found = plan.plan(cloud.context, cloud.output, MIGRATIONS)
-    assert found["services"]["api"]["changes"] == ["is new"]
+    assert found.services["api"].changes == ["is new"]
 
 
 def test_the_role_of_a_pull_request_may_ask_what_a_plan_asks_and_no_more(cloud: Cloud, head: str) -> None:

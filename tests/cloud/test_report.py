@@ -9,10 +9,11 @@ import pytest
 
 from stackhand.aws.waiting import Clock
 from stackhand.project.probes import Question, Questions
-from stackhand.release import cluster, report
-from stackhand.release.cluster import StoppedTask
+from stackhand.release import report
+from stackhand.release.ecs import types
+from stackhand.release.ecs.types import StoppedTask
 from stackhand.release.probe import ProbeAnswer, ReleaseProbe
-from stackhand.release.verdict import Order
+from stackhand.release.verdict import DeploymentRequest
 
 ESSENTIAL = "Essential container in task exited"
 
@@ -43,11 +44,11 @@ def test_the_hint_names_the_one_thing_to_look_at(reason: str, code: int | None, 
 
 
 def test_only_tasks_of_this_deployment_are_told_of() -> None:
-    order = Order("ecs-svc/2", "td/api:8")
-    assert cluster.started_for({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
-    assert not cluster.started_for({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
-    assert cluster.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
-    assert not cluster.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
+    order = DeploymentRequest("ecs-svc/2", "td/api:8")
+    assert types.started_for({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
+    assert not types.started_for({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
+    assert types.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
+    assert not types.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, backups, rds, restore
 from stackhand.infrastructure.bucket import Store
-from stackhand.project import environments, model, settings
+from stackhand.project import environments, loading, settings
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
 from stackhand.release import verbs as deploy
@@ -40,7 +40,7 @@ def staging(moto: str, monkeypatch: pytest.MonkeyPatch) -> Environment:
 
 @pytest.fixture(scope="module")
 def stack() -> Stack:
-    return model.load(ROOT, settings.ensure(ROOT, check=True).values)
+    return loading.load(ROOT, settings.ensure(ROOT, check=True).values)
 
 
 def database(environment: Environment, service: str = "postgres", **more: Any) -> str:

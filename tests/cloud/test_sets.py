@@ -9,10 +9,11 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import cluster, rollback, rollback_plan, status, submit, target, verbs, verification
+from stackhand.release import rollback, rollback_plan, status, submit, target, verbs, verification
+from stackhand.release.context import Pace
+from stackhand.release.ecs import scaling
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.preflight import Preflight
-from stackhand.release.target import Pace
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import definition
 from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION
@@ -118,7 +119,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     report = verification.report(verification.record(held.context, back)[1], changed=True)
     assert running(held) == {"first"}
     assert "shop-worker: first does not have it; it stays on shop-worker:2" in held.said
-    assert report["extra"] == {"shop-worker": primary(held, "worker")}
+    assert report.extra == {"shop-worker": primary(held, "worker")}
     verbs.show_release(report)
     assert "  shop-worker  shop-worker:2  unchanged: first does not have it\n" in capsys.readouterr().out
     status.status(environment="staging", json=True)
@@ -197,7 +198,7 @@ def test_a_service_that_is_scaled_to_0_is_refused_with_the_command_that_scales_i
     ],
 )
 def test_what_keeps_a_service_at_0(autoscaling: dict[str, Any], reasons: list[str]) -> None:
-    assert cluster.reasons(autoscaling) == reasons
+    assert scaling.reasons(autoscaling) == reasons
 
 
 def test_a_probe_that_fails_for_there_are_0_tasks_says_so(

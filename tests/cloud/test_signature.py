@@ -19,9 +19,10 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import signing_key
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import origin, prepare, rollback, rollback_plan, signature, submit, target
+from stackhand.release import prepare, rollback, rollback_plan, submit, target
+from stackhand.release.images import provenance, signature
+from stackhand.release.images.signature import ANNOTATION, SignedImage
 from stackhand.release.manifest import Manifest
-from stackhand.release.signature import ANNOTATION, SignedImage
 from tests.cloud.conftest import SERVICES, Cloud, _pushed
 from tests.cloud.test_stages import refused, release, running
 
@@ -41,7 +42,7 @@ def signed(held: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clou
 
 
 def images(cloud: Cloud, commit: str = COMMIT) -> list[SignedImage]:
-    return [*origin.of_target(cloud.environment, target.parse(cloud.output), cloud.image(commit), commit)]
+    return [*provenance.of_target(cloud.environment, target.parse(cloud.output), cloud.image(commit), commit)]
 
 
 def withdraw(cloud: Cloud, image: SignedImage) -> None:
@@ -336,7 +337,7 @@ def test_an_image_of_somebody_else_is_named_and_counts_for_its_own_service_only(
     signed: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The Compose file of the checkout says which services are built."""
-    monkeypatch.setattr(origin, "PROJECT", tmp_path)
+    monkeypatch.setattr(provenance, "PROJECT", tmp_path)
     (tmp_path / ".env.example").touch()
     (tmp_path / "docker-compose.yml").write_text(
         f"services: {{redis: {{image: 'redis:8', {AWS}}}, api: {{build: ., {AWS}}}}}\n"
@@ -347,7 +348,7 @@ def test_an_image_of_somebody_else_is_named_and_counts_for_its_own_service_only(
     foreign = msgspec.structs.replace(api, repository=None, task_definition=theirs)
     for name, message in (("redis", "not checked, signature of redis: redis:8 is not built here"), ("api", "")):
         where = msgspec.structs.replace(found, services={name: foreign})
-        checked = signature.check(signed.environment, origin.of_target(signed.environment, where, {}, COMMIT))
+        checked = signature.check(signed.environment, provenance.of_target(signed.environment, where, {}, COMMIT))
         assert checked.notes == [message] * bool(message)
         assert [each.service for each in checked.wrong] == ["api"] * (name == "api")
 

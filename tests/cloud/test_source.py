@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import acquire, images, migration_list, registry, source
+from stackhand.release import acquire, migration
+from stackhand.release.checkout import source
 from stackhand.release.heartbeat import Held
+from stackhand.release.images import build, registry
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.target import parse, target_of
 from tests.cloud.conftest import Cloud
@@ -23,7 +25,7 @@ from tests.cloud.repository import Repository
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     found = Repository(tmp_path / "shop")
     monkeypatch.setattr(source, "PROJECT", found.path)
-    monkeypatch.setattr(images, "sources", lambda: ["."])
+    monkeypatch.setattr(build, "sources", lambda: ["."])
     return found
 
 
@@ -187,22 +189,22 @@ def test_what_was_left_rolling_runs_too(repository: Repository, held: Cloud, mon
 def test_the_migrations_of_a_release_are_those_of_its_commit(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migration_list, "PROJECT", repository.path)
+    monkeypatch.setattr(migration, "PROJECT", repository.path)
     repository.write("migrations/001_one.sql", "SELECT 1")
     old = repository.commit("one")
     repository.write("migrations/002_two.sql", "SELECT 2")
     head = repository.commit("two")
     found = {}
     for commit in (old, head, f"{head}{source.DIRTY}0123", "a-name"):
-        with migration_list.files_of(commit, "migrations") as folder:
+        with migration.files_of(commit, "migrations") as folder:
             found[commit] = sorted(path.name for path in (folder / "migrations").iterdir())
     assert [len(each) for each in found.values()] == [1, 2, 2, 2]
     with (
         pytest.raises(Failure, match="its migrations are unknown"),
-        migration_list.files_of("c0ffee" * 6 + "c0ff", "migrations"),
+        migration.files_of("c0ffee" * 6 + "c0ff", "migrations"),
     ):
         pass
-    with migration_list.files_of(old, "elsewhere") as folder:
+    with migration.files_of(old, "elsewhere") as folder:
         assert folder == repository.path
 
 
@@ -233,7 +235,7 @@ def test_a_commit_that_waited_while_a_newer_one_was_released_is_refused(
     with pytest.raises(Failure, match="is older than"):
         acquire.begin(held.context, begin(""))
     assert stopped == [7]
-    assert acquire.begin(held.context, begin("", allow_older=True))["commit"] == old
+    assert acquire.begin(held.context, begin("", allow_older=True)).commit == old
 
 
 def begin(tag: str, **more: Any) -> acquire.Request:
@@ -252,7 +254,7 @@ def released(repository: Repository, held: Cloud, monkeypatch: pytest.MonkeyPatc
 
 
 def ensure(cloud: Cloud, commit: str, name: str) -> None:
-    images.ensure(
+    build.ensure(
         cloud.environment,
         parse(cloud.output).repositories(),
         commit,
@@ -267,10 +269,10 @@ def test_a_name_is_a_tag_more_of_the_images_of_its_commit_and_stays_with_it(
 ) -> None:
     name = f"hotfix-{released[:8]}"
     found = acquire.begin(held.context, begin(name))
-    assert (found["commit"], found["name"]) == (released, name)
+    assert (found.commit, found.name) == (released, name)
     ensure(held, released, name)
     ensure(held, released, name)
-    assert acquire.begin(held.context, begin(name))["commit"] == released
+    assert acquire.begin(held.context, begin(name)).commit == released
     later = repository.commit("two")
     with pytest.raises(Failure) as failure:
         acquire.begin(held.context, begin(name))
@@ -287,7 +289,7 @@ def test_without_git_a_name_that_ecr_knows_is_released_as_the_commit_it_is_of(
     name = f"kept-{released[:8]}"
     ensure(held, released, name)
     monkeypatch.setattr(source, "PROJECT", repository.path.parent)
-    assert acquire.begin(held.context, begin(name))["commit"] == released
+    assert acquire.begin(held.context, begin(name)).commit == released
     with pytest.raises(Failure, match="none is not checked out here, and ECR has no images of it") as failure:
         acquire.begin(held.context, begin("none"))
     assert failure.value.next == "deploy from a clone of the repository, without --tag"
@@ -301,7 +303,7 @@ def test_images_of_which_nobody_knows_the_commit_are_released_only_when_that_is_
     with pytest.raises(Failure, match="of an unknown commit") as failure:
         acquire.begin(held.context, begin(name))
     assert "--allow-older" in failure.value.next
-    assert acquire.begin(held.context, begin(name, allow_older=True))["commit"] == name
+    assert acquire.begin(held.context, begin(name, allow_older=True)).commit == name
 
 
 def test_a_branch_that_replaces_another_is_told_once(repository: Repository, held: Cloud, released: str) -> None:
@@ -309,7 +311,7 @@ def test_a_branch_that_replaces_another_is_told_once(repository: Repository, hel
     head = repository.commit("three")
     told: list[str] = []
     held.context.note = told.append
-    assert acquire.begin(held.context, begin(""))["commit"] == head
+    assert acquire.begin(held.context, begin("")).commit == head
     assert [line.partition(",")[0] for line in told] == [
         f"{head[:12]} is on another branch than the running {released[:12]}"
     ]
@@ -326,5 +328,5 @@ def test_an_ecr_that_answers_with_an_empty_list_has_no_such_image(held: Cloud, m
     service = target_of(Manifest("1", "staging", "c", "ann", "", target=held.output)).services["api"]
     monkeypatch.setattr(type(held.environment), "client", lambda *_: Empty())
     assert registry.digest_of(held.environment, service, "c") == ""
-    with pytest.raises(Failure, match="ECR gave no password"), images._logged_in(held.environment, "x"):
+    with pytest.raises(Failure, match="ECR gave no password"), build._logged_in(held.environment, "x"):
         pass

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import acquire, migration, prepare, rollback, submit, target, verification
+from stackhand.release.context import Pace
 from stackhand.release.manifest import KnownMigration, Manifest
-from stackhand.release.target import Pace
 from tests.cloud.conftest import BILL, SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
 
@@ -314,7 +315,7 @@ def test_a_service_with_nothing_of_ours_is_asked_its_own_health_and_nothing_else
     held.output["services"]["web"] |= {"probe": True, "health_path": None, "paths": []}
     found = release(held, "first")
     assert found.verdict == "deployed"
-    asked = verification.report(found, changed=True)["probe"]
+    asked = msgspec.to_builtins(verification.report(found, changed=True).probe)
     assert asked["asked"] == [{"service": "api", "path": "/up", "commit": False}]
     assert verification.probe(held.context, found) == f"3 times in a row 200 from /up, at {held.output['url']}"
 

@@ -11,9 +11,9 @@ from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import Failure
 from stackhand.infrastructure.bucket import Conflict, Document, Store
 from stackhand.infrastructure.restore import UnfinishedRestore
+from stackhand.release.images.provenance import BuiltImages
 from stackhand.release.lease import Lease
 from stackhand.release.manifest import Manifest
-from stackhand.release.provenance import BuiltImages
 from tests.cloud.conftest import Cloud
 
 BUSY = ClientError({"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate."}}, "PutObject")

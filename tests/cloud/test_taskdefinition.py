@@ -9,7 +9,7 @@ import pytest
 
 from stackhand.cli.failure import Failure
 from stackhand.release import target
-from stackhand.release.prepare import differences, render
+from stackhand.release.ecs.task_definitions import differences, render
 from tests.cloud.conftest import output
 from tests.cloud.fake_ecs import definition
 

@@ -14,7 +14,8 @@ import pytest
 from stackhand.cli.failure import Failure
 from stackhand.project.model import Build, Service, Stack
 from stackhand.project.xfields import Fargate, Scale
-from stackhand.release import git, images, source
+from stackhand.release.checkout import export, source
+from stackhand.release.images import build
 from tests.cloud.repository import Repository
 from tests.engines import use
 
@@ -28,7 +29,7 @@ def repository(tmp_path: Path) -> Repository:
 
 def content(root: Path, commit: str, paths: Sequence[str] = (".",), *, dirty: bool = False) -> dict[str, str]:
     """Return what an export has, by name: the text, or where a link leads; with a star when it can be executed."""
-    with git.exported(root, commit, paths, dirty=dirty) as folder:
+    with export.exported(root, commit, paths, dirty=dirty) as folder:
         return dict(sorted(_entry(path, folder) for path in folder.rglob("*") if path.is_symlink() or path.is_file()))
 
 
@@ -55,7 +56,7 @@ def test_a_commit_is_exported_whole_and_without_what_git_ignores_or_was_written_
     repository.write("kept", "changed, and git is not to look")
     umask = os.umask(0o077)
     try:
-        with git.exported(repository.path, head, ["."], dirty=False) as folder:
+        with export.exported(repository.path, head, ["."], dirty=False) as folder:
             modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, folder / "service", folder / "file")}
         found = content(repository.path, head)
     finally:
@@ -80,7 +81,7 @@ def test_only_the_folders_of_the_images_are_exported_where_they_are_in_a_reposit
     root = repository.path / "shop"
     assert set(content(root, head, ["service"])) == {"service/app"}
     for dirty in (False, True):
-        with git.exported(root, head, ["service", "../shared"], dirty=dirty) as folder:
+        with export.exported(root, head, ["service", "../shared"], dirty=dirty) as folder:
             assert folder.name == "shop"
             assert (folder / "../shared/lib/code").is_file()
             assert not (folder / "../other").exists()
@@ -96,15 +97,15 @@ def test_a_submodule_is_exported_as_the_commit_has_it_or_named_when_it_is_not_he
     head = repository.commit("one")
     inner = repository.path / "library"
     (inner / "ignored").write_text("x", encoding="utf-8")
-    clean = git.digest(repository.path, ["."])
+    clean = export.digest(repository.path, ["."])
     (inner / "file").write_text("changed", encoding="utf-8")
     assert content(repository.path, head)["library/file"] == "of the library"
     changed = content(repository.path, head, dirty=True)
     assert (changed["library/file"], "library/ignored" in changed) == ("changed", False)
     (inner / "new").write_text("x", encoding="utf-8")
-    digests = {clean, git.digest(repository.path, ["."])}
+    digests = {clean, export.digest(repository.path, ["."])}
     (inner / "new").write_text("y", encoding="utf-8")
-    assert len({*digests, git.digest(repository.path, ["."])}) == 3
+    assert len({*digests, export.digest(repository.path, ["."])}) == 3
 
     library.write("part/Dockerfile", "FROM scratch")
     library.commit("with a part")
@@ -147,16 +148,16 @@ def test_a_file_of_git_lfs_is_never_built_into_an_image_as_its_pointer(repositor
     ],
 )
 def test_folders_are_named_once(paths: list[str], wanted: list[str]) -> None:
-    assert git.below(paths) == wanted
+    assert export.below(paths) == wanted
 
 
 @pytest.mark.compose
 def test_an_image_has_what_the_commit_has(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "PROJECT", repository.path)
-    monkeypatch.setattr(images, "PROJECT", repository.path)
-    build = Build(str(repository.path / "service"), args={"FLAVOUR": "plain"})
-    service = Service("own", None, build, [], {}, (), (), "no", False, False, None, None, None)
-    monkeypatch.setattr(images.compose, "stack_of", lambda root: Stack("shop", root, {"own": service}))
+    monkeypatch.setattr(build, "PROJECT", repository.path)
+    wanted = Build(str(repository.path / "service"), args={"FLAVOUR": "plain"})
+    service = Service("own", None, wanted, [], {}, (), (), "no", False, False, None, None, None)
+    monkeypatch.setattr(build.compose, "stack_of", lambda root: Stack("shop", root, {"own": service}))
     repository.write(".gitignore", ".env\ndist\n")
     repository.write("service/Dockerfile", "FROM scratch\nARG FLAVOUR\nCOPY . /${FLAVOUR}/\n")
     repository.write("service/.dockerignore", "Dockerfile\nnotes\n")
@@ -182,7 +183,7 @@ def names_in_image(commit: str) -> set[str]:
     """Build the image of a commit, and return the files it has."""
     image = f"sh-tree-test:{commit}"
     try:
-        assert list(images.build({"own": "sh-tree-test"}, commit, "X86_64", lambda _: None)) == ["own"]
+        assert list(build.build({"own": "sh-tree-test"}, commit, "X86_64", lambda _: None)) == ["own"]
         saved = subprocess.run(["docker", "save", image], check=True, capture_output=True, timeout=60).stdout
     finally:
         subprocess.run(["docker", "rmi", "--force", image], check=False, capture_output=True, timeout=60)
@@ -207,5 +208,5 @@ def test_what_is_not_released_needs_no_commit(monkeypatch: pytest.MonkeyPatch) -
         "a": service("../shared/api", Fargate(80, 256, 512, Scale(1, 2, 60, 70))),
         "b": service("../../tools", None),
     }
-    monkeypatch.setattr(images.compose, "stack_of", lambda root: Stack("shop", root, services))
-    assert images.sources() == [".", "../shared/api"]
+    monkeypatch.setattr(build.compose, "stack_of", lambda root: Stack("shop", root, services))
+    assert build.sources() == [".", "../shared/api"]

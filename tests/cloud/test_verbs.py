@@ -12,7 +12,8 @@ import pytest
 
 from stackhand.infrastructure import signing_key
 from stackhand.project import environments
-from stackhand.release import lease, origin, signature, target
+from stackhand.release import lease, target
+from stackhand.release.images import provenance, signature
 from tests.checkout import Checkout, Said, clean_environment, eventually
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_rollout import Outcome
@@ -62,7 +63,7 @@ def prepared(site: Site, cloud: Cloud, words: str, **outcome: object) -> str:
 
 def sign(cloud: Cloud, words: str, commit: str) -> None:
     """Sign the images of a commit, as the role that is left out here does."""
-    for image in origin.of_target(cloud.environment, target.parse(cloud.output), cloud.image(words), commit):
+    for image in provenance.of_target(cloud.environment, target.parse(cloud.output), cloud.image(words), commit):
         signature.sign(cloud.environment, image)
 
 

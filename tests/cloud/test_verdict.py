@@ -7,10 +7,10 @@ from itertools import permutations
 
 import pytest
 
-from stackhand.release.verdict import Deployment, Order, Snapshot, Verdict, decide, failing, together
+from stackhand.release.verdict import Deployment, DeploymentRequest, Snapshot, Verdict, decide, failing, together
 
 NEW, OLD, OTHER = "td/api:8", "td/api:7", "td/api:9"
-ORDER = Order("ours", NEW, before=(("old", OLD),), timeout=600.0)
+ORDER = DeploymentRequest("ours", NEW, before=(("old", OLD),), timeout=600.0)
 BACK = "ECS deployment circuit breaker: rolling back to deploymentId old."
 
 

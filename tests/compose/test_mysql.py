@@ -11,7 +11,7 @@ import pytest
 from stackhand.cli.failure import Failure
 from stackhand.database.mysql import CLIENT, MySQL
 from stackhand.local.engines.compose.engine import Compose
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.state import State
 from tests.checkout import docker, eventually
 
@@ -40,7 +40,7 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
     flags += ["--tmpfs", "/var/lib/mysql", "--volume", f"{root}/password:/root-password:ro"]
     docker("run", "--detach", "--name", name, *flags, "mariadb:11")
     entry = {"image": "mariadb:11", "environment": SETTINGS}
-    stack = model.of(root, {"name": name, "services": {"till": entry}}, "compose.yaml")
+    stack = loading.of(root, {"name": name, "services": {"till": entry}}, "compose.yaml")
     state = State(root)
     state.make()
     engine = Compose(state, stack)
@@ -75,7 +75,7 @@ def test_a_snapshot_comes_back_whole_and_a_hostile_or_broken_one_changes_nothing
     assert sql(mysql, "SHOW TABLES").split() == ["item", "names"]
     assert sql(mysql, "SHOW DATABASES LIKE 'shop%'").split() == ["shop"]
     assert docker("exec", mysql.engine.execute(mysql.service)[-1], "ls", "/tmp").strip() == ""
-    assert mysql.statistics()["version"].startswith(sql(mysql, "SELECT VERSION()").strip())
+    assert mysql.statistics().version.startswith(sql(mysql, "SELECT VERSION()").strip())
 
 
 def test_a_person_is_the_applications_user_and_no_password_is_in_a_command_line(mysql: MySQL) -> None:

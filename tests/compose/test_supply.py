@@ -17,7 +17,7 @@ import pytest
 
 from stackhand.containers import docker
 from stackhand.project.model import Build, Service
-from stackhand.release import images, provenance
+from stackhand.release.images import build, sbom
 
 pytestmark = pytest.mark.compose
 OCI = "application/vnd.oci.image"
@@ -88,7 +88,7 @@ def tag(engine: str) -> Iterator[str]:
 def built(image: str, folder: Path, pinned: Mapping[str, str] | None = None) -> str:
     """Build a folder as a release is, and return the environment of the image."""
     service = Service("own", None, Build("."), [], {}, (), (), "no", False, False, None, None, None)
-    words = images.command(service, image, "X86_64", datetime.now(UTC), folder, pinned=pinned or {})
+    words = build.command(service, image, "X86_64", datetime.now(UTC), folder, pinned=pinned or {})
     said = subprocess.run(
         [*words[:-1], str(folder)], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
@@ -123,7 +123,7 @@ def test_the_bill_of_materials_has_every_package_that_is_installed(tag: str, tmp
         path.write_text(text, encoding="utf-8")
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY files /\n", encoding="utf-8")
     built(tag, tmp_path)
-    bill = provenance.bill_of_materials(tag, "api", "4f3a")
+    bill = sbom.bill_of_materials(tag, "api", "4f3a")
     assert [each["purl"] for each in bill["components"]] == [
         "pkg:apk/alpine/musl@1.2.5-r9?arch=x86_64&distro=alpine-3.24.2",
         "pkg:apk/alpine/zlib@1.3.1-r2?arch=x86_64&distro=alpine-3.24.2",
@@ -132,6 +132,6 @@ def test_the_bill_of_materials_has_every_package_that_is_installed(tag: str, tmp
         "pkg:pypi/some-thing@1.0",
     ]
     assert bill["metadata"]["component"]["name"] == "api"
-    again = provenance.bill_of_materials(tag, "api", "4f3a")
-    assert provenance.encoded(bill) == provenance.encoded(again)  # the same packages have the same digest
+    again = sbom.bill_of_materials(tag, "api", "4f3a")
+    assert sbom.encoded(bill) == sbom.encoded(again)  # the same packages have the same digest
     assert docker.run("ps", "--all", "--quiet", "--filter", f"ancestor={tag}").stdout == ""

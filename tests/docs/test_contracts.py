@@ -12,7 +12,7 @@ import pytest
 import tasks
 from stackhand.cli.failure import ExitCode
 from stackhand.project import schema
-from stackhand.release import provenance
+from stackhand.release.images import provenance
 from tests.checkout import ROOT
 
 OUTPUT = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")

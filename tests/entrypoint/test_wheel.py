@@ -44,8 +44,8 @@ services:
 ADD_STATUS = f"""
 from pathlib import Path
 from stackhand.adoption import statusservice
-from stackhand.project import composefiles, model
-added = statusservice.overlay(model.load(Path.cwd(), {{}}))
+from stackhand.project import composefiles, loading
+added = statusservice.overlay(loading.load(Path.cwd(), {{}}))
 Path("{composefiles.OVERLAY}").write_text("services:\\n" + added.services + added.secrets)
 """
 THEIRS = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stackhand.project import loading
 from tests.checkout import ROOT, Checkout
 
 WRONG = {
@@ -118,11 +119,10 @@ def test_an_explicit_engine_that_does_not_exist_is_refused(checkout: Checkout) -
 @pytest.mark.parametrize("shape", ["- a list", "services: 3", "services:\n  web: [", "services: {web: {ports: [x]}}"])
 def test_a_compose_file_that_cannot_be_read_is_told_by_its_place(folder: Path, shape: str) -> None:
     from stackhand.cli.failure import ExitCode, Failure
-    from stackhand.project import model
 
     (folder / "docker-compose.yml").write_text(shape)
     with pytest.raises(Failure) as caught:
-        model.load(folder, {})
+        loading.load(folder, {})
     assert caught.value.code == ExitCode.PREFLIGHT
     assert "docker-compose.yml" in caught.value.text()
 

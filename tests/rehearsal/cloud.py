@@ -40,14 +40,14 @@ SIGN = """
 import sys
 from stackhand.infrastructure.bucket import Store
 from stackhand.project import environments
-from stackhand.release import origin, registry, signature
+from stackhand.release.images import provenance, registry, signature
 from stackhand.release.manifest import Releases
 from stackhand.release.target import target_of
 
 environment, commit = environments.load(sys.argv[1]), sys.argv[2]
 target = target_of(Releases(Store(environment)).current())
 digests = {name: registry.digest_in(environment, each.repository.name, commit) for name, each in target.built().items()}
-for image in origin.of_target(environment, target, digests, commit):
+for image in provenance.of_target(environment, target, digests, commit):
     if image.expected and image.digest:
         signature.sign(environment, image)
 """

@@ -14,9 +14,9 @@ pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LIVE = """
 import json, sys
-from stackhand.release import live, status
+from stackhand.release import environment_state, live
 
-found = live.checks(live.Live(status.find(sys.argv[1]), polls=(0.0, 0.0)))
+found = live.checks(live.Live(environment_state.find(sys.argv[1]), polls=(0.0, 0.0)))
 print(json.dumps({each.name: each.verdict for each in found}))
 """
 """What `./inv check -e NAME --live` asks, without half a minute for an alarm that the emulator does not deliver."""

@@ -11,7 +11,8 @@ import yaml
 
 from stackhand.infrastructure import restore, secrets
 from stackhand.infrastructure.plan import summary
-from stackhand.release import lease, manifest, provenance
+from stackhand.release import lease, manifest
+from stackhand.release.images import provenance
 from tests.checkout import ROOT
 from tests.terraform import iam
 from tests.terraform.conftest import GITHUB, Module
@@ -74,7 +75,7 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
     ]  # with an empty value, which SSM refuses
     address = 'aws_ssm_parameter.other["STRIPE_KEY"]'
     outputs = {name: each.get("value") for name, each in plan["planned_values"]["outputs"].items()}
-    assert secrets.kept(plan, outputs[secrets.OUTPUT]) == [address]
+    assert secrets.forgotten(plan, outputs[secrets.OUTPUT]) == [address]
     module.run("state", "rm", f"-state={once.name}", address)
     plan = module.plan("staging", state=once.name, **variables)
     assert address not in addresses(plan)

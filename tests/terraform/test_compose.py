@@ -10,7 +10,7 @@ import yaml
 
 from stackhand.infrastructure import compose, differences
 from stackhand.infrastructure.references import Note
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.composekeys import AWS, Level
 from tests.checkout import ROOT
 
@@ -205,7 +205,7 @@ def test_what_stands_in_for_a_container_is_not_set_up_by_it(tmp_path: Path) -> N
 )
 def test_what_a_managed_service_has_otherwise_than_its_image_is_named(image: str, messages: list[str]) -> None:
     entry = {"image": image, "x-aws": {}}
-    stack = model.of(ROOT, {"services": {"data": entry}}, "compose.yaml")
+    stack = loading.of(ROOT, {"services": {"data": entry}}, "compose.yaml")
     assert [each.message for each in differences._service(stack.services["data"], stack, entry)] == messages
 
 

@@ -89,12 +89,12 @@ def test_an_emulator_is_given_something_and_never_what_is_there(aws: None, monke
 
 def test_what_terraform_made_once_is_forgotten_and_any_other_secret_is_not_deleted_in_passing() -> None:
     plan = {"resource_changes": [parameter("delete"), parameter("delete", "/shop/staging/OLD", "OLD")]}
-    kept = secrets.kept(plan, GIVEN)
-    assert kept == ['aws_ssm_parameter.other["STRIPE_KEY"]']
-    found = summary(plan, {}, kept)
+    forgotten = secrets.forgotten(plan, GIVEN)
+    assert forgotten == ['aws_ssm_parameter.other["STRIPE_KEY"]']
+    found = summary(plan, {}, forgotten)
     assert [each.action for each in found.changes] == ["forget", "destroy"]
     with pytest.raises(Failure) as caught:
-        refuse_loss("staging", found.to_dict())
+        refuse_loss("staging", found.document())
     assert caught.value.evidence == ('secret: aws_ssm_parameter.other["OLD"] (destroy)',)
 
 

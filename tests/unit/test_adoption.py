@@ -15,7 +15,7 @@ from stackhand.adoption.classification import Classified
 from stackhand.adoption.files import Answers
 from stackhand.adoption.generated import File
 from stackhand.cli.failure import Failure
-from stackhand.project import dockerfile, model
+from stackhand.project import dockerfile, loading
 from stackhand.project.dockerfile import Image
 
 ANSWERS = Answers(stack="shop", public="web", region="eu-west-1", account="123456789012", health={"web": "/ok"})
@@ -62,7 +62,7 @@ def classify(tmp_path: Path, **services: dict[str, Any]) -> dict[str, Classified
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / "Dockerfile").write_text(text, encoding="utf-8")
             entry["build"] = {"context": str(tmp_path / name)}
-    stack = model.of(tmp_path, {"name": "shop", "services": services}, "compose.yaml")
+    stack = loading.of(tmp_path, {"name": "shop", "services": services}, "compose.yaml")
     return {each.name: each for each in classification.classify(stack, services)}
 
 
@@ -173,7 +173,7 @@ def test_the_overlay_mentions_every_service_and_is_what_the_model_accepts(tmp_pa
     assert set(laid) == {"web", "on", "db"}  # Compose refuses a service that is null
     assert laid["web"]["x-health"] == "/ok"
     merged = {name: {**entry, **laid.get(name, {})} for name, entry in entries.items()}
-    stack = model.of(tmp_path, {"name": "shop", "services": merged}, "compose.yaml, compose.stackhand.yaml")
+    stack = loading.of(tmp_path, {"name": "shop", "services": merged}, "compose.yaml, compose.stackhand.yaml")
     assert {name: each.kind for name, each in stack.services.items()} == {each.name: each.kind for each in described}
 
 
@@ -254,7 +254,7 @@ def test_a_lock_keeps_answers_packages_and_what_was_generated(tmp_path: Path) ->
 def test_a_file_that_is_there_stays_and_an_edited_one_is_known(tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("theirs", encoding="utf-8")
     written = generated.write(tmp_path, [File("theirs", "ours"), File("a/ours", "ours", executable=True)])
-    assert (written.made, written.kept) == (["a/ours"], ["theirs"])
+    assert (written.created, written.unchanged) == (["a/ours"], ["theirs"])
     assert (tmp_path / "theirs").read_text(encoding="utf-8") == "theirs"
     assert (tmp_path / "a/ours").stat().st_mode & 0o111
     records = {"a/ours": generated.digest("ours"), "gone": "x"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.project import answers, composeprogram, model, resolution
+from stackhand.project import answers, composeprogram, loading, resolution
 
 FILES = {
     "compose.yaml": """
@@ -42,7 +42,7 @@ class Asked:
     def again(self) -> int:
         """Load the model twice, and return how often Compose was asked for it."""
         before = self.count
-        assert model.load(self.root, {}) == model.load(self.root, {})
+        assert loading.load(self.root, {}) == loading.load(self.root, {})
         return self.count - before
 
 
@@ -64,7 +64,7 @@ def test_compose_is_asked_once_for_each_change_of_what_went_in(asked: Asked, mon
     for name, change in changes.items():
         change()
         assert (name, asked.again(), asked.again()) == (name, 1, 0)
-    assert model.load(asked.root, {}).services["more"].image == "m:2"
+    assert loading.load(asked.root, {}).services["more"].image == "m:2"
     other = composeprogram.Resolver((str(composeprogram.PACKAGED),), "another version")
     monkeypatch.setattr(composeprogram, "choose", lambda _root: other)
     assert (asked.again(), asked.again()) == (1, 0)
@@ -72,7 +72,7 @@ def test_compose_is_asked_once_for_each_change_of_what_went_in(asked: Asked, mon
     assert {oct(path.stat().st_mode & 0o777) for path in (kept, *kept.iterdir())} == {"0o700", "0o600"}
     (asked.root / "one.env").unlink()
     with pytest.raises(resolution.Failure, match=r"Compose rejects one\.env"):
-        model.load(asked.root, {})
+        loading.load(asked.root, {})
 
 
 @pytest.mark.parametrize(

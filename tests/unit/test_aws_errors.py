@@ -15,7 +15,7 @@ from botocore import exceptions
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from stackhand.ansible.action import Action
+from stackhand.ansible.action import Action, Result
 from stackhand.aws import errors
 from stackhand.aws.diagnosis import Kind
 from stackhand.cli.failure import ExitCode, Failure
@@ -144,7 +144,7 @@ def acted(error: Exception, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return the failure of an action that meets an error."""
 
     class Failing(Action):
-        def act(self, *_: Any, **__: Any) -> dict[str, Any]:
+        def act(self, *_: Any, **__: Any) -> Result:
             raise error
 
     monkeypatch.setattr(ActionBase, "run", lambda *_: {})

@@ -15,18 +15,18 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database import choice
 from stackhand.database.mongodb import MongoDB
 from stackhand.database.mysql import MySQL
-from stackhand.database.server import Database
+from stackhand.database.server import Database, Statistics
 from stackhand.local.engines import login
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.engine import Engine
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.model import Service, Stack
 from stackhand.project.state import State
 
 
 def stack(**images: str) -> Stack:
     services = {name: {"image": image} for name, image in images.items()}
-    return model.of(Path("/nowhere"), {"name": "shop", "services": services}, "compose.yaml")
+    return loading.of(Path("/nowhere"), {"name": "shop", "services": services}, "compose.yaml")
 
 
 DATABASES = ("postgres", "mysql", "mongodb")
@@ -62,7 +62,7 @@ def test_the_only_one_is_meant_or_the_one_that_is_named(
 
 def service(**environment: str) -> Service:
     entry = {"image": "x", "environment": environment}
-    return model.of(Path("/nowhere"), {"services": {"x": entry}}, "compose.yaml").services["x"]
+    return loading.of(Path("/nowhere"), {"services": {"x": entry}}, "compose.yaml").services["x"]
 
 
 def test_postgres_is_opened_with_the_defaults_of_its_image() -> None:
@@ -82,7 +82,7 @@ def test_postgres_is_opened_with_the_defaults_of_its_image() -> None:
 )
 def test_the_password_of_a_cache_is_found(command: list[str], environment: dict[str, str], password: str) -> None:
     entry = {"image": "redis", "command": command, "environment": environment}
-    found = model.of(Path("/nowhere"), {"services": {"x": entry}}, "compose.yaml").services["x"]
+    found = loading.of(Path("/nowhere"), {"services": {"x": entry}}, "compose.yaml").services["x"]
     assert login.of_cache(found) == password
 
 
@@ -131,7 +131,7 @@ def test_the_tools_of_mongodb_get_the_password_in_a_file_and_on_no_command_line(
     path = mongodb.save("good")
     assert (path.name, path.read_text()) == ("good.archive", "an archive\n")
     mongodb.replace(path)
-    assert mongodb.statistics() == {"version": "7.0.1", "size_bytes": 5, "connections": 1}
+    assert mongodb.statistics() == Statistics("7.0.1", 5, 1)
     lines = (tmp_path / "log").read_text().splitlines()
     calls, configs, addresses = lines[::3], lines[1::3], lines[2::3]
     tools = ["--username=ann", "--authenticationDatabase=admin"]
@@ -163,13 +163,13 @@ def test_each_of_several_postgres_follows_its_own_settings(tmp_path: Path) -> No
     services = {"one": entry, "two": entry, "foreign": {"image": "postgres:16"}, "filed": in_a_file}
     state = State(tmp_path)
     state.make()
-    running: Any = SimpleNamespace(stack=model.of(tmp_path, {"services": services}, "compose.yaml"), state=state)
+    running: Any = SimpleNamespace(stack=loading.of(tmp_path, {"services": services}, "compose.yaml"), state=state)
     one, two = ComposeDatabase.all_of(running)
     assert (one.must_reconcile(), two.must_reconcile()) == (True, True)
     one.remember()
     assert (one.must_reconcile(), two.must_reconcile()) == (False, True)
     del services["two"]
-    running.stack = model.of(tmp_path, {"services": services}, "compose.yaml")
+    running.stack = loading.of(tmp_path, {"services": services}, "compose.yaml")
     (alone,) = ComposeDatabase.all_of(running)
     alone.remember()
     assert state.read()["login"] == alone.login()

@@ -7,10 +7,12 @@ import json
 import re
 import sys
 
+import msgspec
 import pytest
 
 from stackhand.cli import console, loglines
-from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.failure import ExitCode, Failure, FailureDocument
+from stackhand.cli.reporter import Reporter, StepReport
 
 
 @pytest.fixture
@@ -23,9 +25,9 @@ def ascii_locale(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     stream = io.StringIO()
-    reporter = console.Reporter(stream)
+    reporter = Reporter(stream)
     reporter.task("Start the services")
-    reporter.step({"name": "api", "message": "200 OK", "seconds": 1.25, "notes": ["new"]}, changed=True)
+    reporter.step(StepReport("api", "200 OK", 1.25, ["new"]), changed=True)
     assert stream.getvalue() == "  ✓ api          1.2 s  200 OK\n  · new\n"
 
 
@@ -37,7 +39,7 @@ def test_a_live_line_shows_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    reporter = console.Reporter(stream)
+    reporter = Reporter(stream)
     reporter.task("Prepare")
     reporter.progress("building api: [builder 1/4] FROM python")
     assert reporter.live is not None
@@ -49,8 +51,8 @@ def test_a_live_line_shows_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("ascii_locale")
 def test_a_locale_without_more_gets_ascii() -> None:
     stream = io.StringIO()
-    reporter = console.Reporter(stream)
-    reporter.step({"name": "api", "message": "200 OK", "seconds": 0}, changed=True)
+    reporter = Reporter(stream)
+    reporter.step(StepReport("api", "200 OK", 0), changed=True)
     reporter.failure(Failure("It failed.", evidence=["why"], next="do this"))
     assert stream.getvalue().isascii()
     assert stream.getvalue() == " ok api          0.0 s  200 OK\n !! It failed.\n    why\n    next: do this\n"
@@ -73,9 +75,9 @@ OWN = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[lh]|2K|1A)|\r")
 
 
 def shown_everywhere() -> None:
-    reporter = console.Reporter(sys.stdout)
+    reporter = Reporter(sys.stdout)
     reporter.failure(Failure(HOSTILE, evidence=[HOSTILE, json.dumps({"event": HOSTILE})], next=HOSTILE))
-    reporter.step({"name": HOSTILE, "message": HOSTILE, "seconds": 1, "notes": [HOSTILE]}, changed=True)
+    reporter.step(StepReport(HOSTILE, HOSTILE, 1, [HOSTILE]), changed=True)
     reporter.note(HOSTILE)
     reporter.task(HOSTILE)
     reporter.progress(HOSTILE)
@@ -119,10 +121,11 @@ def test_a_log_in_a_pipe_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_a_failure_crosses_a_process_as_a_document() -> None:
     failure = Failure("It failed.", evidence=["why"], next="do this", code=ExitCode.PORT_TAKEN)
-    again = Failure.from_dict(failure.to_dict())
+    document = msgspec.json.encode(failure.document())
+    again = Failure.of(msgspec.json.decode(document, type=FailureDocument))
     assert (
-        again.to_dict()
-        == failure.to_dict()
+        msgspec.to_builtins(again.document())
+        == msgspec.json.decode(document)
         == {
             "code": 5,
             "kind": "port_taken",

@@ -13,7 +13,7 @@ from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, failures, gate, preflight, status
-from stackhand.project import model
+from stackhand.project import loading
 from tests.checkout import ROOT
 
 SECRETS = {"POSTGRES_PASSWORD": "secret-1", "DATABASE_PASSWORD": "secret-3", "REDIS_PASSWORD": "secret-2"}
@@ -51,7 +51,7 @@ def test_who_ended_is_told_and_not_who_still_starts() -> None:
 
 
 def test_who_is_late_is_one_that_is_not_well() -> None:
-    stack = model.load(ROOT, SECRETS)
+    stack = loading.load(ROOT, SECRETS)
     state = {"Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}, "StartedAt": "then"}
     well = {"postgres": [container(Id="1", State=state)], "redis": [container(Id="2", State=state)]}
     services = [stack.services[name] for name in ("postgres", "redis", "api")]
@@ -62,7 +62,7 @@ def test_who_is_late_is_one_that_is_not_well() -> None:
 
 def test_crashes_of_the_past_are_not_held_against_a_healthy_container(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, message="accepting connections"))
-    postgres = model.load(ROOT, SECRETS).services["postgres"]
+    postgres = loading.load(ROOT, SECRETS).services["postgres"]
     check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:00:02Z"}
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z"}
     well = container(Id="1", RestartCount=4, State=state | {"Health": {"Status": "healthy", "Log": [check]}})
@@ -75,7 +75,7 @@ def test_crashes_of_the_past_are_not_held_against_a_healthy_container(monkeypatc
 
 def test_a_container_that_ran_already_took_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, message="PONG"))
-    redis = model.load(ROOT, SECRETS).services["redis"]
+    redis = loading.load(ROOT, SECRETS).services["redis"]
     check = {"ExitCode": 0, "Output": "", "End": "2026-01-31T12:04:53Z"}
     health_log = {"Status": "healthy", "Log": [check]}
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z", "Health": health_log}
@@ -122,7 +122,7 @@ def test_what_nobody_can_ask_has_started_once_it_has_stayed_up(
     if "ports" in text:
         monkeypatch.setattr(health, "ask", lambda _: health.Answer(healthy=True, message="port open"))
     (tmp_path / "docker-compose.yml").write_text(f"services:\n  worker:\n    image: x\n    {text}\n")
-    worker = model.load(tmp_path, {}).services["worker"]
+    worker = loading.load(tmp_path, {}).services["worker"]
     began = datetime.now(UTC)
     ended = began.isoformat()
     found = container(Id="1", State={"ExitCode": 0, "StartedAt": began.isoformat(), "FinishedAt": ended} | state)
@@ -135,7 +135,7 @@ def test_what_nobody_can_ask_has_started_once_it_has_stayed_up(
 def test_a_job_that_does_not_end_is_told_as_that(tmp_path: Path) -> None:
     needs = "depends_on: {seed: {condition: service_completed_successfully}}"
     (tmp_path / "docker-compose.yml").write_text(f"services: {{seed: {{image: x}}, web: {{image: x, {needs}}}}}")
-    stack = model.load(tmp_path, {})
+    stack = loading.load(tmp_path, {})
     state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-31T12:00:00Z"}
     with pytest.raises(Failure, match="seed did not finish within 0 s"):
         next(gate.watch(stack.services.values(), lambda: {"seed": [container(Id="1", State=state)]}, 0.0))
@@ -178,7 +178,7 @@ def test_a_service_is_as_that_container_which_is_worst_off(
 
 def test_a_service_has_started_once_all_its_containers_have(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("services: {worker: {image: x, scale: 2}, off: {image: x, scale: 0}}")
-    stack = model.load(tmp_path, {})
+    stack = loading.load(tmp_path, {})
     assert [each.replicas for each in stack.services.values()] == [0, 2]
     one, two = container(Id="1", State=RUNS), container(Id="2", State=RUNS)
     looks = iter([{"worker": [one]}, {"worker": [one, two]}])
@@ -189,7 +189,7 @@ def test_a_service_has_started_once_all_its_containers_have(tmp_path: Path) -> N
 def test_a_service_that_the_others_can_do_without_keeps_none_from_its_start(tmp_path: Path) -> None:
     needs = "depends_on: {mail: {condition: service_started, required: false}}"
     (tmp_path / "compose.yaml").write_text(f"services: {{mail: {{image: x}}, web: {{image: x, {needs}}}}}")
-    stack = model.load(tmp_path, {})
+    stack = loading.load(tmp_path, {})
     found = {"mail": [container(Id="1", State=ENDED)], "web": [container(Id="2", State=RUNS)]}
     watched = gate.watch(stack.services.values(), lambda: found, 5.0, dispensable=stack.dispensable)
     assert next(watched).name == "web"
@@ -204,7 +204,7 @@ def test_what_follows_a_service_is_restarted_with_it(tmp_path: Path) -> None:
     side = "side: {image: x, network_mode: 'service:api', depends_on: {api: {condition: service_started}}}"
     rest = f"api: {{image: x, {follows}}}, {side}, web: {{image: x, depends_on: [api]}}"
     (tmp_path / "compose.yaml").write_text(f"services: {{db: {{image: x}}, {rest}}}")
-    stack = model.load(tmp_path, {})
+    stack = loading.load(tmp_path, {})
     assert stack.followers(["db"]) == ["api", "side"]
     assert stack.followers(["web"]) == []
 
@@ -221,7 +221,7 @@ def test_what_follows_a_service_is_restarted_with_it(tmp_path: Path) -> None:
 )
 def test_a_restart_policy_of_deploy_counts_too(tmp_path: Path, written: str, restart: str) -> None:
     (tmp_path / "compose.yaml").write_text(f"services: {{worker: {{image: x, {written}}}}}")
-    assert model.load(tmp_path, {}).services["worker"].restart == restart
+    assert loading.load(tmp_path, {}).services["worker"].restart == restart
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from stackhand.local.engines import damage
 from stackhand.local.engines.compose import remedy
 from stackhand.local.engines.embedded.servers import server_for
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.model import Stack
 from stackhand.project.state import State
 
@@ -88,7 +88,7 @@ services:
   postgres: {image: postgres, ports: ["127.0.0.1:9002:5432"], x-embedded: {engine: postgres}}
   web: {image: nginx, ports: ["127.0.0.1:9003:80"], x-embedded: {engine: nginx, template: web/site.template}}
 """)
-    return model.load(folder, {})
+    return loading.load(folder, {})
 
 
 @pytest.mark.parametrize(

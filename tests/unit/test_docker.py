@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.containers import api, docker, images
+from stackhand.containers import api, docker, images, listing
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local import otherengine, preflight, status
 from stackhand.local import verbs as local
@@ -98,8 +98,8 @@ def test_an_engine_that_cannot_be_asked_has_a_sentence_of_its_own_and_docker_has
 ) -> None:
     says(message)
     for ask in (
-        lambda: docker.listed("shop"),
-        lambda: docker.inspect(["shop-api"]),
+        lambda: listing.listed("shop"),
+        lambda: listing.inspect(["shop-api"]),
         lambda: images.present(["shop"]),
         lambda: containers.log("shop-api", "api", 9),
         docker.reach,
@@ -116,7 +116,7 @@ def test_missing_object_is_an_answer_other_errors_are_not(says: Says) -> None:
     says(MISSING)
     assert images.present(["shop"]) == {}
     says("Error response from daemon: No such container: shop-api", out="[]")
-    assert docker.inspect(["shop-api"]) == {}
+    assert listing.inspect(["shop-api"]) == {}
     assert containers.log("shop-api", "api", 9) == []
     for message in ("Error response from daemon: something new", ""):
         says(message, code=125)
@@ -140,7 +140,7 @@ We recommend to activate the WSL integration in Docker Desktop settings.
 
 def test_the_stand_in_for_docker_in_wsl_reports_on_stdout(says: Says) -> None:
     says("", out=WSL)
-    for ask in (lambda: docker.listed("shop"), docker.reach):
+    for ask in (lambda: listing.listed("shop"), docker.reach):
         with pytest.raises(Unavailable, match="Docker Desktop has no docker command for this WSL") as caught:
             ask()
         assert "The command 'docker' could not be found in this WSL 2 distro." in caught.value.evidence

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.local import doctor
-from stackhand.local.doctor import Check
+from stackhand.local import checks, doctor
+from stackhand.local.checks import Check
 
 
 def test_hanging_or_failing_check_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,7 @@ def test_hanging_or_failing_check_is_reported(monkeypatch: pytest.MonkeyPatch) -
         raise Failure("It is not there.", evidence=["looked"], next="make it")
 
     monkeypatch.setattr(doctor, "TIMEOUT", 0.2)
-    monkeypatch.setattr(doctor, "CATEGORIES", {"slow": hangs, "broken": breaks, "failed": fails})
+    monkeypatch.setattr(checks, "CATEGORIES", {"slow": hangs, "broken": breaks, "failed": fails})
     found = doctor.examine()
     released.set()
     assert found == [
@@ -63,13 +63,13 @@ def test_settings_of_any_project_are_examined(
         if text:
             (tmp_path / name).write_text(text)
             (tmp_path / name).chmod(0o600)
-    monkeypatch.setattr(doctor, "PROJECT", tmp_path)
-    assert [(each.status, each.message) for each in doctor._settings()] == found
+    monkeypatch.setattr(checks, "PROJECT", tmp_path)
+    assert [(each.status, each.message) for each in checks._settings()] == found
 
 
 def test_the_targets_of_a_known_image_include_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "compose.yaml").write_text("services: {db: {image: 'postgres:16', privileged: true}}")
-    monkeypatch.setattr(doctor, "PROJECT", tmp_path)
-    found = [(each.name, each.message) for each in doctor._targets()]
+    monkeypatch.setattr(checks, "PROJECT", tmp_path)
+    found = [(each.name, each.message) for each in checks._targets()]
     assert ("embedded", "privileged of db: a process is not isolated from this machine") in found
     assert ("aws", "no service has x-aws") in found

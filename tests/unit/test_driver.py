@@ -12,7 +12,7 @@ from stackhand.cli.failure import Failure
 from stackhand.local.engines import login
 from stackhand.local.engines.embedded.servers import server_for
 from stackhand.local.engines.embedded.servers.postgres import Postgres
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.state import State
 from tests.impostor import CLEAR, MD5, SASL, impostor
 
@@ -37,7 +37,7 @@ def server(folder: Path, listener: socket.socket) -> Postgres:
     """PostgreSQL as the settings describe it, where somebody else listens."""
     port = listener.getsockname()[1]
     (folder / "docker-compose.yml").write_text(COMPOSE.format(password=PASSWORD, port=port))
-    stack = model.load(folder, {})
+    stack = loading.load(folder, {})
     state = State(folder)
     state.make()
     found = server_for(stack.services["db"], stack, state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.state import State
 
 SERVICES = """
@@ -29,7 +29,7 @@ services:
 def test_names_of_neighbours_become_addresses_of_this_machine(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(SERVICES, encoding="utf-8")
     State(tmp_path).make()
-    servers = EmbeddedEngine(State(tmp_path), model.load(tmp_path, {})).servers()
+    servers = EmbeddedEngine(State(tmp_path), loading.load(tmp_path, {})).servers()
     assert servers["app"].variables() == {
         "DB_HOST": "127.0.0.1",
         "DB_PORT": "15432",

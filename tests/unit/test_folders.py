@@ -16,7 +16,7 @@ from stackhand.local.engines.embedded import accounts, folders
 from stackhand.local.engines.embedded.accounts import NUMBERS, Account
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.servers import server_for
-from stackhand.project import model, ownership
+from stackhand.project import loading, ownership
 from stackhand.project.state import State
 from tests.accounts import NAME, require_root
 from tests.checkout import ROOT
@@ -179,7 +179,7 @@ def test_a_command_that_is_refused_a_file_is_told_what_it_may(folder: Path) -> N
     (folder / "docker-compose.yml").write_text(
         "name: shop\nservices: {job: {image: job, x-embedded: {command: job}}}\n"
     )
-    stack = model.load(folder, {})
+    stack = loading.load(folder, {})
     server = server_for(stack.services["job"], stack, State(folder))
     [hint] = server.hints(["PermissionError: [Errno 13] Permission denied: 'cache.db'"])
     assert hint.endswith(f"writes only below {folder}/.stackhand/data/job and /tmp")

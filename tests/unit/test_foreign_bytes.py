@@ -15,7 +15,7 @@ from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.engine import Engine
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.state import State
 
 WORDS = ["printf", r"caf\351\n"]
@@ -54,7 +54,7 @@ def test_a_migration_may_print_bytes_that_are_no_text(
     (folder / "docker-compose.yml").write_text(FILE)
     state = State(folder)
     state.make()
-    stack = model.load(folder, {})
+    stack = loading.load(folder, {})
     engine = kind(state, stack)
     monkeypatch.setattr(Compose, "execute", lambda *_: [])  # this machine in the place of a container
     assert engine.run(stack.services["redis"], WORDS).stdout == "caf�\n"

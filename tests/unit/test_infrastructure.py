@@ -7,16 +7,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from stackhand.ansible import playbook
-from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.infrastructure import cost, plan, process, windows
 from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
+from stackhand.project.probes import ProbeReport
 from stackhand.release import plan as release_plan
 from stackhand.release import verbs
 from tests.checkout import ROOT
@@ -77,7 +79,7 @@ def test_a_plan_is_summed_up_by_the_files_its_resources_stand_in(tmp_path: Path)
         ("no longer in the files", "", "", "", "1"),
     ]
     assert found.summary()[:2] == ["load balancer: 1 to create, 1 to change", "database: 1 to replace"]
-    assert found.to_dict() == {
+    assert msgspec.to_builtins(found.document()) == {
         "changed": True,
         "create": 1,
         "change": 1,
@@ -119,8 +121,11 @@ def test_a_service_that_is_removed_or_renamed_is_reported(monkeypatch: pytest.Mo
 
 
 def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
-    found = summary(PLAN, {"aws_db_instance.main": "database"}, kept=["aws_old.one"])
-    report = {"environment": "staging", "plan": found.to_dict(), "table": rows(found), "cost": {"summary": "about $1"}}
+    found = summary(PLAN, {"aws_db_instance.main": "database"}, forgotten=["aws_old.one"])
+    release, probe = release_plan.ReleasePlan("c0ffee", None, changed=True), ProbeReport("nothing", [], [])
+    table = [list(each) for each in rows(found)]
+    cost = release_plan.ShownCost("about $1")
+    report = release_plan.PlanReport("staging", found.document(), release, probe, table, cost)
     release_plan._show_infrastructure(report)
     out = capsys.readouterr().out
     assert 'replace  aws_db_instance.main["postgres"]: b' in out
@@ -129,7 +134,7 @@ def test_all_but_creations_are_named_one_by_one(capsys: pytest.CaptureFixture[st
 
 
 def test_a_plan_that_deletes_the_database_is_not_applied_in_passing(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = summary(PLAN, {}).to_dict()
+    found = summary(PLAN, {}).document()
     with pytest.raises(Failure) as caught:
         plan.refuse_loss("staging", found)
     assert caught.value.evidence == ('database: aws_db_instance.main["postgres"] (replace)',)
@@ -138,11 +143,11 @@ def test_a_plan_that_deletes_the_database_is_not_applied_in_passing(monkeypatch:
     )
     monkeypatch.setattr(playbook, "IS_CHECKOUT", False)
     assert playbook.by_hand("up") == "ANSIBLE_CONFIG=ansible.cfg .venv/bin/ansible-playbook stackhand.ops.up"
-    plan.refuse_loss("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).to_dict())
+    plan.refuse_loss("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).document())
 
 
 def test_a_database_that_is_replaced_on_purpose_is_no_loss() -> None:
-    found = summary(PLAN, {}).to_dict()
+    found = summary(PLAN, {}).document()
     plan.refuse_loss("staging", found, allowed=['aws_db_instance.main["postgres"]'])
     with pytest.raises(Failure):
         plan.refuse_loss("staging", found, allowed=['aws_db_instance.main["orders"]'])
@@ -166,10 +171,10 @@ def test_the_key_stays_that_what_outlives_the_environment_needs(keys: list[str],
 
 
 def test_what_stays_of_an_environment_is_said() -> None:
-    stays = verbs._stays(STAGING, {"snapshots": ["shop-staging-postgres-final-1"], "key": "arn:key/1"})
+    stays = verbs._stays(STAGING, plan.DestroyReport(["shop-staging-postgres-final-1"], "arn:key/1"))
     assert stays[1].endswith("./inv deploy -e staging --from-snapshot shop-staging-postgres-final-1 starts from it")
     assert "key arn:key/1: kept, because a snapshot or given secret is encrypted with it" in stays[-1]
-    assert verbs._stays(STAGING, {}) == [stays[0]]
+    assert verbs._stays(STAGING, plan.DestroyReport()) == [stays[0]]
 
 
 def test_what_we_know_no_price_of_is_said() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.project import inherited, model
+from stackhand.project import inherited, loading
 from stackhand.project.state import State
 from tests.checkout import ROOT
 from tests.shells import HOSTILE
@@ -108,7 +108,7 @@ def test_a_server_finds_shared_libraries_and_is_not_restarted_for_other_ones(
         (tmp_path / "docker-compose.yml").write_text(f"services: {services % embedded}\n")
         for folder in ("/opt/python/lib", "/opt/another/lib"):
             monkeypatch.setenv("LD_LIBRARY_PATH", folder)
-            server = EmbeddedEngine(State(tmp_path), model.load(tmp_path, {})).servers()["api"]
+            server = EmbeddedEngine(State(tmp_path), loading.load(tmp_path, {})).servers()["api"]
             fingerprints.add(server.program().fingerprint)
             assert server.program().environment.items() >= {name: os.environ[name] for name in LOADER}.items()
     assert len(fingerprints) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from stackhand.local.engines.embedded import known
 from stackhand.local.engines.embedded.site import Site
-from stackhand.project import model, ports
+from stackhand.project import loading, model, ports
 from stackhand.project.state import State
 
 FILE = """
@@ -22,7 +22,7 @@ services:
 
 def declared(folder: Path, image: str, more: str = "") -> tuple[model.Service, known.Chosen]:
     (folder / "compose.yaml").write_text(FILE.format(image=image, more=more))
-    stack, chosen = known.declared(model.load(folder, {}), State(folder))
+    stack, chosen = known.declared(loading.load(folder, {}), State(folder))
     return stack.services["web"], chosen
 
 
@@ -83,7 +83,7 @@ def test_the_options_of_a_redis_count_and_nothing_is_thrown_away(tmp_path: Path)
 )
 def test_what_a_service_lacks_is_made_from_its_command(tmp_path: Path, more: str, lacks: str) -> None:
     (tmp_path / "compose.yaml").write_text(f"services: {{web: {{<<: {more}, image: x}}}}")
-    assert known.advice(model.load(tmp_path, {}).services["web"]) == f"x-embedded: {lacks}"
+    assert known.advice(loading.load(tmp_path, {}).services["web"]) == f"x-embedded: {lacks}"
 
 
 def test_server_blocks_are_those_of_the_image_at_a_port_and_paths_of_this_machine(
@@ -98,7 +98,7 @@ def test_server_blocks_are_those_of_the_image_at_a_port_and_paths_of_this_machin
         FILE.format(image="nginx", more=f"{mounts}\n    environment: {{UPSTREAM: 'api:4000'}}")
         + "  api: {image: x, ports: ['9123:4000']}\n"
     )
-    stack, chosen = known.declared(model.load(tmp_path, {}), State(tmp_path))
+    stack, chosen = known.declared(loading.load(tmp_path, {}), State(tmp_path))
     site = Site(stack.services["web"], stack, State(tmp_path))
     variables: dict[str, Any] = site.variables() | {"LISTEN": f"127.0.0.1:{chosen['web']}", "RUN": "data"}
     text = site._rendered(Path(), variables)

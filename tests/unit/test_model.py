@@ -11,7 +11,7 @@ from stackhand.cli.failure import Failure
 from stackhand.local.engines import health
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.servers import server_for
-from stackhand.project import model
+from stackhand.project import loading, model
 from stackhand.project.state import State
 from stackhand.project.xfields import Embedded, Fargate, Job, Managed, Release, Scale, XAws
 from tests.checkout import ROOT
@@ -33,11 +33,11 @@ services:
 
 def load(folder: Path, services: str) -> model.Stack:
     (folder / "docker-compose.yml").write_text(services)
-    return model.load(folder, VARIABLES)
+    return loading.load(folder, VARIABLES)
 
 
 def test_the_stack_of_this_checkout_starts_what_is_needed_first() -> None:
-    stack = model.load(ROOT, VARIABLES)
+    stack = loading.load(ROOT, VARIABLES)
     assert stack.name == "shop"
     assert list(stack.services) == ["postgres", "redis", "migrate", "api", "web"]
     assert [stack.services[name].port for name in stack.services] == [5432, 6379, None, 4000, 3000]
@@ -128,7 +128,7 @@ def test_a_port_on_another_address_is_open_to_the_network(port: model.Port, is_o
 
 def resolved(services: str) -> model.Stack:
     """Return the stack of services in the form in which Compose resolves them, without the time that takes."""
-    return model.of(ROOT, yaml.safe_load(services), "docker-compose.yml")
+    return loading.of(ROOT, yaml.safe_load(services), "docker-compose.yml")
 
 
 WAITING = "\n  two: {image: x, depends_on: {one: {condition: service_completed_successfully}}}"
@@ -377,7 +377,7 @@ def test_yaml_is_read_as_compose_does_and_not_as_its_first_version(tmp_path: Pat
 
 
 def test_health_targets_are_all_other_services_that_can_be_asked() -> None:
-    stack = model.load(ROOT, VARIABLES)
+    stack = loading.load(ROOT, VARIABLES)
     assert (
         stack.health_targets(["api"], stack.services, lambda service: f"host:{service.port}")
         == "web=http://host:3000/healthz"
@@ -414,7 +414,7 @@ def test_a_key_of_another_tool_is_none_of_ours(tmp_path: Path) -> None:
 
 def test_an_unknown_service_lists_the_known_ones() -> None:
     with pytest.raises(Failure) as caught:
-        model.load(ROOT, VARIABLES).service("nginx")
+        loading.load(ROOT, VARIABLES).service("nginx")
     assert caught.value.evidence == ("known: postgres, redis, migrate, api, web",)
     assert caught.value.what == "There is no service 'nginx' in docker-compose.yml."
     assert caught.value.code == 2

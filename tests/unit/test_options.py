@@ -11,7 +11,7 @@ from ansible.plugins.loader import action_loader
 
 from stackhand.ansible import options
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release.target import Pace
+from stackhand.release.context import Pace
 from tests.checkout import ROOT, Checkout, clean_environment
 
 

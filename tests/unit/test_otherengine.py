@@ -14,11 +14,11 @@ from stackhand.cli.failure import Failure
 from stackhand.database import copydata
 from stackhand.local import engines, otherengine
 from stackhand.local import verbs as local
-from stackhand.local.engines.compose import kept
+from stackhand.local.engines.compose import volumes
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.local.engines.engine import Kept
-from stackhand.project import model, ownership
+from stackhand.local.engines.engine import StoredData
+from stackhand.project import loading, ownership
 from stackhand.project.state import State
 
 NOBODY = "unix:///nonexistent/docker.sock"
@@ -48,8 +48,8 @@ def used_compose(state: State, **more: Any) -> None:
     state.remember(compose={"project": "shop-1234", "root": str(state.root), **more})
 
 
-def compose_of(state: State, monkeypatch: pytest.MonkeyPatch, own: list[Kept]) -> Compose:
-    engine = Compose(state, model.load(state.root, {}))
+def compose_of(state: State, monkeypatch: pytest.MonkeyPatch, own: list[StoredData]) -> Compose:
+    engine = Compose(state, loading.load(state.root, {}))
     monkeypatch.setattr(engine, "data", lambda: own)
     return engine
 
@@ -58,12 +58,16 @@ def compose_of(state: State, monkeypatch: pytest.MonkeyPatch, own: list[Kept]) -
     ("own", "copying", "second"),
     [
         ([], False, ["compose starts with new data; ./inv up --engine compose --copy-data copies the database"]),
-        ([Kept("the volume shop")], False, ["compose continues with its data: the volume shop; ./inv up --engine"]),
+        (
+            [StoredData("the volume shop")],
+            False,
+            ["compose continues with its data: the volume shop; ./inv up --engine"],
+        ),
         ([], True, []),
     ],
 )
 def test_a_change_of_the_engine_says_what_stays_behind(
-    state: State, monkeypatch: pytest.MonkeyPatch, own: list[Kept], copying: bool, second: list[str]
+    state: State, monkeypatch: pytest.MonkeyPatch, own: list[StoredData], copying: bool, second: list[str]
 ) -> None:
     data_on_embedded(state)
     first, *rest = otherengine.notes(compose_of(state, monkeypatch, own), copying=copying)
@@ -157,21 +161,21 @@ def test_data_that_cannot_be_removed_is_told_and_not_forgotten(state: State, mon
 def test_the_volumes_of_the_checkout_that_this_one_is_a_copy_of_are_left_alone(state: State, tmp_path: Path) -> None:
     used_compose(state, root=str(tmp_path))
     with pytest.raises(Failure, match="belong to the checkout"):
-        kept.require_ours(state)
+        volumes.require_own(state)
     used_compose(state, root="/nonexistent/moved")  # and is no more
-    kept.require_ours(state)
+    volumes.require_own(state)
 
 
 def test_a_copy_from_an_engine_without_data_is_refused(state: State) -> None:
     with pytest.raises(Failure, match="This checkout has no data on compose to copy"):
-        copydata.keep(EmbeddedEngine(state, model.load(state.root, {})), print)
+        copydata.keep(EmbeddedEngine(state, loading.load(state.root, {})), print)
 
 
 def test_a_copy_of_a_stack_that_was_renamed_since_is_refused(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     used_compose(state, project="shop-before")
-    monkeypatch.setattr(Compose, "data", lambda _: [Kept("the volume shop-before_postgres")])
+    monkeypatch.setattr(Compose, "data", lambda _: [StoredData("the volume shop-before_postgres")])
     with pytest.raises(Failure) as raised:
-        copydata.keep(EmbeddedEngine(state, model.load(state.root, {})), print)
+        copydata.keep(EmbeddedEngine(state, loading.load(state.root, {})), print)
     assert raised.value.next == "set COMPOSE_PROJECT_NAME=shop-before in .env, then repeat the command"
 
 
@@ -191,19 +195,20 @@ def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
 
     monkeypatch.setattr(EmbeddedEngine, "start_only", started)
     monkeypatch.setattr(EmbeddedEngine, "down", lambda _, *, volumes: stopped.append(volumes))
-    stack = model.load(state.root, {})
+    stack = loading.load(state.root, {})
     with pytest.raises(type(cause)):
         copydata.keep(Compose(state, stack), print)
     assert state.read() == before
+    copied = copydata.Copied("from-compose", "compose", 16, copydata.Before(**before))
     with pytest.raises(type(cause)):
-        copydata.restore(EmbeddedEngine(state, stack), copydata.Copied("from-compose", "compose", 16, before), print)
+        copydata.restore(EmbeddedEngine(state, stack), copied, print)
     assert (state.read(), stopped) == (before, [False, False])
 
 
 def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = EmbeddedEngine(state, model.load(state.root, {}))
+    engine = EmbeddedEngine(state, loading.load(state.root, {}))
     monkeypatch.setattr(engine, "start_only", lambda *_: None)
     monkeypatch.setattr(copydata.PostgreSQL, "sql", lambda *_, **__: "160014")
     replaced: list[object] = []
@@ -220,7 +225,7 @@ def test_a_newer_postgresql_is_refused_before_anything_is_replaced(
 
 
 def test_the_first_start_names_volumes_that_it_did_not_make_and_how_to_have_others(state: State) -> None:
-    (said,) = kept.shared(state, ["shop_data"])
+    (said,) = volumes.shared(state, ["shop_data"])
     assert "existing volumes, of docker compose or of another checkout: shop_data; COMPOSE_PROJECT_NAME=" in said
     used_compose(state)
-    assert kept.shared(state, ["shop_data"]) == []
+    assert volumes.shared(state, ["shop_data"]) == []

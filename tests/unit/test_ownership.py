@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.failure import Failure
 from stackhand.local.engines.embedded import launch
 from stackhand.project import ownership
 from tests import accounts
@@ -54,14 +54,14 @@ def seen_by(uid: int, path: Path) -> Failure:
         os.setgroups([])
         os.setgid(pwd.getpwnam(accounts.NAME).pw_gid)
         os.setuid(uid)
-        sending.send(ownership.closed(path).to_dict())
+        sending.send(ownership.closed(path).document())
 
     child = FORK.Process(target=look)
     child.start()
     child.join(30)
     assert receiving.poll(), f"ended with {child.exitcode}"
     found = receiving.recv()
-    return Failure(found["what"], evidence=found["evidence"], next=found["next"], code=ExitCode(found["code"]))
+    return Failure.of(found)
 
 
 def nobody(path: Path) -> Failure:
@@ -144,11 +144,11 @@ LESS = ["setpriv", "--bounding-set=-chown,-dac_override,-dac_read_search", "--in
 HAND_OVER = """
 import os, sys
 from pathlib import Path
-from stackhand.project import ownership, settings
+from stackhand.project import dotenv, ownership
 from stackhand.project.state import State
 root = Path(sys.argv[1])
 with State(root).lock("up", 1, print):
-    settings._write(root / ".env", "A=1\\n")
+    dotenv.write_text(root / ".env", "A=1\\n")
 ownership.give(root, root / ".env")
 try:
     os.chown(root / ".env", 1, 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.project import inherited, model, passthrough
+from stackhand.project import inherited, loading, passthrough
 
 IMAGE = "services: {api: {image: x, %s}}\n"
 BUILD = "services: {api: {build: {context: ., args: %s}}}\n"
@@ -94,5 +94,5 @@ def test_a_service_without_containers_gets_it_as_well_and_from_the_env_file_too(
     monkeypatch.setenv("N", "of-the-shell")
     monkeypatch.setenv("ANSIBLE_CONFIG", "not in the playbook, so nowhere")
     (project / "docker-compose.yml").write_text(IMAGE % "environment: [N, OF_ENV, ANSIBLE_CONFIG, NOWHERE]")
-    found = model.load(project, {"OF_ENV": "bare", "N": "of .env"}).services["api"]
+    found = loading.load(project, {"OF_ENV": "bare", "N": "of .env"}).services["api"]
     assert found.environment == {"N": "of-the-shell", "OF_ENV": "bare"}

@@ -20,7 +20,7 @@ from stackhand.local.engines import login
 from stackhand.local.engines.embedded import launch, processes
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
-from stackhand.project import model, private
+from stackhand.project import loading, private
 from stackhand.project.state import State
 from tests import accounts
 
@@ -177,7 +177,7 @@ services:
 
 def kept_of(state: State) -> set[str]:
     """Return the digests of settings with passwords that are kept: of a program, and of the login of a volume."""
-    stack = model.load(state.root, {})
+    stack = loading.load(state.root, {})
     program = EmbeddedEngine(state, stack).servers()["redis"].program()
     return {program.fingerprint, login.fingerprint(stack.services["postgres"], state)}
 

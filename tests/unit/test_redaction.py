@@ -21,13 +21,15 @@ from stackhand.ansible import action, ndjson
 from stackhand.aws.waiting import ONCE
 from stackhand.cli import console, loglines
 from stackhand.cli.failure import Failure
+from stackhand.cli.reporter import Reporter, StepReport
 from stackhand.database import notes
 from stackhand.database.postgres import PostgreSQL
 from stackhand.infrastructure.bucket import Store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known
-from stackhand.release import provenance, report
+from stackhand.release import report
+from stackhand.release.images import provenance, sbom
 from tests.encodings import AS_A_WORD, ENCODINGS
 
 SECRET = "p4ss/w%rd+&'\"<é>$$ \\x"
@@ -232,9 +234,9 @@ def failure_of(text: str) -> Failure:
     return Failure(f"It failed: {text}", evidence=["one", text], next=f"try {text}")
 
 
-def reported(act: Callable[[console.Reporter], object]) -> str:
+def reported(act: Callable[[Reporter], object]) -> str:
     stream = io.StringIO()
-    act(console.Reporter(stream))
+    act(Reporter(stream))
     return stream.getvalue()
 
 
@@ -268,15 +270,13 @@ def ndjson_of(act: Callable[[ndjson.Lines], object], capsys: pytest.CaptureFixtu
 
 EXITS: dict[str, Callable[[str, Path, pytest.CaptureFixture[str]], str]] = {
     "failure": lambda text, _, __: reported(lambda to: to.failure(failure_of(text))),
-    "step": lambda text, _, __: reported(
-        lambda to: to.step({"name": "a", "seconds": 0, "message": text, "notes": [text]}, changed=True)
-    ),
+    "step": lambda text, _, __: reported(lambda to: to.step(StepReport("a", text, 0, [text]), changed=True)),
     "progress": lambda text, _, __: reported(lambda to: to.progress(text)),
     "say": lambda text, _, capsys: str(console.write(text) or capsys.readouterr().out),
     "tell": lambda text, _, capsys: str(console.notify(text) or capsys.readouterr().err),
     "table": lambda text, _, capsys: str(console.table([[text]], [""], {}) or capsys.readouterr().out),
     "json": lambda text, _, capsys: str(
-        console.document({"error": failure_of(text).to_dict()}) or capsys.readouterr().out
+        console.document({"error": failure_of(text).document()}) or capsys.readouterr().out
     ),
     "ndjson": lambda text, _, capsys: ndjson_of(lambda to: to.note(text), capsys),
     "ndjson failure": lambda text, _, capsys: ndjson_of(lambda to: to.failure(failure_of(text)), capsys),
@@ -309,7 +309,7 @@ def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[str, bytes] = {}
-    monkeypatch.setattr(provenance, "bill_of_materials", lambda *_: {"name": "from-env-2"})
+    monkeypatch.setattr(sbom, "bill_of_materials", lambda *_: {"name": "from-env-2"})
     monkeypatch.setattr(provenance.docker, "run", lambda *_: SimpleNamespace(stdout="sha256:0f"))
     made = bucket(kept)
     monkeypatch.setattr(made, "read", lambda _key: None)

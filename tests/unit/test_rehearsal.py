@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from stackhand.ansible.events import EVENTS
-from stackhand.cli.console import Reporter
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.reporter import Reporter
 from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import environments, model
+from stackhand.project import environments, loading
 from stackhand.project.state import LOCK_HELD
 from stackhand.rehearsal import connections, emulator, environment, rehearse, sabotage, schedules
 from stackhand.rehearsal.clone import Clone, link_environment
@@ -425,7 +425,7 @@ def test_a_worker_that_runs_and_never_connected_does_not_run_well(
         "db": {"image": "postgres:16", "x-aws": {}},
         "cache": {"image": "redis:7", "x-aws": {}},
     }
-    stack = model.of(tmp_path, {"services": services}, "compose.yaml")
+    stack = loading.of(tmp_path, {"services": services}, "compose.yaml")
     notes = tmp_path / "connections-4566.log"
     with pytest.raises(Failure, match="worker runs, and has not connected to db or cache within 0 s") as caught:
         connections.require(AWS, tmp_path, stack, "shop-rehearsal")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stackhand.cli.failure import Failure
-from stackhand.project import answers, composeprogram, model, resolution
+from stackhand.project import answers, composeprogram, loading, model, resolution
 from stackhand.project.composeprogram import Resolver
 from tests.checkout import ROOT
 
@@ -83,7 +83,7 @@ def test_an_error_of_compose_is_one_paragraph_with_the_file(
     if text is not None:
         write(tmp_path, {"compose.yaml": text})
     with pytest.raises(Failure) as caught:
-        model.load(tmp_path, {})
+        loading.load(tmp_path, {})
     said = " ".join(caught.value.evidence)
     others = {"did not find expected ',' or '}'": "L1.C11-L2.C1", "ip address": "IP address", "undefined service": ""}
     assert caught.value.what == what
@@ -104,7 +104,7 @@ def test_a_file_of_variables_that_cannot_be_read_is_named_without_its_values(
     else:
         write(tmp_path, {"values.env": text})
     with pytest.raises(Failure) as caught:
-        model.load(tmp_path, {})
+        loading.load(tmp_path, {})
     assert (caught.value.what, caught.value.code) == ("Compose rejects values.env.", 3)
     assert evidence in " ".join(caught.value.evidence)
     assert "a-secret" not in caught.value.text()
@@ -144,7 +144,7 @@ def test_both_programs_give_the_same_model(tmp_path: Path, monkeypatch: pytest.M
     for name in PROGRAMS:
         use(name, monkeypatch)
         found[name] = [
-            *(model.load(root, NEEDED) for root in (tmp_path, ROOT)),
+            *(loading.load(root, NEEDED) for root in (tmp_path, ROOT)),
             resolution.ports_by_variable(ROOT, NEEDED),
         ]
     assert found["package"] == found["docker"]
@@ -185,7 +185,7 @@ def test_the_files_are_those_that_compose_would_take(
     write(tmp_path, files)
     for key, value in shell.items():
         request.getfixturevalue("monkeypatch").setenv(key, value)
-    stack = model.load(tmp_path, {})
+    stack = loading.load(tmp_path, {})
     assert (list(stack.services), stack.file) == (services, name)
 
 
@@ -194,7 +194,7 @@ def test_the_name_and_the_values_have_composes_order(tmp_path: Path, monkeypatch
     root = tmp_path / "shop"
 
     def found() -> tuple[str, str | None]:
-        stack = model.load(root, {})
+        stack = loading.load(root, {})
         return stack.name, stack.services["one"].image
 
     assert found() == ("shop", "default")
@@ -209,7 +209,7 @@ def test_the_name_and_the_values_have_composes_order(tmp_path: Path, monkeypatch
 
 def test_settings_that_are_yet_to_be_written_are_used(tmp_path: Path) -> None:
     write(tmp_path, {"compose.yaml": "services: {one: {image: '${A:?}${B:-}'}}", ".env": "B=\n"})
-    assert model.load(tmp_path, {"A": "new", "B": "filled"}).services["one"].image == "newfilled"
+    assert loading.load(tmp_path, {"A": "new", "B": "filled"}).services["one"].image == "newfilled"
 
 
 def test_a_dotenv_that_is_yet_to_be_made_is_no_mistake_of_the_files(tmp_path: Path, compose: Resolver) -> None:
@@ -313,7 +313,7 @@ def test_the_model_is_what_docker_compose_config_prints(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMPOSE_PROFILES", "on")
         use("package", patch)
-        found = model.load(tmp_path, {}).services
+        found = loading.load(tmp_path, {}).services
     assert set(found) == set(expected)
     for name, entry in expected.items():
         service = found[name]

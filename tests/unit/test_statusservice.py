@@ -9,7 +9,7 @@ import pytest
 from service.settings import SCHEMA, Address, Settings
 from stackhand.adoption import statusservice
 from stackhand.cli.failure import Failure
-from stackhand.project import composefiles, model
+from stackhand.project import composefiles, loading
 from stackhand.project.model import Stack
 from stackhand.system.roots import CONTENT
 
@@ -43,7 +43,7 @@ SHOP = Address("db", 5432, "shop", "from .env", "orders", schema=SCHEMA)
 def stack_of(folder: Path, services: str) -> Stack:
     """Return the stack of a project with these services."""
     (folder / "compose.yaml").write_text(f"name: shop\nservices:{services}", encoding="utf-8")
-    return model.load(folder, {})
+    return loading.load(folder, {})
 
 
 def with_status(folder: Path, services: str) -> tuple[Stack, tuple[str, str, str]]:
@@ -51,7 +51,7 @@ def with_status(folder: Path, services: str) -> tuple[Stack, tuple[str, str, str
     stack = stack_of(folder, services)
     overlay = statusservice.overlay(stack)
     (folder / composefiles.OVERLAY).write_text(f"services:\n{overlay.services}\n{overlay.secrets}", encoding="utf-8")
-    return model.load(folder, {}), overlay.names
+    return loading.load(folder, {}), overlay.names
 
 
 @pytest.mark.parametrize(

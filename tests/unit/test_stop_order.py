@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.state import State
 
 SERVICES = """
@@ -23,7 +23,7 @@ services:
 def engine(root: Path) -> EmbeddedEngine:
     (root / "compose.yaml").write_text(SERVICES, encoding="utf-8")
     State(root).make()
-    return EmbeddedEngine(State(root), model.load(root, {}))
+    return EmbeddedEngine(State(root), loading.load(root, {}))
 
 
 def test_service_stops_after_what_needs_it_across_a_job_that_is_over(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import testing
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.project.model import Port, Stack
 from tests.checkout import ROOT, clean_environment, eventually
 
@@ -29,7 +29,7 @@ def test_services_are_found_by_their_variables(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text('services: {my-api: {image: api, ports: ["4000:80", "9000"]}}')
     api = ServiceStatus("my-api", "healthy", "", "http://127.0.0.1:4000", [4000, 49153])
     api.published.extend([Port(80, 4000), Port(9000, 49153)])
-    assert testing.addresses(model.load(tmp_path, {}), [api, ServiceStatus("worker", "healthy", "")]) == {
+    assert testing.addresses(loading.load(tmp_path, {}), [api, ServiceStatus("worker", "healthy", "")]) == {
         "STACKHAND_PORT_MY_API": "4000",
         "STACKHAND_PORT_MY_API_80": "4000",
         "STACKHAND_PORT_MY_API_9000": "49153",

@@ -11,7 +11,7 @@ import pytest
 from invoke.exceptions import Exit
 from invoke.parser.context import ParserContext
 
-from stackhand.project import model
+from stackhand.project import loading
 from stackhand.tasks import composeoptions
 from stackhand.tasks.program import Inv, OurConfig
 from tests.checkout import ROOT
@@ -119,11 +119,11 @@ def test_files_profiles_and_variables_are_named_as_for_compose_and_the_overlay_s
     assert "for this run: Compose files: deploy/a.yaml, deploy/b.yaml, compose.stackhand.yaml; profiles: on" in (
         capsys.readouterr().err
     )
-    stack = model.load(files, {"TAG": "env", "OF_PROJECT": "yes"})
+    stack = loading.load(files, {"TAG": "env", "OF_PROJECT": "yes"})
     assert {name: each.image for name, each in stack.services.items()} == {"one": "x:env", "two": "y:yes"}
     assert stack.services["one"].embedded
     run("--env-file x.env --profile on logs --file a.yaml one")
-    assert {name: each.image for name, each in model.load(files, {}).services.items()} == {"one": "x:other"}
+    assert {name: each.image for name, each in loading.load(files, {}).services.items()} == {"one": "x:other"}
 
 
 @pytest.mark.parametrize(

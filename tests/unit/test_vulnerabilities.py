@@ -15,7 +15,7 @@ import pytest
 from stackhand.cli.failure import Failure
 from stackhand.development import verbs as development
 from stackhand.development import vulnerabilities
-from stackhand.release import registry
+from stackhand.release.images import scan
 from tests.checkout import ROOT
 
 LOCK = "requirements.lock"
@@ -71,7 +71,7 @@ def database() -> Iterator[str]:
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(vulnerabilities, "CONTENT", tmp_path)
-    monkeypatch.setattr(registry, "PROJECT", tmp_path)
+    monkeypatch.setattr(scan, "PROJECT", tmp_path)
     (tmp_path / LOCK).write_text(PINS, encoding="utf-8")
     return tmp_path
 
@@ -86,7 +86,7 @@ def test_a_vulnerable_package_is_named_also_where_only_another_system_has_it(che
 def test_a_vulnerability_is_allowed_until_its_day(checkout: Path, database: str, days: int) -> None:
     until = (datetime.now(UTC) + timedelta(days=days)).date()
     entry = f"- {{finding: CVE-2026-1, until: {until}, reason: never called}}\n"
-    (checkout / registry.FILE).write_text(entry, encoding="utf-8")
+    (checkout / scan.FILE).write_text(entry, encoding="utf-8")
     if days > 0:
         vulnerabilities.check([LOCK], database)
         return

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
+from stackhand.cli.reporter import StepReport
 from stackhand.local.engines.login import Login
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project import ports
@@ -45,20 +46,14 @@ class Started:
     after: list[str]
     notes: list[str] = field(default_factory=list)
 
-    def to_step(self) -> dict[str, Any]:
+    def step(self) -> StepReport:
         """Return the line that the console shows."""
         message = f"{self.message} at {self.address}" if self.address else self.message
-        return {
-            "name": self.name,
-            "message": message,
-            "seconds": self.seconds,
-            "notes": self.notes,
-            "after": self.after,
-        }
+        return StepReport(self.name, message, self.seconds, self.notes, self.after)
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredData:
     """A folder or volume in which services keep data.
 
     Args:
@@ -251,7 +246,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def data(self) -> list[Kept]:
+    def data(self) -> list[StoredData]:
         """Return the folders or volumes that `down` with `volumes` would remove."""
 
     @abstractmethod

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import psutil
 
-from stackhand.project.model import Port
+from stackhand.local.reports import PortReport, ServiceReport
+from stackhand.project.model import EVERYWHERE, Port
 
 HEALTHY = {"healthy", "done"}
 
@@ -72,17 +72,20 @@ class ServiceStatus:
         """Whether nothing needs to be done about it."""
         return self.state in HEALTHY
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> ServiceReport:
         """Return the service as docs/output.md describes it."""
-        return {
-            "name": self.name,
-            "state": self.state,
-            "answer": self.answer,
-            "milliseconds": self.milliseconds,
-            "address": self.address,
-            "addresses": self.addresses,
-            "ports": self.ports,
-            "published": [port.to_dict() for port in self.published],
-            "pid": self.pid,
-            "uptime_seconds": None if self.since is None else max(0, round(time.time() - self.since)),
-        }
+        return ServiceReport(
+            self.name,
+            self.state,
+            self.answer,
+            self.milliseconds,
+            self.address,
+            self.addresses,
+            self.ports,
+            [
+                PortReport(port.address or EVERYWHERE, port.published, port.target, port.protocol)
+                for port in self.published
+            ],
+            self.pid,
+            None if self.since is None else max(0, round(time.time() - self.since)),
+        )

@@ -108,13 +108,13 @@ class ContainerAccess(ExistingContainers):
         if not service.job:
             return program.run([*self.execute(service), *args], environment=inherited.environment("docker"))
         one_off = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
-        environment = docker.surroundings() | self.environment()
+        environment = docker.compose_environment() | self.environment()
         return program.run([*one_off, *args], environment=environment, folder=self.state.root)
 
     def run_job(self, service: Service, line: Callable[[str], None]) -> int:
         """Run a job in a container of its own, which is removed at its end."""
         args = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
-        environment = docker.surroundings() | self.environment()
+        environment = docker.compose_environment() | self.environment()
         return program.follow(args, line, environment=environment, folder=self.state.root)
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:

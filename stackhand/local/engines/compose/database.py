@@ -231,7 +231,7 @@ class ComposeDatabase:
 
     def _volume(self, service: Service) -> str | None:
         """Return the volume that the service has its data folder in, and nothing else; None when that is not sure."""
-        environment = docker.surroundings() | self._engine.environment()
+        environment = docker.compose_environment() | self._engine.environment()
         root = self._engine.state.root
         result = docker.run("compose", "config", "--format", "json", environment=environment, folder=root)
         document = json.loads(result.stdout)

@@ -9,10 +9,11 @@ from typing import Any
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
 from stackhand.containers.unavailable import Unavailable
-from stackhand.local.engines.compose import containers, failures, gate, kept, preflight, status, stopping
+from stackhand.local.engines.compose import containers, failures, gate, preflight, status, stopping, volumes
 from stackhand.local.engines.compose.access import ContainerAccess
 from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.compose.database import ComposeDatabase
+from stackhand.local.engines.compose.volumes import require_own
 from stackhand.local.engines.engine import Started
 from stackhand.project import composefiles
 from stackhand.project.model import TARGETS, Service
@@ -94,15 +95,15 @@ class Compose(ContainerAccess):
             Failure: an image cannot be pulled or built, or the database cannot be opened.
         """
         self.state.make()
-        preflight.require_ours(self.containers().values(), self.state.root)
-        done = [*filter(None, [self.elsewhere()]), *kept.shared(self.state, self.volumes())]
+        preflight.require_own(self.containers().values(), self.state.root)
+        done = [*filter(None, [self.elsewhere()]), *volumes.shared(self.state, self.volumes())]
         done += self._have_images(progress)
         self.state.remember(
             engine=self.name,
             name=self.stack.name,
             services=self.services(),
             served=self._served(self.services()),
-            compose=kept.memory(self.stack),
+            compose=volumes.memory(self.stack),
             **{stopping.HOOKED: stopping.hooked(self.stack)},
         )
         self.state.remember(images=self._image_fingerprints())
@@ -175,7 +176,7 @@ class Compose(ContainerAccess):
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Make the containers of some services again, and yield each service once it can be used."""
-        preflight.require_ours(self.containers().values(), self.state.root)
+        preflight.require_own(self.containers().values(), self.state.root)
         self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
         notes = self._reconcile(lambda _: None)
         self._remember_databases()
@@ -189,9 +190,9 @@ class Compose(ContainerAccess):
     def down(self, *, volumes: bool) -> list[str]:
         """Remove the containers, and the volumes if asked to; see `Engine.down`."""
         existing = self.containers()
-        preflight.require_ours(existing.values(), self.state.root)
+        preflight.require_own(existing.values(), self.state.root)
         if volumes:
-            kept.require_ours(self.state)
+            require_own(self.state)
         self.notes = stopping.remove(self.project, self.state)
         if volumes:
             for volume in self.volumes():
@@ -200,7 +201,7 @@ class Compose(ContainerAccess):
 
     def start_only(self, service: Service, progress: images.Progress) -> None:
         """Start the database and nothing else; see `Engine.start_only`."""
-        preflight.require_ours(self.containers().values(), self.state.root)
+        preflight.require_own(self.containers().values(), self.state.root)
         self._reconcile(progress)
         progress(f"starting {service.name} on {self.name}")
         ComposeDatabase(self, service).start()
@@ -216,7 +217,7 @@ class Compose(ContainerAccess):
         Raises:
             Failure: it does not accept the file; why is told.
         """
-        environment = docker.surroundings() | self.environment()
+        environment = docker.compose_environment() | self.environment()
         return docker.run("compose", "config", *flags, environment=environment, folder=self.state.root).stdout
 
     def _have_images(self, progress: images.Progress) -> list[str]:
@@ -239,7 +240,7 @@ class Compose(ContainerAccess):
             images.pull(image, users, progress)
         stale = list({images.image_of(each, self.stack): each for each in reversed(stale)}.values())[::-1]
         for service in stale:  # one for each image: a job may have that of the service it runs before
-            images.build(service, self.stack, docker.surroundings() | self.environment(), progress)
+            images.build(service, self.stack, docker.compose_environment() | self.environment(), progress)
         return [*(f"pulled {image}" for image in missing), *(f"built {each.name}" for each in stale)]
 
     def _is_built(self, service: Service, built: Mapping[str, str]) -> bool:
@@ -258,7 +259,7 @@ class Compose(ContainerAccess):
         services = [self.stack.services[name] for name in names]
         before = gate.generations(self.replicas())
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain", "up", "--detach", *args]
-        environment = docker.surroundings() | self.environment()
+        environment = docker.compose_environment() | self.environment()
         with docker.running(command, environment=environment, folder=self.state.root) as process:
 
             def look() -> dict[str, list[Container]]:
@@ -283,7 +284,7 @@ class Compose(ContainerAccess):
         Raises:
             Failure: it failed; why is told as for a start.
         """
-        environment = docker.surroundings() | self.environment()
+        environment = docker.compose_environment() | self.environment()
         args = ("compose", "--progress", "plain", *arguments)
         try:
             docker.run(*args, environment=environment, folder=self.state.root, timeout=None)

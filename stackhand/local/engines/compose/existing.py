@@ -8,12 +8,12 @@ from typing import Any
 
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
-from stackhand.containers import api, docker
+from stackhand.containers import api, docker, listing
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health
-from stackhand.local.engines.compose import containers, kept, status
+from stackhand.local.engines.compose import containers, status, volumes
 from stackhand.local.engines.compose.containers import Container
-from stackhand.local.engines.engine import Engine, Kept
+from stackhand.local.engines.engine import Engine, StoredData
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.system import waiting
 
@@ -24,7 +24,7 @@ class ExistingContainers(Engine):
     @property
     def project(self) -> str:
         """The name of the Compose project: the stack's, or that of the containers and volumes made last."""
-        return self._stack.name if self._stack else kept.project(self.state)
+        return self._stack.name if self._stack else volumes.project(self.state)
 
     @property
     def answer_within(self) -> float:
@@ -37,7 +37,7 @@ class ExistingContainers(Engine):
         Raises:
             Failure: the container engine cannot be asked; why is told.
         """
-        return docker.containers(self.project) if self.project else {}
+        return listing.containers(self.project) if self.project else {}
 
     def containers(self) -> dict[str, Container]:
         """Return a container of each service, that which is best off; raises as `replicas` does."""
@@ -56,7 +56,7 @@ class ExistingContainers(Engine):
 
     def runs(self) -> bool:
         """Whether there is any container of this stack, running or not."""
-        return bool(self.project and docker.listed(self.project))
+        return bool(self.project and listing.listed(self.project))
 
     def still_running(self) -> bool:
         """Whether there is any container where it was made; see `Engine.still_running`.
@@ -64,11 +64,11 @@ class ExistingContainers(Engine):
         The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
         of this machine at which no process listens says that nothing runs.
         """
-        where = kept.awaited(self.state)
+        where = volumes.awaited(self.state)
         if where == api.address():
             where = ""  # asked as the settings say, with the certificates of a context
         try:
-            return bool(self.project and docker.listed(self.project, where))
+            return bool(self.project and listing.listed(self.project, where))
         except Unavailable as error:
             if error.stopped and (not where or error.address == where):
                 return False
@@ -76,7 +76,7 @@ class ExistingContainers(Engine):
 
     def elsewhere(self) -> str:
         """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
-        where, here = kept.host(self.state), api.address()
+        where, here = volumes.host(self.state), api.address()
         if where in {"", here}:
             return ""
         if not self.is_unattended() and (self.runs() or self.volumes()):  # one engine may have two addresses
@@ -86,14 +86,14 @@ class ExistingContainers(Engine):
     def is_unattended(self) -> bool:
         """Whether no container engine is in force any more, and another one had the containers."""
         here = api.address()
-        return kept.host(self.state) not in {"", here} and api.is_vacant(here)
+        return volumes.host(self.state) not in {"", here} and api.is_vacant(here)
 
     def give_up_elsewhere(self) -> bool:
         """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""
         try:
             self.still_running()
         except Unavailable:
-            kept.give_up(self.state)
+            volumes.give_up(self.state)
             return True
         return False
 
@@ -110,7 +110,7 @@ class ExistingContainers(Engine):
 
     def holder(self, port: int) -> str:
         """Return in words who holds a port: a container, by name, or a process."""
-        return docker.publisher(port) or super().holder(port)
+        return listing.publisher(port) or super().holder(port)
 
     def question(self, name: str) -> dict[str, Any] | None:
         """Return how a service that was started last is asked for its health."""
@@ -136,10 +136,10 @@ class ExistingContainers(Engine):
         label = f"label=com.docker.compose.project={self.project}"
         return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
 
-    def data(self) -> list[Kept]:
+    def data(self) -> list[StoredData]:
         """Return the volumes of this stack."""
-        return kept.described(self.volumes())
+        return volumes.described(self.volumes())
 
     def used(self) -> bool:
         """Whether containers and volumes of this checkout were made here."""
-        return kept.remembered(self.state)
+        return volumes.remembered(self.state)

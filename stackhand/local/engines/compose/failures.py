@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import docker
+from stackhand.containers import listing
 from stackhand.containers.unavailable import is_unavailable
 from stackhand.local.engines.compose import containers, remedy
 from stackhand.local.engines.compose.containers import Container
@@ -68,7 +68,7 @@ def up_failed(message: str, existing: Mapping[str, Container], out: Sequence[str
         return engine_stopped(message)
     port = re.search(r"(?:Bind for|listen tcp4?) [\d.]+:(\d+)", message)
     if port:
-        holder = docker.publisher(int(port[1])) or "another process"
+        holder = listing.publisher(int(port[1])) or "another process"
         return Failure(
             f"Port {port[1]} is taken.",
             evidence=[f"{port[1]}: {holder}", message],
@@ -120,7 +120,7 @@ def _fate(container: Container, message: str) -> str:
 
 
 def _name_taken(name: str) -> Failure:
-    labels = (docker.inspect([name]).get(name) or {}).get("Config", {}).get("Labels") or {}
+    labels = (listing.inspect([name]).get(name) or {}).get("Config", {}).get("Labels") or {}
     project = labels.get("com.docker.compose.project")
     folder = labels.get("com.docker.compose.project.working_dir")
     owner = f"the Compose project {project} in {folder}" if project else "a container that Compose did not create"

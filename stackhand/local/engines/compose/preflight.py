@@ -19,7 +19,7 @@ FOLDER = f"{PROJECT}.working_dir"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 
-def require_ours(containers: Iterable[Container], root: Path) -> None:
+def require_own(containers: Iterable[Container], root: Path) -> None:
     """Refuse to touch the containers of another checkout, which a copy of it has the name of.
 
     Raises:

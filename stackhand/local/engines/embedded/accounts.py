@@ -58,13 +58,13 @@ class Account:
     def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a program as this account and return what it said."""
         if self.prefix:
-            return _said([*self.prefix, *argv])
-        return _said(argv, user=self.uid, group=self.gid, extra_groups=[])
+            return _output([*self.prefix, *argv])
+        return _output(argv, user=self.uid, group=self.gid, extra_groups=[])
 
 
 def run(account: Account | None, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a program as `account`, or as ourselves when that is None, and return what it said."""
-    return account.run(argv) if account else _said(argv)
+    return account.run(argv) if account else _output(argv)
 
 
 def choose(data: Path, needed: Iterable[Path], number: int | None = None) -> Account | None:
@@ -185,7 +185,7 @@ def _can_enter(prefix: tuple[str, ...], blocked: tuple[Path, ...]) -> bool:
     That is tried once for the folders in question, and not for each of 34 accounts: it starts a Python.
     """
     if blocked not in _CAN_ENTER:
-        _CAN_ENTER[blocked] = sys.platform == "linux" and _said(prefix).returncode == 0
+        _CAN_ENTER[blocked] = sys.platform == "linux" and _output(prefix).returncode == 0
     return _CAN_ENTER[blocked]
 
 
@@ -248,6 +248,6 @@ def _unprivileged() -> pwd.struct_passwd:
     )
 
 
-def _said(argv: Sequence[str], **account: object) -> subprocess.CompletedProcess[str]:
+def _output(argv: Sequence[str], **account: object) -> subprocess.CompletedProcess[str]:
     environment = inherited.environment("server", LANG="C.UTF-8")
     return program.run(argv, environment=environment, folder="/", account=account, merge=True)

@@ -19,7 +19,7 @@ from stackhand.local.engines.embedded import known, processes, status
 from stackhand.local.engines.embedded.servers import Program, Server, server_for
 from stackhand.local.engines.embedded.site import Site
 from stackhand.local.engines.embedded.supervisor import Supervisor
-from stackhand.local.engines.engine import Engine, Kept
+from stackhand.local.engines.engine import Engine, StoredData
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project import trees
 from stackhand.project.model import Service, Stack
@@ -144,11 +144,11 @@ class ExistingPrograms(Engine):
         """Return the ports at which any process of this checkout listens, be it one that nobody supervises."""
         return processes.listening(processes.living(processes.records(self.state.run)))
 
-    def data(self) -> list[Kept]:
+    def data(self) -> list[StoredData]:
         """Return the folders in which services have left something; a stray file beside them is none."""
         there = self.state.data.iterdir() if self.state.data.exists() else ()
         places = sorted(each for each in there if each.is_dir() and any(each.iterdir()))
-        return [Kept(str(each.relative_to(self.state.root)), trees.size(each), _made(each)) for each in places]
+        return [StoredData(str(each.relative_to(self.state.root)), trees.size(each), _created(each)) for each in places]
 
     def used(self) -> bool:
         """Whether there is a data folder, or a record of a process."""
@@ -166,7 +166,7 @@ def server(service: Service, stack: Stack, state: State) -> Server:
     return server_for(service, stack, state)
 
 
-def _made(folder: Path) -> float | None:
+def _created(folder: Path) -> float | None:
     """Return when a folder was made, as far as its oldest file tells; one that goes meanwhile tells nothing."""
     times = []
     with suppress(OSError):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import git
+from stackhand.release.checkout import export, git
 from stackhand.system.roots import PROJECT
 
 ALL = (".",)
@@ -66,7 +66,7 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
             code=ExitCode.PREFLIGHT,
         )
     name = "" if head.startswith(tag) else tag
-    return Source(f"{head}{DIRTY}{git.digest(PROJECT, folders)}" if changes else head, name)
+    return Source(f"{head}{DIRTY}{export.digest(PROJECT, folders)}" if changes else head, name)
 
 
 def expected(tag: str) -> str:

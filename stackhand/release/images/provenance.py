@@ -10,25 +10,28 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
-import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from email.parser import HeaderParser
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import quote
+from typing import Any
 
 import msgspec
 
 from stackhand import redaction
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
-from stackhand.infrastructure import account
+from stackhand.infrastructure import account, compose, services
 from stackhand.infrastructure.bucket import Store
-from stackhand.project import inherited
+from stackhand.project.environments import Environment
+from stackhand.project.xfields import Fargate, Job
 from stackhand.release import manifest
-from stackhand.release.manifest import Releases
-from stackhand.release.source import COMMIT
+from stackhand.release.checkout.source import COMMIT
+from stackhand.release.context import Context
+from stackhand.release.ecs.task_definitions import PLACEHOLDER, running
+from stackhand.release.images import sbom
+from stackhand.release.images.signature import SignedImage
+from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.target import Target
 from stackhand.system.roots import PROJECT
 
 PINS = "images.lock"
@@ -104,9 +107,9 @@ class BuildRecord:
     def add(self, name: str, image: str) -> None:
         """Record an image of this machine, with its bill of materials, before anybody can have it."""
         bill = redaction.current().data(
-            bill_of_materials(image, name, self.commit), names=False
+            sbom.bill_of_materials(image, name, self.commit), names=False
         )  # as the bucket is given it
-        digest = f"sha256:{hashlib.sha256(encoded(bill)).hexdigest()}"
+        digest = f"sha256:{hashlib.sha256(sbom.encoded(bill)).hexdigest()}"
         built = docker.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
         self.store.write(f"{FOLDER}{self.commit}/{name}.cdx.json", bill)
         self.images[name] = BuiltImage(built, digest, account.owner(), account.timestamp(), account.run_url())
@@ -180,128 +183,70 @@ def write_checksums(images: Mapping[str, str], bills: Mapping[str, str]) -> None
         CHECKSUMS.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-Component = dict[str, str]
-LARGEST = 16 * 1024 * 1024
-"""Bytes of a file that is read; package databases are smaller."""
-LISTED = "Debian (dpkg), Alpine (apk), Python and npm packages; no others, and no copied files"
+Images = Iterator[SignedImage]
 
 
-def bill_of_materials(image: str, name: str, version: str) -> dict[str, Any]:
-    """Return the bill of materials of an image that is on this machine. Nothing of the image is run.
+def of_target(environment: Environment, target: Target, digests: Mapping[str, str], commit: str) -> Images:
+    """Yield the images that a new release is to run; a job has that of a service, or one of somebody else."""
+    image = _reader(environment, commit)
+    for name, service in target.services.items():
+        url = service.repository.url if service.repository else ""
+        for text in _images(service.task_definition):
+            yield image(name, f"{url}@{digests.get(name, '')}" if text == PLACEHOLDER else text)
+    for name, job in target.jobs.items():
+        yield from (image(name, text) for text in _images(job.task_definition) if text != PLACEHOLDER)
 
-    Raises:
-        Failure: docker cannot hand the image's files over.
+
+def of_release(context: Context, manifest: Manifest, *others: str) -> Images:
+    """Yield the images that an earlier release runs, built from its commit or from others."""
+    definitions = {name: part.task_definition for name, part in manifest.services.items()}
+    definitions |= {name: part.task_definition for name, part in manifest.scheduled.items()}
+    return of_definitions(context, definitions, manifest.commit, *others)
+
+
+def of_definitions(context: Context, definitions: Mapping[str, str], *commits: str) -> Images:
+    """Yield the images of task definitions: ECS is asked, which never changes one.
+
+    Args:
+        context: where.
+        definitions: the ARN of each service's.
+        commits: that the images may have been built from.
     """
-    components, system = _components(image)
-    return {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {
-            "component": {"type": "container", "name": name, "version": version, "bom-ref": "image"},
-            "properties": [
-                {"name": "stackhand:listed", "value": LISTED},
-                {"name": "stackhand:system", "value": system},
-            ],
-        },
-        "components": components,
-    }
+    image = _reader(context.environment, *commits)
+    for name, arn in definitions.items():
+        definition = context.retry(partial(running, context.ecs, arn))
+        yield from (image(name, text) for text in _images(definition))
 
 
-def encoded(document: dict[str, Any]) -> bytes:
-    """Return a document as it is kept, so that the same packages have the same digest."""
-    return json.dumps(document, indent=2, sort_keys=True).encode()
+def _images(definition: Mapping[str, Any]) -> list[str]:
+    return [str(each["image"]) for each in definition["containerDefinitions"]]
 
 
-def _components(image: str) -> tuple[list[dict[str, str]], str]:
-    platform = docker.run("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", image).stdout.strip()
-    # "none" is never run; an image need not name a command, and docker wants one
-    container = docker.run("create", "--platform", platform, "--network", "none", image, "none").stdout.strip()
-    try:
-        args = ["docker", "export", container]
-        with subprocess.Popen(args, env=inherited.environment("docker"), stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None  # noqa: S101 - asked for above
-            components, system = _read(child.stdout)
-            while child.stdout.read(LARGEST):
-                pass  # the padding, or docker would write to nobody
-        if child.returncode != 0:
-            raise Failure(f"The files of {image} could not be listed.", next="docker system df; then deploy again")
-    finally:
-        docker.run("rm", "--force", container)
-    unique = {each["purl"]: each for each in components}
-    return [unique[purl] for purl in sorted(unique)], system
+def _reader(environment: Environment, commit: str, *others: str) -> Callable[[str, str], SignedImage]:
+    """Return what makes of a service's name and its image's address what is known of the image."""
+    stack = compose.stack_of(PROJECT)
+
+    def image(name: str, text: str) -> SignedImage:
+        url, _, digest = text.partition("@")
+        folder = _folder(environment, url)
+        known = stack.services.get(name)
+        job = known is not None and isinstance(known.aws, Job)
+        owner = (job and services.image_of(stack, name)) or name  # a job has no repository of its own
+        foreign = (
+            known is not None
+            and isinstance(known.aws, Fargate | Job)
+            and not known.build
+            and not url.startswith(folder)
+        )
+        return SignedImage(name, url, digest, commit, None if foreign else folder + owner, others)
+
+    return image
 
 
-def _read(stream: IO[bytes]) -> tuple[list[Component], str]:
-    """Return the packages in the files of an image, and which system they are for."""
-    texts: list[tuple[Callable[[str, str], Iterator[Component]], str]] = []
-    release: dict[str, str] = {}
-    with tarfile.open(fileobj=stream, mode="r|") as files:
-        for member in files:
-            if not member.isfile() or member.size > LARGEST:
-                continue
-            reader = next((reader for pattern, reader in READERS if pattern.search(member.name)), None)
-            if reader is None and not OS_RELEASE.fullmatch(member.name):
-                continue
-            content = files.extractfile(member)
-            text = content.read().decode(errors="replace") if content else ""
-            if reader is None:
-                release = dict(re.findall(r'^(\w+)="?([^"\n]*)', text, re.MULTILINE))
-            else:
-                texts.append((reader, text))
-    system = f"{release.get('ID', 'linux')}-{release.get('VERSION_ID', '')}".rstrip("-")
-    return [each for reader, text in texts for each in reader(text, system)], system
-
-
-def _component(kind: str, name: str, version: str, *, space: str = "", **qualifiers: str) -> Component:
-    path = "/".join(quote(part, safe="") for part in (space, name) if part)
-    more = "&".join(f"{key}={quote(value, safe='')}" for key, value in sorted(qualifiers.items()) if value)
-    purl = f"pkg:{kind}/{path}@{quote(version, safe='')}{'?' if more else ''}{more}"
-    full = f"{space}/{name}" if kind == "npm" and space else name
-    return {"type": "library", "name": full, "version": version, "purl": purl, "bom-ref": purl}
-
-
-def _debian(text: str, system: str) -> Iterator[Component]:
-    for block in text.split("\n\n"):
-        fields = HeaderParser().parsestr(block.strip())
-        if fields["Package"] and fields["Version"] and not (fields["Status"] or "installed").endswith("not-installed"):
-            arch = str(fields["Architecture"] or "")
-            space = system.partition("-")[0]
-            yield _component("deb", fields["Package"], fields["Version"], space=space, arch=arch, distro=system)
-
-
-def _alpine(text: str, system: str) -> Iterator[Component]:
-    for block in text.split("\n\n"):
-        fields = dict(re.findall(r"^([PVA]):(.+)$", block, re.MULTILINE))
-        if "P" in fields and "V" in fields:
-            space = system.partition("-")[0]
-            yield _component("apk", fields["P"], fields["V"], space=space, arch=fields.get("A", ""), distro=system)
-
-
-def _python(text: str, _: str) -> Iterator[Component]:
-    fields = HeaderParser().parsestr(text)
-    if fields["Name"] and fields["Version"]:
-        yield _component("pypi", re.sub(r"[-_.]+", "-", fields["Name"]).lower(), fields["Version"])
-
-
-def _npm(text: str, _: str) -> Iterator[Component]:
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return
-    if (
-        isinstance(document, dict)
-        and isinstance(document.get("name"), str)
-        and isinstance(document.get("version"), str)
-    ):
-        space, _, name = document["name"].rpartition("/")
-        yield _component("npm", name, document["version"], space=space)
-
-
-OS_RELEASE = re.compile(r"(?:etc|usr/lib)/os-release")
-READERS = (
-    (re.compile(r"^var/lib/dpkg/status$|^var/lib/dpkg/status\.d/(?!.*\.md5sums$)[^/]+$"), _debian),
-    (re.compile(r"^(?:usr/)?lib/apk/db/installed$"), _alpine),
-    (re.compile(r"\.dist-info/METADATA$|\.egg-info/PKG-INFO$"), _python),
-    (re.compile(r"(?:^|/)node_modules/(?:@[^/]+/)?[^/]+/package\.json$"), _npm),
-)
+def _folder(environment: Environment, url: str) -> str:
+    """Return what the addresses of an environment's repositories begin with."""
+    end = "amazonaws.com.cn" if environment.region.startswith("cn-") else "amazonaws.com"
+    registry = f"{environment.account}.dkr.ecr.{environment.region}.{end}"
+    if environment.emulated:  # its registry is wherever the rehearsal has started it
+        registry = url.partition("/")[0]
+    return f"{registry}/{environment.stack}-{environment.name}/"

@@ -11,7 +11,7 @@ from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
-from stackhand.local.engines.engine import Kept
+from stackhand.local.engines.engine import StoredData
 from stackhand.project import settings
 from stackhand.project.model import Stack
 from stackhand.project.state import State
@@ -48,7 +48,7 @@ def give_up(state: State) -> None:
     state.remember(compose={**state.read().get("compose", {}), "given_up": True})
 
 
-def require_ours(state: State) -> None:
+def require_own(state: State) -> None:
     """Refuse to remove the volumes of another checkout, of which this one is a copy.
 
     Raises:
@@ -72,13 +72,16 @@ def shared(state: State, volumes: Sequence[str]) -> list[str]:
     return [f"uses existing volumes, of docker compose or of another checkout: {names}; {own} in .env makes new ones"]
 
 
-def described(names: Sequence[str]) -> list[Kept]:
+def described(names: Sequence[str]) -> list[StoredData]:
     """Return volumes with their size and age, as far as the engine tells them."""
     if not names:
         return []
     volumes = {each["Name"]: each for each in json.loads(docker.run("volume", "inspect", *names).stdout or "[]")}
     sizes = _sizes()
-    return [Kept(f"the volume {name}", sizes.get(name), _made(volumes.get(name, {})), volume=True) for name in names]
+    return [
+        StoredData(f"the volume {name}", sizes.get(name), _created(volumes.get(name, {})), volume=True)
+        for name in names
+    ]
 
 
 def _sizes() -> dict[str, int]:
@@ -91,7 +94,7 @@ def _sizes() -> dict[str, int]:
     return {each["Name"]: size for each in usage if (size := (each.get("UsageData") or {}).get("Size", -1)) >= 0}
 
 
-def _made(volume: dict[str, Any]) -> float | None:
+def _created(volume: dict[str, Any]) -> float | None:
     try:
         return datetime.fromisoformat(str(volume.get("CreatedAt"))).timestamp()
     except ValueError:

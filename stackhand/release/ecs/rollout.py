@@ -11,9 +11,11 @@ from stackhand.aws.errors import expired, message_of, transient
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.release import verdict
-from stackhand.release.cluster import ABSENT, Cluster, ServiceState
-from stackhand.release.target import Context, Target, Targets
-from stackhand.release.verdict import COMPLETED, Deployment, Order, Snapshot, Verdict
+from stackhand.release.context import Context
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.types import ABSENT, ServiceState
+from stackhand.release.target import Target, Targets
+from stackhand.release.verdict import COMPLETED, Deployment, DeploymentRequest, Snapshot, Verdict
 
 
 @dataclass
@@ -23,19 +25,19 @@ class Rolling:
     Args:
         name: in docker-compose.yml.
         service: in ECS.
-        order: what we asked for.
+        request: what we asked for.
         began: the clock's time then.
         seen: its snapshots so far.
         verdict: once it is known.
-        failing: whether it failed, though ECS may still be on its way back.
-        refused: why ECS did not even take the order.
+        failing: whether it failed, though ECS may still be rolling back.
+        refused: why ECS did not even take the request.
         unanswered: the last error after which nobody knew whether ECS had taken it.
         known: the events from before it.
     """
 
     name: str
     service: str
-    order: Order
+    request: DeploymentRequest
     began: float
     seen: list[Snapshot] = field(default_factory=list)
     verdict: Verdict | None = None
@@ -52,16 +54,16 @@ class Rolling:
     def check(self, state: ServiceState, now: float) -> None:
         """Judge it by one more snapshot."""
         self.seen.append(replace(state, at=now - self.began))
-        self.verdict = verdict.decide(self.order, self.seen)
-        self.failing = verdict.failing(self.order, self.seen)
+        self.verdict = verdict.decide(self.request, self.seen)
+        self.failing = verdict.failing(self.request, self.seen)
 
     def summary(self, targets: str = "") -> str:
         """Return where it is, and what the load balancer says of it."""
         if self.refused:
             return f"{self.name} refused"
-        ours = self.seen[-1].deployment(self.order.deployment) if self.seen else None
-        revision = self.order.task_definition.rpartition(":")[2]
-        if self.unanswered and not (self.order.deployment or self.verdict):
+        ours = self.seen[-1].deployment(self.request.deployment) if self.seen else None
+        revision = self.request.task_definition.rpartition(":")[2]
+        if self.unanswered and not (self.request.deployment or self.verdict):
             return f"{self.name}:{revision} requested, but not confirmed by ECS"
         if ours is None:
             return f"{self.name}:{revision} {self.verdict or 'ordered'}"
@@ -87,7 +89,7 @@ class Rollout:
     def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
         """Order one service's new task definition; `force` replaces its tasks even when that is the old one."""
         self.clock.check()
-        rolling = Rolling(name, service, Order("", task_definition, timeout=self.timeout), self.clock.now())
+        rolling = Rolling(name, service, DeploymentRequest("", task_definition, timeout=self.timeout), self.clock.now())
         try:
             self._submit(rolling, force=force)
         except (Interrupted, Failure):
@@ -102,8 +104,8 @@ class Rollout:
     def ask(self, service: str, began: float | None = None) -> ServiceState:
         """Return the state of a service, as soon as ECS answers and before the timeout."""
         rest = self.timeout if began is None else began + self.timeout - self.clock.now()
-        patient = waiting.Retry(rest, self.clock.sleep, self.notify, self.clock.now)
-        return patient(lambda: self.cluster.service(service))
+        retry = waiting.Retry(rest, self.clock.sleep, self.notify, self.clock.now)
+        return retry(lambda: self.cluster.service(service))
 
     def _submit(self, rolling: Rolling, *, force: bool) -> None:
         """Call UpdateService until ECS has taken it, and note what it made of it.
@@ -119,7 +121,7 @@ class Rollout:
                 self.clock.sleep(seconds)
             if new is None:
                 new = self.ask(rolling.service, rolling.began)
-                ours = _taken(rolling, old, new)
+                ours = _accepted(rolling, old, new)
                 _judge_others(rolling, old, new, ours)
             if ours or rolling.verdict:
                 self._accept(rolling, (*old.deployments, *new.deployments), ours, returns=old.returns)
@@ -133,7 +135,7 @@ class Rollout:
         """Call UpdateService once; None when it is to be called again at that time."""
         try:
             network = self.networks.get(rolling.service)
-            return self.cluster.update(rolling.service, rolling.order.task_definition, force=force, network=network)
+            return self.cluster.update(rolling.service, rolling.request.task_definition, force=force, network=network)
         except Exception as error:
             if not transient(error):
                 raise
@@ -153,14 +155,14 @@ class Rollout:
         """
         number = ours.id if ours else ""
         there = {each.id: each.task_definition for each in listed if each.id != number}
-        definition = rolling.order.task_definition
+        definition = rolling.request.task_definition
         stays = self.stays.get(rolling.service, 0.0)
-        rolling.order = Order(number, definition, tuple(there.items()), returns, self.timeout, stays)
+        rolling.request = DeploymentRequest(number, definition, tuple(there.items()), returns, self.timeout, stays)
 
-    def follow(self, name: str, service: str, order: Order) -> Rolling:
+    def follow(self, name: str, service: str, request: DeploymentRequest) -> Rolling:
         """Go on watching what was ordered before."""
-        order = replace(order, stays=self.stays.get(service, 0.0))
-        rolling = self.rolling[name] = Rolling(name, service, order, self.clock.now())
+        request = replace(request, stays=self.stays.get(service, 0.0))
+        rolling = self.rolling[name] = Rolling(name, service, request, self.clock.now())
         return rolling
 
     def wait(self) -> Verdict:
@@ -211,10 +213,10 @@ class Rollout:
                 self.note(message)
 
 
-def _taken(rolling: Rolling, old: Snapshot, new: Snapshot) -> Deployment | None:
+def _accepted(rolling: Rolling, old: Snapshot, new: Snapshot) -> Deployment | None:
     """Return the deployment that an unanswered call has made; None when it has made none."""
     before = {each.id for each in old.deployments}
-    mine = (each for each in new.deployments if each.task_definition == rolling.order.task_definition)
+    mine = (each for each in new.deployments if each.task_definition == rolling.request.task_definition)
     return next((each for each in mine if each.id not in before), None)
 
 

@@ -22,7 +22,8 @@ from stackhand.project import inherited
 from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
 from stackhand.project.xfields import Fargate
-from stackhand.release import git, provenance, registry, signature, source
+from stackhand.release.checkout import export, source
+from stackhand.release.images import provenance, registry, signature
 from stackhand.release.target import Repository
 from stackhand.system.roots import PROJECT
 
@@ -133,7 +134,7 @@ MISSED = re.compile(r'failed to compute cache key: .*"(/[^"]*)": not found')
 def sources() -> list[str]:
     """Return what images are built from, relative to the checkout: the checkout, and what Compose names beside it."""
     released = [each for each in compose.stack_of(PROJECT).services.values() if isinstance(each.aws, Fargate)]
-    return git.below([".", *_contexts(released)])
+    return export.below([".", *_contexts(released)])
 
 
 def _contexts(services: Iterable[Service]) -> list[str]:
@@ -170,7 +171,7 @@ def build(
     services = [stack.service(name) for name in wanted]
     _require_same(commit)
     dirty = commit != source.clean(commit)
-    with git.exported(PROJECT, source.clean(commit), git.below(_contexts(services)), dirty=dirty) as folder:
+    with export.exported(PROJECT, source.clean(commit), export.below(_contexts(services)), dirty=dirty) as folder:
         for service in services:
             notify(f"building {service.name}")
             image = f"{wanted[service.name]}:{commit}"

@@ -1,0 +1,1 @@
+"""What is released: a commit of this checkout, and its files."""

@@ -1,0 +1,1 @@
+"""The images of a release: built, in ECR, scanned, with a known origin, signed."""
