@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
-import http.client
+import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from service.settings import Settings
-
-CHECK_TIMEOUT = 2.0
+PORT = os.environ.get("PORT") or "4000"
+"""Where the service listens; what is no port, the settings report."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    given = sys.argv[1:] if arguments is None else [*arguments]
+    if given == ["check"] and PORT.isdecimal() and 0 < int(PORT) < 65536:  # noqa: PLR2004 - ports
+        from service.check import check
+
+        return check(int(PORT))
+    return _run(given)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run a command with what the environment says."""
+    import argparse
+
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="answer requests until SIGTERM")
@@ -52,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return command(settings, status=options.status, plan=options.plan, as_json=options.json)
         case _:
-            return check(settings)
+            from service.check import check
+
+            return check(settings.port)
 
 
 def _develop() -> int:
@@ -62,20 +72,6 @@ def _develop() -> int:
         print("develop needs the development image; this image can only serve", file=sys.stderr)  # noqa: T201
         return 2
     return develop()
-
-
-def check(settings: Settings) -> int:
-    """Return 0 if the service on this machine is ready, else 1; the container has no curl for its health check."""
-    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=CHECK_TIMEOUT)
-    try:
-        connection.request("GET", "/health/ready")
-        response = connection.getresponse()
-        body = response.read().decode("utf-8", "replace")
-    except OSError as error:
-        print(f"no answer: {error}", file=sys.stderr)  # noqa: T201 - for docker inspect
-        return 1
-    print(body)  # noqa: T201
-    return 0 if response.status == 200 else 1  # noqa: PLR2004 - OK
 
 
 if __name__ == "__main__":

@@ -271,11 +271,14 @@ def free_ports() -> dict[str, int]:
 
 
 def eventually(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
-    """Return the first true value of `condition`; fail the test when there is none in time."""
+    """Return the first true value of `condition`; fail the test when there is none in time.
+
+    A condition that runs a program for it may take as long as it does, and no more: what is waited for needs the cores.
+    """
     deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
+    while (began := time.monotonic()) < deadline:
         found = condition()
         if found:
             return found
-        time.sleep(0.05)
+        time.sleep(min(max(0.05, time.monotonic() - began), 1.0))
     raise AssertionError(f"not within {timeout:g} s: {what}")

@@ -1,7 +1,8 @@
 """The stand-in for Terraform's providers, with the schemas of what our files name and no others.
 
 It lies beside the checkout, where there is one. Each run of Terraform reads the whole schema of a provider, 1,735
-types of which we have sixty: a plan takes a third less without the others.
+types of which we have sixty: a plan takes a third less without the others. It starts as many servers as there are
+providers, and looks for a Python with its packages, where the one of its first run is known.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tests.checkout import ROOT
 
 ORIGINAL = ROOT.parent / "shared" / "terraform-offline"
 NAMED_IN = ("terraform/**/*.tf", "terraform/**/*.hcl", "tests/**/*.py", "tests/**/*.toml", "tests/**/*.tf")
+PROVIDER = r'"hashicorp/(\w+)"'
 VPC = "vpc-0123456789abcdef0"
 """An existing network that it knows, with a zone for each last letter of a subnet's id."""
 DATA = f"""
@@ -73,7 +75,10 @@ MORE = {"fake.py": DATA, "live.py": LIVE}
 PROGRAM = """#!/bin/sh
 set -eu
 case $1 in version | output) exec terraform "$@" ;; esac # they need no provider, which takes a second to start
-exec "$(dirname -- "$0")/terraform-offline" "$@"
+here=$(dirname -- "$0")
+made=${TFOFFLINE_CACHE:-${HOME:-}/.cache/tfoffline}/venv
+[ -e "$made/ready-live" ] || exec "$here/terraform-offline" "$@" # which makes it
+exec "$made/bin/python" "$here/terraform-offline" "$@"
 """
 
 
@@ -82,7 +87,8 @@ def program() -> Path | None:
     """Return the program to run in Terraform's place, made on first use; None where there is no stand-in."""
     if not (ORIGINAL / "terraform-offline").exists():
         return None
-    named = sorted({name for path in _files() for name in re.findall(r"\baws_\w+", path.read_text(encoding="utf-8"))})
+    text = "\n".join(path.read_text(encoding="utf-8") for path in _files())
+    named = sorted({*re.findall(r"\baws_\w+", text), *re.findall(PROVIDER, text)})
     sources = "".join(f"{each.name} {each.stat().st_mtime_ns}" for each in sorted(ORIGINAL.glob("**/*.*")))
     digest = hashlib.sha256(f"{named}{sources}{PROGRAM}{MORE}".encode()).hexdigest()[:16]
     place = ROOT / ".venv" / "stand-in" / digest
@@ -106,6 +112,8 @@ def _make(place: Path, named: set[str]) -> None:
         for kind in ("resources", "data", "ephemeral"):
             content[kind] = {name: each for name, each in content[kind].items() if name in named}
         schema.write_bytes(gzip.compress(json.dumps(content).encode()))
+        for other in {path for path in schema.parent.iterdir() if path.name.partition(".")[0] not in named}:
+            other.unlink()
         for name, text in MORE.items():
             with (copy / name).open("a", encoding="utf-8") as file:
                 file.write(text)

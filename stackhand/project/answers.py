@@ -47,14 +47,24 @@ def identity(programs: Iterable[Path]) -> str:
 
 def plugin() -> str:
     """Return the identity of the docker command with its Compose plugin; nothing, where that is not to be found."""
+    digest = identity(_plugins())
+    docker = shutil.which("docker")
+    return f"{identity([Path(docker)])} {digest}" if docker and digest else ""
+
+
+def plugin_program() -> Path | None:
+    """Return the Compose plugin that the docker command starts; None, where it is not to be found."""
+    return next((each for each in _plugins() if os.access(each, os.X_OK)), None)
+
+
+def _plugins() -> list[Path]:
+    """Return where the docker command looks for its Compose plugin, in its order."""
     configured = Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))  # noqa: PTH111 - Path raises where there is no home
     folders = [configured / "cli-plugins", *map(Path, PLUGINS)]
     with suppress(OSError, ValueError, AttributeError):
         text = (configured / "config.json").read_text(encoding="utf-8")
-        folders += map(Path, json.loads(text).get("cliPluginsExtraDirs") or [])
-    digest = identity(folder / "docker-compose" for folder in folders)
-    docker = shutil.which("docker")
-    return f"{identity([Path(docker)])} {digest}" if docker and digest else ""
+        folders = [*map(Path, json.loads(text).get("cliPluginsExtraDirs") or []), *folders]
+    return [folder / "docker-compose" for folder in folders]
 
 
 def digest(root: Path, question: str, program: str, variables: Mapping[str, str]) -> str:
@@ -79,10 +89,15 @@ def digest_of(root: Path, inputs: Any) -> str:
     return State(root).keyed(json.dumps(inputs, sort_keys=True).encode())
 
 
+_here: dict[Path, bytes] = {}
+"""What this process has asked: where there is no `.stackhand` yet, one check asks the same several times."""
+
+
 def recall(root: Path, question: str, digest: str) -> Any:
     """Return the answer to a question, if it is kept and still holds."""
+    path = _file(root, question)
     with suppress(OSError, msgspec.DecodeError):
-        kept = msgspec.json.decode(_file(root, question).read_bytes(), type=KeptAnswer)
+        kept = msgspec.json.decode(_here[path] if path in _here else path.read_bytes(), type=KeptAnswer)
         return kept.answer if digest and kept.digest == digest else None
     return None
 
@@ -90,14 +105,19 @@ def recall(root: Path, question: str, digest: str) -> Any:
 def keep(root: Path, question: str, digest: str, answer: Any) -> None:
     """Keep an answer for our account alone: it may have secrets in it. A checkout that was never started keeps none."""
     path = _file(root, question)
-    if not digest or not path.parent.parent.is_dir():
+    if not digest:
         return
     with suppress(OSError, TypeError):
+        kept = msgspec.json.encode(KeptAnswer(digest, answer))
+        if not path.parent.parent.is_dir():
+            _here[path] = kept
+            return
         path.parent.mkdir(mode=0o700, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(KeptAnswer(digest, answer)))
+            file.write(kept)
         draft.replace(path)
+        _here.pop(path, None)
 
 
 def _file(root: Path, question: str) -> Path:

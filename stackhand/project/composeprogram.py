@@ -42,11 +42,11 @@ def choose(root: Path) -> Resolver:
         Failure: there is neither.
     """
     if State(root).read().get("engine") != "embedded" and is_new_enough(root):
-        return Resolver(DOCKER, answers.plugin())
+        return Resolver(_docker_compose(root), answers.plugin())
     if PACKAGED.is_file():
         return Resolver((str(PACKAGED),), answers.identity([PACKAGED]))
     if is_new_enough(root):
-        return Resolver(DOCKER, answers.plugin())
+        return Resolver(_docker_compose(root), answers.plugin())
     oldest = ".".join(map(str, OLDEST))
     raise Failure(
         "There is no Compose that can read the Compose files.",
@@ -65,15 +65,30 @@ def is_new_enough(root: Path) -> bool:
     identity = answers.plugin()
     version = answers.recall(root, "version", identity)
     if version is None:
-        version = _version()
+        version = _version(DOCKER)
         answers.keep(root, "version", identity if version else "", version)
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3]) >= OLDEST
 
 
+def _docker_compose(root: Path) -> tuple[str, ...]:
+    """Return the command of the plugin that `docker compose` starts, where that can be told.
+
+    The docker command starts it twice, first to ask what it is: half of the time of a short answer.
+    """
+    plugin, identity = answers.plugin_program(), answers.plugin()
+    if plugin is None:
+        return DOCKER
+    same = answers.recall(root, "plugin", identity)
+    if same is None:  # `docker` may be another program, or one that asks elsewhere
+        same = _version((str(plugin),)) == _version(DOCKER)
+        answers.keep(root, "plugin", identity, same)
+    return (str(plugin),) if same else DOCKER
+
+
 @cache
-def _version() -> str:
+def _version(command: tuple[str, ...]) -> str:
     try:
-        args = [*DOCKER, "version", "--short"]
+        args = [*command, "version", "--short"]
         done = program.run(args, environment=inherited.environment("docker"), timeout=VERSION_WITHIN)
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -15,7 +15,7 @@ from ministack.app import app as ministack
 from ministack.core import router
 from ministack.services import alb, ec2, ecr, ecs, iam, rds, ssm
 
-from stackhand.rehearsal import balancer, database_snapshots, encryption, limits, refusals
+from stackhand.rehearsal import balancer, database_snapshots, encryption, inspection, limits, refusals
 from stackhand.rehearsal.balancer import public
 from stackhand.rehearsal.guard import Guard
 from stackhand.rehearsal.throttle import Throttle
@@ -30,6 +30,7 @@ alb._ACTION_MAP["DescribeTargetHealth"] = balancer.describe
 ecs._record_service_task_healthy = balancer.record_task
 ecs._cleanup_task_resources = balancer.clean_up
 ecs._stop_task = balancer.stop_task
+ecs._maybe_mark_stopped = inspection.mark_stopped
 ecs._build_run_kwargs = limits.run_arguments
 ecs._resolve_repository_credentials = limits.credentials
 ecr._get_authorization_token = limits.token

@@ -29,7 +29,7 @@ from tests import standin
 from tests.checkout import Said, clean_environment
 
 TERRAFORM = Path(__file__).with_name("terraform")
-PACE = "poll=0.3,timeout=240,probes=3,cap=5,probe_timeout=8"
+PACE = "poll=0.5,timeout=240,probes=3,cap=5,probe_timeout=8"
 DEPLOY = ("deploy", "-e", ENVIRONMENT, "--yes", "--max-severity", "any", "--allow-older")
 """Without questions; of the images that the tests push nobody knows the commit, so neither whether it is older."""
 SERVICES = ("api", "web")
@@ -129,7 +129,10 @@ class Cloud:
     def variant(
         self, tag: str, lines: str = "", *, service: str = "api", commit: str = "", others: bool = True
     ) -> None:
-        """Push the release that was kept under a new tag, with some lines more for the image of one of its services."""
+        """Push the release that was kept under a new tag, with some lines more for the image of one of its services.
+
+        Without the others, it is to be signed when they are there too.
+        """
         written = f"FROM {self.image(service, self.first)}\nENV COMMIT={commit or tag}\n{lines}\n"
         words = ["docker", "build", "--quiet", "--provenance=false", "--tag", self.image(service, tag), "-"]
         subprocess.run(words, input=written, text=True, check=True, capture_output=True, timeout=120)
@@ -137,7 +140,8 @@ class Cloud:
         for other in SERVICES if others else ():
             if not self.has(other, tag):
                 self.retag(other, tag)
-        self.sign(tag)
+        if others:
+            self.sign(tag)
 
     def sign(self, tag: str) -> None:
         """Sign what was pushed under a tag, as the deploy does that builds it."""

@@ -16,9 +16,9 @@ from stackhand.rehearsal.throttle import Throttle
 from tests.checkout import ROOT
 
 SCRIPT = """
-import json, socket, struct
+import json, socket, struct, time
 from ministack.services import alb, ecs, iam, ssm
-from stackhand.rehearsal import encryption, refusals
+from stackhand.rehearsal import encryption, inspection, refusals
 
 def told(answer):
     body = answer[2]
@@ -68,6 +68,15 @@ ecs._task_defs["api:1"]["containerDefinitions"][0]["readonlyRootFilesystem"] = F
 said["role"] = told(refusals.execute_command({"cluster": "shop", "task": task["taskArn"], "command": "sh"}))
 statement = {"Effect": "Allow", "Action": [f"ssmmessages:{verb}" for verb in refusals.SHELL], "Resource": "*"}
 iam._roles["t"] = {"InlinePolicies": {"exec": json.dumps({"Statement": [statement]})}}
+inspection.YOUNG, inspection.WHILE_YOUNG, inspection.LATER = 0.3, 0.1, 60.0
+looks = []
+inspection._mark_stopped = lambda task, *rest: looks.append(task["taskArn"])
+end = time.monotonic() + 0.8
+while time.monotonic() < end:
+    inspection.mark_stopped({"taskArn": "job"})
+    time.sleep(0.01)
+inspection.mark_stopped({"taskArn": "another"})
+said["looks"] = " ".join(looks)
 said["shell"] = told(refusals.execute_command({"cluster": "shop", "task": task["taskArn"], "command": "sh"}))
 database = socket.create_server(("127.0.0.1", 0))
 server = encryption.TlsServer.start(*database.getsockname())
@@ -118,6 +127,13 @@ def said() -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     answers: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return answers
+
+
+@pytest.mark.xdist_group("refusals")
+def test_containers_are_looked_at_less_often_the_longer_a_task_runs(said: dict[str, str]) -> None:
+    looks = said["looks"].split()
+    assert looks[-1] == "another"
+    assert 1 < looks.count("job") < 6
 
 
 @pytest.mark.xdist_group("refusals")

@@ -18,7 +18,6 @@ from tests.rehearsal.cloud import DEPLOY, Cloud
 
 pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 
-EXITS = 'ENTRYPOINT []\nCMD ["sh", "-c", "echo the settings make no sense; exit 3"]'
 UNWELL = r"""CMD ["python", "-c", "import http.server as h\n\
 class No(h.BaseHTTPRequestHandler):\n\
     def do_GET(self): self.send_error(503)\n\
@@ -93,12 +92,18 @@ def test_a_healthy_release_that_is_another_than_it_should_be_is_rolled_back(clou
     assert client.seen == {commit, "somebody-else"}  # it was healthy, so it was let in until it was asked who it is
 
 
-def test_a_release_that_needs_more_memory_than_it_has_is_rolled_back(cloud: Cloud) -> None:
+def test_a_release_that_needs_more_memory_than_it_has_is_rolled_back_with_the_service_that_is_well(
+    cloud: Cloud,
+) -> None:
+    cloud.variant("hungry", service="web", others=False)
     cloud.variant("hungry", HUNGRY)
     with cloud.unharmed():
         said = cloud.deploy("hungry")
     assert said.code == ExitCode.ROLLED_BACK, said.out
-    assert "exit code 137" in said.out
+    assert f"api failed; {cloud.good[:12]} runs again everywhere" in said.out
+    assert "container api: exit code 137" in said.out
+    assert "loading everything" in said.out
+    assert "3 failed tasks" in said.out
     assert "raise x-aws.memory" in said.out
 
 
@@ -163,20 +168,6 @@ def test_a_second_deploy_is_told_who_is_at_it_and_one_that_is_terminated_says_ho
     assert f"{cloud.good[:12]} runs again in rehearsal" in said.out
     assert (cloud.running(), cloud.version()) == (before, cloud.good)
     assert client.seen == {cloud.good, "left"}
-
-
-def test_services_return_together_when_one_of_them_fails(cloud: Cloud) -> None:
-    cloud.variant("torn", EXITS, service="web", others=False)
-    cloud.variant("torn")
-    before = cloud.running()
-    with cloud.asked():
-        said = cloud.deploy("torn")
-        assert said.code == ExitCode.ROLLED_BACK, said.out
-    assert f"web failed; {cloud.good[:12]} runs again everywhere" in said.out
-    assert "container web: exit code 3" in said.out
-    assert "the settings make no sense" in said.out
-    assert "3 failed tasks" in said.out
-    assert (cloud.running(), cloud.version()) == (before, cloud.good)
 
 
 def test_ansible_alone_deploys_as_a_workflow_does_and_changes_nothing_the_second_time(cloud: Cloud) -> None:

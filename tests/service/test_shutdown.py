@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.checkout import eventually
+from tests.checkout import ROOT, eventually
 from tests.service.process import NOWHERE, SLOW, Service
 
 
@@ -166,3 +166,19 @@ def test_container_check_prints_the_answer() -> None:
         said = subprocess.run(words, env=service.environment, capture_output=True, text=True, check=False, timeout=30)
         assert said.returncode == 1
         assert json.loads(said.stdout)["phase"] in {"starting", "migrating"}
+
+
+def test_container_check_imports_next_to_nothing() -> None:
+    code = "import sys; from service.__main__ import main; print(main(['check']), *sys.modules)"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PORT": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    result, *modules = said.stdout.split()
+    assert (result, "no answer" in said.stderr) == ("1", True)
+    assert not {"argparse", "http.client", "re", "service.settings"} & set(modules)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.project import composeprogram, loading, resolution
+from stackhand.project import answers, composeprogram, loading, resolution
 
 FILES = {
     "compose.yaml": """
@@ -89,7 +89,11 @@ def test_what_cannot_be_known_is_asked_each_time(asked: Asked, text: str) -> Non
     assert asked.again() == 2
 
 
-def test_a_checkout_that_was_never_started_keeps_nothing(asked: Asked) -> None:
+def test_a_checkout_that_was_never_started_keeps_nothing_for_another_process(asked: Asked) -> None:
     (asked.root / ".stackhand").rmdir()
-    assert asked.again() == 2
+    assert asked.again() == 1
     assert not (asked.root / ".stackhand").exists()
+    answers._here.clear()
+    assert asked.again() == 1
+    (asked.root / "compose.yaml").write_text(f"{FILES['compose.yaml']}# x\n", encoding="utf-8")
+    assert asked.again() == 1

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 
 from stackhand.ansible import process
 from stackhand.project.state import State
-from tests.checkout import ROOT
+from tests.checkout import ROOT, eventually
 
 # It fails where the word was evaluated, or did not come.
 PLAY = [
@@ -103,23 +102,31 @@ sys.path.insert(0, {str(ROOT)!r})
 from stackhand.ansible import process
 process.begin(["down"], Path(sys.argv[1]))
 print(process._ahead[0][0].pid, flush=True)
-if sys.argv[2] == "stays":
-    time.sleep(60)
+sys.stdin.read() if sys.argv[2] == "ends" else time.sleep(60)
 """
+
+
+def has_ended(found: psutil.Process) -> bool:
+    try:
+        return not found.is_running() or found.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.parametrize("how", ["ends", "stays"])
 def test_it_ends_with_the_verb_that_needs_it_no_more(how: str, state: State) -> None:
     verb = subprocess.Popen(
-        [sys.executable, "-c", BEGINS, str(state.root), how], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", BEGINS, str(state.root), how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
+    assert verb.stdin
     assert verb.stdout
-    with verb.stdout:
+    with verb.stdin, verb.stdout:
         waiting = psutil.Process(int(verb.stdout.readline()))
-    if how == "stays":
-        verb.send_signal(signal.SIGKILL)
+        if how == "stays":
+            verb.send_signal(signal.SIGKILL)
     verb.wait()
-    deadline = time.monotonic() + 30
-    while waiting.is_running() and waiting.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not waiting.is_running() or waiting.status() == psutil.STATUS_ZOMBIE
+    eventually(lambda: has_ended(waiting), "the process has ended", timeout=30)

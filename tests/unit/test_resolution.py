@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stackhand.cli.failure import Failure
-from stackhand.project import composeprogram, loading, model, resolution
+from stackhand.project import answers, composeprogram, loading, model, resolution
 from stackhand.project.composeprogram import Resolver
 from tests.checkout import ROOT
 
+PLUGIN = answers.plugin_program()
 PROGRAMS = {
     "package": Resolver((str(composeprogram.PACKAGED),)),
-    "docker": Resolver(composeprogram.DOCKER),
+    "docker": Resolver((str(PLUGIN),) if PLUGIN else composeprogram.DOCKER),
 }
 NEEDS_DOCKER = pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker command here")
 NEEDED = {"POSTGRES_PASSWORD": "a$b", "DATABASE_PASSWORD": "b", "REDIS_PASSWORD": "c"}
@@ -239,6 +240,24 @@ def test_without_a_new_docker_compose_the_package_resolves(
         else:
             with pytest.raises(Failure, match="There is no Compose that can read"):
                 composeprogram.choose(tmp_path)
+    composeprogram._version.cache_clear()
+
+
+def test_the_plugin_of_docker_is_asked_itself_where_docker_would_start_that_very_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins, docker = tmp_path / "configuration" / "cli-plugins", tmp_path / "docker"
+    plugins.mkdir(parents=True)
+    monkeypatch.setenv("DOCKER_CONFIG", str(plugins.parent))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for program, version in ((docker, "2.30.0"), (plugins / "docker-compose", "2.30.0")):
+        program.write_text(f"#!/bin/sh\necho {version}\n")
+        program.chmod(0o755)
+    composeprogram._version.cache_clear()
+    assert composeprogram.choose(tmp_path).command == (str(plugins / "docker-compose"),)
+    docker.write_text("#!/bin/sh\necho 2.29.0\n")  # such as one that goes to another machine
+    composeprogram._version.cache_clear()
+    assert composeprogram.choose(tmp_path).command == composeprogram.DOCKER
     composeprogram._version.cache_clear()
 
 
