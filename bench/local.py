@@ -9,6 +9,7 @@ very programs that `./inv up` starts, with nothing around them, and asks each un
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,7 @@ BARE, STOPPED, INSTALLED = (
     "bare: uv installs the packages of the lock",
 )
 PYTHON = "bare: Python starts"
+FRESH = 3
 BARE_WITHIN = 20.0
 """Seconds for one program of the bare start, which takes a tenth of one."""
 FLOORS = {
@@ -62,8 +64,8 @@ def main() -> None:
 def measure(place: Path) -> dict[str, list[float]]:
     """Return the times by what was measured."""
     found: dict[str, list[float]] = {}
-    found["fresh clone, warm package cache, to healthy"] = [fresh(place / f"clone{n}") for n in range(2)]
-    found[INSTALLED] = [installed(place / f"bare{n}") for n in range(2)]
+    found["fresh clone, warm package cache, to healthy"] = [fresh(place / f"clone{n}") for n in range(FRESH)]
+    found[INSTALLED] = [installed(place / f"bare{n}") for n in range(FRESH)]
     checkout = Checkout.make(place / "shop")
     checkout.inv("up")
     found["up when already healthy"] = times(lambda: checkout.inv("up"))
@@ -98,6 +100,7 @@ def installed(path: Path) -> float:
     """Return the time in which uv installs the packages into an empty environment: the floor of a first call."""
     uv, lock = Path(sys.prefix) / "bin" / "uv", ROOT / "requirements.lock"
     subprocess.run([uv, "venv", "-q", str(path)], check=True)
+    os.sync()
     words = [uv, "pip", "install", "-q", "--require-hashes", "--python", str(path / "bin" / "python"), "-r", str(lock)]
     return clock(lambda: subprocess.run(words, check=True))
 
@@ -111,6 +114,7 @@ def fresh(path: Path) -> float:
         (path / ".env").write_text(ports)
         subprocess.run(["./inv", "up"], cwd=path, env=clean_environment(), check=True, capture_output=True)
 
+    os.sync()  # what was written or removed before is not its time
     seconds = clock(clone_and_up)
     words = ["./inv", "down", "--volumes", "--yes"]
     subprocess.run(words, cwd=path, env=clean_environment(), check=True, capture_output=True)
