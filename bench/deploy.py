@@ -9,17 +9,19 @@ new commit, plan, migrate, roll both services out, and ask three times for healt
 
 from __future__ import annotations
 
+import base64
 import json
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from bench.clock import clock, machine, table
+from stackhand.infrastructure.terraform import STATE_KEY
 from stackhand.rehearsal.environment import NAME as ENVIRONMENT
 from tests.rehearsal.cloud import DEPLOY, SERVICES, TERRAFORM, Cloud, rehearsed
-from tests.rehearsal.test_releases import EXITS
 
 RUNS = 3
 GOALS = {
@@ -29,6 +31,8 @@ GOALS = {
 }
 
 FLOORS = {"a release": "the same by hand", "nothing to do": "Terraform alone: init, plan, output"}
+EXITS = 'ENTRYPOINT []\nCMD ["sh", "-c", "echo the settings make no sense; exit 3"]'
+"""The end of a Dockerfile whose program does not start."""
 
 
 def main() -> None:
@@ -92,6 +96,7 @@ def _failure(cloud: Cloud, tag: str) -> tuple[float, float]:
 def by_hand(cloud: Cloud, tag: str) -> None:
     """Do what a deploy does, with nothing around it."""
     output = _plan(cloud)
+    _log_in(cloud)
     ecs, definitions = cloud.client("ecs"), {}
     for service in SERVICES:
         image = cloud.image(service, tag)
@@ -116,17 +121,38 @@ def by_hand(cloud: Cloud, tag: str) -> None:
         time.sleep(1)
     while cloud.version() != tag:
         time.sleep(0.5)
+    _run(["docker", "logout", _registry(cloud)], cloud)
+
+
+def _log_in(cloud: Cloud) -> None:
+    """Let Docker push to the registry."""
+    given = cloud.client("ecr").get_authorization_token()["authorizationData"][0]
+    user, _, password = base64.b64decode(given["authorizationToken"]).decode().partition(":")
+    subprocess.run(
+        ["docker", "login", "--username", user, "--password-stdin", _registry(cloud)],
+        input=password,
+        env=cloud.shell(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def _registry(cloud: Cloud) -> str:
+    return cloud.image("api", "").partition("/")[0]
 
 
 def _plan(cloud: Cloud) -> dict[str, Any]:
     """Return Terraform's output `release`, once it has found that nothing is to be changed."""
     _terraform(cloud, "init", "-reconfigure", *_backend(cloud))
-    _terraform(cloud, "plan", "-input=false", f"-var-file=../environments/{ENVIRONMENT}.tfvars")
+    files = (cloud.clone.path / "environments" / f"{ENVIRONMENT}.tfvars", _folder(cloud) / "services.tfvars.json")
+    _terraform(cloud, "plan", "-input=false", *(f"-var-file={each}" for each in files))
     return dict(json.loads(_terraform(cloud, "output", "-json"))["release"]["value"])
 
 
 def _backend(cloud: Cloud) -> list[str]:
-    settings = {"bucket": cloud.environment.bucket, "region": cloud.aws.region, "use_path_style": "true"}
+    settings = {"bucket": cloud.environment.bucket, "key": STATE_KEY, "region": cloud.aws.region}
+    settings["use_path_style"] = "true"
     return [f"-backend-config={key}={value}" for key, value in settings.items()]
 
 
@@ -157,12 +183,16 @@ def _rolled(ecs: Any, cluster: str, definitions: dict[str, str]) -> bool:
     )
 
 
+def _folder(cloud: Cloud) -> Path:
+    """Return where a deploy has placed the configuration, and the services as variables."""
+    return cloud.clone.path / ".stackhand" / "terraform" / ENVIRONMENT
+
+
 def _terraform(cloud: Cloud, *words: str) -> str:
-    data = cloud.clone.path / ".stackhand" / "terraform" / ENVIRONMENT
-    command = [str(TERRAFORM), *words]
-    environment = {**cloud.shell(), "TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1"}
-    folder = cloud.clone.path / "terraform"
-    said = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    command, folder = [str(TERRAFORM), *words], _folder(cloud)
+    environment = {**cloud.shell(), "TF_DATA_DIR": str(folder), "TF_IN_AUTOMATION": "1"}
+    place = folder / "configuration"
+    said = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
     if said.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: {said.stderr}")
     return said.stdout
