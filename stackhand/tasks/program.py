@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
+from invoke.completion.complete import print_completion_script
 from invoke.config import Config
 from invoke.exceptions import Exit, ParseError
 from invoke.parser.argument import Argument
@@ -27,13 +28,19 @@ from stackhand.project import inherited, private
 from stackhand.system.roots import COMMAND, NAME
 from stackhand.tasks import composeoptions, handover, ns, usage
 
+OF_INVOKE = frozenset({"complete", "help", "list", "list-depth", "list-format", "print-completion-script", "version"})
+"""Its flags that are ours, too. `--dry` and the like are about commands of a shell: `--dry deploy` would deploy."""
 NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): ")
 
 
-class OurConfig(Config):
-    """Invoke's settings under a name of our own: `~/.invoke.yaml` and INVOKE_* are for other projects."""
+class NoConfig(Config):
+    """Invoke's settings, from no file and no variable: they are about commands of a shell, and no verb runs one so."""
 
-    prefix = "inv"
+    def load_base_conf_files(self) -> None:
+        """Read nothing: a home may be another account's, and its files are for other projects."""
+
+    def load_shell_env(self) -> None:
+        """Read nothing, likewise."""
 
 
 class Inv(Program):
@@ -47,17 +54,14 @@ class Inv(Program):
                 self.argv = [*self.argv[:1], "--list"]
             case ["help", verb, *_]:
                 self.argv = [*self.argv[:1], "--help", verb]
-        # Unlike a library, a checkout runs the same few modules again and again: let Python keep them compiled.
-        self._keep_bytecode = sys.dont_write_bytecode
 
     def core_args(self) -> list[Argument]:
-        """Return Invoke's flags for all verbs and ours; `-f` is a Compose file, and Invoke's has the long name only."""
-        kept = [each for each in super().core_args() if each.name != "config"]
-        return [
-            *kept,
-            Argument(names=("config",), help="Runtime configuration file to use."),
-            *composeoptions.arguments(),
-        ]
+        """Return the flags that belong to no verb: those of Invoke's that do something here, and ours."""
+        return [*(each for each in super().core_args() if each.name in OF_INVOKE), *composeoptions.arguments()]
+
+    def task_args(self) -> list[Argument]:
+        """Return Invoke's flags for the list; where it would look for tasks is not asked."""
+        return [each for each in super().task_args() if each.name in OF_INVOKE]
 
     def print_version(self) -> None:
         """Print the version and its commit."""
@@ -69,14 +73,25 @@ class Inv(Program):
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Read the flags that belong to no verb."""
-        output = io.StringIO()
-        try:
-            with contextlib.redirect_stdout(output), self._explaining():
-                super().parse_core(argv)
-        finally:  # the completion script, which would ask an `inv` on PATH for the candidates
-            if output.getvalue():
-                sys.stdout.write(re.sub(rf"(?<![\w./]){NAME}(?= .*--complete)", COMMAND, output.getvalue()))
-        sys.dont_write_bytecode = self._keep_bytecode
+        self.normalize_argv(argv)
+        with self._explaining():
+            self.parse_core_args()
+            if self.args.version.value:
+                self.print_version()
+                raise Exit
+            if shell := self.args["print-completion-script"].value:
+                self._print_completion_script(shell)
+                raise Exit
+
+    def _print_completion_script(self, shell: str) -> None:
+        """Print Invoke's, which would ask an `inv` on PATH for the candidates."""
+        script = io.StringIO()
+        with contextlib.redirect_stdout(script):
+            print_completion_script(shell, self.binary_names)
+        sys.stdout.write(re.sub(rf"(?<![\w./]){NAME}(?= .*--complete)", COMMAND, script.getvalue()))
+
+    def update_config(self, merge: bool = True) -> None:
+        """Keep the settings: no flag changes them."""
 
     def parse_tasks(self) -> None:
         """Read the verbs and their flags."""
@@ -117,7 +132,7 @@ class Inv(Program):
             if value_expected:
                 value_expected = False
             elif word in usage.FOR_THE_CLOUD and context and usage.ENVIRONMENT not in context.args:
-                raise ParseError(f"No idea what {word!r} is!", context)  # Invoke's own -e would echo, and say nothing
+                raise ParseError(f"No idea what {word!r} is!", context)
             elif word.startswith("-"):
                 known = context.flags if context and word in context.flags else self.core[0].flags
                 flag = known[word] if word in known else None  # noqa: SIM401 - get() knows no short forms
@@ -161,9 +176,11 @@ class Inv(Program):
         """Return the verb that was typed, to stand behind --help; nothing when there is none."""
         return next((f" {word}" for word in self.argv[1:] if word in self._verbs()), "")
 
-    def _verbs(self) -> list[str]:
-        collection = getattr(self, "collection", None)  # not read yet where a flag of no verb is wrong
-        return [context.name for context in collection.to_contexts() if context.name] if collection else []
+    def _verbs(self) -> dict[str, list[str]]:
+        """Return the flags of each verb; nothing while they are not read, where a flag of no verb is wrong."""
+        if not hasattr(self, "collection"):
+            return {}
+        return {context.name: [*context.flags, *context.flags.aliases] for context in self._contexts if context.name}
 
 
 def main() -> None:
@@ -181,7 +198,7 @@ def main() -> None:
 def _exit_code() -> int:
     """Run it; a stream that takes nothing is no fault of ours, and `streams.finish` tells of it."""
     try:
-        Inv(name=NAME, binary=NAME, binary_names=list(dict.fromkeys([NAME, COMMAND])), config_class=OurConfig).run()
+        Inv(name=NAME, binary=NAME, binary_names=list(dict.fromkeys([NAME, COMMAND])), config_class=NoConfig).run()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except OSError as error:

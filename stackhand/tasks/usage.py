@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from invoke.exceptions import ParseError
 
@@ -31,13 +32,13 @@ UNKNOWN = re.compile(r"No idea what '(?P<word>.*)' is!", re.DOTALL)
 NO_VALUE = re.compile(r"Flag <Argument: (?P<name>\S+).*> needed value and was not given one!")
 
 
-def explain(error: ParseError, typed: Sequence[str], verbs: Sequence[str]) -> str:
+def explain(error: ParseError, typed: Sequence[str], verbs: Mapping[str, Collection[str]]) -> str:
     """Return what is wrong with a command line, and what to type instead.
 
     Args:
         error: what the parser said.
         typed: the words behind `./inv`.
-        verbs: the names of all verbs.
+        verbs: the flags of every verb.
     """
     message = str(error)
     verb = getattr(error.context, "name", None) or next((word for word in typed if word in verbs), "")
@@ -65,9 +66,13 @@ def _missing(verb: str, names: Sequence[str], typed: Sequence[str]) -> Iterator[
     yield f"next: {' '.join(command)}"
 
 
-def _unknown(word: str, verb: str, verbs: Sequence[str], typed: Sequence[str]) -> str:
+def _unknown(word: str, verb: str, verbs: Mapping[str, Collection[str]], typed: Sequence[str]) -> str:
     if meant := composeoptions.misplaced(word, verb, typed):
         return f"{NAME}: A Compose file is named before the verb.\nnext: {meant}"
+    if word in verbs.get(verb, ()) and (too_early := _before(word, verb, typed)):
+        files = typed[: typed.index(too_early[0])]
+        command = " ".join(["./inv", *files, *typed[typed.index(verb) :], *too_early])
+        return f"{NAME}: {word} is a flag of {verb}, and stands behind it.\nnext: {command}"
     if verb and word in FOR_THE_CLOUD:
         return (
             f"{NAME}: {verb} works on this machine and takes no environment; -e is for cloud verbs.\n"
@@ -78,3 +83,9 @@ def _unknown(word: str, verb: str, verbs: Sequence[str], typed: Sequence[str]) -
     near = difflib.get_close_matches(word, verbs, n=1, cutoff=SIMILAR)
     meant = ELSEWHERE.get(word) or (near[0] if near else "--list")
     return f"{NAME}: No idea what {word!r} is!\nnext: ./inv {meant}"
+
+
+def _before(flag: str, verb: str, typed: Sequence[str]) -> list[str]:
+    """Return what was typed from a flag to the verb; nothing where the flag stands behind it."""
+    before = typed[: typed.index(verb)]
+    return list(itertools.dropwhile(lambda word: word.partition("=")[0] != flag, before))

@@ -135,11 +135,16 @@ def test_a_failure_with_json_is_one_document(checkout: Checkout) -> None:
     assert said.json["error"]["evidence"] == ["LOG_LEVEL must be one of debug, info, warning, error, not 'loud'"]
 
 
-def test_a_checkout_that_cannot_be_written_is_told(checkout: Checkout) -> None:
-    """As another account than root, whom no mode stops."""
+def test_a_checkout_that_cannot_be_written_is_told(checkout: Checkout, tmp_path: Path) -> None:
+    """As another account than root, whom no mode stops, and with root's home, which it may not look into."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    environment = os.environ | {"HOME": str(home)}
     account = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
     checkout.path.chmod(0o555)
-    said = subprocess.run(["./inv", "up"], cwd=checkout.path, capture_output=True, text=True, check=False, **account)
+    said = subprocess.run(
+        ["./inv", "up"], cwd=checkout.path, env=environment, capture_output=True, text=True, check=False, **account
+    )
     checkout.path.chmod(0o755)
     assert said.returncode == 3
     assert re.search(r"belongs to \w+, and you are|cannot write to", said.stderr)

@@ -40,6 +40,26 @@ def test_names_behind_a_verb_are_its_services(typed: str, meant: str) -> None:
     assert program.names_as_flags(typed.split()) == meant.split()
 
 
+@pytest.mark.parametrize("content", ["run: [", "- a list"])
+def test_settings_of_invoke_are_read_from_no_file_and_no_variable(tmp_path: Path, content: str) -> None:
+    """They would be those of another project, and a home need not be readable (`sudo -u nobody`)."""
+    for name in (".invoke.yaml", ".inv.yaml"):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    variables = {"HOME": str(tmp_path)} | {f"{prefix}_RUN_ENV": "x" for prefix in ("INVOKE", "INV")}
+    usual, changed = (
+        subprocess.run(
+            [sys.executable, "-m", "stackhand", "status"],
+            cwd=ROOT,
+            env=clean_environment() | more,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for more in ({}, variables)
+    )
+    assert (changed.returncode, changed.stdout, changed.stderr) == (usual.returncode, usual.stdout, usual.stderr)
+
+
 def inv(typed: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "stackhand", *typed.split()]
     return subprocess.run(argv, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
@@ -51,12 +71,18 @@ def inv(typed: str) -> subprocess.CompletedProcess[str]:
         ("logs --lines abc", "--lines needs a number, not 'abc'", "--help logs"),
         ("logs --lines=it's", '--lines needs a number, not "it\'s"', "--help logs"),
         ("up --timeout abc", "--timeout needs a number, not 'abc'", "--help up"),
-        ("-T soon up", "-T needs a number, not 'soon'", "--help"),
+        ("-D soon --list", "-D needs a number, not 'soon'", "--help"),
         ("--help nosuch", "No idea what 'nosuch' is!", "--list"),
         ("help nosuch", "No idea what 'nosuch' is!", "--list"),
         ("hull", "No idea what 'hull' is!", "--list"),
         ("start", "No idea what 'start' is!", "./inv up"),
         ("up -e staging", "up works on this machine and takes no environment", "./inv plan -e staging"),
+        ("-e staging plan", "-e is a flag of plan, and stands behind it.", "./inv plan -e staging"),
+        ("--environment=staging plan", "--environment is a flag of plan", "./inv plan --environment=staging"),
+        ("-f a.yaml --json status", "--json is a flag of status", "./inv -f a.yaml status --json"),
+        ("-e staging up", "up works on this machine and takes no environment", "./inv plan -e staging"),
+        ("--dry deploy -e staging", "No idea what '--dry' is!", "--help deploy"),
+        ("--print-completion-script nosuch", 'Completion for shell "nosuch" not supported', "--list"),
         ("up --enigne x", "No idea what '--enigne' is!", "--help up"),
         (
             "plan --json",

@@ -13,7 +13,7 @@ from invoke.parser.context import ParserContext
 
 from stackhand.project import loading
 from stackhand.tasks import composeoptions
-from stackhand.tasks.program import Inv, OurConfig
+from stackhand.tasks.program import Inv, NoConfig
 from tests.checkout import ROOT
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -21,7 +21,7 @@ EXAMPLE = re.compile(r"\./inv ((?:(?!\./inv)[^`\n#|>,;)])+)")
 
 
 def program() -> Inv:
-    found = Inv(name="inv", config_class=OurConfig)
+    found = Inv(name="inv", config_class=NoConfig)
     found.create_config()
     found.parse_core(["inv"])
     found.parse_collection()
@@ -84,7 +84,7 @@ def test_e_means_the_environment_in_every_verb() -> None:
 
 def run(typed: str) -> None:
     """Do all that comes before the verb itself."""
-    found = Inv(name="inv", config_class=OurConfig)
+    found = Inv(name="inv", config_class=NoConfig)
     found.create_config()
     found.parse_core(["inv", *shlex.split(typed)])
     found.parse_collection()
