@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import differences, services
 from stackhand.infrastructure.services import KNOWN_THERE, TAKEN, CloudServices, required
-from stackhand.project import composefiles, kinds, loading, probes, resolution, settings
+from stackhand.project import composefiles, kinds, loading, probes, resolution, schema, settings
 from stackhand.project.model import Service, Stack
 from stackhand.project.xfields import Capacity, Fargate, Job, Managed, Probe
 
@@ -25,15 +26,31 @@ SIZES = {
 LOGIN = re.compile(r"://[^\s/@]*:[^\s/@]+@([\w.-]+)")
 """A URL with a password, and its host."""
 
+MADE_UP = "made-up"
+"""A secret of a stack that is not started here."""
+
 
 def stack_of(root: Path) -> Stack:
     """Return the services as they are described, whatever this machine has not been given: it runs none of them."""
     values = settings.ensure(root, check=True, given=False).values
     lacking = {key: KNOWN_THERE for key in required(root) if not values.get(key)}
     # On AWS there are no profiles: what has x-aws runs.
-    resolved = resolution.resolve(root, {**values, **lacking, "COMPOSE_PROFILES": "*"})
+    resolved = resolution.resolve(root, {**values, **_made_up(root, values), **lacking, "COMPOSE_PROFILES": "*"})
     services.share_builds(resolved)
     return loading.of(root, resolved, composefiles.label(root))
+
+
+def _made_up(root: Path, values: Mapping[str, str]) -> dict[str, str]:
+    """Return one text in place of each secret that `.env` lacks; a new one each time would be a new question each time.
+
+    Args:
+        root: the checkout.
+        values: the settings, with secrets that were made for this call alone.
+    """
+    entries, there = schema.read(root / ".env.example"), composefiles.settings(root)
+    kinds = {key: "generated" for key, entry in entries.items() if entry.generated} | services.untyped(root, entries)
+    made = [key for key, kind in kinds.items() if kind == "generated" and not (there.get(key) or key in os.environ)]
+    return {key: MADE_UP for key in made if values.get(key)}
 
 
 def check(root: Path, variables: Mapping[str, str] | None = None) -> Stack:

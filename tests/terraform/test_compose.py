@@ -10,7 +10,7 @@ import yaml
 
 from stackhand.infrastructure import compose, differences
 from stackhand.infrastructure.references import Note
-from stackhand.project import loading
+from stackhand.project import loading, resolution
 from stackhand.project.composekeys import AWS, Level
 from tests.checkout import ROOT
 
@@ -241,3 +241,22 @@ def test_this_repository_is_told_calmly() -> None:
         "environment",
         "different on AWS",
     ]
+
+
+@pytest.mark.parametrize("example", ["SECRET_KEY=\n", "# A key.\n# type: secret generated\nSECRET_KEY=\n"])
+def test_a_checkout_without_env_asks_compose_only_once(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a workflow: a secret that is made up is no new question."""
+    (tmp_path / ".stackhand").mkdir()
+    (tmp_path / ".env.example").write_text(example, encoding="utf-8")
+    shop = {"image": "shop:1", "environment": {"KEY": "${SECRET_KEY:-}", "OTHER": "${OTHER:-}"}}
+    (tmp_path / "docker-compose.yml").write_text(yaml.safe_dump({"services": {"shop": shop}}), encoding="utf-8")
+    first = compose.stack_of(tmp_path)
+    asked: list[object] = []
+    original = resolution._config
+    monkeypatch.setattr(resolution, "_config", lambda *args: asked.append(args) or original(*args))
+    assert compose.stack_of(tmp_path) == first
+    assert asked == []
+    monkeypatch.setenv("OTHER", "value")
+    assert compose.stack_of(tmp_path).services["shop"].environment["OTHER"] == "value"
