@@ -68,6 +68,20 @@ class Clock:
 Notify = Callable[[str], None]
 
 
+SOONEST, PART = 0.25, 0.1
+"""Seconds before a second look, and the part of what was waited so far before a later one."""
+
+
+def pause(waited: float, longest: float) -> float:
+    """Return the seconds before the next look: what is done soon is seen soon, and what takes minutes is not asked for.
+
+    Args:
+        waited: seconds since the first look.
+        longest: seconds at most.
+    """
+    return min(longest, max(SOONEST, waited * PART))
+
+
 FIRST, LONGEST = 1.0, 30.0
 """Seconds before the second attempt, and at most before any: boto3 has tried four times within each."""
 Answer = TypeVar("Answer")

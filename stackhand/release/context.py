@@ -19,7 +19,7 @@ class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a release waits.
 
     Args:
-        poll: seconds between two checks of ECS.
+        poll: seconds between two checks of ECS, at most.
         timeout: seconds that services may take together, and that AWS may stay busy.
         stay: seconds for which the tasks of a service without a health check must run.
         migration: seconds that the migration of a service may take, where `x-aws.release` gives no `timeout`.

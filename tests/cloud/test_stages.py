@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -192,6 +193,26 @@ def test_a_slow_release_is_no_failed_one_and_can_be_come_back_to(held: Cloud) ->
     verification.record(held.context, found)
     assert running(held) == {"second"}
     assert held.context.releases.current().commit == "second"
+
+
+@pytest.mark.parametrize(("after", "late", "looks"), [(1.0, 0.5, 8), (300.0, 2.0, 180)])
+def test_a_quick_rollout_is_seen_soon_and_a_slow_one_is_not_asked_for_all_the_time(
+    held: Cloud, after: float, late: float, looks: int
+) -> None:
+    seen: list[float] = []
+    held.context.notify = lambda text: seen.append(held.world.now) if " running" in text else None
+    release(held, "first", after=after)
+    assert after <= seen[-1] - seen[0] <= after + late
+    assert len(seen) <= looks
+
+
+def test_a_busy_ecs_is_not_asked_sooner(held: Cloud) -> None:
+    release(held, "first")
+    times: list[float] = []
+    held.context.notify = lambda text: times.append(held.world.now) if "does not answer" in text else None
+    held.world.after_updates(2, 0.0, lambda: held.world.fail("DescribeServices", "ThrottlingException", 12))
+    release(held, "second")
+    assert [after - before for before, after in itertools.pairwise(times)] == [held.context.pace.poll] * 2
 
 
 def test_a_task_that_hangs_is_never_called_deployed(held: Cloud) -> None:

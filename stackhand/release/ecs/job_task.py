@@ -43,7 +43,7 @@ class Migration:
         name: of the service.
         clock: the time.
         count: told again and again how long it runs and the last line of its log.
-        poll: seconds between two looks.
+        poll: seconds between two looks, at most.
         timeout: seconds after which it is stopped.
         starts_within: seconds for which ECS is asked to start it.
         started: whether ECS has started it, or may have.
@@ -140,12 +140,14 @@ class Migration:
 
     def _wait(self, task: str, follower: task_logs.LogFollower, output: list[str]) -> StoppedTask:
         began = self.clock.now()
-        deadline = began + self.timeout
+        deadline, reported = began + self.timeout, ""
         while True:
             described = self._stopped(task)
             output += self._shown(follower)
             last = f", {output[-1]}" if output else ""
-            self.count(f"running for {elapsed(self.clock.now() - began)}{last}")
+            if (text := f"running for {elapsed(self.clock.now() - began)}{last}") != reported:
+                self.count(text)
+            reported = text
             if described:
                 return described
             if self.clock.now() >= deadline:
@@ -153,7 +155,7 @@ class Migration:
                 message = f"did not end within {self.timeout:g} s, and {end}"
                 longer = "give it longer by x-aws.release.timeout (seconds), then deploy again"
                 raise self._failure(message, [f"task {task}", *output[-task_logs.TAIL :]], repair=longer)
-            self.clock.sleep(self.poll)
+            self.clock.sleep(waiting.pause(self.clock.now() - began, self.poll))
 
     def _shown(self, follower: task_logs.LogFollower) -> list[str]:
         lines = follower.new_lines()

@@ -174,20 +174,25 @@ class Rollout:
             Interrupted: we are to stop.
             ClientError: ECS does not want to talk to us any more.
         """
+        began = self.clock.now()
         while True:
-            self._check()
+            known = self._check()
             outcome = verdict.together([each.verdict for each in self.rolling.values()])
             if outcome is not None:
                 return outcome
             if any(each.failing for each in self.rolling.values()):
                 return Verdict.FAILED
-            self.clock.sleep(self.poll)
+            # A busy ECS, or a replica that lags behind, is not asked at once again.
+            self.clock.sleep(waiting.pause(self.clock.now() - began, self.poll) if known else self.poll)
 
-    def _check(self) -> None:
-        """Take a snapshot of every service; a single failure of ECS is no check, but time goes on."""
+    def _check(self) -> bool:
+        """Take a snapshot of every service, and return whether ECS knew all of them.
+
+        A single failure of ECS is no check, but time goes on.
+        """
         open_ones = [each for each in self.rolling.values() if each.verdict is None]
         if not open_ones:
-            return
+            return True
         try:
             states = self.cluster.services([each.service for each in open_ones])
         except Exception as error:
@@ -195,11 +200,12 @@ class Rollout:
                 raise
             self.notify(f"ECS does not answer: {message_of(error)}")
             self._time_out(open_ones)
-            return
+            return False
         for each in open_ones:
             each.check(states.get(each.service, ABSENT), self.clock.now())
             self._report_events(each)
         self.notify("; ".join(each.summary(self.targets.summary(each.name)) for each in self.rolling.values()))
+        return all(states.get(each.service, ABSENT).active for each in open_ones)
 
     def _time_out(self, rolling: list[Rolling]) -> None:
         for each in rolling:
