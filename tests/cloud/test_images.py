@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -185,6 +186,66 @@ def test_only_what_was_built_here_is_signed_whoever_pushes_first(
     assert provenance.CHECKSUMS.read_text(encoding="utf-8").splitlines() == lines
     assert ensure(environment) == {"api": digest}
     assert not provenance.CHECKSUMS.exists()  # nothing was built here
+
+
+@pytest.fixture
+def two(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Repository]:
+    """The repositories of two services that are built by nobody but the test."""
+    environment.client("ecr").create_repository(repositoryName="shop/web", imageTagMutability="IMMUTABLE")
+    monkeypatch.setattr(build.docker, "reach", lambda: None)
+    monkeypatch.setattr(provenance.docker, "run", lambda *_: subprocess.CompletedProcess([], 0, f"{BUILT}\n", ""))
+    monkeypatch.setattr(provenance, "CHECKSUMS", tmp_path / "built" / "subjects.txt")
+    return {name: Repository(f"shop/{name}", f"localhost:1/shop/{name}") for name in ("api", "web")}
+
+
+def test_an_image_is_listed_while_the_next_one_is_built_and_pushed_once_that_is_recorded(
+    environment: Environment, two: dict[str, Repository], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next_is_built = threading.Event()
+
+    def builds(*_: Any) -> Iterator[str]:
+        yield "api"
+        next_is_built.set()
+        yield "web"
+
+    def listed(_image: str, name: str, *_: Any) -> dict[str, Any]:
+        assert next_is_built.wait(10)
+        return {"components": [name]}
+
+    def pushed(_environment: Environment, name: str, *_: Any) -> None:
+        assert name in provenance.bills(Store(environment), COMMIT)
+        content = json.dumps(MANIFEST | {"config": {"digest": BUILT, "size": 1, "mediaType": "config"}})
+        environment.client("ecr").put_image(repositoryName=f"shop/{name}", imageManifest=content, imageTag=COMMIT)
+
+    monkeypatch.setattr(build, "build", builds)
+    monkeypatch.setattr(sbom, "bill_of_materials", listed)
+    monkeypatch.setattr(build, "_push", pushed)
+    digests = build.ensure(environment, two, COMMIT, architecture="X86_64", notify=lambda _: None)
+    assert list(digests) == ["api", "web"]
+
+
+def test_a_listing_is_given_up_when_the_next_build_fails(
+    environment: Environment, two: dict[str, Repository], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def builds(*_: Any) -> Iterator[str]:
+        yield "api"
+        assert begun.wait(10)
+        raise Failure("The image of web could not be built.")
+
+    def listed(*args: Any) -> dict[str, Any]:
+        begun.set()
+        if args[-1].wait(10):
+            ended.set()
+        return {}
+
+    monkeypatch.setattr(build, "build", builds)
+    monkeypatch.setattr(sbom, "bill_of_materials", listed)
+    monkeypatch.setattr(build, "_push", lambda *_: pytest.fail("pushed"))
+    with pytest.raises(Failure, match="web could not be built"):
+        build.ensure(environment, two, COMMIT, architecture="X86_64", notify=lambda _: None)
+    assert ended.is_set()
 
 
 def test_an_image_that_could_not_be_signed_is_not_built(

@@ -309,11 +309,10 @@ def test_a_bill_of_materials_is_kept_under_the_digest_of_what_is_kept(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[str, bytes] = {}
-    monkeypatch.setattr(sbom, "bill_of_materials", lambda *_: {"name": "from-env-2"})
     monkeypatch.setattr(provenance.docker, "run", lambda *_: SimpleNamespace(stdout="sha256:0f"))
     made = bucket(kept)
     monkeypatch.setattr(made, "read", lambda _key: None)
-    provenance.BuildRecord(made, "c0ffee").add("api", "api:c0ffee")
+    provenance.BuildRecord(made, "c0ffee").add("api", "api:c0ffee", {"name": "from-env-2"})
     bill, record = (kept[f"releases/images/c0ffee{ending}.json"] for ending in ("/api.cdx", ""))
     assert json.loads(bill) == {"name": "<DB_PASSWORD redacted>"}
     assert json.loads(record)["images"]["api"]["sbom"] == f"sha256:{hashlib.sha256(bill).hexdigest()}"

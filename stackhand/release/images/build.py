@@ -23,7 +23,7 @@ from stackhand.project.environments import Environment
 from stackhand.project.model import Build, Service
 from stackhand.project.xfields import Fargate
 from stackhand.release.checkout import export, source
-from stackhand.release.images import provenance, registry, signature
+from stackhand.release.images import provenance, registry, sbom, signature
 from stackhand.release.target import Repository
 from stackhand.system.roots import PROJECT
 
@@ -65,10 +65,14 @@ def ensure(
         if key is not None:
             signing_key.require(environment, key)  # before minutes of building
         pinned = {} if environment.emulated else provenance.pins()  # a rehearsal has the images of this machine
-        for service in build(missing, commit, architecture, notify, pinned):
-            notify(f"listing the packages of {service}")
-            record.add(service, f"{missing[service]}:{commit}")
-            _push(environment, service, f"{missing[service]}:{commit}", notify)
+        images = {service: f"{url}:{commit}" for service, url in missing.items()}
+        with sbom.Listings() as listings:
+            for service in build(missing, commit, architecture, notify, pinned):
+                listings.begin(images[service], service, commit)
+            for service, image in images.items():
+                notify(f"listing the packages of {service}")
+                record.add(service, image, listings.of(service))
+                _push(environment, service, image, notify)
     for each, url in missing.items():
         digests[each] = registry.digest_in(environment, built[each].name, commit, timeout=SEEN_WITHIN)
         if not digests[each]:

@@ -104,11 +104,9 @@ class BuildRecord:
         document = store.read(self.key)
         self.images = document.to(BuiltImages).images if document else {}
 
-    def add(self, name: str, image: str) -> None:
+    def add(self, name: str, image: str, bill: dict[str, Any]) -> None:
         """Record an image of this machine, with its bill of materials, before anybody can have it."""
-        bill = redaction.current().data(
-            sbom.bill_of_materials(image, name, self.commit), names=False
-        )  # as the bucket is given it
+        bill = redaction.current().data(bill, names=False)  # as the bucket is given it
         digest = f"sha256:{hashlib.sha256(sbom.encoded(bill)).hexdigest()}"
         built = docker.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
         self.store.write(f"{FOLDER}{self.commit}/{name}.cdx.json", bill)

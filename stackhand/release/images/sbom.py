@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from email.parser import HeaderParser
 from typing import IO, Any
 from urllib.parse import quote
@@ -23,13 +25,54 @@ LARGEST = 16 * 1024 * 1024
 LISTED = "Debian (dpkg), Alpine (apk), Python and npm packages; no others, and no copied files"
 
 
-def bill_of_materials(image: str, name: str, version: str) -> dict[str, Any]:
+AT_ONCE = 2
+"""How many images are listed at the same time: each keeps a core of the engine's machine busy."""
+
+
+class Listings:
+    """Bills of materials that are made beside the block: the next image is built meanwhile.
+
+    At the end of the block those that nobody has taken are given up.
+    """
+
+    def __enter__(self) -> Listings:
+        self._given_up = threading.Event()
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sbom")
+        self._bills: dict[str, Future[dict[str, Any]]] = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._given_up.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def begin(self, image: str, name: str, version: str) -> None:
+        """Begin to list an image; the arguments are those of `bill_of_materials`."""
+        self._bills[name] = self._pool.submit(bill_of_materials, image, name, version, self._given_up)
+
+    def of(self, name: str) -> dict[str, Any]:
+        """Return the bill of materials of a service's image, once it is made.
+
+        Raises:
+            Failure: as `bill_of_materials`.
+        """
+        return self._bills[name].result()
+
+
+def bill_of_materials(
+    image: str, name: str, version: str, given_up: threading.Event | None = None
+) -> dict[str, Any]:
     """Return the bill of materials of an image that is on this machine. Nothing of the image is run.
+
+    Args:
+        image: on this machine.
+        name: of the service.
+        version: the commit.
+        given_up: set once nobody waits for it any more.
 
     Raises:
         Failure: docker cannot hand the image's files over.
     """
-    components, system = _components(image)
+    components, system = _components(image, given_up or threading.Event())
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -50,7 +93,7 @@ def encoded(document: dict[str, Any]) -> bytes:
     return json.dumps(document, indent=2, sort_keys=True).encode()
 
 
-def _components(image: str) -> tuple[list[dict[str, str]], str]:
+def _components(image: str, given_up: threading.Event) -> tuple[list[dict[str, str]], str]:
     platform = docker.run("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", image).stdout.strip()
     # "none" is never run; an image need not name a command, and docker wants one
     container = docker.run("create", "--platform", platform, "--network", "none", image, "none").stdout.strip()
@@ -58,10 +101,10 @@ def _components(image: str) -> tuple[list[dict[str, str]], str]:
         args = ["docker", "export", container]
         with subprocess.Popen(args, env=inherited.environment("docker"), stdout=subprocess.PIPE) as child:
             assert child.stdout is not None  # noqa: S101 - asked for above
-            components, system = _read(child.stdout)
-            while child.stdout.read(LARGEST):
+            components, system = _read(child.stdout, given_up)
+            while not given_up.is_set() and child.stdout.read(LARGEST):
                 pass  # the padding, or docker would write to nobody
-        if child.returncode != 0:
+        if child.returncode != 0 or given_up.is_set():
             raise Failure(f"The files of {image} could not be listed.", next="docker system df; then deploy again")
     finally:
         docker.run("rm", "--force", container)
@@ -69,12 +112,14 @@ def _components(image: str) -> tuple[list[dict[str, str]], str]:
     return [unique[purl] for purl in sorted(unique)], system
 
 
-def _read(stream: IO[bytes]) -> tuple[list[Component], str]:
+def _read(stream: IO[bytes], given_up: threading.Event) -> tuple[list[Component], str]:
     """Return the packages in the files of an image, and which system they are for."""
     texts: list[tuple[Callable[[str, str], Iterator[Component]], str]] = []
     release: dict[str, str] = {}
     with tarfile.open(fileobj=stream, mode="r|") as files:
         for member in files:
+            if given_up.is_set():
+                break
             if not member.isfile() or member.size > LARGEST:
                 continue
             reader = next((reader for pattern, reader in READERS if pattern.search(member.name)), None)
