@@ -16,9 +16,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from stackhand.ansible.events import EVENTS
+from stackhand.cli import packages
 from stackhand.cli.failure import Failure
 from stackhand.project import inherited
 from stackhand.project.state import LOCK_HELD, State
@@ -26,9 +27,15 @@ from stackhand.system import roots
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, PROJECT
 
 AHEAD = "--ahead"
-"""What `stackhand.ansible.start` gets in place of a playbook, before the number of the socket at which it waits."""
+"""What `stackhand.ansible.start` gets in place of a playbook, before the socket at which it waits, and the verb."""
 NEEDS = {"up": False, "down": True}
 """The verbs that run a playbook where the stack was left as it is said here: up or not."""
+LEASED = frozenset({"deploy", "resume", "rollback"})
+"""The playbooks, and verbs, beside which a process keeps a lease."""
+CLOUD = LEASED | {"plan"}
+"""The verbs, and their playbooks, that always run one."""
+BESIDE = "stackhand.release.heartbeat"
+"""What keeps a lease: a module, which takes as long to load as Ansible does."""
 HELP = {"--help", "-h"}
 
 
@@ -46,11 +53,18 @@ def begin(words: Sequence[str], folder: Path = PROJECT) -> None:
     """
     verb = next((word for word in words if not word.startswith("-")), "")
     ours = IS_CHECKOUT or roots.VARIABLE in os.environ  # else the project's own version may run in our place
-    if verb in NEEDS and ours and HELP.isdisjoint(words):
+    if verb in NEEDS.keys() | CLOUD and ours and HELP.isdisjoint(words):
         state = State(folder)
         with suppress(Failure, OSError):  # the verb itself tells of what is wrong
-            if state.file.exists() and bool(state.read().get("up")) is NEEDS[verb]:
-                _load_ansible(state)
+            if _needs_playbook(verb, state):
+                _load_ansible(state, verb)
+
+
+def _needs_playbook(verb: str, state: State) -> bool:
+    """Whether a verb will probably need one; without its packages, it first installs them."""
+    if verb in CLOUD:
+        return state.directory.is_dir() and packages.CLOUD.current()
+    return state.file.exists() and bool(state.read().get("up")) is NEEDS[verb]
 
 
 def start(
@@ -68,8 +82,8 @@ def start(
     """
     shared = [events] if lock is None else [events, lock]
     environment = {**inherited.environment("ansible"), **_own(state)}
-    if _ahead and playbook in NEEDS:
-        child, connection = _ahead.pop()
+    if _ahead and (playbook in CLOUD) == (_ahead[0][2] in CLOUD):
+        child, connection, _ = _ahead.pop()
         message = {"arguments": _arguments(playbook, variables), "environment": environment}
         with connection, suppress(OSError):  # it has ended: as if it had never been
             socket.send_fds(connection, [b"\n"], [log.fileno(), *shared])
@@ -110,15 +124,15 @@ def await_playbook(descriptor: int) -> None:
     sys.argv[1:] = message["arguments"]
 
 
-_ahead: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
-"""The process that waits, if there is one, and our end of its socket."""
+_ahead: list[tuple[subprocess.Popen[bytes], socket.socket, str]] = []
+"""The process that waits, if there is one, our end of its socket, and the verb that it was begun for."""
 
 
-def _load_ansible(state: State) -> None:
+def _load_ansible(state: State, verb: str) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         child = subprocess.Popen(
-            [*_python(), AHEAD, str(theirs.fileno())],
+            [*_python(), AHEAD, str(theirs.fileno()), verb],
             cwd=PROJECT,
             env={**inherited.allowed("ansible"), **_own(state)},
             stdin=subprocess.DEVNULL,
@@ -127,12 +141,50 @@ def _load_ansible(state: State) -> None:
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
         )
-    _ahead.append((child, ours))
+    _ahead.append((child, ours, verb))
     atexit.register(_end_unneeded)
 
 
+class Beside(NamedTuple):
+    """A process that loads beside Ansible, and then waits for a line on its stdin; it ends where none comes.
+
+    Not a `Popen`: the worker that writes the line is a fork of the process that started it.
+
+    Args:
+        pid: its own.
+        stdin: what is written to it.
+        stdout: what it writes.
+    """
+
+    pid: int
+    stdin: int
+    stdout: int
+
+
+_beside: list[Beside] = []
+_children: list[subprocess.Popen[bytes]] = []
+"""Kept, for Python complains about a child that is forgotten; this one may outlive us."""
+
+
+def start_beside() -> None:
+    """Start the process that will keep the lease of a playbook; see `take_beside`."""
+    (reading, stdin), (stdout, writing) = os.pipe(), os.pipe()
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", BESIDE], cwd=PROJECT, stdin=reading, stdout=writing, start_new_session=True
+    )
+    os.close(reading)
+    os.close(writing)
+    _children.append(child)
+    _beside.append(Beside(child.pid, stdin, stdout))
+
+
+def take_beside() -> Beside | None:
+    """Return that process, if there is one and nobody has taken it."""
+    return _beside.pop() if _beside else None
+
+
 def _end_unneeded() -> None:
-    for child, connection in _ahead:
+    for child, connection, _ in _ahead:
         connection.close()
         child.send_signal(signal.SIGKILL)
         child.wait()

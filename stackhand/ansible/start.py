@@ -7,6 +7,7 @@ import gc
 gc.disable()  # until all is imported: nothing of it is garbage, and looking for some takes a quarter of the time
 
 import hashlib  # noqa: E402
+import importlib  # noqa: E402
 import json  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterable  # noqa: E402
@@ -22,8 +23,10 @@ from stackhand.ansible import process  # noqa: E402
 from stackhand.project import private  # noqa: E402
 from stackhand.system.roots import PROJECT  # noqa: E402
 
-LOCAL = {"up.yml", "down.yml"}
+LOCAL = {"up", "down"}
 """What needs no workers: an interruption reaches its steps as a KeyboardInterrupt, and a deploy's answer signals."""
+STEPS = "stackhand.release.action"
+"""What the steps of the playbooks for the cloud load."""
 KEPT = PROJECT / ".stackhand" / "ansible" / "parsed"
 
 
@@ -87,12 +90,17 @@ def _import_ansible(*, vault: bool) -> Callable[[], None]:
 def main() -> None:
     """Run ansible-playbook with this process's command line, or with that which comes once it has loaded."""
     ahead = sys.argv[1] == process.AHEAD
-    local = ahead or Path(sys.argv[1]).name in LOCAL
+    name = sys.argv[3] if ahead else Path(sys.argv[1]).stem
+    local = name in LOCAL
+    if name in process.LEASED:
+        process.start_beside()
     run = _import_ansible(vault=not local)
     if local:
         from stackhand.ansible import in_process
 
         in_process.install()
+    elif ahead:
+        importlib.import_module(STEPS)
     gc.freeze()
     gc.enable()
     if ahead:

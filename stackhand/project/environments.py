@@ -116,6 +116,18 @@ def require_apart(environment: Environment) -> None:
         )
 
 
+def load_ahead(*services: str) -> None:
+    """Load what the environments and some services of AWS need, before it is known which: half a second."""
+    if not packages.CLOUD.current():  # a verb installs them
+        return
+    with suppress(Exception):  # such as a profile that is not here: the action that needs it reports it
+        import hcl2
+
+        hcl2.loads("")
+        for each in services:
+            client(each, "us-east-1")
+
+
 def _others(environment: Environment) -> Iterator[Environment]:
     """Yield the other environments of the same account, if GitHub deploys to one of the two."""
     for name in known():

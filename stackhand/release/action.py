@@ -8,9 +8,8 @@ from typing import Any
 
 from stackhand.ansible import events, options
 from stackhand.ansible.action import Action, Result
-from stackhand.aws import errors, session
+from stackhand.aws import errors
 from stackhand.aws.waiting import Clock, Interrupted
-from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import lease
@@ -50,19 +49,7 @@ class OfRelease(Leased, kw_only=True):
     manifest: Manifest
 
 
-def _warm_up() -> None:
-    """Load in Ansible's own process what each of the workers that it forks would have to load again: half a second."""
-    if not packages.CLOUD.current():  # a verb installs them
-        return
-    with contextlib.suppress(Exception):  # such as a profile that is not here: the action that needs it reports it
-        import hcl2
-
-        hcl2.loads("")
-        for service in ("s3", "ecs"):
-            session.client(service, "us-east-1")
-
-
-_warm_up()
+environments.load_ahead("s3", "ecs")  # here, or each of the workers that Ansible forks would have to
 
 
 class ReleaseAction(Action):

@@ -21,9 +21,10 @@ from types import FrameType
 import msgspec
 import psutil
 
+from stackhand.ansible import process
 from stackhand.cli.failure import Failure, FailureDocument
 from stackhand.cli.loglines import tail
-from stackhand.project import inherited
+from stackhand.project import environments, inherited
 from stackhand.project.state import State
 from stackhand.system import roots
 from stackhand.system.roots import PROJECT
@@ -87,17 +88,20 @@ def start(request: LeaseRequest, notify: Callable[[str], None], check: Callable[
     Raises:
         Failure: there is no lease to be had.
     """
-    child = _start(msgspec.structs.replace(request, born=psutil.Process(request.pid).create_time()))
-    assert child.stdout is not None  # noqa: S101 - asked for
-    with child.stdout:
-        try:
-            event = _result(child.stdout.fileno(), notify, check)
-        except BaseException:
-            child.terminate()
-            raise
+    request = msgspec.structs.replace(request, born=psutil.Process(request.pid).create_time())
+    pid, output = _loaded(request) or _start(request)
+    try:
+        event = _result(output, notify, check)
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        raise
+    finally:
+        os.close(output)
     if event.lease is not None:
-        return Held(event.lease, child.pid)
-    child.wait()
+        return Held(event.lease, pid)
+    for child in [each for each in _started if each.pid == pid]:
+        child.wait()
     if event.failure is not None:
         raise Failure.of(event.failure)
     raise Failure(
@@ -117,10 +121,26 @@ def _result(descriptor: int, notify: Callable[[str], None], check: Callable[[], 
     return Event()
 
 
-def _start(request: LeaseRequest) -> subprocess.Popen[bytes]:
+def _loaded(request: LeaseRequest) -> tuple[int, int] | None:
+    """Give the request to the heartbeat that has loaded beside Ansible, and return its process and its output."""
+    beside = process.take_beside()
+    if beside is None:
+        return None
+    try:
+        os.write(beside.stdin, _line(request))
+    except OSError:  # it has ended: as if it had never been
+        os.close(beside.stdout)
+        return None
+    finally:
+        os.close(beside.stdin)
+    return beside.pid, beside.stdout
+
+
+def _start(request: LeaseRequest) -> tuple[int, int]:
+    """Start a heartbeat for a request, and return its process and its output."""
     with _log(request.environment).open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "stackhand.release.heartbeat"],
+            [sys.executable, "-P", "-m", process.BESIDE],
             cwd=PROJECT,
             env=inherited.environment("ansible", **{roots.VARIABLE: str(PROJECT)}),
             stdin=subprocess.PIPE,
@@ -130,9 +150,15 @@ def _start(request: LeaseRequest) -> subprocess.Popen[bytes]:
         )
     _started.append(child)
     assert child.stdin is not None  # noqa: S101 - asked for above
-    with child.stdin:
-        child.stdin.write(msgspec.json.encode(request))
-    return child
+    assert child.stdout is not None  # noqa: S101 - likewise
+    with child.stdin, child.stdout:
+        child.stdin.write(_line(request))
+        child.stdin.flush()
+        return child.pid, os.dup(child.stdout.fileno())
+
+
+def _line(request: LeaseRequest) -> bytes:
+    return msgspec.json.encode(request) + b"\n"
 
 
 def _lines(descriptor: int, check: Callable[[], None]) -> Iterator[str]:
@@ -158,9 +184,9 @@ def _log(environment: str) -> Path:
 def stop(pid: int) -> None:
     """End a heartbeat, which gives the lease back if it still has it."""
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        if "stackhand.release.heartbeat" in process.cmdline():
-            process.terminate()
+        found = psutil.Process(pid)
+        if process.BESIDE in found.cmdline():
+            found.terminate()
 
 
 def main() -> None:
@@ -172,12 +198,16 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, end)
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=LeaseRequest)
+    environments.load_ahead("s3")
+    if not (line := sys.stdin.buffer.readline()):
+        return  # nobody needs a lease
+    request = msgspec.json.decode(line, type=LeaseRequest)
     watched = (request.pid, request.born)
+    with _log(request.environment).open("ab") as log:
+        os.dup2(log.fileno(), sys.stderr.fileno())
     from stackhand.aws import errors
     from stackhand.aws.waiting import Retry
     from stackhand.infrastructure.bucket import Store
-    from stackhand.project import environments
     from stackhand.release.lease import LASTS, RENEWED, LeaseClient
 
     def pause(seconds: float) -> None:
@@ -219,8 +249,8 @@ def _hold(renew: Callable[[], bool], over: Callable[[], bool], every: float) -> 
 def _alive(pid: int, born: float) -> bool:
     """Whether a process is still the one we mean, and not a zombie that nobody has buried."""
     try:
-        process = psutil.Process(pid)
-        return process.create_time() == born and process.status() != psutil.STATUS_ZOMBIE
+        playbook = psutil.Process(pid)
+        return playbook.create_time() == born and playbook.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -37,14 +37,14 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     state.make()
     state.remember(up=True)
     yield state
-    for child, connection in process._ahead:
+    for child, connection, _ in process._ahead:
         connection.close()
         child.wait()
 
 
 def test_the_playbook_runs_in_the_process_that_has_loaded_ansible(state: State, tmp_path: Path) -> None:
     process.begin(["down", "--volumes"], state.root)
-    ((waiting, _),) = process._ahead
+    ((waiting, *_),) = process._ahead
     reading, writing = os.pipe()
     with (tmp_path / "log").open("wb") as log:
         child = process.start("down", {"word": "loaded {{ ahead }}"}, state, log=log, events=writing, lock=None)
@@ -58,7 +58,7 @@ def test_the_playbook_runs_in_the_process_that_has_loaded_ansible(state: State, 
 
 def test_the_playbook_runs_where_that_process_has_died(state: State, tmp_path: Path) -> None:
     process.begin(["down"], state.root)
-    ((waiting, _),) = process._ahead
+    ((waiting, *_),) = process._ahead
     waiting.kill()
     psutil.wait_procs([psutil.Process(waiting.pid)], timeout=5)
     reading, writing = os.pipe()
