@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from stackhand.containers import docker
 from stackhand.project.model import Build, Service
-from stackhand.release.images import build, sbom
+from stackhand.release.images import build, listed, sbom
 
 pytestmark = pytest.mark.compose
 OCI = "application/vnd.oci.image"
@@ -116,7 +116,18 @@ PACKAGES = {
 }
 
 
-def test_the_bill_of_materials_has_every_package_that_is_installed(tag: str, tmp_path: Path) -> None:
+run = docker.run
+
+
+def only_inspected(*args: str, **options: Any) -> Any:
+    assert args[:2] == ("image", "inspect"), args
+    return run(*args, **options)
+
+
+def test_the_bill_of_materials_has_every_package_that_is_installed(
+    tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listed, "FOLDER", tmp_path / "packages")
     for name, text in PACKAGES.items():
         path = tmp_path / "files" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,4 +145,12 @@ def test_the_bill_of_materials_has_every_package_that_is_installed(tag: str, tmp
     assert bill["metadata"]["component"]["name"] == "api"
     again = sbom.bill_of_materials(tag, "api", "4f3a")
     assert sbom.encoded(bill) == sbom.encoded(again)  # the same packages have the same digest
+    with monkeypatch.context() as patch:
+        patch.setattr(sbom.docker, "run", only_inspected)
+        assert sbom.bill_of_materials(tag, "api", "4f3a") == bill  # the same layers are not read again
+    (tmp_path / "files" / "lib/apk/db/installed").write_text("P:musl\nV:2\nA:x86_64\n", encoding="utf-8")
+    built(tag, tmp_path)
+    assert "pkg:apk/alpine/musl@2?arch=x86_64&distro=alpine-3.24.2" in {
+        each["purl"] for each in sbom.bill_of_materials(tag, "api", "4f3a")["components"]
+    }
     assert docker.run("ps", "--all", "--quiet", "--filter", f"ancestor={tag}").stdout == ""

@@ -10,17 +10,23 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from email.parser import HeaderParser
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
 from stackhand.project import inherited
+from stackhand.release.images import listed
+from stackhand.release.images.listed import Listed
 
 Component = dict[str, str]
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of a file that is read; package databases are smaller."""
+
+READER = Path(__file__)
+"""What has another version lists again."""
 
 LISTED = "Debian (dpkg), Alpine (apk), Python and npm packages; no others, and no copied files"
 
@@ -72,7 +78,7 @@ def bill_of_materials(
     Raises:
         Failure: docker cannot hand the image's files over.
     """
-    components, system = _components(image, given_up or threading.Event())
+    packages = _listed(image, given_up or threading.Event())
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -81,10 +87,10 @@ def bill_of_materials(
             "component": {"type": "container", "name": name, "version": version, "bom-ref": "image"},
             "properties": [
                 {"name": "stackhand:listed", "value": LISTED},
-                {"name": "stackhand:system", "value": system},
+                {"name": "stackhand:system", "value": packages.system},
             ],
         },
-        "components": components,
+        "components": packages.components,
     }
 
 
@@ -93,8 +99,18 @@ def encoded(document: dict[str, Any]) -> bytes:
     return json.dumps(document, indent=2, sort_keys=True).encode()
 
 
-def _components(image: str, given_up: threading.Event) -> tuple[list[dict[str, str]], str]:
-    platform = docker.run("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", image).stdout.strip()
+def _listed(image: str, given_up: threading.Event) -> Listed:
+    """Return the packages of an image, from its files or from what an image of the same layers has."""
+    form = "{{.Os}}/{{.Architecture}} {{json .RootFS.Layers}}"
+    platform, _, layers = docker.run("image", "inspect", "--format", form, image).stdout.strip().partition(" ")
+    layers = "" if layers in {"null", "[]"} else layers
+    if (known := listed.recall(layers, READER)) is None:
+        known = _read_files(image, platform, given_up)
+        listed.keep(layers, READER, known)
+    return known
+
+
+def _read_files(image: str, platform: str, given_up: threading.Event) -> Listed:
     # "none" is never run; an image need not name a command, and docker wants one
     container = docker.run("create", "--platform", platform, "--network", "none", image, "none").stdout.strip()
     try:
@@ -109,7 +125,7 @@ def _components(image: str, given_up: threading.Event) -> tuple[list[dict[str, s
     finally:
         docker.run("rm", "--force", container)
     unique = {each["purl"]: each for each in components}
-    return [unique[purl] for purl in sorted(unique)], system
+    return Listed(system, [unique[purl] for purl in sorted(unique)])
 
 
 def _read(stream: IO[bytes], given_up: threading.Event) -> tuple[list[Component], str]:
