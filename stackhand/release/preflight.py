@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -28,16 +30,21 @@ class Preflight:
 
     def __init__(self, environment: Environment, target: Target, digests: Mapping[str, str]) -> None:
         self.environment, self.target, self.digests = environment, target, digests
-        self.notes: list[str] = []
         self.idle: list[str] = []
+        self._of_thread = threading.local()
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
 
     def run(self) -> list[str]:
-        """Check everything, and return what could not be checked.
+        """Check everything at the same time, and return what could not be checked.
 
         Raises:
             Failure: a release would fail; all reasons together.
         """
-        problems, name = [problem for check in self._checks() for problem in check()], self.target.environment
+        checks, name = self._checks(), self.target.environment
+        with ThreadPoolExecutor(len(checks), thread_name_prefix="preflight") as pool:
+            found = [*pool.map(self._run, checks)]
+        problems = [problem for each, _ in found for problem in each]
         if problems:
             raise Failure(
                 f"{name} is not ready for a release; nothing was changed.",
@@ -47,7 +54,22 @@ class Preflight:
                 else f"./inv plan -e {name} shows what Terraform would fix",
                 code=ExitCode.PREFLIGHT,
             )
-        return self.notes
+        return [note for _, notes in found for note in notes]
+
+    def _run(self, check: Callable[[], Iterator[str]]) -> tuple[list[str], list[str]]:
+        """Return the problems that a check finds, and its notes."""
+        self.notes = []
+        return [*check()], self.notes
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes of the check that runs in this thread."""
+        notes: list[str] = self._of_thread.__dict__.setdefault("notes", [])
+        return notes
+
+    @notes.setter
+    def notes(self, notes: list[str]) -> None:
+        self._of_thread.notes = notes
 
     def _checks(self) -> list[Callable[[], Iterator[str]]]:
         return [
@@ -93,9 +115,12 @@ class Preflight:
 
     def roles(self) -> Iterator[str]:
         """The roles of the tasks exist."""
+        answers: dict[str, Any] = {}
         for arn, name in self._each("executionRoleArn", "taskRoleArn"):
             role = arn.rpartition("/")[2]
-            answer = self._ask(f"role {role}", partial(self._client("iam").get_role, RoleName=role))
+            if role not in answers:
+                answers[role] = self._ask(f"role {role}", partial(self._client("iam").get_role, RoleName=role))
+            answer = answers[role]
             if answer == {}:
                 yield f"{name}: there is no role {role}"
             trust = (answer or {}).get("Role", {}).get("AssumeRolePolicyDocument")
@@ -176,7 +201,10 @@ class Preflight:
                     yield str(task.task_definition[key]), name
 
     def _client(self, name: str) -> Any:
-        return self.environment.client(name)
+        with self._lock:  # boto3 makes clients in one thread only; what it has made serves all
+            if name not in self._clients:
+                self._clients[name] = self.environment.client(name)
+            return self._clients[name]
 
     def _ask(self, what: str, question: Callable[[], Any]) -> Any:
         """Return the answer; an empty one when there is no such thing, None when it cannot be checked."""

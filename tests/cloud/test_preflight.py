@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -56,6 +57,24 @@ def test_everything_that_is_missing_is_told_together(cloud: Cloud) -> None:
         f"the subnet {alone} has no egress route and its network no endpoints: tasks could not pull images",
         f"api: {api['repository']['name']} has no image {digest}",
     )
+
+
+def test_the_checks_ask_at_the_same_time_and_report_in_their_order(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = Preflight(cloud.environment, target.parse(cloud.output), {})
+    both = threading.Barrier(2, timeout=10)
+
+    def slow(name: str) -> Iterator[str]:
+        check.notes.append(f"noted of {name}")
+        both.wait()
+        yield f"{name} is missing"
+
+    monkeypatch.setattr(check, "services", lambda: slow("the first"))
+    monkeypatch.setattr(check, "schedules", lambda: slow("the last"))
+    with pytest.raises(Failure) as found:
+        check.run()
+    assert found.value.evidence == ("the first is missing", "the last is missing")
 
 
 def test_a_deleted_subnet_and_security_group_are_named_and_no_missing_route(cloud: Cloud) -> None:
