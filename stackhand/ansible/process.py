@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -143,6 +144,12 @@ def _load_ansible(state: State, verb: str) -> None:
         )
     _ahead.append((child, ours, verb))
     atexit.register(_end_unneeded)
+
+
+def playbook_pid() -> int:
+    """Return the process of the playbook that we are a step of: it may run us in a worker, a child of its own."""
+    parent = multiprocessing.parent_process()
+    return parent.pid if parent and parent.pid else os.getpid()
 
 
 class Beside(NamedTuple):

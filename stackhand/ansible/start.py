@@ -24,7 +24,9 @@ from stackhand.project import private  # noqa: E402
 from stackhand.system.roots import PROJECT  # noqa: E402
 
 LOCAL = {"up", "down"}
-"""What needs no workers: an interruption reaches its steps as a KeyboardInterrupt, and a deploy's answer signals."""
+"""What needs nothing that is encrypted."""
+IN_PROCESS = LOCAL | process.CLOUD
+"""What needs no workers: its steps end by themselves when they are interrupted."""
 STEPS = "stackhand.release.action"
 """What the steps of the playbooks for the cloud load."""
 KEPT = PROJECT / ".stackhand" / "ansible" / "parsed"
@@ -91,15 +93,14 @@ def main() -> None:
     """Run ansible-playbook with this process's command line, or with that which comes once it has loaded."""
     ahead = sys.argv[1] == process.AHEAD
     name = sys.argv[3] if ahead else Path(sys.argv[1]).stem
-    local = name in LOCAL
     if name in process.LEASED:
         process.start_beside()
-    run = _import_ansible(vault=not local)
-    if local:
+    run = _import_ansible(vault=name not in LOCAL)
+    if name in IN_PROCESS:
         from stackhand.ansible import in_process
 
         in_process.install()
-    elif ahead:
+    if ahead and name not in LOCAL:
         importlib.import_module(STEPS)
     gc.freeze()
     gc.enable()

@@ -1,4 +1,4 @@
-"""Waiting in Ansible's worker process: with a clock that tests can turn, and an end when somebody interrupts us."""
+"""Waiting in a step of a playbook: with a clock that tests can turn, and an end when somebody interrupts us."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ class Interrupted(Exception):  # noqa: N818 - an order, not a fault
 
 
 class Clock:
-    """Time as a rollout sees it."""
+    """Time as a rollout sees it.
 
-    def __init__(self) -> None:
-        self._parent = os.getppid()
+    Args:
+        parent: the process whose end is an order to stop, which is our parent; 0 for none.
+    """
+
+    def __init__(self, parent: int | None = None) -> None:
+        self._parent = os.getppid() if parent is None else parent
         self.interrupted = False
 
     def now(self) -> float:
@@ -47,7 +51,7 @@ class Clock:
         Raises:
             Interrupted: somebody does.
         """
-        if self.interrupted or os.getppid() != self._parent:
+        if self.interrupted or (self._parent and os.getppid() != self._parent):
             raise Interrupted
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import shlex
@@ -10,13 +11,12 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stackhand.aws import credentials, network
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project.environments import Environment
-from stackhand.system import program
 from stackhand.system.roots import PROJECT
 
 INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or set STACKHAND_TERRAFORM=PATH"
@@ -38,19 +38,18 @@ def read(args: Sequence[str], environment: Mapping[str, str], log_path: Path, fo
     Raises:
         Failure: it cannot be run, or failed.
     """
-    try:
-        result = program.run(args, environment=environment, folder=folder)
-    except OSError as error:
-        raise not_run(args, str(error)) from error
+    child = _begin(args, environment, folder, errors=subprocess.PIPE)
+    with child, _interrupts_to(child):
+        output, errors = child.communicate()
     with log_path.open("a", encoding="utf-8") as log:
-        log.write(result.stderr)
-    if result.returncode != 0:
+        log.write(errors)
+    if child.returncode != 0:
         raise Failure(
-            f"{shlex.join(args[:2])} ended with {result.returncode}.",
+            f"{shlex.join(args[:2])} ended with {child.returncode}.",
             evidence=tail(log_path, 5),
             next=f"read {log_path.relative_to(PROJECT)}",
         )
-    return result.stdout
+    return output
 
 
 def follow(
@@ -73,20 +72,7 @@ def follow(
         Failure: it cannot be run.
     """
     with log_path.open("a", encoding="utf-8") as log:
-        try:
-            child = subprocess.Popen(
-                args,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise not_run(args, str(error)) from error
+        child = _begin(args, environment, folder, errors=log)
         assert child.stdout is not None  # noqa: S101 - it is a pipe
         with child, _interrupts_to(child):
             for line in child.stdout:
@@ -97,11 +83,38 @@ def follow(
             return child.wait()
 
 
+def _begin(
+    args: Sequence[str], environment: Mapping[str, str], folder: Path, errors: int | IO[str]
+) -> subprocess.Popen[str]:
+    """Start a command in a session of its own: an interrupt of the terminal reaches it by us alone."""
+    try:
+        return subprocess.Popen(
+            args,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise not_run(args, str(error)) from error
+
+
 @contextmanager
 def _interrupts_to(child: subprocess.Popen[str]) -> Iterator[None]:
-    """Let an interrupt reach Terraform, once: it finishes what it has begun, writes the state and frees the lock."""
+    """Let an interrupt reach Terraform, once: it finishes what it has begun, writes the state and frees the lock.
+
+    Raises:
+        KeyboardInterrupt: then; in a worker of Ansible nobody waits for it any more.
+    """
+    interrupted = False
 
     def pass_on(_number: int, _frame: object) -> None:
+        nonlocal interrupted
+        interrupted = multiprocessing.parent_process() is None
         if child.poll() is None:
             child.send_signal(signal.SIGINT)
         for number in before:
@@ -115,6 +128,8 @@ def _interrupts_to(child: subprocess.Popen[str]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 WAYS_OUT = (

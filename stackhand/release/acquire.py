@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
 import msgspec
 
+from stackhand.ansible import process
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.infrastructure.bucket import Store
@@ -90,7 +90,7 @@ def begin(context: Context, request: Request) -> Acquired:
 
 
 def _request(environment: str, commit: str, timeout: float) -> heartbeat.LeaseRequest:
-    return heartbeat.LeaseRequest(environment, account.owner(), commit, account.run_url(), timeout, os.getppid())
+    return heartbeat.LeaseRequest(environment, account.owner(), commit, account.run_url(), timeout, process.playbook_pid())
 
 
 def _source(context: Context, request: Request) -> Source:

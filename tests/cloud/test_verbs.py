@@ -191,3 +191,17 @@ def test_a_release_is_left_rolling_by_a_signal_and_come_back_to(site: Site, clou
         "on-failure deploy - 13",
         f"post-deploy deploy {second} 0",
     ]
+
+
+@pytest.mark.timeout(200)
+def test_a_release_goes_on_when_the_verb_that_watches_it_is_killed(site: Site, cloud: Cloud) -> None:
+    second = prepared(site, cloud, "second", after=3.0)
+    ordered = cloud.world.updates() + 2
+    child = site.checkout.start("deploy", "-e", "staging", "--yes", **site.settings)
+    eventually(lambda: cloud.world.updates() >= ordered, "both services are ordered", 60.0)
+    child.kill()
+    child.communicate()
+    eventually(lambda: lease.current(cloud.context.store) is None, "the lease is given back", 60.0)
+    current = cloud.context.releases.current()
+    assert current
+    assert (current.commit, current.verdict) == (second, "deployed")
