@@ -9,9 +9,10 @@ from typing import Any
 
 from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
-from stackhand.release import migration, prepare, target
+from stackhand.release import prepare, target
 from stackhand.release.action import Leased, ReleaseAction
 from stackhand.release.context import Context
+from stackhand.release.manifest import KnownMigration
 
 
 class ActionModule(ReleaseAction):
@@ -25,12 +26,14 @@ class ActionModule(ReleaseAction):
             digests: of each image that was built, by service.
             commit: what the release is called, and its images say they are.
             name: what else its images are called; empty when that is nothing.
+            migrations: that the commit knows.
         """
 
         target: dict[str, Any]
         digests: dict[str, str]
         commit: str
         name: str
+        migrations: list[KnownMigration]
 
     work = "The preparation of the release"
 
@@ -38,8 +41,7 @@ class ActionModule(ReleaseAction):
         """Return the release."""
         context.require_lease()
         where = target.parse(options.target)
-        known = migration.of_commit(options.commit) or []
-        prepared = prepare.prepare(context, where, options.digests, options.commit, known)
+        prepared = prepare.prepare(context, where, options.digests, options.commit, options.migrations)
         prepared = prepared.but(name=options.name)
         new = [each.task_definition.rpartition("/")[2] for each in prepared.services.values() if not each.same]
         message = f"registered {', '.join(new)}" if new else "no changes"
