@@ -4,17 +4,22 @@
 
 By hand means docker, terraform and boto3 one after the other, without the half second that each call of the aws command
 takes to start: the comparison is harder on us than with it. The two take turns. Both build and push the two images of a
-new commit, plan, migrate, roll both services out, and ask three times for health and version.
+new commit in which the api has changed, plan, migrate, and roll both services out. A release then asks three times for
+health and version, with two pauses of half a second; by hand, the version is asked for until it is there.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
+import resource
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +36,18 @@ GOALS = {
 }
 
 FLOORS = {"a release": "the same by hand", "nothing to do": "Terraform alone: init, plan, output"}
+STEP = re.compile(r"^ *[=✓] (\w+) +([\d.]+) s", re.MULTILINE)
+"""A step of a playbook, and the seconds that it took."""
+CHANGED = Path("service") / "__init__.py"
+"""What each commit changes: a file of the api's image."""
 EXITS = 'ENTRYPOINT []\nCMD ["sh", "-c", "echo the settings make no sense; exit 3"]'
 """The end of a Dockerfile whose program does not start."""
+
+
+PARTS: dict[str, dict[str, list[float]]] = {"a release": {}, "the same by hand": {}}
+"""The seconds of the parts of both."""
+CPU: dict[str, list[float]] = {}
+"""The CPU seconds of the programs that were started, by what was measured; without the engine and the emulator."""
 
 
 def main() -> None:
@@ -41,6 +56,11 @@ def main() -> None:
         cloud.clone.back(cloud.first)
         figures, lost = measure(cloud)
     print(f"{machine()}\n\n{table(figures, GOALS, FLOORS)}\n")
+    print(f"| {' | '.join(('part', *PARTS))} |\n|---|---|---|")
+    for part in dict.fromkeys(name for parts in PARTS.values() for name in parts):
+        medians = (statistics.median(parts[part]) if part in parts else None for parts in PARTS.values())
+        print(f"| {part} | {' | '.join('' if each is None else f'{each:.2f}' for each in medians)} |")
+    print("\nCPU time: " + ", ".join(f"{name} {statistics.median(each):.2f} s" for name, each in CPU.items()))
     gaps = [ours - theirs for ours, theirs in zip(figures["a release"], figures["the same by hand"], strict=True)]
     print(f"a release: {statistics.median(gaps):+.1f} s beside the same by hand (goal: at most +2.5 s)")
     print(", ".join(f"requests lost during a {name} release: {count} of {of}" for name, (count, of) in lost.items()))
@@ -51,11 +71,12 @@ def measure(cloud: Cloud) -> tuple[dict[str, list[float]], dict[str, tuple[int, 
     names = ("a release", "the same by hand", "nothing to do", "Terraform alone: init, plan, output")
     found: dict[str, list[float]] = {name: [] for name in names}
     for number in range(RUNS):
-        cloud.clone.commit(f"Release {number}")
-        found["a release"].append(clock(lambda: _deploy(cloud)))
-        found["nothing to do"].append(clock(lambda: _deploy(cloud)))
-        found["Terraform alone: init, plan, output"].append(clock(lambda: _plan(cloud)))
-        found["the same by hand"].append(clock(lambda tag=f"hand-{number}": by_hand(cloud, tag)))
+        _change(cloud, f"Release {number}")
+        found["a release"].append(_used("a release", lambda: _note_steps(_deploy(cloud))))
+        found["nothing to do"].append(_used("nothing to do", lambda: _deploy(cloud)))
+        found["Terraform alone: init, plan, output"].append(_used("Terraform alone", lambda: _plan(cloud)))
+        _change(cloud, f"By hand {number}")
+        found["the same by hand"].append(_used("by hand", lambda tag=f"hand-{number}": by_hand(cloud, tag)))
     lost: dict[str, tuple[int, int]] = {}
     cloud.variant("kept")
     with cloud.watched() as client:
@@ -70,10 +91,41 @@ def measure(cloud: Cloud) -> tuple[dict[str, list[float]], dict[str, tuple[int, 
     return found, lost
 
 
-def _deploy(cloud: Cloud, *words: str) -> None:
+def _change(cloud: Cloud, text: str) -> None:
+    """Commit a change of the api's image."""
+    path = cloud.clone.path / CHANGED
+    path.write_text(f"{path.read_text(encoding='utf-8').partition('# bench: ')[0]}# bench: {text}\n", encoding="utf-8")
+    cloud.clone.commit(text)
+
+
+def _used(name: str, act: Callable[[], object]) -> float:
+    """Return the seconds that an act takes, and note its CPU time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = clock(act)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    CPU.setdefault(name, []).append(used)
+    return seconds
+
+
+def _note_steps(output: str) -> None:
+    for step, seconds in STEP.findall(output):
+        PARTS["a release"].setdefault(step, []).append(float(seconds))
+
+
+@contextmanager
+def _part(name: str) -> Iterator[None]:
+    """Note how long a part takes by hand, under the name of the step that does it in a release."""
+    began = time.monotonic()
+    yield
+    PARTS["the same by hand"].setdefault(name, []).append(time.monotonic() - began)
+
+
+def _deploy(cloud: Cloud, *words: str) -> str:
     said = cloud.inv(*DEPLOY, *words, timeout=300)
     if said.code != 0:
         raise SystemExit(said.out)
+    return said.out
 
 
 def _failure(cloud: Cloud, tag: str) -> tuple[float, float]:
@@ -95,33 +147,43 @@ def _failure(cloud: Cloud, tag: str) -> tuple[float, float]:
 
 def by_hand(cloud: Cloud, tag: str) -> None:
     """Do what a deploy does, with nothing around it."""
-    output = _plan(cloud)
-    _log_in(cloud)
+    with _part("planned"):
+        output = _plan(cloud)
     ecs, definitions = cloud.client("ecs"), {}
-    for service in SERVICES:
-        image = cloud.image(service, tag)
-        folder = {"api": "service", "web": "web"}[service]
-        words = ["docker", "build", "--quiet", "--provenance=false", "--target", "production", "--tag", image]
-        _run([*words, f"--build-arg=REVISION={tag}", "--file", f"{folder}/Dockerfile", "."], cloud)
-        _run(["docker", "push", "--quiet", image], cloud)
-        repository = output["services"][service]["repository"]
-        ids = [{"imageTag": tag}]
-        found = cloud.client("ecr").describe_images(repositoryName=repository["name"], imageIds=ids)["imageDetails"]
-        definition = output["services"][service]["task_definition"]
-        definition["containerDefinitions"][0]["image"] = f"{repository['url']}@{found[0]['imageDigest']}"
-        definitions[service] = ecs.register_task_definition(**definition)["taskDefinition"]["taskDefinitionArn"]
-    job = output["jobs"]["migrate"]["task_definition"]
-    job["containerDefinitions"][0]["image"] = output["services"]["api"]["task_definition"]["containerDefinitions"][0][
-        "image"
-    ]
-    _migrate(ecs, output, ecs.register_task_definition(**job)["taskDefinition"]["taskDefinitionArn"])
-    for service, arn in definitions.items():
-        ecs.update_service(cluster=cloud.name, service=service, taskDefinition=arn)
-    while not _rolled(ecs, cloud.name, definitions):
-        time.sleep(1)
-    while cloud.version() != tag:
-        time.sleep(0.5)
-    _run(["docker", "logout", _registry(cloud)], cloud)
+    with _part("images"):
+        _log_in(cloud)
+        digests = {service: _push(cloud, service, tag, output) for service in SERVICES}
+        _run(["docker", "logout", _registry(cloud)], cloud)
+    with _part("prepared"):
+        for service in SERVICES:
+            url, definition = (output["services"][service][key] for key in ("repository", "task_definition"))
+            definition["containerDefinitions"][0]["image"] = f"{url['url']}@{digests[service]}"
+            definitions[service] = ecs.register_task_definition(**definition)["taskDefinition"]["taskDefinitionArn"]
+        job, api = (output[kind][name]["task_definition"] for kind, name in (("jobs", "migrate"), ("services", "api")))
+        job["containerDefinitions"][0]["image"] = api["containerDefinitions"][0]["image"]
+        definition = ecs.register_task_definition(**job)["taskDefinition"]["taskDefinitionArn"]
+    with _part("migrated"):
+        _migrate(ecs, output, definition)
+    with _part("rolled"):
+        for service, arn in definitions.items():
+            ecs.update_service(cluster=cloud.name, service=service, taskDefinition=arn)
+        while not _rolled(ecs, cloud.name, definitions):
+            time.sleep(1)
+    with _part("probed"):
+        while cloud.version() != tag:
+            time.sleep(0.5)
+
+
+def _push(cloud: Cloud, service: str, tag: str, output: dict[str, Any]) -> str:
+    """Build and push the image of a service, and return its digest."""
+    image = cloud.image(service, tag)
+    folder = {"api": "service", "web": "web"}[service]
+    words = ["docker", "build", "--quiet", "--provenance=false", "--target", "production", "--tag", image]
+    _run([*words, f"--build-arg=REVISION={tag}", "--file", f"{folder}/Dockerfile", "."], cloud)
+    _run(["docker", "push", "--quiet", image], cloud)
+    repository = output["services"][service]["repository"]["name"]
+    found = cloud.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+    return str(found["imageDetails"][0]["imageDigest"])
 
 
 def _log_in(cloud: Cloud) -> None:
@@ -189,8 +251,9 @@ def _folder(cloud: Cloud) -> Path:
 
 
 def _terraform(cloud: Cloud, *words: str) -> str:
+    """Run it where a deploy does, with data of its own: a deploy initialises again what somebody else has."""
     command, folder = [str(TERRAFORM), *words], _folder(cloud)
-    environment = {**cloud.shell(), "TF_DATA_DIR": str(folder), "TF_IN_AUTOMATION": "1"}
+    environment = {**cloud.shell(), "TF_DATA_DIR": str(folder.with_name("bench")), "TF_IN_AUTOMATION": "1"}
     place = folder / "configuration"
     said = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
     if said.returncode != 0:

@@ -90,7 +90,9 @@ def begin(context: Context, request: Request) -> Acquired:
 
 
 def _request(environment: str, commit: str, timeout: float) -> heartbeat.LeaseRequest:
-    return heartbeat.LeaseRequest(environment, account.owner(), commit, account.run_url(), timeout, process.playbook_pid())
+    return heartbeat.LeaseRequest(
+        environment, account.owner(), commit, account.run_url(), timeout, process.playbook_pid()
+    )
 
 
 def _source(context: Context, request: Request) -> Source:

@@ -1,4 +1,4 @@
-"""The packages of images that are kept by their layers: what cannot be trusted, or is of another reader, is read again."""
+"""The packages of images that are kept by their layers: what cannot be trusted is read again."""
 
 from __future__ import annotations
 

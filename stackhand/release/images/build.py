@@ -64,15 +64,7 @@ def ensure(
         docker.reach()
         if key is not None:
             signing_key.require(environment, key)  # before minutes of building
-        pinned = {} if environment.emulated else provenance.pins()  # a rehearsal has the images of this machine
-        images = {service: f"{url}:{commit}" for service, url in missing.items()}
-        with sbom.Listings() as listings:
-            for service in build(missing, commit, architecture, notify, pinned):
-                listings.begin(images[service], service, commit)
-            for service, image in images.items():
-                notify(f"listing the packages of {service}")
-                record.add(service, image, listings.of(service))
-                _push(environment, service, image, notify)
+        _build_and_push(environment, record, missing, architecture, notify)
     for each, url in missing.items():
         digests[each] = registry.digest_in(environment, built[each].name, commit, timeout=SEEN_WITHIN)
         if not digests[each]:
@@ -91,6 +83,25 @@ def ensure(
         if name and name != commit:
             registry.give_name(environment, repository.name, digests[each], name)
     return digests
+
+
+def _build_and_push(
+    environment: Environment,
+    record: provenance.BuildRecord,
+    wanted: Mapping[str, str],
+    architecture: str,
+    notify: Notify,
+) -> None:
+    """Build images, and push each once it is recorded; the packages of one are listed while the next one is built."""
+    pinned = {} if environment.emulated else provenance.pins()  # a rehearsal has the images of this machine
+    images = {service: f"{url}:{record.commit}" for service, url in wanted.items()}
+    with sbom.Listings() as listings:
+        for service in build(wanted, record.commit, architecture, notify, pinned):
+            listings.begin(images[service], service, record.commit)
+        for service, image in images.items():
+            notify(f"listing the packages of {service}")
+            record.add(service, image, listings.of(service))
+            _push(environment, service, image, notify)
 
 
 def _push(environment: Environment, name: str, image: str, notify: Notify) -> None:

@@ -64,9 +64,7 @@ class Listings:
         return self._bills[name].result()
 
 
-def bill_of_materials(
-    image: str, name: str, version: str, given_up: threading.Event | None = None
-) -> dict[str, Any]:
+def bill_of_materials(image: str, name: str, version: str, given_up: threading.Event | None = None) -> dict[str, Any]:
     """Return the bill of materials of an image that is on this machine. Nothing of the image is run.
 
     Args:
