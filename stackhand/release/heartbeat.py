@@ -1,7 +1,8 @@
 """The process that holds the lease while a playbook runs, and gives it back when that ends, however it ends.
 
-Ansible has a process for each task, so none of them could hold anything. This one is started by the first task, watches
-the playbook's own process by number and birth, and dies last. It has its handlers before it has the lease.
+Ansible may have a process for each task, so none of them could hold anything. This one is started beside the playbook, or
+by its first task, watches the playbook's own process by number and birth, and dies last. It has its handlers before it has
+the lease.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from stackhand.ansible import process
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.bucket import Store
@@ -180,6 +181,28 @@ def test_a_playbook_that_is_killed_leaves_no_lease(store: Store, playbook: subpr
     eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)
     for child in heartbeat._started:
         child.wait(15.0)
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_lease_is_kept_by_the_process_that_has_loaded_beside_ansible_while_that_lives(
+    alive: bool, store: Store, playbook: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_beside", [])
+    monkeypatch.setattr(process, "_children", [])
+    process.start_beside()
+    ((child,), ((pid, *_),)) = (process._children, process._beside)
+    if not alive:
+        child.kill()
+        child.wait(15.0)
+    request = heartbeat.LeaseRequest("staging", "ann", "c0ffee", "", 0.0, playbook.pid)
+    held = heartbeat.start(request, lambda _: None, lambda: None)
+    lease.require(store, held.token)
+    assert (held.pid == pid) is alive
+    playbook.kill()
+    playbook.wait()
+    eventually(lambda: lease.current(store) is None, "the lease is given back", 15.0)
+    for each in [child, *heartbeat._started]:
+        each.wait(15.0)
 
 
 def test_who_removes_an_environment_is_alone_there(store: Store) -> None:

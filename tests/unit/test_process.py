@@ -27,6 +27,13 @@ PLAY = [
 ]
 
 
+def has_ended(found: psutil.Process) -> bool:
+    try:
+        return not found.is_running() or found.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     """The state of a project whose stack was left running, and which has a playbook `down`."""
@@ -89,8 +96,36 @@ def test_nothing_is_loaded_for_what_needs_no_playbook(words: list[str], up: bool
     assert process._ahead == []
 
 
+def test_the_process_of_a_lease_loads_beside_ansible_and_ends_with_it(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PROJECT", ROOT)
+    process.begin(["deploy", "-e", "staging"], state.root)
+    ((waiting, connection, verb),) = process._ahead
+    assert verb == "deploy"
+
+    def beside() -> list[psutil.Process]:
+        return [each for each in psutil.Process(waiting.pid).children() if process.BESIDE in each.cmdline()]
+
+    eventually(beside, "it is started", timeout=30)
+    (keeper,) = beside()
+    connection.close()
+    assert waiting.wait(30) == 0
+    eventually(lambda: has_ended(keeper), "it has ended", timeout=30)
+
+
+@pytest.mark.parametrize("verb", ["deploy", "rollback", "plan"])
+def test_nothing_is_loaded_for_aws_before_its_packages_are_there(
+    verb: str, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process.packages.Packages, "current", lambda _: False)
+    process.begin([verb, "-e", "staging"], state.root)
+    assert process._ahead == []
+
+
 def test_nothing_is_loaded_or_made_where_there_is_no_stack_yet(tmp_path: Path) -> None:
-    process.begin(["up"], tmp_path / "new")
+    for verb in ("up", "deploy"):
+        process.begin([verb], tmp_path / "new")
     assert process._ahead == []
     assert not (tmp_path / "new").exists()
 
@@ -104,13 +139,6 @@ process.begin(["down"], Path(sys.argv[1]))
 print(process._ahead[0][0].pid, flush=True)
 sys.stdin.read() if sys.argv[2] == "ends" else time.sleep(60)
 """
-
-
-def has_ended(found: psutil.Process) -> bool:
-    try:
-        return not found.is_running() or found.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.mark.parametrize("how", ["ends", "stays"])
