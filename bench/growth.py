@@ -1,4 +1,4 @@
-"""What more costs: a million lines of log, and 320 components that the status service watches.
+"""What more costs: a million lines of log, 320 components that the status service watches, and 30 services to plan.
 
     ./inv bench.growth
 
@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from bench import plan
 from bench.clock import machine
 from stackhand.release import logs
 from stackhand.system import waiting
@@ -46,6 +47,7 @@ def main() -> None:
     print("\n| components | threads | memory (PSS), MB | CPU, ms per second |\n|---|---|---|---|")
     for count in COMPONENTS:
         print(f"| {count} | {' | '.join(watching(count))} |")
+    print(f"\n{plan.table()}")
 
 
 class Lines:
