@@ -18,8 +18,10 @@ from dataclasses import asdict, dataclass, field
 from http.client import HTTPException
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import stackhand
+from stackhand.aws import session
 from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
@@ -86,6 +88,10 @@ class Emulator:
     def alive(self) -> bool:
         """Whether this very process still runs."""
         return birth(self.pid) == self.birth
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of it, whatever this process's environment says."""
+        return session.of_emulator(service, self.region, self.endpoint, self.key)
 
     def environment(self) -> dict[str, str]:
         """Return the environment in which boto3, Terraform and docker reach it, and never the genuine AWS."""

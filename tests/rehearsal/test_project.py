@@ -27,9 +27,20 @@ NIGHTLY = """  nightly:
     command: [node, -e, "console.log('three orders')"]
     x-aws: {schedule: rate(1 day)}
 """
+NETWORKS = {
+    "own network without NAT": 'nat = "none"',
+    "existing network": """vpc_id = "vpc-0a1"
+subnets = {
+  public  = ["subnet-0a1", "subnet-0a2"]
+  private = ["subnet-0b1", "subnet-0b2"]
+  data    = ["subnet-0c1", "subnet-0c2"]
+}""",
+}
+"""What stands in place of one NAT gateway in a network of its own, which the rehearsal of the example has."""
 
 
-def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back(tmp_path: Path, network: str) -> None:
     with use("compose"), application("express") as express:
         file = express.root / "compose.yaml"
         text = file.read_text(encoding="utf-8")
@@ -42,8 +53,9 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
         overlay.write_text(overlay.read_text(encoding="utf-8").replace("services:\n", f"services:\n{NIGHTLY}", 1))
         staging = express.root / "environments" / "staging.tfvars"
         variables = staging.read_text(encoding="utf-8")
-        assert '"single"' in variables
-        staging.write_text(variables.replace('"single"', '"none"'), encoding="utf-8")
+        written, count = re.subn(r"^nat +=.*", network, variables, flags=re.M)
+        assert count == 1
+        staging.write_text(written, encoding="utf-8")
         express.git("add", "--all")
         express.git(*ME, "commit", "--quiet", "--message", "Adopt Stackhand")
         settings = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}

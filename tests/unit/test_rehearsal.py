@@ -8,11 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import venv
 from collections.abc import Callable
-from dataclasses import asdict
-from email.message import Message
+from dataclasses import asdict, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,11 @@ from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments, loading
 from stackhand.project.state import LOCK_HELD
-from stackhand.rehearsal import connections, emulator, environment, rehearse, sabotage, schedules
+from stackhand.rehearsal import connections, emulator, environment, existing_network, rehearse, sabotage, schedules
 from stackhand.rehearsal.clone import Clone, link_environment
 from stackhand.rehearsal.emulator import Emulator, Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
-from stackhand.system import http, roots
+from stackhand.system import roots
 from tests.checkout import ROOT
 from tests.cloud.repository import Repository
 
@@ -155,7 +156,39 @@ def test_an_environment_is_made_up_from_that_which_is_rehearsed(
     assert (found.variables["nat"], "zones" in found.variables) == ("none", False)
     assert files == {"environments/rehearsal.tfvars": tmp_path / "made" / "environments" / "rehearsal.tfvars"}
     shutil.copy2(files["environments/rehearsal.tfvars"], theirs)
-    assert environment.prepare(tmp_path / "again", theirs) == (found, {})
+    again, files = environment.prepare(tmp_path / "again", theirs)
+    assert again == found
+    assert files == {"environments/rehearsal.tfvars": tmp_path / "again" / "environments" / "rehearsal.tfvars"}
+
+
+def test_a_network_that_an_environment_names_has_another_id_in_its_rehearsal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "environments"
+    theirs.mkdir()
+    network = (
+        'vpc_id = "vpc-0a"\nsubnets = { public = ["subnet-1a", "subnet-1b"], private = [], data = ["subnet-3a"] }\n'
+    )
+    text = f'stack = "shop"\nregion = "eu-north-1"\naccount_id = "1"\n{network}'
+    (theirs / "staging.tfvars").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(environments, "PROJECT", tmp_path)
+    _, files = environment.prepare(tmp_path / "made", theirs)
+    made = {"vpc-0a": "vpc-1", "subnet-1a": "subnet-1", "subnet-1b": "subnet-2", "subnet-3a": "subnet-3"}
+    found = existing_network.write(made, files["environments/rehearsal.tfvars"])
+    assert found.variables["vpc_id"] == "vpc-1"
+    assert found.variables["subnets"] == {"public": ["subnet-1", "subnet-2"], "private": [], "data": ["subnet-3"]}
+    assert (theirs / "staging.tfvars").read_text(encoding="utf-8") == text
+
+    class Ec2:
+        def describe_vpcs(self) -> dict[str, list[dict[str, str]]]:
+            return {"Vpcs": [{"VpcId": "vpc-1"}]}
+
+        def describe_subnets(self) -> dict[str, list[dict[str, str]]]:
+            return {"Subnets": [{"SubnetId": "subnet-1"}, {"SubnetId": "subnet-3"}]}
+
+    with pytest.raises(Failure, match="has deleted of the network") as caught:
+        existing_network.require(Ec2(), made)
+    assert caught.value.evidence == ("subnet-1b (subnet-2 here)",)
 
 
 def test_a_clone_of_a_folder_of_a_repository_has_all_of_it_and_runs_the_verbs_of_this_installation(
@@ -369,22 +402,37 @@ def test_what_schedules_start_is_a_release_and_a_failed_one_leaves_it(monkeypatc
     }
     asked = []
 
-    def get(url: str, **given: object) -> http.Response:
-        asked.append(url)
-        return http.Response(200 if answer else 404, "", Message(), json.dumps(answer).encode())
+    class Scheduler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if answer else 404)
+            self.send_header("x-amzn-ErrorType", "ResourceNotFoundException")
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
 
-    monkeypatch.setattr(schedules.http, "get", get)
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Scheduler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        aws = replace(AWS, port=server.server_port)
+        _require_released(aws, answer)
+        server.shutdown()
+    assert set(asked) == {"/schedules/nightly?groupName=shop-rehearsal"}
+
+
+def _require_released(aws: Emulator, answer: dict[str, object]) -> None:
     with pytest.raises(Failure, match="the schedule of nightly does not start it") as caught:
-        schedules.revisions(AWS, ["nightly"], "shop-rehearsal")
+        schedules.revisions(aws, ["nightly"], "shop-rehearsal")
     assert caught.value.evidence == ("it starts shop-nightly",)
-    assert asked == ["http://127.0.0.1:4566/schedules/nightly?groupName=shop-rehearsal"]
     answer["State"] = "ENABLED"
     answer["Target"] = {"EcsParameters": {"TaskDefinitionArn": "arn:aws:ecs:x:1:a/shop-nightly:2"}}
-    found = schedules.revisions(AWS, ["nightly"], "shop-rehearsal")
+    found = schedules.revisions(aws, ["nightly"], "shop-rehearsal")
     assert found == {"nightly": "shop-nightly:2"}
     answer.clear()
     with pytest.raises(Failure, match="does not start it"):
-        schedules.revisions(AWS, ["nightly"], "shop-rehearsal")
+        schedules.revisions(aws, ["nightly"], "shop-rehearsal")
     schedules.require_unchanged(found, found)
     with pytest.raises(Failure, match="has changed what schedules start") as caught:
         schedules.require_unchanged(found, {"nightly": "shop-nightly:3"})
