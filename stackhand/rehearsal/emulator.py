@@ -254,7 +254,7 @@ def _answers(port: int) -> bool:
 
 PYTHON = Path(sys.prefix) / "tools" / "ministack" / "bin" / "python"
 """Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""
-APPLICATION = "stackhand.rehearsal.aws:app"
+APPLICATION = "stackhand.rehearsal.ministack.app:app"
 FROM_A_CONTAINER = "host.docker.internal"
 PORTS = range(24_600, 32_000)
 CACHES_BELOW, DATABASES_BELOW = 8_000, 16_000
