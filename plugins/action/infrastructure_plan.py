@@ -16,7 +16,8 @@ from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure import compose, cost, differences, existing, interfaces, plan, restore, secrets, services
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.terraform import Terraform
-from stackhand.project import environments, probes
+from stackhand.project import environments
+from stackhand.project.stack import probes
 from stackhand.release.action import OnEnvironment
 from stackhand.system.roots import PROJECT
 

@@ -15,10 +15,10 @@ from msgspec import structs
 
 from stackhand.adoption import migrations
 from stackhand.local.engines.embedded import known
-from stackhand.project import dockerfile, xfields
-from stackhand.project.dockerfile import Image
-from stackhand.project.kinds import IMAGES, STANDS_IN, Kind
-from stackhand.project.model import Build, Port, Service, Stack
+from stackhand.project.stack import dockerfile, xfields
+from stackhand.project.stack.dockerfile import Image
+from stackhand.project.stack.kinds import IMAGES, STANDS_IN, Kind
+from stackhand.project.stack.model import Build, Port, Service, Stack
 
 LOCAL = r"(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|\$\{?HOSTNAME\}?)"
 ASKED = re.compile(rf"\bhttps?://{LOCAL}(?::(?P<port>\d+|\$\{{?\w+\}}?))?(?P<path>/[^\s\"'|;&)\\,\]]*)?")

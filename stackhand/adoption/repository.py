@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand.project import composefiles, inherited
+from stackhand.project import inherited
+from stackhand.project.compose import composefiles
 from stackhand.system import program
 
 WITHIN = 10.0

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.local.engines.engine import Engine
-from stackhand.project.model import Service
-from stackhand.project.xfields import MigrationKey
+from stackhand.project.stack.model import Service
+from stackhand.project.stack.xfields import MigrationKey
 
 TAIL = 10
 ADD = "give it one in the Compose file: docs/architecture.md has x-aws.release"

@@ -16,7 +16,7 @@ from stackhand.database.server import Command, Database, Statistics
 from stackhand.local.engines import login
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.login import SUPERUSER, Login
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 
 CATALOG_ONLY = "SET search_path TO pg_catalog"
 

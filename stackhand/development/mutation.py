@@ -31,8 +31,8 @@ MODULES = (
     "service/answer.py",
     "stackhand/release/verdict.py",
     "stackhand/release/lease.py",
-    "stackhand/project/model.py",
-    "stackhand/project/loading.py",
+    "stackhand/project/stack/model.py",
+    "stackhand/project/stack/loading.py",
 )
 TESTS = (
     "tests/service/test_state.py",

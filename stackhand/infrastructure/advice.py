@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from stackhand.infrastructure import dockerfiles, privileges, secret_values, secrets
 from stackhand.infrastructure.findings import CloudFinding
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices, variables_of
-from stackhand.project import kinds, model, probes
-from stackhand.project.addresses import leads_to
 from stackhand.project.environments import Environment
-from stackhand.project.model import Service, Stack
-from stackhand.project.secretnames import is_secret
-from stackhand.project.xfields import Fargate, Job, Managed
+from stackhand.project.settings.secretnames import is_secret
+from stackhand.project.stack import kinds, model, probes
+from stackhand.project.stack.addresses import leads_to
+from stackhand.project.stack.model import Service, Stack
+from stackhand.project.stack.xfields import Fargate, Job, Managed
 
 WITHOUT_DEFAULT = re.compile(r"(?<!\$)(?:\$\$)*\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 """A variable that is empty where nobody sets it."""

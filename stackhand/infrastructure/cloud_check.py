@@ -25,11 +25,13 @@ from stackhand.infrastructure.findings import CloudFinding
 from stackhand.infrastructure.interfaces import InterfaceUse
 from stackhand.infrastructure.references import Note
 from stackhand.infrastructure.services import KNOWN_THERE, CloudServices
-from stackhand.project import composefiles, environments, probes
+from stackhand.project import environments
+from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment
-from stackhand.project.model import Stack
-from stackhand.project.probes import Questions
-from stackhand.project.xfields import Managed
+from stackhand.project.stack import probes
+from stackhand.project.stack.model import Stack
+from stackhand.project.stack.probes import Questions
+from stackhand.project.stack.xfields import Managed
 from stackhand.system.roots import CONTENT, PROJECT
 
 PLACEHOLDER = "123456789012"

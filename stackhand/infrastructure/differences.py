@@ -11,10 +11,10 @@ import msgspec
 
 from stackhand.infrastructure import references
 from stackhand.infrastructure.references import Note
-from stackhand.project import composesupport, resolution
-from stackhand.project.composekeys import AWS, Level
-from stackhand.project.model import Service, Stack
-from stackhand.project.xfields import Capacity, Fargate, Job, Managed
+from stackhand.project.compose import composesupport, resolution
+from stackhand.project.compose.composekeys import AWS, Level
+from stackhand.project.stack.model import Service, Stack
+from stackhand.project.stack.xfields import Capacity, Fargate, Job, Managed
 
 STOP_WITHIN = 120
 """The seconds that Fargate gives a task to stop, at most."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackhand.project import dockerfile
-from stackhand.project.model import Service
+from stackhand.project.stack import dockerfile
+from stackhand.project.stack.model import Service
 
 TARGET = "production"
 """The stage that is released, where a Dockerfile has one of that name; otherwise the last one."""

@@ -12,8 +12,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.findings import CloudFinding
 from stackhand.infrastructure.services import CloudServices
 from stackhand.project.environments import Environment
-from stackhand.project.model import Stack
-from stackhand.project.xfields import Fargate, Managed
+from stackhand.project.stack.model import Stack
+from stackhand.project.stack.xfields import Fargate, Managed
 
 DATABASES, CACHES, REPOSITORIES = "existing_databases", "existing_caches", "existing_repositories"
 """The variables that are by service."""

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from stackhand.project.environments import Environment
-from stackhand.project.model import Stack
-from stackhand.project.xfields import Fargate, Job
+from stackhand.project.stack.model import Stack
+from stackhand.project.stack.xfields import Fargate, Job
 
 QUOTA = 5000
 """Interfaces in a region, unless AWS has raised it: https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html"""

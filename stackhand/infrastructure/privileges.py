@@ -9,8 +9,8 @@ from stackhand.infrastructure import dockerfiles
 from stackhand.infrastructure.findings import CloudFinding
 from stackhand.infrastructure.services import CloudServices
 from stackhand.project.environments import Environment
-from stackhand.project.model import Service, Stack
-from stackhand.project.xfields import Fargate
+from stackhand.project.stack.model import Service, Stack
+from stackhand.project.stack.xfields import Fargate
 
 ROOT = frozenset({"", "root", "0"})
 FIRST_FREE = 1024

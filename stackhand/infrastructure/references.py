@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from stackhand.project import addresses, resolution
-from stackhand.project.addresses import leads_to
-from stackhand.project.composekeys import AWS, Level
-from stackhand.project.kinds import PORTS
-from stackhand.project.model import Service, Stack
-from stackhand.project.xfields import Fargate, Job, Managed
+from stackhand.project.compose import resolution
+from stackhand.project.compose.composekeys import AWS, Level
+from stackhand.project.stack import addresses
+from stackhand.project.stack.addresses import leads_to
+from stackhand.project.stack.kinds import PORTS
+from stackhand.project.stack.model import Service, Stack
+from stackhand.project.stack.xfields import Fargate, Job, Managed
 
 HAS_ITS_OWN = "not mounted; the image has only what its Dockerfile copies"
 NOT_THERE = "missing; COPY it into an image"

@@ -17,8 +17,8 @@ from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.rds import DatabaseSnapshot
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project.environments import Environment
-from stackhand.project.model import Stack
-from stackhand.project.xfields import Managed
+from stackhand.project.stack.model import Stack
+from stackhand.project.stack.xfields import Managed
 
 VARIABLE = "snapshot_identifiers"
 ENGINE = "postgres 16"

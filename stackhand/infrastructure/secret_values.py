@@ -17,9 +17,10 @@ from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, existing, services
 from stackhand.infrastructure.services import CloudServices
-from stackhand.project import composefiles, environments
+from stackhand.project import environments
+from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment
-from stackhand.project.model import Stack
+from stackhand.project.stack.model import Stack
 from stackhand.system.roots import PROJECT
 
 LONGEST = 8192

@@ -10,8 +10,8 @@ from stackhand.aws import session
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.services import required
-from stackhand.project import schema, values
 from stackhand.project.environments import FOLDER, Environment
+from stackhand.project.settings import schema, values
 from stackhand.system.roots import PROJECT
 
 OUTPUT = "given_secrets"

@@ -14,13 +14,15 @@ from typing import Any
 
 import msgspec
 
-from stackhand.project import addresses, composefiles, envfile, example, loading, resolution, schema, xfields
+from stackhand.project.compose import composefiles, envfile, resolution
+from stackhand.project.compose.resolution import Resolved
 from stackhand.project.environments import Environment
-from stackhand.project.kinds import PORTS, STANDS_IN, server_of
-from stackhand.project.model import Stack
-from stackhand.project.resolution import Resolved
-from stackhand.project.secretnames import is_generated, is_secret
-from stackhand.project.xfields import Fargate, Job, Managed, XAws
+from stackhand.project.settings import example, schema
+from stackhand.project.settings.secretnames import is_generated, is_secret
+from stackhand.project.stack import addresses, loading, xfields
+from stackhand.project.stack.kinds import PORTS, STANDS_IN, server_of
+from stackhand.project.stack.model import Stack
+from stackhand.project.stack.xfields import Fargate, Job, Managed, XAws
 
 REQUIRED = re.compile(r"\$\{(\w+):?\?")
 """A variable that Compose insists on."""

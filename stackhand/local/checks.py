@@ -18,25 +18,14 @@ from stackhand.local.engines import login
 from stackhand.local.engines.embedded import accounts, known, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
-from stackhand.project import (
-    composesupport,
-    dotenv,
-    envfile,
-    example,
-    inherited,
-    loading,
-    model,
-    ownership,
-    passthrough,
-    ports,
-    resolution,
-    schema,
-    settings,
-)
-from stackhand.project.secretnames import is_secret
+from stackhand.project import dotenv, inherited, ownership, passthrough
+from stackhand.project.compose import composesupport, envfile, resolution
+from stackhand.project.settings import example, schema, settings
+from stackhand.project.settings.secretnames import is_secret
+from stackhand.project.stack import loading, model
+from stackhand.project.stack.xfields import Fargate, Job
 from stackhand.project.state import State
-from stackhand.project.xfields import Fargate, Job
-from stackhand.system import program
+from stackhand.system import ports, program
 from stackhand.system.roots import PROJECT
 
 

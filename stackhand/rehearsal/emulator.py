@@ -27,8 +27,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.containers import docker, listing
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import hooks, inherited, ports
-from stackhand.system import http, waiting
+from stackhand.project import hooks, inherited
+from stackhand.system import http, ports, waiting
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0

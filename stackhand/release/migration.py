@@ -18,7 +18,7 @@ from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import compose
 from stackhand.project import inherited
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 from stackhand.release.checkout import export, git, source
 from stackhand.release.context import Context
 from stackhand.release.ecs.cluster import Cluster

@@ -13,7 +13,7 @@ from stackhand.cli.failure import Failure
 from stackhand.infrastructure.existing import ExistingResource
 from stackhand.infrastructure.interfaces import InterfaceUse
 from stackhand.infrastructure.plan import SHOWN, PlanDocument
-from stackhand.project.probes import ProbeReport
+from stackhand.project.stack.probes import ProbeReport
 from stackhand.release import status, target
 from stackhand.release.checkout import source
 from stackhand.release.context import Context

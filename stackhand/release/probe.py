@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from stackhand.aws.waiting import Clock
-from stackhand.project.probes import Question, Questions
+from stackhand.project.stack.probes import Question, Questions
 
 UNWELL = frozenset({"fail", "error", "down"})
 """What `status` says of something that is not well, in the form of application/health+json."""

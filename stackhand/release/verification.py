@@ -8,7 +8,7 @@ import msgspec
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project.probes import ProbeReport
+from stackhand.project.stack.probes import ProbeReport
 from stackhand.release.context import Context
 from stackhand.release.ecs import cluster
 from stackhand.release.manifest import Manifest

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackhand.aws.waiting import Clock
-from stackhand.project.probes import Question, Questions
+from stackhand.project.stack.probes import Question, Questions
 from stackhand.release import report
 from stackhand.release.ecs import types
 from stackhand.release.ecs.types import StoppedTask

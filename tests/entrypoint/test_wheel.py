@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stackhand import version
-from stackhand.project import composefiles
+from stackhand.project.compose import composefiles
 from stackhand.system.roots import LOCK
 from tests import installed
 from tests.checkout import ROOT, free_ports

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stackhand.infrastructure import dockerfiles, variable_rules
-from stackhand.project import loading
+from stackhand.project.stack import loading
 from tests.checkout import ROOT, Said, clean_environment
 
 COMPOSE = """

@@ -10,8 +10,8 @@ import yaml
 
 from stackhand.infrastructure import compose, differences
 from stackhand.infrastructure.references import Note
-from stackhand.project import loading
-from stackhand.project.composekeys import AWS, Level
+from stackhand.project.compose.composekeys import AWS, Level
+from stackhand.project.stack import loading
 from tests.checkout import ROOT
 
 SCALE = {"min": 1, "max": 1, "cpu": 60, "memory": 70}

@@ -15,8 +15,8 @@ from stackhand.adoption.classification import Classified
 from stackhand.adoption.files import Answers
 from stackhand.adoption.generated import File
 from stackhand.cli.failure import Failure
-from stackhand.project import dockerfile, loading
-from stackhand.project.dockerfile import Image
+from stackhand.project.stack import dockerfile, loading
+from stackhand.project.stack.dockerfile import Image
 
 ANSWERS = Answers(stack="shop", public="web", region="eu-west-1", account="123456789012", health={"web": "/ok"})
 

@@ -15,7 +15,7 @@ from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.engine import Engine
-from stackhand.project import loading
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 
 WORDS = ["printf", r"caf\351\n"]

@@ -18,7 +18,7 @@ from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.project.probes import ProbeReport
+from stackhand.project.stack.probes import ProbeReport
 from stackhand.release import plan as release_plan
 from stackhand.release import verbs
 from tests.checkout import ROOT

@@ -9,7 +9,7 @@ import pytest
 
 from stackhand.infrastructure import cloud_check, interfaces, services
 from stackhand.project.environments import Environment
-from stackhand.project.model import Stack
+from stackhand.project.stack.model import Stack
 from tests.checkout import ROOT
 
 FOLDER = ROOT / "terraform" / "tests" / "other"

@@ -20,7 +20,8 @@ from stackhand.local.engines import login
 from stackhand.local.engines.embedded import launch, processes
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
-from stackhand.project import loading, private
+from stackhand.project import private
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 from tests import accounts
 

@@ -23,7 +23,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
 from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import environments, loading
+from stackhand.project import environments
+from stackhand.project.stack import loading
 from stackhand.project.state import LOCK_HELD
 from stackhand.rehearsal import connections, emulator, environment, existing_network, rehearse, sabotage, schedules
 from stackhand.rehearsal.clone import Clone, link_environment

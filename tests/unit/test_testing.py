@@ -13,8 +13,8 @@ import pytest
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import testing
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import loading
-from stackhand.project.model import Port, Stack
+from stackhand.project.stack import loading
+from stackhand.project.stack.model import Port, Stack
 from tests.checkout import ROOT, clean_environment, eventually
 
 RUN = """

@@ -14,9 +14,9 @@ from stackhand.cli.loglines import Line
 from stackhand.cli.reporter import StepReport
 from stackhand.local.engines.login import Login
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import ports
-from stackhand.project.model import Service, Stack
+from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
+from stackhand.system import ports
 
 ANSWER_WITHIN = 1.6
 """Seconds in which this machine tells how its services are: `./inv status` answers within two, whatever hangs."""

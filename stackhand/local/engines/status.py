@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from stackhand.local.reports import PortReport, ServiceReport
-from stackhand.project.model import EVERYWHERE, Port
+from stackhand.project.stack.model import EVERYWHERE, Port
 
 HEALTHY = {"healthy", "done"}
 

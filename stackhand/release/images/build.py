@@ -20,8 +20,8 @@ from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.dockerfiles import TARGET
 from stackhand.project import inherited
 from stackhand.project.environments import Environment
-from stackhand.project.model import Build, Service
-from stackhand.project.xfields import Fargate
+from stackhand.project.stack.model import Build, Service
+from stackhand.project.stack.xfields import Fargate
 from stackhand.release.checkout import export, source
 from stackhand.release.images import provenance, registry, signature
 from stackhand.release.target import Repository

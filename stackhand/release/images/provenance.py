@@ -23,7 +23,7 @@ from stackhand.containers import docker
 from stackhand.infrastructure import account, compose, existing, services
 from stackhand.infrastructure.bucket import Store
 from stackhand.project.environments import Environment
-from stackhand.project.xfields import Fargate, Job
+from stackhand.project.stack.xfields import Fargate, Job
 from stackhand.release import manifest
 from stackhand.release.checkout.source import COMMIT
 from stackhand.release.context import Context

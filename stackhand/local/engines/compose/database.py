@@ -18,7 +18,7 @@ from stackhand.local.engines import login
 from stackhand.local.engines.compose import containers, failures, gate, mounts, superuser
 from stackhand.local.engines.login import UNTRIGGERED
 from stackhand.project import inherited
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 from stackhand.system import program
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from stackhand.local.engines.embedded.access import ProgramAccess
 from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.embedded.servers.base import account_of
 from stackhand.local.engines.engine import Started
-from stackhand.project import trees
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
+from stackhand.system import trees
 
 STOP_WITHIN = 10.0
 STOP_POLL = 0.01

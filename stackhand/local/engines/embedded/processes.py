@@ -17,8 +17,8 @@ import psutil
 
 from stackhand.local.engines.embedded import launch
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import ports as port_numbers
 from stackhand.project import private
+from stackhand.system import ports as port_numbers
 from stackhand.system import waiting
 
 SUPERVISOR = "supervisord"

@@ -19,8 +19,9 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import damage
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.accounts import Account
-from stackhand.project import addresses, inherited
-from stackhand.project.model import TARGETS, Service, Stack
+from stackhand.project import inherited
+from stackhand.project.stack import addresses
+from stackhand.project.stack.model import TARGETS, Service, Stack
 from stackhand.project.state import State
 
 PORTS = {"postgres": 5432, "redis": 6379, "nginx": 80}

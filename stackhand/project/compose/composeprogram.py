@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import answers, inherited
+from stackhand.project import inherited
+from stackhand.project.compose import answers
 from stackhand.project.state import State
 from stackhand.system import program
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import addresses, xfields
-from stackhand.project.xfields import SERVERLESS, Embedded, Fargate, Job, Managed, XAws, wrong
+from stackhand.project.stack import addresses, xfields
+from stackhand.project.stack.xfields import SERVERLESS, Embedded, Fargate, Job, Managed, XAws, wrong
 
 if TYPE_CHECKING:
-    from stackhand.project.model import Service
+    from stackhand.project.stack.model import Service
 
 Kind = Literal["web", "worker", "job", "managed"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stackhand.project import envfile
+from stackhand.project.compose import envfile
 from stackhand.system import roots
 from stackhand.system.roots import CONTENT
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import kinds, xfields
-from stackhand.project.kinds import IMAGES, Kind
-from stackhand.project.xfields import Embedded, Fargate, Job, XAws
+from stackhand.project.stack import kinds, xfields
+from stackhand.project.stack.kinds import IMAGES, Kind
+from stackhand.project.stack.xfields import Embedded, Fargate, Job, XAws
 
 TARGETS = "HEALTH_TARGETS"
 HERE = "127.0.0.1"

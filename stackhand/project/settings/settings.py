@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv, envfile, example, schema
-from stackhand.project.schema import Setting
+from stackhand.project import dotenv
+from stackhand.project.compose import envfile
+from stackhand.project.settings import example, schema
+from stackhand.project.settings.schema import Setting
+from stackhand.project.settings.values import CHECKS, may_be_shown
 from stackhand.project.state import State
-from stackhand.project.values import CHECKS, may_be_shown
 
 EXAMPLE = ".env.example"
 

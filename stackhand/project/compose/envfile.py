@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from stackhand.cli.failure import Failure
-from stackhand.project import answers, composeprogram, dotenv, inherited
+from stackhand.project import dotenv, inherited
+from stackhand.project.compose import answers, composeprogram
 from stackhand.project.dotenv import Problem
 from stackhand.system import program
 from stackhand.system.roots import PROJECT

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from stackhand.project.composekeys import TARGETS, UNKNOWN, Level, Support
+from stackhand.project.compose.composekeys import TARGETS, UNKNOWN, Level, Support
 
 
 def differing(target: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Support]]:

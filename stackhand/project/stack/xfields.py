@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import schedules
+from stackhand.project.stack import schedules
 
 MigrationKey = Literal["command", "plan", "status", "list"]
 KNOWN = ("x-health", "x-embedded", "x-aws")

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import answers, composefiles, composeprogram, envfile, inherited, passthrough
-from stackhand.project.composefiles import NAMES
-from stackhand.project.composeprogram import Resolver
+from stackhand.project import inherited, passthrough
+from stackhand.project.compose import answers, composefiles, composeprogram, envfile
+from stackhand.project.compose.composefiles import NAMES
+from stackhand.project.compose.composeprogram import Resolver
 from stackhand.system import program
 from stackhand.system.roots import LOCK
 

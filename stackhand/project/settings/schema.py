@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv, envfile
-from stackhand.project.values import CHECKS, WORDS
+from stackhand.project import dotenv
+from stackhand.project.compose import envfile
+from stackhand.project.settings.values import CHECKS, WORDS
 
 KINDS = (
     "# type: secret generated   created here and by Terraform, changed by a rotation: between our own parts",

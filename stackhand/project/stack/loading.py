@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stackhand.project import composefiles, kinds, resolution, xfields
-from stackhand.project.model import TARGETS, Build, Port, Service, Stack
-from stackhand.project.xfields import wrong
+from stackhand.project.compose import composefiles, resolution
+from stackhand.project.stack import kinds, xfields
+from stackhand.project.stack.model import TARGETS, Build, Port, Service, Stack
+from stackhand.project.stack.xfields import wrong
 
 
 def load(root: Path, variables: Mapping[str, str]) -> Stack:

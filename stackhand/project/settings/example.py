@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from stackhand.project.secretnames import is_generated, is_secret
+from stackhand.project.settings.secretnames import is_generated, is_secret
 
 SECRET_BYTES = 24
 """As text that is 32 characters, which those that want a key of 32 bytes accept."""
