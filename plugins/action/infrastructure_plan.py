@@ -13,9 +13,13 @@ import msgspec
 
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure import compose, cost, differences, existing, interfaces, plan, restore, secrets, services
-from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
-from stackhand.infrastructure.terraform import Terraform
+from stackhand.infrastructure.check import interfaces
+from stackhand.infrastructure.plan import cost, plan
+from stackhand.infrastructure.plan.plan import Summary, concerns_of, rows, summary
+from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure.services import compose, differences, existing, services
+from stackhand.infrastructure.snapshots import restore
+from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.stack import probes
 from stackhand.release.action import OnEnvironment

@@ -18,7 +18,7 @@ from stackhand.adoption.generated import File
 from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import services
+from stackhand.infrastructure.services import services
 from stackhand.project import passthrough
 from stackhand.project.compose import composefiles, resolution
 from stackhand.project.settings import settings

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
-from stackhand.infrastructure import terraform
+from stackhand.infrastructure.terraform import terraform
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
 from stackhand.rehearsal import emulator, environment, existing_network, scenario

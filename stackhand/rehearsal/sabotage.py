@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from stackhand.infrastructure import compose, services
-from stackhand.infrastructure.dockerfiles import TARGET
+from stackhand.infrastructure.services import compose, services
+from stackhand.infrastructure.services.dockerfiles import TARGET
 from stackhand.project.compose import composefiles
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.stack.xfields import Fargate, Job

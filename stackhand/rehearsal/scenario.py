@@ -16,7 +16,7 @@ from stackhand.cli.console import ASCII, GLYPHS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
 from stackhand.containers import docker
-from stackhand.infrastructure import compose
+from stackhand.infrastructure.services import compose
 from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment
 from stackhand.project.stack import probes

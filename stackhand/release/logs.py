@@ -15,7 +15,7 @@ from stackhand.aws.errors import code_of, failure, message_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import since_of, writer
-from stackhand.infrastructure import privileges
+from stackhand.infrastructure.services import privileges
 from stackhand.project import inherited
 from stackhand.release import environment_state
 from stackhand.release.ecs.cluster import Cluster

@@ -16,7 +16,7 @@ import msgspec
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import compose
+from stackhand.infrastructure.services import compose
 from stackhand.project import inherited
 from stackhand.project.stack.model import Service
 from stackhand.release.checkout import export, git, source

@@ -71,7 +71,7 @@ def unlock(c: Context, environment: str, yes: bool = False) -> None:
 @task(help={"environment": ENVIRONMENT, "json": "one JSON document on stdout"})
 def snapshots(c: Context, environment: str, json: bool = False) -> None:
     """Show the snapshots of an environment's databases."""
-    from stackhand.infrastructure import backups as module
+    from stackhand.infrastructure.snapshots import backups as module
 
     module.show(environment=environment, json=json)
 
@@ -85,6 +85,6 @@ def snapshots(c: Context, environment: str, json: bool = False) -> None:
 )
 def snapshot(c: Context, environment: str, database: str = "", at: str = "") -> None:
     """Take a snapshot of a database, now or at an earlier time."""
-    from stackhand.infrastructure import backups as module
+    from stackhand.infrastructure.snapshots import backups as module
 
     module.take(environment=environment, database=database, at=at)

@@ -16,8 +16,9 @@ from msgspec import structs
 from stackhand.aws import session
 from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, backups, rds, restore
+from stackhand.infrastructure import account
 from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.snapshots import backups, rds, restore
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.settings import settings

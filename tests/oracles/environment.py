@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand.infrastructure import services
+from stackhand.infrastructure.services import services
 from stackhand.project import environments
 from tests import standin
 from tests.checkout import ROOT

@@ -19,7 +19,7 @@ import moto.core.models  # noqa: F401 - it adds itself to botocore: before a ses
 import pytest
 from botocore.exceptions import ClientError
 
-from stackhand.infrastructure import services
+from stackhand.infrastructure.services import services
 from stackhand.project import environments
 from tests import moto_server, standin
 from tests.checkout import ROOT, Checkout, Said

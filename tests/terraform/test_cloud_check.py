@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from stackhand.infrastructure import dockerfiles, variable_rules
+from stackhand.infrastructure.check import variable_rules
+from stackhand.infrastructure.services import dockerfiles
 from stackhand.project.stack import loading
 from tests.checkout import ROOT, Said, clean_environment
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli import packages
-from stackhand.infrastructure import services
+from stackhand.infrastructure.services import services
 from stackhand.project import environments
 from tests.checkout import ROOT
 from tests.terraform.conftest import Module

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure import compose, secret_values, services, terraform
+from stackhand.infrastructure.secrets import secret_values
+from stackhand.infrastructure.services import compose, services
+from stackhand.infrastructure.terraform import terraform
 from stackhand.project.environments import Environment
 
 AWS = "{port: 80, cpu: 256, memory: 512, scale: {min: 1, max: 1, cpu: 60, memory: 70}}"

@@ -10,7 +10,7 @@ import pytest
 
 from stackhand.containers import docker, images
 from stackhand.development import verbs as development
-from stackhand.infrastructure import process
+from stackhand.infrastructure.terraform import process
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.engine import EmbeddedEngine

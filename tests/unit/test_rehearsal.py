@@ -21,7 +21,7 @@ import pytest
 from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
-from stackhand.infrastructure import terraform
+from stackhand.infrastructure.terraform import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments
 from stackhand.project.stack import loading

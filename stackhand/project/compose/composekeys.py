@@ -61,7 +61,7 @@ AWS: Mapping[str, Support] = {
     "attach": _HERE,
     "blkio_config": _SCHEDULER,
     "build": SAME,
-    "cap_add": SAME,  # as far as Fargate has them: infrastructure/compose.py
+    "cap_add": SAME,  # as far as Fargate has them: infrastructure/services/compose.py
     "cap_drop": SAME,
     "cgroup": _NAMESPACE,
     "cgroup_parent": _NAMESPACE,
@@ -129,18 +129,18 @@ AWS: Mapping[str, Support] = {
     "security_opt": _ignored("Fargate has no such options"),
     "shm_size": _ignored("Fargate sets the size of shared memory"),
     "stdin_open": _ignored("a task has no terminal"),
-    "stop_grace_period": SAME,  # up to what Fargate allows: infrastructure/compose.py
+    "stop_grace_period": SAME,  # up to what Fargate allows: infrastructure/services/compose.py
     "stop_signal": _ignored("a task gets its image's STOPSIGNAL, or SIGTERM"),
     "storage_opt": _NEWER,
     "sysctls": _SCHEDULER,
     "tmpfs": SAME,
     "tty": _ignored("a task has no terminal"),
-    "ulimits": SAME,  # nofile alone: infrastructure/compose.py
+    "ulimits": SAME,  # nofile alone: infrastructure/services/compose.py
     "use_api_socket": _NEWER,
     "user": SAME,
     "userns_mode": _NAMESPACE,
     "uts": _NAMESPACE,
-    "volumes": _ignored("nothing is mounted"),  # what that means for each: infrastructure/compose.py
+    "volumes": _ignored("nothing is mounted"),  # what that means for each: infrastructure/services/compose.py
     "volumes_from": _ignored("nothing is mounted"),
     "working_dir": SAME,
 }

@@ -15,9 +15,10 @@ from stackhand.aws.waiting import Notify
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
 from stackhand.containers.images import build_failed, certificates, steps, stream
-from stackhand.infrastructure import compose, signing_key
+from stackhand.infrastructure import signing_key
 from stackhand.infrastructure.bucket import Store
-from stackhand.infrastructure.dockerfiles import TARGET
+from stackhand.infrastructure.services import compose
+from stackhand.infrastructure.services.dockerfiles import TARGET
 from stackhand.project import inherited
 from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Build, Service

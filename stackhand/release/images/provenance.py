@@ -20,8 +20,9 @@ import msgspec
 from stackhand import redaction
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
-from stackhand.infrastructure import account, compose, existing, services
+from stackhand.infrastructure import account
 from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.services import compose, existing, services
 from stackhand.project.environments import Environment
 from stackhand.project.stack.xfields import Fargate, Job
 from stackhand.release import manifest

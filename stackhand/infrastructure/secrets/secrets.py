@@ -9,7 +9,7 @@ from typing import Any
 from stackhand.aws import session
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.services import required
+from stackhand.infrastructure.services.services import required
 from stackhand.project.environments import FOLDER, Environment
 from stackhand.project.settings import schema, values
 from stackhand.system.roots import PROJECT

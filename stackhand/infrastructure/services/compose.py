@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import differences, services
-from stackhand.infrastructure.services import KNOWN_THERE, TAKEN, CloudServices, required
+from stackhand.infrastructure.services import differences, services
+from stackhand.infrastructure.services.services import KNOWN_THERE, TAKEN, CloudServices, required
 from stackhand.project.compose import composefiles, resolution
 from stackhand.project.settings import settings
 from stackhand.project.stack import kinds, loading, probes

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure import rds
+from stackhand.infrastructure.snapshots import rds
 from stackhand.project.environments import Environment
 
 WAITING = frozenset(

@@ -15,8 +15,9 @@ from msgspec import structs
 from stackhand.aws.errors import as_failure, code_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, existing, services
-from stackhand.infrastructure.services import CloudServices
+from stackhand.infrastructure import account
+from stackhand.infrastructure.services import existing, services
+from stackhand.infrastructure.services.services import CloudServices
 from stackhand.project import environments
 from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment

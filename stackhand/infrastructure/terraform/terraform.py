@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import configuration, process, services
-from stackhand.infrastructure.initialised import Initialised
-from stackhand.infrastructure.process import WAYS_OUT, failure
+from stackhand.infrastructure.services import services
+from stackhand.infrastructure.terraform import configuration, process
+from stackhand.infrastructure.terraform.initialised import Initialised
+from stackhand.infrastructure.terraform.process import WAYS_OUT, failure
 from stackhand.project import environments, inherited
 from stackhand.project.environments import Environment
 from stackhand.project.state import State

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from stackhand.infrastructure import prices
-from stackhand.infrastructure.prices import HOURS, READ, REGION, Price
+from stackhand.infrastructure.plan import prices
+from stackhand.infrastructure.plan.prices import HOURS, READ, REGION, Price
 
 
 class CostLine(msgspec.Struct, frozen=True):

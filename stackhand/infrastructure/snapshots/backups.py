@@ -10,7 +10,9 @@ from typing import Any
 from stackhand.aws.errors import as_failure
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, compose, rds, restore
+from stackhand.infrastructure import account
+from stackhand.infrastructure.services import compose
+from stackhand.infrastructure.snapshots import rds, restore
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.system.roots import PROJECT

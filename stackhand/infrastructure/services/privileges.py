@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stackhand.infrastructure import dockerfiles
-from stackhand.infrastructure.findings import CloudFinding
-from stackhand.infrastructure.services import CloudServices
+from stackhand.infrastructure.services import dockerfiles
+from stackhand.infrastructure.services.findings import CloudFinding
+from stackhand.infrastructure.services.services import CloudServices
 from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.stack.xfields import Fargate

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from stackhand.infrastructure import references
-from stackhand.infrastructure.references import Note
+from stackhand.infrastructure.services import references
+from stackhand.infrastructure.services.references import Note
 from stackhand.project.compose import composesupport, resolution
 from stackhand.project.compose.composekeys import AWS, Level
 from stackhand.project.stack.model import Service, Stack

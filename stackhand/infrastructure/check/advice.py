@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from stackhand.infrastructure import dockerfiles, privileges, secret_values, secrets
-from stackhand.infrastructure.findings import CloudFinding
-from stackhand.infrastructure.services import KNOWN_THERE, CloudServices, variables_of
+from stackhand.infrastructure.secrets import secret_values, secrets
+from stackhand.infrastructure.services import dockerfiles, privileges
+from stackhand.infrastructure.services.findings import CloudFinding
+from stackhand.infrastructure.services.services import KNOWN_THERE, CloudServices, variables_of
 from stackhand.project.environments import Environment
 from stackhand.project.settings.secretnames import is_secret
 from stackhand.project.stack import kinds, model, probes

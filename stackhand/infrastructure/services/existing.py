@@ -9,8 +9,8 @@ import msgspec
 
 from stackhand.aws.errors import code_of
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.findings import CloudFinding
-from stackhand.infrastructure.services import CloudServices
+from stackhand.infrastructure.services.findings import CloudFinding
+from stackhand.infrastructure.services.services import CloudServices
 from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Stack
 from stackhand.project.stack.xfields import Fargate, Managed

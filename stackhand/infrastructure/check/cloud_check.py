@@ -10,21 +10,14 @@ import msgspec
 
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.infrastructure import (
-    advice,
-    compose,
-    differences,
-    existing,
-    interfaces,
-    plan,
-    secrets,
-    services,
-    variable_rules,
-)
-from stackhand.infrastructure.findings import CloudFinding
-from stackhand.infrastructure.interfaces import InterfaceUse
-from stackhand.infrastructure.references import Note
-from stackhand.infrastructure.services import KNOWN_THERE, CloudServices
+from stackhand.infrastructure.check import advice, interfaces, variable_rules
+from stackhand.infrastructure.check.interfaces import InterfaceUse
+from stackhand.infrastructure.plan import plan
+from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure.services import compose, differences, existing, services
+from stackhand.infrastructure.services.findings import CloudFinding
+from stackhand.infrastructure.services.references import Note
+from stackhand.infrastructure.services.services import KNOWN_THERE, CloudServices
 from stackhand.project import environments
 from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import secrets, windows
+from stackhand.infrastructure.plan import windows
+from stackhand.infrastructure.secrets import secrets
 from stackhand.project.environments import Environment
 
 ACTIONS: dict[tuple[str, ...], str] = {
