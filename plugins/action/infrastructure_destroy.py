@@ -23,9 +23,9 @@ from stackhand.infrastructure.snapshots import rds, restore
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import acquire
 from stackhand.release.action import OnEnvironment
 from stackhand.release.manifest import Releases
+from stackhand.release.stages import acquire
 
 PROTECTED = (
     "aws_db_instance.main",

@@ -26,8 +26,8 @@ from stackhand.release import hooks
 from stackhand.release import plan as release_plan
 from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.plan import PlanReport
+from stackhand.release.stages.verification import ReleaseReport
 from stackhand.release.target import short
-from stackhand.release.verification import ReleaseReport
 from stackhand.system.roots import PROJECT
 
 

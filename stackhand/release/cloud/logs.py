@@ -17,7 +17,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import since_of, writer
 from stackhand.infrastructure.services import privileges
 from stackhand.project import inherited
-from stackhand.release import environment_state
+from stackhand.release.cloud import environment_state
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.ecs.task_logs import LogLine, last, since, together
 from stackhand.release.target import Target, TaskTarget, short

@@ -13,13 +13,14 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.infrastructure.bucket import Store
 from stackhand.project.environments import Environment
-from stackhand.release import heartbeat, lease, submit
+from stackhand.release import heartbeat, lease
 from stackhand.release.action import OnEnvironment
 from stackhand.release.checkout import source
 from stackhand.release.checkout.source import Source
 from stackhand.release.context import Context
 from stackhand.release.images import build, registry
 from stackhand.release.manifest import Manifest
+from stackhand.release.stages import submit
 from stackhand.release.target import target_of
 from stackhand.release.verdict import Verdict
 

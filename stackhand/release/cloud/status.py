@@ -14,9 +14,9 @@ from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure.bucket import Conflict, Store
 from stackhand.project import environments
 from stackhand.release import lease
+from stackhand.release.cloud.environment_state import EnvironmentState, find
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.ecs.types import ABSENT, Inventory, ServiceState
-from stackhand.release.environment_state import EnvironmentState, find
 from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.target import Target, short, target_of
 from stackhand.release.verdict import COMPLETED, FAILED, Deployment

@@ -12,7 +12,6 @@ from stackhand.aws.errors import diagnose, expired, message_of, transient
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.release import manifest as manifests
-from stackhand.release import rollback_plan, schedule
 from stackhand.release.context import Context
 from stackhand.release.ecs import cluster as clusters
 from stackhand.release.ecs import rollout as rollouts
@@ -22,9 +21,10 @@ from stackhand.release.ecs.task_definitions import active
 from stackhand.release.ecs.types import Inventory
 from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest, ReleasedService, ScheduledJob
-from stackhand.release.migration import require_rollback_path
-from stackhand.release.probe import ReleaseProbe
-from stackhand.release.rollback_plan import Plan
+from stackhand.release.stages import rollback_plan, schedule
+from stackhand.release.stages.migration import require_rollback_path
+from stackhand.release.stages.probe import ReleaseProbe
+from stackhand.release.stages.rollback_plan import Plan
 from stackhand.release.target import ServiceTarget, short, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, DeploymentRequest, Verdict
 

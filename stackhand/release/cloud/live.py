@@ -12,9 +12,9 @@ import msgspec
 from stackhand.aws.errors import code_of, failure_of
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode
-from stackhand.release import environment_state
+from stackhand.release.cloud import environment_state
+from stackhand.release.cloud.environment_state import EnvironmentState
 from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.environment_state import EnvironmentState
 from stackhand.release.target import Targets
 from stackhand.system import waiting
 

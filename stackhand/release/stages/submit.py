@@ -10,13 +10,13 @@ import msgspec
 
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
-from stackhand.release import report
 from stackhand.release.context import Context
 from stackhand.release.ecs import cluster, scaling
 from stackhand.release.ecs.rollout import Rolling, Rollout
 from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest, ReleasedService
-from stackhand.release.rollback import RollbackOutcome, roll_back
+from stackhand.release.stages import report
+from stackhand.release.stages.rollback import RollbackOutcome, roll_back
 from stackhand.release.target import target_of
 from stackhand.release.verdict import IN_PROGRESS, DeploymentRequest, Verdict
 

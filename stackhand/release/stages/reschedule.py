@@ -12,11 +12,11 @@ import msgspec
 from stackhand.aws.errors import failure, message_of
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
-from stackhand.release import schedule
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest
-from stackhand.release.report import unrecorded, unverified
-from stackhand.release.submit import fail_and_roll_back
+from stackhand.release.stages import schedule
+from stackhand.release.stages.report import unrecorded, unverified
+from stackhand.release.stages.submit import fail_and_roll_back
 from stackhand.release.target import Schedule, target_of
 
 

@@ -9,11 +9,11 @@ from stackhand.aws.waiting import Interrupted
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import writer
-from stackhand.release import environment_state
+from stackhand.release.cloud import environment_state
+from stackhand.release.cloud.environment_state import EnvironmentState
 from stackhand.release.context import Context
 from stackhand.release.ecs import cluster, job_task
 from stackhand.release.ecs.job_task import Migration
-from stackhand.release.environment_state import EnvironmentState
 from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest
 from stackhand.release.target import short, target_of
