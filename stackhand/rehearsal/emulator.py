@@ -26,7 +26,7 @@ from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.containers import docker, listing
-from stackhand.local.engines.embedded.launch import birth
+from stackhand.local.engines.embedded.supervisor.launch import birth
 from stackhand.project import hooks, inherited
 from stackhand.system import http, ports, waiting
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.local.engines.embedded import launch, processes
-from stackhand.local.engines.embedded.launch import birth
+from stackhand.local.engines.embedded.supervisor import launch, processes
+from stackhand.local.engines.embedded.supervisor.launch import birth
 from tests import accounts
 from tests.checkout import ROOT, eventually
 

@@ -22,7 +22,7 @@ from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
 from stackhand.infrastructure.terraform import terraform
-from stackhand.local.engines.embedded.launch import birth
+from stackhand.local.engines.embedded.supervisor.launch import birth
 from stackhand.project import environments
 from stackhand.project.stack import loading
 from stackhand.project.state import LOCK_HELD

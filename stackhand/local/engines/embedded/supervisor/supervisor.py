@@ -23,7 +23,7 @@ from typing import Any
 
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
-from stackhand.local.engines.embedded import launch, processes
+from stackhand.local.engines.embedded.supervisor import launch, processes
 from stackhand.project import inherited, private
 from stackhand.project.state import State
 from stackhand.system import waiting

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackhand.cli.failure import Failure
-from stackhand.database import missing, outside, restricted, vetted
-from stackhand.database.missing import literal, quoted
-from stackhand.database.outside import Outside
+from stackhand.database.restore import missing, outside, restricted, vetted
+from stackhand.database.restore.missing import literal, quoted
+from stackhand.database.restore.outside import Outside
 from stackhand.local.engines import login
 from stackhand.local.engines.login import Login
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackhand.cli.failure import Failure
-from stackhand.database import vetted
-from stackhand.database.outside import Outside
+from stackhand.database.restore import vetted
+from stackhand.database.restore.outside import Outside
 
 if TYPE_CHECKING:
     from stackhand.database.postgres import PostgreSQL

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackhand.cli.failure import Failure
-from stackhand.database import vetted
-from stackhand.database.missing import literal, quoted
+from stackhand.database.restore import vetted
+from stackhand.database.restore.missing import literal, quoted
 from stackhand.local.engines.login import Login
 
 if TYPE_CHECKING:
