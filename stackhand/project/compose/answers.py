@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand.project import passthrough
+from stackhand.project import passthrough, private
 from stackhand.project.state import State
 
 PLUGINS = (
@@ -113,10 +113,7 @@ def keep(root: Path, question: str, digest: str, answer: Any) -> None:
             _here[path] = kept
             return
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(kept)
-        draft.replace(path)
+        private.write(path, kept)
         _here.pop(path, None)
 
 

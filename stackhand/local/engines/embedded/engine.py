@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.embedded.servers.base import account_of
 from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.engine import Started
+from stackhand.project import private
 from stackhand.project.stack.model import Service
 from stackhand.system import trees
 
@@ -60,7 +60,7 @@ class EmbeddedEngine(ProgramAccess):
             if path.stem not in programs:
                 path.unlink()
         for name, program in programs.items():
-            changed |= _write(self.state.services / f"{name}.json", msgspec.json.encode(program))
+            changed |= private.update(self.state.services / f"{name}.json", msgspec.json.encode(program))
         options = {
             name: {
                 "stopsignal": program.stop_signal,
@@ -313,16 +313,6 @@ def _may_finish(program: Program) -> dict[str, str]:
     """Return supervisord's options for a program that may end: an end within a second is none too soon."""
     again = "false" if program.restart == "no" else "unexpected"
     return {"autorestart": again, "exitcodes": "0", "startsecs": "0"}
-
-
-def _write(path: Path, content: bytes) -> bool:
-    """Write a file for its owner's eyes; return whether its content changed."""
-    if path.exists() and path.read_bytes() == content:
-        return False
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    return True
 
 
 def _size(path: Path) -> int:

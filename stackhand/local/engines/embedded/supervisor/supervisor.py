@@ -180,11 +180,7 @@ class Supervisor:
             }
         text = io.StringIO()
         parser.write(text)
-        old = self.configuration.read_text(encoding="utf-8") if self.configuration.exists() else None
-        if old == text.getvalue():
-            return False
-        private.write(self.configuration, text.getvalue())
-        return True
+        return private.update(self.configuration, text.getvalue().encode())
 
     def ensure(self, fingerprint: str) -> bool:
         """Have one supervisord run that knows the present configuration.
