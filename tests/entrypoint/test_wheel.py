@@ -44,7 +44,8 @@ services:
 ADD_STATUS = f"""
 from pathlib import Path
 from stackhand.adoption import statusservice
-from stackhand.project import composefiles, loading
+from stackhand.project.compose import composefiles
+from stackhand.project.stack import loading
 added = statusservice.overlay(loading.load(Path.cwd(), {{}}))
 Path("{composefiles.OVERLAY}").write_text("services:\\n" + added.services + added.secrets)
 """

@@ -109,7 +109,7 @@ time.sleep(60)
 """
 PORTS = """
 import sys
-from stackhand.local.engines.embedded import processes
+from stackhand.local.engines.embedded.supervisor import processes
 print(processes.listening_by_pid({int(sys.argv[1])}))
 """
 CONTAINER = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]

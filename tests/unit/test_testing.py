@@ -20,7 +20,7 @@ from tests.checkout import ROOT, clean_environment, eventually
 RUN = """
 import os, pathlib
 from stackhand.local import testing
-from stackhand.project.model import Stack
+from stackhand.project.stack.model import Stack
 testing._run(Stack("shop", pathlib.Path(), {}, test=("sh", "-c", "echo $$ > pid; exec sleep 60")), os.environ)
 """
 
