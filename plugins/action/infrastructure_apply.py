@@ -7,12 +7,12 @@ from typing import Any
 from stackhand.ansible.action import Action, Result
 from stackhand.aws.waiting import Retry
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.plan import plan as plans
 from stackhand.infrastructure.plan.plan import PlanDocument, numbers
 from stackhand.infrastructure.secrets import composed_secrets, secrets
 from stackhand.infrastructure.snapshots import restore
 from stackhand.infrastructure.snapshots.restore import Restore
+from stackhand.infrastructure.store import Store
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
 from stackhand.release.action import OnEnvironment

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.infrastructure.services import compose, services
-from stackhand.infrastructure.services.dockerfiles import TARGET
 from stackhand.project.compose import composefiles
+from stackhand.project.stack.dockerfile import TARGET
 from stackhand.project.stack.model import Service, Stack
-from stackhand.project.stack.xfields import Fargate, Job
+from stackhand.project.stack.xaws import Fargate, Job
 from stackhand.rehearsal.clone import Clone
 from stackhand.system.roots import PROJECT
 

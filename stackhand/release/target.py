@@ -11,7 +11,7 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.stack import probes
 from stackhand.project.stack.probes import Questions, Web
-from stackhand.project.stack.xfields import Probe
+from stackhand.project.stack.xaws import Probe
 from stackhand.release.manifest import Manifest
 
 PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")

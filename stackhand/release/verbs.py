@@ -15,9 +15,9 @@ from stackhand.cli import console, packages
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure import account, bucket, signing_key
-from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.plan.plan import HOLDS_DATA, DestroyReport
 from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure.store import Store
 from stackhand.infrastructure.terraform.terraform import Terraform, managed
 from stackhand.project import environments
 from stackhand.project.environments import Environment

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import signing_key
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.stack import loading

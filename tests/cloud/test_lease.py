@@ -15,7 +15,7 @@ import pytest
 
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.release import heartbeat, lease
 from stackhand.release.lease import LASTS, LeaseClient

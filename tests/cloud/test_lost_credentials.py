@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import UnauthorizedSSOTokenError
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.release import verbs
 from stackhand.release.stages import acquire, rollback, submit, verification

@@ -17,7 +17,7 @@ from stackhand.local import verbs as local
 from stackhand.local.engines.compose import volumes
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.local.engines.engine import StoredData
+from stackhand.local.engines.status import StoredData
 from stackhand.project import ownership
 from stackhand.project.stack import loading
 from stackhand.project.state import State

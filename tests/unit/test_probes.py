@@ -6,7 +6,7 @@ import pytest
 
 from stackhand.project.stack import probes
 from stackhand.project.stack.probes import Web
-from stackhand.project.stack.xfields import Probe
+from stackhand.project.stack.xaws import Probe
 
 WEB = Web(["/*"], "/healthz")
 API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/version"))

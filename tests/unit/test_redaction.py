@@ -24,7 +24,7 @@ from stackhand.cli.failure import Failure
 from stackhand.cli.reporter import Reporter, StepReport
 from stackhand.database import notes
 from stackhand.database.postgres import PostgreSQL
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known

@@ -21,7 +21,8 @@ import pytest
 from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
-from stackhand.infrastructure.terraform import terraform
+from stackhand.infrastructure.terraform import initialisation
+from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.local.engines.embedded.supervisor.launch import birth
 from stackhand.project import environments
 from stackhand.project.stack import loading
@@ -377,7 +378,7 @@ exec sleep 60
     monkeypatch.setenv("STACKHAND_TERRAFORM", str(program))
     monkeypatch.delenv("TF_PLUGIN_CACHE_DIR", raising=False)
     began = time.monotonic()
-    terraform.require_providers(environments.load("rehearsal"))
+    initialisation.require_providers(Terraform(environments.load("rehearsal")))
     assert time.monotonic() - began < 30
 
 

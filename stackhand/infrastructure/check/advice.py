@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stackhand.infrastructure.secrets import secret_values, secrets
-from stackhand.infrastructure.services import dockerfiles, privileges
+from stackhand.infrastructure.services import privileges
 from stackhand.infrastructure.services.findings import CloudFinding
 from stackhand.infrastructure.services.services import KNOWN_THERE, CloudServices, variables_of
 from stackhand.project.environments import Environment
 from stackhand.project.settings.secretnames import is_secret
-from stackhand.project.stack import kinds, model, probes
+from stackhand.project.stack import dockerfile, kinds, model, probes
 from stackhand.project.stack.addresses import leads_to
 from stackhand.project.stack.model import Service, Stack
-from stackhand.project.stack.xfields import Fargate, Job, Managed
+from stackhand.project.stack.xaws import Fargate, Job, Managed
 
 WITHOUT_DEFAULT = re.compile(r"(?<!\$)(?:\$\$)*\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 """A variable that is empty where nobody sets it."""
@@ -161,7 +161,7 @@ def _password(other: Service, cloud: CloudServices) -> str:
 def _hardened(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[CloudFinding]:
     """Yield what a read-only root file system and no capabilities will keep from working."""
     written, entry = cloud.written[service.name], cloud.resolved[service.name]
-    image = dockerfiles.released(service, stack.root)
+    image = dockerfile.released(service, stack.root)
     if not isinstance(service.aws, Fargate | Job) or not service.aws.hardened or image is None:
         return
     does = IMAGES.get(image.name, Writes(()))

@@ -24,7 +24,7 @@ from stackhand.project.environments import Environment
 from stackhand.project.stack import probes
 from stackhand.project.stack.model import Stack
 from stackhand.project.stack.probes import Questions
-from stackhand.project.stack.xfields import Managed
+from stackhand.project.stack.xaws import Managed
 from stackhand.system.roots import CONTENT, PROJECT
 
 PLACEHOLDER = "123456789012"

@@ -15,7 +15,7 @@ import msgspec
 
 from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Stack
-from stackhand.project.stack.xfields import Fargate, Job
+from stackhand.project.stack.xaws import Fargate, Job
 
 QUOTA = 5000
 """Interfaces in a region, unless AWS has raised it: https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html"""

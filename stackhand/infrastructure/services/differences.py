@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from stackhand.infrastructure.services import references
+from stackhand.infrastructure.services import references, tfvars
 from stackhand.infrastructure.services.references import Note
 from stackhand.project.compose import composesupport, resolution
 from stackhand.project.compose.composekeys import AWS, Level
 from stackhand.project.stack.model import Service, Stack
-from stackhand.project.stack.xfields import Capacity, Fargate, Job, Managed
+from stackhand.project.stack.xaws import Capacity, Fargate, Job, Managed
 
 STOP_WITHIN = 120
 """The seconds that Fargate gives a task to stop, at most."""
@@ -148,7 +148,7 @@ def _values(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
         yield Note(Level.IGNORED, "cap_add", f"{capability} ({name})", "Fargate does not grant it")
     for option in _lost_options(entry.get("tmpfs") or []):
         yield Note(Level.IGNORED, "tmpfs", f"{option} ({name})", "only the size option is used")
-    if _seconds(str(entry.get("stop_grace_period", "0s"))) > STOP_WITHIN:
+    if tfvars.seconds(str(entry.get("stop_grace_period", "0s"))) > STOP_WITHIN:
         yield Note(Level.IGNORED, "stop_grace_period", name, f"Fargate waits at most {STOP_WITHIN} s, then kills")
     lost = {"start_interval"} & set(entry.get("healthcheck") or {})
     if lost:
@@ -160,11 +160,6 @@ def _lost_options(tmpfs: str | Sequence[str]) -> list[str]:
     texts = [tmpfs] if isinstance(tmpfs, str) else tmpfs
     options = [option for text in texts for option in str(text).partition(":")[2].split(",") if option]
     return [each for each in options if each not in KEPT and not each.startswith("size=")]
-
-
-def _seconds(text: str) -> float:
-    parts = {unit: float(number) for number, unit in re.findall(r"([\d.]+)(h|m|s)(?!s)", text)}
-    return parts.get("h", 0) * 3600 + parts.get("m", 0) * 60 + parts.get("s", 0)
 
 
 def _hardening(name: str, aws: Fargate | Job, entry: Mapping[str, Any]) -> Iterator[Note]:

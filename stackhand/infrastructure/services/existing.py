@@ -13,7 +13,7 @@ from stackhand.infrastructure.services.findings import CloudFinding
 from stackhand.infrastructure.services.services import CloudServices
 from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Stack
-from stackhand.project.stack.xfields import Fargate, Managed
+from stackhand.project.stack.xaws import Fargate, Managed
 
 DATABASES, CACHES, REPOSITORIES = "existing_databases", "existing_caches", "existing_repositories"
 """The variables that are by service."""

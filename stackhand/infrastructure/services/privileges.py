@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stackhand.infrastructure.services import dockerfiles
 from stackhand.infrastructure.services.findings import CloudFinding
 from stackhand.infrastructure.services.services import CloudServices
 from stackhand.project.environments import Environment
+from stackhand.project.stack import dockerfile
 from stackhand.project.stack.model import Service, Stack
-from stackhand.project.stack.xfields import Fargate
+from stackhand.project.stack.xaws import Fargate
 
 ROOT = frozenset({"", "root", "0"})
 FIRST_FREE = 1024
@@ -31,7 +31,7 @@ def of(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator
 
 
 def _port(service: Service, aws: Fargate, stack: Stack, cloud: CloudServices) -> Iterator[CloudFinding]:
-    image = dockerfiles.released(service, stack.root)
+    image = dockerfile.released(service, stack.root)
     entry, written = cloud.resolved[service.name], cloud.written[service.name]
     user = str(entry.get("user") or (image.user if image else "")).partition(":")[0]
     if aws.port is None or aws.port >= FIRST_FREE:

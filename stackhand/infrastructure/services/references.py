@@ -15,7 +15,7 @@ from stackhand.project.stack import addresses
 from stackhand.project.stack.addresses import leads_to
 from stackhand.project.stack.kinds import PORTS
 from stackhand.project.stack.model import Service, Stack
-from stackhand.project.stack.xfields import Fargate, Job, Managed
+from stackhand.project.stack.xaws import Fargate, Job, Managed
 
 HAS_ITS_OWN = "not mounted; the image has only what its Dockerfile copies"
 NOT_THERE = "missing; COPY it into an image"

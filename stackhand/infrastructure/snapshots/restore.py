@@ -13,14 +13,14 @@ import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.services import existing
 from stackhand.infrastructure.snapshots import rds
 from stackhand.infrastructure.snapshots.rds import DatabaseSnapshot
+from stackhand.infrastructure.store import Store
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Stack
-from stackhand.project.stack.xfields import Managed
+from stackhand.project.stack.xaws import Managed
 
 VARIABLE = "snapshot_identifiers"
 ENGINE = "postgres 16"

@@ -6,10 +6,7 @@ import json
 import os
 import re
 import shlex
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +15,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.services import services
+from stackhand.infrastructure.services import services, tfvars
 from stackhand.infrastructure.terraform import configuration, process
-from stackhand.infrastructure.terraform.initialised import Initialised
-from stackhand.infrastructure.terraform.process import WAYS_OUT, failure
+from stackhand.infrastructure.terraform.initialisation import Initialised
+from stackhand.infrastructure.terraform.process import failure
 from stackhand.project import environments, inherited
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
@@ -219,7 +216,7 @@ class Terraform:
         file = f"-var-file={environments.FOLDER / self.environment.name}.tfvars"
         written = self._folder / "services.tfvars.json"
         try:
-            services.write(written, PROJECT, services.variables_of(self.environment))
+            tfvars.write(written, PROJECT, services.variables_of(self.environment))
         except Failure:
             if not (planned and written.exists()):
                 raise
@@ -301,40 +298,3 @@ class Terraform:
 def managed(state: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the resources of a state, without what is only looked up."""
     return [each for each in state.get("root_module", {}).get("resources", []) if each["mode"] == "managed"]
-
-
-PROVIDERS = "versions.tf"
-"""What says which providers are wanted."""
-FOUND = "installing_provider_message"
-"""What Terraform calls the moment at which it knows where a provider is."""
-
-
-def require_providers(environment: Environment) -> None:
-    """Have Terraform look for its providers, in a folder of their own, and stop once it has found them.
-
-    Raises:
-        Failure: there is no Terraform, or it cannot get them; the ways out are named.
-    """
-    with tempfile.TemporaryDirectory(prefix="stackhand-") as name:
-        folder, terraform = Path(name), Terraform(environment)
-        for file in (PROVIDERS, configuration.LOCK):
-            with suppress(FileNotFoundError):
-                shutil.copyfile(terraform.configuration / file, folder / file)
-        terraform.version()
-        code, output = terraform.try_init(folder, stop_at="" if os.environ.get("TF_PLUGIN_CACHE_DIR") else FOUND)
-    if code:
-        raise Failure(
-            "Terraform cannot get its providers.",
-            evidence=[line for line in map(_error, output) if line] or [f"terraform init exited with {code}"],
-            next=WAYS_OUT,
-            code=ExitCode.PREFLIGHT,
-        )
-
-
-def _error(line: str) -> str:
-    """Return an error of Terraform in one line, without its advice; nothing of a line that has none."""
-    with suppress(ValueError, KeyError, IndexError, TypeError):
-        diagnostic = json.loads(line)["diagnostic"]
-        detail = " ".join(str(diagnostic.get("detail", "")).split())
-        return f"{diagnostic['summary']}: {detail.partition(' To see which modules')[0]}"
-    return ""

@@ -24,7 +24,7 @@ from stackhand.project.compose import composesupport, envfile, resolution
 from stackhand.project.settings import example, schema, settings
 from stackhand.project.settings.secretnames import is_secret
 from stackhand.project.stack import loading, model
-from stackhand.project.stack.xfields import Fargate, Job
+from stackhand.project.stack.xaws import Fargate, Job
 from stackhand.project.state import State
 from stackhand.system import ports, program
 from stackhand.system.roots import PROJECT

@@ -1,4 +1,4 @@
-"""What a Dockerfile says of the image that is built from it (https://docs.docker.com/reference/dockerfile/)."""
+"""What a Dockerfile says of the image built from it, and of what is released (docs.docker.com/reference/dockerfile)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from pathlib import Path
 
 import msgspec
 
+from stackhand.project.stack.model import Service
+
 OPTION = re.compile(r"^--[a-z-]+=\S+\s+")
 VARIABLE = re.compile(r"\$\{?(\w+)(?::-[^}]*)?\}?")
+TARGET = "production"
+"""The stage that is released, where a Dockerfile has one of that name; otherwise the last one."""
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -22,8 +26,9 @@ class Image(msgspec.Struct, frozen=True):
         ports: of TCP, that EXPOSE names.
         healthcheck: the command of HEALTHCHECK; empty where there is none.
         command: what a container runs: ENTRYPOINT, and CMD as its arguments.
-        base: the image that it is built on, beneath all of the file's own stages.
+        base: the image that it is built on, beneath all of the file's own stages, or that it is.
         user: whom it runs as; empty where the file does not say.
+        file: the Dockerfile, for messages; empty for an image that is not built.
     """
 
     ports: tuple[int, ...] = ()
@@ -31,6 +36,12 @@ class Image(msgspec.Struct, frozen=True):
     command: tuple[str, ...] = ()
     base: str = ""
     user: str = ""
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last part of the base image's name, which says what it is."""
+        return self.base.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 class _Stage(msgspec.Struct):
@@ -142,3 +153,17 @@ def _words(value: str) -> list[str]:
         return shlex.split(value) if simple else ["sh", "-c", value]
     except ValueError:
         return ["sh", "-c", value]
+
+
+def released(service: Service, root: Path) -> Image | None:
+    """Return the image that a release of a service runs; None where no file here says what it is.
+
+    Args:
+        service: which.
+        root: the project.
+    """
+    if service.build is None:
+        return Image(base=service.image) if service.image else None
+    file = str(Path(service.build.context) / service.build.dockerfile)
+    image = read(root / file, TARGET, service.build.args)
+    return msgspec.structs.replace(image, file=file) if image.base else None

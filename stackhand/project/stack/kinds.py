@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project.stack import addresses, xfields
-from stackhand.project.stack.xfields import SERVERLESS, Embedded, Fargate, Job, Managed, XAws, wrong
+from stackhand.project.stack import addresses, xaws
+from stackhand.project.stack.xaws import SERVERLESS, Fargate, Job, Managed, XAws
+from stackhand.project.stack.xfields import Embedded, wrong
 
 if TYPE_CHECKING:
     from stackhand.project.stack.model import Service
@@ -149,7 +150,7 @@ def aws(written: Any, at: str, facts: ServiceFacts) -> XAws | None:
     given = {**written, "kind": reason.kind}
     match reason.kind:
         case "managed":
-            return xfields.managed(_managed(given, at, facts, reason), f"{at}.x-aws")
+            return xaws.managed(_managed(given, at, facts, reason), f"{at}.x-aws")
         case "job":
             if not facts.command:
                 raise wrong(f"{at}.command", f"set, for it is what runs: the service is {reason}")
@@ -157,9 +158,9 @@ def aws(written: Any, at: str, facts: ServiceFacts) -> XAws | None:
                 expected = f"true or {{plan, status, list, timeout}}: the service is {reason}, and runs its own command"
                 raise wrong(f"{at}.x-aws.release", expected, written["release"])
             waited = facts.job or not given.get("schedule")
-            return xfields.job({**({"release": True} if waited else {}), **given}, f"{at}.x-aws")
+            return xaws.job({**({"release": True} if waited else {}), **given}, f"{at}.x-aws")
         case _:
-            return xfields.fargate(_on_ecs(given, at, facts, reason), f"{at}.x-aws")
+            return xaws.fargate(_on_ecs(given, at, facts, reason), f"{at}.x-aws")
 
 
 def _with_release(written: dict[str, Any], at: str) -> dict[str, Any]:

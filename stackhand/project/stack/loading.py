@@ -70,7 +70,7 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
         name=name,
         image=entry.get("image"),
         build=_build(entry.get("build"), root),
-        command=_args(entry.get("command")),
+        command=args(entry.get("command")),
         environment=_environment(entry.get("environment")),
         ports=ports,
         depends_on=tuple(entry["depends_on"]),
@@ -127,7 +127,8 @@ def _build(entry: Mapping[str, Any] | None, root: Path) -> Build | None:
     return Build(context, str(entry.get("dockerfile", "Dockerfile")), _texts(entry.get("args")))
 
 
-def _args(entry: str | list[Any] | None) -> list[str]:
+def args(entry: str | list[Any] | None) -> list[str]:
+    """Return a command as the words that it is run with."""
     return shlex.split(entry) if isinstance(entry, str) else [str(word) for word in entry or []]
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project.stack import kinds, xfields
+from stackhand.project.stack import kinds, xaws, xfields
 from stackhand.project.stack.kinds import IMAGES, Kind
-from stackhand.project.stack.xfields import Embedded, Fargate, Job, XAws
+from stackhand.project.stack.xaws import Fargate, Job, XAws
+from stackhand.project.stack.xfields import Embedded
 
 TARGETS = "HEALTH_TARGETS"
 HERE = "127.0.0.1"
@@ -147,9 +148,9 @@ class Service(msgspec.Struct, frozen=True):
         """Return the command that x-aws names for a purpose; empty when it names none. A job is its own command."""
         match self.aws:
             case Job() if self.aws.release:
-                written = {"command": shlex.join(self.command), **xfields.commands(self.aws.release)}
+                written = {"command": shlex.join(self.command), **xaws.commands(self.aws.release)}
             case Fargate():
-                written = xfields.commands(self.aws.release)
+                written = xaws.commands(self.aws.release)
             case _:
                 written = {}
         return shlex.split(written.get(purpose, ""))
@@ -217,6 +218,13 @@ class Stack(msgspec.Struct, frozen=True):
             if followers & {*service.follows}:
                 followers.add(service.name)
         return [name for name in self.services if name in followers and name not in names]
+
+    def needs(self) -> dict[str, list[str]]:
+        """Return the services, each with all that it needs: a job between two of them is over when they stop."""
+        needs: dict[str, list[str]] = {}
+        for name, service in self.services.items():  # in the order of their start
+            needs[name] = sorted({*service.depends_on}.union(*(needs.get(each, ()) for each in service.depends_on)))
+        return needs
 
     @property
     def dispensable(self) -> set[str]:

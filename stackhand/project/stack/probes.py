@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from stackhand.project.stack.model import Stack
-from stackhand.project.stack.xfields import Fargate, Probe
+from stackhand.project.stack.xaws import Fargate, Probe
 
 NOTHING = "nothing is probed from outside: no service has x-aws.paths and a health path"
 

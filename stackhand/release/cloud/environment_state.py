@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.release.manifest import Manifest, Releases

@@ -134,9 +134,8 @@ def alarm(live: Live) -> Iterator[LiveCheck]:
         yield LiveCheck("recipient", "works", f"{len(confirmed)} confirmed")
     else:
         what = "has not opened the link in AWS's mail" if arns else "there is none"
-        yield LiveCheck(
-            "recipient", "fails", f"no alarm reaches anybody: {what}", "alarm_email, and the link in its mail"
-        )
+        remedy = "alarm_email, and the link in its mail"
+        yield LiveCheck("recipient", "fails", f"no alarm reaches anybody: {what}", remedy)
 
 
 def _action(client: Any, name: str, began: datetime) -> str:
@@ -290,13 +289,5 @@ def _pages(live: Live, service: str, operation: str, key: str, **given: str) -> 
 
 
 CHECKS: tuple[Callable[[Live], Iterator[LiveCheck]], ...] = (
-    targets,
-    scaling,
-    shell,
-    scans,
-    alarm,
-    events,
-    databases,
-    keys,
-    records,
+    *(targets, scaling, shell, scans, alarm, events, databases, keys, records),
 )

@@ -11,7 +11,7 @@ from stackhand.aws.errors import failure
 from stackhand.cli import console
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.infrastructure.bucket import Conflict, Store
+from stackhand.infrastructure.store import Conflict, Store
 from stackhand.project import environments
 from stackhand.release import lease
 from stackhand.release.cloud.environment_state import EnvironmentState, find

@@ -11,7 +11,7 @@ import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
 from stackhand.release import heartbeat, lease
 from stackhand.release.action import OnEnvironment

@@ -11,7 +11,7 @@ from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
-from stackhand.local.engines.engine import StoredData
+from stackhand.local.engines.status import StoredData
 from stackhand.project.settings import settings
 from stackhand.project.stack.model import Stack
 from stackhand.project.state import State

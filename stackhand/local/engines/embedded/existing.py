@@ -20,8 +20,8 @@ from stackhand.local.engines.embedded.servers import Program, Server, server_for
 from stackhand.local.engines.embedded.site import Site
 from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
-from stackhand.local.engines.engine import Engine, StoredData
-from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import ServiceStatus, StoredData
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
 from stackhand.system import trees, waiting

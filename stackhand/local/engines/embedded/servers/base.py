@@ -69,6 +69,14 @@ class Program(msgspec.Struct, kw_only=True):
     fingerprint: str = ""
     record: str = ""
 
+    def options(self, stop_within: float) -> dict[str, str]:
+        """Return what supervisord is told of it: for what may finish, an end within a second is none too soon."""
+        options = {"stopsignal": self.stop_signal, "stopwaitsecs": f"{stop_within:.0f}"}
+        if self.may_finish:
+            again = "false" if self.restart == "no" else "unexpected"
+            options |= {"autorestart": again, "exitcodes": "0", "startsecs": "0"}
+        return options
+
 
 class Server(ABC):
     """One service on the embedded engine.

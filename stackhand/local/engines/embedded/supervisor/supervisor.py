@@ -35,8 +35,6 @@ ANSWER_WITHIN = 3.0
 START_WITHIN = 10.0
 STOPS_WITHIN = 15.0
 """Above the `stopwaitsecs` of every program, after which supervisord kills."""
-
-
 FILES, PROCESSES = 1024, 200
 """What supervisord raises its own limits to, and thereby those of the services, where this account may."""
 
@@ -87,7 +85,7 @@ class Supervisor:
         """Call a method of supervisord (http://supervisord.org/api.html).
 
         Raises:
-            Gone: nobody answers.
+            SupervisorUnavailable: nobody answers.
             xmlrpc.client.Fault: supervisord refuses.
         """
         try:
@@ -227,11 +225,7 @@ class Supervisor:
             with suppress(SupervisorUnavailable):
                 self.call("getState")
                 return True
-        raise Failure(
-            "The process supervisor did not start.",
-            evidence=tail(self.log, 10),
-            next=f"read {self.log}",
-        )
+        raise Failure("The process supervisor did not start.", evidence=tail(self.log, 10), next=f"read {self.log}")
 
     def shutdown(self, timeout: float) -> list[str]:
         """End supervisord; what it has not stopped by then is ended one by one.
