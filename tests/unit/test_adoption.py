@@ -10,7 +10,7 @@ import pytest
 import yaml
 from msgspec import structs
 
-from stackhand.adoption import classification, files, generated, migrations, overlay, pin, repository, steps
+from stackhand.adoption import classification, files, generated, overlay, pin, repository, steps
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.files import Answers
 from stackhand.adoption.generated import File
@@ -206,7 +206,7 @@ def test_the_name_on_aws_is_one_that_aws_accepts(name: str, on_aws: str) -> None
 def test_a_framework_is_known_by_its_files(tmp_path: Path, path: str, content: str, command: str) -> None:
     (tmp_path / path).parent.mkdir(exist_ok=True)
     (tmp_path / path).write_text(content, encoding="utf-8")
-    assert migrations.command(tmp_path) == command
+    assert classification.migration(tmp_path) == command
 
 
 @pytest.mark.parametrize("before", [None, "", "node_modules\n", "node_modules", "a\n\n# mine\n"])
