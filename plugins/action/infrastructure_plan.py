@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import msgspec
-
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure.check import interfaces
@@ -58,9 +56,9 @@ class ActionModule(Action):
         replaced, variables = restored.addresses, restored.variables()
         changed = terraform.plan(refresh=refresh, replace=replaced, **variables)
         report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
-        report |= {"compose": differences.to_list(differences.notes(stack)), "probe": probes.of_stack(stack).report()}
+        report |= {"compose": differences.notes(stack), "probe": probes.of_stack(stack).report()}
         report["restore"] = asdict(restored)
-        report["existing"] = msgspec.to_builtins(existing.of(environment))
+        report["existing"] = existing.of(environment)
         if not changed and applied_next:
             warned = [*plan.warnings(environment, {}, refreshed=False), *terraform.warnings()]
             report |= {"plan": Summary([], []).document(), "warnings": warned}

@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure.check import advice, interfaces, variable_rules
@@ -148,9 +146,9 @@ def _document(
     return {
         "environment": environment,
         "refused": any(each.level == "refused" for each in findings),
-        "findings": msgspec.to_builtins(findings),
-        "compose": differences.to_list(noted),
-        "probe": msgspec.to_builtins(questions.report()) if questions else None,
+        "findings": findings,
+        "compose": noted,
+        "probe": questions.report() if questions else None,
     }
 
 

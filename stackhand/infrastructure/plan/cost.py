@@ -164,17 +164,14 @@ def _clusters(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLin
     """Each at its lower bound; one that pauses, as if somebody were always connected, which nobody knows."""
     for each in resources.get("aws_rds_cluster", []):
         name = each["_index"]
-        instances = [one for one in resources.get("aws_rds_cluster_instance", []) if _is_of(one["_index"], name)]
+        each_of = resources.get("aws_rds_cluster_instance", [])
+        instances = [one for one in each_of if one["_index"].rpartition("-")[0] == name]
         least = float(each["serverlessv2_scaling_configuration"][0]["min_capacity"])
         units = max(least, prices.AWAKE) * len(instances)
         month = units * prices.ACU_HOUR.dollars * HOURS + prices.AURORA_GB * prices.AURORA_GB_MONTH.dollars
         source, read = (prices.ACU_HOUR.source, prices.ACU_HOUR.read) if least else ("", "")
         pauses = "" if least else ", while anybody is connected"
         yield CostLine(f"{name}, serverless{pauses}", len(instances), month, source, read)
-
-
-def _is_of(instance: str, cluster: str) -> bool:
-    return instance.rpartition("-")[0] == cluster
 
 
 def _caches(resources: list[dict[str, Any]]) -> Iterator[CostLine]:

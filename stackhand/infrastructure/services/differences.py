@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
-
-import msgspec
 
 from stackhand.infrastructure.services import references, tfvars
 from stackhand.infrastructure.services.references import Note
@@ -73,22 +71,13 @@ def lines(noted: Sequence[Note]) -> list[str]:
     for (key, message), group in groupby(lost, key=lambda each: (each.key, each.message)):
         output.append(f"{key} of {', '.join(each.subject for each in group)}: {message}")
     differing = [each for each in theirs if each.level is Level.DIFFERS]
-    for message, group in groupby(_rewritten(differing), key=lambda each: each.message):
+    rewritten = sorted((each for each in differing if each.key == "environment"), key=lambda each: each.message)
+    for message, group in groupby(rewritten, key=lambda each: each.message):
         output.append(f"environment of {', '.join(each.subject for each in group)}: {message}")
     other = sorted({each.key for each in differing} - {"environment"})
     if other:
         output.append(f"different on AWS: {', '.join(other)} (docs/operations.md)")
     return output
-
-
-def _rewritten(differing: Iterable[Note]) -> list[Note]:
-    return sorted((each for each in differing if each.key == "environment"), key=lambda each: each.message)
-
-
-def to_list(noted: Sequence[Note]) -> list[dict[str, Any]]:
-    """Return them as the `compose` of docs/output.md."""
-    plain: list[dict[str, Any]] = msgspec.to_builtins(noted)
-    return plain
 
 
 def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
@@ -144,8 +133,9 @@ def _values(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
     for limit in entry.get("ulimits") or {}:
         if limit != "nofile":
             yield Note(Level.IGNORED, "ulimits", f"{limit} ({name})", "Fargate supports only nofile")
-    for capability in impossible(entry.get("cap_add") or []):
-        yield Note(Level.IGNORED, "cap_add", f"{capability} ({name})", "Fargate does not grant it")
+    for capability in entry.get("cap_add") or []:
+        if str(capability).upper().removeprefix("CAP_") not in BY_DEFAULT | GRANTED:
+            yield Note(Level.IGNORED, "cap_add", f"{capability} ({name})", "Fargate does not grant it")
     for option in _lost_options(entry.get("tmpfs") or []):
         yield Note(Level.IGNORED, "tmpfs", f"{option} ({name})", "only the size option is used")
     if tfvars.seconds(str(entry.get("stop_grace_period", "0s"))) > STOP_WITHIN:
@@ -194,8 +184,3 @@ BY_DEFAULT = frozenset(
 )
 """What a container has by default: these can be kept; terraform/hardening.tf lists the same."""
 GRANTED = frozenset({"SYS_PTRACE"})
-
-
-def impossible(wanted: Iterable[str]) -> list[str]:
-    """Return which capabilities a container cannot be given."""
-    return [name for name in wanted if str(name).upper().removeprefix("CAP_") not in BY_DEFAULT | GRANTED]

@@ -61,14 +61,11 @@ def _lost(mount: Mount, service: Service, stack: Stack) -> str:
         return f"data written to {mount.target} is lost with each task"
     try:
         path = stack.root / Path(mount.source).expanduser()
-        copied = service.build and path.is_dir() and _is_below(path, stack.root / service.build.context)
+        context = service.build and (stack.root / service.build.context).resolve()
+        copied = context and path.is_dir() and path.resolve().is_relative_to(context)
     except (OSError, RuntimeError):  # nobody of that name is here, or the folder is not ours to look into
         return NOT_THERE
     return HAS_ITS_OWN if copied else NOT_THERE + _names(path, service, stack)
-
-
-def _is_below(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _mount(entry: Any) -> Mount:

@@ -44,7 +44,7 @@ def check(*, environment: str, json: bool) -> None:
     """
     found = checks(Live(environment_state.find(environment)))
     if json:
-        console.document({"environment": environment, "checks": msgspec.to_builtins(found)})
+        console.document({"environment": environment, "checks": found})
     else:
         console.table([(each.verdict, each.name, each.message, each.remedy) for each in found], HEADINGS, STYLES)
         console.write(f"\n{environment}: {summary(found)}")

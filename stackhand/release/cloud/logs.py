@@ -145,7 +145,8 @@ def execute(*, environment: str, service: str, command: str) -> None:
         console.notify(f"in {name}, task {short(task)[:12]}; exit to return")
     region = state.environment.region
     target = {"Target": f"ecs:{cluster.name}_{short(task)}"}
-    args = [PLUGIN, json.dumps(session), region, "StartSession", "", json.dumps(target), _endpoint(region)]
+    args = [PLUGIN, json.dumps(session), region, "StartSession", "", json.dumps(target)]
+    args.append(f"https://ssm.{region}.amazonaws.com")
     os.execvpe(PLUGIN, args, inherited.environment("session-manager"))  # noqa: S606 - the very purpose
 
 
@@ -166,7 +167,3 @@ def _newest(cluster: Cluster, target: Target, name: str) -> str:
         status = f"./inv cloud.status -e {target.environment}"
         raise Failure(f"{name} has no running task.", next=status, code=ExitCode.UNHEALTHY)
     return task
-
-
-def _endpoint(region: str) -> str:
-    return f"https://ssm.{region}.amazonaws.com"

@@ -78,7 +78,7 @@ def status(*, environment: str, json: bool) -> None:
     """
     status = status_of(find(environment))
     if json:
-        console.document(msgspec.to_builtins(status))
+        console.document(status)
     else:
         _show(status)
     if any(each.state != "running" for each in status.services):
@@ -210,7 +210,7 @@ def releases(*, environment: str, lines: int, json: bool) -> None:
     current = history.current()
     newest = list(itertools.islice(history.newest_first(ever=True), lines))
     if json:
-        shown = [{key: value for key, value in each.to_dict().items() if key != "target"} for each in newest]
+        shown = [{key: value for key, value in msgspec.to_builtins(each).items() if key != "target"} for each in newest]
         console.document({"environment": environment, "current": current.id if current else None, "releases": shown})
     elif not newest:
         console.write(f"{environment} has no release yet.")
