@@ -108,11 +108,8 @@ def make_way(terraform: Terraform, restore: Restore) -> list[str]:
     """Have the databases that give way leave a last snapshot, and return what there is to say of it."""
     stamp = f"before-restore-{datetime.now(UTC):{rds.STAMP}}"
     terraform.change(*restore.addresses, deletion_protection="false", destroying="true", final_snapshot=stamp)
-    environment = terraform.environment
-    return [
-        f"snapshot of the current database: {environment.stack}-{environment.name}-{name}-{stamp}"
-        for name in restore.replaced
-    ]
+    prefix = f"{terraform.environment.stack}-{terraform.environment.name}"
+    return [f"snapshot of the current database: {prefix}-{name}-{stamp}" for name in restore.replaced]
 
 
 def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str, str]:
@@ -259,9 +256,8 @@ def require_finished(store: Store, chosen: Sequence[str]) -> None:
     if document is None:
         return
     unfinished = document.to(UnfinishedRestore)
-    there = {
-        service: _database(store.environment, service) for service in unfinished.snapshots if service not in chosen
-    }
+    others = [service for service in unfinished.snapshots if service not in chosen]
+    there = {service: _database(store.environment, service) for service in others}
     missing = [service for service, each in there.items() if not _complete(unfinished, service, each)]
     if missing:
         raise _interrupted(store.environment, unfinished, missing[0], there[missing[0]])

@@ -97,9 +97,8 @@ class Terraform:
         if self._initialised.current():
             return
         self.progress("getting the providers")
-        self._run(
-            "could not be prepared", "init", "-reconfigure", *(f"-backend-config={each}" for each in self._backend())
-        )
+        backend = [f"-backend-config={each}" for each in self._backend()]
+        self._run("could not be prepared", "init", "-reconfigure", *backend)
         self._initialised.note()
 
     def try_init(self, folder: Path, *, stop_at: str) -> tuple[int, list[str]]:
@@ -220,10 +219,8 @@ class Terraform:
         except Failure:
             if not (planned and written.exists()):
                 raise
-        return [
-            *(self._lock_timeout, file, f"-var-file={written}"),
-            *(f"-var={name}={value}" for name, value in more.items()),
-        ]
+        differing = [f"-var={name}={value}" for name, value in more.items()]
+        return [self._lock_timeout, file, f"-var-file={written}", *differing]
 
     def _backend(self) -> list[str]:
         settings = [f"bucket={self.environment.bucket}", f"key={STATE_KEY}", f"region={self.environment.region}"]
