@@ -45,9 +45,7 @@ def run(name: str, *, environment: str) -> None:
     context = Context(state.environment, console.notify, console.notify)
     current = _released(state, name)
     definition = _definition(state, current, name)
-    images = provenance.of_definitions(context, {name: definition}, current.commit)
-    for note in signature.require(context.environment, images, f"./inv deploy -e {environment}"):
-        console.notify(note)
+    _require_signed(context, current, name, definition)
     target, write = target_of(current), writer([name])
     console.notify(f"{name} of {current.commit[:12]}: {short(definition)}")
     task = JobRun(
@@ -91,3 +89,12 @@ def _definition(state: EnvironmentState, current: Manifest, name: str) -> str:
     where = state.environment.name
     what = f"No good release of {where} has a task definition of {name}."
     raise Failure(what, next=f"./inv deploy -e {where}", code=ExitCode.UNHEALTHY)
+
+
+def _require_signed(context: Context, current: Manifest, name: str, definition: str) -> None:
+    images = provenance.of_definitions(context, {name: definition}, current.commit)
+    checked = signature.check(context.environment, images)
+    if checked.refused:
+        raise signature.refusal(context.environment, checked, f"./inv deploy -e {context.environment.name}")
+    for note in checked.notes:
+        console.notify(note)

@@ -156,20 +156,13 @@ def _fault(image: SignedImage) -> str:
     return f"the signature of {image.repository}@{image.digest} is {WRONG}"
 
 
-def require(environment: Environment, images: Iterable[SignedImage], remedy: str = "") -> list[str]:
-    """Refuse a release whose images are not signed; return what was not checked.
-
-    Args:
-        environment: where.
-        images: of the release.
-        remedy: what to do then; without one, what repairs a new release.
+def require(environment: Environment, images: Iterable[SignedImage]) -> list[str]:
+    """Refuse a new release whose images are not signed; return what was not checked.
 
     Raises:
         Failure: the pinned key did not sign an image as what it is said to be.
     """
     checked = check(environment, images)
-    if checked.refused and remedy:
-        raise refusal(environment, checked, remedy)
     if any(each.misplaced for each in checked.wrong):
         raise refusal(environment, checked, f"./inv plan -e {environment.name} shows what Terraform would fix")
     if checked.refused:

@@ -120,9 +120,7 @@ def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manif
         Failure: as for `roll`, or an image is not signed.
     """
     _require_tasks(context, manifest)
-    again = f"./inv rollback -e {context.environment.name}"
-    for note in signature.require(context.environment, provenance.of_release(context, manifest), again):
-        context.note(note)
+    _require_signed(context, manifest)
     return _request_and_watch(context, manifest, good)
 
 
@@ -133,6 +131,14 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
     target = target_of(manifest)
     with suppress(BotoCoreError, ClientError):
         scaling.require_tasks(context, target, cluster.inventory_of(context, target))
+
+
+def _require_signed(context: Context, manifest: Manifest) -> None:
+    checked = signature.check(context.environment, provenance.of_release(context, manifest))
+    if checked.refused:
+        raise signature.refusal(context.environment, checked, f"./inv rollback -e {context.environment.name}")
+    for note in checked.notes:
+        context.note(note)
 
 
 def _request_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
