@@ -25,8 +25,7 @@ def of(service: str, container: dict[str, Any], lines: Sequence[str]) -> str:
         return "use the image of that version, or ./inv down --volumes, which removes the data"
     if damage.disk_full(lines):
         return DISK
-    folder = volumes.folder_of_postgres(container["Config"].get("Env") or [])
-    if damage.postgres(lines) and (volume := volumes.volume_with(container, folder)):
+    if damage.postgres(lines) and (volume := volumes.volume_with(container, _data_folder(container))):
         return f"{_move_away(volume, container)}, and ./inv db.restore NAME if you have a snapshot"
     if damage.redis(lines) and (volume := volumes.volume_with(container, volumes.REDIS)):
         return f"{_move_away(volume, container)}, which starts empty"
@@ -51,6 +50,10 @@ def _move_away(volume: str, container: dict[str, Any]) -> str:
     copy = ["docker", "run", "--rm", "--user", "0", "--entrypoint", "cp", *places, _image(container)]
     command = shlex.join([*copy, "-a", "/from/.", "/to"])
     return f"./inv down && {command} && docker volume rm {volume}, then ./inv up"
+
+
+def _data_folder(container: dict[str, Any]) -> str:
+    return volumes.folder_of_postgres(container["Config"].get("Env") or [])
 
 
 def _image(container: dict[str, Any]) -> str:
