@@ -63,10 +63,14 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
         settings |= {"STACKHAND_PACE": f"{PACE},stay=4", "STACKHAND_TERRAFORM_REPLAY": str(tmp_path)}
         said = express.run("stackhand", "rehearse", timeout=800, **settings).out
         assert express.changes() == []
+        created = "".join(path.read_text() for path in (express.root / ".stackhand" / "rehearsal").rglob("*.log"))
+    own = "vpc_id" not in network
+    assert ("aws_vpc.main" in created, "6 subnets in place of vpc-0a1\n" in said) == (own, not own)
     table = said[said.index("step  ") :]
     assert re.findall(r"^\S.*?  +(\S.*?)  +\d+\.\d$", table, re.M)[1:] == STEPS
     assert len(re.findall(r"migrated .* web: exit code 0", said)) == 3
     assert len(re.findall(r"rolled .* web, worker on ", said)) == 2
     assert "web failed; " in said
+    assert "worker has connected to what it needs\n" in said
     assert "nightly: exit code 0" in said
     assert re.search(r"the schedule of nightly starts \S+-rehearsal-nightly:\d+$", said, re.M)

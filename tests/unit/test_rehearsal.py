@@ -27,9 +27,19 @@ from stackhand.local.engines.embedded.supervisor.launch import birth
 from stackhand.project import environments
 from stackhand.project.stack import loading
 from stackhand.project.state import LOCK_HELD
-from stackhand.rehearsal import connections, emulator, environment, existing_network, rehearse, sabotage, schedules
+from stackhand.rehearsal import (
+    address,
+    connections,
+    emulator,
+    environment,
+    existing_network,
+    rehearse,
+    sabotage,
+    schedules,
+)
 from stackhand.rehearsal.clone import Clone, link_environment
-from stackhand.rehearsal.emulator import Emulator, Resources
+from stackhand.rehearsal.emulator import Emulator
+from stackhand.rehearsal.resources import Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
 from stackhand.system import roots
 from tests.checkout import ROOT
@@ -52,7 +62,7 @@ def test_the_genuine_aws_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     ("gateway", "addresses"),
-    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (emulator.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
+    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (address.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
 )
 def test_the_emulator_listens_for_this_machine_and_its_containers(gateway: str, addresses: list[str]) -> None:
     words = emulator.command(4566, gateway)
@@ -65,7 +75,7 @@ def test_the_emulator_starts_also_when_its_environment_was_made_under_another_pa
 
 
 def test_the_emulator_sees_no_other_package_and_has_ports_of_its_own(tmp_path: Path) -> None:
-    first, second = (emulator._environment(tmp_path, port, "eu-west-1") for port in emulator.PORTS[:2])
+    first, second = (emulator._environment(tmp_path, port, "eu-west-1") for port in address.PORTS[:2])
     bases = [each[name] for each in (first, second) for name in ("ELASTICACHE_BASE_PORT", "RDS_BASE_PORT")]
     assert len({*bases}) == 4
     path = Path(first["PYTHONPATH"])
@@ -478,10 +488,10 @@ def test_a_worker_that_runs_and_never_connected_does_not_run_well(
     stack = loading.of(tmp_path, {"services": services}, "compose.yaml")
     notes = tmp_path / "connections-4566.log"
     with pytest.raises(Failure, match="worker runs, and has not connected to db or cache within 0 s") as caught:
-        connections.require(AWS, tmp_path, stack, "shop-rehearsal")
+        list(connections.require(AWS, tmp_path, stack, "shop-rehearsal"))
     assert list(caught.value.evidence) == ["cannot connect, trying again"]
     notes.write_text("172.21.0.3 172.21.0.4\n172.21.0.3 172.21.0.5\n")
-    connections.require(AWS, tmp_path, stack, "shop-rehearsal")
+    assert list(connections.require(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
     notes.unlink()
     said[tables] = f"{table} 1: x:1 050015AC:9 01\n"
-    connections.require(AWS, tmp_path, stack, "shop-rehearsal")
+    assert list(connections.require(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
