@@ -9,10 +9,11 @@ from typing import Any
 
 from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
-from stackhand.release import prepare, target
+from stackhand.release import target
 from stackhand.release.action import Leased, ReleaseAction
 from stackhand.release.context import Context
 from stackhand.release.manifest import KnownMigration
+from stackhand.release.stages import prepare
 
 
 class ActionModule(ReleaseAction):

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import ownership, private, trees
+from stackhand.project import ownership, private
+from stackhand.system import trees
 
 SOCKET_PATH_LIMIT = 103
 """Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""

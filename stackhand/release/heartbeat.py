@@ -1,8 +1,8 @@
 """The process that holds the lease while a playbook runs, and gives it back when that ends, however it ends.
 
-Ansible may have a process for each task, so none of them could hold anything. This one is started beside the playbook, or
-by its first task, watches the playbook's own process by number and birth, and dies last. It has its handlers before it has
-the lease.
+Ansible may have a process for each task, so none of them could hold anything. This one is started beside the playbook,
+or by its first task, watches the playbook's own process by number and birth, and dies last. It has its handlers before
+it has the lease.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def main() -> None:
         os.dup2(log.fileno(), sys.stderr.fileno())
     from stackhand.aws import errors
     from stackhand.aws.waiting import Retry
-    from stackhand.infrastructure.bucket import Store
+    from stackhand.infrastructure.store import Store
     from stackhand.release.lease import LASTS, RENEWED, LeaseClient
 
     def pause(seconds: float) -> None:

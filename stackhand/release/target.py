@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import probes
-from stackhand.project.probes import Questions, Web
-from stackhand.project.xfields import Probe
+from stackhand.project.stack import probes
+from stackhand.project.stack.probes import Questions, Web
+from stackhand.project.stack.xaws import Probe
 from stackhand.release.manifest import Manifest
 
 PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")

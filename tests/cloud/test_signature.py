@@ -19,10 +19,11 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import signing_key
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import prepare, rollback, rollback_plan, submit, target
+from stackhand.release import target
 from stackhand.release.images import provenance, signature
 from stackhand.release.images.signature import ANNOTATION, SignedImage
 from stackhand.release.manifest import Manifest
+from stackhand.release.stages import prepare, rollback, rollback_plan, submit
 from tests.cloud.conftest import SERVICES, Cloud, _pushed
 from tests.cloud.test_stages import refused, release, running
 
@@ -272,7 +273,7 @@ def forged(cloud: Cloud, good: Manifest, forgery: Forgery) -> Manifest:
     answer = cloud.world.register_task_definition({**definition, "containerDefinitions": containers})
     part = prepare.ReleasedService(answer["taskDefinition"]["taskDefinitionArn"], f"{images(cloud)[1].url}@x")
     found = good.but(services={**good.services, "api": part}, target=no_repository(good))
-    cloud.context.store.write("current.json", found.to_dict())
+    cloud.context.store.write("current.json", msgspec.to_builtins(found))
     return found
 
 

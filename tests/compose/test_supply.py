@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 from stackhand.containers import docker
-from stackhand.project.model import Build, Service
+from stackhand.project.stack.model import Build, Service
 from stackhand.release.images import build, listed, sbom
 
 pytestmark = pytest.mark.compose

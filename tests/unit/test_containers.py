@@ -13,7 +13,7 @@ from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, failures, gate, preflight, status
-from stackhand.project import loading
+from stackhand.project.stack import loading
 from tests.checkout import ROOT
 
 SECRETS = {"POSTGRES_PASSWORD": "secret-1", "DATABASE_PASSWORD": "secret-3", "REDIS_PASSWORD": "secret-2"}

@@ -14,7 +14,7 @@ from http.client import HTTPException
 from typing import Any
 
 from stackhand.local.engines import login
-from stackhand.project.model import HERE, Service
+from stackhand.project.stack.model import HERE, Service
 from stackhand.system import http
 
 ANSWER_WITHIN = 1.0

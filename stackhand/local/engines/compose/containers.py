@@ -21,7 +21,7 @@ from stackhand.containers import docker
 from stackhand.local.engines import health, status
 from stackhand.local.engines.compose import inside
 from stackhand.project import inherited
-from stackhand.project.model import Port, Service
+from stackhand.project.stack.model import Port, Service
 
 INIT = "docker-init"
 SAME_START = 5.0

@@ -14,9 +14,9 @@ from stackhand.local.engines.compose.access import ContainerAccess
 from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.compose.volumes import require_own
-from stackhand.local.engines.engine import Started
-from stackhand.project import composefiles
-from stackhand.project.model import TARGETS, Service
+from stackhand.local.engines.status import Started
+from stackhand.project.compose import composefiles
+from stackhand.project.stack.model import TARGETS, Service
 
 
 class Compose(ContainerAccess):

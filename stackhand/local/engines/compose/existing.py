@@ -13,8 +13,8 @@ from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, status, volumes
 from stackhand.local.engines.compose.containers import Container
-from stackhand.local.engines.engine import Engine, StoredData
-from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import ServiceStatus, StoredData
 from stackhand.system import waiting
 
 

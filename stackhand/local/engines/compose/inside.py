@@ -10,7 +10,7 @@ from typing import Any
 from stackhand.containers import api
 from stackhand.local.engines import health
 from stackhand.project import inherited
-from stackhand.project.model import HERE
+from stackhand.project.stack.model import HERE
 from stackhand.system import program
 
 WITHIN = 5.0

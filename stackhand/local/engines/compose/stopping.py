@@ -10,8 +10,9 @@ from pathlib import Path
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
-from stackhand.project import inherited, resolution
-from stackhand.project.model import Stack
+from stackhand.project import inherited
+from stackhand.project.compose import resolution
+from stackhand.project.stack.model import Stack
 from stackhand.project.state import State
 
 HOOKED = "pre_stop"

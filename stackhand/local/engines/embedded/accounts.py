@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded import enter
+from stackhand.local.engines.embedded.supervisor import enter
 from stackhand.project import inherited, ownership
 from stackhand.system import program
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -13,13 +12,15 @@ from typing import NamedTuple
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded import folders, gate, parallel, processes, removal
+from stackhand.local.engines.embedded import folders, gate, parallel, removal
 from stackhand.local.engines.embedded.access import ProgramAccess
 from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.embedded.servers.base import account_of
-from stackhand.local.engines.engine import Started
-from stackhand.project import trees
-from stackhand.project.model import Service
+from stackhand.local.engines.embedded.supervisor import processes
+from stackhand.local.engines.status import Started
+from stackhand.project import private
+from stackhand.project.stack.model import Service
+from stackhand.system import trees
 
 STOP_WITHIN = 10.0
 STOP_POLL = 0.01
@@ -59,21 +60,13 @@ class EmbeddedEngine(ProgramAccess):
             if path.stem not in programs:
                 path.unlink()
         for name, program in programs.items():
-            changed |= _write(self.state.services / f"{name}.json", msgspec.json.encode(program))
-        options = {
-            name: {
-                "stopsignal": program.stop_signal,
-                "stopwaitsecs": str(int(STOP_WITHIN)),
-                **(_may_finish(program) if program.may_finish else {}),
-            }
-            for name, program in programs.items()
-        }
-        changed |= self.supervisor.configure(options)
+            changed |= private.update(self.state.services / f"{name}.json", msgspec.json.encode(program))
+        changed |= self.supervisor.configure({name: each.options(STOP_WITHIN) for name, each in programs.items()})
         self.state.remember(
             engine=self.name,
             name=self.stack.name,
             services=list(programs),
-            needs=self.needs(),
+            needs=self.stack.needs(),
             chosen=self._chosen or None,
             unsupported=self.unsupported() or None,
         )
@@ -271,13 +264,6 @@ class EmbeddedEngine(ProgramAccess):
             self._forget(*stopped)
         return stopped
 
-    def needs(self) -> dict[str, list[str]]:
-        """Return the services, each with all that it needs: a job between two of them is over when they stop."""
-        needs: dict[str, list[str]] = {}
-        for name, service in self.stack.services.items():  # in the order of their start
-            needs[name] = sorted({*service.depends_on}.union(*(needs.get(each, ()) for each in service.depends_on)))
-        return needs
-
     def needing(self, names: Sequence[str]) -> dict[str, set[str]]:
         """Return services, each with those of them that need it; all in their order where that was not noted down."""
         needs = self.state.read().get("needs")
@@ -306,22 +292,6 @@ class EmbeddedEngine(ProgramAccess):
         deadline = time.monotonic() + timeout
         while not (over.is_set() or ended()) and time.monotonic() < deadline:
             over.wait(STOP_POLL)
-
-
-def _may_finish(program: Program) -> dict[str, str]:
-    """Return supervisord's options for a program that may end: an end within a second is none too soon."""
-    again = "false" if program.restart == "no" else "unexpected"
-    return {"autorestart": again, "exitcodes": "0", "startsecs": "0"}
-
-
-def _write(path: Path, content: bytes) -> bool:
-    """Write a file for its owner's eyes; return whether its content changed."""
-    if path.exists() and path.read_bytes() == content:
-        return False
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    return True
 
 
 def _size(path: Path) -> int:

@@ -15,16 +15,16 @@ import msgspec
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
 from stackhand.local.engines import health
-from stackhand.local.engines.embedded import known, processes, status
+from stackhand.local.engines.embedded import known, status
 from stackhand.local.engines.embedded.servers import Program, Server, server_for
 from stackhand.local.engines.embedded.site import Site
-from stackhand.local.engines.embedded.supervisor import Supervisor
-from stackhand.local.engines.engine import Engine, StoredData
-from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import trees
-from stackhand.project.model import Service, Stack
+from stackhand.local.engines.embedded.supervisor import processes
+from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import ServiceStatus, StoredData
+from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
-from stackhand.system import waiting
+from stackhand.system import trees, waiting
 
 FOLLOW_POLL = 0.2
 SILENT = "supervisord does not answer: a stopped service is not restarted; ./inv down, then ./inv up"
