@@ -138,7 +138,7 @@ def _failure(cloud: Cloud, tag: str) -> tuple[float, float]:
             if sign in line:
                 times.setdefault(sign, time.time())
     child.wait()
-    ecs = cloud.client("ecs")
+    ecs = cloud.aws.client("ecs")
     arns = ecs.list_tasks(cluster=cloud.name, serviceName="api", desiredStatus="STOPPED")["taskArns"]
     tasks = ecs.describe_tasks(cluster=cloud.name, tasks=arns)["tasks"]
     failed = max(each["stoppedAt"].timestamp() for each in tasks if each["stopCode"] == "EssentialContainerExited")
@@ -149,7 +149,7 @@ def by_hand(cloud: Cloud, tag: str) -> None:
     """Do what a deploy does, with nothing around it."""
     with _part("planned"):
         output = _plan(cloud)
-    ecs, definitions = cloud.client("ecs"), {}
+    ecs, definitions = cloud.aws.client("ecs"), {}
     with _part("images"):
         _log_in(cloud)
         digests = {service: _push(cloud, service, tag, output) for service in SERVICES}
@@ -182,13 +182,13 @@ def _push(cloud: Cloud, service: str, tag: str, output: dict[str, Any]) -> str:
     _run([*words, f"--build-arg=REVISION={tag}", "--file", f"{folder}/Dockerfile", "."], cloud)
     _run(["docker", "push", "--quiet", image], cloud)
     repository = output["services"][service]["repository"]["name"]
-    found = cloud.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+    found = cloud.aws.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
     return str(found["imageDetails"][0]["imageDigest"])
 
 
 def _log_in(cloud: Cloud) -> None:
     """Let Docker push to the registry."""
-    given = cloud.client("ecr").get_authorization_token()["authorizationData"][0]
+    given = cloud.aws.client("ecr").get_authorization_token()["authorizationData"][0]
     user, _, password = base64.b64decode(given["authorizationToken"]).decode().partition(":")
     subprocess.run(
         ["docker", "login", "--username", user, "--password-stdin", _registry(cloud)],
