@@ -49,7 +49,7 @@ def begin(words: Sequence[str], folder: Path = PROJECT) -> None:
     if verb in NEEDS and ours and HELP.isdisjoint(words):
         state = State(folder)
         with suppress(Failure, OSError):  # the verb itself tells of what is wrong
-            if state.file.exists() and bool(state.read().get("up")) is NEEDS[verb]:
+            if state.file.exists() and state.read().up is NEEDS[verb]:
                 _load_ansible(state)
 
 

@@ -12,10 +12,10 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import kinds, xfields
 from stackhand.project.kinds import IMAGES, Kind
+from stackhand.project.memory import HERE
 from stackhand.project.xfields import Embedded, Fargate, Job, XAws
 
 TARGETS = "HEALTH_TARGETS"
-HERE = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - shown
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.project import loading
+from stackhand.project.memory import Memory
 from stackhand.project.state import State
 
 SERVICES = """
@@ -28,7 +29,7 @@ def engine(root: Path) -> EmbeddedEngine:
 
 def test_service_stops_after_what_needs_it_across_a_job_that_is_over(tmp_path: Path) -> None:
     embedded = engine(tmp_path)
-    embedded.state.remember(needs=embedded.needs())
+    embedded.state.write(Memory(needs=embedded.needs()))
     assert embedded.needing(["api", "cache", "db"]) == {"api": set(), "cache": set(), "db": {"api"}}
 
 

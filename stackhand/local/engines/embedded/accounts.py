@@ -23,6 +23,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines.embedded import enter
@@ -57,9 +58,11 @@ class Account:
 
     def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a program as this account and return what it said."""
-        if self.prefix:
-            return _output([*self.prefix, *argv])
-        return _output(argv, user=self.uid, group=self.gid, extra_groups=[])
+        return _output([*self.prefix, *argv], **self.arguments())
+
+    def arguments(self) -> dict[str, Any]:
+        """Return how `subprocess.Popen` takes it on; nothing where the prefix does."""
+        return {} if self.prefix else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
 def run(account: Account | None, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -21,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
 from stackhand.local.engines.embedded import launch, processes
@@ -60,6 +62,18 @@ class _Transport(xmlrpc.client.Transport):
         return connection
 
 
+class Supervised(msgspec.Struct, frozen=True):
+    """What supervisord knows of a program: its state, the process that runs, and how the last one ended."""
+
+    statename: str = ""
+    pid: int = 0
+    exitstatus: int = 0
+
+
+UNKNOWN = Supervised()
+"""A program that supervisord does not know, or a supervisord that does not answer."""
+
+
 class Supervisor:
     """supervisord of one checkout.
 
@@ -72,7 +86,7 @@ class Supervisor:
         self.configuration = state.directory / "supervisord.conf"
         self.log = state.logs / "supervisord.log"
         self._lock = threading.Lock()
-        self._known: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, Supervised] = {}
         self._known_at = 0.0
         self._called = threading.local()
         self._starting = threading.Lock()
@@ -121,7 +135,7 @@ class Supervisor:
             if isinstance(answer, dict):
                 raise xmlrpc.client.Fault(answer["faultCode"], answer["faultString"])
 
-    def processes(self, *, age: float = 0.0) -> dict[str, dict[str, Any]]:
+    def processes(self, *, age: float = 0.0) -> dict[str, Supervised]:
         """Return what supervisord knows of each program, by name; nothing when it does not run.
 
         Each call also makes supervisord look after its children at once instead of at its next tick.
@@ -136,9 +150,10 @@ class Supervisor:
                 self._known_at, self._known = time.monotonic(), self._all()
             return self._known
 
-    def _all(self) -> dict[str, dict[str, Any]]:
+    def _all(self) -> dict[str, Supervised]:
         try:
-            return {processes["name"]: processes for processes in self._ask("supervisor.getAllProcessInfo")}
+            answer = self._ask("supervisor.getAllProcessInfo")
+            return {each["name"]: msgspec.convert(each, Supervised) for each in answer}
         except SupervisorUnavailable:
             return {}
 
@@ -290,7 +305,7 @@ class Supervisor:
             self.call("addProcessGroup", name)
 
     def _await_stopped(self, name: str) -> None:
-        waiting.until(lambda: self.processes().get(name, {}).get("statename") != "STOPPING", STOPS_WITHIN, 0.03)
+        waiting.until(lambda: self.processes().get(name, UNKNOWN).statename != "STOPPING", STOPS_WITHIN, 0.03)
 
     def _plain(self, path: str | Path) -> str:
         """Return a path as supervisord's configuration wants it: a percent sign begins an expansion there.
