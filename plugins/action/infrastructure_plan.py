@@ -5,7 +5,6 @@ Its report has the changes by concern, which is the file of terraform/ that a re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure import compose, cost, differences, existing, interfaces, plan, restore, secrets, services
+from stackhand.infrastructure.documents import TerraformPlan
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project import environments, probes
@@ -53,18 +53,18 @@ class ActionModule(Action):
         replaced, variables = restored.addresses, restored.variables()
         changed = terraform.plan(refresh=refresh, replace=replaced, **variables)
         report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
-        report |= {"compose": differences.to_list(differences.notes(stack)), "probe": probes.of_stack(stack).report()}
+        report |= {"compose": msgspec.to_builtins(differences.notes(stack)), "probe": probes.of_stack(stack).report()}
         report["restore"] = asdict(restored)
         report["existing"] = msgspec.to_builtins(existing.of(environment))
         if not changed and applied_next:
-            warned = [*plan.warnings(environment, {}, refreshed=False), *terraform.warnings()]
+            warned = [*plan.warnings(environment, TerraformPlan(), refreshed=False), *terraform.warnings()]
             report |= {"plan": Summary([], []).document(), "warnings": warned}
             return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
         if refresh:
             existing.refuse_second_provider(environment, planned)
         restore.require_user(environment, planned, restored)
-        forgotten = secrets.forgotten(planned, _outputs(planned).get(secrets.OUTPUT, {}))
+        forgotten = secrets.forgotten(planned, planned.planned_values.known().get(secrets.OUTPUT, {}))
         if forgotten and applied_next and not check:
             terraform.forget(forgotten)
             self.note(f"{', '.join(forgotten)}: now given; the value stays, and Terraform no longer manages it")
@@ -81,13 +81,7 @@ class ActionModule(Action):
             "warnings": [*warned, *([use.message()] if use.short else []), *terraform.warnings()],
         }
         message = f"{len(changes.changes)} changes" if changes.changes else "no changes"
-        return _planned(message, report, _outputs(planned))
-
-
-def _outputs(planned: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs' values, by name; without those that are known only when it is applied."""
-    outputs = planned.get("planned_values", {}).get("outputs", {})
-    return {name: each["value"] for name, each in outputs.items() if "value" in each}
+        return _planned(message, report, planned.planned_values.known())
 
 
 def _planned(message: str, report: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _document(
         "environment": environment,
         "refused": any(each.level == "refused" for each in findings),
         "findings": msgspec.to_builtins(findings),
-        "compose": differences.to_list(noted),
+        "compose": msgspec.to_builtins(noted),
         "probe": msgspec.to_builtins(questions.report()) if questions else None,
     }
 

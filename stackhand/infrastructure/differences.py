@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-import msgspec
-
 from stackhand.infrastructure import references
 from stackhand.infrastructure.references import Note
 from stackhand.project import composesupport, resolution
@@ -83,12 +81,6 @@ def lines(noted: Sequence[Note]) -> list[str]:
 
 def _rewritten(differing: Iterable[Note]) -> list[Note]:
     return sorted((each for each in differing if each.key == "environment"), key=lambda each: each.message)
-
-
-def to_list(noted: Sequence[Note]) -> list[dict[str, Any]]:
-    """Return them as the `compose` of docs/output.md."""
-    plain: list[dict[str, Any]] = msgspec.to_builtins(noted)
-    return plain
 
 
 def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:

@@ -71,10 +71,6 @@ LOAD_BALANCER_HOUR = Price(0.0225, "cloud-horizons.com", "2026-05-08")
 IPV4_HOUR = Price(0.005, "factualminds.com", "2026-06-13")
 KEY_MONTH = Price(1.0)
 ALARM_MONTH = Price(0.10)
-ZONE_MONTH = Price(0.50)
-DASHBOARD_MONTH = Price(3.0, "factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards", "2026")
-FREE_DASHBOARDS = 3
-"""Of an account, with 50 metrics each at most: one of an environment's costs nothing."""
 METRIC_MONTH = Price(0.30, "signoz.io/guides/cloudwatch-pricing", "2026-02-15")
 LOGS_GB = Price(0.50, "factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards", "2026")
 

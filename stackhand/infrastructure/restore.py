@@ -14,6 +14,7 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, existing, rds
 from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.documents import TerraformPlan
 from stackhand.infrastructure.rds import DatabaseSnapshot
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project.environments import Environment
@@ -131,18 +132,18 @@ def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str
     return {service: name}
 
 
-def require_user(environment: Environment, planned: Mapping[str, Any], restored: Restore) -> None:
+def require_user(environment: Environment, planned: TerraformPlan, restored: Restore) -> None:
     """Refuse a plan whose database is to have another role than its snapshot: a restore does not rename it.
 
     Raises:
         Failure: every later plan would replace the database for it.
     """
-    for each in planned.get("resource_changes", []):
-        user = restored.users.get(str(each.get("index"))) if each["type"] == "aws_db_instance" else None
-        wanted = (each["change"].get("after") or {}).get("username")
+    for each in planned.resource_changes:
+        user = restored.users.get(str(each.index)) if each.type == "aws_db_instance" else None
+        wanted = (each.change.after or {}).get("username")
         if user and wanted and user != wanted:
             raise Failure(
-                f"The snapshot has the role {user}, but {each['index']} needs {wanted}.",
+                f"The snapshot has the role {user}, but {each.index} needs {wanted}.",
                 evidence=["a restore keeps the snapshot's role, so every later plan would replace the database"],
                 next=f"set the service's POSTGRES_USER to {user} in settings of "
                 f"environments/{environment.name}.tfvars, then repeat the command",
@@ -230,8 +231,7 @@ def record(store: Store, restored: Restore) -> None:
     """
     chosen = {service: restored.named[service] for service in restored.replaced}
     replaced = {service: _resource_id(_database(store.environment, service)) for service in chosen}
-    unfinished = UnfinishedRestore(chosen, account.owner(), account.timestamp(), replaced)
-    store.write(KEY, msgspec.to_builtins(unfinished))
+    store.write(KEY, UnfinishedRestore(chosen, account.owner(), account.timestamp(), replaced))
 
 
 def forget(store: Store) -> None:

@@ -119,11 +119,6 @@ class Manifest(msgspec.Struct, frozen=True):
         """Whether any service may have been ordered."""
         return self.rolled or any(each.deployment for each in self.services.values())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as a document."""
-        content: dict[str, Any] = msgspec.to_builtins(self)
-        return content
-
     def but(self, **changes: Any) -> Manifest:
         """Return it with some fields changed."""
         return msgspec.structs.replace(self, **changes)
@@ -152,7 +147,7 @@ class Releases:
 
     def write(self, manifest: Manifest) -> None:
         """Keep a release as it is by now."""
-        self.store.write(f"{FOLDER}{manifest.id}.json", manifest.to_dict())
+        self.store.write(f"{FOLDER}{manifest.id}.json", manifest)
 
     def current(self) -> Manifest | None:
         """Return the last known good release."""
@@ -173,7 +168,7 @@ class Releases:
         before = self.current()
         if before is not None:
             self.write(before)
-        self.store.write(CURRENT, manifest.to_dict())
+        self.store.write(CURRENT, manifest)
         with suppress(Failure):
             self.write(manifest)
 

@@ -52,7 +52,7 @@ def prepare(
         by=account.owner(),
         run=account.run_url(),
         began=account.timestamp(),
-        target=_builtins(target),
+        target=msgspec.to_builtins(target),
         services=parts,
         jobs={
             name: registered(context, render_job(name, target, digests))
@@ -117,8 +117,3 @@ def _part(context: Context, state: ServiceState, wanted: dict[str, Any], contain
     if primary and not differences(running(context.ecs, old), wanted):
         return ReleasedService(old, image, same=primary.rollout == COMPLETED, previous=old)
     return ReleasedService(registered(context, wanted), image, previous=old)
-
-
-def _builtins(target: Target) -> dict[str, Any]:
-    content: dict[str, Any] = msgspec.to_builtins(target)
-    return content

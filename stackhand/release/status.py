@@ -210,7 +210,7 @@ def releases(*, environment: str, lines: int, json: bool) -> None:
     current = history.current()
     newest = list(itertools.islice(history.newest_first(ever=True), lines))
     if json:
-        shown = [{key: value for key, value in each.to_dict().items() if key != "target"} for each in newest]
+        shown = [{key: value for key, value in msgspec.to_builtins(each).items() if key != "target"} for each in newest]
         console.document({"environment": environment, "current": current.id if current else None, "releases": shown})
     elif not newest:
         console.write(f"{environment} has no release yet.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import boto3
 import moto
@@ -12,6 +11,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import existing, restore, services
+from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
 from stackhand.infrastructure.plan import Summary
 from stackhand.infrastructure.services import CloudServices
 from stackhand.project import environments
@@ -107,8 +107,9 @@ def test_an_image_comes_from_the_repository_that_the_environment_names(
     assert image("queue", f"{registry}/shop-staging/queue@sha256:1").expected == f"{registry}/shop-staging/queue"
 
 
-def made(*actions: str) -> dict[str, Any]:
-    return {"resource_changes": [{"type": existing.PROVIDER, "change": {"actions": list(actions)}}]}
+def made(*actions: str) -> TerraformPlan:
+    change = Resource(address="a", type=existing.PROVIDER, change=Effect(list(actions)))
+    return TerraformPlan(resource_changes=[change])
 
 
 def test_a_second_identity_provider_for_github_is_refused_before_it_is_made(

@@ -166,12 +166,6 @@ def end(processes: Iterable[psutil.Process], timeout: float, polite: Mapping[int
             return
 
 
-def wait_gone(pids: Iterable[int], timeout: float) -> bool:
-    """Wait until none of the processes runs; a zombie does not."""
-    left = set(pids)
-    return waiting.until(lambda: all(birth(pid) is None for pid in left), timeout, 0.02)
-
-
 def _still_running(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:
     for _ in waiting.polls(timeout, 0.02):
         processes = [process for process in processes if birth(process.pid) is not None and process.is_running()]
