@@ -11,11 +11,7 @@ EngineName = Literal["compose", "embedded"]
 
 
 class HealthQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a service of this machine is asked whether it can be used: over HTTP by a URL, else at a port.
-
-    Nobody answers where all that can be known is whether the process runs. At a port that is not published (`inside`),
-    only who knows its container can ask.
-    """
+    """How a service of this machine is asked whether it can be used; `inside` is a port that is not published."""
 
     kind: Literal["process", "http", "inside", "postgres", "redis", "tcp"] = "process"
     url: str = ""
@@ -42,10 +38,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ComposeProject(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The containers and volumes that were made last: by which checkout, and on which host.
-
-    It is `given_up` once `down` has told that nobody answers at the host.
-    """
+    """What was made last: by which checkout, and on which host, which is given up once nobody answers there."""
 
     project: str = ""
     root: str = ""
@@ -62,19 +55,16 @@ class DatabaseVolume(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Memory(DatabaseVolume, kw_only=True, omit_defaults=True):
-    """All facts; the volume of the only database is one of them. What is at its default is not written.
+    """All facts of the last start, but for those at their default; the volume of the only database is one of them.
 
     Args:
-        services: those that were started last, in that order.
         up: whether the last `up` came to its end, and no `down` after it.
         dotenv: a digest of `.env` as Stackhand made it, as long as nobody has edited it.
         ports: those that `--free-ports` chose, by setting.
         needs: the services, each with all that it needs; None of an earlier version.
-        chosen: the ports of services whose file names none, on embedded.
-        finished: the jobs that came to their end, with the programs' fingerprints.
+        chosen: the ports on embedded of services whose file names none.
         images: fingerprints of what images were built from, by service; None before the first start on compose.
         unlike: services whose container has another hash than Compose tells: both of them.
-        databases: by service, where there are several.
     """
 
     engine: EngineName | None = None

@@ -51,8 +51,7 @@ def choose(requested: str, state: State) -> Choice:
     check_name(requested)
     from stackhand.containers import docker
 
-    known = state.read().engine
-    if requested == "auto" and known:
+    if requested == "auto" and (known := state.read().engine):
         return Choice(known, "the current engine of this checkout")
     if requested == "embedded":
         return Choice(requested, "as requested")

@@ -75,7 +75,17 @@ def ask(question: HealthQuestion) -> Answer:
     """Ask one question, as `question` makes them, and return the answer; never raises for a bad one."""
     started = time.monotonic()
     try:
-        answer = _ask(question)
+        match question.kind:
+            case "http":
+                answer = _http(question.url)
+            case "postgres":
+                answer = _postgres(question)
+            case "redis":
+                answer = _redis(question)
+            case "tcp":
+                answer = _tcp(question)
+            case "inside" | "process":
+                answer = Answer(healthy=True, message=UNCHECKED)
     except TimeoutError:
         answer = Answer(healthy=False, message=f"no answer within {ANSWER_WITHIN:g} s")
     except ConnectionError as error:
@@ -83,21 +93,6 @@ def ask(question: HealthQuestion) -> Answer:
     except (OSError, HTTPException) as error:
         answer = Answer(healthy=False, message=str(error) or type(error).__name__)
     return Answer(answer.healthy, answer.message, round((time.monotonic() - started) * 1000), answer.stack)
-
-
-def _ask(question: HealthQuestion) -> Answer:
-    match question.kind:
-        case "http":
-            return _http(question.url)
-        case "postgres":
-            return _postgres(question)
-        case "redis":
-            return _redis(question)
-        case "tcp":
-            with socket.create_connection((question.host, question.port), timeout=ANSWER_WITHIN):
-                return Answer(healthy=True, message="port open")
-        case "inside" | "process":
-            return Answer(healthy=True, message=UNCHECKED)
 
 
 def speaks_http(port: int) -> bool:
@@ -150,3 +145,8 @@ def _redis(question: HealthQuestion) -> Answer:
     if not secret and last[0].startswith("-NOAUTH"):  # its password is not ours to know, and it answers
         return Answer(healthy=True, message="asks for a password")
     return Answer(last[0] == "+PONG", last[0].lstrip("+-"))
+
+
+def _tcp(question: HealthQuestion) -> Answer:
+    with socket.create_connection((question.host, question.port), timeout=ANSWER_WITHIN):
+        return Answer(healthy=True, message="port open")

@@ -83,9 +83,6 @@ class ComposeDatabase:
         """Return what is remembered of its volume, to be read or changed."""
         return memory.databases.setdefault(self._key, DatabaseVolume()) if self._key else memory
 
-    def _known(self) -> DatabaseVolume:
-        return self._volume_of(self._engine.state.read())
-
     def login(self) -> str:
         """Return a digest of what the settings log in with, and with which rights."""
         return f"{login.fingerprint(self._service, self._engine.state)} {login.OF_AN_OWNER}"
@@ -98,7 +95,7 @@ class ComposeDatabase:
 
     def must_reconcile(self) -> bool:
         """Whether the volume may know another role, password or database than the settings, or is not there (yet)."""
-        known = self._known()
+        known = self._volume_of(self._engine.state.read())
         if known.login != self.login() or known.superuser == login.wanted(self._service)[0]:
             return True
         return bool(known.volume) and known.volume not in self._engine.volumes()
@@ -242,7 +239,7 @@ class ComposeDatabase:
 
     def _facts(self, service: Service) -> superuser.Facts:
         """Ask the server of itself, as a role that the volume knows: the socket asks for no password."""
-        remembered = self._known().superuser
+        remembered = self._volume_of(self._engine.state.read()).superuser
         candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
         for name in candidates:
             asked = self._psql(service, name, superuser.FACTS, settings=login.UNMOVED)  # it may be no superuser

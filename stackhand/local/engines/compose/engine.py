@@ -76,13 +76,12 @@ class Compose(ContainerAccess):
 
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
-        remembered = self.state.read()
         numbers = {name: len(replicas) for name, replicas in self.replicas().items()}
         if numbers != {name: self.stack.services[name].replicas for name in self.services()}:
             return False
         if self._must_reconcile():
             return False
-        if remembered.images != self._image_fingerprints():
+        if self.state.read().images != self._image_fingerprints():
             return False
         return not self.would_start() and all(each.healthy for each in self.status())
 
