@@ -10,7 +10,7 @@ from typing import Any
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.context import Context
-from stackhand.release.target import Repository, ServiceTarget, Target, TaskTarget
+from stackhand.release.target import Repository, ServiceTarget, Target, TaskTarget, containers
 
 
 def registered(context: Context, wanted: dict[str, Any]) -> str:
@@ -79,7 +79,7 @@ def render_job(name: str, target: Target, digests: Mapping[str, str]) -> dict[st
         Failure: as `render`.
     """
     job = target.jobs[name]
-    images = [each.get("image") for each in job.task_definition["containerDefinitions"]]
+    images = [each.get("image") for each in containers(job.task_definition)]
     owner = job.image_of or ""
     repository = target.services[owner].repository if PLACEHOLDER in images else None
     return _with_image(name, job, repository, digests.get(owner, ""))
@@ -89,7 +89,7 @@ def _with_image(name: str, task: TaskTarget, repository: Repository | None, dige
     definition = copy.deepcopy(task.task_definition)
     if repository is None:
         return definition
-    places = [each for each in definition["containerDefinitions"] if each.get("image") == PLACEHOLDER]
+    places = [each for each in containers(definition) if each.get("image") == PLACEHOLDER]
     if not places or not digest.startswith("sha256:"):
         raise Failure(
             f"The task definition of {name} cannot be created.",
@@ -104,7 +104,7 @@ def _with_image(name: str, task: TaskTarget, repository: Repository | None, dige
 
 def image_of(definition: Mapping[str, Any], container: str) -> str:
     """Return the image of one container."""
-    return next((str(each["image"]) for each in definition["containerDefinitions"] if each["name"] == container), "")
+    return next((each["image"] for each in containers(definition) if each["name"] == container), "")
 
 
 def differences(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
