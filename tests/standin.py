@@ -28,6 +28,29 @@ DATA["aws_vpc"] = lambda v, r: {{"enable_dns_support": True, "enable_dns_hostnam
 DATA["aws_subnet"] = lambda v, r: {{"vpc_id": "{VPC}", "availability_zone": r + v["id"][-1]}}
 """
 LIVE = """
+made_up = Emulator.data
+
+
+def data(self, type_name, values, region):
+    ec2 = self.client("ec2", region)
+    try:
+        if type_name == "aws_vpc":
+            ec2.describe_vpcs(VpcIds=[values["id"]])
+            words = {"enable_dns_support": "EnableDnsSupport", "enable_dns_hostnames": "EnableDnsHostnames"}
+            ask = lambda word: ec2.describe_vpc_attribute(VpcId=values["id"], Attribute="e" + word[1:])[word]["Value"]
+            return {name: ask(word) for name, word in words.items()}
+        if type_name == "aws_subnet":
+            subnet = ec2.describe_subnets(SubnetIds=[values["id"]])["Subnets"][0]
+            return {"vpc_id": subnet["VpcId"], "availability_zone": subnet["AvailabilityZone"],
+                    "available_ip_address_count": subnet["AvailableIpAddressCount"]}
+    except ClientError as error:
+        raise Trouble(str(error)) from None
+    return made_up(self, type_name, values, region)
+
+
+Emulator.data = data
+
+
 @kind("aws_scheduler_schedule_group")
 class ScheduleGroup:
     def create(x):
@@ -71,7 +94,7 @@ class Schedule:
         x.aws("scheduler").delete_schedule(Name=name, GroupName=group)
 """
 MORE = {"fake.py": DATA, "live.py": LIVE}
-"""What it lacks of our files, at the end of its own: an existing network, and the schedules of a rehearsal."""
+"""What it lacks of our files, at the end of its own: an existing network, also in the emulator, and schedules there."""
 PROGRAM = """#!/bin/sh
 set -eu
 case $1 in version | output) exec terraform "$@" ;; esac # they need no provider, which takes a second to start

@@ -47,6 +47,23 @@ def client(service: str, region: str) -> Any:
         raise InvalidConfigError(error_msg=str(error)) from error
 
 
+def of_emulator(service: str, region: str, endpoint: str, key: str) -> Any:
+    """Return a client of an emulator on this machine, through no proxy.
+
+    Args:
+        service: of AWS.
+        region: whose resources it has.
+        endpoint: its address.
+        key: the access key that it answers to, which is its secret, too.
+    """
+    made = session()
+    from botocore.config import Config
+
+    config = Config(connect_timeout=5, read_timeout=30, proxies={})
+    keys = {"aws_access_key_id": key, "aws_secret_access_key": key}
+    return made.client(service, region_name=region, endpoint_url=endpoint, config=config, **keys)
+
+
 class Provider:
     """A way to credentials, as botocore's chain has them: what goes wrong there is an error about credentials.
 

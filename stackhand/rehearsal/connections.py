@@ -22,8 +22,8 @@ TAIL = "10"
 LABELS = {"rds": "db_id", "elasticache": "rg_id"}
 
 
-def require(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> None:
-    """Go on only when each worker has connected to something that it needs; the rest may wait until there is work.
+def require(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> Iterator[str]:
+    """Yield each worker once it has connected to something that it needs; the rest may wait until there is work.
 
     Args:
         aws: the emulator.
@@ -40,13 +40,16 @@ def require(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> None:
         tasks = _containers(aws, "com.amazonaws.ecs.container-name", worker.name)
         needs = dict(_managed(worker, stack))
         servers = {need: _containers(aws, LABELS[kind], f"{prefix}-{need}") for need, kind in needs.items()}
-        if any(servers.values()) and not waiting.until(partial(_connected, tasks, servers, needs, log), WITHIN, 0.5):
+        if not any(servers.values()):
+            continue
+        if not waiting.until(partial(_connected, tasks, servers, needs, log), WITHIN, 0.5):
             raise Failure(
                 f"{worker.name} runs, and has not connected to {' or '.join(needs)} within {WITHIN:g} s.",
                 evidence=_log(tasks),
                 next=f"as on AWS, {' and '.join(needs)} demand TLS and a password: fix how {worker.name} connects, "
                 "then ./inv rehearse; --keep keeps everything for inspection",
             )
+        yield worker.name
 
 
 def _managed(worker: Service, stack: Stack) -> Iterator[tuple[str, str]]:

@@ -14,27 +14,26 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from http.client import HTTPException
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import stackhand
+from stackhand.aws import session
 from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
-from stackhand.containers import docker, listing
+from stackhand.containers import docker
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import hooks, inherited, ports
+from stackhand.project import hooks, inherited
+from stackhand.rehearsal import address
 from stackhand.system import http, waiting
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 60.0
 ENDING = re.compile(rf"{docker.NOT_THERE.pattern}|already in progress", re.IGNORECASE)
 """What docker says of a container that the emulator is removing itself."""
-NETWORK_KEPT = re.compile(r"not found|active endpoints|exit status 1", re.IGNORECASE)
-"""Why a network is not removed: it is gone already, or a container is still going, and `Resources.left` names it."""
-LABEL = "ministack.instance"
 SERVICES = (
     *(
         "acm",
@@ -87,6 +86,10 @@ class Emulator:
         """Whether this very process still runs."""
         return birth(self.pid) == self.birth
 
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of it, whatever this process's environment says."""
+        return session.of_emulator(service, self.region, self.endpoint, self.key)
+
     def environment(self) -> dict[str, str]:
         """Return the environment in which boto3, Terraform and docker reach it, and never the genuine AWS."""
         kept = inherited.environment("rehearsal")
@@ -110,7 +113,7 @@ class Emulator:
 
     def containers(self) -> list[str]:
         """Return the ids of the containers it started, running or not."""
-        mine = f"label={LABEL}={socket.gethostname()}:{self.port}"
+        mine = f"label={address.LABEL}={socket.gethostname()}:{self.port}"
         return docker.run("ps", "--all", "--quiet", "--filter", mine).stdout.split()
 
     def stop(self) -> None:
@@ -127,7 +130,7 @@ class Emulator:
             self._reap()
         if left := self.containers():
             docker.run("rm", "--force", "--volumes", *left, accept=ENDING, timeout=ENDS_WITHIN)
-        _remove_network(network_of(self.port))
+        address.remove_network(address.network_of(self.port))
 
     def _reap(self) -> None:
         """Take its exit code, if it was ours: until then it is not quite gone."""
@@ -146,20 +149,20 @@ def start(folder: Path, region: str) -> Emulator:
         earlier.stop()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "emulator.log"
-    port, key = free_port(), f"REHEARSAL{secrets.token_hex(16).upper()}"
-    address = gateway(_make_network(port))
+    port, key = address.free_port(), f"REHEARSAL{secrets.token_hex(16).upper()}"
+    gateway = address.gateway(address.make_network(port))
     with log_path.open("wb") as log:
         child = subprocess.Popen(
-            command(port, address),
+            command(port, gateway),
             cwd=folder,
-            env=_environment(folder, port, region) | {"REHEARSAL_KEY": key, "REHEARSAL_GATEWAY": address},
+            env=_environment(folder, port, region) | {"REHEARSAL_KEY": key, "REHEARSAL_GATEWAY": gateway},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     _children.append(child)
-    emulator = Emulator(child.pid, birth(child.pid) or "", port, region, address, key)
+    emulator = Emulator(child.pid, birth(child.pid) or "", port, region, gateway, key)
     _remember(folder, emulator)
     try:
         _wait_for(emulator, log_path)
@@ -204,10 +207,10 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
         # gives databases and caches addresses and usual ports that tasks and this machine reach alike, and tasks names
-        "DOCKER_NETWORK": network_of(port),
+        "DOCKER_NETWORK": address.network_of(port),
         # of caches and databases, which take the next ports without a look; those of another rehearsal begin elsewhere
-        "ELASTICACHE_BASE_PORT": str(port - CACHES_BELOW),
-        "RDS_BASE_PORT": str(port - DATABASES_BELOW),
+        "ELASTICACHE_BASE_PORT": str(port - address.CACHES_BELOW),
+        "RDS_BASE_PORT": str(port - address.DATABASES_BELOW),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "ECS_REAP_INTERVAL_SECONDS": "2",
@@ -248,10 +251,7 @@ def _answers(port: int) -> bool:
 
 PYTHON = Path(sys.prefix) / "tools" / "ministack" / "bin" / "python"
 """Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""
-APPLICATION = "stackhand.rehearsal.aws:app"
-FROM_A_CONTAINER = "host.docker.internal"
-PORTS = range(24_600, 32_000)
-CACHES_BELOW, DATABASES_BELOW = 8_000, 16_000
+APPLICATION = "stackhand.rehearsal.ministack.app:app"
 
 
 def command(port: int, gateway: str) -> list[str]:
@@ -259,97 +259,7 @@ def command(port: int, gateway: str) -> list[str]:
 
     Its own command, `ministack`, listens at one address only, and tasks ask the load balancer for each other.
     """
-    addresses = ["127.0.0.1", *([] if gateway == FROM_A_CONTAINER else [gateway])]
-    binds = [word for address in addresses for word in ("--bind", f"{address}:{port}")]
+    hosts = ["127.0.0.1", *([] if gateway == address.FROM_A_CONTAINER else [gateway])]
+    binds = [word for host in hosts for word in ("--bind", f"{host}:{port}")]
     options = ["--keep-alive", "75", "--workers", "0"]  # 0: in one process
     return [str(PYTHON), "-m", "hypercorn", APPLICATION, *binds, *options]
-
-
-def network_of(port: int) -> str:
-    """Return the network of the emulator at a port; on the usual one, containers have no names."""
-    return f"stackhand-rehearsal-{port}"
-
-
-def _make_network(port: int) -> str:
-    name = network_of(port)
-    _remove_network(name)
-    docker.run("network", "create", "--label", f"{LABEL}={socket.gethostname()}:{port}", name)
-    return name
-
-
-def _remove_network(name: str) -> None:
-    if docker.run("network", "ls", "--quiet", "--filter", f"name=^{name}$").stdout.strip():
-        docker.run("network", "rm", name, accept=NETWORK_KEPT)
-
-
-def gateway(network: str) -> str:
-    """Return the address of this machine on a network of containers; their name for it, where that is not ours."""
-    address = docker.run("network", "inspect", network, "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
-    if not address:
-        return FROM_A_CONTAINER
-    with socket.socket() as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return FROM_A_CONTAINER
-    return address
-
-
-def free_port() -> int:
-    """Return a free port below those that the kernel hands out by itself, and not the one the next process looks at."""
-    first = os.getpid() % len(PORTS)
-    return next(port for port in chain(PORTS[first:], PORTS[:first]) if ports.is_free(port))
-
-
-KEPT = re.compile(rf"{docker.NOT_THERE.pattern}|conflict: unable to", re.IGNORECASE)
-"""Why an image is not removed: it is gone already, or something uses it, and `left` names it."""
-KINDS = {
-    "container": ("ps", "--all", "--quiet"),
-    "volume": ("volume", "ls", "--quiet"),
-    "network": ("network", "ls", "--format", "{{.Name}}"),
-}
-"""What an emulator leaves on the machine, each with the command that lists it: one for all, not one for each."""
-
-
-@dataclass
-class Resources:
-    """The containers of an emulator, their volumes and networks, and the images pushed to it.
-
-    Args:
-        emulator: whose they are.
-        names: what was seen, by kind.
-    """
-
-    emulator: Emulator
-    names: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in KINDS})
-
-    def look(self) -> None:
-        """Add what is there now; networks that are not only ours (bridge) do not count."""
-        there = self.emulator.containers()
-        self.names["container"] |= {*there}
-        for each in listing.inspect(there).values():
-            self.names["volume"] |= {mount["Name"] for mount in each["Mounts"] if mount["Type"] == "volume"}
-            self.names["network"] |= set(each["NetworkSettings"]["Networks"]) - {"bridge", "host", "none"}
-
-    def images(self) -> list[str]:
-        """Return the ids of the images that were pushed to the emulator or pulled from it."""
-        mine = f"localhost:{self.emulator.port}/"
-        listed = docker.run("image", "ls", "--no-trunc", "--digests", "--format", "{{.Repository}} {{.ID}}").stdout
-        return sorted({line.split()[1] for line in listed.splitlines() if line.startswith(mine)})
-
-    def remove_images(self) -> None:
-        """Remove those images; the layers stay in the builder's cache."""
-        if images := self.images():
-            docker.run("image", "rm", "--force", *images, accept=KEPT, timeout=60.0)
-
-    def left(self) -> list[str]:
-        """Return in words what is still there."""
-        left = [f"{kind} {name}" for kind in KINDS for name in self._there(kind)]
-        left += [f"container {each}" for each in self.emulator.containers()]
-        left += [f"image {each}" for each in self.images()]
-        return left + ([f"process {self.emulator.pid}, the emulator"] if self.emulator.alive else [])
-
-    def _there(self, kind: str) -> list[str]:
-        """Return the names of a kind that were seen and still exist."""
-        seen = self.names[kind]
-        return sorted(seen.intersection(docker.run(*KINDS[kind]).stdout.split())) if seen else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,22 +28,23 @@ MADE_UP = {
 }
 
 
-TAKEN = ("nat", "settings")
+TAKEN = ("nat", "settings", "vpc_id", "subnets")
 """What else an environment has like the one that is rehearsed: without NAT, tasks reach less."""
 
 
 def prepare(folder: Path, own: Path = environments.FOLDER) -> tuple[Environment, dict[str, Path]]:
-    """Return the environment, and its file by the path that it must get in a clone; none where the project has one.
+    """Return the environment, and its file by the path that it must get in a clone.
 
     Args:
         folder: where the file is made.
         own: the environments of the project.
     """
-    if NAME in environments.known(own):
-        return environments.load(NAME, own), {}
     file = folder / PATH
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(_lines(_model(own))), encoding="utf-8")
+    if NAME in environments.known(own):
+        shutil.copyfile(own / file.name, file)
+    else:
+        file.write_text("".join(_lines(_model(own))), encoding="utf-8")
     return environments.load(NAME, file.parent), {PATH: file}
 
 

@@ -15,9 +15,10 @@ from stackhand.containers import docker
 from stackhand.infrastructure import terraform
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.rehearsal import emulator, environment, scenario
+from stackhand.rehearsal import emulator, environment, existing_network, scenario
 from stackhand.rehearsal.clone import Clone
-from stackhand.rehearsal.emulator import Emulator, Resources
+from stackhand.rehearsal.emulator import Emulator
+from stackhand.rehearsal.resources import Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, Step
 from stackhand.release.checkout import export
 from stackhand.system import waiting
@@ -48,12 +49,19 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
         rehearsal = _begin(rehearsed, RehearsalOutput(FOLDER, verbose=verbose))
         failure: Failure | KeyboardInterrupt | None = None
         try:
+            ec2 = rehearsal.aws.client("ec2")
+            network = existing_network.make(ec2, rehearsed)
+            rehearsal.environment = existing_network.write(network, files[environment.PATH])
+            if network:
+                named = rehearsed.variables["vpc_id"]
+                console.write(f"existing network: one with {len(network) - 1} subnets in place of {named}")
             rehearsal.clone = Clone.make(CLONE, files)
             rehearsal.play()
             if restore:
                 scenario.restore(rehearsal)
             if not keep:
                 rehearsal.verb("destroy", "destroy", "--yes")
+                existing_network.require(ec2, network)
         except (Failure, KeyboardInterrupt) as error:
             failure = error
         if not keep:

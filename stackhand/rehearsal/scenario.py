@@ -21,7 +21,8 @@ from stackhand.project import composefiles, probes
 from stackhand.project.environments import Environment
 from stackhand.rehearsal import connections, environment, sabotage, schedules
 from stackhand.rehearsal.clone import Clone
-from stackhand.rehearsal.emulator import Emulator, Resources
+from stackhand.rehearsal.emulator import Emulator
+from stackhand.rehearsal.resources import Resources
 from stackhand.system import http
 from stackhand.system.roots import PROJECT
 
@@ -80,11 +81,13 @@ class Rehearsal:
         self.verb("bootstrap", "bootstrap")
         first = self.clone.head
         self.deploy("first release", first)
-        connections.require(self.aws, self.output.folder, compose.stack_of(PROJECT), self.environment.prefix)
+        stack = compose.stack_of(PROJECT)
+        for worker in connections.require(self.aws, self.output.folder, stack, self.environment.prefix):
+            self.output.reporter.line(f"{worker} has connected to what it needs")
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)
-        jobs = [each.name for each in compose.stack_of(PROJECT).services.values() if each.scheduled]
+        jobs = [each.name for each in stack.services.values() if each.scheduled]
         starts = schedules.revisions(self.aws, jobs, self.environment.prefix)
         for job, revision in starts.items():
             self.output.reporter.line(f"the schedule of {job} starts {revision}")

@@ -9,9 +9,6 @@ from stackhand.cli.failure import Failure
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.release.schedule import ScheduleState
 from stackhand.release.target import short
-from stackhand.system import http
-
-ANSWERS_WITHIN = 30.0
 
 
 def revisions(aws: Emulator, jobs: Iterable[str], prefix: str) -> dict[str, str]:
@@ -49,8 +46,9 @@ def require_unchanged(before: dict[str, str], after: dict[str, str]) -> None:
 
 
 def _schedule(aws: Emulator, name: str, group: str) -> dict[str, Any]:
-    """Return GetSchedule's answer; empty without one. The emulator looks for its key, and at no signature."""
-    scope = f"{aws.key}/20260101/{aws.region}/scheduler/aws4_request"
-    signed = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"}
-    response = http.get(f"{aws.endpoint}/schedules/{name}?groupName={group}", timeout=ANSWERS_WITHIN, headers=signed)
-    return dict(response.json()) if response.ok else {}
+    """Return GetSchedule's answer; empty without one."""
+    scheduler = aws.client("scheduler")
+    try:
+        return dict(scheduler.get_schedule(Name=name, GroupName=group))
+    except scheduler.exceptions.ResourceNotFoundException:
+        return {}

@@ -71,18 +71,6 @@ class Cloud:
         self.url = f"{aws.endpoint}/_alb/{self.name}"
         self.first = self.good = self.version()
 
-    def client(self, service: str) -> Any:
-        """Return a boto3 client of the emulator, whatever this process's environment says."""
-        import boto3
-
-        return boto3.client(
-            service,
-            region_name=self.aws.region,
-            endpoint_url=self.aws.endpoint,
-            aws_access_key_id=self.aws.key,
-            aws_secret_access_key=self.aws.key,
-        )
-
     def shell(self) -> dict[str, str]:
         """Return the environment of a person who rehearses, in a hurry."""
         kept = {key: value for key, value in self.aws.environment().items() if not key.startswith(OURS)}
@@ -160,11 +148,13 @@ class Cloud:
     def has(self, service: str, tag: str) -> bool:
         """Whether ECR has an image of that tag."""
         ids = [{"imageTag": tag}]
-        return bool(self.client("ecr").batch_get_image(repositoryName=f"{self.name}/{service}", imageIds=ids)["images"])
+        return bool(
+            self.aws.client("ecr").batch_get_image(repositoryName=f"{self.name}/{service}", imageIds=ids)["images"]
+        )
 
     def retag(self, service: str, tag: str, change: dict[str, Any] | None = None) -> None:
         """Give that release's image another tag; with `change`, in a manifest that differs."""
-        ecr, repository = self.client("ecr"), f"{self.name}/{service}"
+        ecr, repository = self.aws.client("ecr"), f"{self.name}/{service}"
         ids = [{"imageTag": self.first}]
         found = ecr.batch_get_image(repositoryName=repository, imageIds=ids)["images"][0]["imageManifest"]
         manifest = json.dumps({**json.loads(found), **change}) if change else found
@@ -172,7 +162,7 @@ class Cloud:
 
     def running(self) -> dict[str, str]:
         """Return the digest that each service is to run, and all its tasks do, as the emulator tells."""
-        ecs, found = self.client("ecs"), {}
+        ecs, found = self.aws.client("ecs"), {}
         for service in ecs.describe_services(cluster=self.name, services=list(SERVICES))["services"]:
             primary = next(each for each in service["deployments"] if each["status"] == "PRIMARY")
             arn = primary["taskDefinition"]

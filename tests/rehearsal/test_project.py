@@ -27,9 +27,20 @@ NIGHTLY = """  nightly:
     command: [node, -e, "console.log('three orders')"]
     x-aws: {schedule: rate(1 day)}
 """
+NETWORKS = {
+    "own network without NAT": 'nat = "none"',
+    "existing network": """vpc_id = "vpc-0a1"
+subnets = {
+  public  = ["subnet-0a1", "subnet-0a2"]
+  private = ["subnet-0b1", "subnet-0b2"]
+  data    = ["subnet-0c1", "subnet-0c2"]
+}""",
+}
+"""What stands in place of one NAT gateway in a network of its own, which the rehearsal of the example has."""
 
 
-def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back(tmp_path: Path, network: str) -> None:
     with use("compose"), application("express") as express:
         file = express.root / "compose.yaml"
         text = file.read_text(encoding="utf-8")
@@ -42,8 +53,9 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
         overlay.write_text(overlay.read_text(encoding="utf-8").replace("services:\n", f"services:\n{NIGHTLY}", 1))
         staging = express.root / "environments" / "staging.tfvars"
         variables = staging.read_text(encoding="utf-8")
-        assert '"single"' in variables
-        staging.write_text(variables.replace('"single"', '"none"'), encoding="utf-8")
+        written, count = re.subn(r"^nat +=.*", network, variables, flags=re.M)
+        assert count == 1
+        staging.write_text(written, encoding="utf-8")
         express.git("add", "--all")
         express.git(*ME, "commit", "--quiet", "--message", "Adopt Stackhand")
         settings = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}
@@ -51,10 +63,14 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
         settings |= {"STACKHAND_PACE": f"{PACE},stay=4", "STACKHAND_TERRAFORM_REPLAY": str(tmp_path)}
         said = express.run("stackhand", "rehearse", timeout=800, **settings).out
         assert express.changes() == []
+        created = "".join(path.read_text() for path in (express.root / ".stackhand" / "rehearsal").rglob("*.log"))
+    own = "vpc_id" not in network
+    assert ("aws_vpc.main" in created, "6 subnets in place of vpc-0a1\n" in said) == (own, not own)
     table = said[said.index("step  ") :]
     assert re.findall(r"^\S.*?  +(\S.*?)  +\d+\.\d$", table, re.M)[1:] == STEPS
     assert len(re.findall(r"migrated .* web: exit code 0", said)) == 3
     assert len(re.findall(r"rolled .* web, worker on ", said)) == 2
     assert "web failed; " in said
+    assert "worker has connected to what it needs\n" in said
     assert "nightly: exit code 0" in said
     assert re.search(r"the schedule of nightly starts \S+-rehearsal-nightly:\d+$", said, re.M)

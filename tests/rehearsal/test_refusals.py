@@ -12,13 +12,13 @@ import pytest
 
 from stackhand.cli import packages
 from stackhand.rehearsal.emulator import PYTHON
-from stackhand.rehearsal.throttle import Throttle
+from stackhand.rehearsal.ministack.throttle import Throttle
 from tests.checkout import ROOT
 
 SCRIPT = """
 import json, socket, struct, time
 from ministack.services import alb, ecs, iam, ssm
-from stackhand.rehearsal import encryption, inspection, refusals
+from stackhand.rehearsal.ministack import encryption, inspection, refusals
 
 def told(answer):
     body = answer[2]

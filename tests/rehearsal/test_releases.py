@@ -1,7 +1,7 @@
 """What happens to releases, with real containers: verdict, exit code, words, and what runs and answers afterwards.
 
 A client asks all the time; in no scenario may it lose a request. The emulator has the load balancer's health checks and
-the limits of memory from stackhand/rehearsal/aws.py.
+the limits of memory from stackhand/rehearsal/ministack/app.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.rehearsal.guard import Guard
+from stackhand.rehearsal.ministack.guard import Guard
 
 KEY = "REHEARSAL0123456789ABCDEF"
 HOST = "127.0.0.1:24600"

@@ -8,11 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import venv
 from collections.abc import Callable
-from dataclasses import asdict
-from email.message import Message
+from dataclasses import asdict, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,21 @@ from stackhand.infrastructure import terraform
 from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments, loading
 from stackhand.project.state import LOCK_HELD
-from stackhand.rehearsal import connections, emulator, environment, rehearse, sabotage, schedules
+from stackhand.rehearsal import (
+    address,
+    connections,
+    emulator,
+    environment,
+    existing_network,
+    rehearse,
+    sabotage,
+    schedules,
+)
 from stackhand.rehearsal.clone import Clone, link_environment
-from stackhand.rehearsal.emulator import Emulator, Resources
+from stackhand.rehearsal.emulator import Emulator
+from stackhand.rehearsal.resources import Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
-from stackhand.system import http, roots
+from stackhand.system import roots
 from tests.checkout import ROOT
 from tests.cloud.repository import Repository
 
@@ -49,7 +60,7 @@ def test_the_genuine_aws_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     ("gateway", "addresses"),
-    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (emulator.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
+    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (address.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
 )
 def test_the_emulator_listens_for_this_machine_and_its_containers(gateway: str, addresses: list[str]) -> None:
     words = emulator.command(4566, gateway)
@@ -62,7 +73,7 @@ def test_the_emulator_starts_also_when_its_environment_was_made_under_another_pa
 
 
 def test_the_emulator_sees_no_other_package_and_has_ports_of_its_own(tmp_path: Path) -> None:
-    first, second = (emulator._environment(tmp_path, port, "eu-west-1") for port in emulator.PORTS[:2])
+    first, second = (emulator._environment(tmp_path, port, "eu-west-1") for port in address.PORTS[:2])
     bases = [each[name] for each in (first, second) for name in ("ELASTICACHE_BASE_PORT", "RDS_BASE_PORT")]
     assert len({*bases}) == 4
     path = Path(first["PYTHONPATH"])
@@ -155,7 +166,39 @@ def test_an_environment_is_made_up_from_that_which_is_rehearsed(
     assert (found.variables["nat"], "zones" in found.variables) == ("none", False)
     assert files == {"environments/rehearsal.tfvars": tmp_path / "made" / "environments" / "rehearsal.tfvars"}
     shutil.copy2(files["environments/rehearsal.tfvars"], theirs)
-    assert environment.prepare(tmp_path / "again", theirs) == (found, {})
+    again, files = environment.prepare(tmp_path / "again", theirs)
+    assert again == found
+    assert files == {"environments/rehearsal.tfvars": tmp_path / "again" / "environments" / "rehearsal.tfvars"}
+
+
+def test_a_network_that_an_environment_names_has_another_id_in_its_rehearsal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "environments"
+    theirs.mkdir()
+    network = (
+        'vpc_id = "vpc-0a"\nsubnets = { public = ["subnet-1a", "subnet-1b"], private = [], data = ["subnet-3a"] }\n'
+    )
+    text = f'stack = "shop"\nregion = "eu-north-1"\naccount_id = "1"\n{network}'
+    (theirs / "staging.tfvars").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(environments, "PROJECT", tmp_path)
+    _, files = environment.prepare(tmp_path / "made", theirs)
+    made = {"vpc-0a": "vpc-1", "subnet-1a": "subnet-1", "subnet-1b": "subnet-2", "subnet-3a": "subnet-3"}
+    found = existing_network.write(made, files["environments/rehearsal.tfvars"])
+    assert found.variables["vpc_id"] == "vpc-1"
+    assert found.variables["subnets"] == {"public": ["subnet-1", "subnet-2"], "private": [], "data": ["subnet-3"]}
+    assert (theirs / "staging.tfvars").read_text(encoding="utf-8") == text
+
+    class Ec2:
+        def describe_vpcs(self) -> dict[str, list[dict[str, str]]]:
+            return {"Vpcs": [{"VpcId": "vpc-1"}]}
+
+        def describe_subnets(self) -> dict[str, list[dict[str, str]]]:
+            return {"Subnets": [{"SubnetId": "subnet-1"}, {"SubnetId": "subnet-3"}]}
+
+    with pytest.raises(Failure, match="has deleted of the network") as caught:
+        existing_network.require(Ec2(), made)
+    assert caught.value.evidence == ("subnet-1b (subnet-2 here)",)
 
 
 def test_a_clone_of_a_folder_of_a_repository_has_all_of_it_and_runs_the_verbs_of_this_installation(
@@ -369,22 +412,37 @@ def test_what_schedules_start_is_a_release_and_a_failed_one_leaves_it(monkeypatc
     }
     asked = []
 
-    def get(url: str, **given: object) -> http.Response:
-        asked.append(url)
-        return http.Response(200 if answer else 404, "", Message(), json.dumps(answer).encode())
+    class Scheduler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if answer else 404)
+            self.send_header("x-amzn-ErrorType", "ResourceNotFoundException")
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
 
-    monkeypatch.setattr(schedules.http, "get", get)
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Scheduler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        aws = replace(AWS, port=server.server_port)
+        _require_released(aws, answer)
+        server.shutdown()
+    assert set(asked) == {"/schedules/nightly?groupName=shop-rehearsal"}
+
+
+def _require_released(aws: Emulator, answer: dict[str, object]) -> None:
     with pytest.raises(Failure, match="the schedule of nightly does not start it") as caught:
-        schedules.revisions(AWS, ["nightly"], "shop-rehearsal")
+        schedules.revisions(aws, ["nightly"], "shop-rehearsal")
     assert caught.value.evidence == ("it starts shop-nightly",)
-    assert asked == ["http://127.0.0.1:4566/schedules/nightly?groupName=shop-rehearsal"]
     answer["State"] = "ENABLED"
     answer["Target"] = {"EcsParameters": {"TaskDefinitionArn": "arn:aws:ecs:x:1:a/shop-nightly:2"}}
-    found = schedules.revisions(AWS, ["nightly"], "shop-rehearsal")
+    found = schedules.revisions(aws, ["nightly"], "shop-rehearsal")
     assert found == {"nightly": "shop-nightly:2"}
     answer.clear()
     with pytest.raises(Failure, match="does not start it"):
-        schedules.revisions(AWS, ["nightly"], "shop-rehearsal")
+        schedules.revisions(aws, ["nightly"], "shop-rehearsal")
     schedules.require_unchanged(found, found)
     with pytest.raises(Failure, match="has changed what schedules start") as caught:
         schedules.require_unchanged(found, {"nightly": "shop-nightly:3"})
@@ -428,10 +486,10 @@ def test_a_worker_that_runs_and_never_connected_does_not_run_well(
     stack = loading.of(tmp_path, {"services": services}, "compose.yaml")
     notes = tmp_path / "connections-4566.log"
     with pytest.raises(Failure, match="worker runs, and has not connected to db or cache within 0 s") as caught:
-        connections.require(AWS, tmp_path, stack, "shop-rehearsal")
+        list(connections.require(AWS, tmp_path, stack, "shop-rehearsal"))
     assert list(caught.value.evidence) == ["cannot connect, trying again"]
     notes.write_text("172.21.0.3 172.21.0.4\n172.21.0.3 172.21.0.5\n")
-    connections.require(AWS, tmp_path, stack, "shop-rehearsal")
+    assert list(connections.require(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
     notes.unlink()
     said[tables] = f"{table} 1: x:1 050015AC:9 01\n"
-    connections.require(AWS, tmp_path, stack, "shop-rehearsal")
+    assert list(connections.require(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from stackhand.rehearsal.guard import Application, Receive, Scope, Send
+from stackhand.rehearsal.ministack.guard import Application, Receive, Scope, Send
 
 SHARE = 0.02
 """Of the requests that only read: boto3 and Terraform's provider ask again, and whoever asks otherwise must, too."""

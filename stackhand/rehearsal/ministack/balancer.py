@@ -16,7 +16,7 @@ from ministack.core import responses
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import alb, ecs, ecs_metadata
 
-from stackhand.rehearsal.guard import METADATA
+from stackhand.rehearsal.ministack.guard import METADATA
 from stackhand.system import http
 
 NOBODY = 404, {"Content-Type": "text/plain"}, b"there is no load balancer of that name\n"

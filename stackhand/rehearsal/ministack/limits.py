@@ -10,8 +10,8 @@ from typing import Any
 from docker.models.containers import ContainerCollection
 from ministack.services import ecr, ecs
 
-from stackhand.rehearsal import encryption
-from stackhand.rehearsal.guard import TASK
+from stackhand.rehearsal.ministack import encryption
+from stackhand.rehearsal.ministack.guard import TASK
 
 OURS = f"-{os.environ['GATEWAY_PORT']}"
 REACHING = frozenset({"cap_add", "network_mode", "pid_mode", "privileged", "volumes"})

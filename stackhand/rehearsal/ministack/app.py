@@ -1,8 +1,8 @@
 """ministack, and what it lacks of AWS: health checks, a task's limits, the data in a snapshot, and what AWS refuses.
 
-It runs in the emulator's own environment, not in ours: `hypercorn stackhand.rehearsal.aws:app`. Made for ministack
-1.5.33 (docs/decisions/023-truer-emulator.md). Two of them may use one container engine, so the names of containers get
-the port, which no other one has.
+It runs in the emulator's own environment, not in ours: `hypercorn stackhand.rehearsal.ministack.app:app`. Made for
+ministack 1.5.33 (docs/decisions/023-truer-emulator.md). Two of them may use one container engine, so the names of
+containers get the port, which no other one has.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ministack.app import app as ministack
 from ministack.core import router
 from ministack.services import alb, ec2, ecr, ecs, iam, rds, ssm
 
-from stackhand.rehearsal import balancer, database_snapshots, encryption, inspection, limits, refusals
-from stackhand.rehearsal.balancer import public
-from stackhand.rehearsal.guard import Guard
-from stackhand.rehearsal.throttle import Throttle
+from stackhand.rehearsal.ministack import balancer, database_snapshots, encryption, inspection, limits, refusals
+from stackhand.rehearsal.ministack.balancer import public
+from stackhand.rehearsal.ministack.guard import Guard
+from stackhand.rehearsal.ministack.throttle import Throttle
 
 __all__ = ["app"]
 
